@@ -1,4 +1,4 @@
-"""The endpoints of a project: from its source, without running it, and from the OpenAPI it publishes when it runs."""
+"""The endpoints of a project: from its source, without running it, and from a running preview's OpenAPI document."""
 
 from preview.endpoints.extraction import (
     extract,

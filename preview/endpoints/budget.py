@@ -1,11 +1,11 @@
-"""The budget for reading one project."""
+"""A limit on the work of reading one project."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-# About 0.3 s of reading: far more than the largest project known has, and an end to loops that call each other.
+# About 0.3 s of reading: far more than the largest known project needs. Also ends loops of mutual calls.
 _MAX_STEPS: Final = 250_000
 
 
@@ -15,15 +15,15 @@ class OutOfBudget(Exception):
 
 @dataclass(slots=True)
 class Budget:
-    """Remaining budget, shared by all interpreters of one project."""
+    """Remaining steps of reading, shared by all evaluators of one project."""
 
     steps: int = _MAX_STEPS
 
     def step(self) -> None:
-        """Count one more thing that was read.
+        """Count one more step of reading.
 
         Raises:
-            OutOfBudget: It was one too many.
+            OutOfBudget: No step is left.
         """
         self.steps -= 1
         if self.steps < 0:

@@ -1,4 +1,4 @@
-"""Endpoints of a project, read from its source; nothing is run. Pure: call it in a thread."""
+"""Endpoints of a project, read from its source; nothing is run. The functions are pure: call them in a thread."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from preview.endpoints.python import PythonEvaluator
 from preview.endpoints.ranking import rank_apps
 from preview.sources import Sources, without_collector
 
-# Files of a project without an application whose routers are shown all the same.
+# Limit on the files whose routers are listed if the project has no application.
 _MAX_LOOSE_FILES = 200
 
 
-# Each reads the whole project; in this order where nothing else tells their finds apart.
+# Each finder reads the whole project. Their order decides between equally ranked applications.
 _READERS: tuple[Callable[[Sources, Budget], list[FoundApp]], ...] = (
     find_fastapi_apps,
     find_flask_apps,
@@ -39,7 +39,7 @@ def extract_endpoints(directory: Path) -> list[Endpoint]:
 
 
 def find_apps(sources: Sources) -> list[FoundApp]:
-    """Return the project's applications of every framework, the one to run first. Empty where there is none."""
+    """Return the project's applications of every framework, the one to run first; empty if there are none."""
     found: list[FoundApp] = []
     with without_collector():
         for reader in _READERS:
@@ -55,15 +55,15 @@ def find_app(directory: Path) -> AppTarget | None:
 
 
 def missing_files(directory: Path) -> list[str]:
-    """Paths of files that would make the project launchable; empty when an application is found."""
+    """Return the files that would make the project launchable; empty if it has an application."""
     return [] if find_app(directory) is not None else ["main.py"]
 
 
 def extract(directory: Path) -> Extraction:
-    """Endpoints, application and the files that could not be read.
+    """Return the endpoints, the application and the files that could not be read.
 
     Args:
-        directory: The project's folder. At most 5,000 files of 1 MiB, 32 MiB in all, are read.
+        directory: The project's folder. At most 5,000 files of 1 MiB, 32 MiB in total, are read.
     """
     sources = Sources(directory)
     endpoints: Found = {}
@@ -83,7 +83,7 @@ def extract(directory: Path) -> Extraction:
 
 
 def _sayable(endpoint: Endpoint) -> Endpoint:
-    """Return the endpoint with valid text: a source may contain half of a surrogate pair."""
+    """Return the endpoint with valid text; a source may contain half of a surrogate pair."""
     return Endpoint(**{name: _without_halves(getattr(endpoint, name)) for name in endpoint.__slots__})
 
 
@@ -98,7 +98,7 @@ def _without_halves(value: Any) -> Any:
 
 
 def _list_loose(sources: Sources, endpoints: Found) -> None:
-    """Routes of routers that no application was found for."""
+    """Add the routes of routers that belong to no application."""
     evaluator = PythonEvaluator(sources, ".", Budget(), FastAPIFramework())
     files = [name for name in sources.names if b"APIRouter" in sources.text(name)]
     routers: dict[int, Router] = {}
@@ -111,12 +111,12 @@ def _list_loose(sources: Sources, endpoints: Found) -> None:
             list_endpoints(router, evaluator, endpoints)
 
 
-# The most telling name first; any prefix (/api/v1) may stand before it, the shortest path wins.
+# The most telling name first. Any prefix (/api/v1) may precede the name; the shortest path wins.
 _HEALTH_NAMES = ("health", "healthz", "healthcheck", "health-check", "health_check", "readyz", "livez", "ready", "ping")
 
 
 def merge_endpoints(static: Sequence[Endpoint], live: Sequence[Endpoint]) -> list[Endpoint]:
-    """Return the live list, with what only the source knows filled in; the static one when there is no live one."""
+    """Return the live endpoints, completed with facts from the source; the static ones if there are no live ones."""
     if not live:
         return list(static)
     known = {(endpoint.method, _shape(endpoint.path)): endpoint for endpoint in static}
@@ -140,7 +140,7 @@ def _merge(live: Endpoint, static: Endpoint | None) -> Endpoint:
 
 
 def _shape(path: str) -> str:
-    """Return the path without its parameters' names and its closing slash: what it matches."""
+    """Return the path without parameter names and closing slash, to compare paths by what they match."""
     return re.sub(r"\{[^}]*\}", "{}", path).rstrip("/")
 
 

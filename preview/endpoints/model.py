@@ -1,4 +1,4 @@
-"""Facts about an endpoint, from any source."""
+"""Data types for endpoints and applications, whatever they were read from."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ class Endpoint:
     """One method on one path.
 
     Attributes:
-        method: Upper case; ``*`` where the application takes any.
-        path: Begins with ``/``; parameters as ``{name}``.
+        method: Upper case; ``*`` if the application accepts any method.
+        path: Begins with ``/``; parameters have the form ``{name}``.
         summary: A few words.
-        description: The docstring, or what OpenAPI says; may be empty.
-        tags: In order, each once.
+        description: The docstring or the OpenAPI description; may be empty.
+        tags: In order, without repeats.
         query: Query parameters with their JSON type (``integer``, ``string``, ``number``, ``boolean``, ``array``).
-        request_body: A skeleton such as ``{"name": "string", "tags": ["string"]}``; None where none is known.
-        response_schema: A skeleton of the answer, likewise.
-        file: Where it is written, relative to the project; None when only the running preview told of it.
+        request_body: A skeleton such as ``{"name": "string", "tags": ["string"]}``; None if unknown.
+        response_schema: A skeleton of the response, in the same form; None if unknown.
+        file: The source file, relative to the project; None if only the running preview reported the endpoint.
         line: Line number in ``file``, from 1.
-        path_parameters: The path's parameters with their JSON type, as far as it is known.
+        path_parameters: The path's parameters with their JSON type, as far as the types are known.
     """
 
     method: str
@@ -43,12 +43,12 @@ class AppTarget:
 
     Attributes:
         framework: ``fastapi``, ``starlette``, ``flask``, ``django`` or ``express``.
-        module: ``app.main``; for Django the settings, ``config.settings``; for Express the entry file from ``app_dir``,
-            ``src/index.js``.
-        attribute: ``app``, or a factory's name; empty for Django and Express.
-        app_dir: Folder that imports count from (Django: of ``manage.py``; Express: of ``package.json``), relative to
-            the project; ``.`` for its own.
-        factory: ``attribute`` is to be called without arguments.
+        module: ``app.main``; for Django the settings, ``config.settings``; for Express the entry file relative to
+            ``app_dir``, ``src/index.js``.
+        attribute: ``app``, or the name of a factory; empty for Django and Express.
+        app_dir: The folder that imports are relative to (Django: of ``manage.py``; Express: of ``package.json``),
+            relative to the project; ``.`` for its root.
+        factory: Whether ``attribute`` is a factory to call without arguments.
         file: The module's file, relative to the project.
         reason: One sentence for the log.
     """
@@ -66,18 +66,18 @@ class AppTarget:
 
 
 Found = dict[tuple[str, str], Endpoint]
-"""Method and path to endpoint, in order; of two with the same key the first is the one that answers."""
+"""Maps method and path to the endpoint, in order; of two with the same key, the first one answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundApp:
-    """An application that a framework's reader found.
+    """An application found by a framework's finder.
 
     Attributes:
-        target: What the server should run.
-        hinted: The project's own files start it (Procfile, Dockerfile, ``uvicorn.run``, a package.json script).
-        side: It lies where tests, examples or documents do.
-        list_endpoints: Adds its endpoints to ``Found``; raises ``OutOfBudget`` when that takes too long.
+        target: The application that the server should run.
+        hinted: Whether the project's own files start it (Procfile, Dockerfile, ``uvicorn.run``, a package.json script).
+        side: Whether its file is in a folder for tests, examples or documentation.
+        list_endpoints: Adds its endpoints to ``Found``; raises ``OutOfBudget`` if that takes too long.
     """
 
     target: AppTarget
@@ -91,10 +91,10 @@ class Extraction:
     """Result of reading a project.
 
     Attributes:
-        endpoints: In the order the application has them.
-        skipped: Files that were needed and could not be read, with the reason.
-        target: The application they belong to; None when none was found.
-        complete: False when a bound was reached before the end.
+        endpoints: In the order of the application.
+        skipped: Files that were needed but could not be read, with the reason.
+        target: The application that has the endpoints; None if none was found.
+        complete: False if the budget ran out before the end.
     """
 
     endpoints: tuple[Endpoint, ...]

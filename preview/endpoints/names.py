@@ -1,4 +1,4 @@
-"""Shared values for reading source without running it, in any language."""
+"""Values shared by the evaluators of all languages, which read source without running it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 class Unknown:
-    """The one value that says nothing."""
+    """The type of ``UNKNOWN``, which stands for every value that is not known."""
 
     def __repr__(self) -> str:
         return "UNKNOWN"
@@ -17,7 +17,7 @@ UNKNOWN = Unknown()
 
 @dataclass(frozen=True, slots=True)
 class External:
-    """Something from outside the project, by its full name: ``fastapi.APIRouter``, ``express.Router``."""
+    """A name from outside the project, in full: ``fastapi.APIRouter``, ``express.Router``."""
 
     name: str
 
@@ -28,7 +28,7 @@ class External:
 
     @property
     def last(self) -> str:
-        """The part behind the last dot."""
+        """The part after the last dot."""
         return self.name.rpartition(".")[2]
 
 
@@ -42,7 +42,7 @@ class Names:
     returned: object = UNKNOWN
 
     def find(self, name: str) -> object:
-        """Return the value of a name, from here outwards."""
+        """Look a name up in this scope, then in the surrounding ones."""
         scope: Names | None = self
         while scope is not None:
             if name in scope.names:

@@ -1,4 +1,4 @@
-"""OpenAPI 3.x, as a running preview publishes it, as endpoints. Nothing in it is trusted: it is the preview's."""
+"""Endpoints from the OpenAPI 3.x document of a running preview. No part of the document is trusted."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from preview.endpoints.model import Endpoint
 
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _MAX_ENDPOINTS: Final = 5_000
-# Models within models; a document may refer to itself for ever.
+# Depth limit for nested schemas; a document may refer to itself without end.
 _MAX_DEPTH: Final = 8
 _MAX_REFS: Final = 20
-# Skeletons multiply when many fields refer to large models: after this many parts "object" stands for the rest.
+# Many fields that refer to large models multiply a skeleton. After this many parts, "object" replaces the rest.
 _MAX_PARTS: Final = 2_000
-# A short document may refer to a large part of it from each of its endpoints: so much is written down in all. Of the
-# largest real ones (1,000 routes) all is.
+# Limit on the total output: each endpoint of a short document may refer to the same large part.
+# The largest real documents (1,000 routes) stay below the limit.
 _MAX_PARTS_IN_ALL: Final = 200_000
 _MAX_TEXT_IN_ALL: Final = 4 * 1024 * 1024
 _MAX_REFERENCE: Final = 1_000
-# Of one operation; no more are looked at.
+# Limit per operation; further items are ignored.
 _MAX_ITEMS: Final = 200
 _JSON_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "array", "object", "null"})
 
 
 def endpoints_from_openapi(document: Mapping[str, object]) -> list[Endpoint]:
-    """Return the endpoints of a document, in its order; what is malformed is left out, and nothing raises."""
+    """Return the endpoints of a document, in its order. Malformed parts are left out; nothing raises."""
     reader = _Reader(document)
     found: list[Endpoint] = []
     for path, item in _mapping(document.get("paths")).items():
@@ -54,7 +54,7 @@ class _Reader:
         return self._parts > _MAX_PARTS or self._parts_in_all > _MAX_PARTS_IN_ALL
 
     def _text(self, value: object) -> str:
-        """Return the text; empty if it is none, or the total is too long."""
+        """Return the text; empty if the value is not text, or if the total is too long."""
         if not isinstance(value, str) or self._text_in_all + len(value) > _MAX_TEXT_IN_ALL:
             return ""
         self._text_in_all += len(value)
@@ -76,7 +76,7 @@ class _Reader:
         )
 
     def follow(self, value: object) -> object:
-        """Return the value behind local references (``#/components/…``); None for any other address."""
+        """Resolve local references (``#/components/…``); return None for any other address."""
         for _ in range(_MAX_REFS):
             reference = value.get("$ref") if isinstance(value, Mapping) else None
             if not isinstance(reference, str):
@@ -116,7 +116,7 @@ class _Reader:
         return None if found == {} else found
 
     def skeleton(self, value: object, depth: int) -> object:
-        """Return a schema as ``{"name": "string"}``; None without content."""
+        """Return a schema as ``{"name": "string"}``; None if it has no content."""
         if self._is_spent:
             return "object"
         schema = _mapping(self.follow(value))
@@ -141,7 +141,7 @@ class _Reader:
                 break
             if shown := self._text(str(name)):
                 described = self.skeleton(part, depth + 1)
-                # A list of anything is shown as [], an object of anything by its word.
+                # A list of any items becomes [], an object of any fields becomes "object".
                 merged[shown] = "object" if described in (None, {}) else described
         return merged or self._plain(schema, depth)
 

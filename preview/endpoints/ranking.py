@@ -1,4 +1,4 @@
-"""Of several applications, the one that a person would start."""
+"""Ranking of several applications: the one that a person would start comes first."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from preview.endpoints.model import Found, FoundApp
 from preview.sources import Sources
 from preview.sources.commands import StartCommand, start_commands
 
-# Counting the endpoints of more candidates than these would take too long.
+# Counting the endpoints of more candidates would take too long.
 _MAX_COUNTED: Final = 8
-# A folder with one of these is a project of its own.
+# A folder with one of these files is a project of its own.
 _MARKS: Final = (
     "requirements.txt", "pyproject.toml", "Pipfile", "setup.py", "Dockerfile", "Procfile", "package.json",
     "alembic.ini", "docker-compose.yml", "docker-compose.yaml", "compose.yaml", ".env.example", "manage.py",
@@ -26,8 +26,8 @@ _SERVED: Final = frozenset({"django", "fastapi", "starlette", "flask"})
 def rank_apps(sources: Sources, apps: Sequence[FoundApp]) -> list[FoundApp]:
     """Return the applications, the one to run first.
 
-    What starts the project decides (Procfile, Dockerfile, scripts, README), then a manifest beside it, then how much it
-    offers. An application among tests or examples comes last.
+    The files that start a project decide (Procfile, Dockerfile, scripts, README), then the manifests in the
+    application's folder. The number of endpoints breaks ties. Applications among tests or examples come last.
     """
     if len(apps) < 2:
         return list(apps)
@@ -45,7 +45,7 @@ def rank_apps(sources: Sources, apps: Sequence[FoundApp]) -> list[FoundApp]:
 
 
 def commands_for(app: FoundApp, commands: Sequence[StartCommand], sources: Sources) -> list[StartCommand]:
-    """Those of the commands that start this application."""
+    """Return the commands that start this application."""
     return [command for command in commands if _starts(command, app, sources)]
 
 
@@ -61,7 +61,7 @@ def _starts(command: StartCommand, app: FoundApp, sources: Sources) -> bool:
         return False
     module, attribute = command.app
     if target.framework == "django":
-        # `gunicorn shop.wsgi` beside settings `shop.settings`
+        # `gunicorn shop.wsgi` starts the application with settings `shop.settings`.
         return module.rpartition(".")[2] in {"wsgi", "asgi"} and _inside(command, target.file)
     if attribute and attribute != target.attribute and not _named_in(sources, target.file, attribute):
         return False
@@ -69,7 +69,7 @@ def _starts(command: StartCommand, app: FoundApp, sources: Sources) -> bool:
 
 
 def _runs(command: StartCommand, app: FoundApp, sources: Sources) -> bool:
-    """``python run.py``: the application stands in it, or it imports the module that it stands in."""
+    """Return whether ``python run.py`` starts the application: the file defines it or imports its module."""
     script = command.script or ""
     names = [
         posixpath.normpath(posixpath.join(folder, name))
@@ -97,7 +97,7 @@ def _is_module(file: str, module: str) -> bool:
 
 
 def _inside(command: StartCommand, file: str) -> bool:
-    """Return whether the file counts: a ``docker`` or ``deploy`` folder speaks for the whole project."""
+    """Return whether the command's folder covers a file; a ``docker`` or ``deploy`` folder covers its parent."""
     folder = command.folder
     aside = {"docker", "deploy", "deployment", "scripts", "bin", "infra", ".docker", "ops", "conf", "build"}
     while folder.rpartition("/")[2] in aside:

@@ -1,4 +1,4 @@
-"""A project's files, as text: found, read and parsed within bounds, never run."""
+"""A project's files as text: found, read and parsed within limits, never run."""
 
 from preview.sources.files import Sources, without_collector
 

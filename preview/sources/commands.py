@@ -1,4 +1,4 @@
-"""The commands that a project's own files start its server with: Procfile, Dockerfile, compose, scripts, README."""
+"""The commands with which a project's own files start its server: Procfile, Dockerfile, compose, scripts, README."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _ASGI_WSGI: Final = frozenset(
     {"uvicorn", "gunicorn", "hypercorn", "daphne", "waitress-serve", "granian", "uwsgi", "mod_wsgi-express", "bjoern"}
 )
 _PYTHON: Final = re.compile(r"python(?:3(?:\.\d+)?)?|pypy3?|\$\{?PYTHON\}?")
-# What may stand before a server's name in one command.
+# A server's name may follow one of these characters within a command.
 _START: Final = re.compile(
     r"(?:^|[\s;&|=(])((?:uvicorn|gunicorn|hypercorn|daphne|waitress-serve|granian|uwsgi|flask|fastapi|python(?:3(?:\.\d+)?)?)"
     r"\s[^;&|\n]*)"
 )
 _FLASK_APP: Final = re.compile(r"\bFLASK_APP\s*[=:\s]\s*[\"']?([\w./:()-]+)")
 _WORKDIR: Final = re.compile(r"^\s*WORKDIR\s+(\S+)", re.MULTILINE | re.IGNORECASE)
-# How much a file's word counts: what deploys the project, what runs it, what writes about it.
+# The weight of a file: it deploys the project, runs the project, or only documents it.
 _DEPLOYS, _RUNS, _TELLS = 3, 2, 1
 _KINDS: Final = (
     (re.compile(r"Procfile(\..*)?|app\.json|heroku\.yml|render\.ya?ml|railway\.(json|toml)|fly\.toml|nixpacks\.toml"
@@ -48,11 +48,11 @@ class StartCommand:
 
     Attributes:
         program: ``uvicorn``, ``gunicorn``, ``flask``, ``python`` …
-        weight: 3 for a file that deploys, 2 for one that runs, 1 for one that tells.
-        app: ``app.main:app`` as module and attribute; the attribute is empty where none is named.
-        script: The file that ``python`` (or ``fastapi``) is given.
-        app_dir: What ``--app-dir`` or ``--chdir`` says.
-        workdir: The image's working folder, for what a Dockerfile says.
+        weight: 3 for a file that deploys the project, 2 for one that runs it, 1 for one that documents it.
+        app: ``app.main:app`` as module and attribute; the attribute is empty if the command names none.
+        script: The file that ``python`` (or ``fastapi``) gets as its argument.
+        app_dir: The value of ``--app-dir`` or ``--chdir``.
+        workdir: The image's working folder, if the command comes from a Dockerfile.
     """
 
     program: str
@@ -66,12 +66,12 @@ class StartCommand:
 
     @property
     def folder(self) -> str:
-        """The folder of the file that says it."""
+        """The folder of the file that contains the command."""
         return posixpath.dirname(self.file) or "."
 
 
 def start_commands(sources: Sources) -> list[StartCommand]:
-    """All such commands, those that weigh most and lie uppermost first."""
+    """Return all start commands, by descending weight, then files in upper folders first."""
     found: list[StartCommand] = []
     for weight, file in _files(sources):
         text = sources.text(file)[:_MAX_BYTES].decode("utf-8", "replace")
@@ -101,7 +101,7 @@ def _read(text: str, file: str, weight: int) -> Iterator[StartCommand]:
     for line in _plain(text, file).splitlines():
         if line.lstrip().startswith(("#", "//", "RUN ")):
             continue
-        # Procfile: a worker or a release step is no server.
+        # In a Procfile, a worker or a release step is not a server.
         if file.rpartition("/")[2].startswith("Procfile") and not line.startswith("web"):
             continue
         for match in _START.finditer(line):
@@ -111,10 +111,10 @@ def _read(text: str, file: str, weight: int) -> Iterator[StartCommand]:
 
 
 def _plain(text: str, file: str) -> str:
-    """Return the text with its commands on one line each, without the quoting of JSON, YAML and lists."""
+    """Return the text with one command per line, without the quoting of JSON, YAML and lists."""
     text = text.replace("\\\r\n", " ").replace("\\\n", " ")
     if file.endswith((".yml", ".yaml")):
-        # `command:` with its words as a list below it
+        # `command:` followed by its words as a list
         text = re.sub(r"\n\s*-\s+(?=\S*[^\s:]\s*(?:\n|$))", " ", text)
         text = re.sub(r"((?:command|entrypoint|startCommand):)\s*[>|]?-?\s*\n\s*", r"\1 ", text)
     return re.sub(r"[\"'\[\],`]+", " ", text)

@@ -10,7 +10,7 @@ from dotenv.parser import parse_stream
 
 from preview.sources.files import Sources
 
-# What is used comes before what is only an example.
+# Files that are in use come before example files.
 _NAMES: Final = (
     *(".env", ".env.local", ".env.development", ".env.dev", ".flaskenv", ".env.example", ".env.sample"),
     *(".env.template", ".env.dist", "env.example", "env.sample", ".env-example", ".env.test"),
@@ -18,12 +18,12 @@ _NAMES: Final = (
 
 
 def env_values(sources: Sources, folder: str) -> dict[str, str]:
-    """Variables with a value in the ``.env`` files of a folder and of the project's own."""
+    """Return the variables that have a value in the ``.env`` files of the folder or of the project's root."""
     return _read(sources, folder, _NAMES)
 
 
 def own_env_values(sources: Sources, folder: str) -> dict[str, str]:
-    """Read like ``env_values``, from ``.env`` alone: valid where the project runs, whatever the defaults."""
+    """Return the values of the ``.env`` files alone, as ``env_values`` does; they override defaults in the code."""
     return _read(sources, folder, (".env",))
 
 

@@ -1,4 +1,4 @@
-"""A project's files: found, read and parsed within bounds, never run."""
+"""Read access to a project's files: find, read and parse them within limits, without running any."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pathlib import Path
 from preview.core.descriptors import raise_want, walk
 from preview.sources.repair import below, parse_what_can_be
 
-# A generation may have 5,000 files; a source file of 1 MiB was made by a machine and has no routes.
+# A generation may have 5,000 files. A source file over 1 MiB is generated and has no routes.
 _MAX_FILES = 5_000
-# No project is nested so deep; walking it would call itself without end.
+# No real project is nested this deep. The limit bounds the recursion of the walk.
 _MAX_FOLDERS_DEEP = 64
 _MAX_FILE_BYTES = 1024 * 1024
-# Reading more than this would take longer than an answer may take.
+# Reading more than this would take longer than a response may take.
 _MAX_TOTAL_BYTES = 32 * 1024 * 1024
 _SKIPPED_FOLDERS = frozenset(
     {"__pycache__", "node_modules", "site-packages", "venv", "env", "virtualenv", "build", "dist", "htmlcov"}
 )
-# ``src/env/`` may be a module of the project; a virtual environment has its own files.
+# ``src/env/`` may be a module of the project. A virtual environment is recognized by its own files.
 _PERHAPS_ENVIRONMENTS = frozenset({"env"})
 
 
@@ -37,22 +37,22 @@ def _tell_nobody(_name: str) -> None:
 
 
 tell_progress: Callable[[str], None] = _tell_nobody
-"""Called with each file whose text is read. A worker process sets it: so it is known which file was too complex."""
+"""Called with each file whose text is read. A worker process replaces it, to report which file was too complex."""
 
 
 class Sources:
-    """The files of one project; each is read, parsed and walked at most once.
+    """The files of one project; each file is read, parsed and walked at most once.
 
     Args:
-        root: The project's folder. Links that leave it are not followed.
+        root: The project's folder. Links that leave the folder are not followed.
 
     Attributes:
-        all_names: All files, relative to the project with ``/``; the upper ones first.
-        names: All Python files, likewise.
+        all_names: All files, as paths relative to the project with ``/``; files in upper folders first.
+        names: All Python files, in the same form and order.
         skipped: Files that could not be read or parsed, with the reason.
 
     Raises:
-        OSError: No descriptor is free to read with; likewise of ``text`` and ``tree``.
+        OSError: No file descriptor is free. ``text`` and ``tree`` raise this error too.
     """
 
     def __init__(self, root: Path) -> None:
@@ -68,7 +68,7 @@ class Sources:
         self._folders = frozenset(parent for name in self.names for parent in _parents(name))
 
     def with_suffix(self, *suffixes: str) -> list[str]:
-        """All files whose name ends so, likewise."""
+        """Return all files whose name ends with one of the suffixes, in the order of ``all_names``."""
         return [name for name in self.all_names if name.endswith(suffixes)]
 
     def has_file(self, name: str) -> bool:
@@ -76,7 +76,7 @@ class Sources:
         return name in self._known
 
     def has_folder(self, name: str) -> bool:
-        """Return whether a folder with Python files somewhere in it has this name."""
+        """Return whether the project has this folder with Python files in it, at any depth."""
         return name in self._folders
 
     def text(self, name: str) -> bytes:
@@ -91,7 +91,7 @@ class Sources:
         return self._texts[name]
 
     def tree(self, name: str) -> ast.Module | None:
-        """Return the parsed file, or None if it cannot be parsed (then ``skipped`` says why)."""
+        """Return the parsed file, or None if it cannot be parsed; ``skipped`` then has the reason."""
         if name not in self._trees:
             try:
                 self._trees[name] = self._parse(name)
@@ -101,14 +101,14 @@ class Sources:
         return self._trees[name]
 
     def nodes(self, name: str) -> Sequence[ast.AST]:
-        """See ``below``, of the parsed file; none where it cannot be parsed."""
+        """Return all nodes of the parsed file, as ``below`` does; empty if the file cannot be parsed."""
         if name not in self._nodes:
             tree = self.tree(name)
             self._nodes[name] = below(tree) if tree is not None else ()
         return self._nodes[name]
 
     def forget(self) -> None:
-        """Release what was read; the next call reads it again."""
+        """Release the contents that were read; the next call reads them again."""
         self._texts.clear()
         self._trees.clear()
         self._nodes.clear()
@@ -130,16 +130,16 @@ class Sources:
                 yield file if prefix == "." else f"{prefix}/{file}"
 
     def _read(self, name: str) -> bytes:
-        # Names come from the project's own files too: `"main": "../../etc/passwd"`.
+        # Names also come from the project's own files, for example `"main": "../../etc/passwd"`.
         if name not in self._known:
             raise _Skipped("not a file of the project")
         try:
-            # No link is followed and no pipe waited for, whatever the project has put there.
+            # Neither follow a link nor wait for a pipe that the project may have put at this path.
             fd = os.open(self.root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(fd, "rb") as file:  # noqa: PTH123  a descriptor, not a path
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise _Skipped("not a plain file")
-                # A program that runs there may have put a link in a folder's place since the folder was listed.
+                # A program of the project may have replaced a folder by a link after the folder was listed.
                 if os.readlink(f"/proc/self/fd/{fd}") != f"{self.root}/{name}":  # noqa: PTH115  text, not a path
                     raise _Skipped("not in the project's folder any more")
                 data = file.read(_MAX_FILE_BYTES + 1)
@@ -158,14 +158,14 @@ class Sources:
         if name in self.skipped:
             return None
         try:
-            # Warnings about the project's text (invalid escapes) are not about this service.
+            # Warnings about the project's text (invalid escapes) do not concern this service.
             with warnings.catch_warnings(), without_collector():
                 warnings.simplefilter("ignore")
                 return self._parse_leniently(name, text)
         except SyntaxError as error:
             raise _Skipped(f"line {error.lineno}: {error.msg}") from error
         except (ValueError, LookupError, RecursionError, MemoryError) as error:
-            # NUL bytes, huge numbers, unknown encodings; nesting beyond what the parser takes.
+            # NUL bytes, huge numbers, unknown encodings, or nesting too deep for the parser.
             raise _Skipped(f"cannot be parsed ({type(error).__name__})") from error
 
     def _parse_leniently(self, name: str, text: bytes) -> ast.Module:
@@ -185,9 +185,9 @@ def _is_skipped(folder: Path, name: str) -> bool:
 
 @contextlib.contextmanager
 def without_collector() -> Iterator[None]:
-    """Disable the collector while a tree grows; parsing then takes two thirds of the time.
+    """Disable the garbage collector while a tree is built; parsing then takes two thirds of the time.
 
-    The call that turned it off turns it on again; another thread meanwhile goes without for some milliseconds.
+    The call that disabled the collector enables it again. Other threads run without it for some milliseconds.
     """
     was_on = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""JavaScript and TypeScript as syntax trees, by tree-sitter; nothing is run."""
+"""Syntax trees of JavaScript and TypeScript, parsed by tree-sitter; nothing is run."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ TSX: Final = Language(tree_sitter_typescript.language_tsx())
 
 SCRIPT_SUFFIXES: Final = (".ts", ".js", ".mts", ".mjs", ".cts", ".cjs", ".tsx", ".jsx")
 
-# A source file of this size was made by a bundler; parsing it would take a second.
+# A source file of this size is a bundle; parsing it would take a second.
 _MAX_BYTES: Final = 512 * 1024
-# Of this thread's own time: source takes a tenth, random bytes a minute. The trial gets its text in pieces.
+# Limit on this thread's CPU time: real source takes a tenth, random bytes a minute. The trial gets text in pieces.
 _MAX_PARSE_S: Final = 1.5
 _PIECE_BYTES: Final = 4096
-# Source nested deeper than this is no one's; a tree is walked by functions that call themselves.
+# No real source is nested deeper. The functions that walk a tree are recursive.
 _MAX_LITERAL_DEPTH: Final = 40
-# What is lost with a part that is not understood matters only where it may have registered something.
+# A part that was not parsed matters only if it may have registered something.
 _TELLING: Final = re.compile(rb"\.(?:use|get|post|put|patch|delete|all|route)\s*\(|[Rr]outer|express")
 
 
 class JavaScriptTrees:
-    """The parsed JavaScript and TypeScript files of a project; each is parsed at most once.
+    """The parsed JavaScript and TypeScript files of a project; each file is parsed at most once.
 
     Args:
-        sources: The project's files; a file that is not understood is named in its ``skipped``.
+        sources: The project's files. Its ``skipped`` names each file that could not be parsed.
     """
 
     def __init__(self, sources: Sources) -> None:
@@ -41,7 +41,7 @@ class JavaScriptTrees:
         self._trees: dict[str, Node | None] = {}
 
     def tree(self, name: str) -> Node | None:
-        """Return the file's syntax tree; None without a useful one."""
+        """Return the file's syntax tree, or None if there is no useful one."""
         if name not in self._trees:
             self._trees[name] = self._parse(name)
         return self._trees[name]
@@ -65,18 +65,18 @@ class JavaScriptTrees:
 
 
 def parse_script(text: bytes, name: str) -> Node:
-    """Return the syntax tree of a file; unknown parts are ``ERROR`` nodes.
+    """Return the syntax tree of a file; parts with syntax errors are ``ERROR`` nodes.
 
     Args:
-        text: UTF-8.
-        name: Its end decides the grammar.
+        text: The source in UTF-8.
+        name: The file name; its suffix selects the grammar.
 
     Raises:
-        ValueError: It takes too long, as only what is no script does.
+        ValueError: Parsing takes too long, which happens only if the text is not a script.
     """
     language = TYPESCRIPT if name.endswith((".ts", ".mts", ".cts")) else TSX if name.endswith(".tsx") else JAVASCRIPT
     root = _parse_in_time(text, language)
-    # Flow's annotations and decorators in .js files read as TypeScript.
+    # Flow's annotations and decorators in .js files parse as TypeScript.
     if language is JAVASCRIPT and root.has_error:
         second = _parse_in_time(text, TSX)
         return root if second.has_error else second
@@ -86,7 +86,7 @@ def parse_script(text: bytes, name: str) -> Node:
 def _parse_in_time(text: bytes, language: Language) -> Node:
     if not _is_text(text):
         _try_in_time(text, language)
-    # Never the tree of the trial: its nodes call back for their text, which deep in the stack is a crash.
+    # Never return the trial's tree: its nodes call back for their text, which crashes deep in the stack.
     return Parser(language).parse(text).root_node
 
 
@@ -107,7 +107,7 @@ def _try_in_time(text: bytes, language: Language) -> None:
 
 
 def _lost(root: Node) -> int | None:
-    """Return the first line that was not understood and may contain routes."""
+    """Return the first line that was not parsed and may contain routes."""
     todo = [root] if root.has_error else []
     while todo:
         node = todo.pop()
@@ -118,7 +118,7 @@ def _lost(root: Node) -> int | None:
 
 
 def read_literal(text: bytes) -> object:
-    """Return the value of JSON with comments and trailing commas, as ``tsconfig.json`` has it; None if it is none."""
+    """Parse JSON with comments and trailing commas, as in ``tsconfig.json``; return None for anything else."""
     root = Parser(JAVASCRIPT).parse(b"(" + text.removeprefix(b"\xef\xbb\xbf") + b"\n)").root_node
     return next((_literal(child, 0) for child in root.named_children if child.type == "expression_statement"), None)
 

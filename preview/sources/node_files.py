@@ -1,4 +1,4 @@
-"""The project's file behind a name in a command; of a built file, the source it is built from."""
+"""Resolution of a script's name to the project's file; a build output resolves to its source."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _SOURCE_FOLDERS: Final = ("src", "", "server", "app", "lib", "source", "api")
 
 
 def resolve_script_file(sources: Sources, folder: str, name: str) -> str | None:
-    """Return the project's file for a name in a command or a ``main``; for a built file its source.
+    """Return the project's file for a name in a command or a ``main``; for a built file, its source.
 
     Args:
         sources: The project's files.
-        folder: Where the name counts from, relative to the project.
+        folder: The folder that the name is relative to, itself relative to the project.
         name: As written: ``server``, ``./src/index.js``, ``dist/main.js``, ``.``.
     """
     path = posixpath.normpath(posixpath.join(folder, name))
@@ -33,7 +33,7 @@ def resolve_script_file(sources: Sources, folder: str, name: str) -> str | None:
 
 
 def built_path(folder: str, name: str) -> str | None:
-    """Return the path of a name, relative to the project, if builds write to its folder."""
+    """Return the name's path relative to the project if builds write to its folder, else None."""
     path = posixpath.normpath(posixpath.join(folder, name))
     first, _, rest = posixpath.relpath(path, folder).partition("/")
     if path.startswith("..") or first not in _BUILT:
@@ -43,7 +43,7 @@ def built_path(folder: str, name: str) -> str | None:
 
 
 def existing_script(sources: Sources, path: str) -> str | None:
-    """Return the file that Node or a compiler takes for a path: as it is, with a suffix, or a folder's ``index``."""
+    """Return the file that Node or a compiler finds for a path: as written, with a suffix, or a folder's ``index``."""
     if sources.has_file(path):
         return path
     stem, _, suffix = path.rpartition(".")
@@ -62,7 +62,7 @@ def _built_from(sources: Sources, folder: str, path: str, config: TsConfig) -> s
         tails.append(posixpath.relpath(path, config.out_dir))
     first, _, rest = inside.partition("/")
     if rest and first in _BUILT:
-        # Nx puts `apps/api/src/main.ts` into `dist/apps/api/main.js`, tsc perhaps `dist/src/main.js`.
+        # Nx compiles `apps/api/src/main.ts` to `dist/apps/api/main.js`; tsc may produce `dist/src/main.js`.
         tails += [rest, rest.partition("/")[2]]
     roots = [config.root_dir] if config.root_dir is not None else []
     roots += [posixpath.normpath(posixpath.join(folder, name)) for name in _SOURCE_FOLDERS]
@@ -75,12 +75,12 @@ def _built_from(sources: Sources, folder: str, path: str, config: TsConfig) -> s
 
 
 def read_plain(path: str, most_bytes: int) -> bytes:
-    """Return the first bytes of a plain file. Blocks only on the disk.
+    """Return the first bytes of a regular file. Blocks only on the disk.
 
     Raises:
-        OSError: It cannot be read, or is a link, a pipe, a device or a socket.
+        OSError: The file cannot be read, or is a link, a pipe, a device or a socket.
     """
-    # A pipe that nobody writes to would hold the thread for ever, and of threads there are forty.
+    # A pipe without a writer would block the thread for ever, and there are only forty threads.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor, not a path
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

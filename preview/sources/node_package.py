@@ -1,4 +1,4 @@
-"""The Node packages of a project, and which file of a package its server starts from."""
+"""The Node packages of a project, and the file from which a package's server starts."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _FAMILIES: Final = re.compile(
 
 
 def is_tool_for_development(name: str) -> bool:
-    """Return whether a development dependency is needed for neither a build nor a start."""
+    """Return whether a development dependency is needed neither for a build nor for a start."""
     return name == "eslint" or name in _NAMES or _FAMILIES.match(name) is not None
 
 
-# A monorepo has dozens; more are copies.
+# A monorepo has dozens of packages; more are copies.
 _MAX_PACKAGES: Final = 200
-# Scripts that name each other, and packages whose scripts lead to each other.
+# Depth limit for scripts that call each other, within a package or across packages.
 _MAX_DEPTH: Final = 6
-# Each of a dozen scripts may name all others: the depth alone would let them be read millions of times.
+# Each of a dozen scripts may call all others: a depth limit alone would allow millions of reads.
 _MAX_SCRIPTS: Final = 300
 
 _SCRIPTS: Final = (
@@ -71,10 +71,10 @@ class NodePackage:
     """One ``package.json``.
 
     Attributes:
-        folder: Where it lies, relative to the project; ``.`` for its own.
-        main: Its main file as written; may be empty.
-        dependencies: Package to version range.
-        data: The whole file, for what only some tools read.
+        folder: The folder of the file, relative to the project; ``.`` for the project's root.
+        main: The package's main file as written; may be empty.
+        dependencies: Maps each package to its version range.
+        data: The whole file, for keys that only some tools read.
     """
 
     folder: str
@@ -86,7 +86,7 @@ class NodePackage:
     data: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def requires(self, *names: str) -> bool:
-        """Return whether any of these packages is among its dependencies."""
+        """Return whether any of the named packages is among the dependencies."""
         return any(name in self.dependencies or name in self.dev_dependencies for name in names)
 
     def path(self, name: str) -> str:
@@ -99,10 +99,10 @@ class Entry:
     """Start file of a package's server.
 
     Attributes:
-        file: Relative to the project; the source, where the script names what is built from it.
-        by: What led there, for the log: ``package.json "start"``.
-        typescript: It needs a compiler.
-        built: It is made by the package's build, and no source stands for it.
+        file: Path relative to the project. If the script names a build output, this is its source.
+        by: The place that names the file, for the log: ``package.json "start"``.
+        typescript: Whether the file needs a compiler.
+        built: Whether the package's build creates the file and the file has no source.
     """
 
     file: str
@@ -112,7 +112,7 @@ class Entry:
 
 
 def read_node_packages(sources: Sources) -> list[NodePackage]:
-    """All packages of a project, the upper ones first; a file that is no JSON object is named in ``skipped``."""
+    """Return all packages of a project, upper folders first; ``skipped`` names each file that is no JSON object."""
     names = [name for name in sources.all_names if name.rpartition("/")[2] == "package.json"]
     return [package for name in names[:_MAX_PACKAGES] if (package := _read(sources, name)) is not None]
 
@@ -146,7 +146,7 @@ def _texts(value: object) -> dict[str, str]:
 def find_entry(package: NodePackage, sources: Sources) -> Entry | None:
     """Return the file a package's server starts from: by its scripts, its ``main``, then by usual names.
 
-    Front ends have none: their tools (``vite``, ``next``, ``react-scripts``) run no file of the project.
+    Front ends have no such file: their tools (``vite``, ``next``, ``react-scripts``) run no file of the project.
     """
     finder = _Finder(sources)
     for script in _SCRIPTS:
@@ -161,7 +161,7 @@ def find_entry(package: NodePackage, sources: Sources) -> Entry | None:
 
 
 def find_built_entry(package: NodePackage, sources: Sources) -> Entry | None:
-    """Return the file that a package's server starts from and that its build makes; it has no source."""
+    """Return the server's start file if the package's build creates it and it has no source."""
     finder = _Finder(sources)
     for script in _SCRIPTS:
         if finder.by_script(package, script, 0) is not None:
@@ -190,12 +190,12 @@ def _by_name(package: NodePackage, sources: Sources) -> str | None:
 
 
 class _Finder:
-    """Follows scripts that run scripts."""
+    """Follows scripts that run other scripts."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._read = 0
-        self.missing: list[str] = []  # what a build makes, and no source stands for
+        self.missing: list[str] = []  # build outputs that have no source
 
     def by_script(self, package: NodePackage, name: str, depth: int) -> str | None:
         script = package.scripts.get(name)
@@ -204,10 +204,10 @@ class _Finder:
             return None
         missing = len(self.missing)
         files = list(self._files(package, script, depth))
-        # What builds comes first and what serves last; of commands side by side the one that serves.
+        # Builds usually come first and the server last. Of several commands, prefer the one whose file serves.
         files.reverse()
         serving = [file for file in files if _SERVES.search(self._sources.text(file))]
-        # Where what serves is yet to be built, the rest is what builds it.
+        # If the server's file is still to be built, the remaining files only build it.
         return next(iter(serving or (files if len(self.missing) == missing else ())), None)
 
     def _files(self, package: NodePackage, script: str, depth: int) -> Iterator[str]:
@@ -255,7 +255,7 @@ class _Finder:
         return None
 
     def _nodemon(self, package: NodePackage, folder: str) -> str | None:
-        """Without a file: what ``nodemon.json`` says, else the package's ``main``."""
+        """Return the file of a ``nodemon`` call without one: from ``nodemon.json``, else the package's ``main``."""
         config = _json(self._sources, posixpath.normpath(posixpath.join(folder, "nodemon.json")))
         config = config or package.data.get("nodemonConfig")
         command = config.get("exec") if isinstance(config, dict) else None
@@ -283,7 +283,7 @@ class _Finder:
                 continue
             match = re.search(rb'"main"\s*:\s*"([^"]+)"', self._sources.text(name))
             main = match[1].decode("utf-8", "replace") if match else ""
-            # Counted from the workspace or, by older versions, from the application.
+            # The path is relative to the workspace or, in older versions, to the application.
             for base in (folder, posixpath.dirname(name) or "."):
                 file = resolve_script_file(self._sources, base, main) if main else None
                 if file is not None and _SERVES.search(self._sources.text(file)):

@@ -1,4 +1,4 @@
-"""The commands of a package.json script, seen through their wrappers down to the program that runs a file."""
+"""The commands of a package.json script, without their wrappers: the programs that run a file."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ Command = list[str]
 """The words of one command, without variables and wrappers."""
 
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-# They run what follows them.
+# Wrappers that run the command that follows them.
 _WRAPPERS = frozenset(
     {"cross-env", "cross-env-shell", "npx", "pnpx", "bunx", "exec", "sudo", "time", "dotenv", "dotenvx", "env-cmd",
      "env", "better-npm-run", "nohup", "op", "infisical", "doppler", "c8", "nyc"}
 )  # fmt: skip
 _WRAPPER_VALUES = frozenset({"-e", "-f", "--file", "--environments", "-p", "--env-file", "-c"})
-# They run several commands, each given as one word.
+# Programs that run several commands, each given as one argument.
 _MANY = frozenset({"concurrently", "conc"})
 _MANY_SCRIPTS = frozenset({"npm-run-all", "npm-run-all2", "run-p", "run-s", "run-pty"})
 _SEPARATOR = re.compile(r"&&|\|\||[;&|]")
-# Commands within commands within commands.
+# Depth limit for commands within commands.
 _MAX_DEPTH = 6
 _MAX_LENGTH = 4_000
 
@@ -52,7 +52,7 @@ def _pieces(script: str) -> Iterator[Command]:
         lexer.whitespace_split = True
         lexer.commenters = ""
         words = list(lexer)
-    except ValueError:  # a quote that nobody closed
+    except ValueError:  # unclosed quote
         words = _SEPARATOR.sub(r" \g<0> ", script).split()
     piece: Command = []
     for word in words:
@@ -80,7 +80,7 @@ def _unwrap(words: Command) -> Command:
 
 
 def _script_of(word: str) -> str:
-    """``npm:start`` is how ``concurrently`` names a script."""
+    """Convert ``npm:start``, the form that ``concurrently`` uses, to ``npm run start``."""
     return f"npm run {word[4:]}" if word.startswith("npm:") else word
 
 
@@ -90,7 +90,7 @@ def _inner(command: Command) -> str:
         if word in {"--exec", "-x", "--onSuccess", "--on-success", "--onFirstSuccess"}:
             value = command[position + 1]
             rest = [item for item in command[position + 2 :] if not item.startswith("-")]
-            # `nodemon --exec ts-node src/index.ts`: the file stands behind.
+            # `nodemon --exec ts-node src/index.ts`: the file follows the command.
             return " ".join([value, *map(shlex.quote, rest)]) if word in {"--exec", "-x"} else value
         if word.startswith("--exec="):
             return word.partition("=")[2] + " " + " ".join(map(shlex.quote, command[position + 1 :]))
@@ -98,7 +98,7 @@ def _inner(command: Command) -> str:
 
 
 def managed_script(command: Command) -> tuple[str, str] | None:
-    """Script and folder of ``npm run x``, ``yarn --cwd server start``, ``npm start --prefix api``; None for others."""
+    """Return script and folder of ``npm run x``, ``yarn --cwd server start``, ``npm start --prefix api``; else None."""
     words, prefix, name = iter(command[1:]), ".", None
     for word in words:
         if word in {"--prefix", "--cwd", "-C", "--dir"}:

@@ -1,4 +1,4 @@
-"""Python source that this Python cannot parse: newer syntax in older words, and what is broken left out."""
+"""Parsing of Python source with newer syntax than this Python's, or with broken parts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-# Each costs one parsing of the file.
+# Each removed part costs another parsing of the file.
 _MAX_PARTS: Final = 12
 _TYPE_PARAMETERS: Final = re.compile(rb"^(\s*(?:async\s+)?(?:def|class)\s+\w+)\[[^\n()]*?\]\s*(?=[(:])", re.MULTILINE)
 _TYPE_ALIAS: Final = re.compile(rb"^(\s*)type\s+(\w+)(?:\[[^\n=]*\])?\s*=(?!=)", re.MULTILINE)
 _BARE_EXCEPT: Final = re.compile(rb"^(\s*except)\s+([\w.]+(?:\s*,\s*[\w.]+)+)\s*:", re.MULTILINE)
 
-# f"{row["name"]}", which 3.12 allows; quotes of the other kind mean the same everywhere else.
+# Python 3.12 allows f"{row["name"]}". Quotes of the other kind mean the same in every version.
 _NESTED_QUOTES: Final = re.compile(rb"""(\{[^{}"'\n]*)"([^"'\n{}]*)"([^{}"'\n]*\})""")
 _HEADS: Final = (
     b"def ",
@@ -33,13 +33,13 @@ _HEADS: Final = (
 
 
 def parse_what_can_be(text: bytes) -> ast.Module:
-    """Parse the file with type parameters (3.12) and bare exception lists (3.14) rewritten, without broken parts.
+    """Parse a file; rewrite type parameters (3.12) and bare exception lists (3.14), and leave out broken parts.
 
-    Lines keep their numbers. What is left out are whole statements of the module; at most 12 of them.
+    Line numbers stay the same. At most 12 parts are left out: whole statements of the module, or lines in functions.
 
     Raises:
-        SyntaxError: Too much of it is broken.
-        ValueError: Not text that Python could read at all.
+        SyntaxError: Too many parts are broken.
+        ValueError: Python cannot read the text at all.
     """
     text = _TYPE_PARAMETERS.sub(rb"\1", text)
     text = _TYPE_ALIAS.sub(rb"\1\2 =", text)
@@ -61,7 +61,7 @@ def parse_what_can_be(text: bytes) -> ast.Module:
 
 
 def _without_line(text: bytes, number: int) -> bytes | None:
-    """Return the text with ``pass`` for one line within a function; None if the line is another kind."""
+    """Return the text with one line of a function replaced by ``pass``; None if the line cannot be replaced."""
     lines = text.split(b"\n")
     line = lines[number - 1] if 0 < number <= len(lines) else b""
     inside = line.lstrip()
@@ -72,7 +72,7 @@ def _without_line(text: bytes, number: int) -> bytes | None:
 
 
 def _without(text: bytes, number: int) -> bytes | None:
-    """Return the text without the module's statement at a line; None if there is none."""
+    """Return the text without the module-level statement at a line; None if there is no such statement."""
     lines = text.split(b"\n")
     at = min(max(number - 1, 0), len(lines) - 1)
     while at > 0 and not _begins(lines[at]):
@@ -80,7 +80,7 @@ def _without(text: bytes, number: int) -> bytes | None:
     end = at + 1
     while end < len(lines) and not _begins(lines[end]):
         end += 1
-    # A decorator goes with what it decorates.
+    # Remove a decorator together with the function or class that it decorates.
     while end < len(lines) and lines[end - 1].startswith(b"@"):
         end += 1
         while end < len(lines) and not _begins(lines[end]):
@@ -94,13 +94,13 @@ def _without(text: bytes, number: int) -> bytes | None:
 
 
 def _begins(line: bytes) -> bool:
-    """Return whether a line begins a statement of the module, and does not continue one."""
+    """Return whether a line begins a module-level statement, rather than continuing one."""
     return bool(line[:1].strip()) and not line.startswith(
         (b")", b"]", b"}", b"#", b"else", b"elif", b"except", b"finally")
     )
 
 
-# Texts, numbers and operators: nothing is below them.
+# Constants and operators: they have no child nodes that matter.
 _PLAIN: Final = frozenset(
     {"id", "ctx", "attr", "arg", "name", "asname", "module", "level", "kind", "op", "ops", "type_comment",
      "type_ignores"}
@@ -113,13 +113,13 @@ FIELDS: Final[Mapping[type[ast.AST], tuple[str, ...]]] = MappingProxyType(
         for kind in _KINDS
     }
 )
-"""By kind of node: the fields in which it has others, or lists of others."""
+"""Maps a node's type to the fields that contain nodes or lists of nodes."""
 
 
 def below(tree: ast.AST) -> list[ast.AST]:
     """Return the tree and all nodes below it, unordered, except operators and expression contexts."""
     found = [tree]
-    for node in found:  # grows while it is read
+    for node in found:  # the list grows during the loop
         for name in FIELDS[type(node)]:
             value = getattr(node, name, None)
             if isinstance(value, list):

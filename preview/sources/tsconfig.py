@@ -1,4 +1,4 @@
-"""The compiler's module paths and output folders in ``tsconfig.json``."""
+"""Module paths and output folders of the compiler, from ``tsconfig.json``."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from preview.sources.files import Sources
 from preview.sources.javascript import read_literal
 
 _FILES = ("tsconfig.json", "jsconfig.json", "tsconfig.app.json", "tsconfig.build.json", "tsconfig.base.json")
-# ``extends`` of ``extends``; a file may name itself.
+# Depth limit for chains of ``extends``; a file may name itself.
 _MAX_EXTENDS = 5
-# A file that names itself is read once more for each time, on each level.
+# A file that lists itself several times is read that many times on each level.
 _MAX_PARENTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class TsConfig:
-    """Paths of ``tsconfig.json``; folders relative to the project, ``.`` for its own.
+    """Paths of ``tsconfig.json``; folders are relative to the project, and ``.`` is its root.
 
     Attributes:
-        base_url: Where bare specifiers are looked up; None where they are not.
-        paths: Pattern to targets, each relative to the project: ``@/*`` to ``src/*``.
-        out_dir: Where compiled files go; None where it is not said.
-        root_dir: What ``out_dir`` mirrors; None where it is not said.
+        base_url: The folder for bare specifiers; None if the file sets none.
+        paths: Maps a pattern to its targets, relative to the project: ``@/*`` to ``src/*``.
+        out_dir: The folder for compiled files; None if the file sets none.
+        root_dir: The source folder that ``out_dir`` mirrors; None if the file sets none.
     """
 
     base_url: str | None = None

@@ -1,4 +1,4 @@
-"""Methods of a class of views, over its whole lineage."""
+"""The HTTP methods, actions and attributes of a class of views, including inherited ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DJOSER: Final = "djoser"
 
 
 def allowed_methods(view: ClassView, evaluator: PythonEvaluator) -> dict[str, str]:
-    """HTTP methods, upper case, with the name of the class's method that answers; empty where none is known."""
+    """Return the HTTP methods, in upper case, with the name of the answering method; empty if none is known."""
     names = view.methods or _method_names(view.cls, evaluator)
     if view.actions:
         return {verb.upper(): name for verb, name in view.actions.items() if names is None or verb in names}
@@ -29,13 +29,13 @@ def has_action(cls: Class | External, name: str, evaluator: PythonEvaluator) -> 
     for item in _lineage(cls, evaluator):
         if isinstance(item, Class) and name in item.body.names:
             value = item.body.names[name]
-            # `create = None` takes an inherited action away.
+            # `create = None` removes an inherited action.
             return value is not None
     return any(name in _actions(item) for item in _lineage(cls, evaluator) if isinstance(item, External))
 
 
 def extra_actions(cls: Class | External, evaluator: PythonEvaluator) -> list[Action]:
-    """Return ``@action`` methods, inherited ones too; of a repeated name the nearest definition."""
+    """Return ``@action`` methods, inherited ones too; the nearest definition of a repeated name counts."""
     seen: set[str] = set()
     found: list[Action] = []
     for item in _lineage(cls, evaluator):
@@ -58,7 +58,7 @@ def find_value(cls: Class, name: str, evaluator: PythonEvaluator) -> object:
 
 
 def text_attribute(cls: Class | External, name: str, evaluator: PythonEvaluator) -> str:
-    """``lookup_field = "slug"``; empty where it says nothing."""
+    """Return the string that a class assigns, as in ``lookup_field = "slug"``; empty if there is none."""
     for item in _lineage(cls, evaluator):
         if isinstance(item, Class) and isinstance(value := item.body.names.get(name), str):
             return value
@@ -112,7 +112,7 @@ def _djoser_actions(evaluator: PythonEvaluator) -> Iterator[Action]:
 
 
 def _username_field(evaluator: PythonEvaluator) -> str:
-    """``USERNAME_FIELD`` of the model that ``AUTH_USER_MODEL`` names."""
+    """Return ``USERNAME_FIELD`` of the model that ``AUTH_USER_MODEL`` names."""
     settings = evaluator.outside.get("django.conf.settings")
     model = evaluator.attribute(settings, "AUTH_USER_MODEL")
     if isinstance(model, str) and model.count(".") == 1:

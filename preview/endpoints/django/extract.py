@@ -1,4 +1,4 @@
-"""From a project's URL configuration to a flat list of endpoints."""
+"""Conversion of a project's URL configuration to a flat list of endpoints."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Place = tuple[str, int]
 
 
 def describe(view: object, action: Action | None, serializers: Serializers, place: Place) -> Iterator[Endpoint]:
-    """Yield the methods of a view without its path; ``*`` where it takes any or they are not known."""
+    """Yield an endpoint without a path for each method of a view; ``*`` if it accepts any, or if they are unknown."""
     if isinstance(view, ClassView):
         yield from _class(view, action, serializers, place)
     elif isinstance(view, NinjaRoute):
@@ -59,7 +59,7 @@ def describe(view: object, action: Action | None, serializers: Serializers, plac
         text = ast.get_docstring(cls.node) or ""
         yield _bare("*", _title(name), _tags(cls.scope.file), (cls.scope.file, cls.node.lineno), text)
     else:
-        # A function of a package, or what cannot be followed.
+        # A function of a package, or a view that cannot be followed.
         name, known = (view.last, handlers_of(view.name)) if isinstance(view, External) else ("", ())
         for method in known or ("*",):
             yield _bare(method.upper(), _title(name), _tags(place[0]), place)
@@ -74,7 +74,7 @@ def _ninja(route: NinjaRoute, method: str, tags: tuple[str, ...], serializers: S
     if function is None:
         return _bare(method, "", tags, place)
     given = route.registered.named.get("summary")
-    # The request, and a controller itself, are no parameters of the endpoint.
+    # The request and the controller itself are not parameters of the endpoint.
     path = route.path + "{request}{self}"
     taken = read_parameters(function, path, serializers.evaluator, serializers.models)
     answer = serializers.models.describe(route.response, route.registered.scope) if route.response else None
@@ -168,7 +168,7 @@ def _tags(file: str) -> tuple[str, ...]:
 
 _MAX_DEPTH: Final = 20
 _MAX_ENDPOINTS: Final = 5_000
-# Files and administration: of Django, not of the project.
+# Static files and the admin site belong to Django, not to the project.
 _NOT_OF_THE_PROJECT: Final = ("django.views.static.", "django.contrib.admin", "django.contrib.staticfiles.")
 
 
@@ -194,13 +194,13 @@ class _Route:
 
 
 def list_endpoints(root: Module, evaluator: PythonEvaluator, found: Found) -> None:
-    """Add all endpoints below ``urlpatterns`` of the module ``ROOT_URLCONF`` names.
+    """Add all endpoints below ``urlpatterns`` of the module that ``ROOT_URLCONF`` names.
 
-    What packages from outside bring through ``include`` (administration, log-in pages) is left out, as are a router's
-    root view and format suffixes: they are not the project's.
+    Only the project's own endpoints count: external packages that are included (administration, log-in pages), root
+    views of routers and format suffixes are left out.
 
     Raises:
-        OutOfBudget: Too much was read; ``found`` has what came before.
+        OutOfBudget: The budget ran out; ``found`` has the endpoints found so far.
     """
     serializers = Serializers(evaluator)
     for route in _flatten(root, _Place(file=root.file), evaluator):
@@ -212,7 +212,7 @@ def list_endpoints(root: Module, evaluator: PythonEvaluator, found: Found) -> No
 
 def _add(found: Found, place: _Place, part: Endpoint) -> None:
     path = place.path if place.path.startswith("/") else f"/{place.path}"
-    # The first of two patterns is the one that answers.
+    # Of two patterns with the same method and path, the first one answers.
     if ("*", path) not in found:
         found.setdefault((part.method, path), replace(part, path=path, path_parameters=place.parameters))
 

@@ -1,4 +1,4 @@
-"""The location of a Django project, its settings and its URL configuration."""
+"""Search for Django projects, their settings and their URL configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from preview.sources import Sources
 _VARIABLE: Final = "DJANGO_SETTINGS_MODULE"
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _SET_OUTSIDE: Final = re.compile(rb"DJANGO_SETTINGS_MODULE[\"']?\s*[:=]\s*[\"']?([A-Za-z_][\w.]*)")
-# Of several settings, those for a developer's machine first.
+# Of several settings modules, those for a developer's machine come first.
 _LOCAL_FIRST: Final = ("", "local", "dev", "development", "develop", "settings", "base", "common", "default", "main")
 _TEST_SETTINGS: Final = frozenset({"test", "tests", "testing", "ci", "test_settings", "settings_test"})
 _SIDE_FOLDERS: Final = frozenset(
@@ -43,7 +43,7 @@ def find_django_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
     """Return the Django applications: one for each ``manage.py``, else for ``wsgi.py`` and ``asgi.py``.
 
     Raises:
-        OutOfBudget: Too much was read.
+        OutOfBudget: The budget ran out.
     """
     starts = [_start(sources, name, _folder(name)) for name in _named(sources, "manage.py")]
     if not starts:
@@ -70,12 +70,12 @@ def _folder(file: str) -> str:
 
 def _start(sources: Sources, file: str, app_dir: str) -> _Start:
     tree = sources.tree(file)
-    # A file that cannot be parsed still says by its name that the project is here.
+    # Even a file with syntax errors shows by its name that the project is here.
     return _Start(file, app_dir, tuple(_added_roots(sources, tree, app_dir)) if tree else ())
 
 
 def _from_server(sources: Sources, file: str) -> _Start | None:
-    """Return the folder above ``wsgi.py`` from which the settings that it names can be imported."""
+    """Return ``wsgi.py`` with the folder above it from which the settings that it names can be imported."""
     tree = sources.tree(file)
     folder = _folder(file)
     for name in _settings_named(tree) if tree else ():
@@ -88,7 +88,7 @@ def _from_server(sources: Sources, file: str) -> _Start | None:
 
 
 def _added_roots(sources: Sources, tree: ast.Module, app_dir: str) -> Iterator[str]:
-    """Folders that ``sys.path.append(…)`` and ``insert`` name."""
+    """Yield the folders that ``sys.path.append(…)`` and ``insert`` name."""
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Call)
@@ -104,7 +104,7 @@ def _added_roots(sources: Sources, tree: ast.Module, app_dir: str) -> Iterator[s
 
 
 def _settings_named(tree: ast.Module) -> list[str]:
-    """Modules that are given for ``DJANGO_SETTINGS_MODULE``, a call's default too."""
+    """Return the modules given for ``DJANGO_SETTINGS_MODULE``, also as a call's default."""
     found: list[str] = []
     for node in ast.walk(tree):
         values: list[ast.expr] = []
@@ -130,7 +130,7 @@ def _is_module(sources: Sources, folder: str, name: str) -> bool:
 
 
 def _named_settings(sources: Sources, start: _Start) -> list[str]:
-    """Return existing settings modules that the start file names; those for tests last (``if "test" in sys.argv``)."""
+    """Return existing settings modules that the start file names; test settings last (``if "test" in sys.argv``)."""
     tree = sources.tree(start.file)
     named = [name for name in _settings_named(tree) if _is_module(sources, start.app_dir, name)] if tree else []
     named = named or [name for name in _in_environment(sources) if _is_module(sources, start.app_dir, name)]
@@ -161,7 +161,7 @@ def _candidates(sources: Sources, start: _Start, named: list[str]) -> Iterator[s
 
 
 def _within(sources: Sources, start: _Start, package: str) -> list[str]:
-    """Return the modules of a settings package that sets nothing itself."""
+    """Return the modules of a settings package, the likeliest first."""
     folder = join(start.app_dir, package.replace(".", "/"))
     names = [name[len(folder) + 1 : -3] for name in sources.names if _folder(name) == folder]
     ranked = sorted(names, key=lambda name: _LOCAL_FIRST.index(name) if name in _LOCAL_FIRST else len(_LOCAL_FIRST))
@@ -180,14 +180,14 @@ def _look_into(sources: Sources, start: _Start, budget: Budget) -> FoundApp | No
             installed = settings.attribute("INSTALLED_APPS")
             names = installed if isinstance(installed, list) else []
             framework.installed = frozenset(name.partition(".")[0] for name in names if isinstance(name, str))
-            # Settings that are put together in ways not understood are still the ones to run with.
+            # Run with the named settings even if the evaluator cannot follow how they are composed.
             chosen = named[0] if named and not _is_empty(sources, start.app_dir, named[0]) else name
             return _found(start, chosen, partial(_list, root, evaluator))
     return None
 
 
 def _is_empty(sources: Sources, folder: str, name: str) -> bool:
-    """Return whether a package sets nothing itself, so that one of its modules is meant."""
+    """Return whether a settings package is empty; then one of its modules has the settings."""
     path = join(folder, name.replace(".", "/"))
     if sources.has_file(f"{path}.py"):
         return False

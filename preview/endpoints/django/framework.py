@@ -52,24 +52,24 @@ _STARRED: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class DjangoFramework:
-    """Plugs Django into the evaluator.
+    """Defines the effects of Django's names for the evaluator.
 
     Args:
-        installed: The first parts of what ``INSTALLED_APPS`` names.
+        installed: The top-level packages of the names in ``INSTALLED_APPS``.
     """
 
     def __init__(self, installed: frozenset[str] = frozenset()) -> None:
         self.installed = installed
 
     def is_constructor(self, value: External) -> bool:
-        """Return whether calling it gives a router, a site, a serializer or a Ninja API."""
+        """Return whether a call of the name makes a router, a site, a serializer or a Ninja API."""
         last = value.last
         if last in ROUTERS or last in NINJA_NAMES or last.endswith("AdminSite"):
             return True
         return package_of(value.name) in _FIELD_PACKAGES and last.endswith(("Serializer", "Field"))
 
     def construct(self, callee: External, call: Call) -> object:
-        """Patterns, includes, views, routers, decorators; a wrapper around a view is the view."""
+        """Return a pattern, an include, a view, a router or a decorator; for a wrapper, return the wrapped view."""
         last = callee.last
         if last in _PATTERNS:
             return _pattern(call, is_regex=_PATTERNS[last])
@@ -96,12 +96,12 @@ class DjangoFramework:
         if package_of(callee.name) in _FIELD_PACKAGES and _is_field(callee):
             return Field(last, call.named)
         if last in {"get_schema_view", "get_swagger_view"}:
-            # The result is a view, or has methods that give one; it answers to GET.
+            # The result is a view that answers GET, or has methods that return such a view.
             return ClassView(External(callee.name))
         return next(filter(_can_be_wrapped, (*call.arguments, *call.named.values())), UNKNOWN)
 
     def starred(self, module: str) -> Sequence[str]:
-        """Names that star imports from Django and its companions bring."""
+        """Return the names that star imports from Django and its companions bind."""
         return _STARRED.get(module, ())
 
     def _include(self, call: Call) -> object:
@@ -151,7 +151,7 @@ def _dig(node: ast.expr, call: Call) -> object:
 
 
 def _may_be_list(node: ast.expr) -> bool:
-    """``admin.site.urls``, ``include(…)``, ``get_urls()``; anything else in this place is a view."""
+    """Return whether a target may be a list: ``admin.site.urls``, ``include(…)``, ``get_urls()``; others are views."""
     if isinstance(node, ast.Call):
         return _may_be_list(node.func)
     if isinstance(node, ast.Subscript):
@@ -184,7 +184,7 @@ def _localised(call: Call) -> object:
 
 
 def _view_decorator(call: Call) -> object:
-    """``@api_view([…])`` and ``@require_http_methods([…])``."""
+    """Return the decorator for ``@api_view([…])`` and ``@require_http_methods([…])``."""
     given = call.argument(0, "http_method_names" if "http_method_names" in call.named else "request_method_list")
     names = tuple(item.upper() for item in given if isinstance(item, str)) if isinstance(given, list) else ()
     if given is UNKNOWN and not (call.node.args or call.node.keywords):
@@ -224,7 +224,7 @@ OUTSIDE: Final[Mapping[str, object]] = {
     f"{_HTTP}.require_safe": Decorator(lambda function: FunctionView(function, ("GET", "HEAD"))),
     "django.contrib.admin.site": Site(),
 }
-"""What names that are used without a call stand for."""
+"""Values of external names that are used without a call."""
 
 
 def _is_field(callee: External) -> bool:
@@ -237,7 +237,7 @@ def _serializer(call: Call) -> object:
 
 
 def _can_be_wrapped(value: object) -> bool:
-    """Return whether the function can be wrapped: a view, or the list of all patterns."""
+    """Return whether a wrapper's argument is a view or a list of patterns."""
     if isinstance(value, list):
         return any(isinstance(item, Pattern) for item in value)
     return isinstance(value, (ClassView, FunctionView, Function))

@@ -1,8 +1,8 @@
-"""Views that packages define and projects use by name: what they answer to.
+"""Views that packages define and projects use by name, with the methods that they answer.
 
-Read from Django 5.2, djangorestframework 3.18, djoser 2.3, djangorestframework-simplejwt 5.5, drf-spectacular 0.30,
-drf-yasg 1.21, dj-rest-auth 7.2, django-allauth 65.21, django-rest-knox 5.1, django-oauth-toolkit 3.4,
-django-filter 26.2 and django-tables2 3.0: a package's name, then a class or function, then what it has.
+The tables map a package's name to its classes and functions. They come from Django 5.2, djangorestframework 3.18,
+djoser 2.3, djangorestframework-simplejwt 5.5, drf-spectacular 0.30, drf-yasg 1.21, dj-rest-auth 7.2, django-allauth
+65.21, django-rest-knox 5.1, django-oauth-toolkit 3.4, django-filter 26.2 and django-tables2 3.0.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ HANDLERS: Final[Mapping[str, Mapping[str, str]]] = {
     "django_tables2": {"SingleTableView": "get"},
 }
 
-# What ViewSets and their mixins can do, as routers ask for it.
+# The actions of ViewSets and their mixins, for which routers create routes.
 _EVERY = "list create retrieve update partial_update destroy"
 ACTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "rest_framework": {
@@ -145,19 +145,19 @@ DJOSER_ACTIONS: Final = (
     ("set_username", "set_{username}", "post"),
 )
 
-# Classes that refuse some of the methods that they have, since a major version of Django.
+# Classes that refuse some of their methods since a major version of Django.
 METHOD_NAMES: Final[Mapping[tuple[str, str], tuple[int, str]]] = {("django", "LogoutView"): (5, "post")}
 
 _SAME: Final = {"rest_auth": "dj_rest_auth", "rest_framework_nested": "rest_framework"}
 
 
 def package_of(name: str) -> str:
-    """Return the package that a full name begins with, a former name as the present one."""
+    """Return the package that a full name begins with; a former package name maps to the present one."""
     top = name.partition(".")[0]
     return _SAME.get(top, top)
 
 
 def handlers_of(name: str) -> tuple[str, ...]:
-    """HTTP methods, in lower case, that a view of a package answers to; empty where it is not known."""
+    """Return the HTTP methods, in lower case, that a package's view answers; empty if unknown."""
     known = HANDLERS.get(package_of(name), {})
     return tuple(known.get(name.rpartition(".")[2], "").split())

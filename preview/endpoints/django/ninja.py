@@ -1,4 +1,4 @@
-"""Django Ninja: APIs, routers and the controllers of its extension; its documentation pages are its own."""
+"""Django Ninja: APIs, routers and the controllers of its extension, without Ninja's documentation pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_DEPTH: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class NinjaRoute:
-    """One operation, its path without what the API is included under."""
+    """One operation. Its path lacks the prefix under which the API is included."""
 
     methods: tuple[str, ...]
     path: str
@@ -31,7 +31,7 @@ class NinjaRoute:
 
     @property
     def response(self) -> ast.expr | None:
-        """``response=…``; of several by status, the first that is no error."""
+        """The argument ``response=…``; of several by status, the first for a success."""
         given = next((item.value for item in self.registered.node.keywords if item.arg == "response"), None)
         if not isinstance(given, ast.Dict):
             return given
@@ -48,7 +48,7 @@ class NinjaUrls(Native):
 
 @dataclass(eq=False, slots=True)
 class _Operation(Native):
-    """``api.get("/x")``, which waits for its function; in a class body it stays under the function's name."""
+    """``api.get("/x")`` before it is applied to its function; in a class body the function's name refers to it."""
 
     owner: Ninja | None
     methods: tuple[str, ...]
@@ -57,7 +57,7 @@ class _Operation(Native):
     function: Function | None = None
 
     def call(self, call: Call) -> object:
-        """``api.get("/x")(function)``."""
+        """Evaluate ``api.get("/x")(function)``."""
         return self.decorate(call.arguments[0] if call.arguments else UNKNOWN)
 
     def decorate(self, target: object) -> object:
@@ -86,11 +86,11 @@ class Ninja(Native):
     entries: list[_Operation | _Mount] = field(default_factory=list)
 
     def attribute(self, name: str) -> object:
-        """``api.urls``."""
+        """Evaluate ``api.urls``."""
         return [NinjaUrls(self)] if name == "urls" else UNKNOWN
 
     def call_method(self, name: str, call: Call) -> object:
-        """Operations, routers within, controllers."""
+        """Register an operation, a router or a controller."""
         if name in _VERBS:
             return _Operation(self, (name.upper(),), call.text(0, "path"), call)
         if name == "api_operation":
@@ -107,14 +107,14 @@ class Ninja(Native):
         return UNKNOWN
 
     def decorate(self, target: object) -> object:
-        """``@api_controller("/x")`` above a class."""
+        """Apply ``@api_controller("/x")`` to a class."""
         if not isinstance(target, Class):
             return UNKNOWN
         self.entries += [item for item in target.body.names.values() if isinstance(item, _Operation)]
         return self
 
     def routes(self, evaluator: PythonEvaluator, prefix: str = "", depth: int = 0) -> Iterator[NinjaRoute]:
-        """All operations, in the order of registration."""
+        """Yield all operations, in the order of registration."""
         for item in self.entries if depth < _MAX_DEPTH else ():
             evaluator.step()
             if isinstance(item, _Operation):
@@ -141,7 +141,7 @@ def construct_ninja(name: str, call: Call) -> object:
 
 
 def _resolve(what: object, evaluator: PythonEvaluator) -> Ninja | None:
-    """Return a router, a module that has one, or the full name of one."""
+    """Return the router that a value is, contains (a module) or names in full."""
     if isinstance(what, str):
         module, _, name = what.rpartition(".")
         found = evaluator.module(module) if module else None

@@ -1,4 +1,4 @@
-"""Query parameters that a view reads, or that the REST framework reads for it."""
+"""Query parameters that a view or the REST framework reads, and the types of model and serializer fields."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAGE_SETTING: Final = "DEFAULT_PAGINATION_CLASS"
 
 
 def read_query(nodes: Iterable[ast.AST]) -> dict[str, str]:
-    """``request.GET.get("q")``, ``request.query_params["q"]``, ``request.GET.getlist("q")`` among the nodes given."""
+    """Return parameters from ``request.GET.get("q")``, ``request.query_params["q"]``, ``request.GET.getlist("q")``."""
     found: dict[str, str] = {}
     for item in nodes:
         match item:
@@ -62,7 +62,7 @@ def _declared(cls: Class, name: str, evaluator: PythonEvaluator) -> bool:
 
 
 def _pagination(cls: Class, evaluator: PythonEvaluator) -> list[str]:
-    """Names of the class that makes pages and of all that it inherits from."""
+    """Return the name of the pagination class, or the external base classes of the project's own."""
     value = find_value(cls, "pagination_class", evaluator)
     if isinstance(value, Class):
         return [item.last for item in evaluator.lineage(value) if isinstance(item, External)]
@@ -90,20 +90,20 @@ _TYPES: Final[Mapping[str, str]] = {name: kind for kind, names in _KINDS.items()
 
 @dataclass(eq=False, slots=True)
 class Field(Native):
-    """``CharField(…)`` and its like."""
+    """``CharField(…)`` and the like."""
 
     kind: str
     options: dict[str, object]
 
     @property
     def json_type(self) -> str:
-        """The JSON type that its class gives; ``string`` for all that is not known."""
+        """The JSON type of the field's class; ``string`` for unknown classes."""
         return _TYPES.get(self.kind, "string")
 
 
 @dataclass(eq=False, slots=True)
 class SerializerUse(Native):
-    """``BookSerializer(many=True)``; without a class where it is none of the project's."""
+    """``BookSerializer(many=True)``; ``cls`` is None if the class is not the project's."""
 
     cls: Class | None
     many: bool

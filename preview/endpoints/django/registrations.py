@@ -12,12 +12,12 @@ from preview.endpoints.python import UNKNOWN, Call, Class, External, Function, I
 
 @dataclass(eq=False, slots=True)
 class Pattern(Native):
-    """``path("books/", view)``. ``target`` is a view or what it includes.
+    """``path("books/", view)``.
 
     Attributes:
-        is_regex: ``re_path`` and ``url``.
-        target: A view, an ``Include``, a list; ``UNKNOWN`` where it cannot be known.
-        opaque: ``target`` is unknown, and may be a list of patterns as well as a view (``something.urls``).
+        is_regex: Whether the route is a regular expression, as in ``re_path`` and ``url``.
+        target: A view, an ``Include`` or a list; ``UNKNOWN`` if it cannot be known.
+        opaque: Whether ``target`` is unknown and may be a list of patterns instead of a view (``something.urls``).
     """
 
     route: str
@@ -30,7 +30,7 @@ class Pattern(Native):
 
 @dataclass(eq=False, slots=True)
 class Include(Native):
-    """``include(…)``: ``what`` is a module's name, a module or a list; ``prefix`` stands before all its paths."""
+    """``include(…)``: ``what`` is a module's name, a module or a list; ``prefix`` precedes all its paths."""
 
     what: object
     prefix: str = ""
@@ -38,10 +38,10 @@ class Include(Native):
 
 @dataclass(eq=False, slots=True)
 class Site(Native):
-    """An administration site: its pages are Django's own."""
+    """An administration site: its pages belong to Django."""
 
     def attribute(self, name: str) -> object:
-        """``site.urls`` is a list without anything of the project."""
+        """Evaluate ``site.urls``: an empty list, as no page is the project's."""
         return [] if name == "urls" else UNKNOWN
 
     def decorate(self, target: object) -> object:
@@ -54,9 +54,9 @@ class ClassView(Native):
     """``View.as_view(…)``.
 
     Attributes:
-        cls: The class; one from outside by its name.
+        cls: The class; for an external class, its name.
         actions: ``{"get": "list"}`` of a ViewSet.
-        methods: ``http_method_names`` where given; None otherwise.
+        methods: The given ``http_method_names``, or None.
     """
 
     cls: Class | External
@@ -64,13 +64,13 @@ class ClassView(Native):
     methods: tuple[str, ...] | None = None
 
     def call_method(self, name: str, call: Call) -> object:  # noqa: ARG002
-        """``schema_view.with_ui(…)``, ``schema_view.as_view()``: the same view in another shape."""
+        """Evaluate ``schema_view.with_ui(…)`` and ``schema_view.as_view()``: the same view in another form."""
         return self if name in {"with_ui", "without_ui", "as_cached_view", "as_view"} else UNKNOWN
 
 
 @dataclass(eq=False, slots=True)
 class FunctionView(Native):
-    """A function with the methods that its decorator allows, upper case."""
+    """A function with the methods that its decorator allows, in upper case."""
 
     function: Function
     methods: tuple[str, ...]
@@ -81,9 +81,9 @@ class Action(Native):
     """A method of a ViewSet with ``@action``.
 
     Attributes:
-        mapping: HTTP method, lower case, to the function that answers it.
-        detail: It is about one object.
-        url_path: Behind the object's or the list's path; may hold groups.
+        mapping: Maps an HTTP method, in lower case, to the function that answers it.
+        detail: Whether the action concerns a single object.
+        url_path: Follows the path of the object or the list; may contain groups.
     """
 
     function: Function
@@ -92,7 +92,7 @@ class Action(Native):
     url_path: str
 
     def attribute(self, name: str) -> object:
-        """``action.mapping``."""
+        """Evaluate ``action.mapping``."""
         return _Mapping(self) if name == "mapping" else UNKNOWN
 
 
@@ -101,7 +101,7 @@ class _Mapping(Native):
     action: Action
 
     def attribute(self, name: str) -> object:
-        """``action.mapping.delete``: a decorator."""
+        """Evaluate ``action.mapping.delete``: a decorator."""
 
         def add(function: Function) -> object:
             self.action.mapping[name.lower()] = function
@@ -112,7 +112,7 @@ class _Mapping(Native):
 
 @dataclass(eq=False, slots=True)
 class Decorator(Native):
-    """A decorator that knows what it makes of a function."""
+    """A decorator with a known effect on a function."""
 
     apply: Callable[[Function], object]
 
@@ -123,12 +123,12 @@ class Decorator(Native):
         return self.apply(target) if isinstance(target, Function) else target
 
     def call(self, call: Call) -> object:
-        """``decorator(function)``."""
+        """Evaluate ``decorator(function)``."""
         return self.decorate(call.arguments[0] if call.arguments else UNKNOWN)
 
 
 def is_view(value: object) -> bool:
-    """Return whether a value can stand as a view in a pattern."""
+    """Return whether a value can be the view of a pattern."""
     return isinstance(value, (ClassView, FunctionView, Function, Instance))
 
 
@@ -136,16 +136,16 @@ _CONVERTED: Final = re.compile(r"<(?:(?P<type>[^<>:]+):)?(?P<name>[^<>]+)>")
 _TYPES: Final[Mapping[str, str]] = {"int": "integer", "float": "number"}
 _NAMED: Final = re.compile(r"\(\?P<([A-Za-z_]\w*)>")
 _DIGITS: Final = frozenset({r"\d+", r"[0-9]+", r"\d*", r"[0-9]*", r"-?\d+", r"\d{4}", r"\d{1,2}", r"\d{2}", r"[\d]+"})
-# Longer and deeper than any route that people write.
+# Longer and deeper than any real route.
 _MAX_LENGTH: Final = 500
 _MAX_DEPTH: Final = 10
 
 Path = tuple[str, dict[str, str]]
-"""A path, and its parameters with their JSON type."""
+"""A path, and its parameters with their JSON types."""
 
 
 def read_route(route: str) -> Path:
-    """Return a route of ``path()``."""
+    """Convert a route of ``path()`` to a path."""
     parameters: dict[str, str] = {}
 
     def replace(match: re.Match[str]) -> str:
@@ -157,9 +157,9 @@ def read_route(route: str) -> Path:
 
 
 def read_regex(pattern: str) -> Path:
-    """Return a regular expression, as Django's own documentation pages simplify it.
+    """Convert a regular expression to a path, as Django's own documentation pages do.
 
-    Groups become parameters, anchors go, an optional character (``/?``) stays.
+    Groups become parameters, anchors are removed, and an optional character (``/?``) stays.
     """
     parameters: dict[str, str] = {}
     return _simplify(pattern[:_MAX_LENGTH], parameters, 0), parameters
@@ -188,7 +188,7 @@ def _simplify(text: str, parameters: dict[str, str], depth: int) -> str:
 
 
 def _escaped(char: str) -> str:
-    r"""``\.`` is a dot; ``\A`` and its like are places; ``\d`` outside a group stays as it is written."""
+    r"""Return the text of an escape: ``\.`` is a dot, ``\A`` and the like are empty, a bare ``\d`` stays."""
     if char in {"A", "Z", "z", "b", "B"}:
         return ""
     return f"\\{char}" if char.isalnum() else char
@@ -200,7 +200,7 @@ def _group(group: str, parameters: dict[str, str], depth: int) -> str:
         inside = group[named.end() : -1]
         parameters[named[1]] = "integer" if inside in _DIGITS else "string"
         return f"{{{named[1]}}}"
-    # A group that holds named ones is no parameter itself.
+    # A group that contains named groups is not a parameter itself.
     if depth < _MAX_DEPTH and (group.startswith("(?:") or _NAMED.search(group)):
         return _simplify(group[3 if group.startswith("(?:") else 1 : -1], parameters, depth + 1)
     # (?i), (?=…), (?!…), (?<=…) match no text of their own.
@@ -212,7 +212,7 @@ def _group(group: str, parameters: dict[str, str], depth: int) -> str:
 
 
 def _closing(text: str, start: int) -> int:
-    """Behind the bracket that closes the one at ``start``; the end where none does."""
+    """Return the position after the bracket that closes the one at ``start``, else the end of the text."""
     depth = 0
     position = start
     while position < len(text):
@@ -231,7 +231,7 @@ def _closing(text: str, start: int) -> int:
 
 
 def _class_end(text: str, start: int) -> int:
-    """Behind the ``]`` of ``[…]``."""
+    """Return the position after the ``]`` of ``[…]``."""
     position = start + 1
     if text[position : position + 1] == "^":
         position += 1

@@ -1,4 +1,4 @@
-"""The REST framework's routers, nested ones too."""
+"""The REST framework's routers, including nested ones."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class RoutedView:
     """One route of a ViewSet.
 
     Attributes:
-        path: Without what the router is included under.
-        parameters: Of the path, with their JSON type.
-        view: The ViewSet and its actions; ``UNKNOWN`` where it is not known.
-        action: The extra action that it is, or None.
+        path: The path, without the prefix under which the router is included.
+        parameters: The path's parameters, with their JSON type.
+        view: The ViewSet and its actions; ``UNKNOWN`` if the ViewSet is not known.
+        action: The extra action of the route, or None.
     """
 
     path: str
@@ -52,7 +52,7 @@ class _Nesting(Native):
     prefix: str
 
     def call_method(self, name: str, call: Call) -> object:
-        """``.register(prefix, viewset, parents_query_lookups=[…])``."""
+        """Evaluate ``.register(prefix, viewset, parents_query_lookups=[…])``."""
         if name != "register":
             return UNKNOWN
         lookups = call.argument(3, "parents_query_lookups", [])
@@ -63,14 +63,14 @@ class _Nesting(Native):
 
 @dataclass(eq=False, slots=True)
 class RouterUrls(Native):
-    """``router.urls``, which stands for all that is registered in the end."""
+    """``router.urls``: all ViewSets of the router, also those registered later."""
 
     router: Router
 
 
 @dataclass(eq=False, slots=True)
 class Router(Native):
-    """``DefaultRouter()`` and its like; its root view and format suffixes are the framework's own."""
+    """``DefaultRouter()`` and the like, without the framework's root view and format suffixes."""
 
     slash: str
     below: str
@@ -79,7 +79,7 @@ class Router(Native):
 
     @classmethod
     def read(cls, kind: str, call: Call) -> Router:
-        """Read the constructor's arguments."""
+        """Return a router made from the constructor's arguments."""
         slash = call.named.get("trailing_slash", UNKNOWN)
         below = ""
         parent = call.argument(0, "parent_router")
@@ -89,18 +89,18 @@ class Router(Native):
         return cls(text, below, kind.startswith("Extended"))
 
     def attribute(self, name: str) -> object:
-        """``router.urls`` and ``router.registry``."""
+        """Evaluate ``router.urls`` and ``router.registry``."""
         if name in {"urls", "get_urls"}:
             return [RouterUrls(self)]
         return self.registry if name == "registry" else UNKNOWN
 
     def set_attribute(self, name: str, value: object) -> None:
-        """``router.trailing_slash = "/?"``."""
+        """Execute ``router.trailing_slash = "/?"``."""
         if name == "trailing_slash" and isinstance(value, str):
             self.slash = value
 
     def call_method(self, name: str, call: Call) -> object:
-        """``router.register(…)``, ``router.get_urls()``, ``router.extend(other)``."""
+        """Evaluate ``router.register(…)``, ``router.get_urls()``, ``router.extend(other)``."""
         if name in {"register", "register_nested"}:
             return self.register(call, "")
         if name == "get_urls":
@@ -111,7 +111,7 @@ class Router(Native):
         return UNKNOWN
 
     def register(self, call: Call, below: str) -> object:
-        """One more ViewSet."""
+        """Register a ViewSet."""
         prefix = call.argument(0, "prefix")
         if not isinstance(prefix, str):
             return UNKNOWN
@@ -120,7 +120,7 @@ class Router(Native):
         return _Nesting(self, below + prefix) if self.extended else UNKNOWN
 
     def nested(self, prefix: str, lookup: str, evaluator: PythonEvaluator) -> str:
-        """Return the regular expression that the paths of a router below a registered ViewSet begin with."""
+        """Return the regular expression that begins the paths of a router below a registered ViewSet."""
         viewset = next(
             (item.viewset for item in self.registry if isinstance(item, _Registration) and item.prefix == prefix),
             UNKNOWN,
@@ -128,7 +128,7 @@ class Router(Native):
         return f"{self.below}{prefix}/(?P<{lookup or 'parent'}_{_lookup(viewset, evaluator)}>[^/.]+)/"
 
     def routes(self, evaluator: PythonEvaluator) -> Iterator[RoutedView]:
-        """All routes, in the order the framework has them."""
+        """Yield all routes, in the order of the framework."""
         for item in self.registry:
             if isinstance(item, _Registration):
                 evaluator.step()
@@ -162,7 +162,7 @@ class Router(Native):
         return self._route(regex, ClassView(viewset, names), action)
 
     def _route(self, regex: str, view: object, action: Action | None = None) -> RoutedView:
-        # Registered under nothing, a list has no slash of its own.
+        # The list of a ViewSet with an empty prefix has no slash of its own.
         path, parameters = read_regex(regex + self.slash if regex else "")
         if "<" in path and "(?P<" not in path:
             path, more = read_route(path)
@@ -171,7 +171,7 @@ class Router(Native):
 
 
 def _own_slash(call: Call) -> str:
-    """``trailing_slash`` of a router's own class; the framework's default otherwise."""
+    """Return ``trailing_slash`` of a project's router class; the framework's default if it sets none."""
     cls = call.evaluator.evaluate(call.node.func, call.scope)
     value = call.evaluator.attribute(cls, "trailing_slash") if isinstance(cls, Class) else UNKNOWN
     return value if isinstance(value, str) else "/"

@@ -1,4 +1,4 @@
-"""Skeletons of what serializers take and give: ``{"title": "string", "tags": ["string"]}``."""
+"""Skeletons of the data that serializers read and write: ``{"title": "string", "tags": ["string"]}``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Skeleton = dict[str, object]
 
 
 class Serializers:
-    """Reads serializers, each once.
+    """Reads each serializer once.
 
     Attributes:
-        models: Reads Ninja's schemas, which are pydantic's models.
+        models: Reads Ninja's schemas, which are pydantic models.
     """
 
     def __init__(self, evaluator: PythonEvaluator) -> None:
@@ -31,7 +31,7 @@ class Serializers:
         self._columns_of: dict[int, Skeleton] = {}
 
     def of_class(self, view: Class, action: str) -> Skeleton | None:
-        """Return the skeleton of a view's ``serializer_class``; the first one if it depends on the action."""
+        """Return the skeleton of a view's ``serializer_class``; the first class if it depends on the action."""
         found = find_value(view, "serializer_class", self.evaluator)
         if not isinstance(found, Class):
             chosen = find_value(view, "get_serializer_class", self.evaluator)
@@ -39,7 +39,7 @@ class Serializers:
         return self._skeleton(found, 0) if isinstance(found, Class) and self._is_serializer(found) else None
 
     def used_in(self, function: Function, nodes: Iterable[ast.AST]) -> tuple[object, object]:
-        """Request and answer of a function that calls ``BookSerializer(data=…)``; None for what is not known."""
+        """Return request and response of a function that calls ``BookSerializer(data=…)``; None for unknown ones."""
         taken: object = None
         given: object = None
         calls = [node for node in nodes if isinstance(node, ast.Call)]
@@ -65,7 +65,7 @@ class Serializers:
     def _skeleton(self, cls: Class, depth: int) -> Skeleton | None:
         if depth > _MAX_DEPTH:
             return None
-        # Classes live as long as the evaluator: an id is not given twice.
+        # Classes live as long as the evaluator, so an id is never reused.
         if id(cls) not in self._skeletons:
             self._skeletons[id(cls)] = self._read(cls, depth)
         return self._skeletons[id(cls)]
@@ -119,6 +119,6 @@ class Serializers:
 
 
 def _may_be_serializer(callee: ast.expr, named: dict[str | None, ast.expr]) -> bool:
-    """Return whether a call may be a serializer, cheaply, before it is followed."""
+    """Return whether a call may be a serializer: a cheap check before the call is evaluated."""
     name = callee.attr if isinstance(callee, ast.Attribute) else callee.id if isinstance(callee, ast.Name) else ""
     return bool(name) and (name.endswith(("Serializer", "serializer")) or not named.keys().isdisjoint({"data", "many"}))

@@ -24,7 +24,7 @@ class DjangoSettings(Native):
     """Names of the settings module.
 
     Attributes:
-        django: The major version of Django that the project asks for; the newest known where it does not say.
+        django: The major version of Django that the project requires; the newest known version if it states none.
     """
 
     __slots__ = ("_evaluator", "_module", "_sources", "django")
@@ -43,13 +43,13 @@ class DjangoSettings(Native):
         names = found.scope.names if found else {}
         if name in names:
             return names[name]
-        # Settings as classes (django-configurations): whichever is chosen, most are shared.
+        # Settings as classes (django-configurations): most values are the same in all classes.
         classes = [value for value in names.values() if isinstance(value, Class)]
         values = [value for cls in classes if (value := find_value(cls, name, self._evaluator)) is not UNKNOWN]
         return values[0] if values else _DEFAULTS.get(name, UNKNOWN)
 
     def include(self, call: Call) -> None:
-        """``include("components/base.py", …)`` of django-split-settings: the files become part of the module."""
+        """Evaluate ``include("components/base.py", …)`` of django-split-settings: add the files to the module."""
         folder = posixpath.dirname(call.scope.file)
         for pattern in call.arguments:
             path = posixpath.normpath(posixpath.join(folder, pattern)) if isinstance(pattern, str) else ""
@@ -71,6 +71,6 @@ def _read_version(sources: Sources) -> int:
         if file.rpartition("/")[2].startswith(_REQUIREMENTS) or "requirements/" in file:
             match = _PINNED.search(sources.text(file))
             if match:
-                # Below 5.0 is 4; below 4.2 is 4 too, which is near enough.
+                # "<5.0" means 4. "<4.2" gives 3, which is near enough.
                 return int(match[1]) if match[1] else max(int(match[2]) - 1, 1)
     return _NEWEST

@@ -1,4 +1,4 @@
-"""Containers that hand in what classes ask for: tsyringe, inversify, typedi."""
+"""Dependency injection containers: tsyringe, inversify, typedi; and consign, which loads folders of routes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Bindings:
     """Objects for injection tokens.
 
     Attributes:
-        values: By token (a text, or the identity of a symbol or class).
+        values: Objects by token (a string, or the identity of a symbol or class).
         made: Instances by the identity of their class.
     """
 
@@ -35,7 +35,7 @@ class Bindings:
     made: dict[int, object] = field(default_factory=dict)
 
     def register(self, call: Call) -> None:
-        """``container.register('Users', {useClass: Users})``."""
+        """Evaluate ``container.register('Users', {useClass: Users})``."""
         token, value = call.argument(0), call.argument(1)
         if isinstance(value, JSObject):
             options = value.names
@@ -43,15 +43,15 @@ class Bindings:
         self.bind(token, token if value is None else value)
 
     def bind(self, token: object, value: object) -> None:
-        """Remember one."""
+        """Bind a token to a value."""
         self.values[_key(token)] = value
 
     def provide(self, token: object, evaluator: JavaScriptEvaluator) -> object:
-        """Provide the object for a token; for one class always the same instance."""
+        """Return the object for a token; a class has a single instance."""
         value = evaluator.settle(self.values.get(_key(token), token))
         if isinstance(value, Class):
             if id(value) not in self.made:
-                self.made[id(value)] = UNKNOWN  # classes that ask for each other
+                self.made[id(value)] = UNKNOWN  # ends mutual injection
                 self.made[id(value)] = evaluator.construct(value, Call.made(evaluator, []))
             return self.made[id(value)]
         if isinstance(value, Function) and value is not token:
@@ -70,11 +70,11 @@ class Container(Native):
     bindings: Bindings
 
     def attribute(self, name: str) -> object:
-        """Its methods."""
+        """Return a bound method."""
         return Bound(self, name)
 
     def call_method(self, name: str, call: Call) -> object:
-        """Binding and asking."""
+        """Bind a token, return an object, or load a module of bindings."""
         if name in {"bind", "rebind"}:
             return Binder(self.bindings, call.argument(0))
         if name in {"get", "resolve"}:
@@ -89,13 +89,13 @@ class Container(Native):
 
 @dataclass(eq=False, slots=True)
 class Binder(Native):
-    """``container.bind(TYPES.Users)``, which waits for ``.to(Users)``."""
+    """``container.bind(TYPES.Users)`` before ``.to(Users)``."""
 
     bindings: Bindings
     token: object
 
     def call_method(self, name: str, call: Call) -> object:
-        """Return the token's object; its lifetime does not matter."""
+        """Bind the token to the argument; ignore calls that set the lifetime."""
         if name in {"to", "toConstantValue", "toDynamicValue"}:
             self.bindings.bind(self.token, call.argument(0))
         return self
@@ -109,7 +109,7 @@ class Consign(Native):
     """``consign({cwd: 'src'}).include('models').then('routes').into(app)``.
 
     Attributes:
-        base: The folder that names count from.
+        base: The folder that the names are relative to.
         names: Folders and files, in order.
     """
 
@@ -117,7 +117,7 @@ class Consign(Native):
     names: list[str] = field(default_factory=list)
 
     def call_method(self, name: str, call: Call) -> object:
-        """Naming folders; ``into`` carries it out."""
+        """Add a folder or file; ``into`` loads them all."""
         given = call.argument(0)
         if name in {"include", "then", "load"} and isinstance(given, str):
             self.names.append(given)
@@ -140,6 +140,6 @@ class Consign(Native):
 
 
 def from_options(options: object) -> Consign:
-    """``consign({cwd})``; the folder of the package where none is given."""
+    """Evaluate ``consign({cwd})``; the default folder is the package's."""
     base = options.names.get("cwd") if isinstance(options, JSObject) else None
     return Consign(base.removeprefix(ROOT).lstrip("/") if isinstance(base, str) else ".")

@@ -61,7 +61,7 @@ def _attach(router: Router, cls: Class, base: str, evaluator: JavaScriptEvaluato
 
 
 def _class_paths(cls: Class) -> list[str]:
-    """Return the prefixes of a controller's paths; empty for a class that is no controller."""
+    """Return the prefixes of a controller's paths; empty for a class that is not a controller."""
     for made in cls.decorators:
         if not isinstance(made, Made) or made.name.rpartition(".")[2] not in _CLASSES:
             continue
@@ -88,7 +88,7 @@ def _method_paths(decorators: list[object]) -> Iterator[tuple[str, str]]:
 
 
 def _express(path: str) -> str:
-    """Convert ``{id}``, as tsoa writes it, to Express's form."""
+    """Convert tsoa's ``{id}`` to Express's ``:id``."""
     return _BRACES.sub(r":\1", path)
 
 
@@ -109,7 +109,7 @@ def controllers_of(value: object, known: list[Class], evaluator: JavaScriptEvalu
 
 
 def load_mentioning(word: bytes, known: list[Class], evaluator: JavaScriptEvaluator) -> list[Class]:
-    """All controllers of the package, where no one says which."""
+    """Load the package's files that contain a word, and return all known controllers."""
     prefix = "" if evaluator.resolver.folder == "." else f"{evaluator.resolver.folder}/"
     names = [name for name in evaluator.sources.with_suffix(".ts", ".js") if name.startswith(prefix)]
     for name in [item for item in names if word in evaluator.sources.text(item)][:_MAX_FILES]:
@@ -124,7 +124,7 @@ def _sources(pattern: str) -> str:
 
 
 def module_controllers(module: object, evaluator: JavaScriptEvaluator) -> list[Class]:
-    """All controllers of a NestJS module and of those it imports."""
+    """Return all controllers of a NestJS module and of the modules that it imports."""
     found: list[Class] = []
     todo: list[object] = [module]
     seen: set[int] = set()
@@ -158,10 +158,10 @@ class NestApp(Router):
     """Result of ``NestFactory.create``."""
 
     def call_method(self, name: str, call: Call) -> object:
-        """Set a prefix for all, or do what Express applications do."""
+        """Set a global prefix, or do the same as an Express application."""
         if name == "setGlobalPrefix":
             prefix = call.argument(0)
-            # One that only the running program knows is nearly always this.
+            # A prefix that is only known at run time is nearly always "api".
             self.prefix = prefix if isinstance(prefix, str) else "api"
             return self
         if name in {"get", "select", "resolve"}:
@@ -173,8 +173,8 @@ class InversifyServer(Native):
     """``new InversifyExpressServer(container, null, {rootPath})``.
 
     Args:
-        app: What ``build`` gives.
-        known: All classes with decorators; those read later are in it too.
+        app: The application that ``build`` returns.
+        known: All classes with decorators. The list grows while further classes are read.
         prefix: The root path.
     """
 

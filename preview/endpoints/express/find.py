@@ -1,4 +1,4 @@
-"""Express applications of a project, and the files that start them."""
+"""Search for a project's Express applications and the files that start them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from preview.sources import Sources
 from preview.sources.javascript import SCRIPT_SUFFIXES, JavaScriptTrees
 from preview.sources.node_package import Entry, NodePackage, find_entry, read_node_packages
 
-# Routers within routers, and a stop for those that use each other.
+# Depth limit for nested routers; also ends mutual use.
 _MAX_DEPTH = 20
 _MAX_ENDPOINTS = 5_000
 _BODYLESS = frozenset({"GET", "HEAD", "OPTIONS", "*"})
@@ -29,12 +29,12 @@ def list_endpoints(app: Router, evaluator: JavaScriptEvaluator, found: Found) ->
     """Add all endpoints of an application to ``found``, in the order they were registered.
 
     Raises:
-        OutOfBudget: Too much was read; ``found`` has what came before.
+        OutOfBudget: The budget ran out; ``found`` has the endpoints found so far.
     """
     requests = Requests(evaluator)
     for route, path in _flatten(app, app.prefix, 0, evaluator):
         key = (route.method, readable(path))
-        # The first of two routes is the one that answers.
+        # Of two routes with the same method and path, the first one answers.
         if key not in found:
             found[key] = _endpoint(route, key[1], evaluator, requests)
         if len(found) >= _MAX_ENDPOINTS:
@@ -67,7 +67,7 @@ def _endpoint(route: Route, path: str, evaluator: JavaScriptEvaluator, requests:
     )
 
 
-# Each candidate may cost its whole reading.
+# Each candidate may need to be read completely.
 _MAX_CANDIDATES: Final = 8
 _MAX_PACKAGES: Final = 30
 _LISTING_STEPS: Final = 50_000
@@ -90,10 +90,10 @@ _ENV_FILES: Final = (".env", ".env.development", ".env.local", ".env.development
 def find_express_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
     """Return the project's applications, the likeliest first.
 
-    What package.json starts decides, then its ``main``, then usual names. Front ends are left out.
+    The start script of package.json decides, then its ``main``, then usual names. Front ends are left out.
 
     Raises:
-        OutOfBudget: Too much was read.
+        OutOfBudget: The budget ran out.
     """
     if not sources.with_suffix(*SCRIPT_SUFFIXES):
         return []
@@ -132,7 +132,7 @@ def _package_of(file: str, packages: list[NodePackage]) -> NodePackage:
 
 
 def _mentions(sources: Sources, package: NodePackage) -> bool:
-    """Return whether the package is mentioned: a workspace's package may leave its dependencies to the parent."""
+    """Return whether a package's source mentions Express: a workspace may declare the dependency in its root only."""
     return any(_MENTION.search(sources.text(name)) for name in _scripts_of(sources, package)[:_MAX_PACKAGES])
 
 
@@ -142,7 +142,7 @@ def _scripts_of(sources: Sources, package: NodePackage) -> list[str]:
 
 
 def _by_mention(sources: Sources, package: NodePackage, packages: list[NodePackage]) -> list[str]:
-    """Files of the package that make an application, usual names and upper folders first."""
+    """Return the package's files that make an application, usual names and upper folders first."""
     found = [
         name
         for name in _scripts_of(sources, package)
@@ -192,7 +192,7 @@ def _look_into(
 
 
 def _call_exports(module: Module, evaluator: JavaScriptEvaluator) -> None:
-    """Call an entry's exported factory, which only a test or a platform calls."""
+    """Call the factories that an entry exports for a test or a platform to call."""
     exports = module.exports
     values = [exports, *(exports.names.values() if isinstance(exports, JSObject) else ())]
     for value in values:
@@ -202,7 +202,7 @@ def _call_exports(module: Module, evaluator: JavaScriptEvaluator) -> None:
 
 
 def _choose(apps: list[Router]) -> Router | None:
-    """Return the application that listens; else the largest that no other one uses."""
+    """Return the likeliest application: one that no other uses, then one that listens, then the largest."""
     return max(apps, key=lambda app: (not app.is_mounted, app.listens, _size(app, 0)), default=None)
 
 
@@ -213,7 +213,7 @@ def _size(router: Router, depth: int) -> int:
 
 
 def _list(app: Router, evaluator: JavaScriptEvaluator, budget: Budget, complete: bool, found: Found) -> None:
-    # What was registered before the bound was reached is shown.
+    # Routes that were registered before the budget ran out are still listed.
     budget.steps = max(budget.steps, _LISTING_STEPS)
     list_endpoints(app, evaluator, found)
     if not complete:

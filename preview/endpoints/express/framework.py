@@ -28,16 +28,16 @@ _APPS: Final = frozenset(
 _ROUTERS: Final = frozenset({"express-promise-router", "express-async-router", "router", "express-router-async"})
 _ROUTER_NAMES: Final = frozenset({"Router", "AsyncRouter", "PromiseRouter"})
 _LOADERS: Final = frozenset({"consign", "express-consign", "express-load"})
-# Routers of other frameworks, with other rules.
+# Routers of other frameworks, with different rules.
 _OTHERS: Final = ("koa", "@koa", "next", "react", "vue", "wouter", "hono", "find-my-way", "itty", "bun")
-# Containers that make what they are asked for.
+# Containers that create objects on request.
 _CONTAINERS: Final = frozenset({"typedi", "tsyringe", "inversify", "awilix"})
 _ASKING: Final = frozenset({"get", "resolve"})
 _CONFIG_ENDS: Final = ("json", "js", "ts", "cjs")
 
 
 class ExpressFramework:
-    """Plugs Express into the evaluator.
+    """Defines the effects of Express's names for the evaluator.
 
     Attributes:
         apps: All applications that were made, in order.
@@ -50,7 +50,7 @@ class ExpressFramework:
         self.bindings = Bindings()
 
     def construct(self, callee: External, call: Call) -> object:
-        """Applications and routers; what wraps one gives it back."""
+        """Return an application, a router or another known result; for a wrapper, return the wrapped application."""
         made = self._make(callee.name, call.scope.file)
         if made is not None:
             return made
@@ -83,7 +83,7 @@ class ExpressFramework:
         return wrapped if wrapped is not None else Made(callee.name, arguments)
 
     def _decorated(self, callee: External, call: Call) -> object:
-        """Return the effect of a decorator that registers a class; None for any other."""
+        """Return the application or server of a package for controllers; None for any other call."""
         evaluator, file = call.evaluator, call.scope.file
         if callee.name == "@nestjs/core.NestFactory.create":
             nest = NestApp(is_app=True, file=file)
@@ -112,11 +112,11 @@ class ExpressFramework:
         return self.apps[-1]
 
     def inherit(self, base: External) -> object:
-        """``class App extends express.Router``."""
+        """Return the router of ``class App extends express.Router``."""
         return self._make(base.name, "")
 
     def provide(self, token: object, evaluator: JavaScriptEvaluator) -> object:
-        """Provide the object that a container injects for a token."""
+        """Return the object that a container injects for a token."""
         return self.bindings.provide(token, evaluator)
 
     def declare(self, cls: Class) -> None:
@@ -144,7 +144,7 @@ def read_env_file(sources: Sources, file: str) -> dict[str, str]:
 
 
 def _load_env(call: Call) -> object:
-    """``dotenv.config({path})``."""
+    """Evaluate ``dotenv.config({path})``: add the file's variables."""
     options = call.argument(0)
     path = options.names.get("path") if isinstance(options, JSObject) else None
     evaluator = call.evaluator
@@ -172,7 +172,7 @@ def _configured(call: Call) -> object:
 
 
 def _mapped(call: Call) -> object:
-    """``mapRoutes({'GET /users/:id': 'UserController.get'}, folder)``."""
+    """Evaluate ``mapRoutes({'GET /users/:id': 'UserController.get'}, folder)``."""
     table, router = call.argument(0), Router(is_app=False, file=call.scope.file)
     for key in table.names if isinstance(table, JSObject) else ():
         verb, _, path = key.partition(" ")
@@ -182,7 +182,7 @@ def _mapped(call: Call) -> object:
 
 
 def _envalid(name: str, call: Call) -> object:
-    """``cleanEnv(process.env, {API_PREFIX: str({default: '/api'})})``."""
+    """Evaluate ``cleanEnv(process.env, {API_PREFIX: str({default: '/api'})})``."""
     if name == "cleanEnv":
         values, variables = call.argument(1), call.evaluator.environment
         known = values.names if isinstance(values, JSObject) else {}

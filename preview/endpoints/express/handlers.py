@@ -19,10 +19,10 @@ _TITLE: Final = re.compile(r"@(?:desc|description|summary|apiDescription|dev)\b:
 _API: Final = re.compile(r"@api\s+\{\w+\}\s+\S+\s+(.+)")
 _YAML: Final = re.compile(r"(?:^|[\s*])summary:\s*(.+)")
 _YAML_TEXT: Final = re.compile(r"(?:^|[\s*])description:\s*(.+)")
-# What the line below says anyway.
+# Comments that only repeat the method and the path of the route.
 _REPEATED: Final = re.compile(r"(?:GET|POST|PUT|PATCH|DELETE|ALL)[\s:]+/\S*$", re.IGNORECASE)
 _TAG: Final = re.compile(r"^\s*@")
-# Statements whose comment is about the function within them.
+# Statements whose comment describes the function inside.
 _STATEMENTS: Final = frozenset(
     {"expression_statement", "lexical_declaration", "variable_declaration", "function_declaration", "export_statement",
      "method_definition", "pair", "public_field_definition", "field_definition", "class_declaration"}
@@ -30,7 +30,7 @@ _STATEMENTS: Final = frozenset(
 
 
 def comment_above(node: Node | None) -> str:
-    """Return the text of the comments that stand right above the statement that a node is in; empty for none."""
+    """Return the text of the comments directly above the statement that contains a node; empty for none."""
     while node is not None and node.type not in _STATEMENTS:
         node = node.parent
     if node is not None and node.parent is not None and node.parent.type == "export_statement":
@@ -39,7 +39,7 @@ def comment_above(node: Node | None) -> str:
 
 
 def is_heading(call: Node, comment: str) -> bool:
-    """Return whether a comment is the heading of several routes: the next one follows without its own."""
+    """Return whether a comment is the heading of several routes: the next line is a statement without a comment."""
     node: Node | None = call
     while node is not None and node.type != "expression_statement":
         node = node.parent
@@ -60,10 +60,10 @@ def _gather(node: Node) -> str:
     found: list[str] = []
     row = node.start_point.row
     previous = node.prev_sibling
-    # A decorator stands between a comment and its method.
+    # A decorator may stand between a comment and its method.
     while previous is not None and previous.type in {"comment", "decorator"} and previous.end_point.row >= row - 1:
         if previous.prev_sibling is not None and previous.prev_sibling.end_point.row == previous.start_point.row:
-            break  # it ends the line of another statement
+            break  # this comment ends the line of another statement
         if previous.type == "comment":
             found.append(text(previous))
         row = previous.start_point.row
@@ -72,7 +72,7 @@ def _gather(node: Node) -> str:
 
 
 def read_comment(comment: str) -> tuple[str, str]:
-    """Return a summary and a description; empty if the comment says neither."""
+    """Return a summary and a description; both are empty if the comment has neither."""
     for pattern in (_TITLE, _API, _YAML):
         match = pattern.search(comment)
         if match is not None:
@@ -98,7 +98,7 @@ def _clean(line: str) -> str:
 
 _FUNCTIONS: Final = frozenset({"arrow_function", "function_expression", "function"})
 _BINDERS: Final = frozenset({"bind", "call", "apply"})
-# A handler wrapped in a wrapper in a wrapper.
+# Depth limit for handlers in nested wrappers.
 _MAX_DEPTH: Final = 4
 _MAX_HANDLERS: Final = 12
 
@@ -114,7 +114,7 @@ class Known:
 
 
 def read_handlers(route: Route, evaluator: JavaScriptEvaluator, requests: Requests) -> Known:
-    """Name and comments of the last handler; fields of the request that any handler reads or checks."""
+    """Return name and comments of the last handler, and the request's fields that any handler reads or checks."""
     known = Known()
     validated = Validated()
     functions: list[Function] = []
@@ -149,14 +149,14 @@ def _describe(known: Known, route: Route, functions: list[Function]) -> None:
 
 
 def _begins_statement(call: Node) -> bool:
-    """Not a later part of a chain, whose comment is another's."""
+    """Return whether a call begins its statement; later parts of a chain have no comment above them."""
     function = call.child_by_field_name("function")
     owner = function.child_by_field_name("object") if function is not None else None
     return owner is None or owner.type != "call_expression"
 
 
 def _name(node: Node, depth: int) -> str:
-    """``list`` of ``users.list``, of ``wrap(users.list)``, of ``users.list.bind(users)``."""
+    """Return ``list`` for ``users.list``, ``wrap(users.list)`` and ``users.list.bind(users)``."""
     if node.type == "identifier":
         return text(node)
     if node.type == "member_expression":
@@ -177,7 +177,7 @@ def _name(node: Node, depth: int) -> str:
 
 
 def _functions(node: Node, scope: Scope, evaluator: JavaScriptEvaluator, depth: int) -> Iterator[Function]:
-    """Yield the project's functions that a handler's expression comes down to, those it wraps first."""
+    """Yield the project's functions in a handler's expression, wrapped ones first."""
     if depth > _MAX_DEPTH:
         return
     if node.type == "call_expression":
@@ -195,7 +195,7 @@ def _unwrapped(value: object, evaluator: JavaScriptEvaluator, depth: int) -> Ite
         for item in value.arguments if isinstance(value, Made) else value:
             yield from _unwrapped(evaluator.settle(item), evaluator, depth + 1)
     elif isinstance(value, Function):
-        if value.scope.parent is not None:  # made by a wrapper: `const wrap = fn => (req, res) => fn(req, res)`
+        if value.scope.parent is not None:  # the result of a wrapper: `const wrap = fn => (req, res) => fn(req, res)`
             inner = [item for name, item in value.scope.names.items() if name != "this"]
             for item in inner:
                 if isinstance(item, Function) and item is not value and item.scope is not value.scope:
@@ -204,7 +204,7 @@ def _unwrapped(value: object, evaluator: JavaScriptEvaluator, depth: int) -> Ite
 
 
 def _validate(node: Node, scope: Scope, evaluator: JavaScriptEvaluator, found: Validated) -> None:
-    """Schemas handed to a middleware (``validate(schema)``), or validators that are one."""
+    """Read the schemas that a middleware gets (``validate(schema)``), and validators used as middleware."""
     if node.type in _FUNCTIONS:
         return
     value = evaluator.settle(evaluator.evaluate(node, scope))

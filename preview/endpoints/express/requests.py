@@ -16,12 +16,12 @@ _MAX_NODES: Final = 4_000
 _CASTS: Final = {"parseInt": "integer", "Number": "number", "parseFloat": "number", "Boolean": "boolean"}
 _LITERALS: Final = {"number": "integer", "true": "boolean", "false": "boolean", "array": "array"}
 _WRAPPING: Final = frozenset({"as_expression", "parenthesized_expression", "non_null_expression", "binary_expression"})
-# Methods of what Express gives, no fields.
+# Methods of Express's objects, not fields of the request.
 _NO_FIELDS: Final = frozenset({"toString", "hasOwnProperty", "length", "map", "forEach", "filter"})
 
 
 class Requests:
-    """Reads handlers, each once: a middleware stands before many routes."""
+    """Reads each handler once: a middleware is used by many routes."""
 
     def __init__(self, evaluator: JavaScriptEvaluator) -> None:
         self._evaluator = evaluator
@@ -31,7 +31,7 @@ class Requests:
         """Add the fields of ``req.query`` and ``req.body`` that a function names.
 
         Raises:
-            OutOfBudget: Too much was read.
+            OutOfBudget: The budget ran out.
         """
         node = function.node
         if node.id not in self._known:
@@ -45,7 +45,7 @@ class Requests:
 
 
 def _fields(function: Node, evaluator: JavaScriptEvaluator) -> Iterator[tuple[str, str, str]]:
-    """``query`` or ``body``, the field, its JSON type."""
+    """Yield ``query`` or ``body``, the field's name and its JSON type."""
     names, direct = _request_names(function)
     todo, count = [function], 0
     while todo and count < _MAX_NODES:
@@ -85,7 +85,7 @@ def _request_names(function: Node) -> tuple[str, dict[str, str]]:
 
 
 def _part(node: Node | None, request: str, direct: dict[str, str]) -> str:
-    """``query`` for ``req.query``, and likewise; empty for anything else."""
+    """Return ``query`` for ``req.query``, and likewise for other parts; empty for anything else."""
     while node is not None and node.type in _WRAPPING and node.named_children:
         node = node.named_children[0]
     if node is None:
@@ -110,7 +110,7 @@ def _destructured(pattern: Node, part: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _cast(node: Node) -> str:
-    """``parseInt(req.query.page)`` is a number."""
+    """Return the JSON type that a cast implies: ``parseInt(req.query.page)`` is an integer."""
     parent = node.parent
     while parent is not None and parent.type in {*_WRAPPING, "arguments"}:
         parent = parent.parent
@@ -136,14 +136,14 @@ _PARTS: Final = frozenset({"body", "query", "params", "headers", "cookies"})
 
 @dataclass(slots=True)
 class Validated:
-    """Fields that a request has."""
+    """Fields of a request that validators declare."""
 
     query: dict[str, str] = field(default_factory=dict)
     body: dict[str, object] = field(default_factory=dict)
 
 
 def read_validator(value: object, found: Validated, depth: int = 0) -> None:
-    """Add what a schema, a chain of a validator, or a list of them says."""
+    """Add the fields of a schema, a validator chain, or a list of them."""
     if depth > _MAX_DEPTH:
         return
     if isinstance(value, list):
@@ -175,7 +175,7 @@ def _read_schema(value: Made, found: Validated, depth: int) -> None:
 
 
 def _read_parts(names: dict[str, object], found: Validated, depth: int) -> None:
-    """``{body: Joi.object({…}), query: …}``."""
+    """Read ``{body: Joi.object({…}), query: …}``."""
     if names.keys() & _PARTS:
         _add({name: _skeleton(value, 0) for name, value in names.items()}, found)
     elif depth == 0:

@@ -1,4 +1,4 @@
-"""Applications and routers of Express, and what is registered on them."""
+"""Express applications and routers, and the routes registered on them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Route:
     Attributes:
         method: Upper case; ``*`` for ``all``.
         path: As Express writes it.
-        values: The same, where no source can be shown for them.
-        node: The whole call; None where the source shows none.
-        summary: What is said of it elsewhere (decorators).
+        values: Handlers as values, for handlers without source nodes.
+        node: The whole call; None if no call in the source registers the route.
+        summary: A summary from elsewhere, such as a decorator.
     """
 
     method: str
@@ -58,15 +58,15 @@ class Mount:
 
 @dataclass(eq=False, slots=True)
 class Router(Native):
-    """``express()``, ``express.Router()`` and their like.
+    """``express()``, ``express.Router()`` and the like.
 
     Attributes:
-        is_app: ``express()``.
-        file: Where it is made, relative to the project.
-        items: In the order of registration.
-        listens: ``listen`` was called on it, or on the server made of it.
-        is_mounted: Another one uses it.
-        prefix: What stands before all of its paths (``setGlobalPrefix``).
+        is_app: Whether ``express()`` or the like made the object.
+        file: The file that makes the object, relative to the project.
+        items: Routes and mounted routers, in the order of registration.
+        listens: Whether ``listen`` was called on the object or on a server made from it.
+        is_mounted: Whether another router uses the object.
+        prefix: The prefix of all its paths (``setGlobalPrefix``).
     """
 
     is_app: bool
@@ -89,11 +89,11 @@ class Router(Native):
         return self if name in {"app", "router", "server", "instance"} else UNKNOWN
 
     def set_attribute(self, name: str, value: object) -> None:
-        """``app.controllers = …``."""
+        """Execute ``app.controllers = …``."""
         self.names[name] = value
 
     def call(self, call: Call) -> object:  # noqa: ARG002
-        """``app(req, res)`` handles a request."""
+        """Evaluate ``app(req, res)``, which handles a request: the result is ``UNKNOWN``."""
         return UNKNOWN
 
     def call_method(self, name: str, call: Call) -> object:
@@ -130,7 +130,7 @@ class Router(Native):
         return self
 
     def add(self, verb: str, paths: list[str], call: Call, skip: int) -> None:
-        """Register a call's handlers for a verb (``get``, ``all``); the first ``skip`` of its arguments are none."""
+        """Register a call's handlers for a verb (``get``, ``all``), without its first ``skip`` arguments."""
         method = {"all": "*", "del": "DELETE"}.get(verb, verb.upper())
         handlers = call.nodes[skip:]
         values = call.given[skip:] if call.given is not None else []
@@ -147,7 +147,7 @@ class Router(Native):
                 self.items += [Mount(child, path) for path in paths or [""]]
 
     def _group(self, call: Call) -> None:
-        """``app.group('/api', router => …)`` of express-group-routes."""
+        """Evaluate ``app.group('/api', router => …)`` of express-group-routes."""
         path, build = call.argument(0), call.arguments[-1] if call.arguments else None
         if isinstance(build, Function):
             child = Router(is_app=False, file=self.file, is_mounted=True)
@@ -163,7 +163,7 @@ class RouteBuilder(Native):
     paths: list[str]
 
     def call_method(self, name: str, call: Call) -> object:
-        """``.get(…).post(…)``."""
+        """Evaluate ``.get(…).post(…)``."""
         if name in _VERBS:
             self.router.add(name, self.paths, call, 0)
         return self
@@ -216,14 +216,14 @@ def join_paths(prefix: str, path: str) -> str:
 
 
 def readable(path: str) -> str:
-    """Return a whole path: parameters as ``{name}``, no slash at its end.
+    """Return a whole path for display: parameters as ``{name}``, no slash at its end.
 
-    A parameter loses its pattern; ``:id?`` and Express 5's ``{/:id}`` are shown with the parameter there, its ``*rest``
-    as ``{rest}``. What is left of regular expressions stays.
+    A parameter loses its pattern. Optional parameters (``:id?``, Express 5's ``{/:id}``) are shown as present, and
+    ``*rest`` as ``{rest}``. Other parts of regular expressions stay.
     """
     found = "".join(_parts(path))
     found = re.sub(r"/{2,}", "/", found)
-    # The last sign of a regular expression is no slash of a path.
+    # The slash that ends a regular expression is not part of a path.
     found = found if _EXPRESSION.search(found) else found.rstrip("/")
     return found if found.startswith("/") else f"/{found}"
 
@@ -233,7 +233,7 @@ def _parts(path: str) -> Iterator[str]:
     while place < len(path):
         sign = path[place]
         before = path[place - 1 : place]
-        # `(?:` and `.*` of a regular expression are no parameters.
+        # `(?:` and `.*` of a regular expression are not parameters.
         is_name = (sign == ":" and before != "?") or (sign == "*" and before in {"/", "{"})
         name = _NAME.match(path, place + 1) if is_name else None
         if name is not None:
@@ -247,7 +247,7 @@ def _parts(path: str) -> Iterator[str]:
 
 
 def _skip_pattern(path: str, place: int) -> int:
-    """Return the end of a parameter's pattern and its ``?``."""
+    """Return the position after a parameter's pattern and its ``?``, ``+`` or ``*``."""
     if path[place : place + 1] == "(":
         depth = 0
         for end in range(place, len(path)):

@@ -1,4 +1,4 @@
-"""From routers to a flat list of endpoints."""
+"""Search for FastAPI and Starlette applications, and conversion of their routers to a flat list of endpoints."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ from preview.sources import Sources
 
 _APPS = frozenset({"FastAPI", "Starlette"})
 _ROUTERS = frozenset({"APIRouter", "Router", "InferringRouter"})
-# Packages whose classes carry routes: `class Users(Routable): @get("/users") …`
+# Packages whose classes define routes: `class Users(Routable): @get("/users") …`
 _CLASSY = frozenset({"classy_fastapi", "fastapi_class_router"})
 _DEFAULT_READERS = frozenset({"getenv", "get", "config", "env"})
-# What a star import brings, as far as routes need it.
+# The names that a star import binds, as far as routes need them.
 _PACKAGES = frozenset({"fastapi", "starlette"})
 _STARRED = ("FastAPI", "APIRouter", "Starlette", "Route", "Mount", "UploadFile")
 
 
 class FastAPIFramework:
-    """Plugs FastAPI and Starlette into the evaluator."""
+    """Defines the effects of FastAPI's and Starlette's names for the evaluator."""
 
     def is_constructor(self, value: External) -> bool:
-        """Return whether calling it gives an application or a router."""
+        """Return whether a call of the name makes an application or a router."""
         return value.last in _APPS or value.last in _ROUTERS or (value.last == "Routable" and value.package in _CLASSY)
 
     def construct(self, callee: External, call: Call) -> object:
-        """Applications, routers, listed routes; through a middleware, the application itself."""
+        """Return an application, a router or a listed route; for a middleware, return the wrapped application."""
         if self.is_constructor(callee):
             return _routable(call) if callee.last == "Routable" else _router(call, is_app=callee.last in _APPS)
         if callee.package in _CLASSY and callee.last in VERBS:
@@ -63,17 +63,17 @@ class FastAPIFramework:
         if callee.last == "Mount":
             return _listed_mount(call)
         if callee.last in {"Field", "field"}:
-            # A setting's default; of a model's field it says nothing that matters here.
+            # Evaluates to a setting's default. The default of a model's field does not matter here.
             return call.argument(0, "default")
         if callee.last in _DEFAULT_READERS:
-            # os.getenv("PREFIX", "/api"): what holds where nothing is set.
+            # os.getenv("PREFIX", "/api"): the default applies if the variable is not set.
             return call.argument(1, "default")
-        # A middleware around the application: its routes are the application's.
+        # A middleware around the application counts as the application.
         given = (*call.arguments, call.named.get("app"))
         return next((item for item in given if isinstance(item, Router) and item.is_app), UNKNOWN)
 
     def starred(self, module: str) -> Sequence[str]:
-        """Names of ``from fastapi import *``."""
+        """Return the names that ``from fastapi import *`` binds."""
         return _STARRED if module.partition(".")[0] in _PACKAGES else ()
 
 
@@ -94,7 +94,7 @@ def _router(call: Call, *, is_app: bool) -> Router:
 
 
 def _routable(call: Call) -> Router:
-    """Return an object of a class whose methods are routes; it stands for its own router."""
+    """Return the router of an object whose class defines routes by its methods."""
     router = _router(call, is_app=False)
     cls = call.evaluator.evaluate(call.node.func, call.scope)
     for ancestor in call.evaluator.lineage(cls) if isinstance(cls, Class) else ():
@@ -126,7 +126,7 @@ def _add_listed(router: Router, routes: object) -> None:
         router.items += [item for item in routes if isinstance(item, (Route, Include))]
 
 
-# Routers within routers, and a stop for those that include each other.
+# Depth limit for nested routers; also ends mutual inclusion.
 _MAX_DEPTH = 20
 _MAX_ENDPOINTS = 5_000
 
@@ -135,14 +135,14 @@ def list_endpoints(router: Router, evaluator: PythonEvaluator, found: Found) -> 
     """Add all endpoints of an application or a router to ``found``, in the order they were registered.
 
     Raises:
-        OutOfBudget: Too much was read; ``found`` has what came before.
+        OutOfBudget: The budget ran out; ``found`` has the endpoints found so far.
     """
     while router.at_start:
         evaluator.call(router.at_start.pop(0), [router])
     schemas = Schemas(evaluator)
     for route, prefix, tags in _flatten(router, "", (), 0, evaluator):
         for endpoint in _endpoints(route, prefix, tags, evaluator, schemas):
-            # The first of two routes is the one that answers.
+            # Of two routes with the same method and path, the first one answers.
             found.setdefault((endpoint.method, endpoint.path), endpoint)
         if len(found) >= _MAX_ENDPOINTS:
             raise OutOfBudget
@@ -186,7 +186,7 @@ def _endpoints(
 
 
 def _clean(path: str) -> str:
-    """Write a path as OpenAPI does: ``{path:path}`` without its converter."""
+    """Return a path as OpenAPI writes it: ``{path:path}`` without its converter."""
     parts = path.split("{")
     cleaned = [parts[0]]
     for part in parts[1:]:
@@ -208,7 +208,7 @@ def _description(route: Route) -> str:
     if isinstance(given, str):
         return inspect.cleandoc(given)
     text = ast.get_docstring(route.function.node) if route.function else None
-    # FastAPI shows nothing behind a form feed.
+    # FastAPI shows nothing after a form feed.
     return (text or "").partition("\f")[0].strip()
 
 

@@ -12,7 +12,7 @@ VERBS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "
 
 @dataclass(eq=False, slots=True)
 class Route:
-    """A route as registered, its path without its router's prefix when included."""
+    """A route as registered. Its path lacks the prefix that the router gets when it is included."""
 
     methods: tuple[str, ...]
     path: str
@@ -34,13 +34,13 @@ class Include:
 
 @dataclass(eq=False, slots=True)
 class Router(Extensible):
-    """``FastAPI()``, ``APIRouter()`` and their like.
+    """``FastAPI()``, ``APIRouter()`` and the like.
 
     Attributes:
-        is_app: Whether a server can run it.
-        prefix: Before the path of each route registered on it.
-        at_start: Functions that run when the server starts, and may register more.
-        classy: Those of the items that come from a class's methods.
+        is_app: Whether a server can run the object.
+        prefix: The prefix of the path of each route registered on the router.
+        at_start: Functions that run when the server starts and may register more routes.
+        classy: The items that come from a class's methods.
     """
 
     is_app: bool
@@ -54,12 +54,12 @@ class Router(Extensible):
     names: dict[str, object] = field(default_factory=dict)
 
     def attribute(self, name: str) -> object:
-        """``app.router`` registers on the application itself."""
+        """Evaluate ``app.router``, which stands for the application itself, or another attribute."""
         known = {"router": self, "prefix": self.prefix, "tags": list(self.tags)}
         return self.names.get(name, known.get(name, UNKNOWN))
 
     def set_attribute(self, name: str, value: object) -> None:
-        """``router.prefix = …`` and what the project puts on it."""
+        """Execute ``router.prefix = …`` or the assignment of a project's own attribute."""
         if name == "prefix" and isinstance(value, str):
             self.prefix = value
         else:
@@ -94,7 +94,7 @@ class Router(Extensible):
         return UNKNOWN
 
     def _initialise(self, call: Call) -> None:
-        """``super().__init__(prefix=…)`` in a subclass."""
+        """Evaluate ``super().__init__(prefix=…)`` in a subclass."""
         self.tags = read_tags(call.named.get("tags")) or self.tags
         prefix = call.named.get("prefix")
         if isinstance(prefix, str):
@@ -122,7 +122,7 @@ class Router(Extensible):
 
 @dataclass(eq=False, slots=True)
 class AtStart(Native):
-    """``@app.on_event("startup")``: what it registers is there when the application serves."""
+    """``@app.on_event("startup")``: the routes that the function registers exist when the application serves."""
 
     router: Router
 
@@ -135,13 +135,13 @@ class AtStart(Native):
 
 @dataclass(eq=False, slots=True)
 class Pending(Native):
-    """``router.get("/x")``, which still waits for its function."""
+    """``router.get("/x")`` before it is applied to its function."""
 
     router: Router
     route: Route
 
     def call(self, call: Call) -> object:
-        """``router.get("/x")(function)``."""
+        """Evaluate ``router.get("/x")(function)``."""
         return self.decorate(call.arguments[0] if call.arguments else UNKNOWN)
 
     def decorate(self, target: object) -> object:
@@ -153,25 +153,25 @@ class Pending(Native):
 
 @dataclass(eq=False, slots=True)
 class ClassyRoute(Native):
-    """``@get("/x")`` above a method, of a package whose classes carry routes."""
+    """``@get("/x")`` above a method, from a package whose classes define routes."""
 
     route: Route
 
     def decorate(self, target: object) -> object:
-        """Take the method; the class's name for it stands for the route."""
+        """Take the method; the class's name for the method then refers to the route."""
         if isinstance(target, Function):
             self.route.function = target
         return self
 
 
 def read_route(methods: tuple[str, ...], path: str, call: Call) -> Route:
-    """Return a route that still waits for its function."""
+    """Return a route that has no function yet."""
     options = {item.arg: item.value for item in call.node.keywords if item.arg}
     return Route(methods, path, None, options, call.named, call.scope, call.node.lineno)
 
 
 def class_verbs(target: object, call: Call) -> tuple[str, ...]:
-    """Return the methods of a class that serves requests (Starlette's ``HTTPEndpoint``); empty for all else."""
+    """Return the methods of a class that serves requests (Starlette's ``HTTPEndpoint``); empty for other values."""
     if not isinstance(target, Class):
         return ()
     classes = [item for item in call.evaluator.lineage(target) if isinstance(item, Class)]
@@ -179,11 +179,11 @@ def class_verbs(target: object, call: Call) -> tuple[str, ...]:
 
 
 def read_methods(value: object) -> tuple[str, ...]:
-    """``methods=[…]``; GET where nothing is given."""
+    """Return the methods in ``methods=[…]``; GET if none are given."""
     found = [item.upper() for item in value if isinstance(item, str)] if isinstance(value, list) else []
     return tuple(found) or ("GET",)
 
 
 def read_tags(value: object) -> tuple[str, ...]:
-    """``tags=[…]``, those that are text."""
+    """Return the tags in ``tags=[…]`` that are strings."""
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()

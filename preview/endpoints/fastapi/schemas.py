@@ -1,4 +1,4 @@
-"""Annotations and models as skeletons: ``{"name": "string", "tags": ["string"]}``."""
+"""Skeletons of annotations and models: ``{"name": "string", "tags": ["string"]}``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 
 from preview.endpoints.python import UNKNOWN, Class, Expression, External, PythonEvaluator, Scope
 
-# Models within models; what is deeper is shown as "object".
+# Depth limit for nested models; deeper ones are shown as "object".
 _MAX_DEPTH: Final = 8
-# A skeleton is an example for a person.
+# Limit on the size of a skeleton, which is an example for people.
 _MAX_PARTS: Final = 2_000
 _MAX_FORWARD_CHARACTERS: Final = 500
 
@@ -44,7 +44,7 @@ class Kind(Enum):
 
 
 def last_name(node: ast.expr | None) -> str:
-    """``Query`` of ``fastapi.Query(…)``, ``Query(…)``, ``Query`` and ``Query[…]``."""
+    """Return ``Query`` for ``fastapi.Query(…)``, ``Query(…)``, ``Query`` and ``Query[…]``."""
     if isinstance(node, (ast.Call, ast.Subscript)):
         return last_name(node.func if isinstance(node, ast.Call) else node.value)
     if isinstance(node, ast.Attribute):
@@ -53,7 +53,7 @@ def last_name(node: ast.expr | None) -> str:
 
 
 class Schemas:
-    """Describes annotations."""
+    """Converts annotations to skeletons."""
 
     def __init__(self, evaluator: PythonEvaluator) -> None:
         self._evaluator = evaluator
@@ -70,7 +70,7 @@ class Schemas:
         return Kind.ENUM if any(name.endswith(("Enum", "Flag")) for name in names) else Kind.OTHER
 
     def resolve(self, node: ast.expr | None, scope: Scope) -> tuple[ast.expr | None, Scope]:
-        """Return the annotation behind names such as ``SessionDep`` and quotes."""
+        """Return the annotation that an alias such as ``SessionDep`` or a quoted annotation stands for."""
         for _ in range(_MAX_DEPTH):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 node = _forward(node.value)
@@ -83,7 +83,7 @@ class Schemas:
         return node, scope
 
     def describe(self, node: ast.expr | None, scope: Scope, depth: int = 0) -> object:
-        """Return the skeleton of an annotation: a JSON type's name, a list of one, a mapping; None if unknown."""
+        """Return an annotation's skeleton: a JSON type's name, a list of one skeleton, a mapping; None if unknown."""
         self._evaluator.step()
         node, scope = self.resolve(node, scope)
         if node is None or depth > _MAX_DEPTH:
@@ -120,7 +120,7 @@ class Schemas:
         fields = self._all_fields(cls, depth)
         if _parts(fields) > _MAX_PARTS:
             fields = {name: "object" if isinstance(value, (dict, list)) else value for name, value in fields.items()}
-        if not self._open:  # within another model it may have been cut short
+        if not self._open:  # within another model the skeleton may have been cut short
             self._known[cls] = fields
         return fields
 
@@ -172,7 +172,7 @@ class Schemas:
         return self.model(value, depth) if isinstance(value, Class) else None
 
     def _first(self, members: list[ast.expr], scope: Scope, depth: int) -> object:
-        """Return the skeleton of the first member that is not None: a skeleton shows one variant."""
+        """Return the first skeleton that is not None: a skeleton shows one variant."""
         for member in members:
             described = self.describe(member, scope, depth + 1)
             if described not in (None, "null"):
@@ -181,7 +181,7 @@ class Schemas:
 
 
 def _parts(skeleton: object) -> int:
-    """Count the values of a skeleton, at most one more than ``_MAX_PARTS``."""
+    """Count the values of a skeleton, up to one more than ``_MAX_PARTS``."""
     count = 0
     todo = [skeleton]
     while todo and count <= _MAX_PARTS:

@@ -1,4 +1,4 @@
-"""A route function's parameters: which come from the query, which make the body."""
+"""The parameters of a route's function: path, query and body."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from preview.endpoints.fastapi.schemas import Kind, Schemas, last_name
 from preview.endpoints.python import Class, Function, PythonEvaluator, Scope
 
-# Dependencies of dependencies.
+# Depth limit for nested dependencies.
 _MAX_DEPTH = 6
 _SOURCES = frozenset({"Query", "Path", "Body", "Form", "File", "Header", "Cookie", "Depends", "Security"})
 _PATH_NAME = re.compile(r"\{([^}:]+)")
@@ -21,10 +21,10 @@ class Parameters:
     """Parameters of a route.
 
     Attributes:
-        path: The path's parameters, name to JSON type.
-        query: Name to JSON type.
-        models: Parameter to skeleton, for those that FastAPI reads from the body as a whole.
-        fields: Parameter to skeleton, for single values in the body or the form.
+        path: Maps the path's parameters to their JSON types.
+        query: Maps query parameters to their JSON types.
+        models: Maps parameters that FastAPI reads from the whole body to their skeletons.
+        fields: Maps parameters for single values in the body or the form to their skeletons.
     """
 
     path: dict[str, str] = field(default_factory=dict)
@@ -34,14 +34,14 @@ class Parameters:
 
     @property
     def body(self) -> object:
-        """The body's skeleton; a single model is the body itself, several are keyed by parameter."""
+        """The body's skeleton. A single model is the body itself; several models are keyed by parameter."""
         if len(self.models) == 1 and not self.fields:
             return next(iter(self.models.values()))
         return {**self.models, **self.fields} or None
 
 
 def read_parameters(function: Function, path: str, evaluator: PythonEvaluator, schemas: Schemas) -> Parameters:
-    """Return the parameters of a route's function and of what it depends on."""
+    """Return the parameters of a route's function and of its dependencies."""
     in_path = _PATH_NAME.findall(path)
     reader = _Reader(set(in_path), evaluator, schemas, Parameters(dict.fromkeys(in_path, "string")))
     reader.read(function, 0)
@@ -97,7 +97,7 @@ class _Reader:
             self.found.query[name] = _json_type(described)
 
     def _is_body(self, described: object) -> bool:
-        """Models, lists and mappings are read from the body where nothing else is said."""
+        """Return whether the body has the parameter by default: models, lists and mappings."""
         return isinstance(described, dict) or (isinstance(described, list) and described != ["file"])
 
     def _in_body(self, parameter: str, name: str, kind: str, described: object) -> None:
@@ -110,7 +110,7 @@ class _Reader:
         """Add a dependency's parameters to the route's."""
         if source.args:
             target = self.evaluator.evaluate(source.args[0], scope)
-        else:  # Depends() means the annotated class itself
+        else:  # Depends() stands for the annotated class itself
             bare = annotation.slice if isinstance(annotation, ast.Subscript) else annotation
             first = bare.elts[0] if isinstance(bare, ast.Tuple) and bare.elts else bare
             target = self.evaluator.evaluate(first, inner)
@@ -130,7 +130,7 @@ class _Reader:
 
 
 def _source(annotation: ast.expr | None, default: ast.expr | None) -> ast.expr | None:
-    """``Query(…)`` and its like, from the default or from ``Annotated``."""
+    """Return ``Query(…)`` or the like, from the default or from ``Annotated``."""
     if isinstance(default, ast.Call) and last_name(default) in _SOURCES:
         return default
     if isinstance(annotation, ast.Subscript) and last_name(annotation) == "Annotated":
@@ -153,7 +153,7 @@ def _type_of(default: ast.expr | None) -> str:
 
 
 def _file(described: object) -> object:
-    """Return the files that ``File()`` accepts, also as ``bytes`` or without a type."""
+    """Return the skeleton of a ``File()`` parameter, whose annotation may be ``bytes`` or missing."""
     return ["file"] if isinstance(described, list) else "file"
 
 

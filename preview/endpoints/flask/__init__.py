@@ -1,4 +1,4 @@
-"""Flask and what builds on it (RESTful, RESTX, Smorest, APIFlask, Classful), read from source."""
+"""Support for Flask and packages that build on it (RESTful, RESTX, Smorest, APIFlask, Classful), from source."""
 
 from preview.endpoints.flask.framework import find_flask_apps
 

@@ -1,4 +1,4 @@
-"""Declarations of data: fields, models, parsers of the packages around Flask."""
+"""Declarations of data (fields, models and parsers) and of class-based views, in Flask and packages around it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_FIELDS: Final = 500
 
 @dataclass(eq=False, slots=True)
 class FieldUse(Native):
-    """``fields.String(…)``, of marshmallow, webargs, RESTful, RESTX or WTForms.
+    """``fields.String(…)`` of marshmallow, webargs, RESTful, RESTX or WTForms.
 
     Attributes:
         kind: ``String``, ``Nested``, ``IntegerField`` …
@@ -27,12 +27,12 @@ class FieldUse(Native):
 
 @dataclass(eq=False, slots=True)
 class Model(Native):
-    """``api.model("Name", {…})`` and its like."""
+    """``api.model("Name", {…})`` and the like."""
 
     fields: dict[object, object]
 
     def call_method(self, name: str, call: Call) -> object:
-        """``Model.clone``, ``Model.inherit``."""
+        """Evaluate ``Model.clone`` and ``Model.inherit``."""
         return make_described(name, call, self) if name in {"clone", "inherit", "extend"} else UNKNOWN
 
 
@@ -41,13 +41,13 @@ class Parser(Native):
     """``reqparse.RequestParser()``.
 
     Attributes:
-        arguments: Name to JSON type and where it is looked for (``args``, ``json``, ``form``; empty for any).
+        arguments: Maps a name to its JSON type and its location (``args``, ``json``, ``form``; empty for any).
     """
 
     arguments: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def call_method(self, name: str, call: Call) -> object:
-        """``parser.add_argument(…)``, ``parser.copy()``."""
+        """Evaluate ``parser.add_argument(…)`` and ``parser.copy()``."""
         if name == "copy":
             return Parser(dict(self.arguments))
         argument = call.argument(0, "name")
@@ -63,7 +63,7 @@ class Parser(Native):
 
 
 def type_name(node: ast.expr | None) -> str:
-    """Return the JSON type that ``type=int`` means."""
+    """Return the JSON type for ``type=int`` and the like."""
     if isinstance(node, ast.Call):
         node = node.func
     name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
@@ -73,7 +73,7 @@ def type_name(node: ast.expr | None) -> str:
 
 
 def make_described(name: str, call: Call, base: Model | None = None) -> object:
-    """Models and parsers that an ``Api`` or a ``Namespace`` makes; ``UNKNOWN`` for all its other methods."""
+    """Return the model or parser that a method of an ``Api`` or ``Namespace`` makes; ``UNKNOWN`` for other methods."""
     if name == "parser":
         return Parser()
     if name not in {"model", "schema_model", "inherit", "clone", "extend"}:
@@ -91,12 +91,12 @@ _WRAPPERS = 5
 
 @dataclass(eq=False, slots=True)
 class ClassView(Native):
-    """``View.as_view("name")``, or a class that something routes to as it is."""
+    """``View.as_view("name")``, or a class that is routed to directly."""
 
     cls: Class
 
     def attribute(self, name: str) -> object:
-        """``view.view_class``."""
+        """Evaluate ``view.view_class``."""
         return self.cls if name == "view_class" else UNKNOWN
 
 
@@ -112,7 +112,7 @@ def class_methods(cls: Class, evaluator: PythonEvaluator) -> tuple[str, ...]:
 
 
 def handler(cls: Class, method: str, evaluator: PythonEvaluator) -> Function | None:
-    """Return the function of a class that answers to a method."""
+    """Return the function of a class that answers a method."""
     for name in (method.lower(), "dispatch_request"):
         found = evaluator.attribute(cls, name)
         if isinstance(found, Function):

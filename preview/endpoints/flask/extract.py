@@ -1,4 +1,4 @@
-"""From an application to a flat list of endpoints."""
+"""Conversion of a Flask application to a flat list of endpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from preview.endpoints.flask.request_reads import read_request, skeleton
 from preview.endpoints.model import Endpoint, Found
 from preview.endpoints.python import Class, Function, PythonEvaluator
 
-# `@blp.arguments`, `@use_args`, `@app.input`, `@ns.expect`: the input; with a location that is not the body.
+# `@blp.arguments`, `@use_args`, `@app.input`, `@ns.expect` declare the input: the body, or the given location.
 _INPUTS: Final = frozenset({"arguments", "use_args", "use_kwargs", "input", "expect", "doc"})
 _OUTPUTS: Final = frozenset({"response", "output", "marshal_with", "marshal_list_with"})
 _IN_QUERY: Final = frozenset({"query", "querystring", "args"})
@@ -36,12 +36,12 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Descriptions:
-    """Reads views."""
+    """Reads the facts about views."""
 
     evaluator: PythonEvaluator
 
     def of(self, function: Function | None, cls: Class | None, method: str) -> Described:
-        """Describe a method of a view's function (or of a class without one)."""
+        """Describe a method of a view's function (or of a class without a function for the method)."""
         if function is None:
             return Described(summary=_title(cls.node.name) if cls else "")
         text = (ast.get_docstring(function.node) or "").partition("\f")[0].partition("\n---")[0]
@@ -88,7 +88,7 @@ class Descriptions:
 
 
 def _add_parser(parser: Parser, method: str, found: Described) -> None:
-    """Return a parser's arguments, where it looks for them."""
+    """Add a parser's arguments to the part of the request that the parser reads."""
     body = dict(found.body) if isinstance(found.body, dict) else {}
     for name, (kind, where) in parser.arguments.items():
         if where in {"headers", "cookies"}:
@@ -104,12 +104,12 @@ def _title(name: str) -> str:
     return name.replace("_", " ").title().strip()
 
 
-# Blueprints within blueprints, and a stop for those that are within each other.
+# Depth limit for nested blueprints; also ends mutual nesting.
 _MAX_DEPTH: Final = 20
 _MAX_ENDPOINTS: Final = 5_000
 _PARAMETER: Final = re.compile(r"<(?:([A-Za-z_]\w*)(?:\(.*?\))?:)?([A-Za-z_]\w*)>")
 _CONVERTERS: Final = {"int": "integer", "float": "number"}
-# Flask answers these by itself.
+# Flask answers these methods itself.
 _AUTOMATIC: Final = frozenset({"HEAD", "OPTIONS"})
 
 
@@ -117,12 +117,12 @@ def list_endpoints(app: Registry, evaluator: PythonEvaluator, found: Found) -> N
     """Add all endpoints of an application to ``found``, in the order they were registered.
 
     Raises:
-        OutOfBudget: Too much was read; ``found`` has what came before.
+        OutOfBudget: The budget ran out; ``found`` has the endpoints found so far.
     """
     descriptions = Descriptions(evaluator)
     for rule, prefix, tags in _flatten(app, None, (), 0, evaluator):
         for endpoint in _endpoints(rule, prefix, tags, evaluator, descriptions):
-            # The first of two rules is the one that answers.
+            # Of two rules with the same method and path, the first one answers.
             found.setdefault((endpoint.method, endpoint.path), endpoint)
         if len(found) >= _MAX_ENDPOINTS:
             raise OutOfBudget
@@ -131,7 +131,7 @@ def list_endpoints(app: Registry, evaluator: PythonEvaluator, found: Found) -> N
 def _flatten(
     registry: Registry, prefix: str | None, tags: tuple[str, ...], depth: int, evaluator: PythonEvaluator
 ) -> Iterator[tuple[Rule, str, tuple[str, ...]]]:
-    """Each rule with its whole path."""
+    """Yield each rule with its whole path."""
     if depth > _MAX_DEPTH:
         return
     for entry in registry.entries:

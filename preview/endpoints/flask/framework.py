@@ -41,13 +41,13 @@ class RoutedMethod(Native):
     function: Function | None = None
 
     def decorate(self, target: object) -> object:
-        """Take the method; the class's name for it stands for the route."""
+        """Take the method; the class's name for the method then refers to the route."""
         self.function = target if isinstance(target, Function) else None
         return self
 
 
 def register_class(call: Call) -> object:
-    """``Quotes.register(app, route_base="/quotes")``."""
+    """Evaluate ``Quotes.register(app, route_base="/quotes")``."""
     func = call.node.func
     cls = call.evaluator.evaluate(func.value, call.scope) if isinstance(func, ast.Attribute) else UNKNOWN
     owner = call.argument(0, "app")
@@ -110,14 +110,14 @@ _STARRED: Final = {
 
 
 class FlaskFramework:
-    """Plugs Flask into the evaluator."""
+    """Defines the effects of Flask's names for the evaluator."""
 
     def is_constructor(self, value: External) -> bool:
-        """Return whether calling it gives an application, a blueprint or an API."""
+        """Return whether a call of the name makes an application, a blueprint or an API."""
         return _maker(value) is not None
 
     def construct(self, callee: External, call: Call) -> object:
-        """Applications, blueprints, APIs, views; through a wrapper, the view or the application itself."""
+        """Return an application, a blueprint, an API or a view; for a wrapper, the wrapped view or application."""
         make = _maker(callee)
         if make is not None:
             return make(call)
@@ -135,12 +135,12 @@ class FlaskFramework:
         if top in _FIELD_PACKAGES and _is_field(callee):
             return FieldUse(last, list(call.arguments), call.named)
         if last in _DEFAULT_READERS:
-            # os.getenv("PREFIX", "/api"): what holds where nothing is set.
+            # os.getenv("PREFIX", "/api"): the default applies if the variable is not set.
             return call.argument(1, "default")
         return _wrapped(callee, call)
 
     def starred(self, module: str) -> Sequence[str]:
-        """Names that star imports bring."""
+        """Return the names that star imports bind."""
         return _STARRED.get(module, ())
 
 
@@ -181,7 +181,7 @@ def _is_field(callee: External) -> bool:
 
 
 def _wrapped(callee: External, call: Call) -> object:
-    """``login_required(view)`` is the view, ``ProxyFix(app)`` the application."""
+    """Unwrap ``login_required(view)`` to the view and ``ProxyFix(app)`` to the application."""
     given = (*call.arguments, *call.named.values())
     view = next((item for item in given if isinstance(item, (ClassView, Function))), None)
     if view is not None:

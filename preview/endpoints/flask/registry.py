@@ -1,4 +1,4 @@
-"""Applications and blueprints, and what is registered on them."""
+"""Applications and blueprints, and the rules registered on them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Config(Native):
     """An application's configuration.
 
     Attributes:
-        values: What is set key by key.
-        objects: Classes and modules that it is filled from, the last one first.
-        complete: False once it is filled from what cannot be read here.
+        values: Values that were set key by key.
+        objects: Classes and modules that the configuration was loaded from, the last one first.
+        complete: False once the configuration was loaded from a source that cannot be read here.
     """
 
     values: dict[object, object] = field(default_factory=lambda: {"DEBUG": False, "TESTING": False})
@@ -42,16 +42,16 @@ class Config(Native):
     complete: bool = True
 
     def item(self, key: object) -> object:
-        """``config["KEY"]``."""
+        """Evaluate ``config["KEY"]``."""
         return self.values.get(key, UNKNOWN) if isinstance(key, str) else UNKNOWN
 
     def set_item(self, key: object, value: object) -> None:
-        """``config["KEY"] = value``."""
+        """Execute ``config["KEY"] = value``."""
         if isinstance(key, str) and len(self.values) < _MAX_KEYS:
             self.values[key] = value
 
     def call_method(self, name: str, call: Call) -> object:
-        """``config.from_object(…)`` and its like."""
+        """Evaluate ``config.from_object(…)`` and the like."""
         match name:
             case "get" | "pop" | "setdefault":
                 key = call.argument(0, "key")
@@ -91,7 +91,7 @@ class Config(Native):
 
 
 def _imported(name: str, evaluator: PythonEvaluator) -> object:
-    """``"config.Development"``: a module, or a name in one."""
+    """Return the module or the name in a module that ``"config.Development"`` names."""
     found = evaluator.module(name)
     if found is not None:
         return found
@@ -101,7 +101,7 @@ def _imported(name: str, evaluator: PythonEvaluator) -> object:
 
 
 def _file(name: object, call: Call) -> object:
-    """Return a file of the project, from the folder of the module that asks or one above it."""
+    """Return the project's module in a file, searched from the calling module's folder upwards."""
     if not isinstance(name, str) or not name.endswith((".py", ".cfg")):
         return UNKNOWN
     files = call.evaluator.sources
@@ -120,13 +120,13 @@ _VERBS = frozenset({"get", "post", "put", "patch", "delete"})
 
 @dataclass(eq=False, slots=True)
 class Rule:
-    """A rule as registered, its path without its blueprint's prefix.
+    """A rule as registered; its path lacks the blueprint's prefix.
 
     Attributes:
         path: As written, ``/users/<int:id>``.
-        methods: In upper case; None where the view decides.
-        view: A function or a class, ``UNKNOWN`` where it could not be followed.
-        tags: What it belongs to beside its blueprint.
+        methods: In upper case; None if the view decides.
+        view: A function or a class; ``UNKNOWN`` if it could not be followed.
+        tags: Tags in addition to the blueprint's name.
     """
 
     path: str
@@ -140,7 +140,7 @@ class Rule:
 
 @dataclass(eq=False, slots=True)
 class Registration:
-    """A blueprint on an application or within a blueprint; ``prefix`` None leaves the blueprint's own."""
+    """A blueprint on an application or within a blueprint; with ``prefix`` None the blueprint's own prefix applies."""
 
     child: Registry
     prefix: str | None
@@ -148,7 +148,7 @@ class Registration:
 
 @dataclass(eq=False, slots=True)
 class Registry(Extensible):
-    """``Flask(…)``, ``Blueprint(…)`` and their like. ``entries`` are in the order of registration."""
+    """``Flask(…)``, ``Blueprint(…)`` and the like. ``entries`` are in the order of registration."""
 
     is_app: bool
     name: str
@@ -159,7 +159,7 @@ class Registry(Extensible):
     names: dict[str, object] = field(default_factory=dict)
 
     def attribute(self, name: str) -> object:
-        """``app.config``, ``blueprint.name`` and what the project put on it."""
+        """Evaluate ``app.config``, ``blueprint.name`` or an attribute set by the project."""
         if name in self.names:
             return self.names[name]
         match name:
@@ -175,7 +175,7 @@ class Registry(Extensible):
                 return UNKNOWN
 
     def set_attribute(self, name: str, value: object) -> None:
-        """``app.x = value``."""
+        """Execute ``app.x = value``."""
         if name == "url_prefix":
             self.prefix = value if isinstance(value, str) else self.prefix
         else:
@@ -224,20 +224,20 @@ class Registry(Extensible):
 
 @dataclass(eq=False, slots=True)
 class Pending(Native):
-    """``app.route("/x")``, which still waits for its view."""
+    """``app.route("/x")`` before it is applied to its view."""
 
     registry: Registry
     rule: Rule
 
     def call(self, call: Call) -> object:
-        """``app.route("/x")(view)``."""
+        """Evaluate ``app.route("/x")(view)``."""
         view = call.argument(0, "f")
         if not isinstance(view, (Function, Class, ClassView)):
             view = wrapped_view(call.node.args[0] if call.node.args else None, call)
         return self.decorate(view)
 
     def decorate(self, target: object) -> object:
-        """Register the view; a class stands for its ``as_view``."""
+        """Register the view; a class counts as its ``as_view``."""
         # One `app.route(…)` kept under a name may serve several views.
         view = ClassView(target) if isinstance(target, Class) else target
         self.registry.entries.append(replace(self.rule, view=view))
@@ -245,7 +245,7 @@ class Pending(Native):
 
 
 def read_methods(value: object) -> tuple[str, ...] | None:
-    """``methods=[…]`` in upper case; None where nothing is said."""
+    """Return the methods in ``methods=[…]`` in upper case; None if not given."""
     if isinstance(value, str):
         return (value.upper(),)
     found = [item.upper() for item in value if isinstance(item, str)] if isinstance(value, list) else []

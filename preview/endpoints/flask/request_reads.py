@@ -23,7 +23,7 @@ _COMPUTED: Final = frozenset({"Method", "Function", "URLFor", "AbsoluteURLFor", 
 
 
 def skeleton(value: object, evaluator: PythonEvaluator, depth: int = 0) -> object:
-    """Return the skeleton of a schema, a model, a field or a mapping of fields; None if it is none."""
+    """Return the skeleton of a schema, a model, a field or a mapping of fields; None for anything else."""
     evaluator.step()
     if depth > _MAX_DEPTH:
         return "object"
@@ -58,7 +58,7 @@ def _mapping(fields: dict[object, object], evaluator: PythonEvaluator, depth: in
 
 
 def _schema(cls: Class, evaluator: PythonEvaluator, depth: int) -> object:
-    """Return the fields of a marshmallow schema, its own and those above; None for any other class."""
+    """Return the fields of a marshmallow schema and its base classes; None for any other class."""
     lineage = evaluator.lineage(cls)
     if not any(isinstance(item, External) and "Schema" in item.last for item in lineage):
         return None
@@ -103,11 +103,11 @@ _MAX_NODES: Final = 3_000
 
 @dataclass(slots=True)
 class Request:
-    """Names that a view reads.
+    """Fields of the request that a view reads.
 
     Attributes:
-        query: Name to JSON type.
-        fields: Body field to JSON type.
+        query: Maps query parameters to JSON types.
+        fields: Maps body fields to JSON types.
     """
 
     query: dict[str, str] = field(default_factory=dict)
@@ -115,12 +115,12 @@ class Request:
 
     @property
     def body(self) -> object:
-        """The body's skeleton; None where nothing is read."""
+        """The body's skeleton; None if the view reads no field."""
         return dict(self.fields) or None
 
 
 def read_request(function: Function, evaluator: PythonEvaluator) -> Request:
-    """``request.args.get("page", type=int)``, ``request.json["name"]``, forms and parsers in a view's body."""
+    """Return the fields that a view's body reads, as in ``request.args.get("page", type=int)`` or by a form."""
     found = Request()
     nodes = [node for statement in function.node.body for node in ast.walk(statement)][:_MAX_NODES]
     sources = _named_sources(nodes)
@@ -136,7 +136,7 @@ def read_request(function: Function, evaluator: PythonEvaluator) -> Request:
 
 
 def _named_sources(nodes: list[ast.AST]) -> dict[str, str]:
-    """Local names for parts of the request: ``data = request.get_json() or {}``."""
+    """Return local names for parts of the request: ``data = request.get_json() or {}``."""
     found: dict[str, str] = {}
     for node in nodes:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -147,7 +147,7 @@ def _named_sources(nodes: list[ast.AST]) -> dict[str, str]:
 
 
 def _source(node: ast.expr, names: dict[str, str]) -> str:
-    """Return the part of the request that an expression is: ``args``, ``form``, ``json``, ``files``; else empty."""
+    """Return the part of the request that an expression reads: ``args``, ``form``, ``json``, ``files``; else empty."""
     if isinstance(node, ast.BoolOp):
         node = node.values[0]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -185,7 +185,7 @@ def _add(found: Request, source: str, key: list[ast.expr], kind: str) -> None:
 
 
 def _form_or_parser(node: ast.Call, function: Function, evaluator: PythonEvaluator, found: Request) -> None:
-    """``LoginForm()`` and ``parser.parse_args()``."""
+    """Add the fields of ``LoginForm()`` and ``parser.parse_args()``."""
     if isinstance(node.func, ast.Name) and node.func.id[:1].isupper():
         cls = evaluator.evaluate(node.func, function.scope)
         if isinstance(cls, Class):

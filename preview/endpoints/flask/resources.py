@@ -1,4 +1,4 @@
-"""Flask-RESTful and Flask-RESTX: an ``Api`` with resources and namespaces."""
+"""Flask-RESTful, Flask-RESTX and Flask-Smorest: an ``Api`` with resources, namespaces or blueprints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from preview.endpoints.python import UNKNOWN, Call, Class, Extensible, Native
 
 @dataclass(eq=False, slots=True)
 class Resources(Native):
-    """``@api.route("/a", "/b")``, which waits for its class."""
+    """``@api.route("/a", "/b")`` before it is applied to its class."""
 
     owner: Namespace
     urls: list[str]
@@ -25,7 +25,7 @@ class Resources(Native):
         return UNKNOWN
 
     def call(self, call: Call) -> object:
-        """``api.route("/x")(Resource)``."""
+        """Evaluate ``api.route("/x")(Resource)``."""
         return self.decorate(call.argument(0, "cls"))
 
 
@@ -35,7 +35,7 @@ class Namespace(Native):
 
     Attributes:
         name: The tag of its operations.
-        path: Before each of its URLs.
+        path: The prefix of each of its URLs.
     """
 
     name: str
@@ -49,11 +49,11 @@ class Namespace(Native):
             self.rules.append(Rule(url, None, ClassView(cls), call.named, call.scope, call.node.lineno, tags))
 
     def attribute(self, name: str) -> object:
-        """``namespace.name`` and ``namespace.path``."""
+        """Evaluate ``namespace.name`` and ``namespace.path``."""
         return {"name": self.name, "path": self.path}.get(name, UNKNOWN)
 
     def call_method(self, name: str, call: Call) -> object:
-        """Resources and models."""
+        """Register a resource, or make a model or parser."""
         if name == "route" or name == "resource":
             urls = [item for item in call.arguments if isinstance(item, str)]
             return Resources(self, urls, call)
@@ -67,33 +67,33 @@ class Namespace(Native):
 
 @dataclass(eq=False, slots=True)
 class _Api(Extensible):
-    """An ``Api`` object of whichever package.
+    """An ``Api`` object of any of these packages.
 
     Attributes:
-        owners: Applications and blueprints that it is on already.
+        owners: Applications and blueprints that the API is registered on.
     """
 
     owners: list[Registry] = field(default_factory=list, kw_only=True)
 
     def bind(self, owner: object) -> None:
-        """Put it on an application or a blueprint."""
+        """Register the API on an application or a blueprint."""
         if isinstance(owner, Registry) and owner not in self.owners:
             self.owners.append(owner)
             owner.entries += self.entries()
 
     def entries(self) -> list[Rule | Registration | RestApi]:
-        """Return the entries that it adds where it is registered."""
+        """Return the entries that the API adds to its application or blueprint."""
         raise NotImplementedError
 
 
 @dataclass(eq=False, slots=True)
 class RestApi(_Api):
-    """``Api(app, prefix="/api")`` of either package.
+    """``Api(app, prefix="/api")`` of Flask-RESTful or Flask-RESTX.
 
     Attributes:
-        prefix: Behind the blueprint's.
-        own: What is registered on it directly.
-        mounts: Namespaces, with the path that replaces their own.
+        prefix: Follows the blueprint's prefix.
+        own: Rules registered directly on the API.
+        mounts: Namespaces, with the path that replaces the namespace's own.
     """
 
     prefix: str
@@ -101,11 +101,11 @@ class RestApi(_Api):
     mounts: list[tuple[Namespace, str | None]] = field(default_factory=list)
 
     def entries(self) -> list[Rule | Registration | RestApi]:
-        """Itself."""
+        """Return the API itself."""
         return [self]
 
     def call_method(self, name: str, call: Call) -> object:
-        """Namespaces, resources, and where it is put."""
+        """Register a namespace or a resource, or the API on an application."""
         match name:
             case "init_app":
                 prefix = call.named.get("prefix")
@@ -127,7 +127,7 @@ class RestApi(_Api):
         return UNKNOWN
 
     def rules(self) -> Iterator[Rule]:
-        """All rules, with all but the blueprint's prefix."""
+        """Yield all rules, with all prefixes except the blueprint's."""
         for rule in self.own.rules:
             yield replace(rule, path=self.prefix + rule.path)
         for namespace, path in self.mounts:
@@ -137,7 +137,7 @@ class RestApi(_Api):
 
 
 def make_namespace(call: Call) -> Namespace:
-    """``Namespace(name, description, path)``; without a path, its name is the path."""
+    """Evaluate ``Namespace(name, description, path)``; the default path is the name."""
     name = call.text(0, "name")
     path = call.argument(2, "path", None)
     return Namespace(name, path.rstrip("/") if isinstance(path, str) else f"/{name}".rstrip("/"))
@@ -145,16 +145,16 @@ def make_namespace(call: Call) -> Namespace:
 
 @dataclass(eq=False, slots=True)
 class SmorestApi(_Api):
-    """Flask-Smorest's ``Api``: blueprints put on it go to its applications, whichever comes first."""
+    """Flask-Smorest's ``Api``: passes its blueprints to its applications, in whichever order both are registered."""
 
     registrations: list[Registration] = field(default_factory=list)
 
     def entries(self) -> list[Rule | Registration | RestApi]:
-        """Return the entries registered on it so far."""
+        """Return the entries registered on the API so far."""
         return [*self.registrations]
 
     def call_method(self, name: str, call: Call) -> object:
-        """Blueprints, and where it is put."""
+        """Register a blueprint, or the API on an application."""
         if name in {"init_app", "__init__"}:
             self.bind(call.argument(0, "app"))
         elif name == "register_blueprint":

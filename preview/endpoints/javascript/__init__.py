@@ -1,6 +1,6 @@
-"""JavaScript and TypeScript source, read as Node would run it as far as routes need it; nothing is run.
+"""Evaluation of JavaScript and TypeScript source as far as routes need it, without running any code.
 
-A framework plugs in what its own names do (``Framework``, ``Native``).
+A framework defines the effects of its own names (``Framework``, ``Native``).
 """
 
 from preview.endpoints.javascript.classes import lineage

@@ -1,4 +1,4 @@
-"""Functions of Node and of the language that loaders of routes use: objects, promises, timers."""
+"""Functions of Node and of the language that route loaders use: objects, promises, timers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _MAX_FILES: Final = 500
 
 
 def find_builtin(name: str) -> Reader | None:
-    """Return the value of a call of a function from outside, where it is one of these."""
+    """Return the evaluator of a built-in function's call, or None for any other function."""
     return _BUILT_IN.get(name.removeprefix("node:"))
 
 
-# The language.
+# The language
 
 
 def _names(value: object) -> dict[str, object]:
@@ -42,7 +42,7 @@ def _assign(call: Call) -> object:
 
 
 def _define(call: Call) -> object:
-    """``Object.defineProperty(exports, "x", {get})``, as compilers write exports."""
+    """Evaluate ``Object.defineProperty(exports, "x", {get})``, the form in which compilers write exports."""
     target, name, how = (call.argument(place) for place in range(3))
     if isinstance(target, (JSObject, Function)) and isinstance(name, str) and isinstance(how, JSObject):
         if isinstance(getter := how.names.get("get"), Function):
@@ -85,7 +85,7 @@ def _list(call: Call) -> object:
 
 
 def _each(call: Call) -> object:
-    """``_.each(values, callback)``."""
+    """Evaluate ``_.each(values, callback)``."""
     value, callback = call.argument(0), call.argument(1)
     pairs = _names(value).items()
     return [call.evaluator.apply(callback, [item, name, value]) for name, item in list(pairs)[:_MAX_FILES]]

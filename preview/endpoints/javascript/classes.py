@@ -1,4 +1,4 @@
-"""Classes, and functions used as such."""
+"""Classes, and functions used as classes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from preview.endpoints.names import UNKNOWN, External
 if TYPE_CHECKING:
     from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 
-# Classes that extend each other; containers that inject each other.
+# Depth limits for classes that extend each other, and for containers that inject each other.
 _MAX_LINEAGE = 20
 _MAX_NESTED = 8
 
 
 def read_class(evaluator: JavaScriptEvaluator, node: Node, scope: Scope, decorators: list[Node]) -> Class:
-    """Return a class declaration or expression; ``decorators`` stand above it."""
+    """Return the class of a declaration or an expression; ``decorators`` precede the class."""
     cls = Class(node, scope)
     heritage = next((child for child in node.named_children if child.type == "class_heritage"), None)
     cls.base = _base(evaluator, heritage, scope) if heritage is not None else None
@@ -43,7 +43,7 @@ def read_class(evaluator: JavaScriptEvaluator, node: Node, scope: Scope, decorat
 
 
 def _base(evaluator: JavaScriptEvaluator, heritage: Node, scope: Scope) -> object:
-    # TypeScript wraps the value (`extends_clause`), JavaScript does not.
+    # TypeScript wraps the value in an `extends_clause`; JavaScript does not.
     clause = next((child for child in heritage.named_children if child.type == "extends_clause"), None)
     value = clause.child_by_field_name("value") if clause is not None else None
     if clause is None:
@@ -79,7 +79,7 @@ def _read_member(
 
 
 def lineage(evaluator: JavaScriptEvaluator, cls: object) -> Iterator[Class | External]:
-    """Yield a class and all it inherits from, nearest first."""
+    """Yield a class and its base classes, nearest first."""
     for _ in range(_MAX_LINEAGE):
         cls = evaluator.settle(cls)
         if isinstance(cls, (Class, External)):
@@ -90,7 +90,7 @@ def lineage(evaluator: JavaScriptEvaluator, cls: object) -> Iterator[Class | Ext
 
 
 def member_of_class(evaluator: JavaScriptEvaluator, cls: Class | Function, name: str, *, static: bool) -> object:
-    """Return a static property, or what instances get from their class."""
+    """Return a static property, or a property that instances get from their class."""
     if isinstance(cls, Function):
         prototype = cls.names.get("prototype")
         return prototype.names.get(name, UNKNOWN) if isinstance(prototype, JSObject) else UNKNOWN
@@ -121,7 +121,7 @@ def construct(evaluator: JavaScriptEvaluator, cls: Class | Function, arguments: 
 
 
 def initialise(evaluator: JavaScriptEvaluator, cls: object, instance: JSObject, arguments: list[object]) -> None:
-    """Fields and constructor of one class on an instance; ``super(…)`` comes back for the next."""
+    """Set the fields of a class on an instance and run its constructor; ``super(…)`` does so for the base class."""
     cls = evaluator.settle(cls)
     if not isinstance(cls, Class):
         return
@@ -130,14 +130,14 @@ def initialise(evaluator: JavaScriptEvaluator, cls: object, instance: JSObject, 
         initialise(evaluator, cls.base, instance, arguments)
         _set_fields(evaluator, cls, instance)
         return
-    # With a base, the fields come to be when `super` returns.
+    # In a class with a base, the fields are set when `super` returns.
     if not isinstance(evaluator.settle(cls.base), Class):
         _set_fields(evaluator, cls, instance)
     evaluator.call(constructor, arguments, instance)
 
 
 def call_super(evaluator: JavaScriptEvaluator, arguments: list[object], scope: Scope) -> None:
-    """``super(…)`` in a constructor."""
+    """Evaluate ``super(…)`` in a constructor."""
     cls = owner_of(evaluator)
     instance = scope.find("this")
     if cls is None or not isinstance(instance, JSObject):
@@ -149,7 +149,7 @@ def call_super(evaluator: JavaScriptEvaluator, arguments: list[object], scope: S
 
 
 def owner_of(evaluator: JavaScriptEvaluator) -> Class | None:
-    """Return the class whose method is being read."""
+    """Return the class whose method is being evaluated."""
     return next((item.owner for item in reversed(evaluator.active) if item.owner is not None), None)
 
 

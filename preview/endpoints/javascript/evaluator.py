@@ -1,7 +1,7 @@
-"""Reads JavaScript and TypeScript modules as Node would run them, as far as routes need it, and runs none of them.
+"""Evaluates JavaScript and TypeScript modules as Node would run them, as far as routes need it, without running them.
 
-It follows requires and imports, assignments, calls of the project's functions and classes, loops over what is written
-down, and nothing else. Whatever it does not understand is ``UNKNOWN``.
+The evaluator follows requires and imports, assignments, calls of the project's functions and classes, and loops over
+literal values. Everything else is ``UNKNOWN``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_JSON_DEPTH: Final = 30
 
 
 def read_json(text: bytes) -> object:
-    """Return the value of a JSON file; ``UNKNOWN`` if it is none."""
+    """Return the value of a JSON file; ``UNKNOWN`` for invalid JSON."""
     try:
         return _value(json.loads(text), 0)
     except (ValueError, RecursionError):
@@ -47,19 +47,19 @@ def _value(value: object, depth: int) -> object:
     return [_value(item, depth + 1) for item in value] if isinstance(value, list) else value
 
 
-# Options within options, and how many there are of one kind; more is data.
+# Limits on nested options and on the number of options at one level; larger values are data.
 _MAX_NESTED: Final = 2
 _MAX_OPTIONS: Final = 30
 _REQUESTS: Final = frozenset({"req", "request", "_req", "ctx", "_"})
 
 
 def functions_worth_reading(values: Sequence[object]) -> list[Function]:
-    """Those among arguments that may register something; no handlers of requests."""
+    """Return the functions among arguments that may register routes, without handlers of requests."""
     return [item for item in _functions_in(values, 0) if not _is_handler(item) and may_register(item.node)]
 
 
 def _functions_in(values: Sequence[object], depth: int) -> list[Function]:
-    """Functions among arguments, also those in lists and options (``bootstrap({loaders: [start]})``)."""
+    """Return the functions among arguments, also those in lists and options (``bootstrap({loaders: [start]})``)."""
     found: list[Function] = []
     for value in values:
         if isinstance(value, Function):
@@ -74,22 +74,22 @@ def _is_handler(function: Function) -> bool:
     return text(next(parameters(function.node), None)) in _REQUESTS
 
 
-# Deeper than any code that people write; each level takes about three Python frames of the default limit of 1000.
+# Deeper than any real code. Each level takes about three Python frames of the default limit of 1000.
 _MAX_DEPTH: Final = 200
-# A function within itself: loaders of routes walk folders so.
+# Limit on recursive calls: route loaders walk folders recursively.
 _MAX_RECURSION: Final = 6
 
 
 class JavaScriptEvaluator:
-    """Reads the modules of one package.
+    """Evaluates the modules of one package.
 
     Args:
-        budget: Shared by all that read the same project.
-        environment: The variables of ``process.env`` as far as they are known.
+        budget: Shared by all evaluators of the same project.
+        environment: The known variables of ``process.env``.
 
     Attributes:
-        modules: All that were read or are being read, by file and in order.
-        step: Counts one more thing that was read; where that is too much, it raises ``OutOfBudget``.
+        modules: All modules that were read or are being read, by file and in order.
+        step: Counts one more step of reading; raises ``OutOfBudget`` if no step is left.
     """
 
     def __init__(
@@ -113,12 +113,12 @@ class JavaScriptEvaluator:
     # Modules
 
     def require(self, specifier: str, file: str) -> Module | External:
-        """Return the module that a specifier means in a file; ``External`` for what is not the project's."""
+        """Return the module that a specifier means in a file; ``External`` if it is not the project's."""
         found = self.resolver.resolve(specifier, file)
         return External(specifier.removeprefix("node:")) if found is None else self.load(found)
 
     def load(self, file: str) -> Module:
-        """Return the module in a file, read once."""
+        """Return the module of a file; each file is read once."""
         if file not in self.modules:
             exports = JSObject()
             holder = JSObject({"exports": exports})
@@ -144,13 +144,13 @@ class JavaScriptEvaluator:
         try:
             self.run(body, module.scope)
         except RecursionError:
-            # Modules nested beyond what the stack holds: what was read of this one stays.
+            # Nested modules exceed the stack: keep the part of this module that was read.
             self._depth = depth
 
     # Values
 
     def evaluate(self, node: Node | None, scope: Scope) -> object:
-        """Return the value of an expression, or ``UNKNOWN``; likewise for none."""
+        """Return the value of an expression, or ``UNKNOWN``; ``UNKNOWN`` also for no node."""
         reader = EXPRESSIONS.get(node.type) if node is not None else None
         if node is None or reader is None or self._depth >= _MAX_DEPTH:
             return UNKNOWN
@@ -162,7 +162,7 @@ class JavaScriptEvaluator:
             self._depth -= 1
 
     def evaluate_all(self, nodes: Sequence[Node], scope: Scope) -> list[object]:
-        """Return the values of a list's or a call's elements, those behind ``...`` spread."""
+        """Return the values of the elements of a list or a call; spread elements (``...``) are expanded."""
         values: list[object] = []
         for node in nodes:
             if node.type == "spread_element":
@@ -173,7 +173,7 @@ class JavaScriptEvaluator:
         return values
 
     def settle(self, value: object) -> object:
-        """Return the value behind a binding to another module's name."""
+        """Resolve a binding to another module's name; return any other value unchanged."""
         for _ in range(_MAX_RECURSION):
             if not isinstance(value, Binding):
                 return value
@@ -182,13 +182,13 @@ class JavaScriptEvaluator:
         return UNKNOWN
 
     def member(self, value: object, name: str) -> object:
-        """``value.name``."""
+        """Evaluate ``value.name``."""
         return member(self, self.settle(value), name)
 
     # Calls
 
     def call_method(self, receiver: object, name: str, call: Call) -> object:
-        """``receiver.name(…)``."""
+        """Evaluate ``receiver.name(…)``."""
         if isinstance(receiver, Native):
             return receiver.call_method(name, call)
         if isinstance(receiver, JSObject):
@@ -204,7 +204,7 @@ class JavaScriptEvaluator:
         return call_value(self, receiver, name, call)
 
     def invoke(self, callee: object, call: Call, this: object = None) -> object:
-        """``callee(…)``, whatever it is."""
+        """Evaluate ``callee(…)`` for any value."""
         callee = self.settle(callee)
         if isinstance(callee, Function):
             return self.call(callee, call.arguments, this)
@@ -217,7 +217,7 @@ class JavaScriptEvaluator:
         return Made("", call.arguments, callee) if isinstance(callee, Made) else UNKNOWN
 
     def apply(self, callee: object, arguments: list[object]) -> object:
-        """``callee`` with arguments that are known, as a loop over an array calls it."""
+        """Call ``callee`` with known arguments, as a loop over an array does."""
         return self.invoke(callee, Call.made(self, arguments))
 
     def call(self, function: Function, arguments: list[object], this: object = None) -> object:
@@ -249,7 +249,7 @@ class JavaScriptEvaluator:
         return self.invoke(callee, call)
 
     def call_back(self, values: Sequence[object]) -> None:
-        """Read the functions that were handed to code outside: it will call them (``connect().then(() => …)``)."""
+        """Call the functions that external code receives and will call later (``connect().then(() => …)``)."""
         for function in functions_worth_reading(values):
             if function not in self.active:
                 self.call(function, [])
@@ -257,7 +257,7 @@ class JavaScriptEvaluator:
     # Statements
 
     def run(self, body: Sequence[Node], scope: Scope) -> bool:
-        """Run statements; whether they end with a return for certain."""
+        """Run statements; return whether they certainly end with a return."""
         if self._depth >= _MAX_DEPTH:
             return False
         self._depth += 1
@@ -272,5 +272,5 @@ class JavaScriptEvaluator:
         return False
 
     def declare(self, node: Node, scope: Scope) -> list[str]:
-        """Carry out a declaration; the names that it binds."""
+        """Execute a declaration; return the names that it binds."""
         return declare(self, node, scope)

@@ -1,4 +1,4 @@
-"""The values of expressions."""
+"""Evaluation of expressions."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _template(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> objec
 
 
 def partial_text(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> str:
-    """Return the known parts of a string of which some are unknown."""
+    """Return the known parts of a partly unknown string."""
     parts: list[str | None] = []
     if node.type == "template_string":
         parts = _template_parts(evaluator, node, scope)
@@ -187,9 +187,9 @@ def _operate(evaluator: JavaScriptEvaluator, node: Node, operator: str, scope: S
             return first
         second = evaluator.evaluate(right, scope)
         if known is None and operator != "&&":
-            # A value that nothing is known of: its default holds.
+            # If the value is unknown, use its default.
             return second if second is not UNKNOWN else first
-        # `isMain && app.listen()` was read; the value matters only where it is certain.
+        # `isMain && app.listen()` was evaluated. Its value counts only if it is certain.
         return second if known is not None else False if second is False else UNKNOWN
     return binary(operator, first, evaluator.evaluate(right, scope))
 
@@ -223,7 +223,7 @@ def _ternary(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object
 
 
 def _inner(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> object:
-    """Parentheses, sequences, ``await``, casts: what the last part says (of a cast, the first)."""
+    """Evaluate parentheses, sequences, ``await`` (the last part's value) and casts (the first part's value)."""
     is_cast = node.type in {"as_expression", "satisfies_expression", "non_null_expression"}
     found: object = UNKNOWN
     for part in children(node)[: 1 if is_cast else None]:

@@ -1,4 +1,4 @@
-"""Node's functions for paths and folders, over the project's own files."""
+"""Node's functions for paths and folders, applied to the project's own files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Reader = Callable[[Call], object]
 _MAX_FILES: Final = 500
 
 
-# Paths; all of the project's begin with ROOT.
+# Paths: all paths of the project begin with ROOT
 
 
 def _texts(call: Call) -> list[str] | None:
@@ -68,15 +68,15 @@ def _relative(call: Call) -> object:
 
 
 def _working(call: Call) -> str:
-    """Return the folder that the program is started in."""
+    """Return the folder in which the program is started."""
     return posixpath.normpath(posixpath.join(ROOT, call.evaluator.resolver.folder))
 
 
-# Folders, as the project has them.
+# Folders of the project
 
 
 def _inside(call: Call, value: object) -> str | None:
-    """Return a path relative to the project; None for one outside."""
+    """Return a path relative to the project; None for a path outside."""
     if not isinstance(value, str):
         return None
     path = posixpath.normpath(posixpath.join(_working(call), value.removeprefix("file://")))
@@ -133,7 +133,7 @@ def _stat(call: Call) -> object:
 
 
 def glob_files(call: Call) -> object:
-    """``glob.sync('./routes/**/*.js')``, with ``{js,ts}``."""
+    """Evaluate ``glob.sync('./routes/**/*.js')``, also with ``{js,ts}``."""
     given, options = call.argument(0), call.argument(1)
     base = options.names.get("cwd") if isinstance(options, JSObject) else None
     found: list[object] = []
@@ -151,7 +151,7 @@ def glob_files(call: Call) -> object:
 
 
 def _glob_pattern(pattern: str) -> re.Pattern[str]:
-    """Convert Node's glob to a pattern: as fnmatch, but ``*`` stays in a folder, and braces give choices."""
+    """Convert a glob of Node to a regular expression: ``*`` matches no ``/``, and braces are alternatives."""
     parts = []
     for piece in re.split(r"(\*\*/|\*\*|\*|\?|\{[^{}]*\}|[+@]\([^()]*\))", pattern[:500]):
         if piece in {"**/", "**"}:

@@ -16,7 +16,7 @@ _OBJECT_METHODS: Final = frozenset({"hasOwnProperty", "toString", "then", "bind"
 
 
 def member(evaluator: JavaScriptEvaluator, value: object, name: str) -> object:
-    """``value.name``."""
+    """Evaluate ``value.name``."""
     if isinstance(value, JSObject):
         return property_of(evaluator, value, name)
     if isinstance(value, External):
@@ -51,7 +51,7 @@ def property_of(evaluator: JavaScriptEvaluator, value: JSObject, name: str) -> o
         found = member_of_class(evaluator, value.cls, name, static=False)
         if found is UNKNOWN and isinstance(value.native, Native):
             return value.native.attribute(name)
-    elif name == "default":  # a whole CommonJS module taken for one with a default
+    elif name == "default":  # an import of the default of a CommonJS module
         return value
     else:
         return None if name not in _OBJECT_METHODS else UNKNOWN

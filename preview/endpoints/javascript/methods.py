@@ -1,4 +1,4 @@
-"""Methods of strings, arrays, objects and functions, and what is called on things that are not known."""
+"""Methods of strings, arrays, objects and functions, and calls on unknown values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PROMISED: Final = frozenset({"then", "catch", "finally"})
 
 
 def call_value(evaluator: JavaScriptEvaluator, receiver: object, name: str, call: Call) -> object:
-    """``receiver.name(…)`` for what is no object of the project or of a framework."""
+    """Evaluate ``receiver.name(…)`` for receivers other than the project's or a framework's objects."""
     if isinstance(receiver, Function):
         return _call_function(evaluator, receiver, name, call)
     if isinstance(receiver, str) and name in _TEXT:
@@ -36,7 +36,7 @@ def call_value(evaluator: JavaScriptEvaluator, receiver: object, name: str, call
 
 
 def _settled(evaluator: JavaScriptEvaluator, receiver: object, name: str, call: Call) -> object:
-    """Settle a promise: it counts as its future value; failures are not followed."""
+    """Evaluate a promise's method: the promise counts as its future value, and failures are not followed."""
     callback = call.argument(0)
     if name == "then" and isinstance(callback, Function):
         found = evaluator.call(callback, [receiver])
@@ -55,7 +55,7 @@ def _call_function(evaluator: JavaScriptEvaluator, function: Function, name: str
     if name == "apply":
         given = call.argument(1)
         return evaluator.call(function, given if isinstance(given, list) else [], call.argument(0))
-    # A property that the function may have got from outside.
+    # External code may have set this property on the function.
     evaluator.call_back(call.arguments)
     return UNKNOWN
 
@@ -100,7 +100,7 @@ def _flat_map(values: list[object], visit: Walk) -> list[object]:
 
 
 def _filter(values: list[object], visit: Walk) -> list[object]:
-    # What is not known to be left out stays.
+    # Keep items unless the condition is known to be false.
     return [item for place, item in enumerate(values[:_MAX_LOOP]) if truth(visit(item, place)) is not False]
 
 
@@ -152,7 +152,7 @@ def _join(values: list[object], given: list[object]) -> object:
 
 
 def _bounds(given: list[object]) -> slice:
-    """Begin and end; one that is not given is open."""
+    """Return the slice from begin to end; an omitted bound is open."""
     begin, end = (item if isinstance(item, int) else None for item in (*given, None, None)[:2])
     return slice(begin, end)
 
@@ -206,7 +206,7 @@ def _replace(value: str, given: list[object]) -> object:
     return re.sub(pattern, lambda _: new, value, count=0 if isinstance(old, Regex) and "g" in old.flags else 1)
 
 
-# Only patterns that cannot run wild: literals, escapes, classes and a few anchors, no repeated groups.
+# Only patterns that match in bounded time: literals, escapes, classes and a few anchors, no repeated groups.
 _HARMLESS: Final = re.compile(
     r"\^?(?:[\w \-/@:,]|\\[.\-/\\dws]|\[[\w\-./\\]+\]|\.|\||\((?:[\w|]|\\\.)+\)\??|[+*?](?![+*?]))*\$?"
 )

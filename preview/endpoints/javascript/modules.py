@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 
 ROOT: Final = "/project"
-"""What ``__dirname`` begins with: the project's folder, wherever it really lies."""
+"""Stands for the project's folder in ``__dirname`` and other absolute paths, whatever its real path."""
 
 _BUILT_IN: Final = frozenset(
     {"fs", "path", "http", "https", "http2", "os", "util", "events", "crypto", "url", "net", "stream", "cluster",
@@ -31,10 +31,10 @@ _ALIAS_FOLDERS: Final = ("src", ".", "app", "server", "lib", "source")
 
 
 class Resolver:
-    """Finds the files that specifiers mean.
+    """Resolves specifiers to files.
 
     Args:
-        packages: All packages of the project, for those that require each other.
+        packages: All packages of the project, as they may require each other.
     """
 
     def __init__(self, sources: Sources, package: NodePackage, packages: list[NodePackage]) -> None:
@@ -48,11 +48,11 @@ class Resolver:
 
     @property
     def folder(self) -> str:
-        """The package's folder: where its program is started."""
+        """The package's folder, in which its program is started."""
         return self._package.folder
 
     def resolve(self, specifier: str, file: str) -> str | None:
-        """Return the file that ``specifier`` means in ``file``; None for what lies outside the project."""
+        """Return the file that ``specifier`` means in ``file``; None if it is outside the project."""
         key = (specifier, posixpath.dirname(file))
         if key not in self._known:
             self._known[key] = self._resolve(specifier, file)
@@ -94,7 +94,7 @@ class Resolver:
                 yield from targets
 
     def _declared_aliases(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """``_moduleAliases`` and ``imports`` of package.json."""
+        """Yield the aliases that ``_moduleAliases`` and ``imports`` of package.json declare."""
         for key in ("_moduleAliases", "imports"):
             value = self._package.data.get(key)
             for name, given in value.items() if isinstance(value, Mapping) else ():
@@ -123,7 +123,7 @@ class Resolver:
         return found or self._built(path)
 
     def _built(self, path: str) -> str | None:
-        """``require('../dist/server')`` and a folder's own package.json."""
+        """Return the source for ``require('../dist/server')``, or the main file of a folder with a package.json."""
         if (main := self._mains.get(path)) is not None:
             return resolve_script_file(self._sources, path, main)
         return resolve_script_file(self._sources, self._package.folder, posixpath.relpath(path, self._package.folder))
@@ -176,7 +176,7 @@ def _whole(origin: Module | External) -> object:
 
 
 def export(evaluator: JavaScriptEvaluator, node: Node, scope: Scope, exports: JSObject, holder: JSObject) -> None:
-    """Carry out one export statement."""
+    """Execute one export statement."""
     source = node.child_by_field_name("source")
     origin = evaluator.require(string_value(source), scope.file) if source is not None else None
     declaration = node.child_by_field_name("declaration")
@@ -206,7 +206,7 @@ def _export_names(
     evaluator: JavaScriptEvaluator, clause: Node, origin: Module | External | None, scope: Scope, exports: JSObject
 ) -> None:
     for item in children(clause):
-        # tree-sitter gives no field for the keyword in `export { default as users }`.
+        # tree-sitter has no field for the keyword in `export { default as users }`.
         first = item.child(0)
         name = text(item.child_by_field_name("name") or first)
         alias = text(item.child_by_field_name("alias")) or name

@@ -1,4 +1,4 @@
-"""Objects that Node itself brings."""
+"""The evaluator's interface for frameworks, and objects that Node provides."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Call:
-    """One call as it stands in the source; its arguments are evaluated when they are asked for.
+    """One call as it stands in the source. Its arguments are evaluated on demand.
 
     Attributes:
         node: The expression; None for a call that the evaluator makes itself.
-        given: The arguments, where they are known already.
+        given: The arguments' values if they are already known, else None.
     """
 
     node: Node | None
@@ -33,17 +33,17 @@ class Call:
 
     @classmethod
     def made(cls, evaluator: JavaScriptEvaluator, arguments: list[object]) -> Call:
-        """Return a call that is written nowhere: the framework or the evaluator makes it."""
+        """Return a call without source, which the framework or the evaluator makes."""
         return cls(None, Scope(""), evaluator, arguments)
 
     @property
     def nodes(self) -> list[Node]:
-        """The arguments as they are written."""
+        """The nodes of the arguments."""
         return argument_nodes(self.node) if self.node is not None else []
 
     @property
     def arguments(self) -> list[object]:
-        """The values of all arguments, those behind ``...`` spread."""
+        """The values of all arguments; spread arguments (``...``) are expanded."""
         if self.given is None:
             found: list[object] = []
             for position, node in enumerate(self.nodes):
@@ -55,7 +55,7 @@ class Call:
         return self.given
 
     def argument(self, position: int) -> object:
-        """Return the value of one argument; ``None`` where it is not given. The others are not evaluated."""
+        """Return the value of one argument, without evaluating the others; ``None`` if it is not given."""
         nodes = self.nodes
         if self.given is None and not any(node.type == "spread_element" for node in nodes[: position + 1]):
             if position >= len(nodes):
@@ -67,7 +67,7 @@ class Call:
 
     @property
     def line(self) -> int:
-        """The line of the call's name, from 1: of a chained call the one where its own part begins."""
+        """Line of the call's name, from 1; in a chain, the line of this part. 0 for a call without source."""
         if self.node is None:
             return 0
         function = self.node.child_by_field_name("function")
@@ -76,23 +76,23 @@ class Call:
 
 
 class Native:
-    """An object of a framework (a router). By default it knows nothing."""
+    """An object of a framework (a router). By default every result is ``UNKNOWN``."""
 
     __slots__ = ()
 
     def attribute(self, name: str) -> object:  # noqa: ARG002
-        """``object.name``; ``UNKNOWN`` for what is not known."""
+        """Evaluate ``object.name``; ``UNKNOWN`` if the attribute is not known."""
         return UNKNOWN
 
     def set_attribute(self, name: str, value: object) -> None:
-        """``object.name = value``."""
+        """Execute ``object.name = value``."""
 
     def call_method(self, name: str, call: Call) -> object:  # noqa: ARG002
-        """``object.name(…)``."""
+        """Evaluate ``object.name(…)``."""
         return UNKNOWN
 
     def call(self, call: Call) -> object:  # noqa: ARG002
-        """``object(…)``."""
+        """Evaluate ``object(…)``."""
         return UNKNOWN
 
 
@@ -100,15 +100,15 @@ class Framework(Protocol):
     """Interface between the evaluator and a framework, for external names."""
 
     def construct(self, callee: External, call: Call) -> object:
-        """Construct the result of an external call; ``UNKNOWN`` if it does not matter."""
+        """Return the result of an external call; ``UNKNOWN`` if it does not matter."""
         ...
 
     def inherit(self, base: External) -> object:
-        """Return the framework's object within an instance of a class that extends ``base``; None for most."""
+        """Return the framework's object inside an instance of a class that extends ``base``; None for most classes."""
         ...
 
     def provide(self, token: object, evaluator: JavaScriptEvaluator) -> object:
-        """Provide the object that the framework's container injects for a token or a class."""
+        """Return the object that the framework's container injects for a token or a class."""
         ...
 
     def declare(self, cls: Class) -> None:
@@ -131,22 +131,22 @@ class Require(Native):
         return found.exports if isinstance(found, Module) else found
 
     def call_method(self, name: str, call: Call) -> object:
-        """``require.resolve('x')``: the module's name will do."""
+        """Evaluate ``require.resolve('x')`` to the module's name, which is sufficient."""
         return call.argument(0) if name == "resolve" else UNKNOWN
 
     def attribute(self, name: str) -> object:
-        """``require.main`` is this module or not: no one knows."""
+        """Return ``UNKNOWN`` for ``require.main``: the main module is not known."""
         return UNKNOWN if name != "cache" else None
 
 
 @dataclass(eq=False, slots=True)
 class Environment(Native):
-    """``process.env``. A preview is no production: ``NODE_ENV`` is ``development``."""
+    """``process.env``. A preview is not a production system: ``NODE_ENV`` is ``development``."""
 
     values: Mapping[str, str]
 
     def attribute(self, name: str) -> object:
-        """Return a variable's value, where the project's files give one."""
+        """Return a variable's value if the project's files set one."""
         if name == "NODE_ENV":
             return "development"
         return self.values.get(name, UNKNOWN)
@@ -160,11 +160,11 @@ class Bound(Native):
     name: str
 
     def call(self, call: Call) -> object:
-        """Call it on its object."""
+        """Call the method on its object."""
         return self.owner.call_method(self.name, call)
 
     def call_method(self, name: str, call: Call) -> object:
-        """``.bind``, ``.call`` and ``.apply``."""
+        """Evaluate ``.bind``, ``.call`` and ``.apply``."""
         if name == "bind":
             return self
         given = call.arguments[1:]
@@ -175,12 +175,12 @@ class Bound(Native):
 
 @dataclass(eq=False, slots=True)
 class Thunk(Native):
-    """A method whose answer is known: ``entry.isDirectory()``."""
+    """A method with a known result: ``entry.isDirectory()``."""
 
     value: object
 
     def call(self, call: Call) -> object:  # noqa: ARG002
-        """Return the call's result."""
+        """Return the known result."""
         return self.value
 
 

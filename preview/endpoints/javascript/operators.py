@@ -1,4 +1,4 @@
-"""Operators on values, as far as both sides are known."""
+"""Operators on values, as far as both operands are known."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from preview.endpoints.javascript.natives import Native
 from preview.endpoints.javascript.values import Class, Function, JSObject, Made, Regex
 from preview.endpoints.names import UNKNOWN, External
 
-# A constant that doubles itself in a loop must not fill the memory.
+# Limits memory when a loop doubles a string again and again.
 MAX_LENGTH: Final = 100_000
 _MAX_NUMBER: Final = 2**53
-# What an unknown name of an environment is compared with: a preview is none of these.
+# Names that code compares the environment's name with. A preview is in none of these environments.
 _ELSEWHERE: Final = frozenset({"production", "prod", "test", "testing", "staging"})
 _HERE: Final = frozenset({"development", "dev", "local"})
 
@@ -29,7 +29,7 @@ def truth(value: object) -> bool | None:
 
 
 def as_text(value: object) -> str | None:
-    """Return the value within a string; None if unknown."""
+    """Return the value's text within a string; None if unknown."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -42,7 +42,7 @@ def as_text(value: object) -> str | None:
 
 
 def binary(operator: str, left: object, right: object) -> object:
-    """``left operator right``; ``UNKNOWN`` where it depends on what is not known."""
+    """Evaluate ``left operator right``; ``UNKNOWN`` if the result depends on an unknown value."""
     if operator in {"===", "==", "!==", "!="}:
         equal = _equal(left, right)
         return UNKNOWN if equal is None else equal is (operator in {"===", "=="})
@@ -100,7 +100,7 @@ def _equal(left: object, right: object) -> bool | None:
 
 
 def type_of(value: object) -> object:
-    """``typeof value``."""
+    """Evaluate ``typeof value``."""
     if value is UNKNOWN or isinstance(value, (Made, External)):
         return UNKNOWN
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Binding values to names: assignments, destructuring, parameters."""
+"""Binding of values to names: assignments, destructuring, parameters."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _set_property(evaluator: JavaScriptEvaluator, target: Node, value: object, s
 
 
 def key_of(evaluator: JavaScriptEvaluator, key: Node | None, scope: Scope) -> str | None:
-    """Return a property's name as written in an object, a class or a pattern; None for none, or if not known."""
+    """Return a property's name as written in an object, a class or a pattern; None if missing or not known."""
     if key is None:
         return None
     if key.type == "string":
@@ -118,7 +118,7 @@ def parameters(function: Node) -> Iterator[Node]:
 
 
 def bind_parameters(evaluator: JavaScriptEvaluator, function: Node, arguments: list[object], scope: Scope) -> None:
-    """Bind a call's arguments."""
+    """Bind a call's arguments to the parameters."""
     for position, node in enumerate(parameters(function)):
         value = arguments[position] if position < len(arguments) else UNKNOWN
         if node.type in _PARAMETERS:
@@ -139,7 +139,7 @@ def _bind_typed(evaluator: JavaScriptEvaluator, node: Node, value: object, rest:
     if value is None or value is UNKNOWN:
         value = evaluator.evaluate(default, scope) if default is not None else _injected(evaluator, node, scope)
     bind(evaluator, pattern, value, scope, declares=True)
-    # `constructor(private readonly app: Application)` declares a property too.
+    # `constructor(private readonly app: Application)` also declares a property.
     if any(child.type in {"accessibility_modifier", "readonly", "override_modifier"} for child in node.children):
         this = scope.find("this")
         if isinstance(this, JSObject):

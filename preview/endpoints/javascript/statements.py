@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 _FUNCTIONS: Final = frozenset({"function_declaration", "generator_function_declaration"})
 _CLASSES: Final = frozenset({"class_declaration", "abstract_class_declaration"})
 _MAX_LOOP: Final = 200
-# A loop that registers nothing fills a table of some library; what it leaves behind is no path.
+# A loop that registers nothing fills a table of some library; no path depends on its result.
 _MAX_SILENT_LOOP: Final = 10
 
 
 def hoist(evaluator: JavaScriptEvaluator, body: Sequence[Node], scope: Scope) -> None:  # noqa: ARG001  as its siblings
-    """Bind the functions that a body declares: they may be called above their place."""
+    """Bind the functions that a body declares: code above the declaration may call them."""
     for node in body:
         inner = node.child_by_field_name("declaration") if node.type == "export_statement" else node
         if inner is not None and inner.type in _FUNCTIONS:
@@ -35,9 +35,9 @@ def hoist(evaluator: JavaScriptEvaluator, body: Sequence[Node], scope: Scope) ->
 
 
 def declare(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> list[str]:
-    """Carry out a declaration; the names that it binds."""
+    """Execute a declaration; return the names that it binds."""
     if node.type in _FUNCTIONS:
-        return [text(node.child_by_field_name("name"))]  # bound before the body was run
+        return [text(node.child_by_field_name("name"))]  # already bound before the body is run
     if node.type in _CLASSES:
         return _declare_class(evaluator, node, scope, fields(node, "decorator"))
     if node.type == "enum_declaration":
@@ -87,7 +87,7 @@ def _declare_namespace(evaluator: JavaScriptEvaluator, node: Node, scope: Scope)
 
 
 def run_statement(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
-    """Run one statement; whether the function returns there for certain."""
+    """Run one statement; return whether the function certainly returns there."""
     runner = _STATEMENTS.get(node.type)
     if runner is not None:
         return runner(evaluator, node, scope)
@@ -115,7 +115,7 @@ def _export(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
     declaration = node.child_by_field_name("declaration")
     decorators = fields(node, "decorator")
     if declaration is not None and declaration.type in _CLASSES:
-        # Decorators stand before `export` and belong to the class.
+        # Decorators before `export` belong to the class.
         names = _declare_class(evaluator, declaration, scope, [*decorators, *fields(declaration, "decorator")])
         is_default = any(child.type == "default" for child in node.children)
         if isinstance(exports, JSObject):
@@ -153,7 +153,7 @@ def _if(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
     then, otherwise = node.child_by_field_name("consequence"), node.child_by_field_name("alternative")
     if known is not None:
         return _body(evaluator, then if known else otherwise, scope)
-    # Which side runs is decided when it runs; routes of both are shown.
+    # It is unknown which branch runs: show the routes of both.
     ends = [_body(evaluator, then, scope), _body(evaluator, otherwise, scope)]
     return otherwise is not None and all(ends)
 
@@ -205,7 +205,7 @@ def _loop(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
         if known is False:
             break
         _body(evaluator, body, scope)
-        if known is None:  # no one knows how often
+        if known is None:  # unknown number of iterations: run the body once
             break
         evaluator.evaluate(increment, scope)
     return False

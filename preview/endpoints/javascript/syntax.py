@@ -1,4 +1,4 @@
-"""Reading tree-sitter's nodes."""
+"""Access to tree-sitter's nodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LAST_CODE_POINT = 0x10FFFF
 
 
 def may_register(node: Node) -> bool:
-    """Return whether source may speak of applications, routes or modules; other source is skipped."""
+    """Return whether source may mention applications, routes or modules; other source is skipped."""
     return bool(_TELLING.search(node.text or b""))
 
 
@@ -25,12 +25,12 @@ def text(node: Node | None) -> str:
 
 
 def children(node: Node | None) -> list[Node]:
-    """Return the named parts of a node, comments left out; empty for none."""
+    """Return the named parts of a node without comments; empty for none."""
     return [child for child in node.named_children if child.type != "comment"] if node is not None else []
 
 
 def fields(node: Node, name: str) -> list[Node]:
-    """All parts with a field's name, comments left out."""
+    """Return all parts with a field's name, without comments."""
     return [child for child in node.children_by_field_name(name) if child.type != "comment"]
 
 
@@ -46,7 +46,7 @@ def string_value(node: Node) -> str:
 
 
 def unescape(source: str) -> str:
-    """Return the characters that escapes stand for."""
+    """Replace escapes by the characters that they stand for."""
     return _ESCAPE.sub(_character, source) if "\\" in source else source
 
 
@@ -55,5 +55,5 @@ def _character(match: re.Match[str]) -> str:
     if code is None:
         return _NAMED.get(match[4], match[4])
     number = int(code, 16)
-    # Half a pair (a surrogate) is no character of its own in UTF-8.
+    # UTF-8 cannot encode half of a surrogate pair.
     return chr(number) if number <= _LAST_CODE_POINT and not 0xD800 <= number <= 0xDFFF else "\N{REPLACEMENT CHARACTER}"

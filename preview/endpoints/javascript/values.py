@@ -15,21 +15,21 @@ class Scope(Names):
     """Names of a module, a block or one call of a function; ``this`` is a name too.
 
     Attributes:
-        is_block: A block of the function that ``parent`` leads to; ``var`` and ``return`` belong to that.
+        is_block: Whether this is a block within a function's scope; ``var`` and ``return`` belong to that function.
     """
 
     parent: Scope | None = None
     is_block: bool = False
 
     def assign(self, name: str, value: object) -> None:
-        """``name = value`` where the name is declared; a name that is not becomes the module's."""
+        """Execute ``name = value`` in the scope that declares the name; an undeclared name becomes the module's."""
         scope = self
         while name not in scope.names and scope.parent is not None:
             scope = scope.parent
         scope.names[name] = value
 
     def function(self) -> Scope:
-        """Return the scope of the function (or module) around it."""
+        """Return the scope of the surrounding function or module."""
         scope = self
         while scope.is_block and scope.parent is not None:
             scope = scope.parent
@@ -41,8 +41,8 @@ class JSObject:
     """An object: a literal, the exports of a module, an instance of a class (``cls``).
 
     Attributes:
-        cls: The class or function it was made by.
-        native: The framework's object that its class inherits from; None for most.
+        cls: The class or function that constructed the object.
+        native: The framework's object that the class inherits from; None for most objects.
     """
 
     names: dict[str, object] = field(default_factory=dict)
@@ -52,11 +52,11 @@ class JSObject:
 
 @dataclass(eq=False, slots=True)
 class Module:
-    """A module of the project; its names may still be filling while an import cycle is read.
+    """A module of the project; during an import cycle some of its names may still be missing.
 
     Attributes:
-        holder: ``module``, whose ``exports`` may be replaced.
-        is_esm: It has ``import`` or ``export`` statements.
+        holder: The object ``module``, whose ``exports`` may be replaced.
+        is_esm: Whether the module has ``import`` or ``export`` statements.
     """
 
     file: str
@@ -72,7 +72,7 @@ class Module:
 
 @dataclass(eq=False, slots=True)
 class Binding:
-    """A name of another module, or of an exporting one: looked up when it is used, so that import cycles work."""
+    """A name of another module or scope. Lookup happens on use, so that import cycles work."""
 
     origin: Module | Scope
     name: str
@@ -83,9 +83,9 @@ class Made:
     """Result of an external call: an unknown value with a known origin.
 
     Attributes:
-        name: Full name of what was called (``joi.string``), or the method's alone (``required``).
-        arguments: As far as they are known.
-        receiver: What the method was called on; None for a plain call.
+        name: Full name of the called function (``joi.string``), or only the method's name (``required``).
+        arguments: The arguments' values, as far as they are known.
+        receiver: The object of the method call; None for a plain call.
     """
 
     name: str
@@ -98,9 +98,9 @@ class Function:
     """A function of the project.
 
     Attributes:
-        this: What ``this`` is bound to; None where the call decides.
-        names: Its own properties, ``prototype`` among them.
-        owner: The class that it is a method of.
+        this: The bound value of ``this``; None if the call decides.
+        names: The function's own properties, including ``prototype``.
+        owner: The class that has the function as a method.
     """
 
     node: Node
@@ -111,7 +111,7 @@ class Function:
 
     @property
     def is_arrow(self) -> bool:
-        """True if ``this`` is that of the surrounding code."""
+        """True if the function takes ``this`` from the surrounding code."""
         return self.node.type == "arrow_function"
 
     @property
@@ -132,12 +132,12 @@ class Class:
     """A class of the project.
 
     Attributes:
-        names: What is static.
-        members: Methods and getters of its instances.
+        names: Static properties and methods.
+        members: Methods and getters of the instances.
         fields: Declared properties with their values' nodes, in order.
-        base: What it inherits from; None for nothing.
-        decorators: What stands above the class, evaluated.
-        member_decorators: Likewise above each method.
+        base: The base class; None if there is none.
+        decorators: Values of the decorators above the class.
+        member_decorators: Values of the decorators above each method.
     """
 
     node: Node

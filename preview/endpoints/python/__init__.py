@@ -1,6 +1,6 @@
-"""Python source, read as the evaluator would run it as far as routes need it; nothing is run.
+"""Evaluation of Python source as far as routes need it, without running any code.
 
-Each framework plugs in what its own names do (``Framework``, ``Native``).
+Each framework defines the effects of its own names (``Framework``, ``Native``).
 """
 
 from preview.endpoints.names import UNKNOWN, External

@@ -21,9 +21,9 @@ from preview.sources.commands import start_commands
 
 
 def find_import_root(sources: Sources, file: str, tree: ast.Module, hinted: set[str]) -> tuple[str, str]:
-    """From which folder the file's imports work, and the module's name from there.
+    """Return the folder from which the file's imports work, and the module's name relative to that folder.
 
-    Imports decide; where several folders serve them as well, what the project's own files start (``hinted``).
+    The folder that resolves most imports wins. On a tie, a module that the project's own files start (``hinted``) wins.
     """
     parts = file.removesuffix(".py").split("/")
     if parts[-1] == "__init__" and len(parts) > 1:
@@ -43,8 +43,8 @@ def find_import_root(sources: Sources, file: str, tree: ast.Module, hinted: set[
 def _penalty(sources: Sources, parts: list[str], depth: int) -> int:
     """Rate how unlikely a folder is to be the root when imports do not decide.
 
-    The root is above the topmost package; where no folder is a package, a project's own folder beats what is below it
-    for ``app/main.py``, and a backend's subfolder beats the project's folder.
+    The root is the parent of the topmost package. If no folder is a package, the root is the project's folder for
+    ``app/main.py`` and the like. For all others (``backend/main.py``), the root is the first subfolder.
     """
     top = next((n for n in range(1, len(parts) + 1) if sources.has_file("/".join([*parts[:n], "__init__.py"]))), None)
     if top is not None:
@@ -54,7 +54,7 @@ def _penalty(sources: Sources, parts: list[str], depth: int) -> int:
 
 
 def _imported(tree: ast.Module) -> tuple[set[str], int]:
-    """Absolute module names, and how many levels up relative imports go."""
+    """Return the absolute module names, and how many levels up relative imports go."""
     names: set[str] = set()
     relative = 0
     for node in _statements(tree):
@@ -68,7 +68,7 @@ def _imported(tree: ast.Module) -> tuple[set[str], int]:
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
-    """All statements, also those within functions and conditions; expressions are left alone."""
+    """Yield all statements, including those within functions and conditions, but no expressions."""
     todo: list[ast.AST] = [*tree.body]
     while todo:
         node = todo.pop()
@@ -84,19 +84,19 @@ def _exists(sources: Sources, folder: str, name: str) -> bool:
 
 
 _MAX_HINTS: Final = 50
-# What deploys or runs the project, not what writes about it.
+# Read files that deploy or run the project, not its documentation.
 _LEAST_WEIGHT: Final = 2
 _IN_CODE: Final = re.compile(rb"""(?:uvicorn|hypercorn)\.run\(\s*f?["']([A-Za-z_][\w.]*):([A-Za-z_]\w*)["']""")
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A module that is started.
+    """A module that the project's own files start.
 
     Attributes:
-        module: Its name, from whatever folder.
-        attribute: The name in it; empty where only the module is said.
-        file: The file of Python code that says so; empty for all others.
+        module: The module's name, relative to an unknown folder.
+        attribute: The application's name in the module; empty if only the module is named.
+        file: The Python file that starts the module; empty for a hint from any other file.
     """
 
     module: str
@@ -105,7 +105,7 @@ class Hint:
 
 
 def read_hints(sources: Sources) -> list[Hint]:
-    """Modules that the project's own files start, in the order in which they are found."""
+    """Return the modules that the project's own files start, in the order in which they are found."""
     found: list[Hint] = []
     for command in start_commands(sources):
         if command.weight < _LEAST_WEIGHT:
@@ -122,12 +122,12 @@ def read_hints(sources: Sources) -> list[Hint]:
 
 
 def is_module(file: str, module: str) -> bool:
-    """Return whether a file may be the module of this name, from whatever folder its imports count."""
+    """Return whether a file may be the module of this name, relative to any folder."""
     path = module.replace(".", "/")
     return any(file == f"{path}{end}" or file.endswith(f"/{path}{end}") for end in (".py", "/__init__.py"))
 
 
-# Beyond these, a project is no project with one application in it.
+# A project with more candidates does not have a single application.
 _MAX_CANDIDATES: Final = 16
 
 _FILE_NAMES: Final = (
@@ -147,7 +147,7 @@ _SIDE_FOLDERS: Final = frozenset(
     }
 )
 
-# `app = register_app()`, `application = shop.create_app(config)`: at the margin, and something of an application.
+# `app = register_app()`, `application = shop.create_app(config)`: unindented, with "app" or the like in the name.
 _ASSIGNED: Final = re.compile(
     rb"^\w+(?:\s*:\s*\w+)?\s*=\s*[\w.]*(?:app|application|server|api)\w*\(", re.MULTILINE | re.IGNORECASE
 )
@@ -155,13 +155,13 @@ _ASSIGNED: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Facts that the search needs of a framework.
+    """Facts that the search needs about a framework.
 
     Attributes:
         name: ``flask``, for the target.
         title: ``Flask``, for people.
-        mentions: A file with an application has one of these texts.
-        plug: Makes what plugs the framework into an evaluator.
+        mentions: A file with an application contains one of these texts.
+        plug: Creates the framework's plug-in for an evaluator.
     """
 
     name: str
@@ -175,8 +175,8 @@ class Kind:
 def find_python_apps(sources: Sources, budget: Budget, kind: Kind) -> list[FoundApp]:
     """Return the project's applications of one framework, the likeliest first.
 
-    What starts them decides (Procfile, Dockerfile, ``uvicorn.run``), then usual names. Where too much has to be read,
-    those that were found before.
+    A start command (Procfile, Dockerfile, ``uvicorn.run``) decides, then a usual name. If the budget runs out, the
+    applications found so far are returned.
     """
     if not any(word in sources.text(name) for name in sources.names for word in kind.mentions):
         return []
@@ -204,11 +204,11 @@ class _Search:
     budget: Budget
     kind: Kind
     hints: Sequence[Hint]
-    # One for each folder that imports count from: a module that several candidates import is read once.
+    # One evaluator per import root: a module that several candidates import is read once.
     interpreters: dict[str, PythonEvaluator] = field(default_factory=dict)
 
     def candidates(self) -> list[str]:
-        """Files that may have an application, the likeliest first."""
+        """Return the files that may have an application, the likeliest first."""
         words = (*self.kind.mentions, *(name.encode() for name in _FACTORIES))
         files = [
             name
@@ -221,14 +221,14 @@ class _Search:
         return sorted(files, key=self._rank)
 
     def is_likely(self, file: str) -> bool:
-        """Return whether it is worth reading when another application is known already."""
+        """Return whether the file is worth reading when another application is known already."""
         return not is_aside(file) and (self._is_hinted(file) or self._makes(file))
 
     def _is_hinted(self, file: str) -> bool:
         return any(is_module(file, hint.module) for hint in self.hints)
 
     def _makes(self, file: str) -> bool:
-        """Return whether it seems to make an application."""
+        """Return whether the file's text seems to make an application."""
         text = self.sources.text(file)
         return any(word + b"(" in text for word in self.kind.mentions) or _ASSIGNED.search(text) is not None
 
@@ -247,9 +247,9 @@ class _Search:
         """Return the application that a file offers, or None.
 
         Args:
-            file: The file.
-            any_name: Whether a factory may have any name; else it must have something of an application.
-            wanting: Whether a factory that wants arguments will do.
+            file: Path relative to the project.
+            any_name: Accept factories of any name, not only those with ``app`` in the name.
+            wanting: Accept a usual factory that requires arguments.
         """
         tree = self.sources.tree(file)
         if tree is None:
@@ -270,7 +270,7 @@ class _Search:
         reason = f'{self.kind.title} {kind} "{attribute}" found in {file}'
         target = AppTarget(module, attribute, app_dir, factory, file, reason, self.kind.name)
         lister = partial(_list, self.kind, app, evaluator, file)
-        # A file that starts itself says nothing about the others.
+        # A hint within the file itself does not distinguish this file from others.
         return FoundApp(target, any(hint.file != file for hint in hints), is_aside(file), lister)
 
     def _object(self, names: dict[str, object], hinted: Sequence[str]) -> tuple[Native, str, bool] | None:
@@ -286,7 +286,7 @@ class _Search:
             function = names.get(name)
             if not isinstance(function, Function) or function.scope.file != file:
                 continue
-            # Of a usual factory that wants arguments, the routes are shown all the same.
+            # A usual factory that requires arguments still shows its routes.
             if _needs_nothing(function) or (name in _FACTORIES and wanting):
                 built = evaluator.call(function, [UNKNOWN] * _required(function))
                 if isinstance(built, Native) and self.kind.is_app(built):
@@ -295,7 +295,7 @@ class _Search:
 
 
 def _factories(names: dict[str, object], hinted: Sequence[str], *, any_name: bool) -> list[str]:
-    """Functions that may make an application, the likeliest first."""
+    """Return the names of functions that may make an application, the likeliest first."""
     usual = [name for name in _FACTORIES if name in names]
     others = [name for name, value in names.items() if isinstance(value, Function) and "app" in name.lower()]
     return list(dict.fromkeys([*hinted, *usual, *others, *(names if any_name else ())]))
@@ -305,13 +305,13 @@ def _list(kind: Kind, app: Native, evaluator: PythonEvaluator, file: str, found:
     before = len(found)
     kind.list_endpoints(app, evaluator, found)
     if len(found) == before:
-        # All its routes are registered where the file is the program.
+        # The file may register all routes under ``if __name__ == "__main__"``.
         evaluator.run_as_program(file)
         kind.list_endpoints(app, evaluator, found)
 
 
 def is_aside(file: str) -> bool:
-    """Return whether a file is with tests, examples or unused code."""
+    """Return whether a file belongs to tests, examples or unused code."""
     *folders, name = file.split("/")
     return any(folder.lower() in _SIDE_FOLDERS for folder in folders) or name.startswith(("test_", "conftest"))
 

@@ -15,7 +15,7 @@ _MAX_RANGE: Final = 100
 
 
 class _Super(Native):
-    """``super()``: methods of the classes above, on the same object."""
+    """``super()``: the methods of the base classes, on the same object."""
 
     __slots__ = ("_cls", "_receiver")
 
@@ -33,7 +33,7 @@ class _Super(Native):
 
 
 def call_builtin(name: str, call: Call) -> object:
-    """``name(…)``, a name that the project does not bind."""
+    """Evaluate ``name(…)`` for a name that the project does not bind."""
     known = _BUILTINS.get(name)
     return known(call) if known else UNKNOWN
 
@@ -60,7 +60,7 @@ def _hasattr(call: Call) -> object:
 
 
 def names_on(call: Call) -> object:
-    """``dir(…)``."""
+    """Evaluate ``dir(…)``."""
     owner = call.argument(0, "object")
     if isinstance(owner, Module):
         return sorted(owner.scope.names)
@@ -144,7 +144,7 @@ def _len(call: Call) -> object:
 def _super(call: Call) -> object:
     scope: Scope | None = call.scope
     while scope is not None and scope.parent is not None:
-        # A method's own scope has the class's body above it.
+        # The parent of a method's own scope is the class's body.
         found = _class_of_body(scope.parent)
         if found is not None:
             receiver = next(iter(scope.names.values()), UNKNOWN)
@@ -182,7 +182,7 @@ def _issubclass(call: Call) -> object:
 
 
 def import_module(call: Call) -> object:
-    """``__import__(…)`` and ``importlib.import_module(…)``."""
+    """Evaluate ``__import__(…)`` and ``importlib.import_module(…)``."""
     name = call.argument(0, "name")
     if not isinstance(name, str):
         return UNKNOWN

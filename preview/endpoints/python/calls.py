@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Wraps(Native):
-    """``@functools.wraps(function)``: what is below it stands for the function, for routes and their parameters."""
+    """``@functools.wraps(function)``: the decorated wrapper counts as the wrapped function itself."""
 
     __slots__ = ("_function",)
 
@@ -31,7 +31,7 @@ class _Wraps(Native):
 
 
 def call_standard(name: str, call: Call) -> object:
-    """Return a function of the standard library by its full name; ``UNKNOWN`` for all others."""
+    """Evaluate a call of a standard library function by its full name; ``UNKNOWN`` for all other functions."""
     known = _STANDARD.get(name)
     if known:
         return known(call)
@@ -41,7 +41,7 @@ def call_standard(name: str, call: Call) -> object:
 
 
 def _modules(call: Call) -> object:
-    """``pkgutil.iter_modules(…)``: the modules beside the one that asks, as a package does with its own path."""
+    """Evaluate ``pkgutil.iter_modules(…)``: the modules in the folder of the given path, else of the calling module."""
     prefix = call.argument(1, "prefix", "")
     start = prefix if isinstance(prefix, str) else ""
     names = [f"{start}{name}" for name in call.evaluator.submodules(_asked(call))]
@@ -49,7 +49,7 @@ def _modules(call: Call) -> object:
 
 
 def _asked(call: Call) -> str:
-    """Return the package's file whose path is requested."""
+    """Return a file in the folder that the call names; the calling file if no path is known."""
     given = call.argument(0, "path")
     first = given[0] if isinstance(given, list) and given else given
     path = PathValue.of(first)
@@ -57,14 +57,14 @@ def _asked(call: Call) -> str:
 
 
 def _getenv(call: Call) -> object:
-    """Return the value in the project's ``.env`` of a variable without a default in the code."""
+    """Return a variable's value from the project's ``.env``, unless the code gives a default."""
     name = call.argument(0, "key")
     has_default = call.argument(1, "default", None) not in (None, UNKNOWN)
     return call.evaluator.variables.get(name) if isinstance(name, str) and not has_default else UNKNOWN
 
 
 def _add_root(call: Call) -> object:
-    """``sys.path.insert(0, …)`` and ``append``."""
+    """Evaluate ``sys.path.insert(0, …)`` and ``append``."""
     path = PathValue.of(call.arguments[-1] if call.arguments else UNKNOWN)
     if isinstance(path, PathValue):
         call.evaluator.add_root(str(path) or ".")
@@ -79,7 +79,7 @@ def _list_folder(call: Call) -> object:
 
 
 def _glob(call: Call) -> object:
-    """``glob.glob(…)``: texts."""
+    """Evaluate ``glob.glob(…)``: a list of strings."""
     pattern = call.text(0, "pathname")
     return [name for name in call.evaluator.sources.names if pattern and fnmatch.fnmatchcase(name, pattern)]
 
@@ -96,7 +96,7 @@ def _signature(call: Call) -> object:
 
 
 def _members(call: Call) -> object:
-    """``inspect.getmembers(…)``."""
+    """Evaluate ``inspect.getmembers(…)``."""
     owner, names = call.argument(0, "object"), names_on(call)
     if not isinstance(names, list):
         return UNKNOWN
@@ -116,7 +116,7 @@ _STANDARD: Final[Mapping[str, Callable[[Call], object]]] = {
     "importlib.import_module": import_module,
     "werkzeug.utils.import_string": import_module,
     "functools.wraps": lambda call: _Wraps(call.argument(0, "wrapped")),
-    # The function itself: what is filled in before changes no route.
+    # A partial counts as the function itself: the bound arguments change no route.
     "functools.partial": lambda call: call.argument(0, "func"),
     "pkgutil.iter_modules": _modules,
     "pkgutil.walk_packages": _modules,
@@ -137,7 +137,7 @@ _STANDARD: Final[Mapping[str, Callable[[Call], object]]] = {
 
 
 class Calls:
-    """Follows calls."""
+    """Evaluates calls."""
 
     def __init__(self, evaluator: PythonEvaluator, framework: Framework) -> None:
         self._evaluator = evaluator
@@ -177,7 +177,7 @@ class Calls:
         return UNKNOWN
 
     def _given(self, node: ast.Call, scope: Scope) -> tuple[list[object], dict[str, object]]:
-        """Return the values of a call's arguments, those behind stars as far as they are known."""
+        """Return the values of a call's arguments; starred arguments are expanded as far as they are known."""
         arguments: list[object] = []
         for item in node.args:
             if isinstance(item, ast.Starred):
@@ -194,7 +194,7 @@ class Calls:
         return arguments, named
 
     def _create(self, cls: Class, call: Call) -> object:
-        """Return an object of a class of the project; the framework's own kind where it inherits from it."""
+        """Return an object of a project's class; a framework's object if it inherits from a framework's class."""
         outside = (item for item in self._evaluator.lineage(cls) if isinstance(item, External))
         base = next(filter(self._framework.is_constructor, outside), None)
         made: object = Instance(cls)

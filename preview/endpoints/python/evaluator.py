@@ -1,7 +1,7 @@
-"""Reads modules as Python would run them, as far as routes need it, and runs none of them.
+"""Evaluates modules as Python would run them, as far as routes need it, without running them.
 
-It follows assignments, imports, calls of the project's functions (factories, ``register_routes(app)``), plain loops
-over what is written down, and nothing else. Whatever it does not understand is ``UNKNOWN``.
+The evaluator follows assignments, imports, calls of the project's functions (factories, ``register_routes(app)``) and
+plain loops over literal values. Everything else is ``UNKNOWN``.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _TRUE: Final = frozenset({"1", "true", "t", "yes", "y", "on"})
 
 
 class Variables:
-    """Read where they are first asked for.
+    """Variables of the project's ``.env`` files, which are read on first use.
 
     Args:
-        folder: Whose ``.env`` files come before those of the project's own folder.
+        folder: The ``.env`` files of this folder come before those of the project's root.
     """
 
     def __init__(self, sources: Sources, folder: str) -> None:
@@ -46,8 +46,8 @@ class Variables:
         """Return a pydantic setting: ``.env`` overrides the code's default.
 
         Args:
-            name: The field; the variable may be in upper case.
-            default: What the code says. Numbers keep it.
+            name: The field's name; the variable's name may be in upper case.
+            default: The default in the code. An ``int`` default is kept even if ``.env`` sets the variable.
         """
         given = self._own.get(name, self._own.get(name.upper()))
         if given is None:
@@ -103,26 +103,26 @@ def _rounds(generators: list[ast.comprehension], scope: Scope, evaluator: Python
             yield from _rounds(rest, scope, evaluator)
 
 
-# Deeper than any code that people write; each level takes a few Python frames of the default limit of 1000.
+# Deeper than any real code. Each level takes a few Python frames of the default limit of 1000.
 _MAX_DEPTH: Final = 60
-# A function within itself; routes need no more, and what calls itself twice would go on for very long.
+# Recursion limit: routes need no more, and a function that calls itself twice would take very long.
 _MAX_RECURSION: Final = 4
-# What a call costs beside its statements.
+# The cost of a call, in addition to its statements.
 _CALL_STEPS: Final = 5
 
 
 class PythonEvaluator:
-    """Reads the modules of one project.
+    """Evaluates the modules of one project.
 
     Args:
-        app_dir: Folder that absolute imports count from, relative to the project; ``.`` for its own.
-        budget: Shared by all that read the same project.
-        roots: Further folders that absolute imports count from (``sys.path``), after ``app_dir``.
+        app_dir: The folder that absolute imports are relative to, itself relative to the project; ``.`` for its root.
+        budget: Shared by all evaluators of the same project.
+        roots: Further import roots (``sys.path``), after ``app_dir``.
 
     Attributes:
-        variables: What the project's ``.env`` files say.
-        outside: What a full name from outside stands for (``django.conf.settings``), where it is more than a name.
-        step: Counts one more thing that was read; where that is too much, it raises ``OutOfBudget``.
+        variables: The variables of the project's ``.env`` files.
+        outside: Maps a full external name (``django.conf.settings``) to its value, if the value is known.
+        step: Counts one more step of reading; raises ``OutOfBudget`` if no step is left.
     """
 
     def __init__(
@@ -147,11 +147,11 @@ class PythonEvaluator:
 
     @property
     def trying(self) -> int:
-        """Number of ``try`` statements around the current one."""
+        """The number of ``try`` statements around the current statement."""
         return self._statements.trying
 
     def load(self, file: str) -> Module:
-        """Return the module in a file, read once."""
+        """Return the module of a file; each file is read once."""
         if file not in self._modules:
             names: dict[str, object] = {"__file__": file, "__name__": self._importer.dotted(file)}
             names["__package__"] = self._importer.package(file)
@@ -162,7 +162,7 @@ class PythonEvaluator:
         return self._modules[file]
 
     def run_as_program(self, file: str) -> None:
-        """Read what a module does only where it is the program; it was loaded before."""
+        """Evaluate the statements that a module runs only as the main program, after the module was loaded."""
         tree = self.sources.tree(file)
         self._statements.run_as_program(tree.body if tree is not None else (), self.load(file).scope)
 
@@ -222,12 +222,12 @@ class PythonEvaluator:
             self._depth -= 1
 
     def enter(self) -> bool:
-        """One level further in, until ``leave``; False where that is too deep."""
+        """Go one level deeper, until ``leave``; return False if that is too deep."""
         if self._depth >= _MAX_DEPTH:
             return False
         self._depth += 1
         return True
 
     def leave(self) -> None:
-        """Back from where ``enter`` led."""
+        """Leave the level that ``enter`` entered."""
         self._depth -= 1

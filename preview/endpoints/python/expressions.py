@@ -1,4 +1,4 @@
-"""The values of expressions that call nothing."""
+"""Evaluation of expressions without calls."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _boolean(node: ast.BoolOp, scope: Scope, evaluate: Evaluate) -> object:
     if sure:
         return values[-1]
     if not decides:
-        # One that is false makes the whole false, whatever the unknown ones are.
+        # One false operand makes `and` false, whatever the unknown operands are.
         return False if any(truth(value) is False for value in values) else UNKNOWN
     return UNKNOWN
 
@@ -80,7 +80,6 @@ def _unary(node: ast.UnaryOp, value: object) -> object:
 
 
 def _function(node: ast.Lambda, scope: Scope) -> Function:
-    """Return a lambda as a function."""
     body = ast.copy_location(ast.Return(node.body), node)
     function = ast.FunctionDef("lambda", node.args, [body], [])
     return Function(ast.copy_location(function, node), scope)
@@ -131,7 +130,7 @@ def _joined(node: ast.JoinedStr, scope: Scope, evaluate: Evaluate) -> object:
     parts: list[str] = []
     for part in node.values:
         value = evaluate(part.value if isinstance(part, ast.FormattedValue) else part, scope)
-        # Numbers beyond this cannot be written out (sys.set_int_max_str_digits), and are no part of a path.
+        # Python refuses to print huge numbers (sys.set_int_max_str_digits), and no path has numbers above this limit.
         if isinstance(value, bool) or not isinstance(value, (str, int)) or (isinstance(value, int) and value > 10**9):
             return UNKNOWN
         parts.append(str(value))
@@ -139,7 +138,7 @@ def _joined(node: ast.JoinedStr, scope: Scope, evaluate: Evaluate) -> object:
 
 
 def _filled(text: str, values: list[object]) -> object:
-    """``"/%s/items" % version``, with texts and small numbers."""
+    """Evaluate ``"/%s/items" % version`` for strings and small numbers."""
     parts = text.replace("%d", "%s").split("%s")
     known = [str(item) for item in values if isinstance(item, str) or (type(item) is int and abs(item) < 10**9)]
     if len(known) != len(values) or len(parts) != len(known) + 1 or any("%" in part for part in parts):

@@ -13,17 +13,17 @@ _MAX_ROOTS = 10
 
 
 def join(folder: str, name: str) -> str:
-    """Return a path below a folder, where ``.`` is the project's own."""
+    """Return a path below a folder, where ``.`` is the project's root."""
     return name if folder in {"", "."} else f"{folder}/{name}" if name else folder
 
 
 class Importer:
-    """Binds what import statements bring.
+    """Binds the names of import statements.
 
     Args:
-        roots: Where absolute imports begin, the first first.
-        starred: The names that a star import from outside brings.
-        outside: What names from outside stand for, where they are more than names.
+        roots: Import roots, in order of precedence.
+        starred: Returns the names that a star import of an external module binds.
+        outside: Maps full external names to their values, for names with a known value.
     """
 
     def __init__(
@@ -67,19 +67,19 @@ class Importer:
             self._roots.append(folder)
 
     def dotted(self, file: str) -> str:
-        """Return a file's name as a module, from the root that it lies in."""
+        """Return a file's module name, relative to the import root that contains the file."""
         name = file.removesuffix(".py")
         name = name.removesuffix("/__init__") if name.endswith("/__init__") else name
         inside = [root for root in self._roots if root != "." and name.startswith(f"{root}/")]
         return (name[len(max(inside, key=len)) + 1 :] if inside else name).replace("/", ".")
 
     def package(self, file: str) -> str:
-        """Return the package that a file's module is in, or is."""
+        """Return the package that contains a file's module, or that the file defines."""
         name = self.dotted(file)
         return name if file.endswith("__init__.py") else name.rpartition(".")[0]
 
     def submodules(self, file: str) -> list[str]:
-        """Return the names of the modules and packages in the folder of a file, the file's own left out."""
+        """Return the names of the modules and packages in the folder of a file, without the file's own."""
         folder = file.rpartition("/")[0]
         start = f"{folder}/" if folder else ""
         inside = [name[len(start) :] for name in self._sources.names if name.startswith(start)]
@@ -92,7 +92,7 @@ class Importer:
         return sorted((modules | packages) - {"__init__", file[len(start) :].removesuffix(".py")})
 
     def submodule(self, module: Module, name: str) -> object:
-        """``module.name`` where ``name`` is a module of its own."""
+        """Evaluate ``module.name`` for a submodule; ``UNKNOWN`` if there is none."""
         folder = _package_folder(module.file)
         return (self._module(folder, name) if folder is not None else None) or UNKNOWN
 
@@ -126,7 +126,7 @@ class Importer:
         return "/".join(parts[: len(parts) - (node.level - 1)]) or "."
 
     def _package(self, folder: str) -> Module | None:
-        """Return the package that a folder is, for ``from . import name``."""
+        """Return the package of a folder, for ``from . import name``."""
         file = join(folder, "__init__.py")
         return self._load(file) if self._sources.has_file(file) else None
 

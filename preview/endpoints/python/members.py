@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from preview.endpoints.python.evaluator import PythonEvaluator
 
 
-# More than any class that people write has.
+# More base classes than any real class has.
 _MAX_ANCESTORS: Final = 60
 
 
 class Members:
-    """Looks names up on values."""
+    """Looks up names on values."""
 
     def __init__(self, evaluator: PythonEvaluator, importer: Importer) -> None:
         self._evaluator = evaluator
@@ -29,7 +29,7 @@ class Members:
         self._lineages: dict[Class, list[Class | External]] = {}
 
     def attribute(self, value: object, name: str) -> object:
-        """``value.name``; ``UNKNOWN`` where it is not known."""
+        """Evaluate ``value.name``; ``UNKNOWN`` if the result is not known."""
         if isinstance(value, Module):
             if name in value.scope.names:
                 return value.scope.names[name]
@@ -57,7 +57,7 @@ class Members:
         return value.node.name if isinstance(value, Function) and name == "__name__" else UNKNOWN
 
     def lineage(self, cls: Class) -> list[Class | External]:
-        """Return the class and all it inherits from, nearest first, each once."""
+        """Return the class and its base classes, nearest first, each once."""
         if cls not in self._lineages:
             self._lineages[cls] = self._lineage(cls)
         return self._lineages[cls]
@@ -77,12 +77,12 @@ class Members:
         return found
 
     def of_class(self, cls: Class, name: str) -> object:
-        """``cls.name``, its own or inherited, not bound to anything."""
+        """Return the unbound ``cls.name``, own or inherited."""
         lineage = self.lineage(cls)
         for ancestor in lineage:
             if isinstance(ancestor, Class) and name in ancestor.body.names:
                 return ancestor.body.names[name]
-        # Inherited from outside: `View.as_view`, as the framework knows it.
+        # Inherited from an external class: `View.as_view`, which the framework knows.
         outside = next((item for item in lineage if isinstance(item, External)), None)
         if outside is not None and outside.last == "BaseSettings":
             value = self._evaluator.variables.get(name)
@@ -99,7 +99,7 @@ class Members:
         return any(isinstance(item, External) and item.last == "BaseSettings" for item in self.lineage(cls))
 
     def _bound(self, found: object, receiver: object) -> object:
-        """Return a method with its first argument, a property's value; anything else as it is."""
+        """Bind a method to its receiver, or evaluate a property; return any other value unchanged."""
         if not isinstance(found, Function) or _is_decorated(found, "staticmethod"):
             return found
         method = Function(found.node, found.scope, receiver=receiver)
@@ -117,10 +117,10 @@ PATHS: Final = frozenset({"pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath
 
 
 class PathValue(Native):
-    """A path inside the project, relative to it.
+    """A path inside the project, relative to the project's folder.
 
     Args:
-        path: With ``/``; empty for the project's own folder.
+        path: With ``/`` as separator; empty for the project's folder.
     """
 
     __slots__ = ("_path",)
@@ -139,13 +139,13 @@ class PathValue(Native):
 
     @classmethod
     def of(cls, value: object) -> object:
-        """Return the path in a text or a path; ``UNKNOWN`` for anything else."""
+        """Convert a string or a path to a path; return ``UNKNOWN`` for anything else."""
         if isinstance(value, PathValue):
             return value
         return cls(value) if isinstance(value, str) else UNKNOWN
 
     def attribute(self, name: str) -> object:
-        """``path.parent``, ``path.stem`` and their like."""
+        """Evaluate ``path.parent``, ``path.stem`` and the like."""
         folder, _, last = self._path.rpartition("/")
         match name:
             case "parent":
@@ -163,7 +163,7 @@ class PathValue(Native):
                 return UNKNOWN
 
     def call_method(self, name: str, call: Call) -> object:
-        """``path.resolve()``, ``path.glob(…)`` and their like."""
+        """Evaluate ``path.resolve()``, ``path.glob(…)`` and the like."""
         files = call.evaluator.sources.names
         match name:
             case "resolve" | "absolute":
@@ -193,7 +193,7 @@ class PathValue(Native):
 
 
 def call_os_path(name: str, arguments: Sequence[object]) -> object:
-    """``os.path.dirname(…)``, ``os.listdir(…)`` and their like; the values are texts, as in Python."""
+    """Evaluate ``os.path.dirname(…)``, ``os.listdir(…)`` and the like; results are strings, as in Python."""
     first = str(arguments[0]) if arguments and isinstance(arguments[0], (str, PathValue)) else None
     if first is None:
         return UNKNOWN

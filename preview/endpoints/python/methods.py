@@ -1,4 +1,4 @@
-"""Methods of texts, lists and dictionaries, and what a loop over a value gives."""
+"""Methods of strings, lists and dictionaries, and the elements of a loop over a value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from preview.endpoints.names import UNKNOWN
 from preview.endpoints.python.truth import Native
 from preview.endpoints.python.values import Record
 
-# What doubles itself in a loop must not fill the memory.
+# Limits memory when a loop doubles a value again and again.
 MAX_LENGTH: Final = 100_000
 
 
@@ -29,7 +29,7 @@ def call_method(
     arguments: Sequence[object],
     named: Mapping[str, object],
 ) -> object:
-    """``value.name(…)``, which may change a list or a mapping; ``UNKNOWN`` where it is not known what that gives."""
+    """Evaluate ``value.name(…)``, which may change a list or a mapping; ``UNKNOWN`` if the result is not known."""
     if isinstance(value, str):
         return _of_text(value, name, arguments, named)
     if isinstance(value, list):
@@ -73,7 +73,7 @@ def _join(text: str, parts: object) -> object:
 
 
 def _format(text: str, arguments: Sequence[object], named: Mapping[str, object]) -> object:
-    """``"{}/{name}".format(…)`` of texts and small numbers, without widths and attributes."""
+    """Evaluate ``"{}/{name}".format(…)`` for strings and small numbers, without widths and attributes."""
     found: list[str] = []
     position = 0
     try:
@@ -134,7 +134,7 @@ def _of_mapping(
         case "copy":
             return dict(mapping)
         case "get" | "pop":
-            # A mapping that is not wholly known may have more.
+            # A partly known mapping may have more keys.
             return mapping.get(first, second) if isinstance(first, (str, int)) else UNKNOWN
         case "setdefault":
             if isinstance(first, (str, int)) and len(mapping) < MAX_LENGTH:

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from preview.endpoints.python.evaluator import PythonEvaluator
 
 _MAX_LOOP: Final = 300
-# A list that adds itself to itself in a loop must not fill the memory.
+# Limits memory when a loop adds a list to itself.
 _MAX_ITEMS: Final = 100_000
 _IMPORT_ERRORS: Final = frozenset({"ImportError", "ModuleNotFoundError", "Exception"})
 
 
 class Statements:
-    """Carries statements out.
+    """Executes statements.
 
     Attributes:
-        trying: How many ``try`` are around what is being read.
+        trying: The number of ``try`` statements around the current statement.
     """
 
     def __init__(self, evaluator: PythonEvaluator, importer: Importer) -> None:
@@ -34,7 +34,7 @@ class Statements:
         self.trying = 0
 
     def run(self, body: Sequence[ast.stmt], scope: Scope) -> None:
-        """Carry out a body up to its end, or to a ``return``, ``break`` or ``continue`` that is sure to be reached."""
+        """Execute a body up to its end, or up to a ``return``, ``break`` or ``continue`` that is certainly reached."""
         if not self._evaluator.enter():
             return
         try:
@@ -72,7 +72,7 @@ class Statements:
                 self._compound(statement, scope)
 
     def run_as_program(self, body: Sequence[ast.stmt], scope: Scope) -> None:
-        """Carry out what a module does only where it is the program, ``if __name__ == "__main__"``."""
+        """Execute the part of a module for the main program: ``if __name__ == "__main__"``."""
         for statement in body:
             if isinstance(statement, ast.If) and _asks_for_main(statement.test):
                 self.run(statement.body, scope)
@@ -101,7 +101,7 @@ class Statements:
             self.bind(target, value, scope)
 
     def _add_to(self, node: ast.AugAssign, scope: Scope) -> None:
-        """``name += value``: a list grows in place, as every name that stands for it sees."""
+        """Execute ``name += value``: a list grows in place, for every name that refers to the list."""
         old, more = self._evaluator.evaluate(node.target, scope), self._evaluator.evaluate(node.value, scope)
         if isinstance(old, list):
             if isinstance(more, list) and len(old) + len(more) <= _MAX_ITEMS:
@@ -110,7 +110,7 @@ class Statements:
             self.bind(node.target, old + more if isinstance(more, str) else UNKNOWN, scope)
 
     def bind(self, target: ast.expr, value: object, scope: Scope) -> None:
-        """``target = value``."""
+        """Execute ``target = value``."""
         if isinstance(target, ast.Name):
             where = scope.outermost() if target.id in scope.elsewhere else scope
             where.names[target.id] = value
@@ -141,7 +141,7 @@ class Statements:
     def _decorate(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, target: Function | Class, scope: Scope
     ) -> None:
-        """Bind the name; a decorator of the framework registers it, all others are taken to change nothing."""
+        """Bind the name and apply the decorators: the framework's may register it, external ones change nothing."""
         bound: object = target
         scope.names[node.name] = target
         for decorator in reversed(node.decorator_list):
@@ -150,7 +150,7 @@ class Statements:
                 result = value.decorate(bound if isinstance(bound, (Function, Class)) else target)
                 bound = bound if result is UNKNOWN else result
             elif isinstance(value, Function):
-                # The project's own decorators may register what they get.
+                # The project's own decorators may register the function.
                 result = self._evaluator.call(value, [bound])
                 bound = result if isinstance(result, Native) else bound
         scope.names[node.name] = bound
@@ -163,7 +163,7 @@ class Statements:
         self.run(node.body, scope)
 
     def _if(self, node: ast.If, scope: Scope) -> None:
-        # What runs only as a program is not served.
+        # The main program's part does not run on a server.
         if _asks_for_main(node.test):
             self.run(node.orelse, scope)
             return
@@ -171,12 +171,12 @@ class Statements:
         if answer is not None:
             self.run(node.body if answer else node.orelse, scope)
             return
-        # Which side runs is not known; routes of both are shown.
+        # It is unknown which branch runs: show the routes of both.
         self._perhaps(node.body, scope)
         self._perhaps(node.orelse, scope)
 
     def _perhaps(self, body: Sequence[ast.stmt], scope: Scope) -> None:
-        """Execute a body that may or may not run: a ``return`` in it ends nothing."""
+        """Execute a body that may or may not run: a ``return`` in the body ends nothing."""
         scope.unsure += 1
         try:
             self.run(body, scope)
@@ -198,7 +198,7 @@ class Statements:
             self.run(node.finalbody, scope)
 
     def _import_instead(self, node: ast.Try, scope: Scope) -> None:
-        """``except ImportError: from here import name``, where the first way leads nowhere and this one does."""
+        """Bind the names of ``except ImportError: from here import name`` if only that import resolves."""
         imports = [
             item
             for handler in node.handlers

@@ -1,4 +1,4 @@
-"""Truth of a condition, if it is known."""
+"""The evaluator's interface for frameworks, and the truth of conditions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class WouldRaise(Exception):
-    """A framework knows that this statement raises; only where a ``try`` around it goes on behind (``trying``)."""
+    """A framework knows that this statement raises. Raise only within a ``try`` of the project (``trying``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Call:
     """One call as it stands in the source.
 
     Attributes:
-        arguments: Values of the positional arguments, those behind ``*`` as far as they are known.
-        named: Values of the keyword arguments, likewise those behind ``**``.
-        evaluator: Reads on, where a value must be followed.
+        arguments: Values of the positional arguments; ``*`` arguments are expanded as far as they are known.
+        named: Values of the keyword arguments; ``**`` arguments are expanded as far as they are known.
+        evaluator: Evaluates further expressions if a value must be followed.
     """
 
     node: ast.Call
@@ -41,70 +41,70 @@ class Call:
         return self.arguments[position] if len(self.arguments) > position else default
 
     def text(self, position: int, name: str, default: str = "") -> str:
-        """Return the argument like ``argument``, if it is text."""
+        """Return the argument like ``argument``; an empty string if the value is not text."""
         value = self.argument(position, name, default)
         return value if isinstance(value, str) else default
 
 
 class Native:
-    """An object of a framework (a router, a blueprint). By default it knows nothing."""
+    """An object of a framework (a router, a blueprint). By default every result is ``UNKNOWN``."""
 
     __slots__ = ()
 
     def attribute(self, name: str) -> object:  # noqa: ARG002
-        """``object.name``; ``UNKNOWN`` for what is not known."""
+        """Evaluate ``object.name``; ``UNKNOWN`` if the attribute is not known."""
         return UNKNOWN
 
     def set_attribute(self, name: str, value: object) -> None:
-        """``object.name = value``."""
+        """Execute ``object.name = value``."""
 
     def item(self, key: object) -> object:  # noqa: ARG002
-        """``object[key]``."""
+        """Evaluate ``object[key]``."""
         return UNKNOWN
 
     def set_item(self, key: object, value: object) -> None:
-        """``object[key] = value``."""
+        """Execute ``object[key] = value``."""
 
     def elements(self) -> list[object] | None:
         """Return the elements that a loop over this object would yield; None if unknown."""
         return None
 
     def own_class(self) -> Class | None:
-        """Project's class of which it is an object; its methods and attributes come first."""
+        """Return the project's class of this object, if any; its methods and attributes come first."""
         return None
 
     def adopt(self, cls: Class) -> None:
-        """Note that it was made by a project's class that inherits from the framework's."""
+        """Note that the object was made from a project's class that inherits from the framework's."""
 
     def call_method(self, name: str, call: Call) -> object:  # noqa: ARG002
-        """``object.name(…)``."""
+        """Evaluate ``object.name(…)``."""
         return UNKNOWN
 
     def call(self, call: Call) -> object:  # noqa: ARG002
-        """``object(…)``; ``object`` as a decorator gets the function or class as its one argument."""
+        """Evaluate ``object(…)``; as a decorator, the function or class is the only argument."""
         return UNKNOWN
 
     def decorate(self, target: object) -> object:  # noqa: ARG002
-        """``@object`` above a function or class; what the name then stands for (``UNKNOWN``: the target itself)."""
+        """Apply ``@object`` to a function or class; return the new value of the name (``UNKNOWN``: unchanged)."""
         return UNKNOWN
 
 
 @dataclass(eq=False, slots=True)
 class Extensible(Native):
-    """An object of a framework whose class projects inherit from.
+    """An object of a framework's class that projects subclass.
 
     Attributes:
-        cls: The project's subclass that it is an object of; None for the framework's own.
+        cls: The project's subclass of this object; None for the framework's own class.
     """
 
     cls: Class | None = field(default=None, kw_only=True)
 
     def own_class(self) -> Class | None:
-        """Project's subclass."""
+        """Return the project's subclass."""
         return self.cls
 
     def adopt(self, cls: Class) -> None:
-        """Made from a class of the project."""
+        """Note the project's class that the object was made from."""
         self.cls = cls
 
 
@@ -112,15 +112,15 @@ class Framework(Protocol):
     """Interface between the evaluator and a framework, for external names."""
 
     def is_constructor(self, value: External) -> bool:
-        """Return whether calling it, or a class that inherits from it, gives one of the framework's objects."""
+        """Return whether a call of the name, or of a class that inherits from it, makes an object of the framework."""
         ...
 
     def construct(self, callee: External, call: Call) -> object:
-        """Construct the result of an external call; ``UNKNOWN`` if it does not matter."""
+        """Return the result of an external call; ``UNKNOWN`` if it does not matter."""
         ...
 
     def starred(self, module: str) -> Sequence[str]:
-        """Return the names that ``from module import *`` brings, as far as they matter."""
+        """Return the names that ``from module import *`` binds, as far as they matter."""
         ...
 
 

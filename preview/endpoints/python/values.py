@@ -14,9 +14,9 @@ class Scope(Names):
     """Names of a module, a class body or one call of a function.
 
     Attributes:
-        jump: ``Return``, ``Break`` or ``Continue`` once one is reached that is sure to be.
-        unsure: How many bodies that may or may not be run are being read.
-        elsewhere: Names that ``global`` binds in the module.
+        jump: ``Return``, ``Break`` or ``Continue`` once such a statement is certainly reached; else empty.
+        unsure: The number of surrounding bodies that may or may not run.
+        elsewhere: Names that a ``global`` statement binds in the module.
     """
 
     parent: Scope | None = None
@@ -34,7 +34,7 @@ class Scope(Names):
 
 @dataclass(eq=False, slots=True)
 class Module:
-    """A module of the project; its names may still be filling while an import cycle is read."""
+    """A module of the project; during an import cycle some of its names may still be missing."""
 
     file: str
     scope: Scope
@@ -51,7 +51,7 @@ class Function:
 
 @dataclass(eq=False, slots=True)
 class Class:
-    """A class of the project; ``scope`` is where it stands, ``body`` what it defines."""
+    """A class of the project; ``scope`` surrounds the class, ``body`` has the names that the class defines."""
 
     node: ast.ClassDef
     scope: Scope
@@ -60,14 +60,14 @@ class Class:
 
 @dataclass(eq=False, slots=True)
 class Instance:
-    """Instance of a class of the project."""
+    """An instance of a project's class."""
 
     cls: Class
     names: dict[str, object] = field(default_factory=dict)
 
 
 class Record(list[object]):
-    """A tuple whose parts have names too, such as ``ModuleInfo``."""
+    """A named tuple such as ``ModuleInfo``: its parts have names too."""
 
     def __init__(self, values: Sequence[object], names: Mapping[str, object] | None = None) -> None:
         super().__init__(values)
