@@ -145,7 +145,7 @@ def _describe(known: Known, route: Route, functions: list[Function]) -> None:
             known.summary, known.description = summary, description
             break
     named = _name(route.handlers[-1], 0) if route.handlers else functions[-1].name if functions else ""
-    known.summary = route.summary or known.summary or named
+    known.summary = known.summary or named
 
 
 def _begins_statement(call: Node) -> bool:

@@ -35,7 +35,6 @@ class Route:
         path: As Express writes it.
         values: Handlers as values, for handlers without source nodes.
         node: The whole call; None if no call in the source registers the route.
-        summary: A summary from elsewhere, such as a decorator.
     """
 
     method: str
@@ -45,7 +44,6 @@ class Route:
     scope: Scope
     line: int
     node: Node | None
-    summary: str = ""
 
 
 @dataclass(eq=False, slots=True)

@@ -160,7 +160,11 @@ def _glob_pattern(pattern: str) -> re.Pattern[str]:
             parts.append("[^/]*" if piece == "*" else "[^/]")
         elif piece[:1] in {"{", "+", "@"} and len(piece) > 1:
             choices = re.split(r"[,|]", piece.strip("+@{}()"))
-            parts.append("(?:" + "|".join(fnmatch.translate(choice).removesuffix(r"\Z") for choice in choices) + ")")
+            parts.append(
+                "(?:"
+                + "|".join(fnmatch.translate(choice).removesuffix(r"\Z").removesuffix(r"\z") for choice in choices)
+                + ")"
+            )
         else:
             parts.append(re.escape(piece))
     return re.compile("".join(parts))
