@@ -123,7 +123,7 @@ class GenerationLibrary:
         return [_generation(row) for row in rows], following
 
     async def delete(self, generation_id: str) -> None:
-        """Delete the generation with its files. Its previews are nobody's then, see ``disown_previews``.
+        """Delete the generation with its files. Its previews then have no owner; see ``disown_previews``.
 
         Raises:
             GenerationNotFound: There is none with this id.

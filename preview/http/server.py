@@ -1,4 +1,4 @@
-"""Our own server: Hypercorn's trio worker in this process, under our bounds and our order of shutdown."""
+"""Our own server: Hypercorn's trio worker in this process, with our limits and our shutdown order."""
 
 from __future__ import annotations
 

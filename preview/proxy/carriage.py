@@ -1,4 +1,4 @@
-"""Rules for header fields between browsers and previews.
+"""Rules for header fields between browsers and previews: which pass, which are dropped, which are written again.
 
 Pure: the relay and the ordinary way carry by the same rules, endpoint calls with the differences that ``call_fields``
 names. Framing is theirs: ``Content-Length`` passes as it came (the writer of the message knows whether it still
@@ -6,11 +6,10 @@ holds), ``Transfer-Encoding`` never does.
 
 Source: RFC 9110 sections 7.6.1 (Connection), 7.6.3 (Via), 6.5.1 (trailers); RFC 7239 (Forwarded).
 
-Response fields by which a preview could command more than its own page: dropped from every answer.
-
-Two tables. The first has what a proxy or CDN in front of the service acts on: it would serve its own files, fetch other
-addresses, or change its cache for everybody. The second has what a browser applies to a whole origin: it is dropped
-where a preview shares its origin with others (the path form).
+Response fields that affect more than the preview's own page are dropped from every answer. They stand in two tables.
+The first has fields that a proxy or CDN in front of the service obeys: it would serve its own files, fetch other
+addresses, or change its cache for everybody. The second has fields that a browser applies to a whole origin; they are
+dropped where a preview shares its origin with others (the path form).
 
 ``docs/relay.md`` lists both; ``tests/proxy/test_proxy_powerful_fields.py`` has a test for each row.
 """
@@ -253,7 +252,7 @@ def answer_fields(fields: Fields, head: RequestHead, admitted: Admitted, number:
     Hop-by-hop fields are left out, and the preview's own address in ``Location`` and the like becomes the public one.
     Cookies are for this host alone (no ``Domain``) and in the path form for this path alone; none of the service's own
     names passes. Fields that a front proxy obeys are left out, and in the path form those that a browser applies to the
-    whole origin (``powerful_fields``). All else is as the preview wrote it.
+    whole origin (``ORIGIN_FIELDS``). All else is as the preview wrote it.
 
     Args:
         fields: As ``RequestHead.fields``.

@@ -1,4 +1,4 @@
-"""Names of header fields that more than one room knows: the service's own, and those that end with a connection.
+"""Names of header fields that more than one package uses: the service's own, and those that end with a connection.
 
 Which fields travel is said in ``carriage``, and for endpoint calls in ``call_fields``.
 

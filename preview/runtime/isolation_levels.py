@@ -1,10 +1,8 @@
 """Isolation levels of this machine: each is tried, with the requirements of the next.
 
-The plain runtime: an ordinary process with its own session, limits and a clean environment.
-
-What it holds: no new privileges, rlimits, no descriptor but the socket and the pipe, nothing of the service's
-environment, the end of its whole tree. What it does not: the file system and the network are the user's own, and the
-service itself can be signalled.
+The plain runtime is here too. It starts an ordinary process in a session of its own, with rlimits, no new privileges,
+no descriptor but the socket and the pipe, and none of the service's environment variables. It ends the whole process
+tree. File system and network are the user's, and the process can send signals to the service.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class WorkerConfinement:
         """Give up all rights that no job needs. Call it in a new worker, before anything foreign is read.
 
         Raises:
-            OSError: A part that the machine offers was refused.
+            OSError: The kernel supports a restriction but refused to set it.
         """
         for name, value in (
             (resource.RLIMIT_NOFILE, _MAX_OPEN_FILES),

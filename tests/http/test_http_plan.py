@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from http_kit import FILES, open_world
 
+from preview.errors import TooComplex
 from preview.http.contracts import generations
 
 PLAN = "/api/v1/generations/{}/plan"
@@ -26,6 +27,19 @@ async def test_a_project_that_is_nothing_has_no_plan(tmp_path: Path) -> None:
         generation = await world.keep({"README.md": "nothing"})
         answer = await world.ask("GET", PLAN.format(generation))
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_generation")
+
+
+async def test_the_plan_is_read_as_a_launch_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the service's reader, which is a confined process: never by the service itself."""
+
+    async def give_up(*_: object) -> None:
+        raise TooComplex("The project takes more than 10 s to analyse.")
+
+    async with open_world(tmp_path) as world:
+        generation = await world.keep(FILES)
+        monkeypatch.setattr(type(world.service.reader), "analyse", give_up)
+        answer = await world.ask("GET", PLAN.format(generation))
+        assert (answer.status_code, answer.json()["code"]) == (400, "too_complex")
 
 
 async def test_another_users_plan_is_not_shown(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class Engine:
 
 
 def find_engine(facts: Facts, sources: Sources, files: Iterable[str]) -> Engine | None:
-    """Return the application's engine, or None if it has no SQL database that SQLite could be."""
+    """Return the application's engine, or None if it has no SQL database that SQLite could replace."""
     calls = [call for call in facts.calls if _library(call)]
     if not calls:
         return None

@@ -57,7 +57,7 @@ class NodeProject:
         return posixpath.relpath(name, self.folder)
 
     def requires(self, *names: str) -> bool:
-        """Return whether it, or the workspace around it, declares any of these packages."""
+        """Return whether the project or its workspace declares any of these packages."""
         return any(item.requires(*names) for item in self._declaring)
 
     def range_of(self, name: str) -> str | None:

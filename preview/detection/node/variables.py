@@ -38,7 +38,7 @@ _MAX_LENGTH: Final = 4_000
 def choose_variables(
     project: NodeProject, reads: Sequence[SettingRead], kinds: Sequence[ServiceKind], scripted: Mapping[str, str]
 ) -> dict[str, Variable]:
-    """By name, what it gets beyond the contract's own."""
+    """Return the project's variables by name, without those that the service always sets."""
     folders = [*dict.fromkeys((project.folder, project.root, *_folders(project)))]
     own, examples = own_values(project.sources, folders[:1]), _examples(project, folders)
     found = {name: Variable(name, value, Origin.EXAMPLE, "package.json") for name, value in scripted.items()}

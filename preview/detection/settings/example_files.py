@@ -52,7 +52,7 @@ def example_values(sources: Sources, folders: Sequence[str]) -> dict[str, Exampl
 def is_placeholder(value: str) -> bool:
     """Return whether the value is a placeholder: ``changeme``, ``<your key>``, ``[host]``, or empty.
 
-    A list in JSON is a value, unless all that it holds is of this kind.
+    A JSON list is a placeholder only if all its elements are.
     """
     value = value.strip()
     if value.startswith("[") and value.endswith("]"):

@@ -36,7 +36,7 @@ class DjangoSettings(Native):
         self.django = _read_version(sources)
 
     def attribute(self, name: str) -> object:
-        """``settings.NAME``; ``model LABEL NAME`` is the class of a model."""
+        """Return the value of ``settings.NAME``; for ``model LABEL NAME`` return that model's class."""
         if name.startswith("model "):
             return self._model(*name.split()[1:])
         found = self._evaluator.module(self._module)

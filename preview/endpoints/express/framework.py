@@ -158,7 +158,7 @@ def _load_env(call: Call) -> object:
 
 
 def _configured(call: Call) -> object:
-    """``config.get('api.prefix')`` of the package ``config``: its default file."""
+    """Evaluate ``config.get('api.prefix')`` of the package ``config``, from its default file."""
     key = call.argument(0)
     evaluator = call.evaluator
     for end in _CONFIG_ENDS:

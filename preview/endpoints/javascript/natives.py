@@ -123,7 +123,7 @@ class Require(Native):
     file: str
 
     def call(self, call: Call) -> object:
-        """``require('x')``; for a name that is not known, ``UNKNOWN``."""
+        """Evaluate ``require('x')``; return ``UNKNOWN`` if the name is not known."""
         name = call.argument(0)
         if not isinstance(name, str):
             return UNKNOWN

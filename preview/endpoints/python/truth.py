@@ -66,7 +66,7 @@ class Native:
         """``object[key] = value``."""
 
     def elements(self) -> list[object] | None:
-        """Return the elements of a loop over it; None if unknown."""
+        """Return the elements that a loop over this object would yield; None if unknown."""
         return None
 
     def own_class(self) -> Class | None:

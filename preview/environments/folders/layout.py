@@ -96,7 +96,7 @@ class Layout:
         return (self.root / key / _COMPILED).exists()
 
     def size_bytes(self, key: str) -> int:
-        """Return the size from its markers."""
+        """Return the environment's size in bytes, as its marker files record it."""
         size = 0
         for name in (_MARKER, _COMPILED):
             try:

@@ -188,7 +188,9 @@ class Cage:
 
 
 def _is_withheld(name: str) -> bool:
-    """Folders of the service's user are not here, and the operator's proxies cannot be reached, nor are their passwords
-    a build's business.
-    """  # noqa: D205  one sentence
+    """Return whether builds must not get this variable.
+
+    It names a folder that the jail does not have, or a proxy that the jail cannot reach and whose password it must not
+    see.
+    """
     return name.startswith("XDG_") or name.lower().removeprefix("npm_config_").replace("-", "_") in _PROXIES

@@ -33,8 +33,8 @@ async def serve_ordinary(app: BrowserApp, scope: Scope, receive: Receive, send: 
     """Serve one HTTP or WebSocket scope that is for a preview.
 
     Args:
-        app: Whose doorman and backend are asked.
-        scope: As ``head_of`` wants it.
+        app: Provides the access gate and the backend.
+        scope: An ASGI scope, as ``head_of`` requires.
         receive: ASGI.
         send: ASGI.
         peer: The ASGI client as the server said it.

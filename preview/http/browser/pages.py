@@ -118,7 +118,7 @@ def json_answer(value: object, status: int = 200) -> OwnAnswer:
 
 
 def redirect_answer(status: int, location: bytes, fields: Fields = ()) -> OwnAnswer:
-    """To another address; nothing of this one is kept or passed on."""
+    """Return a redirect to another address; browsers neither cache it nor send its address as ``Referer``."""
     return _answer(status, b"text/plain; charset=utf-8", b"", [(b"location", location), *fields])
 
 

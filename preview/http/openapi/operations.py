@@ -235,7 +235,9 @@ def _generations() -> dict[str, Operation]:
             Reply("A page.", generations.GenerationPage), query=bodies.PageQuery, is_missing=True
         ),
         "generations.get_generation": Operation(Reply("The generation.", generations.GenerationShape)),
-        "plans.plan": Operation(Reply("The plan.", generations.Plan), (errors.InvalidGeneration,)),
+        "plans.plan": Operation(
+            Reply("The plan.", generations.Plan), (errors.InvalidGeneration, errors.TooComplex, errors.AnalysisFailed)
+        ),
         "generations.delete_generation": Operation(_GONE, (errors.AlreadyRunning,), 204),
         "files.list_files": Operation(files, others=_SAME, headers=_IF_NONE_MATCH, is_missing=True),
         "files.get_file": Operation(file, (errors.FileNotKept,), others=_SAME, headers=_IF_NONE_MATCH, is_missing=True),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-import trio
 from quart import Blueprint, Response
 
-from preview.detection import describe_plan, detect
+from preview.detection import describe_plan
 from preview.errors import DatabaseUnavailable, DiskFull, ServiceStopping
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.generations import Plan
@@ -64,8 +61,6 @@ def system_routes(running: Running) -> Blueprint:
 def plan_routes(running: Running) -> Blueprint:
     """Return the route, relative to ``/api/v1``."""
     routes = BackendRoutes("plans", running)
-    # Reading sources is work for a processor: more at a time would only slow each other down.
-    readers = trio.CapacityLimiter(2)
 
     @routes.get("/generations/<generation_id>/plan")
     async def plan(backend: Backend, generation_id: str) -> Response:
@@ -75,7 +70,7 @@ def plan_routes(running: Running) -> Blueprint:
         """
         _, generation = await own_generation(backend, generation_id)
         async with open_files(backend.service.generations, generation.id) as directory:
-            decided = await trio.to_thread.run_sync(partial(detect, directory), limiter=readers)
-        return json_answer(Plan.model_validate(describe_plan(decided)))
+            analysis = await backend.service.reader.analyse(directory, None)
+        return json_answer(Plan.model_validate(describe_plan(analysis.plan)))
 
     return routes

@@ -1,4 +1,4 @@
-"""Reasons for a cold start: effects that differ in a fork of a template."""
+"""Reasons for a cold start: settings that a fork of a template could not follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking a template for a process: its folders, socket and limits go in, and nothing of its code runs before that."""
+"""Requests a process from a template. Its folders, socket and limits are set before any of the project's code runs."""
 
 from __future__ import annotations
 

@@ -53,9 +53,9 @@ def own_pages(pid: int) -> list[tuple[int, int]]:
 
 
 def pages_of(use: Callable[[], object]) -> list[tuple[int, int]]:
-    """Find the pages that a fork writes to when it does this, by letting one do it.
+    """Find the pages that a fork writes to when it calls ``use``, by running ``use`` in a trial fork.
 
-    Blocks, for as long as that takes, and a few seconds at most; where it fails the list is empty.
+    Blocks until ``use`` returns, for a few seconds at most. If ``use`` fails, the list is empty.
     """
     told, done = os.pipe()
     pid = os.fork()

@@ -88,7 +88,7 @@ def _read_order(descriptor: int) -> dict[str, Any]:
 
 
 def _in_fork(control: socket.socket, descriptors: list[int], pages: list[tuple[int, int]]) -> int:
-    """All processes of the fork but the application end in here."""
+    """Run a fork. All its processes except the application exit inside this function."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     control.close()
     order_fd, own_fd, output, *folders = descriptors
