@@ -12,8 +12,10 @@ import math
 import os
 import platform
 import statistics
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import trio
@@ -21,6 +23,8 @@ import trio
 __all__ = ["Figure", "compare", "interleave", "interleave_async", "percentile", "report", "save"]
 
 _SETTLE_S = 0.1
+# Rounds that a percentile needs: fewer, and it is the highest value.
+_ROUNDS = {95: 20, 99: 100}
 
 
 @dataclass(frozen=True)
@@ -131,10 +135,37 @@ def report(title: str, figures: Sequence[Figure], *, note: str = "", beside: str
         print(f"  {note}")
 
 
-def save(path: Path | None, benchmark: str, tables: Mapping[str, Sequence[Figure]]) -> None:
-    """Write the raw values with what is known of the machine as JSON; ``None`` writes nothing."""
+def save(path: Path | None, tables: Mapping[str, Sequence[Figure]]) -> None:
+    """Write the figures of this run as JSON, with what they depend on; ``None`` writes nothing.
+
+    ``scripts/benchmarks_page.py`` writes them into ``docs/benchmarks.md``.
+    """
     if path is None:
         return
-    machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-    data = {name: [asdict(figure) for figure in figures] for name, figures in tables.items()}
-    path.write_text(json.dumps({"benchmark": benchmark, "machine": machine, "tables": data}, indent=1))
+    program = Path(sys.argv[0])
+    run = {
+        "benchmark": program.stem,
+        "command": [program.name, *sys.argv[1:]],
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": {
+            "cores": os.cpu_count(),
+            "machine": platform.machine(),
+            "kernel": platform.release(),
+            "python": platform.python_version(),
+        },
+        "user": "root" if os.geteuid() == 0 else "ordinary user",
+        "tables": {title: [_saved(figure) for figure in figures] for title, figures in tables.items()},
+    }
+    path.write_text(json.dumps(run, indent=1))
+
+
+def _saved(figure: Figure) -> dict[str, object]:
+    """The figure with its number of rounds, and each high percentile that so many rounds can tell."""
+    count = len(figure.values)
+    # JSON has no NaN.
+    values = {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in asdict(figure).items()
+    }
+    high = {f"p{percent}": percentile(figure.values, percent) for percent, least in _ROUNDS.items() if count >= least}
+    return {**values, "rounds": count, **high}

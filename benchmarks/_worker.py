@@ -68,9 +68,9 @@ async def measure(rounds: int) -> dict[str, list[Figure]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     options = parser.parse_args()
-    save(options.save, "worker", trio.run(measure, options.rounds))
+    save(options.save, trio.run(measure, options.rounds))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--folder", type=Path, default=None, help="where to; by default the usual temporary folder")
-    parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="preview-benchmark-", dir=options.folder) as folder:
         plain, spread = Path(folder) / "plain", Path(folder) / "spread"
@@ -55,7 +55,7 @@ def main() -> None:
         values = interleave({FLOOR: partial(churn, plain), SPREAD: partial(churn, spread)}, rounds=options.rounds)
     figures = compare(values, floor=FLOOR, unit="ms")
     report(f"{PREVIEWS} previews' folders made and removed", figures)
-    save(options.save, "churn", {"churn": figures})
+    save(options.save, {"churn": figures})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Do real projects start, without being told anything about them?
 
-``uv run python benchmarks/corpus.py PROJECTS [TRUTH] [--only NAME …] [--keep CACHE] [--save FILE]``
+``uv run python benchmarks/corpus.py PROJECTS [TRUTH] [--only NAME …] [--keep CACHE] [--logs FILE] [--save FILE]``
 
 ``PROJECTS`` holds one folder for each project; ``TRUTH`` one ``NAME.json`` each, which names its framework. Each is
 copied, launched as ``preview run`` would, asked for ``/`` and its health, and stopped; then it says *started* or the
@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import trio
+from _measure import compare, save
 from _projects import copied, each_project, launched, quiet
 
 from preview.core.lifecycle import State
@@ -102,14 +103,20 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=(), help="names of projects")
     parser.add_argument("--keep", type=Path, default=None, help="a cache folder that stays")
     parser.add_argument("--timeout", type=float, default=420, help="seconds for one project, environment included")
-    parser.add_argument("--save", type=Path, default=None, help="everything as JSON, logs included")
+    parser.add_argument("--logs", type=Path, default=None, help="everything of each project as JSON, logs included")
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     options = parser.parse_args()
     tried = trio.run(measure, options)
+    tables = {}
     for framework in sorted({one.framework for one in tried}):
         own = [one for one in tried if one.framework == framework]
-        print(f"{framework or 'all'}: {sum(one.started for one in own)} of {len(own)} started")
-    if options.save is not None:
-        options.save.write_text(json.dumps([asdict(one) for one in tried], indent=1))
+        started = sum(one.started for one in own)
+        print(f"{framework or 'all'}: {started} of {len(own)} started")
+        counts = {"tried": [float(len(own))], "started": [float(started)]}
+        tables[framework or "all"] = compare(counts, floor="tried", unit="projects")
+    if options.logs is not None:
+        options.logs.write_text(json.dumps([asdict(one) for one in tried], indent=1))
+    save(options.save, tables)
 
 
 if __name__ == "__main__":

@@ -97,9 +97,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=101)
-    parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     options = parser.parse_args()
-    save(options.save, "disconnects", {"disconnects": trio.run(measure, options.streams, options.rounds)})
+    save(options.save, {"disconnects": trio.run(measure, options.streams, options.rounds)})
 
 
 if __name__ == "__main__":

@@ -183,9 +183,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--downloads", type=int, default=5, help="rounds from nothing, over the network")
-    parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     options = parser.parse_args()
-    save(options.save, "environment", trio.run(measure, options.rounds, options.downloads))
+    save(options.save, trio.run(measure, options.rounds, options.downloads))
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     options = parser.parse_args()
     grown: dict[str, list[float]] = {kind.value: [] for kind in ExportKind}
     with tempfile.TemporaryDirectory() as name:
@@ -127,7 +127,7 @@ def main() -> None:
     print()
     for kind, values in grown.items():
         print(f"  {kind}: the process grew by {max(values):.1f} MiB at most")
-    save(options.save, "export", {"export": figures})
+    save(options.save, {"export": figures})
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=80_000)
     parser.add_argument("--rate", type=int, default=1000, help="lines per second of the steady part")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     options = parser.parse_args()
     floor = "floor: one channel item per line"
     # The floor is so much slower that it gets a hundredth of the lines.
@@ -150,7 +150,7 @@ def main() -> None:
     report(f"burst to {options.subscribers} subscribers, lines delivered", figures)
     print(f"\n{options.rate} lines/s to {options.subscribers} subscribers, from publishing to encoded bytes")
     trio.run(with_log, partial(steady, options.subscribers, options.rate, 2.0))
-    save(options.save, "fan_out", {"burst": figures})
+    save(options.save, {"burst": figures})
 
 
 if __name__ == "__main__":

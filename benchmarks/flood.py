@@ -186,9 +186,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     options = parser.parse_args()
-    save(options.save, "flood", trio.run(measure, options.megabytes, options.rounds))
+    save(options.save, trio.run(measure, options.megabytes, options.rounds))
 
 
 if __name__ == "__main__":

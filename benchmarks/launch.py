@@ -313,9 +313,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--many", type=int, default=0, help="how many to launch at once; 0 leaves that out")
     parser.add_argument("--python", default=None, help="the environments' interpreter, as PREVIEW_ENVIRONMENT_PYTHON")
-    parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     options = parser.parse_args()
-    save(options.save, "launch", trio.run(measure, options.rounds, options.many, options.python))
+    save(options.save, trio.run(measure, options.rounds, options.many, options.python))
 
 
 if __name__ == "__main__":

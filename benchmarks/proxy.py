@@ -4,7 +4,7 @@ Needs ``nginx`` and ``wrk``. Each peer is a process of its own in front of the s
 is, with its doorman and a browser's cookie. Prints medians over rounds that take turns, ratios round by round, what is
 promised, and the memory of who carries a long content.
 
-    uv run python benchmarks/proxy.py --rounds 5 --seconds 3 --megabytes 1024
+    uv run python benchmarks/proxy.py --rounds 5 --seconds 3 --megabytes 1024 [--save FILE]
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from _measure import Figure, compare, save
 from _proxy_peers import BARE_RELAY, QUART, SERVICE, SINK
 
 _TEMP = " ".join(f"{kind}_temp_path {{0}}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
@@ -43,6 +44,7 @@ proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $remote_addr;
 location / {{ proxy_pass http://u; }}
 location = /long {{ proxy_pass http://127.0.0.1:{2}; proxy_buffering off; proxy_request_buffering off; }} }}"""
 _SMALL, _LARGE, _ALONE = "small answers, 32 connections", "answers of 64 KiB, 32 connections", "one connection"
+_MEMORY = ", memory added"
 _PEERS = ("direct", "nginx", "preview", "preview, open door", "preview, ordinary way", "Quart + HTTP client")
 _MIB = 1024 * 1024
 # A buffer or two and what the allocator keeps; the content is a hundred times that.
@@ -189,16 +191,31 @@ def beside(peers: dict[str, Peer], scenario: str, other: str, index: int = 0) ->
     return statistics.median(one[index] / two[index] for one, two in rounds)
 
 
+def figures(peers: dict[str, Peer], carried: dict[str, dict[str, float]]) -> dict[str, list[Figure]]:
+    """What ``--save`` writes: of each scenario rate and latency, and of the long content speed and memory."""
+    tables = {}
+    for scenario in (_SMALL, _LARGE, _ALONE):
+        for index, (title, unit) in enumerate((("rate", "req/s"), ("median latency", "ms"))):
+            values = {name: [found[index] for found in peer.found[scenario]] for name, peer in peers.items()}
+            tables[f"{scenario}, {title}"] = compare(values, floor="nginx", unit=unit)
+    for title, by_peer in carried.items():
+        unit = "MiB" if title.endswith(_MEMORY) else "MiB/s"
+        alone = {name: [value] for name, value in by_peer.items()}
+        tables[title] = compare(alone, floor=None if unit == "MiB" else "nginx", unit=unit)
+    return tables
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--megabytes", type=int, default=1024)
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     options = parser.parse_args()
     if not shutil.which("nginx") or not shutil.which("wrk"):
         raise SystemExit("nginx and wrk are needed: apt-get install nginx-light wrk")
     size = options.megabytes * _MIB
-    grown: dict[str, float] = {}
+    carried: dict[str, dict[str, float]] = {}
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         peers = start(opened, folder, size)
@@ -213,11 +230,13 @@ def main() -> None:
                 rate, middle = (statistics.median(values) for values in zip(*peer.found[scenario], strict=True))
                 print(f"  {name:22} {rate:9.0f} req/s  {ratio:5.2f} x nginx  p50 {middle:.3f} ms")
         for method, title in (("GET", "down"), ("POST", "up")):
-            print(f"{options.megabytes} MiB {title}")
+            what = f"{options.megabytes} MiB {title}"
+            print(what)
             for name, peer in peers.items():
                 if peer.long:
                     rate, more = watched(peer, method, size)
-                    grown[f"{title}, {name}"] = more
+                    carried.setdefault(what, {})[name] = rate
+                    carried.setdefault(f"{what}{_MEMORY}", {})[name] = more
                     print(f"  {name:22} {rate:9.0f} MiB/s  memory +{more:.1f} MiB")
     print()
     judge("small answers", beside(peers, _SMALL, "nginx"), "x nginx", 0.4)
@@ -226,7 +245,9 @@ def main() -> None:
     added = zip(peers["preview"].found[_ALONE], peers["direct"].found[_ALONE], strict=True)
     judge("added to one request", statistics.median(one[1] - two[1] for one, two in added), "ms", 0.25, at_most=True)
     for title in ("down", "up"):
-        judge(f"memory of a long content {title}", grown[f"{title}, preview"], "MiB", _FLAT_MIB, at_most=True)
+        grown = carried[f"{options.megabytes} MiB {title}{_MEMORY}"]["preview"]
+        judge(f"memory of a long content {title}", grown, "MiB", _FLAT_MIB, at_most=True)
+    save(options.save, figures(peers, carried))
 
 
 if __name__ == "__main__":

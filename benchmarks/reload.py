@@ -1,6 +1,6 @@
 """Saving a file: does a request fail meanwhile, and how long is it until the new code answers?
 
-``uv run python benchmarks/reload.py [--reloads N] [--rate R] [--saves N] [--isolation plain]``
+``uv run python benchmarks/reload.py [--reloads N] [--rate R] [--saves N] [--isolation plain] [--save FILE]``
 
 First ``R`` requests a second come for as long as ``N`` reloads take: half of them on new connections to the preview
 itself, half on kept ones through ``POST …/preview/request``. Each must be answered, by the code from before or by the
@@ -26,7 +26,7 @@ from pathlib import Path
 import h11
 import trio
 from _caches import use_usual_caches
-from _measure import percentile
+from _measure import compare, percentile, save
 from _service import USER, Server, launch, open_server
 
 from preview.core.isolation import Isolation
@@ -52,6 +52,7 @@ async def version():
 """
 KEPT_CONNECTIONS = 8
 PATIENCE_S = 60
+WATCHED = "writing a file of preview run --watch"
 _POLL_S = 0.002
 
 
@@ -145,8 +146,8 @@ async def through_at(server: Server, generation_id: str, token: str, rate: float
             await trio.sleep_until(next_at)
 
 
-async def under_load(service: Service, server: Server, preview: LivePreview, reloads: int, rate: float) -> bool:
-    """Print what came of the requests while the preview was reloaded so often; whether none failed."""
+async def under_load(service: Service, server: Server, preview: LivePreview, reloads: int, rate: float) -> Load:
+    """Print what came of the requests while the preview was reloaded so often; all of them."""
     new, kept, took_ms = Load(), Load(), []
     generation_id = preview.record.generation_id
     assert preview.address is not None
@@ -169,7 +170,7 @@ async def under_load(service: Service, server: Server, preview: LivePreview, rel
         show(f"{name}: {len(load.took_ms)} answered, {load.failed.total()} failed", load.took_ms)
         for what, count in load.failed.most_common(5):
             print(f"    {count} x {what}")
-    return not new.failed and not kept.failed
+    return Load(new.took_ms + kept.took_ms, new.failed + kept.failed)
 
 
 def show(name: str, values_ms: list[float]) -> None:
@@ -199,7 +200,7 @@ async def times(
     return took_ms[1:]
 
 
-async def saved(service: Service, server: Server, preview: LivePreview, saves: int) -> None:
+async def saved(service: Service, server: Server, preview: LivePreview, saves: int) -> dict[str, list[float]]:
     generation_id, address = preview.record.generation_id, preview.address
     assert address is not None
 
@@ -216,11 +217,16 @@ async def saved(service: Service, server: Server, preview: LivePreview, saves: i
         assert json.loads(answer)["reload"]["status"] == "reloaded", answer
 
     print("\nfrom the save to the first answer of the new code")
-    show("PreviewManager.reload", await times(address, in_process, saves, 10_000))
-    show("PATCH …/files", await times(address, over_http, saves, 20_000))
+    took_ms = {
+        "PreviewManager.reload": await times(address, in_process, saves, 10_000),
+        "PATCH …/files": await times(address, over_http, saves, 20_000),
+    }
+    for name, values_ms in took_ms.items():
+        show(name, values_ms)
+    return took_ms
 
 
-async def watched(folder: Path, saves: int, environment: dict[str, str]) -> None:
+async def watched(folder: Path, saves: int, environment: dict[str, str]) -> list[float]:
     """The same by writing the file that ``preview run --watch`` watches."""
     project = folder / "project"
     project.mkdir()
@@ -238,8 +244,9 @@ async def watched(folder: Path, saves: int, environment: dict[str, str]) -> None
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(discard, process)
-            show("writing a file of preview run --watch", await times(address, write, saves, 30_000))
+            took_ms = await times(address, write, saves, 30_000)
             nursery.cancel_scope.cancel()
+        return took_ms
     finally:
         process.terminate()
         with trio.CancelScope(shield=True):
@@ -287,8 +294,8 @@ async def main(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="preview-benchmark-") as name:
         folder = Path(name)
         async with open_preview(folder, arguments.isolation) as (service, server, preview):
-            is_good = await under_load(service, server, preview, arguments.reloads, arguments.rate)
-            await saved(service, server, preview, arguments.saves)
+            load = await under_load(service, server, preview, arguments.reloads, arguments.rate)
+            took_ms = await saved(service, server, preview, arguments.saves)
         environment = {
             **os.environ,
             "PREVIEW_DATA_DIR": str(folder / "watched"),
@@ -296,8 +303,19 @@ async def main(arguments: argparse.Namespace) -> int:
             "PREVIEW_LAUNCHES_PER_MINUTE": "100000",
             "PREVIEW_ISOLATION": arguments.isolation,
         }
-        await watched(folder, arguments.saves, environment)
-    return 0 if is_good else 1
+        took_ms[WATCHED] = await watched(folder, arguments.saves, environment)
+        show(WATCHED, took_ms[WATCHED])
+    counts = {"answered": [float(len(load.took_ms))], "failed": [float(load.failed.total())]}
+    tables = {
+        f"{arguments.reloads} reloads under {arguments.rate:g} requests/s": compare(
+            counts, floor=None, unit="requests"
+        ),
+        "from the save to the first answer of the new code": compare(
+            {name: values for name, values in took_ms.items() if values}, floor=None, unit="ms"
+        ),
+    }
+    save(arguments.save, tables)
+    return 1 if load.failed else 0
 
 
 if __name__ == "__main__":
@@ -306,4 +324,5 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=float, default=200, help="requests a second")
     parser.add_argument("--saves", type=int, default=20)
     parser.add_argument("--isolation", default="auto", choices=[one.value for one in Isolation])
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     sys.exit(trio.run(main, parser.parse_args()))

@@ -271,13 +271,13 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=320, help="of each way in each round")
     parser.add_argument("--framework", action="append", choices=list(PROJECTS), help="may be repeated; else all")
     parser.add_argument("--case", action="append", choices=list(CASES), help="may be repeated; else all")
-    parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     options = parser.parse_args()
     use_usual_caches()
     tables: dict[str, list[Figure]] = {}
     for name in options.framework or PROJECTS:
         tables |= measure_framework(name, options.case or list(CASES), options.rounds, options.requests)
-    save(options.save, "requests", tables)
+    save(options.save, tables)
 
 
 if __name__ == "__main__":

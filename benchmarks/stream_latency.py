@@ -123,9 +123,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--pace-ms", type=float, default=5.0, help="between two lines")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     options = parser.parse_args()
-    save(options.save, "stream_latency", trio.run(measure, options.pace_ms / 1000, options.seconds, options.rounds))
+    save(options.save, trio.run(measure, options.pace_ms / 1000, options.seconds, options.rounds))
 
 
 if __name__ == "__main__":

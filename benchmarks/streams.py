@@ -192,7 +192,7 @@ def tables(found: Mapping[str, Mapping[str, list[float]]], beside: str) -> dict[
         # A peer that failed in some round has nothing to be compared with.
         alike = all(own) and all(len(values) == len(own) for values in by_peer.values())
         figures = compare(by_peer, floor=beside if alike else None, unit=unit)
-        made[measured] = figures
+        made[title] = figures
         if title.endswith(_LOST):
             lost = [f"{one.name} {sum(one.values):,.0f}" for one in figures if sum(one.values)]
             print(f"\n{title}: {', '.join(lost) or 'none'}")
@@ -213,7 +213,7 @@ def main() -> None:
     parser.add_argument("--idle", type=int, default=10_000, help="idle streams (10000)")
     parser.add_argument("--beside", default="nchan", help="whose figures the ratios are to (nchan)")
     parser.add_argument("--isolation", default="auto", help="PREVIEW_ISOLATION of the service (auto)")
-    parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     options = parser.parse_args()
     # A socket for each idle stream, here and in each server.
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -227,7 +227,7 @@ def main() -> None:
     chosen = {name: opener for name, opener in openers(options.isolation).items() if name in (options.peer or [name])}
     print(f"isolation of previews: {options.isolation}; ratios are to {options.beside}'s")
     found = run_all(options.scenario or list(SCENARIOS), chosen, sizes, rounds)
-    save(options.save, "streams", tables(found, options.beside))
+    save(options.save, tables(found, options.beside))
     judge(found)
 
 

@@ -107,9 +107,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--previews", type=int, default=50, help="stopped at once")
     parser.add_argument("--rounds", type=int, default=5, help="of the many; one alone is measured three times as often")
-    parser.add_argument("--save", type=Path, default=None, help="raw values as JSON")
+    parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
     options = parser.parse_args()
-    save(options.save, "teardown", trio.run(measure, options.previews, options.rounds))
+    save(options.save, trio.run(measure, options.previews, options.rounds))
 
 
 if __name__ == "__main__":
