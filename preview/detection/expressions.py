@@ -30,7 +30,7 @@ def is_ellipsis(node: ast.expr) -> bool:
 
 
 def written_text(node: ast.expr | None) -> str | None:
-    """Return the text of a constant or a string expression, with ``*`` for unknown parts; None for other expressions."""
+    """Return the text of a constant or a string expression, with ``*`` for unknown parts; else None."""
     if isinstance(node, ast.Constant) and node.value is not None:
         return str(node.value)
     if isinstance(node, ast.JoinedStr):

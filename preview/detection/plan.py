@@ -18,11 +18,10 @@ class Toolchain(StrEnum):
 
 
 class Server(StrEnum):
-    """How the application gets its socket.
+    """Way in which the application gets its socket.
 
-    This service runs ``ASGI``, ``WSGI`` and ``DJANGO`` applications on the inherited socket. ``NODE`` runs the
-    project's own program and redirects its ``listen`` to the socket. ``COMMAND`` runs any command, which listens at
-    ``PORT`` itself.
+    ``ASGI``, ``WSGI`` and ``DJANGO`` applications run on the inherited socket. ``NODE`` runs the project's own program
+    and redirects its ``listen`` to the socket. ``COMMAND`` runs any command, which listens at ``PORT`` itself.
     """
 
     ASGI = "asgi"

@@ -20,8 +20,8 @@ _MOST_FILES: Final = 500
 _MOST_BYTES: Final = 256 * 1024
 _MOST_NAMES: Final = 300
 _ASIDE: Final = frozenset({"tests", "test", "node_modules", "migrations", "__pycache__", "venv", "env"})
-# ``import a.b, c as d`` and ``from a.b import c, (d)`` at the start of a line, indented or not. Matching lines is enough,
-# because a missed module is only imported later.
+# ``import a.b, c as d`` and ``from a.b import c, (d)`` at the start of a line, indented or not. Matching lines is
+# enough, because a missed module is only imported later.
 _IMPORT: Final = re.compile(rb"^[ \t]*import[ \t]+([\w., \t]+)", re.MULTILINE)
 _FROM: Final = re.compile(rb"^[ \t]*from[ \t]+([\w.]+)[ \t]+import[ \t]*(\([^)]{0,4000}\)|[^\n#]+)", re.MULTILINE)
 _NAME: Final = re.compile(rb"(?:^|,)\s*(\w+)")

@@ -1,4 +1,4 @@
-"""Servers that a Node project connects to."""
+"""Find servers that a Node project connects to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ADDRESSES: Final = {
     ServiceKind.RABBITMQ: "amqp://localhost:5672",
     ServiceKind.ELASTICSEARCH: "http://localhost:9200",
 }
-"""What a service's address is when the project names none."""
+"""Default address of each service."""
 
 
 @dataclass(frozen=True, slots=True)
