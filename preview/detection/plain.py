@@ -47,7 +47,7 @@ _FACTORIES: Final = ("create_app", "make_app", "get_app", "build_app")
 
 
 def find_plain_app(sources: Sources, commands: Sequence[StartCommand]) -> FoundApp | None:
-    """Return the application that a command names, else the first one made by a known library, or None."""
+    """Return the application that a command names, else the topmost one of a known library, or None."""
     for command in commands:
         found = _stated(sources, command)
         if found is not None:

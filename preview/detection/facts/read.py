@@ -120,7 +120,7 @@ class _Visitor(ast.NodeVisitor):
         name = self._full_name(node.func)
         self._facts.calls.append(Call(name, node, self._file, node.lineno, function, self._guards > 0))
         if not self._functions:
-            # Functions run if the module calls them, or passes them as `lifespan=` or to `add_event_handler("startup", …)`.
+            # The module runs what it calls, or passes as `lifespan=` or to `add_event_handler("startup", …)`.
             self._facts.started |= {last_name(node.func)}
         for item in node.keywords:
             if item.arg in {"scheme", "drivername"}:

@@ -37,7 +37,7 @@ _IMPORT: Final = re.compile(r"""(?:from|require\(|import\(|import)\s*['"]((?:@[\
 
 
 def detect_node(sources: Sources, target: AppTarget | None, overrides: Overrides) -> StartPlan | None:
-    """Decide how to start a Node project; None if it is not one. Reads files and runs nothing; blocks: call in a thread.
+    """Decide how to start a Node project; None if it is not one. Only reads files; blocks: call in a thread.
 
     Raises:
         InvalidGeneration: The file named as the application does not exist.

@@ -241,7 +241,7 @@ class _Reader:
         return read
 
     def _has_fallback(self, node: ast.AST) -> bool:
-        """Match ``… or "value"``, an enclosing ``if "X" in os.environ``, and a ``try`` that continues without the value."""
+        """Match ``… or "value"``, an enclosing ``if "X" in os.environ``, and a ``try`` that continues without it."""
         parent = self._parents.get(node)
         if isinstance(parent, ast.BoolOp) and isinstance(parent.op, ast.Or) and parent.values[-1] is not node:
             return not is_none(parent.values[-1])
