@@ -21,7 +21,7 @@ from preview.settings import Settings, load_settings
 
 # The user at this machine, who can read the data folder's secret.
 LOCAL_USER = "local"
-# As long as one command takes. ``logs -f`` gets a new token when a stream reports ``expired``.
+# Enough for one command. ``logs -f`` gets a new token when a stream reports ``expired``.
 _LOCAL_TOKEN_TTL_S = 600
 # Connecting is local or one hop. A response may take as long as a stop, and a quiet stream has a comment every 15 s.
 _TIMEOUT = httpx2.Timeout(60, connect=5)

@@ -194,7 +194,7 @@ def _link_target(link: Path, path: str, real_root: Path) -> Path | None:
         target = link.resolve(strict=True)
     except FileNotFoundError:
         return None
-    except (OSError, RuntimeError) as error:  # Python 3.11 calls a loop of links a RuntimeError
+    except (OSError, RuntimeError) as error:  # Python 3.11 raises RuntimeError for a loop of links
         raise InvalidGeneration(f"The link {shown(path)} cannot be followed; remove it.", path=path) from error
     if not target.is_relative_to(real_root):
         raise InvalidGeneration(

@@ -14,8 +14,8 @@ from preview.generations.files import shown
 from preview.generations.folder import Found, kept_folders, read_found, scan_folder
 from preview.generations.interface import Budget, GenerationLimits
 
-# Kernel timestamps have the resolution of its tick; some file systems store seconds (ext3) or two seconds (FAT). A file
-# modified so recently may change again without a new timestamp.
+# Timestamps have the resolution of the kernel's tick; some file systems store seconds (ext3) or two seconds (FAT). A
+# file modified so recently may change again without a new timestamp.
 _UNSURE_NS = 2_000_000_000
 
 
@@ -92,7 +92,7 @@ class FolderChanges:
                     continue
                 content = read_found(one, budget)
             except FileNotFoundError:
-                continue  # gone since it was listed
+                continue  # removed since the listing
             except OSError as error:
                 raise_want(error)
                 raise InvalidGeneration(

@@ -73,7 +73,7 @@ class _Call(Generic[T]):
 
     def run(self) -> T:
         """Do the work. Called in the call's thread."""
-        _CURRENT.call = self  # type: ignore[assignment]  # only its wire is used there
+        _CURRENT.call = self  # type: ignore[assignment]  # other code only sets its wire
         try:
             return self.work()
         finally:
@@ -139,7 +139,7 @@ async def _wait(call: _Call[T], deadline: float) -> None:
     try:
         with trio.move_on_at(deadline):
             await call.done.wait()
-    except trio.Cancelled:  # noqa: ASYNC103  where the work is done: see below
+    except trio.Cancelled:  # noqa: ASYNC103  not raised again if the work is done, see below
         latest = min(deadline, trio.current_time() + _CANCEL_GRACE_S)
         with trio.CancelScope(shield=True, deadline=latest):
             await call.done.wait()

@@ -96,9 +96,9 @@ def _keep_private(file: Path) -> None:
 
     Files whose mode cannot be changed (another owner, a read-only disk) are left unchanged.
 
-    Invariant: only SQLite opens the database's file, never this function. When a process closes any descriptor of a
-    file, it loses all its POSIX locks on that file (fcntl(2)), including those of active connections. Another
-    program's last connection would then consider itself the only one, and delete the write-ahead log
+    Invariant: only SQLite opens the database's file, never this function. A process that closes any descriptor of a
+    file loses all its POSIX locks on the file, even those of active connections (fcntl(2)). Another program's last
+    connection would then consider itself the only one, and delete the write-ahead log
     (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     """
     # SQLite puts its other files next to a link's target.

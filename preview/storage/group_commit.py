@@ -59,7 +59,7 @@ class GroupCommit:
         Cancellation: the change is made completely or not at all.
         """
         own: _Change[T] = _Change(change)
-        self._waiting.append(own)  # type: ignore[arg-type]  # only ``make`` and ``end`` are used there
+        self._waiting.append(own)  # type: ignore[arg-type]  # the list's users call only ``make`` and ``end``
         try:
             async with self._turn:
                 while not own.is_over:
@@ -71,7 +71,7 @@ class GroupCommit:
             own.is_over = True
         if own.error is not None:
             raise _own_error(own.error)
-        return own.result  # type: ignore[return-value]  # it is over, without an error
+        return own.result  # type: ignore[return-value]  # the change is over, without an error
 
     async def _write_some(self) -> None:
         """Write the waiting changes, up to a limit. After a cancellation, they return to the queue's front."""

@@ -84,7 +84,7 @@ def _decoded(cursor: str) -> str:
         return ""
     try:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except ValueError:  # also input that is not ASCII, base64 or UTF-8
+    except ValueError:  # also raised for input that is not ASCII, base64 or UTF-8
         return ""
 
 

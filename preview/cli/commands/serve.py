@@ -65,10 +65,7 @@ async def _serve(
     as_json: bool,
     settings_from: str | None,
 ) -> ExitCode:
-    """Serve until a signal; return ``INTERRUPTED`` if a second one cut the shutdown short.
-
-    Cancellation: as ``open_host``.
-    """
+    """Serve until a signal; ``INTERRUPTED`` if a second one cut the shutdown short. Cancellation: as ``open_host``."""
     end = trio.Event()
     # From here on signals are handled; one that arrives during startup ends the service right after.
     async with hurried_by_signals(end.set):
