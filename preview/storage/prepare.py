@@ -24,7 +24,7 @@ async def prepare(database: Database) -> None:
     belongs to this service alone. If the revision is current, this is a single query.
 
     Raises:
-        ConfigurationError: PostgreSQL needs an upgrade, or the database is of a newer version; the message names the fix.
+        ConfigurationError: PostgreSQL needs an upgrade, or the database is newer. The message says what to run.
         DatabaseUnavailable: The database did not respond; nothing was changed.
 
     Cancellation: takes effect when a running migration has ended.
