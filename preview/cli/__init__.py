@@ -1,4 +1,4 @@
-"""Room: the command line. Parse, print, exit codes; what the commands do stands in the packages below."""
+"""The command line: parsing, output and exit codes. Other packages do the work."""
 
 from preview.cli.start import main
 

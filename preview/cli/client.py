@@ -1,4 +1,4 @@
-"""The API as the client commands use it: where it is, who asks, and errors as one sentence."""
+"""The client commands' access to the API: find the service, authenticate, and turn errors into sentences."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.settings import Settings, load_settings
 
-# A user who may read the data folder's secret is this one: the one at the keyboard.
+# The user at this machine, who can read the data folder's secret.
 LOCAL_USER = "local"
-# Only as long as one command takes; ``logs -f`` comes back with a new one when a stream says ``expired``.
+# Enough for one command. ``logs -f`` gets a new token when a stream reports ``expired``.
 _LOCAL_TOKEN_TTL_S = 600
-# Connecting is local or one hop. An answer may take as long as a stop does, and a quiet stream has a comment each 15 s.
+# Connecting is local or one hop. A response may take as long as a stop, and a quiet stream has a comment every 15 s.
 _TIMEOUT = httpx2.Timeout(60, connect=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A service and the right to ask it.
+    """A service's address, with a token for it.
 
     Attributes:
         url: ``http(s)://HOST[:PORT][/PREFIX]`` without a trailing slash.
-        settings: This machine's, for the data folder.
+        settings: This machine's settings, for the data folder.
     """
 
     url: str
@@ -42,11 +42,11 @@ class Target:
 
 
 def find_target(url: str | None) -> Target:
-    """Return the service at ``--url`` or ``PREVIEW_URL`` (with ``PREVIEW_TOKEN``), else this data folder's.
+    """Return the service of ``--url`` or ``PREVIEW_URL`` (with ``PREVIEW_TOKEN``), else the one on this data folder.
 
     Raises:
-        NoService: None is named and none runs here.
-        CommandFailed: No token can be had for it.
+        NoService: No service is named, and none runs here.
+        CommandFailed: The address is invalid, or there is no token for the service.
     """
     settings = load_settings()
     named = url or os.environ.get("PREVIEW_URL")
@@ -74,7 +74,7 @@ def _own_token(settings: Settings) -> str:
 
 
 class Api:
-    """One service, contract ``v1``. Made by ``open_api``."""
+    """Client of one service, contract ``v1``. Created by ``open_api``."""
 
     def __init__(self, target: Target, client: httpx2.Client) -> None:
         self.target = target
@@ -92,21 +92,21 @@ class Api:
         data: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> httpx2.Response:
-        """Ask, and give a successful answer.
+        """Send a request and return its successful response.
 
         Args:
             method: HTTP method.
-            path: Under ``/api/v1``, beginning with a slash.
+            path: Path below ``/api/v1``, with a leading slash.
             body: Sent as JSON unless None.
-            params: Query.
-            headers: Further headers.
+            params: Query parameters.
+            headers: Additional headers.
             files: Multipart files, as httpx2 takes them.
-            data: Further multipart fields.
-            timeout_s: Seconds to wait for the answer, where the usual minute is not enough.
+            data: Additional multipart fields.
+            timeout_s: Seconds to wait for the response; None means 60.
 
         Raises:
-            ApiRefused: The service answered with an error.
-            NoService: It did not answer.
+            ApiRefused: The service responded with an error.
+            NoService: The service did not respond.
         """
         request = self._client.build_request(
             method,
@@ -127,7 +127,7 @@ class Api:
         return response
 
     def get_json(self, path: str, **options: Any) -> dict[str, Any]:
-        """``GET`` and the answer's JSON object."""
+        """Send a ``GET`` and return the response's JSON object."""
         answer: dict[str, Any] = self.call("GET", path, **options).json()
         return answer
 
@@ -135,11 +135,11 @@ class Api:
     def stream(
         self, path: str, params: Mapping[str, str | int], headers: Mapping[str, str]
     ) -> Iterator[httpx2.Response]:
-        """Provide a streaming ``GET``; it waits between chunks as long as the keep-alive comments come.
+        """Provide a streaming ``GET``, which stays open as long as keep-alive comments arrive.
 
         Raises:
-            ApiRefused: The service answered with an error.
-            httpx2.TransportError: The connection failed; the caller decides whether to come back.
+            ApiRefused: The service responded with an error.
+            httpx2.TransportError: The connection failed; the caller decides whether to reconnect.
         """
         with self._client.stream(
             "GET", f"{self.target.url}/api/v1{path}", params=params, headers=headers, timeout=_TIMEOUT
@@ -152,19 +152,19 @@ class Api:
 
 @contextmanager
 def open_api(url: str | None, ca: Path | None = None) -> Iterator[Api]:
-    """Provide the service as ``find_target`` finds it, connections closed at the end.
+    """Provide a client of the service that ``find_target`` finds; its connections are closed at the end.
 
     Args:
-        url: The one that is named, if any.
-        ca: Who has signed its certificate; None means the setting.
+        url: The service's address, or None.
+        ca: File with the authority of the service's certificate; None means the setting.
 
     Raises:
         NoService, CommandFailed: See ``find_target``.
-        UsageMistake: ``ca`` cannot be used.
+        UsageMistake: ``ca`` is unusable.
     """
     target = find_target(url)
     headers = {"Authorization": f"Bearer {target.token}", "User-Agent": "preview-cli"}
-    # A proxy from the environment is for the network, never for a service on this machine.
+    # A proxy from the environment is not for services on this machine.
     local = httpx2.URL(target.url).host in {"localhost", "127.0.0.1", "::1"}
     with httpx2.Client(
         headers=headers, follow_redirects=False, verify=_trust(target.settings, ca), trust_env=not local
@@ -176,7 +176,7 @@ def _trust(settings: Settings, ca: Path | None) -> ssl.SSLContext:
     """Trust the given authority's certificates, else the machine's.
 
     Raises:
-        CommandFailed, UsageMistake: The file cannot be used.
+        CommandFailed, UsageMistake: The file is unusable.
     """
     try:
         return ssl.create_default_context(cafile=ca or settings.ca)
@@ -188,10 +188,10 @@ def _trust(settings: Settings, ca: Path | None) -> ssl.SSLContext:
 
 
 def generation_path(generation_id: str, rest: str = "") -> str:
-    """Return the generation's path under ``/api/v1``.
+    """Return the generation's path below ``/api/v1``.
 
     Raises:
-        UsageMistake: It is not an id that could exist.
+        UsageMistake: The id is invalid.
     """
     if not is_valid_id(generation_id):
         raise UsageMistake(f"{quoted(generation_id)} is not a generation's id; `preview ls` shows yours.")
@@ -199,7 +199,7 @@ def generation_path(generation_id: str, rest: str = "") -> str:
 
 
 def unreachable(target: Target, error: httpx2.TransportError) -> NoService:
-    """Return the error for a service that does not answer."""
+    """Return the error for a service that does not respond."""
     why = "did not answer in time" if isinstance(error, httpx2.TimeoutException) else "cannot be reached"
     way_out = "check with `preview doctor`"
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -208,7 +208,7 @@ def unreachable(target: Target, error: httpx2.TransportError) -> NoService:
 
 
 def refusal(response: httpx2.Response) -> ApiRefused:
-    """Convert an error response (RFC 9457, or anything from a proxy in between) to one sentence."""
+    """Convert an error response (RFC 9457, or any other from a proxy) to one sentence."""
     try:
         problem = response.json()
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""One service on one data folder, and how the other commands find it: a lock, and a note beside it."""
+"""Lock that allows one service per data folder, and a note by which other commands find the service."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from preview.errors import ConfigurationError
 
 _LOCK = "service.lock"
 _NOTE = "service.json"
-# Nobody starts so many runs by hand; a bound, so that a machine full of stale locks ends with a sentence.
+# More runs than anyone starts by hand; with this many slots in use, the search ends with an error.
 _MAX_SLOTS = 100
 
 
 class DataFolderInUse(CommandFailed):
-    """Another service holds the folder."""
+    """Another service uses the folder."""
 
     code = "data_folder_in_use"
 
@@ -33,8 +33,8 @@ class ServiceNote:
     """The address and process of the service that uses a data folder.
 
     Attributes:
-        url: Its address, ``http://HOST:PORT`` without a trailing slash.
-        created: Start time of the process as psutil gives it (seconds since the epoch): a pid alone is used again.
+        url: The service's address, ``http://HOST:PORT`` without a trailing slash.
+        created: The process's start time from psutil (seconds since the epoch), because pids are reused.
     """
 
     url: str
@@ -43,12 +43,12 @@ class ServiceNote:
 
     @classmethod
     def of_this_process(cls, url: str) -> ServiceNote:
-        """Return the note this process would leave."""
+        """Return the note for this process."""
         return cls(url=url, pid=os.getpid(), created=psutil.Process().create_time())
 
     @property
     def is_alive(self) -> bool:
-        """True if that very process still runs."""
+        """True if the same process still runs."""
         try:
             return abs(psutil.Process(self.pid).create_time() - self.created) < 1.0
         except psutil.Error:
@@ -57,11 +57,11 @@ class ServiceNote:
 
 @contextmanager
 def hold_data_folder(data_dir: Path) -> Iterator[None]:
-    """Hold the folder (made if needed, mode 0700) for this process alone; the kernel releases it even after kill -9.
+    """Lock the folder for this process (created if needed, mode 0700); the kernel releases the lock even after kill -9.
 
     Raises:
-        DataFolderInUse: Another process holds it; the sentence names it.
-        ConfigurationError: The folder cannot be made or written.
+        DataFolderInUse: Another process has the lock; the message names it.
+        ConfigurationError: The folder cannot be created or written.
     """
     try:
         make_private_folder(data_dir)
@@ -91,12 +91,12 @@ def _in_use(data_dir: Path) -> DataFolderInUse:
 
 @contextmanager
 def hold_first_free_slot(parent: Path) -> Iterator[Path]:
-    """Hold the first of ``parent/0``, ``parent/1``, … that nobody holds.
+    """Lock the first free folder of ``parent/0``, ``parent/1``, ….
 
-    A slot that a killed run left behind is taken again before a new one is made, so that its leftovers are found.
+    The slot of a killed run is reused before a new one is created, so that its leftovers are found.
 
     Raises:
-        CommandFailed: No slot can be held.
+        CommandFailed: No slot is free.
     """
     with ExitStack() as held:
         for number in range(_MAX_SLOTS):
@@ -112,7 +112,7 @@ def hold_first_free_slot(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def publish_note(data_dir: Path, note: ServiceNote) -> Iterator[None]:
-    """Leave the note for the client commands while the body runs (mode 0600, atomic)."""
+    """Write the note for the client commands, and remove it after the body (mode 0600, atomic)."""
     path = data_dir / _NOTE
     write_private(path, json.dumps(asdict(note)))
     try:
@@ -122,7 +122,7 @@ def publish_note(data_dir: Path, note: ServiceNote) -> Iterator[None]:
 
 
 def read_note(data_dir: Path) -> ServiceNote | None:
-    """Return the note of a service that is alive, else None."""
+    """Return the note of a running service, else None."""
     try:
         note = ServiceNote(**json.loads((data_dir / _NOTE).read_text()))
     except (OSError, ValueError, TypeError):
@@ -131,7 +131,7 @@ def read_note(data_dir: Path) -> ServiceNote | None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write the file whole or not at all, readable by its owner alone (mode 0600)."""
+    """Write the file atomically, readable only by its owner (mode 0600)."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:

@@ -1,7 +1,7 @@
-"""The program ``preview``: finds the command, loads only its module, and turns errors into a sentence and a code.
+"""The program ``preview``: load the command's module, run it, and turn errors into a sentence and an exit code.
 
-Modules are loaded by name when their command is called, because importing the whole service takes longer than most
-commands need: ``preview --version`` must answer at once.
+Only the called command's module is imported. Importing the whole service takes longer than most commands need, and
+``preview --version`` must respond at once.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from preview.errors import PreviewError
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A command as the overview shows it.
+    """A command in the overview.
 
     Attributes:
-        module: Module under ``preview.cli.commands`` that holds ``app``.
-        summary: One line, the first of the command's own help.
-        panel: Heading of the overview.
+        module: Module below ``preview.cli.commands`` that contains ``app``.
+        summary: The first line of the command's own help.
+        panel: Heading in the overview.
     """
 
     module: str
@@ -67,14 +67,14 @@ COMMANDS: dict[str, Entry] = {
 
 
 class LazyGroup(TyperGroup):
-    """Commands from ``COMMANDS``, imported when called; the overview itself imports none of them."""
+    """Commands from ``COMMANDS``, imported when called. The overview imports none of them."""
 
     def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002  the base class passes it
-        """Names in the order of the overview."""
+        """Return the names in the order of the overview."""
         return list(COMMANDS)
 
     def get_command(self, ctx: object, cmd_name: str) -> Any:  # noqa: ARG002  the base class passes it
-        """Return the command, its module imported; None for an unknown name."""
+        """Import and return the command; None for an unknown name."""
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
@@ -83,12 +83,12 @@ class LazyGroup(TyperGroup):
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Resolve as the base class does, which suggests names from ``self.commands``."""
+        """Resolve like the base class, which suggests names from ``self.commands``."""
         self.commands = {name: _stub(name, entry) for name, entry in COMMANDS.items()}
         return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the overview from the table alone."""
+        """Write the overview from ``COMMANDS`` alone."""
         overview = _Overview(
             name=self.name, params=self.params, help=self.help, epilog=self.epilog, rich_markup_mode="rich"
         )
@@ -97,7 +97,7 @@ class LazyGroup(TyperGroup):
 
 
 class _Overview(TyperGroup):
-    """The same group with stubs, in the table's order."""
+    """The same group with stubs, in the order of ``COMMANDS``."""
 
     def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002  the base class passes it
         return list(self.commands)
@@ -135,7 +135,7 @@ def _preview(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and give its exit code; errors are said on stderr, one sentence each."""
+    """Run one command line and return its exit code. Errors are printed on stderr, one sentence each."""
     try:
         result = get_command(app).main(list(arguments), prog_name="preview", standalone_mode=False)
     except PreviewError as error:
@@ -150,15 +150,15 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """Run the console script. Never returns: ends the process with the command's exit code."""
     try:
-        # Those that run strangers' code. Others may need what they are given: `doctor --fix` installs packages.
+        # These commands run untrusted code. Others may need capabilities: `doctor --fix` installs packages.
         if sys.argv[1:2] in (["serve"], ["run"]):
             give_up_capabilities()
         code = run(sys.argv[1:])
         sys.stdout.flush()
     except OSError as error:
-        # Python flushes stdout once more at exit: give it a place to go.
+        # Python flushes stdout once more at exit, so replace it by /dev/null.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        # The reader of a broken pipe (``| head``) has what it wanted; anything else is said.
+        # A broken pipe (``| head``) is not an error; other errors are printed.
         about = f" ({error.filename})" if error.filename else ""
         said = "" if isinstance(error, BrokenPipeError) else f"Cannot go on: {error.strerror or error}{about}."
         code = _say_error(error, said, ExitCode.FAILED)
@@ -166,7 +166,7 @@ def main() -> None:
 
 
 def _usage_message(error: TyperException) -> str:
-    """Typer's own errors about the command line as one sentence; none where it has shown the help instead."""
+    """Return a usage error of Typer as one sentence; empty if Typer has printed the help instead."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "preview"
     said = error.format_message().rstrip(".")

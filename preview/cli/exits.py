@@ -1,4 +1,4 @@
-"""Exit codes of the commands (``docs/cli.md`` lists them), and the error that each stands for."""
+"""Exit codes of the commands (``docs/cli.md`` lists them), and their errors."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ class ExitCode(IntEnum):
 
 
 class CommandFailed(PreviewError):
-    """A command cannot do what it was asked; the message is the one sentence a person sees."""
+    """The command cannot complete; the message is the one sentence that the user sees."""
 
     code = "command_failed"
 
 
 class UsageMistake(CommandFailed):
-    """An argument or option that cannot be meant."""
+    """An argument or option is invalid."""
 
     code = "usage"
 
 
 class NoService(CommandFailed):
-    """No service is running here, or it does not answer."""
+    """No service is running here, or it does not respond."""
 
     code = "no_service"
 
 
 class ApiRefused(CommandFailed):
-    """The service answered with an error.
+    """The service responded with an error.
 
     Attributes:
         status: HTTP status.
-        problem: The answer's ``code`` (RFC 9457 extension), or an empty string.
-        facts: The answer's ``details``.
+        problem: The response's ``code`` (RFC 9457 extension), or an empty string.
+        facts: The response's ``details``.
     """
 
     code = "api_refused"
@@ -70,7 +70,7 @@ _STATUSES = {
     504: ExitCode.TOO_LATE,
 }
 
-# For errors of the packages below, met in-process (``run``, ``serve``, ``db``). The first match counts.
+# For errors that are raised in this process (``run``, ``serve``, ``db``). The first match counts.
 _CLASSES: tuple[tuple[type[PreviewError], ExitCode], ...] = (
     (UsageMistake, ExitCode.USAGE),
     (NoService, ExitCode.NO_SERVICE),

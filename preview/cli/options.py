@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, so that they are called, explained and checked alike."""
+"""Options and arguments that several commands share, with the same names, help and checks."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ DirectoryArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The back
 
 
 def existing_folder(directory: Path) -> Path:
-    """Return the folder, absolute.
+    """Return the folder as an absolute path.
 
     Raises:
-        UsageMistake: There is none.
+        UsageMistake: The path does not exist, or is a file.
     """
     folder = directory.expanduser().resolve()
     if not folder.exists():
@@ -68,10 +68,10 @@ def existing_folder(directory: Path) -> Path:
 def start_body(
     app: str | None, command: str | None, env: Sequence[str] | None, network: Network | None = None
 ) -> dict[str, object]:
-    """Return the options as the launch request has them; empty if none was given.
+    """Return the options as the body of a launch request; empty if none was given.
 
     Raises:
-        UsageMistake: One of them cannot be meant; the message names it.
+        UsageMistake: An option is invalid; the message names it.
     """
     start = {
         name: str(value)
@@ -117,12 +117,12 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def settings_line(file: EnvFile | None) -> str | None:
-    """Describe the source and the names of settings from a file; None without any. Values may be secrets."""
+    """Return the settings file and the names that it sets; None without any. Values may be secrets."""
     names = [variable_of(name) for name in settings_in(file)]
     return f"{file} ({', '.join(names)})" if names else None
 
 
 def warn_of_skipped(file: EnvFile | None) -> None:
-    """Say on stderr that a file was not read, and why."""
+    """Print on stderr that the settings file was not read, and why."""
     if file is not None and file.skipped is not None:
         say(f"preview: the settings file {file} is not read: {file.skipped}")

@@ -19,7 +19,7 @@ _SGR = re.compile(SGR)
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Return whether to write colours: on a terminal, unless NO_COLOR (no-color.org); FORCE_COLOR overrides both."""
+    """Return true if colours are wanted: on a terminal, unless NO_COLOR (no-color.org). FORCE_COLOR overrides both."""
     if os.environ.get("FORCE_COLOR", "") not in {"", "0"}:
         return True
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
@@ -28,7 +28,7 @@ def wants_colour(stream: TextIO) -> bool:
 
 
 def paint(text: str, style: str) -> str:
-    """Return the text in an SGR style, for instance ``"1;31"``; the style ends with it."""
+    """Return the text in an SGR style such as ``"1;31"``, with a reset at the end."""
     return f"\x1b[{style}m{text}\x1b[0m"
 
 
@@ -38,12 +38,12 @@ def strip_colours(text: str) -> str:
 
 
 def json_line(value: object) -> str:
-    """Return the value as JSON without a character that could act on a terminal: each is written as its escape."""
+    """Return the value as JSON on one line, with characters that affect terminals escaped."""
     return visible(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")))
 
 
 def print_json(value: object) -> None:
-    """One JSON document on stdout, on one line, at once; see ``json_line``."""
+    """Print one JSON document as a line on stdout, and flush; see ``json_line``."""
     print(json_line(value), flush=True)
 
 
@@ -59,7 +59,7 @@ def show(text: str) -> None:
 
 @contextmanager
 def progress(message: str) -> Iterator[None]:
-    """Provide a spinner on stderr while the body works; nothing if stderr is no terminal."""
+    """Show a spinner on stderr while the body runs; nothing if stderr is not a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
         yield
@@ -69,7 +69,7 @@ def progress(message: str) -> Iterator[None]:
 
 
 def listing(*headings: str) -> Table:
-    """Make a table without lines, whose columns fold."""
+    """Make a table without borders, whose columns fold."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in headings:
         table.add_column(heading, overflow="fold")
@@ -77,7 +77,7 @@ def listing(*headings: str) -> Table:
 
 
 def table_console() -> Console:
-    """Return the console for tables: stdout; in a pipe as wide as needed and without colours."""
+    """Return the console for tables: stdout; in a pipe 240 columns wide, without colours unless forced."""
     if sys.stdout.isatty():
         return Console(highlight=False)
     return Console(highlight=False, width=240, no_color=not wants_colour(sys.stdout))

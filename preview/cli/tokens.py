@@ -1,6 +1,6 @@
-"""Preview tokens that this user's client was given, kept so that ``preview request`` need not be told.
+"""Store of preview tokens for ``preview request``, and the options that set a preview's network and isolation.
 
-The service shows a preview's token once, at its launch, and keeps only a hash.
+The service shows a preview's token once, at its launch, and stores only a hash.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from preview.core.isolation import Isolation, Network
 from preview.errors import InvalidGeneration
 from preview.settings_fields import LEAST_LOOPBACK_PORT
 
-# A preview lives for hours; the newest of so many launches are far more than can still be alive.
+# Previews live for hours; far fewer than this many recent launches can still be active.
 _MAX_TOKENS = 200
 
 
 class TokenFile:
-    """``data_dir/client/tokens.json``: service address and generation -> preview token (mode 0600)."""
+    """Preview tokens by service address and generation, in ``data_dir/client/tokens.json`` (mode 0600)."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "client"
         self._path = self._folder / "tokens.json"
 
     def keep(self, url: str, generation_id: str, token: str) -> None:
-        """Remember the newest token of this generation; the oldest beyond 200 are forgotten."""
+        """Store the newest token of this generation. Only the 200 newest tokens are kept."""
         with self._locked():
             tokens = self._read()
             key = _key(url, generation_id)
@@ -44,7 +44,7 @@ class TokenFile:
             write_private(self._path, json.dumps(newest, indent=1))
 
     def find(self, url: str, generation_id: str) -> str | None:
-        """Return the token given at this generation's last launch from here."""
+        """Return the token of this generation's last launch from here, or None."""
         return self._read().get(_key(url, generation_id))
 
     def _read(self) -> dict[str, str]:
@@ -56,7 +56,7 @@ class TokenFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Two launches at once must not lose each other's token."""
+        """Lock the file, so that two concurrent launches do not lose each other's token."""
         make_private_folder(self._folder)
         descriptor = os.open(self._folder / "tokens.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -90,10 +90,10 @@ IsolationOption = Annotated[
 
 
 def wanted_network(network: Network | None, ports: Sequence[int] | None) -> Network | None:
-    """Return the network that the options mean together; None if they do not set it.
+    """Return the network that the options select; None if they do not set it.
 
     Raises:
-        UsageMistake: They contradict each other, or name no port.
+        UsageMistake: The options contradict each other, or no port is given.
     """
     if ports and network not in (None, Network.LOOPBACK_ONLY):
         raise UsageMistake(f"--loopback-port belongs to --network loopback-only, not to --network {network}.")
@@ -103,7 +103,7 @@ def wanted_network(network: Network | None, ports: Sequence[int] | None) -> Netw
 
 
 def confinement(network: Network | None, ports: Sequence[int] | None, isolation: Isolation | None) -> dict[str, object]:
-    """Return the options as settings, which override the environment; only those that were given.
+    """Return the given options as settings, which override the environment.
 
     Raises:
         UsageMistake: See ``wanted_network``.
@@ -114,7 +114,7 @@ def confinement(network: Network | None, ports: Sequence[int] | None, isolation:
 
 
 def name_option(error: InvalidGeneration) -> CommandFailed | None:
-    """Return the error for too much network, with the option that allows it; else None."""
+    """Return an error that names the option, if ``error`` is about disallowed network access; else None."""
     if error.details.get("reason") != "network_not_allowed":
         return None
     wanted = error.details["wanted"]

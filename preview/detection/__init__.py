@@ -1,4 +1,4 @@
-"""Detection of a project's kind and start, from its files alone."""
+"""Detection of a project's framework and start plan, from its files alone."""
 
 from preview.detection.detect import detect
 from preview.detection.overrides.choose import read_endpoints

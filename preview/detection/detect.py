@@ -1,4 +1,4 @@
-"""From a project's folder to its start plan."""
+"""Detect a project's start plan from its folder."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _SERVERS = {"fastapi": Server.ASGI, "starlette": Server.ASGI, "flask": Server.WS
 
 
 def detect(directory: Path, overrides: Overrides | None = None, sources: Sources | None = None) -> StartPlan:
-    """Decide how the project in ``directory`` is started. Reads files, runs nothing; meant for a thread.
+    """Decide how to start the project in ``directory``. Reads files and runs nothing; blocks: call in a thread.
 
     Args:
         directory: The project's folder.
-        overrides: What the launch request decides; it wins over the project's ``preview.toml``.
-        sources: Its files, for further questions.
+        overrides: Settings of the launch request; they take precedence over the project's ``preview.toml``.
+        sources: Reader of the project's files, if the caller shares one.
 
     Raises:
-        InvalidGeneration: Nothing that could be started was found, or ``preview.toml`` has a mistake.
+        InvalidGeneration: Nothing that can be started was found, or ``preview.toml`` is invalid.
     """
     given = merge(read_preview_file(directory), overrides or Overrides())
     sources = sources or Sources(directory)
@@ -64,7 +64,7 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> Start
 
 
 def _with_others(plan: StartPlan, app: FoundApp, apps: Sequence[FoundApp]) -> StartPlan:
-    """Tell of the applications that were not taken."""
+    """Add a decision that lists the applications that were not chosen."""
     others = [str(other.target) for other in apps if other is not app and not other.side]
     if not others:
         return plan
@@ -75,7 +75,7 @@ def _with_others(plan: StartPlan, app: FoundApp, apps: Sequence[FoundApp]) -> St
 
 
 def _overridden(plan: StartPlan, given: Overrides) -> StartPlan:
-    """Return the plan with its overrides, each logged."""
+    """Apply the overrides and log each as a decision."""
     if given.is_empty:
         return plan
     plan = _start(plan, given)
@@ -124,7 +124,7 @@ def _path(plan: StartPlan, given: Overrides) -> tuple[str, ...]:
 
 
 def _variables(plan: StartPlan, given: Overrides) -> dict[str, Variable]:
-    """Apply given values first, in any letter case: pydantic's settings read both alike."""
+    """Apply the given values, ignoring case, because pydantic's settings ignore case."""
     upper = {name.upper() for name in given.variables}
     kept = {name: value for name, value in plan.variables.items() if name.upper() not in upper}
     return kept | dict(given.variables)
@@ -153,8 +153,8 @@ def _told(given: Overrides) -> Iterable[str]:
 
 
 def _not_runnable(sources: Sources) -> InvalidGeneration:
-    """Nothing was found; a file that cannot be read is more likely the reason than one that is missing."""
-    # "." stands for files that were too many to be looked at.
+    """Return the error; an unreadable file is a likelier cause than a missing one."""
+    # "." stands for files that exceed the limit of files to read.
     unreadable = {file: reason for file, reason in sources.skipped.items() if file != "." and file.endswith(".py")}
     if unreadable:
         file, reason = next(iter(unreadable.items()))

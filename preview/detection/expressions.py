@@ -6,7 +6,7 @@ import ast
 
 
 def last_name(node: ast.AST | None) -> str:
-    """``b`` of ``b``, ``a.b``, ``b(…)`` and ``a.b(…)``; empty for all else."""
+    """Return ``b`` for ``b``, ``a.b``, ``b(…)`` and ``a.b(…)``; empty for other expressions."""
     if isinstance(node, ast.Call):
         node = node.func
     if isinstance(node, ast.Attribute):
@@ -15,22 +15,22 @@ def last_name(node: ast.AST | None) -> str:
 
 
 def keyword(node: ast.Call | None, name: str) -> ast.expr | None:
-    """Return a call's argument by this name."""
+    """Return a call's keyword argument, or None."""
     return next((item.value for item in node.keywords if item.arg == name), None) if node else None
 
 
 def is_none(node: ast.expr) -> bool:
-    """``None``."""
+    """Return true for ``None``."""
     return isinstance(node, ast.Constant) and node.value is None
 
 
 def is_ellipsis(node: ast.expr) -> bool:
-    """``...``."""
+    """Return true for ``...``."""
     return isinstance(node, ast.Constant) and node.value is ...
 
 
 def written_text(node: ast.expr | None) -> str | None:
-    """Return a constant's text, with ``*`` for unknown parts; None if nothing is known."""
+    """Return the text of a constant or a string expression, with ``*`` for unknown parts; else None."""
     if isinstance(node, ast.Constant) and node.value is not None:
         return str(node.value)
     if isinstance(node, ast.JoinedStr):

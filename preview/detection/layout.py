@@ -1,4 +1,4 @@
-"""Folders of a Python application: its working folder, its import roots, and its manifest's."""
+"""Find a Python application's working folder, import roots and manifest folder."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from preview.endpoints import AppTarget
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
 
-# What stands in the folder that a project is started from.
+# Files that are typically in the folder from which a project is started.
 _MARKS: Final = (
     "manage.py", "requirements.txt", "pyproject.toml", "Pipfile", "setup.py", "setup.cfg", "Dockerfile", "Procfile",
     ".env", ".env.example", ".env.sample", "alembic.ini", ".flaskenv", "docker-compose.yml", "poetry.lock", "uv.lock",
 )  # fmt: skip
 _MANIFESTS: Final = ("requirements.txt", "Pipfile", "setup.py", "environment.yml", "environment.yaml")
 _REQUIREMENTS: Final = re.compile(r"requirements?([._-][\w.-]+)?\.(txt|in)|requirements")
-# Calls whose first argument is a path that counts from the working folder.
+# Calls whose first argument is a path relative to the working folder.
 _PATH_CALLS: Final = frozenset(
     {"Jinja2Templates", "StaticFiles", "open", "load_dotenv", "dotenv_values", "FileResponse", "FileSystemLoader",
      "read_csv", "read_json", "read_excel", "joblib_load", "Path", "SettingsConfigDict", "Config", "load_model",
@@ -39,13 +39,13 @@ _MAX_PATHS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Folders, all relative to the project.
+    """Folders of an application, relative to the project.
 
     Attributes:
         directory: The working folder.
-        python_path: For ``PYTHONPATH``, the application's own first.
-        manifests: Whose manifest says what is required.
-        why: One sentence where the working folder is not the project's own.
+        python_path: Folders for ``PYTHONPATH``, the application's own first.
+        manifests: The folder of the manifest that lists the requirements.
+        why: One sentence if the working folder is not the project's root.
     """
 
     directory: str
@@ -55,7 +55,7 @@ class Layout:
 
 
 def folders_between(lower: str, upper: str = ".") -> list[str]:
-    """Return a folder and those above it, up to ``upper``, the lower ones first."""
+    """Return a folder and its parents, up to ``upper``, the lowest first."""
     folders = [posixpath.normpath(lower)]
     while folders[-1] not in {".", "", posixpath.normpath(upper)}:
         folders.append(posixpath.dirname(folders[-1]) or ".")
@@ -63,7 +63,7 @@ def folders_between(lower: str, upper: str = ".") -> list[str]:
 
 
 def find_layout(nodes: Nodes, target: AppTarget, files: Sequence[str], commands: Sequence[StartCommand] = ()) -> Layout:
-    """Decide where the application runs."""
+    """Decide the application's working folder, import roots and manifest folder."""
     app_dir = posixpath.normpath(target.app_dir)
     file_folder = posixpath.dirname(target.file) or "."
     directory, why = _directory(nodes, app_dir, files, commands)
@@ -110,7 +110,7 @@ def _exists(sources: Sources, folder: str, path: str) -> bool:
 
 
 def _relative_paths(nodes: Nodes, files: Sequence[str]) -> Iterator[str]:
-    """Paths that the files open and that count from the working folder."""
+    """Yield paths, relative to the working folder, that the files open."""
     found: dict[str, None] = {}
     for file in files:
         if len(found) >= _MAX_PATHS:
@@ -139,7 +139,7 @@ def _opened(node: ast.AST) -> Iterator[str]:
 
 
 def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[str]:
-    """Further folders that hold a package which the application imports: ``src`` or ``shared`` beside it."""
+    """Yield other folders with packages that the application imports, such as a neighbouring ``src`` or ``shared``."""
     app_dir = posixpath.normpath(target.app_dir)
     sources = nodes.sources
     wanted = {name for file in files for name in _tops(nodes, file)}
@@ -147,7 +147,7 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
         return
     missing = {name for name in wanted if not _is_there(sources, app_dir, name)} - sys.stdlib_module_names
     if missing:
-        # A folder of the project may bear a library's name: `core/fastapi` is not what `import fastapi` means.
+        # A project folder may have a library's name: `core/fastapi` does not provide `import fastapi`.
         declared = _declared(sources)
         missing = {name for name in missing if name.lower().replace("_", "-") not in declared}
     if not missing:
@@ -162,7 +162,7 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
 
 
 def _declared(sources: Sources) -> set[str]:
-    """Return the names that manifests require, and the libraries that many projects are built on."""
+    """Return the names that manifests require, and some common libraries."""
     names = [name for name in sources.all_names if _is_manifest(name)]
     text = b"\n".join(sources.text(name)[:200_000] for name in names[:20]).decode("utf-8", "replace").lower()
     lines = [line for line in text.splitlines() if "path" not in line and "file:" not in line]

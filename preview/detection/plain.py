@@ -1,4 +1,4 @@
-"""Applications that no framework's reader lists the routes of: Quart, Litestar, Falcon, and what a command names."""
+"""Find applications of frameworks without route detection (Quart, Litestar, Falcon), or named by a command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from preview.endpoints import AppTarget, FoundApp
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
 
-# Constructor, the module it is imported from, framework.
+# Constructor, module that exports it, framework.
 _CONSTRUCTORS: Final = (
     ("Quart", "quart", "quart"),
     ("QuartTrio", "quart_trio", "quart"),
@@ -32,7 +32,7 @@ PLAIN_SERVERS: Final = {
     name: Server.WSGI if name in _WSGI else Server.ASGI
     for name in (*(framework for _, _, framework in _CONSTRUCTORS), "asgi", "wsgi")
 }
-"""How each of these frameworks is served."""
+"""Server of each of these frameworks."""
 
 _PROGRAMS: Final = {
     "uvicorn": "asgi",
@@ -47,7 +47,7 @@ _FACTORIES: Final = ("create_app", "make_app", "get_app", "build_app")
 
 
 def find_plain_app(sources: Sources, commands: Sequence[StartCommand]) -> FoundApp | None:
-    """Return the application object that a command names, else the uppermost of a known library, if any."""
+    """Return the application that a command names, else the topmost one of a known library, or None."""
     for command in commands:
         found = _stated(sources, command)
         if found is not None:
@@ -115,5 +115,5 @@ def _constructed(node: ast.expr, tree: ast.Module) -> str | None:
 
 
 def without_routes(target: AppTarget) -> FoundApp:
-    """Return an application whose routes no reader knows."""
+    """Return an application without known routes."""
     return FoundApp(target, True, False, lambda _found: None)

@@ -1,4 +1,4 @@
-"""The start plan: decided by detection, carried out by the supervisor."""
+"""The start plan: detection decides it, and the supervisor carries it out."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Toolchain(StrEnum):
 class Server(StrEnum):
     """Way in which the application gets its socket.
 
-    ``ASGI``, ``WSGI`` and ``DJANGO`` are served by us on the inherited socket; ``NODE`` runs the project's own program,
-    whose ``listen`` is redirected to it; ``COMMAND`` runs any command, which listens at ``PORT`` itself.
+    ``ASGI``, ``WSGI`` and ``DJANGO`` applications run on the inherited socket. ``NODE`` runs the project's own program
+    and redirects its ``listen`` to the socket. ``COMMAND`` runs any command, which listens at ``PORT`` itself.
     """
 
     ASGI = "asgi"
@@ -32,9 +32,9 @@ class Server(StrEnum):
 
 
 class Origin(StrEnum):
-    """Source of a variable's value; later ones of this list win.
+    """Source of a variable's value, in ascending order of precedence.
 
-    ``SUPPLIED`` is what the contract gives to every preview, in the form that this project takes.
+    ``SUPPLIED`` marks values that every preview gets, in the format that the project expects.
     """
 
     MADE_UP = "made up"
@@ -46,15 +46,15 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable that the project wants.
+    """One environment variable that the project reads.
 
     Attributes:
-        name: As the source reads it.
-        value: What it gets. ``{database_url}``, ``{database_path}``, ``{port}`` and ``{directory}`` are filled in at
-            launch, and ``{secret}`` by 64 hexadecimal characters that are made up for each preview.
-        origin: Where the value comes from.
+        name: The name in the source.
+        value: The value. ``{database_url}``, ``{database_path}``, ``{port}`` and ``{directory}`` are replaced at
+            launch; ``{secret}`` is replaced by 64 hexadecimal characters generated for each preview.
+        origin: The source of the value.
         where: ``app/config.py:12``, or the example file; for the log.
-        secret: The name sounds like a secret: its value is never shown.
+        secret: The name looks like a secret, so the value is never shown.
     """
 
     name: str
@@ -66,14 +66,14 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that runs before the application: migrations, a build, a code generator.
+    """A command that runs before the application: migrations, a build, a code generator.
 
     Attributes:
         name: One or two words for the log and the page: ``migrations``, ``build``, ``prisma generate``.
         argv: The command; its first word is looked up in the environment's ``bin`` (``alembic``, ``python``, ``npx``).
         why: One sentence for the log.
-        required: Whether a failure ends the launch; else it is a warning.
-        variables: Set for this step alone.
+        required: True if a failure ends the launch; else a failure is a warning.
+        variables: Additional environment variables for this step only.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Step:
 
 
 class ServiceKind(StrEnum):
-    """Servers that projects expect beside them."""
+    """Backing services that projects may need."""
 
     POSTGRESQL = "PostgreSQL"
     MYSQL = "MySQL"
@@ -100,11 +100,11 @@ class ServiceNeed:
     """A server that the project's code connects to.
 
     Attributes:
-        setting: The environment variable (or setting) that points to it, or None where its address is fixed in the
-            source.
+        setting: The environment variable (or setting) with the server's address; None if the source has a fixed
+            address.
         where: ``app/db.py:7``.
-        at_startup: The application does not come up without it, as far as the source tells.
-        address: Host and port it will ask for with the plan's variables; None where that is not known.
+        at_startup: The application cannot start without the server, as far as the source shows.
+        address: Host and port that the application uses with the plan's variables; None if unknown.
     """
 
     kind: ServiceKind
@@ -116,26 +116,26 @@ class ServiceNeed:
 
 @dataclass(frozen=True, slots=True)
 class StartPlan:
-    """All that was decided about a project, from its files and ``preview.toml`` alone.
+    """All decisions about how to start a project, from its files and ``preview.toml`` alone.
 
     Attributes:
         framework: ``fastapi``, ``starlette``, ``flask``, ``django``, ``express``, ``node`` or ``command``.
-        toolchain: Whose environment is built.
-        server: How it gets its socket.
+        toolchain: The kind of environment to build.
+        server: How the application gets its socket.
         target: The application; None for ``Server.COMMAND`` without a known one.
-        directory: The working folder, relative to the project; ``.`` for its own.
-        python_path: Further folders for ``PYTHONPATH``, relative to the project, ``directory`` first.
+        directory: The working folder, relative to the project; ``.`` for the project's root.
+        python_path: Folders for ``PYTHONPATH``, relative to the project, ``directory`` first.
         command: For ``NODE`` the arguments of ``node`` (``--import tsx src/main.ts``); for ``COMMAND`` the whole
             command.
-        manifests: Folder whose manifest says what is required, relative to the project.
+        manifests: The folder of the manifest that lists the requirements, relative to the project.
         extra_requirements: Requirements that no manifest declares, as lines for the installer.
-        steps: Run in this order before the application.
-        variables: What its environment gets beyond the contract's own, by name.
-        services: Servers that it will ask for.
-        health_path: The project's own health route, or None: then any answer to ``/`` counts.
-        network: What ``preview.toml`` or the launch request asks to reach, or None.
+        steps: Commands that run in this order before the application.
+        variables: Environment variables by name, in addition to those of every preview.
+        services: Servers that the application connects to.
+        health_path: The project's own health route; None means that any response to ``/`` counts.
+        network: Network access requested by ``preview.toml`` or the launch request, or None.
         decisions: One sentence each, for the log and ``preview detect``.
-        warnings: Likewise: what may not work, and what to do.
+        warnings: One sentence each: a possible problem, and how to fix it.
     """
 
     framework: str
@@ -157,7 +157,7 @@ class StartPlan:
 
 
 def describe_plan(plan: StartPlan) -> dict[str, object]:
-    """All of the plan, in the contract's snake_case."""
+    """Return the plan as the JSON object of the snake_case contract."""
     return {
         "framework": plan.framework,
         "toolchain": str(plan.toolchain),
@@ -181,7 +181,7 @@ def describe_plan(plan: StartPlan) -> dict[str, object]:
 
 
 def shown_value(variable: Variable) -> str | None:
-    """Return a variable's value; None for a secret."""
+    """Return the variable's value, or None for a secret."""
     hidden = variable.secret or "{secret}" in variable.value
     return None if hidden or variable.origin in {Origin.REQUEST, Origin.PROJECT} else variable.value
 

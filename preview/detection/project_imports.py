@@ -1,4 +1,4 @@
-"""Imports of a project's files, and its own top-level modules. Reads, and never runs."""
+"""Find imports and top-level modules of a project's files, without running them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _MOST_FILES: Final = 500
 _MOST_BYTES: Final = 256 * 1024
 _MOST_NAMES: Final = 300
 _ASIDE: Final = frozenset({"tests", "test", "node_modules", "migrations", "__pycache__", "venv", "env"})
-# ``import a.b, c as d`` and ``from a.b import c, (d)`` at the beginning of a line, indented or not; lines are enough,
-# as what is missed is only imported later.
+# ``import a.b, c as d`` and ``from a.b import c, (d)`` at the start of a line, indented or not. Matching lines is
+# enough, because a missed module is only imported later.
 _IMPORT: Final = re.compile(rb"^[ \t]*import[ \t]+([\w., \t]+)", re.MULTILINE)
 _FROM: Final = re.compile(rb"^[ \t]*from[ \t]+([\w.]+)[ \t]+import[ \t]*(\([^)]{0,4000}\)|[^\n#]+)", re.MULTILINE)
 _NAME: Final = re.compile(rb"(?:^|,)\s*(\w+)")
 
 
 def find_imports(plan: StartPlan, project: Path) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Return the project's own modules at the top level, and what its files import besides: ``a.b``, ``a.b:c``.
+    """Return the project's own top-level modules, and the other modules its files import: ``a.b``, ``a.b:c``.
 
-    A folder that is no package (``locale``, ``docs``) is not among its modules: a package of that name, wherever it
-    lies, goes before it. Reads within bounds and through no link, and nothing is run.
+    Folders without ``__init__.py`` (``locale``, ``docs``) are not own modules: an installed package of the same name
+    takes precedence. Reads a bounded number of files, follows no links and runs nothing.
 
     Raises:
-        OSError: No descriptor is free to read with.
+        OSError: No file descriptor is available.
     """
     folders = {project / plan.directory, *(project / one for one in plan.python_path)}
     if plan.target is not None:
@@ -52,7 +52,7 @@ def find_imports(plan: StartPlan, project: Path) -> tuple[frozenset[str], tuple[
 
 
 def _modules_in(folder: Path) -> Iterator[tuple[str, bool]]:
-    """Each name, and whether it is a module or a package, and not a mere folder, which can be imported too."""
+    """Yield importable names; the flag is false for a folder without ``__init__.py`` (a namespace package)."""
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
@@ -100,24 +100,24 @@ def _imports(path: str) -> Iterator[str]:
             continue
         yield module
         for name in _NAME.findall(match[2].strip(b"()")):
-            # Names of classes are no modules'.
+            # Capitalized names are classes, not modules.
             if not name[:1].isupper():
                 yield f"{module}:{name.decode()}"
 
 
 class Nodes:
-    """The nodes of each Python file."""
+    """Syntax nodes of each Python file."""
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
         self._imports: dict[str, Sequence[ast.Import | ast.ImportFrom]] = {}
 
     def all(self, file: str) -> Sequence[ast.AST]:
-        """All nodes of a file, in no order that matters; none where it cannot be parsed."""
+        """Return all nodes of a file, unordered; empty if the file cannot be parsed."""
         return self.sources.nodes(file)
 
     def imports(self, file: str) -> Sequence[ast.Import | ast.ImportFrom]:
-        """Its imports, in the order of their lines."""
+        """Return the file's imports, ordered by line."""
         if file not in self._imports:
             found = [node for node in self.all(file) if isinstance(node, ast.Import | ast.ImportFrom)]
             self._imports[file] = sorted(found, key=lambda node: node.lineno)
@@ -132,13 +132,13 @@ _SIDE_FOLDERS: Final = frozenset(
 
 
 def is_aside(file: str) -> bool:
-    """Return whether a file is for tests, migrations or documents and not for the application."""
+    """Return true for files of tests, migrations or documentation, which are not part of the application."""
     *folders, name = file.split("/")
     return bool(_SIDE_FOLDERS.intersection(folders)) or name.startswith(("test_", "conftest")) or name == "setup.py"
 
 
 def reachable(nodes: Nodes, entry: str, roots: Sequence[str]) -> list[str]:
-    """Return the entry and the project's files that it imports, directly or indirectly, the entry first."""
+    """Return the entry file and the project's files that it imports, directly or indirectly, the entry first."""
     found: dict[str, None] = {}
     imported: set[tuple[str, str]] = set()
     todo = [entry]
@@ -155,7 +155,7 @@ def reachable(nodes: Nodes, entry: str, roots: Sequence[str]) -> list[str]:
 
 
 def _imported_files(nodes: Nodes, file: str, roots: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Folder and dotted name of all that a file imports; a name that is imported from a package may be a module."""
+    """Yield folder and dotted name of all imports; a name imported from a package may be a module."""
     for node in nodes.imports(file):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -173,7 +173,7 @@ def _imported_files(nodes: Nodes, file: str, roots: Sequence[str]) -> Iterator[t
 
 
 def _reachable_files(sources: Sources, folder: str, module: str) -> Iterator[str]:
-    """Yield the file of a module and the ``__init__.py`` of the packages above it."""
+    """Yield the file of a module and the ``__init__.py`` files of its parent packages."""
     path = posixpath.normpath(folder)
     if path != ".":
         yield from filter(sources.has_file, (f"{path}/__init__.py", f"{path}.py"))
@@ -181,5 +181,5 @@ def _reachable_files(sources: Sources, folder: str, module: str) -> Iterator[str
         path = part if path == "." else f"{path}/{part}"
         yield from filter(sources.has_file, (f"{path}/__init__.py", f"{path}.py"))
         if not sources.has_folder(path):
-            # Most names are of packages: nothing of theirs lies here.
+            # Most imports are of installed packages, which have no folder here.
             return

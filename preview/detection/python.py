@@ -1,4 +1,4 @@
-"""The start plan of a Python application that a framework's reader found."""
+"""Make the start plan of a Python application."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from preview.sources import Sources
 from preview.sources.commands import StartCommand
 
 _SERVERS: Final = {"flask": Server.WSGI, "django": Server.DJANGO, **PLAIN_SERVERS}
-# A route is looked for only where its name is written somewhere: listing all routes takes longer than all else.
+# Routes are listed only if a file contains such a name: listing them takes longer than everything else.
 _HEALTH: Final = re.compile(rb"""["'/](?:health|ready|readyz|livez|ping|status)[\w-]*/?["']""")
 _MAX_ROUTES: Final = 5_000
 
 
 def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand]) -> StartPlan:
-    """Decide all about one application; those of its ``commands`` that weigh most come first."""
+    """Make the plan of one application. ``commands`` are ordered by descending weight."""
     nodes = Nodes(sources)
     target = _as_stated(nodes, app.target, commands)
     files = _loaded(nodes, target)
@@ -67,7 +67,7 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
 
 
 def _as_stated(nodes: Nodes, target: AppTarget, commands: Iterable[StartCommand]) -> AppTarget:
-    """Return the same file under the module name that the project uses, if its imports work from there."""
+    """Return the target under the module name of the start command, if its imports also work from that folder."""
     for command in commands:
         module, attribute = command.app or ("", "")
         path = module.replace(".", "/")
@@ -82,19 +82,19 @@ def _as_stated(nodes: Nodes, target: AppTarget, commands: Iterable[StartCommand]
 
 
 def _imports_work(nodes: Nodes, file: str, now: str, then: str) -> bool:
-    """Return whether everything that the file imports below ``now`` exists below ``then`` too."""
+    """Return true if all files that the file imports from ``now`` can also be imported from ``then``."""
     before = set(reachable(nodes, file, (now,)))
     return before <= set(reachable(nodes, file, (then,)))
 
 
 def _loaded(nodes: Nodes, target: AppTarget) -> list[str]:
-    """Return the files that the application loads; all of a Django project, whose settings name the rest."""
+    """Return the files that the application loads; for Django, all of the project's, because settings name modules."""
     sources = nodes.sources
     if target.framework == "django":
         prefix = "" if target.app_dir == "." else f"{target.app_dir}/"
         settings = reachable(nodes, _settings_file(sources, target), (target.app_dir,))
         others = [name for name in sources.names if name.startswith(prefix) and not is_aside(name)]
-        # Of several settings modules only the one that is used says what is required.
+        # Of several settings modules, only the used one and its imports count.
         unused = {name for name in others if "settings" in name and name not in settings}
         return list(dict.fromkeys((*settings, *(name for name in others if name not in unused))))
     roots = list(dict.fromkeys((target.app_dir, *folders_between(posixpath.dirname(target.file) or "."))))
@@ -107,7 +107,7 @@ def _settings_file(sources: Sources, target: AppTarget) -> str:
 
 
 def _folders(target: AppTarget, layout: Layout) -> list[str]:
-    """Return folders that may contain ``.env`` files, the likeliest first."""
+    """Return folders that may contain ``.env`` files, the most likely first."""
     file_folder = posixpath.dirname(target.file) or "."
     return list(dict.fromkeys((layout.directory, target.app_dir, layout.manifests, *folders_between(file_folder))))
 

@@ -1,4 +1,4 @@
-"""Projects without a known application: the command that their own files state, or a script that serves by itself."""
+"""Plan projects without a known application: a command from their files, or a script with its own server."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def plan_script(sources: Sources) -> StartPlan | None:
 
 
 def plan_command(sources: Sources, commands: Sequence[StartCommand]) -> StartPlan | None:
-    """Return the plan of a stated command (``Procfile``) whose application is not known; None if none is stated."""
+    """Return the plan of a command in the project's files (``Procfile``) that runs an unknown application, or None."""
     for command in commands:
         script = command.script
         if command.weight < 3 or script is None:
@@ -125,7 +125,7 @@ def find_steps(
     files: Iterable[str],
     variables: Mapping[str, str] | None = None,
 ) -> tuple[Step, ...]:
-    """Migrations of Alembic or Flask-Migrate, where the project has some."""
+    """Return the migration step of Alembic or Flask-Migrate, if the project has migrations."""
     folders = folders_between(posixpath.dirname(target.file) or ".")
     if target.framework == "flask" and any(_is_migrate(call.name) for call in facts.calls):
         step = _flask_migrate(sources, target, directory, folders)
@@ -138,7 +138,7 @@ def find_steps(
 
 
 def django_steps(sources: Sources, target: AppTarget) -> tuple[Step, ...]:
-    """``migrate``, which makes the tables of Django's own applications too."""
+    """Return the step ``migrate``, which also creates the tables of Django's own applications."""
     manage = posixpath.basename(target.file) == "manage.py"
     first = ("python", "manage.py") if manage else ("python", "-m", "django")
     variables = None if manage else {"DJANGO_SETTINGS_MODULE": target.module}
@@ -182,7 +182,7 @@ def _alembic(
         return ()
     text = sources.text(env)
     asynchronous = b"async_engine_from_config" in text or b"create_async_engine" in text or b"run_sync" in text
-    # A migration that imports the application's own engine needs the URL that this engine takes.
+    # A migration that imports the application's engine needs the URL that this engine accepts.
     own_engine = any(word in text for word in (b"import engine", b"import async_engine", b"sync_engine"))
     given = None if asynchronous or own_engine else variables
     return (Step("migrations", ("alembic", "upgrade", "head"), folder, f"Alembic, with {ini}", variables=given),)
@@ -197,7 +197,7 @@ def _head(sources: Sources, name: str) -> str:
 
 
 def _runs_alembic_itself(sources: Sources, files: Iterable[str]) -> bool:
-    """Return whether the application upgrades its database at start-up (``alembic.command.upgrade``)."""
+    """Return true if the application upgrades its database at startup (``alembic.command.upgrade``)."""
     trees = (sources.tree(file) for file in files if b"alembic" in sources.text(file))
     nodes = (node for tree in trees if tree for node in ast.walk(tree))
     return any(isinstance(node, ast.Attribute) and node.attr == "upgrade" for node in nodes)

@@ -1,7 +1,6 @@
 """Generations: their sources and their limits.
 
-What is stored is imported when it is asked for: with it comes the database, which the processes that read strangers'
-files have no use for.
+The names that need the database are imported on first use. The processes that read untrusted files do not load it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Uploaded archives to files in memory: each refused as a whole, or taken as a whole.
+"""Unpack uploaded archives into memory; an archive is accepted or rejected as a whole.
 
-Headers are claims of a stranger: sizes are counted while unpacking, and no single read that a header asks for is larger
-than what an honest archive needs. A single folder around everything (as GitHub's archives have it) stays as it is: what
-is kept is what was sent.
+Headers are untrusted. Sizes are counted while unpacking, and one read cannot be larger than a valid archive needs. A
+single top-level folder (as in GitHub's archives) is preserved: files are stored under the paths that were sent.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ from preview.generations.interface import Budget, GenerationLimits
 
 
 class BoundedReads:
-    """Read-only view of a seekable file, for parsers that read as much at once as a header tells them to.
+    """Read-only view of a seekable file, for parsers whose read sizes come from a header.
 
     Args:
-        file: Seekable.
-        limit_bytes: Of one read.
+        file: The seekable file.
+        limit_bytes: Maximum size of one read.
         kind: The archive's format, for messages.
-        refused: Nothing that is read may match it, except as content.
+        refused: Pattern that makes a read fail, except inside ``content()``.
     """
 
     def __init__(
@@ -47,10 +46,10 @@ class BoundedReads:
         self._in_content = False
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read up to ``size`` bytes; all that is left without it.
+        """Read up to ``size`` bytes, or the rest of the file if negative.
 
         Raises:
-            InvalidGeneration: More than the limit.
+            InvalidGeneration: The read is over the limit, or its bytes match ``refused``.
         """
         if size < 0:
             size = self._left()
@@ -70,7 +69,7 @@ class BoundedReads:
 
     @contextmanager
     def content(self) -> Iterator[None]:
-        """Mark errors of the body as errors of a file's content."""
+        """Mark reads in the body as reads of a file's content: ``refused`` does not apply."""
         self._in_content = True
         try:
             yield
@@ -78,11 +77,11 @@ class BoundedReads:
             self._in_content = False
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Seek like any file."""
+        """Set the position, like any file."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Tell the position like any file."""
+        """Return the position, like any file."""
         return self._file.tell()
 
     def seekable(self) -> bool:
@@ -97,23 +96,23 @@ class BoundedReads:
 
 
 _CHUNK_BYTES = 64 * 1024
-# What zipfile reads to find the end of the archive: the longest comment, and the record.
+# zipfile reads this much to find the archive's end: the longest comment, and the end record.
 _ZIP_TAIL_BYTES = 66 * 1024
-# A central directory's record: 46 bytes, the name, extra fields. Twice over for the folders.
+# A record of the central directory: 46 bytes, the name, extra fields. Doubled for the folders.
 _ZIP_RECORD_BYTES = 2 * 256
-# Blocks of a tar beside the content: header, padding, and the same for a pax header.
+# Blocks of a tar besides the content: header, padding, and the same for a pax header.
 _TAR_OVERHEAD_BYTES = 4 * 512
-# One pax or long-name header. Longest path: 1 KiB; some tools add extended attributes.
+# Maximum size of one pax or long-name header. Longest path: 1 KiB; some tools add extended attributes.
 _TAR_HEADER_BYTES = 64 * 1024
-# A number in a pax header has 20 digits. tarfile of Python before 3.11.10 takes quadratic time over longer runs
-# (CVE-2024-6232), all the while holding the interpreter's lock.
+# A number in a pax header has 20 digits. tarfile before Python 3.11.10 takes quadratic time over longer runs
+# (CVE-2024-6232) while holding the GIL.
 _DIGITS = re.compile(rb"[0-9]{64}")
 _ZIP = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
 _GZIP = b"\x1f\x8b"
 _MAC_FOLDER = "__MACOSX"
 
-# What zipfile, zlib, gzip and tarfile raise over bytes that are not what they should be.
+# Exceptions that zipfile, zlib, gzip and tarfile raise on malformed input.
 _BROKEN = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -130,15 +129,15 @@ _BROKEN = (
 
 
 def unpack(source: IO[bytes], limits: GenerationLimits, plain: IO[bytes] | None = None) -> dict[str, bytes]:
-    """Unpack an archive by its content, whatever its name.
+    """Unpack an archive, whose format is detected from its content.
 
     Args:
-        source: Seekable, at its beginning. Read in this thread.
-        limits: Of what it unpacks to.
-        plain: An empty file for a tar without its compression; None makes one.
+        source: Seekable file at position 0. Read in this thread.
+        limits: Limits of the unpacked files.
+        plain: An empty file that receives the decompressed tar; None creates a temporary file.
 
     Raises:
-        InvalidGeneration: It is neither a zip nor a tar.gz archive, or as ``unpack_zip`` and ``unpack_tar_gz``.
+        InvalidGeneration: The file is neither a zip nor a tar.gz archive, or see ``unpack_zip`` and ``unpack_tar_gz``.
         TooLarge: As these.
     """
     head = source.read(len(_ZIP))
@@ -151,14 +150,14 @@ def unpack(source: IO[bytes], limits: GenerationLimits, plain: IO[bytes] | None 
 
 
 def unpack_zip(source: IO[bytes] | Path, limits: GenerationLimits) -> dict[str, bytes]:
-    """Return the files of a zip archive. Folders without files, and what macOS adds (``__MACOSX``), are left out.
+    """Return the files of a zip archive. Leaves out empty folders and the folder that macOS adds (``__MACOSX``).
 
     Args:
-        source: A file's path, or a seekable file at its beginning. Read in this thread.
-        limits: Of what it unpacks to.
+        source: A file's path, or a seekable file at position 0. Read in this thread.
+        limits: Limits of the unpacked files.
 
     Raises:
-        InvalidGeneration: It is broken or encrypted, or holds what a generation may not hold.
+        InvalidGeneration: The archive is broken or encrypted, or contains entries that are not allowed.
         TooLarge: It unpacks to too many files or bytes.
     """
     with _opened(source) as file, _refusing_broken("zip"):
@@ -170,15 +169,15 @@ def unpack_zip(source: IO[bytes] | Path, limits: GenerationLimits) -> dict[str, 
 def unpack_tar_gz(
     source: IO[bytes] | Path, limits: GenerationLimits, plain: IO[bytes] | None = None
 ) -> dict[str, bytes]:
-    """Return the files of a tar.gz archive. Folders without files are left out.
+    """Return the files of a tar.gz archive. Leaves out empty folders.
 
     Args:
-        source: A file's path, or a file at its beginning. Read in this thread.
-        limits: Of what it unpacks to.
-        plain: As of ``unpack``.
+        source: A file's path, or a file at position 0. Read in this thread.
+        limits: Limits of the unpacked files.
+        plain: See ``unpack``.
 
     Raises:
-        InvalidGeneration: It is broken, or holds links, devices or anything else that is not a file or folder.
+        InvalidGeneration: The archive is broken, or contains links, devices or other special files.
         TooLarge: It unpacks to too many files or bytes.
     """
     own = tempfile.TemporaryFile(prefix="preview-unpack-") if plain is None else nullcontext(plain)  # noqa: SIM115  entered below
@@ -190,11 +189,8 @@ def unpack_tar_gz(
 
 
 def plain_bytes(limits: GenerationLimits) -> int:
-    """Return the largest tar that may be behind a tar.gz, in bytes."""
+    """Return the maximum size in bytes of a decompressed tar."""
     return limits.size_bytes + 2 * limits.files * _TAR_OVERHEAD_BYTES + tarfile.RECORDSIZE
-
-
-# zip
 
 
 def _read_zip(archive: zipfile.ZipFile, limits: GenerationLimits) -> dict[str, bytes]:
@@ -203,7 +199,7 @@ def _read_zip(archive: zipfile.ZipFile, limits: GenerationLimits) -> dict[str, b
     check, budget, files = PathCheck(limits), Budget(limits), {}
     members = []
     for entry in entries:
-        # ``filename`` is cut at a NUL, which would hide what follows.
+        # ``filename`` is cut at a NUL, which would hide the rest of the name.
         name = entry.orig_filename
         if name.partition("/")[0] == _MAC_FOLDER:
             continue
@@ -212,7 +208,7 @@ def _read_zip(archive: zipfile.ZipFile, limits: GenerationLimits) -> dict[str, b
             check.add_folder(name)
         else:
             members.append((check.add_file(name), entry))
-    # All of them are fit to be kept, as far as their headers say; only now is anything unpacked.
+    # All headers are valid now. Nothing is unpacked before.
     for path, entry in members:
         with archive.open(entry) as content:
             files[path] = _read_bounded(content.read, budget)
@@ -228,7 +224,7 @@ def _check_zip_entry(entry: zipfile.ZipInfo, name: str) -> None:
         raise InvalidGeneration(
             f"The file {shown(name)} is encrypted; pack the archive without a password.", path=named(name)
         )
-    # bzip2 and LZMA take memory by their headers' word; no common tool chooses them by itself.
+    # Headers of bzip2 and LZMA determine how much memory is used. Common tools do not use either by default.
     if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise InvalidGeneration(
             f"The file {shown(name)} is compressed in an unsupported way; use deflate, which is every tool's default.",
@@ -237,7 +233,7 @@ def _check_zip_entry(entry: zipfile.ZipInfo, name: str) -> None:
 
 
 def _check_overlap(entries: list[zipfile.ZipInfo]) -> None:
-    """Honest archives store each file's bytes once; those that do not unpack to far more than they are."""
+    """Reject overlapping entries. Archives with shared bytes unpack to far more than their size (zip bombs)."""
     ordered = sorted(entries, key=lambda entry: entry.header_offset)
     for one, following in itertools.pairwise(ordered):
         # 30 bytes: the fixed part of a local header, before the name.
@@ -245,11 +241,8 @@ def _check_overlap(entries: list[zipfile.ZipInfo]) -> None:
             raise InvalidGeneration("The zip archive's files overlap; pack it again with an ordinary tool.")
 
 
-# tar.gz
-
-
 def _inflate(source: IO[bytes], target: IO[bytes], limits: GenerationLimits) -> None:
-    """Unpack the gzip layer, counted, so that tar's headers can be read from a file that cannot grow any more."""
+    """Decompress the gzip layer and count its bytes. The headers of tar are then read from a file of fixed size."""
     left = plain_bytes(limits)
     with gzip.GzipFile(fileobj=source, mode="rb") as unpacked:
         while chunk := unpacked.read(_CHUNK_BYTES):
@@ -266,7 +259,7 @@ def _inflate(source: IO[bytes], target: IO[bytes], limits: GenerationLimits) -> 
 
 def _read_tar(archive: tarfile.TarFile, source: BoundedReads, limits: GenerationLimits) -> dict[str, bytes]:
     check, budget, files = PathCheck(limits), Budget(limits), {}
-    # ``next`` also keeps each in a list; the same folder may come any number of times, and ``check`` counts it once.
+    # ``next`` also appends each entry to a list. A folder may occur many times; ``check`` counts it once.
     for entries, member in enumerate(iter(archive.next, None)):
         if entries > 2 * limits.files:
             raise TooLarge(f"The archive has more than {2 * limits.files} entries.", limit_entries=2 * limits.files)
@@ -288,9 +281,6 @@ def _tar_kind(member: tarfile.TarInfo) -> str:
     if member.issym() or member.islnk():
         return "a link"
     return "a sparse file" if member.issparse() else "a device or another special file"
-
-
-# Both
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Changing the files of a generation that is kept: one transaction, checked as a whole, or nothing."""
+"""Edit the files of a stored generation in one transaction."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from preview.storage.tables import generation_files, generations
 T = TypeVar("T")
 
 _G, _F = generations.c, generation_files.c
-# Rows of one INSERT: four values each, far below SQLite's 32,766. Row by row, its driver would give up and take back
-# the interpreter's lock for each. Of paths in a condition there may be as many.
+# Rows of one INSERT: four values each, far below SQLite's limit of 32,766. With single rows, the driver would release
+# and take the GIL for each. The limit of paths in a condition is the same.
 _ROWS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Change of a generation's files.
+    """A change of a generation's files.
 
     Attributes:
         written: Content by relative path, each path checked.
-        removed: Paths; one that is not there is passed over.
-        is_whole: What is not written goes.
+        removed: Paths; missing ones are ignored.
+        is_whole: Remove all files that are not in ``written``.
     """
 
     written: Mapping[str, bytes]
@@ -38,11 +38,11 @@ class Edit:
 
     @classmethod
     def of(cls, written: Mapping[str, bytes], removed: Sequence[str], limits: GenerationLimits) -> Edit:
-        """One that writes some files and removes others.
+        """Return an edit that writes some files and removes others.
 
         Raises:
-            InvalidGeneration, TooLarge: A path may not be, or there are too many.
-            InvalidRequest: A file is to be written and removed, or there is nothing to do.
+            InvalidGeneration, TooLarge: A path is not allowed, or there are too many.
+            InvalidRequest: A file is both written and removed, or the edit is empty.
         """
         check = PathCheck(limits)
         gone = [check.add_file(path) for path in dict.fromkeys(removed)]
@@ -56,11 +56,11 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """Result of an edit.
+    """The result of an edit.
 
     Attributes:
-        written: Content of those files that are new or have changed.
-        removed: Paths of those that were there and are not any more.
+        written: Content of the files that are new or changed.
+        removed: Paths of the files that were removed.
     """
 
     generation: Generation
@@ -69,16 +69,16 @@ class Edited:
 
     @property
     def is_empty(self) -> bool:
-        """True if nothing changes."""
+        """True if no file changed."""
         return not self.written and not self.removed
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file that is kept.
+    """A file in the store.
 
     Attributes:
-        sha256: Of its content, hex.
+        sha256: Of the content, hex.
     """
 
     path: str
@@ -87,7 +87,7 @@ class StoredFile:
 
 
 def hashed(path: str, content: bytes) -> StoredFile:
-    """Return a file with its hash, for a list."""
+    """Return the file's entry for a list, with its hash."""
     return StoredFile(path, len(content), sha256(content).hexdigest())
 
 
@@ -98,20 +98,20 @@ def edit_files(
     expected: Callable[[int], bool] | None,
     connection: Connection,
 ) -> Edited | None:
-    """Make the edit; for one write transaction. None where the generation is gone.
+    """Apply the edit inside a write transaction. Returns None if the generation was deleted.
 
     Args:
-        generation: As it was found; its files may have changed since.
-        edit: What to do.
-        limits: Of the whole, afterwards.
-        expected: Whether a revision is the one that the caller has seen; None takes any.
+        generation: As read before; its files may have changed since.
+        edit: The change.
+        limits: Limits of the resulting generation.
+        expected: Returns true for the revision that the caller has seen; None accepts any.
         connection: In a transaction.
 
     Raises:
-        PreconditionFailed: It has another revision.
-        InvalidGeneration, TooLarge: The files cannot be kept together.
+        PreconditionFailed: The generation has another revision.
+        InvalidGeneration, TooLarge: The resulting files are invalid as a whole.
     """
-    # The row's lock lets two edits of one generation wait for each other.
+    # The row's lock serializes edits of one generation.
     row = connection.execute(select(_G.revision).where(_G.id == generation.id).with_for_update()).first()
     if row is None:
         return None
@@ -136,7 +136,7 @@ def edit_files(
 
 
 def insert_files(generation_id: str, files: Mapping[str, bytes], connection: Connection) -> None:
-    """Keep new files."""
+    """Insert new files."""
     rows = [
         {"generation_id": generation_id, "path": path, "size_bytes": len(content), "content": content}
         for path, content in files.items()
@@ -146,7 +146,7 @@ def insert_files(generation_id: str, files: Mapping[str, bytes], connection: Con
 
 
 def groups(values: Iterable[T]) -> Iterator[list[T]]:
-    """Yield the values in groups, as many as one statement takes."""
+    """Split the values into groups that fit into one statement."""
     some: list[T] = []
     for value in values:
         some.append(value)
@@ -165,7 +165,7 @@ def _sizes(generation_id: str, connection: Connection) -> dict[str, int]:
 def _differing(
     generation_id: str, wanted: Mapping[str, bytes], sizes: Mapping[str, int], connection: Connection
 ) -> dict[str, bytes]:
-    """Those files whose content is not what is kept; contents are read only where the sizes agree."""
+    """Return the files whose content differs from the stored one. Reads contents only where the sizes are equal."""
     alike = [path for path, content in wanted.items() if sizes.get(path) == len(content)]
     same: set[str] = set()
     for some in groups(alike):

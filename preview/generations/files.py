@@ -1,4 +1,4 @@
-"""Files of a generation in memory: checked as a whole, read from JSON, written below a folder."""
+"""Check a generation's files in memory, parse them from JSON, and write them below a folder."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ from preview.settings import Settings
 
 T = TypeVar("T")
 
-# Linux: NAME_MAX is 255 bytes. 1024 bytes in all leave room below PATH_MAX (4096) for where the preview lies, and fit
-# into a key of PostgreSQL.
+# Linux: NAME_MAX is 255 bytes. 1024 bytes in total leave space below PATH_MAX (4096) for the preview's own folder,
+# and fit into a PostgreSQL key.
 _COMPONENT_BYTES = 255
 _PATH_BYTES = 1024
-# Deeper than any project; keeps one path from making hundreds of folders.
+# Deeper than any project; prevents one path from creating hundreds of folders.
 _DEPTH = 32
-# In ``details``, and in a sentence.
+# Maximum characters of a path in ``details``, and in a sentence.
 _SHOWN = 120
 _SHOWN_IN_TEXT = 100
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
-# Unicode's property Bidi_Control (UAX 9, section 2): invisible, and what follows is shown in another order than it has.
-# Text that runs from right to left needs none of them.
+# Unicode's property Bidi_Control (UAX 9, section 2): invisible characters that change the order of displayed text.
+# Text that runs from right to left does not need them.
 _BIDI_CONTROL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-# https://learn.microsoft.com/windows/win32/fileio/naming-a-file: with any extension, in any case.
+# Windows device names, with any extension, in any case: https://learn.microsoft.com/windows/win32/fileio/naming-a-file
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3])", re.IGNORECASE)
 
 
 def shown(path: str) -> str:
-    """Return the path for a message: quoted, escaped, and of limited length."""
+    """Return the path for a message: quoted, escaped and truncated."""
     return quoted(path, _SHOWN_IN_TEXT)
 
 
 def named(path: str) -> str:
-    """Return the path for ``details``: of limited length, and escaped if it has control characters."""
+    """Return the path for ``details``: truncated, and escaped if it has control characters."""
     path = path[:_SHOWN]
     return path if path.isprintable() else quoted(path, _SHOWN)[1:-1]
 
 
 class PathCheck:
-    """The paths of one generation, checked one by one and against each other.
+    """Checks the paths of one generation, individually and against each other.
 
-    Invariant: what was accepted can be written below an empty folder on Linux, each path as a file of its own, and
-    nothing outside of it is touched. Case decides (``A`` is not ``a``), the way an accent is composed does not.
+    Invariant: all accepted paths can be written below an empty folder on Linux, each as a separate file, without
+    touching anything outside. Paths are case-sensitive, and compared in Unicode normal form C.
     """
 
     def __init__(self, limits: GenerationLimits) -> None:
@@ -71,11 +71,11 @@ class PathCheck:
         """Check a file's path.
 
         Returns:
-            The path to keep: ``raw`` without a leading ``./``.
+            The path to store: ``raw`` without a leading ``./``.
 
         Raises:
-            InvalidGeneration: It may not be; ``details["path"]`` names it.
-            TooLarge: It is one file or folder too many.
+            InvalidGeneration: The path is not allowed; ``details["path"]`` contains it.
+            TooLarge: There is one file or folder too many.
         """
         path = _well_formed(raw)
         if not path:
@@ -96,7 +96,7 @@ class PathCheck:
         return path
 
     def add_folder(self, raw: str) -> None:
-        """Check a folder's path, as archives list them; folders without files are not kept.
+        """Check a folder's path, as archives list them; folders without files are not stored.
 
         Raises:
             InvalidGeneration, TooLarge: As ``add_file``.
@@ -125,7 +125,7 @@ class PathCheck:
 
 
 def check_paths(paths: Iterable[str], settings: Settings) -> list[str]:
-    """Return the paths of one generation's files as they may be kept, in their order.
+    """Return the normalized paths of one generation's files, in the given order.
 
     Raises:
         InvalidGeneration, TooLarge: See ``PathCheck.add_file``.
@@ -182,11 +182,11 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def check_files(files: Mapping[str, bytes], limits: GenerationLimits) -> dict[str, bytes]:
-    """Return the files as they may be kept: paths checked, number and sizes within the limits.
+    """Check the files and return them under normalized paths.
 
     Raises:
-        InvalidGeneration: A path may not be, or there are no files at all.
-        TooLarge: Too many, or too large together.
+        InvalidGeneration: A path is not allowed, or there are no files.
+        TooLarge: There are too many files, or their total size is too large.
     """
     checked = _checked(files, limits, lambda _, content: content)
     require_some(checked)
@@ -209,23 +209,23 @@ def require_some(files: Mapping[str, object]) -> None:
     """Require at least one file.
 
     Raises:
-        InvalidGeneration: There are none.
+        InvalidGeneration: There are no files.
     """
     if not files:
         raise InvalidGeneration("There are no files; send at least the one that starts the app.")
 
 
 def parse_files_json(files: Mapping[str, object], settings: Settings, *, may_be_none: bool = False) -> dict[str, bytes]:
-    """Return the files of the JSON form: ``{path: text}``, or ``{path: {"base64": …}}`` for what is not text.
+    """Return the files of the JSON form: ``{path: text}``, or ``{path: {"base64": …}}`` for binary content.
 
     Args:
-        files: As parsed from JSON.
-        settings: For the limits.
-        may_be_none: Whether there may be no files at all: in a change, that is.
+        files: The parsed JSON object.
+        settings: Contains the limits.
+        may_be_none: Accept an empty mapping, as in a change.
 
     Raises:
-        InvalidGeneration: A path may not be, or a content is of neither form.
-        TooLarge: Too many, or too large together.
+        InvalidGeneration: A path is not allowed, or a content has neither form.
+        TooLarge: There are too many files, or their total size is too large.
     """
     checked = _checked(files, GenerationLimits.of(settings), _content)
     if not may_be_none:
@@ -255,10 +255,10 @@ def _unreadable(path: str, what: str, form: str) -> InvalidGeneration:
 class TreeWriter:
     """Writes checked files below an empty folder, and nowhere else.
 
-    Each step goes from one open folder to the next and never through a link, so that nothing that appears meanwhile
-    can lead it astray (openat(2), O_NOFOLLOW). Blocks: for threads.
+    Opens each folder relative to its open parent, without following links. Links created meanwhile cannot redirect a
+    write (openat(2), O_NOFOLLOW). Methods block: call in a thread.
 
-    Invariant: ``_folder`` is the open folder ``_path`` (relative to the root; None while it is being changed).
+    Invariant: ``_folder`` is the open folder ``_path`` (relative to the root; None during a change of folder).
     """
 
     def __init__(self, root: Path, limits: GenerationLimits) -> None:
@@ -277,10 +277,10 @@ class TreeWriter:
         self._cleanup.close()
 
     def write(self, raw: str, content: bytes) -> None:
-        """Write one file, readable for all, with its folders.
+        """Write one file, readable for all users, and create its folders.
 
         Raises:
-            InvalidGeneration: Its path may not be, or something is there already.
+            InvalidGeneration: The path is not allowed, or already exists.
         """
         path = self._check.add_file(raw)
         parent, _, name = path.rpartition("/")
@@ -297,7 +297,6 @@ class TreeWriter:
             raise
 
     def _enter(self, parent: str) -> None:
-        """Make ``parent`` the open folder."""
         if parent == self._path:
             return
         self._leave()
@@ -307,7 +306,7 @@ class TreeWriter:
         self._path = parent
 
     def _descend(self, component: str) -> None:
-        # It may be there for an earlier file; if it is anything but a folder, opening it fails.
+        # The folder may exist already. Opening fails if the path is not a folder.
         with suppress(FileExistsError):
             os.mkdir(component, 0o755, dir_fd=self._folder)
         following = os.open(component, _FOLDER, dir_fd=self._folder)

@@ -1,4 +1,4 @@
-"""One folder on this machine as a generation: what ``preview run DIR`` launches, and ``push`` packs."""
+"""One local folder as a generation: ``preview run DIR`` launches it, and ``push`` packs it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from preview.errors import GenerationNotFound, InvalidGeneration
 from preview.generations.files import PathCheck, TreeWriter, require_some, shown
 from preview.generations.interface import Budget, Generation, GenerationLimits
 
-# Folders that tools make again: large, and of no use to a preview, whose environment is its own.
+# Folders that tools recreate: large, and not needed by a preview, which has its own environment.
 _SKIPPED = frozenset(
     {
         ".git", ".hg", ".svn", ".jj",
@@ -30,13 +30,13 @@ _SKIPPED = frozenset(
 )  # fmt: skip
 _SKIPPED_SUFFIXES = (
     ".pyc", ".pyo",
-    # What editors put beside a file while they save it.
+    # Temporary files of editors, next to a file that is being saved.
     "~", ".swp", ".swo", ".swx", ".kate-swp", "___jb_tmp___", "___jb_old___",
 )  # fmt: skip
 _SKIPPED_PREFIXES = (".#", ".goutputstream-")
-# A virtual environment, whatever it is called (PEP 405).
+# Marks a virtual environment of any name (PEP 405).
 _ENVIRONMENT_MARK = "pyvenv.cfg"
-# Copied in one go by a thread, so that a cancellation is seen soon.
+# One thread copies this many files at once, so cancellation is quick.
 _PART_FILES = 64
 
 
@@ -45,8 +45,8 @@ class Found:
     """A file that belongs to the generation.
 
     Attributes:
-        path: Relative, as the generation has it.
-        source: Where it really lies: a link's target.
+        path: Relative path in the generation.
+        source: The path to read: for a link, its target.
     """
 
     path: str
@@ -54,14 +54,14 @@ class Found:
 
 
 class FolderGenerations:
-    """The folder as it is at each launch; a ``GenerationSource`` of one generation.
+    """A ``GenerationSource`` with one generation: the folder's files at the time of each launch.
 
-    Left out are what tools make again (``.git``, ``node_modules``, virtual environments, caches), links that lead
-    nowhere, sockets and pipes. A link to a file or a folder inside the folder becomes a copy of it, but for one that
-    leads to a folder that it stands in; a link that leaves the folder is refused.
+    Skips what tools recreate (``.git``, ``node_modules``, virtual environments, caches), broken links, sockets and
+    pipes. A link to a file or folder inside the root is copied. A link to one of its own parent folders is skipped. A
+    link that leaves the root is an error.
 
     Args:
-        limits: None means those of a service where nothing is set.
+        limits: None means the defaults of a service without any settings.
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class FolderGenerations:
         self._generation = Generation(generation_id, project_id, user_id, utc_now(), name=self._directory.name)
 
     def note_change(self) -> None:
-        """Its files are others than they were: what was read from them before is out of date."""
+        """Increase the revision after the folder's files have changed."""
         self._generation = replace(self._generation, revision=self._generation.revision + 1)
 
     async def get(self, generation_id: str) -> Generation:
         """Return the generation.
 
         Raises:
-            GenerationNotFound: Another id is asked for.
+            GenerationNotFound: ``generation_id`` is another id.
 
         Cancellation: nothing changes.
         """
@@ -95,12 +95,12 @@ class FolderGenerations:
         return self._generation
 
     async def write_files(self, generation_id: str, directory: Path) -> None:
-        """Copy the folder's files into ``directory``, an empty folder that exists.
+        """Copy the folder's files into ``directory``, an existing empty folder.
 
         Raises:
-            GenerationNotFound: Another id is asked for.
-            InvalidGeneration: The folder is not there, holds what a generation may not hold, or nothing at all.
-            TooLarge: It holds too many files or bytes.
+            GenerationNotFound: ``generation_id`` is another id.
+            InvalidGeneration: The folder does not exist, has no files, or contains files that are not allowed.
+            TooLarge: It contains too many files or bytes.
 
         Cancellation: the target may be partly filled; the caller removes it.
         """
@@ -113,10 +113,10 @@ class FolderGenerations:
 
 
 def scan_folder(root: Path, limits: GenerationLimits) -> list[Found]:
-    """Every file that belongs to the generation, in the order of the paths. Blocks: for threads.
+    """Return the files that belong to the generation, ordered by path. Blocks: call in a thread.
 
     Raises:
-        InvalidGeneration, TooLarge: A name or a link may not be, there are too many, or none at all.
+        InvalidGeneration, TooLarge: A name or link is not allowed, or there are too many files or none.
     """
     if not root.is_dir():
         raise InvalidGeneration(f"The folder {shown(str(root))} is not there; name the project's folder.")
@@ -130,13 +130,13 @@ def scan_folder(root: Path, limits: GenerationLimits) -> list[Found]:
 
 
 def _walk(folder: Path, above: tuple[Path, ...], prefix: str, check: PathCheck) -> Iterator[Found]:
-    """Yield the files below ``folder``, whose path in the generation is ``prefix``; not deeper than ``check`` allows.
+    """Yield the files below ``folder``, as deep as ``check`` allows.
 
     Args:
         folder: The folder.
-        above: Where it and the folders that it stands in really lie, the generation's own first.
-        prefix: Empty, or ends with a slash.
-        check: For the names.
+        above: Real paths of the folder and its parents, from the generation's root down.
+        prefix: The folder's path in the generation: empty, or ends with a slash.
+        check: Checks the paths.
     """
     try:
         with os.scandir(folder) as listing:
@@ -153,7 +153,7 @@ def _walk(folder: Path, above: tuple[Path, ...], prefix: str, check: PathCheck) 
         if entry.is_symlink():
             target = _link_target(Path(entry.path), path, above[0])
             if target is not None and target.is_dir():
-                # One that leads up again would never end.
+                # A link to a parent folder would recurse endlessly.
                 if target not in above:
                     check.add_folder(path)
                     yield from _walk(target, (*above, target), f"{path}/", check)
@@ -171,13 +171,13 @@ def _is_skipped(name: str) -> bool:
         name in _SKIPPED
         or name.endswith(_SKIPPED_SUFFIXES)
         or name.startswith(_SKIPPED_PREFIXES)
-        # Emacs' autosaves.
+        # Autosave files of Emacs.
         or (name.startswith("#") and name.endswith("#"))
     )
 
 
 def kept_folders(root: Path) -> list[Path]:
-    """Return the folder and those below it that may contain a generation's files. Blocks: for threads."""
+    """Return the root and the subfolders that may contain files of the generation. Blocks: call in a thread."""
     found = []
     for name, folders, files in walk(root):
         if name != str(root) and _ENVIRONMENT_MARK in files:
@@ -189,12 +189,12 @@ def kept_folders(root: Path) -> list[Path]:
 
 
 def _link_target(link: Path, path: str, real_root: Path) -> Path | None:
-    """Return the file or folder that a link means, or None if there is nothing at its end."""
+    """Resolve a link to a file or folder inside the root; None if the link is broken."""
     try:
         target = link.resolve(strict=True)
     except FileNotFoundError:
         return None
-    except (OSError, RuntimeError) as error:  # Python 3.11 calls a loop of links a RuntimeError
+    except (OSError, RuntimeError) as error:  # Python 3.11 raises RuntimeError for a loop of links
         raise InvalidGeneration(f"The link {shown(path)} cannot be followed; remove it.", path=path) from error
     if not target.is_relative_to(real_root):
         raise InvalidGeneration(
@@ -218,21 +218,21 @@ def _copy(part: list[Found], writer: TreeWriter, budget: Budget) -> None:
 
 
 def read_found(one: Found, budget: Budget) -> bytes:
-    """Its content, as long as it was when it was opened.
+    """Return the file's content, up to its size at opening.
 
     Raises:
-        InvalidGeneration: It is no file any more.
+        InvalidGeneration: The path is no longer a regular file.
         TooLarge: Over the budget.
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
-    # Not blocking: a pipe may have taken the file's place since it was found.
+    # O_NONBLOCK: a pipe may have replaced the file since the scan.
     descriptor = os.open(one.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor, not a path
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise InvalidGeneration(f"{shown(one.path)} is no longer a file; launch again.", path=one.path)
         budget.take(status.st_size)
-        # What is written to it meanwhile is not counted, so it is not read.
+        # Bytes appended meanwhile are not in the budget, so they are not read.
         return file.read(status.st_size)
 
 

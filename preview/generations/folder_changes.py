@@ -1,4 +1,4 @@
-"""Changes saved in a folder since the last look."""
+"""Detect changes in a folder since the last scan."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from preview.generations.files import shown
 from preview.generations.folder import Found, kept_folders, read_found, scan_folder
 from preview.generations.interface import Budget, GenerationLimits
 
-# The kernel writes times by its tick, and some file systems by the second (ext3, FAT: two): what was written so
-# shortly before it was looked at may have been written again since, with nothing to tell by.
+# Timestamps have the resolution of the kernel's tick; some file systems store seconds (ext3) or two seconds (FAT). A
+# file modified so recently may change again without a new timestamp.
 _UNSURE_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class FolderChange:
-    """Files that are not as they were.
+    """Files that changed.
 
     Attributes:
-        written: Content of those that are new or different, by path.
-        removed: Paths of those that are gone.
+        written: Content of new or changed files, by path.
+        removed: Paths of removed files.
     """
 
     written: Mapping[str, bytes]
@@ -35,7 +35,7 @@ class FolderChange:
         return bool(self.written or self.removed)
 
     def then(self, later: FolderChange) -> FolderChange:
-        """Both as one."""
+        """Combine this change with a later one."""
         written = {path: content for path, content in self.written.items() if path not in later.removed}
         removed = [path for path in self.removed if path not in later.written and path not in later.removed]
         return FolderChange(written | dict(later.written), [*removed, *later.removed])
@@ -43,11 +43,11 @@ class FolderChange:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A file when it was looked at.
+    """A file at the last scan.
 
     Attributes:
-        sha256: Of its content, hex.
-        mark: What the file system says of it; None where it may change without that being different.
+        sha256: Of the content, hex.
+        mark: Size, timestamps and inode; None if a later change might leave them equal.
     """
 
     sha256: str
@@ -55,10 +55,10 @@ class _Seen:
 
 
 class FolderChanges:
-    """The files of a folder, as ``FolderGenerations`` takes them, from look to look. Methods block: for threads.
+    """Detects changes between scans of the files that ``FolderGenerations`` selects. Blocks: call in a thread.
 
     Args:
-        limits: None means those of a service where nothing is set.
+        limits: None means the defaults of a service without any settings.
     """
 
     def __init__(self, directory: Path, limits: GenerationLimits | None = None) -> None:
@@ -68,7 +68,7 @@ class FolderChanges:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of each file, hex, as of the last look."""
+        """SHA-256 of each file, hex, at the last scan."""
         return {path: seen.sha256 for path, seen in self._seen.items()}
 
     def folders(self) -> list[Path]:
@@ -76,10 +76,10 @@ class FolderChanges:
         return kept_folders(self._directory)
 
     def look(self) -> FolderChange:
-        """Return changes since the last call; at first, all files. Unreadable files are read again.
+        """Return the changes since the last call; the first call returns all files. Modified files are read again.
 
         Raises:
-            InvalidGeneration, TooLarge: The folder cannot be a generation as it is; the next look starts from the same.
+            InvalidGeneration, TooLarge: The folder is not a valid generation. The saved state does not change.
         """
         budget, seen, written = Budget(self._limits), dict[str, _Seen](), dict[str, bytes]()
         for one in scan_folder(self._directory, self._limits):
@@ -92,7 +92,7 @@ class FolderChanges:
                     continue
                 content = read_found(one, budget)
             except FileNotFoundError:
-                continue  # gone since it was listed
+                continue  # removed since the listing
             except OSError as error:
                 raise_want(error)
                 raise InvalidGeneration(
@@ -108,7 +108,7 @@ class FolderChanges:
 
 
 def _mark(one: Found) -> tuple[int, ...]:
-    """Of before the content is read: what is written meanwhile makes another."""
+    """Return size, timestamps and inode. Call before reading: a write during the read then changes the mark."""
     status = one.source.stat()
     return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 

@@ -16,14 +16,14 @@ class Generation:
     """A generated project.
 
     Attributes:
-        id: The host's or our own id (``ids.GENERATION_ID_PATTERN``).
-        project_id: The project it was generated for. Unique among its owner's projects only.
-        user_id: Its owner: nobody else may reach it.
+        id: The id given by the host or by this service (``ids.GENERATION_ID_PATTERN``).
+        project_id: The project that the generation belongs to. Unique only among its owner's projects.
+        user_id: The owner. No other user may access the generation.
         created_at: Aware, UTC.
-        name: For people; may be empty.
-        file_count: Number of files, or None where the source does not count them.
-        size_bytes: Sum of the files' sizes, likewise.
-        revision: Grows with each change of its files.
+        name: A display name; may be empty.
+        file_count: Number of files; None if the source does not count them.
+        size_bytes: Sum of the files' sizes; None if the source does not count them.
+        revision: Increases with each change of the files.
     """
 
     id: str
@@ -43,19 +43,19 @@ class GenerationSource(Protocol):
         """Return the generation.
 
         Raises:
-            GenerationNotFound: There is none with this id.
+            GenerationNotFound: No generation has this id.
 
-        Cancellation: nothing was changed.
+        Cancellation: nothing changes.
         """
 
     async def write_files(self, generation_id: str, directory: Path) -> None:
-        """Write the generation's files into ``directory``, an empty folder that exists.
+        """Write the generation's files into ``directory``, an existing empty folder.
 
-        Paths are relative, stay inside, and are plain files or folders: the caller runs what lies there.
+        Write only plain files and folders, at relative paths that stay inside: the caller runs them.
 
         Raises:
-            GenerationNotFound: There is none with this id (any more).
-            InvalidGeneration: Its files cannot be written safely.
+            GenerationNotFound: No generation has this id (any more).
+            InvalidGeneration: The files cannot be written safely.
 
         Cancellation: the folder may be partly filled; the caller removes it.
         """
@@ -63,11 +63,11 @@ class GenerationSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GenerationLimits:
-    """Bounds of one generation.
+    """Limits of one generation.
 
     Attributes:
-        files: Number of files; as many folders may hold them.
-        size_bytes: Sum of the files' sizes, unpacked.
+        files: Maximum number of files, and also of folders.
+        size_bytes: Maximum sum of the files' sizes, unpacked.
     """
 
     files: int
@@ -75,18 +75,18 @@ class GenerationLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Those that the operator has set."""
+        """Return the limits that the operator has set."""
         return cls(files=settings.generation_files, size_bytes=settings.generation_bytes)
 
     @classmethod
     def default(cls) -> Self:
-        """Those of a service where nothing is set."""
+        """Return the limits of a service without any settings."""
         fields = Settings.model_fields
         return cls(files=fields["generation_files"].default, size_bytes=fields["generation_bytes"].default)
 
 
 class Budget:
-    """Counts bytes as they come, and refuses the first one too many: no header is believed."""
+    """Byte counter that raises at the limit. Counts actual bytes, because headers cannot be trusted."""
 
     def __init__(self, limits: GenerationLimits) -> None:
         self._limit = limits.size_bytes
@@ -96,7 +96,7 @@ class Budget:
         """Count ``size_bytes`` more.
 
         Raises:
-            TooLarge: Over the limit.
+            TooLarge: The total is over the limit.
         """
         self._left -= size_bytes
         if self._left < 0:

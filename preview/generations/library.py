@@ -26,18 +26,18 @@ from preview.storage.users import ensure_row, read_page
 
 _G, _F = generations.c, generation_files.c
 _MAX_NAME = 256
-# How the names of files end that say what a project requires.
+# Endings of the names of files that list a project's requirements.
 _MANIFESTS = (".cfg", ".in", ".json", ".lock", ".toml", ".txt", ".yaml", ".yml", "Pipfile", "setup.py")
-# Read and written in one go by a thread: a share of a second on a slow disk, so that a cancellation is seen soon.
+# One thread reads and writes this much at once: a fraction of a second on a slow disk, so cancellation is quick.
 _PART_BYTES = 4 * 1024 * 1024
 _PART_FILES = 200
 
 
 class GenerationLibrary:
-    """Keeps generations; a ``GenerationSource``. All methods raise ``DatabaseUnavailable`` on an outage.
+    """Store of generations; a ``GenerationSource``. All methods raise ``DatabaseUnavailable`` on an outage.
 
     Args:
-        on_push: Called with each generation that is kept, and each whose requirements may have changed; must not wait.
+        on_push: Called with each new generation, and each whose requirements may have changed; must not wait.
     """
 
     def __init__(
@@ -51,21 +51,21 @@ class GenerationLibrary:
     async def create(
         self, *, user_id: str, project_id: str | None, name: str, files: Mapping[str, bytes]
     ) -> Generation:
-        """Keep a new generation. The user's row and the project's are made where they are missing.
+        """Store a new generation. Creates the rows of the user and the project if they are missing.
 
         Args:
             user_id: The owner.
-            project_id: Of the user's own choice: nothing to do with a project of another user that has the same id. It
-                is made where the user has none with it. None makes a new one.
-            name: For people; may be empty.
+            project_id: An id that the user chose; the project is created if missing. Other users' projects may
+                have the same id. None creates a new project.
+            name: A display name; may be empty.
             files: Content by relative path.
 
         Raises:
-            InvalidRequest: The name or the project's id cannot be.
-            InvalidGeneration, TooLarge: The files cannot be; see ``check_files``.
-            GenerationLimitReached: The user keeps as many as allowed.
+            InvalidRequest: The name or the project's id is invalid.
+            InvalidGeneration, TooLarge: The files are invalid; see ``check_files``.
+            GenerationLimitReached: The user already has the maximum number of generations.
 
-        Cancellation: it is kept as a whole, or not at all.
+        Cancellation: the generation is stored completely or not at all.
         """
         _check_name(name)
         if project_id is not None and not is_valid_id(project_id):
@@ -93,7 +93,7 @@ class GenerationLibrary:
         """Return the generation.
 
         Raises:
-            GenerationNotFound: There is none with this id.
+            GenerationNotFound: No generation has this id.
 
         Cancellation: nothing changes.
         """
@@ -109,12 +109,12 @@ class GenerationLibrary:
         """Return a page of the user's generations, newest first, and the next page's cursor (None: the last page).
 
         Args:
-            user_id: Whose.
-            cursor: From the page before.
-            limit: Rows of a page; brought into 1 to ``users.MAX_PAGE``.
+            user_id: The owner.
+            cursor: The cursor returned with the previous page.
+            limit: Rows per page, clamped to 1 to ``users.MAX_PAGE``.
 
         Raises:
-            InvalidRequest: The cursor is not one of ours.
+            InvalidRequest: The cursor is invalid.
 
         Cancellation: nothing changes.
         """
@@ -126,18 +126,18 @@ class GenerationLibrary:
         """Delete the generation with its files. Its previews then have no owner; see ``disown_previews``.
 
         Raises:
-            GenerationNotFound: There is none with this id.
+            GenerationNotFound: No generation has this id.
 
-        Cancellation: it is deleted as a whole, or not at all.
+        Cancellation: the generation is deleted completely or not at all.
         """
         if not await self._database.write(partial(_delete, generation_id)):
             raise _not_found(generation_id)
 
     async def file_list(self, generation_id: str) -> list[tuple[str, int]]:
-        """Paths and sizes in bytes of the generation's files, in the order of the paths.
+        """Return paths and sizes in bytes of the generation's files, ordered by path.
 
         Raises:
-            GenerationNotFound: There is none with this id.
+            GenerationNotFound: No generation has this id.
 
         Cancellation: nothing changes.
         """
@@ -148,12 +148,12 @@ class GenerationLibrary:
         return sorted((row.path, row.size_bytes) for row in rows)
 
     async def stored_files(self, generation_id: str) -> list[StoredFile]:
-        """Return the generation's files with the hashes of their contents, in the order of the paths.
+        """Return the generation's files with the hashes of their contents, ordered by path.
 
-        One that goes meanwhile is left out: who read the revision before sees that it has changed.
+        A file that is removed meanwhile is left out. A caller that read the revision before can detect the change.
 
         Raises:
-            GenerationNotFound: There is none with this id.
+            GenerationNotFound: No generation has this id.
 
         Cancellation: nothing changes.
         """
@@ -163,7 +163,7 @@ class GenerationLibrary:
         return found
 
     async def read_files(self, generation_id: str, paths: Sequence[str]) -> dict[str, bytes]:
-        """Return the contents of those of these files that there are. Cancellation: nothing changes."""
+        """Return the contents of those ``paths`` that exist. Cancellation: nothing changes."""
         found: dict[str, bytes] = {}
         for start in range(0, len(paths), _PART_FILES):
             part = paths[start : start + _PART_FILES]
@@ -171,19 +171,19 @@ class GenerationLibrary:
         return found
 
     async def edit(self, generation_id: str, edit: Edit, *, expected: Callable[[int], bool] | None = None) -> Edited:
-        """Change the generation's files, all at once; its revision grows where anything is different afterwards.
+        """Change the generation's files in one transaction. The revision increases if any file changed.
 
         Args:
-            generation_id: Which.
-            edit: What to do.
-            expected: Whether a revision is the one that the caller has seen; called in a thread. None takes any.
+            generation_id: The generation's id.
+            edit: The change.
+            expected: Returns true for the revision that the caller has seen; called in a thread. None accepts any.
 
         Raises:
-            GenerationNotFound: There is none with this id.
-            PreconditionFailed: It has another revision.
-            InvalidGeneration, TooLarge: The files cannot be kept together.
+            GenerationNotFound: No generation has this id.
+            PreconditionFailed: The generation has another revision.
+            InvalidGeneration, TooLarge: The resulting files are invalid as a whole.
 
-        Cancellation: all of it is kept, or nothing.
+        Cancellation: the edit is stored completely or not at all.
         """
         found = await self.get(generation_id)
         change = partial(edit_files, found, edit, self._limits, expected)
@@ -195,12 +195,12 @@ class GenerationLibrary:
         return edited
 
     async def write_files(self, generation_id: str, directory: Path) -> None:
-        """Write the generation's files into ``directory``, an empty folder that exists.
+        """Write the generation's files into ``directory``, an existing empty folder.
 
         A file that is removed meanwhile is left out.
 
         Raises:
-            GenerationNotFound: There is none with this id (any more).
+            GenerationNotFound: No generation has this id (any more).
             InvalidGeneration: A file cannot be written safely.
 
         Cancellation: the folder may be partly filled; the caller removes it.
@@ -222,7 +222,7 @@ def _check_name(name: str) -> None:
 
 
 def _insert(made: Generation, files: Mapping[str, bytes], per_user: int, connection: Connection) -> None:
-    """Keep it, in one transaction. Locking the user's row makes two of one user wait for each other."""
+    """Insert the rows in one transaction. The lock on the user's row serializes one user's inserts."""
     moment = to_ms(made.created_at)
     ensure_row(connection, users, {"id": made.user_id, "created_at": now_ms()})
     connection.execute(select(users.c.id).where(users.c.id == made.user_id).with_for_update())
@@ -256,7 +256,7 @@ def _delete(generation_id: str, connection: Connection) -> bool:
 
 
 def _parts(listed: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
-    """Paths in groups that one thread reads and writes in one go; a file that is larger goes alone."""
+    """Yield paths in groups that one thread reads and writes at once; a larger file is a group by itself."""
     part: list[str] = []
     size = 0
     for path, size_bytes in listed:

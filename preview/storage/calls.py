@@ -1,4 +1,4 @@
-"""Database calls in threads, each with a deadline: a call that is late is given up, with its thread and connection."""
+"""Run database calls in threads, each with a deadline. A late call is abandoned, with its thread and connection."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from preview.errors import DatabaseUnavailable
 
 T = TypeVar("T")
 
-# A cancelled caller waits this long for a call that runs, so that a change is mostly made and known, or not started.
+# On cancellation, a running call gets this long to finish. Its result is then usually known.
 _CANCEL_GRACE_S = 0.5
 
 
 class Wire:
-    """A second descriptor of a connection's socket: it can be cut from another thread at any moment.
+    """A duplicate of a connection's socket descriptor, so that any thread can shut the connection down.
 
-    The driver's own may be closed and its number given to another file meanwhile; this one is ours until ``close``.
+    The driver may close its descriptor, and the number may be reused. The duplicate stays valid until ``close``.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=os.dup(descriptor))
 
     def cut(self) -> None:
-        """End the connection in both directions: a thread that waits for it ends."""
+        """Shut the connection down in both directions; a thread that waits for it then returns."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close our descriptor; the driver's is not touched."""
+        """Close the duplicate; the driver's descriptor stays open."""
         self._socket.close()
 
     def __del__(self) -> None:
-        """Close a connection that failed during its set-up and has no close."""
+        """Close the duplicate if the connection's set-up failed, because no close event follows."""
         self._socket.close()
 
 
 class _Call(Generic[T]):
-    """One call and the wire that it waits for.
+    """One call and the connection that it waits for.
 
-    Invariant: once ``give_up`` has run, each wire that the call uses is cut.
+    Invariant: after ``give_up``, each wire that the call uses is cut.
     """
 
     def __init__(self, work: Callable[[], T]) -> None:
@@ -58,26 +58,26 @@ class _Call(Generic[T]):
         self._given_up = False
 
     def use(self, wire: Wire | None) -> None:
-        """Note what it waits for. Called in its thread."""
+        """Set the connection that the call uses. Called in the call's thread."""
         with self._lock:
             self._wire = wire
             if self._given_up and wire is not None:
                 wire.cut()
 
     def give_up(self) -> None:
-        """Nobody waits for it any more."""
+        """Abandon the call: cut its connection."""
         with self._lock:
             self._given_up = True
             if self._wire is not None:
                 self._wire.cut()
 
     def run(self) -> T:
-        """Do the work. Called in its thread."""
-        _CURRENT.call = self  # type: ignore[assignment]  # only its wire is used there
+        """Do the work. Called in the call's thread."""
+        _CURRENT.call = self  # type: ignore[assignment]  # other code only sets its wire
         try:
             return self.work()
         finally:
-            # From here on the connection is another call's.
+            # The connection may be reused by another call from here on.
             self.use(None)
             _CURRENT.call = None
 
@@ -90,25 +90,25 @@ _CURRENT = _Current()
 
 
 def current_call() -> _Call[object] | None:
-    """Return the call that runs in this thread, if any."""
+    """Return the call that runs in this thread, or None."""
     return _CURRENT.call
 
 
 async def run_call(work: Callable[[], T], limiter: trio.CapacityLimiter, timeout_s: float) -> T:
-    """Run ``work`` in a thread. A place in the limiter is free again when the thread has ended, however late.
+    """Run ``work`` in a thread. The limiter's slot is released when the thread ends, even if the call was abandoned.
 
-    So threads that were given up are bounded by the limiter, and no more calls run than the pool has connections.
+    The limiter therefore also bounds abandoned threads, and calls never outnumber the pool's connections.
 
     Args:
-        work: Blocks; its connection is noted by the engine (see ``engine``).
-        limiter: For the threads.
-        timeout_s: Seconds, with the wait for a place.
+        work: Blocking function; the engine registers its connection (see ``engine``).
+        limiter: Limits the threads.
+        timeout_s: Seconds, including the wait for a slot.
 
     Raises:
-        DatabaseUnavailable: It was not done in time. Nobody knows whether a change was made.
+        DatabaseUnavailable: The deadline has passed. A change may or may not have been made.
 
-    Cancellation: takes effect before the thread starts. A call that runs is waited for, for a moment, and its result
-    returned; one that is late is given up as at the deadline.
+    Cancellation: takes effect before the thread starts. A running call may finish within a grace period, and its
+    result is returned. After the grace period the call is abandoned.
     """
     deadline = trio.current_time() + timeout_s
     call = _Call(work)
@@ -135,17 +135,17 @@ async def run_call(work: Callable[[], T], limiter: trio.CapacityLimiter, timeout
 
 
 async def _wait(call: _Call[T], deadline: float) -> None:
-    """Wait until the call is done, or give it up."""
+    """Wait until the call is done, or abandon it."""
     try:
         with trio.move_on_at(deadline):
             await call.done.wait()
-    except trio.Cancelled:  # noqa: ASYNC103  where the work is done: see below
+    except trio.Cancelled:  # noqa: ASYNC103  not raised again if the work is done, see below
         latest = min(deadline, trio.current_time() + _CANCEL_GRACE_S)
         with trio.CancelScope(shield=True, deadline=latest):
             await call.done.wait()
         if call.result is None:
             raise
-        # As of a thread that cannot be cancelled: what is done is said, and the next checkpoint is cancelled.
+        # As with a thread that cannot be cancelled: return the result. The next checkpoint raises Cancelled.
     finally:
         if call.result is None:
             call.give_up()

@@ -1,4 +1,4 @@
-"""The database and the one way to use it from trio: short functions, run in threads of our own limiter."""
+"""The database, and how to use it from trio: short functions that run in threads with separate limiters."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from preview.storage.outages import translate
 from preview.storage.sqlite_files import SqliteFiles
 from preview.storage.tables import metadata, preview_instances, preview_logs
 
-# A row of each, where there is one; a table that cannot be read is an error.
+# Read one row of each table. An unreadable table raises an error.
 _READ = [select(literal(1)).select_from(table).limit(1) for table in (preview_instances, preview_logs)]
-# A list of privileges in one call asks for any of them (PostgreSQL, 9.27), so each is asked for. Statements that wait
-# for a lock are none of these: the answer comes from the catalogue.
+# A list of privileges in one call matches any of them (PostgreSQL, 9.27), so each is checked separately. The query
+# reads the catalogue only, so it does not wait for locks.
 _WRITE = text(
     """
     SELECT current_setting('transaction_read_only') = 'on', (
@@ -36,12 +36,12 @@ _WRITE = text(
 
 
 def check_tables(connection: Connection) -> None:
-    """Read our tables and, on PostgreSQL, ask for the right to write them.
+    """Read the tables and, on PostgreSQL, check the privilege to write them.
 
-    SQLite has no rights: there the log writer's state says whether writing works.
+    SQLite has no privileges: there, the log writer's state shows if writing works.
 
     Raises:
-        DatabaseUnavailable: PostgreSQL would refuse a change.
+        DatabaseUnavailable: PostgreSQL would reject a change.
     """
     for query in _READ:
         connection.execute(query).first()
@@ -61,19 +61,19 @@ def check_tables(connection: Connection) -> None:
 
 T = TypeVar("T")
 
-# As of ``PREVIEW_DATABASE_TIMEOUT``.
+# The default of ``PREVIEW_DATABASE_TIMEOUT``.
 CALL_TIMEOUT_S = 15.0
-# A large upload is one change. A disk that writes less than 1 MiB in a second serves nobody.
+# A large upload is one change. A disk slower than 1 MiB per second is too slow for the service.
 _WRITE_BYTES_PER_S = 1024 * 1024
 
 
 class Database:
     """The engine with its thread limiters.
 
-    Functions given to ``read`` and ``write`` must be short: one transaction, a bounded number of rows. A call that is
-    late is given up, see ``run_call``. Own limiters keep slow statements away from trio's shared threads.
+    Functions passed to ``read`` and ``write`` must be short: one transaction, a bounded number of rows. A late call is
+    abandoned, see ``run_call``. Separate limiters keep slow statements off trio's shared threads.
 
-    Invariant: the pool has a connection for each place in the limiters, so no thread waits for one.
+    Invariant: the pool has a connection for each slot of the limiters, so no thread waits for a connection.
     """
 
     def __init__(self, engine: Engine, timeout_s: float = CALL_TIMEOUT_S) -> None:
@@ -86,42 +86,42 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        """True if the file-based default is in use."""
+        """True for SQLite, the file-based default."""
         return self.engine.dialect.name == "sqlite"
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        """Run ``query`` in a thread, in a transaction that is rolled back; it sees one state of the database on SQLite.
+        """Run ``query`` in a thread, in a transaction that is rolled back. On SQLite, all its reads see one snapshot.
 
         Raises:
-            DatabaseUnavailable: The database did not answer.
+            DatabaseUnavailable: The database did not respond.
 
         Cancellation: see ``run_call``.
         """
         return await self._run(partial(self._in_read, query), self._readers)
 
     async def write(self, change: Callable[[Connection], T], *, size_bytes: int = 0) -> T:
-        """Run ``change`` in a thread, in one transaction: all of it is committed, or nothing.
+        """Run ``change`` in a thread, in one transaction that commits completely or not at all.
 
-        On SQLite it holds the write lock from the start, so what it reads first is still so when it writes.
+        On SQLite, the transaction has the write lock from the start, so its first reads stay valid until it writes.
 
         Args:
-            change: See above.
-            size_bytes: How much it writes, where that is much: the deadline is later by a second for each MiB.
+            change: Short function that makes the change.
+            size_bytes: Approximate bytes written, for large changes: each MiB extends the deadline by one second.
 
         Raises:
-            DatabaseUnavailable: The database did not answer; nothing was changed, unless the connection was lost at
-                the very commit: then nobody knows, so a change that is tried again must bear to be made twice.
+            DatabaseUnavailable: The database did not respond, and nothing was changed. If the connection was lost
+                during the commit, the outcome is unknown. A change that is retried must therefore be idempotent.
 
-        Cancellation: see ``run_call``; once the thread runs, the change is made although the caller may not see it.
+        Cancellation: see ``run_call``. Once the thread runs, the change is made even if the caller does not see it.
         """
         timeout_s = self._timeout_s + size_bytes / _WRITE_BYTES_PER_S
         return await self._run(partial(self._in_write, _with_time(change, timeout_s)), self._writers, timeout_s)
 
     async def check(self, timeout_s: float) -> None:
-        """Ask whether our tables can be read and written, on a thread and connection that nothing else uses.
+        """Check that the tables can be read and written, on a separate thread and connection.
 
         Raises:
-            DatabaseUnavailable: They cannot, or the database did not answer in time.
+            DatabaseUnavailable: They cannot, or the database did not respond in time.
 
         Cancellation: nothing changes.
         """
@@ -148,7 +148,7 @@ class Database:
 
 
 def _with_time(change: Callable[[Connection], T], timeout_s: float) -> Callable[[Connection], T]:
-    """Have PostgreSQL's own limit of a statement be no earlier than the call's."""
+    """Raise PostgreSQL's statement timeout to at least the call's timeout."""
     if timeout_s <= STATEMENT_TIMEOUT_S:
         return change
 
@@ -162,10 +162,10 @@ def _with_time(change: Callable[[Connection], T], timeout_s: float) -> Callable[
 
 @asynccontextmanager
 async def open_database(url: str, timeout_s: float = CALL_TIMEOUT_S) -> AsyncIterator[Database]:
-    """Provide the database, connections closed at the end. Does not migrate: see ``prepare``.
+    """Provide the database and close its connections at the end. Does not migrate: see ``prepare``.
 
     Raises:
-        ConfigurationError: The URL cannot be read or names another kind of database.
+        ConfigurationError: The URL is invalid, or names an unsupported kind of database.
 
     Cancellation: connections are closed.
     """

@@ -1,4 +1,4 @@
-"""The engine for a URL, and what each of its connections is set to."""
+"""Create the engine for a URL, and configure each of its connections."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ from preview.core.escapes import without_colours
 from preview.errors import ConfigurationError
 from preview.storage.calls import Wire, current_call
 
-# SQLite has one writer at a time; more threads would only wait in its lock. Readers do not block each other (WAL).
+# SQLite has one writer at a time; more threads would only wait for its lock. Readers do not block each other (WAL).
 _SQLITE_WRITERS = 1
 _POSTGRES_WRITERS = 4
 READERS = 4
-# Whether the database answers is asked beside all else, by one at a time.
+# Availability checks run on a separate connection, one at a time.
 CHECKERS = 1
-# Longer than any batch takes; another process (a backup, ``db upgrade``) may hold the lock.
+# Longer than any batch takes. Another process (a backup, ``db upgrade``) may have the lock.
 _LOCK_TIMEOUT_MS = 10_000
-# No statement of ours is meant to take a second; a thread must not wait for ever.
+# No statement is expected to take a second; the limit prevents a thread from waiting forever.
 STATEMENT_TIMEOUT_S = 60
 _CONNECT_TIMEOUT_S = 5
-# The mode of the database's files: read and written by their owner alone.
+# The mode of the database's files: readable and writable only by their owner.
 _OWN = stat.S_IRUSR | stat.S_IWUSR
-# Unacknowledged data: a server that vanished without a word (tcp(7), TCP_USER_TIMEOUT).
+# Limit for unacknowledged data, in case the server vanishes silently (tcp(7), TCP_USER_TIMEOUT).
 _TCP_USER_TIMEOUT_MS = 30_000
 
-# Where a pooled connection's wire is kept.
+# Key of a pooled connection's ``info`` for its ``Wire``.
 _WIRE = "preview_wire"
 
 SQLITE_BEGIN = "preview_sqlite_begin"
-"""Execution option of a connection: how its transactions begin (``DEFERRED`` unless told)."""
+"""Execution option of a connection: the mode of its BEGIN statement (default: ``DEFERRED``)."""
 
 
 def make_engine(url: str) -> Engine:
-    """Return an engine for ``sqlite:///FILE`` or ``postgresql://…`` (psycopg 3). Nothing is connected yet.
+    """Return an engine for ``sqlite:///FILE`` or ``postgresql://…`` (psycopg 3). Does not connect yet.
 
     Raises:
-        ConfigurationError: The URL cannot be read or names another kind of database.
+        ConfigurationError: The URL is invalid, or names an unsupported kind of database.
     """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        # Without its cause: SQLAlchemy's message repeats the URL, and the URL may hold a password.
+        # The cause is omitted: SQLAlchemy's message repeats the URL, which may contain a password.
         raise ConfigurationError(
             "PREVIEW_DATABASE_URL is not a database URL; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
         ) from None
@@ -69,12 +69,12 @@ def make_engine(url: str) -> Engine:
 
 
 def make_folder(engine: Engine) -> None:
-    """Make the folder and the file of an SQLite database, for their owner alone; nothing for other databases.
+    """Create an SQLite database's folder and file, accessible only by their owner; do nothing for other databases.
 
-    A file that is there and open to others is closed to them, where it is ours.
+    Removes other users' access to an existing file, if this user owns the file.
 
     Raises:
-        ConfigurationError: The folder cannot be made.
+        ConfigurationError: The folder cannot be created.
     """
     if engine.dialect.name != "sqlite" or engine.url.database is None:
         return
@@ -92,19 +92,19 @@ def make_folder(engine: Engine) -> None:
 
 
 def _keep_private(file: Path) -> None:
-    """SQLite gives the mode of the database's file to those that it makes beside it (-wal, -shm).
+    """Make the database's file private; SQLite gives the same mode to the files beside it (-wal, -shm).
 
-    Where this cannot be done (a file of another user, a read-only disk) it is left as it is.
+    Files whose mode cannot be changed (another owner, a read-only disk) are left unchanged.
 
-    Invariant: the database's file is never opened here, only by SQLite. A process that closes any descriptor of a file
-    loses all its POSIX locks on it (fcntl(2)), those of connections that are in use too. Another program's last
-    connection would then take itself for the last of all, and delete the log ahead from under us
+    Invariant: only SQLite opens the database's file, never this function. A process that closes any descriptor of a
+    file loses all its POSIX locks on the file, even those of active connections (fcntl(2)). Another program's last
+    connection would then consider itself the only one, and delete the write-ahead log
     (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     """
-    # SQLite puts its files beside the one that a link leads to.
+    # SQLite puts its other files next to a link's target.
     file = Path(os.path.realpath(file))
     with suppress(OSError):
-        # An empty file is an empty database. SQLite itself would make one that all may read.
+        # An empty file is an empty database. SQLite would create a file that all users can read.
         os.mknod(file, stat.S_IFREG | _OWN)
     for name in (file.name, f"{file.name}-wal", f"{file.name}-shm", f"{file.name}-journal"):
         one = file.with_name(name)
@@ -115,7 +115,7 @@ def _keep_private(file: Path) -> None:
 
 
 def writers_of(engine: Engine) -> int:
-    """Return the maximum of writing threads."""
+    """Return the maximum number of writing threads."""
     return _SQLITE_WRITERS if engine.dialect.name == "sqlite" else _POSTGRES_WRITERS
 
 
@@ -136,9 +136,9 @@ def _postgres_engine(url: URL) -> Engine:
         url.set(drivername="postgresql+psycopg"),
         pool_size=_POSTGRES_WRITERS + READERS + CHECKERS,
         max_overflow=0,
-        # Values may be what users keep; they would stand in the text of each error.
+        # Values may be users' data, and would appear in the text of each error.
         hide_parameters=True,
-        # What the URL says wins.
+        # Parameters of the URL take precedence.
         connect_args={name: value for name, value in ours.items() if name not in url.query},
     )
     event.listen(engine, "do_connect", _connect_postgres)
@@ -149,12 +149,12 @@ def _postgres_engine(url: URL) -> Engine:
 
 
 def _on_sqlite_connect(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
-    """Pragmas of each connection (https://www.sqlite.org/pragma.html)."""
-    # The driver would begin transactions by itself, but late: ``_on_sqlite_begin`` does.
+    """Set the pragmas of a connection (https://www.sqlite.org/pragma.html)."""
+    # Disable the driver's own BEGIN, which comes too late; see ``_on_sqlite_begin``.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {_LOCK_TIMEOUT_MS}")
     _write_ahead(connection)
-    # With WAL, NORMAL cannot corrupt; a power cut may lose the last commits, a crash of the service cannot.
+    # With WAL, NORMAL cannot corrupt. A power failure may lose the last commits; a crash of the service cannot.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
     # For searches: SQLite has no regular expressions.
@@ -162,10 +162,10 @@ def _on_sqlite_connect(connection: sqlite3.Connection, _record: ConnectionPoolEn
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Have the database write ahead; one that does already only says so.
+    """Switch the database to WAL mode; no effect if it already uses WAL.
 
-    Two connections that switch a new file at the same moment may each hold what the other one waits for: SQLite then
-    answers BUSY at once, whatever the timeout (https://www.sqlite.org/c3ref/busy_handler.html).
+    Two connections that switch a new file at the same time may deadlock. SQLite then returns BUSY at once, regardless
+    of the timeout (https://www.sqlite.org/c3ref/busy_handler.html).
     """
     switch = partial(connection.execute, "PRAGMA journal_mode = WAL")
     try:
@@ -173,7 +173,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
     except sqlite3.OperationalError as error:
         if not _is_busy(error):
             raise
-        # Imported where it is needed: nearly every start does without.
+        # Imported lazily, because hardly any start needs to retry.
         import stamina  # noqa: PLC0415
 
         patient = stamina.RetryingCaller(
@@ -187,10 +187,10 @@ def _is_busy(error: Exception) -> bool:
 
 
 def _on_sqlite_begin(connection: Connection) -> None:
-    """Begin where SQLAlchemy means it, so that a read is one snapshot and a change holds the lock from its first read.
+    """Begin a transaction where SQLAlchemy does: a read sees one snapshot, and a change locks before its first read.
 
-    A transaction that begins by reading cannot always become a writing one: SQLite answers BUSY at once
-    (https://www.sqlite.org/isolation.html). So changes begin IMMEDIATE.
+    A transaction that starts with a read cannot always be upgraded to a write: SQLite returns BUSY at once
+    (https://www.sqlite.org/isolation.html). Changes therefore begin with IMMEDIATE.
     """
     how = connection.get_execution_options().get(SQLITE_BEGIN, "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {how}")
@@ -199,7 +199,7 @@ def _on_sqlite_begin(connection: Connection) -> None:
 def _connect_postgres(
     _dialect: object, record: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
 ) -> psycopg.Connection[object]:
-    """Connect, within ``connect_timeout``; from then on the call that waits can be given up."""
+    """Connect within ``connect_timeout``. Afterwards the waiting call can be abandoned."""
     connection: psycopg.Connection[object] = psycopg.connect(*arguments, **options)
     record.info[_WIRE] = Wire(connection.fileno())
     _note_wire(record)
@@ -209,7 +209,7 @@ def _connect_postgres(
 def _on_postgres_checkout(
     engine: Engine, connection: psycopg.Connection[object], record: ConnectionPoolEntry, _proxy: object
 ) -> None:
-    """Ask whether the connection still stands: ``pool_pre_ping`` would, but before a call can be given up."""
+    """Ping the connection. ``pool_pre_ping`` would do so before the call's wire is set, when it cannot be abandoned."""
     _note_wire(record)
     try:
         engine.dialect.do_ping(connection)  # type: ignore[arg-type]  # SQLAlchemy's protocol for any driver

@@ -1,4 +1,4 @@
-"""Changes that come at the same moment are made in one transaction: a hundred previews that end cost one commit."""
+"""Combine concurrent changes into one transaction: a hundred previews that end together cost one commit."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from preview.storage.database import Database
 
 T = TypeVar("T")
 
-# One transaction: 100 µs each, so that the log writer gets its turn.
+# Changes in one transaction, at about 100 µs each. The bound leaves time for the log writer.
 _MOST_CHANGES = 200
 
 
 @dataclass(slots=True, eq=False)
 class _Change(Generic[T]):
-    """One caller's part.
+    """One caller's change.
 
     Invariant: ``result`` or ``error`` is set exactly when ``is_over`` is.
     """
@@ -35,31 +35,31 @@ class _Change(Generic[T]):
 
 
 class GroupCommit:
-    """The first call writes for all that wait by then; later ones wait for the next transaction.
+    """Batches writes: the first caller writes for all that wait at that time; later callers join the next transaction.
 
-    There is no task of its own: the first of those who wait is the one that writes. They take turns in the order in
-    which they came, so the later of two changes of a row is made later.
+    There is no background task: the first waiting caller writes. Changes are made in the order of arrival, so the later
+    of two changes of a row is applied later.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # In the order in which they came. Bounded by the previews that the service may run, some changes each.
+        # In order of arrival. Bounded by the maximum number of previews, with a few changes each.
         self._waiting: list[_Change[object]] = []
         self._turn = trio.Lock()
 
     async def write(self, change: Callable[[Connection], T]) -> T:
-        """Make the change, in one transaction with others'; each fails for itself.
+        """Make the change in one transaction with other callers' changes. Each change fails independently.
 
         Args:
-            change: Short, and bears to be made twice: when another's fails, all are made once more, one by one.
+            change: Short and idempotent: if another change fails, all are made again, one by one.
 
         Raises:
             DatabaseUnavailable: See ``Database.write``.
 
-        Cancellation: the change is made as a whole, or not at all.
+        Cancellation: the change is made completely or not at all.
         """
         own: _Change[T] = _Change(change)
-        self._waiting.append(own)  # type: ignore[arg-type]  # only ``make`` and ``end`` are used there
+        self._waiting.append(own)  # type: ignore[arg-type]  # the list's users call only ``make`` and ``end``
         try:
             async with self._turn:
                 while not own.is_over:
@@ -67,14 +67,14 @@ class GroupCommit:
         finally:
             if own in self._waiting:
                 self._waiting.remove(own)  # type: ignore[arg-type]  # as above
-            # Where somebody else has taken it and cannot write it, it does not wait again for nobody.
+            # If another caller took this change and cannot write it, it must not be queued again.
             own.is_over = True
         if own.error is not None:
             raise _own_error(own.error)
-        return own.result  # type: ignore[return-value]  # it is over, without an error
+        return own.result  # type: ignore[return-value]  # the change is over, without an error
 
     async def _write_some(self) -> None:
-        """Write those who wait, up to a bound; who is not done (a cancellation) waits on, in the same place."""
+        """Write the waiting changes, up to a limit. After a cancellation, they return to the queue's front."""
         taken = self._waiting[:_MOST_CHANGES]
         del self._waiting[:_MOST_CHANGES]
         try:
@@ -91,7 +91,7 @@ class GroupCommit:
         except DatabaseUnavailable as error:
             for one in taken:
                 one.end(error)
-        except Exception as error:  # noqa: BLE001  raised again by the caller whose it is
+        except Exception as error:  # noqa: BLE001  raised again by the caller that made the change
             if len(taken) == 1:
                 taken[0].end(error)
                 return
@@ -103,7 +103,7 @@ class GroupCommit:
 
 
 def _own_error(error: Exception) -> Exception:
-    """Return a copy of the error: one that several tasks raise would collect the traceback of each."""
+    """Return a copy of the error: a shared error would collect the tracebacks of all tasks that raise it."""
     if not isinstance(error, DatabaseUnavailable):
         return error
     own = DatabaseUnavailable(error.message, **error.details)

@@ -1,7 +1,7 @@
-"""Bring a database to a revision, by Alembic, run from here rather than by its command line.
+"""Migrate a database to a revision by Alembic's API, without its command line.
 
-Importing this takes 0.1 s; a service whose database is at the newest revision never does (see ``prepare``). All
-functions block: call them in a thread from trio.
+The import takes 0.1 s; it is skipped when the database is at the newest revision (see ``prepare``). All functions
+block: call them in a thread.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from preview.storage.outages import translate
 from preview.storage.tables import current_revision
 
 _SCRIPTS = Path(__file__).parent / "migrations"
-# "preview" in ASCII, as a 56-bit number: any constant will do that no other program on the server uses.
+# "preview" in ASCII, as a 56-bit number: an arbitrary constant that no other program on the server uses.
 _ADVISORY_LOCK = 0x70726576696577
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the database up to ``revision``: all of it, or nothing. Two at a time wait for each other.
+    """Upgrade the database to ``revision``, completely or not at all. Concurrent migrations wait for each other.
 
     Args:
-        url: As ``PREVIEW_DATABASE_URL``; an SQLite file and its folder are made.
+        url: As ``PREVIEW_DATABASE_URL``; an SQLite file and its folder are created.
         revision: A revision's id, ``head``, or a step such as ``+1``.
 
     Raises:
-        ConfigurationError: The URL or the revision is wrong, or the database is of a newer version.
-        DatabaseUnavailable: The database did not answer; nothing was changed.
+        ConfigurationError: The URL or the revision is invalid, or the database belongs to a newer version.
+        DatabaseUnavailable: The database did not respond; nothing was changed.
     """
     _run(url, revision, command.upgrade)
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Take the database down to ``revision``: all of it, or nothing. Data that has no place there is lost.
+    """Downgrade the database to ``revision``, completely or not at all. Data that the old schema cannot store is lost.
 
     Args:
         url: As ``PREVIEW_DATABASE_URL``.
@@ -57,14 +57,14 @@ def downgrade(url: str, revision: str) -> None:
 
 
 def current(url: str) -> str | None:
-    """Return the database's revision; None if it has none of our tables.
+    """Return the database's revision; None if it has no tables of this service.
 
     Raises:
         ConfigurationError, DatabaseUnavailable: As ``upgrade``.
     """
     engine = make_engine(url)
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
-        return None  # looking must not make an empty one
+        return None  # connecting would create an empty file
     try:
         with engine.connect() as connection:
             return current_revision(connection)
@@ -75,9 +75,9 @@ def current(url: str) -> str | None:
 
 
 def head() -> str:
-    """Return the newest revision that this version knows."""
+    """Return the newest revision that this version supports."""
     newest = ScriptDirectory.from_config(_config()).get_current_head()
-    assert newest is not None  # noqa: S101  there is always the first one
+    assert newest is not None  # noqa: S101  the first revision always exists
     return newest
 
 
@@ -109,7 +109,7 @@ def open_exclusive(url: str) -> Iterator[Connection]:
     """Provide a connection in a transaction that excludes other migrations.
 
     Raises:
-        ConfigurationError: The URL is wrong, or rows refer to rows that are not there.
+        ConfigurationError: The URL is invalid, or a foreign key refers to a missing row.
     """
     engine = make_engine(url)
     make_folder(engine)
@@ -130,10 +130,10 @@ def open_exclusive(url: str) -> Iterator[Connection]:
 
 
 def _foreign_keys_off(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
-    """Let tables be rebuilt.
+    """Turn foreign keys off, so that tables can be rebuilt.
 
-    With foreign keys on, dropping the old copy of a table would delete the rows that refer to it (ON DELETE CASCADE);
-    inside a transaction the pragma does nothing (https://www.sqlite.org/lang_altertable.html, section 7).
+    With foreign keys on, dropping a table's old copy would delete the rows that refer to it (ON DELETE CASCADE). Inside
+    a transaction the pragma has no effect (https://www.sqlite.org/lang_altertable.html, section 7).
     """
     connection.execute("PRAGMA foreign_keys = OFF")
 

@@ -1,4 +1,4 @@
-"""Errors of the database that are an outage, not a mistake in a statement."""
+"""Distinguish database outages from invalid statements and values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from preview.errors import DatabaseUnavailable
 
-# Primary result codes (https://www.sqlite.org/rescode.html) that the values or the caller cause. 0: the driver's own.
+# Primary result codes (https://www.sqlite.org/rescode.html) caused by the values or the caller. 0: by the driver.
 _SQLITE_REFUSALS = frozenset(
     {
         0,
@@ -21,15 +21,15 @@ _SQLITE_REFUSALS = frozenset(
         sqlite3.SQLITE_RANGE,
     }
 )
-# SQLITE_ERROR is a mistake in the statement. Our statements fit our tables: these say that the tables are others.
+# SQLITE_ERROR means an invalid statement. Statements match the expected schema: these messages mean another schema.
 _SQLITE_TABLES = ("no such table", "no such column", "no such index", "has no column named")
-# Classes of SQLSTATE (PostgreSQL, appendix A) that the values cause: cardinality, data, integrity, views, limits.
+# Classes of SQLSTATE (PostgreSQL, appendix A) caused by the values: cardinality, data, integrity, views, limits.
 _REFUSED_CLASSES = frozenset({"21", "22", "23", "44", "54"})
-# Class 42 is a mistake in the statement; but for rights that were taken away, and for tables that are others.
+# Class 42 means an invalid statement, except for revoked privileges and a different schema.
 _STATEMENT_CLASS = "42"
 _STATEMENT_OUTAGES = frozenset({"42501", "42P01", "42703", "42704", "42883", "42P10"})
 
-# What trying again does not mend; by the beginning of SQLite's name for it, or by the SQLSTATE.
+# Messages for errors that a retry cannot fix, by the prefix of SQLite's error name, or by the SQLSTATE.
 _SENTENCES = {
     "SQLITE_FULL": "The service's database cannot grow: its disk is full; make room in the data folder.",
     "SQLITE_READONLY": "The service's database is read-only; give the service's user the right to write it.",
@@ -47,9 +47,9 @@ _SENTENCES = {
 
 
 def is_outage(error: DBAPIError) -> bool:
-    """Say whether the error is the state of the database: trying again may help, and nothing is wrong with the values.
+    """Return true if the database's state caused the error: the values are valid, and a retry may help.
 
-    An error of a kind that is not named here is an outage: values and statements are known to be good.
+    Unlisted kinds of errors count as outages, because values and statements are known to be valid.
     """
     orig = error.orig
     if isinstance(orig, sqlite3.Error):
@@ -69,9 +69,9 @@ def is_outage(error: DBAPIError) -> bool:
 
 
 def translate(error: DBAPIError | PoolTimeout) -> Exception:
-    """Return the error to raise in its place: ``DatabaseUnavailable`` for an outage, else the error itself.
+    """Return the error to raise instead: ``DatabaseUnavailable`` for an outage, else the error itself.
 
-    A broken statement is a mistake of ours and stays as it is. The message never holds the URL or values.
+    An invalid statement is a bug of this service, and stays unchanged. The message never contains the URL or values.
     """
     if isinstance(error, PoolTimeout):
         return DatabaseUnavailable("The service's database has no connection left; try again in a moment.")
@@ -86,7 +86,7 @@ def translate(error: DBAPIError | PoolTimeout) -> Exception:
 
 
 def _reason(orig: BaseException | None) -> str:
-    """Return a word for programs and for the service's own log."""
+    """Return the error's code for programs and for the service's log."""
     if isinstance(orig, sqlite3.Error):
         return getattr(orig, "sqlite_errorname", "") or "sqlite"
     return (orig.sqlstate if isinstance(orig, psycopg.Error) else None) or "connection"

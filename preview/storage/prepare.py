@@ -1,4 +1,4 @@
-"""Make sure, at the start of the service, that the database has the shape this version needs."""
+"""Check at the start of the service that the database has the schema of this version."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ log = structlog.get_logger(__name__)
 
 
 async def prepare(database: Database) -> None:
-    """Bring an SQLite file to the newest revision; of PostgreSQL only check that it is there.
+    """Upgrade an SQLite file to the newest revision; for PostgreSQL, only check the revision.
 
-    A PostgreSQL server may be shared by several services and has a person who decides when it changes; an SQLite file
-    is ours alone. Where nothing is to do this is one look at the database.
+    A PostgreSQL server may be shared by several services, and its administrator decides when to migrate. An SQLite file
+    belongs to this service alone. If the revision is current, this is a single query.
 
     Raises:
-        ConfigurationError: PostgreSQL is behind, or the database is of a newer version; says what to run.
-        DatabaseUnavailable: The database did not answer; nothing was changed.
+        ConfigurationError: PostgreSQL needs an upgrade, or the database is newer. The message says what to run.
+        DatabaseUnavailable: The database did not respond; nothing was changed.
 
-    Cancellation: takes effect when the migration that runs has ended.
+    Cancellation: takes effect when a running migration has ended.
     """
     await trio.to_thread.run_sync(make_folder, database.engine)
     found = await database.read(_revision)
@@ -56,5 +56,5 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _upgrade(url: str) -> None:
-    # Imported where it is needed: Alembic costs 0.1 s, and at nearly every start nothing is to be migrated.
+    # Imported lazily: Alembic takes 0.1 s to import, and hardly any start needs a migration.
     importlib.import_module("preview.storage.migrate").upgrade(url)

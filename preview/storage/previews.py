@@ -19,11 +19,11 @@ from preview.storage.users import read_page
 
 _C = preview_instances.c
 _LOGS = preview_logs.c
-# Lines deleted in one transaction: tens of milliseconds, so that the log writer is not held up (SQLite has one lock).
+# Lines deleted in one transaction: tens of milliseconds, so the log writer does not wait long (SQLite has one lock).
 _DELETE_LINES = 10_000
 
-# The user of previews whose generation was deleted: nobody's, so nobody sees them, until they are deleted too. No
-# user's id has this character (see ``ids.is_valid_id``).
+# Owner of previews whose generation was deleted; hides them until they are deleted too. No user's id contains this
+# character (see ``ids.is_valid_id``).
 NOBODY = "!deleted"
 
 # Record fields and their columns, where the names differ.
@@ -31,10 +31,10 @@ _RENAMED = {"state": "status", "health": "health_status", "reason": "error_messa
 _TIMES = frozenset({"created_at", "expires_at", "token_expires_at", "started_at", "stopped_at", "last_health_check"})
 _FIELDS = tuple(PreviewRecord.__dataclass_fields__)
 _ACTIVE = tuple(sorted(state.value for state in ACTIVE))
-# Whose it is never changes with the record; a deletion may have changed it in the row alone, see ``disown_previews``.
+# An update never changes these. A deletion may have changed the owner in the row alone, see ``disown_previews``.
 _FIXED = frozenset({"id", "generation_id", "project_id", "user_id", "created_at"})
-# Compiled once: made again for each change it takes longer than the change. The row's ``created_at`` may be later than
-# the record's, see ``insert``.
+# Compiled once, because compiling takes longer than the update itself. The row's ``created_at`` may be later than the
+# record's, see ``insert``.
 _CHANGED = tuple(name for field in _FIELDS if (name := _RENAMED.get(field, field)) not in _FIXED)
 _OVERWRITE = (
     update(preview_instances)
@@ -53,22 +53,22 @@ class PreviewStore:
         self._updates = GroupCommit(database)
 
     async def insert(self, record: PreviewRecord) -> None:
-        """Keep a new preview: the newest of its generation, whatever the clock said when the others were made.
+        """Insert a new preview as the newest of its generation, even if the clock was set back.
 
-        Cancellation: it is kept as a whole, or not at all.
+        Cancellation: the row is inserted completely or not at all.
         """
         await self._database.write(partial(_insert, to_row(record)))
 
     async def update(self, record: PreviewRecord) -> None:
-        """Overwrite the preview's row, but for when it was made, and whose it is.
+        """Overwrite the preview's row, except for its creation time and owner.
 
-        What says that it lives never overwrites what says that it has ended. Updates of many previews at the same
-        moment are one transaction; of two of the same preview the later one is made later.
+        A record of an active preview never overwrites the row of an ended one. Concurrent updates share one
+        transaction. Updates of the same preview keep their order.
 
         Raises:
-            PreviewNotFound: It has none (any more), or has ended.
+            PreviewNotFound: The row is missing or deleted, or the preview has ended.
 
-        Cancellation: the row is overwritten as a whole, or not at all.
+        Cancellation: the row is overwritten completely or not at all.
         """
         row = to_row(record)
         values = {"the_id": record.id, **{f"new_{name}": row[name] for name in _CHANGED}}
@@ -86,13 +86,13 @@ class PreviewStore:
         Cancellation: nothing changes.
         """
         if not is_valid_id(preview_id):
-            # From outside: PostgreSQL would refuse a NUL.
+            # The id comes from a request; PostgreSQL would reject a NUL.
             return None
         query = select(preview_instances).where(_C.id == preview_id)
         return _record_or_none(await self._database.read(lambda connection: connection.execute(query).first()))
 
     async def latest(self, generation_id: str) -> PreviewRecord | None:
-        """Return the generation's newest preview in whatever state, or None.
+        """Return the generation's newest preview in any state, or None.
 
         Cancellation: nothing changes.
         """
@@ -105,9 +105,9 @@ class PreviewStore:
         return _record_or_none(await self._database.read(lambda connection: connection.execute(query).first()))
 
     async def unfinished(self) -> list[PreviewRecord]:
-        """Every preview whose row says that it still holds something, oldest first: what a crash left behind.
+        """Return all previews whose row is in an active state, oldest first: after a crash, these need cleanup.
 
-        Their number is bounded by ``max_previews`` of the service that ran them.
+        The number is bounded by ``max_previews`` of the service that ran them.
 
         Cancellation: nothing changes.
         """
@@ -118,16 +118,16 @@ class PreviewStore:
     async def list_for_user(
         self, user_id: str, *, state: State | None = None, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[PreviewRecord], str | None]:
-        """Return a page of the user's previews, newest first, and the cursor of the next page (None: this is the last).
+        """Return a page of the user's previews, newest first, and the next page's cursor (None: the last page).
 
         Args:
-            user_id: Whose.
-            state: Only those in this state.
-            cursor: From the page before.
-            limit: Rows of a page; brought into 1 to ``users.MAX_PAGE``.
+            user_id: The owner.
+            state: Return only previews in this state; None means any.
+            cursor: The cursor returned with the previous page.
+            limit: Rows per page, clamped to 1 to ``users.MAX_PAGE``.
 
         Raises:
-            InvalidRequest: The cursor is not one of ours.
+            InvalidRequest: The cursor is invalid.
 
         Cancellation: nothing changes.
         """
@@ -138,27 +138,27 @@ class PreviewStore:
         return [to_record(row) for row in rows], following
 
     async def delete_ended_before(self, ms: int, limit: int = 100) -> int:
-        """Delete previews that ended before ``ms``, oldest first, with their lines; returns how many previews.
+        """Delete previews that ended before ``ms``, oldest first, with their lines; return the number of previews.
 
-        Each transaction deletes a bounded number of lines, so that nobody waits long for the lock.
+        Each transaction deletes a bounded number of lines, so that other writers do not wait long for the lock.
 
         Args:
             ms: Milliseconds since the epoch.
-            limit: Previews to delete in this call at most.
+            limit: Maximum number of previews to delete in this call.
 
-        Cancellation: what was deleted so far stays deleted; the next run goes on.
+        Cancellation: finished deletions are kept; the next run continues.
         """
         ended = func.coalesce(_C.stopped_at, _C.created_at)
         return await self._delete(select(_C.id).where(_OVER, ended < ms).order_by(ended).limit(limit))
 
     async def disown(self, generation_id: str, user_id: str) -> int:
-        """See ``disown_previews``. Cancellation: all of it is done, or nothing."""
+        """Call ``disown_previews`` in one transaction. Cancellation: completed, or nothing changes."""
         return await self._database.write(partial(disown_previews, generation_id=generation_id, user_id=user_id))
 
     async def delete_disowned(self, limit: int = 100) -> int:
-        """Delete previews of deleted generations that are over, with their lines, as ``delete_ended_before`` does.
+        """Delete ended previews of deleted generations, with their lines, as ``delete_ended_before`` does.
 
-        Cancellation: what was deleted so far stays deleted; the next call goes on.
+        Cancellation: finished deletions are kept; the next call continues.
         """
         return await self._delete(select(_C.id).where(_C.user_id == NOBODY, _OVER).limit(limit))
 
@@ -171,17 +171,17 @@ class PreviewStore:
 
 
 def disown_previews(connection: Connection, *, generation_id: str, user_id: str) -> int:
-    """Take a deleted generation's previews from its user; how many.
+    """Remove the owner of a deleted generation's previews; return the number of previews.
 
-    In the same transaction as the deletion, so that a kill leaves either both or neither. The rows and their lines
-    are deleted afterwards, in parts, see ``PreviewStore.delete_disowned``.
+    Call in the deletion's transaction: a crash then leaves both done or neither. The rows and lines are deleted later
+    in batches, see ``PreviewStore.delete_disowned``.
     """
     mine = (_C.generation_id == generation_id) & (_C.user_id == user_id)
     return connection.execute(update(preview_instances).where(mine).values(user_id=NOBODY)).rowcount
 
 
 def _insert(row: dict[str, Any], connection: Connection) -> None:
-    """Insert the preview; a clock that was set back must not make it older."""
+    """Insert the preview, dated after its generation's newest one even if the clock was set back."""
     newest = select(func.max(_C.created_at)).where(_C.generation_id == row["generation_id"])
     before = connection.scalar(newest)
     created_at = row["created_at"] if before is None else max(row["created_at"], before + 1)
@@ -189,7 +189,7 @@ def _insert(row: dict[str, Any], connection: Connection) -> None:
 
 
 def _delete_part(preview_id: str, connection: Connection) -> bool:
-    """Delete some of an ended preview's lines, or, when there are none, its row; True when it is gone."""
+    """Delete a batch of an ended preview's lines, or its row if no lines are left; return true in the latter case."""
     first = connection.scalar(select(func.min(_LOGS.seq)).where(_LOGS.preview_id == preview_id))
     if first is None:
         connection.execute(delete(preview_instances).where(_C.id == preview_id))
@@ -231,5 +231,5 @@ def _record_or_none(row: Row[Any] | None) -> PreviewRecord | None:
 
 
 def _storable(text: str) -> str:
-    """Text that both databases take: PostgreSQL knows no NUL, and neither a lone surrogate."""
+    """Replace characters that PostgreSQL cannot store: NUL and lone surrogates."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

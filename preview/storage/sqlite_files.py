@@ -1,15 +1,15 @@
-"""Notice that the files of an SQLite database were removed or replaced under its open connections, and mend it.
+"""Detect that files of an SQLite database were removed or replaced while connections are open, and repair this.
 
-What a connection has open stays usable when its name is gone, so SQLite goes on without a word. The rows written since
-then are lost with the process: nobody finds the write-ahead log (``-wal``) again.
+Open files stay usable after their names are removed, so SQLite reports no error. Rows written afterwards are lost when
+the process ends, because the write-ahead log (``-wal``) is no longer found.
 
-1. The log ahead or its index (``-wal``, ``-shm``) is gone or another one: everything it holds is brought into the
-   database by a connection that has it open; then all connections are closed, and new ones make new files.
-2. The database itself is gone or another one: its log is brought into it once, so that the moved file is whole. Then
-   it is an outage until the file is back.
+1. The write-ahead log or its index (``-wal``, ``-shm``) is missing or replaced. A connection that has the log open
+   writes all of it into the database. Then all connections are closed, and new ones create new files.
+2. The database itself is missing or replaced. Its log is written into it once, so that the moved file is complete.
+   Calls then fail as in an outage until the file is back.
 
-A connection that is opened before 1. is done would see a new, empty log. So all connections are opened at once, before
-the first call, and the files are looked at before each call: three calls of stat(2).
+A connection that is opened before case 1 is repaired would see a new, empty log. All connections are therefore opened
+together before the first call. The files are checked before each call: three calls of stat(2).
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from preview.errors import DatabaseUnavailable
 _log = structlog.get_logger(__name__)
 
 _Identity = tuple[int, int] | None
-# Calls that are under way end within the wait for a lock (10 s), or hang in the disk.
+# Running calls end within the wait for a lock (10 s), unless the disk hangs.
 _OTHERS_END_S = 12.0
 
 
 class SqliteFiles:
-    """The files of one engine. Called in the threads of its calls.
+    """The files of one engine. Called in the threads of database calls.
 
-    Invariant: while the files are mended no call runs, and none begins.
+    Invariant: during a repair, no call runs or starts.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._changed = threading.Condition()
         self._calls = 0
-        # Of the files that the connections have open, the database's first; None without a connection.
+        # Identities of the files that the connections have open, the database's first; None without a connection.
         self._known: tuple[_Identity, ...] | None = None
         self._paths: tuple[str, ...] = ()
         self._is_away = False
@@ -51,10 +51,10 @@ class SqliteFiles:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Run a call on files that are where they should be.
+        """Run a call after checking, and if necessary repairing, the files.
 
         Raises:
-            DatabaseUnavailable: The database's file is not, or what was lost cannot be mended now.
+            DatabaseUnavailable: The database's file is missing or replaced, or the log cannot be repaired now.
         """
         with self._changed:
             self._look()
@@ -67,10 +67,10 @@ class SqliteFiles:
                 self._changed.notify_all()
 
     def _note(self, connection: sqlite3.Connection, _record: object) -> None:
-        """Remember the files of the first connection; those of later ones are the same."""
+        """Remember the files of the first connection; later connections have the same ones."""
         with self._changed:
             if self._known is None:
-                # SQLite's own word for it: behind links, and for URIs.
+                # The path as SQLite resolves it, with links and URIs followed.
                 path = connection.execute("PRAGMA database_list").fetchone()[2]
                 self._paths = (path, f"{path}-wal", f"{path}-shm")
                 self._known = self._identities()
@@ -91,12 +91,12 @@ class SqliteFiles:
                 self._is_away = False
             if now == known:
                 return
-            # Others may have mended it while this one waited.
+            # Another thread may have repaired the files while this one waited.
             if self._wait_for_others(deadline):
                 self._renew()
 
     def _leave(self, deadline: float) -> None:
-        """Move the files back after the database was moved away, and refuse. Returns if others still ran."""
+        """Complete the moved database, and raise. Returns only if other calls were running."""
         if not self._is_away:
             if not self._wait_for_others(deadline):
                 return
@@ -115,7 +115,7 @@ class SqliteFiles:
         )
 
     def _renew(self) -> None:
-        """Write on with new files; nothing of the old ones is lost."""
+        """Switch to new files without losing data of the old ones."""
         try:
             self._empty_log()
         except sqlite3.Error as error:
@@ -132,7 +132,7 @@ class SqliteFiles:
         )
 
     def _open_all(self, deadline: float) -> tuple[_Identity, ...]:
-        """Fill the pool; once more where a file was removed meanwhile: nothing was written by these connections."""
+        """Fill the pool. Try again if a file was removed meanwhile: these connections have not written anything yet."""
         while True:
             try:
                 with ExitStack() as opened:
@@ -153,7 +153,7 @@ class SqliteFiles:
         self._engine.dispose()
 
     def _empty_log(self) -> None:
-        """Bring all rows of the log into the database, by a connection that has both open."""
+        """Write all rows of the log into the database, through a connection that has both files open."""
         if not self._engine.pool.checkedin():  # type: ignore[attr-defined]  # of QueuePool, which make_engine uses
             return
         connection = self._engine.raw_connection()
@@ -165,10 +165,10 @@ class SqliteFiles:
             raise sqlite3.OperationalError("another program reads the database")
 
     def _wait_for_others(self, deadline: float) -> bool:
-        """Wait until no call runs. False: the files must be looked at again, because one was waited for.
+        """Wait until no call runs. Returns false after a wait: the files must then be checked again.
 
         Raises:
-            DatabaseUnavailable: Calls did not end.
+            DatabaseUnavailable: The calls did not end in time.
         """
         if not self._calls:
             return True

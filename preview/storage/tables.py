@@ -1,7 +1,7 @@
-"""The tables, as SQLAlchemy Core sees them; ``migrations/`` brings a database to this shape.
+"""The schema in SQLAlchemy Core; ``migrations/`` creates it in a database.
 
-Times are milliseconds since the epoch in BigInteger columns: exact, the same in SQLite and PostgreSQL, and free to
-encode at the rate of log lines.
+Times are milliseconds since the epoch in BigInteger columns. They are exact, the same in SQLite and PostgreSQL, and
+cheap to encode at the rate of log lines.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sqlalchemy import (
 from preview.core.launch_steps import LaunchStep
 from preview.core.lifecycle import ACTIVE, Health, State, StopCause, cause_of
 
-# Constraint names spelled out, so that Alembic can drop them on every database.
+# Explicit constraint names, so that Alembic can drop constraints on every database.
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(column_0_label)s",
@@ -54,7 +54,7 @@ users = Table(
 projects = Table(
     "projects",
     metadata,
-    # Users choose the ids of their projects: each id is its user's own.
+    # Users choose the ids of their projects, so an id is unique only per user.
     Column("id", String(128), primary_key=True),
     Column("user_id", String(128), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True),
     Column("name", String(256), nullable=False, server_default=text("''")),
@@ -71,7 +71,7 @@ generations = Table(
     Column("file_count", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    # Counts the changes of its files.
+    # Counts the changes of the files.
     Column("revision", Integer, nullable=False, server_default=text("1")),
     ForeignKeyConstraint(["project_id", "user_id"], ["projects.id", "projects.user_id"], ondelete="CASCADE"),
 )
@@ -115,7 +115,7 @@ preview_instances = Table(
     Column("exit_signal", SmallInteger),
     Column("directory", Text),
     Column("log_level", String(16), nullable=False),
-    # Number of the last line, once the preview is over: what was lost behind the last stored one can be told.
+    # Number of the last line, once the preview has ended. Shows how many lines after the last stored one were lost.
     Column("last_seq", BigInteger),
     # JSON; see launch_steps.
     Column("launch_steps", Text),
@@ -135,30 +135,30 @@ preview_logs = Table(
     Column("level", SmallInteger, nullable=False),
     Column("source", String(16), nullable=False),
     Column("message", Text, nullable=False),
-    # Of the request that was handled when the line was printed, where that is known.
+    # Id of the request that was being handled when the line was printed, if known.
     Column("request_id", String(64)),
-    # The key is the clustering: pages of one preview's lines are read in order from one place.
+    # The primary key is the clustering key: pages of one preview's lines are contiguous.
     sqlite_with_rowid=False,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewRecord:
-    """A preview at one moment: what its row keeps and what the views show.
+    """A preview at one moment, as stored in its row and shown in views.
 
     Attributes:
         id: ``preview_…``.
-        reason: One sentence why it stopped or failed; None while all is well.
-        port: The port it holds, or held.
-        base_url: Where a browser on this machine finds it, without a trailing slash.
+        reason: One sentence why the preview stopped or failed; else None.
+        port: The current or last port.
+        base_url: The preview's address for a browser on this machine, without a trailing slash.
         health_path: The path probed: the project's health route if it has one, else ``/``.
         runtime: Name of the runtime (``plain``…).
-        pid: The leader's process id; with ``pid_start_ticks`` and ``boot_id`` it names one process for ever.
+        pid: The leader's process id; unique for all time together with ``pid_start_ticks`` and ``boot_id``.
         token_hash: SHA-256 of the preview token, hex.
-        token_expires_at: When the token ends unless it is used before; never after ``expires_at``.
-        log_level: Handed to the preview as ``LOG_LEVEL``.
-        last_seq: Number of its last line, whether that was stored or not; None while it lives, and after a crash.
-        steps: Of its launch; empty for a preview of before they were kept.
+        token_expires_at: When an unused token expires; never after ``expires_at``.
+        log_level: Passed to the preview as ``LOG_LEVEL``.
+        last_seq: Number of the last line, stored or not; None while the preview is active, and after a crash.
+        steps: Steps of the launch; empty for previews from before revision 0006.
     """
 
     id: str
@@ -191,12 +191,12 @@ class PreviewRecord:
 
     @property
     def cause(self) -> StopCause | None:
-        """Reason of a stop; None for any other end, and while it lives."""
+        """Cause of a stop; None for any other end, and while the preview is active."""
         return cause_of(self.state, self.reason)
 
     @property
     def is_active(self) -> bool:
-        """True if it still has any of: a port, processes, a place in the user's tier."""
+        """True if the preview still has a port, processes, or a slot in the user's tier."""
         return self.state in ACTIVE
 
 

@@ -1,4 +1,4 @@
-"""The users this service knows: made on demand, so that a host need not register anybody."""
+"""Users known to this service. Rows are created on demand, so a host need not register users."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class UserStore:
         return found
 
     async def ensure(self, user_id: str, tier: str | None = None) -> None:
-        """Make the user's row, unless it is there; a ``tier`` that is given is kept in both cases.
+        """Create the user's row if missing. A ``tier`` is stored in both cases.
 
-        Cancellation: all of it is done, or nothing.
+        Cancellation: completed, or nothing changes.
         """
 
         def change(connection: Connection) -> None:
@@ -46,17 +46,17 @@ class UserStore:
 
 
 def ensure_row(connection: Connection, table: Any, values: dict[str, Any]) -> None:
-    """Insert the row, or leave the one that has its key as it is; no race with another that does the same."""
+    """Insert the row unless its key exists; safe against concurrent inserts of the same row."""
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     connection.execute(insert(table).values(values).on_conflict_do_nothing())
 
 
 MAX_PAGE = 200
-"""Rows of one page at most: an answer of a size that a page can show."""
+"""Maximum rows per page, so that one page can display a response."""
 
-# 13 digits, a colon and an id of 128 characters, in base64, with room.
+# 13 digits, a colon and an id of 128 characters, in base64, with a margin.
 _MAX_CURSOR = 256
-# Milliseconds, and an id; no control characters, which PostgreSQL refuses in part.
+# Milliseconds and an id, without control characters, some of which PostgreSQL rejects.
 _PLACE = re.compile(r"([0-9]{1,19}):([!-~]{1,128})")
 _BIGINT = 2**63
 
@@ -70,7 +70,7 @@ def decode_cursor(cursor: str) -> tuple[int, str]:
     """Return the cursor's row: its ``created_at`` in milliseconds, and its id.
 
     Raises:
-        InvalidRequest: It is not one of ours.
+        InvalidRequest: The cursor is invalid.
     """
     place = _PLACE.fullmatch(_decoded(cursor))
     if place is None or int(place[1]) >= _BIGINT:
@@ -84,24 +84,24 @@ def _decoded(cursor: str) -> str:
         return ""
     try:
         return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except ValueError:  # also what is not ASCII, base64 or UTF-8
+    except ValueError:  # also raised for input that is not ASCII, base64 or UTF-8
         return ""
 
 
 async def read_page(
     database: Database, query: Select[Any], table: Table, cursor: str | None, limit: int
 ) -> tuple[Sequence[Row[Any]], str | None]:
-    """Read a page of rows, newest first, and the cursor of the next page (None: this is the last).
+    """Read a page of rows, newest first, and the next page's cursor (None: the last page).
 
     Args:
-        database: To be asked.
-        query: Selects from ``table``, which has ``created_at`` and ``id``.
-        table: See above.
-        cursor: From the page before, or None for the first one.
-        limit: Rows of a page; brought into 1 to ``MAX_PAGE``.
+        database: The database to query.
+        query: Selects from ``table``.
+        table: The table; has columns ``created_at`` and ``id``.
+        cursor: The cursor returned with the previous page; None for the first page.
+        limit: Rows per page, clamped to 1 to ``MAX_PAGE``.
 
     Raises:
-        InvalidRequest: The cursor is not one of ours.
+        InvalidRequest: The cursor is invalid.
 
     Cancellation: nothing changes.
     """
@@ -110,7 +110,7 @@ async def read_page(
         created_at, row_id = decode_cursor(cursor)
         place: ColumnElement[Any] = tuple_(table.c.created_at, table.c.id)
         query = query.where(place < tuple_(literal(created_at), literal(row_id)))
-    # One more: is there a next page?
+    # One extra row shows if there is a next page.
     query = query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit + 1)
     rows = await database.read(lambda connection: connection.execute(query).all())
     following = encode_cursor(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None

@@ -1,3 +1,3 @@
-"""One module for each command, loaded when that command is called (see ``preview.cli.entry``)."""
+"""One module for each command, imported when the command is called (see ``preview.cli.entry``)."""
 
 __all__: list[str] = []

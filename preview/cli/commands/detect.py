@@ -42,7 +42,7 @@ def detect_command(
 ) -> None:
     """Show how a folder's backend would be started, and why.
 
-    Nothing is run. What is not right can be set in a preview.toml in the folder.
+    Nothing is run. To correct a decision, set it in a preview.toml in the folder.
     """
     folder = existing_folder(directory)
     plan = detect(folder, overrides_from_options(chosen_app, command, env))

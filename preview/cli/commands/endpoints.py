@@ -1,4 +1,4 @@
-"""``preview endpoints``: what a folder's backend offers, read from its source."""
+"""``preview endpoints``: list a backend's endpoints from its source."""
 
 from __future__ import annotations
 

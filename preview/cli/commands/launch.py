@@ -1,4 +1,4 @@
-"""``preview launch``: starts a generation's preview, and waits for it if told to."""
+"""``preview launch``: start a generation's preview, and optionally wait until it is healthy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from preview.core.isolation import Network
 
 app = typer.Typer(add_completion=False)
 
-# Beyond the wait itself: the request's way, the environment's last bytes.
+# Added to the requested wait: for the request itself, and the end of an environment's download.
 _SLACK_S = 30.0
 
 
@@ -48,7 +48,7 @@ def launch(
 ) -> None:
     """Launch a generation's preview.
 
-    Returns at once, while it starts; with --wait when it is healthy. The preview's token is kept for `preview request`.
+    Returns at once, while it starts; with --wait, when it is healthy. Stores the preview's token for `preview request`.
     """
     body = start_body(chosen_app, command, env, network)
     with open_api(url, ca) as api, progress("launching…"):
@@ -70,10 +70,10 @@ def start_preview(
     timeout_s: float,
     body: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
-    """Launch or restart, keep the token, and give the instance (contract ``v1``).
+    """Launch or restart a preview, store its token, and return the instance (contract ``v1``).
 
     Raises:
-        ApiRefused: It was refused, or it failed while waited for; its last lines are said on stderr.
+        ApiRefused: The service refused, or the preview failed during the wait; prints its last lines on stderr.
     """
     headers = {} if wait_s is None else {"Prefer": f"wait={wait_s}"}
     path = generation_path(generation_id, f"/preview/{how}")

@@ -1,4 +1,4 @@
-"""``preview logs``: what a preview printed, and what it prints."""
+"""``preview logs``: show a preview's past and live output."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def logs(
 ) -> None:
     """Show what a generation's preview printed.
 
-    Lines come in order and once, also over lost connections. With --json each event is one JSON object on its line.
+    Lines come in order, each once, even over lost connections. With --json each event is one JSON object on its line.
     """
     show = _show_json if as_json else _shower(LinePrinter(wants_colour(sys.stdout), columns_of(sys.stdout)))
     words = {"level": level, "source": source, "q": grep, "request_id": request}
@@ -57,7 +57,7 @@ def logs(
             for event in LogReader(api, generation, tail=tail, follow=follow, chosen=chosen):
                 show(event)
         except KeyboardInterrupt:
-            # Ctrl-C is the ordinary end of following.
+            # Ctrl-C is the normal way to stop following.
             raise typer.Exit(ExitCode.OK if follow else ExitCode.INTERRUPTED) from None
 
 

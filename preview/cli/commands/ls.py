@@ -42,7 +42,7 @@ def list_previews(
 
 
 def _collect(api: Api, status: str | None, limit: int) -> list[dict[str, Any]]:
-    """Page by page until there are ``limit`` of them or no more."""
+    """Fetch pages until there are ``limit`` previews or no more."""
     found: list[dict[str, Any]] = []
     params: dict[str, str | int] = {"limit": min(limit, 100)} | ({"status": status} if status else {})
     while len(found) < limit:

@@ -1,4 +1,4 @@
-"""``preview open``: a generation's preview in the browser."""
+"""``preview open``: open a generation's preview in the browser."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def open_(
 ) -> None:
     """Open a generation's preview in the browser.
 
-    The link works once, within some minutes; the browser that it has opened the preview in may come back.
+    The link works once and expires within minutes. The browser that used it keeps its access.
     """
     if not path.startswith("/") or path.startswith("//"):
         raise UsageMistake(f"{quoted(path)} is not a path; begin it with one slash.")
@@ -39,5 +39,5 @@ def open_(
         return
     show(made["url"])
     if not only_print:
-        # Without one (a server, a container) the link is there to be carried to one.
+        # On a machine without a browser (a server, a container), the link can be copied to another one.
         typer.launch(made["url"])

@@ -1,4 +1,4 @@
-"""``preview push``: uploads a folder as a new generation."""
+"""``preview push``: upload a folder as a new generation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from preview.cli.terminal import print_json, progress, say, show
 
 app = typer.Typer(add_completion=False)
 
-# Large archives over slow lines.
+# For large archives over slow connections.
 _UPLOAD_TIMEOUT_S = 600.0
 
 
@@ -33,7 +33,7 @@ def push(
 ) -> None:
     """Upload a folder as a new generation.
 
-    Version control, caches, environments and node_modules stay behind. Prints the generation's id.
+    Leaves out version control, caches, environments and node_modules. Prints the generation's id.
     """
     folder = existing_folder(directory)
     fields = {"name": name or folder.name} | ({"project_id": project} if project else {})

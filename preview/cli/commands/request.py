@@ -1,4 +1,4 @@
-"""``preview request``: one request to a running preview, through the service's proxy."""
+"""``preview request``: send one request to a running preview, through the service's proxy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def request(
 ) -> None:
     """Send one request to a running preview.
 
-    The body of the answer goes to stdout, its status to stderr; with --json the whole answer to stdout.
+    Prints the response's body on stdout and its status on stderr; with --json, the whole response on stdout.
     """
     envelope = {
         "method": method.upper(),
@@ -51,7 +51,7 @@ def request(
     with open_api(url, ca) as api:
         token = TokenFile(api.target.settings.data_dir).find(api.target.url, generation)
         if token is None:
-            # Where there is no such generation, or no preview of it, that is what is said.
+            # If the generation or its preview does not exist, this call raises the more precise error.
             api.get_json(generation_path(generation, "/preview/status"))
             raise CommandFailed(
                 f"This machine has no token for {generation}; launch it here with `preview launch {generation}`."
@@ -98,7 +98,7 @@ def _print_answer(generation: str, answer: dict[str, Any], *, verbose: bool) -> 
 
 
 def _print_bytes(body: bytes) -> None:
-    """Write the bytes unchanged; a terminal gets them only if they are text without control characters."""
+    """Write the bytes unchanged. For a terminal, decode them and escape control characters."""
     if sys.stdout.isatty():
         print(visible(body.decode("utf-8", "replace").replace("\r\n", "\n")))
         return
@@ -108,7 +108,7 @@ def _print_bytes(body: bytes) -> None:
 
 
 def _print_body(body: str) -> None:
-    """On a terminal indented, with escapes for what would act on it; elsewhere as it came."""
+    """Print the body: on a terminal indented, with control characters escaped; elsewhere unchanged."""
     if sys.stdout.isatty():
         print(visible(_indented(body).replace("\r\n", "\n")))
     else:
@@ -127,7 +127,7 @@ def _indented(body: str) -> str:
 
 
 def _split_query(path: str) -> dict[str, Any]:
-    """``/a?b=1&c=2&c=3`` as the envelope's path and query."""
+    """Split ``/a?b=1&c=2&c=3`` into the envelope's path and query."""
     try:
         parts = urlsplit(path)
         query = parse_qs(parts.query, keep_blank_values=True)
@@ -150,13 +150,13 @@ def _split_header(text: str) -> tuple[str, str]:
 
 
 def _read_body(data: str | None) -> Any:
-    """JSON where the text is JSON, else the text itself; None without a body."""
+    """Return the parsed JSON, else the text itself; None without a body."""
     if data is None:
         return None
     if data.startswith("@"):
         try:
             data = sys.stdin.read() if data == "@-" else Path(data[1:]).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:  # not there, not UTF-8, no name that a file could have
+        except (OSError, ValueError) as error:  # missing, not UTF-8, or an impossible file name
             why = error.strerror if isinstance(error, OSError) else type(error).__name__
             raise UsageMistake(f"{quoted(data[1:])} cannot be read as the body ({why}).") from error
     try:

@@ -1,4 +1,4 @@
-"""``preview restart``: starts a generation's preview again, in place where it runs."""
+"""``preview restart``: restart a generation's preview, in place if it runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from preview.cli.terminal import print_json, progress, show
 
 app = typer.Typer(add_completion=False)
 
-# Of a start-up, beside the wait that is asked for.
+# For the restart itself, in addition to the requested wait.
 _TIMEOUT_S = 660.0
 
 
@@ -29,8 +29,8 @@ def restart(
 ) -> None:
     """Start a generation's preview again.
 
-    One that runs keeps its address, its log and its id, and answers all the while: the new process takes over when it
-    serves. One that does not run is launched.
+    A running preview keeps its address, log and id, and keeps serving: the new process takes over when it is ready. A
+    preview that does not run is launched.
     """
     with open_api(url, ca) as api, progress("restarting…"):
         instance = start_preview(api, generation, "restart", wait_s=wait, timeout_s=_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""``preview run``: the main job in one command."""
+"""``preview run``: launch a folder's backend without a running service."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from preview.settings import Settings, load_settings, settings_in, variable_of
 app = typer.Typer(add_completion=False)
 
 _PORTS = range(8000, 8100)
-# The user who watches decides when it ends; this bound is for a terminal that was forgotten.
+# The user ends the preview; this limit is for a forgotten terminal.
 _LIFE_S = 8 * 3600.0
 
 
@@ -68,9 +68,9 @@ def run(
     """
     folder = existing_folder(directory)
     held = confinement(network, loopback_port, isolation)
-    # What the person says here wins over what the project's preview.toml asks for.
+    # Options take precedence over the project's preview.toml.
     overrides = overrides_from_options(chosen_app, command, env, wanted_network(network, loopback_port))
-    # What the service has to say to an operator would only disturb the preview's own output.
+    # Most of the service's own log would only disturb the preview's output.
     configure_logging("ERROR", "console")
     file = find_env_file_beside(folder)
     warn_of_skipped(file)
@@ -88,10 +88,10 @@ def run(
 
 
 def _data_folder(file: EnvFile | None) -> Path:
-    """Return the operator's folder, made and closed to others if necessary.
+    """Return the operator's data folder, created private if necessary.
 
     Raises:
-        CommandFailed: It cannot be made.
+        CommandFailed: The folder cannot be created.
     """
     data_dir = load_settings(file).data_dir
     try:
@@ -104,15 +104,15 @@ def _data_folder(file: EnvFile | None) -> Path:
 
 
 def _own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, *, is_watched: bool) -> Settings:
-    """Return the operator's settings, with a separate data folder: SQLite, its own secret, one user."""
+    """Return the operator's settings with a separate data folder: SQLite, its own secret, one user."""
     usual: dict[str, object] = {
         "max_uptime_s": _LIFE_S,
         "inactive_timeout_s": _LIFE_S,
-        # One launch has nothing to gain from a template; with each saved file comes another start.
+        # A single launch gains nothing from a template; with --watch, each saved file causes another start.
         "warm_templates": int(is_watched),
-        # It has what it launches.
+        # No other launches follow.
         "spares": 0,
-        # The project is its user's own; a platform that launches for others sets what applies there.
+        # The project belongs to its user. Platforms that launch others' projects set their own isolation.
         "isolation": Isolation.TRUSTED,
     }
     given = os.environ.keys() | {variable_of(name) for name in settings_in(file)}
@@ -130,17 +130,17 @@ def _own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, 
 
 
 def _listen(wanted: int | None) -> socket.socket:
-    """Return a bound socket for the page, so that two runs at once cannot choose the same port.
+    """Return a bound socket for the page, so that two concurrent runs cannot choose the same port.
 
     Raises:
-        CommandFailed: There is none.
+        CommandFailed: No port is free.
     """
     why = ""
     for port in _PORTS if wanted is None else (wanted,):
         try:
             return socket.create_server(("127.0.0.1", port))
         except OSError as error:
-            # Python adds the address to the text of a failed bind; the sentence names it already.
+            # Python appends the address to the error of a failed bind; the message already contains it.
             why = os.strerror(error.errno) if error.errno else str(error)
     if wanted is not None:
         raise CommandFailed(f"The port {wanted} cannot be used ({why}); choose another one with --port.")

@@ -1,4 +1,4 @@
-"""``preview serve``: the service in this process."""
+"""``preview serve``: run the service in this process."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def serve(
 ) -> None:
     """Run the service until SIGTERM or Ctrl-C.
 
-    At the first signal streams end, previews stop, and the exit code is 0; a second signal hurries.
+    The first signal ends streams, stops previews, and exits with 0; a second signal forces a faster exit.
     """
     given = {name: file for name, file in (("tls_cert", tls_cert), ("tls_key", tls_key)) if file is not None}
     file = find_env_file()
@@ -65,9 +65,9 @@ async def _serve(
     as_json: bool,
     settings_from: str | None,
 ) -> ExitCode:
-    """Serve until a signal; ``INTERRUPTED`` if a second one cut the ending short. Cancellation: as ``open_host``."""
+    """Serve until a signal; ``INTERRUPTED`` if a second one cut the shutdown short. Cancellation: as ``open_host``."""
     end = trio.Event()
-    # From here on no signal is lost: one that comes while the service starts ends it just after.
+    # From here on signals are handled; one that arrives during startup ends the service right after.
     async with hurried_by_signals(end.set):
         async with open_host(settings, bind=bind, config_file=config_file) as host:
             _announce(host, open_browser=open_browser, as_json=as_json, settings_from=settings_from)

@@ -1,4 +1,4 @@
-"""``preview share``: links to pass on, and who may look at a preview."""
+"""``preview share``: manage links to a preview, and who has access."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from preview.core.clock import utc_now
 
 app = typer.Typer(add_completion=False)
 
-# For the way there and back, and clocks that differ.
+# For the request's round trip and clock differences.
 _SLACK_S = 60
 
 
@@ -39,7 +39,7 @@ def share(
 ) -> None:
     """Share a generation's preview: make a link that opens it for its holders.
 
-    A link ends with its preview at the latest.
+    A link expires when its preview ends, at the latest.
     """
     if sum((expires is not None, listed, revoke is not None, public is not None)) > 1:
         raise UsageMistake("Use one of --expires, --list, --revoke, --public and --private at a time.")
@@ -68,7 +68,7 @@ def _is_shorter(expires_at: str, wanted_s: float) -> bool:
 
 
 def _say_where(address: str) -> None:
-    """RFC 6761 section 6.3: each machine takes these names for itself."""
+    """Print a note for localhost names, which each machine resolves to itself (RFC 6761, section 6.3)."""
     if (urlsplit(address).hostname or "").endswith("localhost"):
         say("this link works only on this machine; set PREVIEW_DOMAIN to share with others")
 

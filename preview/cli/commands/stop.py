@@ -1,4 +1,4 @@
-"""``preview stop``: ends a preview; answers when nothing of it is left."""
+"""``preview stop``: stop a preview and wait until its resources are released."""
 
 from __future__ import annotations
 

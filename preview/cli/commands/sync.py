@@ -1,4 +1,4 @@
-"""``preview sync``: brings a kept generation to what a folder holds, and its running preview with it."""
+"""``preview sync``: update a stored generation from a folder, and reload its preview."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def sync(
 ) -> None:
     """Make a generation's files those of a folder, and reload its preview.
 
-    Only what differs is sent. What the folder does not hold is removed; what `preview push` leaves out stays out.
-    Without --watch the exit code is 1 if the preview does not start with the change, which is kept all the same.
+    Only differences are sent. Files that the folder lacks are removed; files that `preview push` skips are not sent.
+    Without --watch, the exit code is 1 if the preview does not start with the change; the change is kept all the same.
     """
     folder = existing_folder(directory)
     generation_path(generation)
@@ -38,5 +38,5 @@ def sync(
         try:
             run_async(lambda: follow_folder(mirror))
         except KeyboardInterrupt:
-            # Ctrl-C is the ordinary end of watching.
+            # Ctrl-C is the normal way to stop watching.
             raise typer.Exit(ExitCode.OK) from None

@@ -1,4 +1,4 @@
-"""The checks of ``preview doctor``: each tries the real thing, and has advice for a failure."""
+"""The checks of ``preview doctor``: each tests the actual feature, and gives advice for a failure."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: What was looked at.
+        name: The subject of the check.
         result: ``fail`` means that previews will not work.
-        found: What there is.
-        advice: What to do, where there is something to do.
-        section: Under which heading it is shown.
+        found: The observed state.
+        advice: A way to fix it; empty if there is nothing to do.
+        section: The heading under which the check is shown.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Check:
 _MIB = 1024 * 1024
 _SECTION = "isolation"
 _OWN_PYTHON = sys.version_info[:2]
-# Since then a template's objects can be left uncounted (PEP 683).
+# Since this version a template's objects can be immortal, without reference counts (PEP 683).
 _SHARES_OBJECTS = (3, 12)
 _REACHES = {
     Network.NONE: "nothing but itself",
@@ -67,9 +67,9 @@ _REACHES = {
 
 
 def isolation_checks(settings: Settings) -> Iterator[Check]:
-    """Yield the isolation levels, each tried; then the network and the limits that follow from them.
+    """Yield a check of each isolation level, and of the resulting network and limits.
 
-    It only looks: what is tried has a folder and control groups of its own, also while a service uses the data folder.
+    Does not affect a service that uses the data folder: tests use a separate folder and separate control groups.
     """
     try:
         ladder = trio.run(_look, settings)
@@ -84,7 +84,7 @@ def isolation_checks(settings: Settings) -> Iterator[Check]:
 
 
 async def _look(settings: Settings) -> IsolationSupport:
-    """Try the isolation levels; nothing of the trial is left. Cancellation: likewise."""
+    """Test the isolation levels and clean up. Cancellation: the test is cleaned up too."""
     with tempfile.TemporaryDirectory(prefix="preview-doctor-") as folder, child_subreaper():
         own = settings.model_copy(update={"data_dir": Path(folder)})
         async with open_ladder(own, check=False) as ladder:
@@ -149,7 +149,7 @@ def _starts(settings: Settings, runtime: Runtime) -> Check:
 
 
 def _limits(settings: Settings, runtime: Runtime) -> Iterator[Check]:
-    """Yield the exact limits of one preview, and what enforces each."""
+    """Yield one preview's exact limits, and how each is enforced."""
     held = runtime.holds()
     memory = f"{settings.memory_limit_mb} MB for all its processes, "
     memory += "held by the kernel" if "memory" in held else f"measured every {settings.usage_interval_s:g} s"
@@ -185,9 +185,9 @@ _PROGRAM_TIMEOUT_S = 10
 
 
 def run_checks(settings: Settings) -> Iterator[Check]:
-    """All checks, one after the other, quickest first; none changes anything but for folders it makes.
+    """Yield all checks, quickest first. They change nothing except for folders they create.
 
-    A caller who wants some of them pays for those alone.
+    Checks run lazily, so a caller can stop early.
     """
     checks: tuple[Callable[[Settings], Check], ...] = (
         _python,

@@ -1,4 +1,4 @@
-"""The system packages that previews need, and the command that installs those that are missing."""
+"""System packages that previews need, and commands that install the missing ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-# By what /etc/os-release calls the distribution, or one that it is like (os-release(5)): its installer, and packages.
+# Install commands by the distribution's ID or ID_LIKE in /etc/os-release (os-release(5)).
 _INSTALLERS: Final[Mapping[str, tuple[Sequence[str], ...]]] = {
     "debian": (("apt-get", "update"), ("apt-get", "install", "-y", "--no-install-recommends")),
     "fedora": (("dnf", "install", "-y"),),
@@ -23,7 +23,7 @@ _OTHER_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 def find_missing() -> list[str]:
-    """Return missing programs: ``bubblewrap``, ``libseccomp``, ``util-linux``. Runs nothing."""
+    """Return the missing ones of ``bubblewrap``, ``libseccomp`` and ``util-linux``. Runs nothing."""
     missing = []
     if shutil.which("bwrap") is None:
         missing.append("bubblewrap")
@@ -35,13 +35,13 @@ def find_missing() -> list[str]:
 
 
 def install_commands(missing: Sequence[str]) -> list[list[str]] | None:
-    """Return the commands that install this, in order, with ``sudo`` where that is needed.
+    """Return the commands that install the packages, in order, with ``sudo`` if needed.
 
     Args:
-        missing: As ``find_missing`` names it.
+        missing: The packages, as returned by ``find_missing``.
 
     Returns:
-        None on a distribution that is not known here.
+        None on an unknown distribution.
     """
     family = _family()
     if family is None:

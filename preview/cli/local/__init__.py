@@ -1,4 +1,4 @@
-"""A backend that runs here and now: launch, watch, reload, the story of it, and its end."""
+"""A backend that runs in this process: launch, file watching, reload, output and shutdown."""
 
 from __future__ import annotations
 

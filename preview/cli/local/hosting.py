@@ -1,4 +1,4 @@
-"""The service and its server in this process, as ``serve`` and ``run`` both need them."""
+"""The service and its server in this process, for ``serve`` and ``run``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from preview.supervisor import User
 from preview.worker import ProjectReader
 
 _SWITCH_S = 0.0005
-# The syntax trees of some projects of 1,000 lines; 48 MiB, were all of it garbage.
+# About the syntax trees of several projects of 1,000 lines; 48 MiB if all of them were garbage.
 _COLLECT_OBJECTS = 300_000
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A service that answers over HTTP.
+    """A service that responds over HTTP.
 
     Attributes:
         url: An address that works on this machine, without a trailing slash.
@@ -50,12 +50,12 @@ class Host:
     url: str
 
     def login_link(self, tier: str | None = None) -> str:
-        """Return a link that logs a browser in as the user at the keyboard, once."""
+        """Return a one-time link that logs a browser in as the user at this machine."""
         code = self.app.login_codes.issue(User(LOCAL_USER, tier))
         return f"{self.service.settings.public_url or self.url}/login/{code}"
 
     def open_link(self, record: PreviewRecord) -> str:
-        """Return a link that opens the preview in a browser, once."""
+        """Return a one-time link that opens the preview in a browser."""
         own = urlsplit(self.url)
         address = self.app.doorman.places.address(record.id, own.scheme, own.netloc)
         return f"{address}{open_path(self.app.backend.access.new_link(record.user_id, OpenLink(record.id, '/')))}"
@@ -70,12 +70,12 @@ async def open_host(
     generations: GenerationSource | None = None,
     reader: ProjectReader | None = None,
 ) -> AsyncIterator[Host]:
-    """Service around server around body; the note for the client commands is there while the body runs.
+    """Run the service and its server, and publish the note for the client commands, during the body.
 
-    On leaving, streams say goodbye and the listeners close before the service stops its previews.
+    At the end, streams are closed properly and listeners close before the service stops its previews.
 
     Raises:
-        ConfigurationError: The address is taken, a setting or the database cannot be used.
+        ConfigurationError: The address is in use, or a setting or the database is unusable.
 
     Cancellation: connections are cut, and previews stop within their budget.
     """
@@ -97,22 +97,22 @@ async def open_host(
 
 
 def settle_interpreter() -> None:
-    """Set this process's interpreter up for a service that has imported all; for a process of its own."""
-    # Modules stay for as long as the process does: to go through their 150,000 objects stops every stream and each
-    # launch for some 70 ms whenever all garbage is collected. Importing leaves none of its own behind.
+    """Tune the interpreter for a service. Call after all imports, in a process that only runs the service."""
+    # Modules are never garbage. A full collection would visit their 150,000 objects, and stop all streams and launches
+    # for some 70 ms. Importing leaves no garbage of its own.
     gc.freeze()
-    # To look for cycles after each 700 objects is to go through a project's syntax trees while its launch waits.
+    # With a collection after each 700 objects, the collector visits a project's syntax trees while its launch waits.
     gc.set_threshold(_COLLECT_OBJECTS)
-    # The event loop releases the interpreter's lock at each write to a socket. A thread that runs Python then has
-    # it for so long, 5 ms unless told otherwise: two such writes would take as long as a line to its readers may.
+    # The event loop releases the GIL at each write to a socket. A thread that runs Python then has the GIL for a whole
+    # switch interval, 5 ms by default. Two such writes would take as long as a line may take to reach its readers.
     sys.setswitchinterval(_SWITCH_S)
 
 
 def run_async(main: Callable[[], Awaitable[T]]) -> T:
-    """``trio.run``, except that a failure comes out as itself: nurseries wrap it in groups on its way.
+    """Run like ``trio.run``, but raise a single failure directly, without the groups that nurseries wrap it in.
 
     Raises:
-        BaseExceptionGroup: Several things failed, and not all of them on purpose.
+        BaseExceptionGroup: There are several failures, and not all of them are ``PreviewError``.
     """
     try:
         return trio.run(main)
@@ -132,14 +132,14 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def reachable(address: str) -> str:
-    """Return the address as a client on this machine writes it: a wildcard is not a destination."""
+    """Return the address for a client on this machine: wildcards become the loopback address."""
     return (
         address.replace("://0.0.0.0:", "://127.0.0.1:").replace("://[::]:", "://[::1]:").replace("://:::", "://[::1]:")
     )
 
 
 def _without_controls(_logger: object, _method: str, text: Any) -> str:
-    """Return the rendered line: names and messages of others do not act on the operator's terminal."""
+    """Escape control characters, because names and messages from outside must not affect the operator's terminal."""
     return visible(text, colours=True)
 
 
@@ -149,7 +149,7 @@ def configure_logging(level: str, log_format: str) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if as_json
-        # Plain: where rich is installed, the default shows each frame's variables, and secrets are among them.
+        # Plain tracebacks: if rich is installed, the default prints each frame's variables, including secrets.
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
         )

@@ -1,4 +1,4 @@
-"""Log lines as a person reads them in a terminal or a pipe."""
+"""Format log lines for a person, in a terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from preview.core.quoting import SGR, visible
 
 
 def say_last_lines(error: ApiRefused) -> None:
-    """On stderr, indented; nothing where there are none."""
+    """Print the error's last log lines on stderr, indented; nothing if there are none."""
     lines: Any = error.facts.get("last_lines")
     for line in lines if isinstance(lines, list) else ():
         say(f"  {line}")
@@ -29,25 +29,25 @@ _MARKS = {"DEBUG": "2", "INFO": "34", "WARNING": "33", "ERROR": "31"}
 _TEXTS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31"}
 _SYSTEM = "36"
 
-# In a terminal with less space for the text, rows begin with the mark alone.
+# If a terminal has less space than this for the text, rows begin with the mark alone.
 _LEAST_COLUMNS = 20
 _TAB_COLUMNS = 8
-# Colours that go over to the next row: the last ones since a reset. More of them open at once say nothing new.
+# Maximum number of colours repeated on the next row: the last ones since a reset. More have no visible effect.
 _MOST_OPEN = 8
 _PARTS = re.compile(f"({SGR})|(.)", re.DOTALL)
 _RESETS = {"\x1b[m", "\x1b[0m"}
-# DECAWM. A terminal may take a character for wider than we do: what does not fit then must not begin a row.
+# DECAWM. A terminal may consider a character wider than this module does; the excess must not begin a new row.
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 
 
 @dataclass(frozen=True, slots=True)
 class ShownLine:
-    """One line, from wherever it comes.
+    """One line of output, from any source.
 
     Attributes:
         level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
-        system: Whether the service said it, not the preview.
-        message: Text without line end; may hold colours.
+        system: True for a line of the service, false for one of the preview.
+        message: Text without line end; may contain colours.
     """
 
     seq: int
@@ -58,7 +58,7 @@ class ShownLine:
 
 
 def columns_of(stream: TextIO) -> Callable[[], int] | None:
-    """Asks for the width of the stream's terminal, now; None where it is none, or one that takes no sequences."""
+    """Return a function that returns the terminal's current width; None for a pipe or a dumb terminal."""
     if not stream.isatty() or os.environ.get("TERM") == "dumb":
         return None
     return lambda: shutil.get_terminal_size().columns
@@ -66,17 +66,17 @@ def columns_of(stream: TextIO) -> Callable[[], int] | None:
 
 @dataclass(frozen=True, slots=True)
 class LinePrinter:
-    """Turns lines into text, in the terminal's local time.
+    """Formats lines as text, with times in the local time zone.
 
-    In colour, a mark in front shows the level: the preview's own lines follow a bar, the service's a dot. A line that
-    brings its own colours keeps them. Without colour the level is a word.
+    In colour, a mark shows the level: a bar before the preview's own lines, a dot before the service's. A line with
+    its own colours keeps them. Without colour the level is a word.
 
-    Invariant: each row of a terminal begins with the mark of its line, those of long lines too, so that no output can
-    look like a line of the service. In a pipe a line is one line.
+    Invariant: each row of a terminal begins with the mark of its line, including the wrapped rows of long lines. No
+    output can therefore imitate a line of the service. In a pipe a line is one line.
 
     Attributes:
-        colour: Whether to write colours.
-        columns: Asks for the terminal's width; None in a pipe.
+        colour: Write colours.
+        columns: Returns the terminal's width; None in a pipe.
     """
 
     colour: bool
@@ -96,17 +96,17 @@ class LinePrinter:
         else:
             mark = paint("│", _MARKS.get(line.level, _DIM))
             if "\x1b[" in message:
-                message += "\x1b[0m"  # a colour that the line left open ends here
+                message += "\x1b[0m"  # end a colour that the line left open
             elif line.level in _TEXTS:
                 message = paint(message, _TEXTS[line.level])
         return self._rows(f"{paint(clock, _DIM)} {mark} ", f"{'':<12} {mark} ", f"{mark} ", message)
 
     def note(self, message: str, *, style: str = _DIM) -> str:
-        """Return a remark among the lines: a gap, the end."""
+        """Return a remark between lines, such as a gap or the end."""
         return paint(message, style) if self.colour else message
 
     def _rows(self, first: str, other: str, narrow: str, message: str) -> str:
-        """Return the message behind its mark; folded where it is wider than the terminal."""
+        """Return the message after its mark, wrapped at the terminal's width."""
         if self.columns is None:
             return f"{first}{message}"
         width = self.columns()
@@ -120,7 +120,7 @@ class LinePrinter:
 
 
 def _folded(message: str, room: int) -> Iterator[str]:
-    """Rows of at most ``room`` cells; each begins with the colours that are open there, and leaves none open."""
+    """Yield rows of at most ``room`` cells. Each begins with the colours open at that point, and ends with a reset."""
     row: list[str] = []
     opened: list[str] = []
     used = 0

@@ -1,4 +1,4 @@
-"""One launch from a folder, in this process, told as it goes."""
+"""One launch from a folder in this process, reported to a ``Story``."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from preview.logs import End, StatusChange
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import LaunchRequest, PreviewManager, User
 
-# What makes a sandbox, and waits outside of it and in it.
+# Processes of the sandbox itself, outside and inside.
 _SANDBOX = "bwrap"
 
 
 class Holdings:
-    """The processes, port and folder of one preview, noted while it runs."""
+    """The processes, port and folder of one preview, recorded while it runs."""
 
     def __init__(self, *, pid: int | None, host: str, port: int | None, folder: Path | None) -> None:
         self._host = host
         self._port = port
         self._folder = folder
         self._processes = _tree(pid) if pid is not None else []
-        # All are looked at afterwards; the person counts their own.
+        # All processes are checked at the end, but the user sees only the count of their own.
         self._count = sum(_name(one) != _SANDBOX for one in self._processes)
 
     def freed(self) -> Freed:
-        """Look again. Blocks for a moment (system calls only)."""
+        """Check which resources are freed. Blocks briefly (system calls only)."""
         left = [f"process {one.pid} ({_name(one)})" for one in self._processes if _runs(one)]
         if self._port is not None and not can_bind(self._host, self._port):
             left.append(f"a listener on port {self._port}")
@@ -57,7 +57,7 @@ def _tree(pid: int) -> list[psutil.Process]:
 
 
 def _runs(process: psutil.Process) -> bool:
-    """Return whether this very process (pid and start time) is there; one that only waits to be reaped is gone."""
+    """Return true if the same process (pid and start time) still runs; zombies count as ended."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -71,11 +71,11 @@ def _name(process: psutil.Process) -> str:
         return "?"
 
 
-_TIER = "enterprise"  # the longest life: the user at the terminal decides when it ends
+_TIER = "enterprise"  # the longest lifetime: the user at the terminal ends the preview
 
 
 class Run:
-    """A folder's launch and its story; it can be told again when it is over."""
+    """A folder's launch, reported to a story. ``tell`` can be called again after it has returned."""
 
     def __init__(self, host: Host, folder: Path, generation_id: str, story: Story, overrides: Overrides | None) -> None:
         self.user = User(LOCAL_USER, _TIER)
@@ -89,12 +89,12 @@ class Run:
         self._writing = trio.Lock()
 
     async def tell(self, told: trio.Event) -> End:
-        """Launch and tell until the end, which ``told`` brings about.
+        """Launch and report until the preview ends; setting ``told`` stops it.
 
         Raises:
-            PreviewError: It cannot be launched.
+            PreviewError: The preview cannot be launched.
 
-        Cancellation: the service's end stops it.
+        Cancellation: the preview stops with the service.
         """
         self._holdings, self._ready = None, False
         asked = LaunchRequest(self.user, self.generation_id, overrides=self._overrides)
@@ -149,7 +149,7 @@ class Run:
         await self._in_thread(partial(self._story.ready, addresses))
 
     async def _note_holdings(self) -> None:
-        """Record processes, port and folders, so that their end can be checked. Reads the process table in a thread."""
+        """Record processes, port and folder, so that their end can be checked. Reads the process table in a thread."""
         active = self.previews.active(self.generation_id)
         if active is None:
             return
@@ -172,21 +172,21 @@ class Run:
 
     @property
     def previews(self) -> PreviewManager:
-        """Of the service that it is launched by."""
+        """The previews of the hosting service."""
         return self._host.service.previews
 
     async def say(self, tell: Callable[[Story], None]) -> None:
-        """Add to the story. Cancellation: it may be told all the same."""
+        """Add to the story. Cancellation: the text may be written nevertheless."""
         await self._in_thread(partial(tell, self._story))
 
     async def _in_thread(self, tell: Callable[[], None]) -> None:
-        """Write from a thread: a terminal that is held (Ctrl-S) or a slow pipe must not hold up the service."""
+        """Write from a thread: a suspended terminal (Ctrl-S) or a slow pipe must not block the service."""
         async with self._writing:
             await trio.to_thread.run_sync(tell, abandon_on_cancel=True)
 
 
 def _example_path(folder: Path) -> str:
-    """Return the best path to try: a plain GET of the project's own, else its health."""
+    """Return the path for the example: a plain GET endpoint of the project, else its health path."""
     endpoints = extract_endpoints(folder)
     plain = [one.path for one in endpoints if one.method == "GET" and "{" not in one.path]
     health = find_health_path(endpoints)

@@ -6,7 +6,7 @@ import socket
 
 
 def can_bind(host: str, port: int) -> bool:
-    """Return whether a listener could have this port now. A port whose last connections are in TIME_WAIT is free."""
+    """Return true if a listener could bind the port now. A port with connections only in TIME_WAIT counts as free."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""One preview from a folder, in this process, told as it goes."""
+"""Launch a folder in this process, reload saved changes, and handle signals."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ from preview.worker import InProcess
 
 
 class Rerun:
-    """A run, told until it is stopped."""
+    """A watched folder's run: reloads saved changes, and launches again after a failure."""
 
     def __init__(self, run: Run, source: FolderGenerations, watch: FolderWatch) -> None:
         self._run = run
         self._source = source
         self._watch = watch
-        # May not have come to the preview: brought again with the next change.
+        # A change that may not have reached the preview; sent again with the next change.
         self._unsure = FolderChange({}, [])
 
     async def tell(self, told: trio.Event) -> End | None:
-        """Launch and tell until ``told``, or until the preview is stopped by something else.
+        """Launch and report until ``told`` is set, or until something else stops the preview.
 
         Returns:
-            The last end; None where ``told`` came while nothing ran.
+            The last end; None if ``told`` was set while nothing ran.
 
         Raises:
             PreviewError: The first launch was refused.
 
-        Cancellation: the service's end stops it.
+        Cancellation: the preview stops with the service.
         """
         end: End | None = await self._once(told)
         while end is None or end.state is State.FAILED:
@@ -67,7 +67,7 @@ class Rerun:
         return end
 
     async def _once(self, told: trio.Event) -> End:
-        # What was saved so far is in the folder that is launched now.
+        # The launch includes all changes saved so far.
         self._watch.take()
         self._unsure = FolderChange({}, [])
         self._source.note_change()
@@ -77,7 +77,7 @@ class Rerun:
             try:
                 ended = await self._run.tell(told)
             except PreviewError as error:
-                # Not through the nursery, which would make a group of it.
+                # Stored instead of raised, because the nursery would wrap it in a group.
                 ended = error
             nursery.cancel_scope.cancel()
         if isinstance(ended, PreviewError):
@@ -85,7 +85,7 @@ class Rerun:
         return ended
 
     async def _saved(self, told: trio.Event) -> bool:
-        """Wait for something to be saved; False where ``told`` came first."""
+        """Wait for a saved change; return false if ``told`` was set first."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_when, told, nursery.cancel_scope)
             await self._watch.wait()
@@ -99,7 +99,7 @@ class Rerun:
             if error is not None:
                 await self._refuse(error)
             if change:
-                # Beside the one before: the newest wins, should that one hang.
+                # Runs concurrently with the previous reload: if that one hangs, the newest still succeeds.
                 nursery.start_soon(self._reload, change)
 
     async def _reload(self, change: FolderChange) -> None:
@@ -109,13 +109,13 @@ class Rerun:
             is_taken = reload is not None
         finally:
             if not is_taken:
-                # The preview has ended, or does so now: this may be what mends it.
+                # The preview has ended or is ending. The change may fix the cause, so it is kept for the next launch.
                 self._watch.give_back(change)
         if reload is not None:
             await self._run.say(lambda story: story.reloaded(reload))
 
     async def _bring(self, change: FolderChange) -> Reload | None:
-        """Bring it to the preview that runs, or is about to; None where none does."""
+        """Send the change to the running or starting preview; return None if there is none."""
         preview = self._run.previews.active(self._run.generation_id)
         if preview is None:
             return None
@@ -145,15 +145,15 @@ async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
 
 @asynccontextmanager
 async def hurried_by_signals(end: Callable[[], None]) -> AsyncIterator[None]:
-    """Handle signals: the first calls ``end``, the next cancels the body; later ones change nothing.
+    """Handle signals: the first calls ``end``, the second cancels the body; further signals have no effect.
 
-    The watcher outlives the body's teardown: a third impatient Ctrl-C would else end the process in the middle of it.
+    The watcher runs until after the body's teardown, so that a third Ctrl-C does not kill the process during it.
 
     Cancellation: the body is cancelled.
     """
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as body:
-            # Cancelling a scope that has closed does nothing: that is what further signals are to do.
+            # Cancelling a closed scope has no effect, as intended for further signals.
             await nursery.start(partial(watch_signals, end, body.cancel))  # noqa: ASYNC111  the scope may be closed
             yield
         nursery.cancel_scope.cancel()
@@ -165,11 +165,11 @@ async def watch_signals(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Call ``end`` at the first signal and ``hurry`` at each further one; started when signals arrive here.
+    """Call ``end`` at the first signal and ``hurry`` at each further one; started once signals are received here.
 
-    SIGHUP is among them: a terminal that is closed must not leave previews behind.
+    SIGHUP is included: closing a terminal must not leave previews behind.
 
-    Cancellation: signals do again what they did before.
+    Cancellation: the previous signal handlers are restored.
     """
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
         task_status.started()
@@ -188,15 +188,15 @@ async def run_folder(
     overrides: Overrides | None = None,
     is_watched: bool = False,
 ) -> ExitCode:
-    """Launch the folder and tell its story until it is over or a signal comes; then nothing of it is left.
+    """Launch the folder and report to the story until it ends or a signal arrives, then clean up everything.
 
     Returns:
-        ``INTERRUPTED`` if a second signal cut the story short, else ``OK``.
+        ``INTERRUPTED`` if a second signal cut the shutdown short, else ``OK``.
 
     Raises:
-        PreviewError: It could not be launched, or it failed; the message is the reason.
+        PreviewError: The launch was refused or the preview failed; the message is the reason.
 
-    Cancellation: it is torn down within the stop budget.
+    Cancellation: the preview is torn down within the stop budget.
     """
     generation_id = _id_for(folder)
     source = FolderGenerations(folder, generation_id=generation_id, user_id=LOCAL_USER, project_id="local")
@@ -222,7 +222,7 @@ async def run_folder(
 
 
 def _tell_unsandboxed(host: Host) -> None:
-    """Before all that it says: without a sandbox the project has all rights of the user who runs it."""
+    """Warn on stderr if there is no sandbox: the project then has all rights of the user who runs it."""
     sandbox = next((rung for rung in host.service.rungs if rung.name == "sandbox"), None)
     if sandbox is None or sandbox.holds or host.service.settings.isolation is Isolation.PLAIN:
         return
@@ -232,6 +232,6 @@ def _tell_unsandboxed(host: Host) -> None:
 
 
 def _id_for(folder: Path) -> str:
-    """Return a valid generation id that a person recognises."""
+    """Return a valid generation id that resembles the folder's name."""
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("._-")
     return slug[:100] or "folder"

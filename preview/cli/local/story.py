@@ -1,4 +1,4 @@
-"""Output of ``preview run``: launch, log, addresses, end. As text, or as JSON lines."""
+"""Output of ``preview run``: launch, log, addresses and end, as text or as JSON lines."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from preview.logs import Batch, Contract, End, Gap, LogLine, Received, Source, S
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Addresses of a preview that answers.
+    """Addresses of a running preview.
 
     Attributes:
-        page: The page, with its one-time login.
-        browser: The preview in a browser, on a host of its own, by a link that works once.
+        page: The service's page, as a one-time login link.
+        browser: The preview for a browser, on a separate host, as a one-time link.
         preview: The preview itself.
-        example: A command line that calls it.
+        example: A command line that calls the preview.
     """
 
     page: str
@@ -34,13 +34,13 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """Resources of a preview, checked again after its end.
+    """Resources of a preview, checked after its end.
 
     Attributes:
-        processes: How many processes it had, all gone.
-        port: Its port, free again.
-        folders: How many folders it had, removed.
-        left: What is still there, in words; empty when all is well.
+        processes: Number of its processes; those that still run are in ``left``.
+        port: Its port, or None.
+        folders: Number of its folders.
+        left: Descriptions of resources that are not freed; empty on success.
     """
 
     processes: int
@@ -60,10 +60,10 @@ class Reload:
     """Result of a saved change.
 
     Attributes:
-        changed: Paths that were written.
-        removed: Paths that are gone.
-        elapsed_s: Until the new process served, or failed.
-        error: Why it failed: the process from before serves on.
+        changed: Paths of written files.
+        removed: Paths of removed files.
+        elapsed_s: Seconds until the new process served, or failed.
+        error: Why the reload failed; the old process then keeps serving. None on success.
     """
 
     changed: Sequence[str]
@@ -73,19 +73,19 @@ class Reload:
 
 
 class Story(Protocol):
-    """Writes to one stream; every method may block on it, so callers use a thread."""
+    """Reporter that writes to one stream. Every method may block on it, so callers use a thread."""
 
     def events(self, events: Iterable[Received]) -> None:
         """Report events of the preview's log, in order."""
 
     def ready(self, addresses: Addresses) -> None:
-        """Report the preview's first answer."""
+        """Report that the preview runs, with its addresses."""
 
     def reloaded(self, reload: Reload) -> None:
         """Report a reload or its failure."""
 
     def refused(self, error: PreviewError) -> None:
-        """Report that the folder cannot be used as it was saved."""
+        """Report that the saved folder cannot be used."""
 
     def waiting(self) -> None:
         """Report a failed preview, which is launched again at the next save."""
@@ -94,11 +94,11 @@ class Story(Protocol):
         """Report that the user has requested the end."""
 
     def freed(self, freed: Freed, reason: str | None) -> None:
-        """Report the end and its clean-up; ``reason`` unless the user stopped it."""
+        """Report the end and its cleanup; ``reason`` is None if the user stopped the preview."""
 
 
 class TextStory:
-    """For people."""
+    """Reporter for people."""
 
     def __init__(self, stream: TextIO, *, colour: bool) -> None:
         self._stream = stream
@@ -106,7 +106,7 @@ class TextStory:
         self._colour = colour
 
     def events(self, events: Iterable[Received]) -> None:
-        """One line for each line; a gap says what is missing."""
+        """Print each log line, and a note for each gap."""
         out: list[str] = []
         for event in events:
             if isinstance(event, Batch):
@@ -127,22 +127,22 @@ class TextStory:
         self._write(["", *(self._row(*row) for row in rows), ""])
 
     def reloaded(self, reload: Reload) -> None:
-        """Nothing: the preview's log has told it."""
+        """Print nothing: the preview's log already contains the reload."""
 
     def refused(self, error: PreviewError) -> None:
-        """One line."""
+        """Print one line."""
         self._write([self._printer.note(f"not reloaded: {visible(error.message)}", style="33")])
 
     def waiting(self) -> None:
-        """One line."""
+        """Print one line."""
         self._write([self._printer.note("waiting for a change; Ctrl-C ends")])
 
     def stopping(self) -> None:
-        """One line; in a terminal in the place of the ``^C`` that it shows."""
+        """Print one line; in a terminal, it replaces the echoed ``^C``."""
         self._write([f"\r\x1b[K{paint('stopping…', '2')}" if self._colour else "stopping…"])
 
     def freed(self, freed: Freed, reason: str | None) -> None:
-        """One line that says what is gone, and one for each thing that is not."""
+        """Print one line about the freed resources, and one for each that is left."""
         head = visible(reason or "stopped")
         self._write([f"{head}; {freed}", *(f"still there: {visible(what)}" for what in freed.left)])
 
@@ -159,13 +159,13 @@ class TextStory:
 
 
 class JsonStory:
-    """For programs: one JSON object on each line, its kind under ``event``."""
+    """Reporter for programs: one JSON object on each line, its kind under ``event``."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def events(self, events: Iterable[Received]) -> None:
-        """``log``, ``status``, ``gap`` and ``end``."""
+        """Write ``log``, ``status``, ``gap`` and ``end``."""
         out: list[dict[str, Any]] = []
         for event in events:
             if isinstance(event, Batch):
@@ -175,19 +175,19 @@ class JsonStory:
         self._write(out)
 
     def ready(self, addresses: Addresses) -> None:
-        """``ready``."""
+        """Write ``ready``."""
         links = {"page": addresses.page, "browser": addresses.browser, "base_url": addresses.preview}
         self._write([{"event": "ready", **links, "example": addresses.example}])
 
     def reloaded(self, reload: Reload) -> None:
-        """``reload``."""
+        """Write ``reload``."""
         error = None if reload.error is None else _error_fields(reload.error)
         fields = {"changed": list(reload.changed), "removed": list(reload.removed), "error": error}
         status, elapsed_ms = "failed" if error else "reloaded", round(reload.elapsed_s * 1000, 1)
         self._write([{"event": "reload", "status": status, "elapsed_ms": elapsed_ms, **fields}])
 
     def refused(self, error: PreviewError) -> None:
-        """``refused``."""
+        """Write ``refused``."""
         self._write([{"event": "refused", "error": _error_fields(error)}])
 
     def waiting(self) -> None:
@@ -199,7 +199,7 @@ class JsonStory:
         self._write([{"event": "stopping"}])
 
     def freed(self, freed: Freed, reason: str | None) -> None:
-        """``freed``."""
+        """Write ``freed``."""
         fields = {"processes": freed.processes, "port": freed.port, "folders": freed.folders, "left": list(freed.left)}
         self._write([{"event": "freed", "reason": reason, **fields}])
 

@@ -1,4 +1,4 @@
-"""A preview's log stream as a client reads it: resumed where it broke off, each line once."""
+"""Client of a preview's log stream: reconnects and resumes, and yields each line once."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from httpx2 import EventSource, ServerSentEvent
 from preview.cli.client import Api, find_target, generation_path, unreachable
 from preview.cli.local.lines import ShownLine
 
-# Together about a minute: long enough for a restart of the service, short enough that a person sees the end of it.
+# About a minute in total: enough for a restart of the service, and short enough for a waiting person.
 _PAUSES_S = (0.2, 0.5, 1, 2, 4, 8, 15, 30)
 
 
 class LogReader:
-    """Reads ``GET …/preview/logs/stream`` until the preview is over.
+    """Reads ``GET …/preview/logs/stream`` until the preview ends.
 
-    A broken connection is resumed by ``Last-Event-ID``; a stream that ends with ``expired`` is opened again with a new
-    token. Only failures without any event between them count towards giving up.
+    A broken connection is resumed by ``Last-Event-ID``. A stream that ends with ``expired`` is opened again with a new
+    token. After too many consecutive failures without an event, it gives up.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class LogReader:
         self._api = api
         self._path = generation_path(generation_id, "/preview/logs/stream")
         self._tail = tail
-        # Words of the stream's filter: level, source, q, request_id.
+        # Parameters of the stream's filter: level, source, q, request_id.
         self._chosen = dict(chosen)
         self._follow = follow
         self._last_id = ""
@@ -48,8 +48,8 @@ class LogReader:
         """Yield the events, in order, until ``end``.
 
         Raises:
-            ApiRefused: The service does not give this stream.
-            NoService: The service went away and did not come back.
+            ApiRefused: The service refused the stream.
+            NoService: The service became unreachable and did not come back.
         """
         while True:
             try:
@@ -64,13 +64,13 @@ class LogReader:
                     return
 
     def _one_connection(self) -> Generator[ServerSentEvent, None, bool]:
-        """Yield the events of one connection; returns whether there is nothing more to come."""
+        """Yield the events of one connection; return true if no more will follow."""
         with self._api.stream(self._path, self._params(), self._headers()) as response:
             if response.status_code == 204:
                 return True
             for event in EventSource(response):
                 if not event.data:
-                    continue  # the preamble: an event without data is none (WHATWG HTML, section 9.2.6)
+                    continue  # the preamble: an event without data is not dispatched (WHATWG HTML, section 9.2.6)
                 self._failures = 0
                 self._last_id = event.id or self._last_id
                 if event.event == "expired":
@@ -84,7 +84,7 @@ class LogReader:
         raise httpx2.RemoteProtocolError("the stream ended before the preview did")
 
     def _params(self) -> dict[str, str | int]:
-        # What is shown decides about colours, not what is sent.
+        # Request all colours; the printer removes them if necessary.
         params: dict[str, str | int] = {**self._chosen, "ansi": "keep"}
         if not self._follow:
             params["follow"] = "false"

@@ -1,4 +1,4 @@
-"""A folder and the generation that is to hold the same: what differs is found by hashes and sent as one change."""
+"""Synchronize a generation with a folder: find differences by hashes and send them as one change."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _IN_MEMORY_BYTES = 8 * 1024 * 1024
 
 @contextmanager
 def packed(folder: Path) -> Iterator[IO[bytes]]:
-    """Provide the folder's files as a tar.gz, from its beginning; gone when the context is left.
+    """Provide the folder's files as a tar.gz, at position 0; the file is deleted at the end.
 
-    Which files belong to it is decided by ``FolderGenerations``, as for ``preview run``.
+    ``FolderGenerations`` selects the files, as for ``preview run``.
 
     Raises:
-        InvalidGeneration: The folder holds something that cannot be uploaded, or nothing at all.
+        InvalidGeneration: The folder contains something that cannot be uploaded, or no files.
     """
     source = FolderGenerations(folder, generation_id="upload", user_id="upload", project_id="upload")
     with (
@@ -51,22 +51,22 @@ def packed(folder: Path) -> Iterator[IO[bytes]]:
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Without this machine's user names and ids."""
+    """Remove this machine's user names and ids."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     return member
 
 
-# Base64 in JSON is a third longer than what it holds, and is read as a whole: more than this goes as an archive.
+# Base64 in JSON is a third longer than its content, and is read as a whole. Larger changes are sent as an archive.
 _MOST_AS_JSON_BYTES = 4 * 1024 * 1024
 _TIMEOUT_S = 600.0
-# Somebody else changes the generation at the same time: it is read again this often.
+# Attempts if other clients change the generation at the same time; the file list is read again each time.
 _TRIES = 3
 _SHOWN_PATHS = 3
 
 
 class Mirror:
-    """Sends changes, and says what came of them. Methods block: for threads."""
+    """Sends a folder's changes to a generation, and prints the results. Methods block: call in a thread."""
 
     def __init__(self, api: Api, generation_id: str, folder: Path, *, as_json: bool) -> None:
         self._api = api
@@ -75,10 +75,10 @@ class Mirror:
         self._as_json = as_json
 
     def send_all(self) -> bool:
-        """Make the generation what the folder is; whether the preview, if one runs, runs with it.
+        """Send all differences; return false if a running preview could not be reloaded with them.
 
         Raises:
-            PreviewError: The folder cannot be sent, or the service does not take it.
+            PreviewError: The folder cannot be sent, or the service refused the change.
         """
         changes = FolderChanges(self.folder)
         content = changes.look().written
@@ -101,7 +101,7 @@ class Mirror:
         raise AssertionError("the last try has returned or raised")
 
     def send(self, change: FolderChange) -> bool:
-        """Send what was saved, whatever else has changed there; as ``send_all``."""
+        """Send a saved change regardless of other changes to the generation; returns as ``send_all``."""
         return self._send(change, {})
 
     def _send(self, change: FolderChange, headers: Mapping[str, str]) -> bool:
@@ -141,11 +141,11 @@ class Mirror:
 
 
 async def follow_folder(mirror: Mirror) -> None:
-    """Make the generation what the folder is, and send what is saved from then on, until cancelled.
+    """Send all differences, then each saved change, until cancelled.
 
-    What the service refuses is said, and sent again with the next change.
+    A refused change is reported, and sent again with the next change.
 
-    Cancellation: a change under way is made or not.
+    Cancellation: a change in progress is made or not.
     """
     watch = FolderWatch(mirror.folder)
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""Saved files of a folder, told as they come."""
+"""Watch a folder for saved changes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from preview.cli.exits import CommandFailed
 from preview.errors import PreviewError
 from preview.generations import FolderChange, FolderChanges
 
-# Editors save in several steps (a copy aside, a rename), and a save of all files is many at once: changes within a
-# step of each other is one change, but none waits longer than the second number.
+# Editors save in several steps (a copy, a rename), and "save all" writes many files at once. Changes less than a step
+# apart are combined, but a change never waits longer than the debounce time.
 _STEP_MS = 20
 _DEBOUNCE_MS = 400
-# The library waits in a thread, which sees a cancellation this often.
+# The library waits in a thread, which checks for cancellation at this interval.
 _CANCEL_MS = 200
 _AGAIN_S = 1.0
 
 
 class FolderWatch:
-    """Saved changes of a folder that were not taken yet. ``run`` is its task; it uses one thread.
+    """Collects a folder's saved changes. ``run`` is its task; it uses one thread.
 
     Attributes:
-        error: Why the folder cannot be taken as it is; None while it can.
+        error: Why the folder is currently not a valid generation; None if it is valid.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,7 +36,7 @@ class FolderWatch:
         self.error: PreviewError | None = None
 
     async def wait(self) -> None:
-        """Until something was saved, or the folder cannot be taken. Cancellation: nothing changes."""
+        """Wait for a saved change or an invalid folder. Cancellation: nothing changes."""
         await self._came.wait()
 
     def take(self) -> FolderChange:
@@ -46,27 +46,27 @@ class FolderWatch:
         return taken
 
     def give_back(self, change: FolderChange) -> None:
-        """Return an unused change: the next ``take`` gets it, with later changes."""
+        """Return an unused change: the next ``take`` includes it, with later changes."""
         self._pending = change.then(self._pending)
         self._came.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Watch, and keep what was saved since this was started.
+        """Watch the folder, and collect the changes saved after the start.
 
         Raises:
-            CommandFailed: The machine offers no way to watch it.
+            CommandFailed: The folder cannot be watched on this machine.
 
-        Cancellation: within a share of a second.
+        Cancellation: takes effect within a fraction of a second.
         """
         await self._look()
-        # From here on, nothing is missed: each watch begins with a look.
+        # No change is missed from here on, because each watch begins with a scan.
         self.take()
         task_status.started()
         while True:
             try:
                 await self._watch(await trio.to_thread.run_sync(self._changes.folders))
             except FileNotFoundError:
-                # A folder was removed while it was about to be watched, or all of it is being replaced.
+                # A folder was removed before it could be watched, or the whole folder is being replaced.
                 await trio.sleep(_AGAIN_S)
             except (OSError, RuntimeError) as error:
                 raise CommandFailed(
@@ -75,9 +75,9 @@ class FolderWatch:
                 ) from error
 
     async def _watch(self, folders: list[Path]) -> None:
-        """Watch these folders until there are others to watch.
+        """Watch these folders until the set of folders changes.
 
-        Each by itself: recursion would also watch what is left out, and ``node_modules`` alone has thousands.
+        Not recursive: recursion would include skipped folders, and ``node_modules`` alone has thousands.
         """
         if not folders:
             raise FileNotFoundError
@@ -95,7 +95,7 @@ class FolderWatch:
             async for batch in batches:
                 if not batch and has_looked:
                     continue
-                # The first time also where nothing has come: something may have been saved before the watch began.
+                # The first batch may be empty, but something may have been saved before the watch began.
                 has_looked = True
                 await self._look()
                 if await trio.to_thread.run_sync(self._changes.folders) != folders:

@@ -1,4 +1,4 @@
-"""Databases and brokers that a project needs, and what it is given in their place."""
+"""Databases and brokers that a project needs, and their replacements in a preview."""
 
 from __future__ import annotations
 

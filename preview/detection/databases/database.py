@@ -1,4 +1,4 @@
-"""The database of a Python application: SQLite if its address can be configured, else its server."""
+"""Choose the database of a Python application: SQLite if the address can be configured, else a server."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class DatabaseChoice:
     """The decision about the project's database.
 
     Attributes:
-        variables: Of the settings that point to it.
-        sqlite: SQLite stands in for a server, or was wanted at all.
-        server: The server that it wants instead, or None.
-        setting: The variable that points to it.
-        step_variables: For migrations, which have no use for a driver for asyncio.
+        variables: Values of the variables that configure the database.
+        sqlite: True if SQLite replaces a server, or is the project's own choice.
+        server: The kind of server that the project needs instead, or None.
+        setting: The variable that configures the database's address.
+        step_variables: Variables for migrations, whose URL must not name an asyncio driver.
     """
 
     variables: Mapping[str, Variable] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class DatabaseChoice:
 
 
 def choose_database(engine: Engine | None, settings: ProjectSettings, facts: Facts) -> DatabaseChoice:
-    """Decide for an application that is not Django's."""
+    """Choose the database of an application other than Django."""
     reads = [read for read in settings.reads.values() if is_database_url(read)]
     others = {ServiceKind.MONGODB, ServiceKind.REDIS}
     sql = [read for read in reads if _kind(read, settings) not in others and _decides(read, settings)]
@@ -67,7 +67,7 @@ def choose_database(engine: Engine | None, settings: ProjectSettings, facts: Fac
 
 
 def _decides(read: SettingRead, settings: ProjectSettings) -> bool:
-    """Return whether setting the variable sets the database, and not only one part of a URL."""
+    """Return true if the variable sets the whole database URL, not only a part."""
     if read.need is not Need.DEFAULTED or _held(settings.own, read):
         return True
     default = read.default or ""
@@ -124,12 +124,12 @@ def _sqlite(
 
 
 def supplied(variable: Variable) -> Variable:
-    """Return the variable with its origin: the contract's own ``DATABASE_URL`` is not made up."""
+    """Mark ``DATABASE_URL`` as supplied, because every preview gets this variable."""
     return replace(variable, origin=Origin.SUPPLIED) if variable.name.upper() == "DATABASE_URL" else variable
 
 
 def _is_synchronous(read: SettingRead, reads: list[SettingRead]) -> bool:
-    """Of several URLs, those without a sign of asyncio beside one with it."""
+    """Return true for a URL without a sign of asyncio, if another URL has such a sign."""
     signs = {item.name: "async" in f"{item.name} {item.default or ''}".lower() for item in reads}
     return any(signs.values()) and not signs[read.name]
 
@@ -149,7 +149,7 @@ def _server(reads: list[SettingRead], settings: ProjectSettings, server: Service
 
 
 def _without_url(settings: ProjectSettings, facts: Facts) -> DatabaseChoice:
-    """No variable holds a URL: a flag may choose SQLite, or the URL is put together from parts, or it is fixed."""
+    """Choose without a URL variable: a flag may select SQLite, or the URL is composed of parts or fixed."""
     flags = {
         read.name: variable_for(read, _flag(read, facts))
         for read in settings.reads.values()
@@ -175,7 +175,7 @@ def _without_url(settings: ProjectSettings, facts: Facts) -> DatabaseChoice:
 
 
 def _flag(read: SettingRead, facts: Facts) -> str | None:
-    """Return the word that the source compares the flag with."""
+    """Return the true-like word that the source compares the flag with."""
     words = facts.compared.get(read.name, set()) | set(read.choices)
     return next((word for word in sorted(words) if word.lower() in {"true", "1", "yes", "on"}), None)
 
@@ -185,14 +185,14 @@ def _is_on(default: str | None) -> bool:
 
 
 def _switch(read: SettingRead, facts: Facts) -> str | None:
-    """``DB_TYPE`` and its like: a variable that is compared with ``sqlite``."""
+    """Return the value that selects SQLite, for variables such as ``DB_TYPE`` that are compared with it."""
     words = facts.compared.get(read.name, set()) | set(read.choices)
     sqlite = next((word for word in sorted(words) if "sqlite" in word.lower() and "/" not in word), None)
     return sqlite if sqlite and "sqlite" not in (read.default or "").lower() else None
 
 
 def _servers_only(reads: list[SettingRead], settings: ProjectSettings, facts: Facts) -> DatabaseChoice:
-    """Drivers are used directly: what points to a server keeps pointing to one."""
+    """Keep addresses of servers unchanged, because drivers use them directly."""
     variables = {}
     for read in reads:
         text = _held(settings.own, read)

@@ -1,4 +1,4 @@
-"""A Django project's ``DATABASES``: SQLite if variables choose the engine, else the server it names."""
+"""Choose a Django project's database: SQLite if variables choose the engine, else the server in ``DATABASES``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SERVERS: Final = {"postg": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL, 
 
 
 def choose_django_database(sources: Sources, files: Iterable[str], settings: ProjectSettings) -> DatabaseChoice:
-    """Decide from the ``DATABASES`` of the settings modules."""
+    """Choose by the ``DATABASES`` of the settings modules."""
     tables = [table for file in files for table in _tables(sources, file)]
     engines = [value for table in tables for key, value in table if key == "ENGINE"]
     constants = [text for node in engines for text in _texts(node)]
@@ -39,7 +39,7 @@ def choose_django_database(sources: Sources, files: Iterable[str], settings: Pro
 
 
 def _by_urls(names: list[str], settings: ProjectSettings) -> DatabaseChoice:
-    """``env.db()`` and ``dj_database_url``: the contract's DATABASE_URL is SQLite; other names are given the same."""
+    """Give SQLite's URL to the variables of ``env.db()`` and ``dj_database_url``."""
     chosen: dict[str, Variable] = {}
     for name in names:
         own = settings.own.get(name)
@@ -59,21 +59,21 @@ def _by_variables(
     default = read.default or (settings.own[read.name].value if read.name in settings.own else "")
     if "sqlite" in default:
         return DatabaseChoice(sqlite=True)
-    # Some write only the last part: f"django.db.backends.{os.getenv('DB_ENGINE')}"
+    # Some projects read only the last part: f"django.db.backends.{os.getenv('DB_ENGINE')}"
     whole = any(isinstance(value, ast.JoinedStr) for table in tables for key, value in table if key == "ENGINE")
     chosen = {read.name: variable_for(read, "sqlite3" if whole else _ENGINE)}
     for table in tables:
         for key, value in table:
             for name in _names(value, settings) if key == "NAME" else ():
                 chosen[name] = variable_for(settings.reads[name], "{database_path}")
-    # What else the table reads, SQLite has no use for; but where it is missing the settings may raise.
+    # SQLite ignores the other variables of the table, but settings may raise if they are missing.
     instead = f" instead of {server or _server(default)}" if server or _server(default) else ""
     sentence = f"SQLite{instead}: {read.name} chooses the engine ({read.where})"
     return DatabaseChoice(chosen, sqlite=True, setting=read.name, decisions=(sentence,))
 
 
 def _tables(sources: Sources, file: str) -> Iterator[list[tuple[str, ast.expr]]]:
-    """Yield the tables within ``DATABASES``, each as its keys and values; those of ``if`` and ``else`` too."""
+    """Yield the keys and values of each table in ``DATABASES``, including those in ``if`` and ``else``."""
     tree = sources.tree(file) if b"DATABASES" in sources.text(file) else None
     for node in ast.walk(tree) if tree else ():
         if not isinstance(node, ast.Assign) or not any("DATABASES" in ast.dump(target) for target in node.targets):
@@ -93,7 +93,7 @@ def _texts(node: ast.expr) -> Iterator[str]:
 
 
 def _names(node: ast.expr, settings: ProjectSettings) -> Iterator[str]:
-    """Variables that an expression reads."""
+    """Yield the variables that an expression reads."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and inner.value in settings.reads:
             yield inner.value

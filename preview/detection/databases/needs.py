@@ -1,4 +1,4 @@
-"""The servers that a plan's application will ask for, each with the setting that points to it and its address."""
+"""Find the servers that an application connects to, each with its setting and address."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def find_needs(
     engine: Engine | None,
     variables: Mapping[str, Variable],
 ) -> tuple[ServiceNeed, ...]:
-    """One need for each kind of server, those that matter at start-up first."""
+    """Return one need for each kind of server, those needed at startup first."""
     finder = _Finder(facts, settings, variables)
     needs: dict[ServiceKind, ServiceNeed] = {}
     if database.server is not None:
         use = Use(database.server, engine.where if engine else "", engine is not None and engine.at_startup)
         needs[database.server] = finder.need(use, database.setting)
     for use in find_uses(facts):
-        # A driver beside an engine whose data goes to SQLite is one that the URL would have chosen.
+        # If the engine uses SQLite, an additional SQL driver was only for the replaced URL.
         if use.kind in SQL_KINDS and (
             use.kind in needs or (database.sqlite and engine is not None and not use.at_startup)
         ):
@@ -61,7 +61,7 @@ class _Finder:
         return self.settings.reads.get(name) or self.settings.reads.get(name.upper())
 
     def _setting(self, kind: ServiceKind) -> SettingRead | None:
-        """Return the variable that says where the server is: its URL, else its host."""
+        """Return the variable that configures the server's address: its URL, else its host."""
         reads = list(self.settings.reads.values())
         urls = [read for read in reads if kind_of_scheme(self._text(read)) is kind]
         named = [read for read in reads if service_of(read.name) is kind and _is_url(read)]

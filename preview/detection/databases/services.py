@@ -1,4 +1,4 @@
-"""Servers that a Python application connects to, and whether it starts without them."""
+"""Find servers that a Python application connects to, and those it cannot start without."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SCHEMES: Final = _by_name(
         ServiceKind.RABBITMQ: "amqp amqps",
     }
 )
-# They connect when they are called.
+# These connect when they are called.
 _EAGER: Final = _by_name(
     {
         ServiceKind.POSTGRESQL: (
@@ -48,7 +48,7 @@ _EAGER: Final = _by_name(
         ServiceKind.REDIS: "arq.create_pool aioredis.create_redis_pool fastapi_limiter.FastAPILimiter.init",
     }
 )
-# They connect when they are first used.
+# These connect on first use.
 _LAZY: Final = _by_name(
     {
         ServiceKind.MONGODB: (
@@ -59,7 +59,7 @@ _LAZY: Final = _by_name(
         ServiceKind.ELASTICSEARCH: "elasticsearch.Elasticsearch elasticsearch.AsyncElasticsearch",
     }
 )
-# Methods of a client that ask its server.
+# Client methods that send a request to the server.
 _ASKING: Final = {
     "ping": (ServiceKind.REDIS, ServiceKind.MONGODB),
     **dict.fromkeys(("command", "server_info", "create_index", "list_database_names"), (ServiceKind.MONGODB,)),
@@ -71,11 +71,11 @@ _CLIENT_WORDS: Final = ("Client", "Redis", "from_url", "connect", "Engine", "Mon
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A server that the application's own code reaches by a driver.
+    """A server that the application's own code connects to through a driver.
 
     Attributes:
         where: ``app/db.py:7``.
-        at_startup: It does not come up without it.
+        at_startup: The application cannot start without the server.
     """
 
     kind: ServiceKind
@@ -84,13 +84,13 @@ class Use:
 
 
 def kind_of_scheme(url: str) -> ServiceKind | None:
-    """Return the server that a URL's scheme names; None for SQLite and other schemes."""
+    """Return the kind of server for a URL's scheme; None for SQLite and other schemes."""
     scheme, colon, _ = url.partition("://")
     return _SCHEMES.get(scheme.partition("+")[0].strip().lower()) if colon else None
 
 
 def find_uses(facts: Facts) -> list[Use]:
-    """One use for each kind of server, the one that matters most."""
+    """Return one use for each kind of server, preferring a use at startup."""
     uses: list[Use] = []
     for call in facts.calls:
         if (kind := _kind(call.name, _EAGER)) is not None:

@@ -1,4 +1,4 @@
-"""A Python application's access to its SQL database, and whether SQLite can replace the server."""
+"""Find a Python application's SQL library, and decide if SQLite can replace the server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from preview.sources import Sources
 _ASYNC: Final = frozenset({"create_async_engine", "async_engine_from_config", "AsyncEngine"})
 _ASYNC_LIBRARIES: Final = frozenset({"databases", "Tortoise"})
 _SYNC: Final = frozenset({"create_engine", "engine_from_config", "SQLAlchemy"})
-# Tables are made, or the server is asked, by one of these.
+# Calls that create tables or query the server.
 _ASKING: Final = frozenset(
     {"create_all", "generate_schemas", "create_tables", "register_tortoise", "create_db_and_tables"}
 )
@@ -36,14 +36,14 @@ _SERVER_DDL: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """The library between the application and its database.
+    """The library through which the application uses its database.
 
     Attributes:
         library: ``SQLAlchemy``, ``databases``, ``Tortoise``, ``peewee`` …
-        asynchronous: It wants a driver for asyncio.
+        asynchronous: The library needs an asyncio driver.
         where: ``app/db.py:7``.
-        at_startup: The application asks the database while it comes up, and does not come up without it.
-        obstacle: Why SQLite cannot stand in for a server; empty where it can.
+        at_startup: The application queries the database at startup, and cannot start without it.
+        obstacle: The reason why SQLite cannot replace the server; empty if it can.
     """
 
     library: str
@@ -53,7 +53,7 @@ class Engine:
     obstacle: str = ""
 
     def sqlite_url(self, *, synchronous: bool = False) -> str:
-        """Return the SQLite file of the preview, as the library wants its URL."""
+        """Return the URL of the preview's SQLite file, in the library's format."""
         if self.library == "Tortoise":
             return "sqlite://{database_path}"
         if self.asynchronous and not synchronous and self.library != "databases":
@@ -108,7 +108,7 @@ def _asks(call: Call) -> bool:
 
 
 def _refused_arguments(calls: Iterable[Call]) -> str:
-    """Arguments of every engine that SQLite's driver does not take."""
+    """Return the first reason why SQLite's driver rejects the arguments, if it rejects those of every engine."""
     reasons = [reason for call in calls if (reason := _refused(call)) or call.node.args or call.node.keywords]
     found = [reason for reason in reasons if reason]
     return found[0] if found and len(found) == len(reasons) else ""

@@ -1,4 +1,4 @@
-"""Calls of an application's files, at start-up and later, and the addresses written in them."""
+"""Calls of an application's files, at startup and later, and the addresses written in them."""
 
 from preview.detection.facts.model import Address, Call, Facts
 from preview.detection.facts.read import read_facts

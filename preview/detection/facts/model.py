@@ -1,4 +1,4 @@
-"""Calls, addresses, imports and comparisons of an application: the shapes."""
+"""Model of an application's calls, addresses, imports and comparisons."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of something from outside.
+    """One call of an external function.
 
     Attributes:
-        name: Full, as far as imports tell: ``asyncpg.create_pool``; else ``.create_all``.
-        function: The outermost function it stands in; empty for the module's own level.
-        guarded: A ``try`` around it goes on after an error.
+        name: The full name, as far as imports show it: ``asyncpg.create_pool``; else ``.create_all``.
+        function: The outermost function that contains the call; empty at module level.
+        guarded: An enclosing ``try`` continues after an error.
     """
 
     name: str
@@ -26,18 +26,18 @@ class Call:
 
     @property
     def where(self) -> str:
-        """``app/db.py:7``."""
+        """File and line: ``app/db.py:7``."""
         return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A URL of a server, as it is written in the source.
+    """A server's URL in the source.
 
     Attributes:
-        text: With ``*`` for what is not written down.
-        host: The name that its host is taken from; empty where that is written down.
-        port: Likewise.
+        text: The URL, with ``*`` for unknown parts.
+        host: The name of the variable with the host; empty for a literal host.
+        port: The name of the variable with the port; empty for a literal port.
     """
 
     text: str
@@ -48,24 +48,24 @@ class Address:
 
     @property
     def scheme(self) -> str:
-        """``postgresql``, without the driver."""
+        """The scheme without the driver: ``postgresql``."""
         return self.text.partition(":")[0].partition("+")[0].lower()
 
     @property
     def where(self) -> str:
-        """``app/db.py:7``."""
+        """File and line: ``app/db.py:7``."""
         return f"{self.file}:{self.line}"
 
 
 @dataclass(slots=True)
 class Facts:
-    """All of it.
+    """All facts about an application.
 
     Attributes:
-        imports: Full names of all that is imported from outside.
+        imports: Places of external imports, by full name.
         compared: Texts that a name or attribute is compared with, by that name.
-        called_by: Functions' names to the names that they call or mention.
-        started: Names of functions that run when the application comes up.
+        called_by: Names that a function calls or mentions, by the function's name.
+        started: Names of functions that run at startup.
     """
 
     calls: list[Call] = field(default_factory=list)
@@ -77,12 +77,12 @@ class Facts:
     defined: Counter[str] = field(default_factory=Counter)
 
     def imported(self, *modules: str) -> str | None:
-        """Return where one of these modules, or a part of it, is imported; None if nowhere."""
+        """Return the place where one of these modules, or a part of it, is imported, or None."""
         for name, where in self.imports.items():
             if any(name == module or name.startswith(f"{module}.") for module in modules):
                 return where
         return None
 
     def at_startup(self, call: Call) -> bool:
-        """Return whether the call is made at start-up, and its failure ends the program."""
+        """Return true if the call runs at startup and its failure ends the program."""
         return not call.guarded and (not call.function or call.function in self.started)

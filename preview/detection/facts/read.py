@@ -1,4 +1,4 @@
-"""All facts of an application, and which of its functions run as it comes up."""
+"""Read the facts of an application, and find the functions that run at startup."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STARTS: Final = frozenset({"startup", "on_startup", "lifespan", "before_serving
 
 
 def note_facts(file: str, tree: ast.Module, facts: Facts) -> None:
-    """Add what one file calls and says, as far as it is not nested deeper than Python can follow."""
+    """Add the facts of one file; stops if the nesting exceeds Python's recursion limit."""
     try:
         _Visitor(file, facts).visit(tree)
     except RecursionError:
@@ -45,7 +45,7 @@ class _Visitor(ast.NodeVisitor):
             method(self, node)
 
     def generic_visit(self, node: ast.AST) -> None:
-        """Visit like the base class, without its generators, which took most of the time."""
+        """Visit like the base class, but without its generators, which took most of the time."""
         for name in FIELDS[type(node)]:
             value = getattr(node, name, None)
             if isinstance(value, ast.AST):
@@ -120,7 +120,7 @@ class _Visitor(ast.NodeVisitor):
         name = self._full_name(node.func)
         self._facts.calls.append(Call(name, node, self._file, node.lineno, function, self._guards > 0))
         if not self._functions:
-            # What the module calls itself, or hands over as `lifespan=` or `add_event_handler("startup", …)`, runs.
+            # The module runs what it calls, or passes as `lifespan=` or to `add_event_handler("startup", …)`.
             self._facts.started |= {last_name(node.func)}
         for item in node.keywords:
             if item.arg in {"scheme", "drivername"}:
@@ -134,7 +134,7 @@ class _Visitor(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _scheme(self, node: ast.expr) -> None:
-        """``URL.create("postgresql+asyncpg", …)``, ``PostgresDsn.build(scheme="postgresql", …)``."""
+        """Match ``URL.create("postgresql+asyncpg", …)`` and ``PostgresDsn.build(scheme="postgresql", …)``."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _URL.match(f"{node.value}://"):
             self._facts.addresses.append(Address(f"{node.value}://*", self._file, node.lineno))
 
@@ -209,7 +209,7 @@ _MAX_CLOSURE: Final = 400
 
 
 def read_facts(sources: Sources, files: Iterable[str], factory: str | None = None) -> Facts:
-    """Read the files once."""
+    """Read the facts of the files; a ``factory`` counts as run at startup."""
     facts = Facts()
     for file in files:
         tree = sources.tree(file)
@@ -219,7 +219,7 @@ def read_facts(sources: Sources, files: Iterable[str], factory: str | None = Non
     facts.started.clear()
     while todo and len(facts.started) < _MAX_CLOSURE:
         name = todo.pop()
-        # A name that several functions have (`get`, `connect`) says little about which of them is meant.
+        # A name of several functions (`get`, `connect`) does not identify one of them.
         if name not in facts.started and facts.defined[name] == 1:
             facts.started.add(name)
             todo += facts.called_by.get(name, ())

@@ -1,4 +1,4 @@
-"""Builds that a Node project needs before it starts; most sources run unbuilt."""
+"""Find builds that a Node project needs before it starts; most sources run without a build."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OUTPUTS: Final = frozenset({"dist", "build", "out", "output", "www", ".output"}
 _FRONT: Final = re.compile(
     r"\b(?:vite|webpack|react-scripts|parcel|rollup|esbuild|vue-cli-service|ng|astro|svelte-kit|rspack|gulp)\b"
 )
-# They fetch packages that the environment does not have, and a preview may not.
+# These fetch packages that are not in the environment; previews are not allowed to.
 _INSTALLS: Final = re.compile(r"\b(?:npm|pnpm|bun|yarn)\s+(?:--?\S+\s+)*(?:install|i|ci|add)\b|\byarn\s*(?:$|&&|;)")
 _SERVED: Final = re.compile(r"(?:\.static|serveStatic|\.sendFile|\.render)\s*\(([^;\n]{0,300})")
 _LITERAL: Final = re.compile(r"""['"`]([^'"`\n$]{1,200})['"`]""")
@@ -31,13 +31,13 @@ _STATIC_IMPORT: Final = re.compile(
     r"""|^(?:const|let|var)\b[^;'"`\n]*=\s*require\(\s*['"](\.[^'"\n]+)['"]\s*\)""",
     re.MULTILINE,
 )
-# A loader's matter, and not what a build makes first.
+# A loader reads these files; builds do not create them first.
 _ASSETS: Final = frozenset(
     {".css", ".scss", ".sass", ".less", ".styl", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico", ".html",
      ".vue", ".svelte", ".md", ".txt", ".graphql", ".gql", ".woff", ".woff2", ".ttf", ".mp3", ".mp4"}
 )  # fmt: skip
 _TYPES_ONLY: Final = re.compile(r"^(?:import|export)\s+type\b")
-# Scripts are run for what they make, not for what is new, and packages are there already or nowhere.
+# Scripts run only for their output: without notices, and with installed packages only.
 _VARIABLES: Final = {
     "NODE_ENV": "production",
     "npm_config_offline": "true",
@@ -53,7 +53,7 @@ class BuildWork:
 
     Attributes:
         steps: None or one.
-        warnings: What is missing and is not built.
+        warnings: Missing files that are not built.
     """
 
     steps: tuple[Step, ...] = ()
@@ -61,7 +61,7 @@ class BuildWork:
 
 
 def find_build_work(project: NodeProject) -> BuildWork:
-    """Return the build that makes what is started, what the sources import, or the pages that they serve."""
+    """Return the build of the entry file, of files that the sources import, or of pages that they serve."""
     package = project.package
     if project.entry.built:
         if _is_there(project, project.entry.file):
@@ -91,7 +91,7 @@ def tell_stand_in(project: NodeProject, script: str, work: BuildWork) -> tuple[s
 
 
 def _stands_in(project: NodeProject, word: str) -> bool:
-    """Return whether a word of a command names a built file for which the entry is started."""
+    """Return true if a word of a command names a built file that the entry replaces."""
     path = posixpath.normpath(posixpath.join(project.folder, word))
     if word.startswith("-") or existing_script(project.sources, path) is not None:
         return False
@@ -110,13 +110,13 @@ def _script(package: NodePackage, names: tuple[str, ...]) -> str | None:
 
 
 def _is_there(project: NodeProject, path: str) -> bool:
-    """Return whether the project brings it; what builds make is not among the sources."""
+    """Return true if the project contains the path. Build output is not among the sources."""
     ends = ("", *SCRIPT_SUFFIXES, ".d.ts", ".json", ".node", "/index.js", "/package.json")
     return any((project.sources.root / (path + end)).exists() for end in ends)
 
 
 def _missing_imports(project: NodeProject) -> Iterator[tuple[str, str]]:
-    """Yield imported files that nobody wrote: an interpreter of routes, a client of some interface."""
+    """Yield imported files that do not exist and must be generated, such as routes or an API client."""
     for file in project.reached:
         for match in _STATIC_IMPORT.finditer(project.text(file)):
             if _TYPES_ONLY.match(match[0]):
@@ -128,14 +128,14 @@ def _missing_imports(project: NodeProject) -> Iterator[tuple[str, str]]:
             if posixpath.splitext(path)[1] in _ASSETS:
                 continue
             plain = path.removesuffix(".js").removesuffix(".mjs")
-            # Prisma's client is made by a step of its own.
+            # A separate step generates Prisma's client.
             if known or "prisma" in path or any(_is_there(project, name) for name in (path, plain)):
                 continue
             yield file, specifier
 
 
 def _pages(project: NodeProject) -> BuildWork:
-    """Pages of the same package, or of the same workspace, that a front end's tool builds and the server hands out."""
+    """Return the build of served pages in the same package or workspace."""
     for folder in dict.fromkeys(_served_folders(project)):
         owner = _owner(project, folder)
         name = _page_script(owner) if owner is not None else None
@@ -161,10 +161,10 @@ def _is_member(project: NodeProject, owner: NodePackage) -> bool:
 
 
 def _served_folders(project: NodeProject) -> Iterator[str]:
-    """Folders of a build's kind that the sources serve files from, relative to the project."""
+    """Yield folders with the name of a build's output from which the sources serve files, relative to the project."""
     for file in project.reached:
         for call in _SERVED.finditer(project.text(file)):
-            # A path that begins with a slash counts from what stands before it in `path.join`.
+            # In `path.join`, a path that begins with a slash is relative to the preceding parts.
             path = posixpath.join(*(item.lstrip("/") or "." for item in _LITERAL.findall(call[1])), ".")
             parts = posixpath.normpath(path).split("/")
             end = next((count for count, part in enumerate(parts, 1) if part in _OUTPUTS), None)
@@ -178,6 +178,6 @@ def _served_folders(project: NodeProject) -> Iterator[str]:
 
 
 def _owner(project: NodeProject, folder: str) -> NodePackage | None:
-    """Return the package right above a folder."""
+    """Return the package in the folder's parent."""
     above = posixpath.dirname(folder) or "."
     return next((item for item in project.packages if item.folder == above), None)

@@ -1,4 +1,4 @@
-"""The arguments of ``node`` that start a project: flags of its own scripts, and what reads its language."""
+"""Find the arguments of ``node`` that start a project: flags of its scripts, and a loader for its language."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from preview.sources.node_scripts import split_commands
 
 TSX: Final = "tsx@^4.19.0"
 _SWC: Final = ("@swc-node/register@^1.10.0", "@swc/core@^1.10.0")
-# Flags that node itself understands, alone or with a value.
+# Flags of node itself, alone or with a value.
 _KEPT_FLAGS: Final = re.compile(
     r"--(?:experimental-[\w-]+|es-module-specifier-resolution|no-warnings|max-old-space-size|openssl-legacy-provider"
     r"|trace-warnings|harmony[\w-]*|no-deprecation|conditions|preserve-symlinks|unhandled-rejections"
     r"|enable-source-maps|stack-size|max-http-header-size|dns-result-order|no-experimental-[\w-]+)(?:=\S+)?"
 )
-# Node would not start with them.
+# Node no longer starts with these flags.
 _GONE_FLAGS: Final = re.compile(
     r"--(?:es-module-specifier-resolution|experimental-modules|experimental-specifier-resolution"
     r"|experimental-json-modules|experimental-loader|experimental-worker|experimental-strip-types"
     r"|experimental-transform-types)"
 )
 _PRELOADS: Final = frozenset({"-r", "--require", "--import"})
-# What they do, the runner that is chosen here does; or they watch.
+# The chosen runner replaces these modules, or they watch files.
 _REPLACED: Final = re.compile(
     r"ts-node|tsconfig-paths|tsx|@swc-node|swc-node|esbuild-register|esbuild-runner|@esbuild-kit|sucrase|ts-eager"
     r"|module-alias/register-none|@babel/register|babel-register|babel-core/register|@babel/node|source-map-support"
@@ -58,12 +58,12 @@ class NodeCommand:
     """Arguments for ``node``.
 
     Attributes:
-        arguments: All of them, the entry last.
-        requirements: What has to be installed beside the project's own.
-        variables: What its script sets, name to value.
-        script: ``start``, or the empty text where none leads to the entry.
+        arguments: All arguments, the entry last.
+        requirements: Packages to install in addition to the project's own.
+        variables: Values of variables that the script sets, by name.
+        script: ``start``; empty if no script leads to the entry.
         decisions: Sentences for the log.
-        runner: Of the arguments those that read the sources' language.
+        runner: The arguments that load the sources' language.
     """
 
     arguments: tuple[str, ...]
@@ -88,7 +88,7 @@ def find_command(project: NodeProject) -> NodeCommand:
 
 
 def _script(project: NodeProject) -> tuple[str, str]:
-    """Name and text of the script that leads to the entry."""
+    """Return name and text of the script that leads to the entry."""
     named = re.search(r'"([^"]+)"', project.entry.by)
     names = [named[1]] if named and named[1] in project.package.scripts else []
     for name in (*names, *_SCRIPTS):
@@ -138,7 +138,7 @@ def _assignments(script: str) -> Iterator[tuple[str, str]]:
 
 
 def _runner(project: NodeProject, flags: list[str]) -> NodeCommand:
-    """Return the program that runs the entry's language."""
+    """Return the arguments that load the entry's language."""
     if project.entry.built:
         return NodeCommand(())
     if project.entry.typescript:
@@ -176,7 +176,7 @@ def _typescript(project: NodeProject) -> NodeCommand:
 
 
 def _compiler_options(project: NodeProject) -> tuple[str, dict[str, object]]:
-    """Return the file with ``paths`` or most settings, and all options of its parents."""
+    """Return the config file with ``paths``, else the first one, and the merged options of all."""
     found: dict[str, object] = {}
     chosen = ""
     for part in ("", "app.", "build.", "base.", "node."):
@@ -192,7 +192,7 @@ def _compiler_options(project: NodeProject) -> tuple[str, dict[str, object]]:
 
 
 def _babel(project: NodeProject) -> NodeCommand | None:
-    """Babel as the project has it, where its own start uses it and the sources need it."""
+    """Return the project's own Babel setup, if the sources need it."""
     configured = project.find(
         ".babelrc", ".babelrc.js", ".babelrc.json", ".babelrc.cjs", "babel.config.js", "babel.config.json",
         "babel.config.cjs",
@@ -216,7 +216,7 @@ def _babel(project: NodeProject) -> NodeCommand | None:
 
 
 def _is_plain(project: NodeProject) -> bool:
-    """Node reads the sources as they are: modules are declared as what they are."""
+    """Return true if Node can run the sources unchanged: the declared module system matches their syntax."""
     module = project.package.data.get("type") == "module"
     entry = project.entry.file
     if entry.endswith((".mjs", ".cjs")) or module:
@@ -227,7 +227,7 @@ def _is_plain(project: NodeProject) -> bool:
     texts = [project.sources.text(name) for name in dict.fromkeys((entry, *own))]
     if _MODULE_SYNTAX.search(texts[0]) or _JSX_OR_FLOW.search(texts[0]):
         return False
-    # An entry of two lines that loads what needs more.
+    # The entry may be two lines that load sources of another kind.
     return sum(1 for text in texts if _MODULE_SYNTAX.search(text)) <= len(texts) // 2
 
 

@@ -1,4 +1,4 @@
-"""Database steps of a Node project: Prisma's client, and migrations on SQLite."""
+"""Find database steps of a Node project: Prisma's client, and migrations on SQLite."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROVIDER: Final = re.compile(r"provider\s*=\s*\[?\s*\"([^\"]+)\"")
 _URL: Final = re.compile(r"\burl\s*=\s*env\(\s*\"([^\"]+)\"\s*\)")
 _CONFIGURED: Final = re.compile(r"\burl\s*:\s*(?:env\(\s*['\"]|process\.env\.|process\.env\[['\"])(\w+)")
 _DATA_SOURCE: Final = re.compile(r"\bnew\s+DataSource\s*\(")
-# It brings its tables up to date by itself.
+# These sources migrate their tables themselves.
 _MIGRATES: Final = re.compile(r"\b(?:migrationsRun|synchronize)\s*:\s*true\b|\.(?:runMigrations|synchronize)\s*\(")
 _MIGRATION: Final = re.compile(r"migrations?/.*\.[cm]?[jt]s$")
 _SQLITE: Final = re.compile(r"sqlite3?|better-sqlite3|\bsqljs\b")
@@ -31,10 +31,10 @@ class DatabaseWork:
     """Database steps before the start.
 
     Attributes:
-        requirements: What has to be installed for them.
-        variables: What they and the application get.
+        requirements: Packages to install for the steps.
+        variables: Variables of the steps and the application.
         provider: Prisma's kind of database; None without Prisma.
-        setting: The variable that Prisma reads its address from.
+        setting: The variable from which Prisma reads the database's address.
         schema: Prisma's schema, relative to the project.
     """
 
@@ -47,7 +47,7 @@ class DatabaseWork:
 
 
 def find_database_work(project: NodeProject, runner: Sequence[str] = ()) -> DatabaseWork:
-    """Prisma's client and tables; the migrations of sequelize, knex and TypeORM."""
+    """Return the steps of Prisma's client and tables, or the migrations of sequelize, knex or TypeORM."""
     schema = _schema(project)
     if schema is not None:
         return _prisma(project, schema)
@@ -68,7 +68,7 @@ def _schema(project: NodeProject) -> str | None:
 
 
 def _prisma(project: NodeProject, schema: str) -> DatabaseWork:
-    # A line that is commented out says nothing.
+    # Ignore lines that are commented out.
     text = re.sub(r"^\s*//.*$", "", project.text(schema), flags=re.MULTILINE)
     source = _DATASOURCE.search(text)
     provider = _PROVIDER.search(source[1]) if source else None
@@ -87,7 +87,7 @@ def _prisma(project: NodeProject, schema: str) -> DatabaseWork:
     if kind == "sqlite":
         steps.append(_prisma_tables(project, schema, file))
         if setting:
-            # Counted from the schema by Prisma, so only an absolute path is the same for all.
+            # Prisma resolves relative paths against the schema, so only an absolute path is the same everywhere.
             variables = (Variable(setting[1], "file:{database_path}", Origin.MADE_UP, schema),)
     client = project.range_of("@prisma/client")
     requirements = () if project.requires("prisma") else (f"prisma@{client or 'latest'}",)
@@ -95,7 +95,7 @@ def _prisma(project: NodeProject, schema: str) -> DatabaseWork:
 
 
 def _configured_url(project: NodeProject) -> re.Match[str] | None:
-    """Return the variable of the address; since version 7 it is in a separate file."""
+    """Match the variable of the database's address in the config file, where it is since Prisma 7."""
     config = project.find("prisma.config.ts", "prisma.config.js", "prisma.config.mjs", ".config/prisma.ts")
     return _CONFIGURED.search(project.text(config)) if config is not None else None
 
@@ -144,7 +144,7 @@ def _typeorm(project: NodeProject, runner: Sequence[str]) -> Step | None:
         return None
     if not _has_migrations(project) or any(_MIGRATES.search(project.text(name)) for name in project.reached):
         return None
-    # Its program takes a file that exports one data source.
+    # TypeORM's command line needs a file that exports one data source.
     file = next((name for name in project.by_reach if _is_data_source(project.text(name))), None)
     if file is None:
         return None

@@ -1,4 +1,4 @@
-"""From the files of a Node project to its start plan."""
+"""Make the start plan of a Node project from its files."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _IMPORT: Final = re.compile(r"""(?:from|require\(|import\(|import)\s*['"]((?:@[\
 
 
 def detect_node(sources: Sources, target: AppTarget | None, overrides: Overrides) -> StartPlan | None:
-    """Decide how a Node project is started; None where it is none. Reads files, runs nothing; meant for a thread.
+    """Decide how to start a Node project; None if it is not one. Only reads files; blocks: call in a thread.
 
     Raises:
-        InvalidGeneration: A file is named as the application that the project does not have.
+        InvalidGeneration: The file named as the application does not exist.
     """
     file = _named_file(sources, overrides)
     project = find_project(sources, file or (target.file if target is not None else None), named=file is not None)
@@ -53,10 +53,10 @@ _SCRIPT_ENDS: Final = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".j
 
 
 def _named_file(sources: Sources, overrides: Overrides) -> str | None:
-    """Return the entry file that a person names; for a missing built one its source.
+    """Return the entry file that the user named, or its source if the file is built and missing.
 
     Raises:
-        InvalidGeneration: The project has no such file, and nothing that could build it.
+        InvalidGeneration: The project has neither the file nor a build for it.
     """
     name = overrides.app
     if name is None or not name.endswith(_SCRIPT_ENDS):
@@ -104,7 +104,7 @@ def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
         command=command.arguments,
         manifests=project.root,
         extra_requirements=tuple(dict.fromkeys((*command.requirements, *work.requirements, *_imported_tools(project)))),
-        # A client that Prisma makes may be part of what is built.
+        # The build may include the client that Prisma generates.
         steps=(*_empty_env_file(project), *work.steps, *build.steps),
         health_path=_health_path(project, target),
         variables=variables,
@@ -129,7 +129,7 @@ def _kinds(project: NodeProject, work: DatabaseWork) -> tuple[ServiceKind, ...]:
 
 
 def _address_of_prisma(work: DatabaseWork, variables: dict[str, Variable]) -> None:
-    """Set Prisma's address: the contract's ``DATABASE_URL`` is for SQLite, which other schemas refuse."""
+    """Set Prisma's address. The default ``DATABASE_URL`` is for SQLite, which schemas of other databases reject."""
     kind = PROVIDERS.get(work.provider or "")
     if kind is not None and work.setting is not None and work.setting not in variables:
         variables[work.setting] = Variable(work.setting, ADDRESSES[kind], Origin.MADE_UP, work.schema or "")

@@ -1,4 +1,4 @@
-"""Variables that JavaScript and TypeScript sources read: ``process.env``, and the schemas that check it."""
+"""Find variables that JavaScript and TypeScript sources read from ``process.env``, or declare in a schema."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_FILES: Final = 400
 
 
 def environment_reads(sources: Sources, files: Iterable[str]) -> list[SettingRead]:
-    """All such reads of the files, in order; of one variable there may be many."""
+    """Return all reads of variables in the files, in order; a variable may occur many times."""
     trees = JavaScriptTrees(sources)
     found: list[SettingRead] = []
     names = [name for name in files if _WORDS.search(sources.text(name)) or _SCHEMA.search(sources.text(name))]
@@ -38,7 +38,7 @@ def environment_reads(sources: Sources, files: Iterable[str]) -> list[SettingRea
 
 
 class _Reader:
-    """Reads one file."""
+    """Finds the reads of one file."""
 
     def __init__(self, file: str, root: Node) -> None:
         self._file = file
@@ -85,7 +85,7 @@ class _Reader:
             yield read if default is None else replace(read, need=Need.DEFAULTED, default=_literal(default))
 
     def _asked(self, node: Node) -> Iterator[SettingRead]:
-        """``configService.get("X")``, ``env.get("X").required()``."""
+        """Match ``configService.get("X")`` and ``env.get("X").required()``."""
         function = node.child_by_field_name("function")
         if function is None or function.type != "member_expression":
             return
@@ -104,7 +104,7 @@ class _Reader:
             yield replace(read, need=Need.REQUIRED) if required else read
 
     def _declared(self, node: Node) -> Iterator[SettingRead]:
-        """``JWT_SECRET: Joi.string().required()`` and its likes."""
+        """Match ``JWT_SECRET: Joi.string().required()`` and similar declarations."""
         key, value = node.child_by_field_name("key"), _text(node.child_by_field_name("value"))
         name = _text(key).strip("\"'")
         if not _NAME.fullmatch(name) or not _SCHEMA_VALUE.match(value):
@@ -172,7 +172,7 @@ def _is_written(node: Node) -> bool:
 
 
 def _ends(node: Node) -> bool:
-    """Return whether the ``if`` around a test ends the program."""
+    """Return true if the ``if`` with this test ends the program."""
     parent = node.parent
     while parent is not None and parent.type in {"parenthesized_expression", "binary_expression"}:
         parent = parent.parent

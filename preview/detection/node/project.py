@@ -1,4 +1,4 @@
-"""The package of a project that serves, and the files that belong to it."""
+"""Find the package of a Node project that serves, and its files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SERVERS: Final = (
     "apollo-server", "@apollo/server", "graphql-yoga", "json-server", "ws", "socket.io", "@adonisjs/core", "sails",
     "@loopback/core", "connect", "routing-controllers", "@hono/node-server", "h3", "micro",
 )  # fmt: skip
-# What they read is more than Node does: styles, pictures, templates, names that only their configuration knows.
+# Bundlers load more than Node can: styles, images, templates, and aliases in their configuration.
 _BUNDLER: Final = re.compile(r"\b(?:webpack|rollup|parcel|vite|gulp|grunt|rspack|brunch|razzle|backpack)\b")
 _IMPORT: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"](\.[^'"]*)['"]""")
 _ASIDE: Final = frozenset(
@@ -34,11 +34,11 @@ _ASIDE: Final = frozenset(
 
 @dataclass(frozen=True)
 class NodeProject:
-    """The package that is started.
+    """The package to start.
 
     Attributes:
-        entry: The file it starts from.
-        root: The folder whose ``package.json`` is installed: that of the workspace it belongs to, or its own.
+        entry: The entry file.
+        root: The folder with the ``package.json`` to install: the package's workspace, or the package itself.
     """
 
     sources: Sources
@@ -53,15 +53,15 @@ class NodeProject:
         return self.package.folder
 
     def relative(self, name: str) -> str:
-        """Return a project's file as seen from where it runs."""
+        """Return a project file's path relative to the working folder."""
         return posixpath.relpath(name, self.folder)
 
     def requires(self, *names: str) -> bool:
-        """Return whether the project or its workspace declares any of these packages."""
+        """Return true if the package or its workspace declares any of these packages."""
         return any(item.requires(*names) for item in self._declaring)
 
     def range_of(self, name: str) -> str | None:
-        """Return the version range it declares for a package."""
+        """Return the declared version range of a package, or None."""
         for item in self._declaring:
             wanted = item.dependencies.get(name) or item.dev_dependencies.get(name)
             if wanted is not None:
@@ -75,7 +75,7 @@ class NodeProject:
 
     @cached_property
     def scripts(self) -> tuple[str, ...]:
-        """Its JavaScript and TypeScript files, tests and the like left out; of a workspace all members' files."""
+        """JavaScript and TypeScript files of the package or its workspace, without tests and the like."""
         top = "" if self.root == "." else f"{self.root}/"
         return tuple(
             name
@@ -85,9 +85,9 @@ class NodeProject:
 
     @cached_property
     def reached(self) -> tuple[str, ...]:
-        """The files that the entry loads, by what their imports say; the entry first.
+        """Files that the entry loads, directly or indirectly by imports; the entry first.
 
-        What is built may hold any of the sources.
+        For a built entry, these are all files of ``scripts``.
         """
         if self.entry.built:
             return self.scripts
@@ -104,17 +104,17 @@ class NodeProject:
 
     @cached_property
     def by_reach(self) -> tuple[str, ...]:
-        """All files of ``scripts``, those that the entry loads first."""
+        """All files of ``scripts``; those that the entry loads come first."""
         known = set(self.scripts)
         near = [name for name in self.reached if name in known]
         return tuple(dict.fromkeys((*near, *self.scripts)))
 
     def text(self, name: str) -> str:
-        """Return a file as text; empty if a build has yet to make it."""
+        """Return a file as text; empty if the file is not built yet."""
         return self.sources.text(name).decode("utf-8", "replace") if self.sources.has_file(name) else ""
 
     def find(self, *names: str) -> str | None:
-        """Return the first of these files that there is, looked for where it runs and at the workspace's root."""
+        """Return the first of these files that exists in the working folder or the workspace's root."""
         for folder in dict.fromkeys((self.folder, self.root)):
             for name in names:
                 file = posixpath.normpath(posixpath.join(folder, name))
@@ -129,7 +129,7 @@ def _is_aside(name: str) -> bool:
 
 
 def find_project(sources: Sources, file: str | None, *, named: bool = False) -> NodeProject | None:
-    """Return the package that serves."""
+    """Return the package to start, or None."""
     packages = read_node_packages(sources)
     if file is not None:
         package = _package_of(file, packages) or NodePackage(posixpath.dirname(file) or ".", "", {}, "", {}, {})
@@ -152,7 +152,7 @@ def _entry(package: NodePackage, sources: Sources) -> Entry | None:
     if found is not None and found.by.startswith('package.json "') and found.by != 'package.json "main"':
         return found
     built = find_built_entry(package, sources)
-    # A library has a built `main` too, and starts nothing.
+    # Libraries have a built `main` too, but nothing to start.
     if built is None or (found is None and not package.requires(*_SERVERS) and built.by == 'package.json "main"'):
         return found
     there = (sources.root / built.file).is_file()
@@ -174,7 +174,7 @@ def _preference(package: NodePackage) -> tuple[bool, int]:
 
 def _package_of(file: str, packages: list[NodePackage]) -> NodePackage | None:
     above = [item for item in packages if item.folder == "." or file.startswith(f"{item.folder}/")]
-    # A package.json that only says what kind of modules a folder holds is no package.
+    # A package.json that only sets the module type of a folder is not a package.
     real = [item for item in above if item.dependencies or item.dev_dependencies or item.scripts] or above
     return max(real, key=lambda item: len(item.folder) if item.folder != "." else 0, default=None)
 

@@ -1,4 +1,4 @@
-"""Servers that a Node project connects to."""
+"""Find servers that a Node project connects to."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ ADDRESSES: Final = {
     ServiceKind.RABBITMQ: "amqp://localhost:5672",
     ServiceKind.ELASTICSEARCH: "http://localhost:9200",
 }
-"""What a service's address is when the project names none."""
+"""Default address of each service."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Client:
-    """A package's way to connect."""
+    """A service's client packages, and patterns of how they connect."""
 
     kind: ServiceKind
     packages: tuple[str, ...]
     connects: re.Pattern[str]
     name: re.Pattern[str]
-    # It opens its first connection when it is asked something.
+    # The client connects on its first request.
     lazy: bool = False
 
 
@@ -95,8 +95,8 @@ PROVIDERS: Final = {
     "mysql": ServiceKind.MYSQL,
     "mongodb": ServiceKind.MONGODB,
 }
-"""By Prisma's ``provider``."""
-# What ends the program, or keeps it from listening, when the connection fails.
+"""Services by Prisma's ``provider``."""
+# Code that ends the program, or keeps it from listening, when the connection fails.
 _LISTENS_AFTER: Final = re.compile(
     r"\.then\s*\([\s\S]{0,500}?\.listen\s*\(|await\s+[\w.]*(?:[Cc]onnect|[Ii]nitiali[sz]e|authenticate|sync|DB|Db)\w*\s*\("
     r"[\s\S]{0,800}?\.listen\s*\(|once\(\s*['\"](?:open|connected)['\"][\s\S]{0,300}?\.listen\s*\(|\.on\(\s*['\"]open['\"][\s\S]{0,300}?\.listen\("
@@ -109,14 +109,14 @@ _FAILS_ON_ERROR: Final = re.compile(
 
 
 def service_of_name(name: str, kinds: Sequence[ServiceKind]) -> ServiceKind | None:
-    """Return the service that a variable of this name points to."""
+    """Return the service that a variable of this name refers to, or None."""
     return next((one.kind for one in _CLIENTS if one.kind in kinds and one.name.search(name)), None)
 
 
 def find_services(
     project: NodeProject, reads: Sequence[SettingRead], values: Mapping[str, str], provider: str | None
 ) -> tuple[ServiceNeed, ...]:
-    """Return the servers that it connects to, each kind once."""
+    """Return the servers that the project connects to, one for each kind."""
     found: dict[ServiceKind, ServiceNeed] = {}
     for client in _CLIENTS:
         if not project.requires(*client.packages):
@@ -160,7 +160,7 @@ def _need(
 
 
 def _is_at_startup(project: NodeProject, client: _Client, file: str) -> bool:
-    """Return whether the program ends without it, or listens only with it."""
+    """Return true if the program ends without the server, or listens only after it has connected."""
     text = _without_comments(project.text(file))
     entry = _without_comments(project.text(project.entry.file))
     if _LISTENS_AFTER.search(entry) or _LISTENS_AFTER.search(text):
@@ -170,7 +170,7 @@ def _is_at_startup(project: NodeProject, client: _Client, file: str) -> bool:
     for match in client.connects.finditer(text):
         if re.search(r"process\.exit\s*\(", text[match.start() : match.start() + 1500]):
             return True
-    # A promise that nobody catches ends Node.
+    # An unhandled rejection ends Node.
     uncaught = (
         not client.lazy
         and ".catch" not in text

@@ -1,4 +1,4 @@
-"""The variables that a Node project gets: from its own files, its examples, or made up."""
+"""Choose a Node project's variables from its own files, its examples, or generated values."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from preview.detection.settings.example_files import ExampleValue, example_value
 from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.detection.settings.values import is_secret, make_up
 
-# The contract's own, and what every process has.
+# Variables of every preview, and of every process.
 _GIVEN: Final = frozenset(
     {"PORT", "NODE_ENV", "LOG_LEVEL", "PATH", "HOME", "USER", "PWD", "NODE_OPTIONS", "TZ", "CI", "DEBUG", "VERCEL",
      "npm_package_version", "npm_package_name", "HEROKU", "AWS_LAMBDA_FUNCTION_NAME", "NETLIFY"}
 )  # fmt: skip
 _URL_OF_DATABASE: Final = "DATABASE_URL"
-# Libraries refuse to be made without one, often while the program is being loaded.
+# Many libraries cannot be constructed without these, often while the program loads.
 _ACCESS: Final = re.compile(r"(?:KEY|TOKEN|SECRET|SID|CLIENT_ID|CLIENTID|_ID|DSN)$|PASS|CREDENTIAL", re.IGNORECASE)
 _POINTS: Final = re.compile(r"(?:UR[IL]|HOST|ENDPOINT|CONNECTION_STRING|DATABASE|^DB)$", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"UR[IL]|STRING|CONNECT|^(?:DB|DATABASE)$|LOCAL$|ATLAS", re.IGNORECASE)
@@ -49,7 +49,7 @@ def choose_variables(
         if variable is not None:
             found[read.name] = variable
     if project.requires("dotenv-safe"):
-        # It refuses to start unless every name of the example file has a value.
+        # dotenv-safe refuses to start unless every name of the example file has a value.
         for name, example in examples.items():
             if name not in _GIVEN and name not in found and not _has_value(own, name):
                 read = SettingRead(name, example.file, 1, Need.REQUIRED)
@@ -78,7 +78,7 @@ def _examples(project: NodeProject, folders: Sequence[str]) -> dict[str, Example
 
 
 def _named_files(project: NodeProject) -> list[str]:
-    """Files whose name says that they hold variables: ``config.env``, and those that the sources load."""
+    """Return files with variables, by name: ``config.env``, and those that the sources load."""
     prefix = "" if project.folder == "." else f"{project.folder}/"
     wanted = {match[1] or match[2] for name in project.scripts for match in _FILE.finditer(project.text(name))}
     bases = {posixpath.basename(name) for name in wanted}
@@ -93,7 +93,7 @@ def _named_files(project: NodeProject) -> list[str]:
 
 
 def _merged(reads: Sequence[SettingRead]) -> list[SettingRead]:
-    """One of each name: the most demanding place, with the best known kind."""
+    """Merge the reads of each name: the strictest need, with the best known kind."""
     order = {Need.REQUIRED: 0, Need.OPTIONAL: 1, Need.DEFAULTED: 2}
     by_name: dict[str, list[SettingRead]] = {}
     for read in reads:
@@ -101,7 +101,7 @@ def _merged(reads: Sequence[SettingRead]) -> list[SettingRead]:
     chosen = []
     for group in by_name.values():
         best = min(group, key=lambda read: order[read.need])
-        # A default that a schema or one place gives is often the only one that counts.
+        # A default in a schema or at one place is often the only one that counts.
         if best.need is Need.OPTIONAL and any(read.need is Need.DEFAULTED for read in group):
             best = next(read for read in group if read.need is Need.DEFAULTED)
         telling = next((read for read in group if read.kind is not Kind.TEXT or read.choices or read.least), best)
@@ -154,7 +154,7 @@ def _value(read: SettingRead, kinds: Sequence[ServiceKind]) -> str:
 
 
 def _known(read: SettingRead) -> str | None:
-    """Names whose libraries look at the value's form."""
+    """Return a value in the format that the variable's library checks, or None."""
     name = read.name.upper()
     table = (
         (r"TWILIO\w*SID|ACCOUNT_SID", "AC00000000000000000000000000000000"),

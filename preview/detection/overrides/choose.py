@@ -1,4 +1,4 @@
-"""Choice of a project's application: the one that a person named, else the first found."""
+"""Choose a project's application: the named one, else the first found."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MARKS = (("fastapi", b"fastapi"), ("flask", b"flask"), ("starlette", b"starlett
 
 
 def choose_app(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> FoundApp | None:
-    """Return the application to start, or None if there is none and none was named.
+    """Return the application to start; None if there is none and none was named.
 
     Raises:
-        InvalidGeneration: One was named that the project does not have.
+        InvalidGeneration: The named application does not exist.
     """
     wanted = [app for app in apps if _has_framework(app.target, given)]
     if given.app is None:
@@ -43,7 +43,7 @@ def _is_named(target: AppTarget, given: Overrides) -> bool:
 
 
 def _named(sources: Sources, given: Overrides) -> FoundApp | None:
-    """Return an application that no reader found; it is served as named, without endpoints from its source."""
+    """Return a named application that detection did not find; its endpoints are unknown."""
     module, _, attribute = (given.app or "").partition(":")
     if module.endswith((".js", ".ts", ".mjs", ".cjs", ".mts", ".cts")):
         return None
@@ -87,10 +87,10 @@ def _framework(sources: Sources, file: str) -> str:
 
 
 def read_endpoints(directory: Path) -> Extraction:
-    """Extract like ``extract``, for the application that ``preview.toml`` names, if any.
+    """Extract like ``extract``, but for the application that ``preview.toml`` names, if any.
 
     Raises:
-        InvalidGeneration: ``preview.toml`` has a mistake, or names an application that is not there.
+        InvalidGeneration: ``preview.toml`` is invalid, or names an application that does not exist.
     """
     given = read_preview_file(directory)
     if given.app is None and given.framework is None:

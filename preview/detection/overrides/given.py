@@ -1,4 +1,4 @@
-"""Overrides given by a person: ``preview.toml`` in the project, and the launch request."""
+"""Overrides from the project's ``preview.toml`` and the launch request."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from preview.detection.plan import Server, Step, Variable
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """Parts of the plan that are given, each None (or empty) where detection decides.
+    """Explicit parts of the start plan. Detection decides those that are None or empty.
 
     Attributes:
         framework: ``fastapi``, ``starlette``, ``flask``, ``django``, ``express``, ``node`` or ``command``.
         app: ``app.main:app``, ``shop:create_app()``; for Django the settings module; for Node the entry file.
-        factory: ``app`` names a function that gives the application.
+        factory: ``app`` names a function that returns the application.
         directory: The working folder, relative to the project.
         command: A whole command, which listens at ``PORT``.
         server: How the application gets its socket.
-        health: The path whose answer tells health, ``/healthz``.
-        network: What it wants to reach.
-        manifests: Folder whose manifest says what is required, relative to the project.
+        health: The path of the health check, such as ``/healthz``.
+        network: The requested network access.
+        manifests: The folder of the manifest that lists the requirements, relative to the project.
         python_path: Folders for ``PYTHONPATH``, relative to the project.
-        steps: Run before the application instead of what detection found.
-        skip_steps: Names of steps that are left out; True for all.
-        variables: By name; each knows whether the file or the request gave it.
+        steps: Commands that run before the application, in place of the detected ones.
+        skip_steps: Names of steps to skip; True skips all.
+        variables: Environment variables by name; each has the file or the request as its origin.
         extra_requirements: Requirements that no manifest declares, as lines for the installer.
     """
 
@@ -52,12 +52,12 @@ class Overrides:
 
 
 def merge(lower: Overrides, upper: Overrides) -> Overrides:
-    """Both; what ``upper`` gives wins, variables and requirements add up."""
+    """Combine both: values of ``upper`` take precedence; variables and requirements are merged."""
     names = [item.name for item in fields(Overrides) if item.name not in {"variables", "extra_requirements"}]
     chosen = {
         name: getattr(upper, name) if getattr(upper, name) is not None else getattr(lower, name) for name in names
     }
-    # An application and a command are two answers to one question: the later one counts alone.
+    # An application and a command are alternatives: the one in ``upper`` replaces the other.
     if upper.app is not None and upper.command is None:
         chosen["command"] = None
     if upper.command is not None and upper.app is None:

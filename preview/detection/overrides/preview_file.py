@@ -1,4 +1,4 @@
-"""``preview.toml`` and the launch request as ``Overrides``: every mistake is one sentence that names the key."""
+"""Read ``preview.toml`` and the launch request as ``Overrides``; each error is one sentence that names the key."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _inside(value: str) -> str:
 
 
 def _words(value: object) -> object:
-    """``"python main.py"`` as its words."""
+    """Split ``"python main.py"`` into its words."""
     if not isinstance(value, str):
         return value
     try:
@@ -67,7 +67,7 @@ def _path(value: str) -> str:
 
 
 def _text(value: object) -> object:
-    """Return a variable's value as text; numbers and truth values as they are written."""
+    """Return a variable's value as text; numbers and booleans as TOML writes them."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
@@ -132,10 +132,10 @@ class _File(_Table):
 
 
 def read_preview_file(project: Path) -> Overrides:
-    """Read the project's ``preview.toml``; empty without one.
+    """Read the project's ``preview.toml``; empty if the file does not exist.
 
     Raises:
-        InvalidGeneration: It cannot be read, or has a mistake; ``details["path"]`` names the file.
+        InvalidGeneration: The file is unreadable or invalid; ``details["path"]`` names it.
     """
     path = project / PREVIEW_FILE
     if path.is_symlink() or not path.is_file():
@@ -150,7 +150,7 @@ def read_preview_file(project: Path) -> Overrides:
     except OSError as error:
         raise_want(error)
         raise InvalidGeneration(f"{PREVIEW_FILE} cannot be read ({error.strerror}).", path=PREVIEW_FILE) from error
-    except (ValueError, RecursionError) as error:  # TOML, bytes that are no UTF-8, lists in lists without an end
+    except (ValueError, RecursionError) as error:  # TOML, bytes that are not UTF-8, endlessly nested lists
         raise InvalidGeneration(f"{PREVIEW_FILE} is not valid TOML: {error}.", path=PREVIEW_FILE) from error
     try:
         return _read(values, Origin.PROJECT)
@@ -159,10 +159,10 @@ def read_preview_file(project: Path) -> Overrides:
 
 
 def overrides_from_request(values: Mapping[str, object]) -> Overrides:
-    """Read the overrides of a launch request: the same keys as the file's.
+    """Read the overrides of a launch request, which have the same keys as the file.
 
     Raises:
-        InvalidRequest: A key or value is wrong; the message names it.
+        InvalidRequest: A key or value is invalid; the message names it.
     """
     try:
         return _read({key: value for key, value in values.items() if value is not None}, Origin.REQUEST)
@@ -230,7 +230,7 @@ def _typed(error: ErrorDetails) -> str:
 
 
 def _key(error: ErrorDetails) -> str:
-    # The members of a union and `[key]` are pydantic's own names, not the person's.
+    # The names of union members and `[key]` come from pydantic, not from the user.
     own = {"bool", "tuple[str, ...]", "[key]", "str", "function-after[_inside(), str]"}
     parts = [part for part in error["loc"] if part not in own]
     return ".".join(str(part) for part in parts) or "(the whole)"

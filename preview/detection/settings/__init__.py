@@ -1,4 +1,4 @@
-"""The variables that a project reads, and the values that they get."""
+"""The variables that a project reads, and their values in a preview."""
 
 from preview.detection.settings.collect import ProjectSettings, collect, variable_for
 from preview.detection.settings.example_files import ExampleValue

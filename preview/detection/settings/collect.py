@@ -1,4 +1,4 @@
-"""All that a project reads from its environment, and the values that it gets where it cannot do without."""
+"""Collect the variables that a project reads, and choose values for those that it requires."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.detection.settings.pydantic_fields import pydantic_reads
 from preview.detection.settings.values import is_secret, make_up, service_of
 
-# The contract's own, and what every program finds.
+# Variables that every preview has.
 _GIVEN: Final = frozenset(
     {"PORT", "LOG_LEVEL", "NODE_ENV", "PATH", "HOME", "TMPDIR", "LANG", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONUNBUFFERED",
      "DJANGO_SETTINGS_MODULE", "PYTHONDONTWRITEBYTECODE"}
 )  # fmt: skip
-# Without these an application comes up and then fails on the first request that needs them.
+# Without these, an application starts but then fails on the first request that needs them.
 _WANTED: Final = re.compile(
     r"^(?:(?:APP|FLASK|DJANGO|JWT|SESSION|AUTH|ACCESS|REFRESH|TOKEN|SECURITY|MY|API|FASTAPI|PROJECT|COOKIE|CSRF|WTF)_)*"
     r"(?:SECRET(?:_KEY)?|SECRET_TOKEN|TOKEN_SECRET|ALGORITHM|PASSWORD_SALT|SALT|JWT_KEY|SIGNING_KEY|ENCRYPTION_KEY|KEY"
@@ -38,7 +38,7 @@ class ProjectSettings:
     examples: Mapping[str, ExampleValue]
 
     def variables(self, without: Iterable[str]) -> dict[str, Variable]:
-        """Values for all that it cannot do without, but for the names that are decided elsewhere."""
+        """Return values for all required variables, except for the names in ``without``."""
         decided = {name.upper() for name in without} | _GIVEN
         found = {name: variable for name, read in self.reads.items() if name.upper() not in decided
                  and (variable := self._value(read)) is not None}  # fmt: skip
@@ -72,13 +72,13 @@ def collect(nodes: Nodes, files: Sequence[str], folders: Sequence[str]) -> Proje
 
 
 def variable_for(read: SettingRead, value: str | None = None) -> Variable:
-    """Return the variable with a made-up value, or with this one."""
+    """Return the variable with the given value, or a generated one."""
     given = make_up(read) if value is None else value
     return Variable(read.name, given, Origin.MADE_UP, read.where, is_secret(read.name))
 
 
 def _combine(one: SettingRead, other: SettingRead) -> SettingRead:
-    """Return the strictest of two reads of one variable, with what the other knows."""
+    """Merge two reads of one variable: the stricter need, with the details of both."""
     order = [Need.REQUIRED, Need.OPTIONAL, Need.DEFAULTED]
     first, second = sorted((one, other), key=lambda read: order.index(read.need))
     return replace(
@@ -92,7 +92,7 @@ def _combine(one: SettingRead, other: SettingRead) -> SettingRead:
 
 
 def _fits(value: str, read: SettingRead) -> bool:
-    """Return whether an example's value is usable: of the declared type, and no ``changeme``."""
+    """Return true if an example's value is usable: of the declared type, and not a placeholder such as ``changeme``."""
     if is_placeholder(value):
         return False
     if read.choices and read.need is Need.REQUIRED and read.kind is not Kind.BOOLEAN:
@@ -113,7 +113,7 @@ def _fits(value: str, read: SettingRead) -> bool:
 
 
 def _local(value: str, read: SettingRead) -> str:
-    """Replace the address of a container beside the project by this machine's."""
+    """Replace the address of a neighbouring container by this machine's."""
     if service_of(read.name) is None:
         return value
     value = re.sub(r"(?<=@)[a-z][a-z0-9_-]*(?=[:/])|(?<=://)[a-z][a-z0-9_-]*(?=:\d|/|$)", "localhost", value)
@@ -122,7 +122,7 @@ def _local(value: str, read: SettingRead) -> str:
 
 
 def _log_level(reads: Mapping[str, SettingRead]) -> dict[str, Variable]:
-    """Return the contract's ``ERROR``, or a word that the project knows."""
+    """Return the service's default ``ERROR``, or a level that the project accepts."""
     read = reads.get("LOG_LEVEL")
     if read is None or (not read.choices and read.kind is not Kind.INTEGER) or "ERROR" in read.choices:
         return {}

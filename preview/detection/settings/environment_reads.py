@@ -1,4 +1,4 @@
-"""Variables that source reads by a call, and what the code around each makes of it: its type, its default, its need."""
+"""Find variables that Python source reads by a call, and infer their types, defaults and needs from the code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from preview.detection.project_imports import Nodes
 from preview.detection.settings.model import Kind, Need, SettingRead, raises, refused_names
 
 _READER_CLASSES: Final = frozenset({"Config", "Env", "AutoConfig", "FileAwareEnv", "RepositoryEnv"})
-# A request's own, PEP 3333 and RFC 3875.
+# Keys of a request's environ (PEP 3333, RFC 3875).
 _REQUEST: Final = re.compile(
     r"wsgi\.\w+|HTTP_\w+|REMOTE_\w+|SERVER_(?:NAME|PORT|PROTOCOL|SOFTWARE)|REQUEST_METHOD|SCRIPT_NAME|PATH_INFO"
     r"|QUERY_STRING|CONTENT_(?:TYPE|LENGTH)"
@@ -37,11 +37,11 @@ CASTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RawRead:
-    """A read before its surroundings are looked at.
+    """A read of a variable, without the surrounding code.
 
     Attributes:
         subscript: ``os.environ["X"]``, not a call.
-        default: What stands in for it; None where nothing is given.
+        default: The default's expression; None without a default.
         strict: The reader raises without a default.
     """
 
@@ -53,7 +53,7 @@ class RawRead:
 
 
 def environment_read(node: ast.AST) -> RawRead | None:
-    """``os.environ["X"]``, ``os.environ.get("X", …)``, ``os.getenv("X", …)``."""
+    """Match ``os.environ["X"]``, ``os.environ.get("X", …)`` and ``os.getenv("X", …)``."""
     if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and _is_environ(node.value, node.slice):
         return RawRead(node.slice, subscript=True, strict=True)
     if isinstance(node, ast.Call) and node.args:
@@ -66,7 +66,7 @@ def environment_read(node: ast.AST) -> RawRead | None:
 
 
 def _is_environ(node: ast.AST, key: ast.AST) -> bool:
-    """``os.environ`` or ``environ``, and not a request's: ``request.environ``, or what a WSGI application is given."""
+    """Match ``os.environ`` and ``environ``, but not ``request.environ`` or the environ of a WSGI request."""
     if isinstance(node, ast.Attribute) and node.attr == "environ":
         return isinstance(node.value, ast.Name) and node.value.id in {"os", "_os"}
     own = isinstance(key, ast.Constant) and isinstance(key.value, str) and _REQUEST.fullmatch(key.value) is not None
@@ -74,7 +74,7 @@ def _is_environ(node: ast.AST, key: ast.AST) -> bool:
 
 
 def own_readers(nodes: Nodes, file: str) -> Iterator[tuple[str, Need]]:
-    """Yield the project's own ``get_env("X")``: functions that read a variable by the given name."""
+    """Yield the project's functions such as ``get_env("X")`` that read the variable named by their first argument."""
     lines = nodes.sources.text(file).split(b"\n")
     for node in nodes.all(file):
         if not isinstance(node, ast.FunctionDef) or not node.args.args:
@@ -92,14 +92,14 @@ def own_readers(nodes: Nodes, file: str) -> Iterator[tuple[str, Need]]:
 
 
 class ReaderCalls:
-    """The calls of one file that read a variable by way of a package or of the project's own functions."""
+    """The calls of one file that read variables through a package or the project's own functions."""
 
     def __init__(self, nodes: Sequence[ast.AST], helpers: Mapping[str, Need]) -> None:
         self._helpers = helpers
         self._readers, self._schemes = _find_readers(nodes)
 
     def read(self, node: ast.AST) -> RawRead | None:
-        """Return the variable that this expression reads, if any."""
+        """Return the variable that this expression reads, or None."""
         if not isinstance(node, ast.Call):
             return None
         func = node.func
@@ -130,7 +130,7 @@ class ReaderCalls:
 
 
 def _find_readers(nodes: Sequence[ast.AST]) -> tuple[set[str], dict[str, tuple[Kind, bool]]]:
-    """Names that read a variable when they are called, and the scheme of an ``Env(DEBUG=(bool, False))``."""
+    """Return the names that read a variable when called, and the scheme of ``Env(DEBUG=(bool, False))``."""
     readers: set[str] = set()
     schemes: dict[str, tuple[Kind, bool]] = {}
     known = {"Env", "AutoConfig"}
@@ -159,9 +159,9 @@ def _is_cast(node: ast.expr) -> bool:
 
 
 _WORDS: Final = re.compile(rb"\benviron\b|getenv|decouple|starlette\.config|\bEnv\(|\bget_env|\benv[.(]")
-# One of these is in each of them: to look for a text costs a tenth of what the pattern does.
+# Each match of the pattern contains one of these. Searching for plain text takes a tenth of the pattern's time.
 _WORD_PARTS: Final = (b"env", b"Env(", b"decouple", b"starlette.config")
-# What they are given must be no None.
+# Their argument cannot be None.
 _STRICT_CASTS: Final = frozenset({"int", "float", "loads", "literal_eval", "Path", "strtobool", "timedelta", "Secret"})
 _STRICT_METHODS: Final = frozenset(
     {"split", "lower", "upper", "strip", "replace", "encode", "startswith", "endswith", "rstrip", "lstrip", "title"}
@@ -169,7 +169,7 @@ _STRICT_METHODS: Final = frozenset(
 
 
 def environment_reads(nodes: Nodes, files: Iterable[str]) -> list[SettingRead]:
-    """All such reads of the files, in order."""
+    """Return all reads of variables in the files, in order."""
     texts = {file: nodes.sources.text(file) for file in files}
     names = [file for file, text in texts.items() if any(map(text.__contains__, _WORD_PARTS)) and _WORDS.search(text)]
     helpers = {name: need for file in names for name, need in own_readers(nodes, file)}
@@ -184,7 +184,7 @@ def environment_reads(nodes: Nodes, files: Iterable[str]) -> list[SettingRead]:
 
 
 class _Reader:
-    """Reads one file."""
+    """Finds the reads of one file."""
 
     def __init__(self, file: str, nodes: Sequence[ast.AST], helpers: dict[str, Need]) -> None:
         self._file = file
@@ -241,7 +241,7 @@ class _Reader:
         return read
 
     def _has_fallback(self, node: ast.AST) -> bool:
-        """``… or "value"``, an ``if "X" in os.environ`` around it, a ``try`` that goes on without it."""
+        """Match ``… or "value"``, an enclosing ``if "X" in os.environ``, and a ``try`` that continues without it."""
         parent = self._parents.get(node)
         if isinstance(parent, ast.BoolOp) and isinstance(parent.op, ast.Or) and parent.values[-1] is not node:
             return not is_none(parent.values[-1])
@@ -260,7 +260,7 @@ class _Reader:
         return written_text(parent.values[-1]) if isinstance(parent, ast.BoolOp) else None
 
     def _is_refused(self, node: ast.AST) -> bool:
-        """Return whether the file raises if this name has no value."""
+        """Return true if the file raises when this name has no value."""
         parent = self._parents.get(node)
         if isinstance(parent, ast.AnnAssign | ast.NamedExpr):
             targets: list[ast.expr] = [parent.target]
@@ -270,7 +270,7 @@ class _Reader:
 
 
 def _given_here(nodes: Sequence[ast.AST]) -> Iterator[str]:
-    """Variables that the file sets itself."""
+    """Yield the variables that the file sets itself."""
     for node in nodes:
         key: ast.expr | None = None
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and last_name(node.value) == "environ":

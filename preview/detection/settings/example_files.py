@@ -1,4 +1,4 @@
-"""Values that a project's ``.env`` and its example files hold."""
+"""Read values from a project's ``.env`` and example files."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _PLACEHOLDER: Final = re.compile(
 )
 _REFERENCE: Final = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _MAX_FILES: Final = 6
-# Linux takes no longer variable (execve(2), MAX_ARG_STRLEN); of all values of one file together, four times that.
+# The longest variable that Linux accepts (execve(2), MAX_ARG_STRLEN). All values of one file may have four times that.
 _MAX_VALUE: Final = 128 * 1024
 _MAX_VALUES: Final = 4 * _MAX_VALUE
 
 
 @dataclass(frozen=True, slots=True)
 class ExampleValue:
-    """One value of such a file."""
+    """One value from a ``.env`` or example file."""
 
     value: str
     file: str
@@ -50,7 +50,7 @@ def example_values(sources: Sources, folders: Sequence[str]) -> dict[str, Exampl
 
 
 def is_placeholder(value: str) -> bool:
-    """Return whether the value is a placeholder: ``changeme``, ``<your key>``, ``[host]``, or empty.
+    """Return true for a placeholder: ``changeme``, ``<your key>``, ``[host]``, or an empty value.
 
     A JSON list is a placeholder only if all its elements are.
     """
@@ -86,7 +86,7 @@ def _named(sources: Sources, folders: Sequence[str], *, own: bool) -> Iterator[s
 
 
 def _interpolated(value: str, values: Mapping[str, str | None]) -> str:
-    """``${NAME}`` and ``${NAME:-default}`` from the same file alone, never from the service's own environment."""
+    """Replace ``${NAME}`` and ``${NAME:-default}`` by values of the same file, never of the service's environment."""
     parts: list[str] = []
     size, end = 0, 0
     for found in _REFERENCE.finditer(value):
@@ -95,7 +95,7 @@ def _interpolated(value: str, values: Mapping[str, str | None]) -> str:
         size += found.start() - end + len(given)
         end = found.end()
         if size > _MAX_VALUE:
-            # No program could be given it; what was written stays.
+            # No program could receive a value of this length, so the original text is kept.
             return value
     return "".join((*parts, value[end:]))
 
@@ -108,7 +108,7 @@ def _read(sources: Sources, names: Iterator[str]) -> dict[str, ExampleValue]:
         values = {item.key: item.value for item in parse_stream(io.StringIO(text)) if item.key is not None}
         for key, value in values.items():
             if value is not None and key not in found:
-                # Beyond the bound they stay as they are written: those are no longer than their file.
+                # Over the limit, values keep their original text, which is no longer than the file.
                 found[key] = ExampleValue(_interpolated(value, values) if left > 0 else value, name)
                 left -= len(found[key].value)
     return found

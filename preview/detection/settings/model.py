@@ -1,4 +1,4 @@
-"""One variable that a project's source reads."""
+"""Model of the variables that a project's source reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from preview.sources import Sources
 
 
 class Kind(StrEnum):
-    """Type that the source gives a variable's text."""
+    """The type to which the source converts a variable's text."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -42,12 +42,12 @@ class SettingRead:
     """One place where a variable is read.
 
     Attributes:
-        need: Whether the program goes on without it.
-        kind: What is made of its text; ``LIST`` is JSON, ``WORDS`` is separated by commas.
-        default: The text that is taken without it, where it is written down.
-        choices: The values it may have, where these are written down.
-        annotation: The last part of its declared type, such as ``PostgresDsn``; empty where none is declared.
-        least: The fewest characters, or the smallest number.
+        need: The consequence if the variable is missing.
+        kind: The value's type; ``LIST`` is JSON, ``WORDS`` is separated by commas.
+        default: The default value's text, if the source contains it.
+        choices: The allowed values, if the source lists them.
+        annotation: The last part of the declared type, such as ``PostgresDsn``; empty without a declaration.
+        least: The minimum length, or the minimum number.
     """
 
     name: str
@@ -62,7 +62,7 @@ class SettingRead:
 
     @property
     def where(self) -> str:
-        """``app/config.py:12``."""
+        """File and line: ``app/config.py:12``."""
         return f"{self.file}:{self.line}"
 
 
@@ -72,7 +72,7 @@ _PREFERRED: Final = ("DevelopmentConfig", "DevConfig", "LocalConfig", "Config")
 
 
 def with_config_classes(variables: Mapping[str, Variable], sources: Sources, app_dir: str) -> dict[str, Variable]:
-    """Return the variables, with a class for development in place of a made-up value."""
+    """Return the variables, with a development config class in place of a generated value."""
     wanted = [name for name, one in variables.items() if _NAME.match(name) and one.origin is Origin.MADE_UP]
     if not wanted:
         return dict(variables)
@@ -95,7 +95,7 @@ def _find(sources: Sources, app_dir: str) -> str | None:
 
 
 def refused_names(nodes: Sequence[ast.AST]) -> Iterator[str]:
-    """Names whose emptiness ends the program: ``if not KEY: raise …``, ``assert KEY``."""
+    """Yield names that must not be empty: ``if not KEY: raise …``, ``assert KEY``."""
     for node in nodes:
         if isinstance(node, ast.Assert):
             yield from _asserted(node.test)
@@ -104,7 +104,7 @@ def refused_names(nodes: Sequence[ast.AST]) -> Iterator[str]:
 
 
 def _asserted(test: ast.expr) -> Iterator[str]:
-    """``assert KEY``, ``assert KEY is not None``."""
+    """Match ``assert KEY`` and ``assert KEY is not None``."""
     if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.IsNot | ast.NotEq):
         yield last_name(test.left)
     elif isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
@@ -115,7 +115,7 @@ def _asserted(test: ast.expr) -> Iterator[str]:
 
 
 def _empty(test: ast.expr) -> Iterator[str]:
-    """``not KEY``, ``KEY is None``, ``len(KEY) < 32``, several of them with ``or``."""
+    """Match ``not KEY``, ``KEY is None``, ``len(KEY) < 32``, and several of these joined by ``or``."""
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
         for value in test.values:
             yield from _empty(value)
@@ -129,7 +129,7 @@ def _empty(test: ast.expr) -> Iterator[str]:
 
 
 def raises(body: Iterable[ast.AST]) -> bool:
-    """Return whether something in there raises, or ends the program."""
+    """Return true if any of the nodes raises or exits."""
     return any(
         isinstance(inner, ast.Raise)
         or (isinstance(inner, ast.Call) and last_name(inner.func) in {"exit", "_exit", "abort"})

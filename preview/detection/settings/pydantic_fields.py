@@ -1,4 +1,4 @@
-"""Variables that a project's pydantic settings classes read: fields of ``BaseSettings``, by name, alias and prefix."""
+"""Find variables that pydantic settings classes read: fields of ``BaseSettings``, by name, alias and prefix."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SIMPLE: Final = {
 
 @dataclass(slots=True)
 class _Settings:
-    """A class of the project, as far as settings go."""
+    """A class of the project, with its settings options."""
 
     node: ast.ClassDef
     file: str
@@ -62,7 +62,7 @@ def pydantic_reads(sources: Sources, files: Iterable[str]) -> list[SettingRead]:
 
 
 def _top_classes(body: Iterable[ast.stmt]) -> Iterator[ast.ClassDef]:
-    """Classes of the module, not those within classes (``class Settings`` of a Beanie document)."""
+    """Yield the module's top-level classes, but no nested ones (``class Settings`` of a Beanie document)."""
     for node in body:
         if isinstance(node, ast.ClassDef):
             yield node
@@ -110,7 +110,7 @@ def _configure(cls: _Settings, options: dict[str, ast.expr]) -> None:
 
 
 def _lineage(name: str, classes: _Classes) -> list[_Settings]:
-    """Return the class and those of the project that it inherits from, nearest first."""
+    """Return the class and its base classes within the project, nearest first."""
     found: list[_Settings] = []
     todo = [name]
     while todo and len(found) < _MAX_DEPTH:
@@ -179,7 +179,7 @@ def _field(
 
 
 def _unwrap(node: ast.expr) -> tuple[str, bool, list[ast.expr]]:
-    """Return the type's last name, whether None will do, and what ``Annotated`` adds."""
+    """Return the type's last name, true if it allows None, and the metadata of ``Annotated``."""
     metadata: list[ast.expr] = []
     optional = False
     for _ in range(_MAX_DEPTH):

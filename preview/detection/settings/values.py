@@ -1,4 +1,4 @@
-"""Harmless values for variables that a program cannot do without."""
+"""Generate harmless values for required variables."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ _DEVELOPMENT: Final = ("development", "dev", "local", "debug", "test", "testing"
 
 
 def is_secret(name: str) -> bool:
-    """Return whether the name of a variable sounds like a secret."""
+    """Return true if the variable's name looks like a secret."""
     upper = name.upper()
     return bool(_SECRET.search(upper)) and not _NO_SECRET.search(upper)
 
 
 def is_database_url(read: SettingRead) -> bool:
-    """Return whether the variable holds the URL of a SQL database, by its declared type or by its name."""
+    """Return true if the variable is the URL of an SQL database, by its declared type or its name."""
     upper = read.name.upper()
     if read.kind is Kind.DATABASE:
         return True
@@ -74,18 +74,18 @@ def is_database_url(read: SettingRead) -> bool:
 
 
 def is_sqlite_flag(name: str) -> bool:
-    """``USE_SQLITE`` and its like, which choose SQLite instead of a server."""
+    """Return true for ``USE_SQLITE`` and similar names, which choose SQLite instead of a server."""
     return _SQLITE_FLAG.search(name.upper()) is not None
 
 
 def service_of(name: str) -> ServiceKind | None:
-    """Return the server that a variable's name refers to."""
+    """Return the kind of server that a variable's name refers to, or None."""
     upper = name.upper()
     return next((kind for kind, pattern in _SERVICES if pattern.search(upper)), None)
 
 
 def make_up(read: SettingRead) -> str:
-    """Return a value that lets the program start; ``{secret}`` stands for one that is made up for each preview."""
+    """Return a value with which the program can start. ``{secret}`` is replaced by a random value for each preview."""
     upper = read.name.upper()
     if read.choices:
         return _choose(read)
@@ -138,14 +138,14 @@ def _text(read: SettingRead) -> str:
 
 
 def _known_text(upper: str, kind: ServiceKind | None) -> str | None:
-    """Names whose values the whole trade agrees on."""
+    """Return the conventional value for a well-known name, or None."""
     mail = re.search(r"MAIL|SMTP", upper)
     table = (
         (r"ALGORITHM", "HS256"),
-        # Flask answers under this name alone.
+        # Flask responds only to requests for this host name.
         (r"^SERVER_NAME$", "localhost:{port}"),
         (r"ALLOWED_HOSTS$", "*"),
-        # An address that is none is refused at once; an empty one turns it off.
+        # Sentry rejects an invalid address at once; an empty one disables it.
         (r"SENTRY", ""),
         (r"(?:^|_)USE_(?!R)|_(?:TLS|SSL)$|^(?:ENABLE|DISABLE|IS|ALLOW)_|_ENABLED$", "False"),
         (r"^(?:\w+_)?DEBUG$", "True"),

@@ -1,8 +1,8 @@
-"""Alembic's entry, from two sides.
+"""Alembic's environment, called in two ways.
 
-``preview.storage.migrate`` hands over a connection: it owns the connection and its transaction, so nothing is
-committed here. The program ``alembic`` hands over none: then the database is the one of the settings. Unlike Alembic's
-template this leaves the process's logging alone.
+``preview.storage.migrate`` passes a connection; it owns the connection and the transaction, so this module does not
+commit. The program ``alembic`` passes none; then the settings name the database. Unlike Alembic's template, this
+module does not configure logging.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def _migrate(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=metadata,
-        # SQLite knows few forms of ALTER TABLE: Alembic then rebuilds the table.
+        # SQLite supports few forms of ALTER TABLE, so Alembic rebuilds the table instead.
         render_as_batch=connection.dialect.name == "sqlite",
-        # SQLite has transactional DDL as well; the driver's default only hides it.
+        # SQLite has transactional DDL too; only the driver's default disables it.
         transactional_ddl=True,
     )
     with context.begin_transaction():
@@ -34,7 +34,7 @@ def _migrate(connection: Connection) -> None:
 
 
 def _migrate_by_settings() -> None:
-    """Migrate like the program ``alembic``, which shows a ``CommandError`` as one sentence."""
+    """Migrate for the program ``alembic``, which prints a ``CommandError`` as one sentence."""
     if context.is_offline_mode():
         raise CommandError("--sql is not supported: a migration looks at the database")
     try:

@@ -1,4 +1,4 @@
-"""Commands that look after a service: its database, its tokens, its machine."""
+"""Commands that maintain a service: its database, its tokens, its machine."""
 
 from __future__ import annotations
 

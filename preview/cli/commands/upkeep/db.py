@@ -1,4 +1,4 @@
-"""``preview db``: the service's database, brought up to date or back."""
+"""``preview db``: upgrade or downgrade the service's database."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def upgrade(
         str, typer.Argument(metavar="[REVISION]", help="Target revision. Default: the newest.")
     ] = "head",
 ) -> None:
-    """Bring the database up: to the newest revision, or to the one named.
+    """Upgrade the database to the newest revision, or to the given one.
 
-    All of it happens, or nothing.
+    The upgrade is completed, or nothing changes.
     """
     settings = load_settings(find_env_file())
     with hold_data_folder(settings.data_dir), progress("upgrading…"):
@@ -37,9 +37,9 @@ def upgrade(
 def downgrade(
     revision: Annotated[str, typer.Argument(metavar="REVISION", help="A revision, -1 for one step, or base for none.")],
 ) -> None:
-    """Take the database back to a revision.
+    """Downgrade the database to a revision.
 
-    What has no place there is lost. Stop the service first.
+    Data that the older schema cannot store is lost. Stop the service first.
     """
     settings = load_settings(find_env_file())
     with hold_data_folder(settings.data_dir), progress("downgrading…"):
@@ -49,7 +49,7 @@ def downgrade(
 
 @app.command()
 def current(as_json: JsonOption = False) -> None:
-    """Show the revision that the database is at, and the newest."""
+    """Show the database's revision, and the newest one."""
     url = load_settings(find_env_file()).resolved_database_url
     if as_json:
         print_json({"revision": migrate.current(url), "newest": migrate.head()})

@@ -1,4 +1,4 @@
-"""``preview doctor``: what this machine offers."""
+"""``preview doctor``: check this machine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def doctor(
 ) -> None:
     """Check what this machine offers, and say what to do.
 
-    Exits with 1 if something is missing without which no preview can run.
+    Exits with 1 if something is missing that every preview needs.
     """
     if fix:
         _fix(asks=not yes)
@@ -55,8 +55,8 @@ def _fix(*, asks: bool) -> None:
     """Install the missing packages.
 
     Raises:
-        UsageMistake: It would have to ask, and nobody is there to answer.
-        CommandFailed: This distribution is not known, or its installer has failed.
+        UsageMistake: A confirmation is needed, but there is no terminal.
+        CommandFailed: The distribution is unknown, or its installer has failed.
     """
     missing = find_missing()
     if not missing:
@@ -79,7 +79,7 @@ def _fix(*, asks: bool) -> None:
 
 def _install(command: Sequence[str]) -> None:
     try:
-        # What an installer says is no part of the answer, which may be JSON.
+        # The installer's output must not mix with the result, which may be JSON.
         code = subprocess.run(command, stdout=sys.stderr, check=False).returncode
     except OSError as error:
         raise CommandFailed(f"{command[0]} cannot be run: {error.strerror or error}.") from error
@@ -103,7 +103,7 @@ def _print(checks: Sequence[Check], *, colour: bool) -> None:
 
 
 def _text(check: Check, width: int, *, colour: bool) -> str:
-    """Its line, and one for the advice; folded where a terminal is too narrow for them."""
+    """Return the check's line and its advice, folded to the terminal's width."""
     mark = f"{check.result:<4}"
     indent = len(f"{mark}  {'':<{width}}  ")
     found = _folded(check.found, indent)
@@ -111,13 +111,13 @@ def _text(check: Check, width: int, *, colour: bool) -> str:
     if not check.advice:
         return line
     advice = _folded(f"-> {check.advice}", indent + 3)
-    # Each line by itself: colours do not go over a line's end in all pagers.
+    # Paint each line separately: some pagers end colours at a line's end.
     shown = "\n".join(paint(part, "2") if colour else part for part in advice.split("\n"))
     return f"{line}\n{'':<{indent}}{shown}"
 
 
 def _folded(text: str, indent: int) -> str:
-    """In a terminal no word is cut at its edge; in a pipe a line stays one line."""
+    """Wrap the text at words in a terminal; in a pipe, a line stays one line."""
     if not sys.stdout.isatty():
         return text
     columns = max(_LEAST_COLUMNS, min(_MOST_COLUMNS, shutil.get_terminal_size().columns))

@@ -1,4 +1,4 @@
-"""``preview token``: issues a bearer token with this machine's secret."""
+"""``preview token``: issue a bearer token signed with this machine's secret."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def token(
 ) -> None:
     """Issue a token for the API.
 
-    It is signed with the data folder's secret, so it works for the service that runs on that folder.
+    The data folder's secret signs the token, so it is valid for the service that uses that folder.
     """
     settings = load_settings(find_env_file())
     if not is_valid_id(user):

@@ -23,7 +23,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop all tables, those that refer to others first; their indexes go with them."""
+    """Drop all tables, referring tables first; indexes are dropped with them."""
     for table in ("preview_logs", "preview_instances", "generation_files", "generations", "projects", "users"):
         op.drop_table(table)
 

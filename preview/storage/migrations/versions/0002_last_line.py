@@ -1,6 +1,6 @@
-"""Previews know the number of their last line: lines that were lost at the very end can be told.
+"""Store the number of a preview's last line, so that lines lost at the end can be reported.
 
-Revision: 0002, after 0001. Previews from before do not know it (null).
+Revision: 0002, after 0001. The number is null for previews that already exist.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Generations count the changes of their files: who changes them can say which state they have seen.
+"""Count the changes of a generation's files, so that clients can name the revision they have seen.
 
-Revision: 0003, after 0002. Generations from before are at their first.
+Revision: 0003, after 0002. Generations that already exist get revision 1.
 """
 
 from __future__ import annotations

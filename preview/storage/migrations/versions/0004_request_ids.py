@@ -1,6 +1,6 @@
-"""Lines know the request that was handled when they were printed.
+"""Store with each line the id of the request that was handled when the line was printed.
 
-Revision: 0004, after 0003. Lines from before know none.
+Revision: 0004, after 0003. The id is null for lines that already exist.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Project ids are one user's own: two users may give their projects the same id.
+"""Make project ids unique per user: two users may give their projects the same id.
 
 Revision: 0005, after 0004.
 
-Up: a project's key is its user and its id. Each project of before stays its owner's.
-Down: of projects that have the same id the oldest keeps it. The others get a new one, in all rows that name it.
+Up: a project's key is its user and its id. Projects keep their owners.
+Down: of projects with the same id, the oldest keeps the id. The others get new ids, in all rows that refer to them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEY = "pk_projects"
 
 
 def upgrade() -> None:
-    """Widen the key and what refers to it."""
+    """Widen the key and the foreign key that refers to it."""
     with op.batch_alter_table("generations") as table:
         table.drop_constraint(_REFERENCE, type_="foreignkey")
     with op.batch_alter_table("projects") as table:
@@ -40,7 +40,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Give each project an id that no other has, and narrow the key."""
+    """Give each project a unique id, and narrow the key."""
     with op.batch_alter_table("generations") as table:
         table.drop_constraint(_REFERENCE, type_="foreignkey")
     _rename_projects_of_the_same_id()
@@ -52,7 +52,7 @@ def downgrade() -> None:
 
 
 def _add_missing_projects() -> None:
-    """Add the owner's project for a generation that names another user's; no version wrote such rows."""
+    """Add the missing projects of generations that refer to another user's project; no version wrote such rows."""
     of_generation = (_projects.c.id == _generations.c.project_id) & (_projects.c.user_id == _generations.c.user_id)
     missing = (
         sa.select(_generations.c.project_id, _generations.c.user_id, sa.literal(0))

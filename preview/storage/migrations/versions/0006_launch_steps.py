@@ -1,6 +1,6 @@
-"""Previews keep the steps of their launch: what was done, what failed, and how long each took.
+"""Store the steps of a preview's launch: what ran, what failed, and how long each step took.
 
-Revision: 0006, after 0005. Previews of before have none.
+Revision: 0006, after 0005. The column is null for previews that already exist.
 """
 
 from __future__ import annotations
