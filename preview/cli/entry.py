@@ -51,7 +51,7 @@ COMMANDS: dict[str, Entry] = {
     "detect": Entry("detect", "Show how a folder's backend would be started, and why.", _MAIN),
     "endpoints": Entry("endpoints", "List the endpoints of a folder's backend.", _MAIN),
     "push": Entry("push", "Upload a folder as a new generation.", _CLIENT),
-    "sync": Entry("sync", "Make a generation's files those of a folder, and reload its preview.", _CLIENT),
+    "sync": Entry("sync", "Replace a generation's files by those of a folder, and reload its preview.", _CLIENT),
     "launch": Entry("launch", "Launch a generation's preview.", _CLIENT),
     "logs": Entry("logs", "Show what a generation's preview printed.", _CLIENT),
     "request": Entry("request", "Send one request to a running preview.", _CLIENT),

@@ -30,7 +30,7 @@ CaOption = Annotated[
     typer.Option(
         "--ca",
         metavar="FILE",
-        help="Who has signed the service's certificate, as PEM (or PREVIEW_CA); without it, whom the machine trusts.",
+        help="CA certificate of the service, as a PEM file. Default: $PREVIEW_CA, else the machine's CAs.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Output JSON.")]

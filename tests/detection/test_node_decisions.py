@@ -242,6 +242,9 @@ def test_a_health_path_is_found_where_the_application_has_one(tmp_path: Path, pa
         ("mongoose", "mongoose.connect('mongodb://[broken').catch(log);", ("localhost", 27017), False),
         ("mongoose", "mongoose.connect('mongodb://db/x').then(() => app.listen(1)).catch(log);", ("db", 27017), True),
         ("ioredis", "const cache = new Redis();", ("localhost", 6379), False),
+        ("pg", "new Client('postgres://db.lan/shop').connect().catch(log);", ("db.lan", 5432), False),
+        ("pg", "new Client({connectionString: 'postgresql://db.lan:5433/shop'}).connect().catch(log);",
+         ("db.lan", 5433), False),
         ("ioredis", "const unused = 1;", None, False),
     ],
 )  # fmt: skip

@@ -24,7 +24,7 @@ def sync(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a generation's files those of a folder, and reload its preview.
+    """Replace a generation's files by those of a folder, and reload its preview.
 
     Only differences are sent. Files that the folder lacks are removed; files that `preview push` skips are not sent.
     Without --watch, the exit code is 1 if the preview does not start with the change; the change is kept all the same.

@@ -181,7 +181,7 @@ def _is_at_startup(project: NodeProject, client: _Client, file: str) -> bool:
 
 def _fixed_address(text: str, kind: ServiceKind) -> str:
     scheme = urlsplit(ADDRESSES[kind]).scheme
-    match = re.search(rf"{scheme}(?:ql)?(?:\+srv)?://[^\s'\"`]+", text)
+    match = re.search(rf"{scheme.removesuffix('ql')}(?:ql)?(?:\+srv)?://[^\s'\"`]+", text)
     return match[0] if match else ""
 
 

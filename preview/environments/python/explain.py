@@ -35,6 +35,8 @@ _DENIED = re.compile(
     r"|Building source distributions is disabled, but attempted to build `(?P<two>[A-Za-z0-9._-]+)`"
     r"|Wheels are required for `(?P<three>[A-Za-z0-9._-]+)` because building from source is disabled"
 )
+_BECAUSE = re.compile(r"Because (?:only )?(?P<name>[A-Za-z0-9._-]+)")
+_FAILED_PACKAGE = re.compile(r"Failed to (?:download|build|fetch)[: ]+`?(?P<name>[A-Za-z0-9._-]+)(?:==| @ |`)")
 _ENDLESS = re.compile(r"\S{2000,}")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -189,13 +191,13 @@ def _explanation(sentence: str, reason: str, found: ProjectRequirement | None, n
     )
 
 
-def _spoken_of(pattern: str, text: str, required: RequirementSet) -> tuple[str, ProjectRequirement | None]:
-    match = re.search(pattern, text)
+def _spoken_of(pattern: re.Pattern[str], text: str, required: RequirementSet) -> tuple[str, ProjectRequirement | None]:
+    match = pattern.search(text)
     return (match["name"], required.find(match["name"])) if match else ("", None)
 
 
 def _offline(text: str, required: RequirementSet) -> Explanation:
-    name, found = _spoken_of(r"Because (?:only )?(?P<name>[A-Za-z0-9._-]+)", text, required)
+    name, found = _spoken_of(_BECAUSE, text, required)
     return _explanation(
         f"{_name(found, name)} is not in the package cache and the service works offline (PREVIEW_UV_OFFLINE); "
         "install it once with the network",
@@ -206,9 +208,7 @@ def _offline(text: str, required: RequirementSet) -> Explanation:
 
 
 def _network(text: str, required: RequirementSet) -> Explanation:
-    name, found = _spoken_of(
-        r"Failed to (?:download|build|fetch)[: ]+`?(?P<name>[A-Za-z0-9._-]+)(?:==| @ |`)", text, required
-    )
+    name, found = _spoken_of(_FAILED_PACKAGE, text, required)
     sentence = (
         f"{_name(found, name)} could not be downloaded, the network does not answer"
         if name
