@@ -30,10 +30,10 @@ class Analysis:
     """Analysis of a project's files.
 
     Attributes:
-            own: Names of the project's own top-level modules.
-            imports: Names of the other modules that the project imports; see ``WarmStart.modules``.
-            asked: The Python packages that the project requires; None for a Node project or an unreadable manifest.
-            unreadable: Reason why ``asked`` is missing; None if the manifest was read or the project is a Node project.
+        own: Names of the project's own top-level modules.
+        imports: Names of the other modules that the project imports; see ``WarmStart.modules``.
+        asked: The Python packages that the project requires; None for a Node project or an unreadable manifest.
+        unreadable: Reason why ``asked`` is missing; None if the manifest was read or the project is a Node project.
     """
 
     plan: StartPlan
@@ -95,7 +95,7 @@ def read_openapi(document: bytes) -> list[Endpoint]:
     """Return the endpoints of an OpenAPI document.
 
     Raises:
-            AnalysisFailed: The document is not JSON.
+        AnalysisFailed: The document is not JSON.
     """
     try:
         content = json.loads(document)

@@ -19,7 +19,7 @@ class ArchiveAnswer:
     """The files of an archive.
 
     Attributes:
-            files: Path and size in bytes of each file, in the order of their contents.
+        files: Path and size in bytes of each file, in the order of their contents.
     """
 
     files: Sequence[tuple[str, int]]

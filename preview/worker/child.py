@@ -30,9 +30,9 @@ class JobContext:
     """Resources of a job.
 
     Attributes:
-            directory: The project's folder, absolute; None for a job without one.
-            files: Descriptors that arrived with the job.
-            progress: Receives the name of each file before the file is read.
+        directory: The project's folder, absolute; None for a job without one.
+        files: Descriptors that arrived with the job.
+        progress: Receives the name of each file before the file is read.
     """
 
     directory: Path | None

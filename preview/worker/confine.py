@@ -212,7 +212,7 @@ def _mapped_bytes() -> int:
 def _compile_filter() -> bytes:
     """Return the system call filter in the kernel's binary format; empty if libseccomp is not installed."""
     try:
-            import pyseccomp  # type: ignore[import-untyped]  # noqa: PLC0415  loads the library on import
+        import pyseccomp  # type: ignore[import-untyped]  # noqa: PLC0415  loads the library on import
     except (ImportError, OSError, RuntimeError):
         return b""
     rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
