@@ -71,8 +71,7 @@ class EnvironmentCache:
                 (last lines) as far as they are known.
             ConfigurationError: The configured Python or the installer is missing.
 
-        Cancellation: a running build is killed and removed; if other requests wait for it, one of them starts the build
-        again.
+        Cancellation: a running build is killed and removed; if other requests wait for it, one of them builds again.
         """
         started = trio.current_time()
         asked = await self._read(request, report)
