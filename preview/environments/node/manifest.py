@@ -69,7 +69,7 @@ class NodeManifest:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to install."""
+        """True if there is nothing to install."""
         return not any(package.get(kind) for package in self.packages.values() for kind in _DEPENDENCIES)
 
     @property

@@ -113,13 +113,13 @@ class RequirementSet:
 
     @property
     def all_pinned(self) -> bool:
-        """Whether each requirement allows one version only, so that a cached result cannot be out of date."""
+        """True if each requirement allows one version only, so that a cached result cannot be out of date."""
         locked = {item.name for item in self.constraints if item.pinned}
         return all(item.pinned or item.name in locked for item in self.requirements)
 
     @property
     def is_from_index(self) -> bool:
-        """Whether everything comes from the service's own indexes: no path, URL or repository.
+        """True if everything comes from the service's own indexes: no path, URL or repository.
 
         This is known from the requirements alone, before any code of a package runs.
         """

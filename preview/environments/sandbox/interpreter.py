@@ -131,7 +131,7 @@ class Skeletons:
 
     @property
     def are_known(self) -> bool:
-        """Whether any empty environment is known."""
+        """True if any empty environment is known."""
         return bool(self._kept)
 
     def write(self, interpreter: PythonInterpreter, folder: Path) -> bool:

@@ -67,7 +67,7 @@ class Pins:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there are no pins."""
+        """True if there are no pins."""
         return not (self.ranges or self.overrides or any(self.direct.values()))
 
 
