@@ -41,7 +41,7 @@ class ForkedWorker:
 
     @property
     def file(self) -> str:
-        """See the class."""
+        """Name of the file that the worker read last; see the class."""
         return read_progress(self._progress) if self._is_open else ""
 
     async def send(self, data: bytes, files: Sequence[int]) -> None:

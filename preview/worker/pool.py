@@ -145,6 +145,7 @@ class WorkerPool:
         Raises:
             TooComplex: The job exceeded its time, memory, answer size or nesting limit.
             AnalysisFailed: The worker or its server ended without a valid answer.
+            ServiceShort: No worker was available within 30 s.
             PreviewError: The job's own error: ``InvalidGeneration``, ``EnvironmentFailed`` or ``TooLarge``.
 
         Cancellation: the worker is killed.
@@ -209,11 +210,7 @@ class WorkerPool:
     # Workers
 
     async def _take(self) -> ForkedWorker:
-        """Return an idle worker; request one if there is none.
-
-        Raises:
-            ServiceShort: No worker was available within 30 s.
-        """
+        """Return an idle worker; request one if there is none."""
         self._waiting += 1
         try:
             with trio.move_on_after(_START_TIMEOUT_S):

@@ -49,7 +49,7 @@ class Environment:
         binaries: Folder of the environment's programs.
         variables: Variables that a process needs to use the environment, without ``PATH``.
         elapsed_s: Seconds from the request until the environment was ready.
-        how: ``built`` for this request, ``cached`` by an earlier build, or ``reused`` because this process uses it.
+        how: ``built`` for this request, ``cached`` by an earlier build, or ``reused``: this process uses it already.
         language: For example ``Python 3.12.1``.
         is_own: Whether a package comes from the project, a URL or a repository. A process that has imported these
             packages is then shared only within this project.

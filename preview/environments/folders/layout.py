@@ -69,7 +69,7 @@ class Layout:
         return [*self.root.glob(f"*{_REFUSED}"), *self.root.glob(f"{_REFUSED}-*")]
 
     def temporary(self, key: str, purpose: str) -> Path:
-        """Return a new name beside the environment; ``purpose`` is ``building``, ``removing`` or ``scratch``."""
+        """Return a new path next to the environment; ``purpose`` is ``building``, ``removing`` or ``scratch``."""
         folder = self.workshop if purpose == "building" and self.workshop is not None else self.root
         return folder / f".{purpose}-{key}-{os.getpid()}-{secrets.token_hex(4)}"
 

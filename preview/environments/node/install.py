@@ -170,7 +170,7 @@ def _second_way(way: _Way, result: ProgramResult, *, keeps_lock: bool) -> tuple[
 
 
 def _built_in(result: ProgramResult) -> str | None:
-    """Return the missing package if it has the name of a module that is part of Node, so Node never loads it."""
+    """Return the missing package if Node has a built-in module of the same name, which it loads instead."""
     match = _NOT_HAD.search("\n".join(result.lines))
     return match[1] if match and match[1] in BUILT_IN else None
 

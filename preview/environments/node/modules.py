@@ -40,7 +40,7 @@ def modules_variables(environment: Path) -> dict[str, str]:
 
 
 def place_modules(environment: Path, directory: Path) -> int:
-    """Create ``node_modules`` for the package in ``directory``, in place of packages that the project contains.
+    """Create ``node_modules`` for the package in ``directory``; packages that exist there already are replaced.
 
     Blocks on the disk: call it in a thread.
 

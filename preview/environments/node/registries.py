@@ -177,7 +177,7 @@ def _lock_paths(content: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     packages = content.get("packages")
     for place, facts in packages.items() if isinstance(packages, dict) else ():
         if place:
-            # A place must not contain `..`, even within the project: npm takes its last part for the package's name.
+            # Refuse `..` even within the project: npm takes the last part of the path for the package's name.
             yield ".", place if ".." not in place.split("/") else "../"
         if isinstance(facts, dict):
             yield from _resolved(facts, linked=facts.get("link") is True)

@@ -96,7 +96,7 @@ async def find_installed(
 
 
 def _is_it(interpreter: PythonInterpreter, minor: int, requires: str) -> bool:
-    """Check the interpreter: ``python3.12`` may be another, and not every 3.12 is suitable."""
+    """Return whether the interpreter fits: a program ``python3.12`` may run another version."""
     return interpreter.version.startswith(f"3.{minor}.") and allows(requires or None, interpreter)
 
 
@@ -157,7 +157,7 @@ def _candidates(minor: int, variables: Mapping[str, str]) -> list[Path]:
 
 def _folders(minor: str, variables: Mapping[str, str]) -> Iterator[Path]:
     for entry in variables.get("PATH", os.defpath).split(os.pathsep):
-        if os.path.isabs(entry):  # noqa: PTH117  it is a text yet
+        if os.path.isabs(entry):  # noqa: PTH117  the entry is a string
             yield Path(entry)
     home = variables.get("HOME")
     for variable, usual, below in _MANAGERS:

@@ -1,8 +1,8 @@
 """Jail for installers and for the code of packages that they run: build scripts and install scripts.
 
-Installers run as the service's own user, so that the package caches keep one owner. They see only the files that they
-need to find packages, the folders that they must write to, and no process of the service. On a machine without a
-sandbox there is no jail: installers run like any other program of the service.
+Installers run as the service's own user, so that the package caches keep one owner. They see the files that they need
+to find packages and the folders that they must write to, but no other file and no process of the service. On a machine
+without a sandbox there is no jail: installers run like any other program of the service.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ async def run_program(
             with cage.enter(argv, environment, directory, way_out) as (command, descriptors):
                 process, output = _start(command, _OUTSIDE, Path("/"), descriptors)
         if way_out is not None:
-            # Close the service's copy: the socket then closes when the program's copy closes.
+            # Close the service's copy: the service then sees the connection end when the program ends.
             way_out.handed_out.close()
         result = await _follow(process, output, say)
     if way_out is not None:

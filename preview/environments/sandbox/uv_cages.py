@@ -53,10 +53,10 @@ def make_uv_cages(
     scratch: Path,
     group: Cgroup | None,
 ) -> UvCages:
-    """Return the jails of a build; makes their folders, so call it in a thread.
+    """Return the jails of a build and create their folders. Call it in a thread.
 
     Raises:
-        OSError: The folders cannot be made.
+        OSError: A folder cannot be created.
     """
     environment = program_environment(os.environ)
     local = list(_local_paths(required))

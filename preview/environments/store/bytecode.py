@@ -1,7 +1,7 @@
-"""Compilation of an environment's modules in the background, after a launch has received it, at the lowest priority.
+"""Compilation of an environment's modules in the background, at the lowest priority, after the first launch.
 
-Without it, each launch compiles its imports in memory. With it, later launches load the compiled modules. Compiling
-before the first launch would take longer than all other steps of a build.
+A launch before the end of the compilation compiles its imports in memory; later launches load the compiled modules.
+Compiling before the first launch would take longer than all other steps of a build.
 """
 
 from __future__ import annotations

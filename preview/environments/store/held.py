@@ -19,8 +19,8 @@ from preview.errors import EnvironmentFailed
 class _Entry:
     """State of one environment in this process while it is requested or in use.
 
-    Invariants: ``shared`` is a held lock exactly while ``holders`` > 0, or while the requester that has ``turn`` is
-    about to become a holder. An entry without requesters (``askers``) and holders is removed.
+    Invariants: ``shared`` is a held lock while ``holders`` > 0, or while the requester with ``turn`` is about to become
+    a holder; otherwise it is None. An entry without requesters (``askers``) and holders is removed.
     """
 
     turn: trio.Lock = field(default_factory=trio.Lock)
