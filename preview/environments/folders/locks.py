@@ -126,7 +126,7 @@ async def open_unfinished(layout: Layout, key: str) -> AsyncIterator[Path]:
         with trio.move_on_after(_REMOVE_S, shield=True):
             await trio.to_thread.run_sync(_remove, temporary, abandon_on_cancel=True)
             if layout.workshop is not None:
-                # Fails unless this was the last build. The folder lies in the installer's cache, so none should stay there.
+                # Fails unless this was the last build. The folder lies in the installer's cache, so it should not stay.
                 with suppress(OSError):
                     layout.workshop.rmdir()
 
