@@ -1,4 +1,4 @@
-"""Environments of packages, built from a project's requirements and cached."""
+"""Environments: installed packages, built from a project's requirements and cached."""
 
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
 from preview.environments.python.choosing import find_newer

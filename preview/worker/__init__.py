@@ -1,4 +1,4 @@
-"""Processes that read strangers' files for the service: confined, bounded, one for each look."""
+"""Confined worker processes that read untrusted project files for the service, one process for each job."""
 
 from preview.worker.analysis import Analysis, Unreadable, analyse, request_of
 from preview.worker.pool import WorkerPool, open_worker_pool

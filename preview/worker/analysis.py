@@ -1,4 +1,4 @@
-"""All that a launch asks of a project's files, in one pass: they are read once."""
+"""Analysis of a project's files for a launch, in one pass that reads each file once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from preview.sources import Sources
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Reason why a manifest cannot be read: the parts of ``EnvironmentFailed``."""
+    """Reason why a manifest cannot be read: the message and the details of an ``EnvironmentFailed``."""
 
     message: str
     details: Mapping[str, object] = field(default_factory=dict)
@@ -30,10 +30,10 @@ class Analysis:
     """Analysis of a project's files.
 
     Attributes:
-        own: Names of its own modules at the top level.
-        imports: What it imports besides; see ``WarmStart.modules``.
-        asked: What it requires of Python packages; None for a Node project, or where that is unreadable.
-        unreadable: Why ``asked`` cannot be told.
+        own: Names of the project's own top-level modules.
+        imports: Names of the other modules that the project imports; see ``WarmStart.modules``.
+        asked: The Python packages that the project requires; None for a Node project or an unreadable manifest.
+        unreadable: Reason why ``asked`` is missing; None if the manifest was read or the project is a Node project.
     """
 
     plan: StartPlan
@@ -44,21 +44,21 @@ class Analysis:
 
 
 def analyse(project: Path, overrides: Overrides | None) -> Analysis:
-    """Read the project. Runs nothing of it.
+    """Analyse the project without running any of its code.
 
     Args:
-        project: Its folder, absolute.
-        overrides: What a launch request decides.
+        project: The project's folder, absolute.
+        overrides: Values that the launch request sets instead of the detected ones.
 
     Raises:
-        PreviewError: As ``detect``.
+        PreviewError: The same errors as ``detect`` raises.
     """
     sources = Sources(project)
     return complete(detect(project, overrides, sources), project, sources)
 
 
 def complete(plan: StartPlan, project: Path, sources: Sources) -> Analysis:
-    """Complete the analysis beyond the plan."""
+    """Return the complete analysis: the given plan, the imports and the requirements."""
     own, imports = find_imports(plan, project)
     if plan.toolchain is not Toolchain.PYTHON:
         return Analysis(plan, own, imports)
@@ -81,7 +81,7 @@ def request_of(plan: StartPlan, project: Path) -> EnvironmentRequest:
 
 
 def _supplied(plan: StartPlan) -> SuppliedServer | None:
-    """Return the server to add if the project has none."""
+    """Return the server to add if the project's requirements name none."""
     match plan.server:
         case Server.ASGI:
             return "uvicorn"
@@ -95,7 +95,7 @@ def read_openapi(document: bytes) -> list[Endpoint]:
     """Return the endpoints of an OpenAPI document.
 
     Raises:
-        AnalysisFailed: It is no JSON.
+        AnalysisFailed: The document is not JSON.
     """
     try:
         content = json.loads(document)

@@ -1,4 +1,4 @@
-"""A worker's answer, or what is said in its place."""
+"""Messages of workers: validation of their answers, errors for missing answers, and the wire format."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 MAX_SHOWN: Final = 300
-"""Characters of a name or a reason."""
+"""Maximum length of a file name or a reason, in characters."""
 _MAX_MESSAGE: Final = 2000
-# What a job may raise, by code.
+# Errors that a job may raise, by code.
 _ERRORS: Final[Mapping[str, type[PreviewError]]] = {
     kind.code: kind for kind in (AnalysisFailed, InvalidGeneration, EnvironmentFailed, TooLarge)
 }
@@ -31,8 +31,8 @@ def validated(said: Any, answer: TypeAdapter[T]) -> T:
     """Return the answer, validated as its type.
 
     Raises:
-        AnalysisFailed: It is of another shape.
-        PreviewError: The job's own error.
+        AnalysisFailed: The answer does not have the expected shape.
+        PreviewError: The error that the job itself reported.
     """
     try:
         if "ok" in said:
@@ -48,12 +48,12 @@ def validated(said: Any, answer: TypeAdapter[T]) -> T:
 
 
 def clean(text: str) -> str:
-    """One line that acts on no terminal."""
+    """Replace unprintable characters by spaces: the result is one line that cannot control a terminal."""
     return "".join(one if one.isprintable() else " " for one in text)
 
 
 def too_complex(worker: ForkedWorker, bound: str, **details: object) -> TooComplex:
-    """Return the error for a worker that reached a limit, in words: ``within 10 s``."""
+    """Return the error for a worker that reached a limit; ``bound`` names the limit, for example ``within 10 s``."""
     return TooComplex(
         f"{file_of(worker)} is too complex to analyse: it was not understood {bound}. "
         "Shorten it, split it into several files, or leave it out.",
@@ -63,19 +63,19 @@ def too_complex(worker: ForkedWorker, bound: str, **details: object) -> TooCompl
 
 
 def file_of(worker: ForkedWorker) -> str:
-    """Return the file that it read last, for a sentence."""
+    """Return the name of the file that the worker read last, for use in a sentence."""
     return clean(worker.file)[:MAX_SHOWN] or "The project"
 
 
 def path_of(worker: ForkedWorker) -> dict[str, object]:
-    """Return the file that it read last, for an error's details; empty if unknown."""
+    """Return the name of the file that the worker read last, for an error's details; empty if unknown."""
     return {"path": clean(worker.file)[:MAX_SHOWN]} if worker.file else {}
 
 
-# Between service and server, one packet each: a word, and numbers after it.
+# Packets between the service and the worker server: a keyword, followed by numbers.
 FORK: Final = b"fork"
 SPARE: Final = b"spare"
-"""A fork that nobody waits for yet: it makes itself ready first."""
+"""Request for a fork without a waiting job: the fork runs the warm-up job first."""
 READY: Final = b"ready"
 FORKED: Final = b"forked"
 ENDED: Final = b"ended"
@@ -91,7 +91,7 @@ class Header:
     """Header of a job.
 
     Attributes:
-        size_bytes: Of the JSON that follows.
+        size_bytes: Size of the JSON that follows.
     """
 
     SIZE: ClassVar[int] = _SIZE.size
@@ -104,15 +104,15 @@ class Header:
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
-        """From bytes."""
+        """Unpack from bytes."""
         return cls(*_SIZE.unpack(data))
 
 
 def receive_exactly(connection: socket.socket, size_bytes: int) -> bytes:
-    """Receive exactly so many bytes, blocking.
+    """Receive exactly ``size_bytes`` bytes, blocking.
 
     Raises:
-        EOFError: The connection ended before.
+        EOFError: The connection ended before all bytes arrived.
     """
     data = bytearray()
     while len(data) < size_bytes:

@@ -1,4 +1,4 @@
-"""An uploaded archive between service and worker: what it holds lies in a file, one content behind the other."""
+"""Transfer of an unpacked archive from a worker to the service: one file with all contents, concatenated."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ class ArchiveAnswer:
     """The files of an archive.
 
     Attributes:
-        files: Path and size in bytes, in the order of their contents.
+        files: Path and size in bytes of each file, in the order of their contents.
     """
 
     files: Sequence[tuple[str, int]]
 
 
 def file_bytes(limits: GenerationLimits) -> int:
-    """Return the largest file that a worker may write for it."""
+    """Return the size limit for files that a worker writes while it unpacks an archive."""
     return max(limits.size_bytes, plain_bytes(limits))
 
 
 def unpack_into(archive: int, contents: int, plain: int, limits: GenerationLimits) -> ArchiveAnswer:
-    """Unpack. The worker's part.
+    """Unpack an archive. Runs in the worker.
 
     Args:
-        archive: Descriptor of it.
-        contents: Of an empty file, for what it holds.
-        plain: Of an empty file, for a tar without its compression.
-        limits: Of what it unpacks to.
+        archive: Descriptor of the archive.
+        contents: Descriptor of an empty file, which receives the contents of all files.
+        plain: Descriptor of an empty file, which receives the decompressed tar.
+        limits: Limits on the unpacked files.
 
     Raises:
-        PreviewError: As ``unpack``.
+        PreviewError: The same errors as ``unpack`` raises.
     """
     with os.fdopen(archive, "rb") as source, os.fdopen(plain, "rb+") as inflated, os.fdopen(contents, "wb") as target:
         source.seek(0)
@@ -51,10 +51,10 @@ def unpack_into(archive: int, contents: int, plain: int, limits: GenerationLimit
 
 
 def contents_of(answer: ArchiveAnswer, contents: int, limits: GenerationLimits) -> dict[str, bytes]:
-    """Return the files, checked like a stranger's single files. Blocks on the disk.
+    """Return the files, checked like files that a client uploads one by one. Blocks on the disk.
 
     Raises:
-        Forged: They are not what an archive within the limits can hold.
+        Forged: No archive within the limits can have these files.
     """
     if len({path for path, _ in answer.files}) != len(answer.files):
         raise Forged("two files have one path")

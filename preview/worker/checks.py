@@ -1,7 +1,7 @@
-"""Checks of a worker's answers: a stranger's file may have taken the worker over, and its answer is a stranger's too.
+"""Checks of workers' answers.
 
-An answer may say what the project's own files could have said, and no more. So paths lie in the project, and
-requirements are of the forms that the readers let pass.
+An untrusted file may have taken over the worker that read it, so the worker's answer is untrusted too. An answer must
+be one that a project's files can produce: its paths lie in the project, and the readers accept its requirements.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from preview.environments.requirements.requirements import ProjectRequirement, p
 from preview.errors import EnvironmentFailed
 from preview.worker.analysis import Analysis
 
-# The usual form: nothing in it can be an address, a path, a variable or an option.
+# A name with extras and versions: this form cannot hold a URL, a path, a variable or an option.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[A-Za-z0-9._,-]*\])?(?:[<>=!~]=?=?[A-Za-z0-9.*+!,<>=~-]*)?")
 _HASH: Final = re.compile(r" --hash[= ] *")
 _HASH_VALUE: Final = re.compile(r"[A-Za-z0-9]+:[0-9A-Fa-f]+")
@@ -31,14 +31,14 @@ _MAX_VALUE: Final = 1000
 
 
 class Forged(ValueError):
-    """An answer says what no project's files can say."""
+    """An answer contains something that no project's files can produce."""
 
 
 def check_analysis(found: Analysis, project: Path) -> Analysis:
     """Return the analysis, checked.
 
     Raises:
-        Forged: A path leads out of the project, or a requirement is of no form that is let pass.
+        Forged: A path leads out of the project, or a requirement has a form that the readers do not accept.
     """
     _check_plan(found.plan)
     if found.asked is not None:
@@ -47,7 +47,7 @@ def check_analysis(found: Analysis, project: Path) -> Analysis:
 
 
 def is_inside(path: str) -> bool:
-    """Return whether a relative path stays below the folder that it counts from."""
+    """Return whether a relative path stays below its base folder."""
     return "\0" not in path and not path.startswith("/") and posixpath.normpath(path).partition("/")[0] != ".."
 
 
@@ -64,7 +64,7 @@ def check_asked(asked: Asked, project: Path) -> Asked:
     """Return the requirements, checked.
 
     Raises:
-        Forged: As ``check_analysis``.
+        Forged: See ``check_analysis``.
     """
     required = asked.required
     company = [item for pair in required.company for item in pair]
@@ -132,10 +132,10 @@ _MAX_NAME_BYTES: Final = 1024
 
 
 class Progress:
-    """Written by the worker, one page.
+    """Shared memory page in which a worker writes the name of the file that it reads.
 
     Attributes:
-        descriptor: Of the memory, for the service.
+        descriptor: Descriptor of the memory, which the service receives.
     """
 
     def __init__(self) -> None:
@@ -144,7 +144,7 @@ class Progress:
         self._page = mmap.mmap(self.descriptor, _SIZE_BYTES)
 
     def tell(self, name: str) -> None:
-        """Report the file that is about to be read."""
+        """Record the file that is read next."""
         data = name.encode("utf-8", "replace")[:_MAX_NAME_BYTES] + b"\0"
         self._page[: len(data)] = data
 
@@ -155,6 +155,6 @@ class Progress:
 
 
 def read_progress(descriptor: int) -> str:
-    """Return the name that the worker wrote last; empty without one. It is the worker's word: check it before use."""
+    """Return the file name that the worker wrote last; empty if none. Untrusted: check the name before use."""
     data = os.pread(descriptor, _MAX_NAME_BYTES, 0).partition(b"\0")[0]
     return data.decode("utf-8", "replace")

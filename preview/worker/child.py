@@ -1,4 +1,4 @@
-"""One worker: waits for one job, does it confined, writes one answer, and ends."""
+"""Main function of one worker: wait for one job, run it confined, write one answer, and exit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from preview.worker.answers import MAX_FDS, Header, receive_exactly
 from preview.worker.checks import Progress
 from preview.worker.confine import WorkerConfinement
 
-# Cycles are rare and a worker is short: to look for them less often saves a tenth of its time.
+# A worker is short-lived and creates few reference cycles: rarer collections save a tenth of its time.
 _COLLECT_AFTER: Final = (50_000, 20, 100)
 
 
@@ -31,8 +31,8 @@ class JobContext:
 
     Attributes:
         directory: The project's folder, absolute; None for a job without one.
-        files: Descriptors that came with the job.
-        progress: Called with each file before it is read.
+        files: Descriptors that arrived with the job.
+        progress: Receives the name of each file before the file is read.
     """
 
     directory: Path | None
@@ -41,13 +41,13 @@ class JobContext:
 
     @property
     def project(self) -> Path:
-        """The project's folder, for a job that has one."""
+        """The project's folder; only for a job that has one."""
         assert self.directory is not None, "this job comes with a folder"  # noqa: S101
         return self.directory
 
 
 JobFunction = Callable[[JobContext, Mapping[str, Any]], object]
-"""Takes the arguments from JSON; what it returns is written as JSON."""
+"""Function of a job. It receives the arguments, decoded from JSON, and its result is encoded as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Job:
     """One kind of job.
 
     Attributes:
-        run: Does it.
-        writes: Whether it writes, to descriptors that came with it.
+        run: Function that does the job.
+        writes: Whether the job writes to descriptors that arrive with it.
     """
 
     run: JobFunction
@@ -72,14 +72,14 @@ def run_worker(
     warm_up: Job | None,
     parent: int,
 ) -> NoReturn:
-    """Do one job in a process that was forked for it; run ``warm_up`` before, where nobody waits yet."""
+    """Do one job in a process that was forked for it; run ``warm_up`` first if it is given."""
     status = 1
     try:
         _close_others(connection.fileno(), progress.descriptor)
         confinement.end_with(parent)
         gc.enable()
         gc.set_threshold(*_COLLECT_AFTER)
-        # Once over before anybody waits: the pages that a job writes to are this process's own by then.
+        # A first run before a job arrives: it copies the shared memory pages that jobs write to.
         if warm_up is not None:
             warm_up.run(JobContext(Path(__file__).parent / "sample", (), progress), {})
         signal.signal(signal.SIGXCPU, signal.SIG_DFL)
@@ -87,7 +87,7 @@ def run_worker(
         _work(connection, progress, jobs, confinement)
         status = 0
     finally:
-        # No handler, no thread and no buffer of the server's is to run or be written here.
+        # Skip the exit handlers, threads and buffers that the fork has inherited from the server.
         os._exit(status)
 
 
@@ -132,12 +132,12 @@ def _answer(job: Job, context: JobContext, arguments: Mapping[str, Any]) -> byte
         return b'{"failed": "memory"}'
     except RecursionError:
         return b'{"failed": "depth"}'
-    except Exception as error:  # noqa: BLE001  the answer is what tells of it
+    except Exception as error:  # noqa: BLE001  the answer reports it
         return _encode({"failed": f"{type(error).__name__}: {error}"[:500]})
 
 
 def _encode(answer: object) -> bytes:
-    # Escapes keep half surrogates, which names of files may hold.
+    # The escapes preserve lone surrogates, which file names may contain.
     return json.dumps(to_jsonable_python(answer), ensure_ascii=True, separators=(",", ":")).encode("ascii")
 
 
@@ -146,5 +146,5 @@ def _write(descriptor: int, data: bytes) -> None:
     with contextlib.suppress(BrokenPipeError):
         while view:
             view = view[os.write(descriptor, view) :]
-    # Now, and not when the process ends: to give its memory back takes milliseconds.
+    # Close before the process ends: releasing its memory takes milliseconds.
     os.close(descriptor)

@@ -1,9 +1,9 @@
-"""The confinement of a worker: what the process that reads a stranger's files can still do.
+"""Confinement of a worker process, which reads untrusted files.
 
-All of it needs no privileges. Landlock (kernel 5.13 and newer) lets the worker open one project and the standard
-library, for reading. A list of allowed system calls (libseccomp) leaves it no network, no process, no signal and
-nothing that changes a file. Resource limits bound its memory, its processor time and its descriptors. A worker of a
-service that runs as root keeps one capability, to read files of other users: a preview's files belong to its own user.
+No part needs privileges. Landlock (kernel 5.13 and newer) lets the worker read one project and the standard library,
+and nothing else. A list of allowed system calls (libseccomp) denies the network, new processes, signals and changes to
+files. Resource limits bound memory, processor time and descriptors. If the service runs as root, its workers keep one
+capability: to read files of other users, because a preview's files belong to the preview's own user.
 
 Sources: landlock(7), https://docs.kernel.org/userspace-api/landlock.html; linux/landlock.h; capset(2).
 """
@@ -21,11 +21,11 @@ from typing import Final
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
-# linux/landlock.h and the system call numbers, which all architectures share.
+# linux/landlock.h, and the system call numbers, which are the same on all architectures.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
-# Rights over files by version of Landlock: REFER came with 2, TRUNCATE with 3, IOCTL_DEV with 5.
+# Number of file access rights by Landlock version: 2 added REFER, 3 added TRUNCATE, 5 added IOCTL_DEV.
 _FILE_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15}
 _ALL_FILE_RIGHTS: Final = 16
 _TCP_SINCE, _TCP = 4, 0b11
@@ -37,14 +37,14 @@ _SECCOMP_FILTER, _SIGKILL = 2, 9
 # capset(2): linux/capability.h.
 _CAPABILITY_VERSION, _DAC_READ_SEARCH, _LAST_CAPABILITY = 0x20080522, 1 << 2, 63
 
-# Twice (for 64 bits): effective, permitted, inheritable.
+# Two sets for 64 bits, each with effective, permitted and inheritable.
 _CAPABILITY_SETS: Final = struct.Struct("=6I")
 
 _PAGE_BYTES: Final = resource.getpagesize()
 _MIB: Final = 1 << 20
-# Seven numbers.
+# The file holds seven numbers.
 _STATM_BYTES: Final = 200
-# A project has some files open at a time, one after the other.
+# A job opens files one after the other, a few at a time.
 _MAX_OPEN_FILES: Final = 64
 
 _ALLOWED: Final = (
@@ -54,7 +54,7 @@ _ALLOWED: Final = (
     *("mmap", "munmap", "mremap", "mprotect", "madvise", "brk", "futex", "sched_yield", "rseq", "membarrier"),
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall"),
     *("getpid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getrandom", "uname", "sysinfo", "getrusage"),
-    # What a worker still needs to take its job and to confine itself further.
+    # Calls that a worker needs to receive its job and to confine itself further.
     *("recvmsg", "recvfrom", "landlock_add_rule", "landlock_restrict_self"),
     *(
         "clock_gettime",
@@ -77,15 +77,15 @@ class _Filter(ctypes.Structure):
 
 
 def landlock_version() -> int:
-    """Return the version of Landlock that this kernel offers; 0 without it."""
+    """Return the Landlock version that this kernel offers; 0 without Landlock."""
     return max(0, int(_LIBC.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)))
 
 
 class WorkerConfinement:
-    """Built once by the worker server, before it forks; a worker then takes it on in two steps.
+    """Confinement that the worker server prepares once, before it forks; each worker applies it in two steps.
 
     Attributes:
-        parts: Names of what this machine offers: ``landlock``, ``seccomp``, ``limits``.
+        parts: Names of the parts that this machine offers: ``landlock``, ``seccomp``, ``limits``.
     """
 
     def __init__(self) -> None:
@@ -98,24 +98,24 @@ class WorkerConfinement:
 
     @staticmethod
     def give_up_privileges() -> None:
-        """Keep no privilege but to read any file, for good: in the server, so that each worker begins so.
+        """Drop all privileges for good, except to read any file as root. Workers inherit this from the server.
 
         Raises:
-            OSError: The kernel refused it.
+            OSError: The kernel refused.
         """
         _check(_LIBC.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         _give_up_capabilities()
 
     @staticmethod
     def end_with(parent: int) -> None:
-        """Have the kernel kill this process when its parent ends; at once, where it has ended already."""
-        # Giving up capabilities does not reset it (prctl(2)).
+        """Have the kernel kill this process when its parent ends. Exit now if the parent has ended already."""
+        # Dropping capabilities does not reset this setting (prctl(2)).
         _check(_LIBC.prctl(_SET_PDEATHSIG, _SIGKILL, 0, 0, 0))
         if os.getppid() != parent:
             os._exit(1)
 
     def enter(self) -> None:
-        """Give up all rights that no job needs. Call it in a new worker, before anything foreign is read.
+        """Drop all rights that no job needs. A new worker must call this before it reads untrusted data.
 
         Raises:
             OSError: The kernel supports a restriction but refused to set it.
@@ -134,16 +134,16 @@ class WorkerConfinement:
             _check(_LIBC.prctl(_SET_SECCOMP, _SECCOMP_FILTER, ctypes.byref(program), 0, 0))
 
     def close(self, directory: int | None, *, memory_mb: int, seconds: float, file_bytes: int) -> None:
-        """Leave only the job's folder readable, and bound what the job may use. Cannot be taken back.
+        """Leave only the job's folder and the standard library readable, and set the job's limits. Cannot be undone.
 
         Args:
-            directory: Descriptor of the folder that may be read.
-            memory_mb: MiB beyond what the process has mapped before.
-            seconds: Of processor time.
-            file_bytes: The longest file that may be written, to a descriptor that came with the job.
+            directory: Descriptor of the folder that may be read; None for a job without one.
+            memory_mb: Address space limit in MiB, in addition to the memory that is mapped already.
+            seconds: Processor time in seconds.
+            file_bytes: Maximum size of a file that the job writes to a descriptor that arrived with it.
 
         Raises:
-            OSError: A part that the machine offers was refused.
+            OSError: The kernel offers a restriction but refused to set it.
         """
         _lower(resource.RLIMIT_AS, self._mapped_bytes + memory_mb * _MIB)
         _lower(resource.RLIMIT_CPU, math.ceil(seconds + sum(os.times()[:2])))
@@ -155,11 +155,11 @@ class WorkerConfinement:
             os.close(self._rules)
 
     def _make_rules(self) -> int:
-        """Nothing is allowed but to read the standard library: encodings are loaded when a file names one."""
+        """Allow only reading the standard library: Python loads codecs when a file names one."""
         files = (1 << _FILE_RIGHTS.get(self._landlock, _ALL_FILE_RIGHTS)) - 1
         tcp = _TCP if self._landlock >= _TCP_SINCE else 0
         scopes = _SCOPES if self._landlock >= _SCOPES_SINCE else 0
-        # The kernel takes a longer structure than it knows, where the rest of it is zero.
+        # The kernel accepts a structure longer than it knows if the additional bytes are zero.
         attributes = struct.pack("=QQQ", files, tcp, scopes)
         rules = _check(_LIBC.syscall(_CREATE_RULESET, attributes, len(attributes), 0))
         library = os.open(self._library, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -181,7 +181,7 @@ def _check(result: int) -> int:
 
 
 def _lower(name: int, value: int) -> None:
-    """Set a limit, hard and soft; one that is lower already stays."""
+    """Set the soft and the hard limit, but never raise the hard limit."""
     hard = resource.getrlimit(name)[1]
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(name, (value, value))
@@ -190,7 +190,7 @@ def _lower(name: int, value: int) -> None:
 def _give_up_capabilities() -> None:
     kept = _DAC_READ_SEARCH if os.geteuid() == 0 else 0
     for number in range(_LAST_CAPABILITY + 1):
-        # Numbers beyond the kernel's last are refused, and without the right to drop them there is none to keep.
+        # Failures are fine: the number is above the kernel's last capability, or there is no privilege to drop any.
         _LIBC.prctl(_CAPBSET_DROP, number, 0, 0, 0)
     _LIBC.prctl(_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
@@ -201,7 +201,7 @@ def _give_up_capabilities() -> None:
 
 
 def _mapped_bytes() -> int:
-    # Path.read_text takes a millisecond here: each module that a fork runs first is copied, page by page.
+    # Path.read_text takes a millisecond in a new fork: it runs several modules, whose memory pages are copied first.
     descriptor = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return int(os.read(descriptor, _STATM_BYTES).split()[0]) * _PAGE_BYTES
@@ -210,18 +210,18 @@ def _mapped_bytes() -> int:
 
 
 def _compile_filter() -> bytes:
-    """Return the list of allowed system calls as the kernel takes it; empty if libseccomp is not installed."""
+    """Return the system call filter in the kernel's binary format; empty if libseccomp is not installed."""
     try:
-        import pyseccomp  # type: ignore[import-untyped]  # noqa: PLC0415  loads the library when it is imported
+        import pyseccomp  # type: ignore[import-untyped]  # noqa: PLC0415  loads the library on import
     except (ImportError, OSError, RuntimeError):
         return b""
     rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
     for name in _ALLOWED:
         if pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name) >= 0:
             rules.add_rule(pyseccomp.ALLOW, name)
-    # Limits of its own process alone; those of others of the same user could be lowered.
+    # The worker may lower only its own limits: it could lower those of other processes of the same user.
     rules.add_rule(pyseccomp.ALLOW, "prlimit64", pyseccomp.Arg(0, pyseccomp.EQ, 0))
-    # Python asks whether each file that it opens is a terminal.
+    # Python checks for each file that it opens whether the file is a terminal.
     rules.add_rule(pyseccomp.ERRNO(errno.ENOTTY), "ioctl")
     with os.fdopen(os.memfd_create("filter", os.MFD_CLOEXEC), "rb+") as file:
         rules.export_bpf(file)

@@ -1,4 +1,4 @@
-"""One worker as the service sees it: a connection, a pidfd and the page with the file that it reads."""
+"""The service's handle of one worker: a connection, a pidfd and the page with the name of the current file."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _PIECE_BYTES: Final = 64 << 10
 
 
 class ServerEnded(Exception):
-    """The worker server was ended while the job ran: nothing is said by it about the job."""
+    """The worker server ended while the job ran; the job itself may be fine."""
 
 
 class ForkedWorker:
-    """Takes one job, gives one answer.
+    """A worker that takes one job and gives one answer.
 
     Attributes:
-        pid: Its number, while the server has not told of its end.
-        file: The file that it read last, in its own word; empty without one. Known after ``kill``.
-        ended: Set when it has ended and ``status`` is known.
-        status: As ``os.waitstatus_to_exitcode``.
+        pid: Process id; the system may reuse it after the server has reaped the worker.
+        file: Untrusted name of the file that the worker read last; empty if unknown and after ``kill``.
+        ended: Set when the worker has ended and ``status`` is known.
+        status: Exit status as from ``os.waitstatus_to_exitcode``; None while unknown.
     """
 
     def __init__(self, pid: int, descriptors: Sequence[int]) -> None:
@@ -41,13 +41,13 @@ class ForkedWorker:
 
     @property
     def file(self) -> str:
-        """See the class."""
+        """Name of the file that the worker read last; see the class."""
         return read_progress(self._progress) if self._is_open else ""
 
     async def send(self, data: bytes, files: Sequence[int]) -> None:
-        """Send the job. A worker that does not take it shows so by its answer.
+        """Send the job. If the worker closes the connection early, ``receive`` shows that.
 
-        Cancellation: it has taken a part of it: kill it.
+        Cancellation: a part of the job may be sent already; kill the worker.
         """
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -56,9 +56,9 @@ class ForkedWorker:
                 sent += await self._connection.send(memoryview(data)[sent:])
 
     async def receive(self, limit_bytes: int) -> bytes:
-        """All that it says until it closes the connection, up to one byte more than ``limit_bytes``.
+        """Return all data until the worker closes the connection, or until it is longer than ``limit_bytes``.
 
-        Cancellation: the rest is lost.
+        Cancellation: the data received so far is lost.
         """
         said = bytearray()
         with suppress(ConnectionResetError):
@@ -67,12 +67,12 @@ class ForkedWorker:
         return bytes(said)
 
     def end(self, status: int) -> None:
-        """Note the end, reported by the server."""
+        """Record the exit status that the server reported."""
         self.status = status
         self.ended.set()
 
     def kill(self) -> None:
-        """Kill it, and release what is held of it. May be called again."""
+        """Kill the worker and close its descriptors. May be called again."""
         if self._is_open:
             self._is_open = False
             with suppress(ProcessLookupError):

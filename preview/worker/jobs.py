@@ -1,4 +1,4 @@
-"""Jobs of a worker: each reads a stranger's files. Runs only in the worker."""
+"""Jobs of a worker, each of which reads untrusted files. This module runs only in workers and their server."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _unpack(context: JobContext, arguments: Mapping[str, Any]) -> object:
 
 
 def _warm_up(context: JobContext, _arguments: Mapping[str, Any]) -> object:
-    """All that the other jobs load and touch, over a small project of our own."""
+    """Load and touch all that the other jobs need, with a small sample project."""
     found = analyse(context.project, None)
     extract_endpoints(context.project)
     answer_of(read_node_manifest(context.project / "node"))

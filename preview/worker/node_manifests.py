@@ -1,4 +1,4 @@
-"""A Node project's manifest between worker and service: bytes stay in the project, and are named by their hash."""
+"""Transfer of a Node project's manifest from a worker to the service: files are named by their hash, not sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KINDS: Final = ("dependencies", "devDependencies", "optionalDependencies", "pee
 
 @dataclass(frozen=True, slots=True)
 class NodeAnswer:
-    """Answer like ``NodeManifest``, with names and SHA-256 (hexadecimal) in place of bytes."""
+    """A ``NodeManifest`` in which file names and SHA-256 hashes (hexadecimal) replace the contents."""
 
     packages: Mapping[str, dict[str, object]]
     files: Mapping[str, str] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class NodeAnswer:
 
 
 def answer_of(manifest: NodeManifest) -> NodeAnswer:
-    """Return the manifest without its bytes."""
+    """Return the manifest without file contents."""
     lock, foreign = manifest.lock, manifest.foreign_lock
     return NodeAnswer(
         packages={name: dict(package) for name, package in manifest.packages.items()},
@@ -49,10 +49,10 @@ def answer_of(manifest: NodeManifest) -> NodeAnswer:
 
 
 def manifest_of(answer: NodeAnswer, directory: Path) -> NodeManifest:
-    """Return the manifest, checked, with the bytes from the project. Blocks on the disk.
+    """Return the manifest, checked, with file contents from the project. Blocks on the disk.
 
     Raises:
-        Forged: It says what no package can say, or a file is another one than the worker has read.
+        Forged: No project can have this manifest, or a file differs from the one that the worker read.
     """
     for folder, package in answer.packages.items():
         _check_package(folder, package)
@@ -80,7 +80,7 @@ def check_pins(pins: Pins) -> Pins:
     """Return the pins, checked.
 
     Raises:
-        Forged: It pins to something else than versions.
+        Forged: A pin is not a version of a package.
     """
     texts = (*pins.ranges, *(one.integrity or "" for one in pins.ranges.values()))
     if any('"' in text or "\\" in text or not text.isprintable() for text in texts):
@@ -126,7 +126,7 @@ def _hash(data: bytes) -> str:
 
 
 def _read(directory: Path, name: str, digest: str) -> bytes:
-    """Return the file that the worker has read."""
+    """Return the content of the file that the worker read, if the hash matches."""
     place = directory.resolve()
     try:
         path = (place / name).resolve()

@@ -1,4 +1,4 @@
-"""The service's side of the workers: the server process that forks them, and one worker for each job."""
+"""Pool of workers in the service: runs the server process that forks workers, and one worker for each job."""
 
 from __future__ import annotations
 
@@ -46,33 +46,33 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 JOBS_MODULE: Final = "preview.worker.jobs"
-# The server takes over the service's own module path; it gets nothing else of it.
+# The server receives the service's module path and none of its variables.
 _PROGRAM: Final = (
     "import sys; number, module, *sys.path = sys.argv[1:]; "
     "from preview.worker.server import serve; serve(int(number), module)"
 )
-# Ready ones: a launch takes one, and the build of what was pushed another.
+# Idle workers: one for a launch, one for the environment build of pushed files.
 _IDLE: Final = 2
-# Forking while a launch goes on would take its processor; the other idle worker bridges this time.
+# A fork competes with the launch for the processor; the second idle worker covers this delay.
 _REFILL_AFTER_S: Final = 0.3
-# The server has ended for want of memory, or somebody ends it again and again.
+# Pause before a restart: the server may have run out of memory, or something may kill it repeatedly.
 _FIRST_PAUSE_S: Final = 0.05
 _LAST_PAUSE_S: Final = 5.0
-# Its imports take half a second of a free processor.
+# The server's imports take half a second on a free processor.
 _START_TIMEOUT_S: Final = 30.0
 _STOP_S: Final = 2.0
-# What the largest known project answers is an eighth of it.
+# Eight times the answer for the largest known project.
 _MAX_ANSWER_BYTES: Final = 2 << 20
 _PIECE_BYTES: Final = 64 << 10
-# From the end of its answer to the word of its end.
+# From the end of a worker's answer to the server's report of the worker's exit.
 _ENDED_TIMEOUT_S: Final = 1.0
-# A job whose server was ended meanwhile is done once more.
+# A job is retried once if the server ended while the job ran.
 _ATTEMPTS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """GenerationLimits of one job; see ``Settings``."""
+    """Limits of one job; see ``Settings``."""
 
     seconds: float
     memory_mb: int
@@ -81,13 +81,13 @@ class Bounds:
 
 @asynccontextmanager
 async def open_worker_pool(settings: Settings, *, jobs: str = JOBS_MODULE) -> AsyncIterator[WorkerPool]:
-    """Provide the pool, with its server starting; jobs wait until it is ready.
+    """Provide the pool while its server starts; jobs wait until the server is ready.
 
     Args:
-        settings: ``workers`` and ``worker_*``.
-        jobs: The module that has the jobs.
+        settings: The settings ``workers`` and ``worker_*``.
+        jobs: Name of the module that defines the jobs.
 
-    Cancellation: server and workers are killed; jobs under way fail.
+    Cancellation: the server and the workers are killed; running jobs fail.
     """
     pool = WorkerPool(settings, jobs)
     async with trio.open_nursery() as nursery:
@@ -100,9 +100,9 @@ async def open_worker_pool(settings: Settings, *, jobs: str = JOBS_MODULE) -> As
 
 
 class WorkerPool:
-    """Runs jobs in worker processes. Made by ``open_worker_pool``.
+    """Runs jobs in worker processes. Created by ``open_worker_pool``.
 
-    Invariant: ``_pending`` counts forks that the present server was asked for and has not made yet.
+    Invariant: ``_pending`` is the number of forks that the current server was requested to make and has not reported.
     """
 
     def __init__(self, settings: Settings, jobs: str) -> None:
@@ -133,19 +133,20 @@ class WorkerPool:
         directory: Path | None = None,
         files: Sequence[int] = (),
     ) -> T:
-        """Do a job in a worker of its own.
+        """Run a job in a new worker.
 
         Args:
-            job: Its name.
-            arguments: JSON.
-            answer: What it answers; anything else is no answer.
-            directory: The one folder that the worker may read.
-            files: Descriptors that it gets, for the time of this call.
+            job: The job's name.
+            arguments: The job's arguments, in types that JSON can encode.
+            answer: The type of the answer.
+            directory: The only folder that the worker may read; None if it needs none.
+            files: Descriptors that are sent to the worker; they must stay open during this call.
 
         Raises:
-            TooComplex: It took too long, or too much memory.
-            AnalysisFailed: The worker ended without a valid answer.
-            PreviewError: What the job says itself: ``InvalidGeneration``, ``EnvironmentFailed``, ``TooLarge``.
+            TooComplex: The job exceeded its time, memory, answer size or nesting limit.
+            AnalysisFailed: The worker or its server ended without a valid answer.
+            ServiceShort: No worker was available within 30 s.
+            PreviewError: The job's own error: ``InvalidGeneration``, ``EnvironmentFailed`` or ``TooLarge``.
 
         Cancellation: the worker is killed.
         """
@@ -180,7 +181,7 @@ class WorkerPool:
             self._drop(worker)
 
     async def _decode(self, raw: bytes, worker: ForkedWorker) -> object:
-        """Return the answer, or raise the reason why there is none, from the worker's end."""
+        """Return the decoded answer, or raise the reason why there is none, derived from how the worker ended."""
         said: object = None
         with suppress(ValueError, RecursionError):
             said = json.loads(raw)
@@ -209,16 +210,12 @@ class WorkerPool:
     # Workers
 
     async def _take(self) -> ForkedWorker:
-        """Return an idle worker; requests one if there is none.
-
-        Raises:
-            ServiceShort: There is none within 30 s.
-        """
+        """Return an idle worker; request one if there is none."""
         self._waiting += 1
         try:
             with trio.move_on_after(_START_TIMEOUT_S):
                 while not self._idle:
-                    # Taken first: the fork may be there before the call returns.
+                    # Read the event before the request: the fork may arrive before the call returns.
                     changed = self._changed
                     await self._ask_for_enough()
                     await changed.wait()
@@ -232,9 +229,9 @@ class WorkerPool:
         return worker
 
     def _drop(self, worker: ForkedWorker) -> None:
-        """Drop the job: it has ended."""
+        """Kill the worker after its job."""
         worker.kill()
-        # Its number is the server's until that has told of its end.
+        # The pid stays registered until the server reports the exit, because the server still uses it.
         if worker.status is not None:
             self._working.pop(worker.pid, None)
 
@@ -249,7 +246,7 @@ class WorkerPool:
             try:
                 await server.send(FORK if have < self._waiting else SPARE)
             except OSError:
-                # It has ended; the next one is asked again.
+                # The server has ended; the next server receives new requests.
                 return
 
     def _tell_changed(self) -> None:
@@ -257,7 +254,7 @@ class WorkerPool:
         self._changed = trio.Event()
 
     async def run_refill(self) -> None:
-        """Have idle workers again, once none was taken for a moment. One task. Cancellation: as the pool's."""
+        """Refill the idle workers after a pause in demand. Run as one task. Cancellation: takes effect at once."""
         while True:
             await self._low.wait()
             while self._low.is_set():
@@ -268,9 +265,9 @@ class WorkerPool:
     # The server
 
     async def run_server(self) -> None:
-        """Run the server, again where it ends. One task.
+        """Run the worker server and restart it when it ends. Run as one task.
 
-        Cancellation: server and workers are killed.
+        Cancellation: the server and the workers are killed.
         """
         pause_s = _FIRST_PAUSE_S
         while True:
@@ -307,7 +304,7 @@ class WorkerPool:
                     await process.wait()
 
     async def _listen(self, connection: trio.socket.SocketType) -> None:
-        """Take what the server says, until it has ended."""
+        """Handle the server's packets until it ends or fails to get ready in time."""
         while True:
             with trio.move_on_after(_START_TIMEOUT_S if self._server is None else float("inf")) as scope:
                 packet, ancillary, _, _ = await connection.recvmsg(
@@ -335,13 +332,13 @@ class WorkerPool:
             worker.end(status)
             return
         for idle in [one for one in self._idle if one.pid == pid]:
-            # Ended before it had a job: for want of memory, as a rule.
+            # The worker ended before it had a job, usually because it ran out of memory.
             self._idle.remove(idle)
             idle.kill()
             self._low.set()
 
     def _forget_server(self) -> None:
-        """Its workers end with it (PR_SET_PDEATHSIG)."""
+        """Drop all workers: the kernel kills them with their server (PR_SET_PDEATHSIG)."""
         self._server, self.server_pid, self.parts, self._pending = None, None, (), 0
         while self._idle:
             self._idle.popleft().kill()
@@ -351,7 +348,7 @@ class WorkerPool:
 
 @contextmanager
 def _opened(directory: Path | None) -> Iterator[Sequence[int]]:
-    """Provide the folder's descriptor, in a list; none without a folder."""
+    """Provide a list with the folder's descriptor; empty without a folder."""
     if directory is None:
         yield ()
         return
@@ -366,7 +363,7 @@ def _opened(directory: Path | None) -> Iterator[Sequence[int]]:
 
 
 def _interpreter() -> list[str]:
-    """Return the service's own interpreter, isolated from its environment, with the service's compiled modules."""
+    """Return the command of the service's interpreter: it ignores variables and uses the same bytecode cache."""
     prefix = [] if sys.pycache_prefix is None else ["-X", f"pycache_prefix={sys.pycache_prefix}"]
     return [sys.executable, "-I", *prefix, *(["-B"] if sys.dont_write_bytecode else [])]
 

@@ -1,4 +1,4 @@
-"""Readers of projects' files: workers for the service, the process itself for a command."""
+"""Readers of projects' files: the service uses workers, a command reads in its own process."""
 
 from __future__ import annotations
 
@@ -39,33 +39,33 @@ _PINS: Final = TypeAdapter(Pins | str)
 
 
 class ProjectReader(NodeReader, Protocol):
-    """Reads a stranger's files.
+    """Reads untrusted project files.
 
-    Each method raises ``TooComplex`` and ``AnalysisFailed`` where that takes too much, or ends what reads.
+    Each method raises ``TooComplex`` if reading exceeds a limit, and ``AnalysisFailed`` if the reading process fails.
     """
 
     async def analyse(self, project: Path, overrides: Overrides | None) -> Analysis:
-        """All that a launch asks of a project; see ``analyse``. Cancellation: nothing of the call is left."""
+        """Return the analysis of a project; see ``analyse``. Cancellation: the call leaves nothing behind."""
 
     async def endpoints(self, project: Path) -> Sequence[Endpoint]:
-        """Return the endpoints in a project's source. Cancellation: nothing of the call is left."""
+        """Return the endpoints in a project's source. Cancellation: the call leaves nothing behind."""
 
     async def published(self, document: bytes) -> Sequence[Endpoint]:
-        """Return the endpoints in a preview's OpenAPI document, JSON. Cancellation: nothing of the call is left."""
+        """Return the endpoints in a preview's OpenAPI document (JSON). Cancellation: the call leaves nothing behind."""
 
     async def unpack(self, archive: IO[bytes], limits: GenerationLimits) -> Mapping[str, bytes]:
-        """Return an uploaded archive's files; see ``generations.unpack``. Cancellation: nothing of the call is left."""
+        """Return an archive's files; see ``generations.unpack``. Cancellation: the call leaves nothing behind."""
 
 
 class WorkerReader:
-    """Has a worker process read, one for each look. The service's."""
+    """Reads in worker processes, one process for each call. The service uses this reader."""
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
 
     @property
     def server_pid(self) -> int | None:
-        """The worker server's, while it runs."""
+        """Process id of the worker server; None while the server does not run."""
         return self._pool.server_pid
 
     async def analyse(self, project: Path, overrides: Overrides | None) -> Analysis:
@@ -95,14 +95,14 @@ class WorkerReader:
                 return await trio.to_thread.run_sync(contents_of, found, contents, limits)
 
     async def node_manifest(self, directory: Path, extra: Sequence[str]) -> NodeManifest:
-        """See ``NodeReader``. Cancellation: the worker is killed."""
+        """Implement the protocol. Cancellation: the worker is killed."""
         place = _resolved(directory)
         found = await self._pool.run("node", {"extra": list(extra)}, _NODE, directory=place)
         with _refusing_forged():
             return await trio.to_thread.run_sync(manifest_of, found, place)
 
     async def pins(self, lock: LockFile) -> Pins | str:
-        """See ``NodeReader``. Cancellation: the worker is killed."""
+        """Implement the protocol. Cancellation: the worker is killed."""
         with _in_memory(lock.data) as descriptor:
             found = await self._pool.run("pins", {"name": lock.name}, _PINS, files=[descriptor])
         if isinstance(found, str):
@@ -112,22 +112,22 @@ class WorkerReader:
 
 
 class InProcess(InThread):
-    """Reads in a thread of this process, without bounds: for a command that a user runs on a project of their own."""
+    """Reads in a thread of this process, without limits: for a command that users run on their own projects."""
 
     async def analyse(self, project: Path, overrides: Overrides | None) -> Analysis:
-        """Implement the protocol. Cancellation: the thread goes on and its result is dropped."""
+        """Implement the protocol. Cancellation: the thread continues and its result is dropped."""
         return await trio.to_thread.run_sync(analyse, _resolved(project), overrides, abandon_on_cancel=True)
 
     async def endpoints(self, project: Path) -> Sequence[Endpoint]:
-        """Implement the protocol. Cancellation: waits."""
+        """Implement the protocol. Cancellation: takes effect after the thread has finished."""
         return await trio.to_thread.run_sync(partial(extract_endpoints, project))
 
     async def published(self, document: bytes) -> Sequence[Endpoint]:
-        """Implement the protocol. Cancellation: waits."""
+        """Implement the protocol. Cancellation: takes effect after the thread has finished."""
         return await trio.to_thread.run_sync(read_openapi, document)
 
     async def unpack(self, archive: IO[bytes], limits: GenerationLimits) -> Mapping[str, bytes]:
-        """Implement the protocol. Cancellation: waits."""
+        """Implement the protocol. Cancellation: takes effect after the thread has finished."""
         archive.seek(0)
         return await trio.to_thread.run_sync(unpack, archive, limits)
 
@@ -145,7 +145,7 @@ def _refusing_forged(what: str = "The project", why: str = "leads out of it") ->
 
 @contextmanager
 def _in_memory(data: bytes) -> Iterator[int]:
-    """Provide a descriptor of a file that holds the data."""
+    """Provide a descriptor of an in-memory file with the data."""
     descriptor = os.memfd_create("document", os.MFD_CLOEXEC)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
@@ -161,13 +161,13 @@ def _temporary() -> Iterator[int]:
 
 
 def _on_disk(archive: IO[bytes]) -> int:
-    """Return a descriptor of the archive's file, complete by then. Blocks on the disk."""
-    # A spooled file goes to the disk when it is asked for its descriptor.
+    """Return a descriptor of the archive's file after all data is written to it. Blocks on the disk."""
+    # A spooled file moves to the disk when its descriptor is requested.
     descriptor = archive.fileno()
     archive.flush()
     return descriptor
 
 
 def _resolved(project: Path) -> Path:
-    """Its path without links: what is found names files by it."""
+    """Return the path without symbolic links: results name files by this path."""
     return project.resolve()

@@ -1,6 +1,6 @@
-"""The worker server: a small process that has imported the parsers, and forks one worker for each job.
+"""Worker server: a small process that has imported the parsers and forks one worker for each job.
 
-It reads nothing of a stranger's. It ends when the service does: the connection to it closes then.
+The server reads no untrusted files. It ends with the service, whose exit closes the connection between them.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def serve(descriptor: int, module: str) -> None:
     """Fork workers on demand until the service closes the connection.
 
     Args:
-        descriptor: Of the connection to the service, a socket of packets.
-        module: Has ``JOBS``, by name; ``warm_up`` among them is run before any fork, and after each that nobody waits
-            for.
+        descriptor: Descriptor of the connection to the service, a packet socket.
+        module: Name of the module that has ``JOBS`` by name. The server runs its ``warm_up`` job before the first fork;
+            a spare worker runs it again.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = socket.socket(fileno=descriptor)
@@ -45,7 +45,7 @@ def serve(descriptor: int, module: str) -> None:
     gc.collect()
     gc.disable()
     gc.freeze()
-    # Otherwise the service is gone: the workers end with this process (PR_SET_PDEATHSIG).
+    # A broken pipe means that the service is gone; the workers end with this process (PR_SET_PDEATHSIG).
     with suppress(BrokenPipeError):
         connection.send(b" ".join([READY, ",".join(confinement.parts).encode()]))
         _Server(connection, jobs, warm_up, confinement).run()

@@ -1,8 +1,8 @@
-"""Compile the modules in the folders that are named as arguments, on all processors, at the lowest priority.
+"""Compile the modules in the folders that are given as arguments, on all processors, at the lowest priority.
 
-Run by an environment's interpreter without ``site``: so no code of a package runs. What cannot be compiled (a template
-that only looks like a module) is left as it is; so is what is compiled already. Each compiled module is written beside
-its place and put there whole: a process in the environment sees it or does not.
+An environment's interpreter runs this without ``site``, so no code of a package runs. Skips compiled modules and files
+that cannot be compiled (such as templates named like modules). Compiled modules are renamed into place, so other
+processes never see an incomplete one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import py_compile
 import sys
 
-# nice(2): all else on this machine comes first.
+# nice(2): every other process has priority.
 _LEAST = 19
 
 

@@ -1,6 +1,6 @@
-"""Run first by the Pythons that build packages: what the installer was told is not for the code of a package.
+"""Remove the installer's variables, first of all, in Pythons that build packages: a package's code must not use them.
 
-Its parent's environment stays readable to a process of the same user; this keeps it out of reach of accidents and logs.
+A process of the same user can still read the parent's environment; this only prevents accidents and leaks into logs.
 """
 
 from __future__ import annotations

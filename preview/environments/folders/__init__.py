@@ -1,4 +1,4 @@
-"""An environment's folder: its place, its locks, and the mark of an unfinished one."""
+"""The folder of an environment: its layout, its locks, and cleanup of an unfinished one."""
 
 from __future__ import annotations
 

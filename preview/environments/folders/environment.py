@@ -1,4 +1,4 @@
-"""Shapes that Python's and Node's environments share."""
+"""Types that Python and Node environments share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ How = Literal["built", "cached", "reused"]
 SuppliedServer = Literal["uvicorn", "waitress"]
 
 Report = Callable[[str, int], None]
-"""Called with one line and its severity (``logging``'s numbers, which are ``logs.Level``'s too)."""
+"""Callback for one line of output and its severity (``logging``'s numbers, which ``logs.Level`` uses too)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class EnvironmentRequest:
 
     Attributes:
         project: The project's folder.
-        folder: Whose manifest counts, relative to the project; ``.`` searches the usual places.
-        extra: Further requirements, one line each, that no manifest names.
-        server: Added where the project does not bring it; None for a project that is run by its own command.
-        entry: The application's file, relative to the project: the imports of what it reaches are looked at. None
-            looks at none.
-        asked: What the files say of it, where they have been read already; else they are read in a thread.
+        folder: Folder of the manifest, relative to the project; ``.`` searches the usual folders.
+        extra: Further requirement lines, which no manifest contains.
+        server: Server to add if the project does not require it; None if the project's own command runs it.
+        entry: The application's file, relative to the project. Its imports, direct and indirect, are read for missing
+            requirements; None reads no imports.
+        asked: Requirements that were read already; None reads them in a thread.
     """
 
     project: Path
@@ -41,18 +41,18 @@ class EnvironmentRequest:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """An environment that is held: it stays as it is until the context that yielded it is left.
+    """An environment in use: it does not change until the context that yielded it ends.
 
     Attributes:
-        directory: Its folder; nobody writes there.
-        program: Its interpreter, absolute.
-        binaries: The folder of its programs.
-        variables: What a process needs in its environment to be in this one, ``PATH`` left out.
-        elapsed_s: Seconds from asking to having.
-        how: ``built`` now, ``cached`` from before, or ``reused``: this process holds it already.
-        language: ``Python 3.12.1``, say.
-        is_own: Whether a package of it comes from the project, an address or a repository: what imports these packages
-            is shared with nobody but this project.
+        directory: The environment's folder; read-only.
+        program: The interpreter, an absolute path.
+        binaries: Folder of the environment's programs.
+        variables: Variables that a process needs to use the environment, without ``PATH``.
+        elapsed_s: Seconds from the request until the environment was ready.
+        how: ``built`` for this request, ``cached`` by an earlier build, or ``reused``: this process uses it already.
+        language: For example ``Python 3.12.1``.
+        is_own: Whether a package comes from the project, a URL or a repository. A process that has imported these
+            packages is then shared only within this project.
     """
 
     directory: Path
@@ -66,13 +66,13 @@ class Environment:
 
     @property
     def said(self) -> str:
-        """``environment ready in 0.03 s (cached, Python 3.12.1)``."""
+        """Summary: ``environment ready in 0.03 s (cached, Python 3.12.1)``."""
         of = f", {self.language}" if self.language else ""
         return f"environment ready in {self.elapsed_s:.2f} s ({self.how}{of})"
 
     @property
     def key(self) -> str:
-        """Its name in the cache, 32 hexadecimal digits."""
+        """The environment's name in the cache, 32 hexadecimal digits."""
         return self.directory.name
 
     @property

@@ -1,14 +1,14 @@
 """Files and folders of environments.
 
 ```
-KEY/                       a finished environment; but for its compiled modules never changed afterwards
-KEY/preview.json           what it is; written last
-KEY/compiled.json          written when its modules are compiled, which is done while it is used
-KEY.refused                why what was tried in a newer Python (see ``trial``) is not to be had there
+KEY/                       a finished environment; never changes, except that compiled modules are added
+KEY/preview.json           facts about the environment; written last
+KEY/compiled.json          written when the modules are compiled, which happens while the environment is in use
+KEY.refused                reason why the environment cannot be built for a newer Python (see ``trial``)
 KEY.lock                   see ``locks``; its modification time is the last use, its content the number of launches
-.building-KEY-PID-RANDOM/  being built, renamed to KEY when finished; in the workshop where there is one
-.scratch-KEY-PID-RANDOM/   home and temporary files of a build in a jail
-.removing-KEY-PID-RANDOM/  renamed from KEY, being removed
+.building-KEY-PID-RANDOM/  an unfinished environment, renamed to KEY at the end; in the workshop if there is one
+.scratch-KEY-PID-RANDOM/   home folder and temporary files of a build in a jail
+.removing-KEY-PID-RANDOM/  an environment that is being removed, renamed from KEY
 ```
 """
 
@@ -41,40 +41,40 @@ class Layout:
     """The folder of all environments.
 
     Attributes:
-        root: Itself.
-        workshop: Where they are built instead of there; on the same mount, and this folder's alone.
+        root: The folder.
+        workshop: Folder for unfinished environments, on the same mount and only for this root; None uses ``root``.
     """
 
     root: Path
     workshop: Path | None = None
 
     def directory(self, key: str) -> Path:
-        """Return the finished environment."""
+        """Return the folder of a finished environment."""
         return self.root / key
 
     def python(self, key: str) -> Path:
-        """Its interpreter."""
+        """Return the path of the environment's interpreter."""
         return self.root / key / "bin" / "python"
 
     def lock(self, key: str) -> Path:
-        """Its lock file."""
+        """Return the path of the environment's lock file."""
         return self.root / f"{key}.lock"
 
     def refusal(self, key: str) -> Path:
-        """Return the path of the note why it cannot be built."""
+        """Return the path of the file with the reason why the environment cannot be built."""
         return self.root / f"{key}{_REFUSED}"
 
     def refusals(self) -> list[Path]:
-        """All of them."""
+        """Return the paths of all refusal files."""
         return [*self.root.glob(f"*{_REFUSED}"), *self.root.glob(f"{_REFUSED}-*")]
 
     def temporary(self, key: str, purpose: str) -> Path:
-        """Return a new name beside the environment; ``purpose`` is ``building``, ``removing`` or ``scratch``."""
+        """Return a new path next to the environment; ``purpose`` is ``building``, ``removing`` or ``scratch``."""
         folder = self.workshop if purpose == "building" and self.workshop is not None else self.root
         return folder / f".{purpose}-{key}-{os.getpid()}-{secrets.token_hex(4)}"
 
     def put(self, key: str, temporary: Path) -> None:
-        """Put a finished folder in the environment's place; a broken one there goes first."""
+        """Move a finished folder to the environment's path; remove a broken environment there first."""
         place = self.directory(key)
         if place.exists():
             broken = self.temporary(key, "removing")
@@ -83,16 +83,16 @@ class Layout:
         temporary.rename(place)
 
     def is_usable(self, key: str) -> bool:
-        """Return whether the environment is finished and its interpreter's home is still there."""
+        """Return whether the environment is finished and its interpreter still exists."""
         try:
             marker = (self.root / key / _MARKER).stat()
         except OSError:
             return False
-        # Empty: the machine lost its power before the disk had it all.
+        # An empty marker: the machine lost power before the disk had stored everything.
         return stat.S_ISREG(marker.st_mode) and marker.st_size > 0 and self.python(key).exists()
 
     def is_compiled(self, key: str) -> bool:
-        """Return whether its modules are compiled, as far as they can be."""
+        """Return whether the environment's modules are compiled, as far as they can be."""
         return (self.root / key / _COMPILED).exists()
 
     def size_bytes(self, key: str) -> int:
@@ -107,7 +107,7 @@ class Layout:
         return size
 
     def decisions(self, key: str) -> list[str]:
-        """Return the decisions of its build from its marker, one sentence each."""
+        """Return the build's decisions from the marker, one sentence each."""
         try:
             found = json.loads((self.root / key / _MARKER).read_text("utf-8"))["decisions"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -115,11 +115,11 @@ class Layout:
         return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []
 
     def all_keys(self) -> list[str]:
-        """All environments, finished or broken."""
+        """Return the keys of all environments, finished or broken."""
         return [entry.name for entry in self.root.iterdir() if _KEY.fullmatch(entry.name)] if self.root.is_dir() else []
 
     def leftovers(self, key: str | None = None) -> list[tuple[str, Path]]:
-        """Key and path of temporary folders, of one key or all: somebody's work, unless its key can be locked."""
+        """Return key and path of temporary folders, of one key or all. They are in use while the key is locked."""
         folders = [folder for folder in (self.root, self.workshop) if folder is not None and folder.is_dir()]
         entries = [entry for folder in folders for entry in folder.iterdir()]
         found = [(match["key"], entry) for entry in entries if (match := _TEMPORARY.fullmatch(entry.name))]
@@ -127,10 +127,10 @@ class Layout:
 
 
 def measure_and_protect(directory: Path, facts: Mapping[str, object]) -> int:
-    """Write the marker, then take the write permission from all folders; the size in bytes.
+    """Write the marker, remove the write permission of all folders, and return the size in bytes.
 
-    Files keep theirs: they may be links to the installer's cache, which must stay writable there. What compiled modules
-    take is left to ``finish_compiling``.
+    Files stay writable: they may be hard links to the installer's cache, which must stay writable. The size excludes
+    compiled modules; ``finish_compiling`` records theirs.
     """
     size = 0
     folders = []
@@ -142,15 +142,15 @@ def measure_and_protect(directory: Path, facts: Mapping[str, object]) -> int:
             status = os.lstat(os.path.join(folder, name))  # noqa: PTH118  thousands of files: strings are faster
             size += status.st_size if stat.S_ISREG(status.st_mode) else 0
     _write_marker(directory / _MARKER, {**facts, "size_bytes": size})
-    for folder in folders[1:]:  # the environment's own folder must stay movable
+    for folder in folders[1:]:  # renaming the environment's own folder needs its write permission
         os.chmod(folder, _PROTECTED)  # noqa: PTH101
     return size
 
 
 def prepare_compiling(directory: Path) -> None:
-    """Make the folders that compiled modules go to: beside all modules that are installed, and writable.
+    """Create writable folders for the compiled modules, next to all installed modules.
 
-    Not while the environment is built: making a folder takes a disk longer than filling one.
+    The build skips this step because creating a folder takes a disk longer than filling one.
     """
     for top in site_packages(directory):
         for folder, below, names in walk(top):
@@ -163,7 +163,7 @@ def prepare_compiling(directory: Path) -> None:
 
 
 def finish_compiling(directory: Path) -> None:
-    """Protect the compiled modules as all the rest, and note that they are there, with their size in bytes."""
+    """Protect the compiled modules, and write the marker with their size in bytes."""
     size = 0
     for folder, _, names in walk(directory):
         if folder.endswith(f"/{_BYTECODE}"):
@@ -178,23 +178,23 @@ def site_packages(directory: Path) -> list[Path]:
 
 
 def _write_marker(marker: Path, facts: Mapping[str, object]) -> None:
-    """Write it whole: it is there only with all its content, unless the machine loses its power: then it may be empty.
+    """Write the marker and rename it into place: it is complete, or empty after a power loss.
 
-    Waiting for the disk would take as long as all else, and the environment's files are not waited for either.
+    No fsync: it would take as long as the rest of the build, and the environment's files are not synced either.
     """
     new = marker.with_name(f"{marker.name}.new")
     for path in (marker, new):
-        path.unlink(missing_ok=True)  # what was installed may have left a link to another file there
+        path.unlink(missing_ok=True)  # an installed package may have put a link to another file there
     with new.open("x", encoding="utf-8") as file:
         json.dump(facts, file, indent=1)
     new.rename(marker)
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove a folder whose subfolders may be protected; none there is fine.
+    """Remove a folder with its protected subfolders; do nothing if it does not exist.
 
     Raises:
-        OSError: Something cannot be removed.
+        OSError: Something could not be removed.
     """
     remove_folder(directory)
     if directory.exists():

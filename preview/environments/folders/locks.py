@@ -1,6 +1,6 @@
-"""Locks between processes: flock(2) on a file beside each environment, waited for without blocking a thread.
+"""Locks between processes: flock(2) on a file next to each environment.
 
-Shared: in use. Exclusive: being built or removed. The kernel releases them with the process, however it dies.
+A shared lock means in use; an exclusive lock means being built or removed. The kernel releases both with the process.
 """
 
 from __future__ import annotations
@@ -24,44 +24,44 @@ from preview.runtime.cgroups import Cgroup
 
 T = TypeVar("T")
 
-# flock cannot be waited for without a thread that cannot be cancelled; asking 5 to 50 times a second costs nothing
-# beside the build that is being waited for.
+# Waiting in flock(2) needs a thread that cannot be cancelled. Polling 5 to 50 times a second is cheap compared with
+# the build that holds the lock.
 _FIRST_WAIT_S = 0.02
 _LONGEST_WAIT_S = 0.2
 
 
 @dataclass(slots=True)
 class FileLock:
-    """A held lock; the file's modification time tells when the environment was last used."""
+    """A lock that this process holds; the file's modification time is the environment's last use."""
 
     path: Path
     fd: int
 
     def touch(self) -> None:
-        """Note a use, now."""
+        """Set the time of the last use to now."""
         os.utime(self.fd)
 
     def remove(self) -> None:
-        """Remove the file; only under an exclusive lock. Who waits for it notices and opens the new one."""
+        """Remove the file; requires an exclusive lock. Waiting processes notice this and open the new file."""
         self.path.unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Give the lock back. Again does nothing."""
+        """Release the lock. Further calls do nothing."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
 
 def try_lock(path: Path, *, exclusive: bool) -> FileLock | None:
-    """Return the lock, or None while another holds it.
+    """Return the lock, or None if it is taken.
 
     Raises:
-        OSError: The file cannot be made.
+        OSError: The file cannot be created.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        # With the environment the file was removed, too: a lock on a file without a name protects nothing.
+        # The file may have been removed together with the environment: a lock on a deleted file protects nothing.
         if _is_current(path, fd):
             return FileLock(path, fd)
     except BlockingIOError:
@@ -86,9 +86,9 @@ async def lock(path: Path, *, exclusive: bool) -> FileLock:
     """Wait for the lock.
 
     Raises:
-        OSError: The file cannot be made.
+        OSError: The file cannot be created.
 
-    Cancellation: nothing is held.
+    Cancellation: no lock is taken.
     """
     wait_s = _FIRST_WAIT_S
     await trio.lowlevel.checkpoint()
@@ -100,19 +100,19 @@ async def lock(path: Path, *, exclusive: bool) -> FileLock:
 
 _log = structlog.get_logger(__name__)
 
-# Tens of thousands of files at worst.
+# Enough for tens of thousands of files.
 _REMOVE_S = 20.0
 _TRIES = 5
 
 
 @asynccontextmanager
 async def open_unfinished(layout: Layout, key: str) -> AsyncIterator[Path]:
-    """Provide a new name beside the environment's place; the body makes the folder and renames it when finished.
+    """Provide a new path for an unfinished environment; the body creates the folder and renames it when finished.
 
     Raises:
-        EnvironmentFailed: The disk did not take it.
+        EnvironmentFailed: The disk reported an error.
 
-    Cancellation: nothing is left (bounded; what a hung disk keeps is left to eviction).
+    Cancellation: the folder is removed within 20 s; if the disk hangs, eviction removes it later.
     """
     temporary = layout.temporary(key, "building")
     try:
@@ -126,19 +126,19 @@ async def open_unfinished(layout: Layout, key: str) -> AsyncIterator[Path]:
         with trio.move_on_after(_REMOVE_S, shield=True):
             await trio.to_thread.run_sync(_remove, temporary, abandon_on_cancel=True)
             if layout.workshop is not None:
-                # Only the last build's is empty. It lies in somebody else's cache: nothing is left there.
+                # Fails unless this was the last build. The folder lies in the installer's cache, so it should not stay.
                 with suppress(OSError):
                     layout.workshop.rmdir()
 
 
 @asynccontextmanager
 async def open_scratch(layout: Layout, key: str) -> AsyncIterator[Path]:
-    """Provide a private folder of the service's user, for a build's temporary files.
+    """Provide a private folder of the service's user for a build's temporary files.
 
     Raises:
-        OSError: The disk did not take it.
+        OSError: The disk reported an error.
 
-    Cancellation: nothing is left (bounded; what a hung disk keeps is left to eviction).
+    Cancellation: the folder is removed within 20 s; if the disk hangs, eviction removes it later.
     """
     scratch = layout.temporary(key, "scratch")
     await trio.to_thread.run_sync(partial(scratch.mkdir, mode=0o700, parents=True))
@@ -153,9 +153,9 @@ async def open_scratch(layout: Layout, key: str) -> AsyncIterator[Path]:
 async def open_cage(
     jail: Jail | None, layout: Layout, key: str, make: Callable[[Jail, Path, Cgroup | None], T]
 ) -> AsyncIterator[T | None]:
-    """Yield what ``make``, in a thread, makes of a build's scratch folder and control group; None without a jail.
+    """Provide what ``make`` returns, called in a thread with a scratch folder and a cgroup; None without a jail.
 
-    Cancellation: as ``open_scratch`` and ``Jail.open_group``.
+    Cancellation: see ``open_scratch`` and ``Jail.open_group``.
     """
     if jail is None:
         yield None
@@ -165,10 +165,10 @@ async def open_cage(
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder that a build fills, and those above it, which the end of another build may just remove.
+    """Create the folder and its parents, even if the end of another build removes a parent at the same time.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The folder cannot be created.
     """
     for _ in range(_TRIES):
         try:
@@ -182,5 +182,5 @@ def make_folder(folder: Path) -> None:
 def _remove(temporary: Path) -> None:
     try:
         remove_tree(temporary)
-    except OSError as error:  # the next build or eviction of this key tries again
+    except OSError as error:  # the next build of this key or an eviction tries again
         _log.warning("unfinished environment not removed", folder=str(temporary), error=str(error))

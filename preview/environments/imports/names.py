@@ -1,4 +1,4 @@
-"""Import names and the packages that bring them, from the file beside this module, which says what each table holds."""
+"""Import names and the packages that provide them, read from ``names.toml``, which describes its tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DRIVERS: Final[dict[str, str]] = _TABLES["drivers"]
 FEATURES: Final[dict[tuple[str, ...], str]] = {tuple(key.split(":")): name for key, name in _TABLES["features"].items()}
 ALTERNATIVES: Final[dict[str, list[str]]] = _TABLES["alternatives"]
 BROUGHT_ALONG: Final[dict[str, list[str]]] = _TABLES["brought_along"]
-# Names that projects give to modules of their own: a package of that name in the index is somebody else's.
+# Names that projects give to their own modules: an index package of the same name is unrelated.
 OWN_NAMES: Final = frozenset(
     """api app application apps auth backend base client common conf config configs configuration constants core crud
     dashboard data database databases_config db dependencies deps dev entities env errors exceptions extensions factory
@@ -29,12 +29,12 @@ OWN_NAMES: Final = frozenset(
     services session settings setup shared shop site src start static store tasks task templates test tests tools types_
     urls user users util utility utils validators version views web wsgi asgi worker workers blueprints controllers
     controller dao domain dto features hooks infrastructure integrations interfaces jobs mixins permissions prompts
-    signals storage utilities values""".split()  # noqa: SIM905  a table is better read so
+    signals storage utilities values""".split()  # noqa: SIM905  a table is easier to read this way
 )
 
 
 def distribution_of(module: str) -> tuple[str, str]:
-    """Return the part of ``google.cloud.storage.blob`` that identifies the package, and the package."""
+    """Return the part of a dotted name that identifies its package (``google.cloud.storage``), and the package."""
     parts = module.split(".")
     for count in range(len(parts), 1, -1):
         head = ".".join(parts[:count])
@@ -43,16 +43,16 @@ def distribution_of(module: str) -> tuple[str, str]:
     return parts[0], DISTRIBUTIONS.get(parts[0], parts[0].replace("_", "-"))
 
 
-# `google.cloud.storage`: deeper names tell no packages apart.
+# As in `google.cloud.storage`: deeper names do not distinguish packages.
 _DEPTH = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """The modules of the environment.
+    """The modules and packages that an environment provides.
 
     Attributes:
-        modules: Dotted names that can be imported, three parts deep.
+        modules: Dotted names that can be imported, up to three parts deep.
         distributions: Normalised names of packages.
     """
 
@@ -60,14 +60,14 @@ class Offered:
     distributions: frozenset[str]
 
     def has(self, module: str, distribution: str) -> bool:
-        """Return whether the module is there, or, without one, the package."""
+        """Return whether the module can be imported; if ``module`` is empty, whether the package is installed."""
         if module:
             return module in self.modules
         return canonicalize_name(re.split(r"[\[<>=!~ ]", distribution)[0]) in self.distributions
 
 
 def read_offered(environment: Path) -> Offered:
-    """Read the modules that the environment in this folder offers; call it in a thread."""
+    """Return the modules and packages in an environment's folder. Call it in a thread."""
     modules: set[str] = set()
     distributions: set[str] = set()
     for folder in sorted(environment.glob("lib/python*/site-packages")):

@@ -1,4 +1,4 @@
-"""Installed packages, and projects, that use what a Python no longer has. Reads, runs nothing."""
+"""Search for APIs that newer Pythons have removed, in installed packages and in projects. Reads files only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from preview.sources import Sources
 
-# A module that was written by hand; generated tables need not be read.
+# Larger modules are generated tables, which are skipped.
 _MAX_BYTES: Final = 200 * 1024
 _A_MODULE: Final = "a module that is gone"
 _ABSTRACT: Final = (
@@ -27,14 +27,14 @@ _ABSTRACT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """One way to use what is gone.
+    """One way to use a removed API.
 
     Attributes:
-        since: The first Python without it.
-        word: Stands wherever it is used. Hundreds of modules are looked through while somebody waits, and nothing is
-            faster than looking for bytes; only lines with this word are looked at more closely.
-        line: Such a line, from its beginning: what is guarded by ``try`` or ``if`` is indented.
-        uses: For ``RemovedApiUse``.
+        since: The first Python without the API.
+        word: Bytes in every line that uses the API. Searching for bytes is the fastest way to scan hundreds of modules
+            while a launch waits; only lines with this word are matched against ``line``.
+        line: Pattern for a use, from the line's beginning: imports guarded by ``try`` or ``if`` are indented.
+        uses: Value for ``RemovedApiUse.uses``.
     """
 
     since: tuple[int, int]
@@ -44,7 +44,7 @@ class _Use:
 
     @property
     def gone(self) -> str:
-        """``uses``, or the module's name where that is all there is to say."""
+        """``uses``, or the module's name if ``uses`` does not name one."""
         return self.uses if self.uses != _A_MODULE else self.word.decode().split()[-1]
 
     def is_in(self, text: bytes) -> bool:
@@ -84,7 +84,7 @@ _USES: Final = (
     _Use((3, 12), b"distutils", re.compile(rb"(?:import|from) distutils\b"), "distutils"),
     _Use((3, 0), b"pkg_resources", re.compile(rb"(?:import|from) pkg_resources\b"), "pkg_resources"),
 )
-# Themselves, and those that do so only in modules that servers do not load.
+# Packages that provide these APIs, and packages that use them only in modules that servers do not load.
 _HARMLESS: Final = frozenset(
     {"setuptools", "pkg_resources", "_distutils_hack", "passlib", "pyparsing", "httpie", "pip", "wheel", "mongomock",
      "_pytest", "pytest", "mypy", "pylint", "black", "IPython", "jedi", "isort", "flake8", "sphinx"}
@@ -94,11 +94,11 @@ _NEVER_LOADED: Final = frozenset({"tests", "test", "testing", "_vendor"})
 
 @dataclass(frozen=True, slots=True)
 class RemovedApiUse:
-    """One use.
+    """A package's use of a removed API.
 
     Attributes:
-        package: The normalised name of the package.
-        uses: ``asyncio.coroutine`` and the like, or ``pkg_resources``.
+        package: The package's normalised name.
+        uses: For example ``asyncio.coroutine`` or ``pkg_resources``.
     """
 
     package: str
@@ -106,7 +106,7 @@ class RemovedApiUse:
 
 
 def find_relics(environment: Path, python: str) -> list[RemovedApiUse]:
-    """All packages of the environment that use something gone, each once; call it in a thread."""
+    """Return the environment's packages that use removed APIs, each use once. Call it in a thread."""
     major, minor, *_ = (int(part) for part in python.split(".")[:2])
     found: dict[RemovedApiUse, None] = {}
     for folder in sorted(environment.glob("lib/python*/site-packages")):
@@ -117,7 +117,7 @@ def find_relics(environment: Path, python: str) -> list[RemovedApiUse]:
     return list(found)
 
 
-# What applications use besides, as a rule as an attribute: on any line that is no comment.
+# Further APIs, which applications use mostly as attributes: matched on any line outside comments.
 _ATTRIBUTES: Final = (
     b"ssl.wrap_socket", b"ssl.match_hostname", b"SafeConfigParser", b".readfp(", b"locale.format(",
     b"pkgutil.ImpImporter", b"importlib.find_loader", b'import_module("imp")', b"import_module('imp')",
@@ -130,11 +130,11 @@ _OF_APPLICATIONS: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class OldUse:
-    """Something in a project that a Python newer than the service's own does not have.
+    """A project's use of an API that Pythons newer than the service's own lack.
 
     Attributes:
-        uses: ``distutils``, say.
-        since: The first Python without it.
+        uses: For example ``distutils``.
+        since: The first Python without the API.
     """
 
     file: str
@@ -143,7 +143,7 @@ class OldUse:
 
 
 def find_old_uses(sources: Sources) -> Iterator[OldUse]:
-    """Find uses in any file of the project, reached or not: whole folders may be loaded by name."""
+    """Yield uses in all files of the project, imported or not: projects may load whole folders by name."""
     later = [use for use in (*_USES, *_OF_APPLICATIONS) if use.since > sys.version_info[:2]]
     for name in sources.names if later else ():
         text = sources.text(name)
@@ -152,13 +152,13 @@ def find_old_uses(sources: Sources) -> Iterator[OldUse]:
 
 @dataclass(frozen=True, slots=True)
 class _Installed:
-    """A package where it is installed; equal to the same one that is linked from the same cache to another place.
+    """An installed package; equal to the same package linked from the same cache into another environment.
 
     Attributes:
-        name: Normalised.
-        record: The hash of its record.
-        identity: Device, inode, time and size of its first module.
-        modules: Those that a server may load.
+        name: Normalised name.
+        record: Hash of the package's ``RECORD``.
+        identity: Device, inode, time and size of the first module.
+        modules: Paths of the modules that a server may load.
     """
 
     name: str
@@ -184,7 +184,7 @@ def _installed(folder: Path, info: Path) -> _Installed:
 
 @lru_cache(maxsize=512)
 def _uses_of(package: _Installed, python: tuple[int, int]) -> tuple[str, ...]:
-    """Return one package's uses: looked up once for all environments that link it."""
+    """Return one package's uses; cached for all environments that link the package."""
     gone = [use for use in _USES if python >= use.since]
     found: dict[str, None] = {}
     for path in package.modules:
@@ -194,7 +194,7 @@ def _uses_of(package: _Installed, python: tuple[int, int]) -> tuple[str, ...]:
 
 
 def _read(path: str) -> bytes:
-    """Read the file if it was written by hand. Thousands are read: faster than with ``open``."""
+    """Read the file if it is small enough. Thousands of files are read: ``os.read`` is faster than ``open``."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -209,7 +209,7 @@ def _read(path: str) -> bytes:
 
 
 def _modules(folder: Path, record: str) -> Iterator[str]:
-    """Yield the modules of one package that a server may load."""
+    """Yield the paths of a package's modules that a server may load."""
     for line in record.splitlines():
         name = line.partition(",")[0]
         if name.endswith(".py"):

@@ -1,4 +1,4 @@
-"""External imports of the files that an application reaches. Parses, never runs."""
+"""External imports of the files that an application loads. Parses files and never runs them."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ _SCHEME: Final = re.compile(
     rb"\b((?:postgres|postgresql|mysql|mariadb|sqlite)\+\w+)\b|\b(postgres(?:ql)?|mysql)://"
     rb"|(django\.db\.backends\.(?:postgresql(?:_psycopg2)?|mysql))\b"
 )
-# One of these is in each of them: to look for a text costs a tenth of what the pattern does.
+# Each match of the pattern contains one of these: a plain search costs a tenth of the pattern's time.
 _SCHEME_PARTS: Final = (b"postgres", b"mysql", b"mariadb+", b"sqlite+")
-# Passwords hashed by passlib, pictures stored by Django: packages that neither of them brings.
+# Packages that are needed without an import: for password hashes of passlib, and images in Django models.
 _HINTS: Final = (
     (re.compile(rb"schemes\s*=\s*\[[^\]]*[\"']bcrypt"), "bcrypt", "hashes passwords with bcrypt"),
     (re.compile(rb"schemes\s*=\s*\[[^\]]*[\"']argon2"), "argon2-cffi", "hashes passwords with argon2"),
     (re.compile(rb"\bmodels\.ImageField\("), "pillow", "has an ImageField"),
 )
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::\w+(?:\(\))?)?")
-# Lists of module names, which the framework imports.
+# Settings with lists of module names that the framework imports.
 _NAME_LISTS: Final = frozenset({"INSTALLED_APPS", "MIDDLEWARE", "THIRD_PARTY_APPS", "DJANGO_APPS", "LOCAL_APPS"})
-# What a Django application's package loads besides what it imports.
+# Modules that Django loads from an application's package, in addition to imported ones.
 _LOADED: Final = ("apps.py", "models.py", "models/__init__.py", "admin.py", "urls.py", "signals.py")
 _ASIDE: Final = frozenset({"tests", "test", "testing", "conftest", "setup", "migrations"})
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Something that is imported from outside.
+    """An external package that a project uses.
 
     Attributes:
-        module: The name that has to be there, or an empty text where only the package is asked for.
-        distribution: The package that brings it, as a requirement line.
-        why: ``imports "jose"``, for a sentence.
+        module: Name that must be importable; empty if only the package is needed.
+        distribution: The package that provides the module, as a requirement line.
+        why: Part of a sentence, for example ``imports "jose"``.
     """
 
     module: str
@@ -56,8 +56,8 @@ class Imports:
     """External imports of an application's files.
 
     Attributes:
-        wanted: From packages, each once.
-        standard: Modules of the standard library that they cannot do without, by their first names.
+        wanted: Imported packages, each once.
+        standard: Top-level names of standard library modules, without optional imports.
     """
 
     wanted: tuple[Wanted, ...]
@@ -65,7 +65,7 @@ class Imports:
 
 
 def find_imports(sources: Sources, entry: str) -> Imports:
-    """Find the imports of the application's files from outside the project."""
+    """Return the imports of the application's files from outside the project."""
     scan = _Scan(sources, entry)
     scan.run()
     return Imports(tuple(scan.wanted.values()), frozenset(scan.standard))
@@ -128,7 +128,7 @@ class _Scan:
         if top in _STANDARD:
             self.standard.add(top)
             return
-        # `from google.cloud import storage` names a module by its last part.
+        # `from google.cloud import storage`: an imported name may be a module.
         longest = max(
             (distribution_of(f"{module}.{name}") for name in names), default=("", ""), key=lambda it: len(it[0])
         )
@@ -144,7 +144,7 @@ class _Scan:
         self.wanted.setdefault(module or distribution, Wanted(module, distribution, file, why))
 
     def _follow(self, folders: Sequence[str], module: str, names: Sequence[str]) -> bool:
-        """Queue the project's files that an import means; whether there are any."""
+        """Queue the project's files for an import; return whether there are any."""
         for folder in folders:
             path = posixpath.join(folder, module.replace(".", "/")) if module else folder
             parts = path.split("/")
@@ -159,7 +159,7 @@ class _Scan:
         return False
 
     def _strings(self, tree: ast.Module, file: str) -> None:
-        """Modules that are named by a text: ``include("shop.urls")``, ``INSTALLED_APPS``."""
+        """Handle modules that are named by strings: ``include("shop.urls")``, ``INSTALLED_APPS``."""
         listed = {id(text) for node in tree.body for text in _listed(node)}
         for node in self._sources.nodes(file):
             if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or len(node.value) > 100:
@@ -199,7 +199,7 @@ class _Scan:
 
 
 def _roots(sources: Sources, entry: str) -> list[str]:
-    """Folders that absolute imports may begin at: the entry's and those above, and ``src`` beside them."""
+    """Return base folders of absolute imports: the entry's folder, its parents, and ``src`` in each of them."""
     folder = posixpath.dirname(entry)
     found = [folder]
     while folder:
@@ -214,7 +214,7 @@ def _files(path: str) -> tuple[str, str]:
 
 
 def _is_aside(test: ast.expr) -> bool:
-    """``if TYPE_CHECKING``, ``if __name__ == "__main__"`` and what depends on the version of Python."""
+    """Return whether an ``if`` tests ``TYPE_CHECKING``, ``__name__`` or the version of Python."""
     return any(
         (isinstance(node, ast.Name) and node.id in {"TYPE_CHECKING", "__name__", "PY2", "PY3", "version_info"})
         or (isinstance(node, ast.Attribute) and node.attr in {"TYPE_CHECKING", "version_info", "PY2", "PY3"})
@@ -232,7 +232,7 @@ def _forgives(handler: ast.ExceptHandler) -> bool:
 
 
 def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
-    # Handlers are no statements, and a ``match`` has its own in its cases.
+    # Handlers are not statements, and the blocks of a ``match`` are in its cases.
     for name in ("body", "orelse", "finalbody"):
         if value := getattr(node, name, None):
             yield value
@@ -241,7 +241,7 @@ def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 
 def _listed(node: ast.stmt) -> Iterator[ast.Constant]:
-    """Yield the texts of ``INSTALLED_APPS = [...]`` and its like."""
+    """Yield the strings of ``INSTALLED_APPS = [...]`` and similar settings."""
     if isinstance(node, ast.Assign):
         targets: list[ast.expr] = node.targets
     elif isinstance(node, ast.AugAssign | ast.AnnAssign):

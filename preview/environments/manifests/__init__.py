@@ -1,3 +1,3 @@
-"""The files in which Python projects say what they require, each as it is written in practice."""
+"""Readers of manifests: the files in which Python projects list their requirements, in all common forms."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Requirement lines as people and machines write them: cleaned, or left out with a sentence."""
+"""Requirement lines as people and tools write them: cleaned, or left out with a note."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from preview.environments.requirements.local_paths import local_requirement, loo
 from preview.environments.requirements.requirements import OwnIndex, ProjectRequirement, Unfollowed, parse_requirement
 from preview.errors import EnvironmentFailed
 
-# Made for another system: what `pip freeze` and `conda list` write there.
+# Packages for other systems, as `pip freeze` and `conda list` write them there.
 _FOREIGN: Final = frozenset(
     {"pywin32", "pywinpty", "pypiwin32", "wmi", "pyreadline", "pyreadline3", "windows-curses", "winsdk", "comtypes",
      "pywin32-ctypes", "win32-setctime", "pyobjc", "pyobjc-core", "twisted-iocpsupport", "win-inet-pton",
      "pywinauto", "applaunchservices", "mkl-service", "menuinst", "wincertstore", "win-unicode-console"}
 )  # fmt: skip
-# Not packages at all, or servers that have to be compiled and that nobody asks here.
+# Entries that are not packages, and servers that need a compiler and are not used here.
 _USELESS: Final = {
     "pkg-resources": "it is a mistake of an old pip freeze",
     "uwsgi": "previews are served by another server",
@@ -53,11 +53,11 @@ class LineReader:
         project: The project's folder, resolved; nothing outside it is installed.
 
     Attributes:
-        notes: What was left out or changed, one sentence each.
-        indexes: Indexes of the project's own.
-        unfollowed: Requirements that name where they come from, and lead nowhere.
-        own_folders: Folders of the project that a line wants installed although the application runs from them: what
-            they require counts instead.
+        notes: Sentences about lines that were left out or changed.
+        indexes: Indexes that the project names.
+        unfollowed: Requirements with a source that the service cannot follow.
+        own_folders: Folders that a line would install although the application runs from them. Their requirements are
+            installed instead.
     """
 
     def __init__(self, project: Path) -> None:
@@ -68,9 +68,9 @@ class LineReader:
         self.own_folders: list[Path] = []
 
     def read(self, text: str, origin: str, base: Path, options: Sequence[str] = ()) -> list[ProjectRequirement]:
-        """Return the requirement, or none where the line is left out; several for a line that is a command."""
+        """Return the line's requirement: none if it is left out, several if it is a ``pip install`` command."""
         if "${" in text or "\n" in text or "\r" in text:
-            # A line break would smuggle further lines, options too, into the installer's file.
+            # A line break could smuggle lines with options into the installer's file.
             self._leave_out(text, origin, f"{origin} has an environment variable or a line break")
             return []
         if match := _PIP_INSTALL.match(text):
@@ -94,7 +94,7 @@ class LineReader:
         if _HEADINGS.match(text):
             return ""
         match = _BUILT.match(text)
-        # `pip freeze` in conda: the address of a folder on the machine where the package was built.
+        # `pip freeze` in conda writes the folder in which the package was built on another machine.
         if match and _CONDA_BUILT.search(text) and not self._has(text.partition("file:")[2].partition(" ;")[0].strip()):
             name = f"{match['name']}{match['extras'] or ''}"
             self.notes.append(f"{origin}: {name} is taken from the package index, its file is not in the project")
@@ -120,7 +120,7 @@ class LineReader:
         return []
 
     def _leave_out(self, text: str, origin: str, why: str) -> None:
-        """Reject a line with its own source: without it, the name might be found elsewhere."""
+        """Leave a line out with a note. A line with a source makes the build fail: no index may replace the source."""
         if looks_local(text) or _LOCATED.search(text):
             self.unfollowed.append(Unfollowed(why, origin, text[:_SHOWN]))
         else:
@@ -140,5 +140,5 @@ class LineReader:
         return True
 
 
-# What is imported from the standard library cannot come from a package: that is looked at later.
+# Standard library modules: a package of the same name is not what the import loads.
 _STANDARD: Final = frozenset(canonicalize_name(name) for name in sys.stdlib_module_names)

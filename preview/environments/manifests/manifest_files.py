@@ -1,4 +1,4 @@
-"""Reading one manifest: bounded, in whatever encoding it was saved."""
+"""Reading of one manifest, with a size limit, in common encodings."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from preview.environments.requirements.requirements import OwnIndex, invalid
 
-# A requirements file of a real project has a few hundred lines with hashes; a megabyte is far beyond any of them.
+# A requirements file of a real project has a few hundred lines with hashes, far below a megabyte.
 _MAX_FILE_BYTES = 1024 * 1024
-# The lock file of a large project: a few thousand hashes.
+# The lock file of a large project has a few thousand hashes.
 _MAX_LOCK_BYTES = 8 * 1024 * 1024
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -23,7 +23,7 @@ _BOMS = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One requirement as a manifest writes it."""
+    """One requirement as the manifest writes it, with its position."""
 
     text: str
     origin: str
@@ -34,13 +34,13 @@ class Manifest:
     """Requirements in one file.
 
     Attributes:
-        source: The file, relative to the project.
-        lines: What the project requires to run.
-        groups: What it requires for other purposes (``dev``, ``test``, extras), by name.
-        requires_python: ``>=3.12`` and the like, or None.
+        source: Path of the file, relative to the project.
+        lines: Requirements for running the project.
+        groups: Requirements for other purposes (``dev``, ``test``, extras), by name.
+        requires_python: A range such as ``>=3.12``; None if the file names none.
         pins: Versions that a lock file chose, by normalised name.
-        notes: Sentences for the person who launches.
-        indexes: That the project names.
+        notes: Sentences for the user who launches the project.
+        indexes: Indexes that the project names.
         withheld: See ``RequirementSet``.
     """
 
@@ -58,7 +58,7 @@ def read_bytes(path: Path, shown: str, *, limit: int = _MAX_FILE_BYTES) -> bytes
     """Return the file's bytes.
 
     Raises:
-        EnvironmentFailed: It cannot be read or is too large.
+        EnvironmentFailed: The file cannot be read or is too large.
     """
     try:
         with path.open("rb") as file:
@@ -74,10 +74,10 @@ def read_bytes(path: Path, shown: str, *, limit: int = _MAX_FILE_BYTES) -> bytes
 
 
 def read_text(path: Path, shown: str) -> str:
-    """Return the file's text: UTF-8, UTF-16 where a mark or every second byte says so.
+    """Return the file's text: UTF-8, or UTF-16 if a byte order mark or a zero second byte indicates that.
 
     Raises:
-        EnvironmentFailed: It cannot be read, is too large, or is in another encoding.
+        EnvironmentFailed: The file cannot be read, is too large, or has another encoding.
     """
     data = read_bytes(path, shown)
     encoding, start = next(((name, len(bom)) for bom, name in _BOMS if data.startswith(bom)), ("utf-8", 0))
@@ -93,7 +93,7 @@ def load_toml(path: Path, shown: str, *, lock: bool = False) -> dict[str, object
     """Return the parsed file.
 
     Raises:
-        EnvironmentFailed: It cannot be read or is no TOML.
+        EnvironmentFailed: The file cannot be read or is not TOML.
     """
     data = read_bytes(path, shown, limit=_MAX_LOCK_BYTES if lock else _MAX_FILE_BYTES)
     try:
@@ -104,10 +104,10 @@ def load_toml(path: Path, shown: str, *, lock: bool = False) -> dict[str, object
 
 
 def as_table(value: object) -> Mapping[str, object]:
-    """``value`` if it is a table with text keys, else an empty one."""
+    """Return ``value`` if it is a table, else an empty table."""
     return value if isinstance(value, dict) else {}
 
 
 def as_texts(value: object) -> Sequence[str]:
-    """Return the texts of a list; nothing for anything else."""
+    """Return the strings of a list; an empty list for any other value."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

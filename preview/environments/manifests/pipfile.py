@@ -1,4 +1,4 @@
-"""``Pipfile`` and ``Pipfile.lock``.
+"""Reader of ``Pipfile``.
 
 Source: https://pipenv.pypa.io/en/latest/pipfile.html
 """
@@ -17,10 +17,10 @@ _SHOWN: Final = 100
 
 
 def read_pipfile(folder: Path, source: str) -> Manifest:
-    """Read the requirements of ``Pipfile``.
+    """Return the requirements of ``Pipfile``.
 
     Raises:
-        EnvironmentFailed: It cannot be read.
+        EnvironmentFailed: The file cannot be read.
     """
     content = load_toml(folder / "Pipfile", source)
     python = as_table(content.get("requires")).get("python_version")
@@ -58,7 +58,7 @@ def _line(name: str, value: object) -> str:
         reference = details.get("ref")
         return f"{head} @ git+{details['git']}{f'@{reference}' if isinstance(reference, str) else ''}{tail}"
     if details.keys() & _PIPFILE_SECTIONS:
-        # It is in no index: as a path that is not there it fails.
+        # No index has this source. As a path that does not exist, it makes the build fail.
         return f"{head} @ {str(value)[:_SHOWN]}"
     version = details.get("version")
     return f"{head}{version if isinstance(version, str) and version != '*' else ''}{tail}"

@@ -1,4 +1,4 @@
-"""``[tool.poetry]``: Poetry's own tables, read by Poetry's own library.
+"""Reader of ``[tool.poetry]``, which uses Poetry's own library for version ranges.
 
 Source: https://python-poetry.org/docs/dependency-specification/
 """
@@ -10,7 +10,7 @@ from typing import Final
 
 from preview.environments.manifests.manifest_files import Line, Manifest, as_table
 
-# Installed by `poetry install`, but for people who work on the project.
+# Groups that `poetry install` includes but only developers of the project need.
 _FOR_DEVELOPERS: Final = frozenset(
     {"dev", "test", "tests", "testing", "docs", "doc", "lint", "linting", "typing", "types", "format", "ci", "build",
      "notebook", "notebooks", "jupyter", "debug", "profiling", "development", "e2e", "qa", "style", "release"}
@@ -20,7 +20,7 @@ _SHOWN: Final = 100
 
 
 def read_poetry(poetry: Mapping[str, object], source: str) -> Manifest:
-    """Read ``[tool.poetry]``: its dependencies and groups, except optional ones and those for developers."""
+    """Return the requirements of ``[tool.poetry]``, without optional groups and groups for developers."""
     notes: list[str] = []
     dependencies = dict(as_table(poetry.get("dependencies")))
     python = dependencies.pop("python", None)
@@ -33,7 +33,7 @@ def read_poetry(poetry: Mapping[str, object], source: str) -> Manifest:
 
 
 def poetry_groups(poetry: Mapping[str, object], source: str) -> dict[str, tuple[Line, ...]]:
-    """All groups, by name; ``dev`` too where it is written in the older way."""
+    """Return all groups by name, including ``dev`` in its old form."""
     tables = {"dev": poetry.get("dev-dependencies")}
     for name, table in as_table(poetry.get("group")).items():
         tables[name] = as_table(table).get("dependencies")
@@ -45,7 +45,7 @@ def poetry_groups(poetry: Mapping[str, object], source: str) -> dict[str, tuple[
 
 def _poetry_lines(table: Mapping[str, object], source: str, notes: list[str]) -> Iterator[Line]:
     for name, value in table.items():
-        # Several for one name are alternatives by marker.
+        # A list has alternatives with different markers.
         for one in value if isinstance(value, list) else [value]:
             line = _line(name, one, source, notes)
             if line is not None:
@@ -59,18 +59,18 @@ def _line(name: str, value: object, source: str, notes: list[str]) -> str | None
             return f"{name} @ {table[key]}"
     if not isinstance(value, str | dict):
         return name
-    # 0.1 s: only projects that need it wait for it.
+    # The import takes 0.1 s, so only projects that need it load it.
     from poetry.core.factory import Factory  # noqa: PLC0415
 
     try:
         line = Factory.create_dependency(name, value).to_pep_508(with_extras=False)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         if table.keys() & _POETRY_TABLES:
-            # It is in no index: as a path that is not there it fails.
+            # No index has this source. As a path that does not exist, it makes the build fail.
             return f"{name} @ {str(value)[:_SHOWN]}"
         notes.append(f"{name} ({source}) cannot be read ({str(error)[:200]}): any version is taken")
         return name
-    if "||" in line:  # PEP 508 has no "or": the last range is the newest
+    if "||" in line:  # PEP 508 has no "or"; use the last range, which is the newest
         head, _, rest = line.partition("(")
         ranges, _, marker = rest.partition(")")
         line = f"{head}({ranges.rpartition('||')[2].strip()}){marker}"

@@ -1,4 +1,4 @@
-"""``pyproject.toml`` with a ``[project]`` table (PEP 621): uv, PDM, Hatch, Poetry 2, setuptools.
+"""Reader of ``pyproject.toml``: ``[project]`` (PEP 621) and the tables of uv, PDM, Hatch, Poetry and setuptools.
 
 Source: https://packaging.python.org/en/latest/specifications/pyproject-toml/, PEP 735 for dependency groups
 """
@@ -21,10 +21,10 @@ _SHOWN = 100
 
 
 def read_pyproject(folder: Path, source: str) -> Manifest:
-    """Read ``pyproject.toml`` in any dialect.
+    """Return the requirements of ``pyproject.toml`` in any dialect.
 
     Raises:
-        EnvironmentFailed: It cannot be read.
+        EnvironmentFailed: The file cannot be read.
     """
     content = load_toml(folder / "pyproject.toml", source)
     project = as_table(content.get("project"))
@@ -64,7 +64,7 @@ def _lines(value: object, source: str, word: str, sources: Mapping[str, object],
 
 
 def _from_source(text: str, sources: Mapping[str, object], source: str, notes: list[str]) -> str | None:
-    """Return the requirement with the place that ``[tool.uv.sources]`` names for it.
+    """Return the requirement with its source from ``[tool.uv.sources]``.
 
     Source: https://docs.astral.sh/uv/concepts/projects/dependencies/
     """
@@ -92,14 +92,14 @@ def _from_source(text: str, sources: Mapping[str, object], source: str, notes: l
         notes.append(f"{wanted.name} ({source}) is left out: it is another member of the workspace")
         return None
     if isinstance(place.get("index"), str):
-        # Whose address is among the file's indexes.
+        # The index's URL is read elsewhere, with the file's other indexes.
         return text
-    # Whatever it says, it is not in an index: as a path that is not there it fails.
+    # No index has this source. As a path that does not exist, it makes the build fail.
     return f"{wanted.name}{extras} @ {str(found)[:_SHOWN]}"
 
 
 def _place(found: object) -> Mapping[str, object]:
-    """Return the source that applies here, of several by marker."""
+    """Return the source that applies on this machine, of several with markers."""
     for one in found if isinstance(found, list) else [found]:
         place = as_table(one)
         marker = place.get("marker")
@@ -112,7 +112,7 @@ def _place(found: object) -> Mapping[str, object]:
 
 
 def _indexes(tools: Mapping[str, object], source: str) -> Iterator[OwnIndex]:
-    """Indexes of uv, Poetry and PDM, in each way of writing them."""
+    """Yield the indexes of uv, Poetry and PDM, in all forms."""
     uv = as_table(tools.get("uv"))
     for name, table in (("uv", uv), ("uv.pip", as_table(uv.get("pip")))):
         for key in ("index-url", "extra-index-url", "find-links", "no-index"):
@@ -126,14 +126,14 @@ def _indexes(tools: Mapping[str, object], source: str) -> Iterator[OwnIndex]:
         found = tables[tool].get(key)
         for one in found if isinstance(found, list) else [found] if found else []:
             entry = as_table(one)
-            # Poetry names the public index without its address.
+            # Poetry names the public index without a URL.
             if str(entry.get("name")).lower() == "pypi" and "url" not in entry:
                 continue
             yield OwnIndex(str(entry.get("url", "")), f"{source} [[tool.{tool}.{key}]]")
 
 
 def _dynamic(tools: Mapping[str, object], source: str, notes: list[str]) -> Iterator[Line]:
-    """Yield lines that setuptools reads from a file: ``dependencies = {file = ["requirements.txt"]}``."""
+    """Yield the lines that setuptools reads from files: ``dependencies = {file = ["requirements.txt"]}``."""
     entry = as_table(as_table(as_table(tools.get("setuptools")).get("dynamic")).get("dependencies"))
     files = entry.get("file")
     names = [files] if isinstance(files, str) else as_texts(files)
@@ -144,7 +144,7 @@ def _dynamic(tools: Mapping[str, object], source: str, notes: list[str]) -> Iter
 
 
 def _groups(content: Mapping[str, object], source: str, sources: Mapping[str, object]) -> dict[str, tuple[Line, ...]]:
-    """Extras, dependency groups and PDM's and uv's older ways of writing them."""
+    """Return extras, dependency groups, and groups in the older forms of PDM and uv."""
     tools = as_table(content.get("tool"))
     found: dict[str, tuple[Line, ...]] = {}
     tables = (

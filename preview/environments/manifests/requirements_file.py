@@ -1,4 +1,4 @@
-"""``requirements.txt``: includes, constraints, options, continuation lines; nothing that leaves the project.
+"""Reader of ``requirements.txt``: includes, constraints, options and continuation lines, within the project.
 
 Source: https://pip.pypa.io/en/stable/reference/requirements-file-format/
 """
@@ -17,7 +17,7 @@ from preview.environments.requirements.local_paths import looks_local, resolve_i
 from preview.environments.requirements.requirements import OwnIndex, ProjectRequirement, RequirementSet, invalid
 from preview.errors import EnvironmentFailed
 
-# Files that include each other: five levels is more than anybody writes; 50 files stop a chain of includes.
+# Real projects have at most five levels of includes; the limit of 50 files stops endless chains.
 _MAX_FILES = 50
 
 _HASH = re.compile(r"--hash[=\s]\s*[A-Za-z0-9]+:[0-9A-Fa-f]+")
@@ -26,11 +26,11 @@ _COMMENT = re.compile(r"(^|\s+)#.*$")
 _INCLUDE = frozenset({"-r", "--requirement"})
 _CONSTRAINT = frozenset({"-c", "--constraint"})
 _EDITABLE = frozenset({"-e", "--editable"})
-# An address that the operator may not have chosen.
+# Options with an index's URL, which the operator may not have chosen.
 _INDEX = frozenset({"-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--no-index"})
 PASSED_OPTIONS = frozenset({"--no-binary", "--only-binary"})
-"""Options that go to the installer, each with a value."""
-# No meaning for the installer used here, or the behaviour is the default (given hashes are always checked).
+"""Options that are passed to the installer, each with a value."""
+# Options without effect here, or that are the default (given hashes are always checked).
 _IGNORED = frozenset({"--prefer-binary", "--require-hashes", "--use-feature"})
 _WITH_VALUE = (
     _INCLUDE
@@ -43,16 +43,16 @@ _WITH_VALUE = (
 
 
 def read_requirements_file(project: Path, name: str, lines: LineReader | None = None) -> RequirementSet:
-    """All that ``name`` and the files it includes require.
+    """Return the requirements of ``name`` and of the files that it includes.
 
     Args:
         project: The project's folder; nothing outside it is read.
-        name: Path of the file relative to it.
-        lines: Collects the project's own folders over several files.
+        name: Path of the file, relative to the project.
+        lines: Reader that collects the project's own folders over several files.
 
     Raises:
-        EnvironmentFailed: The file cannot be read, or files include each other without an end. A line that cannot
-            be followed is left out with a note.
+        EnvironmentFailed: The file cannot be read, or too many files are included. A line that cannot be followed is
+            left out with a note.
     """
     project = project.resolve()
     reader = _Reader(project, lines or LineReader(project))
@@ -71,7 +71,7 @@ def read_requirements_file(project: Path, name: str, lines: LineReader | None = 
 
 @dataclass(slots=True)
 class _Reader:
-    """Collects over all included files."""
+    """Reader that collects the lines of all included files."""
 
     project: Path
     lines: LineReader
@@ -146,12 +146,12 @@ class _Reader:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield number (from 1) and text of each line: joined at backslashes, without comments."""
+    """Yield number (from 1) and text of each line, joined at backslashes and without comments."""
     pending = ""
     first = 0
     for number, raw in enumerate([*text.splitlines(), ""], start=1):
         first = first if pending else number
-        # pip joins first and strips comments afterwards; a comment line does not continue.
+        # Like pip: join lines first, then strip comments; a backslash in a comment line does not continue it.
         if raw.endswith("\\") and not raw.lstrip().startswith("#"):
             pending += raw[:-1] + " "
             continue
@@ -162,16 +162,16 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _split_hashes(line: str) -> tuple[str, list[str]]:
-    """Return the requirement, and its ``--hash=…`` options."""
+    """Return the requirement and its ``--hash=…`` options."""
     text, *rest = re.split(r"\s+(?=--)", line)
-    # The hash alone: what else stands behind it would be an option of the installer's.
+    # Keep only the hashes: any other text here would become an option of the installer.
     return text.strip(), [match[0] for part in rest if (match := _HASH.match(part))]
 
 
 def _split_option(line: str) -> tuple[str, str]:
     try:
         words = shlex.split(line)
-    except ValueError:  # quotes that do not match
+    except ValueError:  # unbalanced quotes
         words = line.split()
     option, separator, value = words[0].partition("=")
     if not separator:

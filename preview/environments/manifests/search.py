@@ -34,7 +34,7 @@ _LAST: Final = (
     "requirements/dev.txt", "requirements/development.txt", "requirements-test.txt",
 )  # fmt: skip
 _CONDA: Final = ("environment.yml", "environment.yaml", "conda.yml", "conda.yaml")
-# Where a backend lies in a larger project, and where people keep such files.
+# Usual folders of a backend in a larger project, and of requirements files.
 _FOLDERS: Final = (
     "backend", "api", "server", "app", "src", "service", "web", "docker", "deploy", "config", "requirements",
 )  # fmt: skip
@@ -44,22 +44,22 @@ _FRAMEWORKS: Final = frozenset(
      "django-ninja", "robyn", "responder"}
 )  # fmt: skip
 _MAX_OWN: Final = 5
-# In the list of pip's packages of a conda file.
+# Index options in the pip part of a conda file.
 _INDEX_LINE: Final = re.compile(
     r"\s*(?:--index-url|--extra-index-url|--find-links|--no-index|-i|-f)(?:\s*=|\s|$)\s*(?P<value>.*)"
 )
 
 
 def read_project(project: Path, folder: str = ".", entry: str | None = None) -> RequirementSet:
-    """Read the project's requirements from the nearest file that has any.
+    """Return the requirements from the nearest file that has any.
 
     Args:
         project: The project's folder; nothing outside it is read.
-        folder: Where to look first; then in the folders above it, then in the usual places.
-        entry: The application's file: its folder and those above come after ``folder``.
+        folder: Folder to search first, followed by the folders above it.
+        entry: The application's file. Its folder and those above come after ``folder``; the usual folders come last.
 
     Raises:
-        EnvironmentFailed: A file is wrong; says which, where and why.
+        EnvironmentFailed: A file is invalid; the message says which one, where and why.
     """
     project = project.resolve()
     search = _Search(project)
@@ -92,7 +92,7 @@ def _upwards(folder: str) -> Iterator[str]:
 
 
 class _Search:
-    """Collects over the places that are looked at."""
+    """Search that collects notes over several folders."""
 
     def __init__(self, project: Path) -> None:
         self.project = project
@@ -101,7 +101,7 @@ class _Search:
         self.withheld: set[str] = set()
 
     def look(self, place: str) -> RequirementSet | None:
-        """Read the requirements in the files of one folder; None if it has none."""
+        """Return the requirements in one folder; None if it has none."""
         names = _listing(self.project / place)
         for name in (*_in(names, self.project / place, _REQUIREMENTS), "", *_in(names, self.project / place, _LAST)):
             found = self._requirements(place, name) if name else self._manifests(place, names)
@@ -122,10 +122,10 @@ class _Search:
         return self._beside(found, place)
 
     def _beside(self, found: RequirementSet, place: str) -> RequirementSet:
-        """Return a requirements file together with the manifests beside it."""
+        """Return a requirements file, supplemented or replaced by the manifests in the same folder."""
         try:
             other = self._read_manifests(place, _listing(self.project / place))
-        except EnvironmentFailed as error:  # it does not decide anything here
+        except EnvironmentFailed as error:  # the requirements file decides, so an invalid manifest is only noted
             found = replace(found, notes=(*found.notes, error.message))
             other = []
         resolved = [self._resolved(manifest, place) for manifest in other]
@@ -212,7 +212,7 @@ class _Search:
         return found
 
     def _own(self, folders: Sequence[Path]) -> list[ProjectRequirement]:
-        """Return the requirements of the project's own packages that a file installs, not the packages."""
+        """Return the requirements of the project's own packages, which replace the packages themselves."""
         found: list[ProjectRequirement] = []
         for folder in list(dict.fromkeys(folders))[:_MAX_OWN]:
             place = folder.relative_to(self.project).as_posix()
@@ -233,7 +233,7 @@ def _listing(folder: Path) -> list[str]:
 
 
 def _in(names: Sequence[str], folder: Path, wanted: Sequence[str]) -> Iterator[str]:
-    """Yield the wanted files that are there, as they are spelled there."""
+    """Yield the wanted files that exist, in their actual spelling."""
     spelled = {name.lower(): name for name in names}
     for name in wanted:
         if "/" in name:

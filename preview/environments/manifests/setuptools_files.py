@@ -1,10 +1,9 @@
-"""``setup.cfg`` and ``setup.py``; the latter is parsed and never run.
+"""Readers of ``setup.cfg``, ``setup.py`` (parsed and never run), conda's ``environment.yml``, and Python lock files.
 
-Source: https://setuptools.pypa.io/en/latest/userguide/declarative_config.html
+A conda file yields its pip part and the packages that the package index has too.
 
-``environment.yml`` of conda: its pip part, and names that the package index knows too.
-
-Source: https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environments.html
+Sources: https://setuptools.pypa.io/en/latest/userguide/declarative_config.html
+https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environments.html
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from preview.errors import EnvironmentFailed
 
 
 def read_setup_cfg(folder: Path, source: str) -> Manifest:
-    """``install_requires`` and the extras of ``setup.cfg``.
+    """Return ``install_requires`` and the extras of ``setup.cfg``.
 
     Raises:
-        EnvironmentFailed: It cannot be read.
+        EnvironmentFailed: The file cannot be read.
     """
     parser = configparser.RawConfigParser(strict=False)
     try:
@@ -54,10 +53,10 @@ def _texts(text: str, origin: str) -> tuple[Line, ...]:
 
 
 def read_setup_py(folder: Path, source: str) -> Manifest:
-    """``install_requires`` and the extras of the call to ``setup``, where they are written out.
+    """Return ``install_requires`` and the extras in the call of ``setup``, if they are literals.
 
     Raises:
-        EnvironmentFailed: It cannot be read.
+        EnvironmentFailed: The file cannot be read.
     """
     try:
         with warnings.catch_warnings():
@@ -94,7 +93,7 @@ def _name(node: ast.expr) -> str:
 
 
 def _value(node: ast.expr | None, names: Mapping[str, ast.expr]) -> object:
-    """Return a literal value; a name counts as its assigned value, sums are joined."""
+    """Return the value of a literal, of a variable with a literal value, or of a sum of lists; None otherwise."""
     for _ in range(5):
         if isinstance(node, ast.Name) and node.id in names:
             node = names[node.id]
@@ -129,7 +128,7 @@ _NAMES: Final = {
     "redis-py": "redis",
     "uvicorn-standard": "uvicorn[standard]",
 }
-# Programs and libraries for the system, which wheels bring along.
+# System programs and libraries, which wheels contain.
 _NOT_PYTHON: Final = re.compile(
     r"python|pip|setuptools|wheel|nodejs|yarn|postgresql|sqlite|openssl|readline|ncurses|zlib|tk|xz|tzdata|git|make|"
     r"ca-certificates|certifi-system|vs\d*_?.*|vc|ucrt|libs?[a-z0-9_+.-]*|_.*|bzip2|ld_impl_.*|gcc.*|gxx.*|mkl.*|"
@@ -139,10 +138,10 @@ _DEPENDENCY: Final = re.compile(r"^(?:[\w-]+::)?(?P<name>[A-Za-z0-9_][\w.-]*)\s*
 
 
 def read_conda(folder: Path, name: str, source: str) -> Manifest:
-    """Read the Python requirements of the file.
+    """Return the Python requirements of a conda file.
 
     Raises:
-        EnvironmentFailed: It cannot be read.
+        EnvironmentFailed: The file cannot be read.
     """
     try:
         content = as_table(yaml.safe_load(read_text(folder / name, source)))
@@ -180,9 +179,9 @@ _MAX_BYTES: Final = 8 * 1024 * 1024
 
 
 def read_lock(folder: Path) -> tuple[str, dict[str, str]]:
-    """Return the lock file's name and each package's version; empty if there is none or it cannot be read.
+    """Return the lock file's name and the version of each package; empty if there is none or it cannot be read.
 
-    A package with several versions (by platform or Python) has none here.
+    Packages with several versions (by platform or Python) are left out.
     """
     try:
         for name in _LOCKS:
@@ -202,7 +201,7 @@ def _packages(content: dict[str, object]) -> Iterator[tuple[str, str]]:
         for item in found if isinstance(found, list) else []:
             package = as_table(item)
             name, version, source = package.get("name"), package.get("version"), as_table(package.get("source"))
-            # Taken from a folder or a repository: its version means nothing to the index.
+            # The version of a package from a folder or a repository means nothing to the index.
             elsewhere = source.keys() & {"git", "path", "directory", "editable", "virtual", "url", "reference"}
             if isinstance(name, str) and isinstance(version, str) and not elsewhere:
                 yield name, version

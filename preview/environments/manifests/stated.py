@@ -1,4 +1,4 @@
-"""Python versions named outside the manifests: for version managers, platforms, containers."""
+"""Python versions in files other than manifests: files of version managers, platforms and containers."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _PATTERNS: Final = {
     "environment.yaml": _CONDA,
 }
 STATED_IN: Final = tuple(_PATTERNS)
-"""What these files are called."""
+"""Names of these files."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatedPython:
-    """Python version named in a file.
+    """Python version that a file names.
 
     Attributes:
-        minor: Of Python 3.
+        minor: The minor version of Python 3.
     """
 
     minor: int
@@ -47,17 +47,17 @@ class StatedPython:
 
 
 def find_stated(sources: Sources, entry: str) -> StatedPython | None:
-    """Return the Python that is named nearest to the application, the oldest in that file, or None.
+    """Return the Python version named nearest to the application; None if there is none.
 
     Args:
         sources: The project's files.
-        entry: The application's file: its folder and those above are looked at.
+        entry: The application's file; its folder and the folders above are searched.
     """
     for folder in _upwards(entry):
         for name, pattern in _PATTERNS.items():
             file = posixpath.join(folder, name)
             if sources.has_file(file) and (found := pattern.findall(sources.text(file))):
-                # Of several stages of a container any may be what runs.
+                # Any stage of a container file may be the one that runs: use the oldest version.
                 return StatedPython(min(map(int, found)), file)
     return None
 
@@ -75,10 +75,10 @@ class Asked:
     """Requirements of a project, for any Python.
 
     Attributes:
-        wanted: By its imports, as far as ``required`` does not obviously bring it.
-        standard: What it imports of the standard library; None where its imports were not looked at.
-        stated: The Python that it names beside its manifests, or None.
-        old_uses: What it uses that Pythons newer than the service's own do not have.
+        wanted: Packages that its files import, without those that ``required`` obviously provides.
+        standard: Standard library modules that its files import; None if the imports were not read.
+        stated: The Python that another file than a manifest names; None if there is none.
+        old_uses: Uses of APIs that Pythons newer than the service's own lack.
     """
 
     required: RequirementSet

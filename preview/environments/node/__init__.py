@@ -1,4 +1,4 @@
-"""Node's ``node_modules``, built from a project's requirements and cached."""
+"""Node environments: ``node_modules``, built from a project's requirements and cached."""
 
 from preview.environments.node.build import NodeEnvironmentCache
 from preview.environments.node.modules import place_modules

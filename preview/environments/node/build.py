@@ -1,4 +1,4 @@
-"""Building one Node environment: into a folder beside its place, renamed when it is finished."""
+"""Build of one Node environment in a temporary folder that is renamed when finished, and the cache."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ from preview.settings import Settings
 
 
 def make_npm_cage(toolchain: NodeToolchain, folder: Path, jail: Jail, scratch: Path, group: Cgroup | None) -> Cage:
-    """Make the cage of npm and install scripts, with its folders; call it in a thread.
+    """Return the jail for npm and install scripts, and create its folders. Call it in a thread.
 
     Raises:
-        OSError: The folders cannot be made.
+        OSError: A folder cannot be created.
     """
     environment = npm_environment(os.environ)
     cage = Cage(
@@ -58,7 +58,7 @@ def make_npm_cage(toolchain: NodeToolchain, folder: Path, jail: Jail, scratch: P
             *(*system_settings(), *named_paths(environment)),
         ),
         writable=(jail.npm_cache,),
-        # The one name of it that npm writes itself; another in capitals would count as much.
+        # npm ignores case in these names, so replace the operator's spelling too, not only the lower-case name.
         variables={
             **{name: str(jail.npm_cache) for name in environment if name.lower() == "npm_config_cache"},
             "npm_config_cache": str(jail.npm_cache),
@@ -73,7 +73,7 @@ def make_npm_cage(toolchain: NodeToolchain, folder: Path, jail: Jail, scratch: P
 _MANAGERS: Final = ("yarn", "pnpm", "bun")
 _ENGINES: Final = ("PRISMA_QUERY_ENGINE_LIBRARY", "PRISMA_QUERY_ENGINE_BINARY", "PRISMA_SCHEMA_ENGINE_BINARY")
 _OLD_ENGINES: Final = ("PRISMA_MIGRATION_ENGINE_BINARY", "PRISMA_INTROSPECTION_ENGINE_BINARY", "PRISMA_FMT_BINARY")
-# Since this version there is one engine for all but queries, and the old names are warned of.
+# From version 5 on one engine handles all but queries, and Prisma warns of the old variables.
 _SCHEMA_ENGINE_SINCE: Final = 5
 
 
@@ -89,9 +89,9 @@ async def build_node_environment(
     """Build the environment; the caller holds its exclusive lock.
 
     Raises:
-        EnvironmentFailed: It cannot be built; nothing is left of it.
+        EnvironmentFailed: The environment cannot be built; no files are left.
 
-    Cancellation: npm is killed and nothing is left.
+    Cancellation: npm is killed and no files are left.
     """
     async with open_unfinished(layout, recipe.key) as temporary:
         await trio.to_thread.run_sync(_write_manifest, recipe, temporary)
@@ -118,7 +118,7 @@ def _write_manifest(recipe: NodeRecipe, temporary: Path) -> None:
 
 
 async def _pin(manifest: NodeManifest, temporary: Path, report: Report, reader: NodeReader) -> bool:
-    """Follow the lock file of another package manager, told; whether there is one that can be followed."""
+    """Pin the versions of another package manager's lock file; return whether this worked."""
     lock = manifest.foreign_lock
     if lock is None:
         return False
@@ -135,11 +135,11 @@ async def _pin(manifest: NodeManifest, temporary: Path, report: Report, reader: 
 
 
 def _finish(recipe: NodeRecipe, temporary: Path, layout: Layout, report: Report, failed: tuple[str, ...]) -> None:
-    """Put the finished folder in its place; a broken one there goes first."""
+    """Write the programs and the marker, and move the finished folder to the environment's path."""
     binaries = temporary / "node_modules" / ".bin"
     binaries.mkdir(parents=True, exist_ok=True)
     for name in _MANAGERS:
-        # Scripts call each other by the manager that the project is used with.
+        # Scripts call each other with the project's package manager.
         if not (binaries / name).exists():
             _write_program(binaries, name, "preview-manager.cjs")
     folders = [".", *(name for name in recipe.manifest.members if (temporary / name / "node_modules").is_dir())]
@@ -163,10 +163,10 @@ def _write_program(binaries: Path, name: str, script: str) -> None:
 
 
 def _prepare_prisma(temporary: Path, binaries: Path, report: Report, *, runs_code: bool) -> Sequence[str]:
-    """Give it the program that makes a project's client, and a stand-in for an engine that could not be downloaded.
+    """Write the program that generates a project's client, and a stand-in for an engine that is missing.
 
     Returns:
-        The variables that point Prisma to the stand-in.
+        Variables that point Prisma to the stand-in; empty if the engine exists.
     """
     _write_program(binaries, "preview-prisma", "preview-prisma.cjs")
     engines = temporary / "node_modules" / "@prisma" / "engines"
@@ -200,12 +200,12 @@ def _major(package: Path) -> int:
 
 
 class NodeEnvironmentCache:
-    """Environments by what is required, the Node and the platform.
+    """Node environments by requirements, Node version and platform.
 
     Args:
-        settings: ``cache_dir`` and the ``environment_*`` bounds.
-        jail: What npm and the code of packages are isolated by; None runs them as any program of the service.
-        reader: Reads manifests and lock files; None reads them in threads.
+        settings: The settings ``cache_dir`` and ``environment_*``.
+        jail: Jail for npm and the code of packages; None runs them like any other program of the service.
+        reader: Reader of manifests and lock files; None reads them in threads.
     """
 
     def __init__(self, settings: Settings, jail: Jail | None = None, reader: NodeReader | None = None) -> None:
@@ -214,7 +214,7 @@ class NodeEnvironmentCache:
         self._jail = jail
         self._layout = Layout(settings.cache_dir.absolute() / "environments")
         self._toolchain: NodeToolchain | None = None
-        # Hashing and removing are disk work: two at a time keep a slow disk from taking all threads.
+        # Hashing and removing use the disk: a limit of two keeps threads free on a slow disk.
         self._threads = trio.CapacityLimiter(2)
         self._held = HeldEnvironments(
             self._layout, self._is_usable, self._threads, timeout_s=settings.environment_build_timeout_s
@@ -222,20 +222,19 @@ class NodeEnvironmentCache:
 
     @asynccontextmanager
     async def open_environment(self, request: EnvironmentRequest, report: Report) -> AsyncIterator[Environment]:
-        """Provide the environment for a package, built if there is none; held until the context is left.
+        """Provide the environment for a package; build it if necessary. It stays until the context ends.
 
-        ``place_modules`` then gives the package its ``node_modules``.
+        ``place_modules`` then links its packages into the package's ``node_modules``.
 
         Args:
-            request: ``folder`` has the ``package.json``; ``server`` and ``entry`` have no meaning here.
-            report: Called with each line of a build's output and each thing worth knowing, with its severity.
+            request: ``folder`` contains the ``package.json``; ``server`` and ``entry`` are ignored.
+            report: Called with each line of a build's output and each decision, with its severity.
 
         Raises:
-            EnvironmentFailed: It cannot be had; says which package and why.
-            ConfigurationError: There is no Node or npm.
+            EnvironmentFailed: The build failed; the message names the package and the reason.
+            ConfigurationError: Node or npm is missing.
 
-        Cancellation: a build under way is killed and leaves nothing, unless others wait for it: then one of them
-        begins again.
+        Cancellation: a running build is killed and removed; if other requests wait for it, one of them builds again.
         """
         started = trio.current_time()
         recipe = await self._recipe(request)

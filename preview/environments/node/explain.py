@@ -1,4 +1,4 @@
-"""Explanation of npm's errors, as one sentence that names the package."""
+"""Explanation of npm's errors in one sentence that names the package."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ERROR_LINE: Final = re.compile(r"^npm (?:error|ERR!) (?!code |errno |A complete
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """The sentence for one code; the first pattern that matches names the package."""
+    """Sentence for an error code; the first pattern that matches finds the package's name."""
 
     codes: frozenset[str]
     reason: str
@@ -106,7 +106,7 @@ _CASES: Final = (
 
 
 def explain_npm(lines: Sequence[str], manifest: NodeManifest) -> Explanation:
-    """Read a failure off npm's output."""
+    """Explain a failure from npm's output."""
     text = "\n".join(lines)
     match = _CODE.search(text)
     code = match[1] if match else ""
@@ -129,7 +129,7 @@ def explain_npm(lines: Sequence[str], manifest: NodeManifest) -> Explanation:
 
 
 def failed_package(lines: Sequence[str]) -> str | None:
-    """Return the package whose own install script failed, or None if something else did."""
+    """Return the package whose own install script failed; None if something else failed."""
     text = "\n".join(lines)
     code, path = _CODE.search(text), _PATH.search(text)
     if path is None or (code is not None and code[1].startswith("E") and code[1] not in {"ELIFECYCLE", "ENOENT"}):

@@ -1,4 +1,4 @@
-"""Installing with npm, and the second ways that are tried when the first one fails."""
+"""Installation with npm, and fallbacks for failures."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ _CONFLICT: Final = re.compile(r"code ERESOLVE")
 _NOT_HAD: Final = re.compile(r"No matching version found for ([a-z_]+)@")
 _ANY_PACKAGE: Final = "npm:inherits@^2.0.4"
 _PLATFORM: Final = re.compile(r"code EBADPLATFORM")
-# Said by npm about itself and its own plans; and what npm repeats for each failure.
+# npm's messages about itself and its plans, and lines that it repeats for each failure.
 _NOISE: Final = re.compile(
     r"^npm warn (?:install-scripts|allow-scripts|Unknown |using --force)|^npm notice|A complete log of this"
     r"|^npm (?:warn|error)\s*$"
 )
-# Each way leads to at most one other, so this is never reached; it keeps a mistake here from running npm for ever.
+# Each fallback is used once at most, so this limit only stops an endless loop after a programming error.
 _MAX_ATTEMPTS: Final = 6
-# The cause stands first; what a compiler said may go on for pages.
+# The cause comes first; a compiler's output after it may be very long.
 _TOLD_LINES: Final = 40
 _TOLD_NAMES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """Way of calling npm."""
+    """Options of one npm call."""
 
     lock: bool
     exact: bool
@@ -56,7 +56,7 @@ class _Way:
 
     @property
     def arguments(self) -> list[str]:
-        # A lock file may name its writer's registry.
+        # A lock file may name the registry of its author.
         found = ["ci" if self.exact else "install", "--replace-registry-host=always"]
         found += ["--legacy-peer-deps"] if self.legacy_peers else []
         found += [] if self.scripts else ["--ignore-scripts"]
@@ -69,9 +69,9 @@ class Npm:
     """npm in the folder of one environment.
 
     Attributes:
-        directory: Where ``package.json`` and the lock file are.
-        offline: Use nothing but npm's cache.
-        cage: The jail that it runs in; None runs it as any program of the service.
+        directory: Folder with ``package.json`` and the lock file.
+        offline: Use only npm's cache.
+        cage: Jail for npm; None runs it like any other program of the service.
         runs_code: Whether code of packages may run.
     """
 
@@ -82,12 +82,12 @@ class Npm:
     runs_code: bool = True
 
     async def run(self, arguments: Sequence[str], say: Callable[[str], None] | None = None) -> ProgramResult:
-        """Run it and wait for its end; ``say`` is called with each line as it comes.
+        """Run npm and wait for its exit; ``say`` is called at once with each line of output.
 
         Raises:
-            OSError: It cannot be started.
+            OSError: npm cannot be started.
 
-        Cancellation: npm and all that it started are killed before this returns.
+        Cancellation: npm and all processes that it started are killed before this returns.
         """
         argv = [str(self.toolchain.npm), *arguments, *FLAGS, "--offline" if self.offline else "--prefer-offline"]
         return await run_program(
@@ -101,15 +101,15 @@ class Npm:
 
 
 async def install(recipe: NodeRecipe, npm: Npm, report: Report, *, pinned: bool = False) -> tuple[str, ...]:
-    """Install into npm's folder, which holds the manifest's files.
+    """Install into npm's folder, which contains the manifest's files.
 
     Returns:
-        Packages whose own install scripts failed: they are there, but may not work.
+        Packages whose own install scripts failed: they are installed but may not work.
 
     Raises:
-        EnvironmentFailed: It cannot be done; says why.
+        EnvironmentFailed: The installation failed; the message says why.
 
-    Cancellation: npm is killed; what it has written stays for the caller to remove.
+    Cancellation: npm is killed; the caller must remove the files that npm has written.
     """
     manifest, directory = recipe.manifest, npm.directory
     way = _Way(lock=manifest.lock is not None or pinned, exact=manifest.exact, legacy_peers=manifest.legacy_peers)
@@ -170,13 +170,13 @@ def _second_way(way: _Way, result: ProgramResult, *, keeps_lock: bool) -> tuple[
 
 
 def _built_in(result: ProgramResult) -> str | None:
-    """Return the package that could not be installed, in a place where Node never looks."""
+    """Return the missing package if Node has a built-in module of the same name, which it loads instead."""
     match = _NOT_HAD.search("\n".join(result.lines))
     return match[1] if match and match[1] in BUILT_IN else None
 
 
 def _override(directory: Path, names: Iterable[str]) -> None:
-    """Add an override for a package that a dependency's dependency names; any small package may replace it."""
+    """Override built-in modules that dependencies list as packages; any small package may replace them."""
     path = directory / "package.json"
     package = json.loads(path.read_text("utf-8"))
     overrides = package.get("overrides")
@@ -192,7 +192,7 @@ def _remove_locks(manifest: NodeManifest, directory: Path, pinned: bool) -> None
 
 
 def _say(report: Report, line: str) -> None:
-    # What fails may still succeed in another way: then its hundred lines are nobody's concern.
+    # A fallback may still succeed; the error lines of a failed attempt would then be irrelevant.
     if not _NOISE.search(line) and not line.startswith("npm error"):
         report(line, logging.WARNING if line.startswith("npm warn EBADENGINE") else logging.INFO)
 
@@ -212,7 +212,7 @@ def _fail(result: ProgramResult, recipe: NodeRecipe, report: Report) -> NoReturn
 
 
 async def _rebuild(recipe: NodeRecipe, npm: Npm, report: Report) -> tuple[str, ...]:
-    """Run the install scripts one package at a time, so that one that fails costs only itself."""
+    """Run the install scripts package by package, so that a failure affects one package only."""
     failed = []
     for name in await trio.to_thread.run_sync(_with_scripts, npm.directory):
         result = await npm.run(["rebuild", name])
@@ -229,7 +229,7 @@ async def _rebuild(recipe: NodeRecipe, npm: Npm, report: Report) -> tuple[str, .
 
 
 async def _replace(recipe: NodeRecipe, name: str, npm: Npm) -> bool:
-    """Versions from before this Node do not compile for it, and the newest one often brings a finished build."""
+    """Install the newest version: older ones may not compile for this Node, and newer ones often have binaries."""
     if recipe.manifest.range_of(name) is None:
         return False
     newest = ["install", f"{name}@latest", "--ignore-scripts", "--legacy-peer-deps"]
@@ -241,7 +241,7 @@ async def _replace(recipe: NodeRecipe, name: str, npm: Npm) -> bool:
 
 
 def _with_scripts(directory: Path) -> Sequence[str]:
-    """Names of the installed packages that have install scripts, each once."""
+    """Return the names of installed packages with install scripts, each once."""
     try:
         tree = json.loads((directory / "node_modules" / ".package-lock.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -253,5 +253,5 @@ def _with_scripts(directory: Path) -> Sequence[str]:
         for path, facts in pairs
         if isinstance(facts, dict) and facts.get("hasInstallScript")
     ]
-    # npm allows `-g` as a name, and would take it for an option.
+    # npm accepts a package name such as `-g` but would parse it as an option here.
     return tuple(name for name in dict.fromkeys(names) if not name.startswith("-"))

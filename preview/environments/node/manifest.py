@@ -1,4 +1,4 @@
-"""Requirements of a Node project: its ``package.json``, its workspace's, and the lock file."""
+"""Requirements of a Node project, from the ``package.json`` of the project and its workspace, and the lock file."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from preview.environments.node.registries import (
 from preview.environments.requirements.requirements import invalid
 from preview.sources.node_package import is_tool_for_development
 
-# The order in which npm takes them.
+# npm prefers the first one.
 LOCKS: Final = ("npm-shrinkwrap.json", "package-lock.json")
-# npm reads no more of a package that it installs the dependencies of. No scripts: they want the project's sources.
+# npm needs only these keys and the dependencies. No scripts: they may need the project's sources.
 KEPT_KEYS: Final = (
     "name", "version", "private", "type", "engines", "workspaces", "overrides", "bundleDependencies",
     "bundledDependencies", "peerDependenciesMeta",
 )  # fmt: skip
 _DEPENDENCIES: Final = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
-# Packages of these names hold nothing, some cannot even be had: Node always takes its own.
+# Packages with these names are empty or do not exist: Node always loads its own modules.
 BUILT_IN: Final = frozenset(
     {"fs", "path", "http", "https", "os", "crypto", "child_process", "net", "tls", "dns", "cluster", "zlib", "vm",
      "readline", "worker_threads", "async_hooks", "perf_hooks"}
@@ -49,12 +49,12 @@ class NodeManifest:
 
     Attributes:
         packages: Folder (``.`` first, then the workspace's members) to the part of ``package.json`` that npm needs.
-        files: Packed dependencies that lie in the project, path to bytes.
-        exact: The lock file is meant for exactly these requirements.
-        legacy_peers: The project asks npm to overlook conflicts between peer dependencies.
-        foreign_lock: Another package manager's lock file, where npm has none of its own.
-        lock_name: What the lock file is called; empty without one.
-        registries: That the project names.
+        files: Packed dependencies in the project, path to bytes.
+        exact: Whether the lock file matches exactly these requirements.
+        legacy_peers: Whether the project configures npm to ignore conflicts between peer dependencies.
+        foreign_lock: Another package manager's lock file, if npm has none of its own.
+        lock_name: Name of npm's lock file; empty without one.
+        registries: Registries that the project names.
     """
 
     packages: Mapping[str, Mapping[str, object]]
@@ -69,16 +69,16 @@ class NodeManifest:
 
     @property
     def is_empty(self) -> bool:
-        """True if nothing has to be installed."""
+        """True if there is nothing to install."""
         return not any(package.get(kind) for package in self.packages.values() for kind in _DEPENDENCIES)
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The folders of the workspace's members and of packages that are used from where they lie."""
+        """Folders of the workspace's members and of local packages, which are used in place."""
         return tuple(folder for folder in self.packages if folder != ".")
 
     def range_of(self, name: str) -> str | None:
-        """Return the range that a package asks for, the first that does."""
+        """Return the range that the first package with this dependency requires; None if no package has it."""
         for package in self.packages.values():
             for kind in _DEPENDENCIES:
                 wanted = package.get(kind)
@@ -88,15 +88,15 @@ class NodeManifest:
 
 
 def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManifest:
-    """Read the requirements of the package in ``directory``. Reads files, runs nothing; call it in a thread.
+    """Return the requirements of the package in ``directory``. Reads files only; call it in a thread.
 
     Args:
-        directory: Where its ``package.json`` is; none there means nothing but ``extra``.
-        extra: Further requirements, ``tsx`` or ``tsx@^4``. A package that is declared keeps its range; development
-            tools that a preview has no use for are left out unless they are named here.
+        directory: Folder of the ``package.json``; without this file, only ``extra`` is required.
+        extra: Further requirements, ``tsx`` or ``tsx@^4``. A declared package keeps its range. Development tools that a
+            preview does not need are left out unless they are listed here.
 
     Raises:
-        EnvironmentFailed: A file or a requirement is wrong; says which and why.
+        EnvironmentFailed: A file or a requirement is invalid; the message says which one and why.
     """
     wanted = dict(_requirement(line) for line in extra)
     reader = _Reader(directory, frozenset(wanted))
@@ -139,7 +139,7 @@ def _requirement(line: str) -> tuple[str, str]:
 
 
 class _Reader:
-    """Reads the packages that belong together."""
+    """Reader of a package and of the other packages in its workspace."""
 
     def __init__(self, directory: Path, wanted: frozenset[str]) -> None:
         self._directory = directory.resolve()
@@ -180,7 +180,7 @@ class _Reader:
 
     def _reduced(self, folder: str, content: Mapping[str, object]) -> dict[str, object]:
         kept = {key: content[key] for key in KEPT_KEYS if key in content}
-        # A workspace refers to a member by its version too.
+        # A workspace may require a member by its version.
         kept.setdefault("version", "0.0.0")
         resolutions = _resolutions(content)
         if resolutions and "overrides" not in kept:
@@ -190,7 +190,7 @@ class _Reader:
         for kind in _DEPENDENCIES:
             declared = _texts(content.get(kind))
             if folder == "." and "overrides" not in content:
-                # npm refuses an override of what the package asks for itself.
+                # npm rejects an override of a package's own requirement.
                 declared |= {name: value for name, value in resolutions.items() if name in declared}
             needed = {name for name in declared if kind != "devDependencies" or self._is_needed(name)}
             wanted = {
@@ -209,7 +209,7 @@ class _Reader:
         return name in self._wanted or not is_tool_for_development(name)
 
     def version(self, folder: str, name: str, value: str) -> str | None:
-        """Convert a version for npm; None for packages outside the project."""
+        """Return the version in npm's form; None for packages outside the project."""
         value = value.strip()
         if value.startswith("workspace:"):
             self._from_workspace[name] = folder
@@ -231,12 +231,12 @@ class _Reader:
         return f"file:{posixpath.relpath(inside, folder)}"
 
     def check_workspace(self, packages: Mapping[str, Mapping[str, object]]) -> None:
-        """See that what is wanted from the workspace is in there: npm would look its name up in the registry.
+        """Check that packages required from the workspace are in it: npm would take them from the registry.
 
         Raises:
-            EnvironmentFailed: Something is not.
+            EnvironmentFailed: A package is not in the workspace.
         """
-        # npm calls one without a name by its folder.
+        # npm names a package without a name after its folder.
         names = {package.get("name") or posixpath.basename(folder) for folder, package in packages.items()}
         for name, folder in self._from_workspace.items():
             if name not in names:
@@ -256,7 +256,7 @@ class _Reader:
             return False
 
     def members(self, root: dict[str, object]) -> dict[str, dict[str, object]]:
-        """Return the other packages; npm gets single folders, because of a pattern it could make more."""
+        """Return the other packages, and list them for npm by folder: npm could match more folders with a pattern."""
         found: dict[str, dict[str, object]] = {}
         for folder in self._member_folders(root):
             if folder not in found and len(found) < _MAX_MEMBERS:
@@ -284,7 +284,7 @@ class _Reader:
         return [folder for folder in found if not any(PurePosixPath(folder).match(item) for item in excluded)]
 
     def _matching(self, pattern: str) -> Iterator[str]:
-        # Two `**` would walk the tree once for each of its folders.
+        # A second `**` would search the tree again for each of its folders.
         if pattern.startswith(("!", "/")) or not pattern or ".." in pattern.split("/") or pattern.count("**") > 1:
             return
         try:
@@ -298,7 +298,7 @@ class _Reader:
 
 
 def _resolutions(content: Mapping[str, object]) -> dict[str, str]:
-    """Read replacements of versions for Yarn and pnpm; npm's ``overrides``."""
+    """Return the version replacements of Yarn and pnpm, which npm calls ``overrides``."""
     pnpm = content.get("pnpm")
     given = _texts(content.get("resolutions")) | _texts(pnpm.get("overrides") if isinstance(pnpm, Mapping) else None)
     found = {name.removeprefix("**/"): value for name, value in given.items()}

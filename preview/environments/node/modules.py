@@ -1,8 +1,8 @@
-"""``node_modules`` of a workspace: links to a shared environment that nobody may write to.
+"""Links from a preview's ``node_modules`` to a shared, read-only environment.
 
-Each package is one link, so a thousand of them take 50 ms where a tree of hard links takes a second. Node has to
-keep the names of links (``NODE_PRESERVE_SYMLINKS``): then every package finds its neighbours, and the project's root,
-where they would be after an ordinary installation. What generators write to is copied.
+Each package is one link: a thousand links take 50 ms, a tree of hard links takes a second. Node must not resolve the
+links (``NODE_PRESERVE_SYMLINKS``): then each package finds the other packages and the project's root as after an
+ordinary installation. Packages that generators write to are copied instead.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from preview.core.descriptors import walk
 from preview.environments.folders.layout import remove_tree
 
 RECORD: Final = "modules.json"
-"""Beside an environment's packages: the folders that have ``node_modules``, relative to the environment."""
+"""File next to an environment's packages: the folders with ``node_modules``, relative to the environment."""
 
 NO_ENGINE: Final = "no-prisma-engine"
-"""Beside the packages where Prisma's engine could not be had: a program that says so."""
+"""Stand-in for a missing Prisma engine, next to the packages: a program that prints an error."""
 
-# `prisma generate` writes its client there.
+# Packages in which `prisma generate` writes its client.
 _WRITTEN: Final = frozenset({".prisma", "@prisma/client"})
 _LEFT_OUT: Final = frozenset({".package-lock.json", ".cache"})
 
@@ -32,7 +32,7 @@ def modules_variables(environment: Path) -> dict[str, str]:
     """Return the variables that Node and its programs need to find an environment's packages.
 
     Raises:
-        OSError: It is no finished environment.
+        OSError: The environment is not finished.
     """
     record = json.loads((environment / RECORD).read_text("utf-8"))
     missing = dict.fromkeys(record["no_engine"], str(environment / NO_ENGINE))
@@ -40,24 +40,24 @@ def modules_variables(environment: Path) -> dict[str, str]:
 
 
 def place_modules(environment: Path, directory: Path) -> int:
-    """Give the package in ``directory`` its ``node_modules``; what the project brings of them is left out.
+    """Create ``node_modules`` for the package in ``directory``; packages that exist there already are replaced.
 
     Blocks on the disk: call it in a thread.
 
     Args:
-        environment: A finished environment, held while the links are used.
-        directory: Where the project's ``package.json`` is.
+        environment: A finished environment, which must stay while the links are used.
+        directory: Folder of the project's ``package.json``.
 
     Returns:
-        How many packages are there now.
+        Number of placed packages.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The disk reported an error.
     """
     folders = json.loads((environment / RECORD).read_text("utf-8"))["folders"]
     count = 0
     for folder in folders:
-        # A member that the project's copy does not have needs nothing.
+        # Skip members that this copy of the project does not contain.
         if (directory / folder).is_dir():
             count += _place(environment / folder / "node_modules", directory / folder / "node_modules")
     return count
@@ -97,7 +97,7 @@ def _put(name: str, source: str, target: str) -> None:
         for folder, _, _ in walk(target):
             Path(folder).chmod(0o755)
     elif os.path.islink(source):  # noqa: PTH114
-        # A member of the workspace: the same way leads to the project's own copy.
+        # A workspace member: its relative link leads to this copy of the project.
         os.symlink(os.readlink(source), target)  # noqa: PTH115, PTH211
     else:
         os.symlink(source, target)  # noqa: PTH211

@@ -1,4 +1,4 @@
-"""From what a Node project requires to the name of the environment it needs."""
+"""Recipes: the facts that determine a Node environment, the key derived from them, and the Node that is used."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from preview.environments.node.manifest import NodeManifest, read_node_manifest
 from preview.environments.sandbox.program import run_program
 from preview.errors import ConfigurationError
 
-# What determines which builds of a package fit.
+# Properties of Node that determine which builds of a package fit.
 _IDENTITY: Final = (
     "const r = process.report.getReport().header;"
     "[process.version, process.platform, process.arch, process.versions.modules, r.glibcVersionRuntime || 'musl']"
     ".join(' ')"
 )
-# What operators set to reach their package index, and what programs need to run at all. Nothing else of the service's
-# environment goes to the install scripts of a project's packages.
+# Variables with which operators configure their package index, and those that programs need to run. Install scripts of
+# a project's packages receive no other variable of the service.
 _PASSED_PREFIXES: Final = ("npm_config_", "NPM_CONFIG_", "SSL_", "LC_", "PRISMA_ENGINES_")
 _PASSED: Final = frozenset(
     {"ALL_PROXY", "HOME", "HTTPS_PROXY", "HTTP_PROXY", "LANG", "NODE_EXTRA_CA_CERTS", "NO_PROXY", "PATH", "TMPDIR"}
 )
-# They would change where npm installs and what.
+# These would change where and what npm installs.
 _WITHHELD: Final = frozenset(
     {"npm_config_prefix", "npm_config_global", "npm_config_location", "npm_config_omit", "npm_config_include",
      "npm_config_production", "npm_config_ignore_scripts", "npm_config_local_prefix"}
 )  # fmt: skip
 FLAGS: Final = ("--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--color=false")
 _VERSION: Final = re.compile(r"v(?P<version>\d+\.\d+\.\d+)")
-# A package in a repository brings settings of its own, which name programs that npm runs.
+# --allow-git=none: a package in a repository may have settings that name programs for npm to run.
 NO_CODE: Final = ("--ignore-scripts", "--allow-git=none")
 
 
 @dataclass(frozen=True, slots=True)
 class NodeToolchain:
-    """One Node with its npm.
+    """A Node with its npm.
 
     Attributes:
-        identity: Version, platform, architecture, interface and C library of Node, and the version of npm.
-        version: ``20.11.0``, of Node.
+        identity: Version, platform, architecture, ABI and C library of Node, and npm's version.
+        version: Version of Node, for example ``20.11.0``.
     """
 
     node: Path
@@ -61,9 +61,9 @@ async def find_node() -> NodeToolchain:
     """Return the Node and npm on the service's ``PATH``.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: Node or npm is missing or does not run.
 
-    Cancellation: the program asked for its version is gone.
+    Cancellation: the program that is being run is killed.
     """
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
@@ -80,7 +80,7 @@ async def find_node() -> NodeToolchain:
 
 
 def _npm_version(npm: Path) -> str:
-    # Asking the program takes 150 ms; its package says the same.
+    # Running npm takes 150 ms; its package.json has the version too.
     try:
         return str(json.loads((npm.resolve().parent.parent / "package.json").read_text("utf-8"))["version"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -88,30 +88,30 @@ def _npm_version(npm: Path) -> str:
 
 
 def npm_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the service's variables for npm and its programs: those that lead to packages and programs."""
+    """Return the service's variables that npm and its programs need to find packages and programs."""
     passed = {
         name: value
         for name, value in environment.items()
         if name.lower() not in _WITHHELD and (name.upper() in _PASSED or name.startswith(_PASSED_PREFIXES))
     }
-    # Browsers and hooks are not for a preview; and nobody wants to be told of newer versions.
+    # Previews need no browsers, Git hooks or update notices.
     quiet = {"HUSKY": "0", "PUPPETEER_SKIP_DOWNLOAD": "1", "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1",
              "CYPRESS_INSTALL_BINARY": "0", "MONGOMS_DISABLE_POSTINSTALL": "1", "CHECKPOINT_DISABLE": "1",
              "NX_DAEMON": "false", "ADBLOCK": "1", "DISABLE_OPENCOLLECTIVE": "1", "CI": "1"}  # fmt: skip
     return {**passed, **quiet}
 
 
-# Raise it whenever what stands in an environment's folder changes: older ones are then left to eviction.
+# Increase this when the content of an environment's folder changes: eviction then removes the older environments.
 _LAYOUT_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRecipe:
-    """All that determines an environment.
+    """Facts that determine an environment.
 
     Attributes:
-        key: Its name: a hash over everything else.
-        runs_code: Whether code of packages may run while it is built.
+        key: The environment's name: a hash of all other facts.
+        runs_code: Whether code of packages may run during the build.
     """
 
     key: str
@@ -121,7 +121,7 @@ class NodeRecipe:
 
 
 def make_node_recipe(manifest: NodeManifest, toolchain: NodeToolchain, *, runs_code: bool = True) -> NodeRecipe:
-    """Make a package's recipe and its key. Hashes megabytes: call it in a thread."""
+    """Return a package's recipe with its key. Hashes megabytes: call it in a thread."""
     facts: list[object] = [
         "node",
         _LAYOUT_VERSION,
@@ -135,35 +135,35 @@ def make_node_recipe(manifest: NodeManifest, toolchain: NodeToolchain, *, runs_c
         facts += [manifest.foreign_lock.name, hashlib.sha256(manifest.foreign_lock.data).hexdigest()]
     if not runs_code:
         facts.append("no code")
-    # 128 bits of it: the name stands in every stack trace. Sorted: the order of names changes nothing.
+    # 128 bits of the hash: the name appears in every stack trace. Sorted: the order of names has no effect.
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
     return NodeRecipe(key, manifest, toolchain, runs_code)
 
 
 class NodeReader(Protocol):
-    """Reads what npm is given."""
+    """Reads the files that determine npm's input."""
 
     async def node_manifest(self, directory: Path, extra: Sequence[str]) -> NodeManifest:
-        """Read like ``read_node_manifest``. Cancellation: nothing of the call is left."""
+        """Return the result of ``read_node_manifest``. Cancellation: the call leaves nothing behind."""
 
     async def pins(self, lock: LockFile) -> Pins | str:
-        """Read a lock file's pins, or the reason why not. Cancellation: nothing of the call is left."""
+        """Return a lock file's pins, or why it cannot be read. Cancellation: the call leaves nothing behind."""
 
 
 class InThread:
-    """Reads in a thread of this process: for callers who read files of their own."""
+    """Reads in a thread of this process, for callers who read their own files."""
 
     async def node_manifest(self, directory: Path, extra: Sequence[str]) -> NodeManifest:
-        """Implement the protocol. Cancellation: waits."""
+        """Implement the protocol. Cancellation: takes effect after the thread has finished."""
         return await trio.to_thread.run_sync(read_node_manifest, directory, extra)
 
     async def pins(self, lock: LockFile) -> Pins | str:
-        """Implement the protocol. Cancellation: waits."""
+        """Implement the protocol. Cancellation: takes effect after the thread has finished."""
         return await trio.to_thread.run_sync(pins_or_reason, lock)
 
 
 def pins_or_reason(lock: LockFile) -> Pins | str:
-    """Read a lock file's pins, or the reason why not, as the end of a sentence."""
+    """Return a lock file's pins, or the reason why it cannot be read, as the end of a sentence."""
     try:
         return read_pins(lock)
     except UnreadableLock as reason:

@@ -1,9 +1,8 @@
-r"""Registries that a Node project names: in npm's, pnpm's, Yarn's and Bun's settings, and in npm's lock files.
+r"""Registries that a Node project names, in settings files and lock files, and checks that paths stay in the project.
 
-What npm would read as a path: kept inside the project, whatever its form.
-
-npm takes much for a path: `./x`, `~/x`, `c:x`, `FILE:x`, `a/../../b`, `x.tgz`, with `%2e` and `\` in them. So what is
-no path is named here, and all else is one. Source: https://github.com/npm/npm-package-arg (npa.js)
+npm reads many forms as a path: `./x`, `~/x`, `c:x`, `FILE:x`, `a/../../b`, `x.tgz`, with `%2e` and `\` in them. So this
+module lists the forms that are not paths, and treats all others as paths.
+Source: https://github.com/npm/npm-package-arg (npa.js)
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ class Registries:
     """Registries that a project names.
 
     Attributes:
-        named: In its settings; and in a lock file, for packages of which it has no hash.
-        keeps_lock: A lock file takes packages from elsewhere and has their hashes: without it the packages of the same
-            names, in this service's registry, would be anybody's.
+        named: Registries in settings files, and those in a lock file for packages without a hash.
+        keeps_lock: Whether a lock file takes packages with hashes from another registry. Without the lock file,
+            strangers' packages of the same names could be installed from this service's registry.
     """
 
     named: tuple[OwnIndex, ...] = ()
@@ -55,7 +54,7 @@ class Registries:
 
 
 def find_registries(bytes_of: Callable[[str], bytes | None]) -> Registries:
-    """Return the registries, each once; the first fifty.
+    """Return the registries, each once; at most fifty.
 
     Raises:
         EnvironmentFailed: A file cannot be read.
@@ -77,11 +76,11 @@ def find_registries(bytes_of: Callable[[str], bytes | None]) -> Registries:
 
 
 def _locked(data: bytes | None) -> Iterator[tuple[str, bool]]:
-    """Other registries that a lock file takes packages from, and whether it has their hash."""
+    """Yield other registries that a lock file takes packages from, and whether the package has a hash."""
     try:
         content = json.loads((data or b"{}").decode("utf-8-sig"))
     except (ValueError, RecursionError):
-        return  # npm refuses it, and installs without
+        return  # npm ignores an invalid lock file
     todo = [content]
     while todo:
         level = todo.pop()
@@ -108,18 +107,18 @@ _SCHEME: Final = re.compile(
 _SHORTHAND: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_-][\w.-]*(?:#\S*)?")
 _PACKED: Final = re.compile(r"\.(?:tgz|tar\.gz|tar)$", re.IGNORECASE)
 _PREFIX: Final = re.compile(r"^(?:file|link|portal):(?://(?=/))?", re.IGNORECASE)
-# Nothing that a URL, a shell's home or another system would read otherwise.
+# Without characters that are special in a URL, for a shell's home folder or on another system.
 _PLAIN_PATH: Final = re.compile(r"(?!~)[^\x00-\x1f\x7f%\\?#:]+")
 _MAX_DEPTH: Final = 12
 _KINDS: Final = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 
 
 class Outside(ValueError):
-    """A path that leaves the project, or may."""
+    """A path that leads, or may lead, out of the project."""
 
 
 def is_path(value: str) -> bool:
-    """Return whether npm may read a dependency's value as a path; else it is a range, a tag or an address."""
+    """Return whether npm may read a dependency's value as a path, not as a range, a tag or a URL."""
     value = value.strip()
     if _SCHEME.match(value) or _SHORTHAND.fullmatch(value):
         return False
@@ -127,14 +126,14 @@ def is_path(value: str) -> bool:
 
 
 def inside_project(folder: str, value: str) -> str:
-    """Return the path that is meant, relative to the project's root.
+    """Return the path relative to the project's root.
 
     Args:
-        folder: Where it counts from, relative to the root.
-        value: With ``file:`` or without.
+        folder: Base folder of the path, relative to the root.
+        value: The path, with or without ``file:``.
 
     Raises:
-        Outside: It leaves the root, or could be read in two ways.
+        Outside: The path leads out of the root, or has two possible meanings.
     """
     path = _PREFIX.sub("", value.strip(), count=1)
     inside = posixpath.normpath(posixpath.join(folder, path))
@@ -144,7 +143,7 @@ def inside_project(folder: str, value: str) -> str:
 
 
 def safe_overrides(value: object, depth: int = 0) -> dict[str, object]:
-    """Return the ``overrides`` of a package without those that put a path in a package's place."""
+    """Return the ``overrides`` of a package without those that replace a package by a path."""
     kept: dict[str, object] = {}
     for name, item in value.items() if isinstance(value, Mapping) and depth < _MAX_DEPTH else ():
         if isinstance(item, str) and not is_path(item):
@@ -155,14 +154,14 @@ def safe_overrides(value: object, depth: int = 0) -> dict[str, object]:
 
 
 def is_safe_lock(data: bytes) -> bool:
-    """Return whether a lock file that npm follows names nothing outside the project; ignores broken ones.
+    """Return whether a lock file names no path outside the project; True for an invalid file, which npm ignores.
 
-    npm unpacks into the folders that it names, without asking where they are.
+    npm unpacks into any folder that the lock file names.
     """
     try:
         content = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
-        return True  # npm refuses it, and installs without
+        return True  # npm ignores an invalid lock file
     if not isinstance(content, dict):
         return True
     try:
@@ -174,11 +173,11 @@ def is_safe_lock(data: bytes) -> bool:
 
 
 def _lock_paths(content: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Every path of a lock file, with the folder that it counts from."""
+    """Yield each path in a lock file, with its base folder."""
     packages = content.get("packages")
     for place, facts in packages.items() if isinstance(packages, dict) else ():
         if place:
-            # A name holds no `..`, not even one that stays inside: npm takes the last part for the package's.
+            # Refuse `..` even within the project: npm takes the last part of the path for the package's name.
             yield ".", place if ".." not in place.split("/") else "../"
         if isinstance(facts, dict):
             yield from _resolved(facts, linked=facts.get("link") is True)

@@ -1,4 +1,4 @@
-"""A Python environment: which versions, how they are installed, and why that fails."""
+"""Python environments: choice of versions, installation, and explanation of failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Building one environment: into a folder beside its place, renamed when it is finished."""
+"""Build of one environment, in a temporary folder that is renamed when the environment is finished."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from preview.environments.way_out import read_allowed
 from preview.errors import EnvironmentFailed
 from preview.runtime.cgroups import Cgroup
 
-# Relocatable: it is renamed when finished. --no-project: what lies above the cache folder has no say.
+# --relocatable: the folder is renamed when finished. --no-project: ignore projects in folders above the cache.
 _VENV = ("venv", "--relocatable", "--no-project", "--allow-existing", "--quiet")
-# In a jail: what builds have left in the cache is not taken for settings of the project.
+# Working folder in a jail: uv must not read files that builds left in the cache as settings of the project.
 _ANYWHERE = Path("/")
 
 
@@ -47,9 +47,9 @@ async def build_environment(
     """Build the environment; the caller holds its exclusive lock.
 
     Raises:
-        EnvironmentFailed: It cannot be built; nothing is left of it.
+        EnvironmentFailed: The environment cannot be built; no files are left.
 
-    Cancellation: the installer is killed and nothing is left.
+    Cancellation: the installer is killed and no files are left.
     """
     if jail is not None and not offline:
         allowed = await trio.to_thread.run_sync(read_allowed, program_environment(os.environ), jail.hosts)
@@ -67,12 +67,12 @@ def _cages(recipe: Recipe, temporary: Path) -> Callable[[Jail, Path, Cgroup | No
 
 
 async def learn(recipe: Recipe, layout: Layout, skeletons: Skeletons, *, jail: Jail | None) -> None:
-    """Have uv make an empty environment, and look at its interpreter, so that no build has to wait for that.
+    """Have uv create an empty environment and inspect its interpreter, so that builds do not wait for these steps.
 
     Raises:
-        EnvironmentFailed: There is none to be had.
+        EnvironmentFailed: No environment can be created.
 
-    Cancellation: uv is killed and nothing is left.
+    Cancellation: uv is killed and no files are left.
     """
     async with open_unfinished(layout, recipe.key) as temporary:
         await trio.to_thread.run_sync(make_folder, temporary)
@@ -86,7 +86,7 @@ async def learn(recipe: Recipe, layout: Layout, skeletons: Skeletons, *, jail: J
 async def _make_empty(
     recipe: Recipe, temporary: Path, cages: UvCages | None, skeletons: Skeletons, *, offline: bool
 ) -> None:
-    """Give the folder its interpreter."""
+    """Create an empty environment with its interpreter in the folder."""
     if await trio.to_thread.run_sync(skeletons.write, recipe.interpreter, temporary):
         return
     result = await run_uv(
@@ -133,7 +133,7 @@ async def _install(
 
 
 def _finish(recipe: Recipe, temporary: Path, layout: Layout, decisions: list[str]) -> None:
-    """Put the finished folder in its place; a broken one there goes first."""
+    """Write the marker and move the finished folder to the environment's path."""
     facts = {
         "requirements": [item.text for item in recipe.required.requirements],
         "server": recipe.server,

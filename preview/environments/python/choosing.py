@@ -1,8 +1,8 @@
-"""Choice of the Python for a project's environment.
+"""Choice of the Python for a project's environment: the first of these that is available.
 
-The one that is configured; else one that the project wants; else the nearest installed one from 3.12 on, in which
-previews share what their template has imported, where all of the project is had for it as it is written (``trial``);
-else the service's own.
+1. The configured Python. 2. A Python that the project requires, if the service's own does not fit. 3. The nearest
+installed Python from 3.12 on, if the unchanged project can be installed there (``trial``): previews then share the
+memory of the packages that their template has imported. 4. The service's own Python.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from preview.environments.sandbox.interpreter import OWN, PythonInterpreter, all
 from preview.errors import ConfigurationError, EnvironmentFailed
 from preview.settings import Settings
 
-# Since then a template's objects can be left uncounted (PEP 683), and its pages stay shared.
+# From 3.12 on objects can be immortal (PEP 683): their counters do not change, so a template's pages stay shared.
 _SHARES: Final = (3, 12)
-# The nearest first: the fewer versions between, the more packages have wheels for both.
+# Nearest first: the fewer versions are between them, the more packages have wheels for both.
 _NEWER: Final = range(12, 15)
 _ANY: Final = sorted(range(8, 20), key=lambda minor: abs(minor - sys.version_info.minor))
 _MINOR: Final = re.compile(r"3\.(?P<minor>\d{1,2})")
@@ -37,20 +37,20 @@ _OWN_MODULES: Final = frozenset(sys.stdlib_module_names)
 
 
 async def find_newer() -> Installed | None:
-    """Return the nearest installed Python from 3.12 on; None if the service's own is one, or none exists.
+    """Return the nearest installed Python from 3.12 on; None if the service runs on 3.12 or newer, or none exists.
 
-    Cancellation: the program that is asked is killed.
+    Cancellation: the interpreter that is being queried is killed.
     """
     return None if sys.version_info >= _SHARES else await find_installed(_NEWER, whole=True)
 
 
 class Choice:
-    """Chooses, and remembers what is installed here and what did not work.
+    """Chooses Pythons, and remembers installed Pythons and failed trials.
 
     Args:
-        settings: ``environment_python``, ``uv_offline`` and ``build_code``.
-        layout: Where the environments are.
-        is_held: Installers run in a sandbox, as previews do: without one none of them shares anything.
+        settings: The settings ``environment_python``, ``uv_offline`` and ``build_code``.
+        layout: The folder of all environments.
+        is_held: Whether installers and previews run in a sandbox; without one, previews share no memory.
     """
 
     def __init__(self, settings: Settings, layout: Layout, *, is_held: bool) -> None:
@@ -60,17 +60,17 @@ class Choice:
         self._usual: PythonInterpreter | None = None
         self._newer: Installed | None = None
         self._is_newer_known = False
-        # Two launches at once look once.
+        # Concurrent launches search once.
         self._looking = trio.Lock()
-        # Others that were looked for, by what a project wants.
+        # Further Pythons, by the version range that a project requires.
         self._others: dict[str, PythonInterpreter | None] = {}
         self._refusals = Refusals(layout)
 
     async def usual(self) -> list[PythonInterpreter]:
-        """Return the Pythons for projects without a wish of their own, the likeliest first.
+        """Return the Pythons for projects without a required version, the likeliest first.
 
         Raises:
-            ConfigurationError: There is none as configured.
+            ConfigurationError: The configured Python does not exist.
 
         Cancellation: nothing changes.
         """
@@ -78,10 +78,10 @@ class Choice:
         return [usual] if newer is None else [newer.interpreter, usual]
 
     async def recipe(self, asked: Asked, report: Report) -> Recipe:
-        """Make the recipe for the Python that suits the project best.
+        """Return the recipe for the Python that suits the project best.
 
         Raises:
-            ConfigurationError: There is none as configured.
+            ConfigurationError: The configured Python does not exist.
 
         Cancellation: nothing changes.
         """
@@ -97,9 +97,9 @@ class Choice:
         return make_recipe(asked, interpreter, runs_code=self._runs_code)
 
     def _trial(self, asked: Asked, usual: PythonInterpreter, newer: Installed, report: Report) -> Recipe | None:
-        """Make the recipe for the newer Python; None if something rules it out."""
+        """Return the recipe for the newer Python; None if something rules it out."""
         if asked.standard is None:
-            # A command of the project's own: nobody knows what it imports.
+            # The project's own command starts it, so its imports are unknown.
             return None
         tried = make_recipe(asked, newer.interpreter, runs_code=self._runs_code, ahead_of=usual)
         version = newer.interpreter.version
@@ -111,12 +111,12 @@ class Choice:
         if why is not None:
             report(f"Python {usual.version} is taken, not {version}: {why}", logging.INFO)
             return None
-        # An environment that exists is not waited for, and needs no network.
+        # An existing environment is ready at once and needs no network.
         is_there = self._layout.is_usable(make_recipe(asked, usual, runs_code=self._runs_code).key)
         return None if is_there else tried
 
     def is_refused(self, recipe: Recipe, error: EnvironmentFailed) -> bool:
-        """Note that it could not be built; whether ``recipe`` chooses another Python now."""
+        """Remember that the recipe failed; True if ``recipe`` now chooses another Python."""
         return recipe.ahead_of is not None and self._refusals.note(recipe.key, error)
 
     @property
@@ -124,7 +124,7 @@ class Choice:
         return self._settings.build_code == "allow"
 
     async def _wanted(self, asked: Asked, usual: PythonInterpreter, report: Report) -> PythonInterpreter:
-        """Return the configured one, or another of this machine where the project wants that."""
+        """Return the usual Python, or another one on this machine if the project requires it."""
         requires = asked.required.requires_python
         if requires is None or allows(requires, usual):
             return usual
@@ -157,7 +157,7 @@ class Choice:
 
 
 def _said_against(asked: Asked, newer: Installed) -> str | None:
-    """Return the reason in the project's files against a newer Python, if any."""
+    """Return a reason in the project's files against the newer Python; None if there is none."""
     minor = int(newer.interpreter.version.split(".")[1])
     if asked.stated is not None and asked.stated.minor < minor:
         return f"{asked.stated.file} names 3.{asked.stated.minor}"

@@ -1,4 +1,4 @@
-"""Explanation of uv's errors, as one sentence that names the requirement."""
+"""Explanation of uv's errors in one sentence that names the requirement, and memory of recent failures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DISK = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE
 _OFFLINE = re.compile(r"network (?:was|is) disabled|no network connectivity|offline", re.IGNORECASE)
 
 
-# A package that has to be built where that is not allowed.
+# uv refuses to build a package because of --no-build.
 _DENIED = re.compile(
     r"Building source distributions for `(?P<one>[A-Za-z0-9._-]+)` is disabled"
     r"|Building source distributions is disabled, but attempted to build `(?P<two>[A-Za-z0-9._-]+)`"
@@ -48,10 +48,10 @@ class Explanation:
     Attributes:
         message: One sentence for a person.
         reason: ``not_found``, ``no_version``, ``conflict``, ``build``, ``hash``, ``download``, ``network``, ``disk``,
-            ``offline``, ``denied``, ``host`` (one that builds may not reach) or ``other``.
-        requirement: The line at fault as the project writes it, or the package's name; None when not known.
-        origin: Where the line stands, likewise.
-        package: The package's normalised name, likewise.
+            ``offline``, ``denied``, ``host`` (builds may not reach the host), ``python`` or ``other``.
+        requirement: The line at fault as the project writes it, or the package's name; None if unknown.
+        origin: Where the project names the requirement; None if unknown.
+        package: The package's normalised name; None if unknown.
     """
 
     message: str
@@ -133,12 +133,12 @@ def explain(
     runs_code: bool = True,
     refused: Sequence[str] = (),
 ) -> Explanation:
-    """Read a failure off the installer's output."""
+    """Explain a failure from the installer's output."""
     return with_refused(_explain(lines, required, offline=offline, runs_code=runs_code), refused)
 
 
 def with_refused(why: Explanation, refused: Sequence[str]) -> Explanation:
-    """Say it, where a host that may not be reached is why, or may be."""
+    """Mention the refused host if it is, or may be, the cause."""
     if not refused or why.reason not in {"network", "download", "build", "other"}:
         return why
     sentence = f"{refused[0]}; the service's operator can add it to PREVIEW_BUILD_HOSTS"
@@ -149,7 +149,7 @@ def with_refused(why: Explanation, refused: Sequence[str]) -> Explanation:
 
 
 def _explain(lines: Sequence[str], required: RequirementSet, *, offline: bool, runs_code: bool) -> Explanation:
-    # No name is so long; the patterns below take the square of a word's length.
+    # Shorten longer words, which no name needs: the patterns below take quadratic time in a word's length.
     text = _ENDLESS.sub("…", "\n".join(lines))
     if _DISK.search(text):
         return Explanation("The disk is full: free some space on the service's machine and launch again", "disk")
@@ -172,13 +172,13 @@ def _explain(lines: Sequence[str], required: RequirementSet, *, offline: bool, r
 def _name(found: ProjectRequirement | None, name: str) -> str:
     if found is None:
         return name or "A requirement"
-    if found.text.startswith("/"):  # where it lies in the project; the service's folders are nobody's business
+    if found.text.startswith("/"):  # hide the service's folders: show the last part only
         return f"{found.text.rpartition('/')[2]} ({found.origin})"
     return f"{found.text} ({found.origin})"
 
 
 def _folder_in(text: str, required: RequirementSet) -> ProjectRequirement | None:
-    """Return the folder in the message: installers name only its place, if that."""
+    """Return the local folder that the message is about: installers name only its path, if anything."""
     folders = [item for item in required.requirements if item.name is None]
     spoken_of = [item for item in folders if item.location is not None and item.location in text]
     return next(iter(spoken_of), folders[0] if len(folders) == 1 else None)
@@ -223,7 +223,7 @@ def _denied(name: str, required: RequirementSet) -> Explanation:
     )
     what, advice = _name(found, name), "choose a version that has a wheel for this Python"
     if found is not None and (found.name is None or "file:" in found.text):
-        # Its path says nothing to a reader.
+        # The path would not help a reader.
         what, advice = f"{name} ({found.origin})", "leave it out of the requirements"
     sentence = (
         f"{what} would have to be built, which runs its code, and PREVIEW_BUILD_CODE=deny does not allow that; "
@@ -248,7 +248,7 @@ def _error_line(lines: Sequence[str]) -> str:
 
 
 def _last_words(text: str) -> str:
-    """Return the last line a build backend printed, which is where Python names the exception."""
+    """Return the last line that a build backend printed, where Python names the exception."""
     block = text.rpartition("[stderr]")[2] if "[stderr]" in text else ""
     lines = [line.strip() for line in block.splitlines() if line.strip() and not line.lstrip().startswith("hint:")]
     return lines[-1][:200].rstrip(".;") if lines else ""
@@ -257,14 +257,14 @@ def _last_words(text: str) -> str:
 _log = structlog.get_logger(__name__)
 
 PYTHON: Final = "python"
-"""The reason of an error whose message says what speaks against the Python."""
-# These are said of the packages, and stay so; all else may be better in a moment.
+"""``reason`` of an error whose message is an objection to the Python version."""
+# Reasons that depend on the packages and persist; other failures may be gone after a minute.
 _LASTING: Final = frozenset({PYTHON, "denied", "no_version", "conflict", "hash"})
 _PASSES_S: Final = 60.0
-# Another Python would not help.
+# Reasons that apply to every Python.
 _FINAL: Final = frozenset({"disk", "timeout"})
 _MOST_PASSING: Final = 256
-# A sentence; nobody else writes there, but the file is not trusted to hold one.
+# Maximum size of a refusal file. Only the service writes it, but its content is checked anyway.
 _MOST_BYTES: Final = 1024
 _WORDS: Final = {
     "build": "has no wheel for it",
@@ -277,27 +277,27 @@ _WORDS: Final = {
 
 
 def is_final(error: EnvironmentFailed) -> bool:
-    """Return whether another Python would not help."""
+    """Return whether the build would fail with every Python."""
     return error.details.get("reason") in _FINAL
 
 
 class Refusals:
-    """By the environment's key.
+    """Recent failures with a newer Python, by the environment's key.
 
     Args:
-        layout: Beside which environments what lasts is written down, for other processes too.
+        layout: Lasting failures are stored next to its environments, for other processes too.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        # Until when, by trio's clock, and why.
+        # Temporary failures: until when (trio's clock), and the reason.
         self._passing: BoundedDict[str, tuple[float, str]] = BoundedDict(_MOST_PASSING)
 
     def why(self, key: str) -> str | None:
-        """Return why this environment cannot be built; None if never tried, or long ago.
+        """Return why this environment cannot be built; None if not tried, or if the failure has expired.
 
         Raises:
-            OSError: No descriptor is free to look with.
+            OSError: No file descriptor is free.
         """
         until, why = self._passing.get(key, (0.0, ""))
         if trio.current_time() < until:
@@ -309,9 +309,9 @@ class Refusals:
             return None
 
     def note(self, key: str, error: EnvironmentFailed) -> bool:
-        """Remember that this could not be built; False where another Python would not help.
+        """Remember that the build failed; return False, and remember nothing, if every Python would fail.
 
-        ``why`` gives the reason from now on, for a minute at least.
+        ``why`` returns the reason from now on, for at least a minute.
         """
         if is_final(error):
             return False
@@ -334,7 +334,7 @@ class Refusals:
 
 
 def _read(path: Path) -> str | None:
-    """Read the stored reason as one line; None if it was not written here."""
+    """Read the stored reason as one line; None if the file has unprintable content or none."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.read(descriptor, _MOST_BYTES)

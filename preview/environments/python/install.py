@@ -1,4 +1,4 @@
-"""Installing what a project requires: as it is written, else loosened step by step, and what it imports besides."""
+"""Installation of a project's requirements: loosened step by step on failure, and completed by missing imports."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FILE: Final = "resolved.txt"
 
 
 def can_be_resolved(required: RequirementSet) -> bool:
-    """Return whether names and versions are complete: no hash, no address, no folder."""
+    """Return whether uv can resolve names and versions alone: no hash, no URL, no folder."""
     items = (*required.requirements, *required.constraints)
     return not any("--hash" in item.text or "@" in item.text or "/" in item.text for item in items)
 
@@ -42,10 +42,10 @@ def can_be_resolved(required: RequirementSet) -> bool:
 async def resolve(
     arguments: Sequence[str], folder: Path, interpreter: PythonInterpreter, cage: Cage, *, offline: bool
 ) -> tuple[ProgramResult, list[str]]:
-    """Choose the version of each package, with what it requires.
+    """Choose the version of each package and its dependencies.
 
     Returns:
-        How uv ended, and the arguments that install what was chosen and nothing else.
+        uv's result, and the arguments that install exactly the chosen packages.
 
     Cancellation: uv is killed.
     """
@@ -73,10 +73,10 @@ def _name(line: str) -> str:
 
 
 def may_be_cached(cache: Path, names: Iterable[str]) -> bool:
-    """Return whether an offline installation may work: each package has something in the cache.
+    """Return whether an offline installation may work: the cache has an entry for each package.
 
-    Only a guess, which saves an attempt that must fail: where uv keeps its wheels is uv's own matter. With wheels in a
-    folder of the operator's nothing is guessed. Blocks on the disk.
+    This guess depends on uv's private cache layout; it saves attempts that must fail. If the operator has a folder of
+    wheels, the answer is always True. Blocks on the disk.
     """
     if os.environ.get("UV_FIND_LINKS"):
         return True
@@ -85,22 +85,22 @@ def may_be_cached(cache: Path, names: Iterable[str]) -> bool:
     return all(any((folder / name).is_dir() for folder in folders) for name in names)
 
 
-# A list of a hundred pins from years ago has a dozen that have no wheel for this Python.
+# Enough for an old list: of a hundred pins from years ago, a dozen have no wheel for this Python.
 _MAX_STEPS: Final = 25
-# A newer version may want a newer version of something else, which is looked at again.
+# A newer version may bring newer dependencies, which are checked again.
 _MAX_RELIC_ROUNDS: Final = 3
 
 
 class Installation:
-    """One environment being filled: a recipe's, in a folder with an interpreter in it.
+    """Installation of one recipe in a folder that has an interpreter already.
 
     Args:
-        offline: Use nothing but the installer's cache.
-        patience_s: Seconds after which no further single step is tried.
-        cages: The jails that the installer runs in, where this machine has them.
+        offline: Use only the installer's cache.
+        patience_s: Seconds after which no further single loosening is tried.
+        cages: The installer's jails; None if this machine has none.
 
     Attributes:
-        decisions: What was changed and added, one sentence each.
+        decisions: Changed and added requirements, one sentence each.
     """
 
     def __init__(
@@ -120,10 +120,10 @@ class Installation:
         self._until = trio.current_time() + patience_s
         self._interpreter = recipe.interpreter
         self._cages = cages
-        # Nothing is loosened or built: another Python is taken then.
+        # A trial loosens and builds nothing: if it fails, another Python is used.
         self._is_trial = recipe.ahead_of is not None
         self._runs_code = recipe.runs_code
-        # Until it turns out that something has to be built: what has a wheel is first tried without any builds.
+        # Install wheels without builds until it turns out that a package must be built.
         self._unpacks = (self._runs_code or self._is_trial) and cages is not None and cages.unpacking is not None
         self._resolves = False
         self._has_setuptools = False
@@ -135,10 +135,10 @@ class Installation:
             self._decide(sentence)
 
     async def run(self, wanted: Sequence[Wanted]) -> None:
-        """Install all, then what is imported and still missing.
+        """Install the requirements, then packages that are imported and still missing.
 
         Raises:
-            EnvironmentFailed: It cannot be done.
+            EnvironmentFailed: The installation failed.
 
         Cancellation: the installer is killed.
         """
@@ -155,7 +155,7 @@ class Installation:
             await self._install()
 
     def _tell_company(self, offered: Offered) -> None:
-        """Say which limits were set, of those that matter here."""
+        """Report which limits of companion packages took effect."""
         for item in dict.fromkeys(item for item, _ in self._required.company):
             limits = [
                 limit.text for other, limit in self._required.company if other is item and offered.has("", limit.text)
@@ -164,7 +164,7 @@ class Installation:
                 self._decide(f"{item.text} ({item.origin}) goes with {', '.join(limits)}: so they are taken")
 
     async def _mend(self, has_pkg_resources: bool) -> bool:
-        """Loosen what uses something that this Python lacks; whether anything changed."""
+        """Loosen packages that use APIs that this Python lacks; return whether the requirements changed."""
         before = self._required
         for relic in await trio.to_thread.run_sync(find_relics, self._temporary, self._interpreter.version):
             if relic.uses != "pkg_resources" and not self._is_trial:
@@ -197,7 +197,7 @@ class Installation:
         self._report(sentence, logging.INFO)
 
     async def _install(self) -> None:
-        """Try, and loosen what is at fault, until it works."""
+        """Install, loosening the requirement at fault after each failure, until it works."""
         for steps in range(_MAX_STEPS + 2):
             write = partial(write_arguments, self._temporary, self._required, self._server, runs_code=self._runs_code)
             arguments = await trio.to_thread.run_sync(write)
@@ -244,8 +244,8 @@ class Installation:
         directory = self._temporary.parent if cages is None else Path("/")
         run = partial(run_uv, [*_into(self._temporary), *arguments], directory=directory, cage=self._cage())
         if not self._offline and pinned:
-            # What is pinned cannot have changed in the index: half a second of asking it is saved when all is cached.
-            # Said only when it worked: a failure here just means that the network is needed.
+            # The index cannot change pinned versions: if all is cached, an offline run saves half a second of queries.
+            # Its output is reported only on success: a failure here just means that the network is needed.
             result = await run(offline=True)
             if result.code == 0:
                 output.replay(result)
@@ -263,7 +263,7 @@ class Installation:
     async def _without_builds(
         self, arguments: list[str], cages: UvCages, cage: Cage, output: Output
     ) -> ProgramResult | None:
-        """Install what has wheels, linked from the cache; None where something has to be built."""
+        """Install wheels, linked from the cache, without builds; None if something must be built."""
         if "--no-binary" in self._required.options:
             return None
         if self._required.all_pinned and not self._resolves:
@@ -272,7 +272,7 @@ class Installation:
             if result.code == 0:
                 output.replay(result)
                 return result
-            # Either something has no wheel, or there is no such version: which of them, choosing versions will tell.
+            # A wheel or the whole version is missing: resolving the versions shows which.
             self._resolves = True
         self._unpacks = can_be_resolved(self._required)
         if not self._unpacks:
@@ -303,7 +303,7 @@ class Installation:
         return (cached if cached.code == 0 else resolved), chosen
 
     def _is_cut_off(self, result: ProgramResult) -> bool:
-        """Return whether the network made it fail, which is reported."""
+        """Return whether the network caused the failure; report it in that case."""
         if explain(result.lines, self._required, offline=False, refused=result.refused).reason != "network":
             return False
         sentence = "the package index cannot be reached: trying with what is in the package cache"
@@ -313,8 +313,8 @@ class Installation:
     async def _unpack(
         self, arguments: list[str], names: list[str], cages: UvCages, cage: Cage, output: Output
     ) -> ProgramResult:
-        """Install without any code of a package: what is in the cache, else what the index has wheels of."""
-        # --no-build, which stands there else, says the same, and uv does not take both.
+        """Install without running code of packages: from the cache, else with wheels from the index."""
+        # If no code may run, the arguments contain --no-build already, and uv does not accept both options.
         wheels_only = ["--only-binary", ":all:"] if self._runs_code else []
         command = [*_into(cages.place), *arguments, *wheels_only]
         tries = (True,) if self._offline else (True, False)
@@ -333,7 +333,7 @@ def _into(environment: Path) -> list[str]:
 
 
 def _missing(wanted: Sequence[Wanted], offered: Offered) -> list[Wanted]:
-    """Return missing requirements, each package once."""
+    """Return the missing packages, each once."""
     found: dict[str, Wanted] = {}
     for one in wanted:
         if not offered.has(one.module, one.distribution):
@@ -342,7 +342,7 @@ def _missing(wanted: Sequence[Wanted], offered: Offered) -> list[Wanted]:
 
 
 def fail(result: ProgramResult, why: Explanation) -> NoReturn:
-    """Raise what the installer's failure means.
+    """Raise the explained failure of the installer.
 
     Raises:
         EnvironmentFailed: Always.

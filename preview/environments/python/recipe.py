@@ -1,4 +1,4 @@
-"""From a request to the name of the environment it needs."""
+"""Recipes: the facts that determine an environment, and the key derived from them."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from preview.environments.requirements.requirements import RequirementSet, parse
 from preview.environments.sandbox.interpreter import PythonInterpreter
 from preview.sources import Sources
 
-# Raise it whenever what stands in an environment's folder changes, or what is chosen for the same lines: older ones
-# are then left to eviction.
+# Increase this when the content of an environment's folder changes, or the choice of packages for the same lines:
+# eviction then removes the older environments.
 _LAYOUT_VERSION = 3
-# Ranges, so that they fit whatever else the project pins.
+# Version ranges, so that the servers fit the project's other pins.
 SERVERS: Final[Mapping[SuppliedServer, str]] = {"uvicorn": "uvicorn>=0.30", "waitress": "waitress>=3"}
-"""The servers that are added, as requirement lines."""
+"""Requirement lines of the servers that can be added."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that determines an environment.
+    """Facts that determine an environment.
 
     Attributes:
-        key: Its name: a hash over everything else.
-        server: The server's requirement line, or None where the project brings its own.
-        wanted: What its files import and no manifest names: added where it is missing in the end.
-        runs_code: Whether code of packages may run while it is built.
-        ahead_of: The version of the Python that is taken where this one does not do (see ``trial``), or None.
+        key: The environment's name: a hash of all other facts.
+        server: Requirement line of the added server; None if the project has its own.
+        wanted: Packages that the files import but no manifest names; those still missing are added at the end.
+        runs_code: Whether code of packages may run during the build.
+        ahead_of: Version of the Python that is used if this one fails (see ``trial``); None if this is no trial.
     """
 
     key: str
@@ -52,7 +52,7 @@ class Recipe:
 
 
 def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
-    """Read the project's manifests and imports. Runs nothing; call it in a thread.
+    """Read the project's manifests and imports without running its code. Call it in a thread.
 
     Raises:
         EnvironmentFailed: A manifest cannot be read.
@@ -76,7 +76,7 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
 def make_recipe(
     asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool = True, ahead_of: PythonInterpreter | None = None
 ) -> Recipe:
-    """Make the recipe for one Python, and its key."""
+    """Return the recipe for one Python, with its key."""
     key = _key(asked, interpreter, runs_code=runs_code, ahead_of=ahead_of)
     own = None if ahead_of is None else ahead_of.version
     return Recipe(key, asked.required, interpreter, asked.server, asked.wanted, runs_code, own)
@@ -89,7 +89,7 @@ def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSe
 
 
 def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Wanted, ...]:
-    """Return imports without a requirement, as the project writes them where a group names them."""
+    """Return imported packages that are not required, in the spelling of an optional group that lists them."""
     named = {item.name or "" for item in required.requirements if item.applies}
     brought = {module for name in named for module in BROUGHT_ALONG.get(name, ())}
     spare = {item.name: item.text for item in required.spare if item.applies}
@@ -104,7 +104,7 @@ def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Want
 
 
 def _key(asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool, ahead_of: PythonInterpreter | None) -> str:
-    # Sorted: the order of lines does not change what is installed. Comments and spacing are gone by now.
+    # Sorted: the order of lines does not change what is installed. Comments and spacing are removed before.
     required = asked.required
     facts = [
         _LAYOUT_VERSION,
@@ -118,5 +118,5 @@ def _key(asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool, ahead
         *(() if runs_code else ("no code",)),
         *(() if ahead_of is None else (f"before {'.'.join(ahead_of.version.split('.')[:2])}",)),
     ]
-    # 128 bits of it: the name stands in every traceback.
+    # 128 bits of the hash: the name appears in every traceback.
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -1,7 +1,7 @@
-"""Loosen what a project requires where it cannot be had as it is written: one requirement at a time, each logged.
+"""Loosening of requirements that cannot be installed as written: one requirement at a time, each step logged.
 
-A requirement keeps its name and its index. One that names a path, an address or a repository is never loosened: the
-package that an index has under that name, or under the folder's, may be a stranger's (dependency confusion).
+A requirement keeps its name and its index. A requirement with a path, a URL or a repository is never loosened: an index
+may have a stranger's package under its name or its folder's name (dependency confusion).
 ``_INSTEAD`` is the one exception, a fixed table of well-known names.
 """
 
@@ -22,9 +22,9 @@ from preview.environments.python.explain import Explanation
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 from preview.environments.sandbox.program import ProgramResult
 
-# Without these there is nothing to preview: they are loosened, never left out.
+# Packages without which there is nothing to preview: they are loosened, never left out.
 _PROTECTED: Final = frozenset({"fastapi", "starlette", "flask", "django", "uvicorn", "waitress", "quart"})
-# The same package under a name that has wheels, or the one that was meant.
+# Another name of the same package that has wheels, or the name that was meant.
 _INSTEAD: Final = {
     "psycopg2": "psycopg2-binary",
     "sklearn": "scikit-learn",
@@ -42,7 +42,7 @@ _INSTEAD: Final = {
     "discord": "discord-py",
     "attr": "attrs",
 }
-# Nothing that another version of a package could mend.
+# Failures that another version of a package cannot fix.
 _HOPELESS: Final = frozenset({"disk", "network", "offline", "download", "host"})
 _WORDS: Final = {
     "build": "cannot be built here",
@@ -60,7 +60,7 @@ _NAMED: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9])")
 
 @dataclass(frozen=True, slots=True)
 class Loosened:
-    """One step."""
+    """Result of one step: the changed requirements, and a sentence about the change."""
 
     required: RequirementSet
     sentence: str
@@ -68,18 +68,18 @@ class Loosened:
 
 @dataclass(slots=True)
 class Loosening:
-    """Steps that were taken already, so that each is taken once."""
+    """Steps that were taken already; each step is taken once."""
 
     levels: dict[str, int] = field(default_factory=dict)
     _all_taken: bool = False
 
     def after(self, required: RequirementSet, why: Explanation, lines: Sequence[str]) -> Loosened | None:
-        """Return the next thing to try after a failure, or None if nothing is left."""
+        """Return the next attempt after a failure; None if nothing is left to try."""
         text = "\n".join(lines)
         if why.reason in _HOPELESS or _is_about_a_location(required, why, text):
             return None
         culprits = _culprits(required, why, text)
-        # Nothing is left out while anything may still be loosened; what is not allowed is refused, not left out.
+        # Leave a package out only if nothing can be loosened, and never because its build is denied.
         refused = why.reason == "denied"
         for may_drop in (False,) if refused else (False, True):
             for name in culprits:
@@ -88,14 +88,14 @@ class Loosening:
         return None if refused else self.all_at_once(required)
 
     def away_from(self, required: RequirementSet, name: str, uses: str) -> Loosened | None:
-        """Return the next attempt for a package that uses something the Python lacks; None if nothing is left."""
+        """Return the next attempt for a package that uses an API that this Python lacks; None if nothing is left."""
         known = any(item.name == name for item in (*required.requirements, *required.constraints))
         if not known or name in self.levels:
             return None
         return self._loosen(required, name, f"uses {uses}, which this Python lacks")
 
     def all_at_once(self, required: RequirementSet) -> Loosened | None:
-        """All pins as lower bounds, what a lock file says forgotten; once."""
+        """Turn all pins into lower bounds and ignore the lock file's versions; once."""
         if self._all_taken:
             return None
         self._all_taken = True
@@ -129,7 +129,7 @@ class Loosening:
         return None
 
     def _from_wheels(self, required: RequirementSet, name: str) -> Loosened | None:
-        """Allow other versions, without a build, of a package that another one brings."""
+        """Allow other versions of an indirect dependency, but only wheels."""
         if name in self.levels:
             return None
         self.levels[name] = 1
@@ -139,11 +139,11 @@ class Loosening:
 
 
 def _culprits(required: RequirementSet, why: Explanation, text: str) -> list[str]:
-    """Names of packages, the likeliest first; what is protected last."""
+    """Return names of packages that may be at fault, the likeliest first, protected ones last."""
     known = {item.name for item in (*required.requirements, *required.constraints) if item.name}
     named: list[str] = []
     flat = " ".join(text.partition("No solution found")[2].split())
-    # What others depend on, in another version, before what depends on it.
+    # A dependency in an unsuitable version comes before the packages that depend on it.
     for pattern in (r"depends? on (\S+)", r"you require (\S+)", r"(?<!\S)(\S{1,200}) depends? on"):
         words = (_NAMED.match(match[1]) for match in re.finditer(pattern, flat))
         named += [canonicalize_name(word[1]) for word in words if word]
@@ -154,12 +154,12 @@ def _culprits(required: RequirementSet, why: Explanation, text: str) -> list[str
 
 
 def _is_about_a_location(required: RequirementSet, why: Explanation, text: str) -> bool:
-    """Return whether a requirement with its own source failed, or may be the one."""
+    """Return whether a requirement with its own source failed, or may have failed."""
     if why.reason in {"conflict", "no_version", "python"}:
-        return False  # it is there: what it goes together with may be another version
+        return False  # its package was found; another package's version may be at fault
     located = [item for item in (*required.requirements, *required.constraints) if item.location is not None]
     if why.reason == "build" and not why.package:
-        # The installer does not name what is built from a folder.
+        # The installer does not name a package that it builds from a folder.
         return bool(located)
     package = canonicalize_name(why.package) if why.package else None
     return any(
@@ -191,7 +191,7 @@ def _with(item: ProjectRequirement, text: str) -> ProjectRequirement:
 
 
 def _parsed(item: ProjectRequirement) -> Requirement | None:
-    """Return the requirement of a package in an index; None for any other."""
+    """Return the parsed requirement of an index package; None for any other."""
     if item.location is not None:
         return None
     try:
@@ -207,7 +207,7 @@ def _written(parsed: Requirement, specifier: str, name: str = "") -> str:
 
 
 def _least(parsed: Requirement) -> Version | None:
-    """Return the lowest version that the specifier speaks of."""
+    """Return the highest lower bound among the versions in the specifier."""
     found: list[Version] = []
     for one in parsed.specifier:
         if one.operator in {"==", "===", ">=", "~=", ">"}:
@@ -232,7 +232,7 @@ def _same_major(item: ProjectRequirement, reason: str) -> str | None:
     least = _least(parsed) if parsed else None
     if parsed is None or least is None or reason == "not_found":
         return None
-    if reason == "python":  # it is too new for this Python, or far too old
+    if reason == "python":  # the version is too new for this Python, or far too old
         return _written(parsed, f"<={least.public}" if item.pinned else "")
     return _written(parsed, f">={least.public},<{least.major + 1}")
 
@@ -253,12 +253,12 @@ def _any_version(item: ProjectRequirement, reason: str) -> str | None:
 _LEVELS: Final = (_other_name, _same_major, _lower, _any_version)
 
 
-# How uv begins the line of a large download.
+# First words of uv's lines about large downloads.
 _LONG: Final = ("Downloading ", "Downloaded ")
 
 
 class Output:
-    """Passes the installer's lines on; those of a failure are kept until it is certain that it stays one."""
+    """Forwards the installer's lines; holds lines of a failed attempt back until the failure is final."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -266,49 +266,49 @@ class Output:
         self._told: set[str] = set()
 
     def __call__(self, line: str) -> None:
-        """Pass on a line of an attempt that counts."""
+        """Forward one line of an attempt whose output is shown."""
         if self._held or line.startswith("error:"):
             self._held.append(line)
-        # The folder's name means nothing to a reader, and it is gone when the build is.
+        # Skip the line with the interpreter's path: a temporary folder that means nothing to a reader.
         elif line and not line.startswith("Using Python "):
             self._report(line, logging.INFO)
 
     def progress(self, line: str) -> None:
-        """Pass on what takes long, of an attempt that may yet fail."""
+        """Forward lines about long downloads of an attempt that may still fail."""
         if line.lstrip().startswith(_LONG):
             self._told.add(line)
             self._report(line, logging.INFO)
 
     def replay(self, result: ProgramResult) -> None:
-        """Pass on all of an attempt that counts."""
-        self._held.clear()  # what failed before succeeded in another way
+        """Forward all lines of an attempt whose output is shown."""
+        self._held.clear()  # the failure before was overcome by another attempt
         for line in result.lines:
             if line not in self._told:
                 self(line)
 
     def release(self) -> None:
-        """Pass on what was kept: it stays a failure."""
+        """Forward the lines held back, because the failure is final."""
         for line in self._held:
             self._report(line, logging.ERROR if line.startswith("error:") else logging.INFO)
         self._held.clear()
 
 
 class KeptReport:
-    """A report whose lines are kept until they count; that something takes long is reported at once."""
+    """A report that holds lines back until ``release``, except lines about long downloads."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
         self._kept: list[tuple[str, int]] = []
 
     def __call__(self, line: str, severity: int) -> None:
-        """Take one line, as any ``Report``."""
+        """Take one line, like any ``Report``."""
         if line.lstrip().startswith(_LONG):
             self._report(line, severity)
         else:
             self._kept.append((line, severity))
 
     def release(self) -> None:
-        """Pass on what was kept."""
+        """Forward the lines held back."""
         for line, severity in self._kept:
             self._report(line, severity)
         self._kept.clear()

@@ -1,7 +1,7 @@
-"""Trial of a project in a newer Python than the service's own: with wheels alone, unchanged.
+"""Trial of a project with a newer Python than the service's own: unchanged, and with wheels only.
 
-Nothing is loosened, left out or built for the newer one: a project that would need that is better off in the Python
-that it had before. So is one of which any package does not name the newer Python among those that it runs on.
+Nothing is loosened, left out or built for the newer Python: a project that needs changes runs better on the service's
+own Python. A trial also fails if a package lists the Python versions that it supports, and all are older.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from preview.environments.requirements.floors import is_below, with_floors
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet
 
 _LISTED: Final = re.compile(rb"^Classifier: Programming Language :: Python :: 3\.(\d+)\s*$", re.MULTILINE)
-# The fields come first; a long description behind them says nothing.
+# The fields come first in the file; the long description after them is not needed.
 _MOST_METADATA: Final = 64 * 1024
-# Small ones that have not changed in years, and run: so many projects have them that they would decide alone.
+# Small, stable packages that work on newer Pythons: they are so common that they would reject most projects.
 _WELL_KNOWN: Final = frozenset({"h11", "mdurl", "outcome", "priority", "sortedcontainers", "tomlkit", "webencodings"})
 
 
@@ -40,7 +40,7 @@ def objection(
 
 
 def _differs(item: ProjectRequirement, newer: str, own: str) -> bool:
-    """Return whether the line applies in only one of them."""
+    """Return whether the line applies to only one of the two Pythons."""
     _, _, marker = item.text.partition(" --hash")[0].partition(";")
     if not marker.strip():
         return False
@@ -57,11 +57,11 @@ def _environment(version: str) -> dict[str, str]:
 
 
 def objection_to_packages(environment: Path, newer: str) -> str | None:
-    """Return why installed packages are not trusted in a newer Python; None if nothing rules it out.
+    """Return why installed packages are not trusted with a newer Python; None if nothing rules it out.
 
     Args:
-        environment: Its folder; blocks on the disk.
-        newer: The version of its Python.
+        environment: The environment's folder. Blocks on the disk.
+        newer: Version of the environment's Python.
     """
     for relic in find_relics(environment, newer):
         if relic.uses != "pkg_resources":
@@ -78,7 +78,7 @@ def objection_to_packages(environment: Path, newer: str) -> str | None:
 
 
 def _was_made_for_older(metadata: Path, newer: str) -> bool:
-    """Return whether the package names versions that it runs on, all older than this one."""
+    """Return whether the package lists Python versions that it supports, all older than this one."""
     try:
         with metadata.open("rb") as file:
             minors = [int(minor) for minor in _LISTED.findall(file.read(_MOST_METADATA))]

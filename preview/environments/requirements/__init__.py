@@ -1,4 +1,4 @@
-"""Requirements, their sources and their limits."""
+"""Requirements, their sources, and limits on their versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Input for uv: its command line, and the files that it names."""
+"""Input for uv: its arguments, and the files that they name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 
-# Building one of these takes minutes, or a compiler that is not there: the next version with a wheel is taken.
+# Building these takes minutes or needs a missing compiler, so only versions with a wheel are allowed.
 _WHEELS_ONLY: Final = (
     "aiohttp", "asyncpg", "bcrypt", "blis", "cffi", "cryptography", "fiona", "gevent", "greenlet", "grpcio", "h5py",
     "httptools", "llvmlite", "lxml", "matplotlib", "numba", "numpy", "opencv-contrib-python", "opencv-python",
@@ -25,10 +25,10 @@ _WHEELS_ONLY: Final = (
 def write_arguments(
     temporary: Path, required: RequirementSet, server: str | None, *, runs_code: bool
 ) -> list[str] | None:
-    """Write the files for the installer; what it is to install, or None for nothing. Blocks on the disk.
+    """Write the installer's files and return its arguments; None if there is nothing to install. Blocks on the disk.
 
     Raises:
-        OSError: The disk did not take them.
+        OSError: The disk reported an error.
     """
     lines = [item.text for item in required.requirements]
     if server is not None:
@@ -50,7 +50,7 @@ def write_arguments(
 def _builds(required: RequirementSet, *, runs_code: bool) -> list[str]:
     """Return arguments that limit builds."""
     if not runs_code:
-        # Without the project's own options: --no-binary of one package wins over --no-build of all.
+        # Omit the project's own options: its --no-binary for one package would override --no-build for all.
         return ["--no-build"]
     if "--no-binary" in required.options:
         return list(required.options)
@@ -61,9 +61,9 @@ _MINORS: Final = range(8, 20)
 
 
 def as_for(required: RequirementSet, requires: str) -> RequirementSet:
-    """Return the requirements for the oldest Python 3 that ``requires`` allows, where they differ here.
+    """Return the requirements with those markers removed that exclude this Python but not the project's oldest one.
 
-    A tool that writes ``python_version >= "3.12"`` behind each line means the project, not the line.
+    Some tools write ``python_version >= "3.12"`` after each line; this describes the project, not the line.
     """
     try:
         allowed = SpecifierSet(requires)

@@ -1,6 +1,6 @@
-"""Packages that an older one worked with, and that have changed since: kept at the versions of its time.
+"""Companion packages: limits that keep the dependencies of an older package at versions that work with it.
 
-A project that pins Flask 1.1 and nothing below it gets the Jinja2 of today, and does not start.
+For example, a project that pins only Flask 1.1 would get today's Jinja2, with which Flask 1.1 does not start.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from preview.environments.requirements.requirements import ProjectRequirement, R
 
 @dataclass(frozen=True, slots=True)
 class _Companion:
-    """``then`` holds where the newest version that ``package`` may have is in ``versions``."""
+    """The limits in ``then`` apply if the newest version that ``package`` may have is in ``versions``."""
 
     package: str
     versions: str
@@ -29,14 +29,14 @@ class _Companion:
 _COMPANIONS: Final = tuple(
     _Companion(row["package"], row["versions"], tuple(row["then"])) for row in compatibility_rows("companions")
 )
-# One limit leads to another: Flask-SQLAlchemy 2.2, Flask 1, MarkupSafe 2.0.
+# One limit leads to the next: Flask-SQLAlchemy 2.2, Flask 1, MarkupSafe 2.0.
 _MAX_ROUNDS: Final = 5
-# A constraint binds only what is installed anyway; these have to be there.
+# A constraint has no effect on packages that are not installed, so these are added as requirements.
 _NEEDED: Final = frozenset({"visitor", "pytz", "setuptools"})
 
 
 def with_companions(required: RequirementSet) -> RequirementSet:
-    """Return the requirements with matching versions, each logged; the project's own choices stay."""
+    """Return the requirements with limits for companions, each recorded in ``company``; the project's choices stay."""
     for _ in range(_MAX_ROUNDS):
         after = _once(required)
         if after is required:
@@ -75,20 +75,20 @@ def _applying(required: RequirementSet) -> Iterator[tuple[ProjectRequirement, tu
         found = required.find(companion.package)
         limits = [item for item in required.constraints if item.name == companion.package]
         if found is None or not found.applies:
-            # Nobody names it, but a companion limits it: something that was named brings it.
+            # No requirement names the package, but a limit exists: another named package requires it.
             found = limits[0] if found is None and limits and limits[0].origin.startswith("goes with") else None
         if found is None:
             continue
         newest = [version for item in (found, *limits) if (version := _newest(item)) is not None]
         allowed = SpecifierSet(companion.versions)
-        # Whatever the newest is, all of them are meant.
+        # These rows apply to all versions, whatever the newest one is.
         every = companion.versions in {"<99", "<=1.7.4"}
         if every or (newest and allowed.contains(min(newest), prereleases=True)):
             yield found, companion.then
 
 
 def _newest(item: ProjectRequirement) -> Version | None:
-    """Return the newest version that a requirement allows, approximately; None without a limit."""
+    """Return the newest version that a requirement allows, approximately; None without an upper limit."""
     try:
         specifiers = list(Requirement(item.text.partition(" --hash")[0]).specifier)
     except InvalidRequirement:
@@ -121,7 +121,7 @@ def _below(version: Version) -> Version:
 
 
 def _goes_beyond(chosen: ProjectRequirement, wanted: ProjectRequirement) -> bool:
-    """Return whether the project requires more than the companion allows: its own line counts."""
+    """Return whether the project's own lower bound exceeds the limit; the project's line then has priority."""
     try:
         specifiers = list(Requirement(chosen.text.partition(" --hash")[0]).specifier)
     except InvalidRequirement:

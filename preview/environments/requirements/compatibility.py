@@ -1,4 +1,4 @@
-"""The table of versions that go together, from the file beside this module."""
+"""The tables of compatible versions in ``compatibility.toml``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 def compatibility_rows(table: str) -> list[dict[str, Any]]:
     """Return the rows of ``companions`` or ``floors``, in the file's order. Reads the file: called once, at import.
 
-    ``Any``: TOML's values; each reader makes a dataclass of them.
+    The values are ``Any`` because they come from TOML; each caller converts the rows to a dataclass.
     """
     rows: list[dict[str, Any]] = tomllib.loads((files(__package__) / "compatibility.toml").read_text("utf-8"))[table]
     return rows

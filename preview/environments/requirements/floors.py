@@ -1,4 +1,4 @@
-"""Versions that install on a newer Python and fail there as they are imported: the first that does not is taken."""
+"""Version floors: pinned versions that fail on a newer Python at import are replaced by the first that works."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from preview.environments.requirements.requirements import ProjectRequirement, R
 
 @dataclass(frozen=True, slots=True)
 class _Floor:
-    """Versions in ``versions`` do not run on ``python`` and above; ``instead`` do."""
+    """The versions in ``versions`` fail on ``python`` and above; those in ``instead`` work."""
 
     package: str
     versions: str
@@ -27,7 +27,7 @@ _FLOORS: Final = tuple(_Floor(**row) for row in compatibility_rows("floors"))
 
 
 def with_floors(required: RequirementSet, python: str) -> tuple[RequirementSet, list[str]]:
-    """Return the requirements with versions that run on this Python, and a sentence for each that was changed."""
+    """Return the requirements with versions that work on this Python, and a sentence for each change."""
     sentences: list[str] = []
 
     def raised(items: tuple[ProjectRequirement, ...]) -> tuple[ProjectRequirement, ...]:
@@ -56,7 +56,7 @@ def is_below(package: str, version: str, python: str) -> bool:
 
 
 def _floor(item: ProjectRequirement, python: Version) -> _Floor | None:
-    """Return the floor that a pin stands below."""
+    """Return the floor that applies to a pin; None if there is none."""
     if not item.pinned or not item.applies or "@" in item.text or item.text.startswith("/"):
         return None
     for floor in _FLOORS:

@@ -1,4 +1,4 @@
-"""Requirements that are paths: inside the project, named by what lies there."""
+"""Requirements that are paths inside the project; the cache key contains a hash of their content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from preview.core.descriptors import walk
 from preview.environments.requirements.requirements import ProjectRequirement, invalid
 from preview.errors import EnvironmentFailed
 
-# As many files as a generation may have by default; a folder with more is no small local package.
+# The default limit for files of a generation; a folder with more files is not a small local package.
 _MAX_FILES = 5_000
 _MAX_BYTES = 100 * 1024 * 1024
 _SKIPPED = frozenset({".git", "__pycache__", ".venv", "venv", "node_modules", "build", "dist"})
@@ -23,7 +23,7 @@ _BARE_EXTRAS = re.compile(r"^(?P<path>.*?)(?P<extras>\[[A-Za-z0-9,._\s-]*\])?$")
 
 
 def looks_local(text: str) -> bool:
-    """Return whether a requirement is a path (``./lib``, ``lib.whl``, ``name @ file:…``), not a name or an address."""
+    """Return whether a requirement is a path (``./lib``, ``lib.whl``, ``name @ file:…``), not a name or a URL."""
     target = _target(text)
     if target.startswith("file:"):
         return True
@@ -39,14 +39,14 @@ def _target(text: str) -> str:
 
 
 def resolve_inside(project: Path, base: Path, name: str, origin: str) -> Path:
-    """Return the file or folder ``name`` (relative to ``base``), links followed.
+    """Return the resolved path of ``name``, which is relative to ``base``.
 
     Raises:
-        EnvironmentFailed: It lies outside ``project``.
+        EnvironmentFailed: The path is outside ``project``.
     """
     try:
         path = (base / name).resolve()
-    except (OSError, ValueError, RuntimeError):  # NUL, a loop of links
+    except (OSError, ValueError, RuntimeError):  # NUL, or a loop of links
         path = Path("/")
     if not path.is_relative_to(project):
         raise invalid(
@@ -59,7 +59,7 @@ def local_requirement(project: Path, base: Path, text: str, origin: str) -> Proj
     """Return a requirement that is a path inside the project: a wheel, an archive or a folder with a build file.
 
     Raises:
-        EnvironmentFailed: It is outside the project, not there, or too large.
+        EnvironmentFailed: The path is outside the project, does not exist, or is too large.
     """
     named = _NAMED.match(text)
     target = _target(text).removeprefix("file:")

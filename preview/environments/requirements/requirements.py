@@ -1,4 +1,4 @@
-"""Requirement lines as a project writes them, checked before a tool that would follow them anywhere sees them."""
+"""Requirements of a project, checked before an installer follows their sources."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from packaging.utils import canonicalize_name
 from preview.environments.way_out import AllowedHosts, host_of
 from preview.errors import EnvironmentFailed
 
-# Addresses, none of which is a place on the service's own machine, as `git+file:` is.
+# Schemes of remote URLs only: `git+file:`, for example, would read the service's own disk.
 _SCHEMES = frozenset({"http", "https", "git+http", "git+https", "git+ssh", "git+git"})
-# Packages whose extras bring a server along.
+# Packages with extras that require a server.
 _SERVER_EXTRAS = {"fastapi": frozenset({"standard", "all"}), "fastapi-cli": frozenset({"standard"})}
 
 
 def invalid(sentence: str, **details: object) -> EnvironmentFailed:
-    """Return the failure of a project whose files say what cannot be followed."""
+    """Return the error for a project with invalid files."""
     return EnvironmentFailed(sentence, reason="invalid", **details)
 
 
@@ -27,13 +27,13 @@ class ProjectRequirement:
     """One requirement.
 
     Attributes:
-        text: The line for the installer: one line, no comment; a local path is absolute.
-        name: Normalised name (PEP 503), or None for a bare path.
+        text: The line for the installer, without line breaks and comments; a local path is absolute.
+        name: Normalised name (PEP 503); None for a bare path.
         extras: Normalised extras.
-        pinned: Exactly one version (``==`` or ``===`` without a wildcard).
-        origin: ``requirements.txt line 3``, for messages.
-        identity: What goes into the cache key: the text, or for a local path what lies there.
-        applies: Whether its marker holds for the interpreter that runs this.
+        pinned: Whether only one version is allowed (``==`` or ``===`` without a wildcard).
+        origin: Position for messages, for example ``requirements.txt line 3``.
+        identity: Part of the cache key: the text, or for a local path a hash of its content.
+        applies: Whether the requirement's marker is true for the interpreter of this process.
     """
 
     text: str
@@ -46,7 +46,7 @@ class ProjectRequirement:
 
     @property
     def location(self) -> str | None:
-        """The path or address that it is to come from; None where it is to come from an index."""
+        """Path or URL of the requirement's own source; None if it comes from an index."""
         if self.name is None or self.text.startswith("/"):
             return self.text.partition("[")[0]
         _, at, address = self.text.partition(" @ ")
@@ -58,8 +58,8 @@ class OwnIndex:
     """An index that a project names.
 
     Attributes:
-        url: As written; may be a path, or nothing (``--no-index``).
-        setting: How an operator sets the service up with it.
+        url: URL as written; may also be a path, or empty (``--no-index``).
+        setting: Setting with which an operator can add the index to the service.
     """
 
     url: str
@@ -69,10 +69,10 @@ class OwnIndex:
 
 @dataclass(frozen=True, slots=True)
 class Unfollowed:
-    """A requirement that names where it comes from, and leads nowhere.
+    """A requirement with a source that the service cannot follow.
 
     Attributes:
-        sentence: Why, for messages.
+        sentence: The reason, for messages.
         text: The requirement, shortened.
     """
 
@@ -83,19 +83,19 @@ class Unfollowed:
 
 @dataclass(frozen=True, slots=True)
 class RequirementSet:
-    """All that a project requires.
+    """All requirements of a project.
 
     Attributes:
         constraints: Lines of constraint files.
-        options: Installer options that belong to the set (``--no-binary NAME`` and the like).
-        prerelease: The project asks for pre-releases (``--pre``).
-        requires_python: ``>=3.12`` and the like, or None.
-        source: The file they come from, relative to the project, or None when it names no requirements.
-        notes: Sentences for the person who launches, for instance what was left out.
-        unfollowed: Requirements that lead nowhere.
-        withheld: Normalised names of the project's own packages that are left out: no index is asked for them.
-        company: Requirements, each with a limit that goes with it.
-        spare: What groups require that are not installed (``dev``, ``test``): how to write a package that is imported.
+        options: Installer options for these requirements (``--no-binary NAME`` and the like).
+        prerelease: Whether the project allows pre-releases (``--pre``).
+        requires_python: A range such as ``>=3.12``, or None.
+        source: File of the requirements, relative to the project; None if the project names no requirements.
+        notes: Sentences for the user who launches the project, for instance about lines that were left out.
+        unfollowed: Requirements with a source that the service cannot follow.
+        withheld: Normalised names of the project's own packages that are left out and never taken from an index.
+        company: Pairs of a requirement and the limit that it sets on a companion package.
+        spare: Requirements of groups that are not installed (``dev``, ``test``): their spelling is used if imported.
     """
 
     requirements: tuple[ProjectRequirement, ...] = ()
@@ -113,24 +113,24 @@ class RequirementSet:
 
     @property
     def all_pinned(self) -> bool:
-        """True if each requirement allows one version only, so that a cached answer cannot be out of date."""
+        """True if each requirement allows one version only, so that a cached result cannot be out of date."""
         locked = {item.name for item in self.constraints if item.pinned}
         return all(item.pinned or item.name in locked for item in self.requirements)
 
     @property
     def is_from_index(self) -> bool:
-        """True if all of it is to come from the service's own indexes: no path, address or repository.
+        """True if everything comes from the service's own indexes: no path, URL or repository.
 
-        What was asked for says so, before any code of a package has run.
+        This is known from the requirements alone, before any code of a package runs.
         """
         return all(item.location is None for item in (*self.requirements, *self.constraints))
 
     def brings(self, server: str) -> bool:
-        """Return whether the project brings this server, by name or by an extra such as ``fastapi[standard]``."""
+        """Return whether the project requires this server, by name or by an extra such as ``fastapi[standard]``."""
         return any(_brings_server(requirement, server) for requirement in self.requirements if requirement.applies)
 
     def find(self, name: str) -> ProjectRequirement | None:
-        """Return the requirement with this name in any spelling, or None."""
+        """Return the requirement with this name in any spelling; None if there is none."""
         wanted = canonicalize_name(name)
         return next((item for item in self.requirements if item.name == wanted), None)
 
@@ -142,10 +142,10 @@ def _brings_server(requirement: ProjectRequirement, server: str) -> bool:
 
 
 def parse_requirement(text: str, origin: str, *, options: Sequence[str] = ()) -> ProjectRequirement:
-    """One requirement line (PEP 508) without a local path.
+    """Parse one requirement line (PEP 508) without a local path.
 
     Raises:
-        EnvironmentFailed: The line is no requirement.
+        EnvironmentFailed: The line is not a requirement, or has a source that the service does not follow.
     """
     try:
         parsed = Requirement(text)
@@ -157,7 +157,7 @@ def parse_requirement(text: str, origin: str, *, options: Sequence[str] = ()) ->
             origin=origin,
         ) from error
     if "${" in text or (parsed.url is not None and parsed.url.partition(":")[0].lower() not in _SCHEMES):
-        # The installer would fill in the service's own variables, or read its own disk.
+        # The installer would insert the service's own variables, or read the service's disk.
         raise invalid(
             f"{origin} refers to {text[:200]!r}, which the service does not follow; name a package or an https address",
             requirement=text[:200],
@@ -178,10 +178,10 @@ def parse_requirement(text: str, origin: str, *, options: Sequence[str] = ()) ->
 
 
 def check_locations(required: RequirementSet, allowed: AllowedHosts) -> None:
-    """See that each address that the project requires is at a host that builds may reach.
+    """Check that each URL in the requirements has a host that builds may reach.
 
     Raises:
-        EnvironmentFailed: One is not.
+        EnvironmentFailed: A host is not allowed.
     """
     for item in (*required.requirements, *required.constraints):
         if item.location is not None and "://" in item.location and not item.location.startswith("file:"):

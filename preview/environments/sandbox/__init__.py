@@ -1,4 +1,4 @@
-"""The programs that build environments, each in a jail: uv, the interpreters, and what they may reach."""
+"""Programs that build environments, each in a jail: uv, the interpreters, and their network access."""
 
 from __future__ import annotations
 

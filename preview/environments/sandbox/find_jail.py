@@ -1,4 +1,4 @@
-"""Check for a jail for installers, by trying it."""
+"""Discovery of a jail for installers, by running a program in one."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from preview.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
-# Milliseconds on a machine that is idle.
+# An idle machine needs milliseconds.
 _TIMEOUT_S: Final = 10.0
 _WORKSHOP: Final = ".preview-builds"
 
 
 async def find_jail(settings: Settings, etc: Path, groups: CgroupTree | None = None) -> Jail | None:
-    """Return the jail of this service's installers; None if it cannot be made, which is logged.
+    """Return the jail for this service's installers. If none works, log the reason and return None.
 
-    Cancellation: what was tried is gone.
+    Cancellation: the trial's folders are removed.
     """
     root = settings.cache_dir.absolute() / "environments"
     scratch = root / f".jail-{secrets.token_hex(4)}"
@@ -52,10 +52,9 @@ async def find_jail(settings: Settings, etc: Path, groups: CgroupTree | None = N
 
 
 def _describe(etc: Path, root: Path, said: ProgramResult) -> Jail:
-    """Describe the jail's caches; ``said`` is uv's own answer.
+    """Return a jail with the operator's caches, else with the service's own; ``said`` is uv's answer.
 
-    The service's own, unless the operator names others: what a build leaves in them reaches nothing that the same user
-    installs elsewhere.
+    In the service's own caches, a build's leftovers cannot reach anything that the same user installs elsewhere.
     """
     home = Path.home()
     uv_cache = _named_uv_cache(home, said) or root.parent / "uv"
@@ -70,7 +69,7 @@ def _describe(etc: Path, root: Path, said: ProgramResult) -> Jail:
 
 
 def _named_uv_cache(home: Path, said: ProgramResult) -> Path | None:
-    """Return the cache that the operator configures, by a variable or in ``uv.toml``; never uv's default."""
+    """Return the uv cache that the operator configured, by a variable or in ``uv.toml``; never uv's default."""
     if said.code != 0 or not said.lines:
         return None
     found = Path(said.lines[-1].strip())
@@ -79,10 +78,10 @@ def _named_uv_cache(home: Path, said: ProgramResult) -> Path | None:
 
 
 def _make_workshop(uv_cache: Path, root: Path) -> Path | None:
-    """Return a folder from which environments can be renamed to their place, after a trial."""
+    """Return a workshop, after a trial rename from there to ``root``; None if renaming fails."""
     workshop = uv_cache / _WORKSHOP
     name = f".jail-{secrets.token_hex(4)}"
-    if workshop.is_symlink():  # somebody has put it there
+    if workshop.is_symlink():  # another program has created it
         workshop.unlink()
     workshop.mkdir(mode=0o700, parents=True, exist_ok=True)
     root.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Pythons that are installed here, where ``uv`` does not look: in the folders of those who manage versions."""
+"""Search for installed Pythons in the folders of version managers, where ``uv`` does not look."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from preview.environments.sandbox.program import program_environment, run_progra
 
 _log = structlog.get_logger(__name__)
 
-# Parts of the standard library that a Python can be built without.
+# Parts of the standard library that a build of Python may lack.
 _PARTS: Final = (
     "_bz2", "_ctypes", "_decimal", "_hashlib", "_lzma", "_multiprocessing", "_posixshmem", "_sqlite3", "_ssl", "_uuid",
     "zlib",
@@ -35,10 +35,10 @@ _ASK: Final = (
 )
 _RELEASE: Final = re.compile(r"3\.\d{1,2}\.\d{1,3}")
 _OWN_LACKS: Final = frozenset(one for one in _PARTS if importlib.util.find_spec(one) is None)
-# One that says nothing within this is not one to run previews in.
+# A Python that does not answer within this time is not usable for previews.
 _PATIENCE_S: Final = 5.0
-# The variable that names a manager's folder, where that is below the home else, and where its Pythons are in there:
-# pyenv, mise, asdf, and uv itself.
+# Variable with a manager's folder, default folder below the home, and subfolder with the Pythons: pyenv, mise, asdf,
+# and uv itself.
 _MANAGERS: Final = (
     ("PYENV_ROOT", ".pyenv", "versions"),
     ("MISE_DATA_DIR", ".local/share/mise", "installs/python"),
@@ -46,17 +46,17 @@ _MANAGERS: Final = (
     ("UV_PYTHON_INSTALL_DIR", ".local/share/uv/python", "."),
 )
 _VERSION: Final = re.compile(r"(?:cpython-)?(?P<minor>3\.\d+)(?:\.\d+)?(?=$|-)")
-# pyenv's and asdf's: programs that look for another, and fail where it is not the one that is chosen.
+# pyenv and asdf put wrapper programs there, which fail unless the user has selected that version.
 _NO_PROGRAMS: Final = "shims"
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A Python that answered.
+    """A Python that answered the query.
 
     Attributes:
-        modules: The names of its standard library; none of a Python before 3.10.
-        lacks: Parts of it that it was built without.
+        modules: Names of its standard library's modules; empty before Python 3.10.
+        lacks: Parts of the standard library that it was built without.
     """
 
     interpreter: PythonInterpreter
@@ -67,21 +67,20 @@ class Installed:
 async def find_installed(
     minors: Iterable[int], requires: str = "", variables: Mapping[str, str] | None = None, *, whole: bool = False
 ) -> Installed | None:
-    """Return the first CPython of these minor versions that runs and that ``requires`` allows, or None.
+    """Return the first CPython of these minor versions that runs and that ``requires`` allows; None if there is none.
 
-    Those without the interpreter's lock are passed over: packages have wheels of their own for them; and so are those
-    between two releases.
+    Skips free-threaded builds, which need separate wheels, and pre-releases.
 
     Args:
-        minors: In the order of preference: ``range(12, 15)`` looks for 3.12, then 3.13, then 3.14.
-        requires: ``>=3.12``, say.
-        variables: The service's environment.
-        whole: Pass over those that were built without a part that the service's own Python has.
+        minors: Minor versions in order of preference: ``range(12, 15)`` looks for 3.12, then 3.13, then 3.14.
+        requires: A version range such as ``>=3.12``.
+        variables: Environment variables to use; None uses the service's.
+        whole: Whether to skip Pythons without a part of the standard library that the service's own Python has.
 
     Raises:
-        OSError: No descriptor is free to look with.
+        OSError: No file descriptor is free.
 
-    Cancellation: the program that is asked is killed.
+    Cancellation: the interpreter that is being queried is killed.
     """
     given = os.environ if variables is None else variables
     for minor in minors:
@@ -97,7 +96,7 @@ async def find_installed(
 
 
 def _is_it(interpreter: PythonInterpreter, minor: int, requires: str) -> bool:
-    """Check the interpreter: ``python3.12`` may be another, and not every 3.12 is suitable."""
+    """Return whether the interpreter fits: a program ``python3.12`` may run another version."""
     return interpreter.version.startswith(f"3.{minor}.") and allows(requires or None, interpreter)
 
 
@@ -105,9 +104,9 @@ async def look_at(path: Path) -> Installed | None:
     """Query an interpreter; None unless it is a released CPython.
 
     Raises:
-        OSError: No descriptor is free to look with.
+        OSError: No file descriptor is free.
 
-    Cancellation: it is killed.
+    Cancellation: the interpreter is killed.
     """
     argv = [str(path), "-I", "-c", _ASK]
     try:
@@ -147,7 +146,7 @@ def _read(line: str) -> _Said | None:
 
 
 def _candidates(minor: int, variables: Mapping[str, str]) -> list[Path]:
-    """Programs of that name, the likeliest first, each once; blocks on the disk."""
+    """Return programs that may be this Python, the likeliest first, each once. Blocks on the disk."""
     found: dict[Path, None] = {}
     for folder in _folders(f"3.{minor}", variables):
         path = folder / f"python3.{minor}"
@@ -158,7 +157,7 @@ def _candidates(minor: int, variables: Mapping[str, str]) -> list[Path]:
 
 def _folders(minor: str, variables: Mapping[str, str]) -> Iterator[Path]:
     for entry in variables.get("PATH", os.defpath).split(os.pathsep):
-        if os.path.isabs(entry):  # noqa: PTH117  it is a text yet
+        if os.path.isabs(entry):  # noqa: PTH117  the entry is a string
             yield Path(entry)
     home = variables.get("HOME")
     for variable, usual, below in _MANAGERS:
@@ -168,7 +167,7 @@ def _folders(minor: str, variables: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _newest_first(folder: Path, minor: str) -> list[Path]:
-    """Return program folders of installed Pythons of this minor version."""
+    """Return the program folders of installed Pythons of this minor version, the newest first."""
     try:
         names = [entry.name for entry in folder.iterdir()]
     except OSError as error:

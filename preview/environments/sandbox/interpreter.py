@@ -1,4 +1,4 @@
-"""The Python that environments are built for."""
+"""Interpreters that environments are built for, and skeletons: stored empty environments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from preview.environments.sandbox.program import program_environment, run_progra
 from preview.errors import ConfigurationError
 
 OWN = "own"
-"""What ``environment_python`` calls the service's own Python, for all that do not want another themselves."""
+"""Value of ``environment_python`` that selects the service's own Python, unless a project requires another one."""
 _BARE = re.compile(r"3(?:\.\d+){0,2}")
 _ASK = "import platform, sys, sysconfig; print(platform.python_version(), sysconfig.get_platform(), sys.base_prefix)"
 
@@ -29,9 +29,9 @@ class PythonInterpreter:
     """One interpreter.
 
     Attributes:
-        request: What the installer is asked for: a path.
-        version: ``3.11.7``.
-        identity: Version, platform and home: what makes an environment of it usable or not.
+        request: Path of the interpreter, which is passed to the installer.
+        version: For example ``3.11.7``.
+        identity: Version, platform and home folder: an environment works only with the same identity.
     """
 
     request: str
@@ -43,9 +43,9 @@ async def find_interpreter(wanted: str | None, *, offline: bool) -> PythonInterp
     """Return the running interpreter (None, or ``own``), or the configured one (``3.12``, or a path).
 
     Raises:
-        ConfigurationError: There is none like it.
+        ConfigurationError: The configured interpreter does not exist or does not run.
 
-    Cancellation: the program that looks is killed.
+    Cancellation: the program that is being run is killed.
     """
     if wanted is None or wanted == OWN:
         version = platform.python_version()
@@ -72,7 +72,7 @@ def allows(requires: str | None, interpreter: PythonInterpreter) -> bool:
     """Return whether a project with ``requires`` (``>=3.12``) runs on the interpreter; invalid ranges allow any."""
     if requires is None:
         return True
-    # Poetry's way to say exactly this one; of a minor version any release is meant.
+    # Poetry's form for an exact version; a minor version allows any of its releases.
     bare = _BARE.fullmatch(requires.strip())
     if bare is not None:
         requires = f"=={bare[0]}" if bare[0].count(".") > 1 else f"=={bare[0]}.*"
@@ -85,7 +85,7 @@ def allows(requires: str | None, interpreter: PythonInterpreter) -> bool:
 async def find_other(requires: str) -> PythonInterpreter | None:
     """Return an interpreter of this machine that ``requires`` allows, or None; none is downloaded.
 
-    Cancellation: the program that looks is killed.
+    Cancellation: the program that is being run is killed.
     """
     arguments = ["python", "find", "--no-project", "--no-cache", "--no-python-downloads", requires.replace(" ", "")]
     found = await run_uv(arguments, offline=True)
@@ -98,7 +98,7 @@ async def find_other(requires: str) -> PythonInterpreter | None:
     return other if allows(requires, other) else None
 
 
-# Two dozen small files. What is larger is no empty environment, and is not kept.
+# An empty environment has two dozen small files. A larger one is not kept.
 _MAX_ENTRIES: Final = 200
 _MAX_BYTES: Final = 256 * 1024
 
@@ -108,10 +108,10 @@ class _Entry:
     """One folder, file or link.
 
     Attributes:
-        path: In the environment.
-        mode: Its permissions.
-        target: Where a link leads; None for all else.
-        content: A file's; None for all else.
+        path: Path in the environment.
+        mode: Permission bits.
+        target: Target of a link; None for a file or folder.
+        content: Content of a file; None for a folder or link.
     """
 
     path: str
@@ -121,9 +121,9 @@ class _Entry:
 
 
 class Skeletons:
-    """Empty environments, by interpreter; they can be moved, so that each is a copy of the first.
+    """Empty environments by interpreter. They are relocatable, so each new environment is a copy of the first.
 
-    In memory only: what uv makes may change with its version, which a new process asks again.
+    Kept in memory only: a new service process may find another version of uv, which may create other files.
     """
 
     def __init__(self) -> None:
@@ -131,14 +131,14 @@ class Skeletons:
 
     @property
     def are_known(self) -> bool:
-        """True if there is any."""
+        """True if any empty environment is known."""
         return bool(self._kept)
 
     def write(self, interpreter: PythonInterpreter, folder: Path) -> bool:
-        """Fill the empty folder; False where none is known yet. Blocks on the disk.
+        """Fill the empty folder; return False if no skeleton is known for this interpreter. Blocks on the disk.
 
         Raises:
-            OSError: The disk did not take it.
+            OSError: The disk reported an error.
         """
         entries = self._kept.get(interpreter)
         if entries is None:
@@ -147,7 +147,7 @@ class Skeletons:
         for entry in entries:
             path = f"{root}/{entry.path}"
             if entry.target is not None:
-                os.symlink(entry.target, path)  # noqa: PTH211  while somebody waits
+                os.symlink(entry.target, path)  # noqa: PTH211  a launch waits: strings are faster
             elif entry.content is None:
                 os.mkdir(path, entry.mode)  # noqa: PTH102
             else:
@@ -159,10 +159,10 @@ class Skeletons:
         return True
 
     def keep(self, interpreter: PythonInterpreter, folder: Path) -> None:
-        """Remember the environment that uv has just made, before anything was installed there. Blocks on the disk.
+        """Remember the environment that uv has just created, before anything is installed in it. Blocks on the disk.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: A file cannot be read.
         """
         entries = list(_read(os.fspath(folder), ""))
         if len(entries) <= _MAX_ENTRIES and sum(len(entry.content or b"") for entry in entries) <= _MAX_BYTES:
@@ -170,7 +170,7 @@ class Skeletons:
 
 
 def _read(root: str, below: str) -> Iterator[_Entry]:
-    """Yield entries, a folder before its content."""
+    """Yield all entries, each folder before its content."""
     with os.scandir(f"{root}/{below}") as entries:
         for found in entries:
             path = f"{below}{found.name}"

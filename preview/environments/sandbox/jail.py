@@ -1,8 +1,8 @@
-"""The jail that installers run in, and with them the code of packages: build scripts, install scripts.
+"""Jail for installers and for the code of packages that they run: build scripts and install scripts.
 
-They run as the service's own user, so that the caches of packages stay as they are; of its files they see what leads
-to packages and what they have to write, and of its processes none. Where this machine has no sandbox there is no jail,
-and installers run as any program of the service.
+Installers run as the service's own user, so that the package caches keep one owner. They see the files that they need
+to find packages and the folders that they must write to, but no other file and no process of the service. On a machine
+without a sandbox there is no jail: installers run like any other program of the service.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.process.ending import enter
 from preview.runtime.sandbox import Sandbox, View, bridge_needs, compile_filter, handout_prefix, sandbox_command
 
-# For programs that write to /tmp in any case; the others find a folder on disk in TMPDIR.
+# Size of /tmp, for programs that always write there; others use TMPDIR, a folder on disk.
 _TEMP_BYTES: Final = 256 * 1024 * 1024
 _MIB: Final = 1024 * 1024
-# Compilers on a large machine run one for each core.
+# On a large machine, compilers run one process for each core.
 _PROCESSES: Final = 1024
 _PROXIES: Final = frozenset({"all_proxy", "http_proxy", "https_proxy", "no_proxy", "noproxy", "proxy"})
 _HOME, _TEMP = "home", "tmp"
@@ -34,16 +34,16 @@ _HOME, _TEMP = "home", "tmp"
 
 @dataclass(frozen=True, slots=True)
 class Jail:
-    """Parts that all installers' jails share.
+    """Settings that the jails of all installers share.
 
     Attributes:
-        etc: The folder that ``write_etc`` has filled.
-        pythons: Where uv keeps the Pythons that it has installed.
-        workshop: A folder in ``uv_cache`` where environments are made of cached packages by hard links, which do not
-            go from one mount to another; None where they cannot be renamed from there to their place.
-        groups: Limit each build, where this machine has control groups.
-        memory_mb: MiB that one build may use, with all that it starts.
-        hosts: Hosts that builds may reach besides the indexes (``Settings.build_hosts``).
+        etc: Folder with the contents of the jail's ``/etc``, written by ``write_etc``.
+        pythons: Folder with the Pythons that uv has installed.
+        workshop: Folder in ``uv_cache`` for unfinished environments, because hard links to cached packages work only
+            within one mount. None if a folder cannot be renamed from there to the environment's path.
+        groups: Control groups that limit each build; None if this machine has none.
+        memory_mb: Memory limit in MiB for one build with all its processes.
+        hosts: Hosts that builds may reach in addition to the indexes (``Settings.build_hosts``).
     """
 
     etc: Path
@@ -57,12 +57,12 @@ class Jail:
 
     @asynccontextmanager
     async def open_group(self, key: str) -> AsyncIterator[Cgroup | None]:
-        """Provide the control group of one environment's build; None if there are none.
+        """Provide the control group for one environment's build; None if there are none.
 
         Raises:
-            LaunchFailed: The kernel refuses it.
+            LaunchFailed: The kernel refuses to create the group.
 
-        Cancellation: all that runs in it is dead (bounded).
+        Cancellation: all processes in the group are killed; the wait for their end is bounded.
         """
         if self.groups is None:
             yield None
@@ -70,14 +70,14 @@ class Jail:
         async with self.groups.open(
             f"build-{key}",
             memory_bytes=self.memory_mb * _MIB,
-            # All that there are: a build is not to be slow, it is to end.
+            # All cores: a build should finish soon.
             cpu_cores=os.cpu_count() or 1,
             processes=_PROCESSES,
         ) as group:
             yield group
 
     def workshop_of(self, root: Path) -> Path | None:
-        """Return the workshop's part for one folder of environments; the rest belongs to others."""
+        """Return the part of the workshop for one folder of environments; other parts belong to other folders."""
         if self.workshop is None:
             return None
         return self.workshop / hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
@@ -88,16 +88,16 @@ class Cage:
     """The jail of one build.
 
     Attributes:
-        folder: The environment that is being built.
-        scratch: A folder that is gone after the build, with the home and the temporary files.
-        readable: What else is shown.
-        writable: What else can be written.
-        placed: Shown read-only at another path: where, and what.
-        covered: Folders of which nothing is shown.
-        variables: Set in place of the service's.
-        kept: Links that lead out of ``folder`` and may: their path and where they lead.
-        foreign: Whether code of packages may run: then what it leaves in ``folder`` is looked through.
-        group: The build's control group, where this machine has them.
+        folder: The environment that is being built; writable.
+        scratch: Folder for the home and temporary files, removed after the build; writable.
+        readable: Further paths that are visible, read-only.
+        writable: Further paths that are writable.
+        placed: Paths that are visible read-only at another path: path in the jail to real path.
+        covered: Folders whose content is hidden.
+        variables: Variables that replace the service's.
+        kept: Links that may lead out of ``folder``: their path and their target.
+        foreign: Whether code of packages may run; if so, ``sweep`` cleans ``folder`` afterwards.
+        group: The build's control group; None if this machine has none.
     """
 
     jail: Jail
@@ -114,14 +114,14 @@ class Cage:
 
     @property
     def home(self) -> Path:
-        """The home folder inside."""
+        """The home folder in the jail."""
         return self.scratch / _HOME
 
     def prepare(self) -> None:
-        """Make the folders that it shows; blocks on the disk.
+        """Create the folders that the jail shows. Blocks on the disk.
 
         Raises:
-            OSError: They cannot be made.
+            OSError: A folder cannot be created.
         """
         for name in (_HOME, _TEMP):
             (self.scratch / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -132,17 +132,17 @@ class Cage:
     def enter(
         self, argv: Sequence[str], environment: Mapping[str, str], directory: Path, way_out: WayOut | None = None
     ) -> Iterator[tuple[list[str], tuple[int, ...]]]:
-        """Provide the command line that runs a program in here, and the descriptors to inherit.
+        """Provide the command line that runs a program in this jail, and the descriptors that it must inherit.
 
         Args:
-            argv: Absolute path and arguments.
-            environment: Variables.
-            directory: Working folder.
-            way_out: Leads to package indexes; None: the program has a network without any way out.
+            argv: Absolute path of the program, and its arguments.
+            environment: The program's variables.
+            directory: The program's working folder.
+            way_out: Access to package indexes; None gives the program no network access.
 
         Raises:
             LaunchFailed: bubblewrap is missing.
-            OSError: No descriptor is left.
+            OSError: No file descriptor is free.
         """
         readable = (*self.readable, *(bridge_needs() if way_out is not None else ()))
         view = View(
@@ -154,7 +154,7 @@ class Cage:
             placed={where: what for where, what in self.placed.items() if what.exists()},
             covered=self.covered,
         )
-        # Folders of the service's user that are named by variables are not here.
+        # Drop variables that name folders of the service's user: the jail does not contain these folders.
         variables = {name: value for name, value in environment.items() if not _is_withheld(name)}
         variables |= {"HOME": str(self.home), "TMPDIR": str(self.scratch / _TEMP), **self.variables}
         inherited: tuple[int, ...] = ()
@@ -169,10 +169,10 @@ class Cage:
             yield [*enter(self.group), *command], (*descriptors, *inherited)
 
     def check_memory(self) -> None:
-        """For a program that failed: whether it was because the build's memory is used up.
+        """Check whether a failed program ran out of the build's memory.
 
         Raises:
-            EnvironmentFailed: It was.
+            EnvironmentFailed: The kernel killed a process because the memory limit was reached.
         """
         if self.group is not None and self.group.events().killed_for_memory:
             raise EnvironmentFailed(
@@ -182,15 +182,15 @@ class Cage:
             )
 
     def sweep(self) -> None:
-        """Make the environment's folder safe to work on from outside; blocks on the disk."""
+        """Remove special files and outward links, if code of packages may have run. Blocks on the disk."""
         if self.foreign:
             sweep(self.folder, self.kept)
 
 
 def _is_withheld(name: str) -> bool:
-    """Return whether builds must not get this variable.
+    """Return whether a variable is hidden from builds.
 
-    It names a folder that the jail does not have, or a proxy that the jail cannot reach and whose password it must not
-    see.
+    Some variables name folders that the jail lacks. Others name proxies, which the jail cannot reach. A build must not
+    see the proxies' passwords.
     """
     return name.startswith("XDG_") or name.lower().removeprefix("npm_config_").replace("-", "_") in _PROXIES

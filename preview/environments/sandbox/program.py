@@ -1,4 +1,4 @@
-"""Running one program: its own session, its output line by line, all of it gone when the caller is."""
+"""Execution of one program in its own session: output line by line, and no process left at the end."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from preview.environments.sandbox.jail import Cage
 from preview.environments.way_out import WayOut, open_way_out, read_allowed
 from preview.errors import ConfigurationError
 
-# The end of the output is what explains a failure; a compiler's output before it may be huge.
+# The last lines explain a failure; a compiler may print very much before them.
 _KEPT_LINES = 400
 _MAX_LINE_BYTES = 16 * 1024
-# SIGKILL cannot be refused; a process in uninterruptible I/O may take a moment all the same.
+# SIGKILL cannot be blocked, but a process in uninterruptible I/O may still need time to end.
 _REAP_S = 2.0
 _LOOK_S = 0.005
-# What the programs find that make a jail; the installer's own variables go in past them.
+# Variables of the program that creates the jail; the installer's variables are passed on its command line.
 _OUTSIDE: Final = {"LANG": "C.UTF-8"}
 
 
@@ -39,7 +39,7 @@ class ProgramResult:
     Attributes:
         code: Exit status; negative for a signal.
         lines: The last lines of stdout and stderr, without line ends.
-        refused: One sentence for each host that it asked for and may not reach.
+        refused: One sentence for each host that the program requested and may not reach.
     """
 
     code: int = -1
@@ -63,17 +63,17 @@ async def run_program(
     """Run a program and wait until it has ended and its output is closed.
 
     Args:
-        argv: Absolute path and arguments.
-        environment: All variables it sees.
+        argv: Absolute path of the program, and its arguments.
+        environment: All variables of the program.
         directory: Working folder.
-        say: Called with each line of stdout and stderr as it comes, without its line end; empty lines are left out.
-        cage: The jail that it runs in; None runs it as any program of the service.
-        reaches_out: In a jail: whether it reaches package indexes; else it has no network at all.
+        say: Called at once with each nonempty line of stdout and stderr, without the line end.
+        cage: Jail for the program; None runs it like any other program of the service.
+        reaches_out: Whether a program in a jail may reach package indexes; otherwise it has no network.
 
     Raises:
-        OSError: It cannot be started.
-        LaunchFailed: What makes the jail is missing.
-        EnvironmentFailed: It failed because the jail's memory is used up.
+        OSError: The program cannot be started.
+        LaunchFailed: The program that creates the jail is missing.
+        EnvironmentFailed: The program failed because it reached the jail's memory limit.
 
     Cancellation: the program and its whole session are killed and reaped before this returns.
     """
@@ -84,7 +84,7 @@ async def run_program(
             with cage.enter(argv, environment, directory, way_out) as (command, descriptors):
                 process, output = _start(command, _OUTSIDE, Path("/"), descriptors)
         if way_out is not None:
-            # The program's side alone: the service learns by its end that nothing is handed out any more.
+            # Close the service's copy: the service then sees the connection end when the program ends.
             way_out.handed_out.close()
         result = await _follow(process, output, say)
     if way_out is not None:
@@ -111,9 +111,9 @@ async def _open_way_out(
 async def _follow(
     process: subprocess.Popen[bytes], output: trio.lowlevel.FdStream, say: Callable[[str], None] | None
 ) -> ProgramResult:
-    """Read its output, and wait for its end.
+    """Read the output and wait for the exit.
 
-    Cancellation: its whole session is killed and reaped before this returns.
+    Cancellation: the whole session is killed and reaped before this returns.
     """
     result = ProgramResult()
     try:
@@ -130,9 +130,9 @@ async def _follow(
 def _start(
     argv: Sequence[str], environment: Mapping[str, str], directory: Path, descriptors: Sequence[int] = ()
 ) -> tuple[subprocess.Popen[bytes], trio.lowlevel.FdStream]:
-    """Fork from trio's own thread: a parent-death signal follows the thread that forked (prctl(2)).
+    """Start the program from trio's own thread: a parent-death signal is bound to the forking thread (prctl(2)).
 
-    Should the service be killed, the kernel kills the program at once.
+    With setpriv, the kernel kills the program at once if the service is killed.
     """
     guard = shutil.which("setpriv")
     if guard is not None and shutil.which(argv[0]) is None:
@@ -158,7 +158,7 @@ def _start(
 
 
 async def _wait_for_exit(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the leader's end without reaping it: until then nobody else can be given its session's id."""
+    """Wait for the session leader's exit without reaping it: the session's id is not reused until then."""
     with waited_on(os.pidfd_open(process.pid)) as descriptor:
         await wait_readable(descriptor)
 
@@ -183,7 +183,7 @@ def _take(raw: bytes, result: ProgramResult, say: Callable[[str], None] | None) 
 
 
 async def _end(process: subprocess.Popen[bytes]) -> int:
-    """Kill the whole session and reap its leader, which may have ended and left others; under the caller's shield."""
+    """Kill the whole session and reap its leader, which may have exited before. The caller shields this."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     await _wait_for_exit(process)
@@ -191,34 +191,34 @@ async def _end(process: subprocess.Popen[bytes]) -> int:
 
 
 async def _reap_others(session: int) -> None:
-    """Reap what the leader left behind: its orphans are the service's children, which adopts them."""
+    """Reap the rest of the session: its orphans become children of the service (a subreaper)."""
     while True:
         try:
-            # No await between the leader's end and the first look: others keep the id from being given away.
+            # No await between the leader's reaping and the first look: remaining processes keep the id in use.
             pid, _ = os.waitpid(-session, os.WNOHANG)  # noqa: ASYNC222  it does not block
         except ChildProcessError:
             return
-        if pid == 0:  # killed, and dying
+        if pid == 0:  # the processes are killed but have not ended yet
             await trio.sleep(_LOOK_S)
 
 
-# What operators set to reach their package index, and what programs need to run at all. Nothing else of the service's
-# environment goes to the build of a project's packages.
+# Variables with which operators configure their package index, and those that programs need to run. Builds of a
+# project's packages receive no other variable of the service.
 _PASSED_PREFIXES = ("UV_", "SSL_", "LC_", "XDG_")
 _PASSED = frozenset(
     {"ALL_PROXY", "HOME", "HTTPS_PROXY", "HTTP_PROXY", "LANG", "NETRC", "NO_PROXY", "PATH", "REQUESTS_CA_BUNDLE",
      "TMPDIR"}
 )  # fmt: skip
-# They would point uv at another environment or project than the one it is to work on.
+# These would point uv to another environment or project.
 _WITHHELD = frozenset({"UV_ENV_FILE", "UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON", "UV_WORKING_DIRECTORY"})
-# Publishing is nothing that an environment needs.
+# Publishing is not needed to build environments.
 _WITHHELD_PREFIXES = ("UV_PUBLISH_",)
 BUILDER = Path(__file__).parents[1] / "builder"
-"""Holds a ``sitecustomize``: Pythons that uv starts to build a package forget uv's variables with it."""
+"""Folder with a ``sitecustomize``, which removes uv's variables from Pythons that uv starts to build a package."""
 
 
 def program_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the service's variables for an installer: those that lead to packages and programs."""
+    """Return the service's variables that installers need to find packages and programs."""
     return {
         name: value
         for name, value in environment.items()
@@ -236,19 +236,19 @@ async def run_uv(
     say: Callable[[str], None] | None = None,
     cage: Cage | None = None,
 ) -> ProgramResult:
-    """Run ``uv`` and wait for its end.
+    """Run ``uv`` and wait for its exit.
 
     Args:
-        arguments: Without the program's name.
-        offline: Use nothing but uv's cache.
-        directory: Working folder; uv looks for its settings from there upwards.
-        say: Called with each line as it comes.
-        cage: The jail that it runs in; None runs it as any program of the service.
+        arguments: Arguments without the program's name.
+        offline: Use only uv's cache.
+        directory: Working folder; uv looks for its settings there and in the folders above.
+        say: Called at once with each line of output.
+        cage: Jail for uv; None runs it like any other program of the service.
 
     Raises:
-        ConfigurationError: The program is missing.
+        ConfigurationError: uv is not installed.
 
-    Cancellation: uv and all that it started are killed before this returns.
+    Cancellation: uv and all processes that it started are killed before this returns.
     """
     argv = [find_uv(), *arguments, "--color", "never", "--no-progress", *(["--offline"] if offline else [])]
     environment = {**program_environment(os.environ), "PYTHONPATH": str(BUILDER)}
@@ -261,7 +261,7 @@ def find_uv() -> str:
     """Return the path of uv.
 
     Raises:
-        ConfigurationError: It is missing.
+        ConfigurationError: uv is not installed.
     """
     try:
         return uv.find_uv_bin()

@@ -1,4 +1,4 @@
-"""A folder that the code of packages has written in, before the service itself works on it."""
+"""Cleanup of a folder that the code of packages has written to, before the service itself uses it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _log = structlog.get_logger(__name__)
 
 
 def sweep(folder: Path, kept: frozenset[tuple[str, str]] = frozenset()) -> None:
-    """Remove what is neither file nor folder, and links that lead out: writing to one would write elsewhere.
+    """Remove special files, and links that lead out of the folder: writing to such a link would write elsewhere.
 
-    Call it when nothing runs any more that could put them back. Blocks on the disk.
+    Call this when no process is running that could create them again. Blocks on the disk.
 
     Args:
-        folder: Of the service's own; itself no link.
-        kept: Links that stay: their path in the folder and where they lead.
+        folder: A folder of the service's user, not a link.
+        kept: Links that may lead out: their path in the folder and their target.
     """
     root = os.path.realpath(folder)
     pending = [root]
@@ -34,7 +34,7 @@ def sweep(folder: Path, kept: frozenset[tuple[str, str]] = frozenset()) -> None:
 
 
 def outward_links(folder: Path) -> frozenset[tuple[str, str]]:
-    """Links in this folder that lead out of its parent, as ``kept`` wants them: an environment's interpreters."""
+    """Return links that lead out of the folder's parent, as ``kept`` of ``sweep``: an environment's interpreters."""
     root = os.path.realpath(folder.parent)
     return frozenset(
         (os.path.relpath(entry.path, root), os.readlink(entry.path))  # noqa: PTH115
@@ -47,7 +47,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
         return list(os.scandir(folder))
     except PermissionError:
-        # It was made so by what ran here, as the same user.
+        # The build, which runs as the same user, removed the permission.
         os.chmod(folder, 0o700)  # noqa: PTH101
         return list(os.scandir(folder))
 

@@ -1,4 +1,4 @@
-"""The jails of one Python environment's build: what uv sees before, while and after the code of packages runs."""
+"""Jails for one build of a Python environment: one without and one with code of packages."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from preview.environments.way_out.leading import named_paths, own_settings, syst
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.sandbox import interpreter_paths
 
-# Uv asks an interpreter about itself, by starting it, where it has not yet seen one at that path: half of the time that
-# it takes for what is in its cache. So each jail has a link at the same path, which leads to the environment.
+# uv runs an interpreter at an unknown path to query it, which doubles the time for cached packages. So every jail has
+# a link to its environment at this one path.
 _SHELF: Final = Path("/preview")
 _PLACE: Final = "environment"
 
 
 @dataclass(frozen=True, slots=True)
 class UvCages:
-    """Two of them.
+    """The two jails of a build.
 
     Attributes:
-        unpacking: For uv without builds, which runs no code of packages: it sees its cache and the environments that
-            are being built there as one mount, as hard links want it. None where there is no such place.
-        building: For uv with all it does. Of other builds nothing is shown.
-        place: The environment as ``unpacking`` sees it: the same path each time.
+        unpacking: Jail for uv without builds, which runs no code of packages. It shows the cache and the unfinished
+            environments there as one mount, which hard links require. None if the cache has no workshop.
+        building: Jail for all that uv does. It hides other builds.
+        place: Path of the environment in ``unpacking``, the same for all builds.
     """
 
     unpacking: Cage | None
@@ -40,7 +40,7 @@ class UvCages:
     place: Path = _SHELF / _PLACE
 
     def with_interpreters(self) -> UvCages:
-        """Return the cages with the environment's interpreters, which are outside of it."""
+        """Return the jails with links to interpreters outside of the environment allowed."""
         kept = outward_links(self.building.folder / "bin")
         return replace(self, building=replace(self.building, kept=kept))
 
@@ -53,10 +53,10 @@ def make_uv_cages(
     scratch: Path,
     group: Cgroup | None,
 ) -> UvCages:
-    """Return the jails of a build; makes their folders, so call it in a thread.
+    """Return the jails of a build and create their folders. Call it in a thread.
 
     Raises:
-        OSError: The folders cannot be made.
+        OSError: A folder cannot be created.
     """
     environment = program_environment(os.environ)
     local = list(_local_paths(required))
@@ -69,7 +69,7 @@ def make_uv_cages(
             *(*pythons, Path(find_uv()), BUILDER, *system_settings(), *named_paths(environment)),
             *(path for path in local if not path.is_dir()),
         ),
-        # Backends of local packages write beside the source.
+        # Build backends of local packages write next to the source.
         writable=(jail.uv_cache, *(path for path in local if path.is_dir())),
         covered=() if jail.workshop is None else (jail.workshop,),
         variables={"UV_CACHE_DIR": str(jail.uv_cache), "UV_PYTHON_INSTALL_DIR": str(jail.pythons)},
@@ -84,18 +84,18 @@ def make_uv_cages(
         (scratch / _PLACE / _PLACE).symlink_to(folder)
         placed = {**building.placed, _SHELF: scratch / _PLACE}
         unpacking = replace(building, folder=jail.uv_cache, covered=(), foreign=False, placed=placed)
-    # Hard links do not go from the cache to a folder that is shown on its own.
+    # Hard links do not work between the cache and a folder that is mounted separately.
     building = replace(building, variables={**building.variables, "UV_LINK_MODE": "copy"})
     return UvCages(unpacking, building)
 
 
 def _local_paths(required: RequirementSet) -> Iterator[Path]:
-    """Yield packages in the project, as ``local_requirement`` writes them."""
+    """Yield the paths of packages in the project, from lines of ``local_requirement``."""
     for item in (*required.requirements, *required.constraints):
         target = item.text.partition(" @ ")[2] or item.text
         if target.startswith("file:"):
             yield Path(unquote(urlsplit(target).path))
         elif target.startswith("/"):
             path = Path(target)
-            # Extras stand behind the path.
+            # Extras follow the path.
             yield path if path.exists() else Path(target.rpartition("[")[0] or target)

@@ -1,4 +1,4 @@
-"""The cache of environments: found, held while they are used, and removed when the disk is full."""
+"""Cache of environments: finding, building, leasing and evicting them."""
 
 from __future__ import annotations
 

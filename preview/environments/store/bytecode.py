@@ -1,7 +1,7 @@
-"""Compiling an environment's modules when nobody waits for it: after it was handed out, and at the lowest priority.
+"""Compilation of an environment's modules in the background, at the lowest priority, after the first launch.
 
-A launch compiles what it imports, in memory, and only once: from then on it finds what was compiled here. Compiling all
-first would take longer than the whole rest of a build.
+A launch before the end of the compilation compiles its imports in memory; later launches load the compiled modules.
+Compiling before the first launch would take longer than all other steps of a build.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from preview.runtime.sandbox import interpreter_paths
 
 _log = structlog.get_logger(__name__)
 
-# What does not fit is compiled when it is used again.
+# If the queue is full, the environment is compiled after a later use.
 _MAX_WAITING: Final = 64
 _MAX_TRIED: Final = 10_000
 
 
 class Compiler:
-    """Compiles one environment after the other.
+    """Compiles environments one after the other.
 
     Args:
-        jail: What the compiler is isolated by; it runs no code of packages all the same.
-        timeout_s: Seconds for one environment; what is not compiled by then is left as it is.
+        jail: Jail for the compiler, although it runs no code of packages; None compiles without a jail.
+        timeout_s: Seconds for one environment; modules that are not compiled by then stay uncompiled.
     """
 
     def __init__(self, layout: Layout, jail: Jail | None, *, timeout_s: float) -> None:
         self._layout = layout
         self._jail = jail
         self._timeout_s = timeout_s
-        # Once in this process: what fails would fail again.
+        # Keys that this process has tried: a failure would repeat.
         self._tried: set[str] = set()
         self._send, self._receive = trio.open_memory_channel[str](_MAX_WAITING)
 
     def want(self, key: str) -> None:
-        """Ask for an environment's modules to be compiled, unless they are; never waits."""
+        """Queue an environment for compilation unless it is compiled; never waits."""
         if key in self._tried or self._layout.is_compiled(key):
             return
         try:
@@ -58,9 +58,9 @@ class Compiler:
         self._tried.add(key)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Compile what is asked for, until cancelled. One task, in the service's nursery.
+        """Compile queued environments until cancelled. Run as one task in the service's nursery.
 
-        Cancellation: the compiler is killed; what it has compiled whole stays, the rest is done at the next use.
+        Cancellation: the compiler is killed; complete modules stay, and the rest is compiled after the next use.
         """
         task_status.started()
         while True:
@@ -72,13 +72,13 @@ class Compiler:
                 _log.info("environment not compiled", key=key, why=str(error))
 
     async def compile(self, key: str) -> None:
-        """Compile an environment's modules, in the jail; nothing where somebody is just removing it.
+        """Compile an environment's modules in the jail; do nothing if it is locked for a build or removal.
 
         Raises:
-            OSError: The disk did not take it.
-            PreviewError: There is no process or no memory for it.
+            OSError: The disk reported an error.
+            PreviewError: The compiler cannot be started or ran out of memory.
 
-        Cancellation: as ``run``.
+        Cancellation: see ``run``.
         """
         held = try_lock(self._layout.lock(key), exclusive=False)
         if held is None:
@@ -90,7 +90,7 @@ class Compiler:
             await trio.to_thread.run_sync(prepare_compiling, directory)
             async with open_cage(self._jail, self._layout, key, partial(self._make_cage, key)) as cage:
                 folders = await trio.to_thread.run_sync(site_packages, directory)
-                # By an interpreter that runs nothing of what is installed.
+                # -I and -S: the interpreter runs no code of installed packages.
                 ended = await run_program(
                     [str(python), "-I", "-S", str(BUILDER / "compile_modules.py"), *map(str, folders)],
                     environment=program_environment(os.environ),

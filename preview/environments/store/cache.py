@@ -1,4 +1,4 @@
-"""The cache: each environment built once, however many ask, in this process and in others."""
+"""Cache in which each environment is built once for all requests, in this process and in others."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from preview.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
-# Seconds from the service's start.
+# Seconds after the service's start.
 _WARM_UP_S = 2.0
 
 
 class EnvironmentCache:
-    """Environments by what is required, the Python and the platform.
+    """Environments by requirements, Python and platform.
 
     Args:
-        settings: ``cache_dir`` and the ``environment_*`` bounds.
-        jail: What installers and the code of packages are isolated by; None runs them as any program of the service.
+        settings: The settings ``cache_dir`` and ``environment_*``.
+        jail: Jail for installers and the code of packages; None runs them like any other program of the service.
     """
 
     def __init__(self, settings: Settings, jail: Jail | None = None) -> None:
@@ -52,7 +52,7 @@ class EnvironmentCache:
         self._memory = RequestMemory()
         self._skeletons = Skeletons()
         self._compiler = Compiler(self._layout, jail, timeout_s=settings.environment_build_timeout_s)
-        # Hashing, removing and measuring are disk work: two at a time keep a slow disk from taking all threads.
+        # Hashing, removing and measuring use the disk: a limit of two keeps threads free on a slow disk.
         self._threads = trio.CapacityLimiter(2)
         self._held = HeldEnvironments(
             self._layout, self._layout.is_usable, self._threads, timeout_s=settings.environment_build_timeout_s
@@ -60,19 +60,18 @@ class EnvironmentCache:
 
     @asynccontextmanager
     async def open_environment(self, request: EnvironmentRequest, report: Report) -> AsyncIterator[Environment]:
-        """Provide the environment for a project, built if there is none; held until the context is left.
+        """Provide the environment for a project; build it if necessary. It stays until the context ends.
 
         Args:
-            request: The project and what is known about it.
-            report: Called with each line of a build's output and each thing worth knowing, with its severity.
+            request: The project and the facts known about it.
+            report: Called with each line of a build's output and each decision, with its severity.
 
         Raises:
-            EnvironmentFailed: It cannot be had; says which requirement and why. ``details`` holds ``requirement``,
-                ``origin``, ``reason`` and ``output`` (last lines) where they are known.
-            ConfigurationError: There is no Python as configured, or no installer.
+            EnvironmentFailed: The build failed. ``details`` has ``requirement``, ``origin``, ``reason`` and ``output``
+                (last lines) as far as they are known.
+            ConfigurationError: The configured Python or the installer is missing.
 
-        Cancellation: a build under way is killed and leaves nothing, unless others wait for it: then one of them
-        begins again.
+        Cancellation: a running build is killed and removed; if other requests wait for it, one of them builds again.
         """
         started = trio.current_time()
         asked = await self._read(request, report)
@@ -96,10 +95,10 @@ class EnvironmentCache:
             )
 
     async def _hold(self, stack: AsyncExitStack, asked: Asked, report: Report) -> tuple[Recipe, How]:
-        """Hold what is asked for until the stack is left: its recipe, and how it was had.
+        """Acquire the environment until the stack closes; return its recipe and how it was obtained.
 
         Raises:
-            EnvironmentFailed, ConfigurationError: As ``open_environment``.
+            EnvironmentFailed, ConfigurationError: See ``open_environment``.
         """
         while True:
             recipe = await self._choice.recipe(asked, report)
@@ -116,31 +115,31 @@ class EnvironmentCache:
             try:
                 return recipe, await stack.enter_async_context(self._held.hold(recipe.key, build, report))
             except EnvironmentFailed as error:
-                # Remembered: the next round chooses another.
+                # If another Python is left, the failure is remembered and the next iteration uses that Python.
                 if not self._choice.is_refused(recipe, error):
                     raise
 
     async def run_compiler(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Do what nobody waits for, until cancelled: compile the modules of what was handed out, and ``warm_up``.
+        """Compile used environments in the background until cancelled, and ``warm_up`` once.
 
-        One task, in the service's nursery.
+        Run as one task in the service's nursery.
 
-        Cancellation: the compiler is killed; what it has compiled stays, the rest is done at the next use.
+        Cancellation: the compiler is killed; complete modules stay, and the rest is compiled after the next use.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._warm_up_later)
             await self._compiler.run(task_status=task_status)
 
     async def _warm_up_later(self) -> None:
-        """Out of the way of the first launch, and of services that live for one."""
+        """Warm up after a delay, which keeps the first launch and short-lived services fast."""
         await trio.sleep(_WARM_UP_S)
         if not self._skeletons.are_known:
             await self.warm_up()
 
     async def warm_up(self) -> None:
-        """Do what each first build would do besides, before it; what fails here is for a build to tell.
+        """Do the one-time work of first builds in advance; failures are logged, and the build reports them again.
 
-        Cancellation: the programs are killed and nothing is left.
+        Cancellation: the programs are killed and no files are left.
         """
         try:
             interpreters = await self._choice.usual()
@@ -148,7 +147,7 @@ class EnvironmentCache:
             _log.info("interpreter trial failed", why=str(error))
             return
         for interpreter in interpreters:
-            # A name of its own, so that no build takes it for a leftover.
+            # A random key: a build would remove the leftovers of its own key.
             empty = Recipe(secrets.token_hex(16), RequirementSet(), interpreter, None)
             try:
                 await learn(empty, self._layout, self._skeletons, jail=self._jail)
@@ -156,29 +155,29 @@ class EnvironmentCache:
                 _log.info("interpreter trial failed", python=interpreter.version, why=str(error))
 
     async def compile(self, key: str) -> None:
-        """Compile one environment's modules now; nothing where they are compiled, or it is just being removed.
+        """Compile one environment's modules now, unless it is compiled or locked for a build or removal.
 
         Raises:
-            OSError: The disk did not take it.
-            PreviewError: There is no process or no memory for it.
+            OSError: The disk reported an error.
+            PreviewError: The compiler cannot be started or ran out of memory.
 
-        Cancellation: as ``run_compiler``.
+        Cancellation: see ``run_compiler``.
         """
         await self._compiler.compile(key)
 
     async def key_of(self, request: EnvironmentRequest) -> str:
-        """Return the name of the environment that this request would get, whether there is one or not.
+        """Return the key of the environment for this request, even if the environment does not exist.
 
         Raises:
             EnvironmentFailed: A manifest cannot be read.
-            ConfigurationError: There is no Python as configured.
+            ConfigurationError: The configured Python does not exist.
 
         Cancellation: nothing changes.
         """
         return (await self._choice.recipe(await self._read(request, _ignore), _ignore)).key
 
     async def is_shareable(self, request: EnvironmentRequest) -> bool:
-        """Return whether another copy of the project gets the same environment: not with a package inside it.
+        """Return whether copies of the project share one environment: False if it requires a package inside itself.
 
         Raises:
             EnvironmentFailed: A manifest cannot be read.
@@ -188,14 +187,15 @@ class EnvironmentCache:
         return is_shareable(await self._asked(request))
 
     async def evict(self) -> int:
-        """Remove environments unused for ``environment_max_age_s``, then the longest unused over
-        ``environment_max_bytes``; never one that this or another process holds.
+        """Remove environments that are unused for ``environment_max_age_s``, then the least recently used ones.
+
+        The second step frees space down to ``environment_max_bytes``. Environments that any process uses stay.
 
         Returns:
-            How many were removed.
+            Number of removed environments.
 
-        Cancellation: waits for the removal under way; what is removed stays removed.
-        """  # noqa: D205  the promise takes two lines
+        Cancellation: takes effect after the eviction has finished.
+        """
         settings = self._settings
         return await trio.to_thread.run_sync(
             lambda: evict(
@@ -217,11 +217,11 @@ class EnvironmentCache:
         return await trio.to_thread.run_sync(self._memory.read, request, limiter=self._threads)
 
     def _check_sources(self, required: RequirementSet) -> None:
-        """See that nothing is looked up where it does not come from. Reads files of the service's user."""
+        """Check that no package is looked up in an index other than its own. Reads files of the service's user."""
         if required.indexes or required.unfollowed:
             hosts = () if self._jail is None else self._jail.hosts
             check_names(required.indexes, required.unfollowed, read_allowed(program_environment(os.environ), hosts))
 
 
 def _ignore(_line: str, _severity: int) -> None:
-    """Ignore the report: it is repeated when the environment is opened."""
+    """Drop the report: opening the environment repeats it."""

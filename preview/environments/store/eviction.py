@@ -1,10 +1,7 @@
-"""Removing environments that nobody has used for long, or that are too many.
+"""Eviction of unused environments, memory of read requirements, and checks of where packages come from.
 
-Requirements that cannot be followed to where they come from: they fail, and nobody looks their names up elsewhere.
-
-A package of the same name in another index may be a stranger's (dependency confusion). So an index of the project's own
-is one that the service is set up with, or the build fails; likewise a path, an address or a repository that is not
-there.
+A package of the same name in another index may be a stranger's (dependency confusion). So a project's own index must be
+configured in the service, and a path, URL or repository must exist; otherwise the build fails.
 """
 
 from __future__ import annotations
@@ -33,7 +30,7 @@ from preview.environments.way_out.allowed import NODE_REGISTRIES, PYTHON_INDEX, 
 from preview.errors import EnvironmentFailed
 from preview.sources import Sources
 
-# What had no wheel for a newer Python then may have one now.
+# After this time, a package may have a wheel for the newer Python.
 _REFUSED_S = 7 * 24 * 3600.0
 _MOST_REFUSED = 1000
 
@@ -41,18 +38,18 @@ _log = structlog.get_logger(__name__)
 
 
 def evict(layout: Layout, *, max_age_s: float, max_bytes: int) -> int:
-    """Remove what is too old, then the longest unused until the rest fits; never one that any process uses.
+    """Remove old environments, then the least recently used ones until the rest fits; none that a process uses.
 
-    Also removes what killed builds have left, and forgets what could not be had for a newer Python a week ago. It
-    blocks on the disk: call it in a thread.
+    Also removes leftovers of killed builds, and week-old notes about failures with a newer Python. Blocks on the disk:
+    call it in a thread.
 
     Args:
-        layout: Which environments.
+        layout: The folder of all environments.
         max_age_s: Seconds since the last use.
-        max_bytes: For all environments together.
+        max_bytes: Size limit in bytes for all environments together.
 
     Returns:
-        How many environments were removed.
+        Number of removed environments.
     """
     for key, path in layout.leftovers():
         _remove_leftover(layout, key, path)
@@ -73,7 +70,7 @@ def evict(layout: Layout, *, max_age_s: float, max_bytes: int) -> int:
 
 
 def _forget_old(refusals: Sequence[Path], now: float) -> None:
-    """Remove old entries, and the oldest of too many."""
+    """Remove old refusals, and the oldest ones if there are too many."""
     found = []
     for path in refusals:
         try:
@@ -98,16 +95,16 @@ def _last_use(layout: Layout, key: str) -> float:
 
 
 def _evict_one(layout: Layout, key: str, last_use: float) -> bool:
-    existed = layout.lock(key).exists()  # else locking makes it, with the time of now
+    existed = layout.lock(key).exists()  # if not, locking creates the file with the current time
     held = _try_exclusive(layout, key)
     if held is None:
         return False
     try:
-        if existed and _last_use(layout, key) > last_use:  # used since it was looked at
+        if existed and _last_use(layout, key) > last_use:  # used since the age was read
             return False
         place, doomed = layout.directory(key), layout.temporary(key, "removing")
         try:
-            place.rename(doomed)  # at once out of reach of the next launch
+            place.rename(doomed)  # no launch finds the environment from now on
             remove_tree(doomed)
         except OSError as error:
             _log.warning("environment not removed", key=key, error=str(error))
@@ -140,25 +137,25 @@ def _try_exclusive(layout: Layout, key: str) -> FileLock | None:
         return None
 
 
-# Each takes a few kilobytes.
+# An entry takes a few kilobytes.
 _MAX_ANSWERS: Final = 256
-# What manifests are called. Requirements may be included from any text file.
+# Names and suffixes of manifests; requirements may also be included from any text file.
 _READ: Final = (".py", ".txt", ".toml", ".lock", ".cfg", ".in", ".yml", ".yaml", "Pipfile", *STATED_IN)
 
 
 class RequestMemory:
-    """Answers by the hash of a project's files; may be asked from several threads."""
+    """Requirements of projects, by the hash of their files. Thread-safe."""
 
     def __init__(self) -> None:
         self._answers: BoundedDict[bytes, Asked] = BoundedDict(_MAX_ANSWERS)
         self._lock = threading.Lock()
 
     def read(self, request: EnvironmentRequest, sources: Sources | None = None) -> Asked:
-        """Read the project's requirements. Runs nothing; call it in a thread.
+        """Return the project's requirements without running its code. Call it in a thread.
 
         Args:
-            request: What is asked for.
-            sources: The project's files, where somebody has read them already.
+            request: The request for the environment.
+            sources: The project's files if they were read before.
 
         Raises:
             EnvironmentFailed: A manifest cannot be read.
@@ -176,9 +173,9 @@ class RequestMemory:
 
 
 def is_shareable(asked: Asked) -> bool:
-    """Return whether another copy of the project asks for the same.
+    """Return whether copies of the project have the same requirements.
 
-    A package in the project is named by where it lies now, and by all that is in it.
+    A requirement for a package in the project contains the package's current path and a hash of its content.
     """
     return not any("file:" in item.text or item.text.startswith("/") for item in asked.required.requirements)
 
@@ -195,7 +192,7 @@ def _digest(sources: Sources, request: EnvironmentRequest) -> bytes:
 
 
 def _large(sources: Sources, name: str) -> bytes:
-    """Return the hash of a file that is too large to be kept as source: a lock file."""
+    """Return the hash of a file that is too large for ``Sources``, such as a lock file."""
     path = sources.root / name
     if path.is_symlink() or not path.is_file():
         return b""
@@ -207,21 +204,21 @@ def _large(sources: Sources, name: str) -> bytes:
         return b""
 
 
-# The public indexes: a project that names them means what the service's own index stands for.
+# Public indexes: a project that names one can use the service's own index instead.
 _PUBLIC: Final = (
     f"https://{PYTHON_INDEX}/simple", f"https://{PYTHON_INDEX_BEFORE}/simple", f"https://{PYTHON_INDEX}/pypi",
     f"https://{PYTHON_INDEX}", *(f"https://{one}" for one in NODE_REGISTRIES[:2]),
 )  # fmt: skip
-# The public index has the packages of these under the same names, from the same publishers: other builds of them.
+# PyTorch's indexes offer other builds of packages that the public index has from the same publishers.
 _OTHER_BUILDS: Final = re.compile(r"https://download\.pytorch\.org/whl(?:/[\w.+-]+)*/?")
 _SHOWN: Final = 200
 
 
 def check_names(indexes: Iterable[OwnIndex], unfollowed: Sequence[Unfollowed], allowed: AllowedHosts) -> None:
-    """See that a project's requirements can be taken from where they come from.
+    """Check that a project's packages can be installed from the sources that the project names.
 
     Raises:
-        EnvironmentFailed: One cannot.
+        EnvironmentFailed: A source is missing, or an index is not configured.
     """
     if unfollowed:
         first = unfollowed[0]
@@ -245,7 +242,7 @@ def _is_configured(url: str, allowed: AllowedHosts) -> bool:
 
 
 def _plain(url: str) -> tuple[str, tuple[str, int], str] | None:
-    """Normalise an index's address: without credentials and a slash at its end."""
+    """Return the parts of an index's URL, without credentials and trailing slash; None if it is not a URL."""
     url = url.strip().strip("\"'")
     there = host_of(url)
     if there is None:
@@ -255,9 +252,9 @@ def _plain(url: str) -> tuple[str, tuple[str, int], str] | None:
 
 
 def _shown(url: str) -> str:
-    """Without credentials."""
+    """Return the URL without credentials."""
     plain = _plain(url)
     if plain is None:
-        # What is no address may hold a password all the same.
+        # Even a text that is not a URL may contain a password.
         return url.strip().rpartition("@")[2][:_SHOWN]
     return f"{plain[0]}://{plain[1][0]}{plain[2]}"[:_SHOWN]

@@ -1,4 +1,4 @@
-"""Environments that are built once, however many ask, in this process and in others, and held while they are used."""
+"""Leases of environments: each is built once for all requests, in this process and in others, and kept while in use."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from preview.errors import EnvironmentFailed
 class _Entry:
     """State of one environment in this process while it is requested or in use.
 
-    Invariants: ``shared`` is a held lock exactly while ``holders`` > 0 or the asker that has ``turn`` is about to
-    become one; an entry without askers and holders is not kept.
+    Invariants: ``shared`` is a held lock while ``holders`` > 0, or while the requester with ``turn`` is about to become
+    a holder; otherwise it is None. An entry without requesters (``askers``) and holders is removed.
     """
 
     turn: trio.Lock = field(default_factory=trio.Lock)
@@ -34,9 +34,9 @@ class HeldEnvironments:
     """Leases of the environments of one folder.
 
     Args:
-        timeout_s: Seconds that finding or building one may take.
-        is_usable: Whether the environment of a key is finished.
-        threads: For removing what killed builds have left.
+        timeout_s: Maximum seconds to find or build an environment.
+        is_usable: Returns whether the environment of a key is finished.
+        threads: Limits the threads that remove leftovers of killed builds.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class HeldEnvironments:
 
     @asynccontextmanager
     async def hold(self, key: str, build: Callable[[], Awaitable[None]], report: Report) -> AsyncIterator[How]:
-        """Hold an environment until the context is left; it is built where there is none.
+        """Keep an environment until the context ends; build it if it does not exist.
 
         Raises:
-            EnvironmentFailed: It cannot be had.
+            EnvironmentFailed: The build failed or took too long, or the cache cannot be used.
 
-        Cancellation: a build under way is cancelled, unless others wait for it: then one of them begins again.
+        Cancellation: a running build is cancelled; if other requests wait for it, one of them starts the build again.
         """
         with self._entry(key) as entry:
             how = await self._acquire(entry, key, build, report)
@@ -76,13 +76,13 @@ class HeldEnvironments:
                 del self._entries[key]
 
     async def _acquire(self, entry: _Entry, key: str, build: Callable[[], Awaitable[None]], report: Report) -> How:
-        """Become a holder. The first asker builds; a cancelled builder's turn goes to the next who waits."""
+        """Become a holder. The first requester builds; if it is cancelled, the next waiting one builds."""
         waited = entry.turn.locked()
         if waited and entry.holders == 0:
             report("waiting for the same environment, which is already being built", logging.INFO)
         async with entry.turn:
             if waited and entry.failure is not None:
-                # It failed while this one waited for exactly that: trying again at once would fail again.
+                # The build that this request waited for has failed; another one now would fail too.
                 raise EnvironmentFailed(entry.failure.message, **entry.failure.details)
             how: How = "reused"
             if entry.shared is None:
@@ -92,7 +92,7 @@ class HeldEnvironments:
                     entry.failure = error
                     raise
             entry.failure = None
-            # No await from here to the caller's try: the holder cannot be lost.
+            # No await from here to the caller's try, so a cancellation cannot lose the holder.
             entry.holders += 1
         return how
 

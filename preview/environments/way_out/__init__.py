@@ -1,4 +1,4 @@
-"""The way out of a build: a forward proxy of the service, which reaches package indexes and nothing else."""
+"""Network access of builds: a forward proxy in the service that reaches only package indexes."""
 
 from preview.environments.way_out.allowed import AllowedHosts, host_of, read_allowed
 from preview.environments.way_out.opening import PORT, WayOut, open_way_out, way_out_variables

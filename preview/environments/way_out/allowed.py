@@ -1,9 +1,7 @@
-"""Hosts that builds may reach: the operator's indexes, and those that a setting adds.
+"""Hosts that builds may reach: the public package indexes, the operator's indexes, and those that a setting adds.
 
-The public package indexes and registries by name.
-
-Each name is joined from its parts. No file of the project contains the address of a package registry, so a search
-for one finds only a configuration that leaked (``tests/test_house.py``).
+The names of the public indexes are joined from parts. No file of the project contains the address of a package
+registry, so a search for one finds only a configuration that leaked (``tests/test_house.py``).
 """
 
 from __future__ import annotations
@@ -18,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed leaves it out
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # missing in typeshed
 
 from preview.environments.way_out.leading import settings_files
 
 PYTHON_INDEX: Final = ".".join(("pypi", "org"))
 PYTHON_INDEX_BEFORE: Final = ".".join(("pypi", "python", "org"))
-"""Its name until 2018, in old lock files."""
+"""The index's name until 2018, found in old lock files."""
 PYTHON_FILES: Final = ".".join(("files", "python" + "hosted", "org"))
 NODE_REGISTRY: Final = ".".join(("registry", "npmjs", "org"))
 NODE_REGISTRIES: Final = (
@@ -34,17 +32,17 @@ NODE_REGISTRIES: Final = (
     ".".join(("registry", "npm", "taobao", "org")),
     ".".join(("registry", "cnpmjs", "org")),
 )
-"""The npm registry, its second name, and its mirrors. All serve the same packages."""
+"""The npm registry, its alias, and its mirrors. All serve the same packages."""
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# RFC 5737, RFC 3849: for documentation. No network has them, so a machine that resolves a name to one was set up to.
+# RFC 5737 and RFC 3849: for documentation, so no real network. A name resolves to one only if an operator set this up.
 _DOCUMENTATION: Final = tuple(
     ipaddress.ip_network(one) for one in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
 )
-# RFC 6052: an IPv4 address behind a translator. RFC 4380 (Teredo) and RFC 3056 (6to4) hold one too, and
-# these, as the others below, are not left to what a version of ``ipaddress`` says of them.
+# RFC 6052: an IPv4 address behind a translator. The networks below also contain IPv4 addresses (RFC 4380 Teredo,
+# RFC 3056 6to4) or are special; the result for them must not depend on the version of ``ipaddress``.
 _TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
 _NEVER: Final = tuple(
     ipaddress.ip_network(one)
@@ -54,7 +52,7 @@ _LAST_32_BITS: Final = 0xFFFFFFFF
 
 
 def parse_address(text: str) -> Address | None:
-    """Return an address as ``getaddrinfo`` does, without its scope; IPv4 in IPv6 as IPv4. None if invalid."""
+    """Return an address without its scope, and IPv4-mapped IPv6 as IPv4; None if invalid."""
     try:
         found = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -74,10 +72,10 @@ def is_public(address: Address) -> bool:
 
 
 def is_own(address: Address, port: int) -> bool:
-    """Return whether the address is this machine's: the kernel then connects from the same one. Sends nothing.
+    """Return whether the address is this machine's: a socket connected to it has the same local address. Sends nothing.
 
     Raises:
-        OSError: There is no way there, or no descriptor is left.
+        OSError: There is no route to the address, or no file descriptor is free.
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -89,7 +87,7 @@ DEFAULT_HOSTS: Final = (
     (PYTHON_INDEX, 443),
     (PYTHON_FILES, 443),
     (NODE_REGISTRY, 443),
-    # What well-known packages of these indexes fetch while they are installed.
+    # Hosts from which well-known packages download files during their installation.
     ("binaries.prisma.sh", 443),
     ("nodejs.org", 443),
 )
@@ -99,7 +97,7 @@ _ANY: Final = "*"
 _ANY_PORTS: Final = frozenset({80, 443})
 _PORTS: Final = {"http": 80, "https": 443}
 _URL: Final = re.compile(r"(?:git\+)?(https?://[^\s,\"'<>]+)")
-# Addresses that are no package's: proxies, and what nobody asks while packages are installed.
+# Names of settings whose URLs are not indexes: proxies, publishing and the like.
 _NO_INDEX: Final = re.compile(r"proxy|publish|user.agent|node.options|init.author|noproxy|auth", re.IGNORECASE)
 _VARIABLES: Final = re.compile(r"UV_|NPM_CONFIG_|PRISMA_ENGINES_", re.IGNORECASE)
 _REFERENCE: Final = re.compile(r"\$\{([^${}]+)\}")
@@ -111,11 +109,11 @@ class AllowedHosts:
     """Hosts that builds may connect to.
 
     Attributes:
-        indexes: Hosts and ports of the operator's own indexes: whatever their addresses are.
-        others: Further hosts and ports: on public addresses, or on one that stands here itself.
-        any_public: Each host is allowed, on a public address, on the ports of HTTP.
-        proxies: The operator's own proxies by scheme (``http``, ``https``), and ``no``: hosts reached without.
-        urls: Addresses of the operator's own indexes.
+        indexes: Hosts and ports of the operator's own indexes, allowed on any IP address.
+        others: Further hosts and ports, allowed if their IP address is public or is given here itself.
+        any_public: Whether any host on a public IP address may be reached on ports 80 and 443.
+        proxies: The operator's own proxies by scheme (``http``, ``https``); ``no`` lists hosts reached directly.
+        urls: URLs of the operator's own indexes.
     """
 
     indexes: frozenset[tuple[str, int]]
@@ -125,22 +123,22 @@ class AllowedHosts:
     urls: frozenset[str] = frozenset()
 
     def allows(self, host: str, port: int) -> bool:
-        """Return whether a build may ask for this host, a name in lower case or an address."""
+        """Return whether a build may connect to this host, a lower-case name or an IP address."""
         there = (host, port)
         return there in self.indexes or there in self.others or (self.any_public and port in _ANY_PORTS)
 
     def allows_address(self, host: str, address: Address, port: int) -> bool:
-        """Return whether ``address``, to which the name resolves now, may be connected to.
+        """Return whether a build may connect to ``address``, to which the host name currently resolves.
 
         Raises:
-            OSError: There is no way to the address.
+            OSError: There is no route to the address.
         """
         if (host, port) in self.indexes or (str(address), port) in self.others:
             return True
         return is_public(address) and not is_own(address, port)
 
     def proxy_for(self, scheme: str, host: str) -> SplitResult | None:
-        """Return the operator's proxy on the way to the host; None if there is none."""
+        """Return the operator's proxy for the host; None if there is none."""
         found = self.proxies.get(scheme)
         if not found or proxy_bypass_environment(host, dict(self.proxies)):
             return None
@@ -151,8 +149,8 @@ def read_allowed(environment: Mapping[str, str], added: Sequence[str]) -> Allowe
     """Read the operator's configuration as an installer would. Blocks on the disk.
 
     Args:
-        environment: The installer's variables: indexes, proxies, the home folder.
-        added: ``Settings.build_hosts``: ``HOST:PORT`` or ``*``.
+        environment: The installer's variables, with indexes, proxies and the home folder.
+        added: Value of ``Settings.build_hosts``: ``HOST:PORT`` or ``*``.
     """
     named = [value for name, value in environment.items() if _VARIABLES.match(name) and _NO_INDEX.search(name) is None]
     written = [text for path in settings_files(environment) for text in _values(path, environment)]
@@ -168,7 +166,7 @@ def read_allowed(environment: Mapping[str, str], added: Sequence[str]) -> Allowe
 
 
 def host_of(url: str) -> tuple[str, int] | None:
-    """Host and port of an ``http`` or ``https`` address, as ``AllowedHosts`` has them; None for anything else."""
+    """Return host and port of an ``http`` or ``https`` URL, as ``AllowedHosts`` has them; None for anything else."""
     try:
         parts = urlsplit(url)
         port = parts.port or _PORTS[parts.scheme]
@@ -187,11 +185,11 @@ def _proxies(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _values(path: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield the values of one settings file that may be indexes."""
+    """Yield the values in one settings file that may be URLs of indexes."""
     try:
         with path.open("rb") as file:
             text = file.read(_MOST_BYTES).decode("utf-8", "replace")
-    except OSError:  # it is not there, or not for this user: the installer does without it too
+    except OSError:  # the file is missing or unreadable; the installer ignores it too
         return
     if path.suffix == ".toml":
         try:

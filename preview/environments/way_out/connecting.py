@@ -1,4 +1,4 @@
-"""Connections to hosts that builds may reach: names are looked up here, and each address is checked."""
+"""Connections to hosts that builds may reach: names are resolved here, and each address is checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from preview.environments.way_out.allowed import AllowedHosts, parse_address
 
 LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
 
-# For each address of a host; a program waits 30 s or more in all.
+# Per address of a host; clients wait 30 s or more in total.
 _CONNECT_S: Final = 8.0
 _LOOK_UP_S: Final = 15.0
 _MOST_ADDRESSES: Final = 8
@@ -35,8 +35,8 @@ class Route:
     """A connection to a host.
 
     Attributes:
-        proxy: The operator's proxy that it ends at, for requests in plain HTTP; None where it ends at the host.
-        early: What came already of the host's bytes.
+        proxy: The operator's proxy at the other end, for requests in plain HTTP; None if the host is at the other end.
+        early: Bytes that the host has sent already.
     """
 
     stream: trio.SocketStream
@@ -45,22 +45,22 @@ class Route:
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a name, the best first. Cancellation: the thread goes on, and its result is dropped.
+    """Return the IP addresses of a name, the best first. Cancellation: the thread continues; its result is dropped.
 
     Raises:
-        OSError: It has none.
+        OSError: The name has no address.
     """
     found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
 class Connector:
-    """Connects one program's requests."""
+    """Opens connections for the requests of one program."""
 
     def __init__(self, allowed: AllowedHosts, look_up: LookUp = look_up) -> None:
         self._allowed = allowed
         self._look_up = look_up
-        # One look-up at a time: each takes a thread, for as long as a name server likes.
+        # One lookup at a time: each occupies a thread until the name server answers.
         self._turn = trio.Lock()
         self._known: dict[tuple[str, int], Sequence[str]] = {}
 
@@ -68,15 +68,15 @@ class Connector:
         """Connect to a host.
 
         Args:
-            host: A name in lower case, or an address.
-            port: Which.
+            host: A lower-case name, or an IP address.
+            port: Port of the host.
             scheme: ``https`` for a tunnel, ``http`` for one request in plain HTTP.
 
         Raises:
-            Refused: Builds may not reach it.
-            OSError: It does not answer.
+            Refused: Builds may not reach the host.
+            OSError: The host, or the operator's proxy, cannot be reached.
 
-        Cancellation: nothing stays open.
+        Cancellation: no connection stays open.
         """
         if not self._allowed.allows(host, port):
             raise Refused(f"{host}:{port} is not a host that builds may reach")
@@ -118,7 +118,7 @@ class Connector:
 
 
 def credentials_of(proxy: SplitResult) -> list[tuple[str, str]]:
-    """Return the field for an operator's proxy with a name and a password (RFC 7617)."""
+    """Return the header field with the proxy's user name and password (RFC 7617); empty without a user name."""
     if proxy.username is None:
         return []
     pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
@@ -132,7 +132,7 @@ async def _connect_one(address: str, port: int) -> trio.SocketStream:
 
 
 async def _open_tunnel(stream: trio.SocketStream, proxy: SplitResult, host: str, port: int) -> bytes:
-    """Have the operator's proxy connect; what it sent of the host's bytes already."""
+    """Have the operator's proxy connect to the host; return the host's bytes received so far."""
     at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MOST_HEAD_BYTES)
     request = h11.Request(method="CONNECT", target=at, headers=[("Host", at), *credentials_of(proxy)])

@@ -1,7 +1,7 @@
 """A small HTTP forward proxy for one build: tunnels (CONNECT), and requests in plain HTTP (RFC 9112, section 3.2).
 
-The client may be a stranger's code. A request is read by h11, which knows one meaning of each; its target alone says
-where it goes, and the ``Host`` that it names is replaced.
+The client may be untrusted code. h11 parses each request strictly, so a request has one meaning. Only the request's
+target determines the destination; the proxy replaces the client's ``Host`` field.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from preview.environments.way_out.allowed import parse_address
 from preview.environments.way_out.connecting import Connector, Refused, Route, credentials_of
 from preview.runtime.sandbox import join
 
-# From one request's end to the end of the next one's head.
+# From the end of one request to the end of the next request's header.
 _HEAD_S: Final = 10.0
 _MOST_HEAD_BYTES: Final = 16 * 1024
-# Of an index's answer: simple pages have long fields (Content-Security-Policy, Link).
+# Header of an index's response: simple pages have long fields (Content-Security-Policy, Link).
 _MOST_ANSWER_HEAD_BYTES: Final = 64 * 1024
 _READ_BYTES: Final = 64 * 1024
 _MOST_TOLD: Final = 20
 _HOST: Final = r"(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,253})"
 _AUTHORITY: Final = re.compile(rf"{_HOST}:(?P<port>[0-9]{{1,5}})")
 _ABSOLUTE: Final = re.compile(rf"http://{_HOST}(?::(?P<port>[0-9]{{1,5}}))?(?P<path>[/?][!-\"$-~]*)?", re.IGNORECASE)
-# RFC 9110, section 7.6.1: meant for the next one on the way alone.
+# RFC 9110, section 7.6.1: valid for one connection only.
 _HOP_BY_HOP: Final = frozenset(
     {"connection", "expect", "host", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
      "te", "trailer", "transfer-encoding", "upgrade"}
@@ -40,14 +40,14 @@ _LAST_PORT: Final = 65535
 
 
 class _Malformed(Exception):
-    """A request that is answered with 400; the message is a sentence."""
+    """A request that gets a 400 response; the message is a sentence."""
 
 
 class ForwardProxy:
     """Serves the connections of one program.
 
     Attributes:
-        refused: One sentence for each host that was refused, the first twenty.
+        refused: One sentence for each of the first twenty hosts that were refused.
     """
 
     def __init__(self, connector: Connector) -> None:
@@ -57,7 +57,7 @@ class ForwardProxy:
     async def serve(self, stream: trio.SocketStream) -> None:
         """Answer the requests of one connection, and close it.
 
-        Cancellation: it is closed.
+        Cancellation: the connection is closed.
         """
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_MOST_HEAD_BYTES)
         async with stream:
@@ -72,7 +72,7 @@ class ForwardProxy:
             except h11.RemoteProtocolError as error:
                 await _answer(stream, connection, error.error_status_hint, "This is no request to a proxy.")
             except (trio.BrokenResourceError, trio.ClosedResourceError, h11.LocalProtocolError, OSError):
-                # One side is gone in the middle of something, and the other one learns it by the connection's end.
+                # One side has closed its connection during a message: close the other connection too.
                 return
 
     async def _serve_one(self, stream: trio.SocketStream, connection: h11.Connection, request: h11.Request) -> None:
@@ -98,10 +98,10 @@ class ForwardProxy:
 
 
 def _destination(request: h11.Request) -> tuple[str, int, str | None]:
-    """Host, port, and the path of a request in plain HTTP; None for a tunnel.
+    """Return host, port, and the path of a request in plain HTTP (None for a tunnel).
 
     Raises:
-        _Malformed: The target is none for a proxy.
+        _Malformed: The target is not valid for a proxy.
     """
     target = request.target.decode("ascii")
     is_tunnel = request.method == b"CONNECT"
@@ -134,7 +134,7 @@ async def _tunnel(stream: trio.SocketStream, connection: h11.Connection, route: 
 async def _forward(
     stream: trio.SocketStream, connection: h11.Connection, request: h11.Request, route: Route, target: tuple[str, str]
 ) -> None:
-    """Carry one request there, and its answer back; ``target`` is the host as written, and the path."""
+    """Forward one request and its response; ``target`` is the host as written in the request, and the path."""
     host, path = target
     onward = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MOST_ANSWER_HEAD_BYTES)
     fields = [("Host", host), *_end_to_end(request.headers), ("Connection", "close")]
@@ -171,19 +171,19 @@ async def _carry_answer(
 
 
 def _end_to_end(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """Return end-to-end fields; the next connection's h11 derives the body's length from them."""
+    """Return end-to-end fields; h11 derives the body's length on the next connection from them."""
     kept = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
     named = {word.strip().lower() for name, value in kept if name == "connection" for word in value.split(",")}
     dropped = _HOP_BY_HOP | named
     chunked: list[tuple[str, str]] = []
     if any(name == "transfer-encoding" for name, _ in kept):
-        # Which counts alone (RFC 9112, section 6.3).
+        # Transfer-Encoding overrides Content-Length (RFC 9112, section 6.3).
         dropped, chunked = dropped | {"content-length"}, [("Transfer-Encoding", "chunked")]
     return [(name, value) for name, value in kept if name not in dropped] + chunked
 
 
 async def _read_request(stream: trio.SocketStream, connection: h11.Connection) -> h11.Request | None:
-    """Return the next request's head; None if there is none in time."""
+    """Return the next request's header; None if none arrives in time."""
     with trio.move_on_after(_HEAD_S):
         event = await _next(stream, connection)
         return event if isinstance(event, h11.Request) else None
@@ -197,7 +197,7 @@ async def _next(stream: trio.SocketStream, connection: h11.Connection) -> object
 
 
 async def _answer(stream: trio.SocketStream, connection: h11.Connection, status: int, sentence: str) -> None:
-    """Answer instead of the host, and end the connection; nothing where an answer has started already."""
+    """Send an error response and end the connection; do nothing if a response has started already."""
     body = sentence.encode("utf-8", "replace") + b"\n"
     fields = [
         ("Content-Type", "text/plain; charset=utf-8"),

@@ -1,4 +1,4 @@
-"""Files that lead an installer to packages: settings, credentials, certificates, local indexes."""
+"""Files that installers need to find packages: settings, credentials, certificates, local indexes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-# Below the home folder; each is looked for there by its program.
+# Paths below the home folder, where programs look for them.
 _OWN: Final = (".config/pip", ".config/uv", ".netrc", ".npmrc", ".pip")
 _SYSTEM: Final = (Path("/etc/npmrc"), Path("/etc/pip.conf"), Path("/etc/uv"))
 _SYSTEM_FILES: Final = tuple(
     map(Path, ("/etc/uv/uv.toml", "/etc/npmrc", "/etc/xdg/uv/uv.toml", "/usr/etc/npmrc", "/usr/local/etc/npmrc"))
 )
 _NAMED_SETTINGS: Final = frozenset({"uv_config_file", "npm_config_userconfig", "npm_config_globalconfig"})
-# Lists of folders that programs look through, not of packages.
+# Variables and prefixes that name folders of programs, not of packages.
 _NOT_PACKAGES: Final = frozenset({"HOME", "PATH", "TMPDIR", "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR"})
 _NOT_PACKAGES_PREFIXES: Final = ("XDG_", "UV_TOOL_", "UV_PYTHON_BIN", "UV_INSTALL")
 _SEPARATORS: Final = re.compile(r"[\s,]+")
 
 
 def own_settings(environment: Mapping[str, str], home: Path) -> dict[Path, Path]:
-    """Return the user's settings for installers: their places in another ``home``, and where they are."""
+    """Return the user's settings for installers: path in another ``home`` to real path."""
     here = environment.get("HOME")
     if not here or not Path(here).is_absolute():
         return {}
@@ -34,14 +34,14 @@ def own_settings(environment: Mapping[str, str], home: Path) -> dict[Path, Path]
 
 
 def system_settings() -> tuple[Path, ...]:
-    """Return the machine's settings files."""
+    """Return the paths of the machine's settings."""
     return _SYSTEM
 
 
 def settings_files(environment: Mapping[str, str]) -> list[Path]:
-    """Return the files in which uv and npm look for their indexes, whether they are there or not.
+    """Return the files, existing or not, in which uv and npm look for their indexes.
 
-    A project's own are not among them.
+    The project's own files are not among them.
     """
     own = own_settings(environment, Path("/"))
     found = [path / "uv.toml" if path.name == "uv" else path for path in own.values() if path.name in {"uv", ".npmrc"}]
@@ -50,9 +50,9 @@ def settings_files(environment: Mapping[str, str]) -> list[Path]:
 
 
 def named_paths(environment: Mapping[str, str]) -> list[Path]:
-    """Files and folders that variables of installers name, as far as they are there (``UV_FIND_LINKS`` and so on).
+    """Return existing files and folders that variables of installers name (``UV_FIND_LINKS`` and so on).
 
-    Never a folder that the home folder lies in, or the home folder itself.
+    The home folder and the folders above it are excluded.
     """
     home = Path(environment.get("HOME", "/"))
     named = [
@@ -66,7 +66,7 @@ def named_paths(environment: Mapping[str, str]) -> list[Path]:
 
 def _paths(value: str) -> Iterator[Path]:
     for word in (value, *_SEPARATORS.split(value)):
-        # An index may have a name before its address.
+        # An index may have a name before its URL.
         text = word.partition("=")[2] if re.match(r"^[A-Za-z0-9_.-]+=", word) else word
         text = text.removeprefix("file://").removeprefix("localhost")
         if text.startswith("/") and "\0" not in text:

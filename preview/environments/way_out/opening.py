@@ -1,4 +1,4 @@
-"""Opening a build's way out: a listening socket in its network, and the proxy that serves it from outside."""
+"""Network access of one build: a listening socket in the build's network, served by the proxy from outside."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from preview.environments.way_out.forward_proxy import ForwardProxy
 from preview.runtime.sandbox import accept_all, open_handout
 
 PORT: Final = 3128
-"""Where the proxy is, on the loopback interface of a build's own network."""
-# uv opens 50, npm 15. One more waits in the kernel's queue.
+"""Port of the proxy on the loopback interface of the build's own network."""
+# uv opens 50 connections, npm 15. Further ones wait in the kernel's queue.
 _MOST_CONNECTIONS: Final = 64
-# Between two connections: 500 a second, more than an installer makes, and no load for the service.
+# Pause between two connections: 500 a second are more than an installer opens, and a low load for the service.
 _PACE_S: Final = 0.002
 _PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
 
 @dataclass(frozen=True, slots=True)
 class WayOut:
-    """One program's.
+    """Network access of one program.
 
     Attributes:
-        handed_out: The program's side of the socket through which ``bridge.py`` hands the listening one out.
+        handed_out: The program's end of the socket over which ``bridge.py`` passes the listening socket to the service.
     """
 
     handed_out: socket.socket
@@ -38,12 +38,12 @@ class WayOut:
 
 @asynccontextmanager
 async def open_way_out(allowed: AllowedHosts, look_up: LookUp = look_up) -> AsyncIterator[WayOut]:
-    """Serve a program until the context is left.
+    """Serve a program until the context ends.
 
     Raises:
-        OSError: No descriptor is left.
+        OSError: No file descriptor is free.
 
-    Cancellation: every connection is closed.
+    Cancellation: all connections are closed.
     """
     proxy = ForwardProxy(Connector(allowed, look_up))
     limiter = trio.CapacityLimiter(_MOST_CONNECTIONS)
@@ -56,10 +56,10 @@ async def open_way_out(allowed: AllowedHosts, look_up: LookUp = look_up) -> Asyn
 
 
 def way_out_variables() -> dict[str, str]:
-    """Return variables that lead programs to the proxy, whatever the operator's own settings are."""
+    """Return variables that point programs to the proxy and override the operator's own settings."""
     address = f"http://127.0.0.1:{PORT}"
     variables = dict.fromkeys(_PROXIES, address)
-    # npm's settings files may name another proxy; its variables win over these.
+    # npm's settings files may name another proxy; these variables override them.
     variables |= {"npm_config_proxy": address, "npm_config_https_proxy": address, "npm_config_noproxy": ""}
-    # Node's own http and fetch, in install scripts (Node 22.21, 24.5).
+    # For Node's own http and fetch in install scripts (Node 22.21, 24.5).
     return {**variables, "NODE_USE_ENV_PROXY": "1", "NO_PROXY": "", "no_proxy": ""}

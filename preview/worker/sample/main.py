@@ -1,4 +1,4 @@
-"""A small project of our own: the worker server reads it before it forks, so that a worker has all that it needs."""
+"""Sample project that the worker server reads before it forks: workers inherit the loaded modules and warm caches."""
 
 import os
 from typing import Annotated

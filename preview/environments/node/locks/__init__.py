@@ -1,4 +1,4 @@
-"""The lock files of other package managers, as pins that npm can follow."""
+"""Lock files of other package managers, converted to pins that npm can follow."""
 
 from preview.environments.node.locks.pins import read_pins
 from preview.environments.node.locks.placing import LOCK_NAMES, LockFile, Pins, UnreadableLock, place_pins, remove_pins

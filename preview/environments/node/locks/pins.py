@@ -1,18 +1,14 @@
-"""A lock file of another package manager, read by its name.
+"""Readers of other package managers' lock files.
 
-``bun.lock``: JSON with trailing commas, each package under the place where it lies.
-
+``bun.lock`` is JSON with trailing commas; its keys are the places of packages in ``node_modules``.
 Source: https://bun.com/docs/pm/lockfile
 
-``pnpm-lock.yaml``, of every version since 5.
-
-It names what each package got, not the ranges that packages ask for: what the project asks for itself is pinned in its
-``package.json``, and of all else what occurs in one version alone.
+``pnpm-lock.yaml``, version 5 and later, has the version of each package but not the requested ranges. The project's own
+requirements are pinned in its ``package.json``; other packages are pinned if they occur in one version only.
 Source: https://github.com/pnpm/spec/tree/master/lockfile
 
-``yarn.lock``, of Yarn 1 and of Yarn 2 and later.
-
-Both name the ranges that are asked for, so npm gets them as it would read them itself: a ``yarn.lock`` of Yarn 1.
+``yarn.lock``, of Yarn 1 and of Yarn 2 and later, has the requested ranges. npm can read that of Yarn 1, so npm gets the
+versions in this form.
 Source: https://classic.yarnpkg.com/lang/en/docs/yarn-lock/ and npm's arborist, ``lib/yarn-lock.js``
 """
 
@@ -39,10 +35,10 @@ _KINDS: Final = ("dependencies", "devDependencies", "optionalDependencies")
 
 
 def read_bun_lock(data: bytes) -> Pins:
-    """Read the pins of the lock file.
+    """Return the pins of the lock file.
 
     Raises:
-        UnreadableLock: It says nothing that can be used.
+        UnreadableLock: The file has no usable content.
     """
     content = read_literal(data)
     if not isinstance(content, Mapping):
@@ -51,7 +47,7 @@ def read_bun_lock(data: bytes) -> Pins:
     workspaces = content.get("workspaces")
     direct: dict[str, dict[str, str]] = {}
     for folder, facts in workspaces.items() if isinstance(workspaces, Mapping) else ():
-        # The root's place is its name; what a member has for itself lies under the member's.
+        # The root's packages have plain names as keys; a member's own versions have keys below the member's name.
         own = str(facts.get("name", "")) if folder and isinstance(facts, Mapping) else ""
         direct[posixpath.normpath(folder or ".")] = {
             name: version
@@ -64,7 +60,7 @@ def read_bun_lock(data: bytes) -> Pins:
 
 
 def _bun_packages(content: Mapping[object, object]) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Place to name and version of each package from the registry."""
+    """Yield key, name and version of each package from the registry."""
     packages = content.get("packages")
     for place, facts in packages.items() if isinstance(packages, Mapping) else ():
         said = facts[0] if isinstance(facts, list) and facts else None
@@ -90,15 +86,15 @@ _PACKAGE: Final = re.compile(r"/?((?:@[^/@]+/)?[^/@]+)[/@](\d[^_(]*)")
 
 
 def read_pnpm_lock(data: bytes) -> Pins:
-    """Read the pins of the lock file.
+    """Return the pins of the lock file.
 
     Raises:
-        UnreadableLock: It says nothing that can be used.
+        UnreadableLock: The file has no usable content.
     """
     content = read_yaml(data)
     lock = content if isinstance(content, Mapping) else {}
     importers = lock.get("importers")
-    # Without a workspace, older versions say at the top what the project itself asks for.
+    # Without a workspace, older versions list the project's own requirements at the top level.
     folders = importers if isinstance(importers, Mapping) else {".": lock}
     direct = {posixpath.normpath(folder): dict(_direct(facts)) for folder, facts in folders.items()}
     own = {name for versions in direct.values() for name in versions}
@@ -117,7 +113,7 @@ def _direct(facts: object) -> Iterator[tuple[str, str]]:
 
 
 def _pnpm_version(name: str, resolved: str) -> str | None:
-    """Of ``1.2.3(peer@1)`` and ``1.2.3_peer@1`` the version; of another package's, that package with it."""
+    """Return the version in ``1.2.3(peer@1)`` or ``1.2.3_peer@1``; for another package, its name and version."""
     plain = re.split(r"[_(]", resolved, maxsplit=1)[0]
     if is_version(plain):
         return plain
@@ -139,19 +135,19 @@ _QUOTED_OR_PLAIN: Final = re.compile(r"\"([^\"]*)\"|([^\s,\"][^,\"]*)")
 _VERSION: Final = re.compile(r"  version \"?([^\"\s]+)\"?")
 _RESOLVED: Final = re.compile(r"  resolved \"?([^\"\s]+)\"?")
 _INTEGRITY: Final = re.compile(r"  integrity \"?(sha(?:256|384|512)-[A-Za-z0-9+/]{40,100}={0,2})\"?")
-# The package that lies at an address: `…/@babel/core/-/core-7.1.0.tgz`.
+# Package name in a URL: `…/@babel/core/-/core-7.1.0.tgz`.
 _PACKED: Final = re.compile(r"/((?:@[^/]{1,214}(?:/|%2f))?[^/]{1,214})/-/", re.IGNORECASE)
 _PATCHED: Final = re.compile(r"(?P<name>(?:@[^/@]+/)?[^/@]+)@npm:(?P<version>[^#@]+)")
 
 
 def read_yarn_lock(data: bytes) -> Pins:
-    """Read the pins of the lock file.
+    """Return the pins of the lock file.
 
     Raises:
-        UnreadableLock: It says nothing that can be used.
+        UnreadableLock: The file has no usable content.
     """
     entries = _later(read_yaml(data)) if _LATER.search(data) else _classic(data)
-    # npm takes the key apart at commas and quotes.
+    # npm splits the key at commas and quotes.
     return Pins({key: locked for key, locked in entries if not re.search(r"[\",\\\x00-\x1f\x7f]", key)})
 
 
@@ -196,7 +192,7 @@ def _later(content: object) -> Iterator[tuple[str, Locked]]:
             continue
         for key in str(keys).split(", "):
             name, wanted = _split(key)
-            # `npm:^4.0.0` is written without its protocol in package.json, `npm:other@^4.0.0` with it.
+            # package.json has `npm:^4.0.0` without the protocol but `npm:other@^4.0.0` with it.
             plain = wanted.removeprefix("npm:")
             wanted = wanted if is_name(_split(plain)[0]) and "@" in plain[1:] else plain
             if is_name(name) and _is_range(wanted):
@@ -209,7 +205,7 @@ def _split(key: str) -> tuple[str, str]:
 
 
 def _is_range(wanted: str) -> bool:
-    """Not an address, a path or a patch: these are installed from where they say."""
+    """Return False for URLs, paths and patches, which are installed from their own source."""
     return wanted.startswith("npm:") or not re.search(r"[:/\\]", wanted)
 
 
@@ -217,15 +213,15 @@ def _under_name(name: str, real: str, version: str) -> str:
     return version if real == name or not is_name(real) else f"npm:{real}@{version}"
 
 
-# The largest ones of public projects are a fifth of it.
+# Five times the largest lock files of public projects.
 _MAX_BYTES = 8 * 1024 * 1024
 
 
 def read_pins(lock: LockFile) -> Pins:
-    """Read the pins; addresses, paths and patches in the file do not count.
+    """Return the pins of the lock file; URLs, paths and patches in it are ignored.
 
     Raises:
-        UnreadableLock: It says nothing that can be used.
+        UnreadableLock: The file has no usable content.
     """
     if len(lock.data) > _MAX_BYTES:
         raise UnreadableLock(f"it is larger than {_MAX_BYTES // 2**20} MiB")

@@ -1,9 +1,7 @@
-"""Pins in the folder where npm installs: a ``yarn.lock`` that npm follows, exact versions and overrides.
+"""Pins and how npm gets them: a ``yarn.lock`` that npm follows, exact versions and overrides; and a YAML reader.
 
-YAML as plain texts, lists and mappings, within bounds.
-
-The reader's own way to build values calls itself for each level, in C: text that is nested deeply enough ends the
-process. So it only takes the text apart here, and the values are put together without a call for each level.
+The YAML reader returns plain strings, lists and mappings, with a depth limit. PyYAML builds values recursively in C, so
+deeply nested text can crash the process. This reader only uses its parser and builds the values iteratively.
 """
 
 from __future__ import annotations
@@ -18,19 +16,19 @@ from typing import Final, Protocol
 import yaml
 
 LOCK_NAMES: Final = ("yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb")
-"""The files, the first of them that there is counts."""
+"""Names of the lock files; the first one that exists is used."""
 
 _NAME: Final = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~_][a-z0-9._~-]*", re.IGNORECASE)
 _VERSION: Final = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}(?:[-+][0-9A-Za-z.+-]{1,100})?")
 
 
 class UnreadableLock(ValueError):
-    """A lock file that says nothing that can be used; the message says why, as the end of a sentence."""
+    """A lock file without usable content; the message is the reason, as the end of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class LockFile:
-    """One file as it lies in the project.
+    """A lock file of the project.
 
     Attributes:
         name: One of ``LOCK_NAMES``.
@@ -46,7 +44,7 @@ class Locked:
 
     Attributes:
         version: ``4.17.1``, or ``npm:other@4.17.1`` for a package under another name.
-        integrity: As npm writes it (``sha512-…``), or None.
+        integrity: Hash in npm's form (``sha512-…``); None if unknown.
     """
 
     version: str
@@ -55,12 +53,12 @@ class Locked:
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """Versions by what asks for them.
+    """Pinned versions, by what requires them.
 
     Attributes:
-        ranges: ``express@^4.17.0`` to what it was resolved to, wherever it is asked for.
-        direct: Folder of a ``package.json`` to name and version of what it asks for itself.
-        overrides: Name to version, for packages that the lock file has in one version alone.
+        ranges: Range such as ``express@^4.17.0`` to its version, wherever the range is required.
+        direct: Folder of a ``package.json`` to names and versions of its own requirements.
+        overrides: Name to version, for packages that occur in the lock file in one version only.
     """
 
     ranges: Mapping[str, Locked] = field(default_factory=dict)
@@ -69,22 +67,22 @@ class Pins:
 
     @property
     def is_empty(self) -> bool:
-        """True if it pins nothing."""
+        """True if there are no pins."""
         return not (self.ranges or self.overrides or any(self.direct.values()))
 
 
 def is_name(text: str) -> bool:
-    """Return whether it names a package, and nothing that npm would read differently."""
+    """Return whether the text is a package name that npm cannot read as anything else."""
     return _NAME.fullmatch(text) is not None
 
 
 def is_version(text: str) -> bool:
-    """Return whether it is one version, not a range, an address or a path."""
+    """Return whether the text is one version, not a range, a URL or a path."""
     return _VERSION.fullmatch(text) is not None
 
 
 def single_versions(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the packages that occur in one version alone, name to version."""
+    """Return the packages that occur in one version only, name to version."""
     found: dict[str, set[str]] = {}
     for name, version in pairs:
         found.setdefault(name, set()).add(version)
@@ -101,7 +99,7 @@ Packages = Mapping[str, Mapping[str, object]]
 
 
 def place_pins(pins: Pins, packages: Packages, directory: Path) -> None:
-    """Pin what npm is about to install; what no pin speaks of keeps its range. Blocks on the disk."""
+    """Write pins for the next npm installation; packages without a pin keep their range. Blocks on the disk."""
     if pins.ranges:
         (directory / _YARN_LOCK).write_text("".join(_yarn_lines(pins)), "utf-8")
     for folder, package in packages.items():
@@ -122,7 +120,7 @@ def remove_pins(packages: Packages, directory: Path) -> None:
 def _yarn_lines(pins: Pins) -> Iterator[str]:
     yield "# yarn lockfile v1\n"
     for key, locked in pins.ranges.items():
-        # npm takes `resolved` for what it asks the registry for, unless it is an address.
+        # npm requests the value of `resolved` from the registry unless it is a URL.
         yield f'\n"{key}":\n  version "{locked.version}"\n  resolved "{locked.version}"\n'
         if locked.integrity is not None:
             yield f"  integrity {locked.integrity}\n"
@@ -134,7 +132,7 @@ def _pinned(package: Mapping[str, object], versions: Mapping[str, str]) -> dict[
         wanted = package.get(kind)
         if isinstance(wanted, Mapping):
             pinned[kind] = {
-                # A package that lies in the project stays where it is.
+                # A package in the project stays at its path.
                 name: value if str(value).startswith("file:") else versions.get(name, value)
                 for name, value in wanted.items()
             }
@@ -142,7 +140,7 @@ def _pinned(package: Mapping[str, object], versions: Mapping[str, str]) -> dict[
 
 
 def _overrides(pins: Pins, packages: Packages) -> dict[str, object]:
-    """Those that npm takes: none for what a package asks for itself; a person's own come first."""
+    """Return overrides that npm accepts: none for direct requirements; the project's own overrides have priority."""
     asked = {
         name
         for package in packages.values()
@@ -158,12 +156,12 @@ def _overrides(pins: Pins, packages: Packages) -> dict[str, object]:
     return {**found, **given} if isinstance(given, Mapping) else found
 
 
-# pnpm's deepest entry has six levels.
+# pnpm's deepest entry has six levels; the limit is four times that.
 _MAX_DEPTH: Final = 24
 
 
 class _Open(Protocol):
-    """A list or a mapping whose end has not come yet."""
+    """A list or a mapping whose end has not been read yet."""
 
     @property
     def value(self) -> object: ...
@@ -194,10 +192,10 @@ class _OpenMapping:
 
 
 def read_yaml(data: bytes) -> object:
-    """Return the first document of a file, plain values as text.
+    """Return the first document of a file, with plain values as strings.
 
     Raises:
-        UnreadableLock: It is no YAML, nested too deeply, or refers to itself.
+        UnreadableLock: The file is not YAML, is nested too deeply, or refers to itself.
     """
     top = _OpenList()
     stack: list[_Open] = [top]
