@@ -77,7 +77,7 @@ def receive_now(ours: socket.socket, most_bytes: int) -> Word:
         elif (level, kind) == (socket.SOL_SOCKET, _SCM_CREDENTIALS) and len(content) >= _CREDENTIALS.size:
             sender = _CREDENTIALS.unpack_from(content)[0]
     discard(descriptors)
-        # MSG_CTRUNC: this process had no space for all descriptors, and the kernel has closed the rest.
+    # MSG_CTRUNC: this process had no space for all descriptors, and the kernel has closed the rest.
     return Word(data, sender, had_descriptors=bool(descriptors) or bool(flags & socket.MSG_CTRUNC))
 
 

@@ -49,7 +49,7 @@ def unshare(flags: int) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
-    """Mount a file system at ``target``; the arguments are those of mount(2)."""
+    """Mount a file system at ``target``; the arguments are those of the system call."""
     data = options.encode() if options else None
     result = _libc.mount(source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data)
     _check(result, f"mount {target}")
