@@ -18,7 +18,7 @@ _RELEASE_S = 1.0
 
 
 class Refused(Exception):
-    """Control groups are not allowed on this machine. The message tells the operator what is missing, and what to do."""
+    """Control groups are not usable here. The message tells the operator what is missing, and what to do."""
 
 
 def home_name(data_dir: Path) -> str:
