@@ -108,7 +108,7 @@ class ProcessSpec:
         network: Network access to grant.
         loopback_ports: Ports reachable under ``Network.LOOPBACK_ONLY``.
         port: Port on which the program listens by itself; None if it takes ``listener`` instead.
-        slot: The preview's port, unique among live previews of this machine. Its own user id is derived from it.
+        slot: The preview's port, unique among live previews of this machine. A preview's own user id derives from it.
         warm: How to start from a template; ignored by runtimes without templates.
         number: Number of the process within the preview, from 1. Two exist while one replaces the other.
         control: The child's end of the control channel, a connected socket. The child inherits it under the number

@@ -1,8 +1,8 @@
 """Keeps the kernel's lock for entering control groups warm, so that processes enter without a wait.
 
 Moving a process to a group takes a lock that is rarely used. The kernel then waits until each processor has noticed (an
-RCU grace period, 7 to 15 ms on an idle machine), and the lock turns cold again as long after the last move. So during
-and shortly before launches, the service moves itself into its current group every few milliseconds. The move changes
+RCU grace period, 7 to 15 ms on an idle machine). As long after the last move, the lock turns cold again. So during and
+shortly before launches, the service moves itself into its current group every few milliseconds. The move changes
 nothing, and other processes then enter without a wait. All hierarchies share this lock.
 
 Source: kernel/cgroup/cgroup.c, ``cgroup_attach_lock``; kernel/rcu/sync.c.

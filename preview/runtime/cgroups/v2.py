@@ -1,6 +1,6 @@
 """Version 2: one hierarchy for all controllers; a group whose subgroups have limits cannot contain processes itself.
 
-So if the service is in a group that it may manage (``Delegate=yes``, a container), it moves into a leaf group beside
+The service may be in a group that it can manage (``Delegate=yes``, a container). It then moves into a leaf group beside
 the previews' groups, and back at the end.
 
 Source: the kernel's documentation, admin-guide/cgroup-v2; systemd's, CGROUP_DELEGATION.

@@ -3,9 +3,9 @@
 Each extra mount costs each launch a quarter of a millisecond, twice if the service is root. So files are copied when
 the service starts. Folders with certificates, which may be replaced at any time, are mounted from the host.
 
-If the service runs as root, each preview has its own user. The user id is counted up from the preview's port, which is
-reserved, so no two previews of a machine share an id, and no list of ids is needed. Two services whose previews listen
-on different addresses (``PREVIEW_PREVIEW_HOST``) may use the same port, and so the same id. Namespaces isolate these
+If the service runs as root, each preview has its own user. The user id is counted up from the preview's reserved port.
+So no two previews of a machine share an id, and no list of ids is needed. Two services whose previews listen on
+different addresses (``PREVIEW_PREVIEW_HOST``) may use the same port, and so the same id. Namespaces isolate these
 previews, and no service shows the other's folders. Nothing else uses the range of ids (systemd.io/UIDS-GIDS: 1879048192
 to 2147483647 are unused). In a container with few user ids all previews are ``nobody``, isolated by namespaces.
 """

@@ -44,7 +44,7 @@ _FLAGS, _EXITING = 6, 0x4
 
 
 def namespaces_of(pid: int) -> frozenset[int]:
-    """Return inode numbers of a process's namespaces, except those that are always shared (cgroup, time)."""
+    """Return inode numbers of a process's namespaces, except those that it may share (cgroup, time)."""
     found = set()
     for name in _NAMESPACES:
         with suppress(OSError):

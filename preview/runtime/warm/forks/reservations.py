@@ -43,7 +43,7 @@ class ForkReservation:
 
     Args:
         spec: The specification, as far as it is known.
-        stays: Whether the fork waits until it is useless, and not only for some seconds.
+        stays: Whether the fork waits without a time limit until its start is under way.
 
     Attributes:
         awaited: Set when the preview's start is under way: from then on the fork waits for some seconds.

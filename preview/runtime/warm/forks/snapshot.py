@@ -129,8 +129,8 @@ class ParkedApplication:
         """
         with suppress(NotForked, LaunchFailed):
             while True:
-                # The process that has just started needs the processor first. The snapshot must also have written the
-                # memory pages that all forks write.
+                # The process that has just started needs the processor first. Its written memory pages then show which
+                # pages the next fork will write.
                 await trio.sleep(_CALM_S)
                 name = f"{self._spec.preview_id}-{next(self._numbers)}"
                 waiting = await self._fork(replace(self._spec, preview_id=name), is_ahead=True)
