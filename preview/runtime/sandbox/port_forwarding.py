@@ -5,7 +5,7 @@ namespace, and hands them out before its program starts. This module accepts on 
 the host. Only ports that the operator has named are served; any other socket that a hostile program sends is closed.
 
 From the preview's port into the sandbox: a TCP socket of the host's network is passed to a sandbox only with a socket
-filter (see ``socket_filter``). On newer kernels only a network administrator can attach one. Otherwise the service
+filter (see ``socket_filter``). On newer kernels attaching one requires CAP_NET_ADMIN. Without it the service
 accepts connections itself, and forwards them through a local socket to a bridge inside the sandbox.
 """
 

@@ -131,7 +131,7 @@ class SandboxRuntime(ColdStarts):
 
     def shares_listener(self, network: Network) -> bool:
         """See ``Runtime``."""
-        # A forwarder would keep accepting connections for a program that has stopped to accept.
+        # A forwarder would keep accepting connections for a program that has stopped accepting.
         return network is Network.HOST or self._fences
 
     @asynccontextmanager

@@ -47,7 +47,7 @@ def restrict_to_accept(listener: socket.socket) -> None:
     A socket that is already restricted is not changed.
 
     Raises:
-        PermissionError: The kernel requires a network administrator (newer kernels, for TCP sockets).
+        PermissionError: The process lacks CAP_NET_ADMIN, which newer kernels require for TCP sockets.
         OSError: The kernel has no memory for the filter.
     """
     if listener.getsockopt(socket.SOL_SOCKET, _SO_LOCK_FILTER):
@@ -77,8 +77,8 @@ def restrict_to_accept(listener: socket.socket) -> None:
 def refuse_fenced(listener: socket.socket) -> None:
     """Drop all packets from restricted sockets, so that they cannot even half open a connection.
 
-    Does nothing if the kernel requires a network administrator and this process is none: then previews have no
-    restricted sockets either (``can_fence``).
+    Does nothing if the kernel requires CAP_NET_ADMIN and this process lacks it: then previews have no restricted
+    sockets either (``can_fence``).
 
     Args:
         listener: A socket of the service. Only IPv4 and IPv6 sockets are changed.
