@@ -1,4 +1,4 @@
-"""One running process tree behind one interface."""
+"""Start, confine, measure and end the process tree of a preview."""
 
 from preview.runtime.cold import ColdStarts
 from preview.runtime.interface import (

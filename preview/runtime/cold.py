@@ -1,4 +1,4 @@
-"""Shared parts of runtimes that start each process from nothing."""
+"""Implementation shared by runtimes that have no faster start than a new process."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from preview.runtime.interface import NoSnapshot, ProcessSpec, Snapshot, Specula
 
 
 class ColdStarts:
-    """The parts of ``Runtime`` that are about faster starts, for one that has none."""
+    """The warm-start methods of ``Runtime``, for a runtime without warm starts."""
 
     @asynccontextmanager
     async def reserve(self, _spec: ProcessSpec, *, stays: bool = False) -> AsyncIterator[trio.Event]:  # noqa: ARG002
-        """See ``Runtime``: there is nothing to begin. Cancellation: nothing changes."""
+        """Yield a set event: nothing can be reserved. Cancellation: no effect."""
         gone = trio.Event()
         gone.set()
         yield gone
 
     @asynccontextmanager
     async def speculate(self, _spec: ProcessSpec) -> AsyncIterator[SpeculativeProcess | None]:
-        """See ``Runtime``: nothing is reserved. Cancellation: nothing changes."""
+        """Yield None: nothing is reserved. Cancellation: no effect."""
         yield None
 
     async def wait_prepared(self, _spec: ProcessSpec) -> bool:
-        """See ``Runtime``: there is no such thing. Cancellation: nothing changes."""
+        """Return False: there are no templates. Cancellation: no effect."""
         await trio.lowlevel.checkpoint()
         return False
 
     def prepare(self, _spec: ProcessSpec) -> None:
-        """See ``Runtime``: there is nothing to prepare."""
+        """Do nothing: there are no templates."""
 
     @asynccontextmanager
     async def open_snapshot(self, _spec: ProcessSpec) -> AsyncIterator[Snapshot]:
-        """See ``Runtime``: there is none. Cancellation: nothing changes."""
+        """Raise ``NoSnapshot``. Cancellation: no effect."""
         await trio.lowlevel.checkpoint()
         raise NoSnapshot("each process is started from nothing")
         yield  # pragma: no cover  what makes it a generator

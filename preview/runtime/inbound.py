@@ -1,12 +1,12 @@
-"""Words from inside a preview: read with the sender that the kernel names, and never with a descriptor.
+"""Messages from inside a preview: received with the sender's pid from the kernel, and without descriptors.
 
-A descriptor that comes along is not only a lie about what it is. Closing it may take as long as its maker likes: a TCP
-connection whose data nobody reads waits in ``close`` for its SO_LINGER (socket(7)), in whatever thread closes it last,
-and so does reading a message without its descriptors, or closing a socket on which they still wait. So:
+Closing a received descriptor can block for as long as its sender chooses: ``close`` of a TCP connection with unread
+data waits for SO_LINGER (socket(7)), in the thread that closes it last. Receiving a message without its descriptors
+blocks in the same way, and so does closing a socket in which they are queued. So:
 
-* Where the kernel can, it refuses them at the sender (SO_PASSRIGHTS, Linux 6.16).
-* Elsewhere all that one message can bring are taken in, and closed in a thread of their own. Their sender is not
-  listened to any further, so that is one thread a channel at most.
+* If the kernel supports SO_PASSRIGHTS (Linux 6.16), it refuses descriptors at the sender.
+* Otherwise all descriptors of a message are received, and closed in a separate thread. No more messages are read from
+  their sender, so each channel costs one such thread at most.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-# asm-generic/socket.h, Linux 6.16. Elsewhere it is an unknown option.
+# asm-generic/socket.h, Linux 6.16. Older kernels do not know the option.
 _SO_PASSRIGHTS = 83
 # linux/socket.h; struct ucred: pid, uid, gid, in this process's own namespaces.
 _SCM_CREDENTIALS = 2
 _CREDENTIALS = struct.Struct("iII")
-# include/net/scm.h, SCM_MAX_FD: the most that one message brings.
+# include/net/scm.h, SCM_MAX_FD: the most descriptors in one message.
 _MOST_DESCRIPTORS = 253
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS)
-# A socket holds 208 KiB (net.core.wmem_default), and each message counts as 768 bytes at least: 277 of them.
+# A socket queues 208 KiB (net.core.wmem_default), and each message counts as 768 bytes at least: 277 messages.
 _MOST_QUEUED = 512
 # SO_LINGER: off.
 _NO_LINGER = struct.pack("ii", 0, 0)
@@ -39,10 +39,10 @@ class Word:
     """One message.
 
     Attributes:
-        data: What it says. Empty at the end.
-        sender: The process that sent it, by its number here, as the kernel attached it; 0 where it named none. It may
-            have ended since, and the number may be another's by now.
-        had_descriptors: Whether it brought any; they are gone.
+        data: Content; empty at the end of the stream.
+        sender: Pid of the sender here, attached by the kernel; 0 if none. The process may have ended, and its pid may
+            have been reused.
+        had_descriptors: Whether descriptors came with the message; they have been discarded.
     """
 
     data: bytes
@@ -51,9 +51,9 @@ class Word:
 
 
 def seal(ours: socket.socket) -> None:
-    """Have the kernel attach the sender to each message, and refuse descriptors; nothing waits on it any more.
+    """Make the socket non-blocking; have the kernel attach the sender to each message, and refuse descriptors.
 
-    Call it before the other end is given away.
+    Call it before the other end is passed on.
     """
     ours.setblocking(False)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -65,8 +65,8 @@ def receive_now(ours: socket.socket, most_bytes: int) -> Word:
     """Read the next message of a sealed socket.
 
     Raises:
-        BlockingIOError: There is none yet.
-        OSError: There is none any more.
+        BlockingIOError: There is no message yet.
+        OSError: There are no more messages.
     """
     data, ancillary, flags, _ = ours.recvmsg(most_bytes, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
     sender = 0
@@ -77,16 +77,16 @@ def receive_now(ours: socket.socket, most_bytes: int) -> Word:
         elif (level, kind) == (socket.SOL_SOCKET, _SCM_CREDENTIALS) and len(content) >= _CREDENTIALS.size:
             sender = _CREDENTIALS.unpack_from(content)[0]
     discard(descriptors)
-    # Cut short: this process had no space for all descriptors, and the kernel has closed the others.
+    # MSG_CTRUNC: this process had no space for all descriptors, and the kernel has closed the rest.
     return Word(data, sender, had_descriptors=bool(descriptors) or bool(flags & socket.MSG_CTRUNC))
 
 
 def close_inbound(ours: socket.socket) -> None:
-    """Close a sealed socket, with all that waits on it. A second call does nothing."""
+    """Close a sealed socket and discard its queued messages. A second call does nothing."""
     if ours.fileno() < 0:
         return
     with suppress(OSError):
-        # From here on nobody can send anything.
+        # After this, nobody can send.
         ours.shutdown(socket.SHUT_RDWR)
     with suppress(OSError):
         for _ in range(_MOST_QUEUED):
@@ -97,7 +97,7 @@ def close_inbound(ours: socket.socket) -> None:
 
 
 def discard(descriptors: Sequence[int]) -> None:
-    """Close descriptors that came from inside, without waiting for that."""
+    """Close descriptors that came from a preview, without blocking."""
     if not descriptors:
         return
     kept = list(descriptors)
@@ -105,12 +105,12 @@ def discard(descriptors: Sequence[int]) -> None:
         without_linger(one)
     try:
         threading.Thread(target=_close_all, args=(kept,), name="discarded descriptors", daemon=True).start()
-    except RuntimeError:  # no thread can be had: what a moment ago did not linger is closed here
+    except RuntimeError:  # No thread is available; lingering has just been switched off.
         _close_all(kept)
 
 
 def without_linger(descriptor: int) -> None:
-    """Let a socket close at once. Who else holds it may take that back."""
+    """Let a socket close at once. Another process with the same socket can undo this."""
     try:
         one = socket.socket(fileno=descriptor)
     except OSError:  # no socket

@@ -1,4 +1,4 @@
-"""One running process tree behind one interface; each runtime passes the same contract suite (``tests/runtime``)."""
+"""The interface of all runtimes; each runtime passes the same contract suite (``tests/runtime``)."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from preview.core.isolation import Network
 
 _MIB = 1024 * 1024
 
-# What a kernel can limit for all processes of a tree together.
+# Resources that a kernel can limit for all processes of a tree together.
 Held = Literal["memory", "cpu", "processes"]
 
-# Stands in a ``ProcessSpec``'s arguments and variables for the number that the listening socket has in the child.
+# Placeholder in a ``ProcessSpec``'s arguments and variables for the listening socket's descriptor number in the child.
 FD_PLACEHOLDER = "@LISTENER_FD@"
-# Likewise for the control channel's.
+# The same for the control channel's descriptor number.
 CONTROL_PLACEHOLDER = "@CONTROL_FD@"
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """Exit of the process: exactly one of both is set.
+    """Exit of a process: exactly one of the two attributes is set.
 
     Attributes:
         code: Exit status, 0 to 255.
-        signal: Number of the signal that ended it.
+        signal: Number of the signal that ended the process.
     """
 
     code: int | None = None
@@ -48,15 +48,15 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of the process tree; ``describe()`` of a runtime says which it enforces.
+    """Limits of a process tree; a runtime's ``describe()`` lists which limits it enforces.
 
     Attributes:
         memory_bytes: Resident memory of the whole tree.
         open_files: Descriptors of each process (RLIMIT_NOFILE).
-        processes: Processes and threads of the tree (RLIMIT_NPROC counts them by user, see the plain runtime).
+        processes: Processes and threads of the tree. RLIMIT_NPROC counts them by user, see the plain runtime.
         file_bytes: Size of one file (RLIMIT_FSIZE).
-        cpu_cores: Processor time per time, 1.0 for one core all the while.
-        temp_bytes: What fits into each file system in memory that the tree is given (``/tmp``, ``/dev/shm``).
+        cpu_cores: Processor seconds per second; 1.0 means one full core.
+        temp_bytes: Size of each in-memory file system of the tree (``/tmp``, ``/dev/shm``).
     """
 
     memory_bytes: int
@@ -69,17 +69,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """Facts to fork the same process from a template, which has imported its packages.
+    """Everything needed to fork a process from a template that has imported the environment's packages.
 
     Attributes:
-        key: Names the environment; processes of one key may come from one template.
-        launcher: The Python file that the interpreter is given in ``argv``; its ``main(arguments)`` is called. What
-            lies beside it is imported first.
-        modules: What its projects import: ``sqlalchemy.orm``, or ``sqlalchemy:orm`` where the second is a name in the
-            first, module or not.
-        own: Names of the project's own modules at the top level: none of them may be loaded in the template.
-        anchors: Folders that hold the folders of all previews: what a process is given lies in one of them.
-        tell: Called with one sentence: that it was started so, or why not.
+        key: Names the environment. Processes with the same key may share a template.
+        launcher: The Python file in ``argv``. The fork calls its ``main(arguments)``. The template imports the modules
+            in the launcher's folder first.
+        modules: Modules that the projects import: ``sqlalchemy.orm``, or ``sqlalchemy:orm`` if ``orm`` is any name
+            in ``sqlalchemy``, module or not.
+        own: Top-level names of the project's own modules; the template must not have loaded any of them.
+        anchors: Folders that contain the folders of all previews. A process's folders lie in one of the anchors.
+        tell: Called with one sentence: the start was warm, or why it was not.
     """
 
     key: str
@@ -92,27 +92,27 @@ class WarmStart:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """Process to run.
+    """The process to run.
 
     Attributes:
-        preview_id: Whose it is. ``instance`` marks every process of the tree (environment variable
-            ``PREVIEW_INSTANCE_ID``).
+        preview_id: Id of the preview. The environment variable ``PREVIEW_INSTANCE_ID`` marks every process of the tree
+            with ``instance``.
         argv: Program (absolute path) and arguments; ``FD_PLACEHOLDER`` in them becomes the listening socket's number.
-        directory: Working folder, the project's own or one in it.
-        environment: All variables the child sees, besides the marker; ``FD_PLACEHOLDER`` as in ``argv``.
-        listener: Bound and listening; inherited by the child, and stays open here. None for what serves nothing.
-        limits: See ``Limits``.
-        readable: Folders and files it needs besides the system's own programs (its environment, its interpreter). A
-            runtime that isolates shows these and those in ``writable``, at the same paths, and nothing else.
-        writable: Folders that are its own alone; where a runtime gives it a user of its own, they become that user's.
-        network: See ``Network``.
-        loopback_ports: What ``Network.LOOPBACK_ONLY`` reaches.
-        port: Where the program listens by itself, in place of taking ``listener``; None where it takes it.
-        slot: A number that no other live preview of this machine has: its port. A user of its own is counted from it.
-        warm: How it may be started faster; a runtime without templates does not look at it.
-        number: Which process of the preview it is, from 1: while one takes over from another there are two.
-        control: The child's end of the control channel, a connected socket; inherited by the child under the number
-            that ``CONTROL_PLACEHOLDER`` becomes, and stays open here. None for what has none.
+        directory: Working folder: the project's folder or a subfolder.
+        environment: All variables of the child, besides the marker; ``FD_PLACEHOLDER`` as in ``argv``.
+        listener: Bound, listening socket. The child inherits it; it stays open here. None if nothing is served.
+        limits: Limits of the tree.
+        readable: Folders and files needed besides the system's programs (environment, interpreter). An isolating
+            runtime shows only these and ``writable``, at the same paths.
+        writable: Folders that only this preview uses. If the preview has its own user, that user owns them.
+        network: Network access to grant.
+        loopback_ports: Ports reachable under ``Network.LOOPBACK_ONLY``.
+        port: Port on which the program listens by itself; None if it takes ``listener`` instead.
+        slot: The preview's port, unique among live previews of this machine. A preview's own user id derives from it.
+        warm: How to start from a template; ignored by runtimes without templates.
+        number: Number of the process within the preview, from 1. Two exist while one replaces the other.
+        control: The child's end of the control channel, a connected socket. The child inherits it under the number
+            that replaces ``CONTROL_PLACEHOLDER``; it stays open here. None means no control channel.
     """
 
     preview_id: str
@@ -133,13 +133,13 @@ class ProcessSpec:
 
     @property
     def instance(self) -> str:
-        """Names this tree among those of the preview: its mark, and its control group's name."""
+        """Name of this tree, unique within the preview: its marker and its control group's name."""
         return self.preview_id if self.number == 1 else f"{self.preview_id}-{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """Names one process for ever: a pid alone is used again by the kernel.
+    """Permanent identity of one process: the kernel reuses a pid alone.
 
     Attributes:
         start_ticks: Field 22 of ``/proc/PID/stat``: clock ticks after boot (proc(5)).
@@ -157,7 +157,7 @@ class Usage:
 
     Attributes:
         memory_bytes: Resident memory.
-        cpu_percent: Of one core, since the reading before; 0.0 on the first.
+        cpu_percent: Percent of one core since the previous reading; 0.0 on the first.
     """
 
     memory_bytes: int
@@ -167,12 +167,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """Counts of enforced limits so far; all zero without control groups.
+    """Counts of limit hits so far; all zero without control groups.
 
     Attributes:
         killed_for_memory: Processes killed because the tree's memory was used up.
-        refused_processes: Forks and threads refused.
-        throttled_s: Seconds of processor time it wanted and did not get.
+        refused_processes: Number of refused forks and threads.
+        throttled_s: Seconds of processor time that the tree was denied.
     """
 
     killed_for_memory: int = 0
@@ -185,65 +185,65 @@ class RunningProcess(Protocol):
 
     @property
     def identity(self) -> ProcessIdentity:
-        """The leader's identity, as the row keeps it for the next start of the service."""
+        """The leader's identity, as stored in the database for the next start of the service."""
 
     @property
     def output(self) -> trio.abc.ReceiveStream:
-        """Stdout and stderr, one stream of bytes. Ends when every process of the tree has closed it."""
+        """Stdout and stderr as one byte stream, which ends when every process of the tree has closed it."""
 
     async def wait(self) -> Exit:
-        """Wait until the leader has ended. Any number of tasks may wait. Cancellation: nothing changes."""
+        """Wait until the leader has ended; any number of tasks may wait. Cancellation: the process keeps running."""
 
     async def usage(self) -> Usage:
-        """Measure the tree. Cancellation: nothing changes."""
+        """Measure the tree. Cancellation: the process is not affected."""
 
     def excess(self) -> Excess:
-        """Count enforced limits so far; also after the tree's end, while its context is open."""
+        """Count limit hits so far; works after the tree's end too, while its context is open."""
 
     def members(self) -> Sequence[int]:
-        """Pids of the tree, as far as they are known without a search: those of the last ``usage()`` at least."""
+        """Return known pids of the tree without a search: at least those found by the last ``usage()``."""
 
     async def stop(self, grace_s: float) -> Exit:
-        """Ask the app to end (SIGTERM), and after ``grace_s`` seconds kill what is left of the tree; then reap it.
+        """Send SIGTERM, kill the rest of the tree after ``grace_s`` seconds, and reap it.
 
-        Cancellation: the rest of the tree is killed by the context's exit.
+        Cancellation: the context's exit kills the rest of the tree.
         """
 
 
 class NoSnapshot(Exception):
-    """No usable snapshot; says why, in half a sentence."""
+    """No usable snapshot; the message gives the reason, in half a sentence."""
 
 
 class Snapshot(Protocol):
-    """An application that is imported already, in its preview's sandbox; see ``Runtime.open_snapshot``."""
+    """An imported application in its preview's sandbox, ready to be forked; see ``Runtime.open_snapshot``."""
 
     def open_process(self, spec: ProcessSpec) -> AbstractAsyncContextManager[RunningProcess]:
-        """Open a process like ``Runtime.open_process``, for the very same code, variables and folders.
+        """Open a process like ``Runtime.open_process``; code, variables and folders must be those of the snapshot.
 
         Raises:
-            NoSnapshot: It could not be started from this one; nothing is left.
+            NoSnapshot: The process could not be forked from this snapshot; nothing is left.
         """
 
 
 class SpeculativeProcess(Protocol):
-    """A process that runs already, as what its start is likely to be; see ``Runtime.speculate``."""
+    """A process started early for a launch that is expected but not yet decided; see ``Runtime.speculate``."""
 
     async def wait(self) -> bool:
-        """Wait until it is known whether it runs; return that. Cancellation: nothing changes."""
+        """Wait until it is known whether the process runs; return that. Cancellation: the process is not affected."""
 
     @property
     def has_run(self) -> bool:
-        """True if any of its code may have run already."""
+        """True if any of the project's code may have run already."""
 
     def is_for(self, spec: ProcessSpec) -> bool:
-        """Return whether this start is the same one, so that ``open_process`` returns the started process."""
+        """Return whether ``spec`` describes the same start, so that ``open_process`` returns this process."""
 
     async def end(self) -> None:
-        """End it, unless a start has it: then nothing of it runs. Cancellation: it is ended all the same (bounded)."""
+        """End the process, unless a launch has taken it. Cancellation: the process still ends (bounded)."""
 
 
 class Runtime(Protocol):
-    """Starts process trees in one manner (plain, sandboxed, warm, and so on)."""
+    """Starts process trees at one isolation level (plain, sandboxed), cold or warm."""
 
     @property
     def name(self) -> str:
@@ -253,62 +253,62 @@ class Runtime(Protocol):
         """Describe isolation and limits, for ``preview doctor`` and the status."""
 
     def holds(self) -> frozenset[Held]:
-        """Return limits that the kernel enforces on a whole tree; memory is watched if absent."""
+        """Return the limits that the kernel enforces on a whole tree. If memory is absent, the service watches it."""
 
     def network(self, wanted: Network) -> Network:
-        """Return the effective network for ``wanted``: more, if the runtime cannot restrict it."""
+        """Return the effective network for ``wanted``: more access, if the runtime cannot restrict it."""
 
     def shares_listener(self, network: Network) -> bool:
-        """Return whether a tree of this network accepts on the listening socket itself, so that two can share it."""
+        """Return whether the tree accepts on the listening socket itself, so that two trees can share the socket."""
 
     def open_snapshot(self, spec: ProcessSpec) -> AbstractAsyncContextManager[Snapshot]:
-        """Import an application, and keep it to be forked for restarts of the same code.
+        """Import an application, and keep the process to be forked for restarts of the same code.
 
-        It has to stay open for as long as anything that was started from it.
+        The context must stay open as long as any process that was forked from the snapshot.
 
         Args:
-            spec: What started the process that serves.
+            spec: Specification that started the serving process.
 
         Raises:
-            NoSnapshot: It cannot be had, for the reason given.
+            NoSnapshot: No snapshot is possible; the message gives the reason.
         """
 
     def reserve(self, spec: ProcessSpec, *, stays: bool = False) -> AbstractAsyncContextManager[trio.Event]:
-        """Begin what can be started of a start while the rest is made ready; ends unused where it does not come to it.
+        """Start a confined process in advance, while the rest of the launch is prepared; an unused process ends.
 
-        What was reserved before for the same preview counts where it is the same, and else ends.
+        An earlier reservation of the same preview is used if it matches; otherwise it ends.
 
         Args:
-            spec: ``preview_id``, folders, limits, slot and ``warm`` are those of the start; what it runs, and in which
-                environment, does not count yet.
-            stays: Whether it waits for as long as this is open; else for some seconds.
+            spec: ``preview_id``, folders, limits, slot and ``warm`` must be those of the start. The program and its
+                variables do not matter yet.
+            stays: Whether the process waits as long as the context is open; otherwise it waits for some seconds.
 
         Yields:
-            Set once there is nothing to be taken, or not any more.
+            Event that is set once no process can be taken any more.
         """
 
     def speculate(self, spec: ProcessSpec) -> AbstractAsyncContextManager[SpeculativeProcess | None]:
-        """Let what was reserved for this preview run already: it was not decided yet that this is its start.
+        """Let the reserved process of this preview run before it is decided that the launch uses it.
 
-        ``open_process`` of the same start goes on with it, and ends it; before another one is started it is to be
-        ended. What it prints, and says over its control channel, waits until then.
+        ``open_process`` of the same start takes the process over, and ends it. Before a different start the caller
+        must end it. Output and control messages of the process wait until it is taken over.
 
         Args:
-            spec: The whole of a start. Its folders hold the code.
+            spec: The complete specification. The folders contain the code.
 
         Yields:
-            None where nothing was reserved that it could be; then nothing of it runs.
+            None if no reservation matches; then nothing runs.
         """
 
     async def wait_prepared(self, spec: ProcessSpec) -> bool:
-        """Prepare like ``prepare`` and wait; False if impossible. Cancellation: preparation continues."""
+        """Prepare like ``prepare``, and wait; return False if impossible. Cancellation: preparation continues."""
 
     def prepare(self, spec: ProcessSpec) -> None:
-        """Have ready what makes a start like this one fast; nothing, where there is no such thing. Returns at once."""
+        """Start to prepare a template for such starts, and return at once; does nothing without templates."""
 
     def open_process(self, spec: ProcessSpec) -> AbstractAsyncContextManager[RunningProcess]:
-        """Start the tree; on leaving, however that happens, no process of it is left (bounded shield, SIGKILL).
+        """Start the tree; leaving the context always ends every process of it (bounded shield, SIGKILL).
 
         Raises:
-            LaunchFailed: It could not be started; nothing is left.
+            LaunchFailed: The tree could not be started; nothing is left.
         """

@@ -1,8 +1,8 @@
-"""Isolation levels of this machine: each is tried, with the requirements of the next.
+"""Find the best isolation level of this machine: try each level, and what it requires.
 
-The plain runtime is here too. It starts an ordinary process in a session of its own, with rlimits, no new privileges,
-no descriptor but the socket and the pipe, and none of the service's environment variables. It ends the whole process
-tree. File system and network are the user's, and the process can send signals to the service.
+The plain runtime is defined here too. It starts an ordinary process in a new session, with rlimits and no new
+privileges. The process inherits only the socket and the pipe, and no environment variables of the service. The runtime
+ends the whole tree. The process has the user's files and network, and can send signals to the service.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from preview.settings import Settings
 
 
 def _prefix(limits: Limits) -> list[str]:
-    """Return the prefix in the program's process: limits, then no new privileges, then ``exec``.
+    """Return the command prefix of the program: limits, then no new privileges, then ``exec``.
 
-    RLIMIT_NPROC counts all tasks of the real user, not of the tree, hence the addition; root is not held by it
-    (getrlimit(2)).
+    RLIMIT_NPROC counts all tasks of the real user, not of the tree, so the user's current tasks are added. The limit
+    does not apply to root (getrlimit(2)).
     """
     return [
         *limit_prefix(limits, processes=tasks_on_machine() + limits.processes),
         tool("setpriv"),
         "--no-new-privs",
-        # Should the service be killed, the kernel kills the leader at once.
+        # If the service is killed, the kernel kills the leader at once.
         "--pdeathsig=KILL",
         "--",
     ]
@@ -64,7 +64,7 @@ class PlainRuntime(ColdStarts):
     """See ``Runtime``.
 
     Args:
-        groups: Limits the whole tree, where this machine has control groups.
+        groups: Control groups that limit whole trees; None without control groups.
     """
 
     def __init__(self, groups: CgroupTree | None = None) -> None:
@@ -88,7 +88,7 @@ class PlainRuntime(ColdStarts):
 
     def holds(self) -> frozenset[Held]:
         """See ``Runtime``."""
-        # RLIMIT_NPROC does not hold root.
+        # RLIMIT_NPROC does not apply to root.
         return held_by(self._groups) or frozenset({"processes"} if os.getuid() != 0 else ())
 
     def network(self, _wanted: Network) -> Network:
@@ -101,7 +101,7 @@ class PlainRuntime(ColdStarts):
 
     @asynccontextmanager
     async def open_process(self, spec: ProcessSpec) -> AsyncIterator[TreeProcess]:
-        """See ``Runtime``. Cancellation: the whole tree is gone (bounded)."""
+        """See ``Runtime``. Cancellation: the whole tree is ended (bounded)."""
         async with (
             open_group(self._groups, spec) as group,
             open_tree(_spawn(spec, group, self._adopted), spec) as process,
@@ -111,13 +111,13 @@ class PlainRuntime(ColdStarts):
 
 @dataclass(frozen=True, slots=True)
 class IsolationLevel:
-    """One step of isolation.
+    """One isolation level, and whether this machine has it.
 
     Attributes:
         name: ``plain``, ``sandbox`` or ``control groups``.
-        holds: Whether previews get it.
-        found: Half a sentence: what it does, or why it does not hold.
-        advice: What to install or set, where it does not hold; else empty.
+        holds: Whether previews get this level.
+        found: Half a sentence: what the level does, or why it is not available.
+        advice: What to install or set if the level is not available; otherwise empty.
     """
 
     name: str
@@ -128,13 +128,13 @@ class IsolationLevel:
 
 @dataclass(frozen=True, slots=True)
 class IsolationSupport:
-    """Isolation of this service's previews.
+    """Isolation that this service gives its previews.
 
     Attributes:
-        runtime: The best that holds, or that the operator wants.
-        rungs: All, from the lowest.
-        groups: This service's control groups, where the machine has them; for what runs beside previews.
-        migration_lock: Warms the lock of these groups, for a process that is about to enter one.
+        runtime: Runtime of the best available level, or of the level that the operator chose.
+        rungs: All levels, lowest first.
+        groups: This service's control groups, also for processes beside the previews; None if unavailable.
+        migration_lock: Warms the lock of these groups before a process enters one; None without groups.
     """
 
     runtime: Runtime
@@ -147,19 +147,19 @@ class IsolationSupport:
 async def open_ladder(
     settings: Settings, *, name: Path | None = None, check: bool = True
 ) -> AsyncIterator[IsolationSupport]:
-    """Try each rung, and have the best; control groups of an earlier run are ended first.
+    """Try each isolation level, and open the best; first ends control groups of an earlier run.
 
     Args:
-        settings: How much isolation is wanted; the data folder, which exists and is this process's.
-        name: Names the control groups in place of the data folder: for a caller who only looks.
-        check: Whether less than the operator requires is an error.
+        settings: The wanted isolation, and the data folder, which must exist and belong to this process.
+        name: Names the control groups instead of the data folder, for a caller that only inspects.
+        check: Whether less isolation than the operator requires is an error.
 
     Raises:
         RootWithoutSandbox: ``PREVIEW_ISOLATION=auto``, and previews would be root on this machine.
-        ConfigurationError: ``PREVIEW_ISOLATION=require``, and this machine offers less; or a system call that is to be
-            allowed is not one that may be.
+        ConfigurationError: ``PREVIEW_ISOLATION=require``, and this machine offers less; or the settings allow a system
+            call that may not be allowed.
 
-    Cancellation: what was tried is gone.
+    Cancellation: everything that was opened is closed.
     """
     if settings.isolation is Isolation.PLAIN:
         yield IsolationSupport(PlainRuntime(), (_PLAIN, *_not_wanted()))
@@ -168,7 +168,7 @@ async def open_ladder(
         limited = None if isinstance(groups, NoCgroups) else groups
         if limited is not None:
             await limited.remove_leftovers()
-        # Before the trial: there what is wrong would be a reason for less isolation.
+        # Checked before the probe: there, an invalid setting would silently lead to less isolation.
         calls = check_extra_calls(settings.syscalls_allowed)
         sandbox = await probe_sandbox(settings.data_dir / "sandbox", limited, calls)
         rungs = (_PLAIN, _sandbox_rung(sandbox, calls), _groups_rung(groups))

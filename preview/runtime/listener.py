@@ -1,4 +1,4 @@
-"""The preview's listening socket, bound by the service itself: holding the socket is holding the port."""
+"""The preview's listening socket: the service binds it, and so reserves the port."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def bind_in_range(
 ) -> socket.socket:
     """Return a socket that listens on the lowest free port of the range; the caller owns and closes it.
 
-    Synchronous and quick (a bind is a microsecond), so that a launch decides without an await in between. The kernel
-    is the only judge of what is free: two services with overlapping ranges cannot take the same port.
+    Synchronous and quick (a bind takes a microsecond), so a launch decides without an await in between. Only the
+    kernel decides which port is free: two services with overlapping ranges cannot take the same port.
 
     Args:
         host: Address to bind.
         port_min: First port of the range.
         port_max: Last port of the range.
-        held: Ports that are not to be tried: somebody holds them without listening.
-        listens: Whether it listens already; else it is bound, as nobody else can be, until ``listen_at_last``.
+        held: Ports to skip, because they are reserved without a listening socket.
+        listens: Whether to listen at once. If False, the port is bound exclusively until ``listen_at_last``.
 
     Raises:
-        NoPortFree: Each port of the range is taken.
+        NoPortFree: Every port of the range is taken.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in range(port_min, port_max + 1):
@@ -36,11 +36,11 @@ def bind_in_range(
             continue
         listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            # A port whose last connections are in TIME_WAIT is free (socket(7)); a listening one stays taken, and so
-            # does one that is bound without this.
+            # SO_REUSEADDR allows a port whose last connections are in TIME_WAIT (socket(7)). A listening port stays
+            # taken, and so does a port that is bound without the option.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(listens))
-            # Accepted connections inherit it (tcp(7)). Servers set it by themselves only where they know the protocol,
-            # which a descriptor does not say: without it the end of each answer waits 40 ms for an acknowledgement.
+            # Accepted connections inherit TCP_NODELAY (tcp(7)). Servers set it only if they know the protocol, which an
+            # inherited descriptor does not tell. Without it the end of each response waits 40 ms for an ACK.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             listener.bind((host, port))
             if listens:
@@ -60,29 +60,29 @@ def bind_in_range(
 
 
 def listen_at_last(listener: socket.socket) -> None:
-    """Let a socket listen that was bound without: from here on it is as if it had listened at once.
+    """Make a socket listen that ``bind_in_range`` bound with ``listens=False``.
 
     Raises:
-        OSError: The kernel refuses.
+        OSError: The kernel refuses to listen.
     """
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.listen(_BACKLOG)
 
 
 def hold_without_listening(listener: socket.socket) -> None:
-    """Let a child listen on the port itself, while it stays ours: bound, but not listening.
+    """Stop listening but keep the port bound, so that a child can listen on the port itself.
 
-    Where both sides set SO_REUSEADDR, as servers do, a port can be bound twice as long as one of them listens
-    (socket(7)); a bind without it is refused as before. ``shutdown`` of a listening socket ends the listening and keeps
-    the address, so that the port is at no time anybody's. What connected meanwhile is reset. One that does not listen
-    stays as it is.
+    If both sockets set SO_REUSEADDR, as servers do, a port can be bound twice as long as at most one of them listens
+    (socket(7)). A bind without SO_REUSEADDR is still refused. ``shutdown`` of a listening socket ends the listening and
+    keeps the address, so no other process can take the port. The kernel resets connections that are not yet accepted. A
+    socket that does not listen is not changed.
     """
     if _listens(listener):
         listener.shutdown(socket.SHUT_RDWR)
 
 
 def listen_again(listener: socket.socket) -> None:
-    """Let a process that inherits the socket listen on it; a socket that listens already stays so."""
+    """Let a process that inherits the socket listen on it; a listening socket is not changed."""
     if not _listens(listener):
         listener.listen(_BACKLOG)
 

@@ -1,4 +1,4 @@
-"""Limits of a preview's whole tree by control groups, version 2 or 1."""
+"""Limits of whole process trees by control groups, version 2 or 1."""
 
 from preview.runtime.cgroups.group import Cgroup, GroupLimits, GroupUsage, enter_prefix
 from preview.runtime.cgroups.migration_lock import MigrationLockWarmer, open_lock_warmer

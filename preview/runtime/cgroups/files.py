@@ -1,7 +1,7 @@
-"""The files of control groups: a line of text in, a few lines out (cgroups(7)).
+"""Reads and writes the files of control groups: short texts of a few lines (cgroups(7)).
 
-A hundred groups are read every other second: ``os.read`` once, no ``pathlib``. The kernel hands out each of these
-files whole in one read.
+A hundred groups are read every other second, so this uses ``os.read`` without ``pathlib``. The kernel returns each of
+these files completely in one read.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import os
 
 from preview.core.descriptors import walk
 
-# More than any of the files read here but ``cgroup.procs``, which is read to its end.
+# Larger than any file that is read here, except ``cgroup.procs``, which is read to its end.
 _READ_BYTES = 64 * 1024
-# What reading in a group raises that is being removed, or was.
+# Errors of a read in a group that has been, or is being, removed.
 _GONE = frozenset({errno.ENOENT, errno.ENODEV})
 
 
 def is_gone(error: OSError) -> bool:
-    """Return whether the error means that the group, or the file in it, is gone."""
+    """Return whether the error means that the group, or its file, no longer exists."""
     return error.errno in _GONE
 
 
 def read(path: str) -> str:
-    """All of the file; nothing when there is none."""
+    """Return the whole file; empty if it does not exist."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -43,23 +43,23 @@ def read(path: str) -> str:
 
 
 def write(path: str, text: str) -> None:
-    """Write the text in one go, as these files want it.
+    """Write the text in one call, as these files require.
 
     Raises:
-        OSError: What the kernel says, with the file's name.
+        OSError: The kernel refuses; the error contains the path.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(descriptor, text.encode("ascii"))
     except OSError as error:
-        # Without the name nobody can tell which limit was refused.
+        # Add the path, which shows which limit was refused.
         raise OSError(error.errno, error.strerror, path) from error
     finally:
         os.close(descriptor)
 
 
 def table(text: str) -> dict[str, int]:
-    """Lines of a name and a number (``memory.stat``, ``cpu.stat``, ``pids.events``); other lines are left out."""
+    """Parse lines of a name and a number (``memory.stat``, ``cpu.stat``, ``pids.events``); skip other lines."""
     found: dict[str, int] = {}
     for line in text.splitlines():
         name, _, value = line.partition(" ")
@@ -69,23 +69,23 @@ def table(text: str) -> dict[str, int]:
 
 
 def read_number(path: str) -> int:
-    """Return the file's one number; 0 where there is no file, or no number in it (``max``)."""
+    """Return the number in the file; 0 if there is no file, or no number in it (``max``)."""
     text = read(path).strip()
     return int(text) if text.isdecimal() else 0
 
 
 def read_events(path: str, name: str) -> int:
-    """One count of a file of counts; 0 where there is none."""
+    """Return one count of a file of counts; 0 if it is missing."""
     return table(read(path)).get(name, 0)
 
 
 def pids(directory: str) -> list[int]:
-    """Return the processes in this very group (0 is an invisible one, of another pid namespace)."""
+    """Return the processes in this group, without subgroups (0 means one of another pid namespace)."""
     return [int(line) for line in read(f"{directory}/cgroup.procs").split() if line.isdecimal()]
 
 
 def groups_below(directory: str) -> list[str]:
-    """Return the group and all below it, the deepest first: the order in which they can be removed."""
+    """Return the group and all groups below it, deepest first, which is the order of removal."""
     return [path for path, _, _ in walk(directory, topdown=False)]
 
 

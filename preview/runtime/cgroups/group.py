@@ -1,4 +1,4 @@
-"""One preview's control group, of either version: its limits hold for the whole tree, however it forks."""
+"""One preview's control group, of either version: its limits apply to the whole tree, however it forks."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from preview.runtime.cgroups import files
 from preview.runtime.interface import Excess
 from preview.runtime.kernel.verified import NotVerified, OpenProcess, find_living
 
-# The kernel's own default; a tree that has used up its share waits for the rest of it.
+# The kernel's default period; a tree that has used up its share waits for the rest of the period.
 CPU_PERIOD_US = 100_000
-# The least that the kernel takes (``min_cfs_quota_period``).
+# The smallest quota that the kernel accepts (``min_cfs_quota_period``).
 _LEAST_QUOTA_US = 1000
 
 # Killed processes are gone within milliseconds; the poll backs off for those stuck in the kernel.
 _FIRST_POLL_S = 0.001
 _LAST_POLL_S = 0.02
 
-# Each file is a group to enter; "0" means the writer. Shell builtins only: the shell itself enters, then becomes the
-# program. 125: the code by which such wrappers (env, chroot, docker) tell their own failure from the program's.
+# Each argument before "--" is a group's file; writing "0" moves the writer. Uses shell builtins only: the shell itself
+# enters, then executes the program. Wrappers (env, chroot, docker) use exit code 125 for their own failures.
 _ENTER = (
     'while [ "$1" != -- ]; do echo 0 > "$1" || { echo "The preview cannot enter its control group $1; '
     'see \\`preview doctor\\`." >&2; exit 125; }; shift; done; shift; exec "$@"'
@@ -36,8 +36,8 @@ class GroupLimits:
     """Limits of the whole tree.
 
     Attributes:
-        memory_bytes: Memory with the page cache that cannot be dropped; no swap besides.
-        cpu_cores: Processor time per time, 1.0 for one core all the while.
+        memory_bytes: Memory, including page cache that cannot be dropped; no additional swap.
+        cpu_cores: Processor seconds per second; 1.0 means one full core.
         processes: Processes and threads.
     """
 
@@ -51,10 +51,10 @@ class GroupUsage:
     """Current usage of the whole tree.
 
     Attributes:
-        memory_bytes: Memory that counts: without page cache that the kernel drops when it needs room.
-        cpu_s: Processor time used so far, in seconds, by processes that have ended too; None where nothing counts it.
-        processes: How many processes.
-        tasks: How many processes and threads: what the limit counts.
+        memory_bytes: Memory in use, without page cache that the kernel can drop.
+        cpu_s: Seconds of processor time so far, including ended processes; None if it is not counted.
+        processes: Number of processes.
+        tasks: Number of processes and threads, to which the limit applies.
     """
 
     memory_bytes: int
@@ -64,26 +64,26 @@ class GroupUsage:
 
 
 def cpu_quota_us(cores: float) -> int:
-    """Microseconds of processor time in each period of ``CPU_PERIOD_US``."""
+    """Return microseconds of processor time in each period of ``CPU_PERIOD_US``."""
     return max(_LEAST_QUOTA_US, round(cores * CPU_PERIOD_US))
 
 
 def enter_prefix(entry_files: Sequence[str]) -> list[str]:
-    """Return the prefix that starts a program in the groups, without a moment outside and without a fork.
+    """Return the command prefix that starts a program inside the groups from its first instruction, without a fork.
 
-    Put it before whatever drops privileges: only the service's own user may move processes. Where the move is refused
-    one sentence goes to stderr and the exit code is 125.
+    Put it before any step that drops privileges, because only the service's own user may move processes. If the move is
+    refused, one sentence goes to stderr and the exit code is 125.
     """
     return ["/bin/sh", "-c", _ENTER, "preview-enter", *entry_files, "--"]
 
 
 async def remove_groups(directories: Iterable[str], deadline_s: float) -> list[str]:
-    """Remove empty groups and what is below them; the kernel may take a moment to release one (EBUSY).
+    """Remove empty groups and all groups below them; the kernel may need a moment to release a group (EBUSY).
 
     Returns:
-        Those that are still there after ``deadline_s`` seconds.
+        Groups that still exist after ``deadline_s`` seconds.
 
-    Cancellation: what could be removed is; the rest stays. Call it under a bounded shield.
+    Cancellation: some groups have been removed, the others stay. Call it under a bounded shield.
     """
     left = [group for directory in directories for group in files.groups_below(directory)]
     pause_s = _FIRST_POLL_S
@@ -103,35 +103,35 @@ def _removed(directory: str) -> bool:
 
 
 class Cgroup(ABC):
-    """A preview's group. Made and removed by ``CgroupTree.open`` alone.
+    """A preview's group. Only ``CgroupTree.open`` makes and removes one.
 
     Attributes:
-        name: The group's name: the preview's id.
-        limits: What was set.
-        directories: The group's folder in each tree it is in, each once.
+        name: The group's name, which is the preview's id.
+        limits: The limits that were set.
+        directories: The group's folder in each hierarchy, without duplicates.
     """
 
     def __init__(self, name: str, limits: GroupLimits, directories: Sequence[str]) -> None:
         self.name = name
         self.limits = limits
         self.directories = tuple(directories)
-        # What was counted when the last process was killed; from then on only the end itself would be counted.
+        # Counts when ``kill`` started: later counts would include the kill itself.
         self._last: Excess | None = None
 
     @property
     def entry_files(self) -> tuple[str, ...]:
-        """Files where a starting process writes "0" to enter, one for each group; see ``enter_prefix``."""
+        """Files to which a starting process writes "0" to enter, one per hierarchy; see ``enter_prefix``."""
         return tuple(f"{directory}/cgroup.procs" for directory in self.directories)
 
     def enter(self, process: OpenProcess) -> None:
-        """Put a process into the group. Blocks until the kernel has done so.
+        """Move a process into the group; blocks until the kernel has done so.
 
-        Nobody uses the process's number again meanwhile: for that all others would have to be used within the
-        milliseconds that this takes, 4 million (pid_max), of which a group gets some hundred.
+        The pid cannot be reused meanwhile. Reuse would take all other pids, 4 million (pid_max), within milliseconds,
+        and a group gets only some hundred.
 
         Raises:
-            NotVerified: It has ended.
-            OSError: The kernel refuses.
+            NotVerified: The process has ended.
+            OSError: The kernel refuses the move.
         """
         for name in self.entry_files:
             if process.has_ended:
@@ -143,38 +143,38 @@ class Cgroup(ABC):
         """Write the limits.
 
         Raises:
-            OSError: The kernel refuses one that is necessary.
+            OSError: The kernel refuses a limit that is necessary.
         """
 
     @abstractmethod
     def usage(self) -> GroupUsage:
-        """Read the current usage; all zero once the group has gone. Takes well under a millisecond."""
+        """Read the current usage, all zero once the group is gone; takes well under a millisecond."""
 
     @abstractmethod
     def _count(self) -> Excess: ...
 
     @abstractmethod
     def _kill_at_once(self) -> None:
-        """Kill at once, if this version can; ``kill`` signals each process too."""
+        """Refuse forks, and kill all processes at once if this version can; ``kill`` also signals each process."""
 
     def events(self) -> Excess:
-        """Count how often the kernel enforced a limit; after ``kill``, until then."""
+        """Count how often the kernel has enforced a limit, up to the call of ``kill``."""
         return self._count() if self._last is None else self._last
 
     def pids(self) -> list[int]:
-        """Return the processes in the group now (zombies have left it)."""
+        """Return the processes in the group now; zombies have left it."""
         return list(dict.fromkeys(pid for directory in self.directories for pid in files.all_pids(directory)))
 
     def remove_empty(self) -> bool:
-        """Remove the group if nothing is in it any more; whether it is gone. What was counted stays known."""
+        """Remove the group if it is empty, and keep its counts; return whether the group is gone."""
         if self._last is None:
             self._last = self._count()
         return not [one for one in self.directories if not _removed(one)]
 
     async def kill(self) -> None:
-        """SIGKILL for every process in the group, until none is left; nothing is reaped.
+        """Send SIGKILL to every process in the group until none is left; nothing is reaped.
 
-        Cancellation: what was found has been sent SIGKILL, and forks are refused. Call it under a bounded shield.
+        Cancellation: forks are refused, and found processes have been sent SIGKILL. Call it under a bounded shield.
         """
         if self._last is None:
             self._last = self._count()

@@ -1,4 +1,4 @@
-"""The service's own group, in each tree it needs: the previews' groups lie below it."""
+"""The service's own group, in each hierarchy that it needs; the previews' groups are below it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pathlib import Path
 from preview.runtime.cgroups.files import groups_below
 from preview.runtime.cgroups.group import Cgroup, GroupLimits, remove_groups
 
-# Twelve hexadecimal digits, 48 bits: two data folders of one machine never share them.
+# Twelve hexadecimal digits, 48 bits: enough for two data folders of one machine never to collide.
 _HASH_LENGTH = 12
-# For releasing the groups at the end; the kernel takes milliseconds.
+# Time limit for removing the groups at the end; the kernel takes milliseconds.
 _RELEASE_S = 1.0
 
 
 class Refused(Exception):
-    """The machine does not let us make control groups. The message is for people: what is missing, what to do."""
+    """Control groups are not usable here. The message tells the operator what is missing, and what to do."""
 
 
 def home_name(data_dir: Path) -> str:
-    """Return the name of the service's group, from its data folder: stable, and different for others.
+    """Return the name of the service's group, derived from its data folder: stable and unique.
 
-    The folder's inode counts besides its path: two containers may each have a ``/data`` and see each other's groups.
+    The folder's inode is included: two containers may both have a ``/data``, and see each other's groups.
     """
     path = data_dir.resolve()
     try:
@@ -37,7 +37,7 @@ def home_name(data_dir: Path) -> str:
 
 
 def why_refused(error: OSError, directory: str) -> str:
-    """One sentence for a refused write in, or below, the group in ``directory``."""
+    """Return one sentence about a refused write in, or below, the group in ``directory``."""
     if error.errno == errno.EROFS:
         return (
             f"The control groups at {directory} are mounted read-only, as containers have them by default; mount them "
@@ -62,25 +62,25 @@ def why_refused(error: OSError, directory: str) -> str:
 
 
 class Home(ABC):
-    """The service's group in each tree of one version.
+    """The service's group in each hierarchy of one version.
 
     Attributes:
         version: 1 or 2.
-        name: Of the service's group, see ``home_name``.
-        without_cpu: Why processor time is not limited; None where it is.
+        name: Name of the service's group, see ``home_name``.
+        without_cpu: Reason why processor time is not limited; None if it is.
     """
 
     version: int
 
     def __init__(self, name: str) -> None:
-        """Args: name: see ``home_name``."""
+        """Store the name, see ``home_name``; ``claim`` makes the group."""
         self.name = name
         self.without_cpu: str | None = None
         self._roots: list[str] = []
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """The service's group's folder in each tree."""
+        """The folder of the service's group in each hierarchy."""
         return tuple(self._roots)
 
     @abstractmethod
@@ -88,26 +88,26 @@ class Home(ABC):
         """Make the service's group.
 
         Raises:
-            Refused: It cannot be had. What was done until then is undone by ``release``.
+            Refused: The group cannot be made or used. ``release`` undoes the steps done so far.
         """
 
     @abstractmethod
     def _give_back(self) -> None:
-        """Undo what ``claim`` did besides making folders."""
+        """Undo all changes of ``claim`` except folders."""
 
     @abstractmethod
     def _group(self, name: str, limits: GroupLimits, directories: list[str]) -> Cgroup: ...
 
     @abstractmethod
     def leftovers(self) -> list[str]:
-        """Folders of groups with the service's name, wherever in the trees an earlier run was started."""
+        """Return folders of groups with the service's name, anywhere in the hierarchies, from this or earlier runs."""
 
     def adopt(self, name: str) -> Cgroup:
-        """Adopt the existing group of this name, to kill it; its limits are unknown."""
+        """Return the existing group of this name, to kill its processes; its limits are unknown."""
         return self._group(name, GroupLimits(0, 0.0, 0), [f"{root}/{name}" for root in self._roots])
 
     def create(self, name: str, limits: GroupLimits) -> Cgroup:
-        """Make a group with its limits.
+        """Make a group and set its limits.
 
         Raises:
             OSError: The kernel refuses; nothing is left.
@@ -126,24 +126,24 @@ class Home(ABC):
         return group
 
     async def release(self) -> list[str]:
-        """Remove the service's group, which is empty by now, and put back what was changed.
+        """Remove the service's group, which must be empty, and undo other changes.
 
         Returns:
             Folders that could not be removed.
 
-        Cancellation: what could be undone is. Call it under a bounded shield.
+        Cancellation: some changes may remain. Call it under a bounded shield.
         """
         left = await remove_groups(self._roots, _RELEASE_S)
         self._give_back()
         return left
 
     def _make_root(self, parent: str) -> None:
-        """Make the service's group in one tree; one of an earlier run that was killed is taken over."""
+        """Make the service's group in one hierarchy, or take over the group of an earlier run that was killed."""
         root = f"{parent}/{self.name}"
         Path(root).mkdir(mode=0o755, exist_ok=True)
         self._roots.append(root)
 
 
 def named_below(mount: str, name: str) -> list[str]:
-    """Folders of this name anywhere below a mount (hundreds of groups take some milliseconds)."""
+    """Return folders of this name anywhere below a mount (hundreds of groups take some milliseconds)."""
     return [path for path in groups_below(mount) if path.rpartition("/")[2] == name]

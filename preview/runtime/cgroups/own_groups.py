@@ -1,7 +1,7 @@
 """The service's own control groups, from ``/proc/self/cgroup`` and ``/proc/self/mountinfo``.
 
-Every machine mounts them differently: one tree for all controllers (v2), one tree for each or for a few of them
-together (v1), or both, with the controllers on either side. In a container the mount may show a part of a tree only.
+Machines mount them differently: one hierarchy for all controllers (v2), one for each controller or for some together
+(v1), or both, with controllers in either. In a container the mount may show only a part of a hierarchy.
 
 Source: cgroups(7), proc_pid_cgroup(5), proc_pid_mountinfo(5).
 """
@@ -18,11 +18,11 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class OwnGroup:
-    """Own group of the process in one tree.
+    """Group of this process in one hierarchy.
 
     Attributes:
-        mount: Where the tree is mounted.
-        directory: The group's folder; ``mount`` or below it.
+        mount: Mount point of the hierarchy.
+        directory: The group's folder: ``mount``, or a folder below it.
     """
 
     mount: str
@@ -30,7 +30,7 @@ class OwnGroup:
 
     @property
     def line(self) -> list[str]:
-        """The group's own folder, then those above it, nearest first, up to the mount."""
+        """The group's folder, then its parents, nearest first, up to the mount."""
         found = [self.directory]
         while found[-1] != self.mount:
             found.append(posixpath.dirname(found[-1]))
@@ -39,11 +39,11 @@ class OwnGroup:
 
 @dataclass(frozen=True, slots=True)
 class OwnGroups:
-    """Own groups of the process in all trees that it can reach.
+    """Groups of this process in all hierarchies that it can reach.
 
     Attributes:
-        unified: In the tree of version 2, where one is mounted.
-        controllers: In the trees of version 1, by controller (``memory``, ``cpu``, ``cpuacct``, ``pids``, …).
+        unified: Group in the hierarchy of version 2; None if that is not mounted.
+        controllers: Groups in version 1, by controller (``memory``, ``cpu``, ``cpuacct``, ``pids``, …).
     """
 
     unified: OwnGroup | None = None
@@ -70,17 +70,17 @@ def _mounts(mountinfo: str) -> list[_Mount]:
 
 
 def _plain(text: str) -> str:
-    """Return a path of ``mountinfo``: spaces and the like stand in it as octal numbers."""
+    """Decode a path of ``mountinfo``, which contains spaces and similar characters as octal numbers."""
     return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
 
 
 def _is_outside(path: str) -> bool:
-    """Return whether the path is outside; a group's own name may begin with two dots too."""
+    """Return whether the first part of the path is ``..``; a group's own name may also begin with two dots."""
     return path.lstrip("/").split("/", 1)[0] == ".."
 
 
 def _place(path: str, mounts: list[_Mount]) -> OwnGroup | None:
-    """Return the group's folder in the first mount that shows it (``..`` is outside of the namespace)."""
+    """Return the group's folder in the first mount that shows it; ``..`` means outside of the namespace."""
     for mount in mounts:
         below = posixpath.relpath(path, mount.root)
         if not any(_is_outside(one) for one in (path, mount.root, below)):
@@ -89,7 +89,7 @@ def _place(path: str, mounts: list[_Mount]) -> OwnGroup | None:
 
 
 def find_own_groups(mountinfo: str, membership: str) -> OwnGroups:
-    """Find the groups from both texts; leaves out trees that are not mounted, or show another part."""
+    """Parse both files; omit hierarchies that are not mounted, or whose mount does not show the group."""
     mounts = _mounts(mountinfo)
     unified = None
     controllers: dict[str, OwnGroup] = {}
@@ -109,7 +109,7 @@ def find_own_groups(mountinfo: str, membership: str) -> OwnGroups:
 
 
 def read_own_groups() -> OwnGroups:
-    """Return the places of this process now."""
+    """Return this process's current groups."""
     return find_own_groups(
         Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace"),
         Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="replace"),

@@ -1,4 +1,4 @@
-"""Check for usable control groups, by using them once."""
+"""Tests whether control groups work, by using one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from preview.runtime.cgroups.v2 import V2Home
 log = structlog.get_logger(__name__)
 
 _RELEASE_S = 3.0
-# The trial's own group: enough for a shell, and for nothing to go wrong by it.
+# The probe's group has room for a shell only.
 _TRIAL_MEMORY_BYTES = 64 * 1024 * 1024
 _TRIAL_CPU_CORES = 1.0
 _TRIAL_PROCESSES = 16
@@ -31,10 +31,10 @@ _TRIAL_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class NoCgroups:
-    """Reason for missing control groups.
+    """Reason why there are no control groups.
 
     Attributes:
-        reason: One or two sentences: what is missing, and what to do.
+        reason: One or two sentences: the cause, and what to do.
     """
 
     reason: str
@@ -42,17 +42,17 @@ class NoCgroups:
 
 @asynccontextmanager
 async def open_cgroups(data_dir: Path, *, places: OwnGroups | None = None) -> AsyncIterator[CgroupTree | NoCgroups]:
-    """Provide the service's own group, or the reason for none; at the end it is removed and changes undone.
+    """Open the service's own group, or yield the reason for none; at the end the group and all changes are undone.
 
-    Version 2 is tried first, then version 1. "Can be had" is tried out: a group is made, limits are set, a process
-    enters, and all is removed. This takes some milliseconds.
+    Version 2 is tried first, then version 1. The test makes a group, sets limits, moves a process into the group, and
+    removes all of it, in some milliseconds.
 
     Args:
-        data_dir: The service's data folder, which must exist: names the group. One at a time for each folder
-            (``preview doctor``, which only looks, names a folder of its own).
-        places: For tests: where this process's groups are.
+        data_dir: The service's data folder, which must exist. It names the group, so it allows one service at a time
+            (``preview doctor``, which only inspects, passes another folder).
+        places: This process's groups, for tests; None reads them.
 
-    Cancellation: the group is gone (bounded); what is still in it then is logged and stays.
+    Cancellation: the group is removed (bounded); processes still in it are logged and stay.
     """
     home, reason = await _claim(home_name(data_dir), read_own_groups() if places is None else places)
     if home is None:
@@ -65,7 +65,7 @@ async def open_cgroups(data_dir: Path, *, places: OwnGroups | None = None) -> As
 
 
 async def _claim(name: str, places: OwnGroups) -> tuple[Home | None, str]:
-    """Return the first working home; else the reason that the operator can best fix."""
+    """Return the first version that works, or None and the reason that the operator can most easily fix."""
     homes: list[Home] = []
     if places.unified is not None:
         homes.append(V2Home(name, places.unified))
@@ -92,12 +92,12 @@ def _nearest(reasons: dict[int, str], places: OwnGroups) -> str:
             "No control groups are mounted, or those that are show another part of their tree; mount cgroup2 at "
             "/sys/fs/cgroup (in a container: with a control group namespace of its own)."
         )
-    # Where memory is in version 1, version 2 has nothing but names (systemd's "hybrid" layout).
+    # If memory is in version 1, version 2 has no controllers (systemd's "hybrid" layout).
     return reasons[1] if "memory" in places.controllers or 2 not in reasons else reasons[2]
 
 
 async def _try(home: Home) -> None:
-    """Make the service's group, and go the whole way of a preview once."""
+    """Make the service's group, and take one process through all steps of a preview."""
     home.claim()
     try:
         async with CgroupTree(home).open(

@@ -1,4 +1,4 @@
-"""The groups of one service: one for each preview, and the end of those that an earlier run left."""
+"""The control groups of one service: one per preview, and the removal of groups left by an earlier run."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from preview.runtime.kernel.verified import find_living
 
 log = structlog.get_logger(__name__)
 
-# A name is a folder's: no path, nothing hidden, nothing that a file of the kernel's in it is called.
+# A group's name is a folder's name: no path, not hidden, and no name of a kernel file in the parent folder.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-# Killing is milliseconds of work; what the kernel cannot end at once (a full disk's writer) is the next start's.
+# Killing takes milliseconds; the next start handles processes that the kernel cannot end (a full disk's writer).
 _KILL_S = 3.0
 _REMOVE_S = 1.0
 _POLL_S = 0.005
 
 
 class CgroupTree:
-    """Makes the previews' groups. Made by ``open_cgroups`` alone."""
+    """Makes the previews' groups. Only ``open_cgroups`` makes one."""
 
     def __init__(self, home: Home) -> None:
-        """Args: home: claimed."""
+        """Store the home, which must be claimed."""
         self._home = home
         self._open: set[str] = set()
 
     @property
     def version(self) -> int:
-        """Of control groups: 1 or 2."""
+        """Version of control groups: 1 or 2."""
         return self._home.version
 
     @property
     def directories(self) -> tuple[str, ...]:
-        """The service's own group's folder, in each tree."""
+        """The folder of the service's group in each hierarchy."""
         return self._home.roots
 
     @property
@@ -61,21 +61,21 @@ class CgroupTree:
 
     @asynccontextmanager
     async def open(self, name: str, *, memory_bytes: int, cpu_cores: float, processes: int) -> AsyncIterator[Cgroup]:
-        """Provide a group for one preview's tree; at the end everything in it is killed, and it is removed.
+        """Open a group for one preview's tree; at the end every process in it is killed, and the group is removed.
 
-        Nothing is reaped: start processes so that somebody does it. ``events`` answers afterwards, too.
+        Nothing is reaped: the caller must start processes so that a parent reaps them. ``events`` works afterwards.
 
         Args:
-            name: The preview's id; one group of a name at a time.
+            name: The preview's id; a name can be used once at a time.
             memory_bytes: See ``GroupLimits``.
             cpu_cores: See ``GroupLimits``.
             processes: See ``GroupLimits``.
 
         Raises:
-            LaunchFailed: The kernel refuses the group, or one of the limits; nothing is left.
+            LaunchFailed: The kernel refuses the group, or a limit; nothing is left.
 
-        Cancellation: the processes are dead, and the group is gone (bounded: what cannot be ended is logged, and found
-        by ``remove_leftovers`` of the next start).
+        Cancellation: all processes are killed, and the group is removed (bounded). A group that remains is logged, and
+        ``remove_leftovers`` of the next start finds it.
         """
         if not _NAME.fullmatch(name) or name in self._open:
             raise ValueError(f"not a free name for a control group: {name!r}")
@@ -94,12 +94,12 @@ class CgroupTree:
 
     async def _create(self, name: str, limits: GroupLimits) -> Cgroup:
         try:
-            # In a thread: the kernel lets it wait for any process that is about to enter a group (``migration_lock``).
+            # In a thread, because the kernel blocks it while any process is entering a group (``migration_lock``).
             create = partial(trio.to_thread.run_sync, self._home.create, name, limits)
             try:
                 return await create()
             except FileExistsError:
-                # The preview ran before, and something in it could not be ended in time; perhaps it has by now.
+                # An earlier run of the preview left a process that had not ended in time; it may have ended by now.
                 await self._end(self._home.adopt(name))
                 return await create()
         except OSError as error:
@@ -110,7 +110,7 @@ class CgroupTree:
             ) from error
 
     async def _end(self, group: Cgroup) -> None:
-        # The usual case: the runtime has ended all of it. A group that holds anything is not removed (EBUSY).
+        # Usually the runtime has ended all processes. The kernel does not remove a group with processes (EBUSY).
         if group.remove_empty():
             await trio.lowlevel.checkpoint()
             return
@@ -121,14 +121,14 @@ class CgroupTree:
             log.error("control group not removed", name=group.name, pids=group.pids(), directories=left)
 
     async def remove_leftovers(self) -> int:
-        """Kill what an earlier run of this service left in its groups, and remove them; groups open now stay.
+        """Kill processes of an earlier run in this service's groups, and remove those groups; open groups stay.
 
-        For the start, under the data folder's lock: any other service with groups of this name is dead.
+        Call it at the start, under the data folder's lock: then no other service uses groups of this name.
 
         Returns:
-            How many processes were killed.
+            Number of killed processes.
 
-        Cancellation: what was found first has been killed; the rest stays for the next start.
+        Cancellation: some processes have been killed; the next start handles the rest.
         """
         directories = [
             directory

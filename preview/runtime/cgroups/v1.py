@@ -1,4 +1,4 @@
-"""Version 1: one tree for each controller, or for a few together; the service's group lies below its own in each.
+"""Version 1: one hierarchy per controller, or for several; the service's group is below its own group in each.
 
 Source: the kernel's documentation, admin-guide/cgroup-v1 (memory, pids, cpuacct) and scheduler/sched-bwc.
 """
@@ -21,10 +21,10 @@ _NS = 1_000_000_000
 
 
 class V1Cgroup(Cgroup):
-    """See ``Cgroup``. A controller that is missing has no folder."""
+    """See ``Cgroup``. A missing controller has no folder."""
 
     def __init__(self, name: str, limits: GroupLimits, folders: dict[str, str]) -> None:
-        """Args: folders: by controller; several may be in one folder."""
+        """Store the group's folders by controller; several controllers may share a folder."""
         super().__init__(name, limits, tuple(dict.fromkeys(folders.values())))
         self._memory, self._pids = folders["memory"], folders["pids"]
         self._cpu, self._cpuacct = folders.get("cpu"), folders.get("cpuacct")
@@ -33,7 +33,7 @@ class V1Cgroup(Cgroup):
         """See ``Cgroup``."""
         memory = str(self.limits.memory_bytes)
         files.write(f"{self._memory}/memory.limit_in_bytes", memory)
-        # Memory and swap together: none besides. Missing where the kernel does not count swap (swapaccount=0).
+        # Memory plus swap, so no additional swap. The file is missing if swap is not counted (swapaccount=0).
         with suppress(FileNotFoundError):
             files.write(f"{self._memory}/memory.memsw.limit_in_bytes", memory)
         files.write(f"{self._pids}/pids.max", str(self.limits.processes))
@@ -42,7 +42,7 @@ class V1Cgroup(Cgroup):
             try:
                 files.write(f"{self._cpu}/cpu.cfs_quota_us", str(cpu_quota_us(self.limits.cpu_cores)))
             except OSError as error:
-                # More than a group above has: that one's limit holds.
+                # The limit exceeds that of a parent group, which then applies.
                 if error.errno != errno.EINVAL:
                     raise
 
@@ -54,7 +54,7 @@ class V1Cgroup(Cgroup):
         if self._cpuacct is not None:
             cpu_s = files.read_number(f"{self._cpuacct}/cpuacct.usage") / _NS
         tasks = files.read_number(f"{self._pids}/pids.current")
-        # The two are read one after the other, and may not fit together.
+        # The two values are read one after the other, and may be inconsistent.
         return GroupUsage(max(0, used - droppable), cpu_s, len(files.pids(self._pids)), tasks)
 
     def _count(self) -> Excess:
@@ -66,17 +66,17 @@ class V1Cgroup(Cgroup):
         )
 
     def _kill_at_once(self) -> None:
-        # No version of "kill all"; but what cannot fork cannot outrun the signals.
+        # Version 1 cannot kill a whole group. Without forks, no process can escape the signals.
         files.write(f"{self._pids}/pids.max", "0")
 
 
 class V1Home(Home):
-    """See ``Home``. Root alone can have it: version 1 knows no delegation."""
+    """See ``Home``. Only root can use it, because version 1 has no delegation."""
 
     version = 1
 
     def __init__(self, name: str, places: OwnGroups) -> None:
-        """Args: name: see ``home_name``. places: this process's own groups."""
+        """Store the name, see ``home_name``, and this process's own groups."""
         super().__init__(name)
         self._places = places.controllers
         self._folders: dict[str, str] = {}
@@ -107,7 +107,7 @@ class V1Home(Home):
             self._make_root(parent)
         self._folders[controller] = root
         if controller == "memory":
-            # Before Linux 5.11 a group's limit held for groups below it only when told so.
+            # Before Linux 5.11 a group's limit applied to its subgroups only with this setting.
             with suppress(OSError):
                 files.write(f"{root}/memory.use_hierarchy", "1")
 
@@ -121,10 +121,10 @@ class V1Home(Home):
             del self._folders["cpu"]
 
     def _give_back(self) -> None:
-        """Nothing besides folders was changed."""
+        """Do nothing: only folders were made."""
 
     def _group(self, name: str, limits: GroupLimits, directories: list[str]) -> Cgroup:
-        del directories  # known by controller
+        del directories  # Found by controller instead.
         return V1Cgroup(name, limits, {controller: f"{root}/{name}" for controller, root in self._folders.items()})
 
     def leftovers(self) -> list[str]:

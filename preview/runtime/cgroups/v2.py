@@ -1,7 +1,7 @@
-"""Version 2: one tree for all controllers; a group that has groups below it with limits holds no processes itself.
+"""Version 2: one hierarchy for all controllers; a group whose subgroups have limits cannot contain processes itself.
 
-So where the service sits in a group that is its own (``Delegate=yes``, a container), it moves into a leaf beside the
-previews' groups, and back at the end.
+The service may be in a group that it can manage (``Delegate=yes``, a container). It then moves into a leaf group beside
+the previews' groups, and back at the end.
 
 Source: the kernel's documentation, admin-guide/cgroup-v2; systemd's, CGROUP_DELEGATION.
 """
@@ -23,7 +23,7 @@ from preview.runtime.interface import Excess
 _NECESSARY = ("memory", "pids")
 _WANTED = (*_NECESSARY, "cpu")
 _US = 1_000_000
-# Whatever forks while it is being moved is moved in the next round.
+# A process that is forked during a move is moved in the next round.
 _MOVE_ROUNDS = 10
 
 
@@ -31,7 +31,7 @@ class V2Cgroup(Cgroup):
     """See ``Cgroup``."""
 
     def __init__(self, name: str, limits: GroupLimits, directory: str, *, with_cpu: bool) -> None:
-        """Args: directory: the group's folder. with_cpu: whether it has the controller cpu."""
+        """Store the group's folder, and whether the group has the cpu controller."""
         super().__init__(name, limits, (directory,))
         self._directory = directory
         self._with_cpu = with_cpu
@@ -41,7 +41,7 @@ class V2Cgroup(Cgroup):
         folder = self._directory
         files.write(f"{folder}/memory.max", str(self.limits.memory_bytes))
         files.write(f"{folder}/pids.max", str(self.limits.processes))
-        # Missing where the kernel does not count swap, or is older than Linux 4.19: then the first one dies, not all.
+        # Missing without swap accounting, and before Linux 4.19, which then kills one process, not the whole group.
         with suppress(FileNotFoundError):
             files.write(f"{folder}/memory.swap.max", "0")
         with suppress(FileNotFoundError):
@@ -56,7 +56,7 @@ class V2Cgroup(Cgroup):
         droppable = files.read_events(f"{folder}/memory.stat", "inactive_file")
         cpu_s = files.read_events(f"{folder}/cpu.stat", "usage_usec") / _US
         tasks = files.read_number(f"{folder}/pids.current")
-        # The two are read one after the other, and may not fit together.
+        # The two values are read one after the other, and may be inconsistent.
         return GroupUsage(max(0, used - droppable), cpu_s, len(files.pids(folder)), tasks)
 
     def _count(self) -> Excess:
@@ -69,21 +69,21 @@ class V2Cgroup(Cgroup):
 
     def _kill_at_once(self) -> None:
         files.write(f"{self._directory}/pids.max", "0")
-        # Since Linux 5.14: all of them at once, those below too.
+        # Since Linux 5.14: kills all processes at once, including subgroups.
         files.write(f"{self._directory}/cgroup.kill", "1")
 
 
 class V2Home(Home):
-    """See ``Home``. Tried below the process's own group first, then below those above it."""
+    """See ``Home``. Tries to work below the process's own group first, then below each parent group."""
 
     version = 2
 
     def __init__(self, name: str, place: OwnGroup) -> None:
-        """Args: name: see ``home_name``. place: this process's own group."""
+        """Store the name, see ``home_name``, and this process's own group."""
         super().__init__(name)
         self._place = place
-        # What was changed in the group above the service's, to be put back: controllers enabled in it, and the leaf
-        # its processes were moved to.
+        # Changes in the parent group, to be undone: the enabled controllers, and the leaf to which the processes of the
+        # parent were moved.
         self._parent = place.directory
         self._enabled: list[str] = []
         self._leaf: str | None = None
@@ -93,11 +93,11 @@ class V2Home(Home):
         line = self._place.line
         first: Refused | None = None
         if line[0].rpartition("/")[2] == self._leaf_name and len(line) > 1:
-            # An earlier run was killed, and what started it, this one too, is still in that run's leaf: ours now.
+            # A killed earlier run left its leaf, with the process that started both runs; this run takes the leaf over.
             line = line[1:]
             self._leaf = self._place.directory
-        # First where no other program is touched; then, as in a container's or a unit's only group, where all that
-        # runs beside us was started by what started us (``preview serve | tee log``).
+        # First without moving other programs. Then with siblings: in a container's or a unit's only group, the process
+        # that started this service also started all others (``preview serve | tee log``).
         for parent, with_siblings in [*((one, False) for one in line), *((one, True) for one in line)]:
             try:
                 self._claim_below(parent, with_siblings=with_siblings)
@@ -109,7 +109,7 @@ class V2Home(Home):
             else:
                 return
             self._undo()
-            # What the process's own group lacks is what the operator can give.
+            # Report the problem of the process's own group, which the operator can fix.
             first = first or refused
         raise first or Refused("No control group can be reached.")
 
@@ -142,12 +142,12 @@ class V2Home(Home):
                 files.write(f"{self.roots[0]}/cgroup.subtree_control", f"+{controller}")
 
     def _enable(self, controllers: list[str]) -> str | None:
-        """Enable controllers for the groups below the parent; says why there is none for cpu, if there is not."""
+        """Enable controllers for the parent's subgroups; return why cpu cannot be enabled, or None."""
         for controller in controllers:
             try:
                 files.write(f"{self._parent}/cgroup.subtree_control", f"+{controller}")
             except OSError as error:
-                # The kernel refuses cpu alone where realtime processes are running (CONFIG_RT_GROUP_SCHED).
+                # The kernel refuses cpu, and only cpu, while realtime processes run (CONFIG_RT_GROUP_SCHED).
                 if controller != "cpu":
                     raise
                 return f"the controller cpu cannot be enabled in {self._parent}: {error.strerror}"
@@ -155,9 +155,9 @@ class V2Home(Home):
         return None
 
     def _empty(self, parent: str, *, with_siblings: bool) -> None:
-        """Move our own processes out of the group, into a leaf beside the previews' groups.
+        """Move the service's processes out of the parent, into a leaf beside the previews' groups.
 
-        Ours are this process, those that started it and those it started. Is there any other, none is moved.
+        These are this process, its ancestors and its descendants. If there is any other process, none is moved.
         """
         leaf = f"{parent}/{self._leaf_name}"
         for _ in range(_MOVE_ROUNDS):
@@ -173,7 +173,7 @@ class V2Home(Home):
             _move(found, self._leaf)
 
     def _undo(self) -> None:
-        """Give up a parent after a failed try, so that the next can be tried."""
+        """Undo the changes in a parent after a failed try, before the next parent is tried."""
         for root in self._roots:
             with suppress(OSError):
                 os.rmdir(root)  # noqa: PTH106
@@ -182,8 +182,8 @@ class V2Home(Home):
         self.without_cpu = None
 
     def _give_back(self) -> None:
-        # Controllers first: until then the kernel lets no process back. Another service that has its groups beside
-        # ours (EBUSY) keeps both the controllers and the leaf.
+        # Controllers first, because until then the kernel lets no process back. If another service uses groups here
+        # (EBUSY), both the controllers and the leaf stay.
         for controller in reversed(self._enabled):
             with suppress(OSError):
                 files.write(f"{self._parent}/cgroup.subtree_control", f"-{controller}")
@@ -204,12 +204,12 @@ class V2Home(Home):
 
 
 def _is_real_root(directory: str) -> bool:
-    """Return whether it is the tree's real root, which may hold processes beside groups and has no type."""
+    """Return whether this is the hierarchy's real root, which has no type and may contain processes and groups."""
     return not os.path.exists(f"{directory}/cgroup.type")  # noqa: PTH110
 
 
 def _lineage(group: list[int], *, with_siblings: bool) -> set[int]:
-    """Return this process with its ancestors and descendants; or all descendants of the group's first."""
+    """Return this process, its ancestors and descendants; with siblings, all descendants of the group's head."""
     this = psutil.Process()
     found = {this.pid}
     with suppress(psutil.Error):
@@ -223,6 +223,6 @@ def _lineage(group: list[int], *, with_siblings: bool) -> set[int]:
 
 def _move(pids: list[int], group: str) -> None:
     for pid in pids:
-        # It may have ended since.
+        # The process may have ended.
         with suppress(ProcessLookupError):
             files.write(f"{group}/cgroup.procs", str(pid))

@@ -1,4 +1,4 @@
-"""Facts from the kernel about processes: their tree, their identity, their owner."""
+"""Information from the kernel about processes: tree, identity and owner."""
 
 from __future__ import annotations
 

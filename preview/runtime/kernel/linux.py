@@ -1,4 +1,4 @@
-"""The few system calls that Python does not offer: a child subreaper, and what names a process for ever."""
+"""System calls without a Python function, the boot id, and small helpers for tasks and descriptors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _libc() -> ctypes.CDLL:
 
 
 def is_child_subreaper() -> bool:
-    """Return whether orphans below this process become its own children."""
+    """Return whether orphaned descendants of this process become its children."""
     value = ctypes.c_int(0)
     if _libc().prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(value), 0, 0, 0) != 0:
         number = ctypes.get_errno()
@@ -40,10 +40,10 @@ def _set_child_subreaper(enabled: bool) -> None:
 
 @contextmanager
 def child_subreaper() -> Iterator[None]:
-    """Make this process the one that adopts orphans below it (PR_SET_CHILD_SUBREAPER), and set back what was before.
+    """Make this process adopt orphaned descendants (PR_SET_CHILD_SUBREAPER), and restore the setting at the end.
 
-    Without it a grandchild whose parent was killed goes to init: nobody here could wait for its end. The attribute is
-    the whole process's, so a host that embeds the service gets its own value back.
+    Otherwise init adopts a grandchild whose parent was killed, and nobody here could wait for its end. The setting
+    applies to the whole process, so a host that embeds the service gets its own value back.
     """
     before = is_child_subreaper()
     if not before:
@@ -57,10 +57,10 @@ def child_subreaper() -> Iterator[None]:
 
 @contextmanager
 def many_open_files() -> Iterator[None]:
-    """Let this process open as many files as its hard limit allows, and set back what was before.
+    """Raise this process's limit of open files to its hard limit, and restore the limit at the end.
 
-    A preview takes some, and each that watches it one more: the usual 1024 are soon gone. Children have a limit of
-    their own.
+    Each preview takes some descriptors, and each client that watches it one more, so the usual 1024 are soon used up.
+    Children get their own limit.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
@@ -71,20 +71,20 @@ def many_open_files() -> Iterator[None]:
 
 
 def kernel_version() -> tuple[int, int]:
-    """Major and minor of the running kernel (uname(2)); ``(0, 0)`` where it says none."""
+    """Return major and minor version of the running kernel (uname(2)); ``(0, 0)`` if unknown."""
     match = re.match(r"(\d+)\.(\d+)", os.uname().release)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 @lru_cache(maxsize=1)
 def boot_id() -> str:
-    """Return the kernel's name for this boot (random(4)): pids and start times of another boot mean nothing."""
+    """Return the kernel's id of this boot (random(4)); pids and start times are valid only within one boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 @asynccontextmanager
 async def beside(task: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Run a task for as long as the body lasts; what the body raises comes out as it is, in no group.
+    """Run a task as long as the body runs; an exception of the body is raised as it is, without a group.
 
     Cancellation: both are cancelled.
     """
@@ -103,10 +103,10 @@ async def beside(task: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
 
 @contextmanager
 def memory_file(data: bytes) -> Iterator[int]:
-    """Provide a descriptor to read ``data`` from; closed at the end.
+    """Yield a descriptor from which ``data`` can be read; closed at the end.
 
     Raises:
-        OSError: No descriptor is left, or no memory.
+        OSError: No file descriptor or no memory is free.
     """
     descriptor = os.memfd_create("preview", os.MFD_CLOEXEC)
     try:

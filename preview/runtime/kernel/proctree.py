@@ -1,7 +1,7 @@
-"""Members of a preview's process tree, from ``/proc`` (proc(5)). Ends nothing, see ``ending``.
+"""Reads process trees from ``/proc`` (proc(5)); ends no process, see ``ending``.
 
-What is left of an earlier run is found by the marker ``PREVIEW_INSTANCE_ID`` in the environment a process was started
-with; for a live tree see ``membership``.
+Processes of an earlier run are found by the marker ``PREVIEW_INSTANCE_ID`` in their initial environment; for a live
+tree see ``membership``.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _READ_BYTES = 64 * 1024
 
 # States of a process that waits to be reaped, or is being reaped.
 _ENDED = frozenset("ZX")
-# What reading about a process raises once it has gone (or belongs to somebody else).
+# Errors of reading about a process that has gone, or belongs to another user.
 GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 def _read(path: str) -> bytes:
-    """Return a whole file of ``/proc``, without ``pathlib``: hundreds are read when many previews end at once."""
+    """Return a whole file of ``/proc``, without ``pathlib``, because ending many previews reads hundreds of files."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         parts = []
@@ -46,11 +46,11 @@ class Stat:
     """Content of ``/proc/PID/stat``.
 
     Attributes:
-        identity: Which process it is.
-        name: Its program's, the first 15 bytes.
-        has_ended: It waits to be reaped (a zombie), or is being reaped.
-        parent: Its parent's pid.
-        session: Its session: the leader's pid.
+        identity: Identity of the process.
+        name: Name of its program, at most 15 bytes.
+        has_ended: Whether it waits to be reaped (a zombie), or is being reaped.
+        parent: Pid of its parent.
+        session: Id of its session, which is the pid of the session's leader.
     """
 
     identity: ProcessIdentity
@@ -61,12 +61,12 @@ class Stat:
 
 
 def read_stat(pid: int) -> Stat | None:
-    """Look at a process; None when there is none with this pid."""
+    """Return the process's state; None if there is none with this pid."""
     try:
         text = _read(f"/proc/{pid}/stat").decode("utf-8", "replace")
     except GONE:
         return None
-    # Field 3 and up: state, ppid, pgrp, session, …, starttime (22). The name before them may hold spaces.
+    # Field 3 and up: state, ppid, pgrp, session, …, starttime (22). The name before them may contain spaces.
     end = text.rindex(")")
     fields = text[end + 2 :].split()
     identity = ProcessIdentity(pid, int(fields[19]), boot_id())
@@ -80,13 +80,13 @@ def identify(pid: int) -> ProcessIdentity | None:
 
 
 def is_alive(identity: ProcessIdentity) -> bool:
-    """Return whether this very process still runs (a zombie has ended)."""
+    """Return whether exactly this process still runs (a zombie has ended)."""
     stat = read_stat(identity.pid)
     return stat is not None and not stat.has_ended and stat.identity == identity
 
 
 def children(pid: int) -> list[int]:
-    """Direct children of a process, of all its threads (``/proc/PID/task/TID/children``)."""
+    """Return direct children of a process, of all its threads (``/proc/PID/task/TID/children``)."""
     found: list[int] = []
     with suppress(*GONE):
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  names, not paths: 3 x faster
@@ -96,7 +96,7 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes below this one, nearest first."""
+    """Return all processes below this one, nearest first."""
     found: list[int] = []
     seen = {pid}
     queue = [pid]
@@ -110,10 +110,10 @@ def descendants(pid: int) -> list[int]:
 
 
 def read_marker(pid: int) -> str | None:
-    """Return the preview id a process was started with, or None.
+    """Return the preview's marker in a process's initial environment, or None.
 
     Raises:
-        OSError: No descriptor is free to look with.
+        OSError: No file descriptor is free.
     """
     try:
         environment = _read(f"/proc/{pid}/environ")
@@ -128,7 +128,7 @@ def read_marker(pid: int) -> str | None:
 
 
 def working_folder(pid: int) -> Path | None:
-    """Return a process's working folder, also once that is removed; None if the process has gone."""
+    """Return a process's working folder, even if it was removed; None if the process has gone."""
     try:
         return Path(str(Path(f"/proc/{pid}/cwd").readlink()).removesuffix(" (deleted)"))
     except OSError:
@@ -136,9 +136,9 @@ def working_folder(pid: int) -> Path | None:
 
 
 def namespace_pids(pid: int) -> list[int]:
-    """Return a process's pid in each of its process namespaces, outermost first; empty if gone.
+    """Return a process's pid in each of its PID namespaces, outermost first; empty if gone.
 
-    One number alone: it is in no other namespace than the mounter of ``/proc`` (``NSpid`` in proc(5)).
+    A single number means that the process is in the namespace in which ``/proc`` was mounted (``NSpid`` in proc(5)).
     """
     try:
         status = _read(f"/proc/{pid}/status")
@@ -148,9 +148,9 @@ def namespace_pids(pid: int) -> list[int]:
 
 
 def namespace_groups(pid: int) -> list[int]:
-    """Return a process's group in each of its namespaces, outermost first (``NSpgid`` in proc(5)).
+    """Return a process's group number in each of its namespaces, outermost first (``NSpgid`` in proc(5)).
 
-    0 where it has no name there.
+    0 means that the group has no number in a namespace.
 
     Raises:
         OSError: One of ``GONE``.
@@ -160,12 +160,12 @@ def namespace_groups(pid: int) -> list[int]:
 
 
 def pipes_written(pid: int) -> frozenset[str]:
-    """Return the pipes that a process holds the writing end of, named as their links are: ``pipe:[INODE]``.
+    """Return the pipes whose writing end a process has open, as the links in ``/proc`` name them: ``pipe:[INODE]``.
 
-    The reading end does not count: what this process has forked holds that until its ``exec``.
+    Reading ends do not count, because every fork of the service has them open until its ``exec``.
 
     Raises:
-        OSError: No descriptor is free to look with.
+        OSError: No file descriptor is free.
     """
     found: set[str] = set()
     try:
@@ -177,22 +177,22 @@ def pipes_written(pid: int) -> frozenset[str]:
         with suppress(OSError):
             link = f"/proc/{pid}/fd/{name}"
             target = os.readlink(link)  # noqa: PTH115
-            # The link's own mode says what the descriptor may do (proc(5)).
+            # The link's mode shows whether the descriptor is open for writing (proc(5)).
             if target.startswith("pipe:") and os.lstat(link).st_mode & S_IWUSR:
                 found.add(target)
     return frozenset(found)
 
 
 def marked(preview_ids: Iterable[str]) -> list[int]:
-    """Find processes on the machine that were started for these previews (reads all of ``/proc``)."""
+    """Return all processes on the machine with a marker of these previews (reads all of ``/proc``)."""
     wanted = frozenset(preview_ids)
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
-    # A preview's second process and those after it are marked by the id, a hyphen and a number.
+    # Markers of a preview's later processes are the preview's id, a hyphen and a number.
     return [pid for pid in pids if (read_marker(pid) or "").partition("-")[0] in wanted]
 
 
 def reap(pid: int) -> bool:
-    """Take the exit status of a child of ours that has ended; False for somebody else's child."""
+    """Read the exit status of an ended child of this process; return False if it is not a child."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
@@ -201,16 +201,16 @@ def reap(pid: int) -> bool:
 
 
 def living(pids: Iterable[int]) -> list[ProcessIdentity]:
-    """Those of the processes that still run."""
+    """Return identities of those processes that still run."""
     looked = map(read_stat, pids)
     return [stat.identity for stat in looked if stat is not None and not stat.has_ended]
 
 
 async def wait_ended(identity: ProcessIdentity) -> None:
-    """Until the process has ended; it may still have to be reaped. Cancellation: nothing changes.
+    """Wait until the process has ended; it may still have to be reaped. Cancellation: the process is not affected.
 
     Raises:
-        OSError: No descriptor is left.
+        OSError: No file descriptor is free.
     """
     with suppress(ProcessLookupError), waited_on(os.pidfd_open(identity.pid)) as descriptor:
         if is_alive(identity):

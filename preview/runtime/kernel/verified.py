@@ -1,9 +1,9 @@
-"""Processes that the service may signal, move and measure: the kernel has shown whose each of them is.
+"""Processes that the service may signal, move and measure, because the kernel has shown where they belong.
 
-No pid, pidfd or word that comes from inside a preview names such a process. Each is found out from an object that the
-service made itself before any code of a project ran: a child that it started, a control group that it created, a
-namespace that it looked up, or a row that it wrote with the start time. ``VerifiedProcess`` is made in this module
-alone, so a raw number cannot be passed where one is wanted.
+A pid, pidfd or message from inside a preview never identifies such a process. The service finds each process through an
+object that it made before any code of a project ran: a child that it started, a control group that it created, a
+namespace that it looked up, or a database row with the start time. Only this module makes a ``VerifiedProcess``, so a
+bare number cannot be passed instead.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _ENDED = "it ended before it was set up"
 
 
 class NotVerified(Exception):
-    """The process is not what it would have to be; says why, in half a sentence. Nothing was done to it."""
+    """The process fails the check; the message gives the reason in half a sentence. The process was not changed."""
 
 
 class _Maker:
-    """Only this module has it."""
+    """A token that only this module has."""
 
 
 _MAKER = _Maker()
 
 
 class VerifiedProcess:
-    """A process of which the kernel has shown whose it is.
+    """A process that the service has verified through the kernel.
 
     Attributes:
-        identity: Names it for ever: its number may be another's once it was reaped.
+        identity: Permanent identity; the pid alone may be reused once the process is reaped.
     """
 
     __slots__ = ("identity",)
@@ -47,7 +47,7 @@ class VerifiedProcess:
 
     @property
     def pid(self) -> int:
-        """Its number here, for as long as it was not reaped."""
+        """Its pid in the service's namespace; valid until the process is reaped."""
         return self.identity.pid
 
     def __eq__(self, other: object) -> bool:
@@ -57,15 +57,15 @@ class VerifiedProcess:
         return hash(self.identity)
 
     def kill(self) -> None:
-        """SIGKILL for this very process; nothing if it has ended.
+        """Send SIGKILL to exactly this process; do nothing if it has ended.
 
         Raises:
-            OSError: No descriptor is left.
+            OSError: No file descriptor is free.
         """
         with suppress(ProcessLookupError, PermissionError):
             descriptor = os.pidfd_open(self.identity.pid)
             try:
-                # The pidfd names one process; the check after opening it makes sure that it is the one we mean.
+                # The pidfd names one process; the check after opening ensures that it is the intended process.
                 if proctree.is_alive(self.identity):
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             finally:
@@ -73,26 +73,26 @@ class VerifiedProcess:
 
 
 class OpenProcess(VerifiedProcess):
-    """One that is held by a pidfd, which names it even when it has ended. To be closed."""
+    """A verified process with an open pidfd, which names the process even after its end. The caller closes it."""
 
     __slots__ = ("_descriptor",)
 
     def __init__(self, identity: ProcessIdentity, descriptor: int, maker: _Maker) -> None:
-        """Args: descriptor: a pidfd of it; owned from here on."""
+        """Take over ``descriptor``, a pidfd of the process."""
         super().__init__(identity, maker)
         self._descriptor = descriptor
 
     def fileno(self) -> int:
-        """Readable once it has ended; -1 when this is closed."""
+        """Return the pidfd, which is readable once the process has ended; -1 after ``close``."""
         return self._descriptor
 
     @property
     def has_ended(self) -> bool:
-        """True if it has ended. Not valid after ``close``."""
+        """True if the process has ended. Do not use it after ``close``."""
         return is_readable(self._descriptor)
 
     def kill(self) -> None:
-        """SIGKILL for it, if it is there."""
+        """Send SIGKILL to the process, unless it is reaped."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
 
@@ -100,7 +100,7 @@ class OpenProcess(VerifiedProcess):
         """Return the same process with a separate descriptor.
 
         Raises:
-            OSError: No descriptor is left.
+            OSError: No file descriptor is free.
         """
         return OpenProcess(self.identity, os.dup(self._descriptor), _MAKER)
 
@@ -112,14 +112,14 @@ class OpenProcess(VerifiedProcess):
 
 
 def find_living(look: Callable[[], Iterable[int]]) -> list[VerifiedProcess]:
-    """Those that run of what is found in an object of the service's own.
+    """Return running processes that are members of a kernel object of the service.
 
-    Each is found before its start time is read, and once more after: a number that is used again in between by a
-    process elsewhere is noticed.
+    The object is read before and after the start times. So a pid that was reused in between, by a process elsewhere, is
+    noticed.
 
     Args:
-        look: Reads the object: a control group that the service made, the children of a process that it started, the
-            marks of a preview that it gave out.
+        look: Reads the object: a control group that the service made, the children of a process that it started, or
+            the processes with a preview's marker.
     """
     found = proctree.living(look())
     again = frozenset(look()) if found else frozenset()
@@ -127,23 +127,23 @@ def find_living(look: Callable[[], Iterable[int]]) -> list[VerifiedProcess]:
 
 
 def as_known(identities: Iterable[ProcessIdentity]) -> list[VerifiedProcess]:
-    """Convert processes that the service knows by pid and start time from an earlier look."""
+    """Convert identities that the service has verified before, by pid and start time."""
     return [VerifiedProcess(one, _MAKER) for one in identities]
 
 
 def verify(pid: int, find_fault: Callable[[int], str | None]) -> OpenProcess:
-    """Open a process that a message named, if it is what it has to be.
+    """Open a process that a message has named, if it passes the check.
 
-    The pidfd is opened first, then the process is looked at, then it is seen to live: so what was looked at under this
-    number is what the pidfd names, even if numbers are used again.
+    The function opens the pidfd, then checks the process, and then checks that the process is alive. So the check was
+    made on the process of the pidfd, even if pids are reused.
 
     Args:
-        pid: As the kernel attached it to the message.
-        find_fault: Says what is not as it should be, from what the kernel shows; None where all is.
+        pid: Pid that the kernel attached to the message.
+        find_fault: Returns what is wrong with the process, from the kernel's data; None if nothing is.
 
     Raises:
-        NotVerified: It is another, or has ended.
-        OSError: No descriptor is left.
+        NotVerified: The process fails the check, or has ended.
+        OSError: No file descriptor is free.
     """
     if pid == os.getpid():
         raise NotVerified("it names the service itself")

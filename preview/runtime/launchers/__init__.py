@@ -1,7 +1,7 @@
-"""Programs inside a child that put a project's application on the inherited socket.
+"""Programs that run inside a child, and serve a project's application on the inherited socket.
 
-Each is started by its path, with the project's own interpreter: nothing of ``preview`` is imported there, and they run
-on older Pythons than the service does.
+Each program is started by its path, on the project's own interpreter, which may be older than the service's. The
+programs import nothing from ``preview``.
 """
 
 from preview.runtime.launchers.paths import BRIDGE, LAUNCHERS, LISTEN_HOOK, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI

@@ -1,13 +1,13 @@
-"""Goes before a program in a network of its own: brings connections in to its port, or out to ports of the machine.
+"""Runs before a program in its own network namespace, and forwards connections into or out of the namespace.
 
 Usage: ``bridge.py [--serve FD PORT | --stand-in FD PORT] [--reach FD PORT,PORT…] -- PROGRAM ARGUMENT…``
 
-``--serve``: what connects to the listening socket FD is carried to PORT, where the program listens by itself, by a
-process beside it. ``--stand-in``: the same, for a program that takes a listening socket under the number FD: one that
-listens at PORT in this network takes the number. ``--reach``: sockets that listen on these ports are made and handed
-out through unix socket FD, to the service, which carries what connects to them. Then this process becomes the program.
+``--serve``: a separate process forwards connections from the listening socket FD to PORT, where the program listens by
+itself. ``--stand-in``: the same for a program that takes a listening socket by the number FD: a socket of this network
+that listens on PORT gets the number. ``--reach``: makes sockets that listen on these ports, and sends them through the
+unix socket FD to the service, which forwards their connections. Finally this process becomes the program.
 
-Runs in the sandbox, under its limits, on the service's own interpreter: the standard library and nothing else.
+Runs in the sandbox, under its limits, on the service's interpreter: standard library only.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import socket
 import sys
 
 _BACKLOG = 128
-# As the service itself listens with: to listen again is to set it again (listen(2)).
+# The service's backlog: listening again sets it again (listen(2)).
 _SERVE_BACKLOG = 512
 _READ_BYTES = 64 * 1024
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
 def main(arguments: list[str]) -> None:
-    """Do what the options say, then execute the program."""
+    """Carry out the options, then execute the program."""
     options, program = arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]
     while options:
         option, descriptor, value, *options = options
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
 
 
 def reach(descriptor: int, ports: list[int]) -> None:
-    """Listen on the ports, hand the sockets out, and forget them."""
+    """Listen on the ports, send the sockets to the service, and close them here."""
     listeners = [made for port in ports for family, host in _LOOPBACK if (made := listen(family, host, port))]
     with socket.socket(fileno=descriptor) as out:
         socket.send_fds(out, [b"."], [one.fileno() for one in listeners])
@@ -48,11 +48,11 @@ def reach(descriptor: int, ports: list[int]) -> None:
 
 
 def listen(family: int, host: str, port: int) -> socket.socket | None:
-    """Return a listening socket; None if the machine has no such addresses."""
+    """Return a listening socket; None if the machine lacks the address family, or the port is taken."""
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # As the service's own (runtime/listener.py): what is accepted inherits it.
+        # Accepted sockets inherit the option; the service's socket has it too (runtime/listener.py).
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
@@ -63,10 +63,10 @@ def listen(family: int, host: str, port: int) -> socket.socket | None:
 
 
 def serve(descriptor: int, port: int) -> None:
-    """Start the process that carries connections; the program does not get the socket."""
+    """Start the process that forwards connections; the program does not get the socket."""
     middle = os.fork()
     if middle == 0:
-        # An orphan: the program has no child that it did not start, and may wait for all it has.
+        # A double fork, so that the program has no child that it did not start, for example when it waits for all.
         if os.fork() == 0:
             detach()
             carry(descriptor, port)
@@ -76,13 +76,13 @@ def serve(descriptor: int, port: int) -> None:
 
 
 def stand_in(descriptor: int, port: int) -> None:
-    """Give the program a listening socket of this network, and carry to it what connects to the one that was there."""
+    """Give the program a listening socket of this network, and forward connections of the original socket to it."""
     outside = os.dup(descriptor)
     inside = listen(socket.AF_INET, "127.0.0.1", port)
     if inside is None:
         sys.exit(f"The preview cannot listen on port {port} in its own network.")
     os.dup2(inside.fileno(), descriptor)
-    # Names the socket by its number and inode (listen.cjs).
+    # The variable names the socket by number and inode (listen.cjs).
     if "PREVIEW_LISTENER" in os.environ:
         os.environ["PREVIEW_LISTENER"] = f"{descriptor}:{os.fstat(descriptor).st_ino}"
     inside.close()
@@ -90,7 +90,7 @@ def stand_in(descriptor: int, port: int) -> None:
 
 
 def detach() -> None:
-    """Leave the program's group and output: it is not asked to end before the program has."""
+    """Leave the program's session and output, and ignore SIGTERM, because the program must end first."""
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     null = os.open(os.devnull, os.O_RDWR)
@@ -99,7 +99,7 @@ def detach() -> None:
 
 
 def carry(descriptor: int, port: int) -> None:
-    """Carry connections until this process is killed with its namespace."""
+    """Forward connections until this process is killed with its namespace."""
     import asyncio  # noqa: PLC0415  costs more than all the rest, and only here
 
     hosts = [host for _, host in _LOOPBACK]
@@ -110,7 +110,7 @@ def carry(descriptor: int, port: int) -> None:
                 streams = await asyncio.open_connection(host, port)
             except OSError:
                 continue
-            # A program listens on one or on both, and stays with that.
+            # A program listens on one address or on both, and does not change that: try this address first next time.
             hosts.remove(host)
             hosts.insert(0, host)
             return streams
@@ -123,12 +123,12 @@ def carry(descriptor: int, port: int) -> None:
                 await writer.drain()
             writer.write_eof()
         except OSError:
-            # One side is gone in the middle of something: the other has to learn that it will not be finished.
+            # One side has disconnected in mid-transfer: abort the other too, so that it sees an incomplete transfer.
             answers.transport.abort()
             writer.transport.abort()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # While nothing listens there the connection ends unanswered, and a waiting client tries again.
+        # If nothing listens yet, the connection is aborted, and a waiting client tries again.
         inner = await reach_program()
         if inner is None:
             writer.transport.abort()

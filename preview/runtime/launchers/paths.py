@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 LAUNCHERS = Path(__file__).resolve().parent
-"""Their folder: a child that is isolated has to be able to read it."""
+"""The launchers' folder, which an isolated child must be able to read."""
 
 SERVE_ASGI = LAUNCHERS / "serve_asgi.py"
 SERVE_WSGI = LAUNCHERS / "serve_wsgi.py"

@@ -1,7 +1,7 @@
-"""Names that newer Pythons dropped, given back to the packages of older projects; each is logged once.
+"""Restores names that newer Pythons have removed, for packages of older projects; each use is logged once.
 
-A project that pins packages of 2019 says nothing about Python, and this Python no longer has what they import. Modules
-answer for missing names themselves (PEP 562), so nothing is done before somebody asks.
+A project that pins packages of 2019 may not declare a Python version, and this Python lacks names that they import.
+Modules supply missing names through a module-level ``__getattr__`` (PEP 562), so nothing happens before a use.
 
 Source of the names: "Removed" in docs.python.org/3/whatsnew/3.8 to 3.11.
 """
@@ -39,7 +39,7 @@ def _getargspec(function: Callable[..., Any]) -> ArgSpec:
     return ArgSpec(*inspect.getfullargspec(function)[:4])
 
 
-# Module, then name to what stands for it. A module that is not loaded yet is left alone: none is imported for this.
+# Module, then removed name to replacement. Only modules that are already loaded are changed.
 _DROPPED: dict[str, dict[str, Any]] = {
     "collections": {name: getattr(collections.abc, name, None) for name in _ABSTRACT.split()},
     "inspect": {"getargspec": _getargspec, "ArgSpec": ArgSpec},
@@ -51,10 +51,10 @@ _DROPPED: dict[str, dict[str, Any]] = {
 
 
 def give_back(say: Callable[[str], None]) -> None:
-    """Let the modules that are loaded answer for what they no longer have.
+    """Let loaded modules supply their removed names.
 
     Args:
-        say: Called with one line for each name that is asked for, once.
+        say: Called with one line at the first use of each name.
     """
     for module_name, names in _DROPPED.items():
         module = sys.modules.get(module_name)
@@ -78,7 +78,7 @@ def _answering(module_name: str, names: dict[str, Any], say: Callable[[str], Non
 
 
 def _asker() -> str:
-    """Return the module whose code asks; an import uses the import system's own frames."""
+    """Return the name of the module that uses the name, without frames of the import system."""
     frame: types.FrameType | None = sys._getframe(2)  # noqa: SLF001  there is no other way to learn it
     while frame is not None and frame.f_globals.get("__name__", "").startswith("importlib."):
         frame = frame.f_back

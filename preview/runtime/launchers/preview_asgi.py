@@ -1,6 +1,6 @@
-"""Lets uvicorn tell that it serves, and release the socket without losing a request.
+"""Makes uvicorn report that it serves, and release the socket without losing a request.
 
-Runs in the child, on the project's own interpreter and with its version of uvicorn.
+Runs in the child, on the project's own interpreter, with the project's version of uvicorn.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ _TURNS = 5
 
 
 def hand_over(uvicorn: Any, descriptor: int, control: Any, silent_s: float) -> None:
-    """Before ``uvicorn.run``: have its server on this descriptor speak the control channel.
+    """Connect uvicorn's server on this descriptor to the control channel; call it before ``uvicorn.run``.
 
     Args:
         uvicorn: The package.
-        descriptor: The inherited socket's number; other servers of the application's own are left alone.
-        control: See ``preview_control.Control``.
-        silent_s: Seconds that a connection without a request is kept while it drains.
+        descriptor: Number of the inherited socket. Other servers that the application starts are not changed.
+        control: The channel, see ``preview_control.Control``.
+        silent_s: Seconds for which idle connections are kept open during a drain.
     """
     load, startup = uvicorn.Config.load, uvicorn.Server.startup
 
@@ -38,12 +38,12 @@ def hand_over(uvicorn: Any, descriptor: int, control: Any, silent_s: float) -> N
 
 
 def _told(application: Any) -> Any:
-    """Return the application, wrapped so that lines printed during a request belong to it."""
-    # Found beside this file, like this file itself.
+    """Return the application, wrapped so that lines printed during a request are attributed to the request."""
+    # The module is in this file's folder.
     from preview_requests import open_asgi_request  # type: ignore[import-not-found]  # noqa: PLC0415
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
-        # uvicorn's own lines (of the access, of an error) are written by the same task.
+        # uvicorn's own lines about access and errors are written in the same task.
         request = None if scope["type"] == "lifespan" else open_asgi_request(scope)
         try:
             await application(scope, receive, send)
@@ -55,7 +55,7 @@ def _told(application: Any) -> Any:
 
 
 def _closing(application: Any, control: Any) -> Any:
-    """Return the application; during a drain each response ends its connection (RFC 9112, 9.6)."""
+    """Return the application, wrapped so that each response during a drain closes its connection (RFC 9112, 9.6)."""
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         async def send_closing(message: Any) -> None:
@@ -86,9 +86,9 @@ def _obey(server: Any, control: Any, silent_s: float) -> None:
 
 
 async def _drain(server: Any, control: Any, silent_s: float) -> None:
-    """Accept no more, answer what was accepted, then end as by SIGTERM. The service bounds it."""
-    # asyncio drops a connection that it has accepted when the server is closed before the loop's next turn: the server
-    # has no sockets any more by then, upon which its transport cannot be made.
+    """Stop accepting, answer accepted requests, then end as after SIGTERM. The service limits the time."""
+    # asyncio drops an accepted connection if the server is closed before the loop's next iteration: the transport
+    # cannot be made, because the server has no sockets by then.
     for one in server.servers:
         for listening in one.sockets:
             _stop_accepting(listening)
@@ -100,7 +100,7 @@ async def _drain(server: Any, control: Any, silent_s: float) -> None:
     silent_until = asyncio.get_running_loop().time() + silent_s
     while True:
         await asyncio.sleep(_LOOK_S)
-        # What was accepted last becomes a connection within the loop's next turns, however long each of them takes.
+        # A connection accepted last gets its transport within a few iterations of the loop, however long they take.
         await _turn()
         if asyncio.get_running_loop().time() >= silent_until:
             for connection in list(state.connections):
@@ -113,7 +113,7 @@ async def _drain(server: Any, control: Any, silent_s: float) -> None:
 
 
 def _stop_accepting(listening: Any) -> None:
-    # Other loops than asyncio's own have no reader there, or do not release it; they make the transport at once.
+    # Other event loops have no reader here, or do not remove it; they make the transport at once.
     with suppress(RuntimeError, NotImplementedError):
         asyncio.get_running_loop().remove_reader(listening.fileno())
 
@@ -124,7 +124,7 @@ async def _turn() -> None:
 
 
 def _is_idle(connection: Any, control: Any) -> bool:
-    """No request is under way or on its way. A WebSocket's has no cycle, and is never idle."""
+    """Return whether no request is active or arriving. A WebSocket has no ``cycle``, and is never idle."""
     if not hasattr(connection, "cycle") or connection.transport is None:
         return False
     if connection.cycle is not None and not connection.cycle.response_complete:

@@ -1,8 +1,8 @@
-"""The child's end of the control channel: it says that it serves, and hears when to release the socket.
+"""The child's end of the control channel: it reports that it serves, and receives the order to release the socket.
 
-To the service: ``ready`` when the server accepts on the inherited socket, ``closed`` when it does not any more, and
-``drained`` when it has answered all that it has accepted. From the service: ``drain``. Each is a line. Runs in the
-child: the standard library and nothing else.
+Messages are lines. To the service: ``ready`` when the server accepts on the inherited socket, ``closed`` when it has
+stopped accepting, and ``drained`` when it has answered all accepted requests. From the service: ``drain``. Runs in the
+child: standard library only.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import select
 import socket
 
 OPTION = "--control"
-# A connection on which nothing is under way is kept so long while the server drains: a request that its client is just
-# sending would be lost with it.
+# Seconds for which idle connections are kept open during a drain: closing one at once would lose a request that its
+# client is just sending.
 SILENT_S = 0.5
 
 _DRAIN = b"drain\n"
-# More is no message of the service's.
+# No message of the service is longer.
 _MOST_BYTES = 64
 
 
 class Control:
-    """The channel; one without a socket says nothing, and hears nothing.
+    """The control channel; without a socket it sends and receives nothing.
 
     Attributes:
-        draining: Whether the service has told it to let go.
+        draining: Whether the service has ordered a drain.
     """
 
     def __init__(self, channel: socket.socket | None) -> None:
@@ -34,11 +34,11 @@ class Control:
         self.draining = False
 
     def fileno(self) -> int:
-        """Return the descriptor to watch; -1 where there is none."""
+        """Return the descriptor to watch; -1 without a socket."""
         return -1 if self._channel is None else self._channel.fileno()
 
     def tell(self, word: str) -> None:
-        """Send one word; nothing happens where nobody listens any more."""
+        """Send one message; errors are ignored, because the service may have closed the channel."""
         if self._channel is not None:
             try:
                 self._channel.send(word.encode("ascii") + b"\n")
@@ -46,7 +46,7 @@ class Control:
                 return
 
     def hear(self) -> bool:
-        """Take in what has come, without waiting. Whether there is more to come: the service is still there."""
+        """Read available data without waiting; return False once the service has closed the channel."""
         if self._channel is None:
             return False
         try:
@@ -61,14 +61,14 @@ class Control:
 
     @staticmethod
     def has_more(descriptor: int) -> bool:
-        """Return whether a connection has unread data, or its end."""
+        """Return whether a connection has unread data, or was closed by the client."""
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(0))
 
 
 def open_control(arguments: list[str]) -> Control:
-    """Return the channel whose descriptor follows ``--control``; children do not inherit it."""
+    """Return the channel for the descriptor after ``--control``; child processes do not inherit it."""
     number = arguments[arguments.index(OPTION) + 1] if OPTION in arguments else ""
     if not number.isdecimal():
         return Control(None)

@@ -1,6 +1,6 @@
 """Shared parts of the Python launchers: finding the application, and reporting.
 
-Runs in the child, on the project's own interpreter: the standard library and nothing else.
+Runs in the child, on the project's own interpreter: standard library only.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from typing import Any
 
 
 def say(sentence: str) -> None:
-    """One line for the preview's log."""
+    """Write one line to the preview's log."""
     sys.stderr.write(sentence + "\n")
     sys.stderr.flush()
 
 
 def become_main(app_dir: str, target: str) -> None:
-    """Let imports count from ``app_dir``, not from this file's own folder; SIGTERM ends in good order."""
-    # Found beside this file, like this file itself.
+    """Import from ``app_dir`` instead of this file's folder, and turn SIGTERM into a normal exit."""
+    # The modules are in this file's folder.
     from preview_aged import give_back  # type: ignore[import-not-found]  # noqa: PLC0415
     from preview_requests import mark_output  # type: ignore[import-not-found]  # noqa: PLC0415
 
-    # Before the project, whose loggers take the streams as they find them.
+    # Before the project's code, whose loggers keep references to the streams.
     mark_output()
     give_back(say)
     sys.path[0] = app_dir
     sys.argv = [f"{app_dir}/{target}"]
-    # A module that starts a server while it is imported would never be left: Flask gets the order not to.
+    # Tells Flask to ignore ``app.run()``: a module that starts a server during its import would never return.
     os.environ["FLASK_RUN_FROM_CLI"] = "true"
     signal.signal(signal.SIGTERM, _end)
 
@@ -39,7 +39,7 @@ def _end(*_: object) -> None:
 
 
 def load_application(target: str, *, factory: bool) -> Any:
-    """Return the object that ``module:attribute`` names, or the result of a factory."""
+    """Return the object that ``module:attribute`` names; with ``factory``, the result of calling it."""
     module_name, _, attributes = target.partition(":")
     found: Any = importlib.import_module(module_name)
     for name in attributes.split("."):

@@ -1,6 +1,6 @@
-"""Serves a WSGI application by waitress on the inherited socket, and releases it without losing a request.
+"""Serves a WSGI application with waitress on the inherited socket, and releases it without losing a request.
 
-Runs in the child, on the project's own interpreter: the standard library, waitress, and nothing else.
+Runs in the child, on the project's own interpreter: standard library and waitress only.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ import sys
 import time
 from typing import Any
 
-# Enough for a page with its pictures and a few streams; each is a thread, started only once.
+# Enough for a page with images and a few streams; threads are started once.
 _THREADS = 16
 _LOOK_S = 0.01
-# A first piece up to this size is copied, to be sent with the head.
+# Limit up to which the first part of a body is copied, to be sent together with the head.
 _JOINED_BYTES = 65_536
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, ord('"'))}
 
 
 def serve_wsgi(application: Any, descriptor: int, control: Any, silent_s: float) -> None:
-    """Serve until SIGTERM, or until the service says so and all is answered; each request is one line of the log.
+    """Serve until SIGTERM, or until the service orders a drain and all is answered; log one line per request.
 
     Args:
-        application: The callable.
-        descriptor: The listening socket's number.
-        control: See ``preview_control.Control``.
-        silent_s: Seconds that a connection without a request is kept while it drains.
+        application: The WSGI callable.
+        descriptor: Number of the listening socket.
+        control: The channel, see ``preview_control.Control``.
+        silent_s: Seconds for which idle connections are kept open during a drain.
     """
     waitress = importlib.import_module("waitress")
-    # It warns of each request that waits for a thread, be it for a millisecond.
+    # waitress warns about each request that waits for a thread, even for a millisecond.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    # What the server's loop watches.
+    # Sockets that the server's loop watches.
     watched: dict[int, Any] = {}
     server = waitress.create_server(
         application, map=watched, sockets=[socket.socket(fileno=descriptor)], threads=_THREADS, ident=None
@@ -48,7 +48,7 @@ def serve_wsgi(application: Any, descriptor: int, control: Any, silent_s: float)
 
 
 class _Ear:
-    """The control channel among what the loop watches; leaves the loop by ``ExitNow`` on the order to drain."""
+    """The control channel as a member of the server's loop; an order to drain leaves the loop by ``ExitNow``."""
 
     accepting = False
 
@@ -70,15 +70,15 @@ class _Ear:
             raise self._leave
 
     def handle_expt_event(self) -> None:
-        """Nothing is sent out of band."""
+        """Do nothing: no out-of-band data is sent."""
 
     def handle_close(self) -> None:
         self._watched.pop(self._control.fileno(), None)
 
 
 def _logging(channel_class: Any, control: Any) -> Any:
-    """Return the class of connections: each response is logged, and is the last one during a drain."""
-    # Found beside this file, like this file itself.
+    """Return the class of connections: it logs each response, and closes the connection after one during a drain."""
+    # The module is in this file's folder.
     from preview_requests import open_wsgi_request  # type: ignore[import-not-found]  # noqa: PLC0415
 
     class Task(channel_class.task_class):  # type: ignore[misc]  # the project's own waitress
@@ -91,7 +91,7 @@ def _logging(channel_class: Any, control: Any) -> Any:
         def build_response_header(self) -> Any:
             self.took_ms = (time.perf_counter() - self.began) * 1000
             if control.draining:
-                # As if the client had asked for it.
+                # The same as a client's request to close the connection.
                 self.request.headers["CONNECTION"] = "close"
             return super().build_response_header()
 
@@ -100,14 +100,14 @@ def _logging(channel_class: Any, control: Any) -> Any:
                 super().write(data)
                 return
             self._write_first(data)
-            # Behind the first piece, which is most often all: a client does not wait for the log.
+            # Logged after the first part, which is usually the whole body: the client does not wait for the log.
             sys.stdout.write(_line(self.get_environment(), self.status, self.took_ms) + "\n")
             sys.stdout.flush()
             if self.marked is not None:
                 self.marked.close()
 
         def _write_first(self, data: bytes) -> None:
-            """Write head and first piece at once: the client wakes up once, not twice."""
+            """Write head and first part in one call, so that the client wakes up once."""
             if len(data) > _JOINED_BYTES:
                 super().write(data)
                 return
@@ -126,7 +126,7 @@ def _logging(channel_class: Any, control: Any) -> Any:
 
 
 def _drain(server: Any, watched: dict[int, Any], control: Any, silent_s: float) -> None:
-    """Accept no more, and answer what was accepted. The service bounds it."""
+    """Stop accepting, and answer accepted requests. The service limits the time."""
     server.accepting = False
     control.tell("closed")
     silent_until = time.monotonic() + silent_s
@@ -145,7 +145,7 @@ def _drain(server: Any, watched: dict[int, Any], control: Any, silent_s: float) 
 
 
 def _is_idle(channel: Any, control: Any) -> bool:
-    """No request is under way or on its way, and no answer."""
+    """Return whether no request is active or arriving, and no response is unsent."""
     under_way = channel.requests or channel.request is not None or channel.total_outbufs_len
     return not under_way and not control.has_more(channel.socket.fileno())
 
@@ -154,7 +154,7 @@ def _line(environ: dict[str, Any], status: str, took_ms: float) -> str:
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     if environ.get("QUERY_STRING"):
         path += "?" + environ["QUERY_STRING"]
-    # WSGI's text is bytes in disguise (PEP 3333); what could forge a line is shown as hex.
+    # WSGI strings are bytes decoded as Latin-1 (PEP 3333). Characters that could forge a log line are shown as hex.
     shown = path.encode("latin-1", "replace").decode("utf-8", "replace").translate(_CONTROL).replace(" ", "%20")
     request = f"{environ.get('REQUEST_METHOD')} {shown} {environ.get('SERVER_PROTOCOL')}"
     return f'{environ.get("REMOTE_ADDR", "-")} - "{request}" {status} ({took_ms:.0f} ms)'

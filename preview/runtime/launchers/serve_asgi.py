@@ -2,8 +2,8 @@
 
 ``python serve_asgi.py FD APP_DIR MODULE:ATTRIBUTE [--factory] [--control FD]``
 
-By uvicorn, as its command line would; but a module that calls ``uvicorn.run`` while it is imported does not start a
-second server, which would wait for ever on a port that nobody asks.
+Runs uvicorn as its command line would. A module that calls ``uvicorn.run`` during its import starts no second server,
+which would otherwise block for ever on an unused port.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def load(arguments: list[str]) -> None:
-    """Import the application's module, and do nothing else: ``main`` with the same arguments finds it there."""
+    """Import the application's module only; ``main`` with the same arguments then finds it loaded."""
     from preview_serving import become_main  # type: ignore[import-not-found]  # noqa: PLC0415
 
     app_dir, target = arguments[1:3]
@@ -24,10 +24,10 @@ def load(arguments: list[str]) -> None:
 
 
 def _refuse_second(uvicorn: Any) -> Any:
-    """Let calls of ``uvicorn.run`` do nothing but say so; what it was."""
+    """Replace ``uvicorn.run`` by a function that only logs; return the original."""
     from preview_serving import say  # noqa: PLC0415
 
-    # It may have been refused already, by ``load``.
+    # ``load`` may have replaced it already.
     serve = getattr(uvicorn.run, "preview_original", uvicorn.run)
 
     def refuse(*_: object, **__: object) -> None:
@@ -40,7 +40,7 @@ def _refuse_second(uvicorn: Any) -> Any:
 
 def main(arguments: list[str]) -> None:
     """Load the application, then serve it until SIGTERM."""
-    # Found beside this file, which is run by its path: there is no package around it in the child.
+    # Modules in this file's folder: the file is run by its path, without a package.
     from preview_asgi import hand_over  # type: ignore[import-not-found]  # noqa: PLC0415
     from preview_control import SILENT_S, open_control  # type: ignore[import-not-found]  # noqa: PLC0415
     from preview_serving import become_main  # noqa: PLC0415
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     uvicorn: Any = importlib.import_module("uvicorn")
     hand_over(uvicorn, int(descriptor), control, SILENT_S)
     serve = _refuse_second(uvicorn)
-    # Its output is a pipe, but ends in a terminal: colours are wanted.
+    # The output is a pipe, but is shown like a terminal, so colours are wanted.
     serve(target, fd=int(descriptor), factory="--factory" in arguments[3:], use_colors=True)
 
 

@@ -1,7 +1,7 @@
-"""Serves a Django project on the inherited socket, as ``runserver`` does: static files too, on this machine's names.
+"""Serves a Django project on the inherited socket, like ``runserver``, with static files and the host names needed.
 
-``python serve_django.py FD APP_DIR SETTINGS ORIGIN [--asgi] [--control FD]``; ORIGIN is the preview's own address. What
-is changed in the settings, in memory only, is logged.
+``python serve_django.py FD APP_DIR SETTINGS ORIGIN [--asgi] [--control FD]``; ORIGIN is the preview's own address.
+Changes of the settings are made in memory only, and logged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LOCAL = ("localhost", ".localhost", "127.0.0.1", "[::1]")
 
 
 def load(arguments: list[str]) -> None:
-    """Import the project, its models and its routes; ``main`` with the same arguments finds them there."""
+    """Import the project, its models and its routes; ``main`` with the same arguments then finds them loaded."""
     from preview_serving import become_main  # type: ignore[import-not-found]  # noqa: PLC0415
 
     become_main(arguments[1], "manage.py")
@@ -27,8 +27,8 @@ def load(arguments: list[str]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Adjust the settings to where it runs, then serve until SIGTERM."""
-    # Found beside this file, which is run by its path: there is no package around it in the child.
+    """Adjust the settings to the preview's address, then serve until SIGTERM."""
+    # Modules in this file's folder: the file is run by its path, without a package.
     from preview_control import SILENT_S, open_control  # type: ignore[import-not-found]  # noqa: PLC0415
     from preview_serving import become_main, say  # noqa: PLC0415
     from preview_wsgi import serve_wsgi  # type: ignore[import-not-found]  # noqa: PLC0415
@@ -67,7 +67,7 @@ def _serves_static(settings: Any) -> bool:
 
 
 def _adjust(settings: Any, origin: str) -> list[str]:
-    """Let this machine's own names in; one sentence for each change."""
+    """Allow the preview's own host names and origin; return one sentence for each change to be logged."""
     changes = []
     host = urlsplit(origin).hostname or "localhost"
     wanted = [name for name in dict.fromkeys((*_LOCAL, host)) if not _allows(settings, name)]

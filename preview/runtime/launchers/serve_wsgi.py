@@ -10,7 +10,7 @@ import sys
 
 
 def load(arguments: list[str]) -> None:
-    """Import the application's module, and do nothing else: ``main`` with the same arguments finds it there."""
+    """Import the application's module only; ``main`` with the same arguments then finds it loaded."""
     from preview_serving import become_main  # type: ignore[import-not-found]  # noqa: PLC0415
 
     app_dir, target = arguments[1:3]
@@ -20,7 +20,7 @@ def load(arguments: list[str]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Load the application, then serve it until SIGTERM."""
-    # Found beside this file, which is run by its path: there is no package around it in the child.
+    # Modules in this file's folder: the file is run by its path, without a package.
     from preview_control import SILENT_S, open_control  # type: ignore[import-not-found]  # noqa: PLC0415
     from preview_serving import become_main, load_application  # noqa: PLC0415
     from preview_wsgi import serve_wsgi  # type: ignore[import-not-found]  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""One process and its tree: started, verified, measured, ended."""
+"""One process tree: spawning, membership, measurement and end."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The children of this process, orphans that it has taken in among them: one look is shared by all who want one.
+"""The children of this process, including adopted orphans: one scan is shared by all trees that need one.
 
-Each preview's tree looks for its orphans among all children of the service. When a hundred end at once, as many looks
-at a hundred children each would take ten seconds.
+Each preview's tree searches all children of the service for its orphans. If a hundred trees ended at once, a hundred
+scans of a hundred children each would take ten seconds.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from preview.runtime.kernel import proctree
 
 
 class Child:
-    """A child that runs. What is read about it is read once in a look, when it is first asked for.
+    """A running child. Its details are read at most once per scan, on first use.
 
     Attributes:
-        session: Its session: the leader's pid.
-        marker: The mark it was started with, or None.
+        session: Id of its session, which is the pid of the session's leader.
+        marker: Marker in its initial environment, or None.
     """
 
     def __init__(self, identity: ProcessIdentity, session: int, marker: str | None) -> None:
@@ -33,20 +33,20 @@ class Child:
 
     @cached_property
     def folder(self) -> Path | None:
-        """Its working folder."""
+        """Its working folder; None if it has ended."""
         return proctree.working_folder(self.identity.pid)
 
     @cached_property
     def pipes(self) -> frozenset[str]:
-        """The pipes that it holds the writing end of."""
+        """Pipes whose writing end it has open."""
         return proctree.pipes_written(self.identity.pid)
 
 
 class Look:
-    """All children at one moment.
+    """All children at one moment, found by one scan.
 
     Attributes:
-        ended: Those that wait to be reaped by the task that has started them.
+        ended: Ended children that the task which started them will reap.
     """
 
     def __init__(self, children: Iterable[Child], ended: frozenset[ProcessIdentity]) -> None:
@@ -58,17 +58,17 @@ class Look:
             of_its_mark.append(child)
 
     def candidates(self, marker: str) -> list[Child]:
-        """Children that may be of the tree with this mark: they have it, or have none."""
+        """Return children that may belong to the tree with this marker: they have this marker, or none."""
         return [*self._marked.get(marker, ()), *self._unmarked]
 
 
 class Adopted:
-    """Looks at the children of this process, and reaps orphans that have ended: nobody else will.
+    """Scans the children of this process, and reaps ended orphans, which no other task does.
 
-    One for all previews of a runtime.
+    All previews of a runtime share one instance.
 
     Attributes:
-        leaders: Of the trees that are not over.
+        leaders: Leaders of the trees that have not ended.
     """
 
     def __init__(self) -> None:
@@ -79,22 +79,22 @@ class Adopted:
         self._rest_until = -float("inf")
 
     async def look(self) -> Look:
-        """Return a look that begins after this call; callers until then share it.
+        """Return the result of a scan that starts after this call; concurrent callers share it.
 
-        Looks take half of the time at most: who asks meanwhile waits for the next one.
+        Scans take at most half of the time; callers in between wait for the next scan.
 
-        Cancellation: nothing changes.
+        Cancellation: no effect.
         """
         asked = self._count
         await trio.sleep(max(0.0, self._rest_until - time.monotonic()))
         return self.take() if self._count == asked else self._last
 
     def recent(self, age_s: float) -> Look:
-        """Return a look that is at most so many seconds old. In any thread."""
+        """Return a result that is at most ``age_s`` seconds old. Callable in any thread."""
         return self._last if time.monotonic() - self._taken_at <= age_s else self.take()
 
     def take(self) -> Look:
-        """Look now. In any thread."""
+        """Scan now. Callable in any thread."""
         started = time.monotonic()
         look = self._last = _look(_stats())
         self._count += 1
@@ -122,9 +122,9 @@ def _look(stats: Mapping[int, proctree.Stat]) -> Look:
 
 
 def _is_orphan(pid: int, session: int, own: int) -> bool:
-    """Return whether an ended child was somebody else's.
+    """Return whether no task here started the ended child.
 
-    Children that somebody here has started and waits for are in this process's session, or lead their own; and they are
-    in its process namespace (fork(2) makes no other): the first process of a sandbox is an orphan.
+    Children that a task has started, and waits for, are in this process's session, or lead their own. They are also in
+    this process's PID namespace (fork(2) makes no other). So the first process of a sandbox is an orphan.
     """
     return session not in (own, pid) or len(proctree.namespace_pids(pid)) > 1

@@ -1,7 +1,7 @@
-"""Ending processes: all of a tree, again and again until nothing of it is left, by SIGKILL or first by asking.
+"""Ends processes: kills a whole tree, repeatedly until nothing is left, or first sends SIGTERM.
 
-Only what was verified is signalled: through a pidfd whose start time was checked, so that a pid used again by the
-kernel is never hit.
+Only verified processes are signalled, through a pidfd whose start time was checked. So a reused pid is never
+signalled.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from preview.runtime.interface import Held, ProcessIdentity, ProcessSpec
 from preview.runtime.kernel import proctree
 from preview.runtime.kernel.verified import VerifiedProcess, find_living
 
-# A killed process is gone within a millisecond or two; the poll backs off to this for those stuck in the kernel.
+# A killed process is gone within two milliseconds; the poll backs off for those that are stuck in the kernel.
 _FIRST_POLL_S = 0.001
 _LAST_POLL_S = 0.02
 
 
 def ask_group_to_end(process: VerifiedProcess) -> None:
-    """SIGTERM for a process in a namespace of its own, and for its process group where that is of the namespace too.
+    """Send SIGTERM to a process in its own namespace, and to its process group if that is in the namespace too.
 
-    A template, whose code decides with which group an application begins, could leave it in its own: with that, others
-    would be asked to end. Such a group has no number in the namespace (``NSpgid`` in proc(5)), and no process gets into
-    one that it has no number for (setpgid(2)).
+    A template's code chooses the process group of an application. It could leave the application in the template's
+    group, and a signal to that group would reach other processes. Such a group has no number in the namespace
+    (``NSpgid`` in proc(5)), and no process can join a group without a number (setpgid(2)).
     """
     with suppress(*proctree.GONE):
         numbers = proctree.namespace_groups(process.pid)
@@ -41,9 +41,9 @@ def ask_group_to_end(process: VerifiedProcess) -> None:
 
 
 def _is_settled(identity: ProcessIdentity, others: frozenset[int]) -> bool:
-    """Return whether a killed process is gone for good: reaped, by us if it is ours.
+    """Return whether a killed process is gone for good: reaped, by this process if it is a child.
 
-    A zombie whose parent is being killed too becomes ours when that parent has gone.
+    A zombie becomes our child only when its parent, which is being killed too, has gone.
     """
     stat = proctree.read_stat(identity.pid)
     if stat is None or stat.identity != identity:
@@ -52,13 +52,13 @@ def _is_settled(identity: ProcessIdentity, others: frozenset[int]) -> bool:
 
 
 async def end_all(find: Callable[[], Awaitable[list[VerifiedProcess]]], known: Iterable[VerifiedProcess] = ()) -> int:
-    """Kill whatever ``find`` finds, again and again, until it finds nothing alive; how many were killed.
+    """Kill all processes that ``find`` returns, repeatedly until all are gone; return how many were killed.
 
     Args:
-        find: A fresh look for processes that must go. Another look catches what was forked between a look and the kill.
-        known: Processes that were sent SIGKILL already, to be waited for and reaped (a zombie shows no marks).
+        find: Searches again for processes to kill; a second search finds those forked before the first kill.
+        known: Processes that were already sent SIGKILL, to be waited for and reaped (a zombie has no marks).
 
-    Cancellation: the ones found so far have been sent SIGKILL. Call it under a bounded shield.
+    Cancellation: all processes found so far have been sent SIGKILL. Call it under a bounded shield.
     """
     killed = set(known)
     pending = set(killed)
@@ -78,12 +78,12 @@ async def end_all(find: Callable[[], Awaitable[list[VerifiedProcess]]], known: I
 
 
 async def end_tree(preview_ids: Iterable[str], leaders: Iterable[ProcessIdentity]) -> int:
-    """End what an earlier run of the service left: its leaders, if they are still the same processes, and all marked.
+    """End processes of an earlier run: its leaders, if they are still the same processes, and all marked ones.
 
     Returns:
-        How many processes were killed.
+        Number of killed processes.
 
-    Cancellation: as ``end_all``.
+    Cancellation: see ``end_all``.
     """
     wanted = frozenset(preview_ids)
     known = tuple(leaders)
@@ -104,17 +104,17 @@ async def end_tree(preview_ids: Iterable[str], leaders: Iterable[ProcessIdentity
 async def open_group(
     groups: CgroupTree | None, spec: ProcessSpec, *, wrappers: int = 0
 ) -> AsyncIterator[Cgroup | None]:
-    """Provide the tree's group; at the end everything in it is killed. None without control groups.
+    """Open the tree's group; at the end every process in it is killed. Yields None without control groups.
 
     Args:
-        groups: The service's.
-        spec: For the tree's name and limits.
-        wrappers: Processes of the runtime's own in the tree, which do not count as the preview's.
+        groups: The service's control groups.
+        spec: Gives the group's name and limits.
+        wrappers: Number of the runtime's own processes in the tree, for which the limit is raised.
 
     Raises:
-        LaunchFailed: The kernel refuses it.
+        LaunchFailed: The kernel refuses the group or a limit.
 
-    Cancellation: as ``CgroupTree.open``.
+    Cancellation: see ``CgroupTree.open``.
     """
     if groups is None:
         yield None
@@ -130,34 +130,34 @@ async def open_group(
 
 
 def enter(group: Cgroup | None) -> list[str]:
-    """Return the prefix that starts a program in the group."""
+    """Return the command prefix that starts a program in the group."""
     return [] if group is None else enter_prefix(group.entry_files)
 
 
 def held_by(groups: CgroupTree | None) -> frozenset[Held]:
-    """Return the limits of the groups, for ``Runtime.holds``."""
+    """Return the limits that the groups enforce, for ``Runtime.holds``."""
     if groups is None:
         return frozenset()
     return frozenset({"memory", "processes"} if groups.without_cpu else {"memory", "processes", "cpu"})
 
 
 def described_limits(groups: CgroupTree | None) -> str:
-    """Half a sentence for ``Runtime.describe``."""
+    """Return half a sentence about limits, for ``Runtime.describe``."""
     if groups is None:
         return "open files, file size, processes by rlimits; memory by watching the tree"
     cpu = "" if groups.without_cpu else ", processor time"
     return f"memory, processes{cpu} of the whole tree by control groups; open files, file size by rlimits"
 
 
-# A thirtieth of the usual weight (sched(7)): the last ones of many still get on beside another program's work.
+# A thirtieth of the usual weight (sched(7)): even the last of many trees still makes progress beside other programs.
 _NICE = 15
 
 
 def give_way(leaders: Iterable[ProcessIdentity]) -> None:
-    """Let the leaders, and what is in their groups, have processor time only after others that want it.
+    """Lower the priority of the leaders and their process groups, so that other processes run first.
 
-    A hundred servers that are ordered to end all compute at once, and would leave a process beside them a fiftieth of a
-    core each second: then nobody is killed when the time is over. It cannot be taken back but by root.
+    A hundred servers that end at once all need the processor, and would leave each other process a fiftieth of a core.
+    Then the service could not kill late trees in time. Only root can raise the priority again.
     """
     for leader in leaders:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Owners of orphans: the marks of one preview's processes after their parent has gone."""
+"""Recognizes the processes of one tree, also orphans, by several marks."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from preview.runtime.process.adopted import Child, Look
 
 
 class Membership:
-    """The processes of one tree, orphans included.
+    """The processes of one tree, including orphans.
 
-    An orphan is a child of this process (the child subreaper), as others are that are none of this tree's; each mark
-    alone says that it is: the preview's marker in the environment it was started with, its working folder, the
-    leader's session, the output's pipe, or having been seen below the leader. What took off all of them (``env -i``,
-    ``setsid``, ``cd /``, its output closed) between two looks is not found: only a namespace would hold that.
+    An orphan becomes a child of this process (the child subreaper), like orphans of other trees. Each of these marks
+    alone shows that it belongs to this tree: the preview's marker in its initial environment, its working folder, the
+    leader's session, the output's pipe, or an earlier position below the leader. A process that removes all marks
+    (``env -i``, ``setsid``, ``cd /``, closed output) between two scans is not found; only a namespace prevents that.
 
     Args:
-        instance: What the marker holds.
-        output_fd: Our reading end of the output's pipe.
-        leaders: Those of all trees that this process has started and not ended: none is another tree's.
+        instance: Value of the marker.
+        output_fd: The service's reading end of the output pipe.
+        leaders: Leaders of all running trees of this process; a leader never belongs to another tree.
     """
 
     def __init__(
@@ -39,18 +39,18 @@ class Membership:
         self._directory = directory
         self._pipe = f"pipe:[{os.fstat(output_fd).st_ino}]"
         self._leaders = leaders
-        # Bounded: only the living are kept.
+        # Bounded, because only living processes are kept.
         self._seen: frozenset[ProcessIdentity] = frozenset()
 
     @property
     def known(self) -> frozenset[VerifiedProcess]:
-        """Processes below the leader that were seen and are not reaped yet."""
+        """Processes seen below the leader that are not reaped yet."""
         return frozenset(as_known(one for one in self._seen if not self._is_anothers(one)))
 
     def _is_anothers(self, one: ProcessIdentity) -> bool:
-        """Return whether it belongs to the preview's other tree: a fork in progress has that one's folder, and no mark.
+        """Return whether the process belongs to the preview's other tree.
 
-        Nor has it one for a moment behind its exec, which has let its parent go on.
+        A fork has no marker until shortly after its ``exec``, and already has the other tree's folder.
         """
         if one in self._leaders and one != self._leader:
             return True
@@ -59,10 +59,10 @@ class Membership:
         return marker is not None and marker != self._instance and marker.partition("-")[0] == preview_id
 
     def look(self, children: Look) -> list[VerifiedProcess]:
-        """All processes of the tree that run now, the leader first; what is below it is known from here on.
+        """Return all running processes of the tree, the leader first, and remember those below the leader.
 
         Args:
-            children: Of this process.
+            children: Scan of this process's children.
         """
         self.reap(children)
         below = proctree.living(proctree.descendants(self._leader.pid))
@@ -72,25 +72,25 @@ class Membership:
         return as_known(one for one in dict.fromkeys([self._leader, *found]) if proctree.is_alive(one))
 
     def reap(self, children: Look) -> None:
-        """Take the exit status of those that were seen below the leader, and have been taken in since."""
+        """Reap ended processes that were seen below the leader, and were adopted since."""
         for one in self._seen & children.ended:
             if one != self._leader:
                 proctree.reap(one.pid)
 
     def orphans(self, children: Look) -> list[VerifiedProcess]:
-        """Return processes of the tree adopted by this process, and their descendants; without the leader."""
+        """Return the tree's processes that this process has adopted, with their descendants, without the leader."""
         found: list[ProcessIdentity] = []
         for child in children.candidates(self._instance):
             pid = child.identity.pid
             if pid == self._leader.pid:
                 continue
-            # What was just being forked for the other tree, with no mark yet, has its mark by now.
+            # The marker is read again: a fork for the other tree may not have had one during the scan.
             if child.marker is not None or (self._is_ours(child) and not self._is_anothers(child.identity)):
                 found.extend([child.identity, *proctree.living(proctree.descendants(pid))])
         return as_known(one for one in found if proctree.is_alive(one))
 
     def _is_ours(self, child: Child) -> bool:
-        """Of a child without a mark."""
+        """Return whether a child without a marker belongs to this tree."""
         return (
             (child.folder is not None and child.folder.is_relative_to(self._directory))
             or child.identity in self._seen
@@ -99,7 +99,7 @@ class Membership:
         )
 
     def _is_in_session(self, child: Child) -> bool:
-        """Return whether it is in the session; a session keeps its number, and another start is another session."""
+        """Return whether the child is in the leader's session, whose id has not been reused for another session."""
         if child.session != self._leader.pid:
             return False
         return proctree.identify(self._leader.pid) in (None, self._leader)

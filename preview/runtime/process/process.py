@@ -1,4 +1,4 @@
-"""A process tree that this process has started: measured, stopped, and killed to the last orphan."""
+"""A process tree that this process has started: measured, stopped, and killed including orphans."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ log = structlog.get_logger(__name__)
 
 Tree = TypeVar("Tree", bound="TreeProcess")
 
-# For killing what is left once the context is left: SIGKILL is asynchronous, but takes milliseconds.
+# Time limit for killing the rest at the context's exit: SIGKILL is asynchronous, but takes milliseconds.
 _KILL_BUDGET_S = 5.0
-# The app has ended in good order; what it started may still be on its way (npm before node). Then it is killed.
+# Grace period after the leader's end for processes that are still ending (npm ends before node); then they are killed.
 _STRAGGLERS_S = 0.25
 _STRAGGLERS_POLL_S = 0.005
-# Orphans are measured with their tree; for that they need not be found the moment they are.
+# Maximum age of a scan for a measurement: orphans need not be counted immediately.
 _MEASURED_AGE_S = 0.5
 
 
 class Leader(Protocol):
-    """A tree's first process, as ``subprocess.Popen`` shows one."""
+    """A tree's first process, with the interface of ``subprocess.Popen``."""
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Pid of the process."""
 
     @property
     def returncode(self) -> int | None:
-        """Exit status, or minus a signal, once ``poll`` has seen it."""
+        """Exit status, or minus a signal number; None until ``poll`` has read it."""
 
     def poll(self) -> int | None:
-        """Look whether it has ended, and how."""
+        """Return the exit status if the process has ended, else None."""
 
 
 class TreeProcess:
-    """See ``RunningProcess``: a leader that this process has forked, and all below it.
+    """See ``RunningProcess``: a leader that this process has forked, and all its descendants.
 
     Args:
-        group: Its control group, or None.
-        wrappers: Processes of the runtime's own in the tree, which do not count as the preview's.
-        adopted: The runtime's; None makes one for this tree alone.
-        identity: The leader's, where it is known; None looks it up.
+        group: The tree's control group, or None.
+        wrappers: Number of the runtime's own processes in the tree, which do not count as the preview's.
+        adopted: The runtime's shared scans; None makes one for this tree alone.
+        identity: The leader's identity; None looks it up.
     """
 
     def __init__(
@@ -82,18 +82,18 @@ class TreeProcess:
         leaders.add(self.identity)
         self._tree = Membership(self.identity, spec.instance, spec.directory, output.fileno(), leaders)
         self._gone = False
-        # CPU seconds that usage() saw last, by pid and creation time (all in one where a control group counts them),
-        # and when (time.monotonic).
+        # CPU seconds at the last usage(), by pid and creation time, and when they were read (time.monotonic). With a
+        # control group that counts them, there is one entry for the tree.
         self._cpu_seen: dict[tuple[int, float], float] = {}
         self._cpu_read_at: float | None = None
 
     async def wait(self) -> Exit:
-        """See ``RunningProcess``. Cancellation: nothing changes."""
+        """See ``RunningProcess``. Cancellation: the process keeps running."""
         return await retry_on_fd_exhaustion(self._wait)
 
     async def _wait(self) -> Exit:
-        # Each waiter has a pidfd of its own: trio allows one waiter a descriptor. Until poll() has taken the status
-        # the pid is a zombie at worst, so it cannot name another process.
+        # Each waiter has its own pidfd, because trio allows one waiter per descriptor. Until poll() has read the status
+        # the pid is at worst a zombie, so it cannot be reused.
         while self._popen.poll() is None:
             with waited_on(os.pidfd_open(self._popen.pid)) as descriptor:
                 await wait_readable(descriptor)
@@ -103,7 +103,7 @@ class TreeProcess:
         return Exit(signal=-code) if code < 0 else Exit(code=code)
 
     async def usage(self) -> Usage:
-        """See ``RunningProcess``. Cancellation: nothing changes."""
+        """See ``RunningProcess``. Cancellation: the process is not affected."""
         return await trio.to_thread.run_sync(self._measure)
 
     def _measure(self) -> Usage:
@@ -119,7 +119,7 @@ class TreeProcess:
         return self._tree.look(self._adopted.recent(_MEASURED_AGE_S))
 
     def _ask_each(self, members: list[VerifiedProcess]) -> tuple[int, dict[tuple[int, float], float]]:
-        """Resident memory of all, and what processor time each has had."""
+        """Return the resident memory of all members, and the processor seconds of each."""
         memory_bytes = 0
         cpu_seen: dict[tuple[int, float], float] = {}
         for member in members:
@@ -142,14 +142,14 @@ class TreeProcess:
         return round(100 * used_s / (now - read_at), 1)
 
     def _signal_group(self, number: signal.Signals) -> None:
-        """Signal the leader's group: while the leader is not reaped, the group's number is certainly still ours."""
+        """Signal the leader's process group, whose number cannot be reused until the leader is reaped."""
         if self._popen.poll() is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._popen.pid, number)
 
     @contextmanager
     def _at_least_its_group(self) -> Iterator[None]:
-        """Short of descriptors to find and kill the others with, these need none; the others come later."""
+        """Kill the leader's group if no descriptor is free to find the others, which are then killed later."""
         try:
             yield
         except OSError as error:
@@ -158,7 +158,7 @@ class TreeProcess:
             raise
 
     async def _ask(self) -> None:
-        # Where it has no descriptor to find out whom to ask, nobody has been asked yet.
+        # If this fails for lack of a descriptor, no signal has been sent, and the caller can retry.
         self._ask_to_end()
         await trio.lowlevel.checkpoint()
 
@@ -176,8 +176,8 @@ class TreeProcess:
         return [self._popen.pid, *(one.pid for one in self._tree.known)]
 
     async def stop(self, grace_s: float) -> Exit:
-        """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
-        # When the leader has gone, its place in the tree is no mark any more.
+        """See ``RunningProcess``. Cancellation: the context's exit kills the rest of the tree."""
+        # Scan before the leader ends: afterwards, a position below the leader can no longer be seen.
         self._tree.look(await retry_on_fd_exhaustion(self._adopted.look))
         with trio.move_on_after(grace_s):
             await retry_on_fd_exhaustion(self._ask)
@@ -189,14 +189,14 @@ class TreeProcess:
         return await self.wait()
 
     async def kill(self) -> None:
-        """SIGKILL for all of the tree, and wait until nothing of it is left.
+        """Send SIGKILL to the whole tree, and wait until nothing is left.
 
-        Cancellation: what was found has been sent SIGKILL. Call it under a bounded shield.
+        Cancellation: every process that was found has been sent SIGKILL. Call it under a bounded shield.
         """
         if self._gone:
             await trio.lowlevel.checkpoint()
             return
-        # Below the leader first: after its death they are found by their marks only.
+        # First the leader's descendants: after its death they can be found only by their marks.
         with self._at_least_its_group():
             if self._popen.poll() is None:
                 self._tree.look(await self._adopted.look())
@@ -205,7 +205,7 @@ class TreeProcess:
         self._signal_group(signal.SIGKILL)
         await self.wait()
         await end_all(self._orphans, self._tree.known)
-        # What died since, of no tree that is known, is reaped by the look itself.
+        # The scan itself reaps ended orphans of unknown trees.
         self._tree.reap(await self._adopted.look())
         self._adopted.leaders.discard(self.identity)
         self._gone = True
@@ -216,9 +216,9 @@ class TreeProcess:
 
 @asynccontextmanager
 async def open_tree(process: Tree, spec: ProcessSpec) -> AsyncIterator[Tree]:
-    """Provide a started process; at the end nothing of its tree is left.
+    """Yield a started process; at the end nothing of its tree is left.
 
-    Cancellation: the whole tree is gone (bounded).
+    Cancellation: the whole tree is ended (bounded).
     """
     try:
         yield process

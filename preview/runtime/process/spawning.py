@@ -1,4 +1,4 @@
-"""Forking and executing a process from trio's own thread, with one pipe for its output and the socket it serves on."""
+"""Forks and executes a process from trio's thread, with one pipe for its output and the inherited sockets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from preview.runtime.kernel import proctree
 
 # See ``inherited``; far below any limit of open files.
 _LEAST_FD = 64
-# What any Linux machine has; the service's own PATH may name folders that previews write to.
+# Folders of every Linux machine; the service's own PATH may name folders that previews can write to.
 _TOOL_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 
@@ -30,10 +30,10 @@ def _find(name: str) -> str | None:
 
 
 def tool(name: str, package: str = "util-linux") -> str:
-    """Find a program of the system.
+    """Return the path of a system program.
 
     Raises:
-        LaunchFailed: It is missing.
+        LaunchFailed: The program is missing.
     """
     path = _find(name)
     if path is None:
@@ -47,15 +47,15 @@ def tool(name: str, package: str = "util-linux") -> str:
 
 
 def tasks_on_machine() -> int:
-    """Count tasks on the whole machine: an upper bound of the user's own (proc_loadavg(5))."""
+    """Count tasks on the whole machine, as an upper bound for the user's own (proc_loadavg(5))."""
     return int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[2])
 
 
 def limit_prefix(limits: Limits, *, processes: int) -> list[str]:
-    """Return the prefix that sets limits in the same process and then executes the program.
+    """Return the command prefix that sets limits in the same process, and then executes the program.
 
-    A small program of util-linux costs about a millisecond. A ``preexec_fn`` would cost a full fork of the service and
-    is unsafe beside threads (docs.python.org, subprocess).
+    ``prlimit`` costs about a millisecond. A ``preexec_fn`` would cost a full fork of the service, and is unsafe with
+    threads (docs.python.org, subprocess).
 
     Raises:
         LaunchFailed: ``prlimit`` is missing.
@@ -72,13 +72,13 @@ def limit_prefix(limits: Limits, *, processes: int) -> list[str]:
 
 @contextmanager
 def inherited(given: socket.socket | None) -> Iterator[int | None]:
-    """Provide a socket under the child's number for it, until the fork.
+    """Yield the descriptor number that the child inherits for a socket; it is open until the context ends.
 
-    Node closes its first 16 descriptors, and those that follow without a gap, to what it starts itself (libuv,
-    ``uv_disable_stdio_inheritance``): behind a gap the socket reaches the server through npm and its like.
+    Node does not pass its first 16 descriptors, and those that follow without a gap, to its children (libuv,
+    ``uv_disable_stdio_inheritance``). After a gap, the socket reaches a server that npm or a similar tool starts.
 
     Raises:
-        LaunchFailed: No descriptor is left.
+        LaunchFailed: No file descriptor is free.
     """
     if given is None:
         yield None
@@ -94,7 +94,7 @@ def inherited(given: socket.socket | None) -> Iterator[int | None]:
 
 
 def number_in(spec: ProcessSpec, fd: int | None, control: int | None = None) -> tuple[list[str], dict[str, str]]:
-    """Return the specification's arguments and variables, with the sockets' numbers filled in."""
+    """Return the specification's arguments and variables, with the sockets' descriptor numbers filled in."""
 
     def filled(text: str) -> str:
         return text.replace(FD_PLACEHOLDER, str(fd)).replace(CONTROL_PLACEHOLDER, str(control))
@@ -105,16 +105,16 @@ def number_in(spec: ProcessSpec, fd: int | None, control: int | None = None) -> 
 def spawn(
     spec: ProcessSpec, argv: Sequence[str], environment: Mapping[str, str], directory: Path, descriptors: Sequence[int]
 ) -> tuple[subprocess.Popen[bytes], trio.lowlevel.FdStream]:
-    """Fork and execute, in a session of its own, marked as the preview's; takes a few milliseconds.
+    """Fork and execute a process in a new session, with the preview's marker; takes a few milliseconds.
 
-    Call it from trio's own thread: a parent-death signal follows the *thread* that forked, and that one lives as long
-    as the service.
+    Call it from trio's thread: the kernel sends a parent-death signal when the *thread* that forked ends, and trio's
+    thread lives as long as the service.
 
     Returns:
-        The process, and what it and all below it print.
+        The process, and the combined output of its tree.
 
     Raises:
-        LaunchFailed: It could not be started; nothing is left.
+        LaunchFailed: The process could not be started; nothing is left.
     """
     try:
         read_end, write_end = os.pipe2(os.O_CLOEXEC)

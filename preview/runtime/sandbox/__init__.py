@@ -1,4 +1,4 @@
-"""Processes in namespaces of their own, by bubblewrap."""
+"""Processes in their own namespaces, made by bubblewrap."""
 
 from preview.runtime.sandbox.command import Sandbox, sandbox_command
 from preview.runtime.sandbox.filter import check_extra_calls, compile_filter

@@ -1,9 +1,9 @@
-"""The command line that puts a process into its sandbox.
+"""The command line that starts a process in its sandbox.
 
-Bubblewrap makes new namespaces in which the caller is another user. A service that runs as root goes in two steps: the
-first, with root's rights, shows the files, which may lie where no other user may look; then the process becomes an
-unprivileged user; the second, without any right, makes the namespaces. So a preview is never root outside either: what
-it does not own there it cannot reach, should a namespace fail. Any other user does both in one step.
+Bubblewrap makes new namespaces, in which the caller has another user id. A service that runs as root needs two steps.
+The first step has root's privileges, and sets up the files, which may lie in folders that only root can open. Then the
+process becomes an unprivileged user, and the second step makes the namespaces. So a preview is not root outside either:
+if a namespace failed, file permissions would still protect other files. Any other user does both in one step.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _NAMESPACES = ("user", "pid", "ipc", "uts")
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """One process's sandbox.
+    """The sandbox of one process.
 
     Attributes:
-        uid: The user it is outside, where the service may choose; None: the service's own.
-        filter: The filter of system calls, compiled.
-        own_session: Whether it leaves the session that it is started in; else its first process stays in the starter's
-            process group, which then tells when it has ended.
-        writes_proc: Whether files in ``/proc`` can be written. Where root is root outside too, many are the kernel's
-            own settings, and root needs no capability to change them.
+        uid: User outside of the sandbox, if the service can choose one; None means the service's own user.
+        filter: The compiled system call filter.
+        own_session: Whether the process gets a new session. Otherwise its first process stays in the caller's process
+            group, which then shows when it has ended.
+        writes_proc: Whether files in ``/proc`` are writable. If root inside is also root outside, many of them are
+            kernel settings that root can change without a capability.
     """
 
     view: View
@@ -47,14 +47,14 @@ class Sandbox:
 
 @contextmanager
 def sandbox_command(sandbox: Sandbox, argv: Sequence[str]) -> Iterator[tuple[list[str], tuple[int, ...]]]:
-    """Provide the command line, and the descriptors to inherit, open until the context is left.
+    """Yield the command line, and the descriptors to inherit, which are open until the context ends.
 
-    Variables go in through a descriptor: on a command line everybody could read them, and in the environment of the
-    programs that run outside, as the service's own user, a ``LD_PRELOAD`` would be theirs to obey.
+    Environment variables are passed through a descriptor. On a command line all users could read them. In the
+    environment of bubblewrap and setpriv, which run as the service's user, a ``LD_PRELOAD`` would take effect.
 
     Raises:
         LaunchFailed: bubblewrap or setpriv is missing.
-        OSError: No descriptor is left.
+        OSError: No file descriptor is free.
     """
     opened: list[int] = []
     with ExitStack() as files:
@@ -79,13 +79,13 @@ def sandbox_command(sandbox: Sandbox, argv: Sequence[str]) -> Iterator[tuple[lis
 
 
 def _stage(view: View) -> list[str]:
-    """Return the first of two steps: root shows the files, and keeps the right to change the user.
+    """Return the first of two steps: root sets up the files, and keeps the capabilities to change the user.
 
-    Its own process namespace ends with it, and the kernel asks nobody when it ends all in there. The second step's
-    parent-death signal would come from root without rights, and be refused: it runs as another user (kill(2)).
+    When this step ends, the kernel ends its PID namespace without a permission check. The second step's parent-death
+    signal would be refused, because it comes from root without capabilities to another user's process (kill(2)).
     """
-    # /proc is the machine's own until the second step covers it by one of its own (proc(5) allows that only where a
-    # whole one is in sight).
+    # /proc is the host's until the second step mounts its own over it, which the kernel allows only if a complete
+    # /proc is visible (proc(5)).
     kept = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     return ["--unshare-pid", "--die-with-parent", *kept, *view_arguments(view), "--bind", "/proc", "/proc"]
 
@@ -97,7 +97,7 @@ def _cage(sandbox: Sandbox) -> list[str]:
     arguments += ["--uid", _INSIDE_UID, "--gid", _INSIDE_UID, "--hostname", "preview"]
     if sandbox.view.network is not Network.HOST:
         arguments.append("--unshare-net")
-    # The root of what was put together is a file system in memory: it would take files without any bound.
+    # The root is a file system in memory without a size limit, so it must be read-only.
     arguments += ["--proc", "/proc", *([] if sandbox.writes_proc else ["--remount-ro", "/proc"])]
     arguments += ["--remount-ro", "/", "--chdir", str(sandbox.directory), "--clearenv"]
     for name, value in sandbox.environment.items():
@@ -106,5 +106,5 @@ def _cage(sandbox: Sandbox) -> list[str]:
 
 
 def _joined(arguments: Sequence[str]) -> bytes:
-    """Join arguments for ``--args``: each ends with a NUL, which no argument can hold."""
+    """Join arguments for ``--args``: each ends with a NUL, which an argument cannot contain."""
     return b"".join(os.fsencode(one.replace("\0", "")) + b"\0" for one in arguments)

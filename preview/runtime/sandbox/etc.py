@@ -1,16 +1,13 @@
-"""The sandbox's ``/etc``: one folder of the service, made once for all sandboxes.
+"""The sandbox's ``/etc``, made once for all sandboxes, and the owners of previews' files.
 
-Each mount of its own would cost each launch a quarter of a millisecond, twice where the service is root. So files are
-copied when the service starts; folders, in which certificates are replaced at any time, are mounted from the machine.
+Each extra mount costs each launch a quarter of a millisecond, twice if the service is root. So files are copied when
+the service starts. Folders with certificates, which may be replaced at any time, are mounted from the host.
 
-Whose a preview's files are: with a service that runs as root, each preview has a user of its own.
-
-The number is counted up from the preview's port. Holding the port is holding the number, so no two previews of a
-machine share one, and no list of who has which is kept. Two services whose previews listen on different addresses
-(``PREVIEW_PREVIEW_HOST``) may hold one port each, and with it one number; namespaces keep these previews apart, and
-neither service's folders are shown to the other's. The range is one that nothing else uses (systemd.io/UIDS-GIDS:
-1879048192 to 2147483647 are unused); in a container that has few numbers all previews are ``nobody``, and namespaces
-keep them apart.
+If the service runs as root, each preview has its own user. The user id is counted up from the preview's reserved port.
+So no two previews of a machine share an id, and no list of ids is needed. Two services whose previews listen on
+different addresses (``PREVIEW_PREVIEW_HOST``) may use the same port, and so the same id. Namespaces isolate these
+previews, and no service shows the other's folders. Nothing else uses the range of ids (systemd.io/UIDS-GIDS: 1879048192
+to 2147483647 are unused). In a container with few user ids all previews are ``nobody``, isolated by namespaces.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from pathlib import Path
 from preview.core.isolation import Network
 
 _ETC = "/etc"
-# What the C library, OpenSSL, Python and Node look up; none of it is secret.
+# Files that the C library, OpenSSL, Python and Node look up; none of them is secret.
 _FILES = (
     *("ca-certificates.conf", "ld.so.cache", "ld.so.conf", "locale.alias", "localtime", "mime.types", "os-release"),
     *("protocols", "services", "timezone"),
@@ -36,14 +33,14 @@ _OWN = {
     "hosts": "127.0.0.1 localhost preview\n::1 localhost ip6-localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nprotocols: files\nservices: files\n",
 }
-# With the machine's network come its names, as they are at that moment. An empty file says as much as none.
+# Previews with the host's network get these files live from the host. An empty file means the same as a missing one.
 _NETWORK = ("gai.conf", "host.conf", "hosts", "resolv.conf")
-# A link that leads there leads to the same file in each sandbox.
+# Links below this folder lead to the same file in each sandbox.
 _SHOWN = "/usr/"
 
 
 def write_etc(folder: Path) -> None:
-    """Put the folder together, or bring it up to date; sandboxes that see it find each file whole at any moment.
+    """Write or update the folder; sandboxes that use it never see a partly written file.
 
     Raises:
         OSError: The folder cannot be written.
@@ -55,12 +52,12 @@ def write_etc(folder: Path) -> None:
 
 
 def etc_mounts(folder: Path, network: Network, *, whole: bool = True) -> Iterator[tuple[str, str]]:
-    """Yield read-only mounts in order: source and place; missing sources are to be left out.
+    """Yield read-only mounts in order, as (source, target); the caller must skip missing sources.
 
     Args:
-        folder: The one that ``write_etc`` has filled.
-        network: With the machine's network its names are shown too.
-        whole: As one folder; else each file for itself, so that others can be shown beside them.
+        folder: The folder that ``write_etc`` has filled.
+        network: The host's network adds its name resolution files.
+        whole: Whether to mount one folder; otherwise each file is mounted, so that others can be added beside them.
     """
     base = _folder(folder, network)
     live = [name for name in _FOLDERS if os.path.isdir(base / name)]  # noqa: PTH112  on the way of each launch
@@ -78,7 +75,7 @@ def _folder(folder: Path, network: Network) -> Path:
 
 
 def _content(path: str) -> bytes | str | None:
-    """Return a file's content, or a link's target; None if nothing is readable by all."""
+    """Return a file's content, or a link's target; None unless all users can read it."""
     try:
         if stat.S_ISLNK(os.lstat(path).st_mode):
             target = os.readlink(path)  # noqa: PTH115
@@ -88,13 +85,13 @@ def _content(path: str) -> bytes | str | None:
         if not stat.S_ISREG(status.st_mode) or not status.st_mode & stat.S_IROTH:
             return None
         return Path(path).read_bytes()
-    except OSError:  # it is not there, or not for this user
+    except OSError:  # Missing, or not readable for this user.
         return None
 
 
 def _fill(folder: Path, files: dict[str, bytes | str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    # Whatever the service's umask is: previews are other users.
+    # Independent of the umask, because previews run as other users.
     folder.parent.chmod(0o755)
     folder.chmod(0o755)
     folders = [name for name in _FOLDERS if os.path.isdir(f"{_ETC}/{name}")]  # noqa: PTH112
@@ -109,7 +106,7 @@ def _fill(folder: Path, files: dict[str, bytes | str]) -> None:
 
 
 def _put(path: Path, content: bytes | str) -> None:
-    """Write the file, or link, unless it is that already; beside the folder first, and then in its place at once."""
+    """Write the file or link unless it is up to date; made outside of the folder, then renamed into it."""
     if isinstance(content, str):
         if path.is_symlink() and str(path.readlink()) == content:
             return
@@ -130,13 +127,13 @@ NOBODY = 65534
 
 
 def give(folders: Sequence[Path], uid: int) -> None:
-    """Make the folders and all in them the user's, unless they are already; links themselves, never what they lead to.
+    """Make ``uid`` the owner of the folders and their content, unless done before; links are not followed.
 
-    Blocks on the disk: call it in a thread. Call it before anything of the preview runs: what is in the folders by then
-    was written by the service, and no hard link leads out of them.
+    Blocks on the disk: call it in a thread. Call it before any process of the preview runs. Until then only the service
+    has written to the folders, so no hard link leads out of them.
 
     Raises:
-        OSError: It cannot be done.
+        OSError: A change of owner failed.
     """
     for folder in folders:
         if folder.lstat().st_uid == uid:
@@ -144,5 +141,5 @@ def give(folders: Sequence[Path], uid: int) -> None:
         for _root, names, files, descriptor in os.fwalk(folder, follow_symlinks=False):
             for name in (*names, *files):
                 os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
-        # Last: the folder's owner says that all of it is done.
+        # Last, because the folder's owner marks the whole folder as done.
         os.chown(folder, uid, uid, follow_symlinks=False)

@@ -1,22 +1,20 @@
-"""The filter of system calls that a sandboxed process and all below it run under: an allow list.
+"""The system call filter of sandboxed processes and their children: an allow list, by name and by argument.
 
-What stands on no list of ``calls`` is absent (ENOSYS): a call of a newer kernel that nobody has looked at, and one that
-programs look for and do without. What is known and denied is refused (EPERM). Some of the allowed ones are refused by
-their arguments: new namespaces, terminal input, sockets of other families than the usual ones, another personality.
-
-Calls that wait until the disk has what was written are answered at once, and nothing is done: a preview's files end
-with it, and outlast neither the machine nor a loss of power anyway. A database that is made again waits for the disk
-with each of its tables; and one ``sync`` would have everybody wait (as systemd-nspawn(1), ``--suppress-sync``).
-
-libseccomp compiles two programs, one of arguments and one of names, as a rule of it is of one answer where it matches
-and the filter's default elsewhere. They are put one behind the other: where the first would allow, the second decides.
-
-The system calls of sandboxed programs, by name: an allow list, and what is refused by name.
+A call on none of the lists below is absent (ENOSYS): calls of newer kernels, and calls that programs probe for and can
+do without. Known calls that are denied are refused (EPERM). Some allowed calls are refused for certain arguments: new
+namespaces, terminal input, unusual socket families, another personality.
 
 The base is the default profile of container runtimes (github.com/moby/profiles, seccomp/default.json, read at commit
-cd3bed8), as it is for a container without capabilities. Taken away from it: what no web application needs and what
-reaches further than one process (``REFUSED`` and ``SANDBOX_BREAKING`` below), and asking for the kernel's time offsets.
-Names that only other architectures or newer versions of libseccomp know are skipped.
+cd3bed8), for a container without capabilities. Removed from it are calls that no web application needs and that reach
+beyond one process (``SANDBOX_BREAKING`` and ``_REFUSED``), and reading the kernel's time offsets. Names that only other
+architectures or newer versions of libseccomp know are skipped.
+
+Calls that wait for the disk return success at once, and do nothing. A preview's files end with it, and do not need to
+survive a crash of the machine. Otherwise a new database would wait for the disk with each table, and one ``sync`` would
+block all previews (see systemd-nspawn(1), ``--suppress-sync``).
+
+libseccomp compiles two programs, one for arguments and one for names, because a libseccomp filter has one default
+action. The programs are concatenated: if the first allows a call, the second decides.
 """
 
 from __future__ import annotations
@@ -43,7 +41,7 @@ _FILES = """
     setxattr setxattrat splice stat statfs statmount statx symlink symlinkat tee truncate umask unlink unlinkat utime
     utimensat utimes vmsplice write writev
 """
-# With ``fsync`` and its like: see ANSWERED.
+# ``fsync`` and similar calls are in ANSWERED.
 _SOCKETS = """
     accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmmsg recvmsg sendmmsg sendmsg
     sendto setsockopt shutdown socket socketpair
@@ -74,7 +72,7 @@ _SHARED = """
     mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd semctl semget
     semop semtimedop shmat shmctl shmdt shmget
 """
-# The same under the names of other architectures, and of 32-bit ones.
+# The same calls under the names of other architectures, including 32-bit ones.
 _ELSEWHERE = """
     _llseek _newselect arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush chown32 clock_getres_time64
     clock_gettime64 clock_nanosleep_time64 fadvise64_64 fchown32 fcntl64 fstat64 fstatat64 fstatfs64 ftruncate64
@@ -86,10 +84,10 @@ _ELSEWHERE = """
     timerfd_gettime64 timerfd_settime64 truncate64 ugetrlimit utimensat_time64 waitpid
 """
 ALLOWED = tuple(" ".join((_FILES, _SOCKETS, _WAITING, _MEMORY, _PROCESSES, _SHARED, _ELSEWHERE)).split())
-# They wait until the disk has what was written. Answered at once, without an effect; or allowed, see ``filter``.
+# Calls that wait for the disk. They return success without an effect, or are allowed (``compile_filter(lasts=True)``).
 ANSWERED = ("fsync", "fdatasync", "sync", "syncfs", "sync_file_range", "sync_file_range2")
 
-# What would undo the sandbox, the other previews' or the kernel's side of it: no setting allows one of these.
+# Calls that could break the sandbox of this or another preview, or harm the kernel: no setting allows one of these.
 _SANDBOX_BREAKING = """
     chroot clone3 fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_by_handle_at open_tree
     open_tree_attr pivot_root setns umount umount2 unshare
@@ -101,17 +99,17 @@ _SANDBOX_BREAKING = """
     io_uring_enter io_uring_register io_uring_setup ipc socketcall
 """
 SANDBOX_BREAKING = frozenset(_SANDBOX_BREAKING.split())
-# Known, and refused with EPERM: other processes, memory that is handled from outside, and what the sandbox consists of.
+# Known, and refused with EPERM: access to other processes and their memory, and handles that bypass the sandbox.
 _REFUSED = """
     fanotify_mark get_mempolicy kcmp mbind memfd_secret migrate_pages modify_ldt move_pages name_to_handle_at
     pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace set_mempolicy set_mempolicy_home_node
     userfaultfd
 """
-# Looked for and done without where they are absent (ENOSYS, as for all that stands nowhere here): glibc falls back to
-# clone(2), whose flags can be seen, libuv to a pool of threads, and the last two are not used by anything of today.
+# Programs probe for these and can do without them (ENOSYS, like all unlisted calls). glibc falls back to clone(2),
+# whose flags a filter can read; libuv falls back to a thread pool. Nothing current uses the last two.
 _ABSENT = frozenset({"clone3", "io_uring_enter", "io_uring_register", "io_uring_setup", "ipc", "socketcall"})
 REFUSED = tuple(sorted((SANDBOX_BREAKING - _ABSENT) | set(_REFUSED.split())))
-# What a template's forks go into sandboxes of their own with. Theirs forbids it in turn, as filters only add up.
+# A template's forks need these to enter their own sandboxes. Their own filter then forbids the calls: filters add up.
 FOR_FORKS = frozenset({"unshare", "mount", "move_mount", "open_tree"})
 
 
@@ -126,18 +124,18 @@ _NAMESPACES = (
     0x20000000,  # CLONE_NEWPID
     0x40000000,  # CLONE_NEWNET
 )
-# asm-generic/ioctls.h: what puts characters into a terminal's input (CVE-2017-5226).
+# asm-generic/ioctls.h: requests that insert characters into a terminal's input (CVE-2017-5226).
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _REQUEST_MASK = 0xFFFFFFFF
-# personality(2): tells which it is, and changes nothing.
+# personality(2): this argument only queries the personality.
 _ASKS = 0xFFFFFFFF
-# Local, IPv4, IPv6, and asking for network interfaces (getifaddrs(3)). AF_VSOCK reaches a virtual machine's host from
-# any network namespace; others are kernel code that nobody looks at.
+# Local, IPv4, IPv6, and the query for network interfaces (getifaddrs(3)). AF_VSOCK reaches a virtual machine's host
+# from any network namespace; other families are rarely audited kernel code.
 _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
-# linux/filter.h: struct sock_filter; linux/bpf_common.h: "return this constant", "jump so many further".
+# linux/filter.h: struct sock_filter; linux/bpf_common.h: "return a constant", "jump forward".
 _INSTRUCTION = struct.Struct("=HBBI")
 _RETURN, _JUMP = 0x06, 0x05
-# seccomp_attr_set(3): SCMP_FLTATR_CTL_OPTIMIZE, a binary tree of numbers in place of a list; libseccomp 2.5.
+# seccomp_attr_set(3): SCMP_FLTATR_CTL_OPTIMIZE, binary tree search instead of a linear list; libseccomp 2.5.
 _BINARY_TREE = 2
 
 
@@ -145,12 +143,12 @@ _BINARY_TREE = 2
 def compile_filter(
     *, for_template: bool = False, lasts: bool = False, also_allowed: frozenset[str] = frozenset()
 ) -> bytes:
-    """Return the filter for this machine's architecture in the kernel's form (an array of ``struct sock_filter``).
+    """Return the filter for this machine's architecture in the kernel's format (an array of ``struct sock_filter``).
 
     Args:
-        for_template: Whether it is for a process whose forks go into sandboxes of their own.
-        lasts: Whether what is written outlasts the program: then it may wait for the disk.
-        also_allowed: Names that the operator allows besides; checked by ``check_extra_calls``.
+        for_template: Whether the process is a template, whose forks enter their own sandboxes.
+        lasts: Whether written files outlive the program, so that calls may wait for the disk.
+        also_allowed: Names that the operator also allows, checked by ``check_extra_calls``.
 
     Raises:
         ConfigurationError: libseccomp is not installed.
@@ -158,7 +156,7 @@ def compile_filter(
     seccomp = _library()
     allowed = {*ALLOWED, *also_allowed, *(ANSWERED if lasts else ()), *(FOR_FORKS if for_template else ())}
     names = seccomp.SyscallFilter(seccomp.ERRNO(errno.ENOSYS))
-    # An older libseccomp compares with one number after the other: the answers are the same.
+    # An older libseccomp searches linearly, with the same results.
     with suppress(OSError, ValueError):
         names.set_attr(seccomp.Attr.CTL_OPTIMIZE, _BINARY_TREE)
     _add(seccomp, names, seccomp.ALLOW, sorted(allowed))
@@ -168,11 +166,11 @@ def compile_filter(
 
 
 def check_extra_calls(names: Iterable[str]) -> frozenset[str]:
-    """Check the names of system calls that an operator allows additionally.
+    """Check the names of system calls that an operator also allows; return them as a set.
 
     Raises:
-        ConfigurationError: One would undo the sandbox, or this machine knows none of that name; or libseccomp, which
-            knows them, is not installed.
+        ConfigurationError: A call could break the sandbox, or is unknown on this machine; or libseccomp is not
+            installed.
     """
     for name in sorted(names):
         if name in SANDBOX_BREAKING:
@@ -189,27 +187,27 @@ def check_extra_calls(names: Iterable[str]) -> frozenset[str]:
 
 def _library() -> Any:
     try:
-        import pyseccomp  # type: ignore[import-untyped]  # noqa: PLC0415  loads the library when it is imported
+        import pyseccomp  # type: ignore[import-untyped]  # noqa: PLC0415  importing it loads the C library
     except (ImportError, OSError, RuntimeError) as error:
         raise ConfigurationError("libseccomp is missing; install the package libseccomp2.") from error
     return pyseccomp
 
 
 def _number(seccomp: Any, name: str) -> int:
-    """Negative: another architecture's, or one that this libseccomp does not know."""
+    """Return a call's number; negative if it is another architecture's, or unknown to this libseccomp."""
     number: int = seccomp.resolve_syscall(seccomp.Arch.NATIVE, name)
     return number
 
 
 def _add(seccomp: Any, rules: Any, action: int, names: Iterable[str], *conditions: object) -> None:
     for name in names:
-        # What this machine does not know cannot be called by its name, and is absent by its number.
+        # A call that is unknown here has no name to match, and its number is refused by default.
         if _number(seccomp, name) >= 0:
             rules.add_rule(action, name, *conditions)
 
 
 def _arguments(seccomp: Any) -> Any:
-    """Refuses by arguments, and allows all else."""
+    """Return rules that refuse calls by argument and allow all others."""
     rules = seccomp.SyscallFilter(seccomp.ALLOW)
 
     def refuse(name: str, *conditions: object) -> None:
@@ -224,7 +222,7 @@ def _arguments(seccomp: Any) -> Any:
         if family not in _FAMILIES:
             refuse("socket", seccomp.Arg(0, seccomp.EQ, family))
     refuse("socket", seccomp.Arg(0, seccomp.GT, int(max(_FAMILIES))))
-    # The rest of netlink speaks to parts of the kernel that have no business here; 0 is NETLINK_ROUTE.
+    # Other netlink protocols reach parts of the kernel that previews do not need; 0 is NETLINK_ROUTE.
     refuse("socket", seccomp.Arg(0, seccomp.EQ, int(socket.AF_NETLINK)), seccomp.Arg(2, seccomp.NE, 0))
     return rules
 
@@ -238,7 +236,7 @@ def _exported(rules: Any) -> bytes:
 
 
 def _chained(first: bytes, second: bytes, allow: int) -> bytes:
-    """One program: where the first would allow, the second decides. Each loads what it compares with by itself."""
+    """Concatenate two programs: if ``first`` would allow, ``second`` decides; each loads its own operands."""
     size = _INSTRUCTION.size
     steps = [_INSTRUCTION.unpack_from(first, offset) for offset in range(0, len(first), size)]
     return (

@@ -1,14 +1,12 @@
-"""Ports of the machine's loopback interface, brought into a sandbox that has no network but its own.
+"""Forwards connections across the border of a sandbox, in both directions.
 
-The sandbox makes the listening sockets, in its network, and hands them out before its program starts; here they are
-accepted on, and each connection is carried to the same port of this machine. Only ports that the operator has named:
-what else a hostile program hands out is closed.
+From the sandbox to ports of the host's loopback interface: the sandbox makes listening sockets in its own network
+namespace, and hands them out before its program starts. This module accepts on them, and connects to the same port of
+the host. Only ports that the operator has named are served; any other socket that a hostile program sends is closed.
 
-Serves a preview's port from outside of its sandbox, where the socket itself may not go in.
-
-A TCP socket of the machine's network is given to a sandbox only behind a fence (see ``fence``), which newer kernels let
-none put up but the administrator of the network. Elsewhere the service accepts by itself, and carries each connection
-through a local socket, which leads nowhere else, to a bridge in the sandbox.
+From the preview's port into the sandbox: a TCP socket of the host's network is passed to a sandbox only with a socket
+filter (see ``socket_filter``). On newer kernels attaching one requires CAP_NET_ADMIN. Without it the service
+accepts connections itself, and forwards them through a local socket to a bridge inside the sandbox.
 """
 
 from __future__ import annotations
@@ -35,13 +33,13 @@ from preview.runtime.sandbox.view import interpreter_paths
 
 
 def bridge_prefix(spec: ProcessSpec, *, listener: int | None, way_out: int | None, carried: bool = False) -> list[str]:
-    """Return the bridge's prefix; empty if the program takes the socket and needs no port.
+    """Return the bridge's command prefix; empty if the program takes the socket itself and needs no port.
 
     Args:
-        spec: What is started.
-        listener: The listening socket's number in the child.
-        way_out: The number of the socket that hands listening ones out.
-        carried: Whether the socket under that number is a local one, which the program cannot serve on.
+        spec: The process to start.
+        listener: Descriptor number of the listening socket in the child.
+        way_out: Descriptor number of the socket through which the bridge hands out listening sockets.
+        carried: Whether ``listener`` is a local socket, on which the program cannot serve.
     """
     options: list[str] = []
     if listener is not None and spec.network is not Network.HOST:
@@ -55,11 +53,11 @@ def bridge_prefix(spec: ProcessSpec, *, listener: int | None, way_out: int | Non
 
 
 def handout_prefix(way_out: int, ports: Iterable[int]) -> list[str]:
-    """Return the prefix that hands out sockets that listen on these ports, and nothing else.
+    """Return the command prefix that only hands out sockets listening on these ports.
 
     Args:
-        way_out: The number of the socket that hands them out.
-        ports: Which.
+        way_out: Descriptor number of the socket through which they are handed out.
+        ports: Ports to listen on.
     """
     return _bridge(_reach(way_out, ports))
 
@@ -73,7 +71,7 @@ def _bridge(options: Iterable[str]) -> list[str]:
 
 
 def bridge_needs() -> tuple[Path, ...]:
-    """Return paths that the sandbox must show for it: the service's interpreter."""
+    """Return paths that the sandbox must show for the bridge: its folder and the service's interpreter."""
     return (BRIDGE.parent, *interpreter_paths(Path(sys.executable)))
 
 
@@ -82,26 +80,26 @@ log = structlog.get_logger(__name__)
 Connect = Callable[[], Awaitable[trio.SocketStream]]
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
 
-# SO_LINGER with no time: closing is a reset (socket(7)).
+# SO_LINGER with zero seconds: closing sends a reset (socket(7)).
 _RESET = struct.pack("ii", 1, 0)
-# After an error that may last (no descriptor left).
+# Pause after an error that may last, such as no free descriptor.
 _PAUSE_S = 1.0
-# The process that holds it has made it a socket that does not listen any more (shutdown(2)).
+# Errors of a socket that no longer listens: a process with the same socket has shut it down (shutdown(2)).
 _OVER = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSOCK, errno.EOPNOTSUPP})
 
 
 async def carry_all(
     listener: socket.socket, connect: Connect, limiter: trio.CapacityLimiter, *, pace_s: float = 0.0
 ) -> None:
-    """Accept for ever, and join each connection with one that ``connect`` opens; where it cannot, it is reset.
+    """Accept connections, and join each with one from ``connect``; if ``connect`` fails, the client gets a reset.
 
     Args:
-        listener: As in ``accept_all``.
+        listener: See ``accept_all``.
         connect: Opens the other side.
-        limiter: As in ``accept_all``.
-        pace_s: Likewise.
+        limiter: See ``accept_all``.
+        pace_s: See ``accept_all``.
 
-    Returns only when the socket listens no more. Cancellation: every connection is closed.
+    Returns only when the socket no longer listens. Cancellation: every connection is closed.
     """
     await accept_all(listener, partial(_carry, connect), limiter, pace_s=pace_s)
 
@@ -109,15 +107,15 @@ async def carry_all(
 async def accept_all(
     listener: socket.socket, handle: Handler, limiter: trio.CapacityLimiter, *, pace_s: float = 0.0
 ) -> None:
-    """Accept for ever, and have each connection handled by a task of its own.
+    """Accept connections, and handle each in its own task.
 
     Args:
-        listener: Listens; closed at the end.
+        listener: Listening socket; closed at the end.
         handle: Serves one connection, and closes it.
-        limiter: Bounds how many are open; one more waits in the kernel's queue.
-        pace_s: Seconds between two that are accepted.
+        limiter: Limits the number of open connections; further ones wait in the kernel's queue.
+        pace_s: Seconds between two accepted connections.
 
-    Returns only when the socket listens no more. Cancellation: every connection is closed.
+    Returns only when the socket no longer listens. Cancellation: every connection is closed.
     """
     listener.setblocking(False)
     with trio.socket.from_stdlib_socket(listener) as accepting:
@@ -134,7 +132,7 @@ async def accept_all(
                     log.warning("preview connection not accepted", error=str(error))
                     await trio.sleep(_PAUSE_S)
                     continue
-                # What it has from its listening socket, which may be a preview's: its close could wait for that.
+                # Accepted sockets inherit SO_LINGER, which a preview may have set so that ``close`` would block.
                 without_linger(connection.fileno())
                 release = partial(limiter.release_on_behalf_of, place)
                 nursery.start_soon(_handle, trio.SocketStream(connection), handle, release)
@@ -153,7 +151,7 @@ async def _carry(connect: Connect, near: trio.SocketStream) -> None:
     try:
         far = await connect()
     except OSError:
-        # Nobody is there: the client sees a reset.
+        # The other side is not reachable: reset the client's connection.
         near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         await trio.aclose_forcefully(near)
         return
@@ -162,9 +160,9 @@ async def _carry(connect: Connect, near: trio.SocketStream) -> None:
 
 
 async def join(near: trio.SocketStream, far: trio.SocketStream) -> None:
-    """Carry bytes both ways until both sides have ended; the caller closes the streams.
+    """Forward bytes in both directions until both sides have ended; the caller closes the streams.
 
-    Cancellation: nothing is sent any more.
+    Cancellation: forwarding stops.
     """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_pump, near, far)
@@ -177,29 +175,29 @@ async def _pump(source: trio.SocketStream, sink: trio.SocketStream) -> None:
             await sink.send_all(chunk)
         await sink.send_eof()
     except (trio.BrokenResourceError, trio.ClosedResourceError):
-        # One side is gone: neither has anything to say to the other any more.
+        # One side has disconnected, so the connection to the other side is useless.
         await trio.aclose_forcefully(source)
         await trio.aclose_forcefully(sink)
 
 
 _BACKLOG = 512
-# Of one preview.
+# Limit for one preview.
 _MOST_CARRIED_CONNECTIONS = 256
 
 
 @asynccontextmanager
 async def open_carrier(listener: socket.socket) -> AsyncIterator[socket.socket]:
-    """Provide the local socket that replaces the listening one in the sandbox; connections are carried.
+    """Yield the local socket that replaces the listening one in the sandbox; connections to the latter are forwarded.
 
-    The caller passes it to the child; it is closed here. The listener stays open.
+    The caller passes the local socket to the child; it is closed here. The listener stays open.
 
     Raises:
-        OSError: No descriptor is left.
+        OSError: No file descriptor is free.
 
     Cancellation: every connection is closed.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as local, listener.dup() as accepting:
-        # The kernel gives it a name that nobody has, and that needs no file (unix(7), autobind).
+        # The kernel chooses a unique abstract name, without a file (unix(7), autobind).
         local.bind("")
         local.listen(_BACKLOG)
         connect = partial(_connect, local.getsockname())
@@ -217,14 +215,14 @@ async def _connect(name: bytes) -> trio.SocketStream:
     return trio.SocketStream(inside)
 
 
-# Two addresses for each port.
+# Two addresses per port.
 _MOST_SOCKETS = 128
-# include/net/scm.h, SCM_MAX_FD: the most that one message brings. With less room the kernel would close what is beyond,
-# here and now, which may take as long as the sender likes (see ``inbound``).
+# include/net/scm.h, SCM_MAX_FD: the most descriptors in one message. With less space the kernel would close the rest
+# inside ``recvmsg``, which a sender can make slow (see ``inbound``).
 _MOST_DESCRIPTORS = 253
-# More than a pool of database connections holds.
+# More connections than a database pool opens.
 _MOST_CONNECTIONS = 100
-# Between two connections: 500 a second, more than a program without a pool makes, and no load for the service.
+# Pause between two connections: 500 a second are more than a program without a pool makes, and no load here.
 _PACE_S = 0.002
 Serve = Callable[[socket.socket, int], Awaitable[None]]
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -232,9 +230,9 @@ _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 @asynccontextmanager
 async def open_loopback(ports: Sequence[int]) -> AsyncIterator[socket.socket | None]:
-    """Provide the socket through which the sandbox hands out listening ones; None without ports.
+    """Yield the socket through which the sandbox hands out listening sockets; None without ports.
 
-    The caller passes it to the child; it is closed here.
+    The caller passes the socket to the child; it is closed here.
 
     Cancellation: every connection is closed.
     """
@@ -252,13 +250,13 @@ async def open_loopback(ports: Sequence[int]) -> AsyncIterator[socket.socket | N
 
 @asynccontextmanager
 async def open_handout(ports: Sequence[int], serve: Serve) -> AsyncIterator[socket.socket]:
-    """Provide the socket through which a sandbox hands out sockets that listen in its own network.
+    """Yield the socket through which a sandbox hands out sockets that listen in its network namespace.
 
-    The caller passes it to the child; it is closed here.
+    The caller passes the socket to the child; it is closed here.
 
     Args:
-        ports: Which listening sockets are taken; anything else is closed.
-        serve: Accepts on one of them, which listens on the port; closes it.
+        ports: Allowed ports of the listening sockets; any other descriptor is closed.
+        serve: Accepts on one listening socket, whose port it gets, and closes it.
 
     Cancellation: every connection is closed.
     """
@@ -273,25 +271,25 @@ async def open_handout(ports: Sequence[int], serve: Serve) -> AsyncIterator[sock
 
 
 async def _serve(ours: socket.socket, ports: frozenset[int], serve: Serve) -> None:
-    # A wake-up for nothing would be taken for the sandbox's end: BlockingIOError is an OSError.
+    # A real wait is needed: BlockingIOError is an OSError, and would be taken for the sandbox's end below.
     await wait_readable(ours.fileno())
     try:
         received = socket.recv_fds(ours, 1, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)[1]
-    except OSError:  # it ended before it had any
+    except OSError:  # The sandbox ended before it sent any.
         return
     descriptors, beyond = received[:_MOST_SOCKETS], received[_MOST_SOCKETS:]
     discard(beyond)
     async with trio.open_nursery() as nursery:
-        # First all, then whatever is awaited: a cancellation must not find some of them still without an owner.
+        # Take all sockets before the first await, so that a cancellation finds none without an owner.
         for listener, port in [found for one in descriptors if (found := _listener(one, ports)) is not None]:
             nursery.start_soon(serve, listener, port)
 
 
 def _listener(descriptor: int, ports: frozenset[int]) -> tuple[socket.socket, int] | None:
-    """Return the socket and its port, if it listens on an allowed one; others are closed."""
+    """Return the socket and its port if it listens on an allowed port; otherwise close it."""
     try:
         listener = socket.socket(fileno=descriptor)
-    except OSError:  # no socket at all
+    except OSError:  # Not a socket.
         discard([descriptor])
         return None
     try:

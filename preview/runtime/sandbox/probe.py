@@ -1,9 +1,7 @@
-"""Check for a working sandbox, by starting one as previews are.
+"""Tests whether sandboxes work, by starting one like a preview's, and explains failures with advice.
 
-What bubblewrap says where it is refused, and what an operator does about it.
-
-Bubblewrap gives each failure one line on stderr, ``bwrap: …``. The same line has several causes, so the kernel's
-switches are looked at as well: what is certainly off is named alone.
+Bubblewrap reports each failure in one line on stderr, ``bwrap: …``. One line can have several causes, so kernel
+settings are checked too: if one of them is certainly the cause, the advice names only that setting.
 
 Source: bubblewrap.c (``die`` and ``die_with_error``), its issues 284, 505, 632 and 745; user_namespaces(7).
 """
@@ -38,7 +36,7 @@ _APPARMOR = (
     "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
 )
 
-# A switch of the kernel, what it says when it is off, and how it is turned on.
+# Kernel setting, the value that blocks sandboxes, and how to change it.
 _SWITCHES = (
     ("kernel/unprivileged_userns_clone", "0", "`sysctl kernel.unprivileged_userns_clone=1`"),
     ("user/max_user_namespaces", "0", "`sysctl user.max_user_namespaces=10000`"),
@@ -47,7 +45,7 @@ _SWITCHES = (
     ("kernel/apparmor_restrict_unprivileged_userns", "1", _APPARMOR),
 )
 
-# The first that fits counts.
+# The first matching pattern applies.
 _ADVICE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"Unknown option"), "install bubblewrap 0.7 or newer"),
     (re.compile(r"mount proc"), f"its /proc is hidden in part, as containers have it: start it with {_UNMASKED}"),
@@ -73,14 +71,14 @@ _OTHERWISE = f"see bwrap(1) for what it says; {_CONTAINER}"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Reason why this machine does not sandbox."""
+    """Reason why this machine cannot run sandboxes, and what the operator can do."""
 
     reason: str
     advice: str
 
 
 def read_switch(name: str) -> str | None:
-    """Return a setting of the kernel below ``/proc/sys``; None if this kernel lacks it."""
+    """Return a kernel setting below ``/proc/sys``; None if this kernel lacks it."""
     try:
         return Path("/proc/sys", name).read_text("ascii", "replace").strip()
     except OSError:
@@ -91,12 +89,12 @@ def explain_refusal(said: str, switch: Callable[[str], str | None] = read_switch
     """Explain a failed sandbox from its output, with advice.
 
     Args:
-        said: Its output; the first line of bubblewrap's counts, else the first of all.
-        switch: Reads a setting of the kernel (``user/max_user_namespaces``); None where there is none.
+        said: The sandbox's output. Bubblewrap's first line is used if there is one, else the first line.
+        switch: Reads a kernel setting (``user/max_user_namespaces``); returns None if it does not exist.
     """
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     line = next((one for one in lines if one.startswith("bwrap: ")), lines[0] if lines else "")
-    # The hint of a distribution at the end of it is longer than all the rest.
+    # Distributions append a long hint to the line.
     reason = line.removeprefix("bwrap: ").partition(". See <")[0].rstrip(".")[:_MOST_CHARACTERS]
     who = "bubblewrap is refused" if line.startswith("bwrap: ") else "a sandbox did not come up"
     return Refusal(f"{who} ({reason})", _advice(line, switch))
@@ -112,14 +110,14 @@ def _advice(line: str, switch: Callable[[str], str | None]) -> str:
 
 _MIB = 1024 * 1024
 _LIMITS = Limits(memory_bytes=64 * _MIB, open_files=64, processes=16, file_bytes=_MIB, temp_bytes=_MIB)
-# Milliseconds on a machine that is idle.
+# A sandbox starts within milliseconds on an idle machine.
 _TIMEOUT_S = 10.0
 _SAID = "all is well"
-# It can write where it should, and nowhere else.
+# Writing must work in the working folder, and fail elsewhere.
 _LOOK_AROUND = f'echo x > here && ! (echo x > /etc/x) 2>/dev/null && ! (echo x > /x) 2>/dev/null && echo "{_SAID}"'
 _SHOWN_CHARACTERS = 500
 _SEE_LOG = "look at the machine's load and its log (dmesg)"
-# chown(2) of a number that the user namespace does not have.
+# chown(2) fails for a user id that the user namespace does not contain.
 _NUMBERS = "let the container have 65536 user numbers, or start the service as an ordinary user"
 
 
@@ -129,11 +127,11 @@ async def probe_sandbox(
     """Return the best working sandbox runtime, or the reason for none.
 
     Args:
-        etc: A folder of the service's own, for the files of ``/etc`` that sandboxes share.
-        groups: Limits the trees, where this machine has control groups.
-        calls: System calls that are allowed besides; see ``check_extra_calls``.
+        etc: Folder of the service for the files of ``/etc`` that all sandboxes share.
+        groups: Control groups that limit whole trees; None without control groups.
+        calls: System calls that are also allowed; see ``check_extra_calls``.
 
-    Cancellation: what was tried is gone.
+    Cancellation: a sandbox that was started is ended.
     """
     try:
         await trio.to_thread.run_sync(write_etc, etc)
@@ -148,7 +146,7 @@ async def probe_sandbox(
             refusals.append(refusal)
     except ConfigurationError as error:
         return Refusal(error.message.partition(";")[0], INSTALL)
-    # Where a container has few user numbers the first says just that; the last is what is wrong all the same.
+    # In a container with few user ids the first refusal reports only that; the last one is the cause in any case.
     return refusals[-1]
 
 
@@ -160,7 +158,7 @@ def _candidates(etc: Path, groups: CgroupTree | None, calls: frozenset[str]) -> 
 
 async def _try(runtime: SandboxRuntime) -> Refusal | None:
     with tempfile.TemporaryDirectory(prefix="preview-probe-") as folder:
-        # Made by root for root: it has to become the preview's.
+        # Made by root, so that the probe also tests the change of owner.
         directory = Path(folder)
         spec = ProcessSpec(
             preview_id="preview_probe",

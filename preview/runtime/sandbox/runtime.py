@@ -1,4 +1,4 @@
-"""The sandbox runtime: bubblewrap's namespaces, a view of few files, no capabilities, a filter of system calls."""
+"""The sandbox runtime: bubblewrap's namespaces, few visible files, no capabilities, and a system call filter."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from preview.runtime.sandbox.process import WRAPPERS_A_STEP, SandboxedProcess
 from preview.runtime.sandbox.socket_filter import can_fence, restrict_to_accept
 from preview.runtime.sandbox.view import View
 
-# What the programs outside of the sandbox find; the application's own variables go in past them.
+# Environment of the programs outside of the sandbox; the application's variables are passed in separately.
 _OUTSIDE = {"LANG": "C.UTF-8"}
-# Where a control group counts, it refuses first, because only that is reported; RLIMIT_NPROC stands well behind it.
+# Margin of RLIMIT_NPROC above the control group's limit: the group must refuse first, because only that is reported.
 _BEHIND_GROUP = 64
 _COUNTS_BY_NAMESPACE = (5, 14)
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxParts:
-    """Parts for a runtime with the same isolation and another way of starting.
+    """Parameters of the isolation, for a runtime that isolates in the same way but starts processes differently.
 
     Attributes:
         etc: The folder that ``write_etc`` has filled.
-        groups: The service's control groups.
-        calls: System calls that the operator allows besides.
-        filter: Of system calls, compiled.
-        own_users: Whether each preview has a user of its own.
-        fences: Whether listening sockets go in, fenced; else connections are carried.
+        groups: The service's control groups; None without control groups.
+        calls: System calls that the operator also allows.
+        filter: The compiled system call filter.
+        own_users: Whether each preview has its own user.
+        fences: Whether listening sockets are passed in, with a socket filter; otherwise connections are forwarded.
     """
 
     etc: Path
@@ -58,14 +58,14 @@ class SandboxParts:
 
 
 class SandboxRuntime(ColdStarts):
-    """See ``Runtime``. Made by ``probe``, which has tried it.
+    """See ``Runtime``. Made and tested by ``probe``.
 
     Args:
         etc: The folder that ``write_etc`` has filled.
-        own_users: Whether previews can be given users of their own (a service that runs as root).
-        few_users: Whether only ``nobody`` is there to be given (a container).
-        groups: Limits the whole tree, where this machine has control groups.
-        calls: System calls that are allowed besides; see ``check_extra_calls``.
+        own_users: Whether previews can get their own users, which needs a service that runs as root.
+        few_users: Whether ``nobody`` is the only user available (in a container).
+        groups: Control groups that limit whole trees; None without control groups.
+        calls: System calls that are also allowed; see ``check_extra_calls``.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class SandboxRuntime(ColdStarts):
         self._few_users = few_users
         self._calls = calls
         self._filter = compile_filter(also_allowed=calls)
-        # Else connections are carried in.
+        # If False, connections are forwarded into the sandbox.
         self._fences = can_fence()
 
     @property
     def parts(self) -> SandboxParts:
-        """Parts of its isolation."""
+        """Parameters of this runtime's isolation."""
         own_users = self._own_users and not self._few_users
         return SandboxParts(
             self._etc, self._groups, self._calls, self._filter, own_users=own_users, fences=self._fences
@@ -118,10 +118,10 @@ class SandboxRuntime(ColdStarts):
 
     @property
     def _is_counted_alone(self) -> bool:
-        """True if RLIMIT_NPROC counts only the preview's own processes, not another user's.
+        """True if RLIMIT_NPROC counts only the preview's own processes.
 
-        Since Linux 5.14 it counts by user namespace (kernel commit 21d1c5e386bc); until then the user has to be the
-        preview's alone.
+        Since Linux 5.14 the kernel counts by user namespace (kernel commit 21d1c5e386bc). Before that, the preview must
+        have its own user.
         """
         return (self._own_users and not self._few_users) or kernel_version() >= _COUNTS_BY_NAMESPACE
 
@@ -131,12 +131,12 @@ class SandboxRuntime(ColdStarts):
 
     def shares_listener(self, network: Network) -> bool:
         """See ``Runtime``."""
-        # Else what carries connections in would go on accepting for a program that has stopped to.
+        # A forwarder would keep accepting connections for a program that has stopped accepting.
         return network is Network.HOST or self._fences
 
     @asynccontextmanager
     async def open_process(self, spec: ProcessSpec) -> AsyncIterator[SandboxedProcess]:
-        """See ``Runtime``. Cancellation: the whole tree is gone (bounded)."""
+        """See ``Runtime``. Cancellation: the whole tree is ended (bounded)."""
         uid = await self.give_files(spec)
         wrappers = WRAPPERS_A_STEP if uid is None else 2 * WRAPPERS_A_STEP
         ports = spec.loopback_ports if spec.network is Network.LOOPBACK_ONLY else ()
@@ -149,12 +149,12 @@ class SandboxRuntime(ColdStarts):
             yield process
 
     async def give_files(self, spec: ProcessSpec) -> int | None:
-        """Make the process's folders its user's; which that is, or None for the service's own.
+        """Make the process's user the owner of its folders; return the user, or None for the service's own.
 
         Raises:
-            LaunchFailed: It cannot be done.
+            LaunchFailed: The owner could not be changed.
 
-        Cancellation: some of the files are given.
+        Cancellation: some of the files may have the new owner.
         """
         uid = self.uid_of(spec)
         if uid is not None:
@@ -162,20 +162,20 @@ class SandboxRuntime(ColdStarts):
         return uid
 
     def process_limit(self, spec: ProcessSpec) -> int:
-        """RLIMIT_NPROC for it: where others count too, they are added."""
-        # As the plain runtime does: else the user's other processes would keep the preview from starting any.
+        """Return RLIMIT_NPROC for the process; if other processes count too, their number is added."""
+        # Without this, the user's other processes could use up the preview's limit, as in the plain runtime.
         others = (0 if self._is_counted_alone else tasks_on_machine()) + (_BEHIND_GROUP if self._groups else 0)
         return spec.limits.processes + others
 
     def uid_of(self, spec: ProcessSpec) -> int | None:
-        """Return the owner of its folders: its user outside; None for the service's own."""
+        """Return the owner of the process's folders, its user outside; None for the service's own user."""
         if not self._own_users:
             return None
         return NOBODY if self._few_users else FIRST_UID + spec.slot
 
     @asynccontextmanager
     async def _open_serving(self, spec: ProcessSpec) -> AsyncIterator[socket.socket | None]:
-        """Provide the listening socket for the sandbox: itself, restricted if necessary, or a local one."""
+        """Yield the socket to pass into the sandbox: the listener, restricted if necessary, or a local socket."""
         if spec.listener is None or spec.network is Network.HOST:
             yield spec.listener
         elif self._fences:
@@ -223,7 +223,7 @@ async def _give(folders: Sequence[Path], uid: int) -> None:
 
 
 def owned(spec: ProcessSpec) -> tuple[Path, ...]:
-    """Folders of its own; the working folder is in one of them, or is one."""
+    """Return folders that belong to the process; the working folder is one of them, or inside one."""
     if any(spec.directory.is_relative_to(one) for one in spec.writable):
         return tuple(spec.writable)
     return (*spec.writable, spec.directory)

@@ -1,16 +1,16 @@
-"""Holds the inherited socket to serving: it is of the machine's network, which the sandbox is to be kept from.
+"""Restricts the inherited listening socket to serving, because it belongs to the host's network.
 
-A socket stays in the network that it was made in. By ``connect`` with AF_UNSPEC (connect(2)) a listening or accepted
-one becomes like new, and would then reach, from within a sandbox without any network, whatever this machine reaches:
-the service, a database, other machines; or listen on another port. No filter of system calls sees that, as addresses
-stand in memory. So the socket gets a filter of packets, which those that it accepts inherit, and which is locked: it
-takes only what is for its own port, and no answer to an attempt to connect. One that listens on a loopback address is
-bound to that interface besides: not even an attempt leaves the machine.
+A socket stays in the network namespace in which it was made. ``connect`` with AF_UNSPEC (connect(2)) turns a listening
+or accepted socket into a new one. From a sandbox without any network, such a socket would reach everything that the
+host reaches: the service, databases, other machines. It could also listen on another port. A system call filter cannot
+prevent this, because addresses are in memory. So the socket gets a locked packet filter, which accepted sockets
+inherit. The filter drops packets for other ports, and responses to connection attempts. A socket that listens on a
+loopback address is also bound to that interface, so no attempt even leaves the machine.
 
-What the filter cannot see is what such a socket sends. An attempt to connect would stay half open where it arrives: it
-takes a place in that queue, and its answer is sent again for a minute. So the socket is marked (``SO_MARK``, which only
-root can set, and the sandbox cannot change), and those who listen and know the mark take no packet that has it: the
-service, and each preview that is fenced.
+The filter does not see outgoing packets. A connection attempt would stay half open at the target: it takes a place in
+the target's queue, and its response is sent again for a minute. So the socket is marked (``SO_MARK``, which only root
+can set and the sandbox cannot change). Listeners that know the mark drop such packets: the service, and each preview
+with a restricted socket.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ from typing import Final
 
 # asm-generic/socket.h
 _SO_ATTACH_FILTER, _SO_LOCK_FILTER = 26, 44
-# linux/bpf_common.h, linux/filter.h: code, steps if true, steps if false, operand
+# linux/bpf_common.h, linux/filter.h: code, jump if true, jump if false, operand
 _INSTRUCTION = struct.Struct("HBBI")
 _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE, _AND, _JUMP_EQUAL, _RETURN = 0x20, 0x28, 0x30, 0x54, 0x15, 0x06
 _ALL = 0xFFFFFFFF
-# Where a filter finds the mark of a packet: SKF_AD_OFF and SKF_AD_MARK of linux/filter.h.
+# Offset of the packet's mark in a filter: SKF_AD_OFF and SKF_AD_MARK of linux/filter.h.
 _PACKET_MARK = (-0x1000 + 20) & _ALL
-# Where they stand in a segment (RFC 9293, section 3.1).
+# Offsets in a TCP segment (RFC 9293, section 3.1).
 _DESTINATION_PORT, _FLAGS = 2, 13
 _SYN_ACK = 0x12
 _LOOPBACK = b"lo"
 
 MARK: Final = 0x50
-"""The mark of what a preview sends by the socket that it inherits. A packet filter of the machine can go by it."""
+"""The mark of packets sent through the socket that a preview inherits. A packet filter of the host can match it."""
 
 _REFUSE_MARKED: Final = ((_LOAD_WORD, 0, 0, _PACKET_MARK), (_JUMP_EQUAL, 0, 1, MARK), (_RETURN, 0, 0, 0))
 
 
 def restrict_to_accept(listener: socket.socket) -> None:
-    """Let the socket, and all that it accepts, serve its own port and nothing else, in any process; for ever.
+    """Permanently restrict the socket, and all sockets that it accepts, to serving its own port, in any process.
 
-    One that is fenced already stays as it is.
+    A socket that is already restricted is not changed.
 
     Raises:
-        PermissionError: The kernel lets only an administrator of the network do so (newer ones, on TCP sockets).
-        OSError: No memory is left.
+        PermissionError: The process lacks CAP_NET_ADMIN, which newer kernels require for TCP sockets.
+        OSError: The kernel has no memory for the filter.
     """
     if listener.getsockopt(socket.SOL_SOCKET, _SO_LOCK_FILTER):
         return
     host, port = listener.getsockname()[:2]
     if ipaddress.ip_address(host).is_loopback:
-        # A process without CAP_NET_RAW can bind a socket, and not unbind it (socket(7), since Linux 5.7).
+        # Without CAP_NET_RAW a process can bind a socket to an interface, but not unbind it (socket(7), Linux 5.7).
         with suppress(PermissionError):
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, _LOOPBACK)
-    # Without root there is no mark, and what it asks for may stay half open; what it may reach is the same.
+    # Only root can set the mark. Without it connection attempts may stay half open, but reach nothing more.
     with suppress(PermissionError):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, MARK)
     _attach(
@@ -75,13 +75,13 @@ def restrict_to_accept(listener: socket.socket) -> None:
 
 
 def refuse_fenced(listener: socket.socket) -> None:
-    """Let no socket that is fenced connect to this one, not even by half.
+    """Drop all packets from restricted sockets, so that they cannot even half open a connection.
 
-    Where the kernel lets only an administrator of the network do so, and this process is none, nothing happens: then
-    no preview has such a socket either (``can_fence``).
+    Does nothing if the kernel requires CAP_NET_ADMIN and this process lacks it: then previews have no restricted
+    sockets either (``can_fence``).
 
     Args:
-        listener: The service's own. One that is not of IPv4 or IPv6 stays as it is.
+        listener: A socket of the service. Only IPv4 and IPv6 sockets are changed.
     """
     if listener.family in {socket.AF_INET, socket.AF_INET6}:
         with suppress(PermissionError):
@@ -89,7 +89,7 @@ def refuse_fenced(listener: socket.socket) -> None:
 
 
 def _attach(listener: socket.socket, *instructions: tuple[int, int, int, int]) -> None:
-    """Give the socket a filter of packets in the kernel's classic language (BPF)."""
+    """Attach a packet filter, a program in the kernel's classic BPF."""
     program = b"".join(_INSTRUCTION.pack(*one) for one in instructions)
     memory = ctypes.create_string_buffer(program)
     header = struct.pack("@HP", len(instructions), ctypes.addressof(memory))

@@ -1,8 +1,8 @@
 """The sandbox's file system, as arguments of bubblewrap (bwrap(1)).
 
-The system's programs and libraries, read-only; of ``/etc`` what libraries look up; a user list, host names and such of
-its own; empty file systems in memory for ``/tmp`` and ``/dev/shm``, with a size; and the folders that the process is
-given, at the paths they have outside. Nothing else is there at all.
+A sandbox sees the system's programs and libraries, read-only; the files of ``/etc`` that libraries look up; its own
+user list and host names; empty file systems in memory of limited size for ``/tmp`` and ``/dev/shm``; and the process's
+own folders, at the same paths as outside. It sees nothing else.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 from preview.core.isolation import Network
 from preview.runtime.sandbox.etc import etc_mounts
 
-# Where a distribution keeps programs and libraries. Links among them (``/bin -> usr/bin``) stay links.
+# Folders of a distribution's programs and libraries. Links among them (``/bin -> usr/bin``) stay links.
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-# Parts of an installation's prefix that an interpreter needs; the prefix itself may be somebody's ``~/.local``.
+# Parts of an installation's prefix that an interpreter needs. The whole prefix may be a user's ``~/.local``.
 _PREFIX_PARTS = ("bin", "lib", "lib64", "libexec")
 _MOST_LINKS = 16
 _TEMP, _SHARED = "/tmp", "/dev/shm"  # noqa: S108  the sandbox's own, not the machine's
@@ -28,13 +28,13 @@ class View:
     """Visible parts of the file system.
 
     Attributes:
-        readable: Shown read-only.
-        writable: Shown as they are.
+        readable: Paths shown read-only.
+        writable: Paths shown with write access.
         etc: The folder that ``write_etc`` has filled.
-        network: With the machine's network its names are shown too.
+        network: The host's network adds its name resolution files.
         temp_bytes: Size of each file system in memory.
-        placed: Shown read-only at another path: where, and what.
-        covered: Folders of which nothing is shown but what is named here and lies in them.
+        placed: Files shown read-only at another path: maps the shown path to the source.
+        covered: Folders that appear empty, except for other paths of this view inside them.
     """
 
     readable: Sequence[Path]
@@ -53,18 +53,18 @@ def view_arguments(view: View) -> list[str]:
     arguments: list[str] = []
     for path in _SYSTEM:
         arguments += _system(path)
-    # Only in a folder in memory can bubblewrap make the place for one more file.
+    # Bubblewrap can create a mount point for another file in /etc only if /etc is a folder in memory.
     whole = not any(path.startswith("/etc/") for path in shown)
     arguments += [] if whole else ["--perms", "0755", "--dir", "/etc"]
     for source, where in etc_mounts(view.etc, view.network, whole=whole):
         arguments += ["--ro-bind-try", source, where]
     arguments += ["--dev", "/dev", "--size", size, "--perms", "1777", "--tmpfs", _SHARED, "--remount-ro", "/dev"]
     arguments += ["--size", size, "--perms", "1777", "--tmpfs", _TEMP, "--dir", "/run", "--dir", "/var"]
-    # Where something is shown below it, it has to be a folder.
+    # /var/tmp must be a folder if something is shown inside it; otherwise it is a link.
     if not any(path.startswith(f"/var{_TEMP}/") for path in shown):
         arguments += ["--symlink", _TEMP, f"/var{_TEMP}"]
     made: set[str] = set()
-    # A folder's own place comes before what lies in it.
+    # Sorted, so that a folder comes before its content.
     for path in sorted(shown):
         for parent in _parents(path):
             if parent not in made and not any(parent == one or parent.startswith(f"{one}/") for one in shown):
@@ -75,7 +75,7 @@ def view_arguments(view: View) -> list[str]:
 
 
 def _shown(view: View) -> dict[str, list[str]]:
-    """Return the visible folders, and how each is shown."""
+    """Return the visible paths, each with its arguments."""
     size = str(view.temp_bytes)
     shown = {path: ["--ro-bind", path, path] for path in map(os.fspath, view.readable) if not _is_system(path)}
     shown |= {path: ["--bind", path, path] for path in map(os.fspath, view.writable)}
@@ -95,7 +95,7 @@ def _is_system(path: str) -> bool:
 
 
 def _is_shown_by_another(path: str, shown: Mapping[str, list[str]]) -> bool:
-    """Return whether another read-only folder shows it anyway: each mount takes a quarter of a millisecond."""
+    """Return whether another read-only folder already shows the path; each mount takes a quarter of a millisecond."""
     above = max((one for one in shown if path.startswith(f"{one}/")), key=len, default=None)
     if above is None or any(shown[one] != ["--ro-bind", one, one] for one in (path, above)):
         return False
@@ -108,14 +108,14 @@ def _parents(path: str) -> list[str]:
 
 
 def interpreter_paths(program: Path) -> list[Path]:
-    """Return an interpreter's paths outside the system's folders, to be shown read-only.
+    """Return an interpreter's paths outside of the system's folders, to be shown read-only.
 
-    An environment's ``bin/python`` is a link to it, maybe over further links, each of which has to be there.
+    An environment's ``bin/python`` is a link to the interpreter, maybe through further links; all of them are needed.
 
     Args:
-        program: Absolute; a link or the program itself.
+        program: Absolute path of the program, or of a link to it.
     """
-    # Texts: asked for some times in each launch, before its process.
+    # Plain strings, because each launch calls this several times.
     found: dict[str, None] = {}
     for link in _links(str(program)):
         prefix = link.rsplit("/", 2)[0]
@@ -126,12 +126,12 @@ def interpreter_paths(program: Path) -> list[Path]:
 
 
 def _links(program: str) -> Iterable[str]:
-    """Return the program, and each place its links lead to."""
+    """Yield the program's path, and the target of each link in turn."""
     for _ in range(_MOST_LINKS):
         yield program
         try:
             link = os.readlink(program)  # noqa: PTH115
         except OSError:
-            # It is none.
+            # Not a link.
             return
         program = os.path.normpath(f"{program.rpartition('/')[0]}/{link}" if link[0] != "/" else link)

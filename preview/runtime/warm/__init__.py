@@ -1,4 +1,4 @@
-"""Processes forked from templates that have imported an environment's packages already."""
+"""Processes forked from templates that have already imported an environment's packages."""
 
 from preview.runtime.warm.pool import Bounds, TemplatePool
 from preview.runtime.warm.runtime import WarmRuntime, open_warm_runtime

@@ -1,4 +1,4 @@
-"""Reasons for a cold start: settings that a fork of a template could not follow."""
+"""Reasons for a cold start: settings that a fork of a template could not apply."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from preview.core.isolation import Network
 from preview.runtime.interface import ProcessSpec, WarmStart
 from preview.runtime.warm.template_process import NoTemplate, Told
 
-# What the interpreter and the C library read before any code runs: a template was started without them.
+# Read by the interpreter and the C library before any code runs; the template was started without these variables.
 _READ_AT_START = ("LD_", "PYTHON", "GLIBC_", "MALLOC_", "LOCPATH", "GCONV_PATH")
-# What libraries in C read when they are loaded, past Python: nobody records that.
+# Read by C libraries when they are loaded; such reads bypass Python and are not recorded.
 _READ_BY_LIBRARIES = ("OPENSSL_", "OMP_", "OPENBLAS_", "MKL_", "KMP_", "GRPC_")
-# How texts are encoded; read at the start as well. All of UTF-8 are one.
+# Text encoding, also read at the start. All UTF-8 locales are equivalent.
 _ENCODINGS = ("LC_ALL", "LC_CTYPE", "LANG")
 _SAME_FOR_ALL = frozenset({"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH"})
-# A preview has folders of its own: who asks for them while it is imported means those of the moment.
+# Each preview has its own folders; a package that reads one of these at import wants the current value.
 _OWN_PLACES = frozenset({"HOME", "PATH", "PWD", "TMPDIR"})
-# Read again by whatever wants to know it: Django cannot keep that it has no settings, Flask asks for each application.
+# Read again at each use: Django does not remember missing settings, and Flask reads the variables per application.
 _READ_AGAIN = frozenset({"DJANGO_SETTINGS_MODULE", "FLASK_DEBUG", "FLASK_ENV"})
 
 
 def check_start(spec: ProcessSpec) -> None:
-    """Check that the process may be forked, from any template.
+    """Check that this start can use a template at all.
 
     Raises:
-        NoTemplate: It is to be started cold; says why.
+        NoTemplate: The start must be cold; the message gives the reason.
     """
     if spec.warm is None or list(spec.argv[1:2]) != [str(spec.warm.launcher)]:
         raise NoTemplate("it is started by a command of its own")
@@ -37,10 +37,10 @@ def check_start(spec: ProcessSpec) -> None:
 
 
 def check_project(spec: ProcessSpec, warm: WarmStart, told: Told) -> None:
-    """Check that the template's imports have no effect that this project must not find.
+    """Check that the template's imports do not conflict with the project's modules and variables.
 
     Raises:
-        NoTemplate: It has; says what.
+        NoTemplate: There is a conflict; the message names it.
     """
     shadowed = sorted(warm.own & told.loaded)
     if shadowed:

@@ -1,8 +1,8 @@
-"""The command line that puts a template into its sandbox: what every project of an environment may see, and no project.
+"""The command line that starts a template in its sandbox, with the environment's files and without any project.
 
-As for a preview (see ``runtime.sandbox.command``), a service that runs as root goes in two steps: bubblewrap shows the
-files with root's rights, and the keeper makes the namespaces, in which it may give users to the template's forks. Any
-other user does both in one step, and all forks are that user.
+As for a preview (see ``runtime.sandbox.command``), a service that runs as root needs two steps. Bubblewrap sets up the
+files with root's privileges; then the keeper makes the namespaces, in which the template's forks can get their own
+users. Any other user does both in one step, and all forks run as that user.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from preview.runtime.sandbox.etc import FIRST_UID
 from preview.runtime.sandbox.view import View, interpreter_paths, view_arguments
 
 TEMPLATE = Path(__file__).resolve().parent / "template"
-# The template's own, and one for each slot, which is a port: the template is nobody that a preview is.
+# One user for the template, and one for each slot, which is a port. So the template's user is no preview's user.
 _OWN_UID = FIRST_UID - 1
 _USERS = 1 + 65_536
-# The interpreter that this one was made from: nobody's build has touched it, as it begins with root's user number; and
-# what it is shown with are no packages of the service's.
+# The base interpreter of this one: it starts with root's user id, so no package build may have modified its files.
+# The files shown with it contain none of the service's packages.
 _KEEPER = Path(sys.executable).resolve()
-# Its own programs are found beside it, and nothing else is: no package of the service's, no variable's folder.
+# Only the keeper's own folder is added to the path: no packages of the service, and no folders from variables.
 _RUN = "import sys; sys.path.insert(0, {folder!r}); import preview_keeper; preview_keeper.main(sys.argv[1:])"
 
 
@@ -35,9 +35,9 @@ class TemplateBox:
     """A template's sandbox.
 
     Attributes:
-        view: What it sees; the places of previews' folders are covered.
-        own_users: Whether its forks get users of their own (a service that runs as root).
-        filter: Of system calls, compiled for a template.
+        view: Visible files; the locations of previews' folders are covered.
+        own_users: Whether its forks get their own users, which needs a service that runs as root.
+        filter: Compiled system call filter of the template.
     """
 
     view: View
@@ -46,12 +46,12 @@ class TemplateBox:
 
 
 def user_of(slot: int) -> int:
-    """Return the user number of a slot for the template."""
+    """Return a slot's user id inside the template's user namespace."""
     return FIRST_UID + slot - _OWN_UID
 
 
 def template_view_paths(environment: Sequence[Path]) -> tuple[Path, ...]:
-    """Return paths that a template must see: the environment's folders and its launcher."""
+    """Return paths that a template must see: the environment's folders, the template programs and the interpreter."""
     return (*environment, TEMPLATE, *interpreter_paths(_KEEPER))
 
 
@@ -59,11 +59,11 @@ def template_view_paths(environment: Sequence[Path]) -> tuple[Path, ...]:
 def template_command(
     box: TemplateBox, python: Path, *, life: int, control: int, order: int
 ) -> Iterator[tuple[list[str], tuple[int, ...]]]:
-    """Provide the command line, and the descriptors to inherit.
+    """Yield the command line, and the descriptors that the process must inherit.
 
     Raises:
         LaunchFailed: bubblewrap is missing.
-        OSError: No descriptor is left.
+        OSError: No file descriptor is free.
     """
     users = f"{_OWN_UID}:{_USERS}" if box.own_users else "-"
     program = [str(python), str(TEMPLATE / "preview_template.py"), str(control), str(order)]
@@ -77,7 +77,7 @@ def template_command(
 def _arguments(box: TemplateBox) -> bytes:
     stage = ["--unshare-pid", "--die-with-parent", "--cap-drop", "ALL"]
     if box.own_users:
-        # /proc is the machine's until the keeper covers it by that of its own namespace.
+        # /proc is the host's until the keeper mounts the namespace's own over it.
         stage += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
         words = [*stage, *view_arguments(box.view), "--bind", "/proc", "/proc"]
     else:

@@ -1,8 +1,8 @@
-"""Check of a fork's confinement, from outside: the packages' code ran in its template.
+"""Verifies a fork's confinement from outside, because code of packages has run in its template.
 
-What the kernel says of a process is true, whatever the process says: none gets out of its namespaces, or gets back a
-right that it has given up. (Which calls its filter refuses the kernel tells nobody; that of the template stays on it in
-any case.)
+The kernel's data about a process is reliable, whatever the process claims. No process can leave its namespaces, or
+regain a privilege that it has dropped. The kernel does not report which calls a filter refuses, but the template's
+filter applies to its forks in any case.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from preview.runtime.warm.mounts import detached_mount
 
 
 def why_never(parts: SandboxParts) -> str | None:
-    """Return why this service starts nothing warm, as half a sentence; None if it can.
+    """Return why this service cannot start anything warm, as half a sentence; None if it can.
 
     Args:
-        parts: What the sandbox isolates with.
+        parts: The sandbox's means of isolation.
     """
     if os.geteuid() == 0 and not parts.own_users:
         return "there are no users here that forks could be given"
@@ -36,15 +36,15 @@ def why_never(parts: SandboxParts) -> str | None:
 
 _NAMESPACES = ("user", "mnt", "pid", "ipc", "uts", "net")
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
-# proc(5): SECCOMP_MODE_FILTER; the template's filter, and its own.
+# proc(5): SECCOMP_MODE_FILTER. At least two filters: the template's and the fork's own.
 _FILTERED = "2"
 _LEAST_FILTERS = 2
-# proc(5): the ninth field of stat, counted from the state, which is the third; linux/sched.h, PF_EXITING.
+# proc(5): flags are the ninth field of stat; the index counts from the state, the third. linux/sched.h, PF_EXITING.
 _FLAGS, _EXITING = 6, 0x4
 
 
 def namespaces_of(pid: int) -> frozenset[int]:
-    """Names of the namespaces that a process is in, but those it cannot do without sharing (control groups, time)."""
+    """Return inode numbers of a process's namespaces, except those that it may share (cgroup, time)."""
     found = set()
     for name in _NAMESPACES:
         with suppress(OSError):
@@ -53,32 +53,32 @@ def namespaces_of(pid: int) -> frozenset[int]:
 
 
 def find_fault(first: int, application: int, *, uid: int, outside: frozenset[int]) -> str | None:
-    """Find a fault in the confinement, as half a sentence; None if correct.
+    """Return a fault in the confinement, as half a sentence; None if there is none.
 
     Args:
-        first: The first process of its namespace.
-        application: The second.
-        uid: The user that both should be.
+        first: Pid of the first process of the namespace.
+        application: Pid of the application, the second process.
+        uid: Required user of both.
         outside: Namespaces that neither may be in.
 
     Raises:
-        OSError: No descriptor is free to look with.
+        OSError: No file descriptor is free for the check.
     """
     try:
         fault = next(_faults(first, application, uid, outside), None)
         has_ended = fault is not None and any(map(_is_over, (first, application)))
     except OSError as error:
-        # What cannot be looked at is not confined.
+        # Reading fails if a process has ended, and an ended process needs no confinement.
         raise_want(error)
         return None
-    # What has ended is in no namespace any more; whatever it was, nothing of it is left.
+    # An ended process is in no namespace, so a fault found then means nothing.
     return None if has_ended else fault
 
 
 def _is_over(pid: int) -> bool:
-    """Return whether it has ended, or is ending: it leaves its namespaces and its filter first."""
+    """Return whether the process has ended or is ending: it loses its namespaces and filter before the end."""
     status = read_status(pid)
-    # A process whose first thread has ended looks like one that has, and runs on in its others.
+    # If only the first thread has ended, the process looks dead, but its other threads run on.
     if int(status.get("Threads", "0")) > 1:
         return False
     if status["State"][0] in "ZX":
@@ -109,10 +109,10 @@ def _faults(first: int, application: int, uid: int, outside: frozenset[int]) -> 
 
 
 def read_status(pid: int) -> dict[str, str]:
-    """Return the lines of ``/proc/PID/status``.
+    """Return the fields of ``/proc/PID/status``.
 
     Raises:
-        OSError: There is no such process, or no descriptor is left.
+        OSError: The process does not exist, or no file descriptor is free.
     """
     lines = Path(f"/proc/{pid}/status").read_text("utf-8", "replace").splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -1,4 +1,4 @@
-"""Folders as mounts that are attached to nothing: who is handed the descriptor can attach it, and sees only that."""
+"""Detached mounts of folders: a process that gets the descriptor can attach the folder, and sees nothing else."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def detached_mount(folder: Path) -> int:
-    """Return a descriptor of a mount of the folder (open_tree(2), Linux 5.2), without devices and set-user-id programs.
+    """Return a detached mount of the folder (open_tree(2), Linux 5.2), without devices and set-user-id programs.
 
-    The caller closes it, and with it the mount, unless that was attached somewhere.
+    The caller closes the descriptor. Closing it removes the mount, unless it was attached somewhere.
 
     Raises:
-        OSError: There is no such folder, or this process may not mount.
+        OSError: The folder does not exist, or this process may not mount.
     """
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC
     try:

@@ -1,9 +1,9 @@
-"""Origins of forks: the kernel decides, not the template, which process is a fork.
+"""Verifies through the kernel, not the template, which process is a fork.
 
-Both have run a stranger's code. A message of theirs selects a process by the sender that the kernel attached to it, and
-no more. Whether that is a fork that may be given to a preview is found out from kernel objects that the service made or
-looked up itself: the control group in which it was born, and the namespace of processes that it is in. What is given
-away is noted, so that two previews never get the same process.
+Template and snapshot have run untrusted code. Their message only selects a process: the sender that the kernel attached
+to it. Kernel objects that the service made or looked up itself decide whether a preview may get that process: the
+control group in which it was created, and its PID namespace. Claimed processes are recorded, so that two previews never
+get the same process.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from preview.runtime.warm.eligibility import namespaces_of, read_status
 # linux/nsfs.h: _IO(0xb7, 0x2), Linux 4.9.
 _NS_GET_PARENT = 0xB702
 _FIRST, _SECOND = "1", "2"
-# Identities are never used again, so those of ended processes are only in the way: 100 bytes each.
+# Identities are never reused, so those of ended processes can be dropped (100 bytes each).
 _MOST_UNCHECKED = 1024
 _ALL_NAMESPACES = 6
 
 
 def open_world(pid: int) -> int:
-    """Return a descriptor of a process's pid namespace: while it is open no other has its number.
+    """Return a descriptor of a process's PID namespace; while it is open, the kernel does not reuse its inode number.
 
     Raises:
-        OSError: There is no such process, or no descriptor is left.
+        OSError: The process does not exist, or no file descriptor is free.
     """
     return os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
 
 class _Given:
-    """Forks that are somebody's already."""
+    """Forks that have already been claimed."""
 
     def __init__(self) -> None:
         self._given: set[ProcessIdentity] = set()
@@ -54,11 +54,11 @@ class _Given:
 
 
 class TemplateOrigin:
-    """Origin of a template's forks.
+    """Verifies the forks of a template.
 
     Args:
-        group: The template's control group; None where there are none.
-        world: A descriptor of the template's namespace of processes, in which it runs below its keeper; the caller's.
+        group: The template's control group; None without control groups.
+        world: Descriptor of the template's PID namespace, in which its keeper is the first process. The caller owns it.
         outside: Namespaces of the service and of the template, which no fork may be in.
     """
 
@@ -72,13 +72,13 @@ class TemplateOrigin:
         """Claim the first process of a fork for the caller alone.
 
         Args:
-            pid: The sender of a message.
-            uid: The user that it should be.
-            own_user: Whether that is no other process's.
+            pid: Sender of a message.
+            uid: Required user of the process.
+            own_user: Whether no other process has this user.
 
         Raises:
-            NotVerified: It is no such process, or somebody has it.
-            OSError: No descriptor is left.
+            NotVerified: The process is not the first of a fork, or has been claimed before.
+            OSError: No file descriptor is free.
         """
         process = verify(pid, lambda pid: next(self._faults(pid, uid, own_user=own_user), None))
         self._given.add(process)
@@ -87,7 +87,7 @@ class TemplateOrigin:
     def _faults(self, pid: int, uid: int, *, own_user: bool) -> Iterator[str]:
         if proctree.identify(pid) in self._given:
             yield "it names a fork that was given to a preview before"
-        # All that were given to a preview are in that one's group, and so is what they fork.
+        # Processes given to a preview are in the preview's group, and so are their children.
         if self._group is not None and not _is_in(self._group, pid):
             yield "it names a process outside of its template's control group"
         status = read_status(pid)
@@ -106,13 +106,13 @@ def claim_application(pid: int, first: OpenProcess, group: Cgroup | None) -> Ope
     """Claim the future application of a fork.
 
     Args:
-        pid: The sender of a message.
+        pid: Sender of a message.
         first: The fork's first process.
-        group: The fork's control group, which ``first`` has entered; None where there are none.
+        group: The fork's control group, which ``first`` has entered; None without control groups.
 
     Raises:
-        NotVerified: It is no such process.
-        OSError: No descriptor is left.
+        NotVerified: The process is not the second of the fork's namespace, or is outside of its group.
+        OSError: No file descriptor is free.
     """
 
     def faults(pid: int) -> Iterator[str]:
@@ -123,19 +123,19 @@ def claim_application(pid: int, first: OpenProcess, group: Cgroup | None) -> Ope
 
     process = verify(pid, lambda pid: next(faults(pid), None))
     if first.has_ended:
-        # Its number may have been another's when its namespace was looked up.
+        # Its pid may have been reused when its namespace was looked up.
         process.close()
         raise NotVerified("its first process has ended")
     return process
 
 
 class SnapshotOrigin:
-    """Origin of a snapshot's forks: the snapshot's control group, which holds one preview's alone.
+    """Verifies the forks of a snapshot by its control group, which contains one preview's processes only.
 
     Args:
         first: The first process of the snapshot's namespace.
-        application: Imports the application, and forks.
-        group: The snapshot's.
+        application: The process that imports the application, and forks.
+        group: The snapshot's control group.
     """
 
     def __init__(self, first: OpenProcess, application: OpenProcess, group: Cgroup) -> None:
@@ -149,11 +149,11 @@ class SnapshotOrigin:
         """Claim a fork for the caller alone.
 
         Args:
-            pid: The sender of a message.
+            pid: Sender of a message.
 
         Raises:
-            NotVerified: It is no fork of this snapshot, or somebody has it.
-            OSError: No descriptor is left.
+            NotVerified: The process is not a fork of this snapshot, or has been claimed before.
+            OSError: No file descriptor is free.
         """
         process = verify(pid, lambda pid: next(self._faults(pid), None))
         self._given.add(process)
@@ -169,7 +169,7 @@ class SnapshotOrigin:
 
 
 def _is_in(group: Cgroup, pid: int) -> bool:
-    """Return whether it is in the group: only the service moves processes, so one tree decides."""
+    """Return whether the process is in the group. Only the service moves processes, so one hierarchy is enough."""
     return pid in pids_in(group.directories[0])
 
 
@@ -178,7 +178,7 @@ def _world_of(pid: int) -> int:
 
 
 def _parent_of_world(pid: int) -> int | None:
-    """Return the parent of a process's pid namespace; None if not visible."""
+    """Return the inode number of the PID namespace's parent; None if not visible."""
     world = open_world(pid)
     try:
         parent = fcntl.ioctl(world, _NS_GET_PARENT)

@@ -1,4 +1,4 @@
-"""A socket of packets to a process that may say anything, or nothing, read within bounds."""
+"""A packet socket to an untrusted process, read within limits of size and content."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from preview.runtime.inbound import Word, close_inbound, receive_now, seal
 
 
 class PacketsEnded(Exception):
-    """The other side is gone, or sends what nobody listens to any further."""
+    """The other side has closed the socket, or has sent descriptors."""
 
 
 @contextmanager
 def open_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Two ends, of which ours is sealed; both are closed when the context is left, unless they were detached.
+    """Yield our sealed end and their end; leaving the context closes both, unless they were detached.
 
     Raises:
-        OSError: No descriptor is left.
+        OSError: No file descriptor is free.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
@@ -33,12 +33,12 @@ def open_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 async def receive(ours: socket.socket, most_bytes: int) -> Word:
-    """Return the next packet, with the process that the kernel names as its sender.
+    """Return the next packet, with the pid that the kernel names as its sender.
 
     Raises:
-        PacketsEnded: There is none any more, or it brought descriptors.
+        PacketsEnded: There are no more packets, or the packet brought descriptors.
 
-    Cancellation: nothing is lost.
+    Cancellation: no packet is lost.
     """
     await trio.lowlevel.checkpoint_if_cancelled()
     while True:
@@ -60,9 +60,9 @@ async def send(ours: socket.socket, packet: bytes, descriptors: Sequence[int] = 
     """Send one packet.
 
     Raises:
-        PacketsEnded: Nobody takes it.
+        PacketsEnded: The other side has closed the socket.
 
-    Cancellation: it is sent, or not; never a part of it.
+    Cancellation: the packet is sent either whole or not at all.
     """
     while True:
         try:
@@ -76,10 +76,10 @@ async def send(ours: socket.socket, packet: bytes, descriptors: Sequence[int] = 
 
 
 def parse(packet: bytes) -> dict[str, object]:
-    """Parse a packet of JSON; empty unless it is an object.
+    """Parse a JSON packet; return an empty dict unless it is an object.
 
     Raises:
-        ValueError: It says what nobody understands, however it is built.
+        ValueError: The packet is not valid JSON, or is nested too deeply.
     """
     try:
         said = json.loads(packet)
@@ -89,6 +89,6 @@ def parse(packet: bytes) -> dict[str, object]:
 
 
 def printable(value: object, most_characters: int = 200) -> str:
-    """Text of the other side's for a sentence in a log: one line, without anything that acts on a terminal."""
+    """Return untrusted text as one printable line for a log message."""
     text = str(value)[:most_characters]
     return "".join(one if one.isprintable() else "?" for one in text)

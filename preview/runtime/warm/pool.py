@@ -1,4 +1,4 @@
-"""Pool of templates: one per environment in use, made in the background, replaced, limited."""
+"""Pool of templates: one per environment in use, made in the background, replaced by age, limited in number."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from preview.runtime.warm.wanted import RememberedTemplates, Wanted
 
 log = structlog.get_logger(__name__)
 
-# After so many modules that make forks unsafe the environment is not worth it.
+# With more modules than this that make forks unsafe, the environment gets no template.
 _MOST_UNSAFE = 8
-# Between attempts that failed.
+# Pauses after failed attempts, doubled each time.
 _FIRST_PAUSE_S = 30.0
 _LAST_PAUSE_S = 3600.0
-# Slots without a template are remembered, for why they have none.
+# Slots without a template are remembered for their reason.
 _MOST_REMEMBERED = 500
 
 
@@ -30,9 +30,9 @@ class Bounds:
     """Limits of templates.
 
     Attributes:
-        templates: How many at a time.
-        memory_bytes: Resident memory of each.
-        max_age_s: After that one is replaced, and with it the seed of its hashes and the places of its memory.
+        templates: Maximum number at a time.
+        memory_bytes: Maximum resident memory of each.
+        max_age_s: Age at which a template is replaced, to get a new hash seed and new memory addresses.
     """
 
     templates: int
@@ -45,7 +45,7 @@ Opener = Callable[[Wanted], AbstractAsyncContextManager[Template]]
 
 @dataclass(eq=False, slots=True)
 class _Live:
-    """A template that runs, and who holds it."""
+    """A running template, and the number of its users."""
 
     template: Template
     wanted: Wanted
@@ -57,7 +57,7 @@ class _Live:
 
 @dataclass(eq=False, slots=True)
 class _Slot:
-    """One environment's template, or why it has none."""
+    """The template of one environment, or the reason for having none."""
 
     wanted: Wanted
     live: _Live | None = None
@@ -72,10 +72,10 @@ class _Slot:
 
 
 class TemplatePool:
-    """Hands out templates that are ready, and makes those that are not.
+    """Provides ready templates, and makes missing ones.
 
-    Invariant: at most ``bounds.templates`` are ready. One that is retired while forks of it serve ends by itself, so
-    that only a small keeper is left of it, which ends with the last fork.
+    Invariant: at most ``bounds.templates`` are ready. A retired template whose forks still serve ends at once; only its
+    small keeper process stays until the last fork ends.
     """
 
     def __init__(self, nursery: trio.Nursery, opener: Opener, bounds: Bounds, remembered: RememberedTemplates) -> None:
@@ -83,25 +83,25 @@ class TemplatePool:
         self._opener = opener
         self._bounds = bounds
         self._remembered = remembered
-        # One is made at a time: it takes a core for half a second.
+        # Templates are made one at a time, because each takes a core for half a second.
         self._turn = trio.Lock()
         self._slots: dict[str, _Slot] = {}
 
     @property
     def ready(self) -> list[str]:
-        """Keys of the templates that are ready."""
+        """Keys of all ready templates."""
         return [key for key, slot in self._slots.items() if slot.live is not None]
 
     def is_ready(self, key: str) -> bool:
-        """Return whether this key has a template now."""
+        """Return whether this key has a ready template."""
         slot = self._slots.get(key)
         return slot is not None and slot.live is not None
 
     def current(self, wanted: Wanted) -> Template:
-        """Return the current template; requests one for next time if none exists, or it lacks modules.
+        """Return the current template; requests one for the next start if none exists, or it lacks modules.
 
         Raises:
-            NoTemplate: There is none now.
+            NoTemplate: There is no suitable template now.
         """
         self.want(wanted)
         slot = self._slots[wanted.key]
@@ -112,9 +112,9 @@ class TemplatePool:
         return slot.live.template
 
     async def wait_current(self, wanted: Wanted) -> bool:
-        """Wait until there is a template for it that is not about to be replaced; whether there is.
+        """Wait until the template is made, or has failed; return whether there is one.
 
-        Cancellation: it is made all the same.
+        Cancellation: the template is still made.
         """
         self.want(wanted)
         slot = self._slots[wanted.key]
@@ -126,7 +126,7 @@ class TemplatePool:
         return slot.live is not None
 
     def want(self, wanted: Wanted) -> None:
-        """Have a template for it, soon; nothing happens where one that will do is there, or is being made."""
+        """Request a template in the background; does nothing if a suitable one is ready or being made."""
         slot = self._slots.setdefault(wanted.key, _Slot(wanted))
         now = slot.used_at = trio.current_time()
         live = slot.live
@@ -134,8 +134,8 @@ class TemplatePool:
             self._retire(slot, "its environment was built again")
             live = None
         is_young = live is not None and now - live.template.started_at < self._bounds.max_age_s
-        # What all projects of this environment import: an import may change existing modules, and is in effect
-        # where it was asked for alone. What others import besides is looked for again when the template is replaced.
+        # The template imports only modules that all projects of this environment import. An import may change existing
+        # modules, and must not affect a project that did not request it. Replacing a template starts a new selection.
         modules = wanted.modules & slot.wanted.modules if is_young or slot.is_making else wanted.modules
         slot.wanted = replace(wanted, modules=modules)
         if live is not None and is_young and live.wanted.modules == modules:
@@ -146,10 +146,10 @@ class TemplatePool:
 
     @contextmanager
     def use(self, wanted: Wanted) -> Iterator[Template]:
-        """Provide the template, which stays while this is open; requests one for next time if none exists.
+        """Yield the template, which stays usable inside the block; requests one for the next start if none exists.
 
         Raises:
-            NoTemplate: There is none now.
+            NoTemplate: There is no suitable template now.
         """
         self.current(wanted)
         slot = self._slots[wanted.key]
@@ -165,7 +165,7 @@ class TemplatePool:
                 live.unused.set()
 
     def retired(self, template: Template) -> trio.Event:
-        """Set when it is used for no further process; of one that is retired already, too."""
+        """Return an event that is set once the template forks no further process."""
         for slot in self._slots.values():
             if slot.live is not None and slot.live.template is template:
                 return slot.live.retired
@@ -174,7 +174,7 @@ class TemplatePool:
         return retired
 
     def give_up(self, template: Template, why: str) -> None:
-        """Discard a template that failed; another one is made."""
+        """Discard a failed template, and have another one made when it is next wanted."""
         for key, slot in self._slots.items():
             if slot.live is not None and slot.live.template is template:
                 log.warning("template discarded", key=key, why=why)
@@ -183,7 +183,7 @@ class TemplatePool:
                 return
 
     def _put_off(self, slot: _Slot, template: Template) -> None:
-        """Delay the next template: a good one is replaced at once, others later and later."""
+        """Delay the next template after a short life, twice as long each time; replace others at once."""
         now = trio.current_time()
         if now - template.started_at > slot.pause_s:
             slot.pause_s = _FIRST_PAUSE_S
@@ -197,13 +197,13 @@ class TemplatePool:
         slot.live, slot.why_not = None, why
 
     async def _keep(self, slot: _Slot) -> None:
-        """Make a template, and hold it until it is retired and nobody holds it.
+        """Make a template, and keep it until it is retired and unused.
 
-        Cancellation: it is gone with all its forks (bounded).
+        Cancellation: the template and all its forks are ended (bounded).
         """
         await self._turn.acquire()
         is_mine = True
-        # As it is now that its turn has come.
+        # The definition may have changed while waiting for the lock.
         made_of = slot.wanted
         wanted = replace(made_of, modules=made_of.modules - slot.unsafe, warm_ups=slot.warm_ups)
         try:
@@ -221,7 +221,7 @@ class TemplatePool:
             self._forget()
 
     async def _serve(self, slot: _Slot, template: Template, made_of: Wanted) -> None:
-        """Run one template. Cancellation: it is retired."""
+        """Run one template until it is retired and unused. Cancellation: the template is retired."""
         if template.told.memory_bytes > self._bounds.memory_bytes:
             raise NoTemplate(
                 f"its template takes {template.told.memory_bytes >> 20} MB, more than PREVIEW_WARM_MEMORY_MB allows"
@@ -254,7 +254,7 @@ class TemplatePool:
         live.retired.set()
 
     def _leave_out(self, slot: _Slot, error: UnsafeModule) -> None:
-        """Try again without what makes forks unsafe: the project imports it by itself then."""
+        """Try again without the module that makes forks unsafe; the project imports the module itself."""
         log.info("template skipped module", key=slot.wanted.key, module=error.module, why=str(error))
         slot.is_making = False
         is_use = slot.warm_ups and error.module.startswith(USE)
@@ -291,7 +291,7 @@ class TemplatePool:
 
 
 def _folder(python: Path) -> tuple[int, ...]:
-    """Identify a folder: one that was removed and built again has the same name, maybe the same number."""
+    """Return the identity of an environment's folder: a rebuilt one has the same name, and maybe the same inode."""
     try:
         status, link = python.parent.stat(), python.lstat()
     except OSError:

@@ -1,7 +1,7 @@
-"""The warm runtime: a process is forked from a template where that can be had, and started in the sandbox where not.
+"""The warm runtime: forks a process from a template if possible, otherwise starts it cold in the sandbox.
 
-A fork is confined as what the sandbox starts: its own user, namespaces, files, limits and filter. Where anything of
-that cannot be given to a fork, or the project wants what a template cannot know, the start is a cold one, and says why.
+A fork is confined like a process that the sandbox starts: own user, namespaces, files, limits and filter. If a fork
+cannot be confined so, or a template does not fit the project, the start is cold, and the reason is reported.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class WarmRuntime:
     """See ``Runtime``. Made by ``open_warm_runtime``.
 
     Args:
-        cold: Starts what cannot be forked, and says how a process is confined.
+        cold: The sandbox runtime, for cold starts and for the parameters of confinement.
+        pool: The templates.
         timeout_s: Seconds for a snapshot to import its application.
     """
 
@@ -53,7 +54,7 @@ class WarmRuntime:
         self._cold = cold
         self.templates = pool
         self._timeout_s = timeout_s
-        # By preview; each is in there for as long as its ``speculate`` is open, or until its start has it.
+        # By preview id. An entry exists while its ``speculate`` is open, and no start has taken the process.
         self._speculative: dict[str, SpeculativeFork] = {}
         self._reservations = Reservations(self._fork, can_reserve=self._can_reserve, retired=pool.retired)
         self._why_never = why_never(cold.parts)
@@ -84,7 +85,7 @@ class WarmRuntime:
 
     @property
     def forks(self) -> bool:
-        """True if warm starts are possible."""
+        """True if warm starts are possible on this machine."""
         return self._why_never is None
 
     def prepare(self, spec: ProcessSpec) -> None:
@@ -94,7 +95,7 @@ class WarmRuntime:
 
     @asynccontextmanager
     async def open_process(self, spec: ProcessSpec) -> AsyncIterator[RunningProcess]:
-        """See ``Runtime``. Cancellation: the whole tree is gone (bounded)."""
+        """See ``Runtime``. Cancellation: the whole tree is ended (bounded)."""
         warm = spec.warm
         if warm is None:
             async with self._cold.open_process(spec) as process:
@@ -112,7 +113,7 @@ class WarmRuntime:
 
     @asynccontextmanager
     async def open_snapshot(self, spec: ProcessSpec) -> AsyncIterator[ParkedApplication]:
-        """See ``Runtime``. Cancellation: it is gone, and all that was forked from it."""
+        """See ``Runtime``. Cancellation: the snapshot and all its forks are ended."""
         groups = self._cold.parts.groups
         warm = spec.warm
         if warm is None or groups is None:
@@ -127,7 +128,7 @@ class WarmRuntime:
             raise NoSnapshot(str(error)) from error
 
     async def wait_prepared(self, spec: ProcessSpec) -> bool:
-        """See ``Runtime``. Cancellation: nothing changes."""
+        """See ``Runtime``. Cancellation: preparation continues."""
         if spec.warm is None or self._why_never is not None:
             await trio.lowlevel.checkpoint()
             return False
@@ -139,7 +140,7 @@ class WarmRuntime:
 
     @asynccontextmanager
     async def speculate(self, spec: ProcessSpec) -> AsyncIterator[SpeculativeFork | None]:
-        """See ``Runtime``. Cancellation: what has started is gone, unless its start has it."""
+        """See ``Runtime``. Cancellation: the process is ended, unless its start has taken it."""
         template = self._template_of(spec)
         reserved = None if template is None else self._reservations.take(spec.preview_id)
         if template is None or reserved is None:
@@ -165,7 +166,7 @@ class WarmRuntime:
         return template
 
     def _can_reserve(self, spec: ProcessSpec) -> bool:
-        """Return whether a reservation is useful; if not, the start gives the reason, if any."""
+        """Return whether a fork can be reserved now; if not, the start reports the reason, if any."""
         try:
             self._check(spec)
         except NoTemplate:
@@ -173,11 +174,11 @@ class WarmRuntime:
         return spec.warm is not None and self.templates.is_ready(spec.warm.key)
 
     async def _fork(self, spec: ProcessSpec, held: AsyncExitStack) -> ConfinedFork:
-        """Return a waiting fork in its own control group; ``held`` owns it, with its template."""
+        """Return a waiting fork in its own control group; ``held`` owns the fork and its use of the template."""
         warm = spec.warm
         assert warm is not None, "asked for by the caller"  # noqa: S101
         template = held.enter_context(self.templates.use(wanted_by(spec, warm)))
-        # It is of the machine's network; a snapshot's forks get the very same one.
+        # The socket belongs to the host's network. A snapshot's forks get the same socket.
         if spec.listener is not None:
             restrict_to_accept(spec.listener)
         asking = request_fork(
@@ -189,7 +190,7 @@ class WarmRuntime:
         )
         with self._blaming(template):
             request = held.enter_context(closing(await asking))
-        # While this is made the fork makes its namespaces.
+        # Meanwhile the fork makes its namespaces.
         group = await held.enter_async_context(open_group(self._cold.parts.groups, spec, wrappers=1))
         with self._blaming(template):
             await request.enter(spec, group)
@@ -208,7 +209,7 @@ class WarmRuntime:
                 return
             reserved = None if parks else self._reservations.take(spec.preview_id)
             if reserved is not None:
-                # This start's own from here on: what does not come to be ends with it.
+                # This start owns the reservation from here on, and ends it if it does not use it.
                 held.push_async_callback(reserved.close)
             self._check(spec)
             template = self.templates.current(wanted_by(spec, warm))
@@ -218,7 +219,7 @@ class WarmRuntime:
                 await held.aclose()
                 fork = await self._fork(spec, held)
             if fork.template is not template:
-                # It was replaced meanwhile, by one that may have imported something else.
+                # The template was replaced meanwhile; the new one may have imported other modules.
                 check_project(spec, warm, fork.template.told)
             await self._cold.give_files(spec)
             process = await fork.request.complete(spec, fork.group, parks=parks)
@@ -227,7 +228,7 @@ class WarmRuntime:
                     yield process, _sentence(fork.template)
 
     async def _take_speculative(self, spec: ProcessSpec) -> tuple[ForkedProcess, Template, AsyncExitStack] | None:
-        """Take the speculative process that runs as this start. Cancellation: ``speculate`` ends it."""
+        """Take the speculative process if it matches this start. Cancellation: ``speculate`` ends the process."""
         process = self._speculative.get(spec.preview_id)
         if process is None or not process.is_same(spec):
             return None
@@ -258,9 +259,9 @@ def _sentence(template: Template) -> str:
 async def open_warm_runtime(
     cold: SandboxRuntime, bounds: Bounds, *, remembered: RememberedTemplates, startup_timeout_s: float
 ) -> AsyncIterator[WarmRuntime]:
-    """Provide the warm runtime; the most used templates are made, one after the other.
+    """Open the warm runtime; the most used templates are made in the background, one after the other.
 
-    Cancellation: the templates are gone, and all their forks.
+    Cancellation: the templates and all their forks are ended.
     """
 
     def opener(wanted: Wanted) -> AbstractAsyncContextManager[Template]:

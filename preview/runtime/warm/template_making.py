@@ -1,4 +1,4 @@
-"""Makes a template: in a sandbox like a preview's, and in a control group of its own."""
+"""Makes a template in its own sandbox, which resembles a preview's, and its own control group."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from preview.runtime.warm.pool import Bounds
 from preview.runtime.warm.template_process import Template, open_template
 from preview.runtime.warm.wanted import Wanted
 
-# Its processes are forks on their way, which leave the group; none but packages that want to needs more.
+# Room for forks that have not left the group yet; only packages that start processes need more.
 _TEMPLATE_PROCESSES = 512
 _TEMPLATE_CPU_CORES = 1.0
 _TEMP_BYTES = 16 << 20
-# It is known only once it has imported all; meanwhile it may take more.
+# The limit leaves slack, because the template's size is known only after its imports, which may need more.
 _MEMORY_SLACK = 2
 
 
@@ -28,9 +28,9 @@ _MEMORY_SLACK = 2
 async def open_template_for(
     cold: SandboxRuntime, wanted: Wanted, bounds: Bounds, timeout_s: float
 ) -> AsyncIterator[Template]:
-    """Provide a template in a sandbox like a preview's, and in a control group of its own; see ``open_template``.
+    """Open a template in its own sandbox and control group; see ``open_template``.
 
-    Cancellation: it is gone (bounded).
+    Cancellation: the template is ended (bounded).
     """
     parts = cold.parts
     readable = template_view_paths((*wanted.readable, wanted.launchers))
@@ -47,7 +47,7 @@ async def open_template_for(
 
 @asynccontextmanager
 async def _open_group(groups: CgroupTree | None, key: str, bounds: Bounds) -> AsyncIterator[Cgroup | None]:
-    """Provide a control group for the template, if possible."""
+    """Open the template's control group; yields None without control groups."""
     if groups is None:
         yield None
         return

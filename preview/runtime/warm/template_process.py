@@ -1,4 +1,4 @@
-"""One running template: started in its sandbox, asked for forks, ended with all that it has forked."""
+"""One running template: started in its sandbox, queried for forks, and ended together with all its forks."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from preview.runtime.warm.wanted import Wanted
 
 log = structlog.get_logger(__name__)
 
-# What it says of itself holds the names of hundreds of modules.
+# The first packet contains the names of hundreds of modules.
 _FIRST_PACKET_BYTES = 1 << 20
 _PACKET_BYTES = 1024
 _MOST_NOTED_BYTES = 300
-# Below bubblewrap: its first process inside, the keeper, the template; with users of its own the keeper is two.
+# Processes below bubblewrap: its first process inside, the keeper and the template. With own users the keeper is two.
 _AROUND, _AROUND_OWN_USERS = 3, 4
-# Which of them is the first process of the namespace that the template is in: bubblewrap's, or the keeper's.
+# Index of the first process of the template's PID namespace: bubblewrap's own, or the keeper's second.
 _FIRST_INSIDE, _FIRST_INSIDE_OWN_USERS = 0, 2
-# What ``preview_warmups`` calls the use of a package.
+# Prefix that ``preview_warmups`` gives the use of a package.
 USE = "use of "
-# Its namespace ends with it; milliseconds.
+# The namespace ends within milliseconds after its first process.
 _END_S = 5.0
 _GRACE_S = 1.0
 _ENVIRONMENT = {
-    # As a preview has them: what is read from the environment while packages are imported is compared later.
+    # The same as in a preview, because values that packages read at import are compared later.
     "LANG": "C.UTF-8",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUNBUFFERED": "1",
@@ -55,11 +55,11 @@ _ENVIRONMENT = {
 
 
 class NoTemplate(Exception):
-    """No usable template; says why, in half a sentence."""
+    """No usable template; the message gives the reason, in half a sentence."""
 
 
 class UnsafeModule(NoTemplate):
-    """A module makes forks unsafe; without it there may be a template."""
+    """A module makes forks unsafe; a template without this module may work."""
 
     def __init__(self, module: str, why: str) -> None:
         super().__init__(why)
@@ -68,13 +68,13 @@ class UnsafeModule(NoTemplate):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A template's statement about itself. It runs packages' code, so this decides only speed.
+    """A template's report about itself. The template runs packages' code, so the report decides only about speed.
 
     Attributes:
-        imported: How many modules.
-        loaded: Their names at the top level.
-        reads: Variables that were read meanwhile, and what they were; None for those that are not set.
-        memory_bytes: Resident.
+        imported: Number of modules.
+        loaded: Top-level names of the modules.
+        reads: Environment variables read during the imports, with their values; None means not set.
+        memory_bytes: Resident memory.
     """
 
     imported: int
@@ -84,10 +84,10 @@ class Told:
 
 
 class Template:
-    """A template that is ready. Made by ``open_template`` alone."""
+    """A ready template. Only ``open_template`` makes one."""
 
     def __init__(self, control: socket.socket, told: Told, origin: TemplateOrigin) -> None:
-        """Args: control: sealed; owned by its maker. origin: where its forks are born."""
+        """Store the sealed control socket, which ``open_template`` owns, and the origin that verifies forks."""
         self._control = control
         self.told = told
         self.origin = origin
@@ -95,12 +95,12 @@ class Template:
         self.started_at = trio.current_time()
 
     async def ask(self, order: int, descriptors: Sequence[int]) -> None:
-        """Ask for a fork; what it has to say comes over the socket among ``descriptors``.
+        """Request a fork, which answers over its own socket in ``descriptors``.
 
         Raises:
-            NoTemplate: It is gone.
+            NoTemplate: The template has ended.
 
-        Cancellation: it was asked, or not.
+        Cancellation: the request is sent either whole or not at all.
         """
         self.forks += 1
         try:
@@ -109,16 +109,16 @@ class Template:
             raise NoTemplate("the template has ended") from None
 
     async def wait_ended(self) -> None:
-        """Wait until the template itself is gone, or says what nobody asked for; its forks may live.
+        """Wait until the template has ended, or has sent an unexpected packet; its forks may live on.
 
-        Cancellation: nothing changes.
+        Cancellation: the template is not affected.
         """
-        # It has nothing to say here.
+        # A template sends nothing after its report.
         with suppress(PacketsEnded):
             await receive(self._control, _PACKET_BYTES)
 
     def let_go(self) -> None:
-        """Have it end; its forks live on for as long as its context is open."""
+        """Let the template end; its forks live on as long as its context is open."""
         close_inbound(self._control)
 
 
@@ -126,13 +126,13 @@ class Template:
 async def open_template(
     box: TemplateBox, wanted: Wanted, *, group: Cgroup | None, timeout_s: float
 ) -> AsyncIterator[Template]:
-    """Start a template, and yield it when it has imported all; on leaving it is gone, and every fork of it.
+    """Start a template, and yield it after its imports; leaving the context ends the template and all its forks.
 
     Raises:
-        NoTemplate: It cannot be had.
+        NoTemplate: The template failed; the message gives the reason.
         LaunchFailed: bubblewrap is missing.
 
-    Cancellation: it is gone (bounded).
+    Cancellation: the template is ended (bounded).
     """
     with ExitStack() as closing:
         ours, theirs = closing.enter_context(open_pair())
@@ -184,15 +184,15 @@ def _start(
 
 
 async def _end(popen: subprocess.Popen[bytes], letting_go: ExitStack) -> None:
-    """Let its keeper go, which ends with all in its world; killed, where it does not.
+    """Disconnect from the keeper, which then ends with its namespace; kill it if it does not.
 
-    Called under a bounded shield, and again where no descriptor was free.
+    Called under a bounded shield, and again if no descriptor was free.
 
-    Cancellation: what was found has been sent SIGKILL, or ends by itself.
+    Cancellation: every process that was found has been sent SIGKILL, or ends by itself.
     """
 
     def of_its_session() -> list[int]:
-        # Bubblewrap ends before the first process of its namespace, which is in the session still, and then ours.
+        # Bubblewrap ends before its namespace's first process, which then becomes our child, in the same session.
         stats = map(proctree.read_stat, proctree.children(os.getpid()))
         return [one.identity.pid for one in stats if one is not None and one.session == popen.pid]
 
@@ -234,16 +234,16 @@ async def _introduction(ours: socket.socket, notes: int, wanted: Wanted, timeout
 
 @contextmanager
 def _origin(leader: int, group: Cgroup | None, *, own_users: bool) -> Iterator[TemplateOrigin]:
-    """Provide the origin of the template's forks. Until the end its process namespace keeps its number.
+    """Yield the verifier of the template's forks; until the end the inode number of its PID namespace stays in use.
 
     Raises:
-        NoTemplate: There is a process that the template has started; it would have what is meant for forks. Or it has
+        NoTemplate: A package has started a process, which could use what is meant for forks; or the template has
             ended.
     """
     around = proctree.descendants(leader)
     if len(around) > (_AROUND_OWN_USERS if own_users else _AROUND):
         raise NoTemplate("a package of it starts a process when it is imported")
-    # The keeper or bubblewrap: what runs packages' code is never the first process of the namespace.
+    # The keeper or bubblewrap: a process that runs packages' code is never the first of the namespace.
     position = _FIRST_INSIDE_OWN_USERS if own_users else _FIRST_INSIDE
     if len(around) <= position or proctree.namespace_pids(around[position])[1:][-1:] != [1]:
         raise NoTemplate("a template of it ends while it is made")
@@ -257,7 +257,7 @@ def _origin(leader: int, group: Cgroup | None, *, own_users: bool) -> Iterator[T
 
 
 def _left_in(notes: int, wanted: Wanted, what: str) -> NoTemplate:
-    """Return the error for an import that never returned, as far as noted."""
+    """Return the error for an import that did not return, with the module's name if it was noted."""
     name = os.pread(notes, _MOST_NOTED_BYTES, 0).decode("utf-8", "replace")
     if name in wanted.modules or name.startswith(USE):
         return UnsafeModule(name, f"{name} {what} when it is imported")

@@ -1,4 +1,4 @@
-"""Definition of a template."""
+"""Definitions of templates: which packages a template imports, and which files it sees."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Wanted:
     """Definition of a template.
 
     Attributes:
-        launchers: The folder that launchers lie in.
-        readable: Its folders, and those of its interpreter.
-        anchors: Folders that hold previews' folders.
-        warm_ups: Whether packages are used once as well.
+        readable: Folders of the environment and of its interpreter.
+        modules: Modules to import, as in ``WarmStart``.
+        anchors: Folders that contain the folders of all previews.
+        warm_ups: Whether packages are also used once.
     """
 
     key: str
@@ -34,7 +34,7 @@ class Wanted:
     warm_ups: bool = True
 
     def sees_as(self, other: Wanted) -> bool:
-        """Return whether a template of one sees the same files as one of the other."""
+        """Return whether both templates see the same files."""
         mine, theirs = ((one.python, one.launchers, set(one.readable), set(one.anchors)) for one in (self, other))
         return mine == theirs
 
@@ -43,7 +43,7 @@ _WANTED: TypeAdapter[Wanted] = TypeAdapter(Wanted)
 
 
 def wanted_by(spec: ProcessSpec, warm: WarmStart) -> Wanted:
-    """Return the template's definition for such a process."""
+    """Return the definition of the template for this process."""
     return Wanted(
         key=warm.key,
         python=Path(spec.argv[0]),
@@ -61,12 +61,12 @@ _MOST_BYTES = 256 * 1024
 
 
 class RememberedTemplates:
-    """Definitions of templates and their uses. Blocks on the disk for well under a millisecond.
+    """Stored definitions of templates, with use counts. Each call blocks on the disk for well under a millisecond.
 
-    Nothing here is ever an error: what cannot be read is not remembered.
+    Methods raise no errors: an unreadable file counts as missing.
 
     Args:
-        folder: Where the files lie; made where it is missing.
+        folder: Folder of the files; created if missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,14 +74,14 @@ class RememberedTemplates:
         self._uses: dict[str, int] = {}
 
     def note(self, wanted: Wanted) -> None:
-        """Count a use; written at the 1st, 2nd, 4th, … use, so that a launch seldom writes."""
+        """Count a use; written to disk only at the 1st, 2nd, 4th, … use, so that a launch seldom writes."""
         uses = self._uses.get(wanted.key) or self._read_uses(wanted.key)
         self._uses[wanted.key] = uses + 1
         if (uses + 1).bit_count() == 1:
             self._write(wanted, uses + 1)
 
     def most_used(self, count: int) -> list[Wanted]:
-        """Those used most, whose environments are there still; files of others are removed."""
+        """Return the ``count`` most used definitions whose interpreter still exists; delete the files of others."""
         found: list[tuple[int, Wanted]] = []
         for path in self._files():
             said = _read(path)

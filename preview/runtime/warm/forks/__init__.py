@@ -1,4 +1,4 @@
-"""Processes forked from a template or a snapshot: asked for, verified, reserved, measured."""
+"""Processes forked from a template or a snapshot: request, verification, reservation and measurement."""
 
 from __future__ import annotations
 

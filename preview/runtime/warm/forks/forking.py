@@ -1,4 +1,4 @@
-"""Requests a process from a template. Its folders, socket and limits are set before any of the project's code runs."""
+"""Fork a process from a template. Folders, socket and limits are set before any of the project's code runs."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printab
 from preview.runtime.warm.template_process import NoTemplate, Template
 
 _PACKET_BYTES = 1024
-# A fork is a matter of milliseconds, of a second where fifty are made at once on a loaded machine.
+# A fork takes milliseconds, or a second if fifty are made at once on a loaded machine.
 _PATIENCE_S = 10.0
-# Behind a gap, as in ``inherited``.
+# Leaves a gap after low numbers, as in ``inherited``.
 _FIRST_FD = 64
 _OWN_FD = 63
-# What the view covers for each preview; what lies in there and is needed has to be put there again.
+# Folders that the view covers for each preview. Needed files in them are mounted again.
 _COVERED = (Path("/tmp"), Path("/dev/shm"))  # noqa: S108  the sandbox's own
 
 
 class NotForked(Exception):
-    """Failed fork; says why, in half a sentence. Nothing is left.
+    """Failed fork; the message gives the reason in half a sentence. Nothing is left.
 
     Attributes:
-        is_its_fault: Whether that is the template's fault, so that the next fork would fail as well.
+        is_its_fault: Whether the template caused the failure, so that the next fork would fail as well.
     """
 
     def __init__(self, why: str, *, is_its_fault: bool = True) -> None:
@@ -50,16 +50,16 @@ class NotForked(Exception):
 
 
 class ForkRequest:
-    """A fork that is on its way: asked for, and not told yet what to be. Made by ``request_fork``; to be closed.
+    """A requested fork that has no program yet. Made by ``request_fork``; the caller closes it.
 
-    It needs some milliseconds to be confined, and some to make its own what it will write to; what else the process
-    needs can be made meanwhile.
+    The fork needs some milliseconds to be confined, and some to copy the memory pages that it will write to. Meanwhile
+    the rest of the launch can be prepared.
     """
 
     def __init__(self, template: Template, *, own_user: bool) -> None:
         self._template = template
         self._own_user = own_user
-        # Undone by ``close``, unless the process has it.
+        # Undone by ``close``, unless the process has taken it over.
         self._held = ExitStack()
         self.ours, self.theirs = self._held.enter_context(open_pair())
         try:
@@ -69,24 +69,24 @@ class ForkRequest:
             raise
         self._unread = self._held.enter_context(ExitStack())
         self._unread.callback(os.close, self._output)
-        # Its first process and the application-to-be, once it is confined.
+        # The namespace's first process and the future application, once both are confined.
         self._both: tuple[OpenProcess, OpenProcess] | None = None
 
     @property
     def has_ended(self) -> bool:
-        """True if one of its processes is gone, for any reason, after it was confined."""
+        """True if one of the two processes has ended, for any reason, after it was confined."""
         return self._both is not None and any(one.has_ended for one in self._both)
 
     async def wait_ended(self) -> None:
-        """Wait until one of its processes is gone, once it was confined. Cancellation: nothing changes.
+        """Wait until one of the confined processes has ended. Cancellation: the processes are not affected.
 
         Raises:
-            OSError: No descriptor is free.
+            OSError: No file descriptor is free.
         """
         both = self._both
         assert both is not None, "it has entered"  # noqa: S101
         with ExitStack() as closing:
-            # Its own: the receiver of the processes closes the others.
+            # Duplicates: the owner of the two processes closes the originals.
             mine = [closing.enter_context(waited_on(os.dup(one.fileno()))) for one in both]
             async with trio.open_nursery() as nursery:
 
@@ -98,26 +98,26 @@ class ForkRequest:
                     nursery.start_soon(wait, one)
 
     def close(self) -> None:
-        """Cancel the fork, which ends without an order to go on; does nothing once there is a process."""
+        """Cancel the fork, which ends if it has no program; does nothing once ``complete`` has returned a process."""
         self._held.close()
 
     async def enter(self, spec: ProcessSpec, group: Cgroup | None) -> None:
-        """Put it into its control group, see that it is confined, and let it make itself ready meanwhile.
+        """Move the fork into its control group, and verify its confinement while it prepares itself.
 
         Args:
-            spec: As for ``request_fork``.
-            group: It is in there before any of its code runs, and what it takes counts there.
+            spec: The specification given to ``request_fork``.
+            group: The fork enters this group before any of its code runs, so all its usage counts there.
 
         Raises:
-            NotForked: It could not be had.
+            NotForked: The fork failed, or is not confined.
 
-        Cancellation: what was started ends with ``close``.
+        Cancellation: ``close`` ends the processes that were started.
         """
         with as_not_forked("the template"), trio.fail_after(_PATIENCE_S):
             sender = await expect_word(self.ours, b"here")
             origin, uid = self._template.origin, self._uid_of(spec)
             first = origin.claim_first(sender, uid=uid, own_user=self._own_user)
-            # From here on, and not before, it may be moved and killed.
+            # Only from here on may it be moved and killed.
             self._held.callback(first.close)
             self._held.callback(first.kill)
             if group is not None:
@@ -132,20 +132,20 @@ class ForkRequest:
         return FIRST_UID + spec.slot if self._own_user else os.geteuid()
 
     async def complete(self, spec: ProcessSpec, group: Cgroup | None, *, parks: bool = False) -> ForkedProcess:
-        """Let it run the specification's launcher.
+        """Let the fork run the specification's launcher.
 
         Args:
-            spec: ``argv`` is the interpreter, a launcher and its arguments; its folders, user and limits are those that
-                the fork was asked for with.
-            group: It was put in there by ``enter``.
-            parks: Whether it only imports the application, and is forked in its turn; see ``snapshot``.
+            spec: ``argv`` is the interpreter, a launcher and its arguments. Folders, user and limits must be those of
+                the request.
+            group: The group given to ``enter``.
+            parks: Whether the fork only imports the application, to be forked itself; see ``snapshot``.
 
         Raises:
-            NotForked: It could not be had.
+            NotForked: The fork failed.
 
-        Cancellation: what was started ends with ``close``.
+        Cancellation: ``close`` ends the processes that were started.
         """
-        # It was all well with it: what happens now is no reason to do without the template.
+        # The fork was healthy until now: a failure from here on is not the template's fault.
         with as_not_forked("the fork", is_its_fault=False):
             with trio.fail_after(_PATIENCE_S):
                 return await self._complete(spec, group, parks=parks)
@@ -159,10 +159,10 @@ class ForkRequest:
         own = socket.socket(fileno=self.ours.detach())
         self._held.callback(close_inbound, own)
         out = trio.lowlevel.FdStream(self._output)
-        # From here on the stream closes it.
+        # From here on the stream closes the descriptor.
         self._unread.pop_all()
         process = ForkedProcess(Fork(first, application, own), out, spec, group)
-        # From here on all of it is the process's.
+        # From here on the process owns everything.
         self._held.pop_all()
         return process
 
@@ -170,19 +170,19 @@ class ForkRequest:
 async def request_fork(
     template: Template, spec: ProcessSpec, *, user: int | None, processes: int, filter_: bytes
 ) -> ForkRequest:
-    """Ask a template for a process in a sandbox of its own, of which nothing runs yet.
+    """Request a confined process from a template; no code of the project runs in it yet.
 
     Args:
-        template: Ready.
-        spec: Its folders and limits; what it is to run does not count yet.
-        user: In the numbers of the template; None where it has one for all.
-        processes: For RLIMIT_NPROC.
-        filter_: Of its system calls, compiled.
+        template: The template, which must be ready.
+        spec: Folders and limits of the process; the program does not matter yet.
+        user: User id in the template's user namespace; None if the template uses one user for all.
+        processes: Value for RLIMIT_NPROC.
+        filter_: The compiled system call filter.
 
     Raises:
-        NotForked: It could not be asked for; nothing is left.
+        NotForked: The template did not accept the request; nothing is left.
 
-    Cancellation: what was started is gone.
+    Cancellation: everything that was started is ended.
     """
     with as_not_forked("the template"):
         order = _order(spec, user, processes, filter_)
@@ -198,7 +198,7 @@ async def request_fork(
 
 async def _ask(template: Template, spec: ProcessSpec, request: ForkRequest, order: bytes) -> None:
     with ExitStack() as closing:
-        # Until it has been told to go on, it ends by itself when our end of the socket is closed.
+        # Until the fork has its order, it ends by itself when our end of the socket is closed.
         closing.callback(request.theirs.close)
         closing.callback(os.close, request.printed)
         descriptors = [request.theirs.fileno(), request.printed]
@@ -211,7 +211,7 @@ async def _ask(template: Template, spec: ProcessSpec, request: ForkRequest, orde
 
 @contextmanager
 def as_not_forked(whom: str, *, is_its_fault: bool = True) -> Iterator[None]:
-    """Convert errors of a fork to ``NotForked``; the machine's shortages are not the template's fault."""
+    """Convert errors of a fork to ``NotForked``; a resource shortage of the machine is not the template's fault."""
     try:
         yield
     except trio.TooSlowError:
@@ -228,19 +228,19 @@ def as_not_forked(whom: str, *, is_its_fault: bool = True) -> Iterator[None]:
 
 def _check_held_in(first: OpenProcess, application: OpenProcess, *, uid: int, outside: frozenset[int]) -> None:
     fault = find_fault(first.pid, application.pid, uid=uid, outside=outside)
-    # Of one that has ended by now, which a program may, the number may be another's.
+    # If a process has ended, which a program may do, its pid may have been reused.
     if fault is not None and not first.has_ended and not application.has_ended:
         raise NotForked(f"the fork was ended, because {fault}")
 
 
 async def expect_word(ours: socket.socket, word: bytes) -> int:
-    """Expect this word as the next packet; return the process that the kernel names as its sender.
+    """Expect ``word`` as the next packet; return the pid that the kernel names as its sender.
 
     Raises:
-        NotForked: It is something else; says what.
-        PacketsEnded: There is none.
+        NotForked: The packet is different; the message quotes it.
+        PacketsEnded: The connection has ended.
 
-    Cancellation: nothing is lost.
+    Cancellation: no packet is lost.
     """
     packet = await receive(ours, _PACKET_BYTES)
     if packet.data == word:
@@ -278,7 +278,7 @@ def program_order(spec: ProcessSpec, *, parks: bool = False) -> dict[str, object
         "own_number": _OWN_FD,
         "launcher": spec.argv[1],
         "arguments": list(spec.argv[2:]),
-        # Bubblewrap tells where it has changed to, as shells do.
+        # Bubblewrap sets PWD to the new working folder, as shells do.
         "environment": {**spec.environment, MARKER: spec.instance, "PWD": str(spec.directory)},
         "directory": str(spec.directory),
         "descriptors": numbers,
@@ -287,7 +287,7 @@ def program_order(spec: ProcessSpec, *, parks: bool = False) -> dict[str, object
 
 
 def sockets_of(spec: ProcessSpec) -> dict[str, socket.socket]:
-    """Return inherited sockets by the placeholder of their number."""
+    """Return the inherited sockets, keyed by the placeholder of their descriptor number."""
     both = {FD_PLACEHOLDER: spec.listener, CONTROL_PLACEHOLDER: spec.control}
     return {placeholder: one for placeholder, one in both.items() if one is not None}
 
@@ -297,6 +297,6 @@ def _limits(limits: Limits, processes: int) -> dict[str, int]:
 
 
 def _kept(readable: Sequence[Path], roots: Sequence[Path]) -> list[str]:
-    """Those that lie in a covered place, the outermost of each."""
+    """Return the readable paths below ``roots``, without those inside another of them."""
     inside = sorted({one for one in readable if any(one.is_relative_to(root) for root in roots)})
     return [str(one) for one in inside if not any(one != other and one.is_relative_to(other) for other in inside)]

@@ -1,4 +1,4 @@
-"""A process tree that a template has forked: its first process is not the service's child."""
+"""A process tree forked by a template: its first process is not a child of the service."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from preview.runtime.process.process import TreeProcess
 from preview.runtime.warm.origin import SnapshotOrigin
 from preview.runtime.warm.packets import parse
 
-# Bigger than all that a fork has to say at its end.
+# Larger than the only packet that a fork sends at its end.
 _LAST_PACKET_BYTES = 256
 _LAST_WORD_S = 1.0
 
 
 class Fork:
-    """The first process of a forked tree, as ``subprocess.Popen`` shows one; see ``Leader``.
+    """The first process of a forked tree, with the interface of ``subprocess.Popen``; see ``Leader``.
 
     Args:
-        first: It; closed by ``close``.
-        application: The application; likewise.
-        own: The sealed socket it speaks over; likewise.
+        first: The namespace's first process; closed by ``close``.
+        application: The application's process; closed by ``close``.
+        own: The fork's sealed socket; closed by ``close``.
 
     Attributes:
-        pid: Its number here.
-        returncode: How the application ended: an exit status, or minus a signal; None until ``poll`` has seen it.
+        pid: Pid of the first process, in the service's namespace.
+        returncode: The application's exit status, or minus a signal number; None until ``poll`` has read it.
     """
 
     def __init__(self, first: OpenProcess, application: OpenProcess, own: socket.socket) -> None:
@@ -50,32 +50,32 @@ class Fork:
 
     @property
     def application(self) -> OpenProcess | None:
-        """The application, while it is there."""
+        """The application's process; None once it has ended."""
         return None if self._is_closed or self._application.has_ended else self._application
 
     def as_origin(self, group: Cgroup) -> SnapshotOrigin:
-        """Return the origin of its forks, for a parking one in this group."""
+        """Return the origin that verifies the forks of this suspended application, which is in ``group``."""
         return SnapshotOrigin(self.first, self._application, group)
 
     def poll(self) -> int | None:
-        """Look whether all of it has ended, and how. A world that was ended from outside is SIGKILL's."""
+        """Return the exit status once the tree has ended, else None. An end from outside counts as SIGKILL."""
         if self.returncode is None and (self._is_closed or self.first.has_ended):
             self.returncode = -signal.SIGKILL if self._is_closed else self._read_status()
         return self.returncode
 
     async def wait_told(self) -> None:
-        """Wait for what is said of its end, which may come a moment after it, and not for long.
+        """Wait, for a bounded time, for the exit status, which may arrive shortly after the end.
 
-        Cancellation: nothing changes.
+        Cancellation: no status is lost.
         """
         with trio.move_on_after(_LAST_WORD_S) as scope:
-            # One of its own: several tasks may wait.
+            # A duplicate, because several tasks may wait.
             with waited_on(os.dup(self.own.fileno())) as own:
                 await wait_readable(own)
         self._is_late = scope.cancelled_caught
 
     def _read_status(self) -> int | None:
-        """None where it has ended, and who tells how has not done so yet."""
+        """Return the exit status; None if it has not arrived yet."""
         try:
             packet = self._last_packet()
         except BlockingIOError:
@@ -92,17 +92,17 @@ class Fork:
         try:
             return receive_now(self.own, _LAST_PACKET_BYTES).data
         except ConnectionResetError:
-            # Said first, and once, where the other end was closed upon an order that nobody had read: the application
-            # was ended before it could. What was sent is there all the same (unix(7)).
+            # Raised once if the other end was closed with an unread order in its queue, because the application was
+            # killed first. Packets sent before can still be read (unix(7)).
             return receive_now(self.own, _LAST_PACKET_BYTES).data
 
     def kill(self) -> None:
-        """SIGKILL for the first process, and with it for all."""
+        """Send SIGKILL to the first process; the kernel then kills the whole namespace."""
         if not self._is_closed:
             self.first.kill()
 
     def close(self) -> None:
-        """Look at its end once more, and release the descriptors; nothing else is done."""
+        """Read the exit status, if any, and close the descriptors; no process is ended."""
         if self._is_closed:
             return
         self.poll()
@@ -113,25 +113,25 @@ class Fork:
 
 
 class ForkedProcess(TreeProcess):
-    """See ``RunningProcess``. The first process of its namespace takes in orphans, and ends after all others."""
+    """See ``RunningProcess``. The namespace's first process adopts orphans, and ends after all others."""
 
-    # The first process of its namespaces.
+    # The first process of the namespaces is not the application.
     _WRAPPERS = 1
 
     def __init__(self, fork: Fork, output: trio.lowlevel.FdStream, spec: ProcessSpec, group: Cgroup | None) -> None:
-        """Args: fork: owned from here on."""
+        """Take over ``fork``, and close it with this process."""
         super().__init__(fork, output, spec, group, wrappers=self._WRAPPERS, identity=fork.first.identity)
         self._fork = fork
         self._below: tuple[int, ...] = ()
 
     def as_origin(self) -> SnapshotOrigin:
-        """Return the origin of its forks, for a parking one."""
+        """Return the origin that verifies the forks of this suspended application."""
         assert self._group is not None, "there are control groups"  # noqa: S101
         return self._fork.as_origin(self._group)
 
     @property
     def own(self) -> socket.socket:
-        """Its own socket."""
+        """The fork's sealed socket."""
         return self._fork.own
 
     async def _wait(self) -> Exit:
@@ -143,7 +143,7 @@ class ForkedProcess(TreeProcess):
         return self._read_exit(self._fork.poll() or 0)
 
     def close(self) -> None:
-        """Release the descriptors it is known by; its exit can still be read."""
+        """Close the descriptors; the exit status can still be read."""
         self._fork.close()
 
     def members(self) -> list[int]:
@@ -152,12 +152,12 @@ class ForkedProcess(TreeProcess):
 
     def _look(self) -> list[VerifiedProcess]:
         pids: Sequence[int] = () if self._group is not None else proctree.descendants(self._fork.pid)
-        # Once it has ended its number may be another's, and so what is below that.
+        # After the end the pid may be reused, and its descendants would be another tree's.
         self._below = () if self._fork.poll() is not None or self._fork.first.has_ended else tuple(pids)
         return as_known(one for one in (self.identity, *proctree.living(pids)) if proctree.is_alive(one))
 
     async def stop(self, grace_s: float) -> Exit:
-        """See ``RunningProcess``. Cancellation: the rest of the tree is killed by the context's exit."""
+        """See ``RunningProcess``. Cancellation: the context's exit kills the rest of the tree."""
         with trio.move_on_after(grace_s):
             await retry_on_fd_exhaustion(self._ask)
             await self.wait()
@@ -165,9 +165,9 @@ class ForkedProcess(TreeProcess):
         return await self.wait()
 
     async def kill(self) -> None:
-        """SIGKILL for the namespace's first process, and with it for all; wait until all are gone.
+        """Send SIGKILL to the namespace's first process, which ends all others; wait until all are gone.
 
-        Cancellation: it has been sent. Call it under a bounded shield.
+        Cancellation: SIGKILL has been sent. Call it under a bounded shield.
         """
         if not self._gone:
             self._fork.kill()

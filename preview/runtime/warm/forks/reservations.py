@@ -1,4 +1,4 @@
-"""Forks that are made ready before their starts: by which preview, for how long, and how many."""
+"""Forks made in advance for expected starts: their owner, their lifetime and their number."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from preview.runtime.kernel.linux import beside
 from preview.runtime.warm.forks.forking import ForkRequest, NotForked
 from preview.runtime.warm.template_process import NoTemplate, Template
 
-# In place of a process's number, which is known when it starts: there may be steps before it, whose groups are named
-# by theirs. One that stays may be on its way out when another is started.
+# Used instead of a process number, which is known only at the start: earlier steps may have groups named by their
+# numbers. A staying fork may still be ending when another is made, so the two kinds have two numbers.
 BEFORE_ANY, BEFORE_ANY_STAYING = 0, -1
 
 
 @dataclass(frozen=True, slots=True)
 class ConfinedFork:
-    """A fork that is confined, and waits for what it is to be.
+    """A confined fork that has no program yet.
 
     Attributes:
-        template: Of what.
-        request: Asked for by this.
-        group: Its own control group, where this machine has them.
+        template: Template that was forked.
+        request: The fork's request, which completes it.
+        group: The fork's control group; None without control groups.
     """
 
     template: Template
@@ -39,17 +39,17 @@ class ConfinedFork:
 
 
 class ForkReservation:
-    """The place of one: it is being made by one task, and used by another, or ends unused.
+    """One fork in advance: one task makes it, and a start takes it, or it ends unused.
 
     Args:
-        spec: As far as it was known when it was started.
-        stays: Whether it waits for as long as it is of use, and not for a moment.
+        spec: The specification, as far as it is known.
+        stays: Whether the fork waits without a time limit until its start is under way.
 
     Attributes:
-        awaited: Set when its start is under way: from then on it waits for a moment.
-        unwanted: Set when nothing will use it any more: the task that has made it ends it.
-        taken: Set by the start that has it from then on.
-        gone: Set when it cannot be had any more, or is nobody's to take.
+        awaited: Set when the preview's start is under way: from then on the fork waits for some seconds.
+        unwanted: Set when nothing will use the fork any more; the task that made it ends it.
+        taken: Set when a start has taken the fork.
+        gone: Set when the fork can no longer be taken.
     """
 
     def __init__(self, spec: ProcessSpec, *, stays: bool = False) -> None:
@@ -68,7 +68,7 @@ class ForkReservation:
 
     @contextmanager
     def making(self) -> Iterator[None]:
-        """Around its making, which ``close`` ends; however it ends, nobody waits for it any more."""
+        """Wrap the making of the fork, which ``close`` cancels; at the end waiters are woken in any case."""
         try:
             with self._scope:
                 yield
@@ -81,20 +81,20 @@ class ForkReservation:
         return self._fork
 
     def keep(self, fork: ConfinedFork, held: AsyncExitStack) -> None:
-        """Keep the ready fork; ``held`` ends it."""
+        """Store the ready fork; closing ``held`` ends it."""
         self._fork, self._held = fork, held
 
     async def take(self, spec: ProcessSpec, template: Template) -> ConfinedFork | None:
-        """Wait for it; ``close`` ends it all the same.
+        """Wait until the fork is made, and return it; ``close`` still ends it.
 
         Args:
-            spec: What it is to be.
-            template: What it would be forked from now.
+            spec: Specification of the start.
+            template: Template that the start would fork now.
 
         Returns:
-            None where it could not be had, has ended, or is not what would be asked for now.
+            None if the fork failed, has ended, or does not match ``spec`` and ``template``.
 
-        Cancellation: nothing changes.
+        Cancellation: the fork is not affected.
         """
         await self._is_made.wait()
         fork = self._fork
@@ -103,14 +103,14 @@ class ForkReservation:
         return fork
 
     async def close(self) -> None:
-        """End it, and its making. Cancellation: it is on its way out; call it under a bounded shield."""
+        """End the fork, or its making. Cancellation: the end has been requested; call it under a bounded shield."""
         self._scope.cancel()
         if not self._is_made.is_set():
             await self._is_made.wait()
         await self._held.aclose()
 
     def is_for(self, spec: ProcessSpec) -> bool:
-        """Return whether it matches: a fork of the same template in the same place."""
+        """Return whether a fork for ``spec`` would have the same template, slot, limits and folders."""
         return _what_a_fork_is_asked_for(self.spec) == _what_a_fork_is_asked_for(spec)
 
 
@@ -121,22 +121,22 @@ def _what_a_fork_is_asked_for(spec: ProcessSpec) -> tuple[object, ...]:
 
 log = structlog.get_logger(__name__)
 
-# A fork that was not used is killed, and its control group removed: milliseconds.
+# Killing an unused fork and removing its control group takes milliseconds.
 _END_S = 5.0
-# From then on it is likely that nobody will: the project is of another kind, or has packages to install.
+# Later use is unlikely: the project is of another kind, or has packages to install.
 _UNUSED_S = 5.0
-# As many as start at once on two processors; each may hold some 25 MiB before its start. Those that stay are bounded
-# by the task that wants them.
+# As many as start at once on two processors; each may use some 25 MiB before its start. The task that wants staying
+# forks limits their number.
 _MOST_RESERVED = 4
 
 
 class Reservations:
-    """One a preview, held by the task that has ``reserve`` open until its start takes it.
+    """One reservation per preview, owned by the open ``reserve`` until a start takes it.
 
     Args:
-        fork: Has a fork confined, kept by the stack.
-        can_reserve: Whether there is something to fork from now.
-        retired: Set when nothing is forked from this template any more.
+        fork: Makes a confined fork; the given stack ends it.
+        can_reserve: Whether a template for the specification is ready now.
+        retired: Returns the event that is set when the template is not forked any more.
     """
 
     def __init__(
@@ -149,11 +149,11 @@ class Reservations:
         self._fork = fork
         self._can_reserve = can_reserve
         self._retired = retired
-        # By preview; each is in there only while its ``reserve`` is open, and unused.
+        # By preview id. An entry exists only while its ``reserve`` is open and nothing has taken it.
         self._unused: dict[str, ForkReservation] = {}
 
     def take(self, preview_id: str) -> ForkReservation | None:
-        """Take this preview's reservation; the caller closes it."""
+        """Remove and return this preview's reservation, or None; the caller closes it."""
         reserved = self._unused.pop(preview_id, None)
         if reserved is not None:
             reserved.taken.set()
@@ -161,7 +161,7 @@ class Reservations:
 
     @asynccontextmanager
     async def reserve(self, spec: ProcessSpec, *, stays: bool) -> AsyncIterator[trio.Event]:
-        """See ``Runtime``. Cancellation: what was started and not used ends."""
+        """See ``Runtime``. Cancellation: an unused fork ends."""
         before = self._unused.get(spec.preview_id)
         if before is not None and before.is_for(spec):
             before.awaited.set()
@@ -185,11 +185,11 @@ class Reservations:
                 await reserved.close()
 
     def _has_room(self) -> bool:
-        """Of many that wait for their turn to start, most would hold memory for nothing."""
+        """Limit the forks in advance: most launches in a long queue would hold memory for nothing."""
         return sum(not one.stays for one in self._unused.values()) < _MOST_RESERVED
 
     def _drop(self, reserved: ForkReservation) -> bool:
-        """Let nobody take it any more; whether somebody could have."""
+        """Prevent further use; return whether the reservation was still unused."""
         reserved.gone.set()
         is_free = self._unused.get(reserved.spec.preview_id) is reserved
         if is_free:
@@ -197,16 +197,16 @@ class Reservations:
         return is_free
 
     async def _hold_ready(self, reserved: ForkReservation) -> None:
-        """Have a fork confined, for as long as it is likely to be used. Cancellation: it is ``reserve``'s to end."""
+        """Make a confined fork, and keep it while use is likely. Cancellation: ``reserve`` ends the fork."""
         await self._make_ready(reserved)
         if reserved.fork is not None:
             await self._wait_useless(reserved, reserved.fork)
-        # The launch that uses it has taken it out.
+        # A launch that uses the fork has removed it from ``_unused``.
         if self._drop(reserved) or reserved.unwanted.is_set():
             await reserved.close()
 
     async def _wait_useless(self, reserved: ForkReservation, fork: ConfinedFork) -> None:
-        """Wait until it is taken, or of no use to anybody. Cancellation: nothing changes."""
+        """Wait until the fork is taken or useless. Cancellation: the fork is not affected."""
         ends = (reserved.taken, reserved.unwanted, self._retired(fork.template))
         async with beside(partial(_note_end, fork, reserved.unwanted)):
             await wait_any(reserved.awaited, *ends)
@@ -214,8 +214,8 @@ class Reservations:
                 await wait_any(*ends)
 
     async def _make_ready(self, reserved: ForkReservation) -> None:
-        """Have a fork confined, before its start. Cancellation: what was started ends."""
-        # As good as nothing is lost where it does not come to it: the start tries again, and says why not.
+        """Make a confined fork in advance. Cancellation: a fork in the making ends."""
+        # A failure here costs little: the start tries again, and reports the reason.
         with reserved.making():
             try:
                 async with AsyncExitStack() as held:
@@ -224,15 +224,15 @@ class Reservations:
             except (NotForked, NoTemplate, LaunchFailed, OSError) as error:
                 log.debug("fork reservation failed", preview_id=reserved.spec.preview_id, why=str(error))
             except Exception:
-                # A mistake here would end the preview that goes on beside it.
+                # An exception here would end the preview that runs in the same nursery.
                 log.exception("fork reservation failed", preview_id=reserved.spec.preview_id)
 
 
 async def _note_end(fork: ConfinedFork, ended: trio.Event) -> None:
-    """Set the event when one of its processes has ended by itself. Cancellation: nothing changes."""
+    """Set the event when a process of the fork has ended by itself. Cancellation: the fork is not affected."""
     try:
         await fork.request.wait_ended()
         ended.set()
     except* OSError as error:
-        # Its start looks at it again.
+        # The start checks the fork again.
         log.debug("fork exit not watched", why=str(error.exceptions[0]))

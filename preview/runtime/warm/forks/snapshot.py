@@ -1,7 +1,7 @@
-"""A preview's own template: its application, imported already, forked for each restart within the preview's sandbox.
+"""A preview's own template: the imported application, forked for each restart inside the preview's sandbox.
 
-It is of the very same code: a change of it makes another one necessary. All that it forks are processes of one
-preview; each has a control group of its own, which tells it from the others, and ends it.
+A snapshot serves only the code that it imported: after a change another one is needed. All its forks belong to one
+preview. Each fork has its own control group, which identifies its processes and ends them.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printab
 
 _PACKET_BYTES = 1024
 _PATIENCE_S = 10.0
-# From one restart to what is made ready for the next: by then the new process has answered somebody.
+# Delay between a restart and the next spare fork: by then the new process has answered its first request.
 _CALM_S = 0.5
-# A waiting fork is killed, and its control group removed: milliseconds.
+# Killing a waiting fork and removing its control group takes milliseconds.
 _END_S = 5.0
 
 
@@ -45,13 +45,13 @@ async def wait_parked(process: ForkedProcess, timeout_s: float) -> None:
     """Wait until the application is imported.
 
     Args:
-        process: Forked with ``parks``.
-        timeout_s: Seconds for that.
+        process: Process forked with ``parks``.
+        timeout_s: Time limit of the import, in seconds.
 
     Raises:
-        NotForked: It is not to be; says why. That is the project's doing, and not the template's.
+        NotForked: The import failed; the message gives the reason. The project is the cause, not the template.
 
-    Cancellation: nothing changes.
+    Cancellation: the process is not affected.
     """
     packet: bytes = b""
     try:
@@ -72,7 +72,7 @@ async def wait_parked(process: ForkedProcess, timeout_s: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A fork in its own control group that is not told yet what to be; it ends with ``held``."""
+    """A fork in its own control group that has no program yet; closing ``held`` ends it."""
 
     ours: socket.socket
     itself: OpenProcess
@@ -81,17 +81,17 @@ class _Waiting:
 
     @property
     def has_ended(self) -> bool:
-        """True if it is gone, for any reason."""
+        """True if the fork has ended, for any reason."""
         return self.itself.has_ended
 
 
 class ParkedApplication:
-    """See ``interface.Snapshot``. Made by ``open_forking``, which has one fork ready before each restart.
+    """See ``interface.Snapshot``. Made by ``open_forking``, which keeps one spare fork for the next restart.
 
     Args:
-        process: Parked.
-        groups: The service's.
-        spec: What it was parked with: its limits are those of all forks.
+        process: The suspended application.
+        groups: The service's control groups.
+        spec: Specification of the suspended process; its limits apply to all forks.
     """
 
     def __init__(self, process: ForkedProcess, groups: CgroupTree, spec: ProcessSpec) -> None:
@@ -105,7 +105,7 @@ class ParkedApplication:
 
     @asynccontextmanager
     async def open_process(self, spec: ProcessSpec) -> AsyncIterator[ForkedProcess]:
-        """See ``Runtime.open_process``. Cancellation: the whole tree is gone (bounded)."""
+        """See ``Runtime.open_process``. Cancellation: the whole tree is ended (bounded)."""
         try:
             waiting = self._take()
             if waiting is not None and waiting.has_ended:
@@ -123,14 +123,14 @@ class ParkedApplication:
             raise NoSnapshot(str(error)) from error
 
     async def keep_ahead(self) -> None:
-        """Have a fork ready, for ever; without one, restarts fork.
+        """Keep a spare fork ready, forever; without a spare, a restart forks.
 
-        Cancellation: what is ready is ``close``'s to end.
+        Cancellation: ``close`` ends a ready fork.
         """
         with suppress(NotForked, LaunchFailed):
             while True:
-                # The process that has just started needs the processor first; and it is to have written what they all
-                # do.
+                # The process that has just started needs the processor first. Its written memory pages then show which
+                # pages the next fork will write.
                 await trio.sleep(_CALM_S)
                 name = f"{self._spec.preview_id}-{next(self._numbers)}"
                 waiting = await self._fork(replace(self._spec, preview_id=name), is_ahead=True)
@@ -138,32 +138,32 @@ class ParkedApplication:
                 await self._taken.wait()
 
     async def close(self) -> None:
-        """End the fork that nobody has taken. Cancellation: it is on its way out; call it under a bounded shield."""
+        """End the unused spare fork. Cancellation: the end has been requested; call it under a bounded shield."""
         waiting = self._take()
         if waiting is not None:
             await waiting.held.aclose()
 
     def _take(self) -> _Waiting | None:
-        """Take a ready fork, which then belongs to the caller."""
+        """Remove and return the spare fork, which the caller then owns."""
         waiting, self._ahead = self._ahead, None
         self._taken.set()
         return waiting
 
     async def _fork(self, spec: ProcessSpec, *, is_ahead: bool = False) -> _Waiting:
-        """Return a waiting fork in its own control group, which is named for this specification.
+        """Return a waiting fork in its own control group, named after ``spec``.
 
         Raises:
-            NotForked, LaunchFailed: It could not be had; nothing is left.
+            NotForked, LaunchFailed: The fork failed; nothing is left.
         """
         async with AsyncExitStack() as held:
             with as_not_forked("the snapshot"), trio.fail_after(_PATIENCE_S):
                 ours = await self._ask(held, is_ahead=is_ahead)
-            # While the group is made, which the kernel takes its time for, the snapshot forks.
+            # The snapshot forks while the kernel creates the group, which takes time.
             group = await held.enter_async_context(open_group(self._groups, spec, wrappers=0))
             assert group is not None, "there are control groups"  # noqa: S101
             with as_not_forked("the snapshot"), trio.fail_after(_PATIENCE_S):
                 itself = self._origin.claim(await expect_word(ours, b"app"))
-                # From here on, and not before, it may be moved and killed.
+                # Only from here on may it be moved and killed.
                 held.callback(itself.close)
                 held.callback(itself.kill)
                 await trio.to_thread.run_sync(group.enter, itself)
@@ -184,9 +184,9 @@ class ParkedApplication:
 async def open_forking(
     process: ForkedProcess, groups: CgroupTree, spec: ProcessSpec
 ) -> AsyncIterator[ParkedApplication]:
-    """Provide a snapshot that has a fork ready before each restart. Args: see ``ParkedApplication``.
+    """Open a snapshot that keeps one spare fork for the next restart. Args: see ``ParkedApplication``.
 
-    Cancellation: no fork waits any more; those in use are their own contexts' to end.
+    Cancellation: the spare fork ends; the contexts of used forks end those.
     """
     snapshot = ParkedApplication(process, groups, spec)
     try:
@@ -207,7 +207,7 @@ async def _let_go_on(waiting: _Waiting, spec: ProcessSpec) -> SnapshotProcess:
                 await send(waiting.ours, b"go", (order, printed, *sockets))
         finally:
             os.close(printed)
-        # The process closes these; ``waiting`` closes its own.
+        # The process closes these duplicates; ``waiting`` closes the originals.
         first = held.enter_context(closing(waiting.itself.dup()))
         application = held.enter_context(closing(waiting.itself.dup()))
         own = held.enter_context(waiting.ours.dup())
@@ -218,14 +218,14 @@ async def _let_go_on(waiting: _Waiting, spec: ProcessSpec) -> SnapshotProcess:
 
 
 class SnapshotProcess(ForkedProcess):
-    """See ``RunningProcess``. It is not the first process of its namespace: its group says what belongs to it."""
+    """See ``RunningProcess``. It is not the first process of its namespace; its control group defines the tree."""
 
     _WRAPPERS = 0
 
     async def kill(self) -> None:
-        """SIGKILL for all in its control group; wait until all are gone.
+        """Send SIGKILL to all processes of the control group, and wait until all are gone.
 
-        Cancellation: what was found has been sent SIGKILL. Call it under a bounded shield.
+        Cancellation: every process that was found has been sent SIGKILL. Call it under a bounded shield.
         """
         if not self._gone:
             self._fork.kill()

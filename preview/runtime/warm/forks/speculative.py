@@ -1,4 +1,4 @@
-"""A reserved fork that runs already, as what its start is likely to be; mostly the decision is the same."""
+"""A reserved fork that runs before the launch is decided; the decision is usually the expected one."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from preview.runtime.warm.template_process import Template
 
 log = structlog.get_logger(__name__)
 
-# A tree is killed within five seconds, and its control group is removed.
+# Killing a tree takes up to five seconds; removing its control group comes on top.
 _END_S = 10.0
 
-# Says whether a start would be forked from this template.
+# Returns whether a start would fork this template now.
 Check = Callable[[ProcessSpec, Template], bool]
 
 
 class SpeculativeFork:
-    """See ``interface.SpeculativeProcess``. Made by ``WarmRuntime.speculate`` alone.
+    """See ``interface.SpeculativeProcess``. Only ``WarmRuntime.speculate`` makes one.
 
     Args:
-        spec: What it runs as.
-        template: Of what it is a fork.
-        check: See ``Check``.
+        spec: Expected specification of the start.
+        template: Template of the reserved fork.
+        check: Returns whether a start would fork ``template`` now.
     """
 
     def __init__(self, spec: ProcessSpec, template: Template, check: Check) -> None:
@@ -45,11 +45,11 @@ class SpeculativeFork:
         self._has_run = False
         self._is_settled = trio.Event()
         self._scope = trio.CancelScope()
-        # Ends it, unless a start has it by then.
+        # Ends the process, unless a start has taken it over.
         self._held = AsyncExitStack()
 
     async def wait(self) -> bool:
-        """See ``interface.SpeculativeProcess``. Cancellation: nothing changes."""
+        """See ``interface.SpeculativeProcess``. Cancellation: the process is not affected."""
         await self._is_settled.wait()
         return self._process is not None
 
@@ -63,20 +63,20 @@ class SpeculativeFork:
         return self.is_same(spec) and self._check(spec, self._template)
 
     def is_same(self, spec: ProcessSpec) -> bool:
-        """Return whether this start would run just the same, from any template."""
+        """Return whether a start with ``spec`` would run the same program, from any template."""
         return _what_runs(spec) == _what_runs(self._spec)
 
     def take(self) -> tuple[ForkedProcess, Template, AsyncExitStack] | None:
-        """Return the process, its template, and its end, which then belong to the caller; None if it does not run.
+        """Return the process, its template and the stack that ends it, or None if it does not run.
 
-        It is settled.
+        The caller owns them from then on. Call it only after ``wait``.
         """
         if self._process is None:
             return None
         return self._process, self._template, self._held.pop_all()
 
     async def run(self, reserved: ForkReservation, give_files: Callable[[ProcessSpec], Awaitable[object]]) -> None:
-        """Let the fork go on, once it is ready. Cancellation: ``end`` ends what has started."""
+        """Let the reserved fork run its program, once it is ready. Cancellation: ``end`` ends what has started."""
         self._held.push_async_callback(reserved.close)
         spec = self._spec
         try:
@@ -91,23 +91,23 @@ class SpeculativeFork:
         except (NotForked, LaunchFailed, OSError) as error:
             log.debug("no speculative process", preview_id=spec.preview_id, why=str(error))
         except Exception:
-            # A mistake here would end the preview that goes on beside it.
+            # An exception here would end the preview that runs in the same nursery.
             log.exception("no speculative process", preview_id=spec.preview_id)
         finally:
             self._is_settled.set()
 
     async def end(self) -> None:
-        """See ``interface.SpeculativeProcess``. Cancellation: it is ended all the same (bounded)."""
+        """See ``interface.SpeculativeProcess``. Cancellation: the process still ends (bounded)."""
         self._scope.cancel()
         with trio.move_on_after(_END_S, shield=True):
             await self._is_settled.wait()
-            # A start has taken ``_held``, or nothing can be taken any more.
+            # Either a start has taken ``_held``, or nothing can be taken any more.
             self._process = None
             await self._held.aclose()
 
 
 def _what_runs(spec: ProcessSpec) -> tuple[ProcessSpec, object]:
-    """All of it but what concerns the template alone."""
+    """Return everything that decides what runs, without the template's own settings."""
     warm = spec.warm
     return replace(spec, warm=None), None if warm is None else (warm.key, warm.launcher, tuple(warm.anchors))
 
@@ -116,14 +116,14 @@ def _what_runs(spec: ProcessSpec) -> tuple[ProcessSpec, object]:
 async def running(
     process: SpeculativeFork, reserved: ForkReservation, give_files: Callable[[ProcessSpec], Awaitable[object]]
 ) -> AsyncIterator[None]:
-    """Let a process run for as long as the body lasts, or its start has it.
+    """Run a speculative process until the body ends, or a start takes the process.
 
     Args:
-        process: What it runs as.
-        reserved: The fork.
-        give_files: Gives the process its folders.
+        process: The speculative process.
+        reserved: The reserved fork that it uses.
+        give_files: Makes the preview's user the owner of the folders.
 
-    Cancellation: it is gone, unless a start has it (bounded).
+    Cancellation: the process is ended, unless a start has taken it (bounded).
     """
     try:
         async with beside(partial(process.run, reserved, give_files)):

@@ -1,4 +1,4 @@
-"""Programs inside a template and its forks, on the project's interpreter: standard library only.
+"""Programs that run inside a template and its forks, on the project's interpreter: standard library only.
 
-Nothing of ``preview`` is imported here; the files are run and found by their path.
+They import nothing from ``preview``; the files are run and found by their path.
 """

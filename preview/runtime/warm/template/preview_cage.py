@@ -1,7 +1,7 @@
-"""Puts a fork of the template into a sandbox of its own: another user, namespaces, files, limits, no right to more.
+"""Sandbox of a fork: its own user, namespaces, files and limits, and no way to regain privileges.
 
-What bubblewrap does for a process that is executed, done for one that is forked. Each step is undone by the end of the
-process. The order matters: what needs a right comes before the rights are given up.
+The functions do for a forked process what bubblewrap does for an executed one. The end of the process undoes each step.
+The order matters: a step that needs a privilege comes before the privilege is dropped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PRIVATE = calls.MS_NOSUID | calls.MS_NODEV
 
 
 def enter(user: int | None) -> None:
-    """Become ``user``, where the template may choose, and leave all namespaces; the next fork is the first there."""
+    """Become ``user``, if given, and unshare all namespaces; the next fork is their first process."""
     if user is not None:
         os.setgroups([])
         os.setresgid(user, user, user)
@@ -37,7 +37,7 @@ def enter(user: int | None) -> None:
         | calls.CLONE_NEWUTS
         | calls.CLONE_NEWNET
     )
-    # user_namespaces(7): without the right over groups, they have to be given up first.
+    # user_namespaces(7): an unprivileged process must deny setgroups before it writes gid_map.
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{_INSIDE_ID} {uid} 1"),
@@ -48,12 +48,12 @@ def enter(user: int | None) -> None:
 
 
 def show_files(view: dict[str, Any], folders: list[int]) -> None:
-    """Show the fork its own folders, and cover the template's writable ones with empty folders.
+    """Mount the fork's own folders, and cover the template's writable folders with empty ones.
 
     Args:
-        view: ``anchors`` (folders that hold those of all previews), ``folders`` (where its own lie), ``kept`` (what
-            lies in a place that is covered, and is needed), ``temp_bytes``.
-        folders: Descriptors of its own folders' mounts, in the order of ``folders``.
+        view: ``anchors`` (folders that contain those of all previews), ``folders`` (mount points of the fork's own
+            folders), ``kept`` (needed paths below a covered folder), ``temp_bytes``.
+        folders: Descriptors of detached mounts, in the order of ``view["folders"]``.
     """
     calls.mount("", "/", "", calls.MS_REC | calls.MS_PRIVATE)
     kept = [(path, calls.clone_mount(path)) for path in view["kept"]]
@@ -87,7 +87,7 @@ def _bring_up_loopback() -> None:
 
 
 def confine(limits: dict[str, int], program: bytes) -> None:
-    """Limits, no capabilities, no new privileges, the filter of system calls: for this process and all below it."""
+    """Set limits, drop capabilities, forbid new privileges and filter system calls; child processes inherit all."""
     calls.unshare(calls.CLONE_NEWCGROUP)
     calls.drop_capabilities()
     for name, value in limits.items():

@@ -1,7 +1,7 @@
 """System calls that Python has no function for; Linux only, any architecture (glibc or musl).
 
-Sources: linux/sched.h, linux/mount.h, linux/prctl.h, linux/capability.h, linux/seccomp.h; the numbers of the newer
-calls are the same on every architecture (asm-generic/unistd.h).
+Sources: linux/sched.h, linux/mount.h, linux/prctl.h, linux/capability.h, linux/seccomp.h. The newer calls have the same
+numbers on every architecture (asm-generic/unistd.h).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _AT_RECURSIVE, _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH = 0x8000, 1, 4
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 22, 24, 38
 _SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION_3 = 0x20080522
-# Of struct sock_filter, linux/filter.h.
+# Size of struct sock_filter, linux/filter.h.
 _INSTRUCTION_BYTES = 8
 _HIGHEST_CAPABILITY = 63
 
@@ -44,26 +44,26 @@ def _check(result: int, what: str) -> int:
 
 
 def unshare(flags: int) -> None:
-    """Leave the namespaces that ``flags`` name for new ones (unshare(2))."""
+    """Replace the namespaces named by ``flags`` with new ones (unshare(2))."""
     _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
 
 
 def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
-    """Put a file system at ``target``; the arguments are those of the system call."""
+    """Mount a file system at ``target``; the arguments are those of the system call."""
     data = options.encode() if options else None
     result = _libc.mount(source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data)
     _check(result, f"mount {target}")
 
 
 def clone_mount(path: str) -> int:
-    """Return a detached descriptor of the mount at ``path``, with all below it (open_tree(2))."""
+    """Return a descriptor of a detached copy of the mount at ``path``, with all mounts below it (open_tree(2))."""
     flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
     result = _libc.syscall(ctypes.c_long(_SYS_OPEN_TREE), ctypes.c_int(_AT_FDCWD), path.encode(), ctypes.c_uint(flags))
     return int(_check(result, f"open_tree {path}"))
 
 
 def attach(descriptor: int, path: str) -> None:
-    """Mount at ``path`` what ``descriptor`` holds (move_mount(2))."""
+    """Attach the detached mount ``descriptor`` at ``path`` (move_mount(2))."""
     result = _libc.syscall(
         ctypes.c_long(_SYS_MOVE_MOUNT),
         ctypes.c_int(descriptor),
@@ -81,19 +81,19 @@ def set_host_name(name: str) -> None:
 
 
 def set_dumpable() -> None:
-    """Let the files of this process in /proc be its own again: a change of user has taken them away (proc(5))."""
+    """Give this process its own files in /proc again, which a change of user takes away (proc(5))."""
     _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl dumpable")
 
 
 def no_new_privileges() -> None:
-    """No program that is executed from here on gives any right (PR_SET_NO_NEW_PRIVS)."""
+    """Let no executed program gain a privilege (PR_SET_NO_NEW_PRIVS)."""
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl no_new_privs")
 
 
 def drop_capabilities(keep: tuple[int, ...] = ()) -> None:
-    """Have no capability but ``keep``, and let nothing that is executed regain one."""
+    """Drop all capabilities except ``keep``, and let no executed program regain one."""
     for number in range(_HIGHEST_CAPABILITY + 1):
-        # EINVAL: the kernel knows no more of them.
+        # EINVAL: the kernel knows no higher capability.
         if number not in keep and _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) < 0:
             break
     kept = sum(1 << number for number in keep)
@@ -104,8 +104,8 @@ def drop_capabilities(keep: tuple[int, ...] = ()) -> None:
 
 
 def filter_calls(program: bytes) -> None:
-    """Put this process and all below it under a filter of system calls, as seccomp(2) takes it."""
+    """Filter the system calls of this process and its children, with a program in seccomp(2)'s format."""
     memory = ctypes.create_string_buffer(program, len(program))
-    # struct sock_fprog: padded as the C compiler does.
+    # struct sock_fprog, with the C compiler's padding.
     header = struct.pack("@HP", len(program) // _INSTRUCTION_BYTES, ctypes.addressof(memory))
     _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header, 0, 0), "prctl seccomp")

@@ -1,4 +1,4 @@
-"""Makes a fork of a template what a program that was just started would be, and runs a launcher in it."""
+"""Give a fork of a template the state of a newly started interpreter, and run a launcher in it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _OWN_MODULES = (
     "preview_snapshot",
     "preview_warmups",
 )
-# The template has all of them; a program that was just started has its own, as what it was started by.
+# The template has imported all launchers; a new interpreter has only one, as its main program.
 _LAUNCHERS = ("serve_asgi", "serve_django", "serve_wsgi")
 _MOST_DESCRIPTORS = 1 << 20
 
 
 def close_all_but(*kept: int) -> None:
-    """Close every descriptor that is not named, those of input and output too."""
+    """Close every descriptor except ``kept``, including standard input and output."""
     before = 0
     for one in sorted(kept):
-        # An empty range would be all of them: close_range(2) takes the last one's number, -1.
+        # Skip an empty range: its last number could be -1, which close_range(2) takes as "all".
         if one > before:
             os.closerange(before, one)
         before = one + 1
@@ -43,28 +43,28 @@ def close_all_but(*kept: int) -> None:
 
 
 def run(order: dict[str, Any], output: int, inherited: dict[str, int]) -> int:
-    """Run the order's launcher with its arguments; the exit code. A traceback is the application's own alone.
+    """Run the order's launcher; return the exit code. Tracebacks show only the application's frames.
 
     Args:
         order: ``launcher``, ``arguments``, ``environment``, ``directory``, ``descriptors`` (placeholder to number).
-        output: Where standard output and error go.
-        inherited: What stands in for each placeholder now, by placeholder.
+        output: Descriptor for standard output and error.
+        inherited: Current descriptor of each placeholder.
     """
     launcher, arguments = become(order, output, inherited)
     return call(launcher.main, arguments)
 
 
 def become(order: dict[str, Any], output: int, inherited: dict[str, int]) -> tuple[Any, list[str]]:
-    """Be what the interpreter would be when it begins with the launcher: that, and its arguments. See ``run``."""
+    """Take on the state of an interpreter that starts the launcher; return the launcher and its arguments."""
     arguments = inherit(order, output, inherited)
     os.chdir(order["directory"])
     forget()
     folder, _, file = order["launcher"].rpartition("/")
-    # Where the interpreter would have put it; launchers put the project's own folder in its place.
+    # The interpreter puts the program's folder here; launchers replace it with the project's folder.
     sys.path[0] = folder
     name = file.removesuffix(".py")
     launcher = importlib.import_module(name)
-    # The template's own would show what it is made of.
+    # The template's own __main__ would expose the template's internals.
     main = types.ModuleType("__main__")
     main.__dict__.update(__file__=launcher.__file__, __builtins__=builtins)
     sys.modules["__main__"] = main
@@ -76,13 +76,13 @@ def become(order: dict[str, Any], output: int, inherited: dict[str, int]) -> tup
 def inherit(
     order: dict[str, Any], output: int, inherited: dict[str, int], before: dict[str, str] | None = None
 ) -> list[str]:
-    """Take the descriptors and the environment; the arguments, with the numbers in their places. See ``run``.
+    """Take over descriptors and environment; return the arguments, with descriptor numbers for placeholders.
 
     Args:
         order: See ``run``.
         output: See ``run``.
         inherited: See ``run``.
-        before: The environment that the application was imported with: what it has set itself meanwhile stays
+        before: Environment at the application's import. Variables that the application has set since then are kept
             (``load_dotenv``, Django's time zone).
     """
     numbers = _settle_descriptors(order["descriptors"], output, inherited)
@@ -95,7 +95,7 @@ def inherit(
 
 
 def call(main: Callable[[list[str]], None], arguments: list[str]) -> int:
-    """Call a launcher's function as the interpreter runs a program; the exit code."""
+    """Call a launcher's function as the interpreter runs a program; return the exit code."""
     code: object = 0
     try:
         main(arguments)
@@ -111,9 +111,9 @@ def call(main: Callable[[list[str]], None], arguments: list[str]) -> int:
 
 
 def _settle_descriptors(wanted: dict[str, int], output: int, inherited: dict[str, int]) -> dict[str, str]:
-    """Give each descriptor the number that the service wants it to have, and close all others."""
+    """Give each descriptor its requested number, close all others, and return the numbers as text."""
     null = os.open(os.devnull, os.O_RDONLY)
-    # Out of the way of the numbers wanted.
+    # Move descriptors above the requested numbers first.
     top = max(wanted.values(), default=2) + 1
     moved = {}
     for name, descriptor in inherited.items():
@@ -136,25 +136,25 @@ def _filled(text: str, numbers: dict[str, str]) -> str:
 def _set_environment(variables: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(variables)
-    # What the interpreter itself reads when it starts.
+    # The interpreter reads PYTHONPATH only when it starts.
     further = [one for one in variables.get("PYTHONPATH", "").split(":") if one]
     sys.path[1:1] = [one for one in further if one not in sys.path]
     if "TZ" in variables:
         time.tzset()
-    # Keeps all of the environment when it is imported, as Django's own server has it done.
+    # ``wsgiref`` copies the environment when it is imported, which Django's own server does.
     wsgi = sys.modules.get("wsgiref.handlers")
     if wsgi is not None:
         wsgi.BaseHandler.os_environ = wsgi.read_environ()
 
 
 def forget() -> None:
-    """Forget what a program that was just started would not have cached yet."""
+    """Discard caches and random state that a newly started program would not have."""
     tempfile.tempdir = None
-    # Two forks have the same number in their namespaces, by which it would tell that it has to be seeded again.
+    # ``tempfile`` reseeds its generator when the pid changes, but forks have the same pid in their namespaces.
     tempfile._name_sequence = None  # type: ignore[attr-defined]  # noqa: SLF001
     sys.path_importer_cache.clear()
     importlib.invalidate_caches()
-    # Its own generator is seeded again by the fork (``random`` registers that); those of packages are not.
+    # ``random`` reseeds its default generator after a fork; packages' generators are not reseeded.
     random.seed()
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:

@@ -1,7 +1,7 @@
-"""Free places between objects that stay: what a fork puts into them makes it copy the whole page.
+"""Fills free gaps between the template's objects, since an object that a fork puts in a gap copies the whole page.
 
-They are taken before the fork, and never given back, so that what a fork makes comes to lie side by side, in pages that
-are its own alone.
+The gaps are filled before the fork, and never freed. So the objects that a fork creates lie together, in pages that
+only the fork uses.
 
 Sources: Objects/obmalloc.c of CPython (small objects come from pools of one size each); mallinfo(3), malloc(3).
 """
@@ -14,14 +14,14 @@ import re
 import sys
 from collections.abc import Callable
 
-# A line of ``sys._debugmallocstats``: class, size, pools, blocks in use, blocks that are free.
+# A line of ``sys._debugmallocstats``: class, size, pools, blocks in use, free blocks.
 _CLASS = re.compile(r"^ *\d+ +(\d+) +\d+ +\d+ +(\d+) *$", re.MULTILINE)
 _MOST_SAID = 1 << 20
 _SMALLEST_BYTES = sys.getsizeof(b"")
 _OBJECT_BYTES, _FLOAT_BYTES = 16, 32
-# Of the C library: from what may lie in a row down to the smallest there is, each a tenth less than the one before.
+# Sizes for the C library's heap: from the largest block to the smallest, each a tenth smaller than the one before.
 _LARGEST, _SMALLEST, _STEP, _UNIT = 64 << 10, 24, 1.1, 16
-# A template has some MiB; anything more is a mistake about the C library.
+# A template has some MiB; a higher figure means a wrong assumption about the C library.
 _MOST_BYTES = 64 << 20
 
 _kept: list[object] = []
@@ -39,9 +39,9 @@ class _Mallinfo2(ctypes.Structure):
 
 
 def fill() -> int:
-    """Take the free places of the interpreter's pools and of the C library's heap; how many bytes.
+    """Fill free gaps in the interpreter's pools and the C library's heap; return the number of bytes.
 
-    Where one of the two cannot be asked for what it has free, its places stay.
+    If one of the two does not report its free gaps, they remain.
     """
     return _fill_pools() + _fill_heap()
 
@@ -63,7 +63,7 @@ def _of_size(size: int, count: int) -> list[object]:
 
 
 def _free_blocks() -> list[tuple[int, int]]:
-    """By size; the interpreter says it on standard error, and nowhere else."""
+    """Return (size, count) of free blocks; the interpreter reports these only on standard error."""
     ask = getattr(sys, "_debugmallocstats", None)
     if ask is None:
         return []
@@ -96,13 +96,13 @@ def _fill_heap() -> int:
         libc.mallinfo2.restype = _Mallinfo2
         info = libc.mallinfo2()
     except AttributeError:
-        # Another C library, whose heap looks otherwise.
+        # Another C library, with another heap layout.
         return 0
     libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     libc.free.restype, libc.free.argtypes = None, [ctypes.c_void_p]
     left = min(info.fordblks - info.keepcost, _MOST_BYTES)
     libc.sbrk.restype, libc.sbrk.argtypes = ctypes.c_void_p, [ctypes.c_ssize_t]
-    # What no free place is large enough for comes from there.
+    # A block that fits no gap comes from the top of the heap.
     end = libc.sbrk(0) - info.keepcost
     taken, size = 0, _LARGEST
     while size >= _SMALLEST:

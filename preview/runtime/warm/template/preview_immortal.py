@@ -1,9 +1,9 @@
-"""Objects that are there before a fork, and whose references are not counted any more.
+"""Makes objects that exist before a fork immortal, so that their references are no longer counted.
 
-Python counts references in the objects themselves, so that a fork writes to (and copies) the page of whatever it uses.
-Since Python 3.12 an object may be immortal: its count stands for "not counted". The interpreter makes its own so, as
-``None``; here it is done to all that a template has imported, which never goes away anyway. Before 3.12 there is no
-such count, and nothing is done.
+Python counts references in the objects themselves, so a fork writes to (and copies) the page of every object it uses.
+Since Python 3.12 an object can be immortal: a special value of its count means "not counted". The interpreter makes its
+own objects immortal, such as ``None``. This module does the same to everything that a template has imported, which is
+never freed anyway. Python before 3.12 has no such value, and the module does nothing.
 
 Sources: PEP 683; Include/object.h and Include/refcount.h of CPython 3.12 to 3.14.
 """
@@ -18,8 +18,8 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-# The lower half of the count; what is negative as a signed number is not counted. From 3.14 on there is space above, as
-# extensions of an older stable ABI count all the same.
+# Lower half of the count: a negative value, as a signed number, is not counted. From 3.14 on the value leaves space
+# above, because extensions with an older stable ABI still count.
 _ALL_BITS, _WITH_ROOM = 0xFFFFFFFF, 3 << 30
 _BY_VERSION = {(3, 12): _ALL_BITS, (3, 13): _ALL_BITS, (3, 14): _WITH_ROOM}
 _IMMORTAL = _BY_VERSION.get(sys.version_info[:2], 0)
@@ -30,16 +30,16 @@ _count_of = ctypes.c_uint32.from_address
 
 
 def count_no_more() -> int:
-    """Make all objects immortal that can be found from those that the collector knows; how many there were.
+    """Make all objects immortal that are reachable from the collector's; return how many were changed.
 
-    0 where this interpreter has no such objects. Takes a microsecond each. Call it before ``gc.freeze``, whose
-    objects the collector does not tell of.
+    Returns 0 if this interpreter has no immortal objects. Takes a microsecond per object. Call it before ``gc.freeze``,
+    because the collector does not list frozen objects.
     """
     if not _is_possible():
         return 0
     made = 0
     found: list[Any] = gc.get_objects()
-    # What is made here goes away again.
+    # These two are temporary, and must stay mortal.
     seen = {id(found)}
     seen.add(id(seen))
     while found:
@@ -58,7 +58,7 @@ def count_no_more() -> int:
 
 
 def _parts(code: types.CodeType) -> Iterable[object]:
-    """Return the references of code that the collector does not follow."""
+    """Return the references of a code object that the collector does not follow."""
     return (
         code.co_consts, code.co_names, code.co_filename, code.co_name, code.co_qualname, code.co_linetable,
         code.co_exceptiontable,
@@ -66,7 +66,7 @@ def _parts(code: types.CodeType) -> Iterable[object]:
 
 
 def _is_possible() -> bool:
-    """Return whether reference counts are at the expected place, by trying on an object."""
+    """Test on one object whether the reference count is at the expected offset and can become immortal."""
     if (
         not _IMMORTAL
         or sys.implementation.name != "cpython"
@@ -85,7 +85,7 @@ def _is_possible() -> bool:
     held += [one] * 3
     stands = count.value == _IMMORTAL
     del held
-    # It stays for ever, where it is immortal; else it must be counted as before.
+    # An immortal object is never freed; otherwise the count must be restored.
     if count.value != _IMMORTAL or not stands:
         count.value = before
         return False

@@ -1,4 +1,4 @@
-"""Imports of a template, and the check that it can be forked afterwards."""
+"""Imports of a template, and the check that the template can still be forked."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _SHARING = frozenset({"_multiprocessing", "mmap", "_posixshmem", "_ctypes"})
 
 
 def import_all(modules: Sequence[str], launchers: str, warm_ups: bool, notes: int) -> dict[str, Any]:
-    """Import what there is of ``modules``; those that cannot be imported are left to the project.
+    """Import as many of ``modules`` as possible; the project handles those that fail.
 
     Args:
-        modules: Dotted names; of a name that is no module (``sqlalchemy.orm.Session``) as much as is one.
-        launchers: The folder of the launchers, which are read too.
-        warm_ups: Whether packages are used once as well.
-        notes: A descriptor of the file in which it names the next import, to explain an end of this process.
+        modules: Dotted names. Of a name that is no module (``sqlalchemy.orm.Session``), the module part is imported.
+        launchers: The folder of the launchers, which are imported too.
+        warm_ups: Whether packages are also used once.
+        notes: Descriptor of the file that receives the name of each import first, to explain an exit of this process.
 
     Returns:
-        What the template says; see ``preview_template``.
+        The template's first message; see ``preview_template``.
     """
     started = time.monotonic()
     missing: dict[str, str] = {}
@@ -67,7 +67,7 @@ def _note(notes: int, text: str) -> None:
 
 
 def _read_launchers(folder: str) -> None:
-    """Have the launchers and what they share; none of them does anything when it is imported."""
+    """Import the launchers and their shared modules; importing them has no side effects."""
     sys.path.insert(0, folder)
     for file in sorted(os.listdir(folder)):  # noqa: PTH208
         name, dot, _ = file.partition(".py")
@@ -77,7 +77,7 @@ def _read_launchers(folder: str) -> None:
 
 
 def _import(name: str) -> str | None:
-    """Import a module, or a name of a module; why it could not be, or None."""
+    """Import a module, or a name in a module; return the error text, or None."""
     module, _, attribute = name.partition(":")
     try:
         if module not in sys.modules:
@@ -91,7 +91,7 @@ def _import(name: str) -> str | None:
 
 
 def unsafe(held: set[str]) -> str | None:
-    """Return why a fork of this process would be incomplete, or None."""
+    """Return why this process cannot be forked safely, or None."""
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
         return "starts a thread"
     further = descriptors() - held
@@ -105,14 +105,14 @@ def unsafe(held: set[str]) -> str | None:
 
 
 def _has_company() -> bool:
-    """Return whether other processes exist that this one, or its children, may have started."""
-    # Those around it are older, and have lower numbers.
+    """Return whether there are processes that this one, or its children, may have started."""
+    # Processes that started this one are older, and have lower numbers.
     return any(int(name) > os.getpid() for name in os.listdir("/proc") if name.isdecimal())  # noqa: PTH208
 
 
 def _shares_memory() -> bool:
     """Return whether forks would share memory, such as locks of ``multiprocessing``."""
-    # Nothing else makes it; to look at hundreds of mappings after each import would take most of the time.
+    # Only these modules share memory. Reading hundreds of mappings after each import would take most of the time.
     if not _SHARING.intersection(sys.modules):
         return False
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
@@ -120,14 +120,14 @@ def _shares_memory() -> bool:
 
 
 def descriptors() -> set[str]:
-    """Describe open descriptors by target, and note other processes."""
+    """Return the targets of open descriptors, plus a marker if other processes exist."""
     found = {_PROCESS} if _has_company() else set()
     for one in os.listdir("/proc/self/fd"):  # noqa: PTH208
         try:
             target = os.readlink(f"/proc/self/fd/{one}")  # noqa: PTH115
         except OSError:
             continue
-        # Random numbers come from the same place for everybody.
+        # All processes can share random numbers and the null device.
         if target not in ("/dev/urandom", "/dev/random", "/dev/null") and not target.startswith("/proc/"):
             found.add(target)
     return found
@@ -135,7 +135,7 @@ def descriptors() -> set[str]:
 
 @contextmanager
 def _recorded_reads() -> Iterator[dict[str, str | None]]:
-    """Record variables of the environment that are read meanwhile, with their values."""
+    """Record which environment variables are read inside the block, with their values."""
     reads: dict[str, str | None] = {}
     kind = type(os.environ)
     ask = kind.__getitem__

@@ -1,14 +1,14 @@
-"""Holds a template's world: ``preview_keeper.py LIFE_FD FILTER_FD USERS -- PROGRAM ARGUMENT…``.
+"""First process of a template's namespaces: ``preview_keeper.py LIFE_FD FILTER_FD USERS -- PROGRAM ARGUMENT…``.
 
-The first process of the template's namespaces ends last, and everything in them with it. So it is not the template,
-which may fail or be replaced while forks of it serve, but this program: it starts the template, takes in orphans, and
-ends when the service closes the other end of LIFE_FD, or is gone.
+When the first process of a PID namespace ends, the kernel ends all others in it. The template may fail or be replaced
+while its forks serve, so this program is the first process instead. It starts the template, adopts orphans, and ends
+when the service closes the other end of LIFE_FD, or ends.
 
-FILTER_FD: where the template's filter of system calls is read from, under which packages' code runs.
+FILTER_FD: file with the template's system call filter, under which the packages' code runs.
 
-USERS: ``-`` where the namespaces are made already; else how many user numbers from which one on the template may give
-to its forks, ``FIRST:COUNT``. Then this program, which root has started with the right to change users and nothing
-else, makes the namespaces, and inside of them is the first of these users.
+USERS: ``-`` if the namespaces exist already. Otherwise ``FIRST:COUNT``, the user ids that the template may give to its
+forks. Root has then started this program with the capabilities to change users and no others. The program makes the
+namespaces, and is the first of these users inside them.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ import preview_calls as calls  # type: ignore[import-not-found]
 
 # linux/capability.h
 _SETGID, _SETUID = 6, 7
-# Forks inherit it, and have a lower one of their own; none of them counts as the template's user.
+# Forks inherit this limit, and set a lower one. No fork counts as the template's user.
 _MOST_PROCESSES = 4096
 _MOST_DESCRIPTORS = 1 << 20
 
 
 def main(arguments: list[str]) -> None:
-    """Make the namespaces, start the template, and stay until the service releases it."""
+    """Make the namespaces, start the template, and stay until the service closes LIFE_FD."""
     life, filter_fd, users, _, *program = arguments
     descriptor = int(life)
     if users != "-":
         first, _, count = users.partition(":")
         _make_namespaces(int(first), int(count))
-    # An application is the second process of its namespace. The template is not of this one, so that packages that
-    # remember their process by its number see that a fork is another.
+    # An application is always process 2 of its namespace. Process 2 is used up here, so that the template has another
+    # pid, and packages that remember their pid notice the fork.
     other = os.fork()
     if other == 0:
         os._exit(0)
     os.waitpid(other, 0)
-    # Forks of the template are not waited for by it: they come here.
+    # The template does not wait for its forks; they become children of this process.
     started = os.fork()
     if started == 0:
         os.close(descriptor)
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> None:
             calls.no_new_privileges()
             calls.filter_calls(file.read())
         os.execv(program[0], program)  # noqa: S606  the template, in its sandbox
-    # Else its socket would stay open when the template ends, and nobody would know that it has.
+    # An open copy of the template's socket would hide the template's end from the service.
     _close_all_but(descriptor)
     _stay(descriptor)
 
@@ -61,7 +61,7 @@ def _close_all_but(descriptor: int) -> None:
 
 
 def _limit() -> None:
-    """Limit the template without a control group, because of its packages."""
+    """Limit the template, which runs packages' code without a control group."""
     for number, value in ((resource.RLIMIT_NPROC, _MOST_PROCESSES), (resource.RLIMIT_CORE, 0)):
         hard = resource.getrlimit(number)[1]
         limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -73,7 +73,7 @@ def _make_namespaces(first: int, count: int) -> None:
     ready_read, ready_write = os.pipe()
     writer = os.fork()
     if writer == 0:
-        # Still outside, with the right over users: who is inside may map no other than himself.
+        # Still outside, with the capability over users: a process inside may map only its own user.
         os.close(ready_write)
         os.read(ready_read, 1)
         for name in ("uid_map", "gid_map"):
@@ -95,7 +95,7 @@ def _make_namespaces(first: int, count: int) -> None:
     os.close(ready_write)
     first_inside = os.fork()
     if first_inside != 0:
-        # Outside of the namespaces: ends with what is inside.
+        # Outside of the namespaces: end when the inner process ends.
         _close_all_but(0)
         os.waitpid(first_inside, 0)
         raise SystemExit(0)

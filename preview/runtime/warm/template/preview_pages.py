@@ -1,8 +1,8 @@
-"""Memory that a fork shares with what it was forked from, until one of them writes to it.
+"""Copy in advance the shared memory pages that a fork is going to write to.
 
-A fork of an application writes to the same pages as the one before it, as good as: Python counts references in the
-objects themselves. Each such page is an interrupt, some microseconds, when it is written to; many at a time cost half
-of that, and nothing at all of a restart's time where it is done before it.
+A fork shares its parent's pages until one of them writes. Forks of one application write to nearly the same pages,
+because Python counts references in the objects themselves. The first write to a page costs an interrupt of some
+microseconds. Copying many pages in one call costs half of that, and adds nothing to a restart if it is done before.
 
 Sources: proc(5) for maps; the kernel's documentation, admin-guide/mm/pagemap; madvise(2).
 """
@@ -18,16 +18,16 @@ from collections.abc import Callable
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _ENTRY_BYTES = 8
-# Of a pagemap's entry: the page is there, of a file or shared memory, mapped by this process alone.
+# Flags of a pagemap entry: present; of a file or shared memory; mapped by this process alone.
 _PRESENT, _OF_A_FILE, _ALONE = 1 << 63, 1 << 61, 1 << 56
 _KINDS = _PRESENT | _OF_A_FILE | _ALONE
-# Of a fork: more is its data, and not what it starts with.
+# Limit for one fork: more than this is data, and not startup state.
 _MOST_PAGES = (32 << 20) // _PAGE_BYTES
 # linux/mman.h, since Linux 5.14
 _MADV_POPULATE_WRITE = 23
-# What was done once before, in a fraction of a second.
+# Time limit of a repeated use, which takes a fraction of a second.
 _USE_MS = 5000
-# Places of some pages each: a tenth of a millisecond.
+# Number of page runs between two checks of ``until``: a tenth of a millisecond.
 _LOOK_EACH = 16
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -35,7 +35,7 @@ _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 def own_pages(pid: int) -> list[tuple[int, int]]:
-    """Find a fork's own pages: address and length, in bytes; empty if it is gone."""
+    """Return a fork's own pages as (address, length in bytes); empty if the fork has ended."""
     found: list[tuple[int, int]] = []
     left = _MOST_PAGES
     try:
@@ -79,11 +79,11 @@ def pages_of(use: Callable[[], object]) -> list[tuple[int, int]]:
 
 
 def touch(pages: list[tuple[int, int]], until: int = -1) -> None:
-    """Have copies of these pages now, where the kernel can do so; else each comes when it is written to.
+    """Copy these pages now, if the kernel can (MADV_POPULATE_WRITE); otherwise each is copied at the first write.
 
     Args:
         pages: Address and length, in bytes.
-        until: A descriptor: no more of them, once there is something to be read.
+        until: Descriptor; stop once it is readable. -1 means never stop early.
     """
     waiting = select.poll()
     if until >= 0:
@@ -96,7 +96,7 @@ def touch(pages: list[tuple[int, int]], until: int = -1) -> None:
 
 
 def _writable() -> list[tuple[int, int]]:
-    """Return this process's own writable memory as ranges; forks have it at the same addresses."""
+    """Return this process's private writable memory ranges; forks have them at the same addresses."""
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:  # noqa: PTH123  no pathlib here
         lines = [line.split(" ", 2) for line in file]
     places = [line[0].partition("-") for line in lines if line[1] == "rw-p"]
@@ -112,7 +112,7 @@ def _entries(pagemap: int, start: int, end: int) -> array[int]:
 
 
 def _runs(entries: array[int], most: int) -> list[tuple[int, int]]:
-    """Pages that lie side by side, and are its own: the first one's index, and how many; no more than ``most``."""
+    """Return runs of adjacent private pages as (first index, count), at most ``most`` pages in total."""
     runs: list[tuple[int, int]] = []
     wanted = _PRESENT | _ALONE
     begun = -1

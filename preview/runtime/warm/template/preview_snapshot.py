@@ -1,12 +1,12 @@
-"""A preview's own template: its application is imported, and forked for each restart, in the preview's own sandbox.
+"""A preview's own template: imports the application, and forks it for each restart, inside the preview's sandbox.
 
-Speaks over its own socket: ``{"parked": true}`` when it is imported, or ``{"refused": sentence}``; then forks for each
-byte that brings a fork's socket. A fork says ``app`` over that, the kernel says who it is, and it waits:
+It sends ``{"parked": true}`` over its own socket after the import, or ``{"refused": sentence}``. Then it forks for each
+one-byte packet that brings a fork's socket. The fork sends ``app`` over that socket, and waits for an order:
 
-* ``in``: it is in its control group, and nobody waits for it yet: it makes pages its own that it will write to;
-* ``go``, with the order, where it prints, and what else the order names: it is the application from here on.
+* ``in``: the fork is in its control group, and no launch needs it yet; it copies the pages that it will write to.
+* ``go``, with descriptors (the order, the output, the named sockets): the fork becomes the application.
 
-Its end is sent over its socket as ``{"status": N}``.
+After the fork's end the snapshot sends ``{"status": N}`` over the fork's socket.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ import preview_pages  # type: ignore[import-not-found]
 
 _MOST_DESCRIPTORS = 16
 _PACKET_BYTES = 64
-# Orders: fork for a start that waits for it, or before one.
+# Order to fork in advance of a restart; any other byte forks for a restart that waits.
 _AHEAD = b"a"
 _OWN = "@OWN_FD@"
 
 
 def park(order: dict[str, Any], output: int, own: socket.socket) -> int:
-    """Import the application, then fork on request until nobody asks any more; the exit code, of a fork too."""
+    """Import the application, then fork until the service disconnects; return the exit code, in forks too."""
     order["descriptors"] = {_OWN: order["own_number"]}
     launcher, arguments = preview_fresh.become(order, output, {_OWN: own.detach()})
     own = socket.socket(fileno=order["own_number"])
@@ -49,7 +49,7 @@ def park(order: dict[str, Any], output: int, own: socket.socket) -> int:
 
 
 def _serve(own: socket.socket, launcher: Any, environment: dict[str, str]) -> int:
-    # By its pidfd: the process, and the socket that its end is sent over.
+    # By pidfd: the fork's pid, and the socket for its exit status.
     forks: dict[int, tuple[int, socket.socket]] = {}
     pages: list[tuple[int, int]] = []
     waiting = select.poll()
@@ -65,7 +65,7 @@ def _serve(own: socket.socket, launcher: Any, environment: dict[str, str]) -> in
                 return 0
             told = socket.socket(fileno=descriptors[0])
             if packet == _AHEAD and forks:
-                # What the last one has written to, which has served for a while.
+                # The newest fork has served for a while, so its own pages show which pages forks write to.
                 pages = preview_pages.own_pages(next(reversed(forks.values()))[0]) or pages
             pid = os.fork()
             if pid == 0:
@@ -83,7 +83,7 @@ def _tell_end(descriptor: int, pid: int, told: socket.socket) -> None:
         try:
             told.send(json.dumps({"status": status}).encode())
         except OSError:
-            # Nobody waits for it any more.
+            # Nobody waits for the status any more.
             return
 
 

@@ -1,20 +1,19 @@
-"""A template: has imported what an environment's projects use, and forks on request.
+"""A template: imports what an environment's projects use, and forks on request.
 
-``preview_template.py CONTROL_FD ORDER_FD``. Speaks over a unix socket of packets (SOCK_SEQPACKET) with the service:
+``preview_template.py CONTROL_FD ORDER_FD``. Talks to the service over a unix packet socket (SOCK_SEQPACKET):
 
-* into the file that its own order came in, before each import: the module's name, for who asks what it ended in;
-* out, once: what ``preview_imports.import_all`` has found,
-  or ``{"unsafe": module, "why": sentence}``; then it ends;
-* in, for each fork: one byte, with descriptors: the order (JSON in a memory file), the fork's own socket, where it
-  prints, and mounts of its folders.
+* before each import it writes the module's name into the order's file, so that a crash can be explained;
+* out, once: the result of ``preview_imports.import_all``, or ``{"unsafe": module, "why": sentence}``; then it ends;
+* in, for each fork: one byte with descriptors: the order (JSON in a memory file), the fork's own socket, its output,
+  and mounts of its folders.
 
-A fork speaks over its own socket: ``here``, said by its first process once its namespaces are made; it waits for
-``in``: it is in its control group; then ``app``, said by the application, so that whatever else it says comes after it.
-Who says these words the kernel tells the service (SCM_CREDENTIALS, unix(7)), which takes no descriptor from here. The
-application makes pages its own that it will write to, until ``go``, which brings what to run and what that inherits; at
-the end ``{"status": N}`` as waitpid(2) has it. Where it cannot be made: ``{"error": sentence}``.
+A fork talks over its own socket. Its first process sends ``here`` after it has made its namespaces, and waits for
+``in``, which means that it is in its control group. Then the application sends ``app``, before anything else. The
+kernel names the sender of these messages to the service (SCM_CREDENTIALS, unix(7)); the service accepts no descriptors.
+The application copies the pages that it will write to, until ``go`` brings the program and its descriptors. At the end
+the fork sends ``{"status": N}``, with N from waitpid(2). On failure it sends ``{"error": sentence}``.
 
-One thread, always: a fork of a process with threads is one with locks that nobody releases.
+The template has one thread, always: in a fork of a process with threads, nobody releases the other threads' locks.
 """
 
 from __future__ import annotations
@@ -41,22 +40,22 @@ _PACKET_BYTES = 64
 
 
 def main(control_fd: int, order_fd: int) -> int:
-    """Import, then fork until the service releases it; in a fork: the application's exit code."""
+    """Import, then fork until the service disconnects; in a fork, return the application's exit code."""
     control = socket.socket(fileno=control_fd)
     order = _read_order(os.dup(order_fd))
     found = preview_imports.import_all(order["modules"], order["launchers"], order["warm_ups"], order_fd)
     os.close(order_fd)
     pages: list[tuple[int, int]] = []
     if "unsafe" not in found:
-        # The objects that exist by now stay: no fork looks through them for garbage, counts references to them, or
-        # puts its own between them, all of which would copy them.
+        # Objects that exist now are kept for ever. Forks must not scan them for garbage, count references to them, or
+        # put new objects between them, because each of these copies pages.
         gc.collect()
         preview_immortal.count_no_more()
         gc.freeze()
         preview_holes.fill()
         found["rss"] = preview_imports.resident_bytes()
         if order["warm_ups"]:
-            # Where libraries are used alike, and nothing of any project's.
+            # Pages that forks of all projects write to, found by using the libraries once.
             pages = preview_pages.pages_of(preview_warmups.use_all)
     control.send(json.dumps(found).encode())
     if "unsafe" in found:
@@ -88,7 +87,7 @@ def _read_order(descriptor: int) -> dict[str, Any]:
 
 
 def _in_fork(control: socket.socket, descriptors: list[int], pages: list[tuple[int, int]]) -> int:
-    """Run a fork. All its processes except the application exit inside this function."""
+    """Run a fork. All processes of the fork except the application exit inside this function."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     control.close()
     order_fd, own_fd, output, *folders = descriptors
@@ -103,7 +102,7 @@ def _in_fork(control: socket.socket, descriptors: list[int], pages: list[tuple[i
         parked: int = preview_snapshot.park(program, output, own)
         return parked
     own.close()
-    # From here on it is the application.
+    # From here on this process is the application.
     code: int = preview_fresh.run(program, output, dict(zip(program["inherited"], sockets, strict=True)))
     return code
 
@@ -111,7 +110,7 @@ def _in_fork(control: socket.socket, descriptors: list[int], pages: list[tuple[i
 def _enter_alone(
     order: dict[str, Any], own: socket.socket, folders: list[int], pages: list[tuple[int, int]]
 ) -> list[int]:
-    """Enter alone; return the remaining descriptors, in the application's process only."""
+    """Enter the sandbox; return the remaining descriptors. Only the application's process returns."""
     cage.enter(order["user"])
     if os.fork() != 0:
         os._exit(0)
@@ -139,12 +138,12 @@ def _tell(own: socket.socket, said: dict[str, object]) -> None:
     try:
         own.send(json.dumps(said).encode())
     except OSError:
-        # Nobody waits for it any more.
+        # Nobody waits for the message any more.
         return
 
 
 def _wait_for(application: int, own: socket.socket) -> None:
-    """Run the first process of the preview's namespace: it adopts orphans and ends with the application."""
+    """Run as the first process of the preview's namespace: adopt orphans, and end with the application."""
     preview_fresh.close_all_but(own.fileno())
     while True:
         pid, status = os.wait()

@@ -1,6 +1,6 @@
-"""Uses packages once as an application will, so that what they load only then is there before the fork.
+"""Uses packages once as an application would, so that whatever they load on first use is loaded before the fork.
 
-Nothing here may leave a trace that an application could see; no thread is started. What fails is left to the project.
+No warm-up may leave a trace that an application could see, or start a thread. Failures are left to the project.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ PREFIX = "use of "
 
 
 def warm_up() -> Iterator[str]:
-    """Use each package that is loaded and known here; yields its name after that."""
+    """Use each loaded package that is known here; yield its name afterwards."""
     for name, use in _USES.items():
         if name in sys.modules:
-            # Another version, another shape: the project loads it by itself.
+            # Another version may have another API; the project then loads the rest itself.
             with suppress(Exception):
                 use()
             yield name
 
 
 def use_all() -> None:
-    """``warm_up``, to its end."""
+    """Run all warm-ups."""
     for _ in warm_up():
         pass
 
@@ -40,13 +40,13 @@ def _fastapi() -> None:
         count: int = 1
 
     async def made() -> AsyncIterator[int]:
-        # Of a plain function FastAPI would make a thread.
+        # Asynchronous, because FastAPI runs a plain function in a thread.
         yield 1
 
     async def answer(thing: Any, made: int, number: int = 1) -> Any:
         return Thing(name=thing.name, count=number + made)
 
-    # Evaluated by FastAPI in the module's own names, where a local class is not found.
+    # Set here, because FastAPI evaluates annotations in the module's globals, where local classes are missing.
     answer.__annotations__ = {"thing": Thing, "made": Annotated[int, Depends(made)], "number": int, "return": Thing}
     router = APIRouter(prefix="/some", tags=["some"])
     router.post("/thing", response_model=Thing)(answer)
@@ -108,7 +108,7 @@ def _sqlalchemy_orm() -> None:
         pass
 
     def table(name: str, kinds: dict[str, Any], columns: dict[str, Any]) -> Any:
-        # Of the class's own body the annotations would be texts, and be looked for in the module's own names.
+        # In a class body, annotations would be strings, looked up in the module's globals.
         told = {"__tablename__": name, "__module__": __name__, "__annotations__": kinds}
         return type(name, (Base,), {**told, **columns})
 
