@@ -1,13 +1,12 @@
-// The control channel of a Node server on the inherited socket: it says that it serves, and is told to let go.
-//
-// To the service: `ready` when the server listens, `closed` when it accepts no more, `drained` when it has answered all that it has accepted. From the
-// service: `drain`. Each is a line. See preview_control.py.
+// The control channel of a Node server on the inherited socket: reports that it serves, and obeys the order to drain.
+// Messages are lines. To the service: `ready` when the server listens, `closed` when it has stopped accepting, and
+// `drained` when it has answered all accepted requests. From the service: `drain`. See preview_control.py.
 'use strict';
 
 const fs = require('fs');
 const net = require('net');
 
-// A connection on which nothing is under way is kept so long: a request that its client is just sending would be lost.
+// Time for which idle connections are kept open during a drain: their clients may just be sending a request.
 const SILENT_MS = 500;
 const LOOK_MS = 10;
 const MOST_CHARACTERS = 64;
@@ -18,7 +17,7 @@ function openChannel() {
     const status = fs.fstatSync(descriptor);
     if (!status.isSocket() || status.ino !== inode) return null;
     const channel = new net.Socket({ fd: descriptor, readable: true, writable: true });
-    // The service may be gone; and the program ends when it has nothing else to do.
+    // The service may have closed the channel. The channel alone must not keep the program running.
     channel.on('error', () => channel.destroy());
     return channel.unref();
   } catch {
@@ -26,10 +25,10 @@ function openChannel() {
   }
 }
 
-/** Have the server speak the channel from the moment it listens. */
+/** Connect the server to the control channel once it listens. */
 exports.handOver = function handOver(server) {
   const connections = new Set();
-  // How many answers are under way on each; requests may be sent ahead of answers.
+  // Unfinished responses by connection; clients may pipeline requests.
   const answers = new Map();
   let draining = false;
 
@@ -51,7 +50,7 @@ exports.handOver = function handOver(server) {
 
   function closeSilent() {
     for (const socket of connections) {
-      // Without a parser it is no HTTP (any more): a WebSocket is never silent.
+      // A socket without a parser is not, or no longer, HTTP: a WebSocket is never idle.
       if (socket.parser && !answers.has(socket)) socket.destroy();
     }
   }
@@ -63,10 +62,10 @@ exports.handOver = function handOver(server) {
     }
     const silentFrom = Date.now() + SILENT_MS;
     const looking = setInterval(() => {
-      // What has come meanwhile is read ahead of that.
+      // setImmediate, so that data that has arrived is read first.
       if (Date.now() >= silentFrom) setImmediate(closeSilent);
     }, LOOK_MS);
-    // Not that of http, which closes connections whose request may be on its way.
+    // Not http's `close`, which also closes connections whose request may be arriving.
     net.Server.prototype.close.call(server, () => {
       clearInterval(looking);
       channel.write('drained\n', () => process.exit(0));

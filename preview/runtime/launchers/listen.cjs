@@ -1,9 +1,9 @@
-// Puts a Node program on the inherited socket: the first HTTP server that listens on a TCP port of its own choice, or
-// whatever asks for PORT, gets the socket instead. Everything else that listens stays as it is.
+// Makes a Node program serve on the inherited socket. The first server that listens on PORT gets the socket instead, or
+// the first HTTP server that listens on another fixed TCP port. All other listeners are unchanged.
 //
-// Loaded by NODE_OPTIONS ahead of the program, so that it is there in whatever the program starts (npm, nodemon, tsx).
-// PREVIEW_LISTENER is `FD:INODE`; the inode tells the socket from another file that has the number by now. The server
-// that has the socket speaks the control channel (handover.cjs), PREVIEW_CONTROL, of the same form.
+// NODE_OPTIONS loads this file before the program, also in programs that it starts (npm, nodemon, tsx).
+// PREVIEW_LISTENER is `FD:INODE`; the inode shows whether the number still means the socket. The server with the socket
+// uses the control channel (handover.cjs), whose variable PREVIEW_CONTROL has the same format.
 'use strict';
 
 const cluster = require('cluster');
@@ -17,7 +17,7 @@ const ownPort = Number(process.env.PORT);
 let taken = false;
 
 function isInherited() {
-  // A worker's sockets are opened by the primary, which has it.
+  // The primary process has the socket, and opens its workers' sockets.
   if (cluster.isWorker) return true;
   try {
     const status = fs.fstatSync(descriptor);
@@ -27,20 +27,20 @@ function isInherited() {
   }
 }
 
-/** The port that `listen` is asked for; NaN for pipes, handles and descriptors. No port at all is 0, which is any. */
+/** Return the port in the arguments of `listen`: NaN for pipes, handles and descriptors; 0 (any port) without one. */
 function wantedPort(first) {
   if (typeof first === 'function' || first === null) return 0;
   if (typeof first === 'object') {
     if (first.fd !== undefined || first.path !== undefined || first._handle || first.handle) return NaN;
     return first.port === undefined ? NaN : Number(first.port);
   }
-  // A text that is no number is a pipe's path.
+  // A string that is not a number is the path of a pipe.
   return first === undefined ? ownPort : Number(first);
 }
 
 function isOurs(server, port) {
   if (taken || Number.isNaN(port)) return false;
-  // Port 0 is a private helper's: who wants to be found says where.
+  // Port 0 is a private helper's; a public server has a fixed port.
   return port === ownPort || (port !== 0 && server instanceof http.Server);
 }
 
@@ -53,9 +53,9 @@ if (inode > 0) {
     if (port !== ownPort) fs.writeSync(1, `the program asks for port ${port}; the preview serves it on ${ownPort}\n`);
     const options = typeof given[0] === 'object' && given[0] !== null ? given[0] : {};
     const callback = given.filter((one) => typeof one === 'function').slice(-1);
-    // Not in a worker: the primary accepts for it.
+    // Not in a worker, for which the primary accepts.
     if (!cluster.isWorker) handOver(this);
-    // Only what is not about the address: it has been bound already.
+    // Only options that do not concern the address, which is bound already.
     return listen.call(this, { fd: descriptor, backlog: options.backlog, signal: options.signal }, ...callback);
   };
 }
