@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 from limit_kit import no_descriptor_free
 
+from preview.runtime.warm import eligibility
 from preview.runtime.warm.eligibility import find_fault, namespaces_of
 
 OTHER_USER = 4_000_000
@@ -61,3 +63,13 @@ def test_nothing_is_told_of_what_has_ended() -> None:
 def test_what_cannot_be_looked_at_for_want_of_descriptors_is_not_well() -> None:
     with program(RUNS) as process, no_descriptor_free(), pytest.raises(OSError, match="Too many open files"):
         fault_of(process.pid)
+
+
+def test_a_process_that_cannot_be_examined_is_not_taken_for_confined(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_pid: int) -> dict[str, str]:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(eligibility, "read_status", refuse)
+    pid = os.getpid()
+    fault = find_fault(pid, pid, uid=os.getuid(), outside=frozenset())
+    assert fault == "it cannot be examined (Permission denied)"

@@ -67,10 +67,12 @@ def find_fault(first: int, application: int, *, uid: int, outside: frozenset[int
     try:
         fault = next(_faults(first, application, uid, outside), None)
         has_ended = fault is not None and any(map(_is_over, (first, application)))
-    except OSError as error:
-        # Reading fails if a process has ended, and an ended process needs no confinement.
-        raise_want(error)
+    except (FileNotFoundError, ProcessLookupError):
+        # The process has ended, and needs no confinement.
         return None
+    except OSError as error:
+        raise_want(error)
+        return f"it cannot be examined ({error.strerror})"
     # An ended process is in no namespace, so a fault found then means nothing.
     return None if has_ended else fault
 
