@@ -1,4 +1,4 @@
-"""Saving a change of a generation's files, and bringing it to the preview that runs."""
+"""Save a change of a generation's files, and apply it to the running preview."""
 
 from __future__ import annotations
 
@@ -85,23 +85,23 @@ class FileEdits:
         self._nursery = nursery
         self._library = library
         self._previews = previews
-        # Bounded by the requests under way.
+        # Bounded by the number of active requests.
         self._lines: dict[str, _Line] = {}
-        # Paths by preview that may not have come to it: brought again with the next change. Bounded by the live ones.
+        # Paths by preview that may not have been applied; included in the next change. Bounded by the live previews.
         self._unsure: dict[str, set[str]] = {}
 
     async def save(
         self, user: User, generation_id: str, edit: Edit, *, expected: Callable[[int], bool] | None = None
     ) -> Saved:
-        """Keep the change, and bring it to the generation's preview where one runs.
+        """Store the change, and apply it to the generation's preview if one runs.
 
-        A change that is kept is a success, whether or not the preview starts with it.
+        A stored change is a success, whether or not the preview starts with it.
 
         Raises:
             GenerationNotFound, PreconditionFailed, InvalidGeneration, TooLarge: See ``GenerationLibrary.edit``.
-            ServiceStopping: The service went down meanwhile.
+            ServiceStopping: The service was shut down meanwhile.
 
-        Cancellation: the change is kept and brought to the preview all the same.
+        Cancellation: the change is still stored and applied to the preview.
         """
         save = _Save()
         self._nursery.start_soon(self._carry_out, save, user, generation_id, edit, expected)
@@ -117,7 +117,8 @@ class FileEdits:
     ) -> None:
         try:
             edited = await self._library.edit(generation_id, edit, expected=expected)
-            # It may wait long for its preview, and many with it, of clients that have gone away: names are enough.
+            # Drop the contents: many saves of disconnected clients may wait long for a preview, and need only the
+            # names.
             edited = replace(edited, written=dict.fromkeys(edited.written, b""))
             del edit
             reload = Reload("none")
@@ -138,7 +139,7 @@ class FileEdits:
         try:
             while True:
                 async with line.lock:
-                    # Nothing pending: a newer save has brought these paths, too.
+                    # Nothing is pending if a newer save has applied these paths, too.
                     if not line.pending:
                         return line.last
                     with trio.CancelScope() as line.bringing:
@@ -150,13 +151,13 @@ class FileEdits:
                 self._lines.pop(generation_id, None)
 
     async def _bring(self, user: User, generation_id: str, line: _Line) -> Reload:
-        """Bring what is pending to the preview. Cancellation: it is pending again, and may have been brought."""
+        """Apply the pending changes to the preview. Cancellation: they are pending again, and may have been applied."""
         taken, line.pending = line.pending, set()
         try:
             preview = self._previews.active(generation_id)
             if preview is None:
                 return Reload("none")
-            # It may have been given its files before the change, or after, or in the middle of it.
+            # The starting preview may have received its files before, during or after the change.
             await preview.settled.wait()
             if preview.record.state is not State.RUNNING:
                 return Reload("none")
