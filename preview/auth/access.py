@@ -32,7 +32,7 @@ class OpenLink:
     """The target of a link that opens a preview once.
 
     Attributes:
-        path: Where to go on it, with a slash ahead.
+        path: Path on the preview, with a leading slash.
     """
 
     preview_id: str
@@ -44,9 +44,9 @@ class Share:
     """A link that may be passed on.
 
     Attributes:
-        id: ``share_…``; no secret.
+        id: ``share_…``; not secret.
         created_at: Seconds since the epoch.
-        expires_at: Likewise.
+        expires_at: Seconds since the epoch.
     """
 
     id: str
@@ -59,7 +59,7 @@ class Grant:
     """The access that a browser's cookie grants.
 
     Attributes:
-        is_owner: Its owner's own: they may see why a preview failed.
+        is_owner: Whether the browser is the owner's, which may see why a preview failed.
         expires_at: Seconds since the epoch.
     """
 
@@ -72,8 +72,8 @@ class Statement:
     """The content of a cookie with a valid signature. Whether it still grants access is checked separately.
 
     Attributes:
-        name: The share link's id; the age of the owner's access in digits.
-        grant: What it gives while it holds.
+        name: The share link's id, or the owner's access version (``Access.age``) in digits.
+        grant: The access that the cookie grants while it is valid.
     """
 
     preview_id: str
@@ -83,12 +83,12 @@ class Statement:
 
 @dataclass(slots=True)
 class Access:
-    """The access to one preview of everyone but its owner.
+    """Access to one preview for everyone except its owner.
 
     Attributes:
-        public: Anybody who knows its address.
-        shares: By id, the oldest first.
-        age: How often all cookies were taken back: those of before say a smaller number.
+        public: Whether anybody who knows the address has access.
+        shares: Share links by id, the oldest first.
+        age: Number of times that all cookies were revoked; older cookies contain a smaller number.
     """
 
     public: bool = False
@@ -99,19 +99,19 @@ class Access:
 class AccessBook:
     """Access to all previews of this process.
 
-    A cookie is a signed statement (HMAC-SHA-256) that names its preview, whom it was given to and until when, so that
-    nothing is kept of each browser; whether the one it was given to still has access is looked up at each request.
+    A cookie is a signed statement (HMAC-SHA-256): its preview, whom it was given to, and its expiry. So no state is
+    kept per browser. Each request checks whether the access behind the cookie still exists.
 
     Args:
-        secret: From which the key is made; None makes one for this process alone.
-        open_ttl_s: Seconds that a link to open once is good for.
-        max_shares: Of one preview at a time.
-        is_live: Whether a preview with this id lives: its entry is not forgotten.
-        clock: Seconds since the epoch.
+        secret: Source of the signing key; None generates a key for this process only.
+        open_ttl_s: Seconds that a one-time link is valid.
+        max_shares: Most share links of one preview at a time.
+        is_live: Returns whether a preview is live; the entries of live previews are always kept.
+        clock: Returns seconds since the epoch.
 
     Attributes:
-        changes: Counts up with each change of who has access to what: while it stands, so does what ``holds`` has said
-            of a statement that has not expired.
+        changes: Incremented by each change of access. While it is unchanged, a result of ``holds`` stays valid for a
+            statement that has not expired.
     """
 
     def __init__(

@@ -36,11 +36,11 @@ class BadKeySet(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PublicKeys:
-    """Keys by id.
+    """Public keys by id.
 
     Attributes:
-        named: By ``kid``.
-        nameless: Those without one.
+        named: Keys by ``kid``.
+        nameless: Keys without ``kid``.
     """
 
     named: Mapping[str, Key]
@@ -130,9 +130,7 @@ _NO_ANSWER = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.Timeout
 
 
 Fetch = Callable[[], Awaitable[bytes]]
-"""Returns a key set's bytes, slightly over ``MAX_SET_BYTES`` at most; raises ``OSError``, ``BadKeySet`` or
-``_NO_ANSWER``.
-"""
+"""Returns a key set, little over ``MAX_SET_BYTES``; raises ``OSError``, ``BadKeySet`` or ``_NO_ANSWER``."""
 
 
 class KeyBook:

@@ -16,11 +16,11 @@ from preview.user import User
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user, and how long we may believe so.
+    """An authenticated user, and the end of the authentication.
 
     Attributes:
-        user: Who is asking.
-        expires_at: Aware, UTC: when the token that said so ends. A stream does not outlive it.
+        user: The authenticated user.
+        expires_at: Expiry of the token, aware, UTC. A stream ends at this time.
     """
 
     user: User

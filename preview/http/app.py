@@ -97,8 +97,7 @@ def _leaves(group: BaseExceptionGroup[PreviewError]) -> list[PreviewError]:
 class PreviewApp(QuartTrio):
     """The HTTP application. Made by ``create_app``.
 
-    It handles requests while ``running()`` or ``attached()`` is open; a plain ASGI server opens it through the
-    lifespan.
+    It handles requests while ``running()`` or ``attached()`` is open; other ASGI servers use the lifespan.
     """
 
     asgi_http_class = RequestConnection
@@ -162,7 +161,7 @@ class PreviewApp(QuartTrio):
 
     @property
     def is_running(self) -> bool:
-        """True while requests are answered."""
+        """True while requests are handled."""
         return self._backend is not None
 
     @property

@@ -23,8 +23,7 @@ from preview.user import User
 
 Authenticate = Callable[[Mapping[str, Any]], Awaitable[Identity | None]]
 """Returns the identity of the sender of an ASGI request; None if the request has no credentials. Raises
-``Unauthenticated`` or ``Forbidden`` for insufficient credentials.
-"""
+``Unauthenticated`` or ``Forbidden`` for insufficient credentials."""
 
 # A working day: the page survives a lunch break, and an abandoned browser is logged out.
 SESSION_S = 12 * 3600
@@ -73,7 +72,7 @@ class Backend:
 
     @property
     def previews(self) -> PreviewManager:
-        """The manager."""
+        """The preview manager."""
         return self.service.previews
 
     def new_session(self, user: User, ttl_s: float = SESSION_S) -> str | None:

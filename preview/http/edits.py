@@ -19,13 +19,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Result for the preview.
+    """Result of applying a change to the preview.
 
     Attributes:
-        status: ``none`` where nothing ran or nothing had changed.
-        preview_id: Which preview; None where there is none.
-        elapsed_s: From the change being stored to the new process being the one that answers, or to its failure.
-        error: Why it failed: the process from before serves on.
+        status: ``none`` if no preview was running or nothing had changed.
+        preview_id: Id of the preview; None if there is none.
+        elapsed_s: Seconds from storing the change until the new process serves, or until the failure.
+        error: Reason of a failure, after which the previous process still serves.
     """
 
     status: Literal["reloaded", "failed", "none"]
@@ -36,7 +36,7 @@ class Reload:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A change that is kept (in ``edited`` without contents), and what became of the preview."""
+    """A stored change (``edited``, without contents) and the result for the preview."""
 
     edited: Edited
     reload: Reload
@@ -44,14 +44,14 @@ class Saved:
 
 @dataclass(slots=True)
 class _Line:
-    """Changes of one generation on their way to its preview.
+    """Changes of one generation that are not yet applied to its preview.
 
     Attributes:
-        lock: Held by the save that brings them; fair, so that the newest save is the next one.
-        pending: Paths that have changed in the store, and of which no reload has said yet what became of them.
-        bringing: Of the lock's holder; cancelled by a newer save, which then brings all of it.
-        last: What the newest reload came to.
-        waiting: Saves in it; the line goes with the last one.
+        lock: Owned by the save that applies changes; fair, so the newest save comes next.
+        pending: Paths that have changed in the store and are not covered by a finished reload.
+        bringing: Scope of the save that owns the lock; a newer save cancels it and applies all changes.
+        last: Result of the newest reload.
+        waiting: Number of saves that use this object; it is removed with the last one.
     """
 
     lock: trio.Lock = field(default_factory=trio.Lock)
@@ -71,14 +71,14 @@ class _Save:
 
 
 class FileEdits:
-    """Keeps changes and reloads; of a generation's reloads the newest wins, and brings what those before it had.
+    """Stores changes and reloads previews. A generation's newest reload replaces older ones and includes their changes.
 
-    Contents are read from the store when they are brought, by one at a time: a preview never gets an older one last.
+    One reload at a time reads contents from the store, so a preview never ends with an older version.
 
     Args:
-        nursery: Runs each save: a client that goes away must not leave a change stored and not brought to the preview.
-        library: Keeps the files.
-        previews: Reloads what runs.
+        nursery: Runs each save, so that a stored change reaches the preview even if the client disconnects.
+        library: Stores the files.
+        previews: Reloads running previews.
     """
 
     def __init__(self, nursery: trio.Nursery, library: GenerationLibrary, previews: PreviewManager) -> None:

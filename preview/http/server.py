@@ -248,9 +248,7 @@ async def _serve_connection(make_connection: Callable[..., BoundedTCPServer], st
 
 
 async def _served(connection: BoundedTCPServer) -> TakenConnection | None:
-    """Run Hypercorn's part in its own function, so that its objects are freed before the takeover, which may last
-    hours.
-    """
+    """Run Hypercorn's part in its own frame, so that its objects are freed before a takeover of hours."""
     with ExitStack() as failing:
         failing.callback(connection.abandon)
         await connection
