@@ -13,9 +13,9 @@ from preview.proxy import METHODS
 
 _MAX_START_S = 3600
 _MAX_EXTENSION_S = 7 * 24 * 3600
-# The setting says how long it may be; this is a mistake in the unit.
+# The setting has the real limit; a value above this one is a mistake in the unit.
 _MAX_SHARE_S = 10 * 365 * 24 * 3600
-# No preview says more lines; within what a database's integer holds.
+# More lines than any preview writes, and within a database's integer.
 MAX_SEQ = 10**18 - 1
 
 
@@ -120,7 +120,7 @@ class FilesPatch(_Body):
 
 
 def file_contents(files: Mapping[str, str | Base64File]) -> dict[str, object]:
-    """Return the files as ``parse_files_json`` takes them."""
+    """Return the files in the form that ``parse_files_json`` takes."""
     return {path: one if isinstance(one, str) else {"base64": one.base64} for path, one in files.items()}
 
 

@@ -175,7 +175,7 @@ async def say(connection: Connection, own: OwnAnswer, *, is_head: bool, closes: 
 
 
 async def say_at_last(connection: Connection, own: OwnAnswer, *, is_head: bool) -> None:
-    """Send like ``say``, from outside the cancelled scope of the connection, and close. Cancellation: as for ``say``."""
+    """Send like ``say``, after the connection's scope was cancelled, and close. Cancellation: as for ``say``."""
     with trio.move_on_after(_LAST_WORDS_S):
         await say(connection, own, is_head=is_head, closes=True)
 
