@@ -59,7 +59,7 @@ class Answer(BaseModel):
 
     @classmethod
     def taken_from(cls, source: object, **given: object) -> Self:
-        """Return the response with ``given``; other required fields come from the source's attributes of the same name."""
+        """Return the response with ``given``; other required fields are the source's attributes of that name."""
         required = (name for name, field in cls.model_fields.items() if name not in given and field.is_required())
         return cls.model_validate({name: getattr(source, name) for name in required} | given)
 

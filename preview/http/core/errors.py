@@ -95,16 +95,16 @@ HTTP_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as the outside may see it.
+    """An error as shown to clients.
 
     Attributes:
         status: HTTP status in contract ``v1``.
-        code: Stable word.
-        title: A few words, the same for each error of this code.
+        code: Stable error code.
+        title: Short title, the same for each error of this code.
         detail: One sentence for a person.
-        details: Facts for a machine.
+        details: Facts for a program.
         headers: Further response headers.
-        is_launch: Whether it is about a launch that cannot be made or has failed.
+        is_launch: Whether the error is about a launch that is impossible or has failed.
     """
 
     status: int

@@ -91,7 +91,7 @@ class LineQuery(BaseModel):
 
     @property
     def filter(self) -> LineFilter:
-        """The same as a filter."""
+        """The parameters as a line filter."""
         return LineFilter(
             level=Level.DEBUG if self.level is None else LEVEL_WORDS[self.level],
             sources=None

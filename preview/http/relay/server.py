@@ -27,8 +27,8 @@ _AGE_TICKS = 16
 _QUIET_AT_DRAIN_S = 1.0
 
 Relayed = Callable[[str, Callable[[], RequestHead], int, int, float], None]
-"""Called for each relayed request with its method, head, status (0: aborted before a response), bytes of content and
-duration in seconds."""
+"""Called for each relayed request with its method, head, status (0: aborted before a response), bytes of content,
+and seconds."""
 
 
 class Relay:
