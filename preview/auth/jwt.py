@@ -36,7 +36,7 @@ class _OneSecret:
     def __init__(self, key: OctKey) -> None:
         self._key = key
 
-    async def find(self, kid: str | None) -> Key:  # noqa: ARG002  noqa: ARG002  the interface of ``KeyBook``
+    async def find(self, kid: str | None) -> Key:  # noqa: ARG002  the interface of ``KeyBook``
         return self._key
 
 

@@ -154,7 +154,7 @@ class PreviewDoorman:
             if place.redirect is not None:
                 return redirect_answer(308, place.redirect)
             return await self._admit(head, place)
-        except Exception as error:  # noqa: BLE001  noqa: BLE001  unexpected errors are logged, and shown by an id only
+        except Exception as error:  # noqa: BLE001  unexpected errors are logged, and shown by an id only
             return self.refuse(head, error)
 
     async def explain(self, head: RequestHead, admitted: Admitted, error: PreviewError) -> OwnAnswer:
@@ -242,7 +242,7 @@ class PreviewDoorman:
     async def _until_replaced(self, preview: LivePreview) -> None:
         """Wait while one process has ended before the next is ready, so that no request meets the gap."""
         with trio.move_on_after(self._settings.browser_wait_s):
-            while preview.is_replaced and preview.outcome is None:  # noqa: ASYNC110  noqa: ASYNC110  rare, and there is no event to wait for
+            while preview.is_replaced and preview.outcome is None:  # noqa: ASYNC110  rare, and there is no event to wait for
                 await trio.sleep(_LOOK_S)
 
     def _admitted(self, preview: LivePreview, place: Place, visitor: Visitor, again: Reauthorize | None) -> Admitted:

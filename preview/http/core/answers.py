@@ -45,12 +45,12 @@ AnyJson = Annotated[Any, PlainSerializer(_AsIs, return_type=Any)]
 
 
 class Answer(BaseModel):
-    """The base of each answer's model: its fields are the keys, and the OpenAPI document has its schema.
+    """The base of each response's model: its fields are the JSON keys, and the OpenAPI document has its schema.
 
-    A key that may be left out has a default, and is left out where it was not given.
+    An optional key has a default, and is left out if it was not set.
 
     Attributes:
-        holds_any: Whether a field is ``AnyJson``, which ``json`` writes and pydantic cannot.
+        holds_any: Whether a field is ``AnyJson``, which pydantic cannot write and ``json`` writes instead.
     """
 
     holds_any: ClassVar[bool] = False
@@ -69,7 +69,7 @@ class Answer(BaseModel):
 
 
 class EarlyProblem(Answer):
-    """An error of a request that is refused by its head alone (RFC 9457)."""
+    """An error of a request that is refused because of its head (RFC 9457)."""
 
     type: str
     title: str

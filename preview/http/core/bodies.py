@@ -41,7 +41,7 @@ class PlanLaunchBody(_Body):
 
 
 class V1LaunchBody(_Body):
-    """Launch in contract ``v1``; ``timeout``: seconds allowed for start-up."""
+    """Launch in contract ``v1``; ``timeout`` is the number of seconds allowed for start-up."""
 
     project_id: str | None = None
     timeout: Annotated[float, Field(gt=0, le=_MAX_START_S)] | None = None
@@ -153,7 +153,7 @@ class _AnsiQuery(LineQuery):
 
 
 class HistoryQuery(_AnsiQuery):
-    """Lines of the past."""
+    """Past lines."""
 
     preview_id: str | None = Field(default=None, max_length=64, description="Which preview; else the newest.")
     after: int = Field(default=0, ge=0, le=MAX_SEQ, description="Only lines behind this number.")

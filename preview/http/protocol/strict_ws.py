@@ -72,7 +72,7 @@ class Peer:
         """Send a ping. Cancellation: the ping was sent or was not."""
         stream = self._protocol.stream
         if isinstance(stream, WSStream):
-            await stream._send_wsproto_event(Ping())  # noqa: SLF001  noqa: SLF001  no public method exists; hypercorn is pinned
+            await stream._send_wsproto_event(Ping())  # noqa: SLF001  no public method exists; hypercorn is pinned
 
 
 def peer_in(scope: Mapping[str, Any]) -> Peer | None:

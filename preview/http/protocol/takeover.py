@@ -39,9 +39,9 @@ class TakenConnection:
     """Continuation of a connection after Hypercorn.
 
     Attributes:
-        job: Writes the rest of the answer.
-        resources: Of the request; left when the job is over, or never begins.
-        sends: Bounds its writes.
+        job: Writes the rest of the response.
+        resources: Resources of the request; closed when the job ends or never starts.
+        sends: Sets the time limits of writes.
     """
 
     job: Job
@@ -100,7 +100,7 @@ class Takeover:
             self._resources.close()
 
     def following(self, sends: Sends) -> TakenConnection | None:
-        """Return the continuation after all of Hypercorn's tasks for the connection have ended; None if there is none."""
+        """Return the continuation once Hypercorn's tasks for the connection have ended; None if there is none."""
         if self._job is None or self._resources is None:
             return None
         return TakenConnection(self._job, self._resources, sends)

@@ -82,7 +82,7 @@ class FastPath:
             found = delivery.returned or self._began(delivery, upstream)
             if found is not None:
                 self._went_on(delivery, found, upstream)
-        except Exception as error:  # noqa: BLE001  noqa: BLE001  raised again by the waiting task
+        except Exception as error:  # noqa: BLE001  raised again by the waiting task
             delivery.failure = error
             self._leave(upstream)
 

@@ -137,7 +137,7 @@ class Watch:
                 client.gone()
             elif not client.came():
                 self._epoll.modify(client.fd, _GONE | select.EPOLLET)
-        except Exception as error:  # noqa: BLE001  noqa: BLE001  raised in this connection's task, affects no other
+        except Exception as error:  # noqa: BLE001  raised in this connection's task, affects no other
             client.failed(error)
 
     def _read_for(self, upstream: UpstreamConnection) -> None:

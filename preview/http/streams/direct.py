@@ -42,7 +42,7 @@ class DirectStreams:
 
     @property
     def total(self) -> int:
-        """Open streams."""
+        """Number of open streams."""
         return sum(group.watchers for group in self._groups.values())
 
     @contextmanager

@@ -74,7 +74,7 @@ class StreamSlots:
 
     @property
     def total(self) -> int:
-        """Open streams of all users."""
+        """Number of open streams of all users."""
         return sum(self._open.values())
 
     @contextmanager
