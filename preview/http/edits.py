@@ -117,8 +117,7 @@ class FileEdits:
     ) -> None:
         try:
             edited = await self._library.edit(generation_id, edit, expected=expected)
-            # Drop the contents: many saves of disconnected clients may wait long for a preview, and need only the
-            # names.
+            # Keep only the names: many saves, also of disconnected clients, may wait long for a preview.
             edited = replace(edited, written=dict.fromkeys(edited.written, b""))
             del edit
             reload = Reload("none")

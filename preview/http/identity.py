@@ -125,8 +125,7 @@ async def own_generation(backend: Backend, generation_id: str) -> tuple[Identity
     """Return the caller, and the generation that they own.
 
     Raises:
-        Unauthenticated: See ``require_identity``.
-        Forbidden: See ``require_identity``; or the generation belongs to another user.
+        Unauthenticated, Forbidden: See ``require_identity``; also if the generation belongs to another user.
         GenerationNotFound: There is no such generation.
 
     Cancellation: no state changes.

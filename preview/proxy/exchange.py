@@ -91,8 +91,7 @@ class UpstreamExchange:
     An idempotent request without content is repeated once if the preview closes its reused connection before answering.
     Any other request uses a connection that was in use a moment ago, or a new one.
 
-    Waiting methods have no deadline; callers set their own. ``FastPath`` in the relay uses the methods that do not
-    wait.
+    Waiting methods have no deadline; callers set their own. The relay's ``FastPath`` uses only the others.
 
     Attributes:
         connection: The connection in use; None before the start and after its return to the pool.
@@ -197,7 +196,7 @@ class UpstreamExchange:
 
     @property
     def is_sent(self) -> bool:
-        """Whether the whole request was sent."""
+        """True if the whole request was sent."""
         return self.unsent is not None and not self.unsent and not self._left
 
     # Reading

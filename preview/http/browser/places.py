@@ -6,8 +6,7 @@ A preview has three forms of address:
 - ``preview-….DOMAIN``, if the operator has a wildcard domain (``PREVIEW_DOMAIN``).
 - ``/p/preview_…/`` on the service's own host, or on a host for previews only (``PREVIEW_PATH_HOST``).
 
-In a host name, the underscore of an id becomes a hyphen, because RFC 952 and certificates allow no underscore. Both are
-accepted.
+A host name has a hyphen for an id's underscore, which RFC 952 and certificates do not allow. Both are accepted.
 """
 
 from __future__ import annotations

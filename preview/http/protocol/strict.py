@@ -151,8 +151,7 @@ class StrictH11Protocol(H11Protocol):
 
     async def _check_protocol(self, event: h11.Request) -> None:
         if event.method == b"PRI" and event.http_version == b"2.0":
-            # Otherwise Hypercorn's HTTP/2, which considers the connection busy since the request line, would wait
-            # forever.
+            # Otherwise Hypercorn's HTTP/2 would wait forever: the request line has marked the connection as busy.
             await self.send(Updated(idle=True))
             await super()._check_protocol(event)
         if event.http_version not in {b"1.0", b"1.1"}:

@@ -49,9 +49,8 @@ class StrictProtocols(ProtocolWrapper):
 class BoundedTCPServer(TCPServer):
     """A TCP connection whose writes have deadlines.
 
-    Hypercorn 0.18 shields ``send_all`` without a time limit, so one stalled reader blocks the shutdown. The shield
-    itself is needed: half a frame would break the other streams of an HTTP/2 connection. Here the shield has a
-    deadline, after which the connection is closed and the application notified.
+    Hypercorn 0.18 shields ``send_all`` without a deadline, so one stalled reader blocks the shutdown. A shield is needed,
+    because half a frame would break other HTTP/2 streams. A missed deadline closes the connection and tells the app.
     """
 
     def __init__(

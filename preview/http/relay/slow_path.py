@@ -197,8 +197,7 @@ class SlowPath:
 async def run_tunnel(connection: Connection, exchange: UpstreamExchange) -> None:
     """Carry bytes in both directions until both sides have ended, one breaks, or both are idle for too long.
 
-    The end of one side is forwarded, and the other direction stays open. While a side takes no data, none is read for
-    it.
+    The end of one side is forwarded; the other direction stays open. A stalled receiver pauses reading from its sender.
 
     Cancellation: both directions stop at once.
     """

@@ -36,8 +36,7 @@ def browser_routes(running: Running, places: Places) -> Blueprint:
     async def open_(backend: Backend, generation_id: str) -> Response:
         """Return a link that opens the preview in your browser, once.
 
-        The link contains a short-lived code. It sets a cookie for the preview's own address and redirects to that
-        address, without the code.
+        It has a short-lived code, sets a cookie for the preview's own address, and redirects there without the code.
         """
         preview = await own_preview(backend, generation_id)
         body = await read_json(request, OpenBody, limit_bytes=_BODY_BYTES)

@@ -216,9 +216,8 @@ def previews_routes(running: Running) -> Blueprint:
     async def restart(backend: Backend, generation_id: str) -> Response:
         """Start the generation's preview again: a running one keeps its id, port, tokens and log.
 
-        The previous process serves until the new one does, and then the response is sent. If the new one does not
-        start, the previous process still serves and the error gives the reason. If no preview runs, this is a launch: a
-        new preview with its own log.
+        The response comes when the new process serves. If it does not start, the previous one still serves, and the
+        error gives the reason. If none runs, this is a launch: a new preview with its own log.
         """
         identity, _ = await own_generation(backend, generation_id)
         return await _answer_launch(backend, await backend.previews.restart(identity.user, generation_id), Contract.V1)

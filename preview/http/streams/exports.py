@@ -31,8 +31,7 @@ from preview.logs import (
 
 _PAGE_LINES = 1000
 _COLUMNS = ("seq", "timestamp", "level", "source", "request_id", "message")
-# OWASP, "CSV Injection": spreadsheets treat a cell with one of these first characters, or its full-width form, as a
-# formula.
+# OWASP, "CSV Injection": a cell with one of these first characters, also in full width, is a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
