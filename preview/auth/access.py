@@ -99,7 +99,7 @@ class Access:
 class AccessBook:
     """Access to all previews of this process.
 
-    A cookie is a signed statement (HMAC-SHA-256): its preview, whom it was given to, and its expiry. So no state is
+    A cookie is a signed statement (HMAC-SHA-256): the preview, the recipient (owner or share link) and the expiry. So no state is
     kept per browser. Each request checks whether the access behind the cookie still exists.
 
     Args:
@@ -207,7 +207,7 @@ class AccessBook:
             reason="share_link",
         )
 
-    # Everybody, and nobody
+    # Public access and revocation
 
     def of(self, preview_id: str) -> Access:
         """Return the access to this preview; by default only the owner has access."""
@@ -235,7 +235,7 @@ class AccessBook:
         return self._cookie(preview_id, "share", share.id, share.expires_at), share.expires_at - self._clock()
 
     def read_cookie(self, preview_id: str, value: str) -> Statement | None:
-        """Parse a cookie's value. Return None unless it was signed here for this preview. Expiry is not checked."""
+        """Parse a cookie's value. Return None unless it was signed here for this preview. Expiry and revocation are not checked."""
         found = _VALUE.fullmatch(value)
         if found is None:
             return None
@@ -260,7 +260,7 @@ class AccessBook:
         # No part contains a line break, so the signed text is unambiguous.
         return hmac.digest(self._key, "\n".join(parts).encode(), "sha256").hex()
 
-    # What is kept
+    # Entries
 
     def _changed(self, preview_id: str) -> Access:
         """Return the preview's entry for a change, creating it if missing."""

@@ -15,7 +15,7 @@ from preview.errors import Unauthenticated
 from preview.settings import Settings
 from preview.user import User
 
-# Machines with NTP differ by less. It is small because expired tokens are accepted for this long.
+# Machines with NTP differ by less. The leeway is small, as expired tokens are accepted for this long.
 LEEWAY_S = 10
 MAX_SUBJECT_CHARS = 128
 TIERS = frozenset({"free", "pro", "enterprise"})

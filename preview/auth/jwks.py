@@ -130,7 +130,7 @@ _NO_ANSWER = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.Timeout
 
 
 Fetch = Callable[[], Awaitable[bytes]]
-"""Returns a key set, little over ``MAX_SET_BYTES``; raises ``OSError``, ``BadKeySet`` or ``_NO_ANSWER``."""
+"""Returns a key set (may slightly exceed ``MAX_SET_BYTES``); raises ``OSError``, ``BadKeySet`` or ``_NO_ANSWER``."""
 
 
 class KeyBook:

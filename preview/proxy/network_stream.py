@@ -11,7 +11,7 @@ import trio
 
 from preview.proxy.http1 import Payload
 
-# Roughly what one ``send`` can take. The kernel allows IOV_MAX pieces (1024, sendmsg(2)).
+# Roughly the number of pieces that one ``send`` takes. The kernel allows IOV_MAX pieces (1024, sendmsg(2)).
 _MAX_PIECES = 64
 # Below this size, joining pieces costs less than passing each to the kernel.
 _SMALL_BYTES = 8 * 1024

@@ -32,7 +32,7 @@ class _Body(BaseModel):
 
 
 class PlanLaunchBody(_Body):
-    """Launch in contract ``plan``; what is given must agree with the path and the generation."""
+    """Launch in contract ``plan``; given ids must agree with the path and the generation."""
 
     generationId: str | None = None  # noqa: N815  the contract's word
     projectId: str | None = None  # noqa: N815  the contract's word
@@ -80,7 +80,7 @@ class OpenBody(_Body):
     path: str = Field(
         default="/",
         max_length=2000,
-        # A slash, behind which no second one and no backslash: either could be another host to somebody.
+        # One slash, not followed by a slash or backslash: some clients would read either as another host.
         pattern=r"^/([!-.0-\[\]-~][!-\[\]-~]*)?$",
         examples=["/docs"],
     )

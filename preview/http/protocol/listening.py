@@ -155,7 +155,7 @@ def request_resources() -> ExitStack:
 
 # Descriptors for previews, the database and the listeners, in addition to the connections.
 _RESERVED_FILES = 256
-# Seconds to read the refusal, for at most so many connections at once; the others are just closed.
+# Seconds for a client to read its refusal, and most refusals at a time; further connections are just closed.
 _GOODBYE_S = 1.0
 _GOODBYES = 64
 _REFUSAL = (

@@ -193,7 +193,7 @@ class StrictH2Protocol(H2Protocol):
             self.app,
             self.config,
             self.context,
-            tasks,  # type: ignore[arg-type]  # has what streams need of a group
+            tasks,  # type: ignore[arg-type]  # has all that streams use
             self.ssl,
             self.client,
             self.server,

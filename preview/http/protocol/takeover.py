@@ -72,7 +72,7 @@ class Takeover:
 
     @property
     def is_possible(self) -> bool:
-        """True if the current request is complete, and nothing came after it."""
+        """True if the current request is complete, and no data arrived after it."""
         connection = self._protocol.connection
         # The connection is not h11's if it has become a WebSocket.
         return (

@@ -49,8 +49,8 @@ class StrictProtocols(ProtocolWrapper):
 class BoundedTCPServer(TCPServer):
     """A TCP connection whose writes have deadlines.
 
-    Hypercorn 0.18 shields ``send_all`` without a deadline, so one stalled reader blocks the shutdown. A shield is needed,
-    because half a frame would break other HTTP/2 streams. A missed deadline closes the connection and tells the app.
+    Hypercorn 0.18 shields ``send_all`` without a deadline, so one stalled reader blocks the shutdown. A shield is
+    needed, as half a frame would break other HTTP/2 streams. A missed deadline closes the connection.
     """
 
     def __init__(

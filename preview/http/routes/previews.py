@@ -28,7 +28,7 @@ PREFIXES: Mapping[Contract, str] = MappingProxyType(
     {Contract.PLAN: "/api/generations/<generation_id>", Contract.V1: "/api/v1/generations/<generation_id>"}
 )
 
-# Contract ``plan`` writes `pythonPath` where a file says `python_path`.
+# Contract ``plan`` uses `pythonPath` for a file's `python_path`.
 _CAPITAL = re.compile(r"(?<=[a-z])[A-Z]")
 # Bodies of these routes have only a few fields.
 _BODY_BYTES = 64 * 1024
@@ -216,8 +216,8 @@ def previews_routes(running: Running) -> Blueprint:
     async def restart(backend: Backend, generation_id: str) -> Response:
         """Start the generation's preview again: a running one keeps its id, port, tokens and log.
 
-        The response comes when the new process serves. If it does not start, the previous one still serves, and the
-        error gives the reason. If none runs, this is a launch: a new preview with its own log.
+        The previous process serves until the new one does; then the response comes. If the new one does not start,
+        the previous one still serves; the error says why. If none runs, this launches a new preview with its own log.
         """
         identity, _ = await own_generation(backend, generation_id)
         return await _answer_launch(backend, await backend.previews.restart(identity.user, generation_id), Contract.V1)

@@ -181,8 +181,8 @@ class DirectStream:
     async def _stay(self) -> None:
         """Wait while the group writes, until the connection ends or the task is needed."""
         with self._waits.until(self._farewell.remaining_s) as self._waking:
-            # A wake-up is only a hint. A pidfd that had this connection's descriptor number may still be in trio's epoll
-            # set. It reports EPOLLHUP when its process is reaped, which happens when a preview stops.
+            # A wake-up is only a hint. A pidfd that had this connection's descriptor number may still be in trio's
+            # epoll set. It reports EPOLLHUP when its process is reaped, which happens when a preview stops.
             while not self._is_over:
                 await trio.lowlevel.wait_readable(self._descriptor)
                 self._is_over = self._has_ended()

@@ -48,8 +48,8 @@ class ExportStyle:
     """Form of exported lines.
 
     Attributes:
-        contract: Whose words for level and source.
-        colours: Whether ANSI colours stay.
+        contract: Defines the words for level and source.
+        colours: Whether to keep ANSI colours.
     """
 
     contract: Contract
