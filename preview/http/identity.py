@@ -43,7 +43,7 @@ class TokenAuthenticate:
         self._trusted_origins = trusted_origins
 
     async def __call__(self, scope: Mapping[str, Any]) -> Identity | None:
-        """Return the identity, or None if the request carries no token. Cancellation: nothing changes."""
+        """Return the identity, or None if the request carries no token. Cancellation: no state changes."""
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get(b"authorization")
         if given is not None:

@@ -246,7 +246,7 @@ class PlanProxyError(PlanAnswer):
 
 
 def _details(error: Problem, shown_code: str) -> dict[str, Any]:
-    """Return ``details``, if any; the exact code is among them if another one is shown."""
+    """Return ``details``, if any. They include the exact code if ``shown_code`` is another one."""
     reason = {} if shown_code == error.code else {"reason": error.code}
     return without_none(details=(reason | _camel_keys(error.details)) or None)
 

@@ -1,4 +1,4 @@
-"""The bodies and queries that are understood. Types are strict: ``"30"`` is not a number."""
+"""Models of request bodies and queries. Types are strict: ``"30"`` is not a number."""
 
 from __future__ import annotations
 

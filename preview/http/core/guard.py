@@ -34,7 +34,7 @@ class HostCheck:
         self._names = {"localhost", ".localhost", *names}
 
     def allow(self, names: Iterable[str]) -> None:
-        """Allow further names."""
+        """Allow further host names."""
         self._names |= set(names)
 
     def check(self, host: str) -> None:

@@ -274,7 +274,7 @@ def log_socket_routes(contract: Contract, running: Running) -> Blueprint:
     @routes.websocket("/preview/logs/ws")
     async def watch(backend: Backend, generation_id: str) -> None:
         """Send the preview's log; each message is a JSON array of events. A refusal is an ordinary response."""
-        asked = websocket._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  tasks of ours use it
+        asked = websocket._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  used in this package's tasks
         query = checked_query(asked, StreamQuery)
         watcher = await _watcher_of(backend, generation_id, query.ticket, asked)
         given = query.after if query.last_event_id is None else query.last_event_id
