@@ -99,8 +99,8 @@ class Access:
 class AccessBook:
     """Access to all previews of this process.
 
-    A cookie is a signed statement (HMAC-SHA-256): preview, recipient (owner or share link) and expiry. So no state is kept
-    per browser. Each request checks whether the recipient still has access.
+    A cookie is a signed statement (HMAC-SHA-256): preview, recipient (owner or share link) and expiry. So no state is
+    kept per browser. Each request checks whether the recipient still has access.
 
     Args:
         secret: Source of the signing key; None generates a key for this process only.
@@ -235,7 +235,7 @@ class AccessBook:
         return self._cookie(preview_id, "share", share.id, share.expires_at), share.expires_at - self._clock()
 
     def read_cookie(self, preview_id: str, value: str) -> Statement | None:
-        """Parse a cookie's value; None unless it was signed here for this preview. Does not check that it is still valid."""
+        """Parse a cookie's value; None unless it was signed here for this preview. ``holds`` checks its validity."""
         found = _VALUE.fullmatch(value)
         if found is None:
             return None

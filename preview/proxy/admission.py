@@ -97,7 +97,7 @@ class AccessGate(Protocol):
     """Decides which requests are for previews, and who may make them."""
 
     def is_for_preview(self, host: str, target: bytes) -> bool:
-        """Return whether host or path address a preview, even a missing one. Cheap, without side effects."""
+        """Return whether host or path belong to a preview, even a missing one. Cheap, without side effects."""
 
     async def admit(self, head: RequestHead) -> Admitted | OwnAnswer:
         """Admit the request, or return the service's own response. Request errors become responses, never exceptions.

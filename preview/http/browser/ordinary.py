@@ -212,7 +212,7 @@ class _Exchange:
         self._patience.deadline, self._quiet.deadline = now + self._limit_s, now + self._idle_s
 
     async def _final_head(self, upstream: UpstreamExchange) -> Answer:
-        """Return the head of the final response. Earlier hints are forwarded if the server supports them."""
+        """Return the head of the final response. Early hints (103) are forwarded if the server supports them."""
         while (answer := await upstream.read_head()).status < FINAL:
             if answer.status == _EARLY_HINTS and "http.response.early_hint" in self._extensions:
                 fields = answer_fields(answer.fields, self._head, self._admitted, self._number)

@@ -65,7 +65,7 @@ class Places:
         self._read = lru_cache(maxsize=_KEPT_HOSTS)(self._read_host)
 
     def find(self, host: str, target: bytes, mount: str = "") -> Place | None:
-        """Return the place of a preview that host or path address; None if the request is for the service itself.
+        """Find the preview's place by host or path; None if the request is for the service itself.
 
         Args:
             host: With or without a port, in any case.
