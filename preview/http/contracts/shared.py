@@ -112,7 +112,7 @@ class PlanReachedLimit(ReachedLimit, PlanAnswer):
 
 
 class LogRange(Answer):
-    """Numbers of the lines that were published during the request, by this or other requests."""
+    """Numbers of the lines that were published during the request, its own and all others."""
 
     first_seq: int
     last_seq: int
@@ -124,7 +124,7 @@ class LogRange(Answer):
 
 
 class PlanLogRange(LogRange, PlanAnswer):
-    """Numbers of the lines that were published during the request, by this or other requests."""
+    """Numbers of the lines that were published during the request, its own and all others."""
 
 
 class Ticket(Answer):

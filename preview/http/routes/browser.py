@@ -118,7 +118,7 @@ def page_routes() -> Blueprint:
 
     @routes.get("/")
     async def index() -> Response:
-        """Return the page. It contains no user's data, which it requests from the API."""
+        """Return the page, without any user's data: the page requests that from the API."""
         try:
             document = await trio.Path(STATIC / "index.html").read_text(encoding="utf-8")
         except FileNotFoundError as error:
@@ -172,7 +172,7 @@ def session_routes(running: Running) -> Blueprint:
 
     @routes.get("/api/v1/session")
     async def who(backend: Backend) -> Response:
-        """Return the session's user."""
+        """Return the session's user, for the page to show."""
         return json_answer(v1.Session.of(await require_identity(backend)))
 
     @routes.post("/api/v1/session")
