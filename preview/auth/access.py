@@ -1,6 +1,6 @@
-"""Access to a preview in a browser: one-time links, share links, and the cookie that both set.
+"""Browser access to previews: one-time links, share links, and the cookies that both set.
 
-Nothing here is stored: all of it is this process's, as a preview is, and ends with it.
+Nothing is stored on disk: previews belong to this process, and their links and cookies end with it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from preview.auth.box import CodeBox
 from preview.core.ids import new_share_id
 from preview.errors import ShareLimitReached, Unauthenticated
 
-# Of one person who clicks; the oldest of more is forgotten.
+# Enough for one person who clicks; a further link drops that person's oldest.
 _MAX_LINKS_PER_USER = 50
 _MAX_LINKS = 10_000
-# Beside those of previews that live: a browser may still ask why one ended.
+# Entries kept for ended previews: a browser may still ask why a preview ended.
 _MAX_KEPT = 1000
 _OWNER = "owner"
 _VALUE = re.compile(r"([a-z]+)\.([a-z0-9_]{1,40})\.(\d{1,12})\.([0-9a-f]{64})")
@@ -32,7 +32,7 @@ class OpenLink:
     """The target of a link that opens a preview once.
 
     Attributes:
-        path: Where to go on it, with a slash ahead.
+        path: Path on the preview, with a leading slash.
     """
 
     preview_id: str
@@ -44,9 +44,9 @@ class Share:
     """A link that may be passed on.
 
     Attributes:
-        id: ``share_…``; no secret.
+        id: ``share_…``; not secret.
         created_at: Seconds since the epoch.
-        expires_at: Likewise.
+        expires_at: Seconds since the epoch.
     """
 
     id: str
@@ -59,7 +59,7 @@ class Grant:
     """The access that a browser's cookie grants.
 
     Attributes:
-        is_owner: Its owner's own: they may see why a preview failed.
+        is_owner: Whether the browser is the owner's, which may see why a preview failed.
         expires_at: Seconds since the epoch.
     """
 
@@ -72,8 +72,8 @@ class Statement:
     """The content of a cookie with a valid signature. Whether it still grants access is checked separately.
 
     Attributes:
-        name: The share link's id; the age of the owner's access in digits.
-        grant: What it gives while it holds.
+        name: The share link's id, or the owner's access version (``Access.age``) in digits.
+        grant: The access that the cookie grants while it is valid.
     """
 
     preview_id: str
@@ -83,12 +83,12 @@ class Statement:
 
 @dataclass(slots=True)
 class Access:
-    """The access to one preview of everyone but its owner.
+    """Access to one preview for everyone except its owner.
 
     Attributes:
-        public: Anybody who knows its address.
-        shares: By id, the oldest first.
-        age: How often all cookies were taken back: those of before say a smaller number.
+        public: Whether anybody who knows the address has access.
+        shares: Share links by id, the oldest first.
+        age: Number of times that all cookies were revoked; older cookies contain a smaller number.
     """
 
     public: bool = False
@@ -99,19 +99,19 @@ class Access:
 class AccessBook:
     """Access to all previews of this process.
 
-    A cookie is a signed statement (HMAC-SHA-256) that names its preview, whom it was given to and until when, so that
-    nothing is kept of each browser; whether the one it was given to still has access is looked up at each request.
+    A cookie is a signed statement (HMAC-SHA-256): preview, recipient (owner or share link) and expiry. So no state is
+    kept per browser. Each request checks whether the recipient still has access.
 
     Args:
-        secret: From which the key is made; None makes one for this process alone.
-        open_ttl_s: Seconds that a link to open once is good for.
-        max_shares: Of one preview at a time.
-        is_live: Whether a preview with this id lives: its entry is not forgotten.
-        clock: Seconds since the epoch.
+        secret: Source of the signing key; None generates a key for this process only.
+        open_ttl_s: Seconds that a one-time link is valid.
+        max_shares: Most share links of one preview at a time.
+        is_live: Returns whether a preview is live; the entries of live previews are always kept.
+        clock: Returns seconds since the epoch.
 
     Attributes:
-        changes: Counts up with each change of who has access to what: while it stands, so does what ``holds`` has said
-            of a statement that has not expired.
+        changes: Incremented by each change of access. While it is unchanged, a result of ``holds`` stays valid for a
+            statement that has not expired.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class AccessBook:
         self.changes = 0
 
     def now(self) -> float:
-        """Seconds since the epoch, by which all expires."""
+        """Return the current time in seconds since the epoch, used for all expiry times."""
         return self._clock()
 
     # Links that open once
@@ -143,10 +143,10 @@ class AccessBook:
         return self._links.put(user_id, link)
 
     def redeem_link(self, code: str, preview_id: str) -> OpenLink:
-        """Return the link for the code, and use the code up.
+        """Return the link for the code, and invalidate the code.
 
         Raises:
-            Unauthenticated: There is none (any more), or it is for another preview.
+            Unauthenticated: The code is unknown, used or expired, or is for another preview.
         """
         link = self._links.pop(code)
         if link is None or link.preview_id != preview_id:
@@ -158,10 +158,10 @@ class AccessBook:
     # Links to share
 
     def new_share(self, preview_id: str, ttl_s: float) -> Share:
-        """Return a share link that is valid for so many seconds.
+        """Return a new share link that is valid for ``ttl_s`` seconds.
 
         Raises:
-            ShareLimitReached: The preview has as many as allowed.
+            ShareLimitReached: The preview has the maximum number of share links.
         """
         shares = self._changed(preview_id).shares
         self._drop_expired(shares)
@@ -177,25 +177,25 @@ class AccessBook:
         return made
 
     def shares(self, preview_id: str) -> list[Share]:
-        """Those that are good now, the oldest first."""
+        """Return the valid share links, the oldest first."""
         shares = self.of(preview_id).shares
         self._drop_expired(shares)
         return list(shares.values())
 
     def revoke_share(self, preview_id: str, share_id: str) -> bool:
-        """End it, and the access of each browser that came by it, at once; whether there was one."""
+        """Revoke a share link and its browsers' access at once; return whether the link existed."""
         self.changes += 1
         return self.of(preview_id).shares.pop(share_id, None) is not None
 
     def share_token(self, preview_id: str, share: Share) -> str:
-        """Derive the token of a share link from the key. It can be shown again, and is stored nowhere."""
+        """Return the token of a share link. It is derived from the key, so it can be shown again and is not stored."""
         return f"{share.id}.{self._sign('link', preview_id, share.id)}"
 
     def redeem_share(self, token: str, preview_id: str) -> Share:
-        """Return the share link that has this token; it stays.
+        """Return the share link that has this token; the link stays valid.
 
         Raises:
-            Unauthenticated: There is none (any more), or it is for another preview.
+            Unauthenticated: The link is unknown, expired or revoked, or is for another preview.
         """
         found = _TOKEN.fullmatch(token)
         if found is not None and hmac.compare_digest(found[2], self._sign("link", preview_id, found[1])):
@@ -207,18 +207,18 @@ class AccessBook:
             reason="share_link",
         )
 
-    # Everybody, and nobody
+    # Public access and revocation
 
     def of(self, preview_id: str) -> Access:
-        """Return the access to this preview; by default only its owner's."""
+        """Return the access to this preview; by default only the owner has access."""
         return self._entries.get(preview_id) or Access()
 
     def set_public(self, preview_id: str, public: bool) -> None:
-        """Let anybody look at it, or not any more."""
+        """Make the preview public, or private again."""
         self._changed(preview_id).public = public
 
     def revoke_all(self, preview_id: str) -> None:
-        """Take all of it back: public, each share link, and each browser's cookie."""
+        """Make the preview private, and revoke every share link and every browser's cookie."""
         entry = self._changed(preview_id)
         entry.public = False
         entry.shares.clear()
@@ -227,15 +227,15 @@ class AccessBook:
     # Cookies
 
     def owner_cookie(self, preview_id: str, ttl_s: float) -> tuple[str, float]:
-        """Return a value for its owner's browser, and the seconds that it is good for."""
+        """Return a cookie value for the owner's browser, and its lifetime in seconds."""
         return self._cookie(preview_id, _OWNER, str(self.of(preview_id).age), self._clock() + ttl_s), ttl_s
 
     def share_cookie(self, preview_id: str, share: Share) -> tuple[str, float]:
-        """Return a value for a browser that came by this link, and the seconds that it is good for."""
+        """Return a cookie value for a browser that used this share link, and its lifetime in seconds."""
         return self._cookie(preview_id, "share", share.id, share.expires_at), share.expires_at - self._clock()
 
     def read_cookie(self, preview_id: str, value: str) -> Statement | None:
-        """Read a cookie's value; None unless it was signed here for this preview. Checks nothing that can change."""
+        """Parse a cookie's value; None unless it was signed here for this preview. ``holds`` checks its validity."""
         found = _VALUE.fullmatch(value)
         if found is None:
             return None
@@ -245,7 +245,7 @@ class AccessBook:
         return Statement(preview_id, name, Grant(kind == _OWNER, int(until)))
 
     def holds(self, statement: Statement) -> bool:
-        """Return whether a cookie still grants what it says: not expired, and not revoked."""
+        """Return whether a cookie still grants access: it has neither expired nor been revoked."""
         if statement.grant.expires_at <= self._clock():
             return False
         entry = self._entries.get(statement.preview_id)
@@ -257,13 +257,13 @@ class AccessBook:
         return f"{kind}.{name}.{int(until)}.{self._sign(kind, preview_id, name, str(int(until)))}"
 
     def _sign(self, *parts: str) -> str:
-        # None of them holds a line's end.
+        # No part contains a line break, so the signed text is unambiguous.
         return hmac.digest(self._key, "\n".join(parts).encode(), "sha256").hex()
 
-    # What is kept
+    # Entries
 
     def _changed(self, preview_id: str) -> Access:
-        """Return the entry for a change; made if it does not exist."""
+        """Return the preview's entry for a change, creating it if missing."""
         self.changes += 1
         if preview_id not in self._entries:
             gone = [one for one in self._entries if not self._is_live(one)]

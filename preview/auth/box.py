@@ -1,4 +1,4 @@
-"""Values behind unguessable codes, for a while: what tickets and login codes have in common."""
+"""Values stored under unguessable codes for a limited time; used for tickets and login codes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from preview.core.ids import new_token
 
 T = TypeVar("T")
 
-# A code has 43 characters; whatever is far longer need not be hashed to know that it is none of ours.
+# A code has 43 characters; far longer input is rejected without hashing.
 _MAX_CODE_CHARS = 128
 
 
@@ -24,18 +24,18 @@ class _Entry(Generic[T]):
 
 
 class CodeBox(Generic[T]):
-    """Keeps values for ``ttl_s`` seconds, each behind a code of its own.
+    """Keeps values for ``ttl_s`` seconds, each under a code of its own.
 
-    Codes are kept as their SHA-256 only: who reads this memory learns no code, and a look-up by hash tells nothing
-    about a code by how long it takes.
+    Only the SHA-256 of a code is kept: reading this memory reveals no code, and the time of a look-up reveals nothing
+    about a code.
 
-    Invariant: ``_entries`` is in the order of deadlines, since all live equally long by a clock that never goes back.
+    Invariant: ``_entries`` is in the order of deadlines, since all have the same lifetime on a monotonic clock.
 
     Args:
         ttl_s: Seconds that a value is kept.
-        max_per_owner: Values of one owner; one more drops that owner's oldest, so that nobody crowds out others.
-        max_total: Values in all, the bound of this memory; one more drops the oldest.
-        clock: Seconds, never going back.
+        max_per_owner: Most values of one owner; one more drops that owner's oldest and affects no other owner.
+        max_total: Most values in total, which bounds the memory; one more drops the oldest.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
@@ -46,16 +46,16 @@ class CodeBox(Generic[T]):
         self._max_total = max_total
         self._clock = clock
         self._entries: dict[str, _Entry[T]] = {}
-        # Dicts as ordered sets of hashes, none of them empty.
+        # Hashes by owner, as ordered sets; no set is empty.
         self._owned: dict[str, dict[str, None]] = {}
 
     def __len__(self) -> int:
-        """Values kept now."""
+        """Return the number of current values."""
         self._drop_expired()
         return len(self._entries)
 
     def put(self, owner: str, value: T) -> str:
-        """Keep a value and give its code, 43 URL-safe characters."""
+        """Store a value and return its code, 43 URL-safe characters."""
         self._drop_expired()
         owned = self._owned.get(owner, {})
         if len(owned) >= self._max_per_owner:
@@ -69,12 +69,12 @@ class CodeBox(Generic[T]):
         return code
 
     def get(self, code: str) -> T | None:
-        """Return the code's value, which stays; None if it no longer exists."""
+        """Return the code's value and keep it; None if it no longer exists."""
         entry = self._find(code)
         return None if entry is None else entry.value
 
     def pop(self, code: str) -> T | None:
-        """Return the code's value and use it up; None if it no longer exists."""
+        """Return the code's value and remove it; None if it no longer exists."""
         entry = self._find(code)
         if entry is None:
             return None

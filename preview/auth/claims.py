@@ -1,4 +1,4 @@
-"""Checks of a token's claims after its signature. Pure."""
+"""Check a token's claims, after its signature was verified. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from preview.errors import Unauthenticated
 from preview.settings import Settings
 from preview.user import User
 
-# Two machines with NTP are well within this. It is time during which an ended token is still taken, so no more.
+# Machines with NTP differ by less. The leeway is small, as expired tokens are accepted for this long.
 LEEWAY_S = 10
 MAX_SUBJECT_CHARS = 128
 TIERS = frozenset({"free", "pro", "enterprise"})
-# Of the year 9999, less a day: what a datetime holds, in any time zone.
+# End of the year 9999 minus a day: the latest that a datetime can represent in any time zone.
 _LAST_SECOND = 253_402_214_400
 
 _SENTENCES = {
@@ -32,11 +32,11 @@ _SENTENCES = {
 
 
 def identity_of(claims: Mapping[str, Any], settings: Settings, *, now_s: float) -> Identity:
-    """Return the user whom the claims name.
+    """Return the user whom the claims identify.
 
     Args:
-        claims: From a token with a valid signature.
-        settings: Audience and issuer.
+        claims: Claims of a token with a valid signature.
+        settings: Provides the expected audience and issuer.
         now_s: Seconds since the epoch.
 
     Raises:
@@ -66,13 +66,13 @@ def identity_of(claims: Mapping[str, Any], settings: Settings, *, now_s: float) 
         raise Unauthenticated(sentence, reason=reason)
     tier = claims.get("tier")
     known = tier if isinstance(tier, str) and tier in TIERS else None
-    # A number that no calendar holds: it is in the future, or it would have expired.
+    # A date beyond the calendar is far in the future; otherwise the token would have expired.
     expires_s = min(claims["exp"], _LAST_SECOND)
     return Identity(User(subject, known), datetime.fromtimestamp(expires_s, UTC))
 
 
 def is_subject(value: str) -> bool:
-    """Return whether it can be a user's id: 1 to 128 printable characters, no space around them, composed (NFC)."""
+    """Return whether the value can be a user id: 1 to 128 printable characters, trimmed, in NFC."""
     return (
         0 < len(value) <= MAX_SUBJECT_CHARS
         and value.isprintable()

@@ -1,4 +1,4 @@
-"""Public keys from an identity provider: fetched when needed, kept for a while, fetched again for a new one."""
+"""Public keys of an identity provider: fetched when needed, cached, and fetched again for an unknown key."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from preview.errors import ConfigurationError, Unauthenticated
 MAX_SET_BYTES = 256 * 1024
 MAX_KEYS = 100
 
-# What is said about a key, not the key. Checked here once, so that joserfc need not at each signature.
+# Metadata of a key. Checked once here, so that joserfc need not check it for each signature.
 _ABOUT = frozenset({"use", "alg", "key_ops", "kid"})
 
 _log = structlog.get_logger(__name__)
 
 
 class BadKeySet(ValueError):
-    """Not a key set, or without a key for the algorithm. The message is half a sentence: '... holds no key'."""
+    """Not a key set, or no key for the algorithm. The message continues a sentence: '... holds no key'."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKeys:
-    """Keys by id.
+    """Public keys by id.
 
     Attributes:
-        named: By ``kid``.
-        nameless: Those without one.
+        named: Keys by ``kid``.
+        nameless: Keys without ``kid``.
     """
 
     named: Mapping[str, Key]
     nameless: Sequence[Key]
 
     def find(self, kid: str | None) -> Key | None:
-        """Return the one key for a token with this ``kid``, or without one; None if ambiguous."""
+        """Return the key for a token with this ``kid`` (None: without one), or None if there is no unambiguous key."""
         if kid is not None and kid in self.named:
             return self.named[kid]
         if kid is None and len(self.named) == 1 and not self.nameless:
@@ -56,14 +56,14 @@ class PublicKeys:
 
 
 def parse_key_set(content: bytes, algorithm: Algorithm) -> PublicKeys:
-    """Return the set's keys for ``algorithm``. Others, and those that cannot be read, are passed over.
+    """Return the set's keys for ``algorithm``. Other keys, and unreadable ones, are skipped.
 
     Args:
         content: JSON, ``{"keys": [...]}``.
-        algorithm: What the keys must be for.
+        algorithm: The algorithm that keys must fit.
 
     Raises:
-        BadKeySet: No key is left, or it is not a key set.
+        BadKeySet: The content is not a key set, or contains no usable key.
     """
     if len(content) > MAX_SET_BYTES:
         raise BadKeySet(f"holds more than {MAX_SET_BYTES // 1024} KiB")
@@ -93,7 +93,7 @@ def parse_key_set(content: bytes, algorithm: Algorithm) -> PublicKeys:
 
 
 def _is_for(data: Mapping[str, Any], algorithm: Algorithm) -> bool:
-    """Return whether type, curve, use, algorithm and operations of a key fit (RFC 7517 sections 4.1 to 4.4)."""
+    """Return whether a key's type, curve, use, algorithm and operations fit (RFC 7517 sections 4.1 to 4.4)."""
     operations = data.get("key_ops")
     return (
         data.get("kty") == algorithm.key_type
@@ -112,36 +112,36 @@ def _import(data: Mapping[str, Any]) -> Key | None:
         return None
 
 
-# Bounds how long a request waits, and how long a shutdown may wait for one.
+# Bounds the time that a request, or a shutdown, waits for a fetch.
 FETCH_TIMEOUT_S = 5.0
-# Keys are asked for again after this long ...
+# Keys are fetched again after this time ...
 _FRESH_S = 600.0
-# ... and are believed this long while that fails: a provider's outage is no outage of ours, but a key that was
-# withdrawn ends some time.
+# ... and are used for this long if fetching fails. A provider's outage must not stop this service, but withdrawn keys
+# must expire eventually.
 _USABLE_S = 3600.0
-# A token with an unknown key costs nothing to make: it must not make us ask the provider more often than this.
+# Tokens with unknown keys are free to make: they must not cause more frequent requests to the provider.
 _PAUSE_S = 30.0
-# Without keys, sooner: nobody is let in meanwhile.
+# Shorter without keys, because no user can log in meanwhile.
 _PAUSE_WITHOUT_KEYS_S = 5.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
-# httpcore2 gives its errors no common root.
+# httpcore2's errors have no common base class.
 _NO_ANSWER = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException)
 
 
 Fetch = Callable[[], Awaitable[bytes]]
-"""Gives a key set's bytes, little over ``MAX_SET_BYTES``; raises ``OSError``, ``BadKeySet`` or ``_NO_ANSWER``."""
+"""Returns a key set (may slightly exceed ``MAX_SET_BYTES``); raises ``OSError``, ``BadKeySet`` or ``_NO_ANSWER``."""
 
 
 class KeyBook:
-    """The keys of one source, fetched by the first request that needs them, while others wait for the same answer.
+    """The keys of one source. The first request that needs them fetches them; others wait for its result.
 
     Args:
-        source: Its name for the log, without credentials.
-        fetch: Gets the set.
-        algorithm: What keys are for.
-        known: Keys that are there from the start.
-        clock: Seconds, never going back.
+        source: Name of the source for the log, without credentials.
+        fetch: Fetches the key set.
+        algorithm: The algorithm that keys must fit.
+        known: Keys that are available from the start.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
@@ -166,16 +166,16 @@ class KeyBook:
         """Return the key that a token names by ``kid``.
 
         Raises:
-            Unauthenticated: There is none of that name, or the keys cannot be had now.
+            Unauthenticated: No key has that name, or keys are unavailable now.
 
-        Cancellation: a fetch that has started is finished first, within ``FETCH_TIMEOUT_S``: others wait for it too.
+        Cancellation: a started fetch is finished first, within ``FETCH_TIMEOUT_S``, because others wait for it too.
         """
         key = self._lookup(kid)
         if key is not None and (self._is_fresh() or self._fetching.locked()):
             return key
         if self._may_fetch():
             async with self._fetching:
-                # The requests that waited here find it done.
+                # Checked again: another request may have fetched while this one waited for the lock.
                 if self._may_fetch():
                     await self._refresh()
             key = self._lookup(kid)
@@ -205,7 +205,7 @@ class KeyBook:
         return self._clock() - self._asked_at >= pause_s
 
     async def _refresh(self) -> None:
-        # Shielded, since it is done for everybody: else a client that keeps hanging up could keep the keys from all.
+        # Shielded, since all requests need the result: clients that disconnect must not prevent every fetch.
         with trio.CancelScope(shield=True, deadline=trio.current_time() + FETCH_TIMEOUT_S) as scope:
             try:
                 self._keys = parse_key_set(await self._fetch(), self._algorithm)
@@ -228,10 +228,10 @@ class KeyBook:
 
 
 def fetch_url(url: str) -> tuple[str, Fetch]:
-    """Return a fetcher of the key set at ``url``, and the URL's name for the log (no user, password or query).
+    """Return a function that fetches the key set at ``url``, and the URL for the log (no user, password or query).
 
     Raises:
-        ConfigurationError: It is no HTTP URL.
+        ConfigurationError: It is not an HTTP URL.
     """
     try:
         parts = httpx2.URL(url)
@@ -243,12 +243,12 @@ def fetch_url(url: str) -> tuple[str, Fetch]:
     if parts.scheme == "http" and parts.host not in _LOOPBACK:
         _log.warning("jwks not encrypted", source=name)
     target = httpcore2.URL(scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path)
-    # A compressed answer is not asked for and would not be JSON: nothing can unfold to more than was read.
+    # Uncompressed, so the content cannot become larger than the bytes that were read.
     headers = [(b"Host", parts.netloc), (b"Accept", b"application/json"), (b"Accept-Encoding", b"identity")]
 
     async def fetch() -> bytes:
-        # A pool alone follows no redirect (the operator has said whom to believe) and asks no proxy. And unlike
-        # httpx2's streams, its own can be left half-way, where an answer is too large.
+        # A bare pool follows no redirects (the operator named the trusted address) and uses no proxy. Unlike httpx2's
+        # streams, its streams can be abandoned halfway when a response is too large.
         async with (
             httpcore2.AsyncConnectionPool(max_connections=1) as pool,
             pool.stream("GET", target, headers=headers) as response,
@@ -267,8 +267,8 @@ def fetch_url(url: str) -> tuple[str, Fetch]:
 
 
 def fetch_file(path: Path) -> Fetch:
-    """Return a function that reads a key set from ``path`` again and notices a replaced file."""
-    # A thread of its own: a file on a dead network share may hold it for ever, and no others.
+    """Return a function that reads the key set from ``path`` each time, so a replaced file is noticed."""
+    # A limiter of its own: a file on a dead network share may block its thread forever, but no other.
     limiter = trio.CapacityLimiter(1)
 
     async def fetch() -> bytes:
@@ -278,10 +278,10 @@ def fetch_file(path: Path) -> Fetch:
 
 
 def read_key_file(path: Path, algorithm: Algorithm) -> PublicKeys:
-    """Return the keys in a file, at once.
+    """Read the keys from a file synchronously.
 
     Raises:
-        ConfigurationError: It cannot be read, or holds no key for the algorithm.
+        ConfigurationError: The file cannot be read, or contains no key for the algorithm.
     """
     try:
         return parse_key_set(_read(path), algorithm)

@@ -1,4 +1,4 @@
-"""JSON Web Tokens (RFC 7519, RFC 8725): who a bearer token stands for."""
+"""Authenticate users by JSON Web Tokens (RFC 7519, RFC 8725)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from preview.auth.tokens import signing_key
 from preview.errors import ConfigurationError, Unauthenticated
 from preview.settings import Settings
 
-# RFC 7515 section 7.1, nothing around it: header, payload and signature, none of them empty.
+# RFC 7515 section 7.1: header, payload and signature, and nothing around them.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _MAX_KID_CHARS = 256
 
@@ -31,12 +31,12 @@ class _Keys(Protocol):
 
 
 class _OneSecret:
-    """The only key there is, whatever a token calls it."""
+    """The only key, for any ``kid``."""
 
     def __init__(self, key: OctKey) -> None:
         self._key = key
 
-    async def find(self, kid: str | None) -> Key:  # noqa: ARG002  the shape of a key book
+    async def find(self, kid: str | None) -> Key:  # noqa: ARG002  the interface of ``KeyBook``
         return self._key
 
 
@@ -44,12 +44,12 @@ class JwtAuthenticator:
     """Checks tokens against the one algorithm of the settings.
 
     Args:
-        settings: Algorithm, audience, issuer, and where public keys are.
-        secret: For HS256, as ``load_or_create_secret`` gives it; not used otherwise.
-        now: Seconds since the epoch.
+        settings: Algorithm, audience, issuer, and the source of public keys.
+        secret: For HS256, from ``load_or_create_secret``; otherwise unused.
+        now: Returns seconds since the epoch.
 
     Raises:
-        ConfigurationError: There is nothing to check tokens with.
+        ConfigurationError: No secret or key source is configured.
     """
 
     def __init__(self, settings: Settings, secret: str | None, *, now: Callable[[], float] = time.time) -> None:
@@ -63,21 +63,21 @@ class JwtAuthenticator:
         """Return the identity that the token proves.
 
         Args:
-            token: As it came from outside, of any content and length.
+            token: Untrusted text of any content and length.
 
         Raises:
-            Unauthenticated: It proves nothing. ``details["reason"]``: ``missing``, ``malformed``, ``too_large``,
+            Unauthenticated: The token is not valid. ``details["reason"]``: ``missing``, ``malformed``, ``too_large``,
                 ``algorithm``, ``signature``, ``unknown_key``, ``keys_unavailable``, ``expired``, ``not_yet_valid``,
                 ``audience``, ``issuer``, ``subject`` or ``claims``.
 
-        Cancellation: nothing changes; a fetch of keys that has started is finished first, within 5 s.
+        Cancellation: no state changes; a started fetch of keys is finished first, within 5 s.
         """
         kid = self._named_key(token)
         key = await self._keys.find(kid)
         return identity_of(self._verified(token, key), self._settings, now_s=self._now())
 
     def _named_key(self, token: str) -> str | None:
-        """Return the ``kid`` of a token whose signature is worth checking."""
+        """Return the ``kid`` of a token whose header is acceptable."""
         if not token:
             raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.", reason="missing")
         if len(token) > MAX_TOKEN_BYTES:
@@ -91,13 +91,13 @@ class JwtAuthenticator:
                 reason="algorithm",
             )
         kid = header.get("kid")
-        # RFC 7515 section 4.1.11: what ``crit`` names must be understood, and there is no extension that we do.
+        # RFC 7515 section 4.1.11: extensions that ``crit`` names must be understood; this service supports none.
         if "crit" in header or not (kid is None or (isinstance(kid, str) and len(kid) <= _MAX_KID_CHARS)):
             raise _malformed()
         return kid
 
     def _verified(self, token: str, key: Key) -> dict[str, Any]:
-        """Return the claims, if the signature is the key's."""
+        """Return the claims if the signature matches the key."""
         try:
             claims = jwt.decode(token, key, registry=self._registry).claims
         except BadSignatureError:
@@ -123,7 +123,7 @@ def _open_keys(settings: Settings, secret: str | None, algorithm: Algorithm) -> 
 
 
 def _read_object(segment: str) -> dict[str, Any]:
-    """Return the JSON object in a segment, if no name is repeated: other readers might take the other value.
+    """Return the JSON object in a segment. Repeated names are an error: other readers might use the other value.
 
     RFC 7515 section 4, RFC 7519 section 4.
     """

@@ -1,4 +1,4 @@
-"""Login codes: what stands in the one-time link that opens the page already logged in."""
+"""User identities, one-time login codes, and tickets for log streams."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from preview.user import User
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user, and how long we may believe so.
+    """An authenticated user, and the end of the authentication.
 
     Attributes:
-        user: Who is asking.
-        expires_at: Aware, UTC: when the token that said so ends. A stream does not outlive it.
+        user: The authenticated user.
+        expires_at: Expiry of the token, aware, UTC. A stream ends at this time.
     """
 
     user: User
@@ -28,25 +28,25 @@ class Identity:
 
 
 class Authenticator(Protocol):
-    """Tells who a token stands for; ``JwtAuthenticator`` is ours, a host may bring its own."""
+    """Determines the user of a bearer token. ``JwtAuthenticator`` is the default; a host may provide another."""
 
     async def authenticate(self, token: str) -> Identity:
         """Return the identity that the token proves.
 
         Args:
-            token: As it came from outside, of any content and length.
+            token: Untrusted text of any content and length.
 
         Raises:
-            Unauthenticated: It proves nothing; ``details["reason"]`` says why in one word.
+            Unauthenticated: The token is not valid; ``details["reason"]`` gives the reason in one word.
 
-        Cancellation: nothing changes.
+        Cancellation: no state changes.
         """
         ...
 
 
-# Time to read the terminal, and to carry the link to another window.
+# Time to read the terminal and to open the link in another window.
 _TTL_S = 600.0
-# One per start of the program; the rest is for a host that makes links for its users.
+# The program makes one per start; the rest is for hosts that make links for their users.
 _MAX_SESSIONS_PER_USER = 20
 _MAX_CODES = 1_000
 
@@ -55,8 +55,8 @@ class LoginCodes:
     """One-time codes of this process.
 
     Args:
-        ttl_s: Seconds that a code is good for.
-        clock: Seconds, never going back.
+        ttl_s: Seconds that a code is valid.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(self, ttl_s: float = _TTL_S, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -69,10 +69,10 @@ class LoginCodes:
         return self._box.put(user.id, user)
 
     def redeem(self, code: str) -> User:
-        """Return the user whom the code logs in, and use it up.
+        """Return the user whom the code logs in, and invalidate the code.
 
         Raises:
-            Unauthenticated: There is no such code, or it has been used or has expired.
+            Unauthenticated: The code is unknown, used or expired.
         """
         user = self._box.pop(code)
         if user is None:
@@ -82,18 +82,18 @@ class LoginCodes:
         return user
 
 
-# A page needs one per stream it opens; five times the 20 streams that a user may have open.
+# A page needs one per opened stream; this is five times the 20 streams that a user may have open.
 _MAX_TICKETS_PER_USER = 100
 # About 600 bytes each: 6 MB at most.
 _MAX_TICKETS = 10_000
 
 
 class TicketBox:
-    """Tickets of this process: one user, one preview, good for a while and, since a browser reconnects, repeatedly.
+    """Stream tickets of this process, each for one user and one preview. Reconnecting browsers may reuse them.
 
     Args:
-        ttl_s: Seconds that a ticket is good for; never longer than the token it was made with.
-        clock: Seconds, never going back.
+        ttl_s: Seconds that a ticket is valid; never longer than the token that requested it.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(self, ttl_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -109,7 +109,7 @@ class TicketBox:
         """Return the ticket's identity and preview id. The ticket stays valid until it expires.
 
         Raises:
-            Unauthenticated: There is no such ticket (any more), or its user's token has expired meanwhile.
+            Unauthenticated: The ticket is unknown or expired, or its user's token has expired meanwhile.
         """
         found = self._box.get(ticket)
         if found is None or found[0].expires_at <= utc_now():

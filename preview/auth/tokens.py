@@ -1,4 +1,4 @@
-"""Tokens that this service signs itself: for the command line, a browser's session, and tests of a host."""
+"""Tokens that this service signs itself: for the command line, browser sessions, and tests of a host."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from preview.core.quoting import quoted
 from preview.errors import ConfigurationError, InvalidRequest
 from preview.settings import Settings
 
-# RFC 7518 section 3.2: a key for HS256 is at least as long as its hash.
+# RFC 7518 section 3.2: an HS256 key is at least as long as the hash.
 MIN_SECRET_BYTES = 32
 SECRET_FILE = "secret"  # noqa: S105  a file's name
-# Ours has 43 characters; a longer one that an operator has put there is welcome up to this.
+# A generated secret has 43 characters; an operator's own may be longer, up to this size.
 _MAX_FILE_BYTES = 4096
 
 _log = structlog.get_logger(__name__)
 
 
 def load_or_create_secret(settings: Settings) -> str:
-    """Return the signing secret: ``PREVIEW_JWT_SECRET``, else the data folder's, made (mode 0600) if missing.
+    """Return the signing secret: ``PREVIEW_JWT_SECRET``, or the data folder's file, created (mode 0600) if missing.
 
-    Any number of processes may ask at the same moment, and all get the same one.
+    Any number of processes may call this at the same time; all get the same secret.
 
     Raises:
-        ConfigurationError: The setting is too short, or the file cannot be read, made or used.
+        ConfigurationError: The setting is too short, or the file cannot be read, created or used.
     """
     if settings.jwt_secret is not None:
         return _checked_setting(settings.jwt_secret.get_secret_value())
@@ -66,7 +66,7 @@ def _checked_setting(secret: str) -> str:
 
 
 def _read(path: Path) -> str:
-    # Not blocking: where somebody has put a FIFO, opening it must not wait for a writer.
+    # Non-blocking, so that opening a FIFO does not wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         found = os.fstat(descriptor)
@@ -98,19 +98,19 @@ def _unusable(path: Path, what: str) -> ConfigurationError:
 
 
 def _create(path: Path) -> None:
-    """Make the file, complete from the first moment it can be seen; a second maker leaves the first one's."""
+    """Create the file atomically with its content; if two processes create it, the first file stays."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         try:
-            # The umask may have taken our own right to read it.
+            # The umask may have removed the owner's read permission.
             os.fchmod(descriptor, 0o600)
             os.write(descriptor, f"{new_token()}\n".encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        # A link, unlike a rename, never replaces what another process has put there meanwhile.
+        # Unlike a rename, a link never replaces a file that another process has created meanwhile.
         os.link(draft, path)
     except FileExistsError:
         return
@@ -123,18 +123,18 @@ MAX_TTL_S = 10 * 365 * 24 * 3600.0
 
 
 def issue_token(settings: Settings, secret: str, user_id: str, *, tier: str | None, ttl_s: float) -> str:
-    """Return a bearer token for this user, such as ``JwtAuthenticator`` with the same settings and secret accepts.
+    """Return a bearer token for this user, valid for a ``JwtAuthenticator`` with the same settings and secret.
 
     Args:
         settings: Audience and issuer.
-        secret: As ``load_or_create_secret`` gives it.
+        secret: From ``load_or_create_secret``.
         user_id: 1 to 128 printable characters.
-        tier: ``free``, ``pro``, ``enterprise``, or None: then the users table says.
-        ttl_s: Seconds from now until it expires, ten years at most.
+        tier: ``free``, ``pro``, ``enterprise``, or None to use the tier in the users table.
+        ttl_s: Seconds from now until the token expires, ten years at most.
 
     Raises:
-        ConfigurationError: Tokens come from elsewhere (the algorithm is not HS256), or the secret cannot be one.
-        InvalidRequest: The user, the tier or the time cannot be.
+        ConfigurationError: The algorithm is not HS256 (tokens come from elsewhere), or the secret is unusable.
+        InvalidRequest: The user, the tier or the lifetime is not valid.
     """
     if settings.jwt_algorithm != "HS256":
         raise ConfigurationError(
@@ -148,7 +148,7 @@ def issue_token(settings: Settings, secret: str, user_id: str, *, tier: str | No
         raise InvalidRequest(f"A token cannot be valid for {ttl_s:g} s; use up to {MAX_TTL_S:g} s (ten years).")
     now_s = time.time()
     claims: dict[str, object] = {"sub": user_id, "aud": settings.jwt_audience, "iat": int(now_s)}
-    # Whole seconds, for readers that know no others; rather a moment longer than shorter than asked for.
+    # Whole seconds, for readers without support for fractions; rounded up.
     claims["exp"] = math.ceil(now_s + ttl_s)
     if tier is not None:
         claims["tier"] = tier
@@ -162,14 +162,14 @@ def signing_key(secret: str) -> OctKey:
     """Return the secret as a key.
 
     Raises:
-        ConfigurationError: It is too short, or it is a key of another kind (a public one is known to everybody).
+        ConfigurationError: The secret is too short, or is a public or private key (a public one is no secret).
     """
     content = secret.encode("utf-8", "surrogateescape")
     if len(content) < MIN_SECRET_BYTES:
         raise ConfigurationError(f"A secret for HS256 has at least {MIN_SECRET_BYTES} bytes; this one {len(content)}.")
     try:
         if "---- BEGIN " not in secret and "-----BEGIN " not in secret:
-            # joserfc refuses what can be read as a public key in any form.
+            # joserfc rejects a public key in any other form.
             return OctKey.import_key(content)
     except ValueError:
         pass

@@ -1,4 +1,4 @@
-"""The HTTP side: routes, each JSON answer as a model, streams, errors, lifespan, server."""
+"""The HTTP side: routes, response models, streams, errors, lifespan and server."""
 
 from preview.http.app import PreviewApp, create_app
 from preview.http.backend import Authenticate

@@ -1,4 +1,4 @@
-"""The ASGI application: alone, behind any trio ASGI server, or mounted in a host's."""
+"""The ASGI application: for this service's server, another trio ASGI server, or mounted in a host's application."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ from preview.settings import Settings, load_settings
 
 log = structlog.get_logger(__name__)
 
-# What a request body may hold in memory at a time; each route has a limit of its own below it.
+# Memory for a request body beyond the largest content; each route has a smaller limit of its own.
 _SLACK_BYTES = 64 * 1024
-# JSON may write a byte of text with six (``\\u00ff``).
+# JSON may use six bytes for one byte of text (``\\u00ff``).
 _JSON_GROWTH = 6
 
 
 class _ServiceLifespan(TrioASGILifespan):
-    """Opens the service before start-up is answered, and closes it before the shutdown is.
+    """Opens the service before start-up completes, and closes it before shutdown completes.
 
-    Around the lifespan and not in ``while_serving``: a nursery opened there is on the wrong stack. Nothing happens
-    where the app runs already (our own server, or a host that entered ``app.running()``).
+    It wraps the lifespan instead of using ``while_serving``, where a nursery would be opened on the wrong stack. It
+    does nothing if the app already runs (under our own server, or in a host that entered ``app.running()``).
     """
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -65,7 +65,7 @@ class _ServiceLifespan(TrioASGILifespan):
         opened, last = False, None
 
         async def hold_back_last(message: Any) -> None:
-            # The server cancels this task upon the last message: first everything is closed.
+            # The server cancels this task upon the last message, so everything is closed first.
             nonlocal last
             if message["type"] == "lifespan.shutdown.complete":
                 last = message
@@ -97,7 +97,7 @@ def _leaves(group: BaseExceptionGroup[PreviewError]) -> list[PreviewError]:
 class PreviewApp(QuartTrio):
     """The HTTP application. Made by ``create_app``.
 
-    It answers while ``running()`` or ``attached()`` is open; a plain ASGI server opens it through the lifespan.
+    It handles requests while ``running()`` or ``attached()`` is open; other ASGI servers use the lifespan.
     """
 
     asgi_http_class = RequestConnection
@@ -119,15 +119,15 @@ class PreviewApp(QuartTrio):
         self._backend: Backend | None = None
         self._proxies = TrustedProxies(settings)
         self._hosts = HostCheck(host_names(settings))
-        # An application that mounts this one has a Host of its own, and is the one that knows it.
+        # A host application that mounts this one validates ``Host`` itself.
         self._checks_hosts = bool(settings.allowed_hosts)
         self.cors = Cors(settings)
         self.doorman = PreviewDoorman(settings, lambda: self.backend, self._check_host)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one ASGI scope; typed so that any host's ``mount`` takes it. Cancellation: the request is cut."""
+        """Serve one ASGI scope; typed so that any host's ``mount`` accepts it. Cancellation: the request is aborted."""
         if scope["type"] == "lifespan":
-            # Mounts do not pass it on: this application is the outermost.
+            # Mounting applications do not forward the lifespan, so this application is the outermost.
             self._checks_hosts = True
         else:
             peer = scope.get("client")
@@ -138,15 +138,15 @@ class PreviewApp(QuartTrio):
         await super().__call__(scope, receive, send)
 
     def allow_hosts(self, names: Iterable[str]) -> None:
-        """Check ``Host`` of each request from now on, and let these names pass, too."""
+        """Check ``Host`` of each request from now on, and also accept these names."""
         self._checks_hosts = True
         self._hosts.allow(names)
 
     def check(self, scope: Mapping[str, Any]) -> None:
-        """See ``guard.check_request``; called for each request before anything else.
+        """Check a request before anything else: see ``guard.check_request``.
 
         Raises:
-            InvalidRequest, HostNotAllowed, RequestHeaderFieldsTooLarge: It is refused.
+            InvalidRequest, HostNotAllowed, RequestHeaderFieldsTooLarge: The request is refused.
         """
         check_request(scope, self._hosts if self._checks_hosts else None)
 
@@ -155,18 +155,18 @@ class PreviewApp(QuartTrio):
             self._hosts.check(host)
 
     def count_answer(self, route: str, method: str, status: int, elapsed_s: float) -> None:
-        """See ``Metrics.answered``; while the app is not running nothing is counted."""
+        """Count a response: see ``Metrics.answered``. Nothing is counted while the app is not running."""
         if self._backend is not None:
             self._backend.metrics.answered(route, method, status, elapsed_s)
 
     @property
     def is_running(self) -> bool:
-        """True while requests are answered."""
+        """True while requests are handled."""
         return self._backend is not None
 
     @property
     def backend(self) -> Backend:
-        """Backend of the routes.
+        """The backend of the routes.
 
         Raises:
             ServiceStopping: The app is not running.
@@ -182,14 +182,14 @@ class PreviewApp(QuartTrio):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Service]:
-        """Open the service, unless one was given, and answer requests meanwhile; a host enters this in its lifespan.
+        """Open the service, unless one was given, and handle requests meanwhile. A host enters this in its lifespan.
 
-        On leaving, streams say goodbye first, then previews stop within their budget.
+        On exit, streams send their final message first; then previews stop within their time budget.
 
         Raises:
             ConfigurationError, DatabaseUnavailable: The service cannot be opened.
 
-        Cancellation: previews are stopped within their budget.
+        Cancellation: previews are stopped within their time budget.
         """
         if self._given_service is not None:
             async with self.attached(self._given_service):
@@ -202,9 +202,9 @@ class PreviewApp(QuartTrio):
 
     @asynccontextmanager
     async def attached(self, service: Service) -> AsyncIterator[None]:
-        """Answer requests with this service, which stays open. Does nothing where the app is running already.
+        """Handle requests with this service, which stays open. Does nothing if the app is already running.
 
-        Cancellation: requests that come now are refused.
+        Cancellation: new requests are refused.
         """
         if self._backend is not None:
             yield
@@ -215,7 +215,7 @@ class PreviewApp(QuartTrio):
             try:
                 yield
             finally:
-                # Requests that still run keep the backend they have looked up; new ones are refused.
+                # Running requests keep the backend that they have looked up; new requests are refused.
                 self._backend = None
                 made.waits.wake_all()
                 nursery.cancel_scope.cancel()
@@ -262,7 +262,7 @@ def _access_book(service: Service, secret: str | None) -> AccessBook:
 
 
 def _public_origins(settings: Settings) -> frozenset[str]:
-    """Return the origin of our own page behind a proxy that does not pass ``Host`` on."""
+    """Return the origin of this service's page, for a reverse proxy that does not forward ``Host``."""
     if settings.public_url is None:
         return frozenset()
     parts = urlsplit(settings.public_url.lower())
@@ -283,18 +283,18 @@ def create_app(
 ) -> PreviewApp:
     """Return the HTTP application.
 
-    Three uses: with our own server (``serve(settings, service=service, app=app)``); behind any ASGI server that runs
-    trio (``hypercorn -k trio preview.asgi:app``), where the lifespan opens the service; or mounted in a host's
+    Three uses: with this service's server (``serve(settings, service=service, app=app)``); behind any ASGI server that
+    runs trio (``hypercorn -k trio preview.asgi:app``), where the lifespan opens the service; or mounted in a host's
     application, where the host enters ``async with app.running()`` in its own lifespan.
 
     Args:
-        settings: None reads them from the environment; ignored where a service is given.
-        service: An open service to answer with; None opens one.
-        authenticate: The host's own way to tell who is asking; None checks JWTs and browser sessions.
+        settings: None reads them from the environment; ignored if a service is given.
+        service: An open service to use; None opens one.
+        authenticate: The host's own authentication; None checks JWTs and browser sessions.
         generations: The host's own generations; None keeps them in the service's database.
 
     Raises:
-        ConfigurationError: The environment holds a wrong setting.
+        ConfigurationError: The environment contains an invalid setting.
     """
     if service is not None:
         settings = service.settings
@@ -309,7 +309,7 @@ def create_app(
 
 
 def _install_routes(app: PreviewApp) -> None:
-    """Register the seven endpoints in both contracts, then what only ``v1`` has, then the rest."""
+    """Register the seven endpoints in both contracts, then the routes of ``v1`` only, then the others."""
 
     def running() -> Backend:
         return app.backend
@@ -329,7 +329,7 @@ def _config(settings: Settings) -> Mapping[str, Any]:
     return {
         "MAX_CONTENT_LENGTH": largest + _SLACK_BYTES,
         "BODY_TIMEOUT": settings.body_timeout_s,
-        # Keys in the order in which the contract writes them.
+        # Keep the contract's order of keys.
         "JSON_SORT_KEYS": False,
         "PROVIDE_AUTOMATIC_OPTIONS": True,
     }

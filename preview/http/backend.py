@@ -1,4 +1,4 @@
-"""Services for the routes while the app is running."""
+"""The objects that routes use while the app is running."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from preview.supervisor import PreviewManager
 from preview.user import User
 
 Authenticate = Callable[[Mapping[str, Any]], Awaitable[Identity | None]]
-"""Who sent the request with this ASGI scope; None where it carries nothing to tell. Raises ``Unauthenticated`` or
-``Forbidden`` where it does, and is not good enough."""
+"""Returns the identity of the sender of an ASGI request; None if the request has no credentials. Raises
+``Unauthenticated`` or ``Forbidden`` for insufficient credentials."""
 
-# A working day: long enough not to lose the page at lunch, short enough for a browser left behind.
+# A working day: the page survives a lunch break, and an abandoned browser is logged out.
 SESSION_S = 12 * 3600
 
 
@@ -35,19 +35,19 @@ class Backend:
 
     Attributes:
         service: The service.
-        client: Talks to previews.
-        authenticate: Who is asking.
-        secret: Signs browser sessions; None where tokens come from elsewhere, and then there is no login here.
-        session_cookie: Name of the cookie that holds a browser session.
-        tickets: For ``EventSource``, which cannot send headers.
+        client: Sends requests to previews.
+        authenticate: Determines the user of a request.
+        secret: Signs browser sessions; None if tokens come from elsewhere, which disables login here.
+        session_cookie: Name of the cookie that contains a browser session.
+        tickets: Stream tickets, for ``EventSource``, which cannot send headers.
         login_codes: One-time links to the page.
-        access: Who may look at which preview in a browser.
+        access: Access of browsers to previews.
         slots: Open streams by user.
-        waits: Streams to wake when the service goes down.
-        direct: Streams that have left Hypercorn.
+        waits: Streams to wake when the service shuts down.
+        direct: Streams that write to their sockets directly, without Hypercorn.
         endpoints: Endpoints by generation.
         metrics: Counters.
-        edits: Saves changes of files; None where a host keeps the generations.
+        edits: Saves changes of files; None if a host keeps the generations.
     """
 
     service: Service
@@ -72,7 +72,7 @@ class Backend:
 
     @property
     def previews(self) -> PreviewManager:
-        """The manager."""
+        """The preview manager."""
         return self.service.previews
 
     def new_session(self, user: User, ttl_s: float = SESSION_S) -> str | None:
@@ -83,15 +83,15 @@ class Backend:
 
 
 Running = Callable[[], Backend]
-"""Returns the running app's backend. Raises ``ServiceStopping`` where the app is not running (yet, or any more)."""
+"""Returns the running app's backend. Raises ``ServiceStopping`` if the app is not running."""
 
 
 class BackendRoutes(Blueprint):
     """A blueprint whose views take the running app's backend as their first argument.
 
     Args:
-        name: As Quart's.
-        running: Called once for each request.
+        name: Name of the Quart blueprint.
+        running: Returns the backend; called once per request.
     """
 
     def __init__(self, name: str, running: Running) -> None:
@@ -106,7 +106,7 @@ class BackendRoutes(Blueprint):
         provide_automatic_options: bool | None = None,
         **options: Any,
     ) -> None:
-        """Register a view, see ``Blueprint.add_url_rule``, by which all of Quart's decorators come."""
+        """Register a view. All of Quart's route decorators call this method (see ``Blueprint.add_url_rule``)."""
         view = None if view_func is None else _with_backend(view_func, self._running)
         super().add_url_rule(rule, endpoint, view, provide_automatic_options, **options)
 

@@ -1,4 +1,4 @@
-"""Saving a change of a generation's files, and bringing it to the preview that runs."""
+"""Save a change of a generation's files, and apply it to the running preview."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Result for the preview.
+    """Result of applying a change to the preview.
 
     Attributes:
-        status: ``none`` where nothing ran or nothing had changed.
-        preview_id: Which preview; None where there is none.
-        elapsed_s: From the change being stored to the new process being the one that answers, or to its failure.
-        error: Why it failed: the process from before serves on.
+        status: ``none`` if no preview was running or nothing had changed.
+        preview_id: Id of the preview; None if there is none.
+        elapsed_s: Seconds from storing the change until the new process serves, or until the failure.
+        error: Reason of a failure, after which the previous process still serves.
     """
 
     status: Literal["reloaded", "failed", "none"]
@@ -36,7 +36,7 @@ class Reload:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A change that is kept (in ``edited`` without contents), and what became of the preview."""
+    """A stored change (``edited``, without contents) and the result for the preview."""
 
     edited: Edited
     reload: Reload
@@ -44,14 +44,14 @@ class Saved:
 
 @dataclass(slots=True)
 class _Line:
-    """Changes of one generation on their way to its preview.
+    """Changes of one generation that are not yet applied to its preview.
 
     Attributes:
-        lock: Held by the save that brings them; fair, so that the newest save is the next one.
-        pending: Paths that have changed in the store, and of which no reload has said yet what became of them.
-        bringing: Of the lock's holder; cancelled by a newer save, which then brings all of it.
-        last: What the newest reload came to.
-        waiting: Saves in it; the line goes with the last one.
+        lock: Owned by the save that applies changes; fair, so the newest save comes next.
+        pending: Paths that have changed in the store and are not covered by a finished reload.
+        bringing: Scope of the save that owns the lock; a newer save cancels it and applies all changes.
+        last: Result of the newest reload.
+        waiting: Number of saves that use this object; it is removed with the last one.
     """
 
     lock: trio.Lock = field(default_factory=trio.Lock)
@@ -71,37 +71,37 @@ class _Save:
 
 
 class FileEdits:
-    """Keeps changes and reloads; of a generation's reloads the newest wins, and brings what those before it had.
+    """Stores changes and reloads previews. A generation's newest reload replaces older ones and includes their changes.
 
-    Contents are read from the store when they are brought, by one at a time: a preview never gets an older one last.
+    One reload at a time reads contents from the store, so a preview never ends with an older version.
 
     Args:
-        nursery: Runs each save: a client that goes away must not leave a change stored and not brought to the preview.
-        library: Keeps the files.
-        previews: Reloads what runs.
+        nursery: Runs each save, so that a stored change reaches the preview even if the client disconnects.
+        library: Stores the files.
+        previews: Reloads running previews.
     """
 
     def __init__(self, nursery: trio.Nursery, library: GenerationLibrary, previews: PreviewManager) -> None:
         self._nursery = nursery
         self._library = library
         self._previews = previews
-        # Bounded by the requests under way.
+        # Bounded by the number of active requests.
         self._lines: dict[str, _Line] = {}
-        # Paths by preview that may not have come to it: brought again with the next change. Bounded by the live ones.
+        # Paths by preview that may not have been applied; included in the next change. Bounded by the live previews.
         self._unsure: dict[str, set[str]] = {}
 
     async def save(
         self, user: User, generation_id: str, edit: Edit, *, expected: Callable[[int], bool] | None = None
     ) -> Saved:
-        """Keep the change, and bring it to the generation's preview where one runs.
+        """Store the change, and apply it to the generation's preview if one runs.
 
-        A change that is kept is a success, whether or not the preview starts with it.
+        A stored change is a success, whether or not the preview starts with it.
 
         Raises:
             GenerationNotFound, PreconditionFailed, InvalidGeneration, TooLarge: See ``GenerationLibrary.edit``.
-            ServiceStopping: The service went down meanwhile.
+            ServiceStopping: The service was shut down meanwhile.
 
-        Cancellation: the change is kept and brought to the preview all the same.
+        Cancellation: the change is still stored and applied to the preview.
         """
         save = _Save()
         self._nursery.start_soon(self._carry_out, save, user, generation_id, edit, expected)
@@ -117,7 +117,7 @@ class FileEdits:
     ) -> None:
         try:
             edited = await self._library.edit(generation_id, edit, expected=expected)
-            # It may wait long for its preview, and many with it, of clients that have gone away: names are enough.
+            # Keep only the names: many saves, also of disconnected clients, may wait long for a preview.
             edited = replace(edited, written=dict.fromkeys(edited.written, b""))
             del edit
             reload = Reload("none")
@@ -138,7 +138,7 @@ class FileEdits:
         try:
             while True:
                 async with line.lock:
-                    # Nothing pending: a newer save has brought these paths, too.
+                    # Nothing is pending if a newer save has applied these paths, too.
                     if not line.pending:
                         return line.last
                     with trio.CancelScope() as line.bringing:
@@ -150,13 +150,13 @@ class FileEdits:
                 self._lines.pop(generation_id, None)
 
     async def _bring(self, user: User, generation_id: str, line: _Line) -> Reload:
-        """Bring what is pending to the preview. Cancellation: it is pending again, and may have been brought."""
+        """Apply the pending changes to the preview. Cancellation: they are pending again, and may have been applied."""
         taken, line.pending = line.pending, set()
         try:
             preview = self._previews.active(generation_id)
             if preview is None:
                 return Reload("none")
-            # It may have been given its files before the change, or after, or in the middle of it.
+            # The starting preview may have received its files before, during or after the change.
             await preview.settled.wait()
             if preview.record.state is not State.RUNNING:
                 return Reload("none")

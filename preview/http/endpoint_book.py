@@ -1,4 +1,4 @@
-"""Endpoints of a generation: from its files, and from its preview's OpenAPI once published."""
+"""Endpoints of a generation: from its source files, and from the OpenAPI document of its running preview."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from preview.worker import ProjectReader
 log = structlog.get_logger(__name__)
 
 
-# A list of endpoints is some KiB: a MiB or so in all.
+# A list of endpoints takes some KiB, so all take about a MiB.
 _KEPT = 256
-# Asked on the way to an answer of ours: a preview that needs longer is shown by its source alone.
+# A response of this service waits for it; for a slower preview, only endpoints from the source are shown.
 _OPENAPI_TIMEOUT_S = 2.0
-# A moment, as a rule.
+# Most seconds to wait for a process replacement, which usually takes a moment.
 _HANDED_OVER_S = 2.0
-# One that did not answer may be busy, or about to: it is asked again, but not by every look at its endpoints.
+# A process that did not answer may be busy or starting: ask again, but not for every request.
 _ASKED_AGAIN_AFTER_S = 5.0
-# Reading sources is work for a processor: more at a time would only slow each other down.
+# Reading source files is CPU work: more readers at a time would only slow each other down.
 _READERS = 2
 
 
 class EndpointBook:
-    """Finds endpoints and remembers them: by generation for the source, by preview for what it publishes."""
+    """Finds endpoints and caches them: by generation for the source, by process for a preview's OpenAPI document."""
 
     def __init__(self, source: GenerationSource, client: PreviewClient, reader: ProjectReader) -> None:
         self._source = source
@@ -47,12 +47,12 @@ class EndpointBook:
         self._limiter = trio.CapacityLimiter(_READERS)
 
     async def find(self, generation: Generation, preview: LivePreview | None) -> Sequence[Endpoint]:
-        """Return the generation's endpoints; what a running preview publishes wins over its source.
+        """Return the generation's endpoints; those that a running preview publishes override those in its source.
 
         Raises:
-            GenerationNotFound: Its files are gone.
+            GenerationNotFound: The generation's files are gone.
 
-        Cancellation: nothing is left behind.
+        Cancellation: no resources remain.
         """
         static = await self._from_source(generation, preview)
         if preview is None or preview.address is None:
@@ -64,7 +64,7 @@ class EndpointBook:
         found = self._static.get(key)
         if found is not None:
             return found
-        # A preview's folder may be behind a change that is on its way to it.
+        # After edits, a preview's folder may not contain the newest change yet.
         is_unchanged = generation.revision == 1
         if is_unchanged and preview is not None and preview.directory is not None and preview.address is not None:
             found = self._static[key] = await self._extract(preview.directory)
@@ -78,20 +78,20 @@ class EndpointBook:
             try:
                 return await self._reader.endpoints(directory)
             except (TooComplex, AnalysisFailed) as error:
-                # As for files that cannot be parsed: there is nothing to show of them.
+                # Treated like files that cannot be parsed: there are no endpoints to show.
                 log.info("source endpoints not read", why=error.message)
                 return []
 
     async def _from_process(self, preview: LivePreview, address: tuple[str, int]) -> Sequence[Endpoint]:
         """Read the endpoints that the serving process publishes; empty if none."""
-        # A reload changes what is published, and the process.
+        # A reload changes the published endpoints and the process id.
         key = (preview.record.id, preview.record.pid)
         live = self._live.get(key)
         if live is not None:
             return live
         if trio.current_time() < (self._not_before.get(key) or 0.0):
             return []
-        # While one hands over to the next, the one from before may answer in its place.
+        # During a process replacement, the previous process may still answer.
         with trio.move_on_after(_HANDED_OVER_S):
             await preview.succession.wait_over()
         is_its_own = preview.succession.is_over
@@ -110,8 +110,8 @@ class EndpointBook:
         """Read the published endpoints.
 
         Raises:
-            PreviewError: It did not answer.
-            AnalysisFailed, TooComplex: What it answered cannot be read.
+            PreviewError: The preview did not answer.
+            AnalysisFailed, TooComplex: The document cannot be read.
         """
         answer = await self._client.send(
             address, ProxyRequest("GET", "/openapi.json"), process=record.pid, timeout_s=_OPENAPI_TIMEOUT_S

@@ -1,4 +1,4 @@
-"""Handling around every route: errors, protective headers, counters."""
+"""Handlers around every route: errors, security headers and counters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from preview.logs import Contract
 
 PLAN_PREFIX = "/api/generations/"
 
-# Everything else is data: should a browser ever show it as a document, it can do nothing.
+# For everything except the page: data that a browser displays as a document can do nothing.
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 _HEADERS = {
@@ -29,19 +29,19 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # Answers are somebody's own; what may be kept (the page's files) says so itself.
+    # Responses are private to a user; those that may be cached (the page's files) set their own value.
     "Cache-Control": "no-store",
 }
 
 
 def install_handlers(app: Quart, check: Callable[[Mapping[str, Any]], None], cors: Cors, answered: Answered) -> None:
-    """Register them.
+    """Register the handlers.
 
     Args:
-        app: Gets them.
-        check: Called with each scope. Raises where the request is refused.
-        cors: Says what pages of other origins may read.
-        answered: Told of each answer.
+        app: The application that gets the handlers.
+        check: Called with each scope; raises if the request is refused.
+        cors: Determines what pages of other origins may read.
+        answered: Called for each response.
     """
 
     async def begin() -> Response | None:
@@ -73,8 +73,8 @@ def install_handlers(app: Quart, check: Callable[[Mapping[str, Any]], None], cor
 
 
 async def _answer_error(error: Exception) -> Response:
-    """Any error as the request's contract writes it."""
-    # A handshake that is refused gets an ordinary answer.
+    """Return any error in the form of the request's contract."""
+    # A refused handshake gets an ordinary response.
     asked: Request | Websocket = request if has_request_context() else websocket
     contract = Contract.PLAN if asked.path.startswith(PLAN_PREFIX) else Contract.V1
     problem = problem_of(error)

@@ -19,20 +19,20 @@ from preview.http.backend import Backend
 from preview.proxy.headers import SERVICE_COOKIE
 from preview.supervisor import LivePreview
 
-# RFC 9110 section 9.2.1: these ask for nothing to change.
+# RFC 9110 section 9.2.1: these methods request no change.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class TokenAuthenticate:
-    """``Authorization: Bearer`` (RFC 6750), or the session cookie that ``/login`` sets.
+    """Authenticates by ``Authorization: Bearer`` (RFC 6750), or by the session cookie that ``/login`` sets.
 
-    A cookie comes with every request to this host, from any page: with it, whatever may change
-    something must come from our own page (``Sec-Fetch-Site``, or ``Origin`` where a browser is too old for that).
+    Browsers send a cookie with every request to this host, from any page. So an unsafe request with a cookie must come
+    from this service's page (``Sec-Fetch-Site``, or ``Origin`` from an old browser).
 
     Args:
         authenticator: Checks the token of either.
-        cookie: The cookie's name, see ``session_cookie_name``.
-        trusted_origins: Further origins whose pages may act with the cookie.
+        cookie: Name of the cookie, see ``session_cookie_name``.
+        trusted_origins: Further origins whose pages may use the cookie for changes.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class TokenAuthenticate:
         self._trusted_origins = trusted_origins
 
     async def __call__(self, scope: Mapping[str, Any]) -> Identity | None:
-        """Return the identity, or None if the request carries no token. Cancellation: nothing changes."""
+        """Return the identity, or None if the request carries no token. Cancellation: no state changes."""
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get(b"authorization")
         if given is not None:
@@ -55,7 +55,7 @@ class TokenAuthenticate:
         if session is None:
             return None
         is_ours = _is_same_origin(headers) or headers.get(b"origin") in self._trusted_origins
-        # A WebSocket has no method, and may be opened from any page.
+        # A WebSocket has no method and can be opened from any page, so it is not safe.
         if scope.get("method") not in _SAFE and not is_ours:
             raise Forbidden(
                 "A browser session may only change things from this service's own page; send a bearer token instead.",
@@ -65,13 +65,13 @@ class TokenAuthenticate:
 
 
 def session_cookie_name(secret: str | None) -> str:
-    """Return the session cookie's name: the same after a restart, different for each service.
+    """Return the session cookie's name: stable across restarts, different for each service.
 
-    Browsers send a host's cookies to all its ports (RFC 6265 section 8.5): under one name, two services on a machine
-    would sign each other's users out.
+    Browsers send a host's cookies to all its ports (RFC 6265 section 8.5). With one name, two services on a machine
+    would log each other's users out.
 
     Args:
-        secret: What signs this service's tokens; None where it makes no sessions.
+        secret: Secret that signs this service's tokens; None if it makes no sessions.
     """
     if secret is None:
         return SERVICE_COOKIE
@@ -102,18 +102,18 @@ def _is_same_origin(headers: Mapping[bytes, str]) -> bool:
         return False
     try:
         return urlsplit(origin).netloc.lower() == host.lower()
-    except ValueError:  # half of an IPv6 address, for instance
+    except ValueError:  # half of an IPv6 address, for example
         return False
 
 
 async def require_identity(backend: Backend, asked: Request | Websocket | None = None) -> Identity:
-    """Return the identity behind the current request, or the given WebSocket handshake.
+    """Return the identity of the current request, or of the given WebSocket handshake.
 
     Raises:
-        Unauthenticated: It carries no token, or one that is not valid.
-        Forbidden: A cross-origin request with a browser session.
+        Unauthenticated: The request carries no token, or an invalid one.
+        Forbidden: A cross-origin request uses a browser session.
 
-    Cancellation: nothing changes.
+    Cancellation: no state changes.
     """
     identity = await backend.authenticate((asked or request).scope)
     if identity is None:
@@ -125,23 +125,23 @@ async def own_generation(backend: Backend, generation_id: str) -> tuple[Identity
     """Return the caller, and the generation that they own.
 
     Raises:
-        Unauthenticated, Forbidden: See ``require_identity``; also where it belongs to somebody else.
-        GenerationNotFound: There is none.
+        Unauthenticated, Forbidden: See ``require_identity``; also if the generation belongs to another user.
+        GenerationNotFound: There is no such generation.
 
-    Cancellation: nothing changes.
+    Cancellation: no state changes.
     """
     identity = await require_identity(backend)
     return identity, await owned_by(backend, identity.user.id, generation_id)
 
 
 async def own_preview(backend: Backend, generation_id: str) -> LivePreview:
-    """Return the live preview of a generation that the caller owns; it may be starting.
+    """Return the live preview of a generation that the caller owns; it may still be starting.
 
     Raises:
         Unauthenticated, Forbidden, GenerationNotFound: See ``own_generation``.
-        NoActivePreview: There is none.
+        NoActivePreview: The generation has no preview.
 
-    Cancellation: nothing changes.
+    Cancellation: no state changes.
     """
     await own_generation(backend, generation_id)
     active = backend.previews.active(generation_id)
@@ -151,13 +151,13 @@ async def own_preview(backend: Backend, generation_id: str) -> LivePreview:
 
 
 async def owned_by(backend: Backend, user_id: str, generation_id: str) -> Generation:
-    """Return the generation, if it is this user's.
+    """Return the generation if it belongs to this user.
 
     Raises:
-        GenerationNotFound: There is none.
-        Forbidden: It belongs to somebody else.
+        GenerationNotFound: There is no such generation.
+        Forbidden: The generation belongs to another user.
 
-    Cancellation: nothing changes.
+    Cancellation: no state changes.
     """
     if not is_valid_id(generation_id):
         raise GenerationNotFound("There is no such generation.")

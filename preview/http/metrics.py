@@ -1,4 +1,4 @@
-"""Counters for Prometheus, in a registry of this app's own."""
+"""Counters for Prometheus, in a registry that belongs to this app."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from prometheus_client.utils import floatToGoString
 
 METRICS_TYPE: Final = CONTENT_TYPE_LATEST
 
-# The promise is 200 ms for our own answers; a stop may take seconds, a launch with ``Prefer: wait`` longer.
+# The service's own responses should take at most 200 ms; stops, and launches with ``Prefer: wait``, take longer.
 _BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10, 30)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _STATUSES = frozenset(map(int, HTTPStatus))
 
 Answered = Callable[[str, str, int, float], None]
-"""Told of each answer: see ``Metrics.answered``."""
+"""Called for each response: see ``Metrics.answered``."""
 
 
 class _Answers:
-    """Number and time of responses of one kind."""
+    """Number and total time of responses of one kind."""
 
     __slots__ = ("buckets", "count", "sum_s")
 
     def __init__(self) -> None:
         self.count = 0
         self.sum_s = 0.0
-        # By the first bound that each was within; the last ones were within none.
+        # By the smallest bound that each response met; the last bucket is for those that met none.
         self.buckets = [0] * (len(_BUCKETS_S) + 1)
 
 
 class _Tally(Collector):
-    """Counts answers without locks: one thread counts, and reads.
+    """Counts responses without locks: one thread both counts and reads.
 
-    A request to a preview costs some thirty microseconds; counted by the library it would be a tenth more.
+    A request to a preview costs about 30 microseconds; counting in the library would add 10 %.
     """
 
     def __init__(self) -> None:
@@ -68,9 +68,9 @@ class Metrics:
     """Counters and gauges.
 
     Args:
-        streams: How many log streams are open now.
-        direct_streams: How many of them write to their sockets themselves.
-        previews: How many previews are live now.
+        streams: Returns the number of open log streams.
+        direct_streams: Returns the number of these that write to their sockets directly.
+        previews: Returns the number of live previews.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class Metrics:
         Gauge("preview_previews", "Live previews.", registry=self.registry).set_function(previews)
 
     def answered(self, route: str, method: str, status: int, elapsed_s: float) -> None:
-        """Count an answer.
+        """Count a response.
 
         Args:
-            route: Name of the route, never the path: its variety is bounded.
-            method: HTTP method; anything unknown counts as ``OTHER``.
-            status: HTTP status; one that is not registered counts as the first of its class.
-            elapsed_s: Seconds to the head of the answer.
+            route: Name of the route. Never the path, because the number of names is bounded.
+            method: HTTP method; an unknown one counts as ``OTHER``.
+            status: HTTP status; an unregistered one counts as the first of its class.
+            elapsed_s: Seconds to the head of the response.
         """
         found = self._tally.known.get((route, method, status)) or self._kind(route, method, status)
         found.count += 1
@@ -100,7 +100,7 @@ class Metrics:
 
     def _kind(self, route: str, method: str, status: int) -> _Answers:
         known = method if method in _METHODS else "OTHER"
-        # A preview may answer with any number.
+        # A preview may respond with any number.
         told = status if status in _STATUSES else status // 100 * 100
         return self._tally.known.setdefault((route, known, told), _Answers())
 

@@ -1,4 +1,4 @@
-"""Our own server: Hypercorn's trio worker in this process, with our limits and our shutdown order."""
+"""The service's own server: Hypercorn's trio worker in this process, with its own limits and shutdown order."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ log = structlog.get_logger(__name__)
 
 CONFIG_FILE = "hypercorn.toml"
 
-# Bursts of launches and of returning streams after a restart; the kernel caps it at net.core.somaxconn.
+# For bursts of launches, and of reconnecting streams after a restart; the kernel's limit is net.core.somaxconn.
 _BACKLOG = 2048
-# A page polls for hours on one connection; closing it costs a handshake and gains nothing.
+# A page polls for hours on one connection; closing it would only cost another handshake.
 _KEEP_ALIVE_MAX_REQUESTS = 1_000_000
-# Streams say goodbye at once; this is for answers that are being computed (a stop takes up to its budget).
+# For responses in progress (a stop takes up to its time budget); streams end at once.
 _GRACEFUL_TIMEOUT_S = 3.0
 
 _DEFAULT_PORT = 8000
-# A peer that has vanished (no FIN: its cable, its battery) is noticed: bytes that it does not acknowledge for a minute
-# end the connection, and a quiet one is asked after a minute.
+# Detects a vanished peer (no FIN, for example after a power loss). A connection ends if data is unacknowledged for a
+# minute; a quiet one is probed after a minute.
 _VANISHED_S = 60
 _PROBE_S = 20
 _PROBES = 3
@@ -60,15 +60,15 @@ Listener = trio.SSLListener[trio.SocketStream] | trio.SocketListener
 
 
 def load_config(settings: Settings, *, bind: str | None = None, file: Path | None = None) -> Config:
-    """Hypercorn's configuration: its defaults, the operator's file, then what this service needs.
+    """Return Hypercorn's configuration: its defaults, the operator's file, then the values that this service requires.
 
     Args:
-        settings: ``bind`` is used where neither ``bind`` nor the file says otherwise.
-        bind: ``HOST:PORT``, ``unix:PATH`` or ``fd://NUMBER``; wins.
-        file: A ``hypercorn.toml``; None means the one in the working folder, if there is one.
+        settings: Its ``bind`` is used if neither the argument nor the file gives one.
+        bind: ``HOST:PORT``, ``unix:PATH`` or ``fd://NUMBER``; has priority.
+        file: A ``hypercorn.toml``; None means the one in the working folder, if it exists.
 
     Raises:
-        ConfigurationError: The file cannot be read, or is not TOML; a certificate or its key cannot be used.
+        ConfigurationError: The file is unreadable or not TOML, or a certificate or its key is unusable.
     """
     path = file or Path(CONFIG_FILE)
     values: dict[str, object] = {}
@@ -93,7 +93,7 @@ def load_config(settings: Settings, *, bind: str | None = None, file: Path | Non
         config.websocket_max_message_size = settings.websocket_message_bytes
     if "keep_alive_max_requests" not in values:
         config.keep_alive_max_requests = _KEEP_ALIVE_MAX_REQUESTS
-    # Not the operator's to set: these hold the promises about streams and about the time a shutdown takes.
+    # Not configurable: the guarantees about streams and shutdown time depend on these values.
     config.read_timeout = None
     config.logger_class = AccessLogger
     config.graceful_timeout = min(config.graceful_timeout, _GRACEFUL_TIMEOUT_S)
@@ -113,24 +113,24 @@ async def serve(
     shutdown_trigger: Callable[[], Awaitable[object]] | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve a running service over HTTP until ``shutdown_trigger`` returns; answers ``started`` with the addresses.
+    """Serve a running service over HTTP until ``shutdown_trigger`` returns; reports its addresses to ``task_status``.
 
-    The service outlives the server: open it around this call. First ``service.draining`` is set and every stream says
-    goodbye, then the listeners close, then open answers have the graceful timeout.
+    The service outlives the server: open it around this call. On shutdown, ``service.draining`` is set and every stream
+    ends; then the listeners close; then open responses have the graceful timeout.
 
     Args:
-        settings: As the service was opened with.
-        service: Open; stays open.
+        settings: The settings with which the service was opened.
+        service: An open service; it stays open.
         app: Made by ``create_app``.
-        bind: Wins over the file and the settings.
+        bind: Overrides the file and the settings.
         config_file: A ``hypercorn.toml``; see ``load_config``.
-        shutdown_trigger: Returns when it is time to stop; None means only cancellation stops it.
-        task_status: Told the URLs that it listens on.
+        shutdown_trigger: Returns when the server must stop; None means that only cancellation stops it.
+        task_status: Receives the URLs of the listeners.
 
     Raises:
-        ConfigurationError: The configuration cannot be used, or the address is taken.
+        ConfigurationError: The configuration is unusable, or the address is taken.
 
-    Cancellation: connections are cut; the service itself is not touched.
+    Cancellation: connections are closed at once; the service is not affected.
     """
     config = load_config(settings, bind=bind, file=config_file)
     app.allow_hosts(host_names(settings, (*config.bind, *config.insecure_bind)) | set(config.server_names))
@@ -178,12 +178,12 @@ async def serve_app(
     relay: Relay | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Hypercorn's ``worker_serve`` with ``BoundedTCPServer``: lifespan around connections around listeners.
+    """Run Hypercorn's ``worker_serve`` with ``BoundedTCPServer``: lifespan around connections around listeners.
 
     Raises:
         ConfigurationError: An address cannot be bound.
 
-    Cancellation: connections are cut.
+    Cancellation: connections are closed at once.
     """
     wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]  # any ASGI application
     sends = sends or Sends()
@@ -222,7 +222,7 @@ async def serve_app(
 def _until_over(
     make_connection: Callable[..., BoundedTCPServer], crowd: ConnectionLimiter | None
 ) -> Callable[[trio.abc.Stream], Awaitable[None]]:
-    """Return a handler that serves a connection as a task: its failure is logged and affects no other."""
+    """Return a handler that serves one connection in a task; a failure is logged and affects no other connection."""
 
     async def run(stream: trio.abc.Stream) -> None:
         try:
@@ -248,7 +248,7 @@ async def _serve_connection(make_connection: Callable[..., BoundedTCPServer], st
 
 
 async def _served(connection: BoundedTCPServer) -> TakenConnection | None:
-    """Apart, so that nothing of Hypercorn's connection is kept while what follows runs, for hours."""
+    """Run Hypercorn's part in its own frame, so that its objects are freed before a takeover of hours."""
     with ExitStack() as failing:
         failing.callback(connection.abandon)
         await connection
@@ -285,7 +285,7 @@ def _open_listeners(config: Config) -> tuple[list[Listener], list[str]]:
             take(opened.enter_context(_bound(config, bind)), context)
         for bind in config.insecure_bind if context is not None else ():
             take(opened.enter_context(_bound(config, bind)), None)
-        # All are open: from here on the listeners own them.
+        # All are open, so the listeners own the sockets now.
         opened.pop_all()
     return listeners, addresses
 
@@ -294,17 +294,17 @@ def _bound(config: Config, bind: str) -> socket.socket:
     """Return a listening socket that children do not inherit (STACK.md, pitfall 14).
 
     Raises:
-        ConfigurationError: The address is taken, or is none.
+        ConfigurationError: The address is taken or invalid.
     """
     try:
         if bind.startswith(("unix:", "fd://")):
-            sock = config._create_sockets([bind])[0]  # noqa: SLF001  file modes and owners are its business
+            sock = config._create_sockets([bind])[0]  # noqa: SLF001  Hypercorn sets file modes and owners
             sock.set_inheritable(False)
         else:
             sock = _bound_to_host(bind)
         refuse_fenced(sock)
         sock.listen(config.backlog)
-    except (OSError, ValueError, OverflowError) as error:  # no port has that number
+    except (OSError, ValueError, OverflowError) as error:  # for example, a port number out of range
         raise ConfigurationError(
             f"Cannot listen on {bind}: {getattr(error, 'strerror', None) or error}; "
             "choose another address with --bind or PREVIEW_BIND."
@@ -319,7 +319,7 @@ def _bound_to_host(bind: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Each chunk of a stream is worth a packet of its own; connections inherit this from the listener.
+        # Each chunk of a stream should be sent at once; connections inherit this from the listener.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _notice_vanished_peers(sock)
         sock.setblocking(False)
@@ -331,7 +331,7 @@ def _bound_to_host(bind: str) -> socket.socket:
 
 
 def _notice_vanished_peers(sock: socket.socket) -> None:
-    """Options of tcp(7), inherited by connections; a kernel that lacks one (macOS) has none of its kind."""
+    """Set keep-alive options of tcp(7), inherited by connections; options that the kernel lacks (macOS) are skipped."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     values = {
         "TCP_KEEPIDLE": _VANISHED_S,

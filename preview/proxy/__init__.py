@@ -1,4 +1,4 @@
-"""Carry a request to a preview and its answer back: what may go in, what must not, and the client that does it."""
+"""Send a request to a preview and return its response: header rules, validation of requests, and the HTTP client."""
 
 from preview.proxy.call_fields import forwarded_headers, returned_headers
 from preview.proxy.client import PreviewClient, ProxyResponse, open_preview_client

@@ -1,7 +1,7 @@
-"""The questions to the check of access before a request reaches a preview, and its answers.
+"""The interface between the HTTP side and the access check that every request passes before it reaches a preview.
 
-The two ways on which a browser's request travels (the relay on the socket itself, and the ordinary one through the
-ASGI application) ask the same doorman and carry by the same rules (``carriage``).
+A browser's request travels either through the relay (socket to socket) or through the ASGI application. Both paths use
+the same ``AccessGate`` and the same header rules (``carriage``).
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ from typing import NamedTuple, Protocol
 from preview.errors import PreviewError
 
 Fields = Sequence[tuple[bytes, bytes]]
-"""Header fields in their order: names in lower case, values without white space around them."""
+"""Header fields in their order: names in lower case, values without surrounding white space."""
 
 
 class RequestHead(NamedTuple):
-    """A request as it came, already found to be strictly written. A tuple: one is made for each request.
+    """A received request head that has passed the strict syntax checks. A tuple, because one is made per request.
 
     Attributes:
         method: As sent.
         target: In origin form (RFC 9112 section 3.2.1), byte for byte.
-        fields: All of its header fields.
-        host: The host it is for, with its port, in lower case.
-        scheme: ``http`` or ``https``, as the client sees it (a trusted proxy in front may have said so).
-        client: The client's address, a trusted proxy's word included; None on a unix socket.
+        fields: All header fields.
+        host: The requested host with its port, in lower case.
+        scheme: ``http`` or ``https``, as the client sees it; a trusted front proxy may have reported it.
+        client: The client's address, as reported by a trusted proxy if there is one; None on a unix socket.
         peer: The address at the other end of the connection; None on a unix socket.
-        via: The addresses that the request came by, the client's first, the peer's last, as far as they are believed;
-            empty where no trusted proxy stands in front.
+        via: Trusted addresses on the request's way, from the client to the peer; empty without a trusted proxy.
     """
 
     method: str
@@ -43,20 +42,20 @@ class RequestHead(NamedTuple):
 
 
 class Admitted(NamedTuple):
-    """The request may pass.
+    """The access check's decision to forward a request.
 
     Attributes:
-        preview_id: To which preview.
-        address: Host and port of its socket; nothing else is ever connected to.
-        process: Number of the process that serves there now: connections to the one before are not used again.
-        cut: Bytes ahead in the request's target that the preview is not asked for: the prefix's.
-        prefix: Path before the preview's own (``/p/preview_…``), or empty: it goes into ``X-Forwarded-Prefix``, and
-            in front of ``Location`` and cookie paths on the way back.
-        hold: Counts the exchange as activity for as long as what it gives is open.
-        answer_fields: Added to each answer (security headers of the path form).
-        hides_authorization: The request's ``Authorization`` was for the service (the owner's bearer token), and is not
-            for the preview to see.
-        again: See ``Reauthorize``; None where each such request is authorized again.
+        preview_id: The preview that receives the request.
+        address: Host and port of the preview's socket; the service connects to no other address.
+        process: Number of the preview's current process; connections to an earlier process are not reused.
+        cut: Number of leading bytes (the prefix) to remove from the request's target.
+        prefix: Path before the preview's own (``/p/preview_…``), or empty. Sent as ``X-Forwarded-Prefix``; on the way
+            back added to ``Location`` and cookie paths.
+        hold: Returns a context manager that counts the exchange as activity while it is open.
+        answer_fields: Added to each response (security headers of the path form).
+        hides_authorization: True if ``Authorization`` held the owner's bearer token for the service, which the preview
+            must not see.
+        again: See ``Reauthorize``; None if each such request needs a full check.
     """
 
     preview_id: str
@@ -75,18 +74,18 @@ class Admitted(NamedTuple):
 
 
 Reauthorize = Callable[[bytes], Admitted | None]
-"""Admits, at once, a request that differs from an admitted one in nothing but its target, which is given: by what
-holds now, as ``AccessGate.admit`` would; ``process`` of the admission may be another. None: ask the doorman."""
+"""Synchronously admits a request that differs from an admitted one only in its target (the argument), as
+``AccessGate.admit`` would now; ``process`` may differ. None: call ``AccessGate.admit``."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnAnswer:
-    """The service answers itself: to set a cookie, to say why not, to let somebody wait.
+    """A response that the service itself gives: it sets a cookie, explains a refusal or shows a waiting page.
 
     Attributes:
         status: HTTP status.
-        fields: All fields but those of framing and ``Date``.
-        body: All of it.
+        fields: All fields except ``Date`` and those for framing.
+        body: The whole content.
     """
 
     status: int
@@ -95,22 +94,22 @@ class OwnAnswer:
 
 
 class AccessGate(Protocol):
-    """Knows which requests are for previews, and who may make them."""
+    """Decides which requests are for previews, and who may make them."""
 
     def is_for_preview(self, host: str, target: bytes) -> bool:
-        """Return whether the request is for a preview, even a missing one, by host or by path. Cheap and pure."""
+        """Return whether host or path belong to a preview, even a missing one. Cheap, without side effects."""
 
     async def admit(self, head: RequestHead) -> Admitted | OwnAnswer:
-        """Let the request pass, or answer in the preview's place. Never raises an error of the request's.
+        """Admit the request, or return the service's own response. Request errors become responses, never exceptions.
 
-        Cancellation: nothing changes.
+        Cancellation: no state changes.
         """
 
     async def explain(self, head: RequestHead, admitted: Admitted, error: PreviewError) -> OwnAnswer:
-        """Refuse like ``refuse``, with the reason if the preview has ended.
+        """Return the response of ``refuse``, with the reason if the preview has ended.
 
-        Cancellation: nothing changes.
+        Cancellation: no state changes.
         """
 
     def refuse(self, head: RequestHead, error: PreviewError) -> OwnAnswer:
-        """Return the response for an admitted request that could not be carried: a page or a problem document."""
+        """Return the response for an admitted request that could not be forwarded: a page or a problem document."""

@@ -1,14 +1,13 @@
-"""The header fields of endpoint calls: the rules of ``carriage``, and where calls differ from a browser's requests.
+"""Header rules of endpoint calls: those of ``carriage``, except where calls differ from a browser's requests.
 
-A call is written whole by its caller and read whole in an envelope, and neither end is a browser on the preview's
-public address. So, of all that ``carriage`` does:
+The caller writes the whole request and reads the whole response in an envelope. Neither end is a browser on the
+preview's public address. Therefore:
 
-- fields of the connection, the service's own secrets and what ``Connection`` names do not travel either, by the same
-  tables;
-- who asks is not said: ``X-Forwarded-*`` and ``Forwarded`` are the caller's to write, as any client's would be;
-- ``Host`` is the preview's own address, and addresses and cookies in the answer stay as the preview wrote them;
-- ``Content-Encoding`` does not come back where the coding is undone;
-- names keep their spelling, and what cannot be a field is a mistake that its writer hears of.
+- Connection fields, the service's own secrets and fields that ``Connection`` names are dropped, by the same tables.
+- ``X-Forwarded-*`` and ``Forwarded`` are not added; the caller may set them, like any client.
+- ``Host`` is the preview's own address. Addresses and cookies in the response are not rewritten.
+- ``Content-Encoding`` is removed from the response if the content was decoded.
+- Names keep their case. An invalid field raises an error instead of being dropped.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from preview.proxy.http1 import Field
 
 Header = tuple[str, str]
 
-# The length is said of the content that is really sent.
+# The client sets the length of the content that it sends.
 _NOT_SENT = NEVER_CARRIED | {b"content-length"}
-# The client undoes the content coding and counts the bytes again.
+# The client decodes the content and counts its bytes again.
 _NOT_RETURNED = frozenset(name.encode() for name in HOP_BY_HOP) | {b"content-encoding", b"content-length"}
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# RFC 9110 section 5.5: no control characters but the tab; CR, LF and NUL would end the field. Half of a surrogate pair
-# is no character that could be written.
+# RFC 9110 section 5.5: no control characters except the tab; CR, LF and NUL would end the field. Half of a surrogate
+# pair cannot be encoded.
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 
 
@@ -39,7 +38,7 @@ def forwarded_headers(headers: Iterable[Header]) -> list[Header]:
     """Return the fields of a caller's request that reach the preview, in their order.
 
     Raises:
-        InvalidRequest: A name is not a token, or a value holds a line break or another control character.
+        InvalidRequest: A name is not a token, or a value contains a line break or another control character.
     """
     fields = list(headers)
     for name, value in fields:
@@ -48,7 +47,7 @@ def forwarded_headers(headers: Iterable[Header]) -> list[Header]:
     dropped = _NOT_SENT | named_by_connection(lowered)
     kept: list[Header] = []
     for (name, value), (key, raw) in zip(fields, lowered, strict=True):
-        # CGI and WSGI know a field by a name in which a hyphen is an underscore.
+        # CGI and WSGI treat hyphens and underscores in names as equal.
         if key in dropped or key.replace(b"_", b"-") in dropped:
             continue
         if key == b"cookie":
@@ -60,7 +59,7 @@ def forwarded_headers(headers: Iterable[Header]) -> list[Header]:
 
 
 def returned_headers(headers: Iterable[Header]) -> list[Header]:
-    """Return the response's fields for the caller: no hop-by-hop field, nothing about a decoded coding."""
+    """Return the response's fields for the caller, without hop-by-hop fields and fields about a decoded coding."""
     fields = list(headers)
     lowered = _lowered(fields)
     dropped = _NOT_RETURNED | named_by_connection(lowered)

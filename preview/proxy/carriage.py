@@ -1,15 +1,15 @@
-"""Rules for header fields between browsers and previews: which pass, which are dropped, which are written again.
+"""Rules for header fields between browsers and previews: which pass, which are dropped, which are rewritten.
 
-Pure: the relay and the ordinary way carry by the same rules, endpoint calls with the differences that ``call_fields``
-names. Framing is theirs: ``Content-Length`` passes as it came (the writer of the message knows whether it still
-holds), ``Transfer-Encoding`` never does.
+The functions are pure. The relay and the ASGI path use the same rules; ``call_fields`` lists the differences for
+endpoint calls. Callers handle framing: ``Content-Length`` passes unchanged (the writer of the message knows whether it
+still applies), ``Transfer-Encoding`` never passes.
 
 Source: RFC 9110 sections 7.6.1 (Connection), 7.6.3 (Via), 6.5.1 (trailers); RFC 7239 (Forwarded).
 
-Response fields that affect more than the preview's own page are dropped from every answer. They stand in two tables.
-The first has fields that a proxy or CDN in front of the service obeys: it would serve its own files, fetch other
-addresses, or change its cache for everybody. The second has fields that a browser applies to a whole origin; they are
-dropped where a preview shares its origin with others (the path form).
+Response fields that affect more than the preview's own page are dropped from every response, by two tables. Fields in
+the first are obeyed by a proxy or CDN in front of the service: it would serve its own files, fetch other addresses, or
+change its cache for everybody. Fields in the second apply to a whole origin in the browser; they are dropped if a
+preview shares its origin with others (the path form).
 
 ``docs/relay.md`` lists both; ``tests/proxy/test_proxy_powerful_fields.py`` has a test for each row.
 """
@@ -33,26 +33,26 @@ from preview.proxy.http1 import Field
 
 FRONT_PROXY_FIELDS = frozenset(
     {
-        # Serve a file of the front server's: Apache's mod_xsendfile, lighttpd, Passenger, Thruster.
+        # Make the front server send one of its files: Apache's mod_xsendfile, lighttpd, Passenger, Thruster.
         b"x-sendfile", b"x-sendfile2", b"x-sendfile-temporary", b"x-lighttpd-send-file",
         b"x-lighttpd-send-tempfile",
-        # Targeted cache control (RFC 9213) and the names of CDNs for the same; invalidation by tag.
+        # Targeted cache control (RFC 9213), CDNs' own names for it, and invalidation by tag.
         b"cdn-cache-control", b"edge-control", b"edge-cache-tag", b"cache-tag", b"cache-tags", b"xkey",
     }
 )  # fmt: skip
-"""In lower case."""
+"""Names in lower case."""
 
 FRONT_PROXY_PREFIXES = (
     b"x-accel-",  # nginx: internal redirect, rate, cache time, character set
     b"x-litespeed-",  # LiteSpeed: internal redirect, cache
-    b"x-reproxy-",  # Perlbal: fetches the address that is named
+    b"x-reproxy-",  # Perlbal: fetches the named address
     b"surrogate-",  # Edge Architecture: Varnish, Fastly, Akamai
     b"x-envoy-",  # Envoy: takes the whole service out of its pool (x-envoy-immediate-health-check-fail), retries
     b"fly-",  # Fly.io: sends the request to another application (fly-replay)
     b"x-middleware-",  # Vercel, Next.js: rewrites the request
     b"cloudflare-cdn-", b"vercel-cdn-", b"netlify-", b"x-vercel-", b"fastly-", b"akamai-",
 )  # fmt: skip
-"""Beginnings of names, in lower case."""
+"""Prefixes of names, in lower case."""
 
 ORIGIN_FIELDS = frozenset(
     {
@@ -65,17 +65,17 @@ ORIGIN_FIELDS = frozenset(
         b"www-authenticate",
     }
 )  # fmt: skip
-"""In lower case. Sources: each field's specification; it applies to the origin, and not to the one answer."""
+"""Names in lower case. Sources: each field's specification; the field applies to the whole origin."""
 
 _BUFFERING = b"x-accel-buffering"
-# Longer than each exact name and each prefix: bounds what is kept of names that previews make up, 1,024 of them.
+# Longer than each exact name and each prefix. Bounds the cache of 1,024 names, which previews can invent.
 _NAME_BYTES = 64
 
 
 def is_powerful(name: bytes, value: bytes) -> bool:
     """Return whether a proxy in front of the service would obey this field.
 
-    ``X-Accel-Buffering: no`` passes: streams need it, and it reaches no further than its own answer.
+    ``X-Accel-Buffering: no`` passes: streams need it, and it affects only its own response.
 
     Args:
         name: In lower case.
@@ -86,7 +86,7 @@ def is_powerful(name: bytes, value: bytes) -> bool:
 
 @lru_cache(maxsize=1024)
 def _is_powerful_name(name: bytes) -> bool:
-    # Fronts that map fields to variables do not tell a hyphen from an underscore.
+    # Front servers that map fields to variables treat hyphens and underscores as equal.
     name = name.replace(b"_", b"-")
     return name.startswith(FRONT_PROXY_PREFIXES) or name in FRONT_PROXY_FIELDS
 
@@ -94,15 +94,15 @@ def _is_powerful_name(name: bytes) -> bool:
 _ABSOLUTE = re.compile(rb"(?:https?:)?//([^/?#\\]*)(.*)", re.IGNORECASE | re.DOTALL)
 # HTML Living Standard, shared declarative refresh steps: a number, ``;`` or ``,``, and the address, in quotes or not.
 _REFRESH = re.compile(rb"([ \t]*[0-9.]*[ \t]*[;,]?[ \t]*(?:url[ \t]*=[ \t]*)?['\"]?)(.*)", re.IGNORECASE | re.DOTALL)
-# Under which a program on this machine knows itself.
+# Names by which a program refers to its own machine.
 _LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"0.0.0.0", b"[::1]", b"[::]"})
 
 
 def returned_location(value: bytes, head: RequestHead, admitted: Admitted) -> bytes:
     """Return a preview's own address in public form; other and relative addresses unchanged.
 
-    Its own socket's address becomes the public one. In the path form the prefix is put in front of a path, unless the
-    preview (which was told the prefix) has done so.
+    The address of the preview's socket becomes the public one. In the path form, paths get the prefix unless the
+    preview, which knows the prefix, has already added it.
     """
     prefix = admitted.prefix.encode()
     found = _ABSOLUTE.match(value)
@@ -117,7 +117,7 @@ def returned_location(value: bytes, head: RequestHead, admitted: Admitted) -> by
 
 
 def returned_refresh(value: bytes, head: RequestHead, admitted: Admitted) -> bytes:
-    """``5; url=/next`` with its address as ``returned_location`` gives it."""
+    """Return a ``Refresh`` value (``5; url=/next``) with its address converted by ``returned_location``."""
     found = _REFRESH.match(value)
     if found is None or not found.group(2):
         return value
@@ -125,10 +125,10 @@ def returned_refresh(value: bytes, head: RequestHead, admitted: Admitted) -> byt
 
 
 def returned_clearing(value: bytes) -> bytes:
-    """``Clear-Site-Data`` without cookies; empty where nothing is left.
+    """Return a ``Clear-Site-Data`` value without cookies; empty if nothing is left.
 
-    Browsers clear those of the whole registrable domain (the specification's section 3.1): other previews' access, and
-    that to this one, would be gone with them.
+    Browsers clear cookies of the whole registrable domain (the specification's section 3.1). That would end the access
+    to this preview and to others.
     """
     kinds = [kind.strip(b" \t") for kind in value.split(b",")]
     known = [b'"cache", "storage"' if kind == b'"*"' else kind for kind in kinds if kind.lower() != b'"cookies"']
@@ -139,9 +139,9 @@ def returned_cookie(value: bytes, prefix: str, refused: tuple[bytes, ...]) -> by
     """Return a cookie limited to this host, and in the path form to the preview's path; None if forbidden.
 
     Args:
-        value: Of ``Set-Cookie`` (RFC 6265 section 5.2).
-        prefix: Of the path form, or empty.
-        refused: What the name of no cookie may hold, in lower case.
+        value: Value of ``Set-Cookie`` (RFC 6265 section 5.2).
+        prefix: Prefix of the path form, or empty.
+        refused: Texts that no cookie's name may contain, in lower case.
     """
     pair, *attributes = value.split(b";")
     # A cookie without a name is sent as its value alone, which may look like a name (RFC 6265bis section 5.7).
@@ -156,7 +156,7 @@ def returned_cookie(value: bytes, prefix: str, refused: tuple[bytes, ...]) -> by
             continue
         if prefix and lowered == b"path":
             path = given.strip()
-            # A value that is no path means the request's folder, which is below the prefix.
+            # A value that is not a path means the request's folder, which is below the prefix.
             if path.startswith(b"/"):
                 kept.append(b"%b%b%b" % (label, sign, _prefixed(path, prefix.encode())))
             continue
@@ -179,20 +179,20 @@ def _is_own_socket(authority: bytes, admitted: Admitted) -> bool:
 
 
 _HOP_BY_HOP = frozenset(name.encode() for name in HOP_BY_HOP)
-# Said again from what is known of the connection: what the client wrote there it may have invented.
+# Written again from the connection's data, because a client can invent these fields.
 _ANEW = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port",
      b"x-forwarded-prefix", b"x-forwarded-server", b"x-forwarded-ssl", b"x-forwarded-scheme", b"x-real-ip"}
 )  # fmt: skip
-# ``Proxy`` becomes the variable HTTP_PROXY of a CGI or WSGI program, and its own requests would go there ("httpoxy").
+# CGI and WSGI programs see ``Proxy`` as the variable HTTP_PROXY and would send requests there ("httpoxy").
 _NOT_FOR_PREVIEWS = frozenset({TOKEN_HEADER.encode(), b"http2-settings", b"proxy"})
 NEVER_CARRIED = _HOP_BY_HOP | _NOT_FOR_PREVIEWS | {b"host", b"expect"}
 _DROPPED = NEVER_CARRIED | _ANEW | {REQUEST_ID_FIELD}
-# Fields by which a message is read or led: naming them in ``Connection`` does not take them out.
+# Fields that determine how a message is read or routed: ``Connection`` cannot remove them.
 _NEVER_NAMED = frozenset(
     {b"host", b"content-length", b"content-type", b"content-encoding", b"content-range", b"cookie"}
 )
-# RFC 9110 section 6.5.1, and what this service would have changed or refused among the fields before the content.
+# RFC 9110 section 6.5.1, and fields that the service rewrites or rejects before the content.
 _NO_TRAILERS = _HOP_BY_HOP | frozenset(
     {b"authorization", b"cache-control", b"content-encoding", b"content-length", b"content-location", b"content-range",
      b"content-security-policy", b"content-type", b"cookie", b"date", b"expires", b"host", b"location", b"refresh",
@@ -207,9 +207,9 @@ _DEFAULT_PORTS = {"http": b"80", "https": b"443"}
 def carried_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field], bytes]:
     """Return the fields for the preview, and the request's id.
 
-    ``Host`` is what the browser sees: links, redirects, cookies and checks of ``Origin`` are made from it. Hop-by-hop
-    fields, those that ``Connection`` names, ``Expect`` and the service's own secrets (its cookies, the preview's token,
-    a bearer token that was used for access) are left out; who asks, and how, is said again.
+    ``Host`` is the host that the browser sees, because links, redirects, cookies and ``Origin`` checks depend on it.
+    These are dropped: hop-by-hop fields, fields that ``Connection`` names, ``Expect`` and the service's own secrets
+    (its cookies, the preview's token, a bearer token used for access). Fields about the client are written again.
     """
     kept, number = standing_fields(head, admitted)
     number = number or new_request_id()
@@ -218,9 +218,9 @@ def carried_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field], 
 
 
 def standing_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field], bytes]:
-    """``carried_fields`` without the request's number; and the number that the client gave it, or nothing.
+    """Return the fields of ``carried_fields`` without the request id, and the client's own request id or nothing.
 
-    The target changes none of it.
+    The result does not depend on the target.
     """
     dropped = _DROPPED
     if named := named_by_connection(head.fields):
@@ -237,7 +237,7 @@ def standing_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field],
             if value:
                 kept.append((name, value))
         elif name not in dropped:
-            # CGI and WSGI know a field by a name in which a hyphen is an underscore: it would be the same one there.
+            # CGI and WSGI treat hyphens and underscores in names as equal.
             if b"_" not in name or name.replace(b"_", b"-") not in dropped:
                 kept.append(field)
         elif name == REQUEST_ID_FIELD and not number and is_sane_request_id(value):
@@ -249,16 +249,16 @@ def standing_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field],
 def answer_fields(fields: Fields, head: RequestHead, admitted: Admitted, number: bytes) -> list[Field]:
     """Return the response's fields for the browser.
 
-    Hop-by-hop fields are left out, and the preview's own address in ``Location`` and the like becomes the public one.
-    Cookies are for this host alone (no ``Domain``) and in the path form for this path alone; none of the service's own
-    names passes. Fields that a front proxy obeys are left out, and in the path form those that a browser applies to the
-    whole origin (``ORIGIN_FIELDS``). All else is as the preview wrote it.
+    Hop-by-hop fields are dropped. The preview's own address becomes the public one in ``Location`` and similar fields.
+    Cookies are limited to this host (no ``Domain``), and in the path form to the preview's path; cookies with the
+    service's own names are dropped. So are fields that a front proxy obeys and, in the path form, fields that apply to
+    the whole origin (``ORIGIN_FIELDS``). All others pass unchanged.
 
     Args:
         fields: As ``RequestHead.fields``.
-        head: The request's.
-        admitted: Its admission.
-        number: As ``carried_fields`` gave it; said where the preview says none.
+        head: The request's head.
+        admitted: The request's admission.
+        number: Request id from ``carried_fields``; added if the preview sends none.
     """
     kept, is_numbered = returned_fields(fields, head, admitted)
     if not is_numbered:
@@ -267,7 +267,7 @@ def answer_fields(fields: Fields, head: RequestHead, admitted: Admitted, number:
 
 
 def returned_fields(fields: Fields, head: RequestHead, admitted: Admitted) -> tuple[list[Field], bool]:
-    """``answer_fields`` without the request's number; and whether the preview has said one itself."""
+    """Return the fields of ``answer_fields`` without the request id, and whether the preview has sent an id itself."""
     dropped = _HOP_BY_HOP
     if named := named_by_connection(fields):
         dropped |= named
@@ -299,12 +299,12 @@ def returned_fields(fields: Fields, head: RequestHead, admitted: Admitted) -> tu
 
 
 def trailer_fields(fields: Fields) -> list[Field]:
-    """Return the response's trailers for the browser: none with a meaning before the content."""
+    """Return the response's trailers for the browser, without fields that have a meaning before the content."""
     return [field for field in fields if field[0] not in _NO_TRAILERS and not is_powerful(*field)]
 
 
 def named_by_connection(fields: Fields) -> frozenset[bytes]:
-    """Return the fields that ``Connection`` names, in lower case."""
+    """Return the names of the fields that ``Connection`` lists, in lower case."""
     said = [value for name, value in fields if name == b"connection"]
     if not said:
         return _NONE
@@ -312,8 +312,8 @@ def named_by_connection(fields: Fields) -> frozenset[bytes]:
 
 
 def without_own_cookies(value: bytes) -> bytes:
-    """Return the pairs of ``Cookie`` for the preview; may be empty."""
-    # Anywhere in a pair: lenient readers find a cookie behind a quote, a comma or a space, too.
+    """Return the ``Cookie`` value without the service's own cookies; may be empty."""
+    # Searched anywhere in a pair: lenient parsers find a cookie after a quote, a comma or a space, too.
     if not any(name in value for name in _OWN_COOKIES):
         return value
     pairs = (pair.strip() for pair in value.split(b";"))
@@ -322,7 +322,7 @@ def without_own_cookies(value: bytes) -> bytes:
 
 @lru_cache(maxsize=256)
 def _who_asks(hops: tuple[str, ...], host: bytes, scheme: str, prefix: str) -> tuple[Field, ...]:
-    """Both the usual fields and the standard's: frameworks read the one or the other."""
+    """Return the forwarding fields in both forms, ``X-Forwarded-*`` and RFC 7239: frameworks read either."""
     nodes = [hop.encode() for hop in hops]
     first = b'host="%b";proto=%b' % (host, scheme.encode())
     if nodes:
@@ -342,7 +342,7 @@ def _who_asks(hops: tuple[str, ...], host: bytes, scheme: str, prefix: str) -> t
 
 
 def _node(address: bytes) -> bytes:
-    """Return an address as RFC 7239 section 6 writes it: IPv6 in brackets, and those in quotes."""
+    """Return an address in the form of RFC 7239 section 6: IPv6 in brackets and quotes."""
     return b'"[%b]"' % address if b":" in address else address
 
 

@@ -1,9 +1,8 @@
-"""Endpoint calls: a whole request to a preview, and its whole answer.
+"""Endpoint calls: send a whole request to a preview and read its whole response.
 
-The connection and what is said on it are ``exchange``'s, the same as on a browser's ordinary way. Here is what only
-calls have: one time for the whole exchange, a bound for the answer, and codings undone. No redirect is followed, no
-proxy from the environment is used, no default header is added but ``Accept-Encoding``, and no cookie of one preview is
-kept for another (all previews share one host).
+``exchange`` handles the connection, for calls as for a browser's requests. This module adds one time limit for the
+exchange, a size limit for the response, and decoding. It follows no redirects, uses no proxy from the environment, and
+adds no default header except ``Accept-Encoding``. It keeps no cookies, because all previews share one host.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from preview.proxy.http1 import Answer, Field, request_head
 from preview.proxy.pool import Address, Pool, open_pool
 from preview.settings import Settings
 
-# What a coding may add to content that it cannot make smaller.
+# Bytes that a coding may add to incompressible content.
 _CODING_BYTES = 64 * 1024
-# The others would need libraries that may be there or not.
+# Other codings would need optional libraries.
 _UNDONE = frozenset({b"gzip", b"deflate"})
 
 _Whole = tuple[int, list[Header], bytes]
@@ -37,9 +36,9 @@ class ProxyResponse:
 
     Attributes:
         status: HTTP status.
-        headers: Fields that may travel on, repeated ones repeated.
-        body: Content with its coding undone where that is gzip or deflate; else ``headers`` say which it is.
-        elapsed_ms: From sending to the last byte.
+        headers: Fields for the caller; a repeated field appears repeatedly.
+        body: Decoded content if the coding is gzip or deflate; for other codings, ``headers`` name the coding.
+        elapsed_ms: Milliseconds from sending to the last byte.
     """
 
     status: int
@@ -52,7 +51,7 @@ class PreviewClient:
     """Sends requests to previews. Made by ``open_preview_client``.
 
     Attributes:
-        pool: Connections that it uses, and that the ordinary way of browsers uses too.
+        pool: Connections to previews, shared with the ASGI path of browsers' requests.
     """
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
@@ -62,20 +61,20 @@ class PreviewClient:
     async def send(
         self, address: Address, request: ProxyRequest, *, process: int | None = None, timeout_s: float | None = None
     ) -> ProxyResponse:
-        """Send the request to the preview at ``address`` and read its whole answer.
+        """Send the request to the preview at ``address`` and read its whole response.
 
         Args:
-            address: Host and port of the preview itself; nothing else is ever connected to.
+            address: Host and port of the preview itself; the client connects to no other address.
             request: Checked by ``envelope.make_request``.
-            process: Which process serves there now (see ``exchange.open_exchange``).
+            process: Number of the preview's current process (see ``exchange.open_exchange``).
             timeout_s: Seconds for the whole exchange; None means the setting.
 
         Raises:
-            PreviewUnavailable: Nobody accepts connections there.
-            UpstreamTimeout: The answer was not complete in time.
-            UpstreamFailed: The connection broke, the answer is not HTTP, or it is larger than allowed.
+            PreviewUnavailable: The address does not accept connections.
+            UpstreamTimeout: The response was not complete in time.
+            UpstreamFailed: The connection broke, the response is not valid HTTP, or it is larger than allowed.
 
-        Cancellation: the connection is closed; the preview may have acted on the request already.
+        Cancellation: the connection is closed; the preview may already have acted on the request.
         """
         limit_s = self._settings.proxy_timeout_s if timeout_s is None else timeout_s
         begun = trio.current_time()
@@ -95,13 +94,13 @@ class PreviewClient:
     async def _exchange(self, upstream: UpstreamExchange, address: Address, request: ProxyRequest) -> _Whole:
         content = request.body
         if content is None and request.method in {"POST", "PUT", "PATCH"}:
-            content = b""  # RFC 9110 section 8.6: they say the length of none, too
+            content = b""  # RFC 9110 section 8.6: these methods announce empty content, too
         length = None if content is None else len(content)
         head = request_head(request.method, request.target, _fields(address, request), length)
         await upstream.start(head, length or 0, [content] if content else [])
         if not upstream.unsent:
             return await self._read(upstream)
-        # A preview that has seen enough answers, and need not read the rest.
+        # A preview may respond before it has read the whole request.
         async with alongside(upstream.drain):
             return await self._read(upstream)
 
@@ -120,7 +119,7 @@ class PreviewClient:
         return answer.status, headers, body
 
     async def _content(self, response: httpx2.Response) -> bytes:
-        """Return the decoded content, in limited pieces, so that a small response cannot unpack to a huge one."""
+        """Return the decoded content; pieces are limited, so that a small response cannot unpack to a huge one."""
         limit = self._settings.proxy_response_bytes
         content = bytearray()
         async with aclosing(response.aiter_bytes()) as pieces:
@@ -132,9 +131,9 @@ class PreviewClient:
 
 
 class _Pieces(httpx2.AsyncByteStream):
-    """The content as it comes, for the decoders: no generator that the garbage collector would have to finish.
+    """Undecoded content for the decoders. Not a generator, which the garbage collector might have to finish.
 
-    Bounded for itself: decoders ignore the bytes behind the end of coded content, and keep them.
+    The size is limited here too, because decoders ignore and keep bytes after the end of coded content.
     """
 
     def __init__(self, upstream: UpstreamExchange, limit: int) -> None:
@@ -164,10 +163,10 @@ def _too_large(limit: int) -> UpstreamFailed:
 
 
 def _coding(answer: Answer) -> bytes:
-    """Return the content's coding in lower case; empty for none. Two could multiply the unpacked size.
+    """Return the content's coding in lower case; empty for none. Two codings could multiply the unpacked size.
 
     Raises:
-        UpstreamFailed: There are more.
+        UpstreamFailed: There is more than one coding.
     """
     said = b",".join(value for name, value in answer.fields if name == b"content-encoding").lower()
     stripped = (coding.strip(b" \t") for coding in said.split(b","))
@@ -185,7 +184,7 @@ def _fields(address: Address, request: ProxyRequest) -> list[Field]:
     if request.request_id:
         fields.append(("X-Request-Id", request.request_id))
     if not any(name.lower() == "accept-encoding" for name, _ in fields):
-        # Previews are on this machine: compressing would only cost both sides.
+        # Previews are on this machine, so compression would only cost both sides.
         fields.append(("Accept-Encoding", "identity"))
     return [(name.encode("latin-1"), value.encode()) for name, value in fields]
 

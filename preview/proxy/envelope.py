@@ -1,4 +1,4 @@
-"""A request as the caller describes it (method, path, query, headers, body) made into one that is safe to send."""
+"""Turn a caller's description of a request (method, path, query, headers, body) into one that is safe to send."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from preview.errors import BodyTooLarge, InvalidPath, InvalidRequest
 from preview.proxy.call_fields import forwarded_headers
 from preview.proxy.headers import REQUEST_ID_FIELD, is_sane_request_id, new_request_id
 
-# CONNECT and TRACE are for proxies and echo secrets; unknown methods are more likely a mistake than a wish.
+# CONNECT and TRACE are for proxies, and TRACE echoes secrets; unknown methods are most likely mistakes.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-# What servers take at most by default (uvicorn's h11: 64 KiB for the whole head); longer is a mistake.
+# Below the default limit of common servers (uvicorn's h11: 64 KiB for the whole head); longer is a mistake.
 _MAX_TARGET_BYTES = 16 * 1024
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# RFC 3986 section 3.3: what may stand in a path as it is; "%" because escapes were checked already.
+# RFC 3986 section 3.3: characters that need no escape in a path; "%" because escapes are already checked.
 _PATH_SAFE = "/:@!$&'()*+,;=-._~%"
 _QUERY_SAFE = _PATH_SAFE + "?"
 
@@ -34,7 +34,7 @@ class ProxyRequest:
         method: One of ``METHODS``.
         path: Absolute path on the preview, percent-encoded, without query.
         query: Encoded query without the question mark; may be empty.
-        headers: Fields that may travel (see ``call_fields.forwarded_headers``).
+        headers: Checked fields (see ``call_fields.forwarded_headers``).
         body: Bytes, or None for a request without content.
         request_id: Sent as ``X-Request-Id``; empty for none.
     """
@@ -65,15 +65,15 @@ def make_request(
 
     Args:
         method: In any case.
-        path: Absolute path on the preview; may carry a query of its own, which comes first.
+        path: Absolute path on the preview; may contain a query, which precedes ``query``.
         query: Values are text, numbers, true, false, null (left out) or lists of these.
-        headers: As the caller gave them. Their own ``X-Request-Id`` is kept if it is sane; else the request gets one.
+        headers: The caller's fields. A valid ``X-Request-Id`` is kept; otherwise the request gets a new one.
         body: None for no content, text as it is, anything else as JSON.
         body_limit_bytes: Most bytes of encoded content.
 
     Raises:
         InvalidPath: The path is not an absolute path on the preview.
-        InvalidRequest: Unknown method, or a header or query value that cannot be sent.
+        InvalidRequest: The method is unknown, or a header or query value cannot be sent.
         BodyTooLarge: The encoded content is over the limit.
     """
     verb = method.upper()
@@ -101,8 +101,8 @@ def check_path(path: str) -> str:
     """Return the path, percent-encoded where needed.
 
     Raises:
-        InvalidPath: It has a scheme or an authority, does not begin with one slash, climbs with ``..`` (also
-            percent-encoded), or holds a backslash, a fragment, a broken escape or a control character.
+        InvalidPath: The path has a scheme or an authority, does not begin with exactly one slash, climbs with ``..``
+            (also percent-encoded), or contains a backslash, a fragment, a broken escape or a control character.
     """
     if not path.startswith("/"):
         raise _refused(path, "must begin with a slash; give only the path, the preview's address is known")
@@ -155,7 +155,7 @@ def _query_text(name: str, value: object) -> str:
     if isinstance(value, str | int | float):
         try:
             return str(value)
-        except ValueError as error:  # Python writes integers of at most 4300 digits
+        except ValueError as error:  # Python converts integers of at most 4300 digits
             raise InvalidRequest(
                 f"The query value of {quoted(name)} has thousands of digits; send it as text.", field=f"query.{name}"
             ) from error
@@ -176,7 +176,7 @@ def _checked_query(query: str) -> str:
 
 
 def _content(body: object, fields: list[tuple[str, str]]) -> bytes | None:
-    """Return the content's bytes; adds its type to ``fields`` if the caller did not."""
+    """Return the content's bytes; append ``Content-Type`` to ``fields`` if it is missing."""
     if body is None:
         return None
     if isinstance(body, str):
@@ -203,5 +203,5 @@ def _json(body: object) -> str:
 
 
 def _refused(path: str, why: str) -> InvalidPath:
-    # Bounded: the message goes into an answer and a log.
+    # Truncated, because the message goes into a response and a log.
     return InvalidPath(f"The path {quoted(path)} {why}.", path=path[:200])

@@ -1,8 +1,8 @@
-"""One request to a preview and its answer, on a connection that may carry the next one.
+"""One request to a preview and its response, on a connection that may be reused for the next request.
 
-Endpoint calls send and read whole messages here, the ordinary way of a browser streams both ways at once, and the relay
-passes bytes on from one buffer. Heads and contents are read by the same strict readers (``http1``), so that a preview's
-answer is one, or none, on whichever way it comes.
+Endpoint calls send and read whole messages. The ASGI path of a browser's request streams in both directions at once.
+The relay forwards bytes from a buffer. All use the same strict readers (``http1``), so a response is accepted or
+rejected alike on each path.
 
 Source: RFC 9112 sections 6 (message body), 7 (transfer codings) and 9.3 (persistence); RFC 9110 section 9.2.2.
 """
@@ -35,19 +35,19 @@ from preview.proxy.pool import Address, Key, Pool, UpstreamConnection, connect
 
 SWITCHING = 101
 FINAL = 200
-"""The first status that is not that of an interim answer."""
+"""The lowest status of a final response; lower ones are interim."""
 
 _PIECE_BYTES = 64 * 1024
-# RFC 9110 section 9.2.2: sending these twice asks for nothing more than sending them once.
+# RFC 9110 section 9.2.2: sending these twice has the same effect as sending them once.
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Errors of the connection as those of the product.
+    """Translate connection errors to the product's errors.
 
     Raises:
-        UpstreamFailed: The preview broke off, or its answer is not HTTP.
+        UpstreamFailed: The preview closed the connection early, or its response is not valid HTTP.
     """
     try:
         yield
@@ -61,16 +61,16 @@ def translated() -> Iterator[None]:
 
 @asynccontextmanager
 async def alongside(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Run a task beside the block, until that ends at the latest. An error of either ends both, and comes out as it is.
+    """Run a task beside the block, and cancel the task when the block ends. An error of either is raised unwrapped.
 
-    Cancellation: of both.
+    Cancellation: cancels the task and the block.
     """
     failures: list[Exception] = []
 
     async def noted_task() -> None:
         try:
             await task()
-        except Exception as error:  # noqa: BLE001  is raised again below: the nursery would wrap it
+        except Exception as error:  # noqa: BLE001  raised again below: the nursery would wrap it
             failures.append(error)
             nursery.cancel_scope.cancel()
 
@@ -86,36 +86,36 @@ async def alongside(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None
 
 
 class UpstreamExchange:
-    """A request and its answer. Sending and reading may go on in two tasks at once.
+    """A request and its response. One task may send while another reads.
 
-    A request without content that may be sent twice is, once, where it went out on a kept connection that the preview
-    has closed meanwhile. Any other goes on one that was in use a moment ago, or on a new one.
+    An idempotent request without content is repeated once if the preview closes its reused connection before answering.
+    Any other request uses a connection that was in use a moment ago, or a new one.
 
-    What waits has no deadline here: callers have their own. What does not wait is for the relay's ``FastPath`` too.
+    Waiting methods have no deadline; callers set their own. The relay's ``FastPath`` uses only the others.
 
     Attributes:
-        connection: On which it is under way; None before, and once it was given back.
-        unsent: Bytes that the kernel has not taken; None where the preview takes none any more.
-        has_begun: Whether anything of an answer has come.
-        answer: The head of the final answer; None until it has come.
-        body: The answer's content, as it comes.
+        connection: The connection in use; None before the start and after its return to the pool.
+        unsent: Bytes that the kernel has not taken yet; None if the preview accepts no more.
+        has_begun: Whether any byte of a response has arrived.
+        answer: The head of the final response; None until it has arrived.
+        body: Reader of the response's content.
 
     Args:
-        pool: Where a connection may be idle, and where it is given back to.
-        key: Under which it is kept.
-        address: Host and port of the preview itself; nothing else is ever connected to.
-        method: Of the request.
+        pool: Provides idle connections and takes them back.
+        key: Key of the connection in the pool.
+        address: Host and port of the preview itself; the exchange connects to no other address.
+        method: HTTP method of the request.
     """
 
-    # Not in ``__init__``: the relay makes one for each request.
+    # Class attributes save work in ``__init__``: the relay makes one exchange per request.
     connection: UpstreamConnection | None = None
     unsent: memoryview | None = NOTHING
     has_begun = False
     answer: Answer | None = None
     body: Body = body_of(0)
-    # All of the request, as long as it can be sent on another connection.
+    # The whole request, while it can still be repeated on another connection.
     _again = b""
-    # Content that is still to be sent: bytes, or ``CHUNKED``.
+    # Bytes of content still to be sent, or ``CHUNKED``.
     _left = 0
     _interim = 0
     _raw = b""
@@ -129,13 +129,13 @@ class UpstreamExchange:
     # Sending
 
     def take_idle(self, *, has_content: bool) -> UpstreamConnection | None:
-        """Take an idle connection for this request; None where none may be used."""
+        """Take an idle connection for this request; None if there is no suitable one."""
         may_repeat = not has_content and self._method in _IDEMPOTENT
         self.connection = connection = self._pool.take(self._key, may_repeat=may_repeat)
         return connection
 
     def send_whole(self, message: bytes, *, has_content: bool) -> bool:
-        """Send a request on the connection that was idle; False where the kernel has not taken all: see ``unsent``."""
+        """Send a request on the idle connection. Return False if the kernel has not taken all of it: see ``unsent``."""
         if not has_content and self._method in _IDEMPOTENT:
             self._again = message
         self._send_now((message,))
@@ -144,19 +144,19 @@ class UpstreamExchange:
     async def start(
         self, head: bytes, length: int = 0, content: Sequence[Payload] = (), *, is_last: bool = True
     ) -> None:
-        """Send the head and the first of the content, as far as the kernel takes it: see ``unsent``.
+        """Send the head and the first content, as much as the kernel takes without waiting: see ``unsent``.
 
         Args:
             head: See ``http1.request_head``.
             length: Bytes of content, or ``CHUNKED``.
-            content: What of it is there.
-            is_last: Whether that is all.
+            content: The available part of the content.
+            is_last: Whether no more content follows.
 
         Raises:
-            PreviewUnavailable, ServiceShort: There is no connection.
-            InvalidRequest: The content is not of this length.
+            PreviewUnavailable, ServiceShort: No connection could be opened.
+            InvalidRequest: The content does not match the length.
 
-        Cancellation: the connection is of no more use.
+        Cancellation: the connection must not be used further.
         """
         self._left = length
         if self.take_idle(has_content=length != 0) is None:
@@ -166,52 +166,52 @@ class UpstreamExchange:
         self._send_now((head, *self._framed(content, is_last=is_last)))
 
     def send_content(self, content: Sequence[Payload], *, is_last: bool = False) -> None:
-        """Send some of the content, as far as the kernel takes it: see ``unsent``.
+        """Send some of the content, as much as the kernel takes without waiting: see ``unsent``.
 
         Raises:
-            InvalidRequest: It is more than was said ahead, or less.
+            InvalidRequest: The content is longer or shorter than announced.
         """
         framed = self._framed(content, is_last=is_last)
         if framed:
             self._send_now(framed)
 
     async def send_more(self) -> None:
-        """Wait until the kernel takes more of what is unsent. Cancellation: as ``start``."""
+        """Wait until the kernel takes more of the unsent bytes. Cancellation: as for ``start``."""
         if self.unsent:
             try:
                 self.unsent = await self._open.send_on(self.unsent)
             except UpstreamGone:
-                # It may have answered before it closed; reading tells.
+                # The preview may have answered before it closed; the reader finds out.
                 self.unsent = None
 
     async def drain(self) -> bool:
-        """Wait until nothing is unsent; whether the preview still takes any. Cancellation: as ``start``."""
+        """Wait until nothing is unsent; return False if the preview accepts no more. Cancellation: as for ``start``."""
         while self.unsent:
             await self.send_more()
         return self.unsent is not None
 
     def stop_sending(self) -> None:
-        """No more of the content comes; the preview can see that it is not whole."""
+        """Close the sending direction early; the preview can see that the content is incomplete."""
         self._open.end()
 
     @property
     def is_sent(self) -> bool:
-        """Return whether all of the request was sent."""
+        """True if the whole request was sent."""
         return self.unsent is not None and not self.unsent and not self._left
 
     # Reading
 
     async def read_head(self, upgrade: bytes = b"") -> Answer:
-        """Read the next head: interim ones (below ``FINAL``), within bounds, and then the final one.
+        """Read the next head: each interim one (below ``FINAL``, at most ``MAX_INTERIM``), then the final one.
 
         Args:
             upgrade: The protocol that the preview may switch to; empty for none.
 
         Raises:
-            PreviewUnavailable, ServiceShort: As ``start``, where the request is sent again.
-            UpstreamFailed: None came, or it is not HTTP.
+            PreviewUnavailable, ServiceShort: As ``start``, if the request is repeated.
+            UpstreamFailed: No response arrived, or it is not valid HTTP.
 
-        Cancellation: as ``start``.
+        Cancellation: as for ``start``.
         """
         with translated():
             try:
@@ -228,16 +228,16 @@ class UpstreamExchange:
         return answer
 
     def begin_answer(self, answer: Answer, came: memoryview) -> list[memoryview]:
-        """Note the final head, and the bytes after it: see ``take``."""
+        """Store the final head, and process the bytes after it as ``take`` does."""
         self.answer, self.body = answer, body_of(answer.length)
         return self.take(came) if came or self.body.is_over else []
 
     def take(self, data: memoryview) -> list[memoryview]:
-        """Return the content in these bytes, in parts; no bytes are the end of the connection.
+        """Return the content in these bytes, in parts. Empty data means the end of the connection.
 
         Raises:
-            UpstreamGone: The content is not whole.
-            Unclean: It is not framed strictly.
+            UpstreamGone: The content is incomplete.
+            Unclean: The framing is not strictly valid.
         """
         body = self.body
         if data and not body.is_over:
@@ -252,7 +252,7 @@ class UpstreamExchange:
         return pieces
 
     def take_rest(self) -> list[memoryview]:
-        """Return the content that came with the head. Raises as ``take``."""
+        """Return the content that arrived with the head. Raises the errors of ``take``."""
         connection = self.connection
         if connection is None or self.answer is None or not (connection.rest or self.body.is_over):
             return []
@@ -260,16 +260,16 @@ class UpstreamExchange:
         return self.take(memoryview(data))
 
     async def receive_into(self, buffer: memoryview) -> int:
-        """Receive some of the answer, for ``take``. Raises ``UpstreamGone``. Cancellation: nothing is lost."""
+        """Receive bytes of the response, for ``take``. Raises ``UpstreamGone``. Cancellation: no data is lost."""
         return await self._open.receive_into(buffer)
 
     async def read_piece(self) -> bytes | None:
-        """Read some of the answer's content; None after its end.
+        """Read some of the response's content; None after its end.
 
         Raises:
-            UpstreamFailed: It broke off.
+            UpstreamFailed: The response broke off.
 
-        Cancellation: as ``start``.
+        Cancellation: as for ``start``.
         """
         with translated():
             pieces = self.take_rest()
@@ -278,13 +278,13 @@ class UpstreamExchange:
         return b"".join(pieces) or None
 
     def fields_as_written(self) -> list[Field]:
-        """Return the fields of the last head, their names spelled as by the preview."""
+        """Return the fields of the last head, with the preview's spelling of their names."""
         _, *lines = self._raw.split(b"\r\n")
         answered = [] if self.answer is None else self.answer.fields
         return [(line.partition(b":")[0], value) for line, (_, value) in zip(lines, answered, strict=True)]
 
     def release(self) -> None:
-        """Release the connection: it is closed where it was not given back."""
+        """Return the connection to the pool if it can be reused; otherwise close it."""
         if self.connection is not None:
             self._give_back()
         if self.connection is not None:
@@ -292,14 +292,14 @@ class UpstreamExchange:
             self.connection = None
 
     def _give_back(self) -> None:
-        """Give the connection back, if nothing is left on it and the preview would have another request.
+        """Return the connection to the pool if both messages are complete and the preview keeps it open.
 
-        At once when the answer has been read: its reader may be slow, or ask again while the last of it is passed on.
+        This happens at once: the consumer may be slow, or ask again before the last bytes are forwarded.
         """
         connection, answer, body = self.connection, self.answer, self.body
         if connection is None or answer is None or not answer.is_kept or self._method == b"HEAD":
             return
-        # More than one answer would be taken for that of the next request (response queue poisoning).
+        # Extra bytes would be taken for the response to the next request (response queue poisoning).
         if body.is_over and not body.rest and self.is_sent:
             self.connection = None
             self._pool.give(connection)
@@ -327,14 +327,14 @@ class UpstreamExchange:
         try:
             self.unsent = connection.send_now(pieces)
         except UpstreamGone:
-            # As in ``send_more``.
+            # See ``send_more``.
             self.unsent = None
 
     async def _connect(self) -> UpstreamConnection:
         return await connect(self._address, self._key, self._pool.connect_timeout_s)
 
     async def _repeat(self) -> None:
-        """Send it again: it met a connection that was being closed, and nobody has answered it."""
+        """Send the request again after the preview closed the reused connection without a response."""
         self._open.close()
         self.connection = None
         message, self._again = self._again, b""
@@ -373,21 +373,21 @@ class UpstreamExchange:
 
 @asynccontextmanager
 async def open_exchange(pool: Pool, address: Address, process: int, method: str) -> AsyncIterator[UpstreamExchange]:
-    """One request to the process that serves at an address; tasks that send and read are within.
+    """Open one exchange with a preview's process. Tasks that send and read must end within the block.
 
     Args:
-        pool: Where a connection may be idle, and where it is given back to.
-        address: Host and port of the preview itself; nothing else is ever connected to.
-        process: Which process serves there now: idle connections to the one before are about to be closed by it, and a
-            request that is on such a connection then is lost.
-        method: Of the request.
+        pool: Provides idle connections and takes them back.
+        address: Host and port of the preview itself; the exchange connects to no other address.
+        process: Number of the preview's current process. An earlier process is about to close its idle connections, and
+            a request on one of them would be lost.
+        method: HTTP method of the request.
 
-    Cancellation: its connection is closed at once.
+    Cancellation: the connection is closed at once.
     """
     key = f"{address[0]}:{address[1]}", process
     exchange = UpstreamExchange(pool, key, address, method.encode("latin-1", "replace"))
     try:
         yield exchange
     finally:
-        # Nothing is left to say: closing a socket does not wait.
+        # No checkpoint is needed: closing a socket does not wait.
         exchange.release()

@@ -1,4 +1,4 @@
-"""The client behind proxies, as stated by proxies that the settings trust."""
+"""The client's address and scheme behind proxies, as reported by trusted proxies."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 
 from preview.settings import Settings
 
-# In an ASGI scope: ``Believed.via``.
+# Key in an ASGI scope for ``Believed.via``.
 VIA = "preview.via"
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-# Nothing behind us may believe them either.
+# Removed, so that no later code can trust them.
 _HIDDEN = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port",
      b"x-forwarded-prefix", b"x-forwarded-server", b"x-real-ip"}
 )  # fmt: skip
-# More than this wrote no chain of proxies.
+# No real chain of proxies is longer.
 _MAX_HOPS = 32
 
-# RFC 7239 section 4: pairs of a token and a token or quoted string; both loops are over disjoint characters.
+# RFC 7239 section 4: pairs of a token and a token or quoted string; the two loops match disjoint characters.
 _PAIR = re.compile(r'\s*([A-Za-z0-9!#$%&\'*+.^_`|~-]+)=("(?:[^"\\]|\\.)*"|[^",;\s]*)\s*(;|,|$)')
 _ADDRESS = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|([0-9.]+)(?::\d{1,5})?|([0-9A-Fa-f:.]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class _Hop:
-    """A proxy's statement about its client. Empty if it said nothing readable."""
+    """A proxy's statement about its client; empty texts if it said nothing readable."""
 
     address: str
     scheme: str
@@ -41,9 +41,9 @@ class Believed:
     """Trusted facts about a client.
 
     Attributes:
-        client: The client's address; None on a unix socket whose proxy says nothing.
+        client: The client's address; None on a unix socket if its proxy reports none.
         scheme: ``http``, ``https``, ``ws`` or ``wss``.
-        via: Addresses that the request came by, the client's first, the peer's last; empty without a trusted proxy.
+        via: Addresses on the request's way, from the client to the peer; empty without a trusted proxy.
     """
 
     client: str | None
@@ -52,12 +52,12 @@ class Believed:
 
 
 class TrustedProxies:
-    """Reads what proxies say of the client.
+    """Reads what trusted proxies report about the client.
 
-    ``Host`` is never taken from such a header: proxies pass on what a client wrote into ``X-Forwarded-Host``.
+    ``Host`` is never taken from such a header, because proxies forward a client's own ``X-Forwarded-Host``.
 
     Args:
-        settings: Which proxies are believed, and which header.
+        settings: Which proxies are trusted, and which header they use.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -66,14 +66,14 @@ class TrustedProxies:
         self._standard = settings.forwarded_header == "forwarded"
 
     def trusts(self, address: str | None) -> bool:
-        """Return whether it is one of the proxies; None for a peer on a unix socket."""
+        """Return whether the address belongs to a trusted proxy. None means a peer on a unix socket."""
         if address is None:
             return self._unix
         try:
             found = ipaddress.ip_address(address)
         except ValueError:
             return False
-        # An IPv4 peer on a socket for both is ``::ffff:a.b.c.d``.
+        # An IPv4 peer on a dual-stack socket appears as ``::ffff:a.b.c.d``.
         known = getattr(found, "ipv4_mapped", None) or found
         return any(known in network for network in self._networks)
 
@@ -82,14 +82,14 @@ class TrustedProxies:
 
         Args:
             peer: The address at the other end of the connection; None for a unix socket.
-            scheme: Of the connection.
-            headers: Names in any case.
+            scheme: Scheme of the connection.
+            headers: Header fields; names in any case.
         """
         if not (self._unix or self._networks) or not self.trusts(peer):
             return Believed(peer, scheme)
         client, via = peer, [peer] if peer else []
         hops = list(_standard_hops(headers) if self._standard else _usual_hops(headers))
-        # From the nearest: each is believed as long as the one who said it is.
+        # Nearest hop first; a hop is trusted while the address that reported it is trusted.
         for hop in hops[:_MAX_HOPS]:
             scheme = _scheme_like(hop.scheme, scheme)
             if not hop.address:
@@ -101,9 +101,9 @@ class TrustedProxies:
         return Believed(client, scheme, tuple(reversed(via)))
 
     def applied(self, scope: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a copy of the ASGI scope with the trusted client and scheme, without such headers.
+        """Return a copy of the ASGI scope with the trusted client and scheme, without forwarding headers.
 
-        Under ``VIA`` it holds the addresses that the request came by.
+        The copy lists the addresses on the request's way under ``VIA``.
         """
         client = scope.get("client")
         peer = _peer(client)
@@ -121,7 +121,7 @@ def _peer(client: Any) -> str | None:
 
 
 def _usual_hops(headers: Headers) -> Iterator[_Hop]:
-    """``X-Forwarded-For`` and ``X-Forwarded-Proto``, the nearest hop first; the nearest alone says the scheme."""
+    """Yield the hops of ``X-Forwarded-For``, nearest first, with the last scheme of ``X-Forwarded-Proto``."""
     addresses = _values(headers, b"x-forwarded-for")
     schemes = _values(headers, b"x-forwarded-proto")
     scheme = schemes[0] if schemes else ""
@@ -130,7 +130,7 @@ def _usual_hops(headers: Headers) -> Iterator[_Hop]:
 
 
 def _standard_hops(headers: Headers) -> Iterator[_Hop]:
-    """Yield the hops of ``Forwarded`` (RFC 7239), the nearest first; none if any is unreadable."""
+    """Yield the hops of ``Forwarded`` (RFC 7239), nearest first; none if any is unreadable."""
     text = ",".join(value.decode("latin-1") for name, value in headers if name.lower() == b"forwarded")
     hops: list[_Hop] = []
     fields: dict[str, str] = {}
@@ -149,7 +149,7 @@ def _standard_hops(headers: Headers) -> Iterator[_Hop]:
 
 
 def _values(headers: Headers, wanted: bytes) -> list[str]:
-    """Return the comma-separated values of all fields of this name, the last first."""
+    """Return the comma-separated values of all fields with this name, the last first."""
     text = ",".join(value.decode("latin-1") for name, value in headers if name.lower() == wanted)
     return [part.strip().lower() for part in reversed(text.split(","))] if text else []
 
@@ -166,7 +166,7 @@ def _address(text: str) -> str:
 
 
 def _scheme_like(said: str, known: str) -> str:
-    """Return the stated scheme in the known one's form, HTTP or WebSocket."""
+    """Return the stated scheme in the known scheme's form (HTTP or WebSocket)."""
     if said not in {"http", "https"}:
         return known
     return said.replace("http", "ws") if known in {"ws", "wss"} else said

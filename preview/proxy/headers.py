@@ -1,6 +1,6 @@
-"""Names of header fields that more than one package uses: the service's own, and those that end with a connection.
+"""Header field names that several packages use: the service's own, and hop-by-hop fields.
 
-Which fields travel is said in ``carriage``, and for endpoint calls in ``call_fields``.
+``carriage`` decides which fields are forwarded, and ``call_fields`` for endpoint calls.
 
 Source: RFC 9110 sections 7.6.1 and 7.6.2, RFC 9112 section 6.
 """
@@ -12,11 +12,11 @@ import re
 
 from preview.core.ids import REQUEST_ID
 
-# The service's own: meant for us, secrets at that, and so never handed to code that somebody generated.
+# The service's own names. Their values are secrets for the service and never reach generated code.
 TOKEN_HEADER = "x-preview-token"  # noqa: S105  a header's name
-# The name's beginning: browsers do not tell the ports of a host apart, so each service adds something of its own.
+# Prefix of the cookie's name. Browsers ignore the port, so each service adds a suffix of its own.
 SERVICE_COOKIE = "preview_session"
-# The same, of the cookie by which a browser may look at one preview.
+# Prefix of the name of the cookie that grants a browser access to one preview.
 ACCESS_COOKIE = "preview_access"
 
 HOP_BY_HOP = frozenset(
@@ -53,7 +53,7 @@ def new_request_id() -> bytes:
 
 
 class RequestIds:
-    """Numbers as ``new_request_id`` makes them, without asking the kernel for each."""
+    """Generates ids like ``new_request_id`` from larger random blocks, which saves system calls."""
 
     __slots__ = ("_at", "_digits")
 
@@ -62,7 +62,7 @@ class RequestIds:
         self._at = 0
 
     def new(self) -> bytes:
-        """One that was not given before."""
+        """Return a new unique id."""
         at = self._at
         if at == len(self._digits):
             self._digits, at = os.urandom(_RANDOM_BYTES * _AT_ONCE).hex().encode(), 0

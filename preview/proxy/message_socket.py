@@ -1,7 +1,7 @@
-"""A WebSocket to a preview, message by message.
+"""A WebSocket connection to a preview, read and written message by message.
 
-On wsproto, which reads and writes the frames (RFC 6455), and not on a client above it: the content of a refused
-handshake and of a message is read within bounds here, for any preview.
+It uses wsproto, which reads and writes the frames (RFC 6455), instead of a full client. So this module can limit the
+size of messages and of refused handshakes, whatever the preview sends.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from preview.proxy.network_stream import UpstreamGone
 from preview.proxy.pool import Address, UpstreamConnection, connect
 
 _PIECE_BYTES = 64 * 1024
-# Of a refusal: a sentence or a small page.
+# Most bytes of a refusal's content: a sentence or a small page.
 _MAX_REFUSAL_BYTES = 64 * 1024
 _TOO_BIG = 1009
-# Registered with IANA: a gateway got no good answer.
+# Registered with IANA: a gateway received an invalid response.
 _BAD_GATEWAY = 1014
 _NO_CODE = 1005
 _NORMAL = 1000
@@ -43,11 +43,11 @@ _NORMAL = 1000
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The preview took the handshake.
+    """The preview accepted the handshake.
 
     Attributes:
-        subprotocol: The one it chose.
-        fields: Of its answer.
+        subprotocol: The subprotocol that the preview chose; None for none.
+        fields: Header fields of the response.
     """
 
     subprotocol: str | None
@@ -56,12 +56,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Refused upgrade: an ordinary response.
+    """The preview refused the handshake with an ordinary response.
 
     Attributes:
         status: HTTP status.
-        fields: All of them.
-        body: Its content, as far as it is within bounds.
+        fields: All header fields.
+        body: Content up to the size limit.
     """
 
     status: int
@@ -71,10 +71,10 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The preview has closed, or is gone.
+    """The preview has closed the WebSocket, or its connection broke.
 
     Attributes:
-        code: One that may be sent on (RFC 6455 section 7.4).
+        code: A code that may be forwarded (RFC 6455 section 7.4).
         reason: Up to 123 bytes.
     """
 
@@ -83,7 +83,7 @@ class Closed:
 
 
 class MessageSocket:
-    """One WebSocket. One task reads, any number write. Made by ``open_message_socket``."""
+    """One WebSocket. One task may read, any number may write. Made by ``open_message_socket``."""
 
     def __init__(self, link: UpstreamConnection, max_message_bytes: int) -> None:
         self._link = link
@@ -95,12 +95,12 @@ class MessageSocket:
     async def shake_hands(
         self, host: bytes, target: bytes, fields: Sequence[Field], subprotocols: Sequence[str]
     ) -> Accepted | Rejected:
-        """Ask for the WebSocket.
+        """Perform the opening handshake.
 
         Raises:
-            UpstreamFailed: No answer that is one.
+            UpstreamFailed: The preview gave no valid response.
 
-        Cancellation: the connection is of no more use.
+        Cancellation: the connection must not be used further.
         """
         request = Request(
             host=host.decode("latin-1"),
@@ -125,15 +125,15 @@ class MessageSocket:
         return Rejected(event.status_code, list(event.headers), bytes(body[:_MAX_REFUSAL_BYTES]))
 
     async def send(self, message: str | bytes) -> None:
-        """Send one message; nothing where the preview has closed. Cancellation: as ``shake_hands``."""
+        """Send one message, unless the preview has closed. Cancellation: as for ``shake_hands``."""
         await self._send(TextMessage(data=message) if isinstance(message, str) else BytesMessage(data=message))
 
     async def close(self, code: int, reason: str = "") -> None:
-        """Say goodbye; the connection stays until it is left. Cancellation: as ``shake_hands``."""
+        """Send a close frame; the connection stays open. Cancellation: as for ``shake_hands``."""
         await self._send(CloseConnection(code=code, reason=reason or None))
 
     async def receive(self) -> str | bytes | Closed:
-        """Return the next message, or the end; pings are answered. Cancellation: half a message is lost."""
+        """Return the next message or the end; answer pings. Cancellation: a partial message is lost."""
         parts: list[str | bytes] = []
         size = 0
         while True:
@@ -159,7 +159,7 @@ class MessageSocket:
         try:
             data = self._frames.send(event)
         except LocalProtocolError:
-            # It has closed meanwhile; reading tells.
+            # The preview has closed meanwhile; the reader finds out.
             return
         async with self._lock:
             try:
@@ -203,9 +203,9 @@ async def open_message_socket(address: Address, max_message_bytes: int) -> Async
     """Provide a connection for one WebSocket, closed at the end.
 
     Raises:
-        PreviewUnavailable: Nobody accepts connections there.
+        PreviewUnavailable: The address does not accept connections.
 
-    Cancellation: it is closed at once.
+    Cancellation: the connection is closed at once.
     """
     link = await connect(address)
     try:

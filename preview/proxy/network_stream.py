@@ -1,4 +1,4 @@
-"""One end of a relayed connection: a socket that is read and written without anything between it and the kernel."""
+"""One end of a relayed connection: a socket that is read and written directly, without buffering above the kernel."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import trio
 
 from preview.proxy.http1 import Payload
 
-# What ``send`` can be expected to take at once; the kernel's limit of pieces is IOV_MAX (1024, sendmsg(2)).
+# Roughly the number of pieces that one ``send`` takes. The kernel allows IOV_MAX pieces (1024, sendmsg(2)).
 _MAX_PIECES = 64
-# Below it, putting pieces together costs less than telling the kernel of each.
+# Below this size, joining pieces costs less than passing each to the kernel.
 _SMALL_BYTES = 8 * 1024
 NOTHING = memoryview(b"")
 # struct linger: on, 0 s (socket(7)).
@@ -21,31 +21,31 @@ _AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class BrokenConnection(Exception):
-    """A connection has ended where it should not have, or cannot be written to."""
+    """A connection ended too early, or cannot be written to."""
 
 
 class ClientGone(BrokenConnection):
-    """The client's."""
+    """The client's connection ended too early, or cannot be written to."""
 
 
 class UpstreamGone(BrokenConnection):
-    """The preview's."""
+    """The preview's connection ended too early, or cannot be written to."""
 
 
 class NetworkStream:
-    """A connected, non-blocking socket. Its maker closes it.
+    """A connected, non-blocking socket. The code that creates the stream closes it.
 
-    A read that finds nothing waits; one that finds something does not: a loop of reads yields in between (see
-    ``SlowPath``). It is fit for one reader and one writer at a time.
+    A read without available data waits; a read with data returns without a checkpoint, so loops must yield themselves
+    (see ``SlowPath``). At most one reader and one writer may use the stream at a time.
 
     Attributes:
         sock: The socket.
-        fd: Its descriptor.
-        rest: Bytes that have come and are not used yet.
+        fd: File descriptor of the socket.
+        rest: Received bytes that are not processed yet.
 
     Args:
         sock: The socket.
-        gone: What is raised where it breaks.
+        gone: Exception to raise when the connection breaks.
     """
 
     __slots__ = ("_gone", "fd", "rest", "sock")
@@ -62,7 +62,7 @@ class NetworkStream:
         Raises:
             BrokenConnection: The connection was reset.
 
-        Cancellation: nothing is lost.
+        Cancellation: no data is lost.
         """
         while True:
             await trio.lowlevel.wait_readable(self.fd)
@@ -74,12 +74,12 @@ class NetworkStream:
                 raise self._gone from error
 
     async def receive_into(self, buffer: memoryview) -> int:
-        """Receive like ``receive``, into a buffer; received bytes are taken without waiting.
+        """Receive into a buffer. Data that is available is taken without waiting.
 
         Raises:
             BrokenConnection: The connection was reset.
 
-        Cancellation: nothing is lost.
+        Cancellation: no data is lost.
         """
         while True:
             try:
@@ -90,10 +90,10 @@ class NetworkStream:
                 raise self._gone from error
 
     def send_now(self, pieces: Sequence[Payload]) -> memoryview:
-        """Send what the kernel takes at once; answers with the rest, which nothing else holds.
+        """Send as much as the kernel takes without waiting, and return a copy of the rest.
 
         Raises:
-            BrokenConnection: The peer takes nothing any more.
+            BrokenConnection: The peer accepts no more data.
         """
         size = sum(map(len, pieces))
         if len(pieces) > 1 and (size < _SMALL_BYTES or len(pieces) > _MAX_PIECES):
@@ -109,10 +109,10 @@ class NetworkStream:
         return memoryview(b"".join(pieces))[sent:]
 
     async def send_on(self, data: memoryview) -> memoryview:
-        """Wait until the kernel takes more, and send that; answers with the rest.
+        """Wait until the kernel takes more, send it, and return the rest.
 
         Raises:
-            BrokenConnection: The peer takes nothing any more.
+            BrokenConnection: The peer accepts no more data.
 
         Cancellation: nothing was sent.
         """
@@ -125,23 +125,23 @@ class NetworkStream:
             raise self._gone from error
 
     async def send(self, data: Payload) -> None:
-        """Send all of it.
+        """Send all the data.
 
         Raises:
-            BrokenConnection: The peer takes nothing any more.
+            BrokenConnection: The peer accepts no more data.
 
-        Cancellation: part of it may have been sent.
+        Cancellation: part of the data may have been sent.
         """
         rest = self.send_now((data,))
         while rest:
             rest = await self.send_on(rest)
 
     def end(self) -> None:
-        """Say that nothing more comes; the other direction stays open."""
-        with suppress(OSError):  # it is closed already
+        """Close the sending direction; the receiving direction stays open."""
+        with suppress(OSError):  # already closed
             self.sock.shutdown(socket.SHUT_WR)
 
     def abort(self) -> None:
-        """Make the closing to come a reset, which nobody takes for an end."""
+        """Make the next close send a reset, which the peer cannot mistake for a regular end."""
         with suppress(OSError):
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)

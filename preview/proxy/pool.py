@@ -1,4 +1,4 @@
-"""Connections to previews that are kept for the next request."""
+"""Pool of idle connections to previews."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ import trio
 from preview.errors import PreviewUnavailable, ServiceShort
 from preview.proxy.network_stream import NetworkStream, UpstreamGone
 
-# Of servers that close idle connections on their own uvicorn and Node do so after 5 s: be before them.
+# Shorter than the idle timeout of uvicorn and Node, which is 5 s, so that the pool closes first.
 _IDLE_S = 4.0
-# gunicorn closes after 2 s. A request that must not be sent twice goes on a connection that was in use a moment ago.
+# gunicorn closes after 2 s. A request that must not be repeated needs a connection used within the last second.
 _FRESH_S = 1.0
-# A page opens six; a load test, or many visitors, some dozens.
+# A page opens six connections; a load test or many visitors open some dozens.
 _MAX_IDLE_EACH = 64
 _MAX_IDLE = 512
-# A preview on this machine accepts at once or not at all; its backlog may be full for a moment.
+# A preview is on this machine and accepts at once or never, unless its backlog is full for a moment.
 _CONNECT_TIMEOUT_S = 5.0
-# As often as the pool's own limit could pass.
+# Equal to the idle limit, so that a connection stays at most twice as long.
 _SWEEP_S = 4.0
-# Of connect(2), asked once more.
+# Results of connect(2) while the connection is being made, and once it is made.
 _CONNECTING = frozenset({errno.EINPROGRESS, errno.EALREADY})
 _CONNECTED = frozenset({0, errno.EISCONN})
 
 Address = tuple[str, int]
 Key = tuple[str, int]
 
-# Of a connection that is never kept.
+# Key of a connection that is never kept.
 _NO_KEY = ("", 0)
 
 
 class Reader(Protocol):
-    """Called when bytes have come on a connection to a preview, without having to wait for them."""
+    """Notified when bytes arrive on a connection to a preview."""
 
     def came(self, upstream: UpstreamConnection) -> None:
-        """Something may have come, or its end."""
+        """Handle bytes or an end of stream that may have arrived."""
 
 
 class UpstreamConnection(NetworkStream):
@@ -49,9 +49,9 @@ class UpstreamConnection(NetworkStream):
 
     Attributes:
         key: The preview and the number of its process.
-        idle_since: When it was last given back.
-        reader: Called when bytes come; None while somebody waits for it.
-        forget: Called before its closing; None where nobody looks at it.
+        idle_since: Monotonic time when the connection was last returned to the pool.
+        reader: Notified when bytes arrive; None while a task waits for them.
+        forget: Called before the socket is closed; None if nothing watches the socket.
     """
 
     __slots__ = ("forget", "idle_since", "key", "reader")
@@ -64,7 +64,7 @@ class UpstreamConnection(NetworkStream):
         self.forget: Callable[[], None] | None = None
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self.reader = None
         if self.forget is not None:
             self.forget()
@@ -72,10 +72,10 @@ class UpstreamConnection(NetworkStream):
 
 
 class Pool:
-    """Idle connections by preview and process, the last used first.
+    """Idle connections by preview and process, most recently used first.
 
     Args:
-        connect_timeout_s: Seconds that a preview has to accept a new one.
+        connect_timeout_s: Seconds that a preview has to accept a new connection.
     """
 
     def __init__(self, connect_timeout_s: float = _CONNECT_TIMEOUT_S) -> None:
@@ -85,17 +85,17 @@ class Pool:
         self._is_open = True
 
     def take(self, key: Key, *, may_repeat: bool) -> UpstreamConnection | None:
-        """Take an idle connection, or None.
+        """Take an idle connection; None if there is no suitable one.
 
         Args:
             key: The preview and its process.
-            may_repeat: Whether the request can be sent again should the connection turn out to be closed.
+            may_repeat: Whether the request can be sent again if the connection turns out to be closed.
         """
         idle = self._idle.get(key)
         oldest = monotonic() - (_IDLE_S if may_repeat else _FRESH_S)
         while idle:
             if idle[-1].idle_since < oldest:
-                # Those below it are older still; ``sweep`` closes them when they are too old for all.
+                # The others are older still; ``sweep`` closes them when they exceed the general limit.
                 return None
             found = idle.pop()
             self._count -= 1
@@ -108,7 +108,7 @@ class Pool:
         return None
 
     def give(self, upstream: UpstreamConnection) -> None:
-        """Keep a connection on which an answer has ended cleanly."""
+        """Keep a connection whose last response ended cleanly, or close it if the pool is full or closed."""
         if len(self._idle.get(upstream.key, ())) >= _MAX_IDLE_EACH or self._count >= _MAX_IDLE or not self._is_open:
             upstream.close()
             return
@@ -118,7 +118,7 @@ class Pool:
         self._count += 1
 
     def came(self, upstream: UpstreamConnection) -> None:
-        """Close a kept connection on which something has come that nobody has asked for."""
+        """Close an idle connection that has received unexpected bytes or an end of stream."""
         if _is_quiet(upstream):
             return
         idle = self._idle[upstream.key]
@@ -129,7 +129,7 @@ class Pool:
         upstream.close()
 
     def sweep(self) -> None:
-        """Close what has been idle for too long: those to a preview that is gone, too."""
+        """Close connections that have been idle too long, including those to previews that are gone."""
         oldest = monotonic() - _IDLE_S
         for key, idle in list(self._idle.items()):
             while idle and idle[0].idle_since < oldest:
@@ -139,7 +139,7 @@ class Pool:
                 del self._idle[key]
 
     def close(self) -> None:
-        """Close all that are idle; those in use end with their requests."""
+        """Close all idle connections; those in use end with their requests."""
         self._is_open = False
         for idle in self._idle.values():
             for upstream in idle:
@@ -149,12 +149,12 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        """Number of kept connections."""
+        """Number of idle connections."""
         return self._count
 
 
 def _is_quiet(upstream: UpstreamConnection) -> bool:
-    """Return whether nothing was received: neither an end nor unrequested bytes."""
+    """Return whether the socket has received neither bytes nor an end of stream."""
     try:
         upstream.sock.recv(1, socket.MSG_PEEK)
     except BlockingIOError:
@@ -166,9 +166,9 @@ def _is_quiet(upstream: UpstreamConnection) -> bool:
 
 @asynccontextmanager
 async def open_pool() -> AsyncIterator[Pool]:
-    """Open the pool. Idle connections are closed in time, and all at the end.
+    """Open the pool. Idle connections are closed after a time limit, and all of them at the end.
 
-    Cancellation: they are closed.
+    Cancellation: the idle connections are closed.
     """
     pool = Pool()
     try:
@@ -181,25 +181,25 @@ async def open_pool() -> AsyncIterator[Pool]:
 
 
 async def _sweep(pool: Pool) -> None:
-    """Those to a preview that is gone would else stay until the next request to it: each a descriptor."""
+    """Close old connections regularly: each to a gone preview would otherwise cost a descriptor."""
     while True:
         await trio.sleep(_SWEEP_S)
         pool.sweep()
 
 
 async def connect(address: Address, key: Key = _NO_KEY, timeout_s: float = _CONNECT_TIMEOUT_S) -> UpstreamConnection:
-    """Open a new connection, which only the caller closes.
+    """Open a new connection, which the caller must close.
 
     Args:
         address: Host and port of the preview itself.
         key: The preview and its process.
-        timeout_s: Seconds that it may take.
+        timeout_s: Most seconds to wait.
 
     Raises:
-        PreviewUnavailable: Nobody accepts connections there.
-        ServiceShort: The service can open no more of them.
+        PreviewUnavailable: The address does not accept connections.
+        ServiceShort: The service can open no more sockets.
 
-    Cancellation: none is left.
+    Cancellation: the new socket is closed.
     """
     error: int | None = None
     try:
@@ -209,7 +209,7 @@ async def connect(address: Address, key: Key = _NO_KEY, timeout_s: float = _CONN
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with trio.move_on_after(timeout_s):
-            # Asked again after each wake-up, which is a hint only (see ``descriptors``); SO_ERROR is 0 meanwhile.
+            # Checked again after each wake-up, which is only a hint (see ``descriptors``); SO_ERROR is 0 meanwhile.
             while (error := sock.connect_ex(address)) in _CONNECTING:
                 await trio.lowlevel.wait_writable(sock)
     except BaseException:

@@ -1,4 +1,4 @@
-"""Previews in the browser: who may look at one, by which address, and what is shown in its place."""
+"""Browser requests to previews: access, addresses, forwarding, and pages shown instead of a preview."""
 
 from preview.http.browser.access_gate import PreviewDoorman
 from preview.http.browser.ordinary import serve_ordinary

@@ -1,4 +1,4 @@
-"""Access to all previews: who may pass, and what is shown to those who may not or have to wait."""
+"""The access check for all previews, and the responses for visitors who are refused or must wait."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from preview.supervisor import LivePreview
 
 
 class CachedAuthorization:
-    """See ``preview.proxy.admission.Reauthorize``: for a request whose admission nobody else can take back.
+    """A cached admission for further requests of one visitor: see ``preview.proxy.admission.Reauthorize``.
 
-    Each request to a preview comes by here, so it is not asked again who may see what: it is only looked at whether any
-    of the preview, the book of access and the time is another than when that was asked. Then it is asked, at once.
+    Every request to a preview calls this. The full check is skipped while the preview, the access book and the expiry
+    are unchanged; after a change, a synchronous check follows.
 
     Args:
-        preview: To which it is.
-        visitor: Whose request it was.
-        place: Where it went.
-        admit: Makes the admission for now. Raises where the preview does not serve.
-        book: Of access to all previews.
-        is_live: Whether the preview is the one that is found by its id.
+        preview: The requested preview.
+        visitor: The visitor of the admitted request.
+        place: The place of the admitted request.
+        admit: Returns a current admission. Raises if the preview does not serve.
+        book: Access to all previews.
+        is_live: Returns whether the preview's id still belongs to this preview.
     """
 
     __slots__ = (
@@ -68,8 +68,8 @@ class CachedAuthorization:
         prefix = place.prefix.encode()
         self._base, self._reserved = prefix + b"/", prefix + RESERVED
         self._until = visitor.until
-        # Nothing has been looked at yet. Invariant: a record is replaced with each change, and never the same again; a
-        # preview has its outcome before it is not found any more.
+        # Nothing is checked yet. Invariants: each change replaces the record by a new object; a preview has its outcome
+        # before its id is removed.
         self._record: object = None
         self._changes = -1
         self._admitted: Admitted | None = None
@@ -99,7 +99,7 @@ class CachedAuthorization:
         if not (may_look(self._visitor, preview, book) if statement is None else book.holds(statement)):
             return None
         self._record, self._changes, admitted = preview.record, book.changes, self._admit()
-        # Who carries it tells by that whether anything is new.
+        # The same object tells the caller that nothing has changed.
         if admitted != self._admitted:
             self._admitted = admitted
         return self._admitted
@@ -108,11 +108,11 @@ class CachedAuthorization:
 _LAST_LINES = 20
 _RETRY_AFTER_S = 2
 _LOOK_S = 0.02
-# A process that has ended is known to have within milliseconds; why it did, once its last words are read.
+# A process's end is noticed within milliseconds; its reason is known once its last output was read.
 _EXIT_S = 0.1
 _REASON_S = 1.0
-# In the path form a preview's documents have an origin of their own, without the page's session, storage and API;
-# pages that they open have it too.
+# In the path form, a preview's documents get an opaque origin without the service page's session, storage and API.
+# Pages that they open get one too.
 _SANDBOX: Fields = (
     (b"content-security-policy", b"sandbox allow-scripts allow-forms allow-modals allow-popups allow-downloads"),
     (b"x-content-type-options", b"nosniff"),
@@ -120,12 +120,12 @@ _SANDBOX: Fields = (
 
 
 class PreviewDoorman:
-    """See ``preview.proxy.admission.AccessGate``.
+    """The implementation of ``preview.proxy.admission.AccessGate``.
 
     Args:
-        settings: Where previews are found.
-        backend: What the service is now; raises ``ServiceStopping`` where it does not run.
-        check_host: Raises where the service is not to be reached by this host.
+        settings: Determine the addresses of previews.
+        backend: Returns the service's backend; raises ``ServiceStopping`` if the service is not running.
+        check_host: Raises if the service must not be reached by this host.
     """
 
     def __init__(self, settings: Settings, backend: Callable[[], Backend], check_host: Callable[[str], None]) -> None:
@@ -135,17 +135,17 @@ class PreviewDoorman:
         self._check_host = check_host
 
     def is_for_preview(self, host: str, target: bytes) -> bool:
-        """Return whether the request is for a preview, or for an address where only a preview could be."""
+        """Return whether the request is for a preview, or for an address that only a preview could have."""
         return self.places.find(host, target) is not None
 
     async def admit(self, head: RequestHead, mount: str = "") -> Admitted | OwnAnswer:
-        """Let the request pass, or answer in the preview's place.
+        """Admit the request, or respond instead of the preview.
 
         Args:
             head: The request.
-            mount: The path at which a host application has mounted us.
+            mount: The path at which a host application has mounted this one.
 
-        Cancellation: nothing changes.
+        Cancellation: no state changes.
         """
         place = self._place(head, mount)
         try:
@@ -154,7 +154,7 @@ class PreviewDoorman:
             if place.redirect is not None:
                 return redirect_answer(308, place.redirect)
             return await self._admit(head, place)
-        except Exception as error:  # noqa: BLE001  one that nobody raised on purpose is logged, and shown by an id
+        except Exception as error:  # noqa: BLE001  unexpected errors are logged, and shown by an id only
             return self.refuse(head, error)
 
     async def explain(self, head: RequestHead, admitted: Admitted, error: PreviewError) -> OwnAnswer:
@@ -162,10 +162,10 @@ class PreviewDoorman:
 
         Args:
             head: The request.
-            admitted: Its admission.
-            error: What went wrong; where the preview has ended, why it did is said instead.
+            admitted: The request's admission.
+            error: The error of the exchange; if the preview has ended, the response gives that reason instead.
 
-        Cancellation: nothing changes.
+        Cancellation: no state changes.
         """
         try:
             backend = self._backend()
@@ -184,7 +184,7 @@ class PreviewDoorman:
         return self.refuse(head, error)
 
     def refuse(self, head: RequestHead, error: Exception) -> OwnAnswer:
-        """Any error as a page or a document."""
+        """Return a page or a problem document for any error."""
         soon = isinstance(error, PreviewUnavailable)
         fields = [(b"retry-after", str(_RETRY_AFTER_S).encode())] if soon else []
         return error_answer(problem_of(error), head, fields=fields)
@@ -219,16 +219,16 @@ class PreviewDoorman:
         return self._admitted(preview, place, visitor, self._again(preview, visitor, place) if stands else None)
 
     def _is_own_token(self, visitor: Visitor) -> bool:
-        """Return whether its bearer token is valid until it expires: made with this process's own secret.
+        """Return whether the visitor's bearer token is valid until it expires: this process signed it.
 
-        A host, or the publisher of the keys, may revoke one: those are verified with each request.
+        A host, or the publisher of the keys, may revoke other tokens: those are verified with each request.
         """
         return visitor.user_id is not None and self._backend().secret is not None
 
     def _again(self, preview: LivePreview, visitor: Visitor, place: Place) -> Reauthorize:
-        """Admits further requests like the one that was let pass."""
+        """Return the check for further requests like the admitted one."""
         previews = self._backend().previews
-        # The target may be long, and hold what is nobody else's business.
+        # The target may be long and private.
         place = place._replace(target=b"")
         return CachedAuthorization(
             preview,
@@ -240,9 +240,9 @@ class PreviewDoorman:
         )
 
     async def _until_replaced(self, preview: LivePreview) -> None:
-        """Wait while one process has ended before the next, so that no request meets the gap."""
+        """Wait while one process has ended before the next is ready, so that no request meets the gap."""
         with trio.move_on_after(self._settings.browser_wait_s):
-            while preview.is_replaced and preview.outcome is None:  # noqa: ASYNC110  nothing tells, and it is rare
+            while preview.is_replaced and preview.outcome is None:  # noqa: ASYNC110  rare, and there is no event to wait for
                 await trio.sleep(_LOOK_S)
 
     def _admitted(self, preview: LivePreview, place: Place, visitor: Visitor, again: Reauthorize | None) -> Admitted:
@@ -262,10 +262,10 @@ class PreviewDoorman:
         )
 
     async def _past(self, head: RequestHead, place: Place, visitor: Visitor) -> OwnAnswer:
-        """Return the response of an ended preview: only its owner learns the reason, or that it existed.
+        """Return the response of an ended preview. Only its owner learns the reason, or that it existed.
 
         Raises:
-            Unauthenticated, Forbidden, PreviewNotFound: As where there never was one.
+            Unauthenticated, Forbidden, PreviewNotFound: As for a preview that never existed.
         """
         if not visitor.is_known or place.preview_id is None:
             _turn_away(visitor)

@@ -1,4 +1,4 @@
-"""The few addresses on a preview's host that are the service's own: the ways in, and what the waiting page asks."""
+"""The service's own addresses on a preview's host: one-time links, share links, and the waiting page's query."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from preview.http.browser.visitors import Visitor, access_cookie, may_look
 from preview.proxy.admission import OwnAnswer, RequestHead
 from preview.supervisor import LivePreview
 
-# Below what proxies and browsers let a request wait.
+# Shorter than the request timeouts of proxies and browsers.
 _POLL_S = 20.0
 _OPEN = RESERVED + b"open"
 _SHARE = RESERVED + b"share"
@@ -22,12 +22,12 @@ _GIVEN = re.compile(rb"(?:^|&)(?:code|token)=([A-Za-z0-9_.-]{1,128})(?=&|$)")
 
 
 def open_path(code: str) -> str:
-    """On a preview's own address: opens it once."""
+    """Return the path, on a preview's own address, that opens it once."""
     return f"{_OPEN.decode()}?code={code}"
 
 
 def share_path(token: str) -> str:
-    """On a preview's own address: opens it for as long as the share link is good."""
+    """Return the path, on a preview's own address, that opens it while the share link is valid."""
     return f"{_SHARE.decode()}?token={token}"
 
 
@@ -39,18 +39,18 @@ async def answer_reserved(
     visitor: Visitor,
     backend: Backend,
 ) -> OwnAnswer:
-    """Return the answer at one of these addresses.
+    """Return the response at a reserved address.
 
     Raises:
-        Unauthenticated: The link is none that is good.
-        PreviewNotFound: There is no such address.
+        Unauthenticated: The link is not valid.
+        PreviewNotFound: The address does not exist.
 
-    Cancellation: nothing changes.
+    Cancellation: no state changes.
     """
     path, _, query = place.target.partition(b"?")
     if head.method in {"GET", "HEAD"} and path in {_OPEN, _SHARE}:
         if head.method == "HEAD" or _is_prefetch(head):
-            # Previews of links must not use them up.
+            # Link previews and prefetches must not use a link up.
             return empty_answer()
         return _enter(path, _value(query), head, place, preview_id, preview, visitor, backend)
     if head.method == "GET" and path == _STATE:
@@ -68,7 +68,7 @@ def _enter(
     visitor: Visitor,
     backend: Backend,
 ) -> OwnAnswer:
-    """To the clean address, with a cookie for it."""
+    """Redirect to the clean address and set the access cookie."""
     book, wanted = backend.access, "/"
     try:
         if path == _SHARE:
@@ -79,7 +79,7 @@ def _enter(
     except Unauthenticated:
         if visitor.grant is None:
             raise
-        # A link that was used before, by this browser: it is in already.
+        # This browser has used the link before, so it already has access.
         return redirect_answer(303, f"{place.prefix}/".encode())
     fields = [access_cookie(*cookie, head.scheme, place)]
     return redirect_answer(303, f"{place.prefix}{wanted}".encode(), fields)
@@ -93,7 +93,7 @@ def _live_share(token: str, preview_id: str, preview: LivePreview | None, backen
 
 
 async def _state(preview: LivePreview | None, visitor: Visitor, backend: Backend) -> OwnAnswer:
-    """``{"state"}``, as soon as it is no longer ``starting``."""
+    """Return ``{"state"}`` as soon as the state is no longer ``starting``, or after a time limit."""
     if preview is None or not may_look(visitor, preview, backend.access):
         raise PreviewNotFound("There is no such preview here, or it has ended.")
     with backend.waits.until(_POLL_S):

@@ -1,7 +1,7 @@
-"""The ordinary way to a preview: through the ASGI application, where the relay on the socket does not reach.
+"""The ASGI path to a preview, for requests that the socket-to-socket relay does not handle.
 
-Over TLS and HTTP/2, embedded in a host's application, on another server, or with the relay turned off. Bodies are
-streamed both ways, nothing is kept; whichever side goes away, the other learns of it at once.
+These come over TLS or HTTP/2, in a host's application, on another server, or with the relay disabled. Bodies are
+streamed in both directions without storage; when one side disconnects, the other is informed at once.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from preview.proxy.carriage import answer_fields, carried_fields, trailer_fields
 from preview.proxy.exchange import FINAL, UpstreamExchange, alongside, open_exchange
 from preview.proxy.http1 import CHUNKED, LENGTH, NO_CONTENT, Answer, Field, request_head, takes_trailers
 
-# What an answer that is being computed may take once the service goes down; a stream has no end of its own.
+# Seconds for an unfinished response after the service starts to shut down; a stream has no end of its own.
 _DRAIN_S = 1.0
-# The last message is empty: it only waits where a reader is stalled, and then the server gives up on its own.
+# The last message is empty: it waits only for a stalled reader, and then the server gives up on its own.
 _LAST_MESSAGE_S = 5.0
 _EARLY_HINTS = 103
 
@@ -37,7 +37,7 @@ async def serve_ordinary(app: BrowserApp, scope: Scope, receive: Receive, send: 
         scope: An ASGI scope, as ``head_of`` requires.
         receive: ASGI.
         send: ASGI.
-        peer: The ASGI client as the server said it.
+        peer: The ASGI client as reported by the server.
 
     Cancellation: the connection to the preview is closed.
     """
@@ -73,11 +73,11 @@ def _check(scope: Scope, head: RequestHead) -> None:
 
 
 class _Abandoned(Exception):
-    """Nobody waits for the answer: the client has gone, or the service goes down."""
+    """Nobody waits for the response: the client has disconnected, or the service shuts down."""
 
 
 class _Exchange:
-    """One request and its answer, streamed both ways at once."""
+    """One request and its response, streamed in both directions at once."""
 
     def __init__(
         self, app: BrowserApp, scope: Scope, head: RequestHead, admitted: Admitted, receive: Receive, send: Send
@@ -93,17 +93,17 @@ class _Exchange:
         self._begun = False
         self._head_sent = trio.Event()
         self._first: Mapping[str, Any] | None = None
-        # Whether it is the client that is waited for, and not the preview; and how long it may take for a piece.
+        # Whether the task waits for the client instead of the preview; and the client's time limit for a piece.
         self._awaits_client = False
         self._body_s = app.settings.body_timeout_s
-        # How long the head of the answer may take; renewed as long as the request is still being sent.
+        # Time limit for the head of the response; renewed while the request is still being sent.
         self._patience = trio.CancelScope()
-        # How long nothing may come from either side once the answer has started.
+        # Time limit for silence from both sides once the response has started.
         self._idle_s = app.settings.proxy_idle_timeout_s
         self._quiet = trio.CancelScope()
 
     async def run(self) -> None:
-        """Carry it. Cancellation: the connection to the preview is closed."""
+        """Carry the exchange to its end. Cancellation: the connection to the preview is closed."""
         admitted = self._admitted
         try:
             pool = self._app.backend.client.pool
@@ -117,7 +117,7 @@ class _Exchange:
         except _Abandoned:
             pass
         except PreviewError as error:
-            # An answer that has started and broke off is left without its end, for its reader to see.
+            # A response that breaks off after its start stays without its end, which its reader can see.
             if not self._begun:
                 own = await self._app.doorman.explain(self._head, admitted, error)
                 await send_answer(own, self._head, self._send)
@@ -159,10 +159,10 @@ class _Exchange:
             return int(length)
         if b"transfer-encoding" in said:
             return CHUNKED
-        # HTTP/2 needs to say neither; a request without content has its end at once.
+        # HTTP/2 requires neither field; a request without content ends with its first message.
         first = self._first = await self._next_piece()
         if first["type"] != "http.request":
-            # Without its content it is another request.
+            # Without its content, it would be another request.
             raise InvalidRequest("The request was taken back before its content.")
         return CHUNKED if first.get("body") or first.get("more_body") else None
 
@@ -176,11 +176,11 @@ class _Exchange:
         return message
 
     async def _upload(self, upstream: UpstreamExchange) -> None:
-        """Pass the content on; when the client goes away, all of it ends."""
+        """Forward the content; a client's disconnect ends the whole exchange."""
         await self._head_sent.wait()
         takes, message = True, self._first or await self._next_piece()
         while message["type"] == "http.request":
-            # What the preview does not want any more is taken all the same: the client may not read before it has sent.
+            # Content that the preview no longer reads is still received: the client may read only after it has sent.
             if takes and message.get("body"):
                 takes = await self._pass_on(upstream, bytes(message["body"]))
             self._renew()
@@ -194,10 +194,10 @@ class _Exchange:
         raise _Abandoned
 
     async def _pass_on(self, upstream: UpstreamExchange, piece: bytes) -> bool:
-        """Send a piece of the content; whether the preview takes any more.
+        """Send a piece of the content; return whether the preview accepts more.
 
-        One that reads nothing for as long as an answer may take gets none of the rest: that the client has gone shows
-        behind it, and the answer may go on for ever.
+        A preview that reads nothing within the response time limit gets no more content. Otherwise the client's
+        disconnect, which follows the content, would stay unnoticed.
         """
         with trio.move_on_after(self._limit_s) as patience:
             upstream.send_content([piece])
@@ -212,7 +212,7 @@ class _Exchange:
         self._patience.deadline, self._quiet.deadline = now + self._limit_s, now + self._idle_s
 
     async def _final_head(self, upstream: UpstreamExchange) -> Answer:
-        """Return the head of the final answer. Early hints before it pass, if the server supports them."""
+        """Return the head of the final response. Early hints (103) are forwarded if the server supports them."""
         while (answer := await upstream.read_head()).status < FINAL:
             if answer.status == _EARLY_HINTS and "http.response.early_hint" in self._extensions:
                 fields = answer_fields(answer.fields, self._head, self._admitted, self._number)
@@ -226,7 +226,7 @@ class _Exchange:
 
     async def _answer(self, upstream: UpstreamExchange, answer: Answer) -> None:
         fields = answer_fields(_framed_once(answer), self._head, self._admitted, self._number)
-        # From here on there is no other answer.
+        # From here on, no other response can be sent.
         self._begun = True
         trails = answer.length == CHUNKED and self._takes_trailers()
         await self._send(
@@ -235,7 +235,7 @@ class _Exchange:
         if self._head.method == "HEAD" or answer.status in NO_CONTENT:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        # The head goes out with the first of the content, or by itself: a stream may say nothing for long.
+        # Sends the head now, because a stream may be silent for long.
         await self._send({"type": "http.response.body", "body": b"", "more_body": True})
         with self._quiet:
             self._renew()
@@ -244,7 +244,7 @@ class _Exchange:
                 self._renew()
         if self._quiet.cancelled_caught:
             raise UpstreamTimeout(f"The preview's answer was quiet for {self._idle_s:g} s.", timeout_s=self._idle_s)
-        # The server answers the last message with a disconnect, upon which ``_upload`` ends this.
+        # The server reports a disconnect after the last message, and ``_upload`` then ends the exchange.
         with trio.move_on_after(_LAST_MESSAGE_S, shield=True):
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
             if trails:
@@ -253,10 +253,10 @@ class _Exchange:
 
 
 def _framed_once(answer: Answer) -> list[Field]:
-    """Return the response's fields with one length or none, as the server requires.
+    """Return the response's fields with at most one length, as the server requires.
 
     Raises:
-        UpstreamFailed: An answer without content says a length that is none.
+        UpstreamFailed: A response without content has an invalid length.
     """
     lengths = {value for name, value in answer.fields if name == b"content-length"}
     if not lengths:
@@ -264,5 +264,5 @@ def _framed_once(answer: Answer) -> list[Field]:
     if len(lengths) > 1 or not all(map(LENGTH.fullmatch, lengths)):
         raise UpstreamFailed("The preview's response has an invalid length, or two.")
     fields = [field for field in answer.fields if field[0] != b"content-length"]
-    # RFC 9112 section 6.3: beside chunks it does not count, and must not travel on.
+    # RFC 9112 section 6.3: a length besides chunks is ignored and must not be forwarded.
     return fields if answer.length == CHUNKED else [*fields, (b"content-length", lengths.pop())]

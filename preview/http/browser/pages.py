@@ -1,4 +1,4 @@
-"""Small pages in place of a preview, which load nothing. Programs get a problem document."""
+"""Small pages without external resources, shown instead of a preview. Programs get a problem document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from preview.proxy.admission import Fields, OwnAnswer, RequestHead
 Field = tuple[bytes, bytes]
 
 _SHOWN_LINE_CHARS = 500
-# What a person understands, who has not asked for anything by name.
+# Titles for a person who does not know the API's terms.
 _TITLES = {401: "This preview is not open to you", 403: "This preview is not open to you"}
 _COMMAND = re.compile("`([^`]+)`")
 _AS_CODE = r"<code>\1</code>"
@@ -30,7 +30,7 @@ code { background: #8881; border-radius: .2rem; padding: 0 .2rem }
 pre { background: #8881; border-radius: .4rem; overflow-x: auto; padding: .8rem; white-space: pre-wrap }
 small { opacity: .7 }
 """
-# Opens by itself: it asks until there is something to see, and a service that is away for a moment is asked again.
+# Polls until the preview is ready, even while the service is briefly unavailable, and then loads it.
 _WAIT = """
 const url = document.currentScript.dataset.state;
 (async () => {
@@ -77,13 +77,13 @@ def is_navigation(head: RequestHead) -> bool:
 def error_answer(
     problem: Problem, head: RequestHead, *, lines: Iterable[str] = (), fields: Iterable[Field] = ()
 ) -> OwnAnswer:
-    """Return the problem as a page or as a document, whichever is wanted.
+    """Return the problem as a page for a navigation, otherwise as a problem document.
 
     Args:
-        problem: What happened.
+        problem: The problem to show.
         head: The request.
-        lines: The preview's last ones, for a page; a document has them in its details.
-        fields: Further ones of the answer.
+        lines: The preview's last log lines for a page; a document has them in its details.
+        fields: Further header fields of the response.
     """
     more = [*((name.lower().encode(), value.encode("latin-1", "replace")) for name, value in problem.headers.items())]
     more += fields
@@ -97,11 +97,11 @@ def error_answer(
 
 
 def waiting_page(state_path: str, retry_after_s: int) -> OwnAnswer:
-    """Return a page that opens the preview when it is ready; without scripts it reloads itself.
+    """Return a page that opens the preview when it is ready; without scripts, the visitor must reload it.
 
     Args:
-        state_path: What it asks; see ``RESERVED``.
-        retry_after_s: For clients that are no browsers.
+        state_path: Address that the page polls; see ``RESERVED``.
+        retry_after_s: Seconds for ``Retry-After``, for clients other than browsers.
     """
     body = (
         "<p>The preview is starting. This page opens it by itself.</p>"
@@ -118,12 +118,12 @@ def json_answer(value: object, status: int = 200) -> OwnAnswer:
 
 
 def redirect_answer(status: int, location: bytes, fields: Fields = ()) -> OwnAnswer:
-    """Return a redirect to another address; browsers neither cache it nor send its address as ``Referer``."""
+    """Return a redirect; browsers neither cache it nor send its address as ``Referer``."""
     return _answer(status, b"text/plain; charset=utf-8", b"", [(b"location", location), *fields])
 
 
 def empty_answer() -> OwnAnswer:
-    """204."""
+    """Return a response with status 204."""
     return OwnAnswer(204, [(b"cache-control", b"no-store")], b"")
 
 
@@ -145,5 +145,5 @@ def _shown(lines: Iterable[str]) -> str:
 
 
 def _plain(line: str) -> str:
-    """Without what colours a terminal, and within bounds."""
+    """Return the line without terminal colours, and with bounded length."""
     return without_colours(line)[:_SHOWN_LINE_CHARS]

@@ -1,12 +1,12 @@
 """Addresses of previews, and the preview of a request. Pure.
 
-Three forms of address, the same preview behind each:
+A preview has three forms of address:
 
-- ``preview-….localhost``: browsers take every name below ``localhost`` for this machine, without any DNS.
-- ``preview-….DOMAIN``, where an operator has a wildcard domain (``PREVIEW_DOMAIN``).
-- ``/p/preview_…/`` on the service's own host, or on one that is for nothing else (``PREVIEW_PATH_HOST``).
+- ``preview-….localhost``: browsers resolve every name below ``localhost`` to this machine, without DNS.
+- ``preview-….DOMAIN``, if the operator has a wildcard domain (``PREVIEW_DOMAIN``).
+- ``/p/preview_…/`` on the service's own host, or on a host for previews only (``PREVIEW_PATH_HOST``).
 
-The underscore of an id is a hyphen in a host name: RFC 952 knows no other, and neither do certificates. Both are taken.
+A host name has a hyphen for an id's underscore, which RFC 952 and certificates do not allow. Both are accepted.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 
 from preview.settings import Settings
 
-# Below it a preview's own address is the service's: links, and what the waiting page asks.
+# Paths below this one on a preview's address belong to the service: links, and the waiting page's query.
 RESERVED = b"/.preview/"
 
 _LOCAL = ".localhost"
 _KEPT_HOSTS = 256
 _LABEL = re.compile(r"preview[-_]([a-z0-9]{1,48})")
-# Any id-like thing behind it, so that nothing else of ours is ever looked for there.
+# Matches anything like an id, so that no other route is tried below this path.
 _PATH = re.compile(rb"/p/(preview[-_][a-z0-9]{1,48})(?=[/?]|$)", re.IGNORECASE)
 
 
@@ -33,12 +33,12 @@ class Place(NamedTuple):
     """Target of a request.
 
     Attributes:
-        preview_id: The preview that is meant, whether there is one or not; None where the host could be nobody's.
-        target: What the preview is asked for, without the prefix: it begins with a slash.
-        prefix: Path before it: ``/p/preview_…``, or empty.
-        cut: Bytes at the beginning of the request's target that are not the preview's.
-        shares_origin: Its origin is the service's own, page and API included.
-        redirect: Where the request should have gone, as a path with its query; None where it is right.
+        preview_id: The requested preview, whether it exists or not; None if the host cannot belong to a preview.
+        target: Target on the preview, without the prefix; it begins with a slash.
+        prefix: Path before the target: ``/p/preview_…``, or empty.
+        cut: Number of leading bytes of the request's target that are not part of ``target``.
+        shares_origin: Whether the place has the service's own origin, including its page and API.
+        redirect: Correct path with query, if the request must be redirected; None if its path is correct.
     """
 
     preview_id: str | None
@@ -50,7 +50,7 @@ class Place(NamedTuple):
 
 
 class Places:
-    """Knows previews' addresses.
+    """Finds previews by address, and addresses of previews.
 
     Args:
         settings: Domain, host of the path form, and the service's own public address.
@@ -61,16 +61,16 @@ class Places:
         self._domain = settings.domain
         self._path_host = settings.path_host
         self._public = None if settings.public_url is None else urlsplit(settings.public_url)
-        # A browser names the same host many times.
+        # Cached, because browsers repeat the same host.
         self._read = lru_cache(maxsize=_KEPT_HOSTS)(self._read_host)
 
     def find(self, host: str, target: bytes, mount: str = "") -> Place | None:
-        """Return the preview's place that a request is for, by host or by path; None if it is for the service itself.
+        """Find the preview's place by host or path; None if the request is for the service itself.
 
         Args:
             host: With or without a port, in any case.
             target: In origin form, byte for byte, as the client sent it.
-            mount: The path at which a host application has mounted us.
+            mount: The path at which a host application has mounted this one.
         """
         name, is_for_previews, preview_id = self._read(host)
         if is_for_previews:
@@ -78,7 +78,7 @@ class Places:
         return self._by_path(name, target, mount)
 
     def _read_host(self, host: str) -> tuple[str, bool, str | None]:
-        """Return the host's name, whether it is for previews under any path, and the preview that it names."""
+        """Return the host's name, whether it is only for previews, and the preview that it names."""
         name = _name_of(host)
         suffix = next((one for one in self._suffixes if name.endswith(one)), None)
         if suffix is not None:
@@ -86,7 +86,7 @@ class Places:
             if found is not None:
                 return name, True, f"preview_{found[1]}"
             if suffix != _LOCAL or name.removesuffix(suffix).rpartition(".")[2].startswith(("preview-", "preview_")):
-                # A wildcard domain is for previews alone, and so is whatever lies below one of them.
+                # A wildcard domain is only for previews, and so is every name below a preview's name.
                 return name, True, None
         return name, False, None
 
@@ -101,18 +101,18 @@ class Places:
         prefix, rest = f"{mount}/p/{preview_id}", below[found.end() :]
         redirect = None
         if found[1] != preview_id.encode() or not rest.startswith(b"/"):
-            # Links of a page are relative to its folder, and cookies belong to one spelling of a path.
+            # A page's relative links need the folder's slash, and cookies belong to one spelling of a path.
             redirect = prefix.encode() + (rest if rest.startswith(b"/") else b"/" + rest)
         return Place(preview_id, rest or b"/", prefix, len(target) - len(rest), not is_own_host, redirect)
 
     def address(self, preview_id: str, scheme: str, host: str, mount: str = "") -> str:
-        """Return the preview's address for a browser, without a slash at the end.
+        """Return the preview's address for a browser, without a trailing slash.
 
         Args:
             preview_id: ``preview_…``.
-            scheme: By which the service was just asked.
-            host: By which it was asked, with its port.
-            mount: As in ``find``; the other hosts of the application that mounted us are not ours.
+            scheme: Scheme of the current request to the service.
+            host: Host of the current request, with its port.
+            mount: As in ``find``; a mounted application cannot use the host application's other hosts.
         """
         path = f"{mount}/p/{preview_id}"
         if self._public is not None and self._public.netloc:
@@ -133,7 +133,7 @@ def host_label(preview_id: str) -> str:
 
 
 def _name_of(host: str) -> str:
-    """Return a ``Host`` without its port, in lower case, without the dot of a full name."""
+    """Return a ``Host`` in lower case, without its port and without a trailing dot."""
     name = host.lower()
     if not name.endswith("]"):
         before, colon, port = name.rpartition(":")
@@ -142,13 +142,13 @@ def _name_of(host: str) -> str:
 
 
 def _port_of(host: str) -> str:
-    """``:PORT``, or empty."""
+    """Return ``:PORT``, or an empty text."""
     port = host.rpartition("]")[2].rpartition(":")[2]
     return f":{port}" if port.isdigit() and host.endswith(f":{port}") else ""
 
 
 def _is_this_machine(name: str) -> bool:
-    """Return whether a browser with this host name runs on this machine."""
+    """Return whether this host name shows that the browser runs on this machine."""
     if name == "localhost" or name.endswith(_LOCAL):
         return True
     try:

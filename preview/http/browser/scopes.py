@@ -1,4 +1,4 @@
-"""An ASGI scope as a request's head, and the service's own answers as ASGI messages."""
+"""Convert an ASGI scope to a request head, and the service's own responses to ASGI messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Send = Callable[[Any], Awaitable[None]]
 
 
 class BrowserApp(Protocol):
-    """Application, as far as requests to previews need it: see ``PreviewApp``."""
+    """The parts of ``PreviewApp`` that requests to previews need."""
 
     doorman: PreviewDoorman
     settings: Settings
@@ -29,10 +29,10 @@ class BrowserApp(Protocol):
         """Return the running backend. Raises ``ServiceStopping``."""
 
     def count_answer(self, route: str, method: str, status: int, elapsed_s: float) -> None:
-        """Count an answer."""
+        """Count a response."""
 
 
-# Hypercorn and the others say ``ws`` of a WebSocket, where the origin is that of the page.
+# Servers such as Hypercorn report ``ws`` for a WebSocket, but its origin has the scheme of the page.
 _SCHEMES = {"ws": "http", "wss": "https"}
 
 
@@ -45,13 +45,13 @@ def head_of(scope: Scope, peer: object) -> RequestHead:
     """Return the request's head.
 
     Args:
-        scope: With the client and the scheme that are to be believed.
-        peer: The ASGI client as the server said it.
+        scope: An ASGI scope with the trusted client and scheme.
+        peer: The ASGI client as reported by the server.
     """
     client, scheme = scope.get("client"), str(scope.get("scheme", "http"))
     fields = [(bytes(name).lower(), bytes(value).strip(b" \t")) for name, value in scope["headers"]]
     if scope["type"] == "websocket" and all(name != b"upgrade" for name, _ in fields):
-        # RFC 8441: over HTTP/2 no field says it. Any page may open one: the check of access must know.
+        # RFC 8441: over HTTP/2 no field shows it. The access check must know, because any page may open a WebSocket.
         fields.append((b"upgrade", b"websocket"))
     return RequestHead(
         method=scope.get("method", "GET"),
@@ -66,14 +66,14 @@ def head_of(scope: Scope, peer: object) -> RequestHead:
 
 
 def mount_of(scope: Scope) -> str:
-    """Return the path at which a host application has mounted us, without a slash at its end."""
+    """Return the path at which a host application has mounted this one, without a trailing slash."""
     return str(scope.get("root_path") or "").rstrip("/")
 
 
 async def send_answer(answer: OwnAnswer, head: RequestHead, send: Send) -> None:
-    """Send the service's own answer. Cancellation: it is cut."""
+    """Send a response that the service itself gives. Cancellation: the response is cut off."""
     fields = list(answer.fields)
-    # RFC 9110 section 8.6: no length where there is no content to have one.
+    # RFC 9110 section 8.6: a status without content has no length.
     if answer.status not in NO_CONTENT:
         fields.append((b"content-length", str(len(answer.body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": fields})

@@ -1,4 +1,4 @@
-"""A WebSocket to a preview on the ordinary way: the handshake, then messages both ways until one side closes."""
+"""A WebSocket to a preview on the ASGI path: the handshake, then messages in both directions until one side closes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from preview.proxy.carriage import answer_fields, carried_fields
 from preview.proxy.http1 import Field
 from preview.proxy.message_socket import Accepted, Closed, MessageSocket, Rejected, open_message_socket
 
-# The client is gone: RFC 6455 section 7.4.1 has a code for an endpoint that goes away, and none for one that is silent.
+# The client is gone: RFC 6455 section 7.4.1 has a code for an endpoint that leaves, none for a silent one.
 _GOING_AWAY = 1001
 _NO_CODES = frozenset({1005, 1006, 1015})
 _GOODBYE_S = 1.0
-# Each side of the frames makes its own.
+# Each server and client writes these fields itself.
 _OF_HANDSHAKE = b"sec-websocket-"
 
 
 async def serve_socket(
     app: BrowserApp, scope: Scope, head: RequestHead, outcome: Admitted | OwnAnswer, receive: Receive, send: Send
 ) -> None:
-    """Serve one WebSocket scope: pass it on, or refuse the handshake with an answer.
+    """Serve one WebSocket scope: forward it, or refuse the handshake with a response.
 
     Cancellation: the connection to the preview is closed.
     """
@@ -73,7 +73,7 @@ def _lowered(fields: list[Field]) -> list[Field]:
 
 
 async def _carry(app: BrowserApp, upstream: MessageSocket, receive: Receive, send: Send) -> None:
-    """Messages both ways; whichever side closes first, the other gets its code."""
+    """Carry messages in both directions; when one side closes, the other gets its code."""
     quiet = _Quiet(app.settings.proxy_idle_timeout_s)
     async with trio.open_nursery() as nursery:
 
@@ -96,7 +96,7 @@ class _Quiet:
         self.renew()
 
     def renew(self) -> None:
-        """Somebody has said something."""
+        """Restart the time limit after a message."""
         self.scope.deadline = trio.current_time() + self.limit_s
 
 
@@ -119,7 +119,7 @@ async def _inwards(upstream: MessageSocket, receive: Receive, quiet: _Quiet) -> 
 
 
 async def _goodbye(app: BrowserApp, upstream: MessageSocket, send: Send) -> None:
-    """Close: the service is stopping."""
+    """Close both sides when the service shuts down."""
     await app.backend.service.draining.wait()
     await _close_both(upstream, send, "the service is shutting down")
 
@@ -137,7 +137,7 @@ async def _close_both(upstream: MessageSocket, send: Send, reason: str) -> None:
 
 
 async def _refuse(scope: Scope, answer: OwnAnswer, send: Send) -> None:
-    """Refuse the handshake by an answer, where the server can send one."""
+    """Refuse the handshake, with a response if the server supports it."""
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": _GOING_AWAY})
         return

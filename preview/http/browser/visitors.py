@@ -1,4 +1,4 @@
-"""Visitors of a preview: its owner, a person with access, or an unknown one."""
+"""Visitors of a preview: its owner, a person with access, or an unknown person."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from preview.proxy.admission import RequestHead
 from preview.proxy.headers import ACCESS_COOKIE
 from preview.supervisor import LivePreview
 
-# RFC 9110 section 9.2.1: these ask for nothing to change.
+# RFC 9110 section 9.2.1: these methods request no change.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A visitor, as far as the request shows it.
+    """A visitor, as far as the request identifies them.
 
     Attributes:
-        user_id: Whose bearer token it carries; None where it carries none of this service's.
-        statement: What its cookie says for this preview, which held when it was looked at.
-        is_led: Another origin's page makes the browser act with that cookie; then it gives nothing.
-        token_until: When its bearer token expires, in seconds since the epoch.
+        user_id: User of a valid bearer token; None without one of this service's tokens.
+        statement: Content of the valid cookie for this preview; None without one.
+        is_led: Whether another origin's page made the browser send the cookie, which then grants nothing.
+        token_until: Expiry of the bearer token, in seconds since the epoch.
     """
 
     user_id: str | None
@@ -37,12 +37,12 @@ class Visitor:
 
     @property
     def grant(self) -> Grant | None:
-        """Access from its cookie."""
+        """Access that the cookie grants; None without a valid cookie."""
         return None if self.statement is None else self.statement.grant
 
     @property
     def is_known(self) -> bool:
-        """True if it carries anything of ours."""
+        """True if the request carries a valid token or cookie of this service."""
         return self.user_id is not None or self.statement is not None
 
     @property
@@ -57,9 +57,9 @@ async def identify(
     book: AccessBook,
     authenticate: Callable[[Mapping[str, Any]], Awaitable[Identity | None]],
 ) -> Visitor:
-    """Identify the visitor. Foreign tokens are the preview's own business, and no reason to refuse.
+    """Identify the visitor. A foreign token is left to the preview and is no reason to refuse.
 
-    Cancellation: nothing changes.
+    Cancellation: no state changes.
     """
     statement = _statement(head, place, book)
     is_led = statement is not None and not _is_of_own_origin(head)
@@ -71,7 +71,7 @@ async def identify(
 
 
 def has_bearer(head: RequestHead) -> bool:
-    """Return whether it carries a bearer token, of any user."""
+    """Return whether the request carries a bearer token, of any user."""
     return any(name == b"authorization" and value[:7].lower() == b"bearer " for name, value in head.fields)
 
 
@@ -81,7 +81,7 @@ async def _bearer(
     given = [field for field in head.fields if field[0] == b"authorization" and field[1][:7].lower() == b"bearer "]
     if len(given) != 1:
         return None
-    # Without its cookies: what a browser sends by itself to this host is no access to a preview.
+    # Cookies are left out: the service's session cookie, which browsers send automatically, grants no access.
     scope = {
         "type": "http",
         "method": head.method,
@@ -117,10 +117,10 @@ def _statement(head: RequestHead, place: Place, book: AccessBook) -> Statement |
 
 
 def _is_of_own_origin(head: RequestHead) -> bool:
-    """Return whether the browser acts for this origin's own pages; it refuses reading itself.
+    """Return whether the request is safe or comes from a page of this origin.
 
-    ``SameSite=Lax`` keeps other sites' pages out; previews below one domain are one site, and a WebSocket may be
-    opened from any page.
+    ``SameSite=Lax`` excludes other sites' pages. But previews below one domain are one site, and any page may open a
+    WebSocket. The browser itself prevents other origins from reading responses.
     """
     if head.method in _SAFE and not any(name == b"upgrade" for name, _ in head.fields):
         return True
@@ -138,7 +138,7 @@ def may_look(visitor: Visitor, preview: LivePreview, book: AccessBook) -> bool:
 
 
 def access_cookie(value: str, ttl_s: float, scheme: str, place: Place) -> Field:
-    """``Set-Cookie`` for this origin and, in the path form, for the preview's path alone."""
+    """Return ``Set-Cookie`` for this origin and, in the path form, for the preview's path only."""
     path = f"{place.prefix}/"
     secure = "; Secure" if scheme == "https" else ""
     name = _cookie_name(scheme, place).decode()
@@ -147,7 +147,7 @@ def access_cookie(value: str, ttl_s: float, scheme: str, place: Place) -> Field:
 
 
 def _cookie_name(scheme: str, place: Place) -> bytes:
-    """Over TLS a name that no other host and no script can set a cookie by (RFC 6265bis section 4.1.3)."""
+    """Return the cookie's name; over TLS, one that no other host or script can set (RFC 6265bis section 4.1.3)."""
     if scheme != "https":
         return ACCESS_COOKIE.encode()
     return f"{'__Secure-' if place.prefix else '__Host-'}{ACCESS_COOKIE}".encode()

@@ -1,4 +1,4 @@
-"""Every JSON answer of both documents, each described once: its keys, its schema, and what it is made from."""
+"""Models of every JSON response in both contracts: keys, schema and source of each."""
 
 from preview.http.contracts.both import ANSWERS
 from preview.http.contracts.shared import Facts

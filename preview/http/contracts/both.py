@@ -1,4 +1,4 @@
-"""The answers that both contracts have, in the form of each."""
+"""The responses that both contracts have, in each contract's form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from preview.logs import Contract
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """One contract's models, by what they answer, and the status of a launch. Without ``stopped`` it is 204."""
+    """One contract's response models, and the status of a launch. Without ``stopped``, a stop returns 204."""
 
     launch_status: int
     launched: type[v1.Launched | plan.PlanLaunched]

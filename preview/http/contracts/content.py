@@ -1,4 +1,4 @@
-"""A preview's answer to one request, as JSON can carry it."""
+"""A preview's response to one request, in a form that JSON can carry."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, Literal
 
 from preview.proxy import ProxyResponse
 
-# Python's codecs for names of hosts take quadratic time, and the others are notations rather than charsets.
+# Python's codecs for host names take quadratic time, and the others are notations rather than charsets.
 _NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "utf-7"})
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a preview's answer.
+    """The content of a preview's response.
 
     Attributes:
         text: Text, or base64.
         encoding: ``base64``, or None for text.
-        is_json: Whether its type says that it is JSON.
+        is_json: Whether the media type is JSON.
     """
 
     text: str
@@ -31,7 +31,7 @@ class Content:
 
     @property
     def data(self) -> Any:
-        """The JSON value if the content is JSON, else the text."""
+        """The JSON value if the content is JSON; otherwise the text."""
         if not self.is_json:
             return self.text
         try:
@@ -41,10 +41,10 @@ class Content:
 
 
 def folded(headers: Sequence[tuple[str, str]]) -> dict[str, str | list[str]]:
-    """Header fields as an object, names in lower case.
+    """Return header fields as an object, with names in lower case.
 
-    Repeated fields are joined with a comma (RFC 9110 section 5.3), but for ``Set-Cookie``, which that breaks: it is a
-    list where it is repeated.
+    Repeated fields are joined with a comma (RFC 9110 section 5.3). ``Set-Cookie`` cannot be joined, so repeated ones
+    become a list.
     """
     values: dict[str, list[str]] = {}
     for name, value in headers:
@@ -53,7 +53,7 @@ def folded(headers: Sequence[tuple[str, str]]) -> dict[str, str | list[str]]:
 
 
 def content_of(answer: ProxyResponse) -> Content:
-    """Return the answer's content as text, or as base64 if it is not text."""
+    """Return the response's content as text, or as base64 if it is not text."""
     kind, charset = _media_type(answer.headers)
     text = _decoded(answer.body, kind, charset)
     if text is None:
@@ -84,12 +84,12 @@ def _decoded(body: bytes, kind: str, charset: str) -> str | None:
         if codecs.lookup(charset).name in _NO_CHARSETS:
             return None
         text = body.decode(charset)
-    except (ValueError, LookupError):  # UnicodeDecodeError is a ValueError, as is a name with NUL in it
+    except (ValueError, LookupError):  # UnicodeDecodeError is a ValueError, as is the error for a name with NUL
         return None
-    # NUL is no text, whatever the type says (PostgreSQL's clients and terminals agree).
+    # Content with NUL is not text, whatever its type (PostgreSQL clients and terminals agree).
     return None if "\0" in text else text
 
 
 def _refuse_constant(name: str) -> Any:
-    """NaN and Infinity are not JSON: passing them on would break the reader of our own answer."""
+    """Reject NaN and Infinity, which are not JSON and would break the reader of the service's response."""
     raise ValueError(name)

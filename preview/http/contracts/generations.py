@@ -1,4 +1,4 @@
-"""Generations, their files and their start plans; contract ``v1`` alone has them."""
+"""Generations, their files and their start plans; only contract ``v1`` has them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from preview.http.edits import Reload, Saved
 
 
 class PlannedStep(Answer):
-    """Runs before the application."""
+    """A step that runs before the application."""
 
     name: str = Field(examples=["migrations"])
     command: list[str]
@@ -34,7 +34,7 @@ class PlannedVariable(Answer):
 
 
 class PlannedService(Answer):
-    """A server that the application asks for."""
+    """A server that the application needs."""
 
     kind: str = Field(examples=["PostgreSQL"])
     setting: str | None
@@ -44,7 +44,7 @@ class PlannedService(Answer):
 
 
 class Plan(Answer):
-    """Start of a generation; folders are relative to it."""
+    """Start of a generation; folders are relative to the generation."""
 
     framework: str
     toolchain: Literal["python", "node"]
@@ -74,7 +74,7 @@ class FileShape(Answer):
 
 
 class HashedFile(FileShape):
-    """A file of a generation, with what it holds."""
+    """A file of a generation, with the hash of its content."""
 
     sha256: str = Field(description="Of its content, hex.")
 
@@ -87,12 +87,12 @@ class FileList(Answer):
 
     @classmethod
     def of(cls, files: Iterable[StoredFile], tag: str) -> Self:
-        """Return the files, and the tag that stands for them."""
+        """Return the files, and the entity tag that covers all of them."""
         return cls(files=[HashedFile.model_validate(one) for one in files], etag=tag)
 
 
 class ReloadError(Answer):
-    """Reason why a change did not start."""
+    """Reason why the preview did not start with a change."""
 
     code: str = Field(examples=["launch_failed"], description="Stable; as of a launch that fails.")
     detail: str
@@ -100,7 +100,7 @@ class ReloadError(Answer):
 
 
 class ReloadShape(Answer):
-    """Result for the preview."""
+    """Result of a change for the preview."""
 
     status: Literal["reloaded", "failed", "none"] = Field(
         description="`failed`: the process from before serves on. `none`: nothing runs, or nothing has changed."
@@ -117,7 +117,7 @@ class ReloadShape(Answer):
 
 
 class FilesChanged(Answer):
-    """A change of files that is kept."""
+    """A change of files that is stored."""
 
     generation_id: str
     changed: list[str] = Field(description="Paths whose content is new.")
@@ -142,7 +142,7 @@ class FilesChanged(Answer):
 
 
 class GenerationShape(Answer):
-    """A generation; `files` only where one is asked for."""
+    """A generation; `files` only where one generation is requested."""
 
     id: str
     project_id: str

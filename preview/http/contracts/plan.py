@@ -20,7 +20,7 @@ from preview.settings import Settings, Tier
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import Launched
 
-# Codes that the document knows only as a failed launch; the exact one stands in ``details.reason``.
+# Code that the contract uses for all failed launches; ``details.reason`` has the exact code.
 _LAUNCH_FAILED = "launch_failed"
 
 
@@ -37,7 +37,7 @@ class PlanLaunched(PlanAnswer):
 
     @classmethod
     def of(cls, launch: Launched) -> Self:
-        """Return the answer to this launch."""
+        """Return the response to this launch."""
         record = launch.record
         health = f"{record.base_url}{record.health_path}" if record.base_url else None
         named = {"preview_instance_id": record.id, "preview_token": launch.token, "health_check_url": health}
@@ -79,7 +79,7 @@ class PlanStatus(PlanAnswer):
 
     @classmethod
     def of(cls, facts: shared.Facts) -> Self:
-        """Return the status; of a failed preview with the reason."""
+        """Return the status; for a failed preview, include the reason."""
         record = facts.record
         return cls.taken_from(
             record,
@@ -93,7 +93,7 @@ class PlanStatus(PlanAnswer):
 
 
 class PlanStopped(PlanAnswer):
-    """Processes, port and files are gone."""
+    """Processes, port and files are removed."""
 
     status: Literal["stopped"]
     message: str
@@ -101,13 +101,13 @@ class PlanStopped(PlanAnswer):
 
     @classmethod
     def of(cls, record: PreviewRecord) -> Self:
-        """Return the answer to a stop."""
+        """Return the response to a stop."""
         message = "Preview instance stopped successfully"
         return cls(status="stopped", message=message, stopped_at=record.stopped_at or utc_now())
 
 
 class PlanEndpoint(PlanListedEndpoint):
-    """An endpoint; a schema only where one is known."""
+    """An endpoint; schemas only where they are known."""
 
     request_schema: dict[str, dict[str, str]] | None = None
     request_body: Any = None
@@ -133,7 +133,7 @@ class PlanEndpoints(PlanAnswer):
 
 
 class PlanProxied(PlanAnswer):
-    """The preview's answer, whatever its status."""
+    """The preview's response, whatever its status."""
 
     holds_any = True
 
@@ -146,7 +146,7 @@ class PlanProxied(PlanAnswer):
 
     @classmethod
     def of(cls, answer: ProxyResponse, request_id: str, lines: range) -> Self:
-        """Return the answer to the request with this id; the lines were published meanwhile."""
+        """Return the response to the request with this id; ``lines`` were published during the request."""
         content = content_of(answer)
         return cls(
             status_code=answer.status,
@@ -182,7 +182,7 @@ class PlanLimitations(PlanAnswer):
 
 
 class PlanConfig(PlanAnswer):
-    """The limits that hold, in seconds."""
+    """The limits that apply, in seconds."""
 
     preview_timeout: Seconds
     max_instances: int
@@ -219,7 +219,7 @@ class PlanError(PlanAnswer):
 
     @classmethod
     def of(cls, error: Problem, *, is_launch_route: bool) -> Self:
-        """Return the error; at the route that launches its message begins with "Cannot launch"."""
+        """Return the error; on the launch route, its message begins with "Cannot launch"."""
         if error.is_launch:
             message = error.detail
             if is_launch_route and not message.startswith("Cannot launch"):
@@ -232,7 +232,7 @@ class PlanError(PlanAnswer):
 
 
 class PlanProxyError(PlanAnswer):
-    """An error on the way to the preview."""
+    """An error of a request through the service to the preview."""
 
     status_code: int
     error: str = Field(description="Stable code.")
@@ -246,7 +246,7 @@ class PlanProxyError(PlanAnswer):
 
 
 def _details(error: Problem, shown_code: str) -> dict[str, Any]:
-    """Return ``details``, if any; the exact code is among them if another one is shown."""
+    """Return ``details``, if any. They include the exact code if ``shown_code`` is another one."""
     reason = {} if shown_code == error.code else {"reason": error.code}
     return without_none(details=(reason | _camel_keys(error.details)) or None)
 

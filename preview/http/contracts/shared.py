@@ -1,4 +1,4 @@
-"""Parts of answers that both contracts have: each once in snake_case, and derived from it in camelCase."""
+"""Parts of responses that both contracts have: defined in snake_case, and derived from that in camelCase."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Reached = Annotated[list[T], Field(description="Each limit that it was held to s
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A preview and what is known about it beside its record.
+    """A preview's record, and further facts about the preview.
 
     Attributes:
-        record: What its row says.
-        usage: What its processes use, or None.
-        uptime_s: Seconds since its launch; 0 when it is over.
+        record: The preview's database row.
+        usage: Resources that its processes use, or None.
+        uptime_s: Seconds since its launch; 0 for an ended preview.
         endpoints: The generation's endpoints.
-        confinement: What it is isolated by, and limited to; None where that is not known (any more).
+        confinement: Isolation and limits; None if they are not known.
     """
 
     record: PreviewRecord
@@ -47,7 +47,7 @@ class Facts:
 
 
 class FirstAnswerShape(Answer):
-    """The first request to the application, and its answer."""
+    """The first request to the application, and its response."""
 
     path: str = Field(examples=["/health"])
     status: int = Field(examples=[200])
@@ -112,19 +112,19 @@ class PlanReachedLimit(ReachedLimit, PlanAnswer):
 
 
 class LogRange(Answer):
-    """Numbers of the lines that were published while the request was under way, its own or others'."""
+    """Numbers of the lines that were published during the request, its own and all others."""
 
     first_seq: int
     last_seq: int
 
     @classmethod
     def of(cls, lines: range) -> Self | None:
-        """Return the ends; None if there were no lines."""
+        """Return the first and last number; None if there were no lines."""
         return cls(first_seq=lines[0], last_seq=lines[-1]) if lines else None
 
 
 class PlanLogRange(LogRange, PlanAnswer):
-    """Numbers of the lines that were published while the request was under way, its own or others'."""
+    """Numbers of the lines that were published during the request, its own and all others."""
 
 
 class Ticket(Answer):
@@ -135,7 +135,7 @@ class Ticket(Answer):
 
 
 def launch_fields(record: PreviewRecord, confinement: Confinement | None) -> dict[str, object]:
-    """Return the steps of a launch, the isolation and the limits: fields in answers of both contracts."""
+    """Return the fields for launch steps, isolation and limits, which both contracts have."""
     return {
         "steps": [step_fields(one, camel=False) for one in record.steps],
         "isolation": confinement,
@@ -145,7 +145,7 @@ def launch_fields(record: PreviewRecord, confinement: Confinement | None) -> dic
 
 
 def status_fields(facts: Facts) -> dict[str, object]:
-    """Return the fields that the status has in both contracts; with the reason and the exit if it failed."""
+    """Return the status fields that both contracts have; for a failed preview, include the reason and the exit."""
     record, fields = facts.record, launch_fields(facts.record, facts.confinement)
     if record.state is State.FAILED:
         fields |= {"reason": record.reason, "exit_code": record.exit_code, "exit_signal": record.exit_signal}
@@ -164,7 +164,7 @@ class _Line(Answer):
 
     @classmethod
     def of(cls, line: LogLine, *, colours: bool) -> Self:
-        """Return the line in the contract's words; its message as plain text, or with its colours."""
+        """Return the line in the contract's words; its message as plain text or with colours."""
         return cls(
             seq=line.seq,
             timestamp=rfc3339_ms(line.timestamp_ms),
@@ -192,7 +192,7 @@ class PlanLine(_Line, PlanAnswer):
 
 
 class MissingLines(Answer):
-    """Lines that are kept no more, both numbers included."""
+    """Lines that are no longer kept, both numbers included."""
 
     first: int
     last: int
@@ -210,7 +210,7 @@ class _LogPage(Answer):
 
     @classmethod
     def of(cls, page: LogSlice, *, colours: bool, following: str | None, previous: str | None) -> Self:
-        """Return the page, with the addresses of the lines behind and before it, if any."""
+        """Return the page, with the addresses of the following and previous lines, if any."""
         return cls(
             lines=[cls.line.of(line, colours=colours) for line in page.lines],
             gaps=[MissingLines(first=gap.first_seq, last=gap.last_seq, reason=gap.reason) for gap in page.gaps],
@@ -221,13 +221,13 @@ class _LogPage(Answer):
 
 
 class LogPage(_LogPage):
-    """Lines of the past, oldest first."""
+    """Past lines, oldest first."""
 
     lines: list[Line]
 
 
 class PlanLogPage(_LogPage, PlanAnswer):
-    """Lines of the past, oldest first."""
+    """Past lines, oldest first."""
 
     line = PlanLine
 

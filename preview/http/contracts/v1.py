@@ -41,7 +41,7 @@ class Launched(Answer):
 
     @classmethod
     def of(cls, launch: Launch) -> Self:
-        """Return the answer to this launch."""
+        """Return the response to this launch."""
         return cls.taken_from(launch.record, status=launch.record.state, session_token=launch.token)
 
 
@@ -67,7 +67,7 @@ class Status(Answer):
 
     @classmethod
     def of(cls, facts: shared.Facts) -> Self:
-        """Return the status; of a failed preview with the reason."""
+        """Return the status; for a failed preview, include the reason."""
         record, usage = facts.record, facts.usage
         return cls.taken_from(
             record,
@@ -80,7 +80,7 @@ class Status(Answer):
 
 
 class Instance(Answer):
-    """A preview, live or over."""
+    """A preview, live or ended."""
 
     id: str
     generation_id: str
@@ -103,7 +103,7 @@ class Instance(Answer):
 
 
 class WatchedInstance(Instance):
-    """A preview that was asked for by its id."""
+    """A preview that was requested by its id."""
 
     steps: shared.Steps[shared.LaunchStepShape]
     isolation: shared.Known[shared.Isolation]
@@ -148,7 +148,7 @@ class Endpoints(Answer):
 
 
 class Proxied(Answer):
-    """The preview's answer, whatever its status."""
+    """The preview's response, whatever its status."""
 
     status_code: int
     headers: dict[str, str | list[str]]
@@ -160,7 +160,7 @@ class Proxied(Answer):
 
     @classmethod
     def of(cls, answer: ProxyResponse, request_id: str, lines: range) -> Self:
-        """Return the answer to the request with this id; the lines were published meanwhile."""
+        """Return the response to the request with this id; ``lines`` were published during the request."""
         content = content_of(answer)
         return cls(
             status_code=answer.status,
@@ -174,7 +174,7 @@ class Proxied(Answer):
 
 
 class Config(Answer):
-    """The limits that hold, in seconds and MiB."""
+    """The limits that apply, in seconds and MiB."""
 
     port: int | None
     base_url: str | None
@@ -197,7 +197,7 @@ class Config(Answer):
 
 
 class PreviewToken(Answer):
-    """A further preview token, as good as that of the launch."""
+    """A further preview token, equivalent to the token of the launch."""
 
     session_token: str
     expires_at: Time
@@ -212,7 +212,7 @@ class OpenLinkShape(Answer):
 
 
 class ShareShape(Answer):
-    """A link to pass on."""
+    """A link that may be passed on."""
 
     id: str = Field(examples=["share_789abcdefghjkmnp"])
     url: str
@@ -227,7 +227,7 @@ class ShareShape(Answer):
 
 
 class AccessShape(Answer):
-    """Access to a preview in a browser, besides its owner's."""
+    """Access to a preview in a browser, in addition to its owner's."""
 
     address: str
     public: bool

@@ -1,4 +1,4 @@
-"""Handling that all requests share: hosts, origins, queries, bodies, conditions, errors, responses."""
+"""Request handling that all routes share: hosts, origins, queries, bodies, conditions, errors, responses."""
 
 from __future__ import annotations
 

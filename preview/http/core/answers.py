@@ -1,4 +1,4 @@
-"""JSON answers: the base of their models, and how they are sent."""
+"""JSON responses: the base of their models, and how they are sent."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from preview.core.clock import rfc3339
 
 
 def camel(name: str) -> str:
-    """``last_lines`` as ``lastLines``."""
+    """Return ``last_lines`` as ``lastLines``, for example."""
     head, *rest = name.split("_")
     return head + "".join(part.title() for part in rest)
 
 
 def whole(value: float) -> int | float:
-    """Seconds without a useless fraction: 3600 rather than 3600.0."""
+    """Return a number of seconds without a useless fraction: 3600 rather than 3600.0."""
     return int(value) if value == int(value) else value
 
 
 class _AsIs:
-    """Hides a value from pydantic, which would copy it and refuse one that is nested deeper than 255 levels."""
+    """Hides a value from pydantic, which would copy it and rejects values nested deeper than 255 levels."""
 
     __slots__ = ("value",)
 
@@ -41,16 +41,16 @@ Time = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]
 Seconds = Annotated[float, PlainSerializer(whole), WithJsonSchema({"type": "number"})]
 """A number without a useless fraction."""
 AnyJson = Annotated[Any, PlainSerializer(_AsIs, return_type=Any)]
-"""A value of somebody else's, of any size and depth."""
+"""A foreign value of any size and depth."""
 
 
 class Answer(BaseModel):
-    """The base of each answer's model: its fields are the keys, and the OpenAPI document has its schema.
+    """The base of each response's model: its fields are the JSON keys, and the OpenAPI document has its schema.
 
-    A key that may be left out has a default, and is left out where it was not given.
+    An optional key has a default, and is left out if it was not set.
 
     Attributes:
-        holds_any: Whether a field is ``AnyJson``, which ``json`` writes and pydantic cannot.
+        holds_any: Whether a field is ``AnyJson``, which pydantic cannot write and ``json`` writes instead.
     """
 
     holds_any: ClassVar[bool] = False
@@ -59,17 +59,17 @@ class Answer(BaseModel):
 
     @classmethod
     def taken_from(cls, source: object, **given: object) -> Self:
-        """Return the answer with ``given``, and each other required field from the attribute of that name."""
+        """Return the response with ``given``; other required fields are the source's attributes of that name."""
         required = (name for name, field in cls.model_fields.items() if name not in given and field.is_required())
         return cls.model_validate({name: getattr(source, name) for name in required} | given)
 
     def dumped(self) -> dict[str, Any]:
-        """Return it as a JSON object, without the keys that were not given."""
+        """Return the response as a JSON object, without the keys that were not set."""
         return self.model_dump(exclude_unset=True)
 
 
 class EarlyProblem(Answer):
-    """An error of a request that is refused by its head alone (RFC 9457)."""
+    """An error of a request that is refused because of its head alone (RFC 9457)."""
 
     type: str
     title: str
@@ -79,7 +79,7 @@ class EarlyProblem(Answer):
 
     @classmethod
     def body(cls, status: HTTPStatus, code: str, detail: str) -> bytes:
-        """Return it as the protocols write it, before there is a request."""
+        """Return the JSON bytes, for protocol code that runs before a request object exists."""
         title = status.phrase
         shown = cls(type=f"urn:preview:problem:{code}", title=title, status=status, detail=detail, code=code)
         return json.dumps(shown.dumped()).encode()
@@ -92,7 +92,7 @@ class PlanAnswer(Answer):
 
 
 def without_none(**values: object) -> dict[str, object]:
-    """Return the values that are not None, for fields that are left out otherwise."""
+    """Return the values that are not None, for fields that are otherwise left out."""
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -104,7 +104,7 @@ def _shown(value: object) -> Any:
 
 def _encoded(answer: Answer) -> bytes:
     if not answer.holds_any:
-        # Text that is no Unicode cannot be written so.
+        # pydantic cannot serialize text with lone surrogates.
         with suppress(PydanticSerializationError):
             return answer.model_dump_json(exclude_unset=True).encode()
     text = json.dumps(answer.dumped(), ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_shown)
@@ -112,17 +112,17 @@ def _encoded(answer: Answer) -> bytes:
 
 
 def json_answer(answer: Answer, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return the answer, its keys in the order of its model's fields."""
+    """Return the response, with keys in the order of the model's fields."""
     return Response(_encoded(answer), status, dict(headers or {}), content_type="application/json")
 
 
 def no_content(headers: Mapping[str, str] | None = None) -> Response:
-    """204."""
+    """Return a response with status 204."""
     response = Response(b"", 204, dict(headers or {}))
     del response.headers["Content-Type"]
     return response
 
 
 def link(path: str) -> str:
-    """Return one of our paths as the client reaches it: under the prefix of a host application."""
+    """Return a path of this service as the client must request it: below the mount path of a host application."""
     return f"{request.root_path.rstrip('/')}{path}"

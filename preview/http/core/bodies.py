@@ -1,4 +1,4 @@
-"""The bodies and queries that are understood. Types are strict: ``"30"`` is not a number."""
+"""Models of request bodies and queries. Types are strict: ``"30"`` is not a number."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from preview.proxy import METHODS
 
 _MAX_START_S = 3600
 _MAX_EXTENSION_S = 7 * 24 * 3600
-# The setting says how long it may be; this is a mistake in the unit.
+# The setting has the real limit; a value above this one is a mistake in the unit.
 _MAX_SHARE_S = 10 * 365 * 24 * 3600
-# No preview says more lines; within what a database's integer holds.
+# More lines than any preview writes, and within a database's integer.
 MAX_SEQ = 10**18 - 1
 
 
@@ -32,7 +32,7 @@ class _Body(BaseModel):
 
 
 class PlanLaunchBody(_Body):
-    """Launch in contract ``plan``; what is given must agree with the path and the generation."""
+    """Launch in contract ``plan``; given ids must agree with the path and the generation."""
 
     generationId: str | None = None  # noqa: N815  the contract's word
     projectId: str | None = None  # noqa: N815  the contract's word
@@ -41,7 +41,7 @@ class PlanLaunchBody(_Body):
 
 
 class V1LaunchBody(_Body):
-    """Launch in contract ``v1``; ``timeout``: seconds allowed for start-up."""
+    """Launch in contract ``v1``; ``timeout`` is the number of seconds allowed for start-up."""
 
     project_id: str | None = None
     timeout: Annotated[float, Field(gt=0, le=_MAX_START_S)] | None = None
@@ -80,7 +80,7 @@ class OpenBody(_Body):
     path: str = Field(
         default="/",
         max_length=2000,
-        # A slash, behind which no second one and no backslash: either could be another host to somebody.
+        # One slash, not followed by a slash or backslash: some clients would read either as another host.
         pattern=r"^/([!-.0-\[\]-~][!-\[\]-~]*)?$",
         examples=["/docs"],
     )
@@ -120,7 +120,7 @@ class FilesPatch(_Body):
 
 
 def file_contents(files: Mapping[str, str | Base64File]) -> dict[str, object]:
-    """Return the files as ``parse_files_json`` takes them."""
+    """Return the files in the form that ``parse_files_json`` takes."""
     return {path: one if isinstance(one, str) else {"base64": one.base64} for path, one in files.items()}
 
 
@@ -153,7 +153,7 @@ class _AnsiQuery(LineQuery):
 
 
 class HistoryQuery(_AnsiQuery):
-    """Lines of the past."""
+    """Past lines."""
 
     preview_id: str | None = Field(default=None, max_length=64, description="Which preview; else the newest.")
     after: int = Field(default=0, ge=0, le=MAX_SEQ, description="Only lines behind this number.")

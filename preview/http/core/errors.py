@@ -1,4 +1,4 @@
-"""The one place that knows which error is which status, and how both contracts write it down."""
+"""The only place that maps errors to HTTP statuses, and defines their form in both contracts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from preview.logs import Contract
 
 log = structlog.get_logger(__name__)
 
-# Worth trying again in a moment.
+# Errors for which a retry after a moment is worthwhile.
 _SOON = (errors.TooManyStreams, errors.ServiceStopping, errors.ServiceShort, errors.DatabaseUnavailable)
 _LAUNCHES = (errors.InvalidGeneration, errors.LaunchFailed)
 
-# Status and title by class; a class that is not named is what its nearest named base is.
+# Status and title by class; an unlisted class uses its nearest listed base.
 STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
     {
         PreviewError: (500, "Internal error"),
@@ -69,7 +69,7 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
     }
 )
 
-# What the machine may be out of: nobody's mistake, and over in a moment or never.
+# Resources that the machine may run out of.
 _SHORTAGES: Mapping[int, str] = MappingProxyType(
     {
         errno.EMFILE: "file descriptors (see its limit of open files)",
@@ -81,7 +81,7 @@ _SHORTAGES: Mapping[int, str] = MappingProxyType(
     }
 )
 
-# Quart's and werkzeug's own errors, by status.
+# Errors of Quart and werkzeug, by status.
 HTTP_CODES = {
     400: "invalid_request",
     404: "not_found",
@@ -95,16 +95,16 @@ HTTP_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as the outside may see it.
+    """An error as shown to clients.
 
     Attributes:
         status: HTTP status in contract ``v1``.
-        code: Stable word.
-        title: A few words, the same for each error of this code.
+        code: Stable error code.
+        title: Short title, the same for each error of this code.
         detail: One sentence for a person.
-        details: Facts for a machine.
+        details: Facts for a program.
         headers: Further response headers.
-        is_launch: Whether it is about a launch that cannot be made or has failed.
+        is_launch: Whether the error is about a launch that is impossible or has failed.
     """
 
     status: int
@@ -116,12 +116,12 @@ class Problem:
     is_launch: bool = False
 
     def status_in(self, contract: Contract) -> int:
-        """Return the status in a contract: ``plan`` calls a full port range 500."""
+        """Return the status in a contract: ``plan`` uses 500 if no port is free."""
         return 500 if contract is Contract.PLAN and self.code == errors.NoPortFree.code else self.status
 
 
 def problem_of(error: Exception) -> Problem:
-    """Return the error as a problem; an unexpected one is logged under an id, and only the id is shown."""
+    """Return the error as a problem. An unexpected error is logged under an id, and the client sees only the id."""
     if isinstance(error, PreviewError):
         return _of_ours(error)
     if isinstance(error, HTTPException) and error.code is not None and error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -152,10 +152,10 @@ def _of_ours(error: PreviewError) -> Problem:
 
 
 def _challenge(error: PreviewError) -> str:
-    """RFC 6750 section 3: no error code where no token was sent."""
+    """Return the ``WWW-Authenticate`` challenge; RFC 6750 section 3: without a token, it has no error code."""
     if error.details.get("reason") == "missing":
         return 'Bearer realm="preview"'
-    # A host's own words, perhaps, with what a client sent among them: no line ends in a header.
+    # The message may contain a host's or client's text, but a header must contain no line end.
     text = "".join(one if one.isprintable() else " " for one in error.message)
     said = text.encode("ascii", "replace").decode().replace("\\", "/").replace('"', "'")
     return f'Bearer realm="preview", error="invalid_token", error_description="{said}"'

@@ -1,9 +1,8 @@
-"""Checks of every request before its route.
+"""Checks of every request before its route: host names, header fields, and the access log's secrets.
 
-The names under which the service may be reached (``Host``, RFC 9110 section 7.2).
-
-A page in somebody's browser can let its own name point to 127.0.0.1 (DNS rebinding): its requests then come from this
-machine, and only ``Host`` tells them apart. An address instead of a name cannot be rebound, so all addresses pass.
+A page in somebody's browser can point its own name to 127.0.0.1 (DNS rebinding). Its requests then come from this
+machine and differ only in ``Host`` (RFC 9110 section 7.2). So only known names pass. Addresses cannot be rebound, so
+all of them pass.
 """
 
 from __future__ import annotations
@@ -25,25 +24,25 @@ _SHOWN_CHARS = 100
 
 
 class HostCheck:
-    """Compares the ``Host`` of requests with the names that are allowed.
+    """Compares the ``Host`` of requests with the allowed names.
 
     Args:
-        names: ``example.com``, ``.example.com`` for a domain with all below it, or ``*``.
+        names: ``example.com``, ``.example.com`` for a domain with all names below it, or ``*``.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = {"localhost", ".localhost", *names}
 
     def allow(self, names: Iterable[str]) -> None:
-        """Allow further names."""
+        """Allow further host names."""
         self._names |= set(names)
 
     def check(self, host: str) -> None:
-        """Nothing, where ``host`` (``NAME``, ``NAME:PORT``, ``[IPV6]:PORT``) is one of ours; the port is not compared.
+        """Check that a host (``NAME``, ``NAME:PORT``, ``[IPV6]:PORT``) is allowed; the port is ignored.
 
         Raises:
-            InvalidRequest: It is no host.
-            HostNotAllowed: It is another's.
+            InvalidRequest: The text is not a host.
+            HostNotAllowed: The host is not allowed.
         """
         found = _HOST.fullmatch(host)
         if found is None:
@@ -80,9 +79,9 @@ def _is_address(name: str) -> bool:
     return True
 
 
-# Browsers send about twenty, with proxies and tracing in front about forty.
+# Browsers send about twenty fields, about forty with proxies and tracing.
 MAX_FIELDS = 100
-# Of these two would mean that somebody in front of us may have believed the other one.
+# Of two such fields, a front server may have used the other one.
 _SINGLE = frozenset({b"authorization", b"content-length", b"content-type", b"host", b"origin", b"x-preview-token"})
 _AUTHORITY = "preview.authority"
 
@@ -90,8 +89,8 @@ _AUTHORITY = "preview.authority"
 def origin_form(scope: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of the ASGI scope whose path begins with a slash, whatever form the request target had.
 
-    RFC 9112 section 3.2.2: a server takes ``GET http://HOST/path`` too; the host in it is kept for ``check_request``.
-    A target that is none of ours (``*``, an authority) becomes a path where there is nothing.
+    RFC 9112 section 3.2.2: a server accepts ``GET http://HOST/path`` too; its host is kept for ``check_request``. Any
+    other form of target (``*``, an authority) becomes a path without a route.
     """
     made = dict(scope)
     if scope["path"].startswith("/"):
@@ -100,7 +99,7 @@ def origin_form(scope: Mapping[str, Any]) -> dict[str, Any]:
     try:
         parts = urlsplit(raw)
         is_absolute = parts.scheme in {"http", "https"}
-    except ValueError:  # brackets that are not those of an IPv6 address
+    except ValueError:  # brackets without an IPv6 address
         is_absolute = False
     path = (parts.path or "/") if is_absolute else "/*"
     made["path"], made["raw_path"] = unquote(path), path.encode("latin-1")
@@ -109,16 +108,16 @@ def origin_form(scope: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_request(scope: Mapping[str, Any], hosts: HostCheck | None) -> None:
-    """Nothing, where the request may be looked at.
+    """Check a request's header fields and host.
 
     Args:
-        scope: As ``origin_form`` gives it.
-        hosts: None where the application that mounted us has checked the host.
+        scope: From ``origin_form``.
+        hosts: None if the application that mounts this one checks the host.
 
     Raises:
-        InvalidRequest: A field that may stand there once is repeated, or two hosts are named.
-        HostNotAllowed: It is for another host.
-        RequestHeaderFieldsTooLarge: It has too many fields.
+        InvalidRequest: A single-value field is repeated, or two hosts are named.
+        HostNotAllowed: The host is not allowed.
+        RequestHeaderFieldsTooLarge: The request has too many fields.
     """
     headers = scope["headers"]
     if len(headers) > MAX_FIELDS:
@@ -136,16 +135,16 @@ def check_request(scope: Mapping[str, Any], hosts: HostCheck | None) -> None:
     if hosts is None:
         return
     if host is None and authority is None and scope["http_version"] in {"1.0", "1"}:
-        # Health checks of load balancers; no browser speaks it.
+        # Allowed for load balancers' health checks; no browser uses HTTP/1.0.
         return
     hosts.check(authority or host or "")
 
 
-# One-time links travel in the path (``/login/CODE``), stream tickets in the query.
+# One-time links have their secret in the path (``/login/CODE``), stream tickets in the query.
 _LOGIN = re.compile(r"(/login/)[^/\s?]+")
 _QUERY = re.compile(r"\?\S*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-# What the client wrote: request line, path, referrer, user agent.
+# Values from the client: request line, path, referrer, user agent.
 _GIVEN = ("r", "R", "U", "Uq", "f", "a")
 
 
@@ -153,7 +152,7 @@ class AccessLogger(Logger):
     """Hypercorn's logger; set as ``logger_class`` of its configuration."""
 
     def atoms(self, request: Any, response: Any, request_time: float) -> Mapping[str, str]:
-        """Return the values of a log line; without secrets, and with line breaks escaped."""
+        """Return the values of a log line, without secrets and with escaped line breaks."""
         values: Any = super().atoms(request, response, request_time)
         for name in _GIVEN:
             values[name] = without_secrets(str(values[name]))

@@ -1,4 +1,4 @@
-"""Words of a query or a message that choose lines, as a filter, or one clear sentence about what is wrong."""
+"""Parse the parameters that select log lines into a filter, or into one clear error sentence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_Q = 200
 LEVEL_WORDS: Mapping[str, Level] = MappingProxyType(
     {level.word(contract): level for level in Level for contract in (Contract.V1, Contract.PLAN)}
 )
-# Both documents' words are understood under both prefixes: none means two things.
+# The words of both contracts are accepted in both; no word has two meanings.
 SOURCE_WORDS: Mapping[str, frozenset[Source]] = MappingProxyType(
     {
         word: frozenset(source for source in Source if word in {source.word(contract) for contract in Contract})
@@ -45,7 +45,7 @@ def _sources(words: str) -> str:
 
 
 def _text(words: str) -> str:
-    # No line holds one, see ``logs.sanitise``; and PostgreSQL's clients take none.
+    # No line contains NUL (see ``logs.sanitise``), and PostgreSQL clients reject it.
     if "\0" in words:
         raise ValueError("no line holds a NUL character; search for its picture, U+2400")
     return words
@@ -91,7 +91,7 @@ class LineQuery(BaseModel):
 
     @property
     def filter(self) -> LineFilter:
-        """The same as a filter."""
+        """The parameters as a line filter."""
         return LineFilter(
             level=Level.DEBUG if self.level is None else LEVEL_WORDS[self.level],
             sources=None

@@ -1,4 +1,4 @@
-"""A response's body that is asked for one piece after the other."""
+"""A response body that is produced piece by piece on demand."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from quart.wrappers.response import ResponseBody
 
 
 class PiecewiseBody(ResponseBody):
-    """Its own context and iterator; a subclass says what the pieces are.
+    """A response body that is its own context and iterator; a subclass produces the pieces.
 
-    A ``ResponseBody`` rather than a generator: it gets ``__aexit__`` however the response ends, where a generator
-    suspended at ``yield`` would get ``GeneratorExit`` and could await nothing. It holds nothing itself, either: what it
-    reads from belongs to the request (``request_resources``).
+    A generator suspended at ``yield`` would get ``GeneratorExit`` and could await nothing. A ``ResponseBody`` gets
+    ``__aexit__`` however the response ends. It owns no resources: its source belongs to the request
+    (``request_resources``).
     """
 
-    # Nothing follows: the last piece was given, or the body was left.
+    # No piece follows: the last one was returned, or the body was left.
     _over = False
 
     async def __aenter__(self) -> Self:
@@ -33,4 +33,4 @@ class PiecewiseBody(ResponseBody):
 
     @abstractmethod
     async def __anext__(self) -> bytes:
-        """Return the next piece, not empty. Cancellation: as the subclass says."""
+        """Return the next piece, not empty. Cancellation: defined by the subclass."""

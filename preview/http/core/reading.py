@@ -1,4 +1,4 @@
-"""Content of a request, read within limits as values or one clear error."""
+"""Read a request's content within limits, as values or one clear error."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from preview.errors import InvalidRequest, TooLarge
 
 M = TypeVar("M", bound=BaseModel)
 
-# A body has its time (Quart's BODY_TIMEOUT, our ``body_timeout_s``), and more as more of it comes: an upload over a
-# slow line ends well, a body that trickles does not.
+# A body has a base time (Quart's BODY_TIMEOUT, the setting ``body_timeout_s``) plus time for each received byte. So a
+# slow upload succeeds, but a trickling body fails.
 _SLOWEST_BYTES_PER_S = 32 * 1024
 _FORM = "application/x-www-form-urlencoded"
 _DISCARD_S = 1.0
 _DISCARD_BYTES = 16 * 1024 * 1024
-# RFC 7240 section 4.3; delta-seconds, perhaps quoted, among other preferences.
+# RFC 7240 section 4.3; delta-seconds, optionally quoted, among other preferences.
 _WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,6})"?\s*(?=$|[,;])', re.IGNORECASE)
 
 
 async def body_pieces(request: Request, limit_bytes: int) -> AsyncGenerator[bytes, None]:
     """Yield the body as it arrives.
 
-    Quart's own limit counts what is buffered at a time; this one counts all of it.
+    Quart's own limit applies to the buffered bytes; this limit applies to the whole body.
 
     Raises:
-        TooLarge: It is longer than ``limit_bytes``, or says that it will be.
-        RequestTimeout: It did not arrive in time.
+        TooLarge: The body, or its announced length, exceeds ``limit_bytes``.
+        RequestTimeout: The body did not arrive in time.
 
     Cancellation: the rest is not read.
     """
@@ -59,10 +59,10 @@ async def body_pieces(request: Request, limit_bytes: int) -> AsyncGenerator[byte
 
 
 async def _discard(request: Request) -> None:
-    """Take the rest of a body that is refused, for a moment.
+    """Read the rest of a refused body for a moment.
 
-    A connection that is closed with unread bytes is reset, and the answer is lost with it for a client that is still
-    sending (RFC 9112 section 9.6).
+    Closing a connection with unread bytes resets it. A client that is still sending would then lose the response (RFC
+    9112 section 9.6).
     """
     total = 0
     with trio.move_on_after(_DISCARD_S), suppress(RequestEntityTooLarge):
@@ -71,11 +71,11 @@ async def _discard(request: Request) -> None:
 
 
 async def read_json(request: Request, model: type[M], *, limit_bytes: int) -> M:
-    """Return the JSON body as ``model``; no body at all is an empty object.
+    """Return the JSON body as ``model``; an empty body means an empty object.
 
     Raises:
-        InvalidRequest: It is not JSON, or a field is missing or of a wrong type.
-        UnsupportedMediaType: It says that it is something else; see ``may_be_json_in_a_form``.
+        InvalidRequest: The body is not JSON, or a field is missing or of a wrong type.
+        UnsupportedMediaType: The request declares another type; see ``may_be_json_in_a_form``.
         TooLarge: See ``body_pieces``.
 
     Cancellation: the rest is not read.
@@ -98,8 +98,8 @@ async def read_json(request: Request, model: type[M], *, limit_bytes: int) -> M:
 def may_be_json_in_a_form(request: Request) -> bool:
     """Return whether the body is read as JSON although declared as a form: ``curl -d`` does that by default.
 
-    Only with a bearer token. A browser sends another site's form with the user's cookies and stored passwords, and
-    asks nobody before (the Fetch Standard's "simple" types); no page can make it add a bearer token.
+    Only with a bearer token. A browser sends another site's form with the user's cookies and stored passwords, without
+    a preflight (the Fetch Standard's "simple" types). But no page can make it add a bearer token.
     """
     scheme = request.headers.get("Authorization", "").partition(" ")[0]
     return request.mimetype == _FORM and scheme.lower() == "bearer"
@@ -109,8 +109,8 @@ def wrong_media_type(kind: str, *, further: str = "") -> UnsupportedMediaType:
     """Return the error for a body of another type.
 
     Args:
-        kind: What the request calls it.
-        further: What else may be sent to this address.
+        kind: Media type of the request.
+        further: Text about further types that this address accepts.
     """
     return UnsupportedMediaType(
         f"Send the body as JSON with the header 'Content-Type: application/json'{further}, not as {quoted(kind)}."
@@ -118,7 +118,7 @@ def wrong_media_type(kind: str, *, further: str = "") -> UnsupportedMediaType:
 
 
 def checked_query(request: Request | Websocket, model: type[M]) -> M:
-    """Return the query as ``model``; of repeated names the last counts.
+    """Return the query as ``model``; of repeated names, the last counts.
 
     Raises:
         InvalidRequest: A value is wrong.
@@ -130,7 +130,7 @@ def checked_query(request: Request | Websocket, model: type[M]) -> M:
 
 
 def preferred_wait_s(prefer: str) -> int | None:
-    """Seconds of ``Prefer: wait=…`` (RFC 7240), or None; what cannot be understood is ignored, as the RFC wants."""
+    """Return the seconds of ``Prefer: wait=…`` (RFC 7240), or None. As the RFC requires, invalid values are ignored."""
     found = _WAIT.search(prefer)
     return int(found.group(1)) if found else None
 
@@ -159,14 +159,14 @@ def _name(location: tuple[int | str, ...]) -> str:
 
 
 def etag_of(revision: int) -> str:
-    """Return the entity tag of a generation's files at this revision; strong: it stands for every byte of them."""
+    """Return the entity tag of a generation's files at this revision; strong: it covers every byte."""
     return f'"{revision}"'
 
 
 def expected_revision(request: Request) -> Callable[[int], bool] | None:
     """Return a check of revisions against ``If-Match``; None without that field.
 
-    Weak tags never match, and ``*`` always does: the generation is there.
+    Weak tags never match, and ``*`` always does, because the generation exists.
     """
     if "If-Match" not in request.headers:
         return None
@@ -175,5 +175,5 @@ def expected_revision(request: Request) -> Callable[[int], bool] | None:
 
 
 def is_known(request: Request, tag: str) -> bool:
-    """Return whether the client has this already (``If-None-Match``), so that the response is 304."""
+    """Return whether the client already has this version (``If-None-Match``), which means a 304 response."""
     return "If-None-Match" in request.headers and request.if_none_match.contains_weak(tag.strip('"'))

@@ -1,4 +1,4 @@
-"""A generation as it is uploaded: JSON, or an archive in a form, received into a bounded temporary file."""
+"""Receive an uploaded generation: JSON, or an archive in a form, into a bounded temporary file."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from preview.http.core.reading import body_pieces, may_be_json_in_a_form, read_j
 from preview.settings import Settings
 from preview.worker import ProjectReader
 
-# Names of fields and of the project, not their content.
+# For field names and the project's name, not for its content.
 _FORM_TEXT_BYTES = 16 * 1024
 _FORM_PARTS = 16
-# Written by a thread in one go; below it, memory is cheaper than a thread.
+# A thread writes larger content to disk in one go; for smaller content, memory is cheaper than a thread.
 _SPOOL_BYTES = 1024 * 1024
 _SLICE_BYTES = 64 * 1024
 
@@ -36,8 +36,8 @@ class Upload:
     """Checked upload.
 
     Attributes:
-        project_id: Which project it is for; None makes one.
-        name: For people; may be empty.
+        project_id: The project of the upload; None creates one.
+        name: Name for people; may be empty.
         files: Content by relative path.
     """
 
@@ -48,7 +48,7 @@ class Upload:
 
 @dataclass(slots=True)
 class _Form:
-    """A form as far as it was read."""
+    """The parts of a form that were read so far."""
 
     archive: IO[bytes]
     texts: dict[str, bytearray] = field(default_factory=dict)
@@ -67,21 +67,21 @@ async def read_upload(request: Request, settings: Settings, reader: ProjectReade
     """Return the upload of the current request.
 
     Args:
-        request: The current one.
-        settings: For the limits.
+        request: The current request.
+        settings: Provides the limits.
         reader: Unpacks an archive.
 
     Raises:
-        InvalidRequest, InvalidGeneration, TooLarge, AnalysisFailed: It cannot be used; nothing is kept.
-        UnsupportedMediaType: Neither JSON nor a form.
+        InvalidRequest, InvalidGeneration, TooLarge, AnalysisFailed: The upload is unusable; nothing is stored.
+        UnsupportedMediaType: The content is neither JSON nor a form.
 
-    Cancellation: nothing is kept.
+    Cancellation: nothing is stored.
     """
     if request.mimetype == "multipart/form-data":
         return await _read_form(request, settings, reader)
     if request.mimetype and request.mimetype != "application/json" and not may_be_json_in_a_form(request):
         raise wrong_media_type(request.mimetype, further=", or an archive as multipart/form-data")
-    # Base64 and escapes make JSON longer than what it holds; what it holds is checked when it is unpacked.
+    # Base64 and escapes make JSON longer than its content, which is checked when it is unpacked.
     body = await read_json(request, GenerationBody, limit_bytes=settings.upload_bytes)
     files = await trio.to_thread.run_sync(parse_files_json, file_contents(body.files), settings)
     return Upload(body.project_id, body.name, files)
@@ -94,7 +94,7 @@ async def _read_form(request: Request, settings: Settings, reader: ProjectReader
     decoder = MultipartDecoder(boundary.encode(), max_form_memory_size=_SPOOL_BYTES, max_parts=_FORM_PARTS)
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES, prefix="preview-upload-") as archive:
         form = _Form(archive)
-        # The archive has its limit; the rest of the form is small.
+        # The archive has its own limit; the rest of the form is small.
         async with aclosing(body_pieces(request, settings.upload_bytes + _FORM_TEXT_BYTES)) as pieces:
             await _fill(form, decoder, pieces)
         if not form.has_archive:
@@ -106,7 +106,7 @@ async def _read_form(request: Request, settings: Settings, reader: ProjectReader
 async def _fill(form: _Form, decoder: MultipartDecoder, pieces: AsyncIterator[bytes]) -> None:
     try:
         async for piece in pieces:
-            # In slices: what arrives at once may be larger than what the decoder holds.
+            # In slices, because one piece may exceed the decoder's buffer.
             for start in range(0, len(piece), _SLICE_BYTES):
                 decoder.receive_data(piece[start : start + _SLICE_BYTES])
                 if await _take_events(form, decoder):
@@ -118,7 +118,7 @@ async def _fill(form: _Form, decoder: MultipartDecoder, pieces: AsyncIterator[by
 
 
 async def _take_events(form: _Form, decoder: MultipartDecoder) -> bool:
-    """Take what the decoder has; whether the form is complete."""
+    """Process the decoder's events; return whether the form is complete."""
     while True:
         event = decoder.next_event()
         if isinstance(event, NeedData):
@@ -151,12 +151,12 @@ _REMOVAL_S = 10
 
 @asynccontextmanager
 async def open_files(source: GenerationSource, generation_id: str) -> AsyncIterator[Path]:
-    """Provide the files in a temporary folder.
+    """Provide a generation's files in a temporary folder.
 
     Raises:
-        GenerationNotFound: They are gone.
+        GenerationNotFound: The files are gone.
 
-    Cancellation: the folder is removed, within a bound.
+    Cancellation: the folder is removed, within a time limit.
     """
     directory = Path(await trio.to_thread.run_sync(partial(tempfile.mkdtemp, prefix="preview-files-")))
     try:

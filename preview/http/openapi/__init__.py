@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 of every route, and a page of it to read."""
+"""OpenAPI 3.1 document of every route, and a readable page of it."""
 
 from preview.http.openapi.install import install_openapi
 

@@ -1,4 +1,4 @@
-"""``/openapi.json`` and ``/docs``."""
+"""The routes ``/openapi.json`` and ``/docs``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def operations_of(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _shape(schemas: dict[str, Any], holder: dict[str, Any]) -> str | None:
-    """Return the fields of the JSON object in a body or an answer, one a line; None if there is nothing to show."""
+    """Return the fields of the JSON object in a body or a response, one per line; None if there is nothing to show."""
     for kind, content in holder.get("content", {}).items():
         name = content["schema"].get("$ref", "").rpartition("/")[2]
         if "json" in kind and name and name not in {"Problem", "PlanError", "PlanProxyError"}:
@@ -43,7 +43,7 @@ def _fields(schema: dict[str, Any], schemas: dict[str, Any], depth: int) -> Any:
     if "anyOf" in schema:
         kinds = [_fields(one, schemas, depth) for one in schema["anyOf"]]
         return kinds[0] if len(kinds) == 1 else " or ".join(one if isinstance(one, str) else "object" for one in kinds)
-    # Deep enough for every shape of ours; a shape that names itself would not end.
+    # Deep enough for every schema here; a recursive schema would not end.
     if "properties" in schema and depth < 5:
         return {name: _fields(one, schemas, depth + 1) for name, one in schema["properties"].items()}
     if schema.get("type") == "array":
@@ -63,7 +63,7 @@ _ABOUT = (
 
 
 def install_openapi(app: Quart) -> None:
-    """Register both. The document's own pages would load scripts from other hosts; ours loads nothing."""
+    """Register both routes. The library's own pages load scripts from other hosts; this one loads nothing."""
     schema = QuartSchema(
         openapi_path="/openapi.json",
         redoc_ui_path=None,
@@ -72,7 +72,7 @@ def install_openapi(app: Quart) -> None:
         info=Info(title="preview", version=version("preview"), description=_ABOUT),
         security_schemes={
             "bearer": HttpSecurityScheme(scheme="bearer", bearer_format="JWT"),
-            # The name goes on with what is the service's own; a document is made before that is known.
+            # Each service adds a suffix to this name, which is unknown when the document is made.
             "session": APIKeySecurityScheme(name=SERVICE_COOKIE, in_="cookie"),
             "ticket": APIKeySecurityScheme(name="ticket", in_="query"),
         },
@@ -90,7 +90,7 @@ def install_openapi(app: Quart) -> None:
         return Response(html, headers=headers, content_type="text/html; charset=utf-8")
 
     async def docs_style() -> Response:
-        """Return the style of that page."""
+        """Return the style sheet of the documentation page."""
         response = await send_from_directory(_HERE, "docs.css")
         response.headers["Cache-Control"] = "no-cache"
         return response

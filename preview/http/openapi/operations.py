@@ -1,4 +1,4 @@
-"""Parameters and responses of each route: the table behind the document. A test compares both."""
+"""Parameters and responses of each route: the table that the OpenAPI document is made from. A test compares both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from preview.logs import Contract
 
 ErrorKinds = tuple[type[PreviewError], ...]
 
-# Beside what any route of the API may end in; see ``provider``.
+# In addition to the errors of every API route; see ``provider``.
 _LAUNCH: ErrorKinds = (
     errors.InvalidRequest,
     errors.ProjectMismatch,
@@ -54,15 +54,15 @@ _STREAM: ErrorKinds = (errors.NoActivePreview, errors.PreviewNotFound, errors.To
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A successful answer.
+    """A successful response.
 
     Attributes:
         about: One sentence.
-        model: Its schema; None where it has no body, or none that a schema could describe.
-        kind: Its media type; None where it has no body.
-        headers: Name and meaning of its own header fields.
-        links: What can be asked with it, by name (OpenAPI 3.1, Link Object).
-        further_kinds: Other media types that can be asked for.
+        model: Schema of the body; None if there is no body, or no schema can describe it.
+        kind: Media type of the body; None if there is no body.
+        headers: Name and meaning of the response's header fields.
+        links: Requests that can follow, by name (OpenAPI 3.1, Link Object).
+        further_kinds: Other media types that a client can request.
     """
 
     about: str
@@ -78,15 +78,15 @@ class Operation:
     """One route.
 
     Attributes:
-        reply: What it answers.
-        errors: What may go wrong, beside what may at any route.
-        status: Of the answer.
-        others: Other successful answers, by status.
+        reply: The successful response.
+        errors: Possible errors, in addition to those of every route.
+        status: Status of ``reply``.
+        others: Other successful responses, by status.
         body: Schema of the request's body.
         query: Schema of the query.
         headers: Request header fields and their meaning.
-        is_open: Whether it asks for no token.
-        is_missing: Whether there may be nothing at its address.
+        is_open: Whether the route requires no token.
+        is_missing: Whether the route may respond 404 although its address is valid.
     """
 
     reply: Reply
@@ -101,7 +101,7 @@ class Operation:
 
 
 def _links(parameter: str, value: str, *routes: str) -> dict[str, object]:
-    """Return a link to each route, whose path parameter stands in the answer at ``value``, a runtime expression."""
+    """Return a link to each route; ``value``, a runtime expression, locates the path parameter in the response."""
     return {
         route.rpartition(".")[2].rstrip("_"): {"operationId": route, "parameters": {parameter: value}}
         for route in routes
@@ -119,7 +119,7 @@ _SAME = {304: Reply("As you have it; no body.", kind=None, headers=_ETAG)}
 
 
 def _in_both(contract: Contract) -> dict[str, Operation]:
-    """Return the seven endpoints, and the ticket, in one contract's form."""
+    """Return the seven endpoints and the ticket route, in one contract's form."""
     is_plan, name, answers = contract is Contract.PLAN, contract.value, ANSWERS[contract]
     own_id = "$response.body#/generationId" if is_plan else "$response.body#/generation_id"
     links = _links(
@@ -211,7 +211,7 @@ def _browser() -> dict[str, Operation]:
 
 def _generations() -> dict[str, Operation]:
     """Describe the routes of generations, and of the files that the service stores itself."""
-    # What a client does with a generation that it has just sent.
+    # What clients usually request for a generation that they have just uploaded.
     next_routes = (
         "generations.get_generation",
         "generations.delete_generation",
@@ -286,4 +286,4 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "operation": _operation(),
     }
 )
-"""Each route's operation, under its heading in the document."""
+"""Each route's operation, by tag."""

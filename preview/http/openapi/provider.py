@@ -1,4 +1,4 @@
-"""The document, built from the routes and the table of operations."""
+"""Builds the OpenAPI document from the routes and the table of operations."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from preview.logs import Contract
 _OPERATIONS = {route: (tag, operation) for tag, routes in BY_TAG.items() for route, operation in routes.items()}
 _PATH = re.compile("<(?:[^:<>]*:)?([^<>]+)>")
 _REF = "#/components/schemas/{model}"
-# How a client may show who it is: any one of these.
+# Alternative ways to authenticate.
 _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"session": []}]
 _TICKET: list[dict[str, list[str]]] = [{"ticket": []}]
-# They take an archive, too.
+# Routes that also accept an archive.
 _UPLOADS = frozenset({"generations.create_generation", "files.replace_files"})
-# What reading a body may end in: it trickles, is too long, or says that it is something else.
+# Possible errors of reading a body: too slow, too long, or of another media type.
 _FORM_NOTE = (
     "With a bearer token, JSON that is called `application/x-www-form-urlencoded` (as `curl -d` does) is read as JSON."
 )
 _OF_BODIES = (408, 413, 415)
-# Any route of the API: nobody, or somebody else, asks; the database is away, or the service goes down.
+# Possible errors of every API route: missing or insufficient credentials, no database, or a shutdown.
 _OF_API = (errors.Unauthenticated, errors.Forbidden, errors.DatabaseUnavailable, errors.ServiceStopping)
-# Any address: a request that contradicts itself, is for another host, or comes when the machine is short of something.
+# Possible errors of every address: a contradictory request, another host, or a shortage of resources.
 _EVERYWHERE = (errors.InvalidRequest, errors.HostNotAllowed, errors.ServiceShort)
 
 
@@ -43,7 +43,7 @@ class Provider(OpenAPIProvider):
     """OpenAPI 3.1 of every route of the app."""
 
     def generate_rules(self) -> Iterable[Rule]:
-        """Every HTTP route: none is hidden."""
+        """Return every HTTP route; none is hidden."""
         return [rule for rule in self._app.url_map.iter_rules() if not rule.websocket]
 
     def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Hypercorn made strict: connections, HTTP/1.1, HTTP/2 and WebSockets within bounds."""
+"""Stricter and bounded versions of Hypercorn's connections, HTTP/1.1, HTTP/2 and WebSockets."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Data from an HTTP/2 stream's peer, kept until the application reads it. Only that stream waits.
+"""Buffers for one HTTP/2 stream's incoming and outgoing data, so that a slow stream delays no other stream.
 
-Hypercorn hands each piece to the application itself while it reads the connection: an upload that is not read would
-hold up all other streams, also the frames that let their answers go on. Here the reader leaves the bytes in the
-stream's inbox, and a task of the stream hands them on. How many there can be is bounded by the stream's flow control
-window (RFC 9113 section 5.2): room in it is given back when the application has taken them.
+Hypercorn passes each piece to the application while it reads the connection. An upload that is not read would block all
+other streams, including the frames that let their responses continue. Here the reader puts the bytes into the stream's
+inbox, and a task of the stream delivers them. The stream's flow control window (RFC 9113 section 5.2) bounds their
+number: it is extended when the application has taken bytes.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BUFFER_LOW_WATER, BufferCom
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendEvent, Scope, TaskGroup
 from hypercorn.typing import Event as IOEvent
 
-# Messages that the application has not taken; a WebSocket may send many in one frame.
+# Most messages that the application has not taken; a WebSocket may send many in one frame.
 _QUEUE_MESSAGES = 10
 
 
 class Inbox:
-    """Of one stream: bytes that came, and messages for the application.
+    """Received bytes of one stream, and messages for the application.
 
     Attributes:
-        answered: Set when the head of the answer is sent, or never will be.
-        is_delivering: Whether a task hands the frames on.
+        answered: Set when the response head is sent, or never will be.
+        is_delivering: Whether a task delivers the frames.
     """
 
     def __init__(self) -> None:
@@ -42,17 +42,17 @@ class Inbox:
     # The reader's side
 
     def add(self, data: bytes) -> None:
-        """Keep what came."""
+        """Store received bytes."""
         self._bytes += data
         self._came.set()
 
     def end(self) -> None:
-        """Nothing more will come."""
+        """Note that no more bytes will arrive."""
         self._ended = True
         self._came.set()
 
     def close(self) -> int:
-        """Close the stream: nobody waits any more. Return the number of dropped bytes."""
+        """Close the stream and release all waiting tasks. Return the number of dropped bytes."""
         dropped = len(self._bytes)
         self._bytes.clear()
         self._over = True
@@ -64,7 +64,7 @@ class Inbox:
     # The delivering task's side
 
     async def next_bytes(self) -> bytes:
-        """All that came, at least one byte; none at the end. Cancellation: nothing is lost."""
+        """Return all stored bytes, waiting for at least one; empty at the end. Cancellation: no data is lost."""
         while not self._bytes and not self._ended:
             self._came = trio.Event()
             await self._came.wait()
@@ -73,11 +73,11 @@ class Inbox:
         return data
 
     async def until_taken(self) -> None:
-        """Wait until the application has all messages. Cancellation: nothing changes."""
+        """Wait until the application has taken all messages. Cancellation: no state changes."""
         await self._until_fewer(1)
 
     async def put(self, message: ASGIReceiveEvent) -> None:
-        """Give the application a message; its end never waits. Cancellation: it is not given."""
+        """Give the application a message; a disconnect never waits. Cancellation: the message is not given."""
         if not message["type"].endswith(".disconnect"):
             await self._until_fewer(_QUEUE_MESSAGES)
         self._sender.send_nowait(message)
@@ -90,7 +90,7 @@ class Inbox:
     # The application's side
 
     async def receive(self) -> ASGIReceiveEvent:
-        """Return the next message. Cancellation: it stays."""
+        """Return the next message. Cancellation: the message stays."""
         message = await self._receiver.receive()
         self._taken.set()
         return message
@@ -100,7 +100,7 @@ class StreamTasks:
     """Hypercorn's task group for one stream, whose application reads from an inbox.
 
     Attributes:
-        inbox: None until the application was started.
+        inbox: None until the application is started.
     """
 
     def __init__(self, group: TaskGroup) -> None:
@@ -108,7 +108,7 @@ class StreamTasks:
         self.inbox: Inbox | None = None
 
     def spawn(self, func: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Run it as a task of the connection."""
+        """Run a function as a task of the connection."""
         self._group.spawn(func, *args)
 
     async def spawn_app(
@@ -118,7 +118,7 @@ class StreamTasks:
         scope: Scope,
         send: Callable[[ASGISendEvent | None], Awaitable[None]],
     ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
-        """Run the application for a stream. Cancellation: as Hypercorn does it."""
+        """Run the application for a stream. Cancellation: as in Hypercorn."""
         inbox = self.inbox = Inbox()
 
         async def run(scope: Scope, receive: ASGIReceiveCallable, *more: Any) -> None:
@@ -130,13 +130,13 @@ class StreamTasks:
 
 
 class BoundedBuffer(StreamBuffer):
-    """Data that waits for a stream's window: at most one push, and two frames.
+    """Data that waits for a stream's window: at most one push and two frames.
 
-    Hypercorn's releases a task that waits to push each time it is looked at, also while nothing of it may be sent: a
-    stream that a client does not read would grow without end.
+    Hypercorn's own buffer releases a pushing task at each check, even while no data may be sent. With a client that
+    does not read, it would grow without limit.
 
     Attributes:
-        gone: Set when the end of the stream is sent, or will never be.
+        gone: Set when the end of the stream is sent, or never will be.
     """
 
     def __init__(self, event_class: type[IOEvent]) -> None:
@@ -144,16 +144,16 @@ class BoundedBuffer(StreamBuffer):
         self.gone = trio.Event()
 
     async def drain(self) -> None:
-        """Wait until all is sent; of a complete stream its end too. Cancellation: nothing changes."""
+        """Wait until all data is sent, and the end of a complete stream too. Cancellation: no state changes."""
         await (self.gone.wait() if self._complete else super().drain())
 
     async def close(self) -> None:
-        """Nothing is sent any more. Cancellation: as ever."""
+        """Stop sending. Cancellation: as in Hypercorn."""
         await super().close()
         self.gone.set()
 
     async def push(self, data: bytes) -> None:
-        """Add, and wait until little is left. Cancellation: the data stays."""
+        """Append data, then wait until little is left. Cancellation: the data stays."""
         if self._complete:
             raise BufferCompleteError
         self.buffer.extend(data)
@@ -163,7 +163,7 @@ class BoundedBuffer(StreamBuffer):
             await self._paused.wait()
 
     async def pop(self, max_length: int) -> bytes:
-        """Take up to so many bytes. Cancellation: they are lost with the connection."""
+        """Take at most ``max_length`` bytes. Cancellation: the bytes are lost with the connection."""
         data = bytes(self.buffer[:max_length])
         del self.buffer[:max_length]
         if len(self.buffer) < BUFFER_LOW_WATER:

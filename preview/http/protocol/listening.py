@@ -1,4 +1,4 @@
-"""A listener for which a machine short of descriptors is a reason to wait, not to fail."""
+"""Accepting connections: a patient listener, certificate checks, request resources, and connection limits."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from preview.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-# What accept(2) says when the process or the machine has no descriptor or memory left. Trio's own ``serve_listeners``
-# waits too, but writes a traceback to the log each time.
+# Errors of accept(2) if the process or the machine has no descriptor or memory left. Trio's own ``serve_listeners``
+# waits too, but logs a traceback each time.
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _PAUSE_S = 0.1
 
 
 class PatientListener(trio.abc.Listener[trio.abc.Stream]):
-    """Accepts connections; while nothing is left to accept one with, they wait in the kernel's queue.
+    """Accepts connections; without a free descriptor or memory, they wait in the kernel's queue.
 
     Args:
-        inner: Closed with this one.
+        inner: The wrapped listener, closed with this one.
     """
 
     def __init__(self, inner: trio.abc.Listener[trio.abc.Stream]) -> None:
         self._inner = inner
-        # Said once, until a connection is accepted again.
+        # Logged once, until a connection is accepted again.
         self._told = False
 
     async def accept(self) -> trio.abc.Stream:
-        """Return the next connection. Cancellation: none is lost."""
+        """Return the next connection. Cancellation: no connection is lost."""
         while True:
             try:
                 stream = await self._inner.accept()
@@ -60,7 +60,7 @@ class PatientListener(trio.abc.Listener[trio.abc.Stream]):
                 return stream
 
     async def aclose(self) -> None:
-        """Close it. Cancellation: it is closed all the same."""
+        """Close the listener. Cancellation: it is closed all the same."""
         await self._inner.aclose()
 
     def _tell(self, why: str) -> None:
@@ -71,16 +71,16 @@ class PatientListener(trio.abc.Listener[trio.abc.Stream]):
 
 
 def check_certificate(cert: Path, key: Path, password: str | None = None) -> None:
-    """Nothing, where both files can be used.
+    """Check that a certificate and its key can be used.
 
     Args:
-        cert: The certificate, PEM, with those that have signed it behind it.
-        key: Its private key, PEM.
-        password: Of the key, if it has one.
+        cert: The certificate in PEM, followed by its chain.
+        key: The private key in PEM.
+        password: Password of the key, if it has one.
 
     Raises:
-        ConfigurationError: A file cannot be read or is no PEM, they do not belong together, or it is not the time of
-            the certificate.
+        ConfigurationError: A file is unreadable or not PEM, the files do not match, or the certificate is expired or
+            not yet valid.
     """
     try:
         text = cert.read_bytes()
@@ -94,7 +94,7 @@ def check_certificate(cert: Path, key: Path, password: str | None = None) -> Non
     except ValueError as error:
         raise ConfigurationError(f"{cert} holds no certificate in PEM form; name the file with the chain.") from error
     try:
-        # Without a word it would be asked for at the terminal.
+        # Without a password, OpenSSL would prompt at the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password or "")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
@@ -115,25 +115,23 @@ def _check_time(cert: Path, begin: datetime, end: datetime) -> None:
         )
 
 
-# The last message is empty: it only waits where a reader is stalled, and then the server gives up on its own.
+# The last message is empty: it waits only for a stalled reader, and then the server gives up on its own.
 _LAST_MESSAGE_S = 5.0
 _SCOPE_KEY = "preview.resources"
 
 
 class RequestConnection(TrioASGIHTTPConnection):
-    """Quart-trio's connection with two repairs.
+    """Quart-trio's connection with two fixes.
 
-    The last body message is sent under a bounded shield: the server answers it with ``http.disconnect``, upon which
-    quart-trio cancels the task that is still closing the connection, so that ``Connection: close`` and the
-    keep-alive timeout had no effect.
-
-    What a handler enters into ``request_resources()`` is left when the request is over, also where the client went
-    away between the handler's return and the first byte of the body. Where the connection was handed over it goes with
-    that.
+    1. The last body message is sent under a bounded shield. The server answers it with ``http.disconnect``, upon which
+       quart-trio cancels the task that is still closing the connection. Without the shield, ``Connection: close`` and
+       the keep-alive timeout had no effect.
+    2. The stack ``request_resources()`` is closed at the end of the request, even if the client disconnects between the
+       handler's return and the first byte of the body. After a takeover, the taken connection closes the stack.
     """
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Serve the request. Cancellation: the handler is cancelled, and its resources are given back."""
+        """Serve the request. Cancellation: the handler is cancelled, and its resources are released."""
 
         async def send_last_shielded(message: ASGISendEvent) -> None:
             if message["type"] == "http.response.body" and not message.get("more_body", False):
@@ -151,13 +149,13 @@ class RequestConnection(TrioASGIHTTPConnection):
 
 
 def request_resources() -> ExitStack:
-    """Return the stack that is left at the end of the current request."""
+    """Return the stack that is closed at the end of the current request."""
     return cast("ExitStack", cast("dict[str, object]", request.scope)[_SCOPE_KEY])
 
 
-# Descriptors that previews, the database and the listeners need beside the connections.
+# Descriptors for previews, the database and the listeners, in addition to the connections.
 _RESERVED_FILES = 256
-# Time to read the refusal; of so many at once, the others are just closed.
+# Seconds for a client to read its refusal, and most refusals at a time; further connections are just closed.
 _GOODBYE_S = 1.0
 _GOODBYES = 64
 _REFUSAL = (
@@ -170,12 +168,12 @@ _REFUSAL = (
 
 
 class ConnectionLimiter:
-    """Counts connections within two bounds.
+    """Counts connections against two limits.
 
     Args:
-        limit: Connections in all.
-        limit_per_address: Connections from one address.
-        exempt: Addresses that the second bound does not concern; None is a peer without an address.
+        limit: Most connections in total.
+        limit_per_address: Most connections from one address.
+        exempt: Returns whether the second limit does not apply to an address; None is a peer without an address.
     """
 
     def __init__(
@@ -196,7 +194,7 @@ class ConnectionLimiter:
 
     @contextmanager
     def counted(self, address: str | None) -> Iterator[None]:
-        """Count one connection for as long as this is open."""
+        """Count one connection while this context is open."""
         self._total += 1
         self._by_address[address] += 1
         try:
@@ -209,7 +207,7 @@ class ConnectionLimiter:
 
 
 def connection_limit(settings: Settings) -> int:
-    """``max_connections``, or what the limit of open files leaves, whichever is less."""
+    """Return ``max_connections``, or fewer if the limit of open files requires it."""
     soft, _ = getrlimit(RLIMIT_NOFILE)
     left = settings.max_connections if soft == RLIM_INFINITY else max(soft - _RESERVED_FILES, soft // 2)
     if left < settings.max_connections:
@@ -218,7 +216,7 @@ def connection_limit(settings: Settings) -> int:
 
 
 async def reject(stream: trio.abc.Stream, crowd: ConnectionLimiter) -> None:
-    """Say that there is no space, where somebody can read it, and close. Cancellation: it is closed at once."""
+    """Refuse the connection with a 503, if a reply is still affordable, and close. Cancellation: closed at once."""
     try:
         crowd.goodbyes.acquire_nowait()
     except trio.WouldBlock:
@@ -229,7 +227,7 @@ async def reject(stream: trio.abc.Stream, crowd: ConnectionLimiter) -> None:
             await stream.send_all(_REFUSAL)
             if isinstance(stream, trio.abc.HalfCloseableStream):
                 await stream.send_eof()
-            # Closing upon unread bytes would reset the connection, and the answer with it.
+            # Closing with unread bytes would reset the connection, and the response would be lost.
             while await stream.receive_some(4096):
                 pass
     except (trio.BrokenResourceError, trio.ClosedResourceError):

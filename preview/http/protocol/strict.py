@@ -1,8 +1,8 @@
-"""HTTP/1.1 as strict as RFC 9112 lets a server be.
+"""HTTP/1.1, parsed as strictly as RFC 9112 allows a server to be.
 
-Two readers of one byte stream who disagree about where a request ends let somebody smuggle a request past the first
-one, usually a proxy. h11 is lenient where the RFC allows it; here what another reader might take differently is
-refused, and the connection is closed behind the answer.
+If two readers of one byte stream disagree about the end of a request, an attacker can smuggle a request past the first,
+usually a proxy. h11 is lenient where the RFC allows it. This module refuses everything that another reader might read
+differently, and closes the connection after the response.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class _Refused(Exception):
 
 
 class _StrictBuffer(ReceiveBuffer):
-    """h11's buffer, whose heads and trailers end their lines with CR LF, hold no folded line, and are bounded.
+    """h11's buffer with bounded heads and trailers, whose lines end with CR LF and are not folded.
 
     Args:
-        limit_bytes: The longest head.
+        limit_bytes: Most bytes of a head.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -62,10 +62,10 @@ class _StrictBuffer(ReceiveBuffer):
         self._limit_bytes = limit_bytes
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
-        """Return the lines up to the first empty one; None if it has not come yet.
+        """Return the lines before the first empty line; None if it has not arrived yet.
 
         Raises:
-            LocalProtocolError: They are not written strictly, or are too long.
+            LocalProtocolError: The lines are too long or not strictly written.
         """
         if self._data.startswith(b"\r\n"):
             self._extract(2)
@@ -75,7 +75,7 @@ class _StrictBuffer(ReceiveBuffer):
         if end > self._limit_bytes:
             _refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         if end < 0:
-            # h11 bounds what is not complete; a head that will never be right need not be waited for.
+            # h11 bounds incomplete heads; one that is already malformed is refused at once.
             if _BARE_LF.search(self._data, begin) or self._data.startswith(b"\n"):
                 _refuse(HTTPStatus.BAD_REQUEST)
             self._multiple_lines_search = len(self._data)
@@ -91,7 +91,7 @@ def _refuse(status: HTTPStatus) -> NoReturn:
 
 
 def problem_answer(status: int, code: str, sentence: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Write the fields and the content of an answer in place of the application's, which never saw the request."""
+    """Return the fields and content of a response to a request that never reached the application."""
     body = EarlyProblem.body(HTTPStatus(status), code, sentence)
     fields = [
         (b"content-type", b"application/problem+json"),
@@ -103,34 +103,34 @@ def problem_answer(status: int, code: str, sentence: str) -> tuple[list[tuple[by
 
 
 class StrictH11Protocol(H11Protocol):
-    """Hypercorn's HTTP/1.1 with strict heads, no upgrade to clear-text HTTP/2, and errors that say something.
+    """Hypercorn's HTTP/1.1 with strict heads, without upgrade to clear-text HTTP/2, and with descriptive errors.
 
-    The upgrade (``h2c``) is gone from HTTP (RFC 9113 section 3.1); a proxy that passes it on loses sight of every
-    request that follows.
+    The upgrade (``h2c``) was removed from HTTP (RFC 9113 section 3.1). A proxy that forwards it no longer sees the
+    following requests.
     """
 
     def __init__(self, *connection: *ConnectionArguments) -> None:
         super().__init__(*connection)
         limit_bytes = self.config.h11_max_incomplete_size
         self.connection = h11.Connection(h11.SERVER, max_incomplete_event_size=limit_bytes)
-        # h11 has no other way in; it is pinned, and tests/http/test_http_edge_smuggling.py would tell.
+        # h11 offers no public way; it is pinned, and tests/http/test_http_edge_smuggling.py would detect a change.
         self.connection._receive_buffer = _StrictBuffer(limit_bytes)  # noqa: SLF001
         self._peer = Peer(self)
         # Each request's scope gets a copy of this.
         self.connection_state = ConnectionState({**self.connection_state, PEER_KEY: self._peer})
 
     async def handle(self, event: Event) -> None:
-        """Take what came. Cancellation: as Hypercorn does it."""
+        """Handle received data. Cancellation: as in Hypercorn."""
         self._peer.heard()
         await super().handle(event)
         await end_overlong(self.stream)
 
     async def stream_send(self, event: StreamEvent) -> None:
-        """Send a part of an answer. Cancellation: as Hypercorn does it."""
+        """Send a part of a response. Cancellation: as in Hypercorn."""
         is_early = self.connection.their_state is h11.SEND_BODY
         if is_early and isinstance(event, Response) and event.status_code >= HTTPStatus.OK:
-            # Hypercorn closes a connection whose request was not read to its end: a client that is not told sends its
-            # next one there (RFC 9112 section 9.6).
+            # Hypercorn closes a connection whose request was not fully read. A client that is not informed would send
+            # its next request there (RFC 9112 section 9.6).
             event = replace(event, headers=[*event.headers, (b"connection", b"close")])
         await super().stream_send(event)
 
@@ -151,7 +151,7 @@ class StrictH11Protocol(H11Protocol):
 
     async def _check_protocol(self, event: h11.Request) -> None:
         if event.method == b"PRI" and event.http_version == b"2.0":
-            # Else hypercorn's HTTP/2, which the request line has told that it is busy, would wait for ever for more.
+            # Otherwise Hypercorn's HTTP/2 would wait forever: the request line has marked the connection as busy.
             await self.send(Updated(idle=True))
             await super()._check_protocol(event)
         if event.http_version not in {b"1.0", b"1.1"}:
@@ -159,12 +159,12 @@ class StrictH11Protocol(H11Protocol):
         names = [name for name, _ in event.headers]
         if len(names) > MAX_FIELDS:
             raise _Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        # RFC 9112 section 6.1: with both lengths, or chunked before chunks were invented, somebody is being deceived.
+        # RFC 9112 section 6.1: both lengths, or chunks in HTTP/1.0, are a sign of request smuggling.
         if b"transfer-encoding" in names and (b"content-length" in names or event.http_version < b"1.1"):
             raise _Refused(HTTPStatus.BAD_REQUEST)
 
     async def _send_error_response(self, status_code: int) -> None:
-        """Respond in place of the application, which never saw the request."""
+        """Respond to a request that never reached the application."""
         sentence = _SENTENCES.get(status_code, f"{HTTPStatus(status_code).phrase}.")
         fields, body = problem_answer(status_code, _CODES.get(status_code, "invalid_request"), sentence)
         fields += [(b"connection", b"close"), *self.config.response_headers("h11")]

@@ -1,8 +1,8 @@
-"""HTTP/2 as strict as our HTTP/1.1, and within bounds that Hypercorn leaves open.
+"""HTTP/2, as strict as this service's HTTP/1.1, with limits that Hypercorn does not set.
 
-Bounded by h2 already: streams at a time, a header list's size, the frames of one head (CONTINUATION), flow control, and
-that ``Host`` and ``:authority`` agree. Here: frames that cost us something and the peer nothing, what cannot be carried
-on to an application, and a request's end, which is nobody's business but its own stream's.
+h2 already limits concurrent streams, the size of a header list, the frames of one head (CONTINUATION) and flow control;
+it also checks that ``Host`` and ``:authority`` agree. This module limits frames that cost the service work but the peer
+nothing, and refuses requests that no application can receive. The end of a request affects only its own stream.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from preview.http.protocol.inbox import BoundedBuffer, Inbox, StreamTasks
 from preview.http.protocol.strict import ConnectionArguments, problem_answer
 from preview.http.protocol.strict_ws import end_overlong, without_extensions
 
-# A browser resets what a page leaves open when it is left (100 streams at most), and pings now and then. Who does so
-# all the time wants to keep us busy ("rapid reset", CVE-2023-44487; floods of SETTINGS and PING, CVE-2019-9512, -9515).
+# Browsers reset the streams of a page that is left (100 at most), and ping now and then. Constant resets and pings are
+# attacks ("rapid reset", CVE-2023-44487; floods of SETTINGS and PING, CVE-2019-9512, -9515).
 _IDLE_FRAMES_AT_ONCE = 500
 _IDLE_FRAMES_PER_S = 50.0
 
-# Of a stream, in bytes: what RFC 9113 section 6.9.2 begins with.
+# Initial window of a stream (RFC 9113 section 6.9.2).
 _WINDOW_BYTES = 65535
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -46,25 +46,25 @@ Fields = list[tuple[bytes, bytes]]
 
 
 class StrictH2Protocol(H2Protocol):
-    """Hypercorn's HTTP/2, under bounds."""
+    """Hypercorn's HTTP/2 with limits."""
 
     def __init__(self, *connection: *ConnectionArguments) -> None:
         super().__init__(*connection)
-        # Frames that it may still send at once, and when that was counted.
+        # Number of idle frames that the peer may still send, and the time of this count.
         self._spare: float = _IDLE_FRAMES_AT_ONCE
         self._counted_at = 0.0
         self._inboxes: dict[int, Inbox] = {}
 
     async def initiate(self, headers: Fields | None = None, settings: bytes | None = None) -> None:
-        """Say our settings. Cancellation: as Hypercorn does it."""
+        """Send the HTTP/2 settings. Cancellation: as in Hypercorn."""
         await super().initiate(headers, settings)
-        # Enough for all streams at a time: one whose upload is not read takes nothing from the others.
+        # The connection's window covers all concurrent streams, so an unread upload blocks no other stream.
         self.connection.increment_flow_control_window((self.config.h2_max_concurrent_streams - 1) * _WINDOW_BYTES)
 
     async def stream_send(self, event: StreamEvent) -> None:
-        """Send what a stream says. Cancellation: as Hypercorn does it."""
+        """Send an event of a stream. Cancellation: as in Hypercorn."""
         if isinstance(event, Trailers) and not event.headers:
-            return  # which h2 cannot send; the stream's end comes behind it
+            return  # h2 cannot send empty trailers; the stream's end follows
         if isinstance(event, StreamClosed):
             await self._end(event.stream_id)
         await super().stream_send(event)
@@ -73,10 +73,10 @@ class StrictH2Protocol(H2Protocol):
             inbox.answered.set()
 
     async def handle(self, event: Event) -> None:
-        """Take in what came. Cancellation: the connection is left as it is."""
+        """Handle received data. Cancellation: the connection stays in its current state."""
         await super().handle(event)
         if isinstance(event, Closed):
-            # A task that waits for a window would wait for ever.
+            # A task that waits for a window would wait forever.
             for buffer in list(self.stream_buffers.values()):
                 await buffer.close()
 
@@ -84,7 +84,7 @@ class StrictH2Protocol(H2Protocol):
         buffer = self.stream_buffers.get(stream_id)
         await super()._send_data(stream_id)
         if isinstance(buffer, BoundedBuffer) and stream_id not in self.stream_buffers:
-            # Until now nobody may say that the stream is over: at a shutdown the connection ends with its last one.
+            # The stream counts as open until here: at a shutdown, the connection ends with its last stream.
             buffer.gone.set()
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
@@ -101,7 +101,7 @@ class StrictH2Protocol(H2Protocol):
         await self._flush()
 
     def _has_ended(self, stream_id: int) -> bool:
-        """Return whether the stream's own task reports its end, after everything before."""
+        """Return whether the stream's own task reports its end, after all its data."""
         inbox = self._inboxes.get(stream_id)
         if inbox is None or not (inbox.is_delivering or isinstance(self.streams[stream_id], WSStream)):
             return False
@@ -112,11 +112,11 @@ class StrictH2Protocol(H2Protocol):
     def _take(self, event: h2.events.DataReceived) -> None:
         inbox = self._inboxes.get(event.stream_id)
         if inbox is None:
-            # Answered before all of it was read; Hypercorn would fail, and all other streams with it.
+            # The response came before the whole request was read; Hypercorn would fail, and with it all other streams.
             self._let_go(event)
             return
         inbox.add(event.data)
-        # Padding takes room too, which nobody else gives back.
+        # Padding uses the window too, and nothing else acknowledges it.
         self._give_room(event.stream_id, event.flow_controlled_length - len(event.data))
         self._deliver(event.stream_id, inbox)
 
@@ -126,7 +126,7 @@ class StrictH2Protocol(H2Protocol):
             self.task_group.spawn(self._hand_on, stream_id, inbox)
 
     async def _hand_on(self, stream_id: int, inbox: Inbox) -> None:
-        """Hand the frames on, until the stream is over. Cancellation: what is left is dropped."""
+        """Deliver the frames until the stream is over. Cancellation: the remaining frames are dropped."""
         stream = self.streams.get(stream_id)
         if isinstance(stream, WSStream):
             await inbox.answered.wait()
@@ -138,13 +138,13 @@ class StrictH2Protocol(H2Protocol):
                 await end_overlong(stream)
                 await inbox.until_taken()
             except WebSocketError:
-                # Said after its goodbye; not the other streams' business.
+                # Raised after its close frame; other streams are not affected.
                 break
             finally:
                 self._give_room(stream_id, len(data))
             await self._flush()
         if isinstance(stream, WSStream):
-            # No more messages can come, as when a TCP connection is closed (RFC 8441 section 5).
+            # No more messages can arrive, as after the end of a TCP connection (RFC 8441 section 5).
             await self.stream_send(StreamClosed(stream_id=stream_id))
         elif stream is not None:
             await stream.handle(EndBody(stream_id=stream_id))
@@ -154,12 +154,12 @@ class StrictH2Protocol(H2Protocol):
             self.connection.acknowledge_received_data(count, stream_id)
 
     async def _end(self, stream_id: int) -> None:
-        """End what the application has left open: Hypercorn would let the client wait for ever."""
+        """End a stream that the application has left open: Hypercorn would let the client wait forever."""
         buffer = self.stream_buffers.get(stream_id)
         if buffer is None or stream_id not in self.streams:
             return
         if isinstance(self.streams[stream_id], WSStream):
-            buffer.set_complete()  # its goodbye is on its way
+            buffer.set_complete()  # the close frame is being sent
             await self._window_updated(stream_id)
             return
         with suppress(h2.exceptions.ProtocolError):
@@ -174,13 +174,13 @@ class StrictH2Protocol(H2Protocol):
         await super()._close_stream(stream_id)
 
     async def _create_server_push(self, stream_id: int, path: bytes, headers: Fields) -> None:
-        """Nothing is pushed: browsers refuse it (RFC 9113 section 8.4)."""
+        """Push nothing: browsers refuse it (RFC 9113 section 8.4)."""
 
     async def _priority_updated(self, event: h2.events.PriorityUpdated) -> None:
-        """Not followed: it is deprecated (RFC 9113 section 5.3.2), and each unknown stream would be remembered."""
+        """Ignore priorities: they are deprecated (RFC 9113 section 5.3.2), and each unknown stream would use memory."""
 
     async def _create_stream(self, request: h2.events.RequestReceived) -> None:
-        """Stand in for ``H2Protocol._create_stream``, which names the class of the buffer itself."""
+        """Replace ``H2Protocol._create_stream``, which hard-codes the class of the buffer."""
         stream_id, fields = request.stream_id, _joined_cookies(request.headers)
         status, sentence = _refusal(fields)
         if status is not None:
@@ -193,7 +193,7 @@ class StrictH2Protocol(H2Protocol):
             self.app,
             self.config,
             self.context,
-            tasks,  # type: ignore[arg-type]  # has what streams need of a group
+            tasks,  # type: ignore[arg-type]  # has all that streams use
             self.ssl,
             self.client,
             self.server,
@@ -206,7 +206,7 @@ class StrictH2Protocol(H2Protocol):
         headers = filter_pseudo_headers(without_extensions(fields))
         await stream.handle(Request(stream_id, headers, "2", method, named[b":path"], self.connection_state))
         if tasks.inbox is None:
-            # Answered without the application.
+            # The response came without the application.
             self.streams.pop(stream_id, None)
         else:
             self._inboxes[stream_id] = tasks.inbox
@@ -220,32 +220,32 @@ class StrictH2Protocol(H2Protocol):
         return self._spare >= 0
 
     def _let_go(self, event: h2.events.DataReceived) -> None:
-        """Give the space in the connection's window back, and tell the client to stop where the answer is out."""
+        """Extend the connection's window again, and tell the client to stop if the response is complete."""
         with suppress(h2.exceptions.ProtocolError):
             self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             if event.stream_id not in self.stream_buffers:
                 self.connection.reset_stream(event.stream_id, error_code=h2.errors.ErrorCodes.NO_ERROR)
 
     def _answer(self, stream_id: int, status: HTTPStatus, sentence: str) -> None:
-        """Respond in place of the application, which never saw the request; ends only the stream."""
+        """Respond to a request that never reached the application; this ends only its stream."""
         fields, body = problem_answer(status.value, "invalid_request", sentence)
         fields = [(b":status", str(status.value).encode()), *fields, *self.config.response_headers("h2")]
-        # Where the client gives it no window for a few hundred bytes it gets the head alone.
+        # If the client's window is too small for a few hundred bytes, it gets only the head.
         with suppress(h2.exceptions.ProtocolError):
             self.connection.send_headers(stream_id, fields)
             self.connection.send_data(stream_id, body, end_stream=True)
 
 
 def _is_idle(event: h2.events.Event) -> bool:
-    """Return whether it requests nothing, but needs a response or a clean-up."""
+    """Return whether the event requests nothing but needs a response or a clean-up."""
     if isinstance(event, h2.events.DataReceived):
         return not event.data and event.stream_ended is None
-    # Priorities are not answered, and browsers send one with each request.
+    # Priorities need no response, and browsers send one with each request.
     return isinstance(event, (h2.events.StreamReset, h2.events.RemoteSettingsChanged, h2.events.PingReceived))
 
 
 def _joined_cookies(fields: Fields) -> Fields:
-    """With one ``cookie`` field: HTTP/2 may cut it into crumbs, which nobody behind knows of (RFC 9113, 8.2.3)."""
+    """Join ``cookie`` fields: HTTP/2 may split them, which later readers do not expect (RFC 9113, 8.2.3)."""
     crumbs = [value for name, value in fields if name == b"cookie"]
     if len(crumbs) < 2:
         return fields
@@ -253,7 +253,7 @@ def _joined_cookies(fields: Fields) -> Fields:
 
 
 def _refusal(fields: Fields) -> tuple[HTTPStatus, str] | tuple[None, str]:
-    """Return why a request is refused, with the status; None if it is accepted."""
+    """Return the status and the reason of a refusal; None if the request is accepted."""
     pseudo = {name: value for name, value in fields if name.startswith(b":")}
     if pseudo[b":method"] == b"CONNECT" and pseudo.get(b":protocol") != b"websocket":
         return HTTPStatus.NOT_IMPLEMENTED, _NO_TUNNEL

@@ -1,13 +1,11 @@
-"""WebSockets within bounds that Hypercorn leaves open.
+"""WebSocket limits and liveness checks that Hypercorn lacks, and time limits for writes.
 
-Hypercorn says 1009 to a message that is too long, and then goes on reading it into memory. And it agrees to
-``permessage-deflate`` (RFC 7692), where 64 KiB may become 64 MiB before anybody looks at the length; nothing here needs
-it.
+Hypercorn answers a message that is too long with 1009, but continues to read it into memory. It also accepts
+``permessage-deflate`` (RFC 7692), which may expand 64 KiB to 64 MiB before the length is checked; nothing here needs
+that extension.
 
-Whether the other end of a WebSocket is still there: pings (RFC 6455 section 5.5.2) and their answers.
-
-ASGI has no ping, and Hypercorn's own are sent to nobody's use: it does not look for the pongs, and its task outlives
-the connection by as long as the interval.
+Pings (RFC 6455 section 5.5.2) show whether the peer is still there. ASGI has no ping. Hypercorn's own pings are
+useless: it ignores the pongs, and its task outlives the connection by up to the interval.
 """
 
 from __future__ import annotations
@@ -24,18 +22,18 @@ from hypercorn.protocol.ws_stream import WSStream
 from wsproto.events import Ping
 
 EXTENSIONS = b"sec-websocket-extensions"
-"""The field in which a client offers them."""
+"""The field in which a client offers extensions."""
 
 
 def without_extensions(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the fields of a handshake, as of a client that offers no extension."""
+    """Return the fields of a handshake without the offer of extensions."""
     return [(name, value) for name, value in fields if name.lower() != EXTENSIONS]
 
 
 async def end_overlong(stream: HTTPStream | WSStream | None) -> None:
-    """End a WebSocket whose message is too long; called behind each piece that it was given.
+    """Close a WebSocket whose message is too long; called after each received piece.
 
-    Cancellation: as Hypercorn does it.
+    Cancellation: as in Hypercorn.
     """
     if isinstance(stream, WSStream) and not stream.closed and stream.buffer.length > stream.buffer.max_length:
         stream.buffer.clear()
@@ -43,7 +41,7 @@ async def end_overlong(stream: HTTPStream | WSStream | None) -> None:
 
 
 PEER_KEY = "preview.peer"
-# Silent for so many pings: one may be on its way when the time is looked at.
+# Number of silent ping intervals after which a peer counts as gone: one pong may be on its way at the check.
 _MISSED_PINGS = 2
 
 
@@ -51,7 +49,7 @@ class Peer:
     """The other end of one HTTP/1.1 connection.
 
     Attributes:
-        heard_at: When anything came from it, by trio's clock.
+        heard_at: When the last data arrived from the peer, by trio's clock.
     """
 
     __slots__ = ("_protocol", "heard_at")
@@ -61,20 +59,20 @@ class Peer:
         self.heard_at = 0.0
 
     def heard(self) -> None:
-        """Something came."""
+        """Record that data arrived."""
         self.heard_at = trio.current_time()
 
     def bound_messages(self, characters: int) -> None:
-        """Take no longer messages than this from it; a longer one ends the connection (1009)."""
+        """Limit the length of the peer's messages; a longer one ends the connection (1009)."""
         stream = self._protocol.stream
         if isinstance(stream, WSStream):
             stream.buffer.max_length = min(stream.buffer.max_length, characters)
 
     async def ping(self) -> None:
-        """Ask whether it is there. Cancellation: the ping was sent or was not."""
+        """Send a ping. Cancellation: the ping was sent or was not."""
         stream = self._protocol.stream
         if isinstance(stream, WSStream):
-            await stream._send_wsproto_event(Ping())  # noqa: SLF001  there is no other way; hypercorn is pinned
+            await stream._send_wsproto_event(Ping())  # noqa: SLF001  no public method exists; hypercorn is pinned
 
 
 def peer_in(scope: Mapping[str, Any]) -> Peer | None:
@@ -84,7 +82,7 @@ def peer_in(scope: Mapping[str, Any]) -> Peer | None:
 
 
 async def watch_peer(peer: Peer, interval_s: float) -> None:
-    """Ping it each ``interval_s`` seconds, until it has been silent for two. Cancellation: no more pings."""
+    """Ping each ``interval_s`` seconds, until the peer was silent for two intervals. Cancellation: no more pings."""
     since = trio.current_time()
     while True:
         await trio.sleep(interval_s)
@@ -93,14 +91,14 @@ async def watch_peer(peer: Peer, interval_s: float) -> None:
         await peer.ping()
 
 
-# A reader that does not take one piece in this time has stalled: a suspended laptop, a client that stopped reading.
+# A reader that takes no piece for this long has stalled: a suspended laptop, or a client that stopped reading.
 _STALLED_S = 30.0
-# At a shutdown the last pieces are for readers that are there.
+# At a shutdown, only readers that respond quickly get the last pieces.
 _STALLED_AT_SHUTDOWN_S = 1.0
 
 
 class Sends:
-    """The writes that are under way, so that a shutdown can shorten the time they have."""
+    """The current writes, so that a shutdown can shorten their time limits."""
 
     def __init__(self, stalled_s: float = _STALLED_S) -> None:
         self._limit_s = stalled_s
@@ -108,7 +106,7 @@ class Sends:
 
     @contextmanager
     def bounded(self, *, shield: bool) -> Iterator[trio.CancelScope]:
-        """Provide a scope for one write, with a deadline; ``renew`` it before each piece."""
+        """Provide a scope with a deadline for one write; call ``renew`` before each piece."""
         with trio.CancelScope(shield=shield) as scope:
             self._open.add(scope)
             try:
@@ -118,11 +116,11 @@ class Sends:
                 self._open.discard(scope)
 
     def renew(self, scope: trio.CancelScope) -> None:
-        """Give the write its time again."""
+        """Restart the write's time limit."""
         scope.deadline = trio.current_time() + self._limit_s
 
     def hurry(self) -> None:
-        """From now on readers have little time, those that are being written to also."""
+        """Shorten the time limit of current and future writes."""
         self._limit_s = min(self._limit_s, _STALLED_AT_SHUTDOWN_S)
         latest = trio.current_time() + self._limit_s
         for scope in self._open:

@@ -1,8 +1,8 @@
-"""A connection that leaves Hypercorn behind the head of its last answer, and goes on as one small task.
+"""Takes a connection over from Hypercorn after the response head; one small task then writes the body.
 
-Only where the connection is plain HTTP/1.1 with our own server: there, and nowhere else, the ASGI scope has the
-extension. The body that says how the answer goes on (``TakeoverBody``) is ended at once; Hypercorn's and Quart's tasks
-of the connection end, and what remains writes to the socket itself: chunks as in RFC 9112 section 7.1, and the end.
+This requires plain HTTP/1.1 on this service's own server; only there does the ASGI scope contain the extension.
+``TakeoverBody`` ends at once, and with it Hypercorn's and Quart's tasks for the connection. The remaining task writes
+chunks (RFC 9112 section 7.1) and the end directly to the socket.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from preview.http.protocol.strict import ConnectionArguments, StrictH11Protocol
 from preview.http.protocol.strict_ws import Sends
 
 Job = Callable[[trio.SocketStream, Sends], Awaitable[None]]
-"""What a connection does behind the head. It does not close the stream."""
+"""Writes to a connection after the head. It does not close the stream."""
 
 LAST_CHUNK = b"0\r\n\r\n"
 _EXTENSION = "preview.handover"
 
 
 def chunk_of(data: bytes) -> bytes:
-    """One chunk of a chunked body (RFC 9112 section 7.1); not the last one, which is empty."""
+    """Return one chunk of a chunked body (RFC 9112 section 7.1); not the last one, which is empty."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
@@ -39,9 +39,9 @@ class TakenConnection:
     """Continuation of a connection after Hypercorn.
 
     Attributes:
-        job: Writes the rest of the answer.
-        resources: Of the request; left when the job is over, or never begins.
-        sends: Bounds its writes.
+        job: Writes the rest of the response.
+        resources: Resources of the request; closed when the job ends or never starts.
+        sends: Sets the time limits of writes.
     """
 
     job: Job
@@ -49,7 +49,7 @@ class TakenConnection:
     sends: Sends
 
     async def run(self, stream: trio.SocketStream) -> None:
-        """Do it, and close. Cancellation: the connection is cut, the resources are given back."""
+        """Run the job and close. Cancellation: the connection is closed at once, and the resources are released."""
         with self.resources:
             await self.job(stream, self.sends)
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -60,7 +60,7 @@ class TakenConnection:
 class Takeover:
     """Transfer of one connection from Hypercorn.
 
-    The job is taken by the body once the head was sent; its resources follow when the request is over.
+    The body starts the transfer once the head is sent; the request's resources follow at the end of the request.
     """
 
     __slots__ = ("_job", "_protocol", "_resources")
@@ -72,9 +72,9 @@ class Takeover:
 
     @property
     def is_possible(self) -> bool:
-        """True if the current request is complete, and nothing came after it."""
+        """True if the current request is complete, and no data arrived after it."""
         connection = self._protocol.connection
-        # A connection that has become a WebSocket's is none of h11's.
+        # The connection is not h11's if it has become a WebSocket.
         return (
             isinstance(connection, h11.Connection)
             and connection.their_state in {h11.DONE, h11.MUST_CLOSE}
@@ -83,24 +83,24 @@ class Takeover:
 
     @property
     def is_taken(self) -> bool:
-        """True if the job has the connection: nothing else may write to it."""
+        """True if the job owns the connection: nothing else may write to it."""
         return self._job is not None
 
     def take(self, job: Job) -> None:
-        """Take the job: the head was sent, and the job writes the rest."""
+        """Set the job, which writes everything after the head."""
         self._job = job
 
     def give(self, resources: ExitStack) -> None:
-        """Pass the request's resources to the job at its end; without a job they are released."""
+        """Give the request's resources to the job."""
         self._resources = resources
 
     def abandon(self) -> None:
-        """Release the resources without a job: the connection failed after the request."""
+        """Release the resources without running the job: the connection failed after the request."""
         if self._resources is not None:
             self._resources.close()
 
     def following(self, sends: Sends) -> TakenConnection | None:
-        """Return the continuation, now that all tasks of the connection have ended."""
+        """Return the continuation once Hypercorn's tasks for the connection have ended; None if there is none."""
         if self._job is None or self._resources is None:
             return None
         return TakenConnection(self._job, self._resources, sends)
@@ -113,20 +113,20 @@ def handover_in(scope: Mapping[str, Any]) -> Takeover | None:
 
 
 class TakeoverBody(PiecewiseBody):
-    """A body that somebody else sends. The answer's head must say ``Connection: close``."""
+    """A body that the job sends. The response's head must contain ``Connection: close``."""
 
     def __init__(self, handover: Takeover, job: Job) -> None:
         self._handover = handover
         self._job = job
 
     async def __anext__(self) -> bytes:
-        """End at once: called after the head was sent. Cancellation: not waited for."""
+        """Start the takeover and end: called after the head was sent. Cancellation: never waits."""
         self._handover.take(self._job)
         raise StopAsyncIteration
 
 
 class _OfferingApp:
-    """The application, with the handover in its scope."""
+    """The application, with the takeover in its scope."""
 
     __slots__ = ("_app", "_handover")
 
@@ -142,25 +142,25 @@ class _OfferingApp:
         sync_spawn: Callable[..., Any],
         call_soon: Callable[..., Any],
     ) -> None:
-        """Serve the scope. Cancellation: as the application's."""
+        """Serve the scope. Cancellation: as in the application."""
         if scope["type"] == "http" and scope["http_version"] == "1.1":
             cast("dict[str, object]", scope["extensions"])[_EXTENSION] = self._handover
         await self._app(scope, receive, send, sync_spawn, call_soon)
 
 
 class HandingH11Protocol(StrictH11Protocol):
-    """HTTP/1.1 that does not end a body which was handed over."""
+    """HTTP/1.1 that does not end a body after a takeover."""
 
     def __init__(self, *connection: *ConnectionArguments) -> None:
         super().__init__(*connection)
-        # Behind TLS nobody else can write to the socket.
+        # With TLS, only Hypercorn can write to the socket.
         self.handover = None if self.ssl else Takeover(self)
         if self.handover is not None:
             self.app = _OfferingApp(self.app, self.handover)
 
     async def stream_send(self, event: StreamEvent) -> None:
-        """Send an event of the answer. Cancellation: see ``BoundedTCPServer.protocol_send``."""
+        """Send an event of the response. Cancellation: see ``BoundedTCPServer.protocol_send``."""
         taken = self.handover is not None and self.handover.is_taken
-        # Left unfinished, the answer makes Hypercorn close the connection: that is when it is released.
+        # The unfinished response makes Hypercorn close the connection, which then releases it.
         if not (taken and isinstance(event, Body | EndBody)):
             await super().stream_send(event)

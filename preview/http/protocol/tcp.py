@@ -1,4 +1,4 @@
-"""Hypercorn's TCP connection, strict with its input, and never stopped for ever by a stalled reader."""
+"""Hypercorn's TCP connection with strict input, which a stalled reader cannot block forever."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from preview.http.protocol.strict_ws import Sends
 from preview.http.protocol.takeover import HandingH11Protocol, TakenConnection, Takeover
 from preview.http.relay import Relay
 
-# Each piece renews the time: slow readers (from 2 KiB/s on) are not stalled ones.
+# Each piece renews the time limit, so readers slower than 2 KiB/s count as stalled.
 _PIECE_BYTES = 64 * 1024
 
 Stream = trio.SSLStream[trio.SocketStream]
 
 
 class StrictProtocols(ProtocolWrapper):
-    """Hypercorn's choice of a protocol for a connection, where each one is ours."""
+    """Hypercorn's choice of a protocol for a connection, with this package's protocols."""
 
     def __init__(self, alpn_protocol: str | None, *connection: *ConnectionArguments) -> None:
-        """Stand in for ``ProtocolWrapper.__init__``, which names Hypercorn's classes."""
+        """Replace ``ProtocolWrapper.__init__``, which hard-codes Hypercorn's classes."""
         self._connection = connection
         make = StrictH2Protocol if alpn_protocol == "h2" else HandingH11Protocol
         self.protocol = make(*connection)
 
     async def handle(self, event: Event) -> None:
-        """Pass on what came. Cancellation: the connection is left as it is."""
+        """Forward an event to the protocol. Cancellation: the connection stays in its current state."""
         try:
             await self.protocol.handle(event)
         except H2ProtocolAssumedError as error:
-            # The client knew before that we speak HTTP/2 (RFC 9113 section 3.3).
+            # The client assumed HTTP/2 support (RFC 9113 section 3.3).
             self.protocol = StrictH2Protocol(*self._connection)
             await self.protocol.initiate()
             if error.data:
@@ -47,10 +47,10 @@ class StrictProtocols(ProtocolWrapper):
 
 
 class BoundedTCPServer(TCPServer):
-    """Hypercorn 0.18 shields ``send_all`` without a bound, so that one stalled reader hangs the shutdown.
+    """A TCP connection whose writes have deadlines.
 
-    The shield itself is needed: half a frame written would break the connection for the other streams of an HTTP/2
-    connection. Here it has a deadline; when it passes, the connection is closed at once and the application told.
+    Hypercorn 0.18 shields ``send_all`` without a deadline, so one stalled reader blocks the shutdown. A shield is
+    needed, as half a frame would break other HTTP/2 streams. A missed deadline closes the connection.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class BoundedTCPServer(TCPServer):
         super().__init__(app, config, context, state, stream)
         self._sends = sends
         self._relay = relay
-        # Read from the connection before Hypercorn.
+        # Bytes that the relay has read before Hypercorn.
         self._came = b""
-        # The peer has closed, or is gone: nothing comes any more.
+        # The peer has closed or is gone: no more data arrives.
         self._ended = False
         self._reading = trio.CancelScope()
         self._handover: Takeover | None = None
@@ -80,14 +80,14 @@ class BoundedTCPServer(TCPServer):
         return None if self._handover is None else self._handover.following(self._sends)
 
     def abandon(self) -> None:
-        """Drop the continuation: the connection failed."""
+        """Drop the continuation, because the connection failed."""
         if self._handover is not None:
             self._handover.abandon()
 
     async def run(self) -> None:
-        """Serve the connection: requests for previews by the relay, the others by Hypercorn.
+        """Serve the connection: the relay handles requests for previews, Hypercorn the others.
 
-        Cancellation: what is under way is cut, and the stream closed.
+        Cancellation: the current request is aborted, and the stream is closed.
         """
         if self._relay is not None and isinstance(self.stream, trio.SocketStream):
             came: bytes | None = None
@@ -102,7 +102,7 @@ class BoundedTCPServer(TCPServer):
         await self._serve(self.stream)
 
     async def _serve(self, stream: Stream | trio.SocketStream) -> None:
-        """Stand in for ``TCPServer.run``, which names the class of its protocols itself."""
+        """Replace ``TCPServer.run``, which hard-codes the class of its protocols."""
         alpn_protocol = None
         if isinstance(stream, trio.SSLStream):
             try:
@@ -132,11 +132,11 @@ class BoundedTCPServer(TCPServer):
         except OSError:
             pass
         finally:
-            # Cancelled, it is cut: Trio's ``serve_listeners`` closes the stream.
+            # After a cancellation, Trio's ``serve_listeners`` closes the stream.
             await self._close()  # noqa: ASYNC102
 
     async def protocol_send(self, event: Event) -> None:
-        """Send bytes, or close, or note idleness. Cancellation: a write that has started is ended, or the stream is."""
+        """Send bytes, close, or note idleness. Cancellation: a started write is finished, or the stream is closed."""
         if isinstance(event, RawData):
             if not await self._write(event.data):
                 await trio.aclose_forcefully(self.stream)
@@ -149,7 +149,7 @@ class BoundedTCPServer(TCPServer):
             if self._came:
                 await self.protocol.handle(RawData(self._came))
             await super()._read_data()
-        # Hypercorn would hold the connection for the rest of its idle time: a descriptor and two tasks, each.
+        # Hypercorn would keep the connection, with a descriptor and two tasks, for the rest of its idle time.
         self._ended = True
         await self.idle_task.stop()
 
@@ -160,7 +160,7 @@ class BoundedTCPServer(TCPServer):
             await super()._close()
 
     async def _write(self, data: bytes) -> bool:
-        """Write the chunk; return whether all of it was sent."""
+        """Write the data; return whether all of it was sent."""
         view = memoryview(data)
         async with self.send_lock:
             try:

@@ -1,4 +1,4 @@
-"""Requests for previews, carried from socket to socket on our own server (plaintext HTTP/1.1)."""
+"""Relay of requests to previews, from socket to socket, for this service's own server (plaintext HTTP/1.1)."""
 
 from preview.http.relay.server import Relay, Relayed, open_relay
 

@@ -1,4 +1,4 @@
-"""A client's connection for as long as its requests are for previews."""
+"""A client's connection while its requests are for previews."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 
 
 class Connection:
-    """Relays the requests of one connection, one at a time: the next is read when answer and content are over.
+    """Relays the requests of one connection, one at a time: the next is read after both messages are complete.
 
-    Its task rests while ``FastPath`` carries them, and goes on with what that leaves to it.
+    The connection's task sleeps while ``FastPath`` handles requests, and handles what ``FastPath`` cannot.
 
     Attributes:
-        relay: Whose it is.
+        relay: The relay that owns the connection.
         stream: The client's end.
         peer: The address at the other end; None on a unix socket.
-        delivery: The request under way, once it is admitted.
-        is_behind_proxy: Whether what it says of where requests came from is believed.
+        delivery: The current request, once it is admitted.
+        is_behind_proxy: Whether the peer's headers about the client are trusted.
         fd, deadline: See ``watch.Watched``.
-        is_tunnel: Another protocol is spoken: a client that has ended its side still reads.
+        is_tunnel: Whether another protocol is in use; a client that has closed its sending side may still read.
     """
 
     def __init__(self, relay: Relay, sock: socket.socket, peer: str | None) -> None:
@@ -62,17 +62,17 @@ class Connection:
         self._scope = trio.CancelScope()
         self._is_gone = False
         self._is_late = False
-        # The request that the doorman is asked about; ``delivery`` from then on.
+        # The request during the access check; afterwards it is in ``delivery``.
         self._asked: RequestHead | None = None
         self._slow_path: SlowPath | None = None
         self._fast_path = FastPath(self)
         self._resting: trio.lowlevel.Task | None = None
-        # Something has come that was not read, while a request was under way.
+        # Unread data arrived during a request.
         self._has_more = False
         self._mistake: Exception | None = None
 
     async def run(self) -> bytes | None:
-        """Relay; see ``Relay.serve``. Cancellation: what is under way is cut."""
+        """Relay requests; see ``Relay.serve``. Cancellation: the current request is aborted."""
         self.relay.watch.add(self)
         try:
             with self._scope:
@@ -85,10 +85,10 @@ class Connection:
             self.relay.watch.remove(self)
         return None
 
-    # What the watch tells
+    # Called by the watch
 
     def gone(self) -> None:
-        """Note that the client has closed its side: nobody waits for a response."""
+        """Handle that the client has closed its side: no response is needed any more."""
         if self.is_tunnel:
             return
         self._is_gone = True
@@ -98,7 +98,7 @@ class Connection:
             self.wake()
 
     def came(self) -> bool:
-        """Read the next request, where the task rests; False where it does not."""
+        """Read the next request if the task sleeps; otherwise return False."""
         if self._resting is None:
             return False
         if self.delivery is not None:
@@ -111,48 +111,48 @@ class Connection:
             return True
         except OSError:
             data = b""
-        self._has_more = len(data) == RECEIVE_BYTES  # no event comes again for the bytes behind it
+        self._has_more = len(data) == RECEIVE_BYTES  # no further event announces the remaining bytes
         if not data or self.relay.is_draining or not self._fast_path.begin(data):
             self.stream.rest = data
             self.wake()
         return True
 
     def failed(self, error: Exception) -> None:
-        """End with this error."""
+        """Raise this error in the connection's task."""
         self._mistake = error
         self.wake()
 
     def expired(self) -> None:
-        """Note that the deadline has passed."""
+        """Cancel the request, because the deadline has passed."""
         self._is_late = True
         self.deadline = inf
         self._scope.cancel()
 
     def drain(self) -> None:
-        """End, at once where no request is under way."""
+        """End the connection after the current request, or at once if there is none."""
         if not self._is_busy:
             self._scope.cancel()
         elif self.is_tunnel:
             self.stream.end()
         elif self.delivery is not None and self.delivery.status:
-            # A stream that says nothing has no end of its own.
+            # A quiet stream has no end of its own.
             self.deadline = min(self.deadline, monotonic() + self.relay.idle_s)
 
-    # What ``FastPath`` tells
+    # Called by ``FastPath``
 
     def wake(self) -> None:
-        """Let the task go on, where it rests."""
+        """Wake the task if it sleeps."""
         task, self._resting = self._resting, None
         if task is not None:
-            self.deadline = inf  # what it goes on with has a time of its own
+            self.deadline = inf  # the task sets its own deadline
             trio.lowlevel.reschedule(task)
 
     def begun(self, delivery: Delivery) -> None:
-        """Note a started request."""
+        """Set the current request."""
         self.delivery = delivery
 
     def done(self, delivery: Delivery) -> None:
-        """Note a completed request."""
+        """Complete the current request."""
         self._over(delivery)
         self.deadline = monotonic() + self.relay.keep_alive_s
         if self.relay.is_draining:
@@ -160,7 +160,7 @@ class Connection:
         elif self._has_more:
             self.relay.watch.see_to(self)
 
-    # The task
+    # The connection's task
 
     async def _serve(self) -> bytes | None:
         while True:
@@ -183,9 +183,9 @@ class Connection:
                 return None
 
     async def _rest(self) -> Delivery | None:
-        """Wait until there is something to do that ``FastPath`` does not: a started request, or one to be read."""
+        """Sleep until the task is needed. Return the request to continue; None if the task must read one."""
         if self.stream.rest:
-            # A client may have sent hundreds that none has to be waited for.
+            # The client may have sent hundreds of requests at once: let other tasks run.
             await trio.lowlevel.checkpoint()
         if self.stream.rest or self._is_gone or self.relay.is_draining:
             return None
@@ -210,11 +210,11 @@ class Connection:
         return self.delivery
 
     async def _one(self, target: bytes, ask: Ask, block: bytes) -> bool:
-        """One request; whether the next may come."""
+        """Handle one request; return whether the next may follow."""
         relay = self.relay
         begun = monotonic()
         head = self._asked = head_of(self, target, ask)
-        # The doorman's own bounds hold while it lets somebody wait.
+        # The access gate limits its own waiting time.
         self.deadline = inf
         status = size = 0
         try:
@@ -226,7 +226,7 @@ class Connection:
                 self._asked = None
                 return is_kept
         except BaseException:
-            # The client has gone, or has not taken the answer, or all of it ends.
+            # The client is gone or has not taken the response, or the task is cancelled.
             self._tell(head.method, lambda: head, status, size, begun)
             if status:
                 self._asked = None
@@ -241,7 +241,7 @@ class Connection:
         return await self._finish(delivery, self._slow_path.run(message))
 
     def _head(self, ask: Ask, head: RequestHead, admitted: Admitted, block: bytes) -> tuple[bytes, bytes]:
-        """Return the upstream request's head, and its number. Parts that the next requests share are cached."""
+        """Return the upstream request's head and its id. Caches the parts that following requests share."""
         relay, again = self.relay, admitted.again
         fields, number = standing_fields(head, admitted)
         standing = request_lines(ask, fields)
@@ -252,7 +252,7 @@ class Connection:
         return relayed_head(ask.method, admitted.target_of(head.target), standing, number), number
 
     async def _finish(self, delivery: Delivery, run: Awaitable[bool]) -> bool:
-        """Carry an admitted request to its end; whether the next may come."""
+        """Carry an admitted request to its end; return whether the next may follow."""
         try:
             is_kept = await self._carried(delivery, run)
         except BaseException:
@@ -266,7 +266,7 @@ class Connection:
         self._slow_path = self.delivery = None
 
     def _cut(self, delivery: Delivery) -> None:
-        """Log how it ended; an answer that was late is logged elsewhere."""
+        """Release and log the request. A late request without a response is logged elsewhere."""
         request = delivery.request
         delivery.release()
         if delivery.status or not self._is_late:
@@ -301,7 +301,7 @@ class Connection:
         delivery.release()
         if delivery.status:
             if delivery.is_unbounded:
-                # To this client the end of the connection would be the end of the content.
+                # For this client, a regular end of the connection would mean the end of the content.
                 self.stream.abort()
             return False
         self.deadline, request = inf, delivery.request
@@ -314,7 +314,7 @@ class Connection:
         return False
 
     async def _say_late(self) -> None:
-        """Answer a request that took too long, unless an answer has started."""
+        """Send the response for a request that took too long, unless a response has started."""
         delivery = self.delivery
         head = self._asked if delivery is None else delivery.request.head
         if head is None:

@@ -1,4 +1,4 @@
-"""One request that was admitted, and its answer on the way to the client: what is done without waiting."""
+"""An admitted request and the delivery of its response to the client: the steps that do not wait."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class ProxiedRequest(NamedTuple):
 
     Attributes:
         ask: The request's framing.
-        target: The request's.
-        standing: The request, as the rules of carriage take it; its target may be missing.
-        admitted: Its admission.
-        number: The request's.
-        begun: When it had come, by ``time.monotonic``.
+        target: The request's target.
+        standing: The request for the header rules; its target may be missing.
+        admitted: The request's admission.
+        number: The request's id.
+        begun: Arrival time, by ``time.monotonic``.
     """
 
     ask: Ask
@@ -38,30 +38,30 @@ class ProxiedRequest(NamedTuple):
 
     @property
     def head(self) -> RequestHead:
-        """The request, with its target. Made when it is asked for: few are."""
+        """The request with its target. Created on demand, because it is rarely needed."""
         return self.standing._replace(target=self.target)
 
 
 class Delivery:
-    """Progress of a request and its answer, on the ``FastPath`` or the ``SlowPath``.
+    """Progress of a request and its response, on the ``FastPath`` or the ``SlowPath``.
 
     It counts as activity until ``release``.
 
     Attributes:
-        connection: The client's.
+        connection: The client's connection.
         request: The request.
-        exchange: The request at the preview.
-        known: What was known of it, where ``FastPath`` has started it.
-        closes: Whether the client's connection ends behind the answer.
-        returned: The answer's head; None until it is being sent.
-        status: Of the answer; 0 likewise.
-        answered_at: When its head was sent, by ``time.monotonic``.
-        sent_bytes: Content that was sent on.
-        unsent: What the client's socket has not taken yet.
-        failure: What has happened to it where nobody could wait for it.
+        exchange: The exchange with the preview.
+        known: The cached facts, if ``FastPath`` has started the request.
+        closes: Whether the client's connection closes after the response.
+        returned: The response's head; None until sending starts.
+        status: Status of the response; 0 until sending starts.
+        answered_at: When the head was sent, by ``time.monotonic``.
+        sent_bytes: Bytes of content that were forwarded.
+        unsent: Bytes that the client's socket has not taken yet.
+        failure: Error that occurred while no task was waiting.
     """
 
-    # Not in ``__init__``: one is made for each request.
+    # Class attributes save work in ``__init__``: one object is made per request.
     returned: Returned | None = None
     status = 0
     answered_at = 0.0
@@ -86,17 +86,17 @@ class Delivery:
         return self.returned is not None and self.returned.is_unbounded
 
     def release(self) -> None:
-        """End the request: it is no activity any more, and its connection to the preview is released."""
+        """End the request: stop counting it as activity, and release its connection to the preview."""
         hold, self._hold = self._hold, None
         if hold is not None:
             hold.__exit__(None, None, None)
         self.exchange.release()
 
     def begin(self, found: Returned, content: list[memoryview]) -> None:
-        """Send the answer's head, and what has come of its content; what the socket does not take is ``unsent``.
+        """Send the response's head and available content; ``unsent`` is what the socket does not take.
 
         Raises:
-            ClientGone: Nobody takes it.
+            ClientGone: The client disconnected.
         """
         connection = self.connection
         relay = connection.relay
@@ -107,23 +107,23 @@ class Delivery:
         self.unsent = connection.stream.send_now([head, *self._framed(content, in_chunks=found.in_chunks)])
 
     def feed(self, found: Returned, came: memoryview) -> None:
-        """Send on what has come of the content; what the socket does not take is ``unsent``.
+        """Forward content that has arrived; ``unsent`` is what the socket does not take.
 
         Args:
-            found: The answer's head.
-            came: Nothing is the end of the connection.
+            found: The response's head.
+            came: Received bytes; empty at the end of the connection.
 
         Raises:
-            UpstreamGone: The content is not whole.
-            Unclean: It is not framed strictly.
-            ClientGone: Nobody takes it.
+            UpstreamGone: The content is incomplete.
+            Unclean: The framing is not strictly valid.
+            ClientGone: The client disconnected.
         """
         framed = self._framed(self.exchange.take(came), in_chunks=found.in_chunks)
         if framed:
             self.unsent = self.connection.stream.send_now(framed)
 
     def _framed(self, content: list[memoryview], *, in_chunks: bool) -> list[Payload]:
-        """Content as the client reads it."""
+        """Return the content as framed for the client."""
         body = self.exchange.body
         for piece in content:
             self.sent_bytes += len(piece)

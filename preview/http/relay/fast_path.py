@@ -1,7 +1,7 @@
-"""The common case: a request like one before, an idle connection to its preview, an answer that the client takes.
+"""Fast path: a request like an earlier one, an idle connection to the preview, and a client that reads at once.
 
-Nothing of it waits, so that it costs no task's turn. It keeps no rules of its own: whatever it meets that is not
-common it leaves, as far as it has come, to ``SlowPath``, which reads the same again where that is unclean.
+It never waits, so it needs no task switch. It has no rules of its own: it passes anything unusual, in its current
+state, to ``SlowPath``, which reads unclean data again.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from preview.proxy.pool import UpstreamConnection
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
 
-# More of an answer than this at one time is for a task, which takes turns with the others.
+# A task handles larger responses, so that other connections get their turn.
 _MAX_BYTES = 256 * 1024
 
 
 class FastPath:
-    """Carries a connection's requests while its task rests.
+    """Handles a connection's requests while its task sleeps.
 
     Args:
-        connection: The client's.
+        connection: The client's connection.
     """
 
     __slots__ = ("_connection", "_relay")
@@ -38,7 +38,7 @@ class FastPath:
         self._relay = connection.relay
 
     def begin(self, data: bytes) -> bool:
-        """Send the request up, if these bytes are one, whole, that needs no waiting; else nothing has changed."""
+        """Send the request if the bytes are one whole known request that needs no waiting. Otherwise change nothing."""
         connection, relay = self._connection, self._relay
         line = REQUEST_LINE.match(data)
         if line is None:
@@ -53,7 +53,7 @@ class FastPath:
         target = line[2]
         admitted = known.admit(target)
         if admitted is None:
-            # Such as an access that was taken back: nothing of it stays here.
+            # The access was revoked, for example: drop the cached request.
             relay.known.drop(block)
             return False
         ask = known.ask
@@ -69,7 +69,7 @@ class FastPath:
         upstream.reader = self
         relay.watch.listen_to(upstream)
         if not exchange.send_whole(head + data[end + len(HEAD_END) :], has_content=has_content):
-            # Where the preview takes no more, it may have answered before: the reader will know.
+            # A preview that takes no more may have responded before; the reader finds out.
             self._leave(upstream)
         return True
 
@@ -82,12 +82,12 @@ class FastPath:
             found = delivery.returned or self._began(delivery, upstream)
             if found is not None:
                 self._went_on(delivery, found, upstream)
-        except Exception as error:  # noqa: BLE001  is raised again where somebody waits for it
+        except Exception as error:  # noqa: BLE001  raised again by the waiting task
             delivery.failure = error
             self._leave(upstream)
 
     def _began(self, delivery: Delivery, upstream: UpstreamConnection) -> Returned | None:
-        """Read and send on the answer's head, with what is behind it; None where there is no more to do here."""
+        """Read the response's head, and send it with the content after it; None if the fast path cannot continue."""
         relay = self._relay
         try:
             size = upstream.sock.recv_into(relay.buffer)
@@ -110,7 +110,7 @@ class FastPath:
         return found
 
     def _head(self, delivery: Delivery, raw: bytes) -> Returned | None:
-        """Read the head of a final answer; None for any other, which ``SlowPath`` reads again."""
+        """Read the head of a final response; None for any other, which ``SlowPath`` reads again."""
         known, request = delivery.known, delivery.request
         if known is None:
             return None
@@ -127,7 +127,7 @@ class FastPath:
         return found
 
     def _went_on(self, delivery: Delivery, found: Returned, upstream: UpstreamConnection) -> None:
-        """Send on what has come of the content; the events being edge triggered, all of it."""
+        """Forward all available content, since events are edge triggered."""
         relay, connection, body = self._relay, self._connection, delivery.exchange.body
         taken = 0
         while not body.is_over and not delivery.unsent and taken <= _MAX_BYTES:
@@ -146,7 +146,7 @@ class FastPath:
             connection.done(delivery)
 
     def _leave(self, upstream: UpstreamConnection) -> None:
-        """From here on the connection's task carries it."""
+        """Let the connection's task continue with the request."""
         if upstream.reader is self:
             upstream.reader = None
         self._connection.wake()

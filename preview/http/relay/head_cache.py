@@ -1,4 +1,4 @@
-"""Heads as the relay writes them, and those that are kept for the next requests like one before."""
+"""Heads that the relay writes, and the cache of heads for requests like an earlier one."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _NO_CONTENT, _NOT_MODIFIED = 204, 304
 
 
 class Dates:
-    """``Date`` (RFC 9110 section 6.6.1), written once a second."""
+    """``Date`` (RFC 9110 section 6.6.1), formatted once a second."""
 
     def __init__(self) -> None:
         self._second = 0
         self._text = b""
 
     def now(self) -> bytes:
-        """Return the time as HTTP writes it."""
+        """Return the current time in HTTP's format."""
         second = int(time())
         if second != self._second:
             self._second, self._text = second, formatdate(second, usegmt=True).encode()
@@ -35,10 +35,10 @@ class Dates:
 
 
 def request_lines(ask: Ask, fields: list[Field]) -> bytes:
-    """Return the lines of a request to a preview, framed again; without request line and request id.
+    """Return a request's header lines for the preview with new framing, without request line and request id.
 
     Args:
-        ask: As the client wrote it.
+        ask: The client's request.
         fields: From ``carriage.standing_fields``.
     """
     kept = [field for field in fields if field[0] != b"content-length"]
@@ -57,28 +57,28 @@ def relayed_head(method: bytes, target: bytes, standing: bytes, number: bytes) -
     """Write the head of a request to a preview.
 
     Args:
-        method: As the client wrote it.
-        target: What the preview is asked for.
+        method: The client's method.
+        target: The target on the preview.
         standing: From ``request_lines``.
-        number: The request's.
+        number: The request's id.
     """
     return b"%b %b HTTP/1.1\r\n%b%b: %b\r\n\r\n" % (method, target, standing, REQUEST_ID_FIELD, number)
 
 
-# Answers
+# Responses
 
 
 @dataclass(slots=True, eq=False)
 class Returned:
-    """The head of a preview's answer as the client reads it, but for what is new in each.
+    """The head of a preview's response for the client, without the parts that differ each time.
 
     Attributes:
-        answer: As the preview wrote it.
-        standing: Its lines.
-        is_numbered: Whether the request's number is among them.
-        is_dated: Whether ``Date`` is.
+        answer: The preview's response head.
+        standing: Status line and header lines.
+        is_numbered: Whether the lines contain the request id.
+        is_dated: Whether the lines contain ``Date``.
         in_chunks: Whether the content goes to the client in chunks.
-        is_unbounded: Whether the connection's end is the content's.
+        is_unbounded: Whether only the end of the connection marks the end of the content.
     """
 
     answer: Answer
@@ -89,12 +89,12 @@ class Returned:
     is_unbounded: bool
 
     def head(self, number: bytes, date: bytes, *, closes: bool) -> bytes:
-        """All of it.
+        """Return the complete head.
 
         Args:
-            number: The request's.
+            number: The request's id.
             date: From ``Dates``.
-            closes: Whether the connection ends behind the answer.
+            closes: Whether the connection closes after the response.
         """
         return b"%b%b%b%b\r\n" % (
             self.standing,
@@ -105,13 +105,13 @@ class Returned:
 
 
 def returned(answer: Answer, ask: Ask, head: RequestHead, admitted: Admitted) -> Returned:
-    """Return the head of a final response. The request's target does not change it.
+    """Return the head of a final response. It does not depend on the request's target.
 
     Args:
-        answer: The preview's.
+        answer: The preview's response head.
         ask: The request's framing.
         head: The request.
-        admitted: Its admission.
+        admitted: The request's admission.
     """
     is_open = answer.length in {CHUNKED, UNTIL_CLOSE}
     in_chunks = is_open and ask.is_11
@@ -121,7 +121,7 @@ def returned(answer: Answer, ask: Ask, head: RequestHead, admitted: Admitted) ->
     if in_chunks:
         fields.append((b"transfer-encoding", b"chunked"))
     elif ask.method == b"HEAD" or answer.status == _NOT_MODIFIED:
-        # That of the content that would have come (RFC 9110 section 8.6).
+        # Length of the content of a full response (RFC 9110 section 8.6).
         fields += [(b"content-length", length) for length in lengths if len(lengths) == 1 and length.isdigit()]
     elif answer.length >= 0 and answer.status != _NO_CONTENT:
         fields.append((b"content-length", b"%d" % answer.length))
@@ -136,12 +136,12 @@ def returned(answer: Answer, ask: Ask, head: RequestHead, admitted: Admitted) ->
 
 
 def own_answer(own: OwnAnswer, *, is_head: bool, closes: bool, date: bytes) -> bytes:
-    """Return an answer of the service's own, whole.
+    """Return the bytes of a response that the service itself gives.
 
     Args:
-        own: The answer.
-        is_head: Whether the method was HEAD: then without its content.
-        closes: Whether the connection ends behind it.
+        own: The response.
+        is_head: Whether the method was HEAD, which means no content.
+        closes: Whether the connection closes after the response.
         date: From ``Dates``.
     """
     fields = list(own.fields)
@@ -167,10 +167,10 @@ V = TypeVar("V")
 
 
 class Memo(Generic[K, V]):
-    """Keeps so many values, and each for one or two ages behind its last use; then nothing of it is left here.
+    """A two-generation cache: it keeps each value for one or two ages after its last use.
 
     Args:
-        limit: The most that are kept.
+        limit: Most values to keep.
     """
 
     __slots__ = ("_half", "_old", "_young")
@@ -194,23 +194,23 @@ class Memo(Generic[K, V]):
         return found
 
     def put(self, key: K, value: V) -> None:
-        """Keep it; where there are too many, those that were not used for the longest time go."""
+        """Store a value; if there are too many, drop those unused for the longest time."""
         if len(self._young) >= self._half:
             self.age()
         self._young[key] = value
 
     def drop(self, key: K) -> None:
-        """Forget it."""
+        """Remove a value."""
         self._young.pop(key, None)
         self._old.pop(key, None)
 
     def age(self) -> None:
-        """Start a new age: forget what was not used in the last one."""
+        """Start a new age: drop values that were not used in the last one."""
         self._old, self._young = self._young, {}
 
 
-# Together 1 MiB of blocks, as much again of what was made of them, and of each the heads of some answers (8 MiB at
-# most, where previews write the longest that are kept). None outlives 8 s without use (``open_relay``).
+# Limits: 1 MiB of blocks in total, about as much of data made from them, and up to 8 MiB of response heads. Entries are
+# dropped within 8 s of their last use (``open_relay``).
 MAX_KNOWN = 256
 MAX_BLOCK = 4096
 _MAX_ANSWERS = 4
@@ -219,15 +219,15 @@ _MAX_ANSWER_HEAD = 2048
 
 @dataclass(slots=True, eq=False)
 class Known:
-    """Facts shared by requests with the same method, fields and peer. The target changes none.
+    """Facts shared by requests with the same method, fields and peer. They do not depend on the target.
 
     Attributes:
-        ask: Their framing.
-        head: Of each of them, without its target.
-        admitted: Of the last of them.
-        again: Asks whether the next one may pass.
+        ask: The requests' framing.
+        head: The requests' head without its target.
+        admitted: Admission of the last request.
+        again: Checks whether the next request may pass.
         standing: From ``request_lines``.
-        answers: Heads of answers, by how they came.
+        answers: Response heads by their received bytes.
     """
 
     ask: Ask
@@ -238,9 +238,9 @@ class Known:
     answers: Memo[bytes, Returned] = field(default_factory=lambda: Memo(_MAX_ANSWERS))
 
     def admit(self, target: bytes) -> Admitted | None:
-        """Return the admission of the request for this target; None if access must be checked again."""
+        """Return the admission of a request for this target; None if a full check is needed."""
         admitted, known = self.again(target), self.admitted
-        # As a rule nothing has changed, and it is the very same one.
+        # Usually nothing has changed, and it is the same object.
         if admitted is None or admitted is known:
             return admitted
         if admitted.address != known.address or admitted.prefix != known.prefix:
@@ -249,23 +249,23 @@ class Known:
         return admitted
 
     def keep(self, raw: bytes, found: Returned) -> None:
-        """Keep the head of an answer, unless it is large, or sets what may be somebody's secret."""
+        """Cache the head of a response, unless it is large or sets a cookie, which may be secret."""
         if len(raw) <= _MAX_ANSWER_HEAD and all(name != b"set-cookie" for name, _ in found.answer.fields):
             self.answers.put(raw, found)
 
 
 def block_of(peer: str | None, method: bytes, head: bytes) -> bytes:
-    """By which a request is known again: all that its head says but the target.
+    """Return the cache key of a request: all of its head except the target.
 
     Args:
-        peer: The address at the other end of its connection.
-        method: Of the request.
-        head: Its head; may begin anywhere before the version.
+        peer: The address at the other end of the connection.
+        method: HTTP method of the request.
+        head: The request's head; may begin anywhere before the version.
     """
-    # Neither the address nor the method holds a space, and the first one before a version is behind the target.
+    # Unambiguous: neither address nor method contains a space, and the first `` HTTP/1.`` follows the target.
     return b"%b %b %b" % (peer.encode() if peer else b"", method, head.partition(b" HTTP/1.")[2])
 
 
 def is_worth_keeping(ask: Ask, block: bytes) -> bool:
-    """Return whether such requests can be carried without waiting, and are short enough to be remembered."""
+    """Return whether such requests can be carried without waiting, and are short enough to cache."""
     return len(block) <= MAX_BLOCK and ask.length >= 0 and not (ask.closes or ask.expects or ask.upgrade)

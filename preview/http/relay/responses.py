@@ -1,4 +1,4 @@
-"""The service's own responses on a relayed connection."""
+"""The service's own responses on a relayed connection, and reading of the next request."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 
 def telling(answered: Answered, config: Config) -> Relayed:
-    """Return the recorder of relayed requests, in the same places as for the ordinary way.
+    """Return the recorder of relayed requests; it uses the same metrics and log as the ASGI path.
 
     Args:
-        answered: Counts the answers.
-        config: Hypercorn's, with its access log, where one is wanted.
+        answered: Counts responses.
+        config: Hypercorn's configuration, which may include an access log.
     """
     log: Any = config.log
 
     def tell(method: str, head: Callable[[], RequestHead], status: int, size: int, elapsed_s: float) -> None:
-        # As on the ordinary way, a request that was cut before its answer has a line in the log and counts as none.
+        # As on the ASGI path, a request aborted before its response is logged but not counted.
         if status:
             answered("preview_relayed", method, status, elapsed_s)
         if log.access_logger is not None:
@@ -42,7 +42,7 @@ def telling(answered: Answered, config: Config) -> Relayed:
 
 
 def _scope(head: RequestHead) -> dict[str, Any]:
-    """Return the request as an ASGI scope, as far as a line of the log needs it."""
+    """Return the request as an ASGI scope with the keys that a log line needs."""
     path, _, query = head.target.partition(b"?")
     return {
         "type": "http",
@@ -57,27 +57,27 @@ def _scope(head: RequestHead) -> dict[str, Any]:
 
 
 RECEIVE_BYTES = 64 * 1024
-# As hypercorn's own default for what is not complete (``h11_max_incomplete_size``).
+# Hypercorn's default for incomplete heads (``h11_max_incomplete_size``).
 MAX_HEAD = 16 * 1024
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-# No method of HTTP begins with another one; TLS does.
+# Valid first bytes of an HTTP method; a TLS handshake begins with another byte.
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]")
 
 
 async def next_head(connection: Connection) -> bytes | None:
-    """Receive until a whole head, or a malformed one; None at the end.
+    """Receive until the head is complete or malformed; None at the end.
 
     Raises:
         ClientGone: The connection was reset.
 
-    Cancellation: what has come is lost.
+    Cancellation: received bytes are lost.
     """
     stream, relay = connection.stream, connection.relay
     data, stream.rest = stream.rest, b""
     connection.deadline = monotonic() + relay.keep_alive_s
     while True:
         if data.startswith(b"\r\n"):
-            # RFC 9112 section 2.2: left over behind the content of an old client's request.
+            # RFC 9112 section 2.2: an old client may send a line end after a request's content.
             data = data[2:]
         if HEAD_END in data or len(data) > MAX_HEAD or (data and _is_no_head(data)):
             return data
@@ -87,7 +87,7 @@ async def next_head(connection: Connection) -> bytes | None:
         if not piece:
             return None
         if not data:
-            # From its first byte on a head has the same time once more, however it drips.
+            # A head gets this time once from its first byte, however slowly it arrives.
             connection.deadline = monotonic() + relay.keep_alive_s
         data += piece
 
@@ -110,7 +110,7 @@ def read_head(came: bytes) -> tuple[bytes, Ask, bytes] | None:
 
 
 def head_of(connection: Connection, target: bytes, ask: Ask) -> RequestHead:
-    """Return the request for the access check and the rules of carriage."""
+    """Return the request for the access check and the header rules."""
     proxies, peer = connection.relay.proxies, connection.peer
     host, method = ask.host.decode(), ask.method.decode()
     if not connection.is_behind_proxy:
@@ -120,22 +120,22 @@ def head_of(connection: Connection, target: bytes, ask: Ask) -> RequestHead:
 
 
 def _is_no_head(data: bytes) -> bool:
-    """Return whether the received bytes cannot become a head: TLS, or a line that ends with LF alone."""
+    """Return whether the received bytes cannot become a head: TLS, or a line that ends with a bare LF."""
     return not _METHOD.match(data) or _BARE_LF.search(data) is not None
 
 
-# For an answer of the service's own, and for a client to read it before the connection is closed on its bytes.
+# Time limits: for sending the service's own response, and for the client to read it before the close.
 _LAST_WORDS_S = 5.0
 _LINGER_S = 1.0
 
 
 async def answer_instead(connection: Connection, ask: Ask, own: OwnAnswer) -> bool:
-    """Answer in the preview's place; whether the next request may come.
+    """Respond instead of the preview; return whether the next request may follow.
 
     Raises:
-        ClientGone: Nobody takes it.
+        ClientGone: The client disconnected.
 
-    Cancellation: part of it may have been sent.
+    Cancellation: part of the response may have been sent.
     """
     stream = connection.stream
     body = body_of(ask.length)
@@ -154,18 +154,18 @@ async def answer_instead(connection: Connection, ask: Ask, own: OwnAnswer) -> bo
 
 
 async def say(connection: Connection, own: OwnAnswer, *, is_head: bool, closes: bool) -> None:
-    """Send an answer of the service's own.
+    """Send a response that the service itself gives.
 
     Args:
-        connection: To whom.
-        own: The answer.
+        connection: The client's connection.
+        own: The response.
         is_head: Whether the method was HEAD.
-        closes: Whether the connection ends behind it.
+        closes: Whether the connection closes after the response.
 
     Raises:
-        ClientGone: Nobody takes it.
+        ClientGone: The client disconnected.
 
-    Cancellation: part of it may have been sent.
+    Cancellation: part of the response may have been sent.
     """
     connection.deadline = monotonic() + _LAST_WORDS_S
     date = connection.relay.dates.now()
@@ -175,18 +175,18 @@ async def say(connection: Connection, own: OwnAnswer, *, is_head: bool, closes: 
 
 
 async def say_at_last(connection: Connection, own: OwnAnswer, *, is_head: bool) -> None:
-    """Send like ``say``, on a connection without a task. Also when cancelled."""
+    """Send like ``say``, after the connection's scope was cancelled, and close. Cancellation: as for ``say``."""
     with trio.move_on_after(_LAST_WORDS_S):
         await say(connection, own, is_head=is_head, closes=True)
 
 
 async def linger(stream: NetworkStream) -> None:
-    """Say that it is over, and read on for a moment: closing upon unread bytes would reset the answer.
+    """Close the sending side, then read for a moment: closing with unread bytes would reset the connection.
 
     Raises:
-        ClientGone: The client does not wait for it.
+        ClientGone: The client reset the connection.
 
-    Cancellation: it is not waited for.
+    Cancellation: the wait ends early.
     """
     stream.end()
     with trio.move_on_after(_LINGER_S):

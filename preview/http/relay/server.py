@@ -19,37 +19,37 @@ from preview.proxy.headers import RequestIds
 from preview.proxy.pool import Pool
 from preview.settings import Settings
 
-# Read and sent on without a wait in between, so that one is enough for all; 64 KiB bodies pass in one piece.
+# One buffer is enough for all, because no wait occurs between reading and sending; 64 KiB bodies fit in one piece.
 _BUFFER_BYTES = 256 * 1024
-# 4 s, at four ticks a second: what is known of a request is forgotten within 8 s of its last use.
+# 4 s at four ticks a second: cached requests are dropped within 8 s of their last use.
 _AGE_TICKS = 16
-# How long an answer that has started may be quiet once the service goes down.
+# Most seconds of silence in a started response while the service shuts down.
 _QUIET_AT_DRAIN_S = 1.0
 
 Relayed = Callable[[str, Callable[[], RequestHead], int, int, float], None]
-"""Told of each relayed request: its method, its head, the status (0: it was cut before an answer), bytes of content,
-seconds."""
+"""Called for each relayed request with its method, head, status (0: aborted before a response), bytes of content,
+and seconds."""
 
 
 class Relay:
     """Carries requests for previews between sockets. Made by ``open_relay``.
 
     Attributes:
-        doorman: Who may pass.
-        proxies: Who in front of us is believed.
+        doorman: The access check.
+        proxies: The trusted proxies in front of the service.
         pool: Connections to previews.
-        watch: Sees who is gone or late.
-        buffer: For one piece, until the next wait.
-        memory: The same bytes, to be searched.
-        dates: ``Date``.
-        numbers: Of requests.
-        known: Requests like the next ones, by ``head_cache.block_of``.
-        told: Told of each request.
-        is_draining: The service is going down: connections end behind the answer.
-        keep_alive_s: How long a connection may wait for its next request.
-        answer_s: How long a preview has for the head of its answer.
-        body_s: How long a client may take for the next piece of content.
-        idle_s: How long an answer or a tunnel may be quiet.
+        watch: Notices arriving data, disconnects and passed deadlines.
+        buffer: Buffer for one piece, valid until the next wait.
+        memory: The same bytes, for searching.
+        dates: Source of ``Date``.
+        numbers: Source of request ids.
+        known: Cached facts of earlier requests, by ``head_cache.block_of``.
+        told: Called for each request.
+        is_draining: The service is shutting down: connections close after the response.
+        keep_alive_s: Seconds that a connection may wait for its next request.
+        answer_s: Seconds that a preview has for the head of its response.
+        body_s: Seconds that a client has for the next piece of content.
+        idle_s: Seconds that a response or a tunnel may be quiet.
     """
 
     def __init__(
@@ -81,19 +81,18 @@ class Relay:
         self._open: set[Connection] = set()
 
     async def serve(self, stream: trio.SocketStream) -> bytes | None:
-        """Relay requests until one comes that is not for a preview, or not written strictly.
+        """Relay requests until one is not for a preview or is not strictly written.
 
         Args:
-            stream: A connection on which nothing was read; stays open.
+            stream: A connection from which nothing was read; stays open.
 
         Returns:
-            All that was read and is not relayed, for the server of the connection from here on; None where the
-            connection is over.
+            All bytes that were read but not relayed, for the server that takes over; None if the connection has ended.
 
-        Cancellation: what is under way is cut.
+        Cancellation: the current request is aborted.
         """
         given = stream.socket
-        # The same descriptor without trio's checkpoints: each would cost as much as the work between two of them.
+        # The same descriptor without trio's checkpoints, each of which would cost as much as the work between two.
         sock = socket.socket(given.family, given.type, given.proto, fileno=given.fileno())
         try:
             sock.setblocking(False)
@@ -107,7 +106,7 @@ class Relay:
             sock.detach()
 
     def drain(self) -> None:
-        """From now on connections end: those that wait for a request at once, the others behind their answer."""
+        """Start to close connections: idle ones at once, the others after their response."""
         self.is_draining = True
         self.idle_s = min(self.idle_s, _QUIET_AT_DRAIN_S)
         for connection in list(self._open):
@@ -118,9 +117,9 @@ class Relay:
 async def open_relay(
     doorman: AccessGate, settings: Settings, *, keep_alive_s: float = 5.0, told: Relayed = lambda *_: None
 ) -> AsyncIterator[Relay]:
-    """Provide a relay, for as long as connections are served within it.
+    """Provide a relay, which must stay open while connections are served.
 
-    Cancellation: its connections to previews are closed.
+    Cancellation: connections to previews are closed.
     """
     pool, known = Pool(connect_timeout_s=inf), Memo[bytes, Known](MAX_KNOWN)
     ticks = count(1)
@@ -143,7 +142,7 @@ async def open_relay(
 
 
 def _peer(sock: socket.socket) -> str | None:
-    """Return the peer's address; None on a unix socket, or after it has gone."""
+    """Return the peer's address; None on a unix socket, or after the peer has gone."""
     try:
         peer = sock.getpeername()
     except OSError:

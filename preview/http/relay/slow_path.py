@@ -1,4 +1,4 @@
-"""Any request to a preview and its answer, carried by the task of the client's connection: it waits for both sides."""
+"""Slow path: the client connection's task carries any request to a preview and its response, waiting for both sides."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from preview.proxy.network_stream import BrokenConnection, ClientGone, NetworkSt
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
 
-# A transfer that never has to wait yields now and then.
+# A transfer that never waits yields to other tasks after this many bytes.
 _YIELD_BYTES = 1024 * 1024
-# A reader that takes nothing in this time has stalled, as in ``http.tcp``.
+# A reader that takes nothing for this long has stalled, as in ``http.tcp``.
 _STALLED_S = 30.0
-# Who lets a piece wait for longer than this reads slowly: of such a one less is held here, there may be thousands.
+# A client that delays a piece for longer is slow. Less is buffered for each, as there may be thousands.
 _SLOW_S = 0.05
 _SLOW_BYTES = 32 * 1024
 _CONTINUE = 100
@@ -30,13 +30,13 @@ _WEBSOCKET = b"websocket"
 
 
 class SlowPath:
-    """A request that was admitted.
+    """Carries a request that was admitted.
 
     Attributes:
-        awaits_client: Whether it is the client that is waited for, and not the preview.
+        awaits_client: Whether the task waits for the client instead of the preview.
 
     Args:
-        delivery: The request. Its maker releases what it holds.
+        delivery: The request. The caller releases it.
     """
 
     def __init__(self, delivery: Delivery) -> None:
@@ -46,19 +46,19 @@ class SlowPath:
         self._connection = delivery.connection
         self._client = delivery.connection.stream
         self._relay = delivery.connection.relay
-        # The request's content, as it comes.
+        # Reader of the request's content.
         self._body = body_of(self._ask.length)
         self.awaits_client = False
 
     async def run(self, head: bytes) -> bool:
-        """Carry it; whether the client's connection can take the next request.
+        """Carry the request; return whether the client's connection can take the next one.
 
         Args:
-            head: Of the request to the preview.
+            head: Head of the request to the preview.
 
         Raises:
-            PreviewError: No answer came that could be passed on, or it broke off.
-            ClientGone: The client went away.
+            PreviewError: No valid response arrived, or it broke off.
+            ClientGone: The client disconnected.
 
         Cancellation: the connection to the preview is closed.
         """
@@ -72,14 +72,14 @@ class SlowPath:
             await self._exchange.drain()
             await self._answer()
         else:
-            # The request goes up while the answer may come down already.
+            # The response may arrive while the request is still being sent.
             async with alongside(self._upload):
                 await self._answer()
-        # All of it has gone up. That all of it has come is not enough: an early answer may leave the last piece here.
+        # Require that all was sent, not only received: after an early response, the last piece may be unsent.
         return self._exchange.is_sent and not self._delivery.closes
 
     async def go_on(self) -> bool:
-        """Carry on with what ``FastPath`` has started. As ``run``, also when cancelled."""
+        """Continue a request that ``FastPath`` has started. Result, errors and cancellation as for ``run``."""
         delivery = self._delivery
         if delivery.failure is not None:
             with translated():
@@ -91,9 +91,9 @@ class SlowPath:
         return not delivery.closes
 
     def _read_content(self, came: memoryview) -> list[memoryview]:
-        """Return the request's content in these bytes. Its trailers end here.
+        """Return the request's content in these bytes, without its trailers.
 
-        A server would add them to the fields, past all rules for those.
+        A server would add trailers to the fields, and so bypass the rules for fields.
         """
         try:
             return self._body.feed(came)
@@ -123,7 +123,7 @@ class SlowPath:
             connection.deadline = monotonic() + relay.answer_s
 
     async def _drained(self) -> bool:
-        """Wait until the preview has taken what was sent; whether it takes any more."""
+        """Wait until the preview has taken what was sent; return whether it accepts more."""
         exchange = self._exchange
         while exchange.unsent:
             self._connection.deadline = monotonic() + self._relay.answer_s
@@ -131,13 +131,13 @@ class SlowPath:
         return exchange.unsent is not None
 
     async def _answer(self) -> None:
-        """Read the answer, from where it is, and send it on.
+        """Read the response from its current position, and forward it.
 
         Raises:
-            PreviewError: It did not come, or broke off, or is not written strictly.
-            ClientGone: Nobody takes it.
+            PreviewError: The response is missing, incomplete or not strictly written.
+            ClientGone: The client disconnected.
 
-        Cancellation: part of it may have been sent.
+        Cancellation: part of the response may have been sent.
         """
         delivery, request, exchange = self._delivery, self._delivery.request, self._exchange
         with translated():
@@ -168,12 +168,12 @@ class SlowPath:
                     await trio.lowlevel.checkpoint()
 
     async def _final_head(self) -> Answer:
-        """Read the head of the final answer, or of one that switches protocols; pass earlier ones on."""
+        """Read the head of the final response, or of a protocol switch; forward earlier interim heads."""
         ask, delivery, request = self._ask, self._delivery, self._delivery.request
         upgrade = ask.upgrade if ask.upgrade == _WEBSOCKET else b""
         while (answer := await self._exchange.read_head(upgrade)).status < FINAL:
             fields = answer_fields(answer.fields, request.head, request.admitted, request.number)
-            # An interim answer has no content, and no length of one (RFC 9110 section 8.6).
+            # An interim response has neither content nor its length (RFC 9110 section 8.6).
             fields = [field for field in fields if field[0] != b"content-length"]
             is_switching = answer.status == SWITCHING
             if is_switching:
@@ -195,11 +195,11 @@ class SlowPath:
 
 
 async def run_tunnel(connection: Connection, exchange: UpstreamExchange) -> None:
-    """Carry bytes both ways until both sides have ended, or one is lost, or nothing has come for too long.
+    """Carry bytes in both directions until both sides have ended, one breaks, or both are idle for too long.
 
-    An end on one side is passed on, and the other direction stays open. A side that takes nothing is not read for.
+    The end of one side is forwarded; the other direction stays open. A stalled receiver pauses reading from its sender.
 
-    Cancellation: both directions end where they are.
+    Cancellation: both directions stop at once.
     """
     client, upstream = connection.stream, exchange.connection
     if upstream is None:

@@ -1,7 +1,7 @@
-"""One eye on all relayed connections: what has come, which client is gone, and which has been waited for too long.
+"""One watch for all relayed connections: it notices arriving data, disconnects and passed deadlines.
 
-A task or a timer for each would cost more than a small request does. One epoll instance sees all of it, edge triggered,
-and so costs nothing while nothing happens; the deadlines are looked at four times a second.
+A task or timer per connection would cost more than a small request. One edge-triggered epoll instance watches all
+sockets and costs nothing while idle; deadlines are checked four times a second.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from preview.proxy.pool import UpstreamConnection
 
 log = structlog.get_logger(__name__)
 
-# How late a deadline may be noticed.
+# Most seconds by which a passed deadline is noticed late.
 _TICK_S = 0.25
-# 10 s: longer than anything is kept.
+# 10 s, longer than anything is cached.
 _QUIET_TICKS = 40
-# How long sockets are seen to, at some 20 us each, before everybody else in the service has a turn; the last of its
-# rounds may take as long again.
+# Seconds of handling sockets, at about 20 us each, before other tasks run; the last round may take as long again.
 _TURN_S = 0.001
 _MAX_EVENTS = 32
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
@@ -35,34 +34,34 @@ class Watched(Protocol):
     """A client's connection.
 
     Attributes:
-        fd: Its descriptor.
-        deadline: By ``time.monotonic``; infinite where nothing is waited for.
+        fd: File descriptor of the socket.
+        deadline: By ``time.monotonic``; infinite for no deadline.
     """
 
     fd: int
     deadline: float
 
     def gone(self) -> None:
-        """Note that the client has closed its side, or is lost. Called once."""
+        """Handle that the client has closed its side, or its connection broke. Called once."""
 
     def came(self) -> bool:
-        """Something has come; False where nobody wants to be told (until ``listen``)."""
+        """Handle arrived data; return False to get no further calls until ``listen``."""
 
     def failed(self, error: Exception) -> None:
-        """Seeing to it has failed by a mistake of ours."""
+        """Handle an unexpected error of this service in another method."""
 
     def expired(self) -> None:
-        """Note that the deadline has passed."""
+        """Handle that the deadline has passed."""
 
 
 class Watch:
-    """Tells connections what happens to them. A context manager that holds one descriptor.
+    """Notifies connections of events. A context manager that owns one descriptor.
 
-    Invariant: whatever is in ``_clients`` or ``_upstreams`` has an open descriptor, registered with the epoll instance.
-    While events are seen to connections are closed but none is opened: a number is not used again among them.
+    Invariant: every connection in ``_clients`` or ``_upstreams`` has an open descriptor registered with epoll. While
+    events are handled, connections are closed but none is opened, so no descriptor number is reused.
 
     Args:
-        each_tick: Called now and then, for what has no hurry.
+        each_tick: Called regularly, for work that is not urgent.
     """
 
     def __init__(self, each_tick: Callable[[], None]) -> None:
@@ -79,40 +78,40 @@ class Watch:
         self._epoll.close()
 
     def add(self, one: Watched) -> None:
-        """Look at this client's connection from now on, whether it ends."""
+        """Watch for the end of this client's connection."""
         self._clients[one.fd] = one
         self._epoll.register(one.fd, _GONE | select.EPOLLET)
         self._some.set()
 
     def listen(self, one: Watched) -> None:
-        """Tell it also when something comes, or has come already."""
+        """Also notify the connection of data, including data that has already arrived."""
         self._epoll.modify(one.fd, _COME | _GONE | select.EPOLLET)
 
     def remove(self, one: Watched) -> None:
-        """Look at it no more; before its descriptor is closed."""
+        """Stop watching the connection; call this before closing its descriptor."""
         if self._clients.pop(one.fd, None) is not None:
             self._epoll.unregister(one.fd)
 
     def all(self) -> list[Watched]:
-        """Those that are looked at."""
+        """Return the watched client connections."""
         return list(self._clients.values())
 
     def listen_to(self, upstream: UpstreamConnection) -> None:
-        """Tell the reader of a connection to a preview, on which nothing has come yet, when something does."""
+        """Notify a preview connection's reader when data arrives; none may have arrived yet."""
         if upstream.forget is None:
             self._epoll.register(upstream.fd, _COME | select.EPOLLET)
             self._upstreams[upstream.fd] = upstream
             upstream.forget = partial(self._forget, upstream)
 
     def _forget(self, upstream: UpstreamConnection) -> None:
-        # Closing would take it out as well, but not while a child that has not come to its exec holds it: the number
-        # may be another connection's by then.
+        # Closing alone is not enough: a child before its exec may keep the socket open, so epoll would report it under
+        # a descriptor number that another connection may use by then.
         self._epoll.unregister(upstream.fd)
         del self._upstreams[upstream.fd]
         upstream.forget = None
 
     async def look(self) -> None:
-        """Look until cancelled. Cancellation: nobody looks any more."""
+        """Handle events until cancelled. Cancellation: connections get no further notifications."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._look_at_the_clock)
             while True:
@@ -120,7 +119,7 @@ class Watch:
                 self._take_turn()
 
     def _take_turn(self) -> None:
-        # Bytes that come meanwhile are handled as well: giving the turn away costs as much as an event.
+        # Data that arrives meanwhile is handled as well: yielding costs as much as an event.
         until = monotonic() + _TURN_S
         while events := self._epoll.poll(0, _MAX_EVENTS):
             for fd, flags in events:
@@ -132,13 +131,13 @@ class Watch:
                 return
 
     def see_to(self, client: Watched, flags: int = _COME) -> None:
-        """Tell a client's connection what has happened to it; a mistake in that is its own."""
+        """Notify a client's connection of its events; an error in that affects only this connection."""
         try:
             if flags & _GONE:
                 client.gone()
             elif not client.came():
                 self._epoll.modify(client.fd, _GONE | select.EPOLLET)
-        except Exception as error:  # noqa: BLE001  one connection's, and so its task's, not everybody's
+        except Exception as error:  # noqa: BLE001  raised in this connection's task, affects no other
             client.failed(error)
 
     def _read_for(self, upstream: UpstreamConnection) -> None:
@@ -147,7 +146,7 @@ class Watch:
             return
         try:
             upstream.reader.came(upstream)
-        except Exception:  # as above; the task that waits for the answer ends with it
+        except Exception:  # as above; the task that waits for the response ends with it
             log.exception("preview connection failed")
             upstream.close()
 
@@ -159,7 +158,7 @@ class Watch:
             for one in [one for one in self._clients.values() if one.deadline < now]:
                 one.expired()
             self._each_tick()
-            # What is looked at now and then needs no look any more when all has been quiet for a while.
+            # Stop the ticks after a quiet time; the next connection starts them again.
             idle_ticks = 0 if self._clients else idle_ticks + 1
             if idle_ticks > _QUIET_TICKS:
                 self._some = trio.Event()

@@ -1,4 +1,4 @@
-"""Access to a generation's preview in a browser: one-time links, share links, public (``v1`` only)."""
+"""Browser access to a generation's preview (one-time links, share links, public; ``v1`` only), page and sessions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def browser_routes(running: Running, places: Places) -> Blueprint:
     async def open_(backend: Backend, generation_id: str) -> Response:
         """Return a link that opens the preview in your browser, once.
 
-        It holds a short-lived code, sets a cookie for the preview's own address and goes on to that, without the code.
+        It has a short-lived code, sets a cookie for the preview's own address, and redirects there without the code.
         """
         preview = await own_preview(backend, generation_id)
         body = await read_json(request, OpenBody, limit_bytes=_BODY_BYTES)
@@ -50,7 +50,7 @@ def browser_routes(running: Running, places: Places) -> Blueprint:
     async def share(backend: Backend, generation_id: str) -> Response:
         """Return a share link: valid until it expires, is revoked, or the preview ends.
 
-        `expires_at` says until when: a longer time than the service allows is shortened.
+        `expires_at` is its actual expiry: a time longer than the service allows is shortened.
         """
         preview = await own_preview(backend, generation_id)
         body = await read_json(request, ShareBody, limit_bytes=_BODY_BYTES)
@@ -64,7 +64,7 @@ def browser_routes(running: Running, places: Places) -> Blueprint:
 
     @routes.put("/generations/<generation_id>/preview/access")
     async def set_access(backend: Backend, generation_id: str) -> Response:
-        """Let anybody look at the preview who knows its address, or not any more."""
+        """Make the preview public, to anybody who knows its address, or private again."""
         preview = await own_preview(backend, generation_id)
         body = await read_json(request, AccessBody, limit_bytes=_BODY_BYTES)
         backend.access.set_public(preview.id, body.public)
@@ -72,14 +72,14 @@ def browser_routes(running: Running, places: Places) -> Blueprint:
 
     @routes.delete("/generations/<generation_id>/preview/access")
     async def revoke_access(backend: Backend, generation_id: str) -> Response:
-        """Take everything back: public, each share link, and the access of each browser, your own among them."""
+        """Revoke all access: public, every share link, and the access of every browser, including your own."""
         preview = await own_preview(backend, generation_id)
         backend.access.revoke_all(preview.id)
         return no_content()
 
     @routes.delete("/generations/<generation_id>/preview/share/<share_id>")
     async def revoke_share(backend: Backend, generation_id: str, share_id: str) -> Response:
-        """Revoke a share link: browsers that came by it are out at once."""
+        """Revoke a share link: browsers that used it lose access at once."""
         preview = await own_preview(backend, generation_id)
         if not backend.access.revoke_share(preview.id, share_id):
             raise ShareNotFound(f"The preview has no share link {quoted(share_id)}.")
@@ -105,10 +105,10 @@ def _shown(backend: Backend, places: Places, preview: LivePreview) -> v1.AccessS
 
 STATIC = Path(__file__).parent.parent / "static"
 
-# A name with a hash of its content (``index-BnkZ6wUs.js``): its content never changes.
+# A file name with a hash of the content (``index-BnkZ6wUs.js``): the content never changes.
 _HASHED = re.compile(r"[.-][A-Za-z0-9_-]{8,}\.[a-z0-9.]+$")
 _YEAR_S = 365 * 24 * 3600
-# ``html.cspNonce`` of ``frontend/vite.config.ts``: stands where the page's own elements carry their nonce.
+# Value of ``html.cspNonce`` in ``frontend/vite.config.ts``, replaced by the nonce in the page's own elements.
 _NONCE_PLACE = "NONCE-OF-THIS-ANSWER"
 
 
@@ -118,19 +118,19 @@ def page_routes() -> Blueprint:
 
     @routes.get("/")
     async def index() -> Response:
-        """Return the page, without any user's data: it calls the API for that."""
+        """Return the page, without any user's data: the page requests that from the API."""
         try:
             document = await trio.Path(STATIC / "index.html").read_text(encoding="utf-8")
         except FileNotFoundError as error:
             raise NotFound from error
         nonce = new_nonce()
-        # Without a validator: an answer 304 would put a new nonce on the document from before.
+        # No validator: a 304 would combine a new nonce with the previous document.
         headers = {"Cache-Control": "no-cache", "Content-Security-Policy": page_policy(nonce)}
         return Response(document.replace(_NONCE_PLACE, nonce), headers=headers, content_type="text/html; charset=utf-8")
 
     @routes.get("/assets/<path:name>")
     async def asset(name: str) -> Response:
-        """One of the page's files."""
+        """Return one of the page's files."""
         response = await send_from_directory(STATIC / "assets", name)
         hashed = _HASHED.search(name) is not None
         response.headers["Cache-Control"] = f"public, max-age={_YEAR_S}, immutable" if hashed else "no-cache"
@@ -152,23 +152,23 @@ def session_routes(running: Running) -> Blueprint:
 
     @routes.get("/login/<code>")
     async def login(backend: Backend, code: str) -> Response:
-        """Log a browser in with a one-time code, and go to the page."""
+        """Log a browser in with a one-time code, and redirect to the page."""
         if request.method == "HEAD":
-            # Previews of links must not use the code up.
+            # Link previews must not use the code up.
             return no_content()
         try:
             user = backend.login_codes.redeem(code)
         except Unauthenticated:
             if not _is_browser():
                 raise
-            # A person gets a page with a way on, and that page the reason.
+            # A person is redirected to the page, which explains the reason.
             return redirect(link("/?login=used"), 303)  # type: ignore[return-value]  # see below
         session = backend.new_session(user)
         if session is None:
             raise NotFound
         response = redirect(link("/"), 303)
         _keep(backend, response, session, SESSION_S)
-        return response  # type: ignore[return-value]  # Quart's own response class, seen through werkzeug's
+        return response  # type: ignore[return-value]  Quart's own response class, typed as werkzeug's
 
     @routes.get("/api/v1/session")
     async def who(backend: Backend) -> Response:
@@ -177,7 +177,7 @@ def session_routes(running: Running) -> Blueprint:
 
     @routes.post("/api/v1/session")
     async def exchange(backend: Backend) -> Response:
-        """Trade the bearer token of this request for a session cookie that no script can read.
+        """Exchange the bearer token of this request for a session cookie that no script can read.
 
         The session ends no later than the token.
         """
@@ -187,7 +187,7 @@ def session_routes(running: Running) -> Blueprint:
             ttl_s = min(ttl_s, (identity.expires_at - utc_now()).total_seconds())
         session = backend.new_session(identity.user, max(ttl_s, 1))
         if session is None:
-            # Tokens are made elsewhere, and so are sessions: the page keeps the token in memory.
+            # If tokens come from elsewhere, there are no sessions: the page keeps the token in memory.
             raise NotFound
         response = json_answer(v1.Session.of(identity))
         _keep(backend, response, session, ttl_s)
@@ -205,7 +205,7 @@ def session_routes(running: Running) -> Blueprint:
 
 
 def _is_browser() -> bool:
-    """Return whether the request is for a page to look at: programs ask for JSON, or do not say."""
+    """Return whether the client wants an HTML page: programs ask for JSON, or do not say."""
     accepted = request.accept_mimetypes
     return "text/html" in accepted.values() and accepted["text/html"] >= accepted["application/json"]
 

@@ -1,4 +1,4 @@
-"""The generations that this service keeps itself."""
+"""Routes for the generations that this service stores itself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def generation_routes(running: Running) -> Blueprint:
 
     @routes.post("/generations")
     async def create_generation(backend: Backend) -> Response:
-        """Keep a generation: files as JSON, or a zip or tar.gz as `multipart/form-data`."""
+        """Store a generation: files as JSON, or a zip or tar.gz as `multipart/form-data`."""
         identity = await require_identity(backend)
         library = _library(backend)
         upload = await read_upload(request, backend.settings, backend.service.reader)
@@ -43,7 +43,7 @@ def generation_routes(running: Running) -> Blueprint:
 
     @routes.get("/generations")
     async def list_generations(backend: Backend) -> Response:
-        """Your generations, newest first, by pages."""
+        """Return your generations, newest first, by pages."""
         identity = await require_identity(backend)
         library, query = _library(backend), checked_query(request, PageQuery)
         found, following = await library.list_for_user(identity.user.id, cursor=query.cursor, limit=query.limit)
@@ -51,7 +51,7 @@ def generation_routes(running: Running) -> Blueprint:
 
     @routes.get("/generations/<generation_id>")
     async def get_generation(backend: Backend, generation_id: str) -> Response:
-        """One of your generations, with its files' paths and sizes."""
+        """Return one of your generations, with its files' paths and sizes."""
         _, generation = await own_generation(backend, generation_id)
         return json_answer(GenerationShape.of(generation, await _library(backend).file_list(generation_id)))
 
@@ -76,7 +76,7 @@ def generation_routes(running: Running) -> Blueprint:
 def _library(backend: Backend) -> GenerationLibrary:
     library = backend.service.library
     if library is None:
-        raise NotFound  # a host that keeps its generations itself has its own way to manage them
+        raise NotFound  # a host that stores its generations has its own way to manage them
     return library
 
 
@@ -88,10 +88,10 @@ def file_routes(running: Running) -> Blueprint:
     async def list_files(backend: Backend, generation_id: str) -> Response:
         """Return the generation's files: paths, sizes and SHA-256.
 
-        The `ETag` stands for all of them; send it as `If-Match` with a change that builds on what you have read.
+        The `ETag` covers all of them; send it as `If-Match` with a change that builds on what you have read.
         """
         _, generation = await own_generation(backend, generation_id)
-        # Of before the files are read: should they change meanwhile, it is the tag that is out of date.
+        # Taken before the files are read: if they change meanwhile, the tag is outdated, not the files.
         tag = etag_of(generation.revision)
         if is_known(request, tag):
             return _not_modified(tag)
@@ -108,7 +108,7 @@ def file_routes(running: Running) -> Blueprint:
         tag = f'"{sha256(found[path]).hexdigest()}"'
         if is_known(request, tag):
             return _not_modified(tag)
-        # Never as a type that a browser would show, or run, as a document of ours.
+        # Never with a type that a browser would show or run as a document of this service.
         headers = {"ETag": tag, "Content-Disposition": "attachment"}
         return Response(found[path], headers=headers, content_type="application/octet-stream")
 
@@ -116,8 +116,8 @@ def file_routes(running: Running) -> Blueprint:
     async def replace_files(backend: Backend, generation_id: str) -> Response:
         """Replace all of the generation's files; its running preview is reloaded.
 
-        As for creation: JSON, or a zip or tar.gz as `multipart/form-data`. What is not sent
-        goes; project and name stay.
+        As for creation: JSON, or a zip or tar.gz as `multipart/form-data`. Files that are not sent are removed; project
+        and name stay.
         """
         identity, edits = await _editable(backend, generation_id)
         upload = await read_upload(request, backend.settings, backend.service.reader)
@@ -125,10 +125,10 @@ def file_routes(running: Running) -> Blueprint:
 
     @routes.patch("/generations/<generation_id>/files")
     async def change_files(backend: Backend, generation_id: str) -> Response:
-        """Write some files and remove others, in one step; its running preview is reloaded.
+        """Write some files and remove others, in one step; the running preview is reloaded.
 
-        The change is kept even where the preview does not start with it: then `reload.status` is `failed`, the error
-        says why, and the process from before serves on.
+        The change is stored even if the preview does not start with it. Then `reload.status` is `failed`, the error
+        gives the reason, and the previous process still serves.
         """
         identity, edits = await _editable(backend, generation_id)
         settings = backend.settings
@@ -144,7 +144,7 @@ async def _editable(backend: Backend, generation_id: str) -> tuple[Identity, Fil
     """Return the user and a generation of theirs that can be changed here.
 
     Raises:
-        GenerationReadOnly: A host keeps it.
+        GenerationReadOnly: A host stores the generation.
         Unauthenticated, Forbidden, GenerationNotFound: See ``own_generation``.
     """
     identity, _ = await own_generation(backend, generation_id)

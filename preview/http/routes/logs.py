@@ -1,4 +1,4 @@
-"""The log stream of a generation's preview, and tickets for clients that cannot send headers."""
+"""Routes for a preview's log: streams, tickets for clients that cannot send headers, history and WebSockets."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ _MEDIA_TYPES = {Format.SSE: "text/event-stream", Format.NDJSON: "application/x-n
 _HEADERS = {
     "Cache-Control": "no-cache",
     "Vary": "Accept",
-    # Tells nginx, and proxies that follow its example, to pass each chunk on at once.
+    # Makes nginx, and proxies that follow its example, forward each chunk at once.
     "X-Accel-Buffering": "no",
 }
 _NUMBER = re.compile(r"\d{1,18}")
 
 
 def log_routes(contract: Contract, running: Running) -> Blueprint:
-    """Return the routes in one document's words."""
+    """Return the routes of one contract."""
     routes = BackendRoutes(f"{contract.value}_logs", running)
 
     @routes.get("/preview/logs/stream")
     async def stream(backend: Backend, generation_id: str) -> Response:
         """Return the preview's log as Server-Sent Events, or with `Accept: application/x-ndjson` as JSON lines.
 
-        `Last-Event-ID` resumes right behind that line; 204 when the preview is over and nothing is left to say.
+        `Last-Event-ID` resumes right after that line; 204 when the preview has ended and no line follows.
         """
         query = checked_query(request, StreamQuery)
         watcher = await _watcher_of(backend, generation_id, query.ticket, request)
         after = _resume_after(query)
         if after is not None and await backend.previews.has_all(watcher.record, after):
-            # It has all there will ever be: this stops a browser from coming back.
+            # The client has every line there will be; a 204 stops a browser from reconnecting.
             return no_content(_HEADERS)
         encoding = Encoding(contract, _accepted_format(), query.filter, query.colours)
         if request.method == "HEAD":
@@ -64,7 +64,7 @@ def log_routes(contract: Contract, running: Running) -> Blueprint:
         after, tail = await first_lines(backend.previews, watcher.record, query, after)
         direct = _open_direct(backend, encoding, watcher, after=after, tail=tail) if query.follow else None
         if direct is not None:
-            # Hypercorn has left it when it ends, and reads no further request.
+            # Hypercorn no longer serves the connection then, so no further request can be read.
             return _stream_response(direct, encoding.format, {"Connection": "close"})
         body = _open_body(backend, request_resources(), encoding, watcher, after=after, tail=tail, follow=query.follow)
         return _stream_response(body, encoding.format)
@@ -87,9 +87,9 @@ async def _watcher_of(
 
     Raises:
         Unauthenticated, Forbidden, GenerationNotFound: See ``identity``; also for a ticket.
-        NoActivePreview, PreviewNotFound: There is none.
+        NoActivePreview, PreviewNotFound: There is no such preview.
 
-    Cancellation: nothing changes.
+    Cancellation: no state changes.
     """
     if ticket is None:
         identity = await require_identity(backend, asked)
@@ -106,14 +106,14 @@ async def _watcher_of(
 
 def _resume_after(query: StreamQuery) -> int | None:
     header = request.headers.get("Last-Event-ID", "")
-    # The header wins: a browser that comes back keeps the address, and with it the first connection's query.
+    # The header has priority: a reconnecting browser repeats the address with the first connection's query.
     if _NUMBER.fullmatch(header):
         return int(header)
     return query.after if query.last_event_id is None else query.last_event_id
 
 
 def _accepted_format() -> Format:
-    """Server-Sent Events, unless the client prefers another form."""
+    """Return the accepted format: Server-Sent Events, unless the client prefers NDJSON."""
     best = request.accept_mimetypes.best_match(_MEDIA_TYPES.values())
     return Format.NDJSON if best == _MEDIA_TYPES[Format.NDJSON] else Format.SSE
 
@@ -121,7 +121,7 @@ def _accepted_format() -> Format:
 def _open_direct(
     backend: Backend, encoding: Encoding, watcher: StreamRequester, *, after: int | None, tail: int | None
 ) -> TakeoverBody | None:
-    """Return the stream as one that leaves Hypercorn; None if impossible, or if the preview has ended."""
+    """Return the stream as a body that leaves Hypercorn; None if impossible, or if the preview has ended."""
     handover = handover_in(request.scope)
     preview = backend.previews.find(watcher.record.id)
     if not backend.settings.direct_streams or preview is None or handover is None or not handover.is_possible:
@@ -149,7 +149,7 @@ def _open_body(
     tail: int | None,
     follow: bool,
 ) -> LogStreamBody:
-    """Subscribe, until the request is over."""
+    """Return the body of a stream that stays subscribed until the end of the request."""
     watched = resources.enter_context(watching(backend.previews, watcher, after=after, tail=tail))
     return LogStreamBody(
         watched.receiver,
@@ -167,7 +167,7 @@ def _stream_response(
     body: ResponseBody | bytes, form: Format, headers: Mapping[str, str] = MappingProxyType({})
 ) -> Response:
     response = Response(body, 200, {**_HEADERS, **headers}, content_type=_MEDIA_TYPES[form])
-    # Quart would cut it after a minute, without a last chunk.
+    # Quart would end it after a minute, without a last chunk.
     response.timeout = None
     return response
 
@@ -178,12 +178,12 @@ _BY_MEDIA_TYPE = {export.media_type: kind for kind, export in EXPORTS.items()}
 
 
 def history_routes(contract: Contract, running: Running) -> Blueprint:
-    """Return the routes in one document's words."""
+    """Return the routes of one contract."""
     routes = BackendRoutes(f"{contract.value}_history", running)
 
     @routes.get("/preview/logs")
     async def history(backend: Backend, generation_id: str) -> Response:
-        """Lines of the preview, live or over: the first behind `after`, or the last before `before`.
+        """Return lines of the preview, live or ended: the first after `after`, or the last before `before`.
 
         As a page of JSON with the addresses of its neighbours, or (`format`, or `Accept`) all of them as a file.
         """
@@ -208,7 +208,7 @@ def history_routes(contract: Contract, running: Running) -> Blueprint:
         headers = {"Content-Disposition": f'attachment; filename="{record.id}.{export.suffix}"', "Vary": "Accept"}
         given = b"" if request.method == "HEAD" else body
         response = Response(given, 200, headers, content_type=f"{export.media_type}; charset=utf-8")
-        # Quart would cut a long one after a minute.
+        # Quart would end a long response after a minute.
         response.timeout = None
         return response
 
@@ -219,7 +219,7 @@ def _export_kind(query: HistoryQuery) -> ExportKind | None:
     """Return the kind of file; None for a page. The query overrides the header."""
     if query.format is not None:
         return None if query.format == "json" else ExportKind(query.format)
-    # JSON stands first: it is the answer to a client that takes anything.
+    # JSON is first, as the response to a client that accepts anything.
     best = request.accept_mimetypes.best_match([_JSON, *_BY_MEDIA_TYPE], default=_JSON)
     return _BY_MEDIA_TYPE.get(best or _JSON)
 
@@ -241,7 +241,7 @@ async def _page(pager: LogPager, contract: Contract, record: PreviewRecord, quer
 
 
 def _address(query: HistoryQuery, record: PreviewRecord, **place: int) -> str:
-    """Return the same query at another position; the preview stays the same after a launch."""
+    """Return the same query at another position. It names the preview, so a later launch does not matter."""
     kept = {"level": query.level, "source": query.source, "q": query.q, "request_id": query.request_id}
     kept |= {"limit": None if query.limit is None else str(query.limit), "ansi": "keep" if query.colours else None}
     words = {name: value for name, value in kept.items() if value is not None}
@@ -259,14 +259,14 @@ async def _preview_of(previews: PreviewManager, generation_id: str, preview_id: 
 
 
 def log_socket_routes(contract: Contract, running: Running) -> Blueprint:
-    """Return the routes in one document's words."""
+    """Return the routes of one contract."""
     routes = BackendRoutes(f"{contract.value}_log_sockets", running)
 
     @routes.get("/preview/logs/ws")
     async def socket(backend: Backend, generation_id: str) -> Response:
         """Return the preview's log over a WebSocket (RFC 6455): each message is a JSON array of events.
 
-        A client may change its filter on the way; docs/api.md has the messages of both sides.
+        A client may change its filter at any time; docs/api.md has the messages of both sides.
         """
         await own_generation(backend, generation_id)
         raise UpgradeRequired("This address speaks WebSocket; open it with a WebSocket client, or read …/logs/stream.")
@@ -274,7 +274,7 @@ def log_socket_routes(contract: Contract, running: Running) -> Blueprint:
     @routes.websocket("/preview/logs/ws")
     async def watch(backend: Backend, generation_id: str) -> None:
         """Send the preview's log; each message is a JSON array of events. A refusal is an ordinary response."""
-        asked = websocket._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  tasks of ours use it
+        asked = websocket._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  used in this package's tasks
         query = checked_query(asked, StreamQuery)
         watcher = await _watcher_of(backend, generation_id, query.ticket, asked)
         given = query.after if query.last_event_id is None else query.last_event_id

@@ -1,4 +1,4 @@
-"""Routes for previews in ``v1`` only: list, one by id, extension, restart."""
+"""Routes of a generation's preview in both contracts, and of previews in ``v1`` (list, by id, extend, restart)."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ PREFIXES: Mapping[Contract, str] = MappingProxyType(
     {Contract.PLAN: "/api/generations/<generation_id>", Contract.V1: "/api/v1/generations/<generation_id>"}
 )
 
-# Contract ``plan`` writes `pythonPath` where a file says `python_path`.
+# Contract ``plan`` uses `pythonPath` for a file's `python_path`.
 _CAPITAL = re.compile(r"(?<=[a-z])[A-Z]")
-# Bodies of our own routes are a few fields.
+# Bodies of these routes have only a few fields.
 _BODY_BYTES = 64 * 1024
-# The longest that ``Prefer: wait`` holds a request: a cold environment and a start-up.
+# Most seconds that ``Prefer: wait`` delays a response: a cold environment and a start-up.
 _MAX_WAIT_S = 600
 
 
 def preview_routes(contract: Contract, running: Running) -> Blueprint:
-    """Return the routes in one document's words."""
+    """Return the routes of one contract."""
     answers = ANSWERS[contract]
     routes = BackendRoutes(contract.value, running)
 
@@ -45,7 +45,7 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
     async def launch(backend: Backend, generation_id: str) -> Response:
         """Launch the generation.
 
-        Answers as soon as the preview exists; `Prefer: wait=SECONDS` waits until it is healthy.
+        Responds as soon as the preview exists; `Prefer: wait=SECONDS` waits until it is healthy.
         """
         identity, generation = await own_generation(backend, generation_id)
         asked = await _read_launch(contract, identity, generation)
@@ -66,10 +66,10 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
     async def stop(backend: Backend, generation_id: str) -> Response:
         """Stop the preview.
 
-        Answers when its processes are gone, its port is free and its files are removed.
+        Responds when its processes are gone, its port is free and its files are removed.
         """
         await _own_to_stop(backend, generation_id)
-        # The manager stops it in the preview's own task: a client that goes away does not call the stop off.
+        # The stop runs in the preview's own task, so a client's disconnect does not cancel it.
         record = await backend.previews.stop(generation_id)
         return no_content() if answers.stopped is None else json_answer(answers.stopped.of(record))
 
@@ -77,7 +77,7 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
     async def endpoints(backend: Backend, generation_id: str) -> Response:
         """Return the generation's endpoints.
 
-        Read from its source before a launch; better once its preview runs and publishes OpenAPI.
+        Before a launch, they are read from its source; they are better once its preview runs and publishes OpenAPI.
         """
         _, generation = await own_generation(backend, generation_id)
         found = await backend.endpoints.find(generation, backend.previews.active(generation_id))
@@ -98,9 +98,9 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
 
 
 async def _own_to_stop(backend: Backend, generation_id: str) -> None:
-    """Check ownership like ``own_generation``, but without the database while a preview lives.
+    """Check ownership like ``own_generation``, but without the database while a preview is live.
 
-    A preview's user is its generation's: nobody else may launch it.
+    A live preview's user owns its generation, since nobody else may launch it.
     """
     identity = await require_identity(backend)
     active = backend.previews.active(generation_id)
@@ -111,12 +111,12 @@ async def _own_to_stop(backend: Backend, generation_id: str) -> None:
 
 
 async def _answer_launch(backend: Backend, launched: Launched, contract: Contract) -> Response:
-    """Return the answer to a launch, at once or when the preview is healthy (RFC 7240, ``Prefer: wait``).
+    """Return the response to a launch, at once or when the preview is healthy (RFC 7240, ``Prefer: wait``).
 
     Raises:
-        StartupTimeout, LaunchFailed: It was to be waited for, and is not healthy.
+        StartupTimeout, LaunchFailed: The request waits, and the preview did not become healthy.
 
-    Cancellation: the preview lives on.
+    Cancellation: the preview keeps running.
     """
     headers: dict[str, str] = {}
     wait_s = preferred_wait_s(",".join(request.headers.getlist("Prefer")))
@@ -178,7 +178,7 @@ def previews_routes(running: Running) -> Blueprint:
 
     @routes.get("/previews")
     async def list_previews(backend: Backend) -> Response:
-        """Your previews, newest first, by pages."""
+        """Return your previews, newest first, by pages."""
         identity = await require_identity(backend)
         query = checked_query(request, ListQuery)
         records, following = await backend.previews.list_for_user(
@@ -188,11 +188,11 @@ def previews_routes(running: Running) -> Blueprint:
 
     @routes.get("/previews/<preview_id>")
     async def get_preview(backend: Backend, preview_id: str) -> Response:
-        """One of your previews, live or over."""
+        """Return one of your previews, live or ended."""
         identity = await require_identity(backend)
         record = await backend.previews.get(preview_id)
         if record.user_id != identity.user.id:
-            # The same words as for an id that never was: nobody learns of another's preview.
+            # The same error as for an unknown id, so that nobody learns of another user's preview.
             raise PreviewNotFound(f"There is no preview {quoted(preview_id)}.")
         active = backend.previews.find(record.id)
         watchers = 0 if active is None else active.log.subscriber_count
@@ -200,24 +200,24 @@ def previews_routes(running: Running) -> Blueprint:
 
     @routes.post("/generations/<generation_id>/preview/token")
     async def new_token(backend: Backend, generation_id: str) -> Response:
-        """Return a further preview token: the launch's is shown once, and the launcher may be elsewhere."""
+        """Return a further preview token: the launch shows its token once, and the launcher may be elsewhere."""
         preview = await own_preview(backend, generation_id)
         token, expires_at = preview.further_token(), preview.record.token_expires_at
         return json_answer(v1.PreviewToken(session_token=token, expires_at=expires_at), 201)
 
     @routes.post("/generations/<generation_id>/preview/extend")
     async def extend(backend: Backend, generation_id: str) -> Response:
-        """Let the preview live longer, up to your tier's longest life."""
+        """Extend the preview's life, up to the maximum of your tier."""
         await own_generation(backend, generation_id)
         body = await read_json(request, ExtendBody, limit_bytes=_BODY_BYTES)
         return json_answer(v1.Instance.model_validate(await backend.previews.extend(generation_id, body.seconds)))
 
     @routes.post("/generations/<generation_id>/preview/restart")
     async def restart(backend: Backend, generation_id: str) -> Response:
-        """Start the generation's preview again: one that runs keeps its id, port, tokens and log.
+        """Start the generation's preview again: a running one keeps its id, port, tokens and log.
 
-        Its process serves until the new one does, which is when the answer comes, and serves on where the new one
-        does not: then the error says why. Where none runs this is a launch: a new preview with a log of its own.
+        The previous process serves until the new one does; then the response comes. If the new one does not start,
+        the previous one still serves; the error says why. If none runs, this launches a new preview with its own log.
         """
         identity, _ = await own_generation(backend, generation_id)
         return await _answer_launch(backend, await backend.previews.restart(identity.user, generation_id), Contract.V1)

@@ -1,4 +1,4 @@
-"""One request through the service to the preview."""
+"""The route that sends one request to a preview (endpoint call)."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from preview.proxy.headers import TOKEN_HEADER
 from preview.settings import Settings
 from preview.supervisor import LivePreview, log_call
 
-# JSON may write one byte of text with six (``\\u00ff``), and the rest of the envelope needs room too.
+# JSON may use six bytes for one byte of text (``\\u00ff``); the rest of the envelope needs space too.
 _JSON_GROWTH = 6
 _ENVELOPE_BYTES = 64 * 1024
-# A process that has ended is known to have within milliseconds; why it did, once its last words are read.
+# A process's end is noticed within milliseconds; its reason is known once its last output was read.
 _EXIT_S = 0.1
 _REASON_S = 1.0
 
 
 def proxy_routes(contract: Contract, running: Running) -> Blueprint:
-    """Return the route in one document's words."""
+    """Return the route of one contract."""
     shown = ANSWERS[contract].proxied
     routes = BackendRoutes(f"{contract.value}_proxy", running)
 
@@ -45,8 +45,8 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
     async def request_(backend: Backend, generation_id: str) -> Response:
         """Send one request to the running preview.
 
-        Any status of the preview itself is a 200 of ours with that status inside. The preview token goes into the
-        header `X-Preview-Token`.
+        Any response of the preview, whatever its status, is a 200 of this service that contains that status. The
+        preview token goes into the header `X-Preview-Token`.
         """
         await _check_owner(backend, generation_id)
         settings = backend.settings
@@ -65,10 +65,10 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
         try:
             answer = await _carry(backend.client, preview, asked)
         except (PreviewUnavailable, UpstreamFailed, UpstreamTimeout) as error:
-            # What it has printed until then is found by this.
+            # Clients find the lines printed until then by this id.
             error.details["request_id"] = asked.request_id
             raise
-        # What it has printed before its answer is in the pipe by now.
+        # By now, the pipe contains everything that the preview printed before its response.
         await preview.log.read_on()
         lines = range(before + 1, preview.log.last_seq + 1)
         return json_answer(shown.of(answer, asked.request_id, lines))
@@ -77,12 +77,12 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
 
 
 async def _check_owner(backend: Backend, generation_id: str) -> None:
-    """Let the owner of the generation pass; while its preview lives the database is not asked.
+    """Check that the user owns the generation; while its preview is live, without a database query.
 
     Raises:
-        Unauthenticated, Forbidden, GenerationNotFound: As ``own_generation``.
+        Unauthenticated, Forbidden, GenerationNotFound: As for ``own_generation``.
 
-    Cancellation: nothing changes.
+    Cancellation: no state changes.
     """
     identity = await require_identity(backend)
     preview = backend.previews.active(generation_id)
@@ -102,9 +102,9 @@ async def _running(backend: Backend, generation_id: str) -> LivePreview:
     """Return the generation's running preview.
 
     Raises:
-        PreviewUnavailable: There is none; the sentence says why the last one ended, where that is known.
+        PreviewUnavailable: No preview runs; the message gives the reason of the last one's end, if known.
 
-    Cancellation: nothing changes.
+    Cancellation: no state changes.
     """
     preview = backend.previews.active(generation_id)
     if preview is None:
@@ -137,7 +137,7 @@ def _shown(reason: str) -> str:
 
 
 async def _carry(client: PreviewClient, preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
-    """Send like ``_send``, with a line in the service's own log. Cancellation: as there."""
+    """Send like ``_send``, and log the call in the service's own log. Cancellation: as for ``_send``."""
     began = trio.current_time()
     status: int | None = None
     code: str | None = "internal_error"
@@ -164,9 +164,9 @@ async def _carry(client: PreviewClient, preview: LivePreview, asked: ProxyReques
 
 
 async def _send(client: PreviewClient, preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
-    """Send like ``PreviewClient.send``; explain a response that the preview's end cut off.
+    """Send like ``PreviewClient.send``; if the preview's end cut the response off, raise an error with its reason.
 
-    Cancellation: as there.
+    Cancellation: as for ``PreviewClient.send``.
     """
     if preview.address is None:
         raise _unavailable(_reason(preview))
@@ -189,7 +189,7 @@ async def _send(client: PreviewClient, preview: LivePreview, asked: ProxyRequest
 
 
 def _check_token(preview: LivePreview, contract: Contract, envelope: EnvelopeBody) -> None:
-    """Check the token in our own header, or (``plan``) in the envelope."""
+    """Check the token in the service's own header, or (``plan``) in the envelope."""
     token = request.headers.get(TOKEN_HEADER)
     if token is None and contract is Contract.PLAN:
         token = next((value for name, value in envelope.headers.items() if name.lower() == TOKEN_HEADER), None)

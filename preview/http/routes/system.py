@@ -1,4 +1,4 @@
-"""Routes for operators: alive, ready, metrics."""
+"""Routes for operators (alive, ready, metrics), and the start plan of a generation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from preview.http.identity import own_generation
 from preview.http.metrics import METRICS_TYPE
 from preview.supervisor import check_free_disk
 
-# The answer comes within two seconds, whatever the database does.
+# The response must come within two seconds, whatever the database does.
 _CHECK_S = 1.5
 
 
@@ -25,14 +25,14 @@ def system_routes(running: Running) -> Blueprint:
 
     @routes.get("/healthz")
     async def healthz() -> Response:
-        """Report that the process answers."""
+        """Report that the process responds."""
         return json_answer(Alive(status="ok"))
 
     @routes.get("/readyz")
     async def readyz() -> Response:
         """Report whether the service is ready: database usable, not stopping.
 
-        A full disk is said, but is no reason to send it none: previews run on, and deleting makes room.
+        A full disk is reported, but the service stays ready: previews keep running, and deleting frees space.
         """
         try:
             service = running().service
@@ -52,7 +52,7 @@ def system_routes(running: Running) -> Blueprint:
 
     @routes.get("/metrics")
     async def metrics() -> Response:
-        """Counters in Prometheus' text format: numbers only, nobody's names."""
+        """Return counters in Prometheus' text format: numbers only, no user names."""
         return Response(running().metrics.render(), content_type=METRICS_TYPE)
 
     return routes
@@ -66,7 +66,7 @@ def plan_routes(running: Running) -> Blueprint:
     async def plan(backend: Backend, generation_id: str) -> Response:
         """Return how the generation would start, and why.
 
-        Decided from its files and its `preview.toml`; nothing is run. Values of secrets are left out.
+        Determined from its files and its `preview.toml`; nothing is run. Values of secrets are left out.
         """
         _, generation = await own_generation(backend, generation_id)
         async with open_files(backend.service.generations, generation.id) as directory:

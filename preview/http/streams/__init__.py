@@ -1,4 +1,4 @@
-"""Logs to their readers: event streams, NDJSON, WebSockets, exports."""
+"""Delivery of logs to readers: event streams, NDJSON, WebSockets, exports."""
 
 from __future__ import annotations
 

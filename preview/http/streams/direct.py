@@ -1,7 +1,7 @@
-"""Log streams that are written to their sockets without Hypercorn: one small task each, and one more for all of a kind.
+"""Log streams that bypass Hypercorn: each has one small task, and streams with the same content share one more.
 
-A stream waits for the end of its connection; its group's task writes to the socket, and wakes it only where the socket
-does not take everything, or the preview is over.
+A stream's task waits for the end of its connection. The task of its group writes to the socket, and wakes the stream's
+task only if the socket does not take everything or the preview ends.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from preview.logs import Cursor, Encoding, FanOut, PreviewLog, StreamEncoder
 
 log = structlog.get_logger(__name__)
 
-# Of what a client sends behind its request: some pipelined requests. More is no HTTP client's, and ends the stream.
+# Most bytes that a client may send after its request, enough for pipelined requests; more ends the stream.
 _UNASKED_BYTES = 64 * 1024
 
 
 class DirectStreams:
-    """The groups of streams that want the same bytes of the same log.
+    """Groups of streams with the same bytes of the same log.
 
     Args:
-        nursery: Runs their tasks; outlives the connections.
-        keep_alive_s: Seconds of silence until something is said.
-        pending_bytes: The most that may wait for a group's task.
+        nursery: Runs the groups' tasks; outlives the connections.
+        keep_alive_s: Seconds of silence before a keep-alive is sent.
+        pending_bytes: Most bytes that may wait for a group's task.
     """
 
     def __init__(self, nursery: trio.Nursery, *, keep_alive_s: float, pending_bytes: int) -> None:
@@ -42,12 +42,12 @@ class DirectStreams:
 
     @property
     def total(self) -> int:
-        """Open streams."""
+        """Number of open streams."""
         return sum(group.watchers for group in self._groups.values())
 
     @contextmanager
     def group(self, log_: PreviewLog, encoding: Encoding) -> Iterator[FanOut]:
-        """Provide the group for this log in this form, which lives as long as it has users."""
+        """Provide the group for this log and encoding; it exists while it has users."""
         key = (log_, encoding)
         found = self._groups.get(key)
         if found is None:
@@ -72,7 +72,7 @@ class DirectStreams:
 
 
 async def _run(group: FanOut) -> None:
-    """Contain a group's failure: its readers reconnect, others are not affected."""
+    """Run a group and contain its failure: its readers reconnect, others are not affected."""
     try:
         await group.run()
     except Exception:  # contains one group's failure; Cancelled passes
@@ -81,19 +81,19 @@ async def _run(group: FanOut) -> None:
 
 
 def framed(chunk: bytes, is_last: bool) -> bytes:
-    """Return the chunk of a chunked body, with the body's end after the last one."""
+    """Return the data as a chunk of a chunked body, followed by the body's end if it is the last."""
     return chunk_of(chunk) + LAST_CHUNK if is_last else chunk_of(chunk)
 
 
 class DirectStream:
-    """One stream: a member of its group while its socket takes everything, and on its own while it catches up.
+    """One stream: a member of its group while its socket takes everything, and independent while it catches up.
 
     Args:
-        group: Of this log and kind.
-        cursor: Where it begins.
-        encoder: For what it catches up with.
-        waits: Wakes it when the service goes down.
-        farewell: What ends it from our side.
+        group: The group for its log and encoding.
+        cursor: Position in the log.
+        encoder: Encodes the events while catching up.
+        waits: Wakes the stream when the service shuts down.
+        farewell: Provides the final message when the service or the token ends.
         preamble: Sent first; may be empty.
     """
 
@@ -128,16 +128,16 @@ class DirectStream:
         self._farewell = farewell
         self._preamble = preamble
         self._descriptor = -1
-        # What the socket has not taken yet of the chunk that was started. Invariant: empty while it is a member.
+        # The part of the current chunk that the socket has not taken. Invariant: empty while this is a member.
         self._rest = memoryview(b"")
         self._is_over = False
         self._unasked_bytes = 0
         self._waking: trio.CancelScope | None = None
 
-    # As a member of its group
+    # Called by the group
 
     def put(self, chunk: bytes) -> bool:
-        """Write the chunk, or as much as the socket takes; whether that was all of it."""
+        """Write as much of the chunk as the socket takes; return whether that was all."""
         taken = self._write(chunk)
         if taken == len(chunk):
             return True
@@ -145,16 +145,16 @@ class DirectStream:
         return False
 
     def wake(self) -> None:
-        """Go on alone."""
+        """Wake the task, so that the stream continues independently."""
         if self._waking is not None:
             self._waking.cancel()
 
-    # As its connection's task
+    # The connection's task
 
     async def run(self, stream: trio.SocketStream, sends: Sends) -> None:
-        """Send the log until it is over, or the client is gone.
+        """Send the log until its end or the client's disconnect.
 
-        Cancellation: the stream is broken off.
+        Cancellation: the stream is cut off.
         """
         self._descriptor = stream.socket.fileno()
         self._is_over = self._descriptor < 0
@@ -179,10 +179,10 @@ class DirectStream:
             self._descriptor = -1
 
     async def _stay(self) -> None:
-        """Wait while the group writes: until the connection ends, or there is something to do."""
+        """Wait while the group writes, until the connection ends or the task is needed."""
         with self._waits.until(self._farewell.remaining_s) as self._waking:
-            # A wake-up is a hint, never the client's end: a pidfd whose number this connection has now may still be in
-            # trio's epoll set, and is heard (EPOLLHUP) when its process is reaped, which is when a preview stops.
+            # A wake-up is only a hint. A pidfd that had this connection's descriptor number may still be in trio's
+            # epoll set. It reports EPOLLHUP when its process is reaped, which happens when a preview stops.
             while not self._is_over:
                 await trio.lowlevel.wait_readable(self._descriptor)
                 self._is_over = self._has_ended()
@@ -190,7 +190,7 @@ class DirectStream:
         self._group.leave(self)
 
     async def _catch_up(self) -> None:
-        """Send the next part of what the group has sent already."""
+        """Send the next part of the lines that the group has already sent."""
         if self._has_ended():
             self._is_over = True
             return
@@ -201,7 +201,7 @@ class DirectStream:
             try:
                 events = await self.cursor.catch_up(self._group, self._group.pages)
             except DatabaseUnavailable:
-                # Closed without an end: the client comes back behind the last line it has.
+                # Close without an end: the client reconnects after its last line.
                 self._end(LAST_CHUNK)
                 return
         chunk = b"" if scope.cancelled_caught else self._encoder.encode(events)
@@ -209,14 +209,14 @@ class DirectStream:
             self.put(framed(chunk, self.cursor.ended))
 
     async def _finish_rest(self, sends: Sends) -> None:
-        """Write what is left of the chunk that was started, within the time that readers have."""
+        """Write the rest of the current chunk, within the time limit for readers."""
         with sends.bounded(shield=False) as scope:
             while self._rest and not self._is_over:
                 await trio.lowlevel.wait_writable(self._descriptor)
                 self._is_over = self._has_ended()
                 taken = self._write(self._rest)
                 self._rest = self._rest[taken:]
-                # Only what the reader takes gives it more time.
+                # Only bytes that the reader takes extend its time.
                 if taken:
                     sends.renew(scope)
         self._is_over = self._is_over or scope.cancelled_caught
@@ -236,10 +236,10 @@ class DirectStream:
             return 0
 
     def _has_ended(self) -> bool:
-        """Return whether the client has gone, without waiting; received data is dropped.
+        """Return whether the client has disconnected, without waiting; received data is dropped.
 
-        A request sent behind one whose answer closes the connection is not served (RFC 9112 section 9.3), and is no
-        reason to cut this answer. A half-closed connection counts as gone: it looks like a closed one.
+        A pipelined request after one whose response closes the connection is not served (RFC 9112 section 9.3), and
+        does not end this response. A half-closed connection counts as closed, because both look the same.
         """
         while self._unasked_bytes <= _UNASKED_BYTES:
             try:

@@ -1,4 +1,4 @@
-"""A log as a file: text, JSON Lines or CSV, a page at a time."""
+"""Export a log as a file (text, JSON Lines or CSV), page by page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from preview.logs import (
 
 _PAGE_LINES = 1000
 _COLUMNS = ("seq", "timestamp", "level", "source", "request_id", "message")
-# OWASP, "CSV Injection": a cell that begins with one of these is a formula to a spreadsheet, also in their full width.
+# OWASP, "CSV Injection": a cell with one of these first characters, also in full width, is a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
@@ -48,8 +48,8 @@ class ExportStyle:
     """Form of exported lines.
 
     Attributes:
-        contract: Whose words for level and source.
-        colours: Whether ANSI colours stay.
+        contract: Defines the words for level and source.
+        colours: Whether to keep ANSI colours.
     """
 
     contract: Contract
@@ -57,7 +57,7 @@ class ExportStyle:
 
 
 def _message(line: LogLine, style: ExportStyle) -> str:
-    """Escape the message for people; programs use JSON Lines."""
+    """Return the message with escapes for people; programs use JSON Lines."""
     return visible(line.message, colours=True) if style.colours else visible(without_escapes(line.message))
 
 
@@ -85,7 +85,7 @@ def _as_jsonl(items: Iterable[LogLine | Gap], style: ExportStyle) -> bytes:
         )
         for one in items
     )
-    # The same JSON: what would act on a terminal is written as its escape.
+    # Still the same JSON: characters that control a terminal are written as JSON escapes.
     return visible(said.decode()).encode()
 
 
@@ -95,7 +95,7 @@ def _safe(cell: str) -> str:
 
 def _as_csv(items: Iterable[LogLine | Gap], style: ExportStyle) -> bytes:
     made = StringIO()
-    # RFC 4180. Everything is quoted, so that no message can begin a cell of its own.
+    # RFC 4180. All cells are quoted, so that no message can start a new cell.
     rows = csv.writer(made, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     for one in items:
         if isinstance(one, Gap):
@@ -117,13 +117,13 @@ def _as_csv(items: Iterable[LogLine | Gap], style: ExportStyle) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Export:
-    """One kind of file.
+    """One file format.
 
     Attributes:
-        media_type: As the answer says it.
-        suffix: Of the file's name.
-        head: What stands above the lines.
-        write: The lines, and the gaps among them.
+        media_type: Value of ``Content-Type``.
+        suffix: Suffix of the file's name.
+        head: Bytes before the first line.
+        write: Formats lines and gaps.
     """
 
     media_type: str
@@ -142,19 +142,19 @@ EXPORTS: Mapping[ExportKind, _Export] = MappingProxyType(
 
 
 class ExportBody(PiecewiseBody):
-    """The body of an export: one page is in memory at a time, however long the log is.
+    """The body of an export. Only one page is in memory at a time.
 
-    It ends with the line that was the newest when it began. Where the database goes away meanwhile, the connection is
-    broken off, so that nobody takes a part for the whole.
+    It ends with the line that was the newest at its start. If the database fails meanwhile, the connection is broken
+    off, so that a partial file cannot look complete.
 
     Args:
-        look_back: What is read.
-        kind: As what.
-        style: How lines are written.
-        asked: Which lines; without a bound on their number all of them, page by page.
-        chosen: Which of these.
-        whole: Whether there is no such bound.
-        waits: Tells when the service goes down.
+        look_back: Source of the lines.
+        kind: The file format.
+        style: Form of the lines.
+        asked: Range of the lines; its limit is ignored if ``whole`` is set.
+        chosen: Filter of the lines.
+        whole: Whether to export all lines in the range, page by page.
+        waits: Knows whether the service is shutting down.
     """
 
     def __init__(
@@ -190,9 +190,9 @@ class ExportBody(PiecewiseBody):
 
     async def _next_page(self) -> bytes:
         page = await self._look_back.page(self._asked, self._chosen)
-        # What is said from now on is none of it.
+        # Later lines are not part of the export.
         before = min(self._asked.before or page.last_seq + 1, page.last_seq + 1)
-        # A page may hold fewer lines than asked for. The newest ones are one page: they go out in their order.
+        # A page may contain fewer lines than requested. The newest lines are one page, exported in order.
         left = _PAGE_LINES if self._whole else self._asked.limit - len(page.lines)
         self._over = self._asked.newest or not left or page.last >= before - 1
         self._asked = replace(self._asked, after=page.last, before=before, limit=left)

@@ -1,4 +1,4 @@
-"""A log over a WebSocket: events out, filters in."""
+"""A log over a WebSocket: it sends events and receives filters."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from preview.supervisor import PreviewManager
 
 # A filter is some 300 bytes.
 _MESSAGE_CHARACTERS = 4096
-# Up to here the reason says what is wrong; of what is longer not even that much is held.
+# Up to this length, the close reason explains the error; longer messages are not even buffered.
 _HELD_CHARACTERS = 4 * _MESSAGE_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close code and reason (RFC 6455 section 7.4; 1013 by IANA, 4000 to 4999 ours).
+    """Close code and reason (RFC 6455 section 7.4; 1013 is IANA's, 4000 to 4999 are this service's).
 
     Attributes:
-        code: What a program looks at.
-        reason: What a person reads; at most 123 bytes.
+        code: For programs.
+        reason: For people; at most 123 bytes.
     """
 
     code: int
@@ -68,10 +68,10 @@ class LogSocket:
     """One accepted WebSocket.
 
     Args:
-        socket: Quart's; accepted.
-        body: Gives the events as NDJSON.
-        peer: Who is at the other end; None where somebody else looks after that.
-        ping_s: Seconds between two pings; a peer that is silent for two of them is gone.
+        socket: Quart's WebSocket, accepted.
+        body: Source of the events as NDJSON.
+        peer: The other end; None if the server itself checks whether it is alive.
+        ping_s: Seconds between two pings; a peer that is silent for two intervals is gone.
     """
 
     def __init__(self, socket: Websocket, body: LogStreamBody, *, peer: Peer | None, ping_s: float) -> None:
@@ -84,9 +84,9 @@ class LogSocket:
             peer.bound_messages(_HELD_CHARACTERS)
 
     async def run(self) -> None:
-        """Send events and take messages until either end has enough. It owns the nursery of its three tasks.
+        """Send events and receive messages until either side ends. Owns the nursery of its three tasks.
 
-        Cancellation: the connection is cut; a client that comes back goes on at the same line.
+        Cancellation: the connection is closed at once; a returning client continues at the same line.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._take_messages, nursery.cancel_scope)
@@ -105,7 +105,7 @@ class LogSocket:
         self._close = CLOSE_CODES.get(self._body.ending)
 
     async def _take_messages(self, scope: trio.CancelScope) -> None:
-        # Also what shows that the client has gone: Quart cancels us then.
+        # The receive also detects a disconnect: Quart then cancels this task.
         while self._close is None:
             said = await self._socket.receive()
             if not isinstance(said, str):
@@ -133,7 +133,7 @@ class LogSocket:
         scope.cancel()
 
 
-# Looked at for the last lines that pass a filter; what is before them is given up.
+# Most pages to search for the last lines that pass a filter; earlier lines are ignored.
 _TAIL_PAGES = 50
 _PAGE_LINES = 1000
 
@@ -152,8 +152,8 @@ class LogSource:
     """The log of a stream.
 
     Attributes:
-        receiver: Gives the events.
-        newest_seq: The newest line when they began; None where the preview is over, which ends the stream itself.
+        receiver: Source of the events.
+        newest_seq: The newest line at the start; None for an ended preview, whose stream ends by itself.
     """
 
     receiver: Receiver
@@ -164,7 +164,7 @@ class LogSource:
 def watching(
     previews: PreviewManager, watcher: StreamRequester, *, after: int | None, tail: int | None
 ) -> Iterator[LogSource]:
-    """Count as activity of the preview, and subscribe."""
+    """Subscribe to the log, and count the subscription as activity of the preview."""
     preview = previews.find(watcher.record.id)
     log = previews.open_log(watcher.record, after=after, tail=tail)
     if preview is None:
@@ -180,13 +180,13 @@ async def first_lines(
 ) -> tuple[int | None, int | None]:
     """Return a stream's start for ``open_log``: after a line, or a number of last lines.
 
-    The last lines of a filtered stream are counted among those that pass. Behind a line that was not given yet, an
-    earlier preview's, a stream begins with the first one.
+    The last lines of a filtered stream are counted among those that pass. If ``after`` is beyond the newest line, it
+    belongs to an earlier preview, and the stream starts with the first line.
 
     Raises:
-        DatabaseUnavailable: Lines that have left memory cannot be read now.
+        DatabaseUnavailable: Lines that are no longer in memory cannot be read now.
 
-    Cancellation: nothing changes.
+    Cancellation: no state changes.
     """
     preview = previews.find(record.id)
     if after is not None and preview is not None and after > preview.log.last_seq:

@@ -1,4 +1,4 @@
-"""Log streams as response bodies: what is pending as one chunk, keep-alives, expiry, goodbye."""
+"""Log streams as response bodies: pending events as chunks, keep-alives, token expiry and final messages."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from preview.logs import PREAMBLE, Encoding, End, Format, LineFilter, Received, 
 
 @dataclass(frozen=True, slots=True)
 class Farewell:
-    """The end of one stream, other than its preview's.
+    """The reasons to end one stream before its preview ends.
 
     Attributes:
-        preview_id: Whose log it is.
-        encoding: In which form.
-        expires_at: When the token that opened it ends; None never.
+        preview_id: The preview of the log.
+        encoding: Encoding of the stream.
+        expires_at: Expiry of the token that opened the stream; None for never.
     """
 
     preview_id: str
@@ -35,11 +35,11 @@ class Farewell:
 
     @property
     def remaining_s(self) -> float:
-        """Seconds until the token's end."""
+        """Seconds until the token expires."""
         return inf if self.expires_at is None else (self.expires_at - utc_now()).total_seconds()
 
     def due(self, *, draining: bool) -> bytes | None:
-        """Return the final message, if it is due."""
+        """Return the final message if the stream must end now."""
         if draining:
             reason = "stopped: the service is shutting down"
             cause = StopCause.SHUTDOWN.value
@@ -59,10 +59,10 @@ class Ending(Enum):
 
 
 class Receiver(Protocol):
-    """A live subscription or a history: both give the same events."""
+    """Common interface of a live subscription and a history; both give the same events."""
 
     async def receive(self) -> list[Received]:
-        """Everything pending; ``trio.EndOfChannel`` behind the end. Cancellation: nothing is lost."""
+        """Return all pending events; raise ``trio.EndOfChannel`` after the end. Cancellation: no event is lost."""
 
 
 class StreamSlots:
@@ -74,15 +74,15 @@ class StreamSlots:
 
     @property
     def total(self) -> int:
-        """Open streams of all users."""
+        """Number of open streams of all users."""
         return sum(self._open.values())
 
     @contextmanager
     def hold(self, user_id: str) -> Iterator[None]:
-        """Count one stream of the user for as long as this is open.
+        """Count one stream of the user while this context is open.
 
         Raises:
-            TooManyStreams: The user has as many as allowed.
+            TooManyStreams: The user has the maximum number of streams.
         """
         count = self._open.get(user_id, 0)
         if count >= self._limit:
@@ -102,7 +102,7 @@ class StreamSlots:
 
 
 class Waits:
-    """The streams that wait for something to send, so that one call wakes them all when the service goes down."""
+    """The streams that wait for something to send; one call wakes all of them when the service shuts down."""
 
     def __init__(self) -> None:
         self._waiting: set[trio.CancelScope] = set()
@@ -119,7 +119,7 @@ class Waits:
                 self._waiting.discard(scope)
 
     def wake_all(self) -> None:
-        """End all waits, now and from now on: the service is stopping."""
+        """End all current and future waits, because the service is stopping."""
         self.draining = True
         for scope in self._waiting:
             scope.cancel()
@@ -129,17 +129,17 @@ class LogStreamBody(PiecewiseBody):
     """The body of one log stream. Its subscription and its slot belong to the request.
 
     Args:
-        receiver: What to send.
-        encoding: In which form.
-        waits: Wakes it when the service goes down.
-        preview_id: For the goodbye.
-        expires_at: When the token that opened it ends.
-        keep_alive_s: Seconds without a word until one is sent that means nothing.
-        until_seq: Close behind this line instead of following; None follows.
-        start_seq: The last line that the client has already.
+        receiver: Source of the events.
+        encoding: Encoding of the stream.
+        waits: Wakes the stream when the service shuts down.
+        preview_id: The preview for the final message.
+        expires_at: Expiry of the token that opened the stream; None for never.
+        keep_alive_s: Seconds of silence before a keep-alive is sent.
+        until_seq: Last line, after which the stream closes; None follows the log.
+        start_seq: The last line that the client already has.
 
     Attributes:
-        ending: Why it has ended; ``CUT`` as long as it has not.
+        ending: Reason of the end; ``CUT`` until the stream has ended.
     """
 
     def __init__(
@@ -160,21 +160,21 @@ class LogStreamBody(PiecewiseBody):
         self._farewell = Farewell(preview_id, encoding, expires_at)
         self._keep_alive_s = keep_alive_s
         self._until_seq = until_seq
-        # Nothing was sent since.
+        # Time of the last sent data.
         self._silent_since = trio.current_time()
         self._begun = encoding.format is not Format.SSE
         self.ending = Ending.CUT
 
     def refilter(self, chosen: LineFilter) -> int:
-        """From now on give only the lines that pass ``chosen``: those behind the number that is returned."""
+        """Filter lines by ``chosen`` from now on; return the number of the last line before the change."""
         self._sender.encoding = replace(self._sender.encoding, filter=chosen)
         return self._sender.seen_seq
 
     async def __anext__(self) -> bytes:
-        """Return the next chunk. Cancellation: nothing is lost that a resumed stream would not send again."""
+        """Return the next chunk. Cancellation: a resumed stream sends lost events again."""
         chunk = b""
         if not self._begun:
-            # The preamble goes out at once: the client sees an open stream although nothing was said yet.
+            # The preamble shows the client an open stream, although no line was sent yet.
             self._begun = True
             chunk = PREAMBLE
         while not chunk:
@@ -185,8 +185,8 @@ class LogStreamBody(PiecewiseBody):
         return chunk
 
     async def _next_chunk(self) -> bytes:
-        """Return the next data; empty if nothing pending is for this client."""
-        # A goodbye interrupts a wait, not lines that are there.
+        """Return the next data; empty if no pending event is for this client."""
+        # A final message may interrupt a wait, but must not replace pending lines.
         if last := self._farewell.due(draining=False):
             return self._last(last, Ending.EXPIRED)
         if self._until_seq is not None and self._sender.seen_seq >= self._until_seq:
@@ -198,7 +198,7 @@ class LogStreamBody(PiecewiseBody):
         except trio.EndOfChannel:
             return self._last(b"", Ending.COMPLETE)
         except DatabaseUnavailable:
-            # Closed without an end: the client comes back behind the last line it has.
+            # Close without an end: the client reconnects after its last line.
             return self._last(b"", Ending.UNAVAILABLE)
         if scope.cancelled_caught:
             last = self._farewell.due(draining=self._waits.draining)

@@ -1,6 +1,6 @@
-"""HTTP/1.1 messages as bytes: read strictly, written so that there is one way to read them. No I/O.
+"""Strict readers and writers of HTTP/1.1 messages. No I/O.
 
-A head is read when it is whole; content is fed piece by piece, however it was cut. Both are written as bytes.
+Heads are read when complete, content in pieces of any size. No reader can interpret a written message differently.
 """
 
 from preview.proxy.http1.bodies import LAST_CHUNK, Body, Payload, body_of, chunk

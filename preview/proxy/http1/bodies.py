@@ -1,4 +1,4 @@
-"""Content as it is framed on the wire, read piece by piece and framed again. Nothing here touches a socket.
+"""Read framed message content piece by piece, and frame content as chunks. No I/O.
 
 Source: RFC 9112 sections 6.2, 6.3 and 7.1.
 """
@@ -15,20 +15,20 @@ Payload = bytes | bytearray | memoryview
 
 LAST_CHUNK = b"0\r\n\r\n"
 
-# With its extensions, which nobody has found a use for: they are read over and not passed on.
+# Includes chunk extensions, which are unused in practice; they are skipped and not forwarded.
 _MAX_SIZE_LINE = 256
 _MAX_TRAILERS = 16 * 1024
-# 16 digits are what a 64-bit reader takes without overflowing; more leading zeros than that deceive.
+# A 64-bit reader takes 16 digits without overflow; further leading zeros could deceive other readers.
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*)?")
 
 
 class Body(Protocol):
-    """Content that comes in framed.
+    """Reader of framed content.
 
     Attributes:
-        is_over: All of it has been fed.
-        rest: What came behind its end.
-        trailers: Fields behind it.
+        is_over: Whether all content has been fed.
+        rest: Bytes received after the end of the content.
+        trailers: Fields received after the content.
     """
 
     is_over: bool
@@ -36,18 +36,18 @@ class Body(Protocol):
     trailers: list[Field]
 
     def feed(self, data: memoryview) -> list[memoryview]:
-        """Return the content in the received data; parts of ``data`` itself.
+        """Return the content in the received data, as parts of ``data`` itself.
 
         Raises:
             Unclean: The framing is broken.
         """
 
     def end(self) -> bool:
-        """End the connection; return whether that is the end of the content."""
+        """Handle the end of the connection; return whether the content is complete."""
 
 
 class Counted:
-    """A length that was said ahead."""
+    """Content with a length announced in the head."""
 
     __slots__ = ("_left", "is_over", "rest", "trailers")
 
@@ -74,7 +74,7 @@ class Counted:
 
 
 class UntilClose:
-    """Content until the connection closes."""
+    """Content that ends when the connection closes."""
 
     __slots__ = ("is_over", "rest", "trailers")
 
@@ -94,7 +94,7 @@ class UntilClose:
 
 
 class InChunks:
-    """Chunks, read strictly: sizes in hexadecimal digits alone, CR LF where it belongs, bounded lines and trailers."""
+    """Chunks, read strictly: plain hexadecimal sizes, CR LF where required, bounded lines and trailers."""
 
     __slots__ = ("_held", "_left", "_state", "is_over", "rest", "trailers")
 
@@ -102,9 +102,9 @@ class InChunks:
 
     def __init__(self) -> None:
         self._state = self._AT_SIZE
-        # Bytes of the chunk that are to come.
+        # Bytes of the current chunk that are missing.
         self._left = 0
-        # The beginning of a line that has not come whole.
+        # The beginning of an incomplete line.
         self._held = b""
         self.is_over = False
         self.rest = b""
@@ -139,7 +139,7 @@ class InChunks:
         return self.is_over
 
     def _line(self, data: memoryview) -> int:
-        """Read what stands between contents; how many bytes were used, 0 where more has to come."""
+        """Read the bytes between chunk contents. Return the number of bytes used; 0 if more are needed."""
         if self._state == self._BEHIND_DATA:
             if bytes(data[:2]) == b"\r\n":
                 self._state = self._AT_SIZE
@@ -179,13 +179,13 @@ class InChunks:
 
 
 def body_of(length: int) -> Body:
-    """Return the content of a message whose length is this (see ``heads``)."""
+    """Return the reader for content of this length (see ``heads``)."""
     if length == CHUNKED:
         return InChunks()
     return UntilClose() if length == UNTIL_CLOSE else Counted(length)
 
 
 def chunk(pieces: Sequence[Payload]) -> list[Payload]:
-    """Frame the content as one chunk; nothing for no content, as an empty chunk is the last."""
+    """Frame the content as one chunk. Empty content gives nothing, because an empty chunk means the end."""
     size = sum(map(len, pieces))
     return [b"%x\r\n" % size, *pieces, b"\r\n"] if size else []

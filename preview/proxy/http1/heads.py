@@ -1,8 +1,8 @@
-"""Heads of requests and answers, read strictly: what another reader could take differently is not read at all.
+"""Strict reader of request and response heads: it rejects whatever another reader could interpret differently.
 
-Stricter than a library for general use may be (RFC 9112 sections 2.2, 3, 5.1, 5.2, 6.1): lines end with CR LF, nothing
-is folded, no control character and no space beside a name, one way to say a length. The caller decides what becomes
-of the rest.
+It is stricter than a general-purpose library (RFC 9112 sections 2.2, 3, 5.1, 5.2, 6.1): lines end with CR LF, and no
+line is folded. Control characters and spaces around names are errors, and a length has one form only. The caller
+decides what happens to a rejected message.
 """
 
 from __future__ import annotations
@@ -12,36 +12,36 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 Field = tuple[bytes, bytes]
-"""A header field: its name, in lower case where it was read here, and its value."""
+"""A header field: its name and its value. Names are in lower case when this module has read them."""
 
 CHUNKED = -1
-"""In place of a length: the content comes in chunks (RFC 9112 section 7.1)."""
+"""Used as a length: the content comes in chunks (RFC 9112 section 7.1)."""
 UNTIL_CLOSE = -2
-"""In place of a length: the content ends with the connection (RFC 9112 section 6.3, item 8)."""
+"""Used as a length: the content ends with the connection (RFC 9112 section 6.3, item 8)."""
 
 HEAD_END = b"\r\n\r\n"
 MAX_ANSWER_HEAD = 64 * 1024
-# RFC 9110 section 15.2 allows any number; a preview that sends more is out of its mind.
+# RFC 9110 section 15.2 allows any number; no sensible preview sends more.
 MAX_INTERIM = 32
 
 _MAX_FIELDS = 100
 
 _TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-# Origin form alone, without a fragment; 8000 bytes are what RFC 9112 section 3 asks for at least, 15 KiB what fits.
+# Origin form only, without a fragment. RFC 9112 section 3 requires at least 8000 bytes; 15 KiB fit here.
 REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[!\"$-~]{0,15360}) HTTP/1\.([01])")
 _ANSWER = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
-# All but control characters; the tab is none here (RFC 9110 section 5.5).
+# All characters except control characters; the tab is allowed (RFC 9110 section 5.5).
 _CLEAN = bytes(one for one in range(256) if one == 9 or (one > 31 and one != 127))
 LENGTH = re.compile(rb"[0-9]{1,18}")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-# As in ``http.guard``: two of these would mean that somebody may have believed the other one.
+# As in ``http.guard``: another reader might have used the other one of two.
 _SINGLE = frozenset({b"authorization", b"content-length", b"content-type", b"host", b"origin", b"transfer-encoding",
                      b"x-preview-token", b"upgrade", b"expect"})  # fmt: skip
 NO_CONTENT = frozenset({204, 304})
-"""Statuses of answers that have none, whatever was asked for."""
+"""Statuses of responses that never have content."""
 
 _NO_OPTIONS: frozenset[bytes] = frozenset()
-# Spelled as usual: saves looking at each of their letters.
+# Common spellings, which need no check of each letter.
 _USUAL = {
     spelled: name.lower()
     for name in (
@@ -56,23 +56,23 @@ _USUAL = {
 
 
 class Unclean(Exception):
-    """Not strictly written, or not in a form that can be relayed; the text says why."""
+    """The message is not strictly written, or cannot be relayed; the text gives the reason."""
 
 
 @dataclass(slots=True)
 class Ask:
-    """The head of a request, but for its target.
+    """The head of a request, without its target.
 
     Attributes:
         method: As sent.
-        fields: Names in lower case, without white space around values.
-        host: With its port, in lower case.
-        is_11: Whether it is HTTP/1.1, and not HTTP/1.0.
+        fields: Names in lower case, values without surrounding white space.
+        host: Host with port, in lower case.
+        is_11: True for HTTP/1.1, False for HTTP/1.0.
         length: Bytes of content, or ``CHUNKED``.
-        closes: Whether the client wants the connection to end behind the answer.
-        expects: Whether it waits for ``100 Continue``.
-        takes_trailers: Whether it said ``TE: trailers``.
-        upgrade: The protocol it would like to speak from here on, in lower case; empty for none.
+        closes: Whether the client wants the connection to close after the response.
+        expects: Whether the client waits for ``100 Continue``.
+        takes_trailers: Whether the client sent ``TE: trailers``.
+        upgrade: The protocol that the client wants to switch to, in lower case; empty for none.
     """
 
     method: bytes
@@ -88,14 +88,14 @@ class Ask:
 
 @dataclass(slots=True)
 class Answer:
-    """The head of an answer.
+    """The head of a response.
 
     Attributes:
         status: HTTP status.
-        reason: The phrase, as sent.
+        reason: The reason phrase, as sent.
         fields: As in ``Ask``.
-        length: Bytes of content, ``CHUNKED`` or ``UNTIL_CLOSE``, as they are on the wire.
-        is_kept: Whether the connection can be used again behind it.
+        length: Bytes of content on the wire, ``CHUNKED`` or ``UNTIL_CLOSE``.
+        is_kept: Whether the connection can be reused after the response.
     """
 
     status: int
@@ -106,16 +106,15 @@ class Answer:
 
 
 def read_fields(block: bytes) -> list[Field]:
-    """Fields in lines that CR LF divides.
+    """Read the fields in lines separated by CR LF.
 
     Raises:
-        Unclean: There are too many, or one is not written strictly.
+        Unclean: There are too many fields, or one is not strictly written.
     """
     if not block:
         return []
     written_lines = block.split(b"\r\n")
-    # What is left are the line ends, as many as divide, or something that does not belong there. A folded line begins
-    # with white space, which is no name.
+    # Only line ends may remain, one per separator. A folded line begins with white space, which is not a valid name.
     if len(block.translate(None, _CLEAN)) != 2 * (len(written_lines) - 1):
         raise Unclean("a control character, or a bare line end")
     fields: list[Field] = []
@@ -138,7 +137,7 @@ def read_request(head: bytes) -> tuple[bytes, Ask]:
     """Return the target (in origin form) and the head of a request; ``head`` ends before the empty line.
 
     Raises:
-        Unclean: It is not one that can be relayed.
+        Unclean: The request cannot be relayed.
     """
     line, _, block = head.partition(b"\r\n")
     found = REQUEST_LINE.fullmatch(line)
@@ -179,14 +178,14 @@ def read_request(head: bytes) -> tuple[bytes, Ask]:
 
 
 def read_answer(head: bytes, *, is_head: bool) -> Answer:
-    """Return the head of an answer; ``head`` ends before the empty line.
+    """Return the head of a response; ``head`` ends before the empty line.
 
     Args:
-        head: Bytes as they came.
+        head: Bytes as received.
         is_head: Whether the request's method was HEAD.
 
     Raises:
-        Unclean: It is none that can be passed on.
+        Unclean: The response cannot be relayed.
     """
     line, _, block = head.partition(b"\r\n")
     found = _ANSWER.fullmatch(line)
@@ -203,7 +202,7 @@ def read_answer(head: bytes, *, is_head: bool) -> Answer:
     if codings:
         if not is_11 or [coding.lower() for coding in codings] != [b"chunked"]:
             raise Unclean("a Transfer-Encoding other than 'chunked'")
-        # RFC 9112 section 6.3, item 3: the chunks count, and the connection is not trusted further.
+        # RFC 9112 section 6.3, item 3: the chunks count, and the connection is not reused.
         return Answer(status, reason, fields, CHUNKED, is_kept and not lengths)
     if not lengths:
         return Answer(status, reason, fields, UNTIL_CLOSE, False)
