@@ -168,7 +168,7 @@ def session_routes(running: Running) -> Blueprint:
             raise NotFound
         response = redirect(link("/"), 303)
         _keep(backend, response, session, SESSION_S)
-        return response  # type: ignore[return-value]  Quart's own response class, typed as werkzeug's
+        return response  # type: ignore[return-value]  # Quart's own response class, typed as werkzeug's
 
     @routes.get("/api/v1/session")
     async def who(backend: Backend) -> Response:
