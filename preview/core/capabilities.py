@@ -1,4 +1,4 @@
-"""Capabilities of the service when it runs as root: it keeps those it needs and drops all others (capabilities(7)).
+"""Capabilities of a service that runs as root: all but those it needs are dropped (capabilities(7)).
 
 ``preview serve`` and ``preview run`` drop them before they read anything, for themselves and all child processes. They
 clear the effective, permitted and bounding sets, so no executed program regains a capability. A host that embeds the

@@ -1,8 +1,8 @@
 """File descriptors: handling of exhaustion, safe waiting, and private folders.
 
 A wake-up of ``trio.lowlevel.wait_readable`` or ``wait_writable`` is only a hint. An epoll set identifies an open file
-by the number that it had when it was added. If that number is closed while the file stays open elsewhere (a ``dup``,
-another process), the entry stays in the set and cannot be removed (epoll(7), Q6). The next file with the number is then
+by the number that it had when it was added. If the number is closed while the file stays open elsewhere
+(``dup``, another process), the entry stays and cannot be removed (epoll(7), Q6). The next file with the number is then
 woken by events of the old file. Even an entry that waits for errors only still reports EPOLLHUP.
 """
 

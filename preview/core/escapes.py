@@ -1,7 +1,7 @@
 """Removal of terminal escape sequences (ECMA-48) from text.
 
-All patterns run in linear time. The character classes of a sequence's parts are disjoint, no part is scanned twice
-(possessive quantifiers), and the text of a string sequence cannot contain the start of another one.
+All patterns run in linear time: the character classes of a sequence's parts are disjoint, and no part is scanned twice
+(possessive quantifiers). The text of a string sequence cannot contain the start of another one.
 """
 
 from __future__ import annotations

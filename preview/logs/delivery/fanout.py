@@ -52,7 +52,7 @@ class FanOut:
     A reader that cannot take a whole chunk leaves the group, and joins again after it has caught up (``Cursor``).
     Leaving and joining have no await, so no event can be missed.
 
-    Invariant: ``position`` and the pending events together reach the end of the log. If too much was pending, all
+    Invariant: the members' position plus the pending events is the end of the log. If too much was pending, all
     members leave at the next round instead.
 
     Args:

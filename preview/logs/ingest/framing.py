@@ -19,7 +19,7 @@ class LineFramer:
     Args:
         max_line_bytes: A longer line is split at this many bytes, at a character boundary. Each part but the last ends
             with ``CONTINUES``. This also bounds the buffered bytes.
-        marks: Keep request marks at the start of lines (see ``requests``); each part of a line has its mark.
+        marks: Keep request marks at the start of lines (see ``events``); each part of a line has its mark.
 
     Attributes:
         has_marks: True once any line had a mark.

@@ -32,7 +32,7 @@ class Batch:
 
     Args:
         timestamps: Milliseconds since the epoch, one per line.
-        marks: Level and source, one byte per line (see ``marks``).
+        marks: Level and source, one byte per line (see ``events``).
         messages: One text per line, at least one.
         requests: Request ids by position; None if no line has one.
 

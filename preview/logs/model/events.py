@@ -7,7 +7,7 @@ A line's level and source are stored as one small number, so that the hot path h
 Launchers of Python projects know which request is being handled when the program prints something
 (``runtime/launchers/preview_requests.py``). They write the request id before the line, as an operating system command
 (ECMA-48 8.3.89) that terminals ignore: ``ESC ] 7473 ; id ESC \``. This module removes it. A forged id can only
-mislabel lines of the program's own preview. Any other spelling is removed like any other escape sequence.
+mislabel lines of the program's own preview. Any other spelling is sanitised like every escape sequence.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class End:
 Event = LogLine | StatusChange | Gap | End
 
 
-# Positions in ``marks.LEVELS``.
+# Positions in ``LEVELS``.
 DEBUG, INFO, WARNING, ERROR = range(4)
 
 WORDS: dict[str, int] = {

@@ -42,7 +42,7 @@ class LineFilter:
         """Return the positions of the lines that pass, oldest first.
 
         Args:
-            marks: One per line (see ``marks``).
+            marks: One per line (see ``events``).
             messages: One per line.
             requests: Request ids by position; None if no line has one.
         """

@@ -77,7 +77,7 @@ def encode_lines(
     Args:
         seqs: Numbers, one per line.
         timestamps: Milliseconds since the epoch, one per line.
-        marks: One mark per line (see ``marks``).
+        marks: One mark per line (see ``events``).
         messages: Text without line ends and without lone surrogates.
         contract: Contract whose names of levels and sources are used.
         form: Format of the frames.

@@ -1,16 +1,16 @@
 """Conversion between batches and rows of ``preview_logs``: the inserts of this package.
 
 A run of lines is inserted with ONE parameter: a JSON array that the database takes apart. With ``executemany``,
-SQLite's driver releases and takes the GIL once per row. Next to a busy event loop that reduces the rate from 340,000
-rows/s to under 1,000, because each return waits for a switch interval of 5 ms. One statement per run keeps both at full
+SQLite's driver releases and takes the GIL once per row. Next to a busy event loop this reduces the rate from 340,000
+rows/s to under 1,000: each return waits for a switch interval of 5 ms. One statement per run keeps both at full
 speed, and PostgreSQL needs one round trip.
 
 Each array element is one character for the mark, one for the milliseconds since the run's first line, then the text. In
 a run with requests a third character is the length of the request id, which precedes the text.
 
 The array is encoded in the caller's task, not in the database thread. Two threads that run Python code exchange the GIL
-only every 5 ms, and the event loop releases it at every system call, so each call would wait for an encoding thread. So
-threads here only wait for the database.
+only every 5 ms. The event loop releases it at every system call, so each call would wait for an encoding thread.
+The threads here therefore only wait for the database.
 """
 
 from __future__ import annotations

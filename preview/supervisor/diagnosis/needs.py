@@ -120,7 +120,7 @@ def as_launch_error(diagnosis: Diagnosis, **details: object) -> LaunchFailed:
 
 
 def unreachable_service(need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diagnosis:
-    """Explain a server that does not answer."""
+    """Diagnose a backing service that does not respond."""
     return missing_service(need.kind, need.address, [need, *needs])
 
 

@@ -56,7 +56,7 @@ class PreviewSlot:
         self._taken.set()
 
     async def wait_taken(self, gone: trio.Event) -> LivePreview | None:
-        """Wait until a preview takes the slot. Returns None after the idle timeout; the slot is then not available.
+        """Wait until a preview takes the slot. Returns None after the idle timeout or without a fork.
 
         Args:
             gone: Set when the slot's fork cannot be used any more.

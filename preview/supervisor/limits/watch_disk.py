@@ -124,8 +124,8 @@ async def watch_disk(
 ) -> None:
     """End the preview when its folders exceed the disk limit.
 
-    A fast writer can exceed the limit by what the disk accepts during ``disk_interval_s``, a fifth more, and one
-    measurement.
+    A fast writer can exceed the limit. The excess is at most the bytes written during 1.2 times ``disk_interval_s`` and
+    one measurement.
 
     Args:
         preview: The preview.

@@ -142,8 +142,8 @@ async def find_answer(
     Args:
         address: Host and port of the preview.
         health_path: The project's health route, or None.
-        sick_patience_s: Seconds from the route's first bad response until that counts as well.
-        silent_patience_s: Seconds without a response of the route until ``/`` is requested, whose response then counts.
+        sick_patience_s: Seconds from the route's first bad response until that response counts too.
+        silent_patience_s: Seconds without a response of the route until ``/`` is requested instead.
 
     Cancellation: connections are closed. Waits without a limit, so the caller sets a deadline.
     """

@@ -31,7 +31,7 @@ from preview.supervisor.process.server_process import ServerProcess
 
 _SHOWN_NAMES = 1
 # A draining process closes the socket within a millisecond, unless the machine is busy. If its own code blocks its
-# event loop, it accepts nobody either: do not wait longer.
+# event loop, it accepts no connection either: do not wait longer.
 _LETS_GO_S = 1.0
 
 
