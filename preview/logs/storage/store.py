@@ -42,7 +42,10 @@ class Page:
 
 
 class LogStore:
-    """The stored lines of all previews. Methods run in threads and raise ``DatabaseUnavailable`` in an outage."""
+    """The stored lines of all previews. Methods run in threads and raise ``DatabaseUnavailable`` in an outage.
+
+    Cancellation: nothing changes.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -57,9 +57,10 @@ class Mismatch(StrEnum):
 class FirstStart:
     """The start of a preview's first process.
 
-    prepared: The prepared launch.
-    slot: Its slot in the start queue.
-    started: The speculative process that the launch adopts; None: start a new process.
+    Attributes:
+        prepared: The prepared launch.
+        slot: Its slot in the start queue.
+        started: The speculative process that the launch adopts; None: start a new process.
     """
 
     prepared: PreparedLaunch
@@ -129,7 +130,7 @@ class _Running:
 class Prestart(NullPrestart):
     """A launch whose reserved fork runs like the project's last launch. Made by ``open_prestart`` alone.
 
-    Invariant: after a discard no process runs, and the folders contain only the generation's files.
+    Invariant: after a discard no speculative process runs, and the folders contain only the generation's files.
 
     Args:
         preview, context, workspace: See ``NullPrestart``.
@@ -209,7 +210,7 @@ class Prestart(NullPrestart):
         return None
 
     def _prepare(self, opened: ExitStack) -> tuple[PreparedLaunch, StartedProcess] | None:
-        """Prepare the speculative process; None where it cannot start."""
+        """Prepare the speculative process; None if it cannot start."""
         preview, record = self._preview, self._record
         try:
             prepared = prepare_launch(preview, self._context, self._workspace, record.analysis, record.environment)
@@ -262,7 +263,7 @@ class Prestart(NullPrestart):
 
 
 def _compare_environment(running: _Running, environment: Environment) -> Mismatch | None:
-    """Return the mismatch with this leased environment; None where the process may continue in it."""
+    """Return the mismatch with this leased environment; None if the process can continue in it."""
     if environment.key != running.prepared.environment.key or environment.how == "built":
         return Mismatch.REBUILT
     return None if running.process.is_for(running.started.spec) else Mismatch.TEMPLATE

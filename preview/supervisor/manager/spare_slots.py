@@ -133,7 +133,7 @@ class SpareSlots:
                 log.exception("no spare slot")
 
     async def _have(self, start: StartRecord) -> None:
-        """Create a slot for this start, or mark its slot as recently used. Cancellation: the slot may or may not exist."""
+        """Create a slot for this start, or mark its slot as recently used. Cancellation: the slot may exist or not."""
         context = self._context
         key = template_key(start.environment, start.whose)
         spec = prepared_spec(context.settings, start)

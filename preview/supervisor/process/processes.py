@@ -217,7 +217,7 @@ class Processes:
                 one.draining.deadline = min(one.draining.deadline, latest)
 
     async def drain(self, old: ServerProcess) -> float:
-        """Order the process to release the socket; end it once drained or at the deadline. Returns the duration in seconds.
+        """Order the process to drain; end it once drained or at the deadline. Returns the duration in seconds.
 
         Cancellation: the wait ends; the process ends with the preview.
         """
