@@ -1,8 +1,8 @@
 """Spread a folder's subfolders over the disk (ext4's "top of directory hierarchies" flag).
 
 ext4 puts a folder and its files near their parent folder. While it searches for a free inode, it skips every inode that
-was freed within the last minutes. Where previews come and go, each new file skips all inodes that removed previews have
-freed. Below a folder with this flag, ext4 puts subfolders in different block groups instead
+was freed within the last minutes. Where previews are often created and removed, each new file skips all inodes that
+removed previews have freed. Below a folder with this flag, ext4 puts subfolders in different block groups instead
 (``benchmarks/churn.py``: a third of the time, and a tenth after some hours of such load).
 
 Sources: chattr(1), T; ioctl_iflags(2); fs/ext4/ialloc.c (``find_group_orlov``, ``recently_deleted``).

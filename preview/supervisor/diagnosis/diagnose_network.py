@@ -74,12 +74,12 @@ def diagnose_network(lines: Sequence[str], reach: Reach) -> Diagnosis | None:
 
 
 def with_network(found: Diagnosis, reach: Reach, *, answers_outside: bool) -> Diagnosis:
-    """Extend a diagnosis of a missing service by the preview's network, if that blocks the service's address.
+    """Extend a diagnosis of a missing backing service by the preview's network, if that blocks its address.
 
     Args:
         found: Diagnosis; its details may have the service's host and port.
         reach: Network that the preview can reach.
-        answers_outside: True if the service accepts connections from outside the preview's network.
+        answers_outside: True if the backing service accepts connections from this service itself, so it runs.
     """
     host, port = _address(found.details)
     if host is None or reach.reaches(host, port):

@@ -30,7 +30,7 @@ _LIBRARIES: tuple[tuple[str, ServiceKind], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class _Sign:
-    """A pattern for a service that did not respond. ``kind`` None: the port or nearby lines tell the kind."""
+    """A pattern for a backing service that did not respond. ``kind`` None: the port or nearby lines tell the kind."""
 
     pattern: re.Pattern[str]
     kind: ServiceKind | None = None
@@ -96,7 +96,7 @@ _AROUND_LINES = 40
 
 
 def diagnose_services(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:
-    """Diagnose the service that these lines name as missing or refusing; None if they name none.
+    """Diagnose the backing service that these lines name as missing or refusing; None if they name none.
 
     Args:
         lines: The program's output, oldest first, without colours.

@@ -1,4 +1,4 @@
-"""Structure of a diagnosis, and the sentences for missing services."""
+"""Structure of a diagnosis, and the sentences for missing backing services."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from preview.detection import ServiceKind, ServiceNeed
 
 Address = tuple[str, int | None]
 
-# Default ports of the services.
+# Default ports of backing services.
 DEFAULT_PORTS: Mapping[ServiceKind, int] = {
     ServiceKind.POSTGRESQL: 5432,
     ServiceKind.MYSQL: 3306,
@@ -36,7 +36,7 @@ class Diagnosis:
 
 
 def missing_service(kind: ServiceKind, address: Address | None, needs: Sequence[ServiceNeed]) -> Diagnosis:
-    """Diagnose a service that does not respond.
+    """Diagnose a backing service that does not respond.
 
     Args:
         kind: Kind of the service.
@@ -51,7 +51,7 @@ def missing_service(kind: ServiceKind, address: Address | None, needs: Sequence[
 
 
 def refused_service(kind: ServiceKind, said: str, needs: Sequence[ServiceNeed]) -> Diagnosis:
-    """Diagnose a service that refuses this project, for instance for a wrong password or an unknown database."""
+    """Diagnose a backing service that refuses this project, such as for a wrong password or an unknown database."""
     need = _need(kind, None, needs)
     setting = need.setting if need else None
     where = need.address if need else None
@@ -66,7 +66,7 @@ def _is_same(asked: Address | None, known: Address) -> bool:
 
 
 def _need(kind: ServiceKind, address: Address | None, needs: Sequence[ServiceNeed]) -> ServiceNeed | None:
-    """Return the need for this service; prefer one with the same address, then one with a setting."""
+    """Return the need for this backing service; prefer one with the same address, then one with a setting."""
     of_kind = [need for need in needs if need.kind is kind]
     return min(of_kind, key=lambda need: (need.address != address, need.setting is None), default=None)
 

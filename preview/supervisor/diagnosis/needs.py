@@ -33,7 +33,7 @@ _LAST_LINES = 100
 
 
 async def find_unanswered(needs: Sequence[ServiceNeed], reach: Reach | None = None) -> list[ServiceNeed]:
-    """Return the services with a known address that accept no connection, in order; probes all at once.
+    """Return the backing services with a known address that accept no connection, in order; probes all at once.
 
     Args:
         needs: Backing services of a project.
@@ -55,7 +55,7 @@ async def find_unanswered(needs: Sequence[ServiceNeed], reach: Reach | None = No
 
 
 async def find_unreached(preview: LivePreview, needs: Sequence[ServiceNeed]) -> list[ServiceNeed]:
-    """Return the services that the preview cannot connect to: they do not respond, or its network blocks them.
+    """Return the backing services that the preview cannot connect to: they do not respond, or its network blocks them.
 
     Cancellation: connections are closed.
     """
@@ -87,7 +87,7 @@ async def explain(preview: LivePreview, lines: Sequence[str], needs: Sequence[Se
 
 
 async def explain_missing_service(preview: LivePreview, need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diagnosis:
-    """Explain a missing service like ``unreachable_service``, including effects of the preview's network.
+    """Explain a missing backing service like ``unreachable_service``, including effects of the preview's network.
 
     Cancellation: connections are closed.
     """
@@ -125,7 +125,7 @@ def unreachable_service(need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diag
 
 
 async def watch_needs(preview: LivePreview, needs: Sequence[ServiceNeed], *, since_seq: int) -> None:
-    """Log which services are missing, and end a launch that waits in vain for one or listens on a wrong port.
+    """Log which backing services are missing, and end a launch that waits in vain for one or listens on a wrong port.
 
     Args:
         preview: The preview; its process runs.

@@ -94,6 +94,6 @@ async def open_preview(
 
 
 def warm_migration_lock(context: SupervisorContext) -> None:
-    """Warm the lock now, so that the kernel's wait is over when a process enters its control group."""
+    """Warm the kernel's migration lock, so that a process soon enters its control group without a wait."""
     if context.migration_lock is not None:
         context.migration_lock.request()

@@ -1,8 +1,8 @@
 """The service's end of the control channel to a server process; and requests for launches and changes.
 
 The process reports that it serves, and is ordered to release the socket. The application controls the other end, so it
-is not trusted: only a few bytes are read, and only three words have a meaning. A channel that is closed, silent or
-abused only costs its own process the hand-over.
+is not trusted: only a few bytes are read, and only three words have a meaning. If a channel is closed,
+silent or abused, only its own process loses the hand-over.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class LivePreview:
     """A preview that owns resources. Owned by the manager's registry and by its own task (``run_preview``).
 
     Attributes:
-        record: The database row; the stored row may lag behind by a moment.
+        record: The database row; the stored one may be slightly older.
         log: The preview's lines and events.
         listener: Socket that the preview serves on; closed when the preview is over.
         scope: Cancelling this scope tears the preview down.
@@ -183,7 +183,7 @@ class LivePreview:
         return reach_of(self._settings, self.confinement.network, self.record.port)
 
     def next_number(self) -> int:
-        """Return a number for the preview's next process; each process has another one."""
+        """Return the number of the preview's next process; numbers are unique."""
         return next(self._numbers)
 
     @property

@@ -122,7 +122,7 @@ class ProcessReplacer:
 
     async def _announce(self, change: Change) -> PreviewError | None:
         """Log the change and write its files, which stay even if the process fails. Returns the error if that fails."""
-        # As for a launch: warm the lock now, so that the kernel's wait is over when the process enters its group.
+        # As for a launch: warm the lock, so that the new process enters its control group without a wait.
         if self._context.migration_lock is not None:
             self._context.migration_lock.request()
         if change.files is None:
