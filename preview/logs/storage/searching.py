@@ -105,7 +105,7 @@ def find_lines(
 ) -> Found:
     """Find up to ``limit`` matching lines in ``first`` to ``last``: the newest, or the oldest.
 
-    Very long lines reduce the limit, see ``take_rows``. At a limit, the result's range ends at the last line found.
+    Very long lines reduce the limit, see ``take_rows``. At a limit, the result's range covers only the lines found.
     """
     order = _C.seq.desc() if newest else _C.seq
     wanted = (
