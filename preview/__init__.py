@@ -1,7 +1,7 @@
 """Launch generated backends in isolation, watch every line they print, call them, and leave nothing behind.
 
-The names below are what a host needs. They are imported when they are first used: ``import preview.errors`` must not
-load a web framework.
+These names are the API for host applications. Each is imported on first use (PEP 562), so ``import preview.errors``
+does not load a web framework.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a name of ``__all__`` from the package where it lives (PEP 562)."""
+    """Import a name of ``__all__`` from the module that defines it (PEP 562)."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'preview' has no attribute {name!r}")

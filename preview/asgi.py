@@ -1,6 +1,6 @@
-"""``hypercorn -k trio preview.asgi:app``: the app for a plain ASGI server.
+"""ASGI application for a plain server: ``hypercorn -k trio preview.asgi:app``.
 
-Settings come from the environment, and from a ``.env`` in the working folder.
+Settings come from environment variables, and from a ``.env`` file in the working directory.
 """
 
 import structlog

@@ -1,8 +1,8 @@
-"""The tree of everything that can go wrong, and nothing about HTTP.
+"""The exceptions of this package. HTTP status codes are mapped in ``preview.http.core.errors`` alone.
 
-Each class has a stable ``code`` (part of the public contract: clients switch on it) and carries ``details``, a
-JSON-ready mapping for machines. The message is for people: one sentence that says what is wrong, with what, and
-what to do. The mapping to status codes stands in ``preview.http.core.errors`` alone.
+Each class has a stable ``code``, which is part of the public contract: clients switch on it. ``details`` is a
+JSON-ready mapping for programs. The message is one sentence for people: it names the problem, the object and the
+remedy.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ __all__ = [
 
 
 class PreviewError(Exception):
-    """The root: every error this package raises on purpose.
+    """Base class of all errors that this package raises on purpose.
 
     Args:
         message: One sentence for a person.
-        details: JSON-ready facts for a machine, for instance the limit that was reached.
+        details: JSON-ready facts for a program, for instance the limit that was reached.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -70,7 +70,7 @@ class PreviewError(Exception):
         self.details: dict[str, object] = details
 
 
-# What the operator configured
+# Configuration
 
 
 class ConfigurationError(PreviewError):
@@ -80,12 +80,12 @@ class ConfigurationError(PreviewError):
 
 
 class RootWithoutSandbox(ConfigurationError):
-    """The service is root, the machine has no sandbox, and nobody has said that the code is trusted."""
+    """The service runs as root, the machine has no sandbox, and the operator has not declared the code as trusted."""
 
     code = "root_without_sandbox"
 
 
-# What the caller sent
+# Invalid requests
 
 
 class InvalidRequest(PreviewError):
@@ -95,91 +95,91 @@ class InvalidRequest(PreviewError):
 
 
 class ProjectMismatch(InvalidRequest):
-    """The project named in the request is not the generation's."""
+    """The generation does not belong to the project named in the request."""
 
     code = "project_mismatch"
 
 
 class InvalidPath(InvalidRequest):
-    """A path for the proxy that is not an absolute path on the preview."""
+    """The proxy path is not an absolute path on the preview."""
 
     code = "invalid_path"
 
 
 class InvalidGeneration(InvalidRequest):
-    """Files that cannot be kept or cannot be run. ``details`` may hold ``missing_files`` (paths) and ``path``."""
+    """The files cannot be stored or run. ``details`` may have ``missing_files`` (paths) and ``path``."""
 
     code = "invalid_generation"
 
 
 class TooComplex(InvalidGeneration):
-    """Reading the project's files took too much time or memory. ``details`` may hold ``path``, the file at fault."""
+    """Analysing the project took too much time or memory. ``details`` may have ``path``, the file at fault."""
 
     code = "too_complex"
 
 
 class TooLarge(InvalidRequest):
-    """An upload, or what it unpacks to, is over a limit. ``details`` holds ``limit`` with its unit."""
+    """An upload, or its unpacked content, is over a limit. ``details`` has ``limit`` with its unit."""
 
     code = "too_large"
 
 
 class BodyTooLarge(InvalidRequest):
-    """A request body for the preview, or its answer, is over the limit."""
+    """A request body for the preview, or the preview's response body, is over the limit."""
 
     code = "body_too_large"
 
 
 class HostNotAllowed(InvalidRequest):
-    """The request is for a host name under which this service is not to be reached."""
+    """The request's host name is not one of the service's."""
 
     code = "host_not_allowed"
 
 
-# Who is asking
+# Authentication and authorisation
 
 
 class Unauthenticated(PreviewError):
-    """No token, or one that is not valid (any more)."""
+    """The token is missing, invalid or expired."""
 
     code = "unauthenticated"
 
 
 class Forbidden(PreviewError):
-    """A valid token, but not for this."""
+    """The token is valid, but does not permit the request."""
 
     code = "forbidden"
 
 
 class PreviewTokenRejected(Forbidden):
-    """The preview's own token is missing, wrong or expired."""
+    """The preview token is missing, wrong or expired."""
 
     code = "invalid_preview_token"
 
 
-# What is not there
+# Missing objects
 
 
 class GenerationNotFound(PreviewError):
-    """No such generation."""
+    """The generation does not exist."""
 
     code = "generation_not_found"
 
 
 class FileNotKept(PreviewError):
-    """The generation has no file of this path."""
+    """The generation has no file with this path."""
 
     code = "file_not_found"
 
 
 class PreviewNotFound(PreviewError):
-    """No preview with this id."""
+    """The preview does not exist."""
 
     code = "preview_not_found"
 
 
 class NoActivePreview(PreviewError):
-    """The generation has no preview now."""
+    """The generation has no live preview."""
 
     code = "no_active_preview"
 
@@ -191,52 +191,52 @@ class ShareNotFound(PreviewError):
 
 
 class UserNotFound(PreviewError):
-    """No such user in the service's own table."""
+    """The service's users table has no such user."""
 
     code = "user_not_found"
 
 
-# What is taken
+# Conflicts and limits
 
 
 class AlreadyRunning(PreviewError):
-    """The generation has a preview already. ``details["preview_id"]`` names it."""
+    """The generation already has a preview. ``details["preview_id"]`` has its id."""
 
     code = "already_running"
 
 
 class LimitReached(PreviewError):
-    """No preview left in the user's tier. ``details["previews"]`` lists what would free the way."""
+    """The user's tier allows no further preview. ``details["previews"]`` lists the previews that could be stopped."""
 
     code = "preview_limit_reached"
 
 
 class GenerationReadOnly(PreviewError):
-    """The generation's files are kept by a host that does not let this service change them."""
+    """The host application stores the generation's files and does not let this service change them."""
 
     code = "generation_read_only"
 
 
 class PreconditionFailed(PreviewError):
-    """The resource has changed since the caller read it. ``details["revision"]`` is the current one."""
+    """The resource has changed since the caller read it. ``details["revision"]`` is the current revision."""
 
     code = "precondition_failed"
 
 
 class GenerationLimitReached(LimitReached):
-    """The user keeps as many generations as allowed. ``details["limit"]`` says how many."""
+    """The user has the maximum number of generations. ``details["limit"]`` is that number."""
 
     code = "generation_limit_reached"
 
 
 class ShareLimitReached(LimitReached):
-    """The preview has as many share links as allowed. ``details["shares"]`` lists those that could be revoked."""
+    """The preview has the maximum number of share links. ``details["shares"]`` lists those that could be revoked."""
 
     code = "share_limit_reached"
 
 
 class TooManyLaunches(PreviewError):
-    """The user has launched as often within a minute as allowed. ``details["retry_after_s"]`` says how long to wait."""
+    """The user has reached the limit of launches per minute. ``details["retry_after_s"]`` is the time to wait."""
 
     code = "too_many_launches"
 
@@ -248,64 +248,64 @@ class DiskFull(PreviewError):
 
 
 class NoPortFree(PreviewError):
-    """Each port of the range is taken."""
+    """Every port of the configured range is in use."""
 
     code = "no_port_available"
 
 
 class TooManyStreams(PreviewError):
-    """The user has as many open streams as allowed."""
+    """The user has the maximum number of open streams."""
 
     code = "too_many_streams"
 
 
 class UpgradeRequired(PreviewError):
-    """The address speaks another protocol than HTTP."""
+    """The address requires a protocol other than HTTP."""
 
     code = "upgrade_required"
 
 
 class ServiceStopping(PreviewError):
-    """The service is going down and takes no new work."""
+    """The service is shutting down and accepts no new work."""
 
     code = "service_stopping"
 
 
-# What failed while it ran
+# Failures at run time
 
 
 class LaunchFailed(PreviewError):
-    """The preview ended before it answered. ``details`` may hold ``exit_code`` and ``last_lines``."""
+    """The preview ended before its first response. ``details`` may have ``exit_code`` and ``last_lines``."""
 
     code = "launch_failed"
 
 
 class EnvironmentFailed(LaunchFailed):
-    """The environment could not be built. ``details["requirement"]`` names the culprit where it is known."""
+    """The environment could not be built. ``details["requirement"]`` names the failing package, if known."""
 
     code = "environment_failed"
 
 
 class AnalysisFailed(LaunchFailed):
-    """The process that read the project's files ended without a valid answer."""
+    """The process that analysed the project ended without a valid result."""
 
     code = "analysis_failed"
 
 
 class StartupTimeout(LaunchFailed):
-    """The preview did not answer within the time allowed for start-up."""
+    """The preview did not respond within the start-up timeout."""
 
     code = "startup_timeout"
 
 
 class PreviewUnavailable(PreviewError):
-    """The preview is not running, so it cannot be asked."""
+    """The preview is not running, so it cannot serve the request."""
 
     code = "preview_unavailable"
 
 
 class UpstreamTimeout(PreviewError):
-    """The preview did not answer in time."""
+    """The preview did not respond in time."""
 
     code = "upstream_timeout"
 
@@ -317,12 +317,12 @@ class UpstreamFailed(PreviewError):
 
 
 class DatabaseUnavailable(PreviewError):
-    """The service's database did not answer."""
+    """The service's database did not respond."""
 
     code = "database_unavailable"
 
 
 class ServiceShort(PreviewError):
-    """The service is short of something for the moment: descriptors, memory, room on its disk."""
+    """The service temporarily lacks a resource: descriptors, memory, or disk space."""
 
     code = "service_short"

@@ -1,4 +1,4 @@
-"""The composition root: everything the service owns, built in order, as one ``async with``."""
+"""The composition root: one ``async with`` that builds everything the service owns, in order."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Services for the edges.
+    """The running service's parts, for HTTP, the CLI and host applications.
 
     Attributes:
-        settings: As given.
-        database: The service's own.
-        generations: Where generations come from: the host's, or ``library``.
-        library: The built-in store, which also takes uploads; None when a host brings its own generations.
+        settings: The settings that it was opened with.
+        database: The service's database.
+        generations: Source of generations: the host's, or ``library``.
+        library: The built-in store, which accepts uploads; None if a host provides the generations.
         previews: Launches, finds and stops previews.
-        log_store: Stored lines, for previews that are over.
+        log_store: Stored lines of previews that are over.
         log_writer: Stores the lines of all previews.
         users: The users table.
-        rungs: What previews are isolated by, from the lowest rung; empty when a host brings its own runtime.
-        reader: Reads projects' files.
-        draining: Set when the shutdown begins: streams say goodbye, nothing new is launched.
+        rungs: Isolation levels, from the weakest; empty if a host provides the runtime.
+        reader: Analyses projects' files.
+        draining: Set when the shutdown starts: streams end, and launches are refused.
     """
 
     settings: Settings
@@ -79,30 +79,30 @@ async def open_service(
     runtime: Runtime | None = None,
     reader: ProjectReader | None = None,
 ) -> AsyncIterator[Service]:
-    """Provide the service, ready: database migrated, leftovers of a crash removed, tasks running.
+    """Open the service: database migrated, leftovers of a crash removed, tasks running.
 
-    Nesting is the order of shutdown: previews end first, then the writer that keeps their last lines, then the
-    database. While it is open this process is a child subreaper (see ``runtime.child_subreaper``) and may open as many
-    files as its hard limit allows.
+    The nesting is the order of shutdown: previews end first, then the writer that stores their last lines, then the
+    database. While the service is open, this process is a child subreaper (see ``runtime.child_subreaper``), and its
+    limit of open files is raised to the hard limit.
 
     Args:
-        settings: Parsed at the edge.
-        generations: A host's own; None means the built-in store in the service's database.
-        runtime: How processes are started; None means the best that the machine offers and the settings want.
-        reader: What reads projects' files; None means worker processes, one for each look.
+        settings: Parsed settings.
+        generations: The host's source of generations; None means the built-in store in the service's database.
+        runtime: Starts processes; None means the best isolation that the machine offers and the settings allow.
+        reader: Analyses projects; None means worker processes, one for each analysis.
 
     Raises:
-        ConfigurationError: The data folder is in use by another service, the database cannot be used as it is, or the
-            machine offers less isolation than is required.
-        DatabaseUnavailable: The database did not answer.
+        ConfigurationError: Another service uses the data folder, the database is not usable, or the machine offers less
+            isolation than required.
+        DatabaseUnavailable: The database did not respond.
 
-    Cancellation: every preview is torn down within the stop budget, lines are flushed, the database is closed.
+    Cancellation: every preview is torn down within the stop budget, lines are flushed, and the database is closed.
     """
     with _private_data_folder(settings), child_subreaper(), many_open_files():
         async with open_database(settings.resolved_database_url, settings.database_timeout_s) as database:
             await prepare(database)
             store = PreviewStore(database)
-            # Before the rows: a client that sees the end of a preview sees all of its lines.
+            # Lines before rows: a client that sees the end of a preview then sees all of its lines.
             await recover_lines(journal_folder(settings), database)
             await reconcile(settings, store)
             pushed = PushQueue(settings)
@@ -160,14 +160,14 @@ async def _open_ladder(settings: Settings, runtime: Runtime | None) -> AsyncIter
 
 
 async def _find_jail(settings: Settings, ladder: IsolationSupport) -> Jail | None:
-    """Find a jail for builds, if previews have a sandbox."""
+    """Find a jail for builds, if previews run in a sandbox."""
     if not any(rung.name == "sandbox" and rung.holds for rung in ladder.rungs):
         return None
     return await find_jail(settings, settings.data_dir / "sandbox", ladder.groups)
 
 
 def _tell_isolation(ladder: IsolationSupport, network: Network) -> None:
-    """One line where all holds; one more for each reason why something does not, with what to do about it."""
+    """Log the enabled isolation levels, and one warning per reason why a level is unavailable, with advice."""
     held_by = ", ".join(rung.name for rung in ladder.rungs if rung.holds)
     log.info("isolation enabled", by=held_by, network=network)
     missing: dict[tuple[str, str], list[str]] = {}
@@ -180,9 +180,9 @@ def _tell_isolation(ladder: IsolationSupport, network: Network) -> None:
 
 @contextmanager
 def _private_data_folder(settings: Settings) -> Iterator[None]:
-    """Hold the data folder: what lies there and belongs to no preview of this process is a leftover.
+    """Lock the data folder. Then anything in it that belongs to no preview of this process is a leftover.
 
-    The kernel releases the lock when the process ends, however it ends (flock(2)).
+    The kernel releases the lock when the process ends, even by a kill (flock(2)).
     """
     try:
         if not make_private_folder(settings.data_dir):
@@ -216,7 +216,7 @@ def _tell_open_folder(folder: Path) -> None:
 
 @asynccontextmanager
 async def _open_writer(database: Database, settings: Settings) -> AsyncIterator[LogWriter]:
-    """Provide the writer with its journal, which keeps what the database lacks at the end."""
+    """Open the writer with its journal, which keeps lines that the database lacks at the end."""
     with open_journal(journal_folder(settings)) as journal:
         async with _run_writer(LogWriter(database, settings, journal)) as writer:
             yield writer
@@ -224,7 +224,7 @@ async def _open_writer(database: Database, settings: Settings) -> AsyncIterator[
 
 @asynccontextmanager
 async def _run_writer(writer: LogWriter) -> AsyncIterator[LogWriter]:
-    """Provide the writer; its task outlives the body: shielded, and cancelled here afterwards."""
+    """Run the writer in a shielded task that outlives the body; the task is cancelled here afterwards."""
     scope = trio.CancelScope(shield=True)
 
     async def run(*, task_status: trio.TaskStatus[None]) -> None:
@@ -236,13 +236,13 @@ async def _run_writer(writer: LogWriter) -> AsyncIterator[LogWriter]:
         try:
             yield writer
         finally:
-            # Bounded: run_log_writer gives its last write a deadline of its own.
+            # Bounded: run_log_writer sets a deadline for its last write.
             scope.cancel()
 
 
 @asynccontextmanager
 async def _run_builders(context: SupervisorContext, pushed: PushQueue) -> AsyncIterator[None]:
-    """Run background work on environments; leaving it kills its programs."""
+    """Run background builds of environments; leaving the context kills their programs."""
     async with trio.open_nursery() as nursery:
         await nursery.start(context.environments.run_compiler)
         await nursery.start(run_builder, pushed, context)
@@ -256,7 +256,7 @@ async def _run_builders(context: SupervisorContext, pushed: PushQueue) -> AsyncI
 async def _open_manager(
     context: SupervisorContext, users: UserStore, log_store: LogStore, draining: trio.Event
 ) -> AsyncIterator[PreviewManager]:
-    """Provide the manager in the nursery of all previews; leaving it stops them all within the stop budget."""
+    """Open the manager in the nursery of all previews; leaving the context stops them all within the stop budget."""
     async with trio.open_nursery() as nursery:
         manager = PreviewManager(nursery, context, users=users, log_store=log_store, draining=draining)
         await nursery.start(run_cleanup, manager, context)

@@ -1,7 +1,7 @@
-"""One frozen ``Settings``, parsed once at the edge from ``PREVIEW_*`` and passed on explicitly.
+"""One frozen ``Settings``, parsed once at the start from ``PREVIEW_*`` and passed on explicitly.
 
-Every bound of the service stands here with its unit in the name. ``docs/settings.md`` is checked against this module
-by a test.
+Every limit of the service is defined here, with its unit in the name. A test checks ``docs/settings.md`` against this
+module.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["LAST_STORE_S", "Settings", "Tier", "load_settings", "settings_in", "
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
 
-# What a shutdown has at least behind the stop budget: for last lines and rows, and for a database that does not answer.
+# Minimum time that a shutdown needs after the stop budget, for last lines and rows and for an unresponsive database.
 LAST_STORE_S = 4.0
 
 
@@ -49,7 +49,7 @@ def _env(name: str) -> AliasChoices:
 
 
 def _xdg(variable: str, fallback: str) -> Path:
-    """XDG base folders: an unset, empty or relative value means the default (XDG Base Directory Specification)."""
+    """Return an XDG base folder; unset, empty or relative means the default (XDG Base Directory Specification)."""
     value = os.environ.get(variable, "")
     return (Path(value) if value.startswith("/") else Path.home() / fallback) / "preview"
 
@@ -60,10 +60,10 @@ class Tier:
 
     Attributes:
         name: ``free``, ``pro`` or ``enterprise``.
-        max_previews: Previews at a time.
-        max_life_s: Longest life of one preview, extensions included.
-        websocket_logs: Told to the page by the config route.
-        advanced_metrics: Told to the page by the config route.
+        max_previews: Maximum number of live previews.
+        max_life_s: Maximum lifetime of a preview in seconds, extensions included.
+        websocket_logs: Shown to the page by the config route.
+        advanced_metrics: Shown to the page by the config route.
     """
 
     name: str
@@ -74,9 +74,9 @@ class Tier:
 
 
 class Settings(BaseSettings):
-    """All that an operator can set. Unknown ``PREVIEW_*`` names are left alone (a host may have its own).
+    """All settings of the service. Unknown ``PREVIEW_*`` names are ignored, as a host may have its own.
 
-    An empty value means an unset one, as in the XDG specification.
+    An empty value counts as unset, as in the XDG specification.
     """
 
     model_config = SettingsConfigDict(
@@ -88,11 +88,11 @@ class Settings(BaseSettings):
         validate_by_alias=True,
     )
 
-    # Where things are
+    # Folders, database and addresses of the service
     data_dir: Path = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
     cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))
     database_url: SecretStr | None = None
-    # Longer than the waits for a lock (10 s) of SQLite and of PostgreSQL, which give a definite answer.
+    # Longer than the lock timeouts (10 s) of SQLite and PostgreSQL, which end in a definite error.
     database_timeout_s: Seconds = Field(15, validation_alias=_env("DATABASE_TIMEOUT"))
     bind: str = "127.0.0.1:8000"
     public_url: str | None = None
@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     tls_key: Path | None = None
     ca: Path | None = None
 
-    # Who may reach the service, and how
+    # Access to the service over the network
     allowed_hosts: Hosts = ()
     trusted_proxies: Networks = ()
     forwarded_header: Literal["x-forwarded", "forwarded"] = "x-forwarded"
@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     preview_host: str = "127.0.0.1"
     preview_public_host: str = "localhost"
 
-    # The life of a preview
+    # Lifetimes and timeouts of a preview
     max_uptime_s: Seconds = Field(3600, validation_alias=_env("MAX_UPTIME"))
     max_uptime_pro_s: Seconds = Field(4 * 3600, validation_alias=_env("MAX_UPTIME_PRO"))
     max_uptime_enterprise_s: Seconds = Field(8 * 3600, validation_alias=_env("MAX_UPTIME_ENTERPRISE"))
@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     usage_interval_s: Seconds = Field(2, validation_alias=_env("USAGE_INTERVAL"))
     cleanup_interval_s: Seconds = Field(300, validation_alias=_env("CLEANUP_INTERVAL"))
 
-    # How many
+    # Counts and rates
     max_instances_per_user: Count = 1
     max_instances_pro: Count = 3
     max_instances_enterprise: Count = 5
@@ -143,21 +143,21 @@ class Settings(BaseSettings):
     starts_at_once: Count | None = None
     min_free_disk_bytes: int = Field(256 * _MIB, ge=0, validation_alias=_env("MIN_FREE_DISK"))
 
-    # What isolates a preview
+    # Isolation of previews
     isolation: Isolation = Isolation.AUTO
     network: Network = Network.NONE
     network_allowed: Network = Network.NONE
     loopback_ports: Ports = ()
     syscalls_allowed: SystemCalls = ()
 
-    # How fast one starts: templates that have imported an environment's packages
+    # Warm starts: templates that have imported an environment's packages
     warm_templates: int = Field(4, ge=0)
     spares: int = Field(2, ge=0)
     warm_memory_mb: Count = 256
     warm_snapshots: bool = True
     warm_max_age_s: Seconds = Field(3600, validation_alias=_env("WARM_MAX_AGE"))
 
-    # What one preview may use
+    # Resources of one preview
     memory_limit_mb: Count = 512
     cpu_limit: float = Field(1.0, gt=0, le=1024)
     temp_limit_mb: Count = 64
@@ -219,12 +219,12 @@ class Settings(BaseSettings):
     build_hosts: Destinations = ()
     uv_offline: bool = False
 
-    # The processes that read projects' files
+    # Worker processes that analyse projects
     workers: Count = 4
     worker_timeout_s: Seconds = Field(10, validation_alias=_env("WORKER_TIMEOUT"))
     worker_memory_mb: Count = 512
 
-    # Who may ask
+    # Authentication
     jwt_secret: SecretStr | None = None
     jwt_algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
     jwt_audience: str = "preview"
@@ -232,7 +232,7 @@ class Settings(BaseSettings):
     jwks_url: str | None = None
     jwks_file: Path | None = None
 
-    # The service's own log and its end
+    # The service's own log and its shutdown
     service_log_level: LevelWord = "INFO"
     service_log_format: Literal["console", "json"] = "console"
     shutdown_timeout_s: Seconds = Field(15, validation_alias=_env("SHUTDOWN_TIMEOUT"))
@@ -291,18 +291,18 @@ class Settings(BaseSettings):
 
     @property
     def resolved_database_url(self) -> str:
-        """The database's URL; without a setting, SQLite in the data folder."""
+        """URL of the database; the default is SQLite in the data folder."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir / 'preview.db'}"
 
     @property
     def resolved_db_path(self) -> Path:
-        """Folder of previews' SQLite files; a relative ``db_path`` starts at the data folder."""
+        """Folder of previews' SQLite files; a relative ``db_path`` is relative to the data folder."""
         return self.data_dir / self.db_path
 
     def tier(self, name: str | None) -> Tier:
-        """Return the limits of a tier; an unknown or missing name is ``free``, the least."""
+        """Return the limits of a tier; an unknown or missing name means ``free``, the lowest."""
         if name == "enterprise":
             return Tier("enterprise", self.max_instances_enterprise, self.max_uptime_enterprise_s, True, True)
         if name == "pro":
@@ -311,13 +311,13 @@ class Settings(BaseSettings):
 
 
 def variable_of(name: str) -> str:
-    """Return the environment variable of a field of ``Settings``."""
+    """Return the name of the environment variable for a field of ``Settings``."""
     alias = Settings.model_fields[name].validation_alias
     return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"PREVIEW_{name.upper()}"
 
 
 def settings_in(file: EnvFile | None) -> dict[str, str]:
-    """Return a file's settings that the environment lacks, by field name. Empty counts as unset."""
+    """Return the settings in a file that the environment does not set, by field name. Empty counts as unset."""
     if file is None:
         return {}
     environment = {name.upper() for name, value in os.environ.items() if value}
@@ -329,14 +329,14 @@ def settings_in(file: EnvFile | None) -> dict[str, str]:
 
 
 def load_settings(env_file: EnvFile | None = None, /, **overrides: object) -> Settings:
-    """Load settings from ``env_file``, ``PREVIEW_*`` and ``overrides`` (by field name); later ones win.
+    """Load settings from ``env_file``, ``PREVIEW_*`` and ``overrides`` (by field name); later sources win.
 
     Raises:
-        ConfigurationError: With one sentence per wrong value, naming the variable.
+        ConfigurationError: A value is invalid; one sentence per value, with the variable's name.
     """
     try:
         return Settings(**settings_in(env_file) | overrides)  # type: ignore[arg-type]  # pydantic validates each value
     except ValidationError as error:
         problems = [problem_of(item) for item in error.errors(include_url=False)]
-        # Without its cause, which repeats what was given: a password may stand there.
+        # Without the cause, which repeats the given values: one may be a password.
         raise ConfigurationError("; ".join(problems), problems=problems) from None

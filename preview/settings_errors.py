@@ -1,4 +1,4 @@
-"""Wrong settings as sentences that never show a secret."""
+"""Error messages for wrong settings that never show a secret."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from preview.core.quoting import quoted
 
 __all__ = ["problem_of"]
 
-# Never shown: passwords and keys stand in them.
+# Values never shown, because they may contain passwords or keys.
 _SECRET = frozenset({"PREVIEW_DATABASE_URL", "PREVIEW_JWT_SECRET", "PREVIEW_JWKS_URL"})
 
 
 def problem_of(item: ErrorDetails) -> str:
-    """One wrong value as half a sentence; what was given is shown in part, and a secret not at all."""
+    """Describe one wrong value. The value is shown shortened, or not at all if it may be a secret."""
     said = item["msg"].removeprefix("Value error, ")
     if not item["loc"]:
         return said

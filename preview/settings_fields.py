@@ -1,4 +1,4 @@
-"""The types of settings' fields: seconds, sizes, names of hosts, networks, origins."""
+"""Types of settings' fields: seconds, sizes, host names, networks, origins."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
     "SystemCalls",
 ]
 
-# "Never" is ten years: dates are computed from these, and infinity is no date.
+# "Never" is ten years: dates are computed from these values, so infinity is not possible.
 _LONGEST_S = 10 * 365 * 24 * 3600
 
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S)]
@@ -46,14 +46,14 @@ _LAST_PORT = 65535
 
 
 def _host(text: str) -> str:
-    """Return a host name in lower case, ``.example.com`` for a domain with all below it, or ``*``."""
+    """Return a host name in lower case, ``.example.com`` for a domain with its subdomains, or ``*``."""
     if not _HOST.fullmatch(text.lower()):
         raise ValueError(f"{quoted(text)} is not a host name; write names without scheme and port, or '*' for any")
     return text.lower()
 
 
 def _plain_host(text: str) -> str:
-    """One host name in lower case: no domain with all below it, no address."""
+    """Return a single host name in lower case; neither a domain with its subdomains nor an address."""
     name = _host(text)
     if name.startswith(".") or name == "*" or name.rpartition(".")[2].isdigit():
         raise ValueError(f"{quoted(text)} is not one host's name; write it without scheme, port, dot ahead or '*'")
@@ -70,7 +70,7 @@ def _origin(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    """Return a network or an address in its usual form; ``unix`` stands for all clients of a unix socket."""
+    """Return a network or an address in canonical form; ``unix`` means all clients of a unix socket."""
     try:
         return text if text == "unix" else str(ipaddress.ip_network(text))
     except ValueError as error:
@@ -87,7 +87,7 @@ def _system_call(text: str) -> str:
 
 
 def _destination(text: str) -> str:
-    """``HOST:PORT`` with a name or an address, the port of HTTPS where there is none; or ``*``."""
+    """Return ``HOST:PORT`` with a name or an address and port 443 by default; or ``*``."""
     match = _DESTINATION.fullmatch(text.lower())
     if match is None or not 0 < int(match["port"] or _HTTPS_PORT) <= _LAST_PORT:
         raise ValueError(
@@ -109,7 +109,7 @@ def _address(host: str, text: str) -> str:
 
 
 def _list_of(one: Callable[[str], str]) -> BeforeValidator:
-    """Values separated by commas, each checked by ``one``."""
+    """Return a validator for a comma-separated list; ``one`` checks each value."""
 
     def split(value: object) -> object:
         items = value.split(",") if isinstance(value, str) else value
@@ -124,7 +124,7 @@ _LEVELS = {word: word for word in ("DEBUG", "INFO", "WARNING", "ERROR")} | {"WAR
 
 
 def _level(value: object) -> object:
-    """Return a level's word, in any letter case; ``WARN`` of ``plan`` is ``WARNING``. Other values unchanged."""
+    """Return the level's name in upper case; ``WARN`` (contract ``plan``) becomes ``WARNING``. Others stay as given."""
     return _LEVELS.get(value.upper(), value) if isinstance(value, str) else value
 
 
@@ -132,8 +132,8 @@ LevelWord = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValida
 Hosts = Annotated[tuple[str, ...], NoDecode, _list_of(_host)]
 HostName = Annotated[str, AfterValidator(_plain_host)]
 Networks = Annotated[tuple[str, ...], NoDecode, _list_of(_network)]
-# Below it no program without rights can listen (ip(7), ip_unprivileged_port_start), which the sandbox's side has to;
-# 64 are the sockets, two for each port, that it hands out at once.
+# An unprivileged process, like the sandbox's port forwarder, cannot listen on lower ports (ip(7),
+# ip_unprivileged_port_start). At most 64 ports, as the forwarder passes on all its sockets, two per port, at once.
 LEAST_LOOPBACK_PORT = 1024
 Ports = Annotated[
     tuple[Annotated[int, Field(ge=LEAST_LOOPBACK_PORT, le=65535)], ...], Field(max_length=64), NoDecode, _list_of(str)

@@ -1,4 +1,4 @@
-"""Users: a leaf, because every package from the supervisor up needs them."""
+"""Users. A module of its own, because every package from the supervisor up needs it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class User:
     """A user.
 
     Attributes:
-        id: The ``sub`` claim, or the host's own id.
-        tier: ``free``, ``pro``, ``enterprise``, or None (then the users table decides, else free).
+        id: The token's ``sub`` claim, or the host's own id.
+        tier: ``free``, ``pro`` or ``enterprise``; None: the users table decides, else ``free``.
     """
 
     id: str

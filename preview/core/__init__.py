@@ -1,4 +1,4 @@
-"""Basics that all packages use, and that import none of them."""
+"""Basics that all other packages import; this package imports none of them."""
 
 from __future__ import annotations
 

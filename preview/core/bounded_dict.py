@@ -1,4 +1,4 @@
-"""A dictionary of bounded size, for what is remembered and can be found again."""
+"""A dictionary of bounded size, for caches whose entries can be computed again."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ V = TypeVar("V")
 
 
 class BoundedDict(UserDict[K, V]):
-    """A dictionary that drops its oldest entry when a new one would be too many.
+    """A dictionary that drops its oldest entry when it is full.
 
-    Writing an entry, or reading it by ``use``, makes it the newest; any other read changes nothing.
+    Writing an entry, or reading it with ``use``, makes it the newest; other reads change nothing.
 
     Args:
-        most: How many entries it keeps; at least one.
+        most: Maximum number of entries; at least one.
     """
 
     def __init__(self, most: int) -> None:
@@ -29,7 +29,7 @@ class BoundedDict(UserDict[K, V]):
             del self.data[next(iter(self.data))]
 
     def use(self, key: K) -> V | None:
-        """Return the key's value, now the newest; None without one."""
+        """Return the key's value and make the entry the newest; None if the key is missing."""
         if key not in self.data:
             return None
         self[key] = value = self.data[key]

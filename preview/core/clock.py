@@ -1,6 +1,6 @@
-"""Wall-clock time in one form: aware UTC datetimes inside, RFC 3339 with milliseconds outside.
+"""Wall-clock time: aware UTC datetimes in the service, RFC 3339 with milliseconds in its output.
 
-Deadlines inside the service use ``trio.current_time()`` instead, which never jumps.
+Deadlines in the service use ``trio.current_time()``, which never jumps.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def utc_now() -> datetime:
-    """Return the time now, aware, in UTC, cut to milliseconds (what the database and the contract keep)."""
+    """Return the current time, aware, in UTC, truncated to milliseconds (the precision of database and API)."""
     return from_ms(now_ms())
 
 
 def now_ms() -> int:
-    """Milliseconds since the epoch."""
+    """Return milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
 
 
 def from_ms(value: int) -> datetime:
-    """Milliseconds since the epoch as an aware datetime in UTC."""
+    """Convert milliseconds since the epoch to an aware datetime in UTC."""
     seconds, millis = divmod(value, 1000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=millis * 1000)
 
 
 def to_ms(value: datetime) -> int:
-    """Return an aware datetime as whole milliseconds since the epoch, cut like ``rfc3339``; exact for all times."""
+    """Convert an aware datetime to milliseconds since the epoch, truncated like ``rfc3339``; exact for all times."""
     return (value - _EPOCH) // _MILLISECOND
 
 
 def rfc3339(value: datetime) -> str:
-    """``2025-10-20T12:20:05.123Z`` (RFC 3339 section 5.6)."""
+    """Format a time as ``2025-10-20T12:20:05.123Z`` (RFC 3339 section 5.6)."""
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def rfc3339_ms(value: int) -> str:
-    """Milliseconds since the epoch as ``rfc3339`` writes them."""
+    """Format milliseconds since the epoch like ``rfc3339``."""
     seconds, millis = divmod(value, 1000)
     return f"{_second(seconds)}.{millis:03d}Z"
 
 
 @lru_cache(maxsize=64)
 def _second(seconds: int) -> str:
-    """Kept for a moment: a page of a log has many lines of one second."""
+    """Format a second; cached, as a page of a log has many lines of the same second."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
 async def wait_any(*events: trio.Event) -> None:
-    """Until one of them is set. Cancellation: nothing changes."""
+    """Wait until one of the events is set. Cancellation: nothing changes."""
     if any(event.is_set() for event in events):
         await trio.lowlevel.checkpoint()
         return

@@ -1,9 +1,9 @@
-"""File descriptors: what to do when none is free, and how to wait on one.
+"""File descriptors: handling of exhaustion, safe waiting, and private folders.
 
-A wake-up of ``trio.lowlevel.wait_readable`` or ``wait_writable`` is a hint, never a fact. An epoll set names an open
-file by the number that it had when it was added. A number that is closed while its file stays open elsewhere (a ``dup``
-of it, another process) stays in the set and cannot be taken out any more (epoll(7), Q6). The next file with that number
-is woken by the events of the old one. Even where only errors were still asked for, EPOLLHUP comes.
+A wake-up of ``trio.lowlevel.wait_readable`` or ``wait_writable`` is only a hint. An epoll set identifies an open file
+by the number that it had when it was added. If the number is closed while the file stays open elsewhere
+(``dup``, another process), the entry stays and cannot be removed (epoll(7), Q6). The next file with the number is then
+woken by events of the old file. Even an entry that waits for errors only still reports EPOLLHUP.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import trio
 
-# Of this process, or of the whole machine (open(2)).
+# Limits of this process and of the whole machine (open(2)).
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE})
 _FIRST_PAUSE_S = 0.005
 _LAST_PAUSE_S = 0.1
@@ -28,20 +28,20 @@ T = TypeVar("T")
 
 
 def is_want_of_descriptors(error: BaseException) -> bool:
-    """Return whether the error means only that no descriptor is free; of a group, all of them."""
+    """Return True if the error means only that no descriptor is free; for a group, if all its errors do."""
     if isinstance(error, BaseExceptionGroup):
         return all(map(is_want_of_descriptors, error.exceptions))
     return isinstance(error, OSError) and error.errno in _SHORT
 
 
 def raise_want(error: OSError) -> None:
-    """Let pass what says something of a file; raise what only says that no descriptor is free."""
+    """Raise ``error`` if it means that no descriptor is free; ignore it otherwise. An ``onerror`` for ``os.walk``."""
     if is_want_of_descriptors(error):
         raise error
 
 
 def walk(top: Path | str, *, topdown: bool = True) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Walk like ``os.walk``, but raise where that skips unreadable folders for want of a descriptor.
+    """Walk like ``os.walk``, but raise where ``os.walk`` would skip a folder because no descriptor is free.
 
     Raises:
         OSError: No descriptor is free.
@@ -50,12 +50,12 @@ def walk(top: Path | str, *, topdown: bool = True) -> Iterator[tuple[str, list[s
 
 
 async def retry_on_fd_exhaustion(act: Callable[[], Awaitable[T]]) -> T:
-    """Do what must be done although no descriptor may be free: again and again, until it is not for want of one.
+    """Call ``act`` again and again, until it no longer fails for lack of a file descriptor.
 
     Args:
-        act: May be started again at any point; whatever else it raises goes on.
+        act: Must be safe to repeat after any failure. Its other errors propagate.
 
-    Cancellation: what ``act`` says of its own; under a bounded shield this ends with its bound.
+    Cancellation: as ``act`` defines it. Under a shield, the shield's deadline ends the retries.
     """
     pause_s = _FIRST_PAUSE_S
     while True:
@@ -70,7 +70,7 @@ async def retry_on_fd_exhaustion(act: Callable[[], Awaitable[T]]) -> T:
 
 @contextmanager
 def waited_on(descriptor: int) -> Iterator[int]:
-    """Own a descriptor that this task waits on; it leaves trio's epoll set before it is closed."""
+    """Own a descriptor that this task waits on. Removes it from trio's epoll set before closing it."""
     try:
         yield descriptor
     finally:
@@ -79,14 +79,14 @@ def waited_on(descriptor: int) -> Iterator[int]:
 
 
 def is_readable(descriptor: int) -> bool:
-    """Look whether a read would not block now; of a pidfd, whether its process has ended."""
+    """Return True if a read would not block now; for a pidfd, if its process has ended."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
 
 
 async def wait_readable(descriptor: int) -> None:
-    """Wait until a read would not block, however often trio is woken for nothing.
+    """Wait until a read would not block; spurious wake-ups are ignored.
 
     Cancellation: nothing changes.
     """
@@ -97,8 +97,8 @@ async def wait_readable(descriptor: int) -> None:
 
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-# What a service leaves in its folder, drafts aside. A folder that holds more than that may be anything, ``/var/lib``
-# even, and is not ours to close.
+# Names that a service creates in its data folder, besides drafts. A folder with other names may be any folder, even
+# ``/var/lib``, so its mode is not changed.
 _OURS = frozenset(
     {"cache", "client", "journal", "lost+found", "preview.db", "preview.db-journal", "preview.db-shm", "preview.db-wal",
      "previews", "previews.lock", "run", "sandbox", "secret", "service.json", "service.lock", "storage", "templates"}
@@ -106,24 +106,23 @@ _OURS = frozenset(
 
 
 def make_private_folder(folder: Path) -> bool:
-    """Make the folder, and those above it that are missing, for this user alone (mode 0700).
+    """Create the folder, and missing parents, for this user alone (mode 0700).
 
-    One that is there and open to others is closed to them, where it is this user's and holds nothing but what a
-    service keeps.
+    An existing folder that is open to others is closed, if this user owns it and it has only a service's files.
 
     Returns:
-        Whether it is closed to others now.
+        True if the folder is closed to others now.
 
     Raises:
-        OSError: It is not there and cannot be made, or something else has its name.
+        OSError: The folder cannot be created, or its name belongs to another kind of file.
     """
-    # ``Path.mkdir`` gives its mode to the last one only.
+    # ``Path.mkdir`` applies its mode to the last folder only.
     for one in (*reversed(folder.parents), folder):
         if one == folder or not one.exists():
             one.mkdir(mode=stat.S_IRWXU, exist_ok=True)
     found = folder.stat()
     if found.st_mode & _OTHERS and found.st_uid == os.geteuid() and _is_ours(folder):
-        # Some file systems have no modes to set.
+        # Some file systems have no modes.
         with suppress(OSError):
             folder.chmod(stat.S_IRWXU)
     return not folder.stat().st_mode & _OTHERS

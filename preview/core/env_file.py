@@ -1,7 +1,7 @@
-"""The operator's ``.env``: the ``PREVIEW_*`` names in it, read once at the start, where the file can be trusted.
+"""The operator's ``.env`` file: its ``PREVIEW_*`` variables, read once at the start, if the file can be trusted.
 
-Who writes that file configures the service: isolation, secrets, which interpreter runs. So it counts only in the
-working folder of a command that is the service's own, and only as the user's or root's own file.
+The author of that file configures the service: isolation, secrets, the interpreter. So the file counts only in the
+working directory of one of the service's own commands, and only if this user or root owns it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from preview.errors import ConfigurationError
 
 _NAME = ".env"
 _PREFIX = "PREVIEW_"
-# Four times what a file with every setting, a comment for each, takes.
+# Four times the size of a file with every setting and a comment for each.
 _MAX_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class EnvFile:
-    """A ``.env`` that was found.
+    """A ``.env`` file that was found.
 
     Attributes:
-        path: Absolute.
-        values: Its ``PREVIEW_*`` variables, names in capitals; empty where ``skipped`` is set.
-        skipped: Why it was not read; None where it was.
+        path: Absolute path.
+        values: Its ``PREVIEW_*`` variables, names in upper case; empty if ``skipped`` is set.
+        skipped: Reason why the file was not read; None if it was read.
     """
 
     path: Path
@@ -38,16 +38,16 @@ class EnvFile:
     skipped: str | None = None
 
     def __str__(self) -> str:
-        """Return the path on one line, with its folders' names escaped."""
+        """Return the path on one line, with unprintable characters escaped."""
         text = str(self.path)
         return text if text.isprintable() else ascii(text)
 
 
 def find_env_file(folder: Path | None = None) -> EnvFile | None:
-    """Return the ``.env`` of a folder, by default the working folder; None if there is none.
+    """Return the ``.env`` of a folder, by default the working directory; None if there is none.
 
     Raises:
-        ConfigurationError: It cannot be read, or is not written as such files are.
+        ConfigurationError: The file cannot be read or has a syntax error.
     """
     try:
         path = (folder or Path.cwd()).absolute() / _NAME
@@ -61,7 +61,7 @@ def find_env_file(folder: Path | None = None) -> EnvFile | None:
     try:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
-            return None  # a virtual environment is sometimes called so
+            return None  # some virtual environments have this name
         if why := _distrusted(link) or _distrusted(status):
             return EnvFile(path, skipped=why)
         if not stat.S_ISREG(status.st_mode):
@@ -77,8 +77,8 @@ def find_env_file(folder: Path | None = None) -> EnvFile | None:
 def find_env_file_beside(project: Path) -> EnvFile | None:
     """Find the file like ``find_env_file``, unless it may belong to the launched project.
 
-    A project is somebody else's: its ``.env`` must not decide how it is isolated. Where one folder contains the other,
-    nothing tells a project's own file from the operator's, so it is skipped; of such a file nothing is raised.
+    Another person may have written the project, so its ``.env`` must not decide its isolation. If one of the folders
+    contains the other, the file may be the project's or the operator's: it is skipped, and its errors are ignored.
     """
     try:
         folder, project = Path.cwd().resolve(), project.resolve()
@@ -96,7 +96,7 @@ def find_env_file_beside(project: Path) -> EnvFile | None:
 
 
 def _read(descriptor: int) -> bytes:
-    """Return the content, at most one byte more than allowed."""
+    """Return the content, at most one byte over the limit."""
     content = b""
     while len(content) <= _MAX_BYTES and (piece := os.read(descriptor, _MAX_BYTES + 1 - len(content))):
         content += piece
@@ -104,7 +104,7 @@ def _read(descriptor: int) -> bytes:
 
 
 def _distrusted(status: os.stat_result) -> str | None:
-    """Return why a file (or a link) is not trusted; None if it is."""
+    """Return the reason why a file (or a link) is not trusted; None if it is trusted."""
     if status.st_uid not in {0, os.geteuid()}:
         return "it belongs to another user"
     if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IWOTH:
@@ -122,7 +122,7 @@ def _parse(found: EnvFile, content: bytes) -> dict[str, str]:
     values: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
-            # The parser counts from the end of the line before, over empty ones.
+            # The parser's line number is that of the first blank line before the binding.
             blank = len(binding.original.string) - len(binding.original.string.lstrip("\r\n"))
             raise _unreadable(found, f"line {binding.original.line + blank} is not NAME=VALUE")
         name = (binding.key or "").upper()

@@ -1,9 +1,9 @@
-"""Folders that the disk keeps apart, so that making one does not go through what was removed from the others.
+"""Spread a folder's subfolders over the disk (ext4's "top of directory hierarchies" flag).
 
-ext4 puts a folder and its files beside the folder that it is in, and takes no inode that was freed within the last
-minutes while it looks for another: where previews come and go, each file that is made goes through all those that the
-last previews have left. Below the top of a hierarchy folders are put in different groups of the disk instead
-(``benchmarks/churn.py``: a third of the time, and a tenth after some hours of that).
+ext4 puts a folder and its files near their parent folder. While it searches for a free inode, it skips every inode that
+was freed within the last minutes. Where previews are often created and removed, each new file skips all inodes that
+removed previews have freed. Below a folder with this flag, ext4 puts subfolders in different block groups instead
+(``benchmarks/churn.py``: a third of the time, and a tenth after some hours of such load).
 
 Sources: chattr(1), T; ioctl_iflags(2); fs/ext4/ialloc.c (``find_group_orlov``, ``recently_deleted``).
 """
@@ -25,17 +25,17 @@ _TOP: Final = 0x00020000
 
 
 def spread_below(folder: Path) -> None:
-    """Have what is made in this folder put apart from now on; nothing happens where the file system cannot do that.
+    """Spread future subfolders of this folder. Does nothing if the file system lacks the flag.
 
     Raises:
-        OSError: It cannot be opened.
+        OSError: The folder cannot be opened.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(OSError):
             flags = bytearray(_LONG)
             fcntl.ioctl(descriptor, _GET_FLAGS, flags)
-            # An int, whatever the number of the call says.
+            # The kernel reads and writes an int, although the request number says long.
             (found,) = struct.unpack_from("i", flags)
             fcntl.ioctl(descriptor, _SET_FLAGS, struct.pack("i", found | _TOP).ljust(_LONG, b"\0"))
     finally:

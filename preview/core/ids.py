@@ -1,11 +1,11 @@
-"""Identifiers: unguessable, safe in a URL path, a file name and a shell."""
+"""Identifiers: unguessable, and safe in a URL path, a file name and a shell."""
 
 from __future__ import annotations
 
 import re
 import secrets
 
-# No look-alikes (0/o, 1/l/i), lower case only: the id is read aloud and becomes a host label in a later release.
+# No look-alikes (0/o, 1/l/i), lower case only: people read ids aloud, and host names are case-insensitive.
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 # 16 symbols of 31: log2(31) * 16 = 79 bits.
 _LENGTH = 16
@@ -13,8 +13,8 @@ _LENGTH = 16
 GENERATION_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 
 REQUEST_ID = r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}"
-"""A request's id: the characters of a token (RFC 9110 section 5.6.2), which need no escape in JSON or in a
-header field. At most 64: it stands in front of each line that it belongs to."""
+"""Pattern of a request id: characters of a token (RFC 9110 section 5.6.2), which need no escape in JSON or in a
+header field. At most 64 characters, because the id precedes each log line of its request."""
 _GENERATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
@@ -48,5 +48,5 @@ def new_token() -> str:
 
 
 def is_valid_id(value: str) -> bool:
-    """Return whether an id from outside is acceptable (see ``GENERATION_ID_PATTERN``)."""
+    """Return True if an id from outside is acceptable (see ``GENERATION_ID_PATTERN``)."""
     return _GENERATION_ID.fullmatch(value) is not None

@@ -1,4 +1,4 @@
-"""The words in which isolation is asked for: by the operator's settings, by a project, by a launch request."""
+"""Names of isolation levels and network policies, in settings, projects and launch requests."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ class Isolation(StrEnum):
     """Level of isolation of a preview."""
 
     AUTO = "auto"
-    """The best that this machine offers; but a service that is root starts nothing without a sandbox."""
+    """The best that this machine offers. A service that runs as root starts nothing without a sandbox."""
 
     REQUIRE = "require"
-    """A sandbox whose memory and processes the kernel limits; on a machine without, nothing is launched."""
+    """A sandbox with kernel limits on memory and processes; a machine without these launches nothing."""
 
     TRUSTED = "trusted"
-    """As ``auto``, for code that is trusted: where there is no sandbox, a service that is root gives previews root."""
+    """Like ``auto``, for trusted code. Without a sandbox, a service that runs as root starts previews as root."""
 
     PLAIN = "plain"
-    """An ordinary process: for code that is trusted."""
+    """An ordinary process, for trusted code."""
 
 
 class Network(StrEnum):
-    """Network policy of a preview. Its listening socket comes from outside and serves under each policy."""
+    """Network policy of a preview. Under each policy the preview serves on a socket that the service passes in."""
 
     NONE = "none"
-    """Nothing but itself: a network of its own that holds a loopback interface only."""
+    """No network: a network namespace with only a loopback interface."""
 
     LOOPBACK_ONLY = "loopback-only"
-    """Besides, the ports of this machine's loopback interface that the operator names."""
+    """Also the ports of this machine's loopback interface that the operator has listed."""
 
     HOST = "host"
-    """All that this machine reaches, the service itself included."""
+    """Everything that this machine can reach, including the service itself."""
 
     @property
     def width(self) -> int:
-        """Rank of what it allows, for comparisons."""
+        """Rank for comparisons: a wider policy allows more."""
         return list(Network).index(self)

@@ -1,7 +1,7 @@
-"""The steps of a launch as facts: what is done, what runs, what failed, and how long each took.
+"""Steps of a launch as data: their states, durations and failures.
 
-A launch has four steps, and between the environment and the process those of its plan: migrations, builds, generators.
-The log tells of each in a sentence for people; programs read these.
+Each launch has four steps. The plan's steps (migrations, builds, generators) run between environment and process. The
+log describes each step in a sentence for people; programs read this data.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pydantic import TypeAdapter
 from preview.core.clock import rfc3339_ms
 
 FILES = "files"
-"""The project's files are copied to the preview's folder, and read."""
+"""Copy the project's files to the preview's folder, and analyse them."""
 ENVIRONMENT = "environment"
-"""The packages are installed, or found in the cache."""
+"""Install the packages, or find them in the cache."""
 PROCESS = "process"
-"""The application's process is started."""
+"""Start the application's process."""
 ANSWERS = "answers"
-"""The application answers its first request."""
+"""Wait for the application's first response."""
 MAX_NAME_CHARACTERS = 100
-"""Of the name of a plan's step: a project may choose any."""
+"""Maximum length of the name of a plan's step; a project may choose any name."""
 _EACH = (FILES, ENVIRONMENT, PROCESS, ANSWERS)
 
 
@@ -41,7 +41,7 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FirstAnswer:
-    """The first request to the application, and its answer."""
+    """The first request to the application, and the status of its response."""
 
     path: str
     status: int
@@ -52,13 +52,13 @@ class LaunchStep:
     """One step of a launch.
 
     Attributes:
-        name: ``files``, ``environment``, ``process``, ``answers``, or that of a step in the plan.
-        state: How far it is.
-        started_at_ms: Milliseconds since the epoch; None while it waits.
-        elapsed_ms: Milliseconds that it took; None until it has ended.
-        detail: A few words for people: ``cached, Python 3.12.1``; why it failed.
-        reused: Whether it took over what an earlier launch had made.
-        answer: Of the step ``answers`` alone.
+        name: ``files``, ``environment``, ``process``, ``answers``, or the name of a step in the plan.
+        state: State of the step.
+        started_at_ms: Milliseconds since the epoch; None while the step waits.
+        elapsed_ms: Duration in milliseconds; None until the step has ended.
+        detail: A few words for people, such as ``cached, Python 3.12.1``, or the reason of a failure.
+        reused: True if the step used a result of an earlier launch.
+        answer: First request and response; only in the step ``answers``.
     """
 
     name: str
@@ -74,31 +74,31 @@ _STEPS: TypeAdapter[tuple[LaunchStep, ...]] = TypeAdapter(tuple[LaunchStep, ...]
 
 
 def planned_name(name: str) -> str:
-    """Return the name of a plan's step among a launch's steps: its own, unless each launch has that name."""
+    """Return the display name of a plan's step: its own name, with a prefix if that is one of the four fixed names."""
     return shortened(f"step {name}" if name in _EACH else name, MAX_NAME_CHARACTERS)
 
 
 def shortened(text: str, most: int) -> str:
-    """Text that a row and a stream can hold, whatever a project has in it: valid Unicode, and not longer."""
+    """Make text of a project storable in rows and streams: valid Unicode of at most ``most`` characters."""
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def waiting_steps() -> tuple[LaunchStep, ...]:
-    """Return the steps that each launch has; none has started."""
+    """Return the four fixed steps, none started."""
     return tuple(map(LaunchStep, _EACH))
 
 
 def end_steps(
     steps: Sequence[LaunchStep], state: StepState, now_ms: int | None, detail: str | None = None
 ) -> tuple[LaunchStep, ...]:
-    """Return the steps of an ended preview: none runs.
+    """Return the steps of a preview that has ended; running steps get ``state``.
 
     Args:
-        steps: As they were.
-        state: Of those that ran: ``failed`` or ``stopped``.
-        now_ms: Milliseconds since the epoch; None where the end was not seen.
-        detail: Why.
+        steps: The steps before the end.
+        state: New state of running steps: ``failed`` or ``stopped``.
+        now_ms: Milliseconds since the epoch; None if the time of the end is unknown.
+        detail: Reason of the end.
     """
     return tuple(
         replace(
@@ -119,16 +119,16 @@ def store_steps(steps: Sequence[LaunchStep]) -> str | None:
 
 
 def load_steps(text: str | None) -> tuple[LaunchStep, ...]:
-    """Parse the text of ``store_steps``; empty for a row from before there were steps."""
+    """Parse the text of ``store_steps``; empty for old rows without steps."""
     return _STEPS.validate_json(text) if text else ()
 
 
 def step_fields(step: LaunchStep, *, camel: bool) -> dict[str, object]:
-    """Return the step as JSON has it in every answer and every stream; ``answer`` only where there is one.
+    """Return the step as a JSON object for responses and streams; ``answer`` only if the step has one.
 
     Args:
         step: The step.
-        camel: Whether the keys are in camelCase, as contract ``plan`` writes them.
+        camel: Use camelCase keys, as in contract ``plan``.
     """
     fields: dict[str, object] = {
         "name": step.name,

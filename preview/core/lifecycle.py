@@ -1,4 +1,4 @@
-"""The states of a preview as one pure table."""
+"""The states of a preview, and the table of allowed transitions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 
 class State(StrEnum):
-    """State of a preview. The values are contract ``v1``'s words."""
+    """State of a preview. The values are those of contract ``v1``."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -42,14 +42,14 @@ STOP_REASONS: Mapping[StopCause, str] = MappingProxyType(
         StopCause.SHUTDOWN: "stopped: the service is shutting down",
     }
 )
-"""The sentence in the row of a preview that was told to stop."""
+"""Reason stored in the row of a stopped preview."""
 
 
 _CAUSES: Mapping[str, StopCause] = MappingProxyType({reason: cause for cause, reason in STOP_REASONS.items()})
 
 
 def cause_of(state: State, reason: str | None) -> StopCause | None:
-    """Return the cause of a stop from its row. None for any other end, and while it runs."""
+    """Return the cause of a stop, from the preview's row. None for a failure or a live preview."""
     return _CAUSES.get(reason or "") if state is State.STOPPED else None
 
 
@@ -67,14 +67,14 @@ ACTIVE: frozenset[State] = frozenset({State.STARTING, State.RUNNING, State.STOPP
 
 
 class IllegalTransition(RuntimeError):
-    """A change of state that the table does not know: a mistake in the supervisor."""
+    """A state change that the table forbids: a bug in the supervisor."""
 
 
 def advance(current: State, following: State) -> State:
-    """Return the state after the change.
+    """Return the new state.
 
     Raises:
-        IllegalTransition: The table does not allow it.
+        IllegalTransition: The table forbids the change.
     """
     if following not in TRANSITIONS[current]:
         raise IllegalTransition(f"{current} -> {following}")

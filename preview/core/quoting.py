@@ -1,34 +1,31 @@
-"""Foreign text, escaped for messages.
-
-Text of others as it may be shown: what could act unseen is written as an escape.
+"""Escape other people's text for messages, so that no invisible character has an effect.
 
 A control character may move the cursor, change the window's title or write to the clipboard (ECMA-48; C1 is its 8-bit
-form). A bidirectional control may show text in another order than it has (Unicode UAX #9; "Trojan Source"). U+2028 and
-U+2029 begin a line where only we should. Half of a surrogate pair cannot be encoded.
+form). A bidirectional control may reorder text on the screen (Unicode UAX #9; "Trojan Source"). U+2028 and U+2029 start
+a new line. A lone surrogate cannot be encoded.
 
-The escapes are those of JSON (``\u009b``), so that a JSON text keeps its meaning. ``frontend/src/lib/ui/visible.ts``
-has the same set; ``tests/visible_characters.json`` is the table that both are tested against.
+The escapes are those of JSON (``\u009b``), so a JSON text keeps its meaning. ``frontend/src/lib/ui/visible.ts`` has the
+same set; ``tests/visible_characters.json`` is the table that both are tested against.
 """
 
 from __future__ import annotations
 
 import re
 
-# Long enough to recognise what one has written; three of them leave space for the sentence.
+# Long enough to recognise the text; three of these leave space for a sentence.
 _MAX_CHARS = 60
 
 
 def quoted(value: object, max_chars: int = _MAX_CHARS) -> str:
     r"""Return the value in quotes, of bounded length, on one line.
 
-    Whatever could act on a terminal, break a line or is no character (``\x1b``, a newline, half of a surrogate pair) is
-    escaped.
+    Escapes control characters, line breaks and lone surrogates, as ``repr`` does.
 
     Args:
-        value: Text; anything else is shown as Python writes it.
-        max_chars: Most characters between the quotes; what is cut off is shown as ``…``.
+        value: Text; any other value is shown by its ``repr``.
+        max_chars: Maximum number of characters between the quotes; a cut is shown as ``…``.
     """
-    # Cut before, since a text may be very long, and behind, since an escape is longer than its character.
+    # Cut before escaping, because a text may be very long, and after, because an escape is longer than its character.
     text = _written(value[: max_chars + 1] if isinstance(value, str) else value)
     if len(text) <= max_chars + 2:
         return text
@@ -38,7 +35,7 @@ def quoted(value: object, max_chars: int = _MAX_CHARS) -> str:
 def _written(value: object) -> str:
     try:
         return repr(value)
-    except (ValueError, RecursionError):  # integers of thousands of digits, lists within lists without end
+    except (ValueError, RecursionError):  # integers of thousands of digits, endlessly nested lists
         return f"<{type(value).__name__}>"
 
 
@@ -51,11 +48,11 @@ _ANY_OR_COLOUR = re.compile(f"({SGR})|{_UNSEEN}")
 
 
 def visible(text: str, *, colours: bool = False) -> str:
-    r"""Return the text with each character that could act unseen written as ``\uXXXX``; tabs and line feeds stay.
+    r"""Return the text with each character of ``_UNSEEN`` as ``\uXXXX``; tabs and line feeds stay.
 
     Args:
-        text: Anything; a JSON text stays the same JSON.
-        colours: Whether SGR sequences stay too.
+        text: Any text; a JSON text keeps its meaning.
+        colours: Keep SGR sequences too.
     """
     return (_ANY_OR_COLOUR if colours else _ANY).sub(_escape, text)
 

@@ -1,4 +1,4 @@
-"""Removing a folder that somebody else's program has written in: protected, linked and nested as it pleased."""
+"""Remove a folder in which an untrusted program has written: protected files, links, mounts, deep nesting."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ from preview.core.descriptors import is_want_of_descriptors
 
 log = structlog.get_logger(__name__)
 
-# Two programs over a tree that was made to be in the way; the caller's own bound is shorter.
+# Limit for each of the two programs; the caller's own limit is shorter.
 _PROGRAM_TIMEOUT_S = 60
 # linux/fs.h, sys/mount.h
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
-# Blanks and the like stand as octal numbers there.
+# mountinfo writes blanks, line feeds and backslashes as octal numbers.
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def remove_folder(directory: Path) -> None:
-    """Remove a folder and all below it; links are removed, never followed. Nothing happens where there is none.
+    """Remove a folder with its content; links are removed, never followed. Does nothing if the folder does not exist.
 
-    What somebody has mounted in there is not in there: it is released first, and where that cannot be nothing is
-    removed. What cannot be removed is logged and left. Blocks: call it in a thread.
+    Mounts in the folder are unmounted first; if that fails, nothing is removed. Anything that cannot be removed is
+    logged and stays. Blocks: call this in a thread.
     """
     if not _let_go_of_mounts(directory):
         return
     try:
         shutil.rmtree(directory, onerror=_make_writable_and_retry)
     except RecursionError:
-        # Deeper than Python's stack goes; fts(3), which these two walk by, has no such bound.
+        # Deeper than Python's recursion limit. fts(3), which chmod and rm use, has no such limit.
         _remove_by_program(directory)
     except OSError as error:
         if not is_want_of_descriptors(error):
             raise
-        # Each level takes one; fts(3) needs a few in all.
+        # ``rmtree`` needs a descriptor per level; fts(3) needs only a few in all.
         _remove_by_program(directory)
 
 
 def _let_go_of_mounts(directory: Path) -> bool:
-    """Unmount everything at the folder or below it; return whether nothing is left.
+    """Unmount everything at or below the folder; return True if no mount is left.
 
-    A program of root's that is not confined can mount another folder on its own: to remove that one would remove
-    the other.
+    An unconfined program of root can mount another folder here. Removing the mount point's content would remove that
+    other folder's content.
     """
     try:
         mounts = _mounts_in(directory)
     except OSError as error:
-        # Out of descriptors, say: the caller tries again.
+        # For instance out of descriptors: the caller tries again later.
         log.warning("not removed", path=str(directory), error=str(error))
         return False
     for path in reversed(mounts):
@@ -69,7 +69,7 @@ def _let_go_of_mounts(directory: Path) -> bool:
 def _mounts_in(directory: Path) -> list[bytes]:
     """Return the mount points at or below the folder, the outer ones first (proc(5), mountinfo, field 5)."""
     folder = os.fsencode(directory.absolute())
-    with open("/proc/self/mountinfo", "rb") as file:  # noqa: PTH123  bytes: names are what they are
+    with open("/proc/self/mountinfo", "rb") as file:  # noqa: PTH123  bytes: names need not be valid text
         points = [_ESCAPED.sub(_unescape, line.split(b" ", 5)[4]) for line in file]
     return [point for point in points if point == folder or point.startswith(folder + b"/")]
 
@@ -81,7 +81,7 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 def _make_writable_and_retry(
     function: Callable[..., object], path: str, info: tuple[object, BaseException, object]
 ) -> None:
-    """Restore permissions that a child removed from its own folders, and retry. Missing is fine."""
+    """Restore permissions that a preview removed from its own folders, and retry. Ignores missing files."""
     error = info[1]
     if isinstance(error, FileNotFoundError):
         return

@@ -1,4 +1,4 @@
-"""From bytes to lines to numbered events: backlog, subscribers, database."""
+"""Output of previews, from bytes to numbered lines: backlog, subscribers, database."""
 
 from preview.logs.delivery.backlog import Cursor
 from preview.logs.delivery.fanout import FanOut, Member

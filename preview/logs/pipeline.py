@@ -1,4 +1,4 @@
-"""The log of one preview: bytes in, numbered lines out to the backlog, the subscribers and the writer."""
+"""The log of one preview: from output bytes to numbered lines for the backlog, the subscribers and the writer."""
 
 from __future__ import annotations
 
@@ -27,25 +27,26 @@ from preview.logs.storage.store import LogStore
 from preview.logs.storage.writer import LogWriter
 from preview.settings import Settings
 
-# A pause ends in the first turn of the loop, or a pipe is found readable; in the second it is read; then it is known.
+# Turns of the event loop: the pause ends or the pipe is found readable, the pipe is read, the lines are published.
 _READ_TURNS = 3
 
 
 class PreviewLog:
-    """Owned by the preview's supervisor, which calls ``finish`` in the end, whatever happened.
+    """Log of one preview. Owned by the preview's supervisor, which calls ``finish`` at the end in any case.
 
-    Numbers are dense from 1 and given once, in ``_publish`` alone. Nothing here waits for a subscriber or the database.
+    Numbers are dense from 1; only ``_publish`` assigns them. No method waits for a subscriber, and only ``settle``
+    waits for the database.
 
     Args:
-        preview_id: Whose log; its row exists already.
-        store: Serves subscribers that need lines which have left memory.
+        preview_id: The preview; its row exists already.
+        store: Reads lines that are no longer in memory, for subscribers.
 
     Attributes:
         backlog: The newest lines.
         broadcast: The subscribers.
         last_seq: Number of the newest line; 0 before the first.
-        status: The newest change of state.
-        end: How the preview ended; None while it lives.
+        status: The newest state change.
+        end: The preview's end; None while it lives.
     """
 
     def __init__(self, preview_id: str, *, settings: Settings, writer: LogWriter, store: LogStore) -> None:
@@ -57,7 +58,7 @@ class PreviewLog:
         self._writer = writer
         self.last_seq = 0
         self._ready = False
-        # Of what is read now: one stream, or two while a process takes over from another.
+        # By stream being read: one, or two while a process takes over from another.
         self._paces: dict[trio.abc.ReceiveStream, OutputRateLimiter] = {}
         self._gathers: set[CoalescingDelay] = set()
         self.status: StatusChange | None = None
@@ -74,13 +75,13 @@ class PreviewLog:
         return self._writer.lost_lines(self.preview_id)
 
     def last_lines(self, n: int, level: Level | None = None) -> list[LogLine]:
-        """Return the last ``n`` lines in memory, oldest first; with ``level`` only those at least that severe."""
+        """Return the last ``n`` lines in memory, oldest first; with ``level``, only lines at least that severe."""
         return self.backlog.last_lines(n, level)
 
     def say(self, message: str, level: Level = Level.INFO) -> None:
-        """Publish a line of the service itself; several, if ``message`` has line ends.
+        """Publish a line of the service itself, or several if ``message`` has line ends.
 
-        Treated as the child's are: bounded and disarmed. Nothing is said after the end.
+        The text is bounded and sanitised like a process's output. Does nothing after the end.
         """
         framer = LineFramer(self._settings.max_line_bytes)
         lines = framer.feed(message.encode("utf-8", "replace")) + framer.flush()
@@ -92,17 +93,17 @@ class PreviewLog:
         held: Callable[[], None] | None = None,
         published: Callable[[range], None] | None = None,
     ) -> None:
-        """Publish what the child prints, until the stream ends; an unfinished last line too.
+        """Publish a process's output until the stream ends, including an unfinished last line.
 
         Args:
-            stream: Where receiving can be cancelled without losing bytes (pipes and memory streams).
-            held: Called once, when the child prints faster than it may for the first time: from then on it is read
-                later, and has to wait.
-            published: Called with the numbers of its lines.
+            stream: Cancelling its receive must not lose bytes (pipes and memory streams).
+            held: Called once, when the process first exceeds its output rate. From then on it is read more slowly, and
+                blocks on its full pipe.
+            published: Called with the numbers of the published lines.
 
-        Cancellation: what was read so far is published, the unfinished line too.
+        Cancellation: everything read so far is published, including an unfinished line.
         """
-        # Each its own: what a line means depends on those before it.
+        # One per stream: the meaning of a line depends on the lines before it.
         recogniser = Recogniser()
         framer = LineFramer(self._settings.max_line_bytes, marks=True)
 
@@ -123,7 +124,7 @@ class PreviewLog:
             self._gathers.discard(gather)
 
     async def read_on(self) -> None:
-        """Let what is in the child's pipes by now be read: one round of it, if it prints no faster than it may.
+        """Let the readers read what is in the pipes now: one round, unless the output rate is exceeded.
 
         Cancellation: nothing changes.
         """
@@ -133,21 +134,22 @@ class PreviewLog:
             await trio.lowlevel.checkpoint()
 
     def hurry(self, stream: trio.abc.ReceiveStream) -> None:
-        """Read what is left of a child's output without a pause: it has ended."""
+        """Read the rest of an ended process's output without a pause."""
         if stream in self._paces:
             self._paces[stream].hurry()
             for gather in self._gathers:
                 gather.end()
 
     async def read_rest(self, stream: trio.abc.ReceiveStream, ended: trio.Event, within_s: float) -> None:
-        """Let what an ended child has left in its pipe be read.
+        """Wait until the rest of an ended process's output is read.
 
-        Where the loop itself is late, the time may be over before the reader had its turn: it has some all the same.
+        If the event loop itself is late, the deadline may pass before the reader has run; it gets its turns
+        nevertheless.
 
         Args:
-            stream: As of ``read_output``.
-            ended: Set when that has returned.
-            within_s: The longest wait: somebody else may keep the pipe open.
+            stream: The stream given to ``read_output``.
+            ended: Set when ``read_output`` has returned.
+            within_s: Maximum wait in seconds, as another process may keep the pipe open.
 
         Cancellation: nothing changes.
         """
@@ -162,25 +164,25 @@ class PreviewLog:
         self._ready = True
 
     def publish_status(self, change: StatusChange) -> None:
-        """Send it to the subscribers, new ones first. Nothing is sent after the end."""
+        """Send a state change to the subscribers; later subscribers get it first. Does nothing after the end."""
         if self.end is None:
             self.status = change
             self.broadcast.send(change)
 
     def finish(self, end: End) -> None:
-        """Finish the log: subscribers get ``end`` as their last event. The first call counts."""
+        """Finish the log: subscribers get ``end`` as their last event. Only the first call counts."""
         if self.end is None:
             self.end = end
             self.broadcast.send(end)
             self._writer.close(self.preview_id)
 
     def subscribe(self, *, after: int | None = None, tail: int | None = None) -> Subscription:
-        """Subscribe; use it with ``with``. Its first event is the current state, then lines follow.
+        """Return a subscription; use it with ``with``. Its first event is the current state, then lines follow.
 
         Args:
-            after: The last line known already: goes on right behind it. A number that was not given yet is from an
-                earlier preview: then from line 1.
-            tail: The last so many lines, then on. Without either, from line 1.
+            after: Number of the last line that the subscriber has. A number above ``last_seq`` belongs to an earlier
+                preview: then the subscription starts at line 1.
+            tail: Start with this many last lines. Without either argument the subscription starts at line 1.
         """
         return Subscription(
             self,
@@ -199,7 +201,7 @@ class PreviewLog:
         return Cursor(self, start=start)
 
     async def settle(self, seq: int) -> None:
-        """Wait until no line up to ``seq`` is on its way to the database.
+        """Wait until no line up to ``seq`` is queued for the database.
 
         Cancellation: nothing changes.
         """

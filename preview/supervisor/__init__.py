@@ -1,4 +1,4 @@
-"""The life of previews: one supervisor each, a manager that owns them all, reconciliation after a crash."""
+"""Supervision of previews: one supervisor task each, one manager for all, and reconciliation after a crash."""
 
 from preview.supervisor.launch.project_analysis import AnalysisCache
 from preview.supervisor.launch.start_queue import StartQueue, SupervisorContext

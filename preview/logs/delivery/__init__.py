@@ -1,4 +1,4 @@
-"""Lines to their readers: each line once and in order, or a gap that is named."""
+"""Delivery of lines to readers: each line once and in order, or an explicit gap."""
 
 from __future__ import annotations
 

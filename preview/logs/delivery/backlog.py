@@ -1,4 +1,4 @@
-"""The newest batches of one preview: a ring bounded by lines and by bytes."""
+"""The newest batches of one preview, in a ring bounded by lines and by bytes; and the cursors that read them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from preview.logs.storage.store import LogStore, read_events, settled
 class Backlog:
     """Lines that can be replayed without the database.
 
-    Invariant: the batches are dense, so it holds exactly the lines ``first_seq`` to the last one appended. The newest
-    batch stays even if it alone is over a bound (it is itself bounded by one read).
+    Invariant: the batches are dense, so the backlog has exactly the lines from ``first_seq`` to the last one appended.
+    The newest batch stays even if it alone exceeds a limit; one read bounds its size.
     """
 
     def __init__(self, *, max_lines: int, max_bytes: int) -> None:
@@ -32,7 +32,7 @@ class Backlog:
 
     @property
     def size_bytes(self) -> int:
-        """Size of the batches at most (see ``Batch.held_bytes``)."""
+        """Upper bound of the batches' size (see ``Batch.held_bytes``)."""
         return self._bytes
 
     def __len__(self) -> int:
@@ -41,11 +41,11 @@ class Backlog:
 
     @property
     def first_seq(self) -> int:
-        """Number of the oldest line held; 1 while it is empty, because nothing has left it."""
+        """Number of the oldest line in the backlog; 1 while the backlog is empty, as no line has left it."""
         return self._batches[0].first_seq if self._batches else 1
 
     def append(self, batch: Batch) -> None:
-        """Take the next batch, whose numbers follow the last one's; release the oldest that are too many."""
+        """Append the batch that follows the last one; drop the oldest batches that exceed a limit."""
         self._batches.append(batch)
         self._lines += len(batch)
         self._bytes += batch.held_bytes
@@ -58,8 +58,8 @@ class Backlog:
         """Return the batches after line ``seq`` (which must not be before ``first_seq - 1``), oldest first.
 
         Args:
-            seq: The last line that is known already.
-            max_bytes: Stop once this much is collected, as it is sent; at least one batch is given if there is one.
+            seq: Number of the last line that the caller has.
+            max_bytes: Stop at this size, as sent; returns at least one batch if there is one.
         """
         found: list[Batch] = []
         size = 0
@@ -72,7 +72,7 @@ class Backlog:
         return found
 
     def last_lines(self, count: int, level: Level | None = None) -> list[LogLine]:
-        """Return the last ``count`` lines, oldest first; with ``level`` only those at least that severe."""
+        """Return the last ``count`` lines, oldest first; with ``level``, only lines at least that severe."""
         found: list[LogLine] = []
         for batch in reversed(self._batches):
             for line in reversed(batch.lines):
@@ -83,7 +83,7 @@ class Backlog:
         return found[::-1]
 
     def find(self, chosen: LineFilter, *, first: int, last: int, limit: int, newest: bool) -> list[LogLine]:
-        """Up to ``limit`` lines numbered ``first`` to ``last`` that pass: the newest or the oldest, oldest first."""
+        """Return up to ``limit`` matching lines of ``first`` to ``last``, oldest first; ``newest`` picks the end."""
         found: list[LogLine] = []
         start, stop = self._position(first - 1), min(self._position(last) + 1, len(self._batches))
         for at in range(stop - 1, start - 1, -1) if newest else range(start, stop):
@@ -97,23 +97,23 @@ class Backlog:
         return found[::-1] if newest else found
 
     def _position(self, seq: int) -> int:
-        """Index of the first batch that has a line behind ``seq``."""
+        """Return the index of the first batch with a line after ``seq``."""
         return bisect_right(self._batches, seq, key=lambda batch: batch.last_seq)
 
 
 class Listener(Protocol):
-    """Called with each event as it happens; must not wait and must not raise."""
+    """Receives each event as it happens; must not wait and must not raise."""
 
     @property
     def watchers(self) -> int:
-        """For how many readers it listens."""
+        """Number of readers that this listener serves."""
 
     def offer(self, event: Received) -> None:
-        """Take the event, or note that it was missed."""
+        """Take the event, or record that it was missed."""
 
 
 class Broadcast:
-    """Passes each event to all listeners, in the order in which they came."""
+    """Passes each event to all listeners, in order."""
 
     def __init__(self) -> None:
         self._listeners: dict[Listener, None] = {}
@@ -124,33 +124,33 @@ class Broadcast:
         return sum(listener.watchers for listener in self._listeners)
 
     def add(self, listener: Listener) -> None:
-        """From now on ``listener`` gets the events."""
+        """Add ``listener``, which receives all events from now on."""
         self._listeners[listener] = None
 
     def remove(self, listener: Listener) -> None:
-        """Remove ``listener``: it gets no further event."""
+        """Remove ``listener``, which receives no further event."""
         self._listeners.pop(listener, None)
 
     def send(self, event: Received) -> None:
-        """Tell all listeners."""
+        """Send the event to all listeners."""
         for listener in self._listeners:
             listener.offer(event)
 
 
-# Replayed from memory at a time: one chunk to send, small beside a socket's patience.
+# Maximum size of one replay from memory: one chunk to send, small enough for a slow socket.
 _REPLAY_BYTES = 1024 * 1024
 
 
 class Front(Protocol):
-    """Up to where one can catch up: the end of the log, or the place where a group of readers stands."""
+    """A position that a cursor catches up to: the end of the log, or the position of a group of readers."""
 
     @property
     def last_seq(self) -> int:
-        """Number of the last line up to there. Invariant: a batch ends with it."""
+        """Number of the last line before the position. Invariant: a batch ends with this line."""
 
     @property
     def status(self) -> StatusChange | None:
-        """The state there."""
+        """State at the position."""
 
     @property
     def end(self) -> End | None:
@@ -158,7 +158,7 @@ class Front(Protocol):
 
 
 class Feed(Front, Protocol):
-    """Interface of a preview's log for a cursor."""
+    """A preview's log, as a cursor needs it."""
 
     preview_id: str
     backlog: Backlog
@@ -166,14 +166,14 @@ class Feed(Front, Protocol):
     store: LogStore
 
     async def settle(self, seq: int) -> None:
-        """Wait until no line up to ``seq`` is on its way to the database.
+        """Wait until no line up to ``seq`` is queued for the database.
 
         Cancellation: nothing changes.
         """
 
 
 class Position(NamedTuple):
-    """A front that stays where it is."""
+    """A fixed front."""
 
     last_seq: int
     status: StatusChange | None
@@ -181,14 +181,14 @@ class Position(NamedTuple):
 
 
 class Cursor:
-    """One reader's place in a log.
+    """One reader's position in a log.
 
     Args:
-        start: Number of the first line wanted.
+        start: Number of the first line to deliver.
 
     Attributes:
-        next_seq: Number of the first line not yet given out.
-        ended: ``End`` was given out: nothing follows.
+        next_seq: Number of the first line not yet delivered.
+        ended: True after ``End`` was delivered; nothing follows.
     """
 
     __slots__ = ("_feed", "_status", "ended", "next_seq")
@@ -200,7 +200,7 @@ class Cursor:
         self._status: StatusChange | None = None
 
     def stands_at(self, front: Front) -> bool:
-        """Return whether everything up to there was delivered, and nothing after it."""
+        """Return True if everything up to ``front`` was delivered, and nothing after it."""
         return (
             self.next_seq == front.last_seq + 1
             and (front.status is None or front.status is self._status)
@@ -208,13 +208,13 @@ class Cursor:
         )
 
     def jump_to(self, front: Front) -> None:
-        """All up to there was given out in another way."""
+        """Move to ``front``, as everything before it was delivered in another way."""
         self.next_seq = front.last_seq + 1
         self._status = front.status
         self.ended = self.ended or front.end is not None
 
     def note(self, event: Received) -> None:
-        """Note an event that is about to be delivered."""
+        """Record an event that is about to be delivered."""
         if isinstance(event, StatusChange):
             self._status = event
         elif isinstance(event, End):
@@ -223,16 +223,16 @@ class Cursor:
             self.next_seq = event.last_seq + 1
 
     async def catch_up(self, front: Front, pages: SharedPages | None = None) -> list[Received]:
-        """Return the next part before ``front``; everything was delivered once the cursor is there.
+        """Return the next events before ``front``; once the cursor is there, everything was delivered.
 
         Args:
-            front: Where to stop.
-            pages: Those of the others who are behind.
+            front: Position to stop at.
+            pages: Pages shared with other readers that catch up.
 
         Raises:
-            DatabaseUnavailable: Lines that have left memory cannot be read now; a later call goes on at the same line.
+            DatabaseUnavailable: Older lines cannot be read now; a later call continues at the same line.
 
-        Cancellation: nothing is lost; a later call goes on at the same line.
+        Cancellation: nothing is lost; a later call continues at the same line.
         """
         feed = self._feed
         events: list[Received] = []

@@ -1,6 +1,6 @@
-"""One preview's events to many readers who want the same bytes: encoded once, written by one task.
+"""Delivery of one preview's events to many readers of the same format: encoded once, written by one task.
 
-Nobody else is woken for an event: not the readers' own tasks, which wait for the end of their connections.
+An event wakes only that task. The readers' own tasks just wait for the end of their connections.
 """
 
 from __future__ import annotations
@@ -17,57 +17,57 @@ from preview.logs.model.batch import Batch
 from preview.logs.model.encode import Received, StreamEncoder
 from preview.logs.model.events import End, StatusChange
 
-# A chunk of lines holds about so much (more, once they are encoded); the rest is the next one's.
+# Approximate size of a chunk of lines before encoding; further lines go into the next chunk.
 _CHUNK_BYTES = 256 * 1024
-# After so much writing all other tasks have their turn.
+# After this much time of writing, all other tasks get a turn.
 _TURN_S = 0.001
-# From one chunk to the next. A line that comes after some silence goes out at once; lines that come close together are
-# one chunk, because a write costs 5 µs however much it carries. What a child prints was gathered by its reader already.
+# Minimum time between two chunks. A line after a pause is sent at once. Lines in quick succession share a chunk: a
+# write costs 5 µs whatever its size. The reader of the process's output has already coalesced lines.
 _LEAST_INTERVAL_S = 0.001
-# With many readers a round of writing takes longer than that. Then half a processor is spent on it …
+# With many readers a round of writing takes longer than that. Then the task rests as long as it works …
 _LEAST_REST_PER_WORK = 1.0
-# … and less, where a round takes longer than this: the more readers there are, the more a common chunk is worth …
+# … and longer, if a round takes more than this time: the more readers, the more a larger shared chunk saves …
 _LONG_ROUND_S = 0.0025
-# … as long as rounds are not further apart than this …
+# … as long as rounds start at most this far apart …
 _APART_S = 0.025
-# … unless lines would wait too long even so.
+# … and in no case longer than this.
 _LONGEST_REST_S = 0.1
 
 
 class Member(Protocol):
-    """A reader."""
+    """A reader of a group."""
 
     cursor: Cursor
 
     def put(self, chunk: bytes) -> bool:
-        """Write the chunk; return whether all was accepted. Otherwise keep the rest and leave the group."""
+        """Write the chunk; return True if all was written. Otherwise keep the rest and leave the group."""
 
     def wake(self) -> None:
-        """Wake the member: it leaves the group and continues alone."""
+        """Wake the reader's task: the reader has left the group and continues alone."""
 
 
 class FanOut:
-    """Readers who stand at the same place in the log, and the task that takes them further.
+    """A group of readers at the same position in the log, and the task that writes to them.
 
-    A reader who does not take a whole chunk leaves, and comes back when it has caught up by number (``Cursor``).
-    Leaving and joining happen without an await, so nothing can fall between.
+    A reader that cannot take a whole chunk leaves the group, and joins again after it has caught up (``Cursor``).
+    Leaving and joining have no await, so no event can be missed.
 
-    Invariant: ``position`` and the pending events together are the log up to its end, unless too much was pending: then
-    all members leave at the next round.
+    Invariant: the members' position plus the pending events is the end of the log. If too much was pending, all
+    members leave at the next round instead.
 
     Args:
-        feed: The log. The opener adds it to the log's listeners in the same moment.
-        encoder: For these readers.
-        frame: Makes of a chunk what goes to the readers; the second argument says whether it is the last one.
-        keep_alive_s: Seconds of silence until something is said.
-        pending_bytes: The most that may wait for the task.
+        feed: The log. The opener adds this group to the log's listeners without an await in between.
+        encoder: Encodes events in the readers' format.
+        frame: Frames a chunk for the connection; the second argument is True for the last chunk.
+        keep_alive_s: Seconds of silence before a keep-alive is sent.
+        pending_bytes: Maximum size of pending events.
 
     Attributes:
-        last_seq, status, end: Where the members stand, once the round that is under way is over (a ``Front``).
+        last_seq, status, end: Position of the members after the current round (a ``Front``).
         moved: Set at the next round.
-        has_failed: Nothing is sent any more.
-        watchers: How many readers there are, those that are catching up too: ``came`` and ``went`` count them.
-        pages: Of the database, for those that are catching up; none is kept once all have.
+        has_failed: The task has failed; nothing more is sent.
+        watchers: Number of readers, including those that catch up; ``came`` and ``went`` count them.
+        pages: Database pages for readers that catch up; cleared once all have caught up.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class FanOut:
         self.has_failed = False
         self.watchers = 0
         self.pages = SharedPages()
-        # Where a member stands that the round under way has not reached yet.
+        # Position of a member that the current round has not reached yet.
         self._before = Position(self.last_seq, self.status, self.end)
-        # Each with the last round that has reached it.
+        # Members, each with the number of the last round that has reached it.
         self._live: dict[Member, int] = {}
         self._round = 0
         self._pending: list[Received] = []
@@ -99,7 +99,7 @@ class FanOut:
         self._overflown = False
         self._wake = trio.Event()
         self._scope = trio.CancelScope()
-        # When the members were last sent anything.
+        # Time of the last write to the members.
         self._spoke_at = 0.0
 
     @property
@@ -108,7 +108,7 @@ class FanOut:
         return len(self._live)
 
     def offer(self, event: Received) -> None:
-        """Offer an event; called by the broadcast, never waits."""
+        """Queue an event. Called by the broadcast; never waits."""
         self._wake.set()
         if self._overflown:
             return
@@ -121,16 +121,16 @@ class FanOut:
         self._pending_bytes += size
 
     def came(self) -> None:
-        """Count a new reader, which has to catch up first."""
+        """Count a new reader, which catches up first."""
         self.watchers += 1
 
     def went(self) -> None:
-        """Count a reader that is gone for good, and has left before."""
+        """Uncount a reader that is gone for good; it must have left the group."""
         self.watchers -= 1
         self._forget_pages()
 
     def join(self, member: Member) -> bool:
-        """Join the group if the member is where the others are, and that is not the end."""
+        """Add the member if it is at the group's position and the log has not ended; return True if added."""
         if self.end is not None or not member.cursor.stands_at(self):
             return False
         self._live[member] = self._round
@@ -138,15 +138,15 @@ class FanOut:
         return True
 
     def leave(self, member: Member) -> None:
-        """Remove the member; its cursor stays in place. Does nothing if it has left already."""
+        """Remove the member and set its cursor. Does nothing if the member has already left."""
         reached = self._live.pop(member, None)
         if reached is not None:
             member.cursor.jump_to(self if reached == self._round else self._before)
 
     async def run(self) -> None:
-        """Write new chunks, until it is closed. One task.
+        """Write new chunks until the group is closed. One task.
 
-        Cancellation: a round that is under way is broken off; what was not written is not.
+        Cancellation: the current round stops; the chunks left are not written.
         """
         self._spoke_at = trio.current_time()
         with self._scope:
@@ -160,11 +160,11 @@ class FanOut:
                     await self._write(self._encoder.idle())
 
     def close(self) -> None:
-        """Nobody is left: the task ends."""
+        """End the task, as no reader is left."""
         self._scope.cancel()
 
     def give_up(self) -> None:
-        """Release the members: the task has failed."""
+        """Release the members after the task has failed."""
         self.has_failed = True
         self.moved.set()
         for member in list(self._live):
@@ -172,20 +172,20 @@ class FanOut:
             member.wake()
 
     def _forget_pages(self) -> None:
-        """Nobody who is behind is left to want them."""
+        """Clear the pages if no reader is catching up."""
         if len(self._live) >= self.watchers:
             self.pages.clear()
 
     async def _rounds(self) -> None:
-        """Take the members to the end of the log."""
+        """Write all pending events to the members."""
         while self._pending or self._overflown:
-            # The processor's time, not the clock's: on a busy machine lines need not wait even longer.
+            # CPU time, not wall time: on a busy machine lines need not wait even longer.
             begun, begun_work = perf_counter(), thread_time()
             if self._overflown:
                 self._detach_all()
             else:
                 chunk = self._encoder.encode(self._take())
-                # Lines that nobody here wants to see are silence.
+                # If the readers' filter drops all lines, the connection is silent and needs a keep-alive.
                 if not chunk and trio.current_time() - self._spoke_at >= self._keep_alive_s:
                     chunk = self._encoder.idle()
                 if chunk:
@@ -198,7 +198,7 @@ class FanOut:
         self._wake = trio.Event()
 
     def _take(self) -> list[Received]:
-        """Take the events of one chunk, and advance the members' position."""
+        """Take the events of one chunk and advance the members' position."""
         count = size = 0
         for event in self._pending:
             count += 1
@@ -220,7 +220,7 @@ class FanOut:
         return events
 
     def _detach_all(self) -> None:
-        """Too much was pending: everybody catches up by number."""
+        """Release all members after an overflow: each catches up by line number."""
         members = list(self._live)
         for member in members:
             self.leave(member)
@@ -237,13 +237,13 @@ class FanOut:
         self.moved = trio.Event()
 
     async def _write(self, chunk: bytes) -> None:
-        """One round: the chunk to each member that was there when it began."""
+        """Write the chunk to each member that was in the group when the round started."""
         is_last = self.end is not None
         framed = self._frame(chunk, is_last)
         self._spoke_at = trio.current_time()
         turn_ends = perf_counter() + _TURN_S
         for member in list(self._live):
-            # It has left; or it has come back meanwhile, and had this chunk on its own.
+            # Skip a member that has left, or that has left and joined again and so already has this chunk.
             if self._live.get(member, self._round) == self._round:
                 continue
             self._live[member] = self._round
@@ -256,6 +256,6 @@ class FanOut:
 
 
 def _rest_s(worked_s: float) -> float:
-    """From a round of so much work to the next one."""
+    """Return the pause in seconds after a round of that much CPU time."""
     further_s = min(worked_s * worked_s / _LONG_ROUND_S, _APART_S - worked_s)
     return min(max(_LEAST_REST_PER_WORK * worked_s, further_s), _LONGEST_REST_S)

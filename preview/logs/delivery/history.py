@@ -1,8 +1,6 @@
-"""The log of a preview that is over, read page by page.
+"""The stored log of a preview that is over, read page by page; and a cache of pages that several readers share.
 
-Stored pages that several readers want in the same moments, read once.
-
-Readers whom a burst has left behind stand at the same line: each would read the same page, and encode it.
+After a burst many readers catch up from the same line. Without the cache each would read and encode the same page.
 """
 
 from __future__ import annotations
@@ -25,16 +23,16 @@ async def _nothing_under_way() -> None:
 
 
 class History:
-    """Stored lines of a preview that is over, then its end. Used as a ``Subscription``: ``with`` and ``receive()``.
+    """Stored lines of a preview that is over, then its end. Used like a ``Subscription``: ``with`` and ``receive()``.
 
     Args:
-        store: Where the lines are.
-        end: How it ended, from its row.
-        after: The last line known already: goes on right behind it.
-        tail: Only the last so many lines.
-        last_seq: Number of the last line it ever had: what is not stored up to there is named as a gap. None where
-            nobody knows (the service crashed): then the last stored one counts.
-        settle: Waits until none of its lines is on the way to the database any more.
+        store: Reads the lines.
+        end: The preview's end, from its row.
+        after: Number of the last line that the reader has; delivery starts after it.
+        tail: Deliver only this many last lines.
+        last_seq: Number of the preview's last line; missing lines up to it are reported as a gap. None if unknown (the
+            service crashed): then the last stored line counts.
+        settle: Waits until none of the lines is queued for the database.
     """
 
     def __init__(
@@ -65,13 +63,13 @@ class History:
         self._ended = True
 
     async def receive(self) -> list[Received]:
-        """Return the next page of lines, with gaps; after the last one the ``End``.
+        """Return the next page of lines and gaps; after the last page, the ``End``.
 
         Raises:
-            trio.EndOfChannel: ``End`` was given, or the context was left.
-            DatabaseUnavailable: The database did not answer; a later call goes on at the same line.
+            trio.EndOfChannel: ``End`` was delivered, or the context was left.
+            DatabaseUnavailable: The database did not respond; a later call continues at the same line.
 
-        Cancellation: nothing is lost; a later call goes on at the same line.
+        Cancellation: nothing is lost; a later call continues at the same line.
         """
         if self._ended:
             await trio.lowlevel.checkpoint()
@@ -91,14 +89,14 @@ class History:
         first, stored = await self._store.bounds(self._preview_id)
         last = stored if self._last_seq is None else self._last_seq
         if self._after is not None:
-            # A number past the end is from an earlier preview: this one is read from its start.
+            # A number past the end belongs to an earlier preview, so this log is read from its start.
             return self._after + 1 if 0 <= self._after <= last else 1
         if self._tail is not None:
             return max(first, last - self._tail + 1, 1)
         return 1
 
 
-# Those who are behind are so by about as much; a page holds a thousand lines at most, and is bounded by its text.
+# Readers that catch up are at similar positions. A page has at most a thousand lines and a bounded size.
 _KEPT = 4
 
 
@@ -108,7 +106,7 @@ class _Page:
     below: int
 
     def serves(self, below: int) -> bool:
-        """Return whether the database agrees with this end: it has none, or the same one."""
+        """Return True if this page is also right for the end ``below``: the same end, or one beyond a full page."""
         if below == self.below:
             return True
         lines = sum(len(event) for event in self.events if isinstance(event, Batch))
@@ -116,7 +114,7 @@ class _Page:
 
 
 class SharedPages:
-    """The pages of one log that were read last, by their first line. Its owner calls ``clear`` in time."""
+    """The last pages read of one log, by first line. The owner calls ``clear`` when nobody catches up any more."""
 
     def __init__(self) -> None:
         self._kept: BoundedDict[int, _Page] = BoundedDict(_KEPT)
@@ -127,16 +125,16 @@ class SharedPages:
         return len(self._kept)
 
     def clear(self) -> None:
-        """Nobody is behind any more: keep nothing."""
+        """Drop all pages."""
         self._kept.clear()
 
     async def read(self, store: LogStore, preview_id: str, *, expected: int, below: int) -> list[Batch | Gap]:
-        """See ``read_events``; where somebody reads this page already, it is waited for.
+        """Return ``read_events``, from the cache if possible; waits for another task that reads the same page.
 
         Raises:
-            DatabaseUnavailable: As there.
+            DatabaseUnavailable: See ``read_events``.
 
-        Cancellation: nothing changes; a task that waits for the same page reads it.
+        Cancellation: nothing changes; a task that waits for the same page reads it itself.
         """
         while (under_way := self._under_way.get(expected)) is not None:
             await under_way.wait()

@@ -1,4 +1,4 @@
-"""Pages of a preview's log, while it runs and after its end: from memory where it is there, else from the database."""
+"""Pages of a preview's log, live or over: lines from memory where possible, else from the database."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from preview.logs.model.filtering import LineFilter
 from preview.logs.storage.searching import Found
 from preview.logs.storage.store import LogStore, settled
 
-# Looked at for one page, so that a filter that seldom matches does not hold a reader of the database: some 50 ms.
-# A page may then hold fewer lines than asked for, none even, and says where to go on.
+# Maximum number of stored lines scanned for one page, some 50 ms, so that a rarely matching filter does not block a
+# database connection. A page may then have fewer lines than requested, even none; its range tells where to continue.
 _WINDOW_LINES = 50_000
 
 
@@ -32,10 +32,10 @@ class Range:
     """Requested range of lines.
 
     Attributes:
-        after: Only lines behind this number.
-        before: Only lines before this number; None: up to the newest line.
-        limit: Most lines.
-        newest: Where there are more, the newest of them, else the oldest.
+        after: Only lines with a higher number.
+        before: Only lines with a lower number; None: up to the newest line.
+        limit: Maximum number of lines.
+        newest: If more lines match, return the newest instead of the oldest.
     """
 
     after: int = 0
@@ -49,12 +49,12 @@ class LogSlice:
     """A page.
 
     Attributes:
-        lines: Those that pass the filter, oldest first.
-        gaps: Numbers among ``first`` to ``last`` that are there no more, oldest first.
-        first: The first number that was looked at.
-        last: The last one; less than ``first`` where there was nothing to look at.
-        first_kept: The oldest line there is; 0 where there is none.
-        last_seq: The newest line there is, so far.
+        lines: Matching lines, oldest first.
+        gaps: Missing numbers among ``first`` to ``last``, oldest first.
+        first: Number of the first line scanned.
+        last: Number of the last line scanned; less than ``first`` if none was.
+        first_kept: Number of the oldest line that still exists; 0 if there is none.
+        last_seq: Number of the newest line so far.
     """
 
     lines: list[LogLine]
@@ -69,11 +69,11 @@ class LogPager:
     """Reads pages of one preview's log.
 
     Args:
-        store: Where the lines are that have left memory.
-        preview_id: Whose lines.
-        live: What is in memory; None once the preview is over.
-        last_seq: Number of the last line of one that is over; None where nobody knows.
-        settle: Waits until no line up to a number (None: no line at all) is on its way to the database.
+        store: Reads lines that are no longer in memory.
+        preview_id: The preview.
+        live: Lines in memory; None once the preview is over.
+        last_seq: Number of the last line of a preview that is over; None if unknown.
+        settle: Waits until no line up to a number (None: no line at all) is queued for the database.
     """
 
     def __init__(
@@ -92,10 +92,10 @@ class LogPager:
         self._settle = settle
 
     async def page(self, asked: Range, chosen: LineFilter) -> LogSlice:
-        """Return the lines that pass ``chosen`` within the requested range.
+        """Return the lines of the requested range that match ``chosen``.
 
         Raises:
-            DatabaseUnavailable: Lines that have left memory cannot be read now.
+            DatabaseUnavailable: Lines that are no longer in memory cannot be read now.
 
         Cancellation: nothing changes.
         """
@@ -122,7 +122,7 @@ class LogPager:
         )
 
     async def _oldest(self, chosen: LineFilter, first: int, last: int, limit: int, held: int) -> list[Found]:
-        """Return the oldest that pass: from the database, then from memory, which starts at line ``held``."""
+        """Return the oldest matches: first from the database, then from memory, which starts at line ``held``."""
         if first >= held:
             return [self._in_memory(chosen, first, last, limit, newest=False)]
         stop = min(last, held - 1, first + _WINDOW_LINES - 1)
@@ -133,7 +133,7 @@ class LogPager:
         return [stored, self._in_memory(chosen, held, last, left, newest=False)]
 
     async def _newest(self, chosen: LineFilter, first: int, last: int, limit: int, held: int) -> list[Found]:
-        """Return the newest that pass: from memory, then from the database."""
+        """Return the newest matches: first from memory, then from the database."""
         parts: list[Found] = []
         if last >= held:
             parts = [self._in_memory(chosen, max(first, held), last, limit, newest=True)]
@@ -149,11 +149,11 @@ class LogPager:
         return await self._store.find(self._preview_id, chosen, first=first, last=last, limit=limit, newest=newest)
 
     def _holds(self, seq: int) -> bool:
-        """Return whether line ``seq`` is still in memory."""
+        """Return True if line ``seq`` is still in memory."""
         return self._live is not None and self._live.backlog.first_seq <= seq
 
     def _in_memory(self, chosen: LineFilter, first: int, last: int, limit: int, *, newest: bool) -> Found:
-        assert self._live is not None  # noqa: S101  for the type checker: ``held`` is above every number else
+        assert self._live is not None  # noqa: S101  for the type checker: without ``live`` nothing is read from memory
         lines = self._live.backlog.find(chosen, first=first, last=last, limit=limit, newest=newest)
         if len(lines) == limit:
             first, last = (lines[0].seq, last) if newest else (first, lines[-1].seq)

@@ -12,13 +12,13 @@ from preview.logs.model.encode import Received
 
 
 class Subscription:
-    """Used as ``with log.subscribe(...) as subscription:``; one task receives.
+    """One subscriber of a log: ``with log.subscribe(...) as subscription:``; one task receives.
 
-    It is *behind* at first, and again whenever its channel was full: then ``receive()`` replays by number, from the
-    backlog or the database. Caught up, it is *live*: events come through its channel. A switch between the two happens
-    without an await, so nothing can fall between.
+    A subscription starts *behind*, and falls behind again whenever its channel is full. Then ``receive()`` replays
+    lines by number, from the backlog or the database. Once it has caught up it is *live*: events come through its
+    channel. Switching between the two states has no await, so no event can be missed.
 
-    Invariant: live, the channel's lines begin with the cursor's.
+    Invariant: in the live state, the channel's first line is the cursor's next line.
     """
 
     watchers = 1
@@ -28,8 +28,8 @@ class Subscription:
         self._cursor = cursor
         self._behind = True
         self._send, self._receive = trio.open_memory_channel[Received](channel_batches)
-        # What waits in the channel may not outgrow the backlog: a stalled subscriber must not keep alive what the
-        # backlog has let go.
+        # Limit of the bytes that wait in the channel: a stalled subscriber must not keep batches alive that the backlog
+        # has dropped.
         self._channel_bytes = channel_bytes
         self._waiting_bytes = 0
 
@@ -44,7 +44,7 @@ class Subscription:
         self._receive.close()
 
     def offer(self, event: Received) -> None:
-        """Offer an event; called by the broadcast, never waits. With a full channel the subscription falls behind."""
+        """Queue an event. Called by the broadcast; never waits. A full channel makes the subscription fall behind."""
         if self._behind:
             return
         size = event.held_bytes if isinstance(event, Batch) else 0
@@ -59,13 +59,13 @@ class Subscription:
             self._waiting_bytes += size
 
     async def receive(self) -> list[Received]:
-        """Everything pending, in order, at least one event: waits until there is one.
+        """Return all pending events in order; wait until there is at least one.
 
         Raises:
-            trio.EndOfChannel: ``End`` was given, or the context was left.
-            DatabaseUnavailable: Lines that have left memory cannot be read now; a later call goes on at the same line.
+            trio.EndOfChannel: ``End`` was delivered, or the context was left.
+            DatabaseUnavailable: Older lines cannot be read now; a later call continues at the same line.
 
-        Cancellation: nothing is lost; a later call goes on at the same line.
+        Cancellation: nothing is lost; a later call continues at the same line.
         """
         if self._cursor.ended:
             await trio.lowlevel.checkpoint()
@@ -77,13 +77,13 @@ class Subscription:
         return self._given([await self._receive.receive(), *self._pending()])
 
     async def _catch_up(self) -> list[Received]:
-        """Return the next missed part; the subscription is live again once nothing is left."""
+        """Return the next missed events; once none is left, the subscription is live again."""
         events = await self._cursor.catch_up(self._feed)
         self._behind = self._cursor.next_seq <= self._feed.last_seq
         return events
 
     def _given(self, events: list[Received]) -> list[Received]:
-        """Note what is about to be given out."""
+        """Record events that are about to be delivered."""
         for event in events:
             self._cursor.note(event)
             if isinstance(event, Batch):
@@ -95,7 +95,7 @@ class Subscription:
         return [self._receive.receive_nowait() for _ in range(self._receive.statistics().current_buffer_used)]
 
     def _fall_behind(self) -> None:
-        """Release what waits: it is replayed by number. Only the newest of several changes of state is kept."""
+        """Drop waiting events. They are replayed by number later; of several state changes, only the newest."""
         self._pending()
         self._waiting_bytes = 0
         self._behind = True

@@ -1,4 +1,4 @@
-"""From the bytes that a process prints to lines with a level and a time."""
+"""From a process's output bytes to lines with level and time."""
 
 from __future__ import annotations
 

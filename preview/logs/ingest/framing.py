@@ -1,7 +1,7 @@
-r"""Chunks of bytes to lines, whatever the chunks' borders.
+r"""Splitting of byte chunks into lines, independent of the chunks' boundaries.
 
-A line ends at ``\n`` or ``\r\n``. A lone ``\r`` ends one too (a progress bar's states are lines of their own), but
-leaves no empty line: only ``\n`` after nothing is a blank line.
+A line ends at ``\n`` or ``\r\n``. A lone ``\r`` also ends a line, so each state of a progress bar becomes a line. But
+only ``\n`` makes an empty line.
 """
 
 from __future__ import annotations
@@ -10,35 +10,35 @@ from preview.logs.model.events import MARK_BYTES, mark_of_line, marked
 from preview.logs.model.frames import to_text
 
 CONTINUES = " …[continues]"
-"""Ends each part but the last of a line that was longer than the limit."""
+"""Suffix of each part of an overlong line except the last part."""
 
 
 class LineFramer:
-    """The framing of one output; the same bytes give the same lines, however they were cut into chunks.
+    """Framing of one output stream. The same bytes give the same lines, whatever the chunks' boundaries.
 
     Args:
-        max_line_bytes: A longer line is split at this many bytes (at a character's border), each part but the last
-            marked with ``CONTINUES``. It bounds what is held back.
-        marks: Keep the marks of requests in front of lines (see ``requests``); each part of a line has its mark.
+        max_line_bytes: A longer line is split at this many bytes, at a character boundary. Each part but the last ends
+            with ``CONTINUES``. This also bounds the buffered bytes.
+        marks: Keep request marks at the start of lines (see ``events``); each part of a line has its mark.
 
     Attributes:
-        has_marks: Whether any line was marked so far.
+        has_marks: True once any line had a mark.
     """
 
     def __init__(self, max_line_bytes: int, *, marks: bool = False) -> None:
         self.has_marks = False
         self._max = max_line_bytes
         self._marks = marks
-        # Of the present physical line.
+        # Request mark of the current physical line.
         self._mark = ""
-        # Invariant: holds no \n and no \r, and at most max_line_bytes between calls.
+        # Invariant: contains no \n and no \r, and between calls at most max_line_bytes.
         self._pending = bytearray()
-        # Whether something of the present physical line (up to \n) was given out already.
+        # True if a part of the current physical line (up to \n) was already returned.
         self._begun = False
 
     @property
     def has_pending(self) -> bool:
-        """True if an unfinished line waits for its end."""
+        """True if an unfinished line is buffered."""
         return bool(self._pending)
 
     def feed(self, chunk: bytes) -> list[str]:
@@ -60,7 +60,7 @@ class LineFramer:
         """Return the unfinished line, if any.
 
         Args:
-            final: Nothing follows. Else a character that is only half there stays behind for the next chunk.
+            final: True if no chunk follows. Otherwise an incomplete character stays in the buffer for the next chunk.
         """
         keep = 0 if final else _unfinished_character(self._pending)
         data = self._pending[: len(self._pending) - keep]
@@ -71,7 +71,7 @@ class LineFramer:
         return [self._part(data)]
 
     def _fits(self, head: bytes) -> bool:
-        """Return whether each line of ``head`` is within the limit, by jumping to the last line end in reach."""
+        """Return True if each line of ``head`` is within the limit; jumps to the last line end within reach."""
         position = 0
         while len(head) - position > self._max:
             position = head.rfind(b"\n", position, position + self._max + 1) + 1
@@ -80,7 +80,7 @@ class LineFramer:
         return True
 
     def _split(self, head: bytes) -> list[str]:
-        """Split the common case: no lone carriage return, no overlong line, a newline at the end."""
+        """Split the common case: no lone carriage return, no overlong line, and a newline at the end."""
         lines = self._text(head).split("\n")
         lines.pop()
         if self._begun:
@@ -120,7 +120,7 @@ class LineFramer:
         return lines
 
     def _parts(self, data: bytes | bytearray, lines: list[str]) -> int:
-        """Append the full parts of an overlong line; returns where the last part begins."""
+        """Append the full parts of an overlong line; return the start of the last part."""
         start = 0
         while len(data) - start > self._max:
             end = _character_border(data, start + self._max)
@@ -129,7 +129,7 @@ class LineFramer:
         return start
 
     def _part(self, data: bytes | bytearray) -> str:
-        """Return a part of a physical line, with the mark of its first part."""
+        """Decode a part of a physical line and prefix it with the line's request mark."""
         text = self._text(data)
         if self.has_marks:
             text = marked(text, self._mark)
@@ -143,7 +143,7 @@ class LineFramer:
 
 
 def _character_border(data: bytes | bytearray, position: int) -> int:
-    """Return the nearest position at or before ``position`` where a UTF-8 character begins (RFC 3629 section 3)."""
+    """Return the nearest position at or before ``position`` where a UTF-8 character starts (RFC 3629 section 3)."""
     for back in range(4):
         if data[position - back] & 0xC0 != 0x80:
             return position - back
@@ -151,7 +151,7 @@ def _character_border(data: bytes | bytearray, position: int) -> int:
 
 
 def _unfinished_character(data: bytes | bytearray) -> int:
-    """Count the bytes at the end that begin an unfinished character."""
+    """Count the bytes of an incomplete character at the end."""
     for back in range(1, min(4, len(data) + 1)):
         byte = data[-back]
         if byte & 0xC0 == 0x80:

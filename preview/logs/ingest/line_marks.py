@@ -1,7 +1,7 @@
-"""Level and source of one line by its own looks, without its neighbours (those are ``recognise``'s).
+"""Level and source of a single line from its text alone; ``recognise`` adds its neighbours' context.
 
-All patterns are bounded or scan disjoint runs: the time is linear in the line's length. Each costly one stands behind a
-substring check, because an ordinary line must cost well under a microsecond.
+All patterns are bounded or scan disjoint runs, so the time is linear in the line's length. A substring check precedes
+each costly pattern, because an ordinary line must cost well under a microsecond.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _UPPER = "DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL|TRACE|NOTICE|SUCCESS|SEVE
 _LOWER = "debug|info|warning|warn|error|critical|fatal|panic|trace|notice|verbose|http"
 _METHODS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|TRACE|CONNECT"
 
-# Where a level stands in the head of a line. Longer heads than this are not read.
+# A level is searched only in this many characters at the start of a line.
 _HEAD = 200
-# `INFO:     …`, `[INFO] …`, `WARNING:root:…`, `ERROR something`; lower case only with a colon or bracket behind it.
+# `INFO:     …`, `[INFO] …`, `WARNING:root:…`, `ERROR something`; lower case only before a colon or bracket.
 _AT_START = re.compile(rf"[\[(<]?(?:({_UPPER})(?=[\]):>|\s]|$)|({_LOWER})\s?[\]:])")
-# Behind a timestamp: `2025-01-01 12:00:00,123 - name - ERROR - …`, `… | INFO     | …`, `… [info     ] …`.
+# After a timestamp: `2025-01-01 12:00:00,123 - name - ERROR - …`, `… | INFO     | …`, `… [info     ] …`.
 _AFTER_TIME = re.compile(rf"[\s\[(|:-](?:({_UPPER})(?=[\])|:\s,-]|$)|(?<=[\[|])({_LOWER})\s*\])")
-# Behind a name, with a separator on both sides: `shop - ERROR - …`, `shop | WARN | …`, `web [error] …`.
+# After a name, between separators: `shop - ERROR - …`, `shop | WARN | …`, `web [error] …`.
 _SEPARATED = re.compile(rf"(?: - |\| ?|\[)({_UPPER}|{_LOWER})\s*(?: - |\||\]|: )")
 _LOGFMT = re.compile(r"""(?:^|\s)(?:level|lvl|severity)=["']?([A-Za-z]{1,16})""")
 
@@ -51,7 +51,7 @@ _METHOD_WORDS = frozenset(_METHODS.split("|"))
 _STATUSES = frozenset(map(str, range(100, 600)))
 _ACCESS_FINE, _ACCESS_FAILED = ACCESS + INFO, ACCESS + ERROR
 _TIME_INITIALS = frozenset("0123456789[")
-# First words that say the level by themselves: `INFO:`, `[WARN]`, `ERROR`, `error:`.
+# First words that are a level: `INFO:`, `[WARN]`, `ERROR`, `error:`.
 _FIRST_WORDS: dict[str, int] = {
     form.format(word): WORDS[word.lower()]
     for forms, words in (
@@ -62,7 +62,7 @@ _FIRST_WORDS: dict[str, int] = {
     for word in words
     if form != "{}" or word != "TRACE"  # `TRACE /path` is a request's method
 }
-# The same behind a time: `| ERROR |`, `- ERROR -`, `[info`, `(ERROR)`.
+# Words after a time that are a level: `| ERROR |`, `- ERROR -`, `[info`, `(ERROR)`.
 _LEVEL_TOKENS: dict[str, int] = {
     **_FIRST_WORDS,
     **{form.format(word): WORDS[word.lower()] for form in ("({})", "{},", "|{}|") for word in _UPPER.split("|")},
@@ -71,17 +71,17 @@ _LEVEL_TOKENS: dict[str, int] = {
 
 
 def mark_by_looks(line: str) -> int:
-    """Level position, plus ``ACCESS`` for a request's line; ``INFO`` where nothing is recognised.
+    """Return the line's level, plus ``ACCESS`` for an access log line; ``INFO`` if nothing is recognised.
 
-    Access lines are INFO whatever the client did wrong (a 404 is the ordinary work of a server), and ERROR from status
-    500 on, which is the preview's own failure.
+    Access lines are INFO for client errors (a 404 is normal for a server). They are ERROR from status 500 on, as
+    the preview itself has failed.
 
     Args:
         line: One line without line end and without colours.
     """
     end = line.find('" ')
     if end >= 0:
-        # The common form without the pattern: `"METHOD …" 200`.
+        # Fast path for the common form: `"METHOD …" 200`.
         status = line[end + 2 : end + 5]
         start = line.rfind('"', 0, end) + 1
         if status in _STATUSES and line[start:end].partition(" ")[0] in _METHOD_WORDS:
@@ -118,7 +118,7 @@ def _word(match: re.Match[str] | None) -> int | None:
 
 
 def _behind_time(line: str) -> int | None:
-    """Return the level in a head that begins with a time or a bracket: words first, the common form."""
+    """Return the level in a line that starts with a time or a bracket. Tries whole words first, the common form."""
     for word in line.split(None, 6):
         level = _LEVEL_TOKENS.get(word)
         if level is not None:
@@ -128,7 +128,7 @@ def _behind_time(line: str) -> int | None:
 
 
 def _glued(line: str) -> int | None:
-    """Return the level in a first word that holds more than the level."""
+    """Return the level in a first word that contains more than the level."""
     level = _word(_AT_START.match(line))
     if level is None and (found := _LOGFMT.search(line, 0, _HEAD)):
         return level_of(found.group(1))
@@ -136,7 +136,7 @@ def _glued(line: str) -> int | None:
 
 
 def _by_name(line: str) -> int:
-    """Recognise the rarer forms; each check is a substring search first."""
+    """Recognise rarer forms; a substring search precedes each pattern."""
     if ("rror" in line or "xcept" in line or "Trace" in line) and (
         _ERROR_NAME.match(line) or line.startswith(_ERROR_STARTS)
     ):
@@ -157,7 +157,7 @@ def _by_name(line: str) -> int:
 
 
 def _json(line: str) -> int:
-    """Return a JSON line's own level. Pino's HTTP lines hold ``req`` and ``res``: those are access lines."""
+    """Return a JSON line's level. Pino's HTTP lines have ``req`` and ``res`` and count as access lines."""
     if not line.endswith("}"):
         return INFO
     try:

@@ -1,4 +1,4 @@
-"""The loop that reads a child's output: bounded work per round, and a look at the clock for unfinished lines."""
+"""The loop that reads a process's output, with bounded work per round and a timeout for unfinished lines."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ import trio
 
 from preview.logs.ingest.framing import LineFramer
 
-# What a child prints line by line is read at most this often: a line wakes up everything behind the reader, and twenty
-# lines do no more than that. The first one after such a silence is read at once.
+# Minimum time between reads of a process that prints line by line. One line wakes the whole pipeline behind the reader,
+# and twenty lines together cost no more. The first line after such a pause is read at once.
 _GATHER_S = 0.003
-# A child that prints more than this meanwhile is read without a pause: its pipe would fill, and it would have to wait.
+# A process that prints more than this in that time is read without a pause, or it would block on its full pipe.
 _GATHER_BYTES = 16 * 1024
 
 
 class CoalescingDelay:
-    """The pauses of one reader; a task that wants all that was printed until now ends the current one."""
+    """Pauses of one reader. A task that needs all output so far can end the current pause."""
 
     def __init__(self) -> None:
         self._wanted: trio.Event | None = None
         self._read_at = trio.current_time()
 
     def after(self, count: int) -> float:
-        """Note ``count`` bytes read; for how many seconds to let lines gather now."""
+        """Record ``count`` bytes read; return how many seconds to pause so that lines coalesce."""
         since_s, self._read_at = trio.current_time() - self._read_at, trio.current_time()
         return _GATHER_S if count < _GATHER_BYTES * min(1.0, since_s / _GATHER_S) else 0.0
 
     async def wait(self, seconds: float) -> None:
-        """Let the time pass, or be ended by ``end``. Cancellation: nothing changes."""
+        """Pause, until ``end`` is called. Cancellation: nothing changes."""
         self._wanted = trio.Event()
         with trio.move_on_after(seconds):
             await self._wanted.wait()
         self._wanted = None
 
     def end(self) -> None:
-        """Let the reader go on at once, if it pauses."""
+        """End the current pause, if any."""
         if self._wanted is not None:
             self._wanted.set()
 
 
-# A start-up may print more at once than it goes on printing: so many seconds' worth are read without a pause.
+# A process may print a burst at its start: this many seconds' worth of output are read without a pause.
 _AVERAGED_S = 5.0
-# One read is no more than a tenth of a second's worth, so that no pause is much longer.
+# One read is at most a tenth of a second's worth of output, so that pauses stay short.
 _READS_PER_S = 10
 _LEAST_READ_BYTES = 512
 
 
 class OutputRateLimiter:
-    """A bucket that fills at the rate, and holds some seconds of it.
+    """A token bucket that holds some seconds' worth of bytes.
 
     Args:
         bytes_per_s: The rate.
-        held: Called once, when the child is held back for the first time.
+        held: Called once, when the process is throttled for the first time.
     """
 
     def __init__(self, bytes_per_s: int, held: Callable[[], None] | None = None) -> None:
@@ -65,11 +65,11 @@ class OutputRateLimiter:
 
     @property
     def read_bytes(self) -> int:
-        """The most that may be read at once."""
+        """Maximum number of bytes to read at once."""
         return max(_LEAST_READ_BYTES, self._bytes_per_s // _READS_PER_S)
 
     def hurry(self) -> None:
-        """Hold nothing back any more: the child has ended, and what is in its pipe is all there will be."""
+        """Stop throttling: the process has ended, and only the rest of its pipe is left."""
         self._hurry.set()
 
     @property
@@ -78,7 +78,7 @@ class OutputRateLimiter:
         return self._hurry.is_set()
 
     def take(self, count: int) -> float:
-        """Note ``count`` bytes read; for how many seconds to read no more."""
+        """Record ``count`` bytes read; return how many seconds to pause."""
         now = trio.current_time()
         full = _AVERAGED_S * self._bytes_per_s
         self._room_bytes = min(full, self._room_bytes + (now - self._filled_at) * self._bytes_per_s) - count
@@ -91,18 +91,18 @@ class OutputRateLimiter:
         return -self._room_bytes / self._bytes_per_s
 
     async def wait(self, seconds: float) -> None:
-        """Let the time pass, unless there is a hurry. Cancellation: nothing changes."""
+        """Pause, until ``hurry`` is called. Cancellation: nothing changes."""
         with trio.move_on_after(seconds):
             await self._hurry.wait()
 
 
-# One round: what a Linux pipe holds (pipe(7)). 1,000 lines or so, 2 ms of work, then all other tasks have their turn.
+# One round reads the capacity of a Linux pipe (pipe(7)): some 1,000 lines, 2 ms of work. Then other tasks get a turn.
 _CHUNK_BYTES = 64 * 1024
-# A chunk of very short lines holds far more of them; then others have their turn in between.
+# A chunk of very short lines has far more lines; other tasks get a turn after this many.
 _TURN_LINES = 2000
-# An unfinished line (a prompt) is published when nothing was added for this long …
+# An unfinished line (a prompt) is published after this long without further output …
 _SILENCE_S = 0.2
-# … or when it has grown for this long.
+# … or after it has been growing for this long.
 _PATIENCE_S = 1.0
 _LATE_S = 0.05
 
@@ -114,18 +114,18 @@ async def read_lines(
     pace: OutputRateLimiter | None = None,
     gather: CoalescingDelay | None = None,
 ) -> None:
-    """Pass the lines of ``stream`` to ``publish``, at most those of one read at a time, until it ends or breaks.
+    """Pass the lines of ``stream`` to ``publish`` until the stream ends or breaks; at most those of one read at a time.
 
-    An unfinished line is published as it is when nothing more comes for a while; what follows is a line of its own.
+    An unfinished line is published if nothing follows for a while; later output starts a new line.
 
     Args:
-        stream: Where receiving can be cancelled without losing bytes.
-        framer: Fresh.
+        stream: Cancelling its receive must not lose bytes.
+        framer: A new framer.
         publish: Must not raise.
-        pace: How fast to read; None as fast as it comes.
-        gather: Its pauses, for who wants to end them; None are its own.
+        pace: Limits the rate; None means no limit.
+        gather: Its pauses can be ended by the caller; None creates one.
 
-    Cancellation: what was read is published, the unfinished line too.
+    Cancellation: everything read is published, including an unfinished line.
     """
     pending_since, gather = trio.current_time(), gather or CoalescingDelay()
     lines: list[str] = []
@@ -138,7 +138,7 @@ async def read_lines(
             with trio.CancelScope(deadline=deadline):
                 chunk = await stream.receive_some(read_bytes)
             if chunk is None:
-                # A late wake-up says nothing about the child: the rest may be in the pipe already.
+                # After a late wake-up (a busy loop) the rest may already be in the pipe: read before publishing.
                 if trio.current_time() < deadline + _LATE_S:
                     publish(framer.flush(final=False))
                 pending_since = trio.current_time()
@@ -159,7 +159,7 @@ async def read_lines(
             elif gather_s and not (pace is not None and pace.hurries):
                 await gather.wait(gather_s)
     except trio.BrokenResourceError:
-        # The other end is gone in a way that is no clean end of file; there is nothing more to read.
+        # The other end broke without a clean end of file; nothing is left to read.
         return
     finally:
         lines += framer.flush()

@@ -1,8 +1,8 @@
-"""Level and source of each line, with the memory that keeps a traceback together.
+"""Level and source of each line, with the state that keeps a traceback together.
 
-What one line looks like is ``heads``' knowledge; here is what its neighbours mean: the lines of a traceback (Python,
-chained, exception groups, syntax errors, Node's stack) all carry ERROR, the source line below a Python warning carries
-WARNING, and the parts of an overlong line carry the first part's level.
+``line_marks`` looks at one line; this module adds its neighbours. All lines of a traceback (Python, chained, exception
+groups, syntax errors, Node's stack) have level ERROR. The source line below a Python warning has level WARNING. All
+parts of an overlong line have the first part's level.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from preview.logs.model.events import ERROR, INFO, WARNING
 _TRACEBACK = "Traceback (most recent call last)"
 _CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
 _FILE_LINE = re.compile(r'\s{0,64}File "[^"]{1,4096}", line \d')
-# The exception's own line at the end of a traceback: a dotted name, then nothing or a colon and its message.
+# The exception line at the end of a traceback: a dotted name, then nothing or a colon and the message.
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]{0,300}(?::|$)")
-# Pydantic's message goes on over unindented lines.
+# Pydantic's message continues over unindented lines.
 _MANY_LINES = re.compile(r"\d{1,9} validation errors? for ")
-_PART_CHARACTERS = 256  # a part of an overlong line has at least this many: 1024 bytes (least limit), 4 a character
+_PART_CHARACTERS = 256  # minimum length of a part of an overlong line: 1024 bytes (lowest limit), 4 per character
 
 
 class _Block(Enum):
-    """A block that earlier lines started."""
+    """The block of lines that earlier lines have started."""
 
     NONE = 0
     FRAMES = 1  # in a traceback, before its exception line
     GROUP = 2  # in an exception group, drawn with | and +
-    RAISED = 3  # behind an exception line: its message may go on, indented
-    MESSAGE = 4  # behind an exception line whose message goes on unindented
-    SPACE = 5  # behind the empty line after a traceback: a chained one may follow
-    WARNED = 6  # behind a Python warning: its source line follows
-    PART = 7  # behind a part of an overlong line
+    RAISED = 3  # after an exception line: its message may continue, indented
+    MESSAGE = 4  # after an exception line whose message continues unindented
+    SPACE = 5  # after the empty line that follows a traceback: a chained one may follow
+    WARNED = 6  # after a Python warning: its source line follows
+    PART = 7  # after a part of an overlong line
 
 
-# Looking up a member of an enum costs as much as two substring checks.
+# Looking up an enum member costs as much as two substring checks.
 _NONE = _Block.NONE
 _SERIOUS = frozenset((WARNING, ERROR))
 
 
 class Recogniser:
-    """Recognises the lines of one preview, in their order. Any text is fine, and the time is linear in its length."""
+    """Recognises the lines of one preview, in order. Accepts any text, in time linear in its length."""
 
     def __init__(self) -> None:
         self._block = _NONE
         self._part_mark = INFO
 
     def marks(self, lines: list[str]) -> bytes:
-        """One mark per line, as of the ``running`` phase: level, and whether it is an access line."""
+        """Return one mark per line, for the ``running`` phase: level, and whether it is an access line."""
         return bytes(map(self.mark, lines))
 
     def mark(self, line: str) -> int:
@@ -62,13 +62,13 @@ class Recogniser:
             if mark is not None:
                 return mark
         mark = mark_by_looks(text)
-        # Only lines that could begin a block are looked at again: serious ones, indented ones, very long ones.
+        # Only lines that can start a block need a second look: serious, indented or very long lines.
         if mark in _SERIOUS or text[:2] == "  " or len(text) >= _PART_CHARACTERS:
             mark = self._begin(text, mark)
         return mark
 
     def _begin(self, text: str, mark: int) -> int:
-        """Begin a block where ``text`` does; returns the line's mark, which a traceback's head changes."""
+        """Start a block if ``text`` starts one; return the line's mark, which is ERROR for a traceback's head."""
         if _is_part(text):
             self._block, self._part_mark = _Block.PART, mark
         elif _opens_traceback(text):
@@ -86,7 +86,7 @@ class Recogniser:
         return mark
 
     def _within(self, text: str) -> int | None:
-        """Return the mark of a line of the current block; None ends the block."""
+        """Return the mark of a line within the current block; None ends the block."""
         block = self._block
         if block is _Block.PART:
             if not _is_part(text):
@@ -101,7 +101,7 @@ class Recogniser:
         return None
 
     def _in_frames(self, text: str) -> bool:
-        # "> File" and empty lines: loguru's annotated tracebacks.
+        # Empty lines and "> File" occur in loguru's annotated tracebacks.
         if not text or text[0] in " \t>" or _TRACEBACK in text:
             return True
         if not _EXCEPTION.match(text) or mark_by_looks(text) not in (INFO, ERROR) or _is_log_head(text):
@@ -139,12 +139,12 @@ _LOG_HEAD = re.compile(r"[\[(<]?(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)
 
 
 def _is_log_head(text: str) -> bool:
-    """Return whether a new log record begins here."""
+    """Return True if a new log record starts here."""
     return _LOG_HEAD.match(text) is not None
 
 
 def _opens_traceback(text: str) -> bool:
-    """Return whether the line is a traceback's head, not only a mention of one."""
+    """Return True if the line is a traceback's head, not only a mention of one."""
     if _TRACEBACK not in text:
         return False
     head = text.lstrip(" |+")

@@ -1,4 +1,4 @@
-"""Lines and events, and how they are written down."""
+"""Lines and events, and their encodings."""
 
 from __future__ import annotations
 

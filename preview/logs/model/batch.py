@@ -1,4 +1,4 @@
-"""The unit that travels: the lines of one read, numbered, kept as columns."""
+"""Batches: the lines of one read, numbered, stored as columns."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from preview.logs.model.encoding import Encoding
 from preview.logs.model.events import MARKS, LogLine, Requests, mark_of
 from preview.logs.model.frames import encode_lines
 
-# Per line beside its text: two list slots and a mark.
+# Memory per line besides its text: two list slots and a mark.
 _LINE_BYTES = 17
-# Of a line's request: an entry and its text, of mostly 16 characters; and its key in a frame.
+# Memory per request id: a dictionary entry, a text of mostly 16 characters, and the key in an encoded frame.
 _REQUEST_BYTES = 240
-# Of one frame beside its message, see ``frames``.
+# Size of one encoded frame besides its message, see ``frames``.
 _FRAME_BYTES = 130
-# Encoded forms that are worth keeping: both contracts watch as SSE, or one of them in two formats.
+# Number of encoded forms worth caching: both contracts as SSE, or one of them in two formats.
 _KEPT_FORMS = 2
-# However little they hold: one for each of so many filters.
+# Maximum number of cached forms, however small they are: one for each of this many filters.
 _MOST_FORMS = 8
 
 StoredLine = tuple[int, int, int, str, str, str | None]
-"""A row: number, time, level, source, message, request's id."""
+"""A row: number, time, level, source, message, request id."""
 
 
 class Batch:
-    """One or more lines with dense numbers. Not to be changed once made.
+    """One or more lines with dense numbers; immutable.
 
-    Kept as columns: an object per line would cost more than everything else on the line's way.
+    The lines are stored as columns, because an object per line would cost more than the rest of a line's processing.
 
     Args:
         timestamps: Milliseconds since the epoch, one per line.
-        marks: Level and source, one byte per line (see ``marks``).
+        marks: Level and source, one byte per line (see ``events``).
         messages: One text per line, at least one.
-        requests: The ids of requests, by position; None where no line has one.
+        requests: Request ids by position; None if no line has one.
 
     Attributes:
-        size_bytes: What the lines hold in memory, without their encoded forms.
+        size_bytes: Memory of the lines, without cached encodings.
     """
 
     __slots__ = (
@@ -70,9 +70,9 @@ class Batch:
         self.size_bytes = sum(map(getsizeof, messages)) + _LINE_BYTES * len(messages)
         if requests is not None:
             self.size_bytes += _REQUEST_BYTES * len(requests)
-        # Invariant: together no longer than ``_room_bytes``; those without a filter are released last.
+        # Invariant: total size at most ``_room_bytes``. Forms without a filter are evicted last.
         self._encoded: dict[Encoding, bytes] = {}
-        # No message has an escape sequence; None until somebody wants to know.
+        # True if no message has an escape sequence; None until computed.
         self._is_plain: bool | None = None
 
     def __len__(self) -> int:
@@ -88,12 +88,12 @@ class Batch:
 
     @property
     def sent_bytes(self) -> int:
-        """About what one encoded form of all lines takes; a line without text is little else than its frame."""
+        """Approximate size of one encoded form; for lines without text this is mostly framing."""
         return self.size_bytes + _FRAME_BYTES * len(self.messages)
 
     @property
     def held_bytes(self) -> int:
-        """Size at most: the lines and their kept encoded forms."""
+        """Upper bound of the size: the lines and their cached encodings."""
         return self.size_bytes + self._room_bytes
 
     @property
@@ -102,7 +102,7 @@ class Batch:
 
     @property
     def lines(self) -> Sequence[LogLine]:
-        """The lines as objects, made on each call: for tests and small answers, not for streams."""
+        """The lines as objects, created on each call: for tests and small responses, not for streams."""
         return list(self)
 
     def __iter__(self) -> Iterator[LogLine]:
@@ -113,7 +113,7 @@ class Batch:
             yield LogLine(seq, timestamp, level, source, message, request)
 
     def line_at(self, index: int) -> LogLine:
-        """Return the line at this position, from 0 on."""
+        """Return the line at this position, counted from 0."""
         level, source = MARKS[self.marks[index]]
         request = None if self.requests is None else self.requests.get(index)
         return LogLine(self.first_seq + index, self.timestamps[index], level, source, self.messages[index], request)
@@ -122,15 +122,15 @@ class Batch:
     def is_plain(self) -> bool:
         """True if all messages are plain text, without escape sequences."""
         if self._is_plain is None:
-            # One look at all of them is faster than one at each.
+            # One search in the joined text is faster than one per message.
             self._is_plain = not has_escapes("".join(self.messages))
         return self._is_plain
 
     def encoded(self, encoding: Encoding) -> bytes:
-        """Return the lines that pass the encoding's filter; empty if none does.
+        """Return the encoded lines that pass the encoding's filter; empty if none does.
 
-        Computed on the first call for an encoding, however many watch, as long as there are not too many encodings.
-        Lines without colours are the same bytes for those who want colours and for those who do not.
+        The result is cached for all subscribers with the same encoding, unless there are too many encodings. If no line
+        has colours, the encodings with and without colours share one cached result.
         """
         if encoding.colours and self.is_plain:
             encoding = encoding.plain
@@ -161,23 +161,23 @@ class Batch:
         )
 
     def _keep(self, encoding: Encoding, form: bytes) -> None:
-        """Keep the form where there is space, or where there is after releasing others."""
+        """Cache the form if there is space, evicting other forms if necessary."""
         forms, room = self._encoded, self._room_bytes
         forms[encoding] = form
         while len(forms) > _MOST_FORMS or sum(map(len, forms.values())) > room:
-            # The oldest of those with a filter, else the oldest: a filter is one person's, the whole is many people's.
+            # Evict the oldest form with a filter, else the oldest: a filter serves one person, the full log many.
             loser = next((one for one in forms if not one.filter.is_open), next(iter(forms)))
             del forms[loser]
             if loser is encoding:
                 return
 
     def after(self, seq: int) -> Batch:
-        """Return the part after line ``seq``, which must leave at least one line; or the whole batch."""
+        """Return the part after line ``seq``, at least one line; the whole batch if all its lines are after ``seq``."""
         skip = seq + 1 - self.first_seq
         return self if skip <= 0 else self._part(slice(skip, None), skip)
 
     def bare(self) -> Batch:
-        """Return the same lines without encoded forms, for holders that never send them."""
+        """Return the same lines without encoded forms, for owners that never send them."""
         twin = Batch.__new__(Batch)
         twin.preview_id, twin.first_seq, twin.size_bytes = self.preview_id, self.first_seq, self.size_bytes
         twin.timestamps, twin.marks, twin.messages = self.timestamps, self.marks, self.messages
@@ -198,10 +198,10 @@ class Batch:
 
 
 def batches_of(preview_id: str, rows: Iterable[StoredLine]) -> list[Batch]:
-    """Group stored rows into batches: a new one begins at each jump of the numbers.
+    """Group stored rows into batches; a new batch starts at each gap in the numbers.
 
     Args:
-        preview_id: Whose lines.
+        preview_id: The preview.
         rows: ``(seq, timestamp, level, source, message, request_id)`` in the order of ``seq``.
     """
     runs: list[tuple[int, list[int], bytearray, list[str], Requests]] = []

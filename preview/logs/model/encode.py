@@ -1,4 +1,4 @@
-"""Events as bytes: Server-Sent Events (WHATWG HTML, section 9.2) or JSON, one object a line."""
+"""Encoding of events: Server-Sent Events (WHATWG HTML, section 9.2) or JSON, one object per line."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from preview.logs.model.events import Contract, End, Gap, LogLine, StatusChange,
 from preview.logs.model.frames import encode_lines
 
 Received = Batch | StatusChange | Gap | End
-"""One item of what ``receive()`` gives."""
+"""One item of the result of ``receive()``."""
 
 PREAMBLE = b"retry: 2000\n\n"
-"""Begins each stream of Server-Sent Events: a client that lost it comes back after 2 s."""
+"""First bytes of each stream of Server-Sent Events: after a lost connection, a client reconnects after 2 s."""
 KEEP_ALIVE = b": keep-alive\n\n"
-"""A comment, sent when nothing else was for a while."""
+"""A comment, sent after a while without other data."""
 MESSAGE_BYTES = 256 * 1024
-"""A WebSocket message is no longer, but for a single line that is: clients often take 1 MiB and no more."""
+"""Maximum size of a WebSocket message, unless a single line is longer; clients often accept at most 1 MiB."""
 
 
 def encode(events: Iterable[Received], encoding: Encoding) -> bytes:
     """Return the events as one chunk; empty if none passes the encoding's filter.
 
-    A ``gap`` has the last missing number as its ``id``, so that a client that reconnects is not told of it again.
+    The ``id`` of a ``gap`` is the last missing number, so that a client that reconnects does not get the gap again.
     """
     return b"".join(
         [event.encoded(encoding) if isinstance(event, Batch) else _other(event, encoding) for event in events]
@@ -34,7 +34,7 @@ def encode(events: Iterable[Received], encoding: Encoding) -> bytes:
 
 
 def encode_found(lines: Sequence[LogLine], contract: Contract) -> bytes:
-    """Lines that were looked up, as ``NDJSON`` in the words of ``contract``."""
+    """Encode lines of a search as ``NDJSON``, with the names of ``contract``."""
     return encode_lines(
         [line.seq for line in lines],
         [line.timestamp_ms for line in lines],
@@ -47,10 +47,10 @@ def encode_found(lines: Sequence[LogLine], contract: Contract) -> bytes:
 
 
 def progress(seq: int, form: Format) -> bytes:
-    """Says that everything up to line ``seq`` was looked at, where the last lines did not pass a filter.
+    """Encode a progress report: all lines up to ``seq`` were searched, and the last ones did not pass the filter.
 
-    In SSE a block with an ``id`` and no ``data``: it dispatches no event, but is what a browser sends as
-    ``Last-Event-ID`` when it comes back (section 9.2.6).
+    In SSE this is a block with an ``id`` and no ``data``. It dispatches no event, but the browser sends the id as
+    ``Last-Event-ID`` when it reconnects (section 9.2.6).
     """
     return f"id: {seq}\n\n".encode() if form is Format.SSE else _line("progress", {"seq": seq})
 
@@ -63,7 +63,7 @@ def expired(form: Format) -> bytes:
 def messages(lines: bytes) -> Iterator[str]:
     """Convert ``NDJSON`` from ``encode`` into WebSocket messages: JSON arrays of one or more events.
 
-    No string of JSON holds a bare line end, so each of them stands between two objects.
+    A JSON string contains no raw line end, so every line end separates two objects.
     """
     start = 0
     while start < len(lines):
@@ -83,7 +83,7 @@ def _other(event: StatusChange | Gap | End, encoding: Encoding) -> bytes:
 
 
 def _described(event: StatusChange | Gap | End, contract: Contract) -> tuple[str, dict[str, object]]:
-    """Its type, and its facts in the words of ``contract``."""
+    """Return the event's type and its fields, with the names of ``contract``."""
     if isinstance(event, Gap):
         return "gap", {"first": event.first_seq, "last": event.last_seq, "reason": event.reason}
     plan = contract is Contract.PLAN
@@ -113,37 +113,37 @@ def _line(kind: str, data: dict[str, object]) -> bytes:
     return f"{json.dumps({'type': kind, **data})}\n".encode()
 
 
-# So many lines are looked at again, at most, by a client that comes back: a page of the database.
+# Maximum number of lines that a reconnecting client searches again: one page of the database.
 _PROGRESS_LINES = 1000
 
 
 class StreamEncoder:
-    """Encodes for one subscriber, and says how far it is where its filter lets nothing through.
+    """Encodes for one subscriber, and reports progress while the subscriber's filter drops all lines.
 
-    Without that, a client whose filter seldom matches would come back far behind, and all lines since would be looked
-    at again.
+    Without these reports, a client whose filter rarely matches would reconnect far behind, and all lines since its last
+    match would be searched again.
 
     Args:
-        encoding: In which form; may be replaced between two events.
-        start_seq: The last line that the client has already.
+        encoding: Encoding of the events; may be replaced between two events.
+        start_seq: Number of the last line that the client already has.
 
     Attributes:
-        seen_seq: The last line that was looked at.
+        seen_seq: Number of the last line that was searched.
     """
 
     def __init__(self, encoding: Encoding, *, start_seq: int = 0) -> None:
         self.encoding = encoding
         self.seen_seq = start_seq
-        # Invariant: the client knows that it has everything up to here.
+        # Invariant: the client knows that the log up to this line was searched.
         self._told_seq = start_seq
 
     @property
     def is_ahead(self) -> bool:
-        """True if lines were searched that the client does not know of."""
+        """True if lines were searched that were not reported to the client."""
         return self._told_seq < self.seen_seq
 
     def encode(self, events: Sequence[Received]) -> bytes:
-        """Return the events as one chunk; empty if there is nothing to say."""
+        """Return the events as one chunk; empty if nothing is to be sent."""
         chunk = encode(events, self.encoding)
         numbered = next((one for one in reversed(events) if isinstance(one, Batch | Gap)), None)
         if numbered is None:
@@ -156,12 +156,12 @@ class StreamEncoder:
         return chunk
 
     def progress(self) -> bytes:
-        """Says how far the log was looked at."""
+        """Encode the number of the last line that was searched."""
         self._told_seq = self.seen_seq
         return progress(self.seen_seq, self.encoding.format)
 
     def idle(self) -> bytes:
-        """Return data that keeps the connection alive: a comment, or the current position."""
+        """Return data that keeps the connection alive: a comment, or a progress report."""
         is_plain = self.encoding.format is Format.SSE and not self.is_ahead
         return KEEP_ALIVE if is_plain else self.progress()
 

@@ -1,4 +1,4 @@
-"""In which form a subscriber gets its events: whose words, which bytes, which lines, with or without colours."""
+"""Encoding of a subscriber's events: contract, format, filter, colours."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from preview.logs.model.filtering import EVERYTHING, LineFilter
 
 
 class Format(Enum):
-    """Encoding of events. A WebSocket's messages are made of ``NDJSON`` (see ``encode.messages``)."""
+    """Format of events. WebSocket messages are made from ``NDJSON`` (see ``encode.messages``)."""
 
     SSE = "sse"
     """Server-Sent Events (WHATWG HTML, section 9.2)."""
     NDJSON = "ndjson"
-    """One JSON object a line."""
+    """One JSON object per line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """All that decides about the bytes of an event: two subscribers with the same one get the same bytes.
+    """Everything that determines the bytes of an event; subscribers with equal encodings get the same bytes.
 
     Attributes:
-        contract: Whose words.
-        format: Which bytes.
-        filter: Which lines. What is no line (``status``, ``gap``, ``end``) always passes.
-        colours: Whether messages keep their escape sequences; plain text else.
+        contract: Contract whose names are used.
+        format: Format of the events.
+        filter: Selects lines. Other events (``status``, ``gap``, ``end``) always pass.
+        colours: Keep the messages' escape sequences; otherwise send plain text.
     """
 
     contract: Contract
     format: Format = Format.SSE
     filter: LineFilter = EVERYTHING
     colours: bool = False
-    # Asked for by each subscriber for each batch.
+    # Cached, as each subscriber needs the hash for each batch.
     _hash: int = field(init=False, repr=False, compare=False, default=0)
     _plain: Encoding | None = field(init=False, repr=False, compare=False, default=None)
 

@@ -1,17 +1,13 @@
-r"""Events of a log: lines, changes of state, gaps, the end.
+r"""Events of a log: lines, state changes, gaps and the end; marks of level and source; request ids.
 
-A line's level and source as one small number, so that the hot path handles bytes instead of objects.
+A line's level and source are stored as one small number, so that the hot path handles bytes instead of objects:
+``mark = 4 * source + level``, both as positions in the tables below. A batch has one byte per line, and one
+``bytes.translate`` changes the phase of a whole batch.
 
-``mark = 4 * source + level``, both as positions in the tables below. A batch keeps one byte per line, and changing the
-phase of a whole batch is one ``bytes.translate``.
-
-Which request a line belongs to, as the program's launcher says it.
-
-The launchers of Python projects know which request is being handled when something is printed
-(``runtime/launchers/preview_requests.py``), and write its id in front of the line as an operating system command
-(ECMA-48 8.3.89) that means nothing to a terminal: ``ESC ] 7473 ; id ESC \``. Here it is taken off again. What a program
-forges can only name a request of its own preview's lines wrongly; what is not written exactly so is disarmed like any
-other sequence.
+Launchers of Python projects know which request is being handled when the program prints something
+(``runtime/launchers/preview_requests.py``). They write the request id before the line, as an operating system command
+(ECMA-48 8.3.89) that terminals ignore: ``ESC ] 7473 ; id ESC \``. This module removes it. A forged id can only
+mislabel lines of the program's own preview. Any other spelling is sanitised like every escape sequence.
 """
 
 from __future__ import annotations
@@ -24,14 +20,14 @@ from preview.core.launch_steps import LaunchStep
 
 
 class Contract(StrEnum):
-    """The two documents that describe the API (letter case and words differ, meaning does not)."""
+    """The two documents that describe the API; names and letter case differ, meaning does not."""
 
     PLAN = "plan"
     V1 = "v1"
 
 
 class Level(IntEnum):
-    """Severity; ordered, so that filters can say "at least"."""
+    """Severity, ordered, so that filters can select "at least"."""
 
     DEBUG = 10
     INFO = 20
@@ -39,15 +35,15 @@ class Level(IntEnum):
     ERROR = 40
 
     def word(self, contract: Contract) -> str:
-        """Contract's word: ``plan`` says WARN for WARNING."""
+        """Return the contract's name of the level: ``plan`` uses WARN for WARNING."""
         return "WARN" if self is Level.WARNING and contract is Contract.PLAN else self.name
 
 
 class Source(Enum):
     """Source and phase of a line. The value is stored in the database.
 
-    ``v1`` knows ``subprocess`` and ``system``; ``plan`` knows ``startup`` (before ready), ``request`` (access lines)
-    and ``preview`` (the rest).
+    ``v1`` has ``subprocess`` and ``system``. ``plan`` has ``startup`` (before ready), ``request`` (access lines) and
+    ``preview`` (all others).
     """
 
     SYSTEM_STARTUP = "system.startup"
@@ -57,7 +53,7 @@ class Source(Enum):
     PREVIEW = "child.preview"
 
     def word(self, contract: Contract) -> str:
-        """Contract's word for this source."""
+        """Return the contract's name of this source."""
         owner, _, phase = self.value.partition(".")
         if contract is Contract.PLAN:
             return phase
@@ -69,10 +65,10 @@ class LogLine:
     """One numbered line.
 
     Attributes:
-        seq: 1, 2, 3, … within its preview; given once.
-        timestamp_ms: Milliseconds since the epoch, when the service read it.
-        message: The text without its line end; may hold ANSI colour sequences (SGR).
-        request_id: Of the request that was handled when it was printed; None where nobody knows.
+        seq: 1, 2, 3, … within the preview; each number is used once.
+        timestamp_ms: Milliseconds since the epoch, when the service read the line.
+        message: Text without its line end; may contain ANSI colour sequences (SGR).
+        request_id: Id of the request that was handled when the line was printed; None if unknown.
     """
 
     seq: int
@@ -85,16 +81,16 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:
-    """A change of state, of health or of the launch's steps; says how all of them are.
+    """A change of state, health or launch steps; contains the current value of each.
 
     Attributes:
-        preview_id: Which preview (a generation may have had another one before).
+        preview_id: The preview (a generation may have had an earlier one).
         state: ``supervisor.State`` value.
         health: ``supervisor.Health`` value.
         reason: One sentence, or None.
         timestamp_ms: Milliseconds since the epoch.
-        steps: Of the launch, in their order.
-        restarts: How often a new process has taken over since the launch, for a restart or a reload.
+        steps: Steps of the launch, in order.
+        restarts: Number of times that a new process has taken over since the launch.
     """
 
     preview_id: str
@@ -108,11 +104,11 @@ class StatusChange:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Lines ``first_seq`` to ``last_seq`` (both included) cannot be had any more.
+    """Lines ``first_seq`` to ``last_seq`` (both included) are not available any more.
 
     Attributes:
-        reason: ``retention`` (deleted), or ``lost`` (never stored: the writer could not keep up, or a crash or the
-            database took them).
+        reason: ``retention`` (deleted), or ``lost`` (never stored: the writer was too slow, or the service or the
+            database failed).
     """
 
     first_seq: int
@@ -127,9 +123,9 @@ class End:
     Attributes:
         state: ``stopped`` or ``failed``.
         reason: One sentence, or None.
-        exit_code: Of the process; None if it never ran or ended by a signal.
-        cause: Why it was stopped, a ``StopCause`` value; None where it failed, or where that is not known any more.
-        steps: Of the launch, in their order.
+        exit_code: Exit code of the process; None if it never ran or a signal ended it.
+        cause: Cause of the stop, a ``StopCause`` value; None if the preview failed or the cause is unknown.
+        steps: Steps of the launch, in order.
     """
 
     preview_id: str
@@ -145,7 +141,7 @@ class End:
 Event = LogLine | StatusChange | Gap | End
 
 
-# Positions in ``marks.LEVELS``.
+# Positions in ``LEVELS``.
 DEBUG, INFO, WARNING, ERROR = range(4)
 
 WORDS: dict[str, int] = {
@@ -159,17 +155,17 @@ WORDS: dict[str, int] = {
     for word in words.split()
 }
 
-# pino and bunyan count 10 to 60; Python's levelno is read under its own key.
+# pino and bunyan number levels 10 to 60; Python's levelno is read under its own key.
 _PINO = {10: DEBUG, 20: DEBUG, 30: INFO, 40: WARNING, 50: ERROR, 60: ERROR}
 _PYTHON = {10: DEBUG, 20: INFO, 30: WARNING, 40: ERROR, 50: ERROR}
 
 
 def level_of(value: object, *, python: bool = False) -> int | None:
-    """Return the level that a word or number means; None if it means none.
+    """Return the level for a word or number; None if it is not a level.
 
     Args:
-        value: What stood where a level is expected.
-        python: The number is Python's (``levelno``), not pino's.
+        value: Value found in the place of a level.
+        python: True for Python's numbers (``levelno``), False for pino's.
     """
     if isinstance(value, str):
         return WORDS.get(value.lower())
@@ -182,11 +178,11 @@ LEVELS = (Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR)
 SOURCES = (Source.PREVIEW, Source.REQUEST, Source.STARTUP, Source.SYSTEM, Source.SYSTEM_STARTUP)
 MARKS: tuple[tuple[Level, Source], ...] = tuple((level, source) for source in SOURCES for level in LEVELS)
 
-# Added to a level's position by the recogniser when the line is an access line.
+# The recogniser adds this to the level's position for an access line.
 ACCESS = 4 * SOURCES.index(Source.REQUEST)
 
 _TO_STARTUP = 4 * (SOURCES.index(Source.STARTUP) - SOURCES.index(Source.PREVIEW))
-# The child's ordinary lines before it is ready; access lines stay what they are.
+# Translation table for the process's lines before it is ready; access lines keep their marks.
 STARTUP_PHASE: bytes = bytes(
     mark + _TO_STARTUP if mark < ACCESS else mark for mark in range(256 - _TO_STARTUP)
 ) + bytes(_TO_STARTUP)
@@ -195,16 +191,16 @@ _BY_VALUES = {(level.value, source.value): mark for mark, (level, source) in enu
 
 
 def mark_of(level: int, source: str) -> int:
-    """Return the mark of a stored row: ``Level`` and ``Source`` by their values.
+    """Return the mark of a stored row, from the values of its ``Level`` and ``Source``.
 
     Raises:
-        KeyError: No such level or source.
+        KeyError: There is no such level or source.
     """
     return _BY_VALUES[level, source]
 
 
 def system_mark(level: Level, *, ready: bool) -> int:
-    """Return the mark of a line of the service."""
+    """Return the mark of a line that the service itself logs."""
     source = Source.SYSTEM if ready else Source.SYSTEM_STARTUP
     return _BY_VALUES[level.value, source.value]
 
@@ -212,30 +208,30 @@ def system_mark(level: Level, *, ready: bool) -> int:
 _BEGIN, _END = "\x1b]7473;", "\x1b\\"
 
 REQUEST_MARK = rf"\x1b\]7473;{REQUEST_ID}\x1b\\"
-"""The pattern of a mark."""
+"""Pattern of a request mark."""
 
 MARK_BYTES = _BEGIN.encode()
-"""How a mark begins."""
+"""First bytes of a request mark."""
 
 Requests = dict[int, str]
-"""Position of a line in its batch to the request's id; only those that have one."""
+"""Maps positions in a batch to request ids; only lines with a request have an entry."""
 
 
 def mark_of_line(line: str) -> str:
-    """Return the mark before a line, which a framer has kept; empty without one."""
+    """Return the request mark at the start of a framed line; empty without one."""
     return line[: line.index(_END) + len(_END)] if line.startswith(_BEGIN) else ""
 
 
 def marked(line: str, mark: str) -> str:
-    """Return the line after the mark; with its own one, if present."""
+    """Prefix the line with the mark, unless it has its own."""
     return line if line.startswith(_BEGIN) else mark + line
 
 
 def take_requests(lines: list[str]) -> Requests | None:
-    """Take the marks off the lines, in their places; None where no line has one.
+    """Remove the marks from the lines, in place, and return their request ids; None if there are none.
 
     Args:
-        lines: From a framer that keeps marks.
+        lines: Lines from a framer that keeps marks.
     """
     found: Requests = {}
     for position, line in enumerate(lines):

@@ -1,4 +1,4 @@
-"""Filters of lines: by level, source, text, request. The same in memory and in SQL (``search``)."""
+"""Filters of lines by level, source, text and request; ``searching`` implements the same filters in SQL."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from preview.core.escapes import without_colours
 from preview.logs.model.events import MARKS, Level, LogLine, Requests, Source
 
 _ALL_MARKS = len(MARKS)
-# One per filter that somebody uses now; what has left is computed again.
+# Cache size: one entry per filter in use; evicted entries are computed again.
 _KEPT_FILTERS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class LineFilter:
-    """Lines that pass all that is given. Numbers are not touched: a line keeps its own, whatever passes beside it.
+    """A filter: lines pass if they match all its conditions. Filtering does not change line numbers.
 
     Attributes:
         level: Lines at least this severe.
-        sources: Lines said by one of these; None is any.
-        q: Lines whose message has this text, in its form without colours, whichever form is sent; a text with an ESC
-            is looked for among the colours. Case is ignored for the letters A to Z and for no others, as SQLite and
-            PostgreSQL's "C" collation do it: one rule wherever a line is. Other characters must be the same code
-            points; nothing is normalised.
-        request_id: Lines that are known to be printed for this request; empty is any line.
+        sources: Lines from one of these; None means any.
+        q: Lines whose message contains this text. Colours are ignored, unless the text has an ESC. Case is ignored for
+            the letters A to Z only, like in SQLite and PostgreSQL's "C" collation, so that memory and database agree.
+            Other characters must be the same code points, without normalisation.
+        request_id: Lines printed for this request; empty means any.
     """
 
     level: Level = Level.DEBUG
@@ -40,12 +39,12 @@ class LineFilter:
         return not self.q and not self.request_id and len(_passing(self.level, self.sources)) == _ALL_MARKS
 
     def positions(self, marks: bytes, messages: Sequence[str], requests: Requests | None = None) -> Sequence[int]:
-        """Return the positions of the batch's lines that pass, oldest first.
+        """Return the positions of the lines that pass, oldest first.
 
         Args:
-            marks: One per line (see ``marks``).
+            marks: One per line (see ``events``).
             messages: One per line.
-            requests: The ids of requests, by position; None where no line has one.
+            requests: Request ids by position; None if no line has one.
         """
         passing = _passing(self.level, self.sources)
         if not marks.translate(None, passing):
@@ -60,7 +59,7 @@ class LineFilter:
         return [index for index in found if has_text(messages[index])]
 
     def passes(self, line: LogLine) -> bool:
-        """Return whether this line passes."""
+        """Return True if the line passes."""
         return (
             line.level >= self.level
             and (self.sources is None or line.source in self.sources)
@@ -70,7 +69,7 @@ class LineFilter:
 
 
 EVERYTHING = LineFilter()
-"""Lets every line pass."""
+"""The filter that every line passes."""
 
 
 @lru_cache(_KEPT_FILTERS)
@@ -85,7 +84,7 @@ def _passing(level: Level, sources: frozenset[Source] | None) -> bytes:
 
 @lru_cache(_KEPT_FILTERS)
 def _finder(q: str) -> Callable[[str], bool]:
-    # ASCII: else it would fold what SQL's lower() does not, a Kelvin sign to a k for instance.
+    # ASCII: otherwise the search would fold characters that SQL's lower() does not, such as the Kelvin sign to k.
     search = re.compile(re.escape(q), re.IGNORECASE | re.ASCII).search
     if "\x1b" in q:
         return lambda message: search(message) is not None

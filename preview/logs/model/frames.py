@@ -1,17 +1,13 @@
-"""Lines to the bytes that are sent: the innermost loop of the service.
+"""Encoding of lines as frames, the innermost loop of the service; and sanitising of output text.
 
-``json.encoder.encode_basestring`` is the C function behind ``json.dumps``; calling it directly is 2.5 times as fast.
+``json.encoder.encode_basestring`` is the C function behind ``json.dumps``; a direct call is 2.5 times as fast.
 
-Bytes of a child's output to text that cannot act on a terminal: colours stay, everything else is disarmed.
+``to_text`` keeps tabs and SGR sequences (``ESC [ … m``, ECMA-48 8.3.117). It removes other control sequences (cursor
+moves, erasing, window titles, hyperlinks, device strings). Single control characters become their visible pictures
+(U+2400 and on), so that a reader sees that a character was there. On request it also keeps request marks at the start
+of a line, see ``events``.
 
-Kept: tab and SGR sequences (``ESC [ … m``, ECMA-48 8.3.117). Removed: other control sequences (cursor moves, erasing,
-window titles, hyperlinks, device strings). Single control characters become their visible pictures (U+2400 and on),
-so that a reader sees that something was there.
-
-One sequence is for the service itself and stays where it is asked for: a request's mark at the beginning of a line, see
-``requests``.
-
-All patterns are linear: no run can be scanned from two starting points.
+All patterns run in linear time: no run can be scanned from two starting points.
 """
 
 from __future__ import annotations
@@ -34,12 +30,12 @@ class _Pieces:
     """Constant text around a line's values, in this order: number, time, level, message, source.
 
     Attributes:
-        number: Before the number.
-        time: Before the time.
-        levels: By mark: the level, and what stands before the message.
-        sources: By mark: the source with what stands around it, and the end of the frame.
-        request: Before a request's id, where there is one.
-        close: The end of the frame.
+        number: Text before the number.
+        time: Text before the time.
+        levels: By mark: the level, and the text before the message.
+        sources: By mark: the source with the text around it, and the end of the frame.
+        request: Text before the request id, if there is one.
+        close: End of the frame.
     """
 
     number: str
@@ -76,16 +72,16 @@ def encode_lines(
     form: Format = Format.SSE,
     requests: Requests | None = None,
 ) -> bytes:
-    """Return the lines in the words of ``contract``.
+    """Return the encoded lines, with the names of ``contract``.
 
     Args:
         seqs: Numbers, one per line.
         timestamps: Milliseconds since the epoch, one per line.
-        marks: One mark per line (see ``marks``).
+        marks: One mark per line (see ``events``).
         messages: Text without line ends and without lone surrogates.
-        contract: Whose words are used for level and source.
-        form: Which bytes.
-        requests: The ids of requests, by position: one more key.
+        contract: Contract whose names of levels and sources are used.
+        form: Format of the frames.
+        requests: Request ids by position; such lines have one more key.
     """
     pieces = _PIECES[contract, form]
     number, levels, sources = pieces.number, pieces.levels, pieces.sources
@@ -101,12 +97,12 @@ def encode_lines(
             frames[position] = f'{frames[position].removesuffix(pieces.close)}{pieces.request}{request}"{pieces.close}'
     text = "".join(frames)
     if not text.isascii():
-        # Legal in JSON and in SSE, but line ends to clients that split with str.splitlines().
+        # Valid in JSON and in SSE, but clients that use str.splitlines() would split there.
         text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     return text.encode()
 
 
-# C0 without tab, newline and escape, and DEL. C1 begins with 0xC2 in UTF-8 (as do a few harmless letters).
+# C0 without tab, newline and escape, and DEL. In UTF-8, C1 starts with 0xC2 (as do a few harmless letters).
 _CONTROL_BYTES = bytes(code for code in (*range(0x20), 0x7F) if code not in (0x09, 0x0A, 0x1B))
 _C1_LEAD = b"\xc2"
 
@@ -116,10 +112,10 @@ _SEQUENCE = re.compile(
     rf"(?P<colour>{SGR})"
     r"|\x1b\[[0-?]{0,256}[ -/]{0,16}[@-~]"  # CSI
     r"|\x1b[\]PX^_][^\x07\x1b\n\r]*(?:\x07|\x1b\\)"  # OSC, DCS, SOS, PM, APC with their text
-    r"|\x1b[ -/]{0,16}[0-~]"  # two-character escapes; also the head of a sequence that was never finished
+    r"|\x1b[ -/]{0,16}[0-~]"  # two-character escapes; also the head of an unfinished sequence
     rf"|(?P<control>[{_CONTROLS}]|\x1b)"
 )
-# Line ends are those of the text: nothing else begins a line.
+# MULTILINE: ``^`` matches after \n only.
 _SEQUENCE_OR_MARK = re.compile(rf"(?P<mark>^{REQUEST_MARK})|{_SEQUENCE.pattern}", re.MULTILINE)
 
 _KEPT = ("colour", "mark")
@@ -128,11 +124,11 @@ _REPLACEMENT = "\ufffd"
 
 
 def to_text(data: bytes | bytearray, *, marks: bool = False) -> str:
-    """Decode UTF-8, bad bytes replaced by U+FFFD, and disarm control sequences.
+    """Decode UTF-8, replace bad bytes by U+FFFD, and sanitise control sequences.
 
     Args:
-        data: One or more lines; newlines stay as they are.
-        marks: Keep the marks of requests at the beginning of lines: nothing else is left there that begins as they do.
+        data: One or more lines; newlines stay.
+        marks: Keep request marks at the start of lines; nothing else that starts like a mark is left there.
     """
     controls = len(data.translate(None, _CONTROL_BYTES)) != len(data) or _C1_LEAD in data
     text = data.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Lines in the database and in the journal before it: written in batches, read by pages, searched."""
+"""Storage of lines: journal, batched writes to the database, paged reads and searches."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Lines on their way to the database, kept where a kill of this process does not reach them.
+"""Journal of lines that are queued for the database, which survives a kill of this process.
 
-A subscriber has a line within some milliseconds, the database some 100 ms later. Were the service killed in
-between, the line would be gone although somebody has read it. So each batch is first appended to a file: what ``write``
-has taken is the kernel's, and outlives the process (it does not outlive a power cut: nothing waits for the disk). The
-next start reads its records, see ``recover_lines``.
+A subscriber gets a line within some milliseconds, the database some 100 ms later. If the service were killed in
+between, a line that somebody has read would be lost. So each batch is first appended to a file. After ``write`` the
+kernel has the data, which survives the process, but not a power cut: nothing is synced to the disk. The next start
+reads the records, see ``recover_lines``.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ from preview.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
-# A file of this size is followed by a new one; each is removed when all of it is in the database.
+# A file of this size is followed by a new one. A file is removed when all its lines are in the database.
 _SEGMENT_BYTES = 4 * 1024 * 1024
 _MAGIC = b"PVJ1"
-# Records of lines that have requests; their payload begins with the ids, as JSON, and how long that is.
+# Records with request ids: their payload starts with the length of a JSON object and the object.
 _MAGIC_REQUESTS = b"PVJ2"
 _REQUESTS = struct.Struct("<I")
-# Magic, then the payload's length and CRC-32: a record that a full disk or a kill has cut short is found by these.
+# Magic, length and CRC-32 of the payload, which detect a record that a full disk or a kill has truncated.
 _HEAD = struct.Struct("<4sII")
-# Length of the preview's id in bytes, number of the first line, how many lines.
+# Length of the preview's id in bytes, number of the first line, number of lines.
 _BATCH = struct.Struct("<HQI")
 _STAMP = "q"
 _MAGICS = (_MAGIC, _MAGIC_REQUESTS)
 
 
 def journal_folder(settings: Settings) -> Path:
-    """Return the folder of a service's journal. The service holds the lock of the data folder."""
+    """Return the folder of the service's journal. The lock of the data folder protects it."""
     return settings.data_dir / "journal"
 
 
 @dataclass(slots=True)
 class _Segment:
-    """One file.
+    """One file of the journal.
 
     Attributes:
-        last_seqs: The last number in it of each preview.
-        size_bytes: Whole records only.
+        last_seqs: Number of the last line in the file, by preview.
+        size_bytes: Size of the complete records.
     """
 
     path: Path
@@ -64,18 +64,17 @@ class _Segment:
 
 
 class Journal:
-    """Appended to by the writer, and emptied by it. Synchronous: a copy into the kernel's memory takes microseconds.
+    """Append-only files, written and released by the log writer. Synchronous: a write takes microseconds.
 
-    A journal that cannot be written (a full disk) is reported once in the service's log and keeps nobody waiting:
-    the lines are in memory, as without it.
+    A journal that cannot be written (a full disk) is logged once and blocks nobody: the lines are then only in memory.
 
     Args:
-        folder: Made if needed; nothing in it is needed any more (see ``recover_lines``).
+        folder: Created if missing. Files in it are overwritten, so recover them first (see ``recover_lines``).
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # The last one is written to.
+        # Oldest first; the last one is written to.
         self._segments: deque[_Segment] = deque()
         self._made = 0
         self._failing = False
@@ -86,7 +85,7 @@ class Journal:
         return sum(segment.size_bytes for segment in self._segments)
 
     def append(self, batch: Batch) -> None:
-        """Keep a batch."""
+        """Append a batch."""
         try:
             segment = self._current()
             _append(segment, _encode(batch))
@@ -99,10 +98,10 @@ class Journal:
         segment.last_seqs[batch.preview_id] = batch.last_seq
 
     def release(self, is_settled: Callable[[str, int], bool]) -> None:
-        """Release what is in the database.
+        """Release files whose lines are all in the database.
 
         Args:
-            is_settled: Whether no line of this preview up to this number is still on its way.
+            is_settled: Returns True if no line of this preview up to this number is queued.
         """
         while self._segments:
             oldest = self._segments[0]
@@ -115,7 +114,7 @@ class Journal:
             _remove(oldest)
 
     def close(self) -> None:
-        """Close the files. Those that hold what is not in the database stay for the next start."""
+        """Close the files. Files with lines that the database lacks stay for the next start."""
         while self._segments:
             segment = self._segments.popleft()
             if segment.size_bytes:
@@ -133,7 +132,7 @@ class Journal:
             descriptor = os.open(path, flags, 0o600)
         except OSError:
             if self._segments:
-                # No descriptor is free: rather one that grows than none.
+                # No descriptor is free: let the last file grow.
                 return self._segments[-1]
             raise
         self._made += 1
@@ -150,7 +149,7 @@ class Journal:
 
 @contextmanager
 def open_journal(folder: Path) -> Iterator[Journal]:
-    """Provide a journal, closed at the end; unstored lines stay for the next start."""
+    """Open a journal; close it at the end. Lines that are not stored stay for the next start."""
     journal = Journal(folder)
     try:
         yield journal
@@ -161,7 +160,7 @@ def open_journal(folder: Path) -> Iterator[Journal]:
 def _append(segment: _Segment, record: bytes) -> None:
     written = os.write(segment.descriptor, record)
     if written < len(record):
-        # The disk is full. What follows must not stand behind half a record.
+        # The disk is full. Remove the partial record, so that later records can be read.
         os.ftruncate(segment.descriptor, segment.size_bytes)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     segment.size_bytes += written
@@ -184,7 +183,7 @@ def _encode(batch: Batch) -> bytes:
             name,
             stamps.tobytes(),
             batch.marks,
-            # No line holds a line end: that is what makes it one.
+            # Messages contain no line ends.
             "\n".join(batch.messages).encode(),
         ]
     )
@@ -196,10 +195,10 @@ def _encode(batch: Batch) -> bytes:
 
 
 def read_segments(folder: Path) -> Iterator[tuple[Path, list[Batch]]]:
-    """Yield a journal's files with their batches, oldest first; a file ends at an incomplete record.
+    """Yield a journal's files with their batches, oldest first; reading a file stops at an incomplete record.
 
     Args:
-        folder: See ``journal_folder``; one that is not there holds none.
+        folder: See ``journal_folder``; may be missing.
     """
     for path in sorted(folder.glob("*.lines")):
         yield path, list(_read(path.read_bytes()))

@@ -1,4 +1,4 @@
-"""Batches that wait for the database: one queue per preview, one limit, fair turns."""
+"""Batches queued for the database: one queue per preview, one common limit, fair turns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import trio
 
 from preview.logs.model.batch import Batch
 
-# Pieces in which a preview's stored lines are counted, and later deleted from the oldest on.
+# A preview's stored lines are counted in this many pieces; the oldest pieces are deleted first.
 _STORED_PIECES = 256
 
 
@@ -16,13 +16,13 @@ class PreviewQueue:
     """One preview's batches on their way to the database.
 
     Attributes:
-        waiting: Not yet taken by the writer, in the order of their numbers.
+        waiting: Batches that the writer has not yet taken, in order.
         waiting_bytes: Their size.
-        in_flight_first: First number now being written; 0 if none is.
-        offered_seq: Last number offered, whether taken or dropped.
-        lost_lines: Lines that were dropped.
-        closed: Nothing more will be offered; the queue is forgotten once it is empty.
-        settled: Who waits for a write to end parks here.
+        in_flight_first: Number of the first line being written; 0 if none is.
+        offered_seq: Number of the last line offered, even if it was dropped.
+        lost_lines: Number of dropped lines.
+        closed: No batch follows; the queue is removed once it is empty.
+        settled: Tasks that wait for the end of a write park here.
     """
 
     def __init__(self, stored_bytes_limit: int) -> None:
@@ -38,13 +38,13 @@ class PreviewQueue:
         self._stored_bytes = 0
 
     def is_settled(self, seq: int) -> bool:
-        """Return whether no line up to ``seq`` is still pending."""
+        """Return True if no line up to ``seq`` is still pending."""
         if 0 < self.in_flight_first <= seq:
             return False
         return not self.waiting or self.waiting[0].first_seq > seq
 
     def count_stored(self, last_seq: int, size_bytes: int) -> int:
-        """Count lines that were stored; returns the number up to which the oldest are now too many, 0 if none are."""
+        """Count stored lines. Returns the number up to which stored lines exceed the limit; 0 if none do."""
         self._stored_bytes += size_bytes
         if self._stored and self._stored[-1][1] < self._limit // _STORED_PIECES:
             self._stored[-1][0] = last_seq
@@ -59,27 +59,27 @@ class PreviewQueue:
 
 
 class WriteQueue:
-    """The queues of all previews under one bound.
+    """The queues of all previews, with one common limit.
 
-    When it is full, the preview that holds the most loses: its newest batch is dropped, so that one preview's flood
-    costs only that preview's lines.
+    When the limit is reached, the preview with the most queued bytes loses its newest batch. So a flood costs only the
+    lines of the preview that prints it.
     """
 
     def __init__(self, max_bytes: int, stored_bytes_limit: int) -> None:
         self._max_bytes = max_bytes
         self._stored_bytes_limit = stored_bytes_limit
         self._queues: dict[str, PreviewQueue] = {}
-        # Previews with waiting batches, in the order of their turns.
+        # Previews with waiting batches; the next one to write first.
         self._turns: dict[str, PreviewQueue] = {}
         self.size_bytes = 0
         self.waiting_lines = 0
 
     def find(self, preview_id: str) -> PreviewQueue | None:
-        """Return the preview's queue, if it has one."""
+        """Return the preview's queue, or None."""
         return self._queues.get(preview_id)
 
     def put(self, batch: Batch) -> int:
-        """Take the batch, or make room at the expense of the greediest; returns how many lines were dropped."""
+        """Queue the batch, dropping lines of the largest queue if necessary. Returns the number of dropped lines."""
         queue = self._queues.get(batch.preview_id)
         if queue is None:
             queue = self._queues[batch.preview_id] = PreviewQueue(self._stored_bytes_limit)
@@ -99,14 +99,14 @@ class WriteQueue:
         return dropped
 
     def holds(self, batch: Batch) -> bool:
-        """Return whether this batch, the newest of its preview, was taken and not dropped."""
+        """Return True if this batch, the newest of its preview, was queued and not dropped."""
         queue = self._queues.get(batch.preview_id)
         return queue is not None and bool(queue.waiting) and queue.waiting[-1] is batch
 
     def take(self, max_lines: int, max_bytes: int) -> list[Batch]:
-        """Return the next transaction: one batch of each preview in turn, up to a limit. They are in flight.
+        """Take the next transaction: one batch of each preview in turn, up to a limit. The batches are then in flight.
 
-        A preview's batches stand together, in the order of their numbers.
+        The batches of a preview are adjacent and in order.
         """
         taken: dict[str, list[Batch]] = {}
         lines = size = 0
@@ -125,7 +125,7 @@ class WriteQueue:
         return [batch for batches in taken.values() for batch in batches]
 
     def settle(self, batches: list[Batch]) -> None:
-        """Settle batches, all that are in flight of their previews: they were written or dropped."""
+        """Settle batches, written or dropped; they must be all batches in flight of their previews."""
         for batch in batches:
             self.size_bytes -= batch.size_bytes
         for preview_id in {batch.preview_id for batch in batches}:
@@ -135,7 +135,7 @@ class WriteQueue:
             self.forget_if_done(preview_id)
 
     def forget_if_done(self, preview_id: str) -> None:
-        """Forget a closed preview of which nothing is on its way."""
+        """Remove the queue of a closed preview that has no pending batch."""
         queue = self._queues.get(preview_id)
         if queue is not None and queue.closed and not queue.waiting and not queue.in_flight_first:
             del self._queues[preview_id]

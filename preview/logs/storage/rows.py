@@ -1,16 +1,16 @@
-"""Batches to rows of ``preview_logs`` and back: the SQL of this package.
+"""Conversion between batches and rows of ``preview_logs``: the inserts of this package.
 
-Lines go in as ONE parameter per run: a JSON array that the database itself takes apart. With ``executemany``, SQLite's
-driver releases and takes the interpreter's lock once per row; beside a busy event loop that drops the rate from 340,000
-rows/s to under 1,000 (each return waits for a 5 ms switch interval). One statement per run keeps both at full speed,
-and PostgreSQL needs one round trip.
+A run of lines is inserted with ONE parameter: a JSON array that the database takes apart. With ``executemany``,
+SQLite's driver releases and takes the GIL once per row. Next to a busy event loop this reduces the rate from 340,000
+rows/s to under 1,000: each return waits for a switch interval of 5 ms. One statement per run keeps both at full
+speed, and PostgreSQL needs one round trip.
 
-Each array element is the mark as one character, the milliseconds since the run's first line as another, then the text.
-In a run with requests there is a third character, how long the request's id is, and the id before the text.
+Each array element is one character for the mark, one for the milliseconds since the run's first line, then the text. In
+a run with requests a third character is the length of the request id, which precedes the text.
 
-The array is written in the caller's task, not in the thread that talks to the database. Two threads that both run
-Python hand over the interpreter's lock only each 5 ms, and the event loop releases it at every system call: beside a
-thread that encodes, each of them would take that long. So threads here do nothing but wait for the database.
+The array is encoded in the caller's task, not in the database thread. Two threads that run Python code exchange the GIL
+only every 5 ms. The event loop releases it at every system call, so each call would wait for an encoding thread.
+The threads here therefore only wait for the database.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from preview.logs.model.batch import Batch
 from preview.logs.model.events import LEVELS, SOURCES, Requests
 from preview.storage.tables import preview_logs
 
-# First character code used: past the controls, so that nothing needs a JSON escape but two of the marks.
+# First character code: after the control characters, so that only two marks need a JSON escape.
 _BASE = 0x30
-# Later lines begin a new run: keeps the character below the surrogates (0xD800).
+# Lines later than this start a new run, so that the time's character stays below the surrogates (0xD800).
 _RUN_MS = 0xD000
-# Encoded in one go, a millisecond or two; then all other tasks have their turn.
+# Lines encoded at once, in a millisecond or two; then other tasks get a turn.
 _TURN_LINES = 2000
 
 
@@ -58,8 +58,8 @@ class Rows:
     """The lines of one run.
 
     Attributes:
-        parameters: Of the insert.
-        has_requests: Whether each line is encoded with its request's id.
+        parameters: Parameters of the insert.
+        has_requests: True if the elements contain request ids.
     """
 
     parameters: Mapping[str, str | int]
@@ -67,10 +67,10 @@ class Rows:
 
 
 async def encode_batches(batches: Sequence[Batch]) -> list[Rows]:
-    """Encode batches for ``insert_rows``, one result for each run of lines. Yields to other tasks.
+    """Encode batches for ``insert_rows``, one result per run of lines. Yields to other tasks.
 
     Args:
-        batches: Of any previews; those of one preview in the order of their numbers.
+        batches: Batches of any previews; those of one preview in order.
 
     Cancellation: nothing changes.
     """
@@ -98,36 +98,34 @@ async def encode_batches(batches: Sequence[Batch]) -> list[Rows]:
 
 
 def insert_rows(connection: Connection, runs: Iterable[Rows]) -> None:
-    """Insert lines.
-
-    A number that is there already is left as it is, so that a transaction whose outcome is unknown can be repeated.
+    """Insert lines; existing numbers are ignored, so that a transaction with an unknown outcome can be repeated.
 
     Args:
-        connection: In a transaction.
-        runs: From ``encode_batches``.
+        connection: A connection with an open transaction.
+        runs: Result of ``encode_batches``.
 
     Raises:
-        sqlalchemy.exc.IntegrityError: A preview has no row in ``preview_instances`` (any more).
+        sqlalchemy.exc.IntegrityError: A preview has no row in ``preview_instances``.
     """
     for run in runs:
         connection.execute(_INSERTS[connection.dialect.name, run.has_requests], run.parameters)
 
 
 def delete_up_to(connection: Connection, preview_id: str, seq: int) -> None:
-    """Delete the preview's lines up to number ``seq``."""
+    """Delete the preview's lines up to ``seq``."""
     logs = preview_logs.c
     connection.execute(delete(preview_logs).where(logs.preview_id == preview_id, logs.seq <= seq))
 
 
 def _runs(batches: Iterable[Batch]) -> list[list[Batch]]:
-    """Neighbours of one preview with dense numbers, and times that fit into one character."""
+    """Group adjacent batches of one preview with dense numbers, and with times that fit into one character."""
     runs: list[list[Batch]] = []
     for batch in batches:
         if runs:
             head, last = runs[-1][0], runs[-1][-1]
             since = min(batch.timestamps) - head.timestamps[0], max(batch.timestamps) - head.timestamps[0]
             dense = batch.preview_id == last.preview_id and batch.first_seq == last.last_seq + 1
-            # A clock that was set back or far ahead begins a new run.
+            # A clock that was set back, or far forward, starts a new run.
             if dense and since[0] >= 0 and since[1] < _RUN_MS:
                 runs[-1].append(batch)
                 continue
@@ -136,7 +134,7 @@ def _runs(batches: Iterable[Batch]) -> list[list[Batch]]:
 
 
 def _encode(batch: Batch, start_ms: int, *, has_requests: bool) -> str:
-    """Return the array's elements for one batch, whose run began at ``start_ms``."""
+    """Return the array elements of one batch; its run starts at ``start_ms``."""
     base, since = _BASE, _BASE - start_ms
     if has_requests:
         requests = batch.requests or {}
@@ -186,7 +184,7 @@ def _insert_statement(dialect: str, *, has_requests: bool) -> Executable:
             value=mark // len(LEVELS),
         ),
         *_request_and_message(text, code(func.substr(text, 3, 1), type_=Integer) - _BASE, has_requests=has_requests),
-    ).where(lines.c.key >= 0)  # SQLite cannot parse ON CONFLICT behind a SELECT without WHERE
+    ).where(lines.c.key >= 0)  # SQLite cannot parse ON CONFLICT after a SELECT without WHERE
     names = ["preview_id", "seq", "timestamp", "level", "source", "request_id", "message"]
     return insert.from_select(names, rows).on_conflict_do_nothing()
 

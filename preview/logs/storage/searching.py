@@ -1,9 +1,9 @@
-"""Stored lines that pass a filter, and which numbers are missing among those that were looked at.
+"""Search of stored lines with a filter, and of missing numbers in the searched range.
 
-``LineFilter`` in SQL: the same lines as in memory, on SQLite and on PostgreSQL (a property test compares them).
+The SQL gives the same result as ``LineFilter`` in memory, on SQLite and PostgreSQL; a property test compares them.
 
-No LIKE: a search for a text as it stands has no wildcards to escape, and SQLite bounds LIKE's pattern. Both ``lower``
-functions used here know the letters A to Z only: SQLite's own, and PostgreSQL's under the collation "C".
+The search does not use LIKE: a literal search needs no wildcards, and SQLite limits the length of LIKE's pattern. Both
+``lower`` functions used here change only the letters A to Z: SQLite's own, and PostgreSQL's with the collation "C".
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def conditions(chosen: LineFilter, dialect: str) -> list[ColumnElement[bool]]:
 
 
 def _plain_message(*, is_sqlite: bool) -> ColumnElement[str]:
-    """Return the message without colours; only messages with colours cost time."""
+    """Return the message without colours; messages without colours cost no time."""
     if is_sqlite:
-        # ``storage.engine`` has the function.
+        # ``storage.engine`` registers this function.
         return case((func.instr(_C.message, "\x1b") > 0, func.without_colours(_C.message)), else_=_C.message)
     bare = func.regexp_replace(_C.message, SGR.replace(r"\x1b", "\x1b"), "", "g")
     return case((func.strpos(_C.message, "\x1b") > 0, bare), else_=_C.message)
@@ -55,19 +55,22 @@ def _plain_message(*, is_sqlite: bool) -> ColumnElement[str]:
 
 Ts = TypeVarTuple("Ts")
 
-# Of a page's messages: a page is held by its sender, for as long as its reader takes. Lines have 64 KiB at most.
+# Maximum text of a page, which stays in memory as long as its reader takes. A line has at most 64 KiB.
 PAGE_CHARACTERS = 1024 * 1024
-# Read at a time: what a page may be longer.
+# Rows read at once: a page may exceed its limit by this many.
 _STEP_ROWS = 32
 
 
 def take_rows(connection: Connection, wanted: Select[*Ts], *, limit: int) -> tuple[Sequence[Row[*Ts]], bool]:
-    """Return the first rows of a query, limited by ``limit`` and about ``PAGE_CHARACTERS`` of text.
+    """Return the first rows of a query, up to ``limit`` rows and about ``PAGE_CHARACTERS`` of text.
 
     Args:
-        connection: Reads.
-        wanted: With the column ``message``.
-        limit: Most rows, at least one.
+        connection: Database connection.
+        wanted: Query with the column ``message``.
+        limit: Maximum number of rows, at least one.
+
+    Returns:
+        The rows, and True if a limit was reached.
     """
     rows: list[Row[*Ts]] = []
     characters = 0
@@ -82,13 +85,13 @@ def take_rows(connection: Connection, wanted: Select[*Ts], *, limit: int) -> tup
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Result of a search in the numbers ``first`` to ``last``, both included; none if ``last`` is less.
+    """Result of a search in the range ``first`` to ``last`` (both included), which is empty if ``last`` is less.
 
     Attributes:
-        lines: Those that pass, oldest first.
-        gaps: Numbers that are there no more, oldest first.
-        first: The first number that was looked at.
-        last: The last one.
+        lines: Matching lines, oldest first.
+        gaps: Missing numbers, oldest first.
+        first: Number of the first line searched.
+        last: Number of the last line searched.
     """
 
     lines: Sequence[LogLine]
@@ -100,9 +103,9 @@ class Found:
 def find_lines(
     connection: Connection, preview_id: str, chosen: LineFilter, *, first: int, last: int, limit: int, newest: bool
 ) -> Found:
-    """Up to ``limit`` lines numbered ``first`` to ``last`` (at least one number): the newest of them, or the oldest.
+    """Find up to ``limit`` matching lines in ``first`` to ``last``: the newest, or the oldest.
 
-    Of very long lines it is fewer, see ``take_rows``. Where there are more, less of the range was looked at.
+    Very long lines reduce the limit, see ``take_rows``. At a limit, the result's range covers only the lines found.
     """
     order = _C.seq.desc() if newest else _C.seq
     wanted = (
@@ -138,5 +141,5 @@ def _gaps(connection: Connection, preview_id: str, first: int, last: int) -> lis
     newest = connection.scalar(select(func.max(_C.seq)).where(*within)) or first - 1
     if newest < last:
         holes.append((newest + 1, last))
-    # As ``pages.read_events`` tells them.
+    # The same reasons as in ``store.read_events``.
     return [Gap(low, high, "retention" if low < kept else "lost") for low, high in holes]

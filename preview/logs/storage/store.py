@@ -1,4 +1,4 @@
-"""Reading a preview's stored lines. Deleting them is their preview's end in the database: ``PreviewStore``."""
+"""Reading of stored lines. ``PreviewStore`` deletes them, with their preview."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Page:
     """Stored lines as read in one transaction.
 
     Attributes:
-        batches: Oldest first; a new one begins where numbers are missing.
+        batches: Oldest first; a new batch starts after missing numbers.
         first_kept: Number of the preview's oldest stored line; 0 if there is none.
-        full: As many lines as asked for, or as may be in memory at a time, so there may be more.
+        full: True if a limit of lines or text was reached, so there may be more lines.
     """
 
     batches: list[Batch]
@@ -42,7 +42,7 @@ class Page:
 
 
 class LogStore:
-    """The stored lines of all previews. All methods run in threads and raise ``DatabaseUnavailable`` on an outage.
+    """The stored lines of all previews. Methods run in threads and raise ``DatabaseUnavailable`` in an outage.
 
     Cancellation: nothing changes.
     """
@@ -51,7 +51,7 @@ class LogStore:
         self._database = database
 
     async def read(self, preview_id: str, *, after: int, limit: int) -> list[LogLine]:
-        """Up to ``limit`` lines behind number ``after``, oldest first. Missing numbers are simply not there.
+        """Return up to ``limit`` lines after number ``after``, oldest first; missing numbers are skipped.
 
         Cancellation: nothing changes.
         """
@@ -59,7 +59,7 @@ class LogStore:
         return [line for batch in page.batches for line in batch]
 
     async def read_page(self, preview_id: str, *, after: int, limit: int, below: int | None = None) -> Page:
-        """Up to ``limit`` lines with ``after < seq < below``, oldest first; of very long lines fewer.
+        """Return up to ``limit`` lines with ``after < seq < below``, oldest first; fewer if lines are very long.
 
         Cancellation: nothing changes.
         """
@@ -76,7 +76,7 @@ class LogStore:
     async def find(
         self, preview_id: str, chosen: LineFilter, *, first: int, last: int, limit: int, newest: bool
     ) -> Found:
-        """See ``find_lines``. Cancellation: nothing changes."""
+        """Search lines, see ``find_lines``. Cancellation: nothing changes."""
         return await self._database.read(
             partial(
                 find_lines, preview_id=preview_id, chosen=chosen, first=first, last=last, limit=limit, newest=newest
@@ -97,13 +97,13 @@ class LogStore:
         return await self._database.read(query)
 
     async def bounds(self, preview_id: str) -> tuple[int, int]:
-        """First and last stored number; ``(0, 0)`` if nothing is stored.
+        """Return the first and last stored number; ``(0, 0)`` if nothing is stored.
 
         Cancellation: nothing changes.
         """
 
         def query(connection: Connection) -> tuple[int, int]:
-            # Two lookups at the ends of the key; min and max in one statement would read all rows.
+            # Two lookups at the ends of the index; min and max in one statement would read all rows.
             ends = [
                 connection.scalar(select(end(_C.seq)).where(_C.preview_id == preview_id))
                 for end in (func.min, func.max)
@@ -113,17 +113,17 @@ class LogStore:
         return await self._database.read(query)
 
 
-# One page: 2 ms to read, some 200 KiB as frames.
+# Lines of one page: 2 ms to read, some 200 KiB as frames.
 PAGE_LINES = 1000
-# Who needs lines that are still queued waits this long for the database.
+# Maximum wait of a reader for queued lines to be stored.
 _SETTLE_S = 10.0
 
 
 async def settled(writing: Awaitable[None], preview_id: str) -> None:
-    """Wait for ``writing``: until then, what the database lacks may only be on its way.
+    """Wait for ``writing``, as lines that the database lacks may still be queued.
 
     Raises:
-        DatabaseUnavailable: It took too long.
+        DatabaseUnavailable: Writing took too long.
 
     Cancellation: nothing changes.
     """
@@ -139,16 +139,16 @@ async def settled(writing: Awaitable[None], preview_id: str) -> None:
 async def read_events(
     store: LogStore, preview_id: str, *, expected: int, below: int | None = None
 ) -> list[Batch | Gap]:
-    """Return the next page from line ``expected`` on; empty if nothing is stored there.
+    """Return the next page from line ``expected`` on; empty if no later line is stored.
 
     Args:
-        store: Where the lines are.
-        preview_id: Whose lines.
-        expected: Number of the line wanted next.
-        below: Where the database's part ends: what it lacks before this number is gone, and a gap.
+        store: Reads the lines.
+        preview_id: The preview.
+        expected: Number of the next line to deliver.
+        below: End of the range to read: lines missing before this number are reported as a gap.
 
     Raises:
-        DatabaseUnavailable: The database did not answer.
+        DatabaseUnavailable: The database did not respond.
 
     Cancellation: nothing changes.
     """
@@ -172,18 +172,18 @@ _log = structlog.get_logger(__name__)
 
 
 async def recover_lines(folder: Path, database: Database) -> int:
-    """Store what is in the journal; how many lines it held, those among them that had been stored already.
+    """Store the journal's lines; return their number, including lines that were already stored.
 
-    To be called before everything that reads or writes lines, under the lock of the data folder.
+    Call this before anything reads or writes lines, with the data folder locked.
 
     Args:
         folder: See ``journal_folder``.
-        database: At the newest revision.
+        database: A database with the newest schema.
 
     Raises:
         DatabaseUnavailable: The lines cannot be written; they stay in the journal.
 
-    Cancellation: the file under way is kept; the next start reads it again.
+    Cancellation: the current file stays; the next start reads it again.
     """
     lines = 0
     segments = await trio.to_thread.run_sync(lambda: list(read_segments(folder)))

@@ -1,4 +1,4 @@
-"""One task that brings the lines of all previews to the database, in batches, and makes nobody wait."""
+"""One task that writes the lines of all previews to the database, in batches, without blocking their producers."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from preview.storage.database import Database
 
 _log = structlog.get_logger(__name__)
 
-# One transaction: 10 to 20 ms on SQLite, so that other writers get their turn.
+# Limit of one transaction: 10 to 20 ms on SQLite, so that other writers get a turn.
 _TRANSACTION_LINES = 4000
 _TRANSACTION_BYTES = 4 * 1024 * 1024
-# Lines of a quiet preview are gathered this long into one commit; a kill -9 meanwhile leaves them in the journal, and
-# who wants to read them from the database does not wait (``flush``).
+# Lines of a quiet preview are collected this long for one commit. After a kill -9 in that time they are in the journal.
+# A reader that needs them from the database does not wait this long (``flush``).
 _LINGER_S = 0.1
 _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 5.0
-# When the service ends, for what is still queued. Previews have flushed theirs before. What a shutdown has beside the
-# stop budget may be less than that and the rest: rows of previews (2.3 s), a call that is given up (0.5 s), closing.
+# Deadline of the last write, for lines still queued at the service's end; previews have flushed theirs before. A
+# shutdown may have less: it also stores rows of previews (2.3 s), gives up a database call (0.5 s) and closes.
 _LAST_WRITE_S = 5.0
 _REST_S = LAST_STORE_S - 0.5
 
 
 class LogWriter:
-    """Writer of batches. ``run_log_writer`` does the work.
+    """Queue and writer of batches. ``run_log_writer`` runs its task.
 
-    A preview's row must exist before its first batch is offered. Numbers that had to be dropped are missing in the
-    table: a reader sees the discontinuity as a gap.
+    A preview's row must exist before its first batch is offered. Dropped lines are missing in the table: a reader sees
+    the missing numbers as a gap.
 
     Args:
-        journal: Keeps what is on its way, should this process be killed; None keeps it in memory only.
+        journal: Keeps queued lines if this process is killed; None keeps them in memory only.
     """
 
     def __init__(self, database: Database, settings: Settings, journal: Journal | None = None) -> None:
@@ -48,39 +48,39 @@ class LogWriter:
         self._journal = journal
         self._queue = WriteQueue(settings.log_queue_bytes, settings.stored_log_bytes)
         self.last_write_s = min(_LAST_WRITE_S, settings.shutdown_timeout_s - settings.stop_budget_s - _REST_S)
-        # Being written now. Invariant: these, and no others, are in flight of the queue.
+        # Batches being written. Invariant: exactly these are in flight in the queue.
         self._taken: list[Batch] = []
-        # Some could not be written when the service ended.
+        # True if some batches could not be written at the service's end.
         self._unwritten = False
         self._outage: DatabaseUnavailable | None = None
         self._wake = trio.Event()
         self._hurry = trio.Event()
-        # Lines dropped since the queue was last empty: said when it begins and when it is over, not for each batch.
+        # Lines dropped since the queue was last empty. Logged at the start and end of an overflow, not for each batch.
         self._dropped = 0
-        # Lines to delete with the next transaction, because their preview has stored too many: up to which number.
+        # By preview with too many stored lines: delete its lines up to this number with the next transaction.
         self._trims: dict[str, int] = {}
 
     @property
     def queued_bytes(self) -> int:
-        """Bytes that wait or are being written."""
+        """Size of queued batches and of those being written."""
         return self._queue.size_bytes
 
     @property
     def outage(self) -> DatabaseUnavailable | None:
-        """Reason why lines wait for the database; None while they are written."""
+        """Reason why lines wait for the database; None while writing works."""
         return self._outage
 
     def lost_lines(self, preview_id: str) -> int:
-        """Return the number of the preview's dropped lines; 0 once it is closed and written."""
+        """Return the number of the preview's dropped lines; 0 once the preview is closed and written."""
         queue = self._queue.find(preview_id)
         return queue.lost_lines if queue else 0
 
     def offer(self, batch: Batch) -> None:
-        """Take the batch for writing; never waits. When the queue is full, the greediest preview loses lines."""
+        """Queue the batch; never waits. When the queue is full, the preview with the most queued bytes loses lines."""
         bare = batch.bare()
         dropped = self._queue.put(bare)
         if self._journal is not None and self._queue.holds(bare):
-            # Before the broadcast: what a subscriber has seen outlives this process.
+            # Before the broadcast, so that every line that a subscriber has seen survives a kill of this process.
             self._journal.append(bare)
         if dropped and not self._dropped:
             _log.warning("log lines dropped", preview_id=batch.preview_id, bytes=self.queued_bytes)
@@ -90,21 +90,20 @@ class LogWriter:
             self._hurry.set()
 
     def close(self, preview_id: str) -> None:
-        """Nothing more will be offered for this preview; what was offered is still written."""
+        """Close the preview's queue: no batch follows. Queued batches are still written."""
         queue = self._queue.find(preview_id)
         if queue is not None:
             queue.closed = True
             self._queue.forget_if_done(preview_id)
 
     async def flush(self, preview_id: str, *, up_to: int | None = None) -> None:
-        """Wait until what was offered for the preview is committed or was dropped.
+        """Wait until the preview's offered lines are committed or dropped.
 
         Args:
-            preview_id: Whose lines.
-            up_to: Only up to this number; None means all that was offered so far.
+            preview_id: The preview.
+            up_to: Wait only for lines up to this number; None means all lines offered so far.
 
-        Cancellation: nothing changes. During an outage of the database this waits as long as the outage lasts, so
-        callers set a deadline.
+        Cancellation: nothing changes. A database outage delays this as long as it lasts, so callers set a deadline.
         """
         await trio.lowlevel.checkpoint()
         queue = self._queue.find(preview_id)
@@ -129,7 +128,7 @@ class LogWriter:
                 self._dropped = 0
 
     async def _write(self, batches: list[Batch]) -> None:
-        """Write, however long the database is away; what cannot be written at all is given up."""
+        """Write the batches; retry as long as the database is unavailable. Lines that the database refuses are lost."""
         delay_s = _RETRY_FIRST_S
         while True:
             try:
@@ -147,7 +146,7 @@ class LogWriter:
         try:
             await self._commit(batches)
         except SQLAlchemyError:
-            # Some preview's lines are refused (its row was deleted): find out whose, keep the others'.
+            # The database refuses some preview's lines (its row was deleted): write each preview's lines separately.
             for preview_id in dict.fromkeys(batch.preview_id for batch in batches):
                 own = [batch for batch in batches if batch.preview_id == preview_id]
                 try:
@@ -176,7 +175,7 @@ class LogWriter:
         _log.warning("log lines refused by the database", preview_id=preview_id, lines=lines, reason=_reason(error))
 
     async def _drain(self) -> None:
-        """Write what is queued, each part once; first what a cancelled write had taken."""
+        """Write each queued batch once, at the end; first the batches of a cancelled write."""
         while self._taken or self._take():
             written = False
             try:
@@ -191,12 +190,12 @@ class LogWriter:
                 self._settle(written=written)
 
     def _take(self) -> bool:
-        """Take the next transaction's batches; whether there are any."""
+        """Take the batches of the next transaction; return True if there are any."""
         self._taken = self._queue.take(_TRANSACTION_LINES, _TRANSACTION_BYTES)
         return bool(self._taken)
 
     def _settle(self, *, written: bool = True) -> None:
-        """Settle taken batches: written, or dropped and kept in the journal."""
+        """Settle taken batches: written, or left in the journal."""
         self._queue.settle(self._taken)
         self._taken = []
         self._unwritten = self._unwritten or not written
@@ -209,9 +208,9 @@ class LogWriter:
 
 
 async def run_log_writer(writer: LogWriter, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Write what is offered to ``writer``, until cancelled. One such task per writer.
+    """Write the batches offered to ``writer`` until cancelled. One task per writer.
 
-    Cancellation: what is queued is written first, for at most some seconds.
+    Cancellation: queued lines are written first, within ``last_write_s`` seconds.
     """
     task_status.started()
     try:
@@ -222,7 +221,7 @@ async def run_log_writer(writer: LogWriter, *, task_status: trio.TaskStatus[None
 
 
 def _reason(error: SQLAlchemyError) -> str:
-    """Return the database's error in one line, without the statement (it holds the lines)."""
+    """Return the database's error in one line, without the statement, which contains log lines."""
     said = str(error.orig) if isinstance(error, DBAPIError) else type(error).__name__
     return said.partition("\n")[0]
 

@@ -1,4 +1,4 @@
-"""Diagnosis of a failed preview, in one sentence with advice."""
+"""Diagnosis of a failed preview, as one sentence with advice."""
 
 from __future__ import annotations
 

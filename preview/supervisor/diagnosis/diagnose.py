@@ -1,7 +1,7 @@
-"""Diagnosis of a program's end from its last lines. Pure.
+"""Diagnosis of a failed program from its last lines. Pure functions.
 
-Each rule is a pattern and a sentence; the newest line that a rule knows decides. Patterns are bounded, and so is what
-is read: a program that prints megabytes before its end costs no more than one that prints ten lines.
+Each rule is a pattern and a sentence; the newest line that matches a rule decides. Patterns and input are bounded: a
+program that prints megabytes before its end costs no more than one that prints ten lines.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Rule = tuple[re.Pattern[str], Tell]
 
 
 def diagnose(lines: Sequence[str], needs: Sequence[ServiceNeed] = ()) -> Diagnosis | None:
-    """Diagnose the last lines of a program; None if nothing in them is known.
+    """Diagnose the last lines of a program; None if no rule matches.
 
     Args:
-        lines: Its output, oldest first; colours and overlong lines are fine.
-        needs: What the project's source says about the servers beside it.
+        lines: The program's output, oldest first; may have colours and overlong lines.
+        needs: Backing services found in the project's source.
     """
     read = [_COLOURS.sub("", line[:_MAX_CHARACTERS]) for line in lines[-_MAX_LINES:]]
-    # A library that is missing, say, is the end of every other way; but what asks for a server often tries until the
-    # last, and then fails with something that only follows from it.
+    # Order: missing settings and other certain causes (``_CERTAIN``) first, then missing services, then other rules. A
+    # program without its service often retries until it fails with a later error that only follows from that.
     return _missing_settings(read) or _unanswered(read, needs) or _newest(read, _RULES) or _newest(read, _VAGUE_RULES)
 
 
@@ -38,14 +38,14 @@ _ERROR = re.compile(r"^(?:Uncaught )?(?:[A-Za-z_][\w.]{0,100}(?:Error|Exception|
 
 
 def last_error(lines: Sequence[str]) -> str | None:
-    """Return the newest line of an exception, for an otherwise unknown end."""
+    """Return the newest line of an exception, for an end that no rule explains."""
     for line in reversed(lines[-_MAX_LINES:]):
         if match := _ERROR.match(_COLOURS.sub("", line[:_MAX_CHARACTERS])):
             return match[0].strip()
     return None
 
 
-# What no server's absence raises: the program is wrong in itself, or what it was given is.
+# Exceptions that a missing service never raises: the program or its input is wrong.
 _OWN_MISTAKES = re.compile(
     r"^(?:[\w.]{1,100}\.)?(?:Attribute|Name|Type|Key|Index|Import|ModuleNotFound|FileNotFound|Syntax|Indentation|"
     r"Assertion|Validation|Value|Reference)Error\b"
@@ -53,7 +53,7 @@ _OWN_MISTAKES = re.compile(
 
 
 def is_own_mistake(error: str | None) -> bool:
-    """Return whether an exception's line is about the program itself, not a missing server."""
+    """Return True if an exception's line is about the program itself, not about a missing service."""
     return error is not None and _OWN_MISTAKES.match(error) is not None
 
 
@@ -64,7 +64,7 @@ def _unanswered(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis
     return diagnose_services(lines, needs)
 
 
-# These end a program before it asks for anything.
+# Causes that end a program before it connects to a service.
 _CERTAIN = frozenset({"missing_module", "python_version", "syntax_error", "missing_variable", "out_of_memory"})
 
 
@@ -90,7 +90,7 @@ _FIELD = re.compile(r"^[A-Za-z_]\w{0,80}$")
 
 
 def _missing_settings(lines: Sequence[str]) -> Diagnosis | None:
-    """Pydantic's settings: a head, then a field's name and ``Field required`` below it, for each that is missing."""
+    """Find missing fields of pydantic settings: a head line, then each field's name above ``Field required``."""
     heads = [number for number, line in enumerate(lines) if _PYDANTIC_HEAD.search(line)]
     if not heads:
         return None
@@ -120,7 +120,7 @@ def _variable(match: re.Match[str]) -> Diagnosis:
 
 
 def _said(reason: str, sentence: str, **facts: str) -> Tell:
-    """Tells a sentence with the pattern's groups in it; ``facts`` says which detail is which group."""
+    """Return a rule's action: format the sentence with the pattern's groups; ``facts`` maps details to groups."""
     return lambda match: Diagnosis(
         reason, sentence.format(**match.groupdict()), {fact: match[group] for fact, group in facts.items()}
     )
@@ -182,7 +182,7 @@ _NODE_SYNTAX = ("Cannot use import statement", "Unexpected token", "await is onl
 
 
 def _bad_syntax(lines: Sequence[str], number: int) -> Diagnosis | None:
-    """Python names file and line a few lines above the error."""
+    """Diagnose a syntax error; Python prints file and line a few lines above it."""
     said = _SYNTAX.match(lines[number])
     if said is None or said["said"].startswith(_NODE_SYNTAX):
         return None
@@ -212,7 +212,7 @@ def _port(match: re.Match[str]) -> Diagnosis:
 
 
 _UPPER = r"\b(?P<name>[A-Z][A-Z0-9_]{2,80})\b"
-# In free text a word in capitals is often just loud.
+# In free text a single word in capitals is often just emphasis, so an underscore is required.
 _NAME = r"\b(?P<name>[A-Z][A-Z0-9]{0,40}_[A-Z0-9_]{1,80})\b"
 _LACKS = r"(?i:missing|required|undefined|not (?:set|defined|found|provided)|must be)"
 _ENV = r"(?i:env(?:ironment)?[ -]?var(?:iable)?s?\b|\.env\b|process\.env)"
@@ -223,7 +223,7 @@ def _rule(pattern: str, tell: Tell) -> Rule:
 
 
 _RULES: tuple[Rule, ...] = (
-    # Variables: os.environ, decouple, django-environ, environs, Starlette, Prisma, Joi, and what people write
+    # Variables: os.environ, decouple, django-environ, environs, Starlette, Prisma, Joi, and free text
     _rule(rf"^KeyError: ['\"]{_UPPER}['\"]$", _variable),
     _rule(r"UndefinedValueError: (?P<name>\w{1,80}) not found", _variable),
     _rule(r"ImproperlyConfigured: Set the (?P<name>\w{1,80}) environment variable", _variable),
@@ -262,9 +262,9 @@ _RULES: tuple[Rule, ...] = (
     ),
 )
 
-# Said of whatever lies behind them: they count where no other rule does.
+# Texts with many possible causes: used only if no other rule matches.
 _VAGUE_RULES: tuple[Rule, ...] = (
-    # errno(3): ENOSYS, as Python, Node, and strerror(3) write it. A sandbox answers so to calls that its list lacks.
+    # errno(3): ENOSYS, as Python, Node and strerror(3) print it. A sandbox returns it for calls that it does not allow.
     _rule(
         r"\[Errno 38\]|\bENOSYS\b|Function not implemented|function not implemented",
         _said(

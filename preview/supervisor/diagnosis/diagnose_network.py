@@ -1,8 +1,8 @@
-"""Reading in a program's last lines that its network keeps it from somebody. Pure; bounded by the lines' own bounds.
+"""Diagnosis of network failures: connections that the preview's network blocks, and servers on a wrong port.
 
-A program that listens, but not where it is asked: found by looking at its sockets, in whichever network it is.
-
-Source: proc(5), ``/proc/PID/net/tcp``: one line for each socket of the network namespace that the process is in.
+The first part is pure and reads a program's last lines. The second part reads the listening sockets of its processes,
+in any network namespace, from ``/proc/PID/net/tcp`` (proc(5)), which has one line per socket of the process's
+namespace.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ _UNREACHED = (
     r"Failed to resolve|Connection refused|Max retries exceeded)"
 )
 
-# With the address that was asked, as far as the line has it. In a network without any way out, names are not found
-# (EAI_AGAIN), addresses are unreachable (ENETUNREACH), and its own loopback refuses.
+# Signs of a blocked connection, with the address if the line has it. In a network without a way out, names do not
+# resolve (EAI_AGAIN), addresses are unreachable (ENETUNREACH), and the loopback interface refuses connections.
 _SIGNS = tuple(
     re.compile(pattern)
     for pattern in (
         # Node
         rf"(?:ECONNREFUSED|ENETUNREACH|EHOSTUNREACH) {_UNRESOLVED_HOST}:{_UNRESOLVED_PORT}",
         rf"getaddrinfo (?:EAI_AGAIN|ENOTFOUND) {_UNRESOLVED_HOST}(?::{_UNRESOLVED_PORT})?(?=[\s'\"]|$)",
-        # asyncio, aiohttp, urllib3, urllib, curl and what builds on it, Go
+        # asyncio, aiohttp, urllib3, urllib, curl and libraries on top of it, Go
         rf"Connect call failed \('{_UNRESOLVED_HOST}', {_UNRESOLVED_PORT}",
         rf"Cannot connect to host {_UNRESOLVED_HOST}:{_UNRESOLVED_PORT}",
         rf"ConnectionPool\(host='{_UNRESOLVED_HOST}', port={_UNRESOLVED_PORT}\).{{0,600}}{_UNREACHED}",
         rf"Failed to resolve '{_UNRESOLVED_HOST}'",
         rf"Could not resolve host:? '?{_UNRESOLVED_HOST}'?(?=\s|$)",
         rf"dial tcp {_UNRESOLVED_HOST}:{_UNRESOLVED_PORT}: connect:",
-        # What the C library says to all
+        # Messages of the C library
         r"Network is unreachable|Temporary failure in name resolution|Name or service not known|EAI_AGAIN|ENETUNREACH",
     )
 )
 
 
 def diagnose_network(lines: Sequence[str], reach: Reach) -> Diagnosis | None:
-    """Diagnose a failed connection because of the preview's network; None if the lines show none.
+    """Diagnose a connection that the preview's network blocks; None if the lines show none.
 
     Args:
-        lines: Its output, oldest first.
-        reach: What its network reaches.
+        lines: The program's output, oldest first.
+        reach: Network that the preview can reach.
     """
     if reach.network is Network.HOST:
         return None
@@ -74,12 +74,12 @@ def diagnose_network(lines: Sequence[str], reach: Reach) -> Diagnosis | None:
 
 
 def with_network(found: Diagnosis, reach: Reach, *, answers_outside: bool) -> Diagnosis:
-    """Return a diagnosis of a missing server, with the part of the preview's network.
+    """Extend a diagnosis of a missing backing service by the preview's network, if that blocks its address.
 
     Args:
-        found: A server's address stands in its details, as far as it is known.
-        reach: What the network reaches.
-        answers_outside: Whether the server takes connections from the service itself: then it does run.
+        found: Diagnosis; its details may have the service's host and port.
+        reach: Network that the preview can reach.
+        answers_outside: True if the backing service accepts connections from this service itself, so it runs.
     """
     host, port = _address(found.details)
     if host is None or reach.reaches(host, port):
@@ -105,14 +105,14 @@ def _address(values: Mapping[str, object]) -> tuple[str | None, int | None]:
 
 
 _LISTEN = "0A"
-# More sockets than that no preview has open, and more of the machine's is not read.
+# Maximum bytes of the socket table to read: more than any preview's sockets need.
 _MOST_BYTES = 4 * 1024 * 1024
 
 
 async def find_wrong_port(preview: LivePreview) -> Diagnosis | None:
-    """Diagnose a program that listens only on other ports; None if it listens correctly, or nowhere.
+    """Diagnose a program that listens only on other ports; None if it listens on its port, or on none.
 
-    Cancellation: nothing changes; the look goes on in its thread for some milliseconds.
+    Cancellation: nothing changes; the thread continues for some milliseconds.
     """
     pid, port = preview.record.pid, preview.record.port
     if pid is None or port is None:
@@ -120,7 +120,7 @@ async def find_wrong_port(preview: LivePreview) -> Diagnosis | None:
     own = os.fstat(preview.listener.fileno()).st_ino if preview.listener.fileno() >= 0 else None
     ports = await trio.to_thread.run_sync(_ports, pid, own, abandon_on_cancel=True)
     if preview.reach is not None:
-        # The service listens on these for it, inside.
+        # The service itself listens on these ports inside the preview's network.
         ports -= preview.reach.ports
     if not ports or port in ports:
         return None
@@ -134,31 +134,31 @@ async def find_wrong_port(preview: LivePreview) -> Diagnosis | None:
 
 
 def _ports(leader: int, own: int | None) -> set[int]:
-    """TCP ports that the processes listen on; none where one of them may serve on the socket ``own`` (its inode)."""
+    """Return TCP ports that the processes listen on; empty if one may serve on the socket ``own`` (its inode)."""
     found: set[int] = set()
     here = _network_of("self")
-    # The kernel walks all sockets of the machine for each reading, whichever network is asked about: one is enough.
+    # For each read the kernel walks all sockets of the machine, so read the table once per namespace.
     read: dict[str, dict[int, int]] = {}
     for pid in (leader, *proctree.descendants(leader)):
         network = _network_of(pid)
         if network is None:
             continue
         held = _sockets_of(pid)
-        # In a network of its own the service's socket is not listed: the process that has it may well serve on it.
+        # Another namespace does not list the service's socket: a process that has it may well serve on it.
         if network != here and own in held and not _is_bridge(pid):
             return set()
         if network == here and not held - {own}:
-            continue  # what makes a sandbox: nothing but the preview's own socket
+            continue  # a process that sets up the sandbox: it has only the preview's own socket
         if network not in read:
             read[network] = dict(_listening_in(pid))
         listening = read[network]
-        # A network of its own is the preview's alone; on the machine's, what it holds itself is.
+        # A separate namespace belongs to the preview alone; on the host, only sockets that its process has open count.
         found |= {port for inode, port in listening.items() if network != here or inode in held}
     return found
 
 
 def _network_of(pid: int | str) -> str | None:
-    """Names the network namespace; None when the process has gone, or is somebody else's."""
+    """Return the name of the network namespace; None if the process is gone or belongs to another user."""
     try:
         return Path(f"/proc/{pid}/ns/net").readlink().name
     except OSError:
@@ -166,7 +166,7 @@ def _network_of(pid: int | str) -> str | None:
 
 
 def _sockets_of(pid: int) -> set[int]:
-    """Inodes of the sockets that the process has open."""
+    """Return the inodes of the process's open sockets."""
     found: set[int] = set()
     try:
         for entry in Path(f"/proc/{pid}/fd").iterdir():
@@ -186,7 +186,7 @@ def _target(entry: Path) -> str:
 
 
 def _is_bridge(pid: int) -> bool:
-    """Return whether it carries connections to a program that listens by itself."""
+    """Return True if the process forwards connections to a program that opens its own listening socket."""
     try:
         return os.fsencode(BRIDGE) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
@@ -198,15 +198,15 @@ def _listening_in(pid: int) -> Iterator[tuple[int, int]]:
         try:
             with Path(f"/proc/{pid}/net/{name}").open(encoding="ascii", errors="replace") as file:
                 yield from listening_sockets(file.read(_MOST_BYTES).splitlines())
-        except OSError:  # it has gone, or there is no IPv6
+        except OSError:  # the process is gone, or there is no IPv6
             continue
 
 
 def listening_sockets(lines: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Inode and port of each socket that listens.
+    """Yield inode and port of each listening socket.
 
     Args:
-        lines: As ``/proc/net/tcp`` and ``/proc/net/tcp6`` have them; any other line is left out.
+        lines: Lines of ``/proc/net/tcp`` or ``/proc/net/tcp6``; other lines are skipped.
     """
     for line in lines:
         fields = line.split()

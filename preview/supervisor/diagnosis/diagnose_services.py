@@ -1,4 +1,4 @@
-"""Reading in a program's last lines that a server beside it is missing. Pure; bounded by the lines' own bounds."""
+"""Diagnosis of a missing backing service from a program's last lines. Pure; bounded by the bounds of the lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PORT = r"(?P<port>\d{1,5})(?!\d|:\d)"
 _POSTGRESQL, _MYSQL = ServiceKind.POSTGRESQL, ServiceKind.MYSQL
 _REDIS, _MONGODB = ServiceKind.REDIS, ServiceKind.MONGODB
 
-# Words of the libraries that speak to one kind of server; looked for in the lines around an error that names none.
+# Names of libraries for one kind of service, searched in the lines around an error that names no kind.
 _LIBRARIES: tuple[tuple[str, ServiceKind], ...] = (
     ("asyncpg", _POSTGRESQL), ("psycopg", _POSTGRESQL), ("aiopg", _POSTGRESQL), ("pg-pool", _POSTGRESQL),
     ("node_modules/pg/", _POSTGRESQL), ("postgres", _POSTGRESQL),
@@ -30,7 +30,7 @@ _LIBRARIES: tuple[tuple[str, ServiceKind], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class _Sign:
-    """A pattern that says a server did not answer; where None, the port or the lines around say the kind."""
+    """A pattern for a backing service that did not respond. ``kind`` None: the port or nearby lines tell the kind."""
 
     pattern: re.Pattern[str]
     kind: ServiceKind | None = None
@@ -40,7 +40,7 @@ def _sign(pattern: str, kind: ServiceKind | None = None) -> _Sign:
     return _Sign(re.compile(pattern), kind)
 
 
-# What the machine itself says, with the address that was asked.
+# The operating system's messages, with the address.
 _WITH_ADDRESS = (
     re.compile(rf"ECONNREFUSED {_HOST}:{_PORT}\b"),
     re.compile(rf"Connect call failed \('{_HOST}', {_PORT}\b"),
@@ -48,7 +48,7 @@ _WITH_ADDRESS = (
 )
 
 _MISSING: tuple[_Sign, ...] = (
-    # libpq, of two ages
+    # libpq, old and new
     _sign(rf'connection to server at "{_HOST}"(?: \([^)]{{1,60}}\))?, port {_PORT} failed: (?!FATAL)', _POSTGRESQL),
     _sign(rf'[Ii]s the server running on host "{_HOST}".{{0,80}}TCP/IP connections on port {_PORT}', _POSTGRESQL),
     _sign(rf'could not translate host name "{_HOST}" to address', _POSTGRESQL),
@@ -71,16 +71,16 @@ _MISSING: tuple[_Sign, ...] = (
     # RabbitMQ's and Elasticsearch's
     _sign(r"AMQPConnectionError|aio_?pika\S{0,60}ConnectionError|aiormq\S{0,60}ConnectionError", ServiceKind.RABBITMQ),
     _sign(r"elastic(?:search|_transport)\S{0,60}ConnectionError", ServiceKind.ELASTICSEARCH),
-    # Prisma; the kind is that of the port
+    # Prisma; the port tells the kind
     _sign(rf"Can't reach database server at `{_HOST}`?:`?{_PORT}`"),
     _sign(r"\bP1001\b"),
-    # What the machine itself says
+    # The operating system's messages
     *(_Sign(pattern) for pattern in _WITH_ADDRESS),
     _sign(r"Sequelize(?:ConnectionRefused|HostNotFound|Connection)Error|Unable to connect to the database"),
     _sign(r"ECONNREFUSED|ConnectionRefusedError|\[Errno 111\]|socket\.gaierror"),
 )  # fmt: skip
 
-# They answered: the server is there, its database or the right to it is not.
+# Messages of a running service that refuses: a missing database, or missing rights.
 _REFUSED: tuple[tuple[re.Pattern[str], ServiceKind], ...] = (
     (re.compile(r'(?:FATAL: +|error: )?(?P<said>password authentication failed for user "[^"]{1,80}")'), _POSTGRESQL),
     (re.compile(r'(?P<said>(?:database|role) "[^"]{1,80}" does not exist)'), _POSTGRESQL),
@@ -91,16 +91,16 @@ _REFUSED: tuple[tuple[re.Pattern[str], ServiceKind], ...] = (
     (re.compile(r"MongoServerError: (?P<said>Authentication failed|bad auth.{0,60})"), _MONGODB),
 )  # fmt: skip
 
-# How far around an error the library that raised it is looked for.
+# Number of lines before and after an error in which its library is searched.
 _AROUND_LINES = 40
 
 
 def diagnose_services(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:
-    """Return the server that these lines name; None if they name none.
+    """Diagnose the backing service that these lines name as missing or refusing; None if they name none.
 
     Args:
         lines: The program's output, oldest first, without colours.
-        needs: What the project's source says about its servers.
+        needs: Backing services found in the project's source.
     """
     return _first(range(len(lines) - 1, -1, -1), lambda number: _at_line(lines, number, needs))
 
@@ -140,7 +140,7 @@ def _address(match: re.Match[str]) -> Address | None:
 
 
 def _refused_nearby(around: Sequence[str]) -> Address | None:
-    """Return the refused address: an error without one often has it in its cause's line."""
+    """Return an address from nearby lines: an error without an address often has it in the line of its cause."""
     for line in reversed(around):
         for pattern in _WITH_ADDRESS:
             if match := pattern.search(line):
@@ -149,7 +149,7 @@ def _refused_nearby(around: Sequence[str]) -> Address | None:
 
 
 def _kind(address: Address | None, around: Sequence[str], needs: Sequence[ServiceNeed]) -> ServiceKind | None:
-    """By the address that the source gives, the port, the library in the lines around, or because there is but one."""
+    """Choose by the address in the source, the port, a library in nearby lines, or the project's only kind."""
     for need in needs:
         if address is not None and need.address == address:
             return need.kind

@@ -1,4 +1,4 @@
-"""Shape of a diagnosis, and the sentences for a missing server."""
+"""Structure of a diagnosis, and the sentences for missing backing services."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from preview.detection import ServiceKind, ServiceNeed
 
 Address = tuple[str, int | None]
 
-# Where they listen when nobody says otherwise.
+# Default ports of backing services.
 DEFAULT_PORTS: Mapping[ServiceKind, int] = {
     ServiceKind.POSTGRESQL: 5432,
     ServiceKind.MYSQL: 3306,
@@ -25,8 +25,8 @@ class Diagnosis:
     """Reason for a process's failure.
 
     Attributes:
-        reason: One word for machines: ``missing_service``, ``missing_variable``, ``missing_module``, …
-        message: What is wrong, with what, and what to do; for people.
+        reason: One word for programs: ``missing_service``, ``missing_variable``, ``missing_module``, …
+        message: Problem, object and remedy, for people.
         details: JSON-ready facts.
     """
 
@@ -36,12 +36,12 @@ class Diagnosis:
 
 
 def missing_service(kind: ServiceKind, address: Address | None, needs: Sequence[ServiceNeed]) -> Diagnosis:
-    """Diagnose a server that does not answer.
+    """Diagnose a backing service that does not respond.
 
     Args:
-        kind: Which.
-        address: Host and port that were asked, as far as they are known.
-        needs: What the project's source says about its servers.
+        kind: Kind of the service.
+        address: Host and port of the failed connection, as far as known.
+        needs: Backing services found in the project's source.
     """
     need = _need(kind, address, needs)
     where = need.address if need and need.address and _is_same(address, need.address) else address
@@ -51,7 +51,7 @@ def missing_service(kind: ServiceKind, address: Address | None, needs: Sequence[
 
 
 def refused_service(kind: ServiceKind, said: str, needs: Sequence[ServiceNeed]) -> Diagnosis:
-    """Diagnose a server that refuses this project: a wrong password, an unknown database."""
+    """Diagnose a backing service that refuses this project, such as for a wrong password or an unknown database."""
     need = _need(kind, None, needs)
     setting = need.setting if need else None
     where = need.address if need else None
@@ -61,12 +61,12 @@ def refused_service(kind: ServiceKind, said: str, needs: Sequence[ServiceNeed]) 
 
 
 def _is_same(asked: Address | None, known: Address) -> bool:
-    """``localhost`` in the source is one of two numbers in the error."""
+    """Return True for equal addresses; ``localhost`` in the source may be 127.0.0.1 or ::1 in the error."""
     return asked is None or asked == known or (asked[1] in (known[1], None) and asked[0] in ("127.0.0.1", "::1"))
 
 
 def _need(kind: ServiceKind, address: Address | None, needs: Sequence[ServiceNeed]) -> ServiceNeed | None:
-    """Return the need for this server: of several the one with the address, then one with a setting."""
+    """Return the need for this backing service; prefer one with the same address, then one with a setting."""
     of_kind = [need for need in needs if need.kind is kind]
     return min(of_kind, key=lambda need: (need.address != address, need.setting is None), default=None)
 

@@ -1,4 +1,4 @@
-"""Explanation of a server process's end, in one sentence."""
+"""Explanation of a server process's exit, in one sentence."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from preview.supervisor.diagnosis.needs import as_launch_error, explain, explain
 from preview.supervisor.preview.live_preview import LivePreview
 
 _FRAME = re.compile(r'File "(?P<path>[^"]{1,1000})", line (?P<line>\d{1,7})')
-# A package's folder; a project with more files in one is read no further.
+# Maximum number of entries read from a folder.
 _MAX_ENTRIES = 2_000
 
 
 def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Diagnosis:
-    """Return the diagnosis with the project's own place and spelling, if the missing module belongs to it.
+    """Add the importing line and a similar name to the diagnosis, if the missing module is the project's own.
 
-    Reads folders: call it in a thread.
+    Reads folders: call this in a thread.
 
     Args:
-        found: What the last lines said.
+        found: Diagnosis from the last lines.
         lines: These lines, oldest first.
         project: The project's folder, as the program saw it.
     """
@@ -41,7 +41,7 @@ def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Di
         folder = _package(project, lines, parents)
         modules = [] if folder is None else _modules(folder)
     except (OSError, RuntimeError, ValueError):
-        # The folder is as the program has left it: links in a ring, rights taken away, names that are none.
+        # The program may have left anything in its folder: link loops, missing rights, invalid names.
         return found
     if folder is None:
         return found
@@ -51,10 +51,10 @@ def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Di
 
 
 def _package(project: Path, lines: Sequence[str], parents: Sequence[str]) -> Path | None:
-    """Return the folder of the package, below the project's folder or a folder that a file of the traceback lies in."""
+    """Return the package's folder, searched in the project's folder and in folders of files in the traceback."""
     roots = [project, *(path.parent for path in _own_files(lines, project)), *_folders(project)]
     places = (root.joinpath(*parents) for start in roots for root in (start, start.parent))
-    # The lines are the program's own: what they name must not lead out, by dots or by a link.
+    # The program controls the lines, so a path must not lead out of the project, by ``..`` or by a link.
     inside = project.resolve()
     return next((one for one in places if one.resolve().is_relative_to(inside) and one.is_dir()), None)
 
@@ -85,14 +85,14 @@ def _place(lines: Sequence[str], project: Path) -> str:
 async def explain_exit(
     preview: LivePreview, ended: Exit, needs: Sequence[ServiceNeed], lines: Sequence[str], *, served: bool
 ) -> LaunchFailed:
-    """Return the failure.
+    """Return the launch error that explains the exit of a process.
 
     Args:
-        preview: Whose process it was.
-        ended: How it ended.
-        needs: The servers that its source speaks of.
-        lines: What it printed last, oldest first.
-        served: Whether it had served before.
+        preview: The preview.
+        ended: The exit.
+        needs: Backing services found in the project's source.
+        lines: The process's last lines, oldest first.
+        served: True if the process had served before.
 
     Cancellation: connections are closed.
     """

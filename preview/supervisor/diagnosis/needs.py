@@ -1,4 +1,4 @@
-"""Servers that a project expects beside it: which of them do not answer, and what that means for a launch."""
+"""Backing services that a project needs: which ones do not respond, and what that means for a launch."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from preview.supervisor.diagnosis.diagnosis import Diagnosis, missing_service
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.network import Reach
 
-# On this machine a connection is a millisecond, in its network a few; a name that nobody knows may take longer.
+# Connecting takes a millisecond on this machine, a few in its network; resolving an unknown name may take longer.
 _CONNECT_S = 1.5
-# A program that waits for a server it cannot do without: many libraries try for half a minute before they say so.
+# Time for a program that waits for a required service; many libraries retry for half a minute before they report that.
 _PATIENCE_S = 4.0
-# One that the source does not show to wait: it may have other work to do first.
+# Time for a program whose source does not show such a wait: it may have other work to do first.
 _LONG_PATIENCE_S = 10.0
-# It computes (imports, compiles): it is not waiting for anybody yet. But nobody computes for ever.
+# A program that uses more CPU is still importing or compiling, not waiting; but it gets no more than the longest time.
 _BUSY_PERCENT = 15.0
 _LONGEST_S = 20.0
 _LOOK_S = 1.0
-# Looking at sockets costs the kernel milliseconds.
+# Interval for reading socket tables, which costs the kernel milliseconds.
 _ELSEWHERE_S = 5.0
 _LAST_LINES = 100
 
 
 async def find_unanswered(needs: Sequence[ServiceNeed], reach: Reach | None = None) -> list[ServiceNeed]:
-    """Those whose address is known and takes no connection, in their order; all are asked at once.
+    """Return the backing services with a known address that accept no connection, in order; probes all at once.
 
     Args:
-        needs: Servers that a project names.
-        reach: Of its preview: nobody is asked for it whom it may not ask, see ``Reach.may_be_asked``. None: all are.
+        needs: Backing services of a project.
+        reach: Reach of its preview: only services that ``Reach.may_be_asked`` allows are probed. None: all are.
 
     Cancellation: connections are closed.
     """
@@ -55,7 +55,7 @@ async def find_unanswered(needs: Sequence[ServiceNeed], reach: Reach | None = No
 
 
 async def find_unreached(preview: LivePreview, needs: Sequence[ServiceNeed]) -> list[ServiceNeed]:
-    """Those that the preview cannot connect to: they answer nobody, or its network keeps it from them.
+    """Return the backing services that the preview cannot connect to: they do not respond, or its network blocks them.
 
     Cancellation: connections are closed.
     """
@@ -68,26 +68,26 @@ async def find_unreached(preview: LivePreview, needs: Sequence[ServiceNeed]) -> 
 
 
 async def explain(preview: LivePreview, lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis | None:
-    """Explain a program's last lines, with its network's part in them; None if nothing is known.
+    """Explain a program's last lines, including effects of its network; None if nothing is recognised.
 
     Args:
-        preview: Whose program; its network is decided.
-        lines: Its output, oldest first.
-        needs: What its source says about the servers beside it.
+        preview: The program's preview; its network is decided.
+        lines: The program's output, oldest first.
+        needs: Backing services found in the project's source.
 
     Cancellation: connections are closed.
     """
     found = diagnose(lines, needs)
     if found is not None:
         return await _explain_missing(preview, found)
-    # A program that is wrong in itself may have asked for the network before, and done without.
+    # A program that fails by its own mistake may have survived a failed connection before.
     if preview.reach is None or is_own_mistake(last_error(lines)):
         return None
     return diagnose_network(lines, preview.reach)
 
 
 async def explain_missing_service(preview: LivePreview, need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diagnosis:
-    """Explain like ``unreachable_service``, with the network's part in it.
+    """Explain a missing backing service like ``unreachable_service``, including effects of the preview's network.
 
     Cancellation: connections are closed.
     """
@@ -95,7 +95,7 @@ async def explain_missing_service(preview: LivePreview, need: ServiceNeed, needs
 
 
 async def _explain_missing(preview: LivePreview, found: Diagnosis) -> Diagnosis:
-    """Of a server that is missing: whether it runs, and the network keeps the preview from it."""
+    """Add to the diagnosis of a missing service whether the service runs and the preview's network blocks it."""
     host, port, reach = found.details.get("host"), found.details.get("port"), preview.reach
     if found.reason != "missing_service" or reach is None or not isinstance(host, str):
         return found
@@ -107,7 +107,7 @@ async def _answers(address: tuple[str, int]) -> bool:
     with trio.move_on_after(_CONNECT_S):
         try:
             stream = await trio.open_tcp_stream(*address)
-        except (OSError, ValueError, OverflowError):  # what a program prints may be no name (IDNA), and no port
+        except (OSError, ValueError, OverflowError):  # a printed address may be no valid name (IDNA) or port
             return False
         await trio.aclose_forcefully(stream)
         return True
@@ -115,22 +115,22 @@ async def _answers(address: tuple[str, int]) -> bool:
 
 
 def as_launch_error(diagnosis: Diagnosis, **details: object) -> LaunchFailed:
-    """Return the diagnosis as the failure of a launch."""
+    """Convert the diagnosis to a launch error."""
     return LaunchFailed(diagnosis.message, reason=diagnosis.reason, **{**diagnosis.details, **details})
 
 
 def unreachable_service(need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diagnosis:
-    """Explain a server that does not answer."""
+    """Diagnose a backing service that does not respond."""
     return missing_service(need.kind, need.address, [need, *needs])
 
 
 async def watch_needs(preview: LivePreview, needs: Sequence[ServiceNeed], *, since_seq: int) -> None:
-    """End a launch that waits in vain for a server, or listens elsewhere, in seconds; say which servers are missing.
+    """Log which backing services are missing, and end a launch that waits in vain for one or listens on a wrong port.
 
     Args:
-        preview: Its process runs.
-        needs: What its source says.
-        since_seq: The last line before the process's own.
+        preview: The preview; its process runs.
+        needs: Backing services found in the project's source.
+        since_seq: Number of the last line before the process's output.
 
     Cancellation: nothing changes.
     """

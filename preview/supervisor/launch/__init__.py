@@ -1,4 +1,4 @@
-"""From a project's files to all that its process needs: plan, folders, environment, variables, steps."""
+"""Preparation of a preview's processes: plan, folders, environment, variables, steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a start plan to a command line: what puts the application on the preview's socket."""
+"""Command line of a start plan, which lets the application serve on the preview's socket."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from preview.runtime import CONTROL_PLACEHOLDER, FD_PLACEHOLDER
 from preview.runtime.launchers import LISTEN_HOOK, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
 from preview.supervisor.launch.variables import SYSTEM_PATH
 
-# ``$PORT``, ``${PORT}``, ``${PORT:-8000}`` as shells read them, and the plan's own ``{port}``.
+# ``$PORT``, ``${PORT}``, ``${PORT:-8000}`` like in a shell, and the plan's ``{port}``.
 _PORT = re.compile(r"\$PORT\b|\$\{PORT(?::?-[^}]{0,20})?\}|\{port\}")
 
 
 def listens_itself(plan: StartPlan) -> bool:
-    """Return whether the program binds its port by itself: nothing hands it the socket."""
+    """Return True if the program opens its own listening socket, because it cannot inherit one."""
     return plan.server is Server.COMMAND and plan.toolchain is not Toolchain.NODE
 
 
 def launcher_of(plan: StartPlan) -> Path | None:
-    """Return the launcher of the plan's application; None for a command, or Node."""
+    """Return the launcher for the plan's application; None for Node and for commands."""
     if plan.server in (Server.NODE, Server.COMMAND):
         return None
     if plan.framework == "django":
@@ -40,14 +40,14 @@ def server_argv(plan: StartPlan, environment: Environment, project: Path, *, por
     """Return the command line of the application's server.
 
     Args:
-        plan: What was decided.
-        environment: Its interpreter runs the launcher.
+        plan: The start plan.
+        environment: Environment whose interpreter runs the launcher.
         project: The project's folder.
-        port: For a command that says on its command line where it listens.
-        origin: The preview's own address, ``http://localhost:3001``.
+        port: Replaces the placeholder in a command.
+        origin: The preview's address, such as ``http://localhost:3001``.
 
     Raises:
-        LaunchFailed: A command's program is nowhere.
+        LaunchFailed: A command's program was not found.
     """
     if plan.server is Server.NODE:
         return [str(environment.program), *plan.command]
@@ -69,18 +69,18 @@ def server_argv(plan: StartPlan, environment: Environment, project: Path, *, por
 def server_variables(
     plan: StartPlan, listener: socket.socket, control: socket.socket, variables: Mapping[str, str]
 ) -> Mapping[str, str]:
-    """Return the server's variables besides the steps': for Node the hook with the socket.
+    """Return the server's environment variables; for Node, with the hook that passes the socket.
 
     Args:
-        plan: What was decided.
+        plan: The start plan.
         listener: The listening socket.
-        control: The child's end of the control channel.
-        variables: Those of the steps.
+        control: The process's end of the control channel.
+        variables: Variables of the steps.
     """
     if plan.server is not Server.NODE and (plan.server is not Server.COMMAND or plan.toolchain is not Toolchain.NODE):
         return variables
     given = variables.get("NODE_OPTIONS", "")
-    # Quoted as Node reads it (nodejs.org, cli.html, NODE_OPTIONS): the path may have blanks in it.
+    # Quoted as Node reads it (nodejs.org, cli.html, NODE_OPTIONS): the path may contain blanks.
     options = f"{given} --require {json.dumps(str(LISTEN_HOOK))}".strip()
     return {
         **variables,
@@ -91,10 +91,10 @@ def server_variables(
 
 
 def resolve_command(words: list[str], environment: Environment, directory: Path) -> list[str]:
-    """Return the command with its program as an absolute path: the environment's own, else the machine's.
+    """Return the command with an absolute path of its program, from the environment or else the machine.
 
     Raises:
-        LaunchFailed: It is nowhere.
+        LaunchFailed: The program was not found.
     """
     name, *arguments = words
     if name in ("python", "python3", "node") and environment.program.name.startswith(name.rstrip("3")):

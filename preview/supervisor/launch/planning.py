@@ -1,4 +1,4 @@
-"""Decision of the start plan and its environment."""
+"""Environments for an analysed project: lease, key, and placing of Node packages."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from preview.worker import request_of
 async def open_environment(
     context: SupervisorContext, analysis: ProjectAnalysis, project: Path, report: Report
 ) -> AsyncIterator[Environment]:
-    """Provide a launch's environment, leased until the context is left; a Node project then has its packages.
+    """Lease a launch's environment until the context is left; for a Node project, also place its packages.
 
     Raises:
-        EnvironmentFailed: It cannot be had; says why.
+        EnvironmentFailed: The environment could not be provided; the message has the reason.
 
-    Cancellation: as the caches': a build under way leaves nothing.
+    Cancellation: an unfinished build leaves nothing.
     """
     plan = analysis.plan
     async with hold_environment(context, analysis, project, report) as environment:
@@ -41,12 +41,12 @@ async def open_environment(
 async def hold_environment(
     context: SupervisorContext, analysis: ProjectAnalysis, project: Path, report: Report
 ) -> AsyncIterator[Environment]:
-    """Provide the plan's environment, leased until the context is left.
+    """Lease the plan's environment until the context is left.
 
     Raises:
-        EnvironmentFailed: It cannot be had; says why.
+        EnvironmentFailed: The environment could not be provided; the message has the reason.
 
-    Cancellation: as the caches': a build under way leaves nothing.
+    Cancellation: an unfinished build leaves nothing.
     """
     cache = context.environments if analysis.plan.toolchain is Toolchain.PYTHON else context.node_environments
     async with cache.open_environment(_request(analysis, project), report) as environment:
@@ -54,7 +54,7 @@ async def hold_environment(
 
 
 async def environment_key(context: SupervisorContext, analysis: ProjectAnalysis, project: Path) -> str | None:
-    """Name the environment that the plan needs, whether it exists or not; None for a Node project.
+    """Return the key of the environment that the plan needs, even if it does not exist yet; None for Node.
 
     Raises:
         EnvironmentFailed: A manifest cannot be read.
@@ -67,7 +67,7 @@ async def environment_key(context: SupervisorContext, analysis: ProjectAnalysis,
 
 
 async def is_shareable(context: SupervisorContext, analysis: ProjectAnalysis, project: Path) -> bool:
-    """Return True if another copy of the project gets the same environment: if no package of it is part of it.
+    """Return True if other copies of the project can share the environment: no package in it is the project's own.
 
     Raises:
         EnvironmentFailed: A manifest cannot be read.
@@ -91,7 +91,7 @@ async def _place_modules(environment: Environment, folder: Path) -> None:
 
 
 def _request(analysis: ProjectAnalysis, project: Path) -> EnvironmentRequest:
-    """Return the request for the environment that the analysis found; no file is read again.
+    """Return the request for the analysed environment, without reading files again.
 
     Raises:
         EnvironmentFailed: A manifest cannot be read.

@@ -1,4 +1,4 @@
-"""All that is ready before a preview's processes begin: decided and made once, and again when its files change."""
+"""Preparation of a launch: write the files, analyse the project, open the environment. Reloads prepare again."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from preview.supervisor.preview.confinement import confinement_for
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.network import choose_network, tell_unreachable
 
-# What was reported of an environment is reported once.
+# Builder messages among this many last lines are not logged again.
 _TOLD_LINES = 1000
 
-# What a step that changes a database is given: where one of these has changed, it has to run again.
+# Steps that migrate a database, and the files they read: such a step runs again only if one of these has changed.
 _DATABASE_STEPS = frozenset({"migrations", "tables"})
 _DATABASE_FOLDERS = frozenset({"migrations", "versions", "alembic", "migrate", "prisma", "seeders"})
 _DATABASE_SUFFIXES = frozenset({".sql", ".prisma"})
 
 
 async def write_files(preview: LivePreview, context: SupervisorContext, workspace: Workspace) -> None:
-    """Write the generation's files into the preview's folder, within the start-up time.
+    """Write the generation's files into the preview's folder, within the start-up timeout.
 
     Raises:
-        StartupTimeout: It took longer.
+        StartupTimeout: Writing took longer.
 
-    Cancellation: some of them are there.
+    Cancellation: some of the files may exist.
     """
     with trio.move_on_after(preview.startup_timeout_s) as scope:
         await context.source.write_files(preview.record.generation_id, workspace.project)
@@ -55,19 +55,19 @@ async def write_files(preview: LivePreview, context: SupervisorContext, workspac
 async def decide(
     preview: LivePreview, context: SupervisorContext, workspace: Workspace, *, is_still: bool
 ) -> ProjectAnalysis:
-    """Read the project, within the start-up time; one at a time, as long as none takes long.
+    """Analyse the project, within the start-up timeout. The read queue limits how many projects are read at once.
 
     Args:
-        preview: Whose.
-        context: Remembers what was read before.
-        workspace: Where its files are.
-        is_still: Whether nothing of it runs yet; see ``AnalysisCache.analyse``.
+        preview: The preview to launch.
+        context: Caches earlier analyses.
+        workspace: Folders with the project's files.
+        is_still: True if none of the preview's processes runs yet; see ``AnalysisCache.analyse``.
 
     Raises:
-        StartupTimeout: It took longer.
-        TooComplex, AnalysisFailed: Its files cannot be read.
+        StartupTimeout: The analysis took longer.
+        TooComplex, AnalysisFailed: The files cannot be read.
 
-    Cancellation: what reads them is killed.
+    Cancellation: the process that reads the files is killed.
     """
     async with context.read_queue.open_slot():
         with trio.move_on_after(preview.startup_timeout_s):
@@ -79,7 +79,7 @@ async def decide(
 
 
 def tell_plan(preview: LivePreview, plan: StartPlan, before: StartPlan | None = None) -> None:
-    """Say what was decided; with ``before``, only what was not said of that one."""
+    """Log the plan's decisions, warnings and variables; with ``before``, only those that the earlier plan lacks."""
     told = () if before is None else before.decisions
     for decision in plan.decisions:
         if decision not in told:
@@ -94,13 +94,13 @@ def tell_plan(preview: LivePreview, plan: StartPlan, before: StartPlan | None = 
 
 
 def report_to(preview: LivePreview, told: Container[str] = ()) -> Report:
-    """Return a builder's report to the log, for any thread; ``told`` lines are not repeated."""
+    """Return a function that logs a builder's messages, callable from any thread; skips lines in ``told``."""
 
     def report(line: str, severity: int) -> None:
         if line in told:
             return
         say = partial(preview.log.say, line, Level(severity))
-        # A builder's disk work, with what it has to say, is done in threads.
+        # Builders also report from worker threads, where their disk work runs.
         if trio.lowlevel.in_trio_run():
             say()
         else:
@@ -110,7 +110,7 @@ def report_to(preview: LivePreview, told: Container[str] = ()) -> Report:
 
 
 def whose(preview: LivePreview) -> Whose:
-    """Return a preview's project."""
+    """Return the owner and project of a preview."""
     return Whose(preview.record.user_id, preview.record.project_id)
 
 
@@ -121,7 +121,7 @@ def prepare_launch(
     analysis: ProjectAnalysis,
     environment: Environment,
 ) -> PreparedLaunch:
-    """Prepare a launch. Call it once per launch, as it makes up secrets."""
+    """Prepare a launch. Call this once per launch, as it generates secrets."""
     settings, plan = context.settings, analysis.plan
     return PreparedLaunch(
         settings=settings,
@@ -137,10 +137,10 @@ def prepare_launch(
 
 
 class EnvironmentLeases:
-    """The environments that reloads have opened, each held by a task until nothing runs in it any more.
+    """Environments that reloads have opened. A task keeps each lease until no process uses the environment.
 
     Args:
-        nursery: Ends after all that runs in them.
+        nursery: Must end after all processes that run in the environments.
     """
 
     def __init__(self, nursery: trio.Nursery) -> None:
@@ -150,12 +150,12 @@ class EnvironmentLeases:
     async def open(
         self, context: SupervisorContext, analysis: ProjectAnalysis, project: Path, report: Report
     ) -> tuple[Environment, trio.CancelScope]:
-        """Return an environment, and the scope of its lease.
+        """Return an environment, and the scope that ends its lease.
 
         Raises:
-            EnvironmentFailed: It cannot be had; says why.
+            EnvironmentFailed: The environment could not be built; the message has the reason.
 
-        Cancellation: it may be held until ``release``.
+        Cancellation: the lease may last until ``release``.
         """
         opened: tuple[Environment, trio.CancelScope] = await self._nursery.start(
             self._hold, context, analysis, project, report
@@ -175,15 +175,15 @@ class EnvironmentLeases:
             scope = trio.CancelScope(shield=True)
             self._scopes.add(scope)
             task_status.started((environment, scope))
-            # Who asked for it may have been cancelled: then this task is not in the nursery, and ends here.
+            # If the caller was cancelled, ``start`` did not move this task into the nursery, and the task ends here.
             await trio.lowlevel.checkpoint()
-            # From here on only the scope ends it: what runs in it ends first.
+            # From here on only the scope ends the lease, after the processes that use the environment.
             with scope:
                 await trio.sleep_forever()
         self._scopes.discard(scope)
 
     def release(self, used: Iterable[PreparedLaunch] = ()) -> None:
-        """Release all but those of the stages in use."""
+        """Release all leases except those of the prepared launches in ``used``."""
         kept = [prepared.held for prepared in used]
         for scope in self._scopes:
             if scope not in kept:
@@ -197,19 +197,19 @@ async def prepare_again(
     changed: Sequence[str],
     leases: EnvironmentLeases,
 ) -> PreparedLaunch:
-    """Prepare again after files have changed: a new decision, its steps done.
+    """Prepare again after a change of files: analyse, open the environment, run the steps that are due.
 
     Args:
-        preview: Whose.
-        context: For the environments.
-        before: The stage that is in use.
-        changed: Relative paths.
-        leases: Holds the environment.
+        preview: The preview to reload.
+        context: Provides environments and analyses.
+        before: The prepared launch in use.
+        changed: Changed paths, relative to the project.
+        leases: Keeps the new environment leased.
 
     Raises:
-        LaunchFailed, InvalidGeneration: It cannot be started so; says why.
+        LaunchFailed, InvalidGeneration: The project cannot be started with these files.
 
-    Cancellation: the step under way is gone; the environment is held until ``EnvironmentLeases.release``.
+    Cancellation: the running step is ended; the environment stays leased until ``EnvironmentLeases.release``.
     """
     workspace = before.workspace
     analysis = await decide(preview, context, workspace, is_still=False)
@@ -229,7 +229,7 @@ async def prepare_again(
 
 
 def _choose_network(preview: LivePreview, context: SupervisorContext, plan: StartPlan, before: PreparedLaunch) -> None:
-    """Let its processes reach what the files ask for now; say so, where that is something else."""
+    """Apply the network that the changed files need; log the confinement if it differs."""
     network = choose_network(context.settings, plan)
     confinement = confinement_for(context.settings, context.runtime, network)
     if preview.confinement is None or confinement.network is before.network:
@@ -240,7 +240,7 @@ def _choose_network(preview: LivePreview, context: SupervisorContext, plan: Star
 
 
 def _is_due(step: Step, before: tuple[Step, ...], changed: Sequence[str]) -> bool:
-    """Return whether a step has to run (again): builds and generators read any file, migrations only their own."""
+    """Return True if a step must run (again). Builds may read any file; migrations read only their own."""
     if step not in before or step.name not in _DATABASE_STEPS:
         return True
     return any(

@@ -1,4 +1,4 @@
-"""Analysis of a project's files before the start: plan and imports; once for the same files."""
+"""Analysis of a project's files before the start: plan and imports, cached by the files' content."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from preview.sources.node_files import read_plain
 from preview.worker import ProjectReader, Unreadable
 
 _MOST_REMEMBERED = 256
-# To read more than that takes as long as to think about it.
+# Larger projects are not cached: reading them for the key takes as long as the analysis.
 _MOST_BYTES = 16 << 20
-# What opening one more file costs, in bytes that could have been read meanwhile.
+# Cost of opening one more file, in bytes that could be read in the same time.
 _FILE_BYTES = 1024
 
 
@@ -29,11 +29,11 @@ class ProjectAnalysis:
     """Analysis of a project's files.
 
     Attributes:
-        plan: How it starts.
-        own: Names of its own modules at the top level, which go before packages of the same name.
-        imports: What it imports besides; see ``WarmStart.modules``.
-        asked: What it requires of Python packages; None for a Node project.
-        unreadable: Why that cannot be told.
+        plan: The start plan.
+        own: Names of the project's top-level modules, which take precedence over packages of the same name.
+        imports: Other modules that it imports; see ``WarmStart.modules``.
+        asked: Its Python requirements; None for a Node project.
+        unreadable: Reason why the requirements cannot be read.
     """
 
     plan: StartPlan
@@ -44,12 +44,12 @@ class ProjectAnalysis:
 
 
 class AnalysisCache:
-    """Has projects read, and remembers the last of them by what their files hold.
+    """Analyses projects, and caches the newest results by the content of their files.
 
-    Nothing of a project but these findings is kept, and who has the same files could read the same off them.
+    The cache keeps nothing of a project but these results, which anyone with the same files could compute.
 
     Args:
-        reader: Reads them.
+        reader: Analyses the files.
     """
 
     def __init__(self, reader: ProjectReader) -> None:
@@ -60,36 +60,36 @@ class AnalysisCache:
         """Analyse the project's files.
 
         Args:
-            project: Its folder.
-            overrides: What a launch request decides.
-            is_still: Whether nothing can write there meanwhile. Else nothing is remembered: what somebody's running
-                code changes between two looks must not become what is known of somebody else's files.
+            project: The project's folder.
+            overrides: Start options of a launch request.
+            is_still: True if no process can write in the folder meanwhile. Otherwise nothing is cached: running code
+                could change files between hashing and analysis, and so give another user's files a wrong result.
 
         Raises:
-            TooComplex, AnalysisFailed: They cannot be read.
-            PreviewError: As ``detect``.
+            TooComplex, AnalysisFailed: The files cannot be read.
+            PreviewError: See ``detect``.
 
-        Cancellation: what reads them is killed.
+        Cancellation: the process that reads the files is killed.
         """
         key = await trio.to_thread.run_sync(_digest, project, overrides, abandon_on_cancel=True)
         if key is not None and (known := self._known.use(key)) is not None:
             return known
         found = await self._reader.analyse(project, overrides)
         analysis = ProjectAnalysis(found.plan, found.own, found.imports, found.asked, found.unreadable)
-        # A package that lies in the project is named by where it lies now: that is no other copy's.
+        # A package inside the project is recorded by its path, which is wrong for other copies of the project.
         if key is not None and is_still and (found.asked is None or is_shareable(found.asked)):
             self._known[key] = analysis
         return analysis
 
 
 def _digest(project: Path, overrides: Overrides | None) -> bytes | None:
-    """Names, kinds and contents of all files; None for a project that is too large for it."""
+    """Hash names, kinds and contents of all files; None if the project is too large."""
     said = hashlib.sha256(repr(overrides).encode())
     left = _MOST_BYTES
     for folder, names, files in walk(project):
         names.sort()
         said.update(f"\0{os.path.relpath(folder, project)}\0{names}\0".encode("utf-8", "surrogateescape"))
-        # Links to folders are among the folders, and are not gone into.
+        # ``walk`` lists links to folders among the folders, and does not follow them.
         for name in sorted((*files, *(one for one in names if os.path.islink(os.path.join(folder, one))))):  # noqa: PTH114, PTH118
             path = os.path.join(folder, name)  # noqa: PTH118  hundreds of files
             if os.path.islink(path):  # noqa: PTH114

@@ -1,4 +1,4 @@
-"""A preview's row while it lives: brought up to date, whatever the database does."""
+"""Updates of a live preview's row that tolerate an unavailable database."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from preview.supervisor.preview.live_preview import LivePreview
 
 log = structlog.get_logger(__name__)
 
-# Last lines to the database, then the row: two short transactions. A flood's last lines may still be on their way then:
-# they are written all the same, and a reader of the log waits for them.
+# Deadlines for flushing the last lines and for the row, two short transactions. Lines that are still queued after that
+# are stored later, and readers of the log wait for them.
 FLUSH_S = 0.3
 STORE_S = 2.0
 
 
 async def save(preview: LivePreview, context: SupervisorContext) -> None:
-    """Bring the row up to date; a database that is away is no reason to end a preview that runs.
+    """Update the row; a database failure does not end a running preview.
 
-    Cancellation: the row may be one change behind; the end brings it up to date.
+    Cancellation: the row may be one change behind; the final update corrects that.
     """
     try:
         await context.store.update(preview.record)
@@ -29,18 +29,18 @@ async def save(preview: LivePreview, context: SupervisorContext) -> None:
 
 
 async def save_stopping(preview: LivePreview, context: SupervisorContext) -> None:
-    """Beside the stop itself: a service killed in the middle of it finds ``stopping`` in the row, not ``running``.
+    """Update the row during a stop, so that a service killed in the middle leaves ``stopping``, not ``running``.
 
-    Cancellation: shielded from it, within bounds.
+    Cancellation: shielded, with a deadline.
     """
     with trio.move_on_after(STORE_S, shield=True):
         await save(preview, context)
 
 
 async def store_end(preview: LivePreview, context: SupervisorContext) -> None:
-    """Last lines, then the row; what the database does not take in time is kept for the cleanup.
+    """Flush the last lines, then store the final row; a row that cannot be stored in time stays pending.
 
-    Cancellation: as if the time were over.
+    Cancellation: as at the deadline.
     """
     context.pending[preview.id] = preview.record
     with trio.move_on_after(FLUSH_S):
@@ -51,8 +51,8 @@ async def store_end(preview: LivePreview, context: SupervisorContext) -> None:
         except PreviewError as error:
             log.warning("end not stored yet", preview_id=preview.id, code=error.code, error=error.message)
         except Exception:
-            # A mistake here would leave this task for the nursery that all previews share.
+            # An error that leaves this task would cancel the nursery of all previews.
             log.exception("end not stored yet", preview_id=preview.id)
         else:
-            # The cleanup may have stored it meanwhile.
+            # The cleanup may already have stored and removed it.
             context.pending.pop(preview.id, None)

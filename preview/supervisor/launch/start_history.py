@@ -1,4 +1,4 @@
-"""History of starts and environments, so that the next one can start before its files are read."""
+"""History of starts and environments, so that the next launch can start before its files are read."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class StartRecord:
     """Record of a generation's start or preparation.
 
     Attributes:
-        generation_id: Which.
-        project_id: Its project, an id that its user has chosen: another user may have the same.
+        generation_id: The generation.
+        project_id: Its project. The user chooses this id, so another user may have the same.
         user_id: Its user.
-        environment: Where it runs.
-        analysis: What its files say.
+        environment: The environment used.
+        analysis: Analysis of its files.
     """
 
     generation_id: str
@@ -43,51 +43,51 @@ class StartRecord:
 
     @property
     def whose(self) -> Whose:
-        """Owner of its project."""
+        """Owner and project."""
         return Whose(self.user_id, self.project_id)
 
 
 class StartHistory:
-    """The last thousand generations' starts or preparations, and the last one of each user.
+    """Starts and preparations of the last thousand generations, and the last one of each user.
 
-    Their next start begins with that, and may find that it is something else by now. A generation that nothing is known
-    of is likely to be the next state of what its user has had before, with the same packages.
+    The next start of a generation assumes the same, and checks that later. An unknown generation is likely to be the
+    next version of its user's last project, with the same packages.
     """
 
     def __init__(self) -> None:
-        # By user and generation, and by user.
+        # Keys: user and generation; user alone.
         self._known: BoundedDict[tuple[str, ...], StartRecord] = BoundedDict(_MOST_KNOWN)
         self._of_users: BoundedDict[tuple[str, ...], StartRecord] = BoundedDict(_MOST_KNOWN)
         self._last: StartRecord | None = None
         self._noted = trio.Event()
 
     def note(self, start: StartRecord) -> None:
-        """Note a start that is imminent or expected."""
+        """Record a start that is imminent or expected."""
         self._known[start.user_id, start.generation_id] = start
         self._of_users[start.user_id,] = start
         self.expect(start)
 
     def find(self, generation_id: str, whose: Whose) -> StartRecord | None:
-        """Find this user's likely next start of the generation; None if nothing is known.
+        """Return the likely start of the generation, from this user's history; None if nothing is known.
 
-        It never says what another user has started, whatever ids the two have chosen.
+        Starts of other users are never returned, whatever ids they have chosen.
 
         Args:
-            generation_id: Which.
-            whose: Whose project it is of. What has imported another project's own packages is nothing for it.
+            generation_id: The generation.
+            whose: Its owner and project. An environment with another project's own packages is not returned.
         """
         start = self._known.get((whose.user_id, generation_id)) or self._of_users.get((whose.user_id,))
         return None if start is None or (start.environment.is_own and start.whose != whose) else start
 
     def expect(self, start: StartRecord) -> None:
-        """Another start like this is likely."""
+        """Record that another start like this is likely."""
         self._last = start
         self._noted.set()
 
     async def wait_noted(self) -> StartRecord:
-        """Wait until a start was noted that nobody has waited for; the last of them. For one task.
+        """Wait until a start is recorded that no earlier call has returned; return the last one. For one task.
 
-        Cancellation: it is the next one's.
+        Cancellation: the next call returns it.
         """
         await self._noted.wait()
         self._noted = trio.Event()
@@ -104,14 +104,14 @@ def early_spec(
     listener: socket.socket,
     tell: Callable[[str], None] = log.debug,
 ) -> ProcessSpec | None:
-    """Return the spec for ``Runtime.reserve``; None if this kind has no templates.
+    """Return the spec for ``Runtime.reserve``; None if this kind of application has no templates.
 
     Args:
-        settings: The service's.
-        start: What it is likely to be.
-        workspace: The preview's.
-        preview_id: Its id.
-        listener: Of its port.
+        settings: The service's settings.
+        start: The expected start.
+        workspace: The preview's folders.
+        preview_id: The preview's id.
+        listener: The preview's listening socket.
         tell: See ``WarmStart``.
     """
     warm = warm_start(settings, start.analysis, start.environment, start.whose, tell)
@@ -127,6 +127,6 @@ def early_spec(
 
 
 def prepared_spec(settings: Settings, start: StartRecord) -> ProcessSpec | None:
-    """Return the spec for ``Runtime.wait_prepared``; None for a kind without templates."""
+    """Return the spec for ``Runtime.wait_prepared``; None if this kind of application has no templates."""
     warm = warm_start(settings, start.analysis, start.environment, start.whose, log.debug)
     return None if warm is None else template_spec(settings, start.environment, workspace_root(settings), warm)

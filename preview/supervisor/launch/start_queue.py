@@ -1,7 +1,8 @@
-"""A limit on work that needs a processor: fifty starts at once on two processors would all come up at the end.
+"""FIFO limit on CPU-heavy starts, and the state that all supervisors share.
 
-With a few at a time the first are up at once, and the last one is earlier too: less is fetched from memory again and
-again (``benchmarks/launch.py --many 50``).
+If fifty processes started at once on two processors, all would be ready only at the end. With a few at a time the first
+ones are ready at once. The last one is ready earlier too, because the processors' caches are used better
+(``benchmarks/launch.py --many 50``).
 """
 
 from __future__ import annotations
@@ -27,62 +28,62 @@ from preview.supervisor.launch.project_analysis import AnalysisCache
 from preview.supervisor.launch.start_history import StartHistory
 from preview.supervisor.limits.watch_disk import Watchers
 
-# A start works on several things at once (namespaces, files, its import): two for each processor keep all of them busy.
+# A start works on several things in parallel (namespaces, files, imports): two per processor keep all processors busy.
 _EACH_PROCESSOR = 2
-# A start that has not ended by then most likely waits for something else than a processor; others do not wait for it.
+# A start that takes longer most likely waits for something other than a processor, so others need not wait for it.
 _LONGEST_S = 1.0
 
 
 class StartSlot:
-    """One of the slots in use. ``release`` may be called again."""
+    """A slot in use. ``release`` is idempotent."""
 
     def __init__(self, release: Callable[[StartSlot], None]) -> None:
         self._release = release
 
     def release(self) -> None:
-        """Let the next one start."""
+        """Free the slot for the next start."""
         self._release(self)
 
 
 class _Waiter:
-    """One in the queue; woken when a slot may be free for it."""
+    """An entry of the queue, woken when a slot may be free."""
 
     def __init__(self) -> None:
         self.woken = trio.Event()
 
 
 class StartQueue:
-    """FIFO limit on concurrent starts that need a processor; a slot is free after 1 s, even if its start still runs.
+    """FIFO limit on concurrent CPU-heavy starts; a slot is free after 1 s, even if its start still runs.
 
     Args:
-        most: How many slots; None are two for each processor that this process may use.
+        most: Number of slots; None means two for each processor that this process may use.
     """
 
     def __init__(self, most: int | None = None) -> None:
         self._most = most or _EACH_PROCESSOR * len(os.sched_getaffinity(0))
-        # Until when each counts; the one that ends first comes first.
+        # Slots in use with their expiry times, the earliest first.
         self._used: dict[StartSlot, float] = {}
         self._waiting: deque[_Waiter] = deque()
         self._idle = trio.Event()
 
     @asynccontextmanager
     async def open_slot(self, queued: Callable[[int], None] | None = None) -> AsyncIterator[StartSlot]:
-        """Wait for a slot, which is held until it is released, a second has passed, or this is left.
+        """Wait for a slot; it is used until it is released, a second has passed, or the context is left.
 
         Args:
-            queued: Called with the number of starts before this one, unless it may start at once.
+            queued: Called with the number of earlier starts, unless a slot is free at once.
 
-        Cancellation: the slot is the next one's.
+        Cancellation: the slot is free for the next start.
         """
         await self._wait(queued)
         with self._use() as slot:
-            # There may be another one for the next in the queue.
+            # Another slot may be free for the next waiter.
             self._wake_first()
             yield slot
 
     @contextmanager
     def open_slot_now(self) -> Iterator[StartSlot | None]:
-        """Open a slot as ``open_slot`` does, without waiting; None where no slot is free."""
+        """Open a slot like ``open_slot``, without waiting; yields None if no slot is free."""
         if self._waiting or not self._has_free_slot():
             yield None
             return
@@ -99,10 +100,10 @@ class StartQueue:
             self._free(slot)
 
     async def wait_idle(self) -> None:
-        """Wait until no slot is used and nobody waits for one. Cancellation: nothing changes."""
+        """Wait until no slot is in use and the queue is empty. Cancellation: nothing changes."""
         while self._used or self._waiting:
             self._idle = trio.Event()
-            # The slot of a slow start is free already.
+            # The slot of a slow start expires without an event.
             with trio.move_on_after(_LONGEST_S):
                 await self._idle.wait()
             self._has_free_slot()
@@ -121,7 +122,7 @@ class StartQueue:
         try:
             while self._waiting[0] is not waiter or not self._has_free_slot():
                 waiter.woken = trio.Event()
-                # Only the first one looks at the clock.
+                # Only the first waiter needs a timeout, for expiring slots.
                 ends_at = next(iter(self._used.values())) if self._waiting[0] is waiter else math.inf
                 with trio.move_on_at(ends_at):
                     await waiter.woken.wait()
@@ -148,19 +149,19 @@ class StartQueue:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorContext:
-    """Built once, by ``open_service``.
+    """State shared by all supervisors. Created once, by ``open_service``.
 
     Attributes:
-        environments: Python's.
-        node_environments: Node's.
-        pending: Rows of ended previews that the database did not take, by id; the cleanup stores them. Bounded by
-            how many previews can end while the database is away.
-        disk_watchers: All that watch a preview's disk.
-        analyses: What was read of projects.
-        history: What generations are started in.
-        read_queue: Who may analysis a project now: that takes a processor.
-        start_queue: Who may start its processes now.
-        migration_lock: Warms the lock of the control groups, where the machine has them.
+        environments: Cache of Python environments.
+        node_environments: Cache of Node environments.
+        pending: Final rows that could not be stored, by preview id; the cleanup stores them. Bounded by the number of
+            previews that can end during an outage of the database.
+        disk_watchers: All tasks that watch a preview's disk usage.
+        analyses: Cache of project analyses.
+        history: History of starts.
+        read_queue: Limits concurrent analyses, which are CPU-heavy.
+        start_queue: Limits concurrent starts of processes.
+        migration_lock: Warms the lock for moving processes between control groups; None without control groups.
     """
 
     settings: Settings

@@ -39,19 +39,19 @@ _LAST_LINES = 200
 
 @dataclass(frozen=True, slots=True)
 class PreparedLaunch:
-    """All that is ready when a preview's processes begin.
+    """Everything that a preview's processes start from.
 
     Attributes:
-        settings: The service's.
-        runtime: Starts them.
-        plan: What was decided.
-        workspace: Where the preview lives.
-        environment: What it runs in.
-        variables: What steps and application find in their environment.
-        network: What they reach.
-        disk: How their folders are watched.
-        warm: What the application may be forked from.
-        held: Cancelled when nothing runs in the environment any more; None: it is held for as long as the preview.
+        settings: The service's settings.
+        runtime: Starts the processes.
+        plan: The start plan.
+        workspace: The preview's folders.
+        environment: Installed packages that the processes use.
+        variables: Environment variables of steps and application.
+        network: Network that the processes can reach.
+        disk: Watches the size of the preview's folders.
+        warm: Template that the application can be forked from.
+        held: Cancelling this scope ends the environment's lease; None: the lease lasts as long as the preview.
     """
 
     settings: Settings
@@ -76,16 +76,16 @@ class PreparedLaunch:
         port: int | None = None,
         number: int | None = None,
     ) -> ProcessSpec:
-        """One process of this preview.
+        """Return the spec of one process of the preview.
 
         Args:
-            preview: Whose.
+            preview: The preview.
             argv: Program and arguments.
-            directory: Where it works.
-            variables: Its environment.
-            control: Its channel, if it serves: then it inherits the listening socket, too.
-            port: Where it listens by itself.
-            number: Which process of the preview it is; None: the next one.
+            directory: Working directory.
+            variables: Environment variables.
+            control: Control channel of a serving process, which also inherits the listening socket.
+            port: Port, if the program opens its own listening socket.
+            number: Number of the process within the preview; None means the next one.
         """
         settings = self.settings
         return ProcessSpec(
@@ -103,30 +103,30 @@ class PreparedLaunch:
             slot=preview.record.port or 0,
             number=preview.next_number() if number is None else number,
             control=None if control is None else control.theirs,
-            # Steps are programs of their own.
+            # Steps are separate programs, so they are not forked from a template.
             warm=None if control is None else self.warm,
         )
 
 
 def readable_in(environment: Environment) -> tuple[Path, ...]:
-    """Return folders that an environment's processes must see besides their own."""
+    """Return folders that an environment's processes must read besides the preview's own."""
     return (environment.directory, *interpreter_paths(environment.program), LAUNCHERS)
 
 
 async def run_steps(preview: LivePreview, prepared: PreparedLaunch) -> None:
-    """Run the plan's steps in their order, each to its end; the log tells of each.
+    """Run the plan's steps in order, each to its end, and log each.
 
     Raises:
-        LaunchFailed: A step that is required has failed.
+        LaunchFailed: A required step has failed.
 
-    Cancellation: the step under way is gone with all that it started.
+    Cancellation: the running step is killed with all processes that it started.
     """
     preview.progress.plan([planned_name(step.name) for step in prepared.plan.steps])
     for step in prepared.plan.steps:
         try:
             await _run_step(preview, prepared, step)
         finally:
-            # A reload that a newer one replaces is cancelled here, and its preview lives on.
+            # A newer reload cancels this one here, and the preview continues.
             preview.progress.leave(planned_name(step.name))
 
 
@@ -141,7 +141,7 @@ async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) 
             ended = await _carry_out(preview, prepared, step)
     except LaunchFailed as error:
         if error.details.get("limit") == "memory":
-            # Whatever the step was for: the application would want more.
+            # Fail even for an optional step: the application would need more memory than the step.
             preview.progress.fail(planned_name(step.name), error.message)
             raise
         _tell_failure(preview, step, f"failed to start; {error.message}", error)
@@ -183,7 +183,7 @@ async def _carry_out(preview: LivePreview, prepared: PreparedLaunch, step: Step)
 
 
 async def _read_to_end(preview: LivePreview, process: RunningProcess, prepared: PreparedLaunch) -> Exit:
-    """Its exit; what it printed is in the log by then, as far as nothing that it left behind keeps the pipe open."""
+    """Return the exit. Reads all output, unless a leftover process keeps the pipe open past the drain time."""
     settings = prepared.settings
     over: list[LaunchFailed] = []
     ended = Exit()

@@ -1,4 +1,4 @@
-"""A child's environment variables: the contract's, the plan's, and the program's needs."""
+"""Environment variables of a preview's processes, from the contract, the plan and the service."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from preview.settings import Settings
 from preview.supervisor.launch.workspace import Workspace
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
-"""What a program finds on any Linux machine; the service's own PATH is not passed on."""
+"""PATH of a standard Linux machine; the service's own PATH is not passed on."""
 
-# The contract gives these to every preview: only a person's own word changes them, or the form a project takes.
+# The contract sets these for every preview; only explicit values of the project or the request override them.
 _CONTRACT = frozenset({"LOG_LEVEL", "NODE_ENV"})
-# Where it runs and what it is asked at is the service's business alone.
+# The service alone sets these: they depend on where the preview runs.
 _FIXED = frozenset({"PATH", "HOME", "TMPDIR", "PORT", "PYTHONPATH", "PYTHONUNBUFFERED", "VIRTUAL_ENV"})
 _GIVEN = frozenset({Origin.PROJECT, Origin.REQUEST})
 _SECRET_BYTES = 32
@@ -27,20 +27,20 @@ _SHOWN_CHARACTERS = 60
 def child_environment(
     settings: Settings, plan: StartPlan, environment: Environment, workspace: Workspace, port: int
 ) -> Mapping[str, str]:
-    """All that the application and the steps before it find in their environment.
+    """Return the environment variables of the application and of its steps.
 
-    Secrets that nobody gives are made up here, so call it once for a preview: steps and application must agree.
+    Missing secrets are generated, so call this once per launch: steps and application need the same values.
 
     Args:
-        settings: For the contract's values.
-        plan: For the project's own.
-        environment: What it runs in.
-        workspace: Where it lives.
-        port: What it is asked at.
+        settings: Values of the contract's variables.
+        plan: The project's variables.
+        environment: Environment that the processes use.
+        workspace: The preview's folders.
+        port: The preview's port.
     """
     variables = {
         "LANG": "C.UTF-8",
-        # The project's folder lives as long as the preview: compiled files would be written and thrown away.
+        # The project's folder lives only as long as the preview, so compiled files would be of no use.
         "PYTHONDONTWRITEBYTECODE": "1",
         "LOG_LEVEL": settings.log_level,
         "NODE_ENV": settings.node_env,
@@ -66,15 +66,15 @@ def child_environment(
 def keep_made_up(
     plan: StartPlan, variables: Mapping[str, str], plan_before: StartPlan, before: Mapping[str, str]
 ) -> Mapping[str, str]:
-    """Return a following plan's variables: made-up values stay as long as they are needed.
+    """Return a new plan's variables; generated values stay the same while the plan needs them.
 
-    Else each reload would end every session that the application has signed.
+    Otherwise each reload would invalidate all sessions that the application has signed.
 
     Args:
-        plan: The new one.
+        plan: The new plan.
         variables: Its variables, filled.
-        plan_before: The one before.
-        before: Its variables, filled.
+        plan_before: The old plan.
+        before: The old plan's variables, filled.
     """
     kept = {
         name: before[name]
@@ -85,7 +85,7 @@ def keep_made_up(
 
 
 def _is_as(variable: Variable, before: Variable | None) -> bool:
-    """Return whether the variable has the same need, wherever it is read."""
+    """Return True if both variables are equal, except for the place in the source that reads them."""
     return before is not None and replace(before, where=variable.where) == variable
 
 
@@ -116,7 +116,7 @@ def _python_path(plan: StartPlan, project: Path) -> Mapping[str, str]:
 
 
 def tell_variables(plan: StartPlan) -> list[str]:
-    """Lines for the log: what was made up or taken from an example, and how to set it. No secret's value is in them."""
+    """Return log lines about variables with placeholder values and how to set them, without any secret."""
     made_up = [_shown(one) for one in plan.variables.values() if one.origin is Origin.MADE_UP]
     lines = []
     if made_up:

@@ -1,4 +1,4 @@
-"""Templates for a project's process: the modules that one has to have imported."""
+"""Templates for a project's process: which modules a template imports, and who may share it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from preview.supervisor.preview.confinement import limits_of
 
 log = structlog.get_logger(__name__)
 
-# 64 bits of a hash, beside those of the environment.
+# 64 bits of a hash, appended to the environment's key.
 _OWNER_DIGITS: Final = 16
 
-# What launchers load by themselves, and servers only when they start (``serve_asgi.py``, ``preview_serving.py``).
+# Modules that launchers and servers import at their start (``serve_asgi.py``, ``preview_serving.py``).
 _SERVERS: Final = {
     Server.ASGI: (
         *("uvicorn", "uvicorn.main", "uvicorn.config", "uvicorn.server", "uvicorn.lifespan.on", "uvicorn.loops.auto"),
         *("uvicorn.protocols.http.auto", "uvicorn.protocols.websockets.auto", "uvicorn.loops.asyncio"),
         *("uvicorn.middleware.proxy_headers", "uvicorn.middleware.message_logger", "uvicorn.logging"),
         *("asyncio", "logging.config", "encodings.idna", "h11", "concurrent.futures.thread"),
-        # Loaded by the first request that is answered in a thread.
+        # Imported by the first request that is handled in a thread.
         *("anyio._backends._asyncio", "anyio.to_thread", "anyio.streams.memory"),
     ),
     Server.WSGI: ("waitress", "waitress.server", "waitress.channel", "waitress.task", "logging.config"),
@@ -42,8 +42,8 @@ _SERVERS: Final = {
         *("django.core.servers.basehttp", "django.core.wsgi"),
     ),
 }
-# Of Django only what can be imported before there are settings: models, their forms, and all that asks for a setting on
-# its way belong to the project. What templates, forms and the admin load when they are first used is here too.
+# Only modules of Django that can be imported without settings: models, their forms, and all modules that read a setting
+# belong to the project. Also modules that templates, forms and the admin import at their first use.
 _DJANGO: Final = (
     *("django", "django.apps", "django.conf.locale.en.formats", "django.core.management", "django.core.handlers.wsgi"),
     *("django.core.handlers.asgi", "django.core.mail", "django.core.paginator", "django.core.serializers.json"),
@@ -85,11 +85,11 @@ _FRAMEWORKS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """The owner's project that is started.
+    """Owner and project of a start.
 
     Attributes:
-        user_id: Who owns it.
-        project_id: Its name among this owner's.
+        user_id: The owner.
+        project_id: The project's id, unique within its owner.
     """
 
     user_id: str
@@ -97,9 +97,9 @@ class Whose:
 
 
 def template_key(environment: Environment, whose: Whose) -> str:
-    """Names the template of an environment: what the template imports has run in each fork of it.
+    """Return the key of an environment's template. Forks share all state that the template's imports have created.
 
-    Packages of an index are shared by all who require them. Others are for this owner's project alone.
+    All projects with the same packages of an index share a template. Own packages limit it to the owner's project.
     """
     if not environment.is_own:
         return environment.key
@@ -110,13 +110,13 @@ def template_key(environment: Environment, whose: Whose) -> str:
 def warm_start(
     settings: Settings, analysis: ProjectAnalysis, environment: Environment, whose: Whose, tell: Callable[[str], None]
 ) -> WarmStart | None:
-    """Return facts to fork a project's process; None if this kind has no templates.
+    """Return how to fork the project's process from a template; None if this kind of application has none.
 
     Args:
-        settings: The service's.
-        analysis: Of the project.
-        environment: What it runs in.
-        whose: Whose project it is.
+        settings: The service's settings.
+        analysis: Analysis of the project.
+        environment: Environment of the process.
+        whose: Owner and project.
         tell: See ``WarmStart``.
     """
     plan, launcher = analysis.plan, launcher_of(analysis.plan)
@@ -140,14 +140,14 @@ def prepare_template(
     project: Path,
     whose: Whose,
 ) -> None:
-    """Have a template made of an environment, before anything is launched in it. Returns at once."""
+    """Request a template for an environment, before any launch in it. Returns at once."""
     warm = warm_start(settings, analysis, environment, whose, tell=log.debug)
     if warm is not None:
         runtime.prepare(template_spec(settings, environment, project, warm))
 
 
 def template_spec(settings: Settings, environment: Environment, project: Path, warm: WarmStart) -> ProcessSpec:
-    """Return the template's spec: the parts of a start that belong to its environment."""
+    """Return the template's spec: the part of a process's spec that depends only on the environment."""
     return ProcessSpec(
         preview_id="template",
         argv=[str(environment.program), str(warm.launcher)],

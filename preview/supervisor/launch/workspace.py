@@ -1,4 +1,4 @@
-"""A preview's folders: its project, its temporary files, its database. They go when it goes."""
+"""Folders of a preview: project, temporary files, database. They are removed with the preview."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from preview.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-# Removing 100,000 files takes about two seconds on a slow disk; what is left then is found by the cleanup.
+# Removing 100,000 files takes about two seconds on a slow disk; the cleanup removes what is left after this time.
 _REMOVE_BUDGET_S = 5.0
 _AGAIN_S = (0.1, 0.3, 0.6, 1.0)
 
@@ -27,10 +27,10 @@ class Workspace:
     """Folders of one preview.
 
     Attributes:
-        root: Holds all below it.
-        project: The generation's files; the child's working folder.
-        temp: The child's TMPDIR and HOME.
-        database: Folder of the child's own SQLite file.
+        root: Parent folder of project and temp.
+        project: The generation's files; working directory of the processes.
+        temp: TMPDIR and HOME of the processes.
+        database: Folder of the preview's SQLite file.
     """
 
     root: Path
@@ -40,27 +40,27 @@ class Workspace:
 
     @property
     def folders(self) -> tuple[Path, Path, Path]:
-        """Those that its processes write to."""
+        """Folders that the processes can write to."""
         return self.project, self.temp, self.database
 
     @property
     def database_path(self) -> Path:
-        """The child's own SQLite file; there is none until it makes it."""
+        """Path of the preview's SQLite file, which the application creates."""
         return self.database / "preview.db"
 
     @property
     def database_url(self) -> str:
-        """For the child's DATABASE_URL."""
+        """Value of DATABASE_URL."""
         return f"sqlite:///{self.database_path}"
 
 
 def workspace_root(settings: Settings) -> Path:
-    """Return the folder that holds each preview's workspace."""
+    """Return the parent folder of all workspaces."""
     return settings.data_dir / "previews"
 
 
 def make_roots(*roots: Path) -> None:
-    """Make folders that hold workspaces, which the disk keeps apart; what cannot be made is for a launch to tell."""
+    """Create parent folders of workspaces and spread their subfolders over the disk; errors appear at the launch."""
     for root in roots:
         with suppress(OSError):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -69,9 +69,9 @@ def make_roots(*roots: Path) -> None:
 
 @asynccontextmanager
 async def open_workspace(settings: Settings, preview_id: str) -> AsyncIterator[Workspace]:
-    """Make the folders, empty and private (mode 0700), and remove them at the end, however that comes.
+    """Create the folders, empty and private (mode 0700), and remove them at the end in any case.
 
-    Cancellation: the folders are removed (bounded; what a hung disk keeps is logged and left to the cleanup).
+    Cancellation: the folders are removed, within a deadline; what is left is logged and removed by the cleanup.
     """
     root = workspace_root(settings) / preview_id
     workspace = Workspace(root, root / "project", root / "tmp", settings.resolved_db_path / preview_id)
@@ -87,17 +87,17 @@ async def open_workspace(settings: Settings, preview_id: str) -> AsyncIterator[W
 
 
 async def put_aside(workspace: Workspace) -> None:
-    """Let its folders be as new, whatever is in there; once, and nothing may run in there.
+    """Replace the folders by empty ones; once, and while no process uses them.
 
-    What was there goes with the rest: to remove thousands of files and make as many again takes ext4 seconds, as it
-    does not take an inode that was freed a moment ago.
+    The old folders are only renamed, and removed at the end. To remove thousands of files and create as many again
+    takes ext4 seconds, because it does not reuse an inode that was freed a moment ago.
 
     Raises:
         OSError: The disk refuses.
 
-    Cancellation: the folders may not be there; the opener removes those that are.
+    Cancellation: folders may be missing; ``open_workspace`` removes the others.
     """
-    # In the same folder: to put another user's somewhere else takes that user's right to write to it.
+    # Rename within the same parent: moving another user's folder elsewhere requires write access to the folder.
     for folder in (workspace.project, workspace.temp):
         folder.rename(folder.with_name(f"{folder.name}-aside"))
     await remove_tree(workspace.database)
@@ -110,11 +110,11 @@ def _make(workspace: Workspace) -> None:
 
 
 async def remove_tree(*directories: Path) -> None:
-    """Remove folders and all below them; links are removed, never followed. Nothing happens where there is none.
+    """Remove folders with their content; links are removed, never followed. Ignores missing folders.
 
-    What cannot be removed is tried again a moment later, some times: the service may be out of descriptors.
+    Folders that cannot be removed are retried a few times, as the service may be out of descriptors.
 
-    Cancellation: the thread goes on in the background and ends with the removal.
+    Cancellation: the thread continues in the background until the removal ends.
     """
     for pause_s in (*_AGAIN_S, None):
         directories = await trio.to_thread.run_sync(_remove, directories, abandon_on_cancel=True)
@@ -124,7 +124,7 @@ async def remove_tree(*directories: Path) -> None:
 
 
 def _remove(directories: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Those of which something is left."""
+    """Remove the folders; return those of which something is left."""
     for directory in directories:
         remove_folder(directory)
     return tuple(directory for directory in directories if os.path.lexists(directory))

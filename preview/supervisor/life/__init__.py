@@ -1,4 +1,4 @@
-"""One preview from its launch to its end, in one task."""
+"""The life of one preview, from launch to end, in one task."""
 
 from __future__ import annotations
 

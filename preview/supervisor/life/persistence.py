@@ -1,4 +1,4 @@
-"""Publication of a preview's end, in order."""
+"""Publication of a preview's end, in a fixed order."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from preview.supervisor.preview.live_preview import LivePreview, Outcome
 
 
 async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
-    """Say how it ended: log, subscribers, database, then the callers who wait for it.
+    """Publish the preview's end to its log, subscribers, the database and waiting callers, in this order.
 
-    Cancellation: what the database did not take is left to the cleanup; everybody else hears of it all the same. Called
-    under a bounded shield.
+    Call this under a shield with a deadline.
+
+    Cancellation: a row that is not stored is left to the cleanup; all others are notified nevertheless.
     """
     try:
         outcome = preview.outcome or _interrupted(preview)
@@ -26,7 +27,7 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
         if preview.stored:
             level = Level.ERROR if outcome.state is State.FAILED else Level.INFO
             preview.log.say(_last_words(preview, outcome), level)
-        # Before the change of state: a client that sees the end sees how many lines there will ever be.
+        # Before the state change: a client that sees the end also sees the final number of lines.
         preview.record = replace(preview.record, last_seq=preview.log.last_seq)
         preview.move(outcome.state, outcome.reason)
         cause, steps = outcome.cause and outcome.cause.value, preview.record.steps
@@ -42,7 +43,7 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
 
 
 def _interrupted(preview: LivePreview) -> Outcome:
-    """Return the outcome of a task that was cancelled from outside, by the service's nursery."""
+    """Return the outcome of a task that the service's nursery has cancelled."""
     outcome = Outcome(State.STOPPED, "stopped: the service ended", cause=StopCause.SHUTDOWN)
     preview.outcome = outcome
     preview.move(State.STOPPING, outcome.reason)
@@ -51,6 +52,6 @@ def _interrupted(preview: LivePreview) -> Outcome:
 
 def _last_words(preview: LivePreview, outcome: Outcome) -> str:
     if outcome.state is State.FAILED:
-        # It was stopped for what it used: the reason says so in the words that the log has already.
+        # The reason of a stop for exceeding a limit starts with "stopped:".
         return f"failed: {outcome.reason.removeprefix('stopped: ')}"
     return f"stopped after {preview.uptime_s:.1f} s; processes, port {preview.record.port} and files are gone"

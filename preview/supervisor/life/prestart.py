@@ -1,9 +1,8 @@
-"""Starts before the analysis: a fork is reserved, and runs as the project's last launch did.
+"""Speculative starts: a reserved fork runs like the project's last launch while the new files are analysed.
 
-From one generation to the next a project's code changes, and how it starts mostly does not. The reserved fork runs
-while the files are read, which saves a tenth to a quarter of a launch of new code (``benchmarks/launch.py``). Where the
-plan turns out different, the process is ended and the folders are filled again: nothing of what it did or printed is
-the preview's.
+A project's code changes between generations, but its start plan mostly does not. The reserved fork starts while the
+files are read, which saves a tenth to a quarter of a launch of new code (``benchmarks/launch.py``). If the new plan
+differs, the process is ended and the folders are filled again: neither its output nor its files reach the preview.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ from preview.supervisor.process.server_process import StartedProcess, serving_sp
 
 log = structlog.get_logger(__name__)
 
-# What a project's files or its launch give is that generation's own.
+# Variables of these origins belong to one generation: its files or its launch request set them.
 _GIVEN = frozenset({Origin.PROJECT, Origin.REQUEST})
-# Which process of the preview it is: nothing has run before it.
+# Process number of a speculative process: the first of its preview.
 _FIRST = 1
 
 
@@ -59,9 +58,9 @@ class FirstStart:
     """The start of a preview's first process.
 
     Attributes:
-        prepared: What it is started from.
+        prepared: The prepared launch.
         slot: Its slot in the start queue.
-        started: The process, where it runs already.
+        started: The speculative process that the launch adopts; None: start a new process.
     """
 
     prepared: PreparedLaunch
@@ -70,12 +69,12 @@ class FirstStart:
 
 
 class NullPrestart:
-    """A launch of which nothing runs early.
+    """A launch without a speculative start.
 
     Args:
-        preview: Whose.
-        context: For what all previews share.
-        workspace: The preview's.
+        preview: The preview to launch.
+        context: State shared by all previews.
+        workspace: The preview's folders.
     """
 
     def __init__(self, preview: LivePreview, context: SupervisorContext, workspace: Workspace) -> None:
@@ -84,24 +83,24 @@ class NullPrestart:
         self._workspace = workspace
 
     async def decide(self) -> ProjectAnalysis:
-        """Read how the project starts; what the preview may reach is decided then. The files are in their place.
+        """Analyse the project and decide the preview's network. The files must be in place.
 
         Raises:
-            StartupTimeout, TooComplex, AnalysisFailed, PreviewError: As ``preparation.decide``.
+            StartupTimeout, TooComplex, AnalysisFailed, PreviewError: See ``preparation.decide``.
 
-        Cancellation: what reads the files is killed.
+        Cancellation: the process that reads the files is killed.
         """
         return await self._read(is_still=True)
 
     @asynccontextmanager
     async def adopt_or_discard(self, analysis: ProjectAnalysis, environment: Environment) -> AsyncIterator[FirstStart]:
-        """Make ready what the first process starts with, and wait for a slot in the start queue.
+        """Prepare the first process and wait for a slot in the start queue.
 
         Args:
-            analysis: What ``decide`` has found.
-            environment: It is held for as long as this is open.
+            analysis: Result of ``decide``.
+            environment: Leased for as long as this context is open.
 
-        Cancellation: the slot is the next one's.
+        Cancellation: the slot is free for the next launch.
         """
         prepared = prepare_launch(self._preview, self._context, self._workspace, analysis, environment)
         async with self._context.start_queue.open_slot(self._say_queued) as slot:
@@ -120,7 +119,7 @@ class NullPrestart:
 
 @dataclass(slots=True)
 class _Running:
-    """A speculative process, and what it was started with; ``adopt_or_discard`` gives that to the launch."""
+    """A speculative process with its inputs; ``adopt_or_discard`` passes them to the launch."""
 
     process: SpeculativeProcess
     prepared: PreparedLaunch
@@ -129,14 +128,14 @@ class _Running:
 
 
 class Prestart(NullPrestart):
-    """A launch whose reserved fork runs as the project's last launch did. Made by ``open_prestart`` alone.
+    """A launch whose reserved fork runs like the project's last launch. Made by ``open_prestart`` alone.
 
-    Invariant: once the process is discarded nothing of it runs, and the folders hold the generation's files alone.
+    Invariant: after a discard no speculative process runs, and the folders contain only the generation's files.
 
     Args:
-        preview, context, workspace: As ``NullPrestart``.
+        preview, context, workspace: See ``NullPrestart``.
         record: The last launch.
-        held: Ends what was started, unless the launch has it.
+        held: Ends the speculative process and its resources, unless the launch adopts them.
     """
 
     def __init__(
@@ -154,9 +153,9 @@ class Prestart(NullPrestart):
         self._mismatch: Mismatch | None = None
 
     async def decide(self) -> ProjectAnalysis:
-        """See ``NullPrestart``: the process runs meanwhile. Where it does not match, the files are read again.
+        """Analyse the project while the speculative process runs; on a mismatch, read the files again.
 
-        Cancellation: what reads the files is killed; the process ends with ``open_prestart``.
+        Cancellation: the process that reads the files is killed; the speculative process ends with ``open_prestart``.
         """
         running = self._running = await self._start()
         if running is None:
@@ -179,14 +178,14 @@ class Prestart(NullPrestart):
 
     @asynccontextmanager
     async def adopt_or_discard(self, analysis: ProjectAnalysis, environment: Environment) -> AsyncIterator[FirstStart]:
-        """See ``NullPrestart``: with the process, where it still matches; else with nothing started.
+        """Prepare the first process: adopt the speculative process if it still matches, else discard it.
 
-        Cancellation: as ``NullPrestart``; a process that is not adopted is gone.
+        Cancellation: see ``NullPrestart``; a process that is not adopted is gone.
         """
         running = self._running
         mismatch = None if running is None else _compare_environment(running, environment)
         if running is not None and mismatch is None:
-            # Only now it is one of the preview's processes.
+            # From here on the speculative process counts as the preview's first process.
             self._preview.next_number()
             yield FirstStart(replace(running.prepared, environment=environment), running.slot, running.started)
             return
@@ -198,7 +197,7 @@ class Prestart(NullPrestart):
             yield first
 
     async def _start(self) -> _Running | None:
-        """Let the fork run; None where there is none, or no free slot in the start queue."""
+        """Start the reserved fork. Returns None without a fork or without a free slot in the start queue."""
         opened = self._held.enter_context(ExitStack())
         slot = opened.enter_context(self._context.start_queue.open_slot_now())
         ready = None if slot is None else self._prepare(opened)
@@ -211,7 +210,7 @@ class Prestart(NullPrestart):
         return None
 
     def _prepare(self, opened: ExitStack) -> tuple[PreparedLaunch, StartedProcess] | None:
-        """Prepare the speculative process; None where it cannot start."""
+        """Prepare the speculative process; None if it cannot start."""
         preview, record = self._preview, self._record
         try:
             prepared = prepare_launch(preview, self._context, self._workspace, record.analysis, record.environment)
@@ -223,11 +222,11 @@ class Prestart(NullPrestart):
             return None
 
     async def _compare(self, running: _Running, analysis: ProjectAnalysis) -> Mismatch | None:
-        """Return the mismatch with these files; None where the process matches, or where nothing of it has run.
+        """Return the mismatch with these files. None: the process matches, or none of its code has run.
 
         Raises:
             EnvironmentFailed: A manifest cannot be read.
-            LaunchFailed: A folder or a program is not there.
+            LaunchFailed: A folder or a program is missing.
         """
         if not await running.process.wait():
             if running.process.has_run:
@@ -257,14 +256,14 @@ class Prestart(NullPrestart):
         await write_files(self._preview, self._context, self._workspace)
 
     def _release(self, running: _Running) -> None:
-        """Nothing of it runs: the launch is as any other from here on."""
+        """Release the slot and the channel; the launch continues without a speculative process."""
         running.slot.release()
         running.started.held.close()
         self._running = None
 
 
 def _compare_environment(running: _Running, environment: Environment) -> Mismatch | None:
-    """Return the mismatch with this leased environment; None where the process may continue in it."""
+    """Return the mismatch with this leased environment; None if the process can continue in it."""
     if environment.key != running.prepared.environment.key or environment.how == "built":
         return Mismatch.REBUILT
     return None if running.process.is_for(running.started.spec) else Mismatch.TEMPLATE
@@ -274,9 +273,9 @@ def _compare_environment(running: _Running, environment: Environment) -> Mismatc
 async def open_prestart(
     preview: LivePreview, context: SupervisorContext, workspace: Workspace
 ) -> AsyncIterator[NullPrestart]:
-    """Reserve a fork as what the launch is likely to be; one that a spare slot has is used.
+    """Reserve a fork for the likely launch, or use the fork that a spare slot has reserved.
 
-    Cancellation: what was started is gone, unless the launch has it.
+    Cancellation: the speculative process is gone, unless the launch has adopted it.
     """
     record = context.history.find(preview.record.generation_id, whose(preview))
     spec = None
@@ -295,15 +294,15 @@ async def open_prestart(
 
 
 def _may_run_early(preview: LivePreview, context: SupervisorContext, record: StartRecord) -> bool:
-    """Return True if a process like the last one can run before the analysis, and this code may see what that one saw.
+    """Return True if a process like the last one can start before the analysis, and may see the same variables.
 
-    The last launch is the same user's (``StartHistory.find``): ids say nothing beyond that.
+    ``StartHistory.find`` returns only launches of the same user, so the ids below need no check of the user.
     """
     plan = record.analysis.plan
     if plan.steps or choose_network(context.settings, plan) is not Network.NONE:
         return False
     origins = frozenset(one.origin for one in plan.variables.values())
-    # What a launch is given decides over all else: another one's is not this one's.
+    # The launch request's overrides have priority: a start with another request's overrides cannot match.
     has_overrides = preview.overrides is not None and not preview.overrides.is_empty
     if has_overrides != (Origin.REQUEST in origins):
         return False

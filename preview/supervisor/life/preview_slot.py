@@ -1,6 +1,6 @@
-"""A preview's slot: its id, port and task, made by its launch, or before any launch as a spare slot.
+"""A preview's slot: its id, port and task, created by a launch, or in advance as a spare slot.
 
-A launch takes a spare slot in one step; the task, which was waiting for that, goes on as the preview's.
+A launch takes a spare slot in one step; the waiting task then continues as the preview's task.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.workspace import Workspace
 from preview.supervisor.preview.live_preview import LivePreview
 
-# A fork that waits has memory of its own; a launch after a pause like this has its fork made as before.
+# A waiting fork uses memory, so a spare slot ends after this time without a launch; later launches fork on demand.
 _IDLE_S = 600.0
 
 
 class PreviewSlot:
-    """Its id, its port, and the scope of its task; later the preview. Owned by its task (``run_preview``).
+    """A preview's id, port and task scope, and later the preview. Owned by its task (``run_preview``).
 
     Args:
-        preview_id: Which the preview will have.
-        listener: Bound to its port. Owned by the task.
-        expected: What the start is likely to be; None for a slot that is taken at once.
+        preview_id: Id of the future preview.
+        listener: Socket bound to the port. Owned by the task.
+        expected: The expected start; None for a slot that a launch takes at once.
 
     Attributes:
-        scope: Cancelling it tears all of it down.
-        is_ready: Whether a launch can take it: a spare slot with its folders, port and fork.
+        scope: Cancelling this scope tears everything down.
+        is_ready: True if a launch can take it: a spare slot with folders, port and fork.
         preview: The preview that has taken it.
     """
 
@@ -46,22 +46,22 @@ class PreviewSlot:
 
     @property
     def port(self) -> int:
-        """Its port's number."""
+        """Port number."""
         port: int = self.listener.getsockname()[1]
         return port
 
     def take(self, preview: LivePreview) -> None:
-        """Give the slot to this preview."""
+        """Assign the slot to this preview."""
         self.preview = preview
         self._taken.set()
 
     async def wait_taken(self, gone: trio.Event) -> LivePreview | None:
-        """Wait until a preview has taken it; None when none has for too long, and none can any more.
+        """Wait until a preview takes the slot. Returns None after the idle timeout or without a fork.
 
         Args:
-            gone: Set when its fork is of no use any more.
+            gone: Set when the slot's fork cannot be used any more.
 
-        Cancellation: it cannot be taken any more.
+        Cancellation: the slot is not available any more.
         """
         self.is_ready = not gone.is_set()
         try:
@@ -76,12 +76,12 @@ class PreviewSlot:
 async def open_preview(
     slot: PreviewSlot, context: SupervisorContext, workspace: Workspace
 ) -> AsyncIterator[LivePreview | None]:
-    """Wait until a preview has the slot; a spare slot has a fork reserved until then.
+    """Wait until a preview takes the slot; a spare slot has a reserved fork until then.
 
     Yields:
-        None where nobody has taken it, and nobody can any more.
+        The preview; None if none has taken the slot and none can any more.
 
-    Cancellation: the fork is gone, unless a launch has it.
+    Cancellation: the fork is ended, unless a launch has it.
     """
     if slot.expected is None:
         yield slot.preview
@@ -94,6 +94,6 @@ async def open_preview(
 
 
 def warm_migration_lock(context: SupervisorContext) -> None:
-    """Have the kernel's wait over by the time that a process enters its group."""
+    """Warm the kernel's migration lock, so that a process soon enters its control group without a wait."""
     if context.migration_lock is not None:
         context.migration_lock.request()

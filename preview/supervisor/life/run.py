@@ -1,8 +1,7 @@
-"""The life of one preview, in one task: leaving it, for whatever reason, tears all of it down.
+"""The life of one preview, in one task: leaving the task tears everything down.
 
-Two sorts of endings meet here. What ends a preview from outside or from a watcher (stop, expiry, exit) is decided
-synchronously on ``LivePreview`` and cancels its scope; what goes wrong on the way to a running process is raised.
-Both are settled in ``conclude``, under a bounded shield.
+A preview ends in two ways. A stop, an expiry or a process exit is decided synchronously on ``LivePreview``, which
+cancels its scope. An error during the launch is raised. ``conclude`` handles both, under a shield with a deadline.
 """
 
 from __future__ import annotations
@@ -45,13 +44,13 @@ log = structlog.get_logger(__name__)
 
 
 async def run_preview(slot: PreviewSlot, context: SupervisorContext) -> None:
-    """Hold a slot until a preview has it, and run the preview to its end; nothing more, where none takes the slot.
+    """Keep a slot until a preview takes it, then run the preview to its end. Returns if no preview takes the slot.
 
-    One task in the service's nursery; ``slot.scope`` is the stop button. Errors of the preview are its own state and
+    One task in the service's nursery; cancelling ``slot.scope`` stops it. Errors of the preview become its state and
     never leave this function.
 
-    Cancellation: as a stop: processes, port, folders and subscribers are gone and the row says so, all within the stop
-    budget; then ``Cancelled`` goes on.
+    Cancellation: like a stop. Processes, port, folders and subscribers are gone and the row is final within the stop
+    budget; then ``Cancelled`` propagates.
     """
     try:
         with slot.listener, slot.scope:
@@ -100,11 +99,11 @@ async def _launch(preview: LivePreview, context: SupervisorContext, workspace: W
 async def _store_row(
     preview: LivePreview, context: SupervisorContext, workspace: Workspace, plan: StartPlan, launched_at: float
 ) -> None:
-    """Store the row: from here on the preview exists for everybody."""
+    """Store the row: from here on the preview is visible to all readers of the database."""
     preview.record = replace(preview.record, health_path=plan.health_path or "/", directory=str(workspace.root))
     await context.store.insert(preview.record)
     preview.stored = True
-    # From here on the service's log owes it an end: after a crash its row tells the next start.
+    # From here on the end must be logged too; after a crash, the next start of the service finds the row.
     log_transition(preview.record)
     preview.accepted.set()
     if preview.confinement is not None:
@@ -118,7 +117,7 @@ async def _store_row(
 async def _open_environment(
     preview: LivePreview, context: SupervisorContext, workspace: Workspace, analysis: ProjectAnalysis
 ) -> AsyncIterator[Environment]:
-    """Open the environment and note it in the start history. Cancellation: a build under way leaves nothing."""
+    """Open the environment and record it in the start history. Cancellation: an unfinished build leaves nothing."""
     preview.progress.start(ENVIRONMENT)
     async with open_environment(context, analysis, workspace.project, report_to(preview)) as environment:
         preview.log.say(environment.said)
@@ -132,7 +131,7 @@ async def _open_environment(
 
 
 async def _serve(preview: LivePreview, context: SupervisorContext, first: FirstStart) -> None:
-    """Run the preview's nurseries: watchers end first, then processes, then the environments they run in."""
+    """Run the preview's nurseries. Watchers end first, then processes, then the environments they run in."""
     async with trio.open_nursery() as holders:
         leases, snapshots = EnvironmentLeases(holders), Snapshots(preview, holders)
         served: list[Processes] = []
@@ -150,14 +149,14 @@ async def _serve(preview: LivePreview, context: SupervisorContext, first: FirstS
 async def _supervise(
     preview: LivePreview, context: SupervisorContext, first: FirstStart, processes: Processes, servings: trio.Nursery
 ) -> None:
-    """Start the first process, then watch over the preview, whichever of its processes serves."""
+    """Start the first process, then supervise the preview and all its later processes."""
     prepared = first.prepared
     services, since_seq = prepared.plan.services, preview.log.last_seq
     preview.progress.start(PROCESS)
     try:
         processes.take(await processes.start(prepared, first.started))
     except (PreviewError, OSError) as error:
-        # Out of a nursery it would come in a group.
+        # Recorded, not raised: a nursery would wrap the error in a group.
         preview.fail(_as_failure(preview, error))
         return
     preview.progress.finish(PROCESS, f"port {preview.record.port}", reused=first.started is not None)
@@ -166,7 +165,7 @@ async def _supervise(
             watchers.start_soon(_release_slot, first.slot, preview)
             watchers.start_soon(watch_deadlines, preview)
             watchers.start_soon(watch_disk, preview, processes.members, prepared.disk)
-            # The pid is in the row before the app can do much: a crash of the service finds it there.
+            # Store the pid before the app can do much, so that the service finds the process after a crash.
             watchers.start_soon(save, preview, context)
             watchers.start_soon(partial(watch_needs, preview, services, since_seq=since_seq))
             watchers.start_soon(processes.watch_exits)
@@ -178,7 +177,7 @@ async def _supervise(
 
 
 async def _release_slot(slot: StartSlot, preview: LivePreview) -> None:
-    """Let the next one start once this one is up. Cancellation: the slot is released by its opener."""
+    """Release the start slot once the preview is up. Cancellation: the slot's opener releases it."""
     await preview.settled.wait()
     slot.release()
 
@@ -203,7 +202,7 @@ def _as_failure(preview: LivePreview, error: PreviewError | OSError) -> PreviewE
 
 
 def _first(error: BaseException) -> BaseException:
-    """Return the error from a nursery without its group."""
+    """Unwrap the first error of nested exception groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -1,4 +1,4 @@
-"""Watch over a running preview, whichever process serves: its deadlines and health."""
+"""Supervision of a preview's deadlines and health, whichever process serves."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from preview.supervisor.process.probe import Answer, ProbeFailed, ask, find_answ
 
 
 async def watch_deadlines(preview: LivePreview) -> None:
-    """Stop it when its time is over, or when nobody asked it for too long. Cancellation: nothing changes."""
+    """Stop the preview at its expiry or after inactivity. Cancellation: nothing changes."""
     preview.request_stop(await preview.deadlines.wait())
 
 
 async def watch_health(preview: LivePreview, context: SupervisorContext, health_path: str | None) -> None:
-    """Readiness once, then liveness for ever.
+    """Probe readiness once, then liveness until cancelled.
 
     Args:
-        preview: Its process runs.
-        context: For the row and the bounds.
-        health_path: The project's own route, or None.
+        preview: The preview; its process runs.
+        context: Provides settings and the database.
+        health_path: The project's health route, or None.
 
     Cancellation: nothing changes.
     """
@@ -64,7 +64,7 @@ async def watch_health(preview: LivePreview, context: SupervisorContext, health_
 
 
 def _take(preview: LivePreview, answer: Answer, health_path: str | None) -> None:
-    """Apply the launch's health path, and handle the first answer."""
+    """Choose the health path from the first response, and log a response that is not healthy."""
     preview.record = replace(preview.record, health_path=answer.path)
     preview.any_answer = health_path is None or not answer.well or answer.path != health_path
     if health_path is not None and answer.path != health_path:
@@ -78,7 +78,7 @@ def _take(preview: LivePreview, answer: Answer, health_path: str | None) -> None
 
 
 async def _probe(preview: LivePreview, context: SupervisorContext) -> None:
-    """One liveness question. An unhealthy preview keeps running: its owner reads why in the log, and may stop it."""
+    """Probe liveness once. An unhealthy preview keeps running: the log shows the reason, and its owner may stop it."""
     why = f"no answer in {context.settings.liveness_timeout_s:g} s"
     health = Health.UNHEALTHY
     with trio.move_on_after(context.settings.liveness_timeout_s):

@@ -1,4 +1,4 @@
-"""The bounds of a preview: memory, processes, processor time, disk and output."""
+"""Limits of a preview: memory, processes, CPU time, disk and output."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Disk use of a preview's folders, measured against a program that hides what it can.
+"""Measurement of the disk space in a preview's folders, robust against programs that hide their use.
 
-Counted are allocated blocks, so that a sparse file is as large as what was written to it; an entry is at least one
-block, so that millions of empty files are not free; a file with several names is one file; and files without a name
-that a process keeps open count as long as it does. Links are never followed. What a process has mapped, unlinked and
-closed is not seen: that shows in what is free of the whole disk alone.
+It counts allocated blocks, so a sparse file counts as much as was written to it. Each entry counts at least one block,
+so millions of empty files are not free. A file with several names counts once. Deleted files count while a process
+keeps them open. Links are never followed. A file that is mapped, deleted and closed is not seen; it shows only in the
+free space of the whole disk.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from preview.settings import Settings
 
 _MIB = 1024 * 1024
 _ENTRY_BYTES = 4096
-# stat(2): st_blocks counts these, whatever the file system's own blocks are.
+# stat(2): the unit of st_blocks, whatever the file system's block size is.
 _BLOCK_BYTES = 512
-# Node's deepest trees stay below 50. Two descriptors are open for each level.
+# The deepest trees of Node projects have fewer than 50 levels. Each level needs two open descriptors.
 _MOST_LEVELS = 200
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -33,8 +33,8 @@ class DiskUse:
     """Result of a measurement.
 
     Attributes:
-        used_bytes: In folders and in open files without a name; the walk ends early once it is over the limit.
-        is_too_deep: Folders are nested deeper than is looked.
+        used_bytes: Size of folders and deleted open files. The walk stops early above the limit.
+        is_too_deep: True if folders are nested deeper than the walk goes.
     """
 
     used_bytes: int
@@ -46,8 +46,8 @@ class Free:
     """Free space of a preview's disks.
 
     Attributes:
-        available_bytes: For the service's user, on the disk that has least.
-        mark: Changes whenever something is written or removed anywhere on them.
+        available_bytes: Free space for the service's user, on the disk with the least.
+        mark: Changes at every write or removal on the disks.
     """
 
     available_bytes: int
@@ -55,10 +55,10 @@ class Free:
 
 
 def free_of(*folders: Path) -> Free:
-    """Read the free space; a few microseconds for each folder.
+    """Read the free space; takes a few microseconds per folder.
 
     Raises:
-        OSError: There is no such folder, or its disk does not answer.
+        OSError: A folder does not exist, or its disk does not respond.
     """
     return free_by([os.statvfs(folder) for folder in folders])
 
@@ -70,15 +70,15 @@ def free_by(found: Sequence[os.statvfs_result]) -> Free:
 
 
 def check_free_disk(settings: Settings) -> None:
-    """Make sure that the service's own disks have space for one more preview. Takes microseconds.
+    """Check that the service's own disks have space for one more preview. Takes microseconds.
 
     Raises:
-        DiskFull: They have less than the operator wants to be kept free.
+        DiskFull: Less space is free than the operator has configured.
     """
     for folder in (settings.data_dir, settings.resolved_db_path):
         try:
             free_bytes = free_of(folder).available_bytes
-        except FileNotFoundError:  # the first preview makes it
+        except FileNotFoundError:  # the first preview creates this folder
             continue
         except OSError as error:
             raise DiskFull(f"The disk of the service's data does not answer ({error.strerror}); try again.") from error
@@ -98,7 +98,7 @@ class _Count:
         self.is_too_deep = False
         self.devices: set[int] = set()
         self._limit_bytes = limit_bytes
-        # Files with more than one name, or none, that were counted: (device, inode).
+        # Counted files with several names, or none: (device, inode).
         self._seen: set[tuple[int, int]] = set()
 
     @property
@@ -117,18 +117,18 @@ class _Count:
 def measure(
     folders: Iterable[Path], pids: Iterable[int], limit_bytes: int, check: Callable[[], object] = lambda: None
 ) -> DiskUse:
-    """Count what is in the folders, and what the processes keep open of files that have no name any more.
+    """Measure the size of folders, and of deleted files that processes keep open.
 
-    Blocks: call it in a thread.
+    Blocks: call this in a thread.
 
     Args:
-        folders: A preview's own; one that is not there counts nothing.
-        pids: The processes of its tree.
-        limit_bytes: No more is counted once this is passed.
-        check: Called every now and then; what it raises ends the look.
+        folders: The preview's folders; missing ones count nothing.
+        pids: Pids of its processes.
+        limit_bytes: The measurement stops above this size.
+        check: Called now and then; its exceptions end the measurement.
 
     Raises:
-        OSError: No descriptor is left to look with.
+        OSError: No file descriptor is free.
     """
     count = _Count(limit_bytes)
     for folder in folders:
@@ -145,7 +145,7 @@ def measure(
 
 @contextmanager
 def _gone() -> Iterator[None]:
-    """Let pass that something is not there any more, and no folder uncounted for want of descriptors."""
+    """Suppress errors of files that are gone; raise if no descriptor is free, as a folder would remain uncounted."""
     try:
         yield
     except OSError as error:
@@ -153,7 +153,7 @@ def _gone() -> Iterator[None]:
 
 
 class _Level:
-    """A folder that is being read; opened by name below another, so that no path can be swapped for a link."""
+    """A folder being read, opened by name relative to its parent, so that no path can be swapped for a link."""
 
     def __init__(self, name: str, parent: int | None) -> None:
         try:
@@ -172,7 +172,7 @@ class _Level:
         os.close(self.descriptor)
 
     def next_folder(self, count: _Count) -> str | None:
-        """Count entries up to the next folder, and name it; None at their end, and when the limit is passed."""
+        """Count entries up to the next folder and return its name; None at the end or above the limit."""
         for entry in self._entries:
             try:
                 count.add(entry.stat(follow_symlinks=False))
@@ -180,13 +180,13 @@ class _Level:
                     return None
                 if entry.is_dir(follow_symlinks=False):
                     return entry.name
-            except OSError:  # it has gone since
+            except OSError:  # the entry is gone
                 continue
         return None
 
 
 def _walk(folder: Path, count: _Count, check: Callable[[], object]) -> None:
-    """Depth first; no path is too long for it, because it uses none."""
+    """Walk depth-first, by descriptors only, so that no path can be too long."""
     levels: list[_Level] = []
     try:
         levels.append(_Level(str(folder), None))
@@ -198,7 +198,7 @@ def _walk(folder: Path, count: _Count, check: Callable[[], object]) -> None:
             elif len(levels) >= _MOST_LEVELS:
                 count.is_too_deep = True
             else:
-                # It may have gone, or be a link by now.
+                # The folder may be gone or replaced by a link.
                 with _gone():
                     levels.append(_Level(child, levels[-1].descriptor))
     finally:
@@ -207,7 +207,7 @@ def _walk(folder: Path, count: _Count, check: Callable[[], object]) -> None:
 
 
 def _make_readable(name: str, parent: int | None) -> None:
-    """Make a folder readable whose permissions its program removed: nothing is hidden in it."""
+    """Make a folder readable if its program has removed the permissions, so that nothing can be hidden in it."""
     descriptor = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
         os.chmod(f"/proc/self/fd/{descriptor}", stat.S_IRWXU)  # noqa: PTH101  no path names it safely
@@ -219,12 +219,12 @@ def _add_nameless(pid: int, count: _Count) -> None:
     folder = f"/proc/{pid}/fd"
     try:
         numbers = os.listdir(folder)  # noqa: PTH208  names, not paths: 3 x faster
-    except OSError as error:  # it has ended, or is not ours to look into
+    except OSError as error:  # the process has ended, or belongs to another user
         raise_want(error)
         return
     for number in numbers:
         with suppress(OSError):
-            # Follows the kernel's own link to the very file, which may have no path at all.
+            # Follows the kernel's link to the file itself, which may have no path.
             status = os.stat(f"{folder}/{number}")  # noqa: PTH116  thousands
             if status.st_nlink == 0 and stat.S_ISREG(status.st_mode) and status.st_dev in count.devices:
                 count.add(status)

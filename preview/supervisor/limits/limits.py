@@ -1,7 +1,7 @@
-"""Reactions to a reached limit: the preview ends or continues; it is logged once.
+"""Reactions to a reached limit: the preview ends or is slowed down; each limit is logged once.
 
-Memory and disk end it, because what asked for more has not got it and would fail in ways nobody could explain.
-Processes, processor time and output hold it: it goes on, slower or with less.
+Memory and disk limits end the preview, because it would fail unpredictably without what it requested. Limits on
+processes, CPU time and output only slow it down or refuse more.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from preview.supervisor.preview.live_preview import LivePreview
 log = structlog.get_logger(__name__)
 
 _MIB = 1024 * 1024
-# Held back for two fifths of the time: it wants well more than it may have …
+# Throttled for two fifths of the time: the program needs clearly more CPU time than it may use …
 _THROTTLED_SHARE = 0.4
-# … in two looks one after the other: a moment's work is no news.
+# … in two successive measurements, so that a short burst is not reported.
 _THROTTLED_LOOKS = 2
 
 
 class _Watched(Protocol):
-    """Interface of a running process for ``Excesses``."""
+    """A running process, as ``Excesses`` needs it."""
 
     def excess(self) -> Excess: ...
 
 
 def tell(preview: LivePreview, limit: Limit, message: str, level: Level = Level.WARNING) -> bool:
-    """Say that a limit was reached: in the log and in the status; once for each limit. Whether this was the first time.
+    """Log a reached limit and add it to the status, once per limit; return True if this was the first time.
 
-    Nothing is said of a preview that is on its way out.
+    Does nothing for a preview that is ending.
     """
     confinement = preview.confinement
     if preview.outcome is not None or (confinement is not None and confinement.has_reached(limit)):
@@ -50,13 +50,13 @@ def tell(preview: LivePreview, limit: Limit, message: str, level: Level = Level.
 
 
 def stop_for(preview: LivePreview, limit: Limit, message: str, **details: object) -> None:
-    """End the preview for a limit that it has reached; its status keeps the sentence as the reason."""
+    """End the preview for a reached limit; the message becomes the reason in its status."""
     if tell(preview, limit, message, Level.ERROR):
         preview.fail(LaunchFailed(message, reason="limit_reached", limit=limit, **details))
 
 
 def tell_output(preview: LivePreview, settings: Settings) -> None:
-    """Report a preview that prints faster than allowed and is slowed down."""
+    """Report a preview that prints too fast and is slowed down."""
     mib_per_s = settings.output_bytes_per_s / _MIB
     tell(preview, "output", f"held to {mib_per_s:.3g} MB of output per second: slowed down")
 
@@ -70,9 +70,9 @@ def memory_error(settings: Settings, *, is_step: bool = False, **details: object
 
 
 def was_killed_for_memory(preview: LivePreview, process: RunningProcess) -> bool:
-    """Return whether the kernel has killed any process of the tree because its memory was used up.
+    """Return True if the kernel has killed a process of the tree for its memory use.
 
-    Synchronous, for the moment at which the leader has ended: else a signal would be all that is known.
+    Synchronous, so that it can run right after the leader's exit, when otherwise only a signal would be known.
     """
     try:
         return process.excess().killed_for_memory > 0
@@ -82,18 +82,18 @@ def was_killed_for_memory(preview: LivePreview, process: RunningProcess) -> bool
 
 
 def stop_for_memory(preview: LivePreview, error: LaunchFailed) -> None:
-    """End the preview, of whose memory this is said."""
+    """End the preview with this error of its memory limit."""
     if tell(preview, "memory", error.message, Level.ERROR):
         preview.fail(error)
 
 
 class Excesses:
-    """Reads what the kernel counts of one process tree, and tells what is news.
+    """Reads the kernel's counters of one process tree, and reports limits that are newly reached.
 
     Args:
-        preview: Whose tree.
-        process: The tree.
-        settings: For the words.
+        preview: The preview.
+        process: The process tree.
+        settings: Limits, for the messages.
     """
 
     def __init__(self, preview: LivePreview, process: _Watched, settings: Settings) -> None:
@@ -101,15 +101,15 @@ class Excesses:
         self._process = process
         self._settings = settings
         self._throttled_s = 0.0
-        # None until it runs: what a start-up wants is not what it will go on wanting.
+        # Time of the last measurement; None until the preview runs, as a start-up needs more CPU time than later work.
         self._since: float | None = None
         self._looks = 0
 
     def look(self) -> Excess:
-        """Count once more.
+        """Read the counters once.
 
         Raises:
-            OSError: The counts cannot be read now.
+            OSError: The counters cannot be read now.
         """
         excess = self._process.excess()
         if excess.refused_processes:
@@ -140,17 +140,17 @@ async def watch_usage(
     note: Callable[[Usage], None] | None = None,
     end: Callable[[LaunchFailed], None] | None = None,
 ) -> None:
-    """Measure at an interval; end a tree that uses more memory than it may, and log each other limit that it meets.
+    """Measure at an interval. End a tree that uses too much memory, and log each other limit that it reaches.
 
-    Where control groups count, the kernel has killed a process of the tree by then; elsewhere the tree is measured.
+    With control groups, the kernel has already killed a process of such a tree; otherwise the measurement decides.
 
     Args:
-        preview: Whose tree.
-        process: The tree.
-        settings: For the limits and the interval.
-        is_step: For the words.
-        note: Called with each reading; None: it is the preview's own.
-        end: Ends the tree; None: the preview ends.
+        preview: The preview.
+        process: The process tree.
+        settings: Limits and interval.
+        is_step: True for a step, in messages.
+        note: Called with each measurement; None: store it as the preview's usage.
+        end: Ends the tree; None: end the preview.
 
     Cancellation: nothing changes.
     """
@@ -161,7 +161,7 @@ async def watch_usage(
             usage = await process.usage()
             excess = excesses.look()
         except OSError as error:
-            # The service itself is short of something (descriptors): that is no fault of this preview.
+            # The service lacks a resource (descriptors), which is not the preview's fault.
             log.warning("preview not measured", preview_id=preview.id, error=str(error))
         else:
             if note is None:

@@ -1,4 +1,4 @@
-"""Watches what previews' folders hold, as often as it can for a fiftieth of a core, all of them together."""
+"""Monitoring of previews' disk use, as often as is possible with 2 % of a core for all previews together."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from preview.supervisor.preview.live_preview import LivePreview
 log = structlog.get_logger(__name__)
 
 _MIB = 1024 * 1024
-# A look that took a millisecond is followed by 49 without one: 2 % of a core.
+# A measurement of one millisecond is followed by a pause of 49: 2 % of a core.
 _REST = 49
-# When the disk has lost as much as this preview had left, it is looked at sooner: 10 % of a core.
+# If the disk has lost as much space as the preview had left, measure sooner: 10 % of a core.
 _URGENT_REST = 9
-# Somebody else may have removed as much as this one wrote, to the byte: then the free room shows nothing.
+# Another process may have freed exactly as much as the preview wrote, which leaves the free space unchanged.
 _LONGEST_SKIP_S = 2.0
-# Of the interval: an answer of the disk's that is no older does for all previews.
+# Share of the interval: a reading of a disk's free space that is not older is used for all previews.
 _SHARED = 0.2
 
 
 @dataclass(slots=True)
 class Watchers:
-    """The previews that are watched now: they share what looking may cost, and how much is free.
+    """State shared by all watched previews: how many there are, and the free space of their disks.
 
     Attributes:
-        count: This many.
+        count: Number of watched previews.
     """
 
     count: int = 0
-    # What a disk has said, and when, by its device number. Bounded by the machine's disks.
+    # Time and result of the last reading, by device number. Bounded by the number of the machine's disks.
     _said: dict[int, tuple[float, os.statvfs_result]] = field(default_factory=dict)
 
     @contextmanager
     def one_more(self) -> Iterator[None]:
-        """Count one for as long as this is open."""
+        """Count one more preview while the context is open."""
         self.count += 1
         try:
             yield
@@ -52,14 +52,14 @@ class Watchers:
             self.count -= 1
 
     def free(self, places: Mapping[int, Path], age_s: float) -> Free:
-        """Return the free space of the disks; each is read once in ``age_s`` seconds for all.
+        """Return the free space of the disks; each disk is read once in ``age_s`` seconds for all previews.
 
         Args:
-            places: For each device number a folder on it.
-            age_s: How old an answer may be.
+            places: A folder on each disk, by device number.
+            age_s: Maximum age of a reading in seconds.
 
         Raises:
-            OSError: There is no such folder, or its disk does not answer.
+            OSError: A folder does not exist, or its disk does not respond.
         """
         now = trio.current_time()
         for device, folder in places.items():
@@ -71,12 +71,12 @@ class Watchers:
 
 @dataclass(frozen=True, slots=True)
 class DiskWatch:
-    """Facts to watch one preview's disk.
+    """Everything needed to watch one preview's disk use.
 
     Attributes:
-        folders: Its own.
-        settings: The limit and the interval.
-        watchers: All that watch.
+        folders: The preview's folders.
+        settings: Limit and interval.
+        watchers: State shared with other previews.
     """
 
     folders: tuple[Path, ...]
@@ -86,14 +86,14 @@ class DiskWatch:
 
 @dataclass(slots=True)
 class Pace:
-    """Decides when to look again. Times are trio's, in seconds.
+    """Decides when to measure again. Times are trio's, in seconds.
 
     Attributes:
-        limit_bytes: What the preview may hold.
-        looked_at: When the last look was over; -inf before the first.
-        took_s: How long it took.
-        used_bytes: What it found.
-        free: What was free then.
+        limit_bytes: Limit of the preview.
+        looked_at: End of the last measurement; -inf before the first.
+        took_s: Its duration.
+        used_bytes: Its result.
+        free: Free space at that time.
     """
 
     limit_bytes: int
@@ -103,7 +103,7 @@ class Pace:
     free: Free | None = None
 
     def is_due(self, now: float, free: Free, watched: int = 1) -> bool:
-        """Return whether to measure now, as one of ``watched`` previews."""
+        """Return True if it is time to measure, with ``watched`` previews sharing the CPU time."""
         if self.free is None:
             return True
         since_s = now - self.looked_at
@@ -114,7 +114,7 @@ class Pace:
         return since_s >= self.took_s * (_URGENT_REST if is_urgent else _REST * max(1, watched))
 
     def note(self, started: float, ended: float, found: DiskUse, free: Free) -> None:
-        """Take in a look."""
+        """Record a measurement."""
         self.looked_at, self.took_s = ended, ended - started
         self.used_bytes, self.free = found.used_bytes, free
 
@@ -122,18 +122,18 @@ class Pace:
 async def watch_disk(
     preview: LivePreview, members: Callable[[], Iterable[int]], disk: DiskWatch, *, is_step: bool = False
 ) -> None:
-    """End the preview when its folders hold more than they may.
+    """End the preview when its folders exceed the disk limit.
 
-    What is written faster than it is looked at goes over the limit by as much as the disk takes in
-    ``disk_interval_s``, a fifth more, and one look.
+    A fast writer can exceed the limit. The excess is at most the bytes written during 1.2 times ``disk_interval_s`` and
+    one measurement.
 
     Args:
-        preview: Whose folders.
-        members: The pids of its tree, for files that have no name any more.
+        preview: The preview.
+        members: Returns the pids of its processes, for deleted files that are still open.
         disk: See ``DiskWatch``.
-        is_step: For the words.
+        is_step: True for a step, in messages.
 
-    Cancellation: a look under way ends with the folder that it is in.
+    Cancellation: a running measurement ends after its current folder.
     """
     settings = disk.settings
     pace = Pace(settings.disk_limit_mb * _MIB)
@@ -142,7 +142,7 @@ async def watch_disk(
     with disk.watchers.one_more():
         while True:
             try:
-                # Not in a thread: it takes microseconds, and the disk has answered to this preview before.
+                # No thread needed: this takes microseconds, and the disk has responded to this preview before.
                 places = places or {folder.stat().st_dev: folder for folder in disk.folders}
                 free = disk.watchers.free(places, shared_s)
                 if pace.is_due(trio.current_time(), free, disk.watchers.count):

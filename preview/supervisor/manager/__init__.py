@@ -1,4 +1,4 @@
-"""All previews of the service: who may launch what, what is alive, and what a crash has left."""
+"""Management of all previews: claims and limits, queries, cleanup, and recovery after a crash."""
 
 from __future__ import annotations
 

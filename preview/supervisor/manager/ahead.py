@@ -1,4 +1,4 @@
-"""Environments built before the launch: as soon as a generation is kept, by one builder, while nobody waits."""
+"""Environments built in advance: one builder prepares each pushed generation before its launch."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _REMOVE_S: Final = 5.0
 
 
 class PushQueue:
-    """Generations that were kept and whose environment nobody has looked at yet, in the order of their arrival.
+    """Pushed generations whose environment is not prepared yet, oldest first.
 
     Args:
-        settings: ``build_queue``: how many wait at most.
+        settings: ``build_queue`` is the maximum number of waiting generations.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._most = settings.build_queue
-        # By id: one that is pushed again while it waits keeps its place.
+        # By id: a generation that is pushed again while it waits keeps its position.
         self._waiting: dict[str, Generation] = {}
         self._arrived = trio.Event()
 
@@ -45,7 +45,7 @@ class PushQueue:
         return len(self._waiting)
 
     def put(self, generation: Generation) -> None:
-        """Take one more; where all places are taken, the oldest of the user with most of them goes."""
+        """Add a generation. If the queue is full, drop the oldest generation of the user with the most."""
         self._waiting[generation.id] = generation
         if len(self._waiting) > self._most:
             (user_id, _), *_ = Counter(one.user_id for one in self._waiting.values()).most_common(1)
@@ -55,7 +55,7 @@ class PushQueue:
         self._arrived.set()
 
     async def get(self) -> Generation:
-        """Return the one that has waited longest. Cancellation: nothing is taken."""
+        """Remove and return the oldest generation. Cancellation: nothing is removed."""
         await trio.lowlevel.checkpoint()
         while not self._waiting:
             self._arrived = trio.Event()
@@ -66,14 +66,14 @@ class PushQueue:
 async def run_builder(
     queue: PushQueue, context: SupervisorContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Build the environments of what is pushed, one at a time, until cancelled. One task, in the service's nursery.
+    """Build the environments of pushed generations, one at a time, until cancelled. One task of the service's nursery.
 
-    A launch finds the environment in the cache, or waits for the build under way. What fails here is for the launch
-    to tell, which tries again.
+    A launch finds the environment in the cache, or waits for the running build. Failures here are only logged, as the
+    launch tries again and reports them.
 
-    Cancellation: a build under way is killed and leaves nothing, unless a launch waits for it, which begins again.
+    Cancellation: a running build is killed and leaves nothing; a launch that waits for it starts it again.
     """
-    await remove_tree(_root(context.settings))  # of a service that was killed
+    await remove_tree(_root(context.settings))  # leftovers of a killed service
     make_roots(_root(context.settings))
     task_status.started()
     while True:
@@ -87,7 +87,7 @@ async def run_builder(
         except OSError as error:
             log.info("environment build failed", generation_id=generation.id, why=error.strerror or str(error))
         except Exception:
-            # A mistake here would leave this task for the nursery that all previews share.
+            # An error that leaves this task would cancel the nursery of all previews.
             log.exception("environment build failed", generation_id=generation.id)
 
 
@@ -114,7 +114,7 @@ async def _build(generation: Generation, context: SupervisorContext) -> None:
 
 @asynccontextmanager
 async def _open_files(generation: Generation, context: SupervisorContext) -> AsyncIterator[Path]:
-    """Provide the generation's files in a temporary folder."""
+    """Write the generation's files into a temporary folder."""
     folder = _root(context.settings) / secrets.token_hex(8)
     try:
         folder.mkdir(mode=0o700, parents=True)
@@ -135,7 +135,7 @@ async def _decide(project: Path, context: SupervisorContext) -> ProjectAnalysis 
 
 
 def _silent(_line: str, _severity: int) -> None:
-    """Ignore the report: the launch repeats it."""
+    """Ignore the builder's messages, which the launch logs again."""
 
 
 def _root(settings: Settings) -> Path:

@@ -1,9 +1,8 @@
-"""The safety net behind exact deadlines: at an interval, look for what should not be there.
+"""Reconciliation after a crash, and a periodic cleanup as a safety net for exact deadlines.
 
-After a crash of the service: make processes, folders and rows agree before anything is answered.
-
-A service that was killed leaves rows that say ``running``, folders, and at worst processes (its leaders die with it,
-their helpers may not). Nothing of that is live when the service starts, because it holds the data folder's lock.
+A killed service leaves rows with the state ``running``, folders, and at worst processes: its leaders die with it, but
+their helpers may not. All of these are leftovers when the service starts, because it holds the data folder's lock.
+Reconciliation removes them before the first request is served.
 """
 
 from __future__ import annotations
@@ -29,19 +28,19 @@ from preview.supervisor.preview.service_log import log_transition
 
 log = structlog.get_logger(__name__)
 
-# Killing takes milliseconds; a process stuck in the kernel must not keep the service from starting.
+# Killing takes milliseconds; a process stuck in the kernel must not block the service's start.
 _KILL_BUDGET_S = 5.0
 _REASON = "failed: the service ended unexpectedly while this preview was live"
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """Result of the clean-up at a start.
+    """Result of the reconciliation.
 
     Attributes:
-        rows: Previews that were live for the database, and are ``failed`` or ``stopped`` now.
-        processes: Processes that were killed.
-        folders: Folders that were removed.
+        rows: Number of previews with a live state in the database, now ``failed`` or ``stopped``.
+        processes: Number of killed processes.
+        folders: Number of previews whose folders were removed.
     """
 
     rows: int
@@ -50,14 +49,14 @@ class Reconciled:
 
 
 async def reconcile(settings: Settings, store: PreviewStore) -> Reconciled:
-    """Make machine and database agree.
+    """Reconcile processes, folders and rows after a crash.
 
-    Only rows whose folder lies in this service's data folder are touched: another service may share the database.
+    Changes only rows whose folder is in this service's data folder, because another service may share the database.
 
     Raises:
         DatabaseUnavailable: The rows cannot be read or written.
 
-    Cancellation: what was put right stays so; the next start does the rest.
+    Cancellation: completed changes stay; the next start does the rest.
     """
     root = workspace_root(settings)
     rows = [one for one in await store.unfinished() if one.directory and Path(one.directory).parent == root]
@@ -73,7 +72,7 @@ async def reconcile(settings: Settings, store: PreviewStore) -> Reconciled:
     for row in rows:
         ended = _ended(row)
         await store.update(ended)
-        # How long it was up is not known: it ended before this start.
+        # The uptime is unknown: the preview ended before this start.
         log_transition(ended)
     removed = await remove_leftover_folders(settings, is_live=lambda _: False)
     make_roots(workspace_root(settings), settings.resolved_db_path)
@@ -90,7 +89,7 @@ def _identity(record: PreviewRecord) -> ProcessIdentity | None:
 
 
 def _ended(record: PreviewRecord) -> PreviewRecord:
-    """Return a live row's end: a stopping one has stopped, any other has failed."""
+    """Return the final record of a live row: a stopping preview has stopped, any other has failed."""
     state = State.STOPPED if record.state is State.STOPPING else State.FAILED
     reason = record.reason if state is State.STOPPED else _REASON
     how = StepState.STOPPED if state is State.STOPPED else StepState.FAILED
@@ -99,7 +98,7 @@ def _ended(record: PreviewRecord) -> PreviewRecord:
 
 
 def _folder_names(settings: Settings) -> frozenset[str]:
-    """Ids of previews that have a folder."""
+    """Return the ids of previews that have a folder."""
     names: set[str] = set()
     for parent in (workspace_root(settings), settings.resolved_db_path):
         if parent.is_dir():
@@ -108,14 +107,14 @@ def _folder_names(settings: Settings) -> frozenset[str]:
 
 
 async def remove_leftover_folders(settings: Settings, *, is_live: Callable[[str], bool]) -> int:
-    """Remove the folders of all previews but the live ones; how many previews had one.
+    """Remove the folders of all previews that are not live; return how many previews had one.
 
     Args:
-        settings: Where they are.
-        is_live: Whether the preview of this id lives. Asked when the folders are listed: a preview is known before it
-            has a folder, and one may be launched while they are.
+        settings: Location of the folders.
+        is_live: Returns True for the id of a live preview. Called after the folders are listed: a preview is registered
+            before its folder exists, so a preview launched meanwhile is safe.
 
-    Cancellation: the folder under way is removed in the background.
+    Cancellation: the current folder is removed in the background.
     """
     found = await trio.to_thread.run_sync(_folder_names, settings)
     leftovers = [name for name in sorted(found) if not is_live(name)]
@@ -125,7 +124,7 @@ async def remove_leftover_folders(settings: Settings, *, is_live: Callable[[str]
     return len(leftovers)
 
 
-# Out of the way of the first launches.
+# Late enough not to slow down the first launches.
 _FIRST_S = 20.0
 _ENDS_S = 1.0
 
@@ -136,12 +135,12 @@ async def run_cleanup(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Clean each ``cleanup_interval_s`` seconds, until cancelled. One task, in the service's nursery.
+    """Clean up every ``cleanup_interval_s`` seconds, until cancelled. One task, in the service's nursery.
 
-    Cancellation: the step under way may be half done; the next run does the rest.
+    Cancellation: the current step may be incomplete; the next run does the rest.
     """
     task_status.started()
-    # The first soon: a killed service left things half done, and a short run would never see the end of the interval.
+    # Run soon after the start: a killed service has left work, and a short run would not reach the end of an interval.
     pause_s = min(_FIRST_S, context.settings.cleanup_interval_s)
     while True:
         with trio.move_on_after(pause_s):
@@ -151,7 +150,7 @@ async def run_cleanup(
 
 
 async def _follow_up(manager: PreviewManager, context: SupervisorContext) -> None:
-    """Do soon what nobody waits for: rows that the database did not take, previews whose generation was deleted."""
+    """Retry pending rows and delete disowned previews, every second."""
     while True:
         await trio.sleep(_ENDS_S)
         if context.pending:
@@ -165,14 +164,14 @@ async def _try(what: str, step: Callable[[], Awaitable[int]]) -> None:
     except PreviewError as error:
         log.info("follow-up failed", what=what, error=error.message)
     except Exception:
-        # A mistake here would leave this task for the nursery that all previews share.
+        # An error that leaves this task would cancel the nursery of all previews.
         log.exception("follow-up failed", what=what)
 
 
 async def clean_once(manager: PreviewManager, context: SupervisorContext) -> None:
-    """Take each step; one that fails is logged and does not keep the others from being taken.
+    """Run all cleanup steps; a step that fails is logged, and the others still run.
 
-    Cancellation: as ``run_cleanup``.
+    Cancellation: see ``run_cleanup``.
     """
     steps: tuple[Callable[[], Awaitable[int]], ...] = (
         manager.store_pending,
@@ -189,7 +188,7 @@ async def clean_once(manager: PreviewManager, context: SupervisorContext) -> Non
         except (PreviewError, OSError) as error:
             log.warning("cleanup step failed", step=name, error=str(error))
         except Exception:
-            # A mistake here would leave this task for the nursery that all previews share.
+            # An error that leaves this task would cancel the nursery of all previews.
             log.exception("cleanup step failed", step=name)
         else:
             if count:

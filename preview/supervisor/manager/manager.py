@@ -1,4 +1,4 @@
-"""The manager owns every preview of the service: it decides synchronously, then acts."""
+"""The manager, which owns every preview of the service. It decides synchronously, then acts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from preview.user import User
 
 log = structlog.get_logger(__name__)
 
-# More last lines than fit on a screen help nobody; the log has them all.
+# Error details repeat at most one screen of lines; the log has them all.
 _LAST_LINES = 20
 _MAX_REMEMBERED = 1000
 
@@ -48,11 +48,10 @@ _MAX_REMEMBERED = 1000
 class PreviewManager(PreviewQueries):
     """Launches, finds and stops previews.
 
-    Owned by ``open_service``, whose nursery runs every preview: a caller that goes away (a closed connection) cancels
-    only its own waiting.
+    Owned by ``open_service``, whose nursery runs every preview. A caller that disconnects cancels only its own wait.
 
-    Invariant: a preview is in the roster from its claim until nothing of it is left. Between a check and its claim
-    there is no await.
+    Invariant: a preview is in the registry from its claim until all its resources are released. There is no await
+    between a check and its claim.
     """
 
     def __init__(
@@ -70,9 +69,9 @@ class PreviewManager(PreviewQueries):
         self._draining = draining
         self._slots = SpareSlots(context, self._registry, self._start)
         self._rate = LaunchRate(context.settings.launches_per_minute)
-        # Previews of deleted generations may be left in the database; at a start, by a service that was killed.
+        # True if the database may have previews of deleted generations; a killed service may have left some.
         self._has_disowned = True
-        # By user and generation. Bounded by ``_remember``; the oldest first.
+        # Start options by user and generation. ``BoundedDict`` drops the oldest.
         self._overrides: BoundedDict[tuple[str, str], Overrides] = BoundedDict(_MAX_REMEMBERED)
 
     @property
@@ -80,7 +79,7 @@ class PreviewManager(PreviewQueries):
         return self._context.settings
 
     async def store_pending(self) -> int:
-        """Store the ends that the database did not take at once; how many. Cancellation: the rest is kept for later."""
+        """Store pending final records; return how many were stored. Cancellation: the rest stays pending."""
         stored = 0
         for record in list(self._context.pending.values()):
             try:
@@ -95,14 +94,14 @@ class PreviewManager(PreviewQueries):
     # Deletion
 
     async def forget(self, generation_id: str, user_id: str) -> None:
-        """Stop and forget the previews of a generation that was deleted; their logs are deleted soon after.
+        """Stop and disown the previews of a deleted generation; the cleanup deletes their logs soon after.
 
-        Cancellation: what runs is stopped all the same; the cleanup does the rest.
+        Cancellation: the running preview stops nevertheless; the cleanup does the rest.
         """
         self._has_disowned = True
         self._overrides.pop((user_id, generation_id), None)
         if (preview := self.active(generation_id)) is not None:
-            # Launched while the generation was deleted: nobody could reach it any more, so nobody could stop it.
+            # Launched while the generation was being deleted: no user can reach this preview to stop it.
             preview.request_stop(StopCause.USER)
             await preview.over.wait()
             await self._context.store.disown(generation_id, user_id)
@@ -112,12 +111,12 @@ class PreviewManager(PreviewQueries):
                 self._context.pending[record.id] = replace(record, user_id=NOBODY)
 
     async def delete_disowned(self) -> int:
-        """Delete what is left of deleted generations' previews, in short transactions; how many there were.
+        """Delete the rows and logs of deleted generations' previews, in short transactions; return how many.
 
         Raises:
-            DatabaseUnavailable: A later call goes on.
+            DatabaseUnavailable: A later call continues.
 
-        Cancellation: a later call goes on.
+        Cancellation: a later call continues.
         """
         if not self._has_disowned:
             return 0
@@ -133,17 +132,18 @@ class PreviewManager(PreviewQueries):
     # Launch
 
     async def launch(self, request: LaunchRequest) -> Launched:
-        """Launch a generation; answers when the preview exists and its log can be watched.
+        """Launch a generation. Returns when the preview exists and its log can be watched.
+
+        If the generation's previous preview is ending, this first waits for its end.
 
         Raises:
-            GenerationNotFound, Forbidden, ProjectMismatch: It cannot be this user's launch.
-            InvalidGeneration: Its files cannot be run; no preview was made.
-            AlreadyRunning, LimitReached, NoPortFree, ServiceStopping: Something is taken; ``details`` says what. A
-                preview of the generation that ends is waited for.
-            TooManyLaunches: Not so often; a restart is a launch.
+            GenerationNotFound, Forbidden, ProjectMismatch: This user cannot launch the generation.
+            InvalidGeneration: The files cannot be run; no preview was created.
+            AlreadyRunning, LimitReached, NoPortFree, ServiceStopping: A limit is reached; ``details`` has the facts.
+            TooManyLaunches: The user's launch rate is too high; a restart counts as a launch.
             DiskFull: The service's own disk has no space.
 
-        Cancellation: before the claim nothing has happened; after it the preview lives on without this caller.
+        Cancellation: before the claim nothing has happened; after the claim the preview continues without the caller.
         """
         generation = await self._own_generation(request)
         tier = self._settings.tier(request.user.tier or await self._users.tier(request.user.id))
@@ -155,7 +155,7 @@ class PreviewManager(PreviewQueries):
         return Launched(preview.record, token)
 
     async def _until_ended(self, generation_id: str) -> None:
-        """Wait while the generation's preview ends: its last event may have been told, and its files still be there."""
+        """Wait for a preview that is ending: clients may have its last event while its files still exist."""
         preview = self.active(generation_id)
         if preview is not None and preview.outcome is not None:
             with trio.move_on_after(self._settings.stop_budget_s):
@@ -173,7 +173,7 @@ class PreviewManager(PreviewQueries):
         return generation
 
     def _claim(self, request: LaunchRequest, generation: Generation, tier: Tier) -> tuple[LivePreview, str]:
-        """Check and take, in one step: no await in here (guarantee 7)."""
+        """Check the limits and claim a slot in one step, without an await (guarantee 7)."""
         if self._draining.is_set():
             raise ServiceStopping("The service is shutting down and launches nothing more; try again in a moment.")
         self._registry.check_free(request.user, generation.id, tier)
@@ -210,19 +210,19 @@ class PreviewManager(PreviewQueries):
         self._nursery.start_soon(self._run, slot, name=slot.id)
 
     def _check_launch(self, user: User) -> None:
-        """Check limits for any launch of this user."""
+        """Check the limits that apply to launches and restarts."""
         check_free_disk(self._settings)
         self._rate.check(user.id)
 
     def _remember(self, key: tuple[str, str], overrides: Overrides | None) -> None:
-        """For the next restart. In memory only: variables may hold secrets."""
+        """Keep the overrides for the next restart, in memory only: variables may contain secrets."""
         if overrides is None:
             self._overrides.pop(key, None)
         else:
             self._overrides[key] = overrides
 
     async def _run(self, slot: PreviewSlot) -> None:
-        """Run one preview. Its slot is freed, and its waiters woken, only after its teardown."""
+        """Run one preview. Frees its slot and wakes its waiters only after the teardown."""
         try:
             await run_preview(slot, self._context)
         finally:
@@ -237,18 +237,19 @@ class PreviewManager(PreviewQueries):
         return preview_id in self.all_active or self._slots.has(preview_id)
 
     async def keep_spares(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """See ``SpareSlots.keep``. Cancellation: they end with the nursery."""
+        """Keep spare slots; see ``SpareSlots.keep``. Cancellation: the spare slots end with the nursery."""
         await self._slots.keep(task_status=task_status)
 
     async def wait_ready(self, preview_id: str, timeout_s: float) -> PreviewRecord:
-        """Wait until the preview answers.
+        """Wait until the preview serves.
 
         Raises:
-            StartupTimeout: Not within ``timeout_s`` seconds; ``details["last_lines"]`` says what it printed.
-            LaunchFailed: It ended instead; likewise.
+            StartupTimeout: The preview does not serve within ``timeout_s`` seconds; ``details["last_lines"]`` has its
+                last output.
+            LaunchFailed: The preview ended instead; same details.
             PreviewNotFound: There is no live preview with this id.
 
-        Cancellation: the preview is not touched.
+        Cancellation: the preview is not affected.
         """
         preview = self.find(preview_id)
         if preview is None:
@@ -269,12 +270,12 @@ class PreviewManager(PreviewQueries):
     # Stop
 
     async def stop(self, generation_id: str, cause: StopCause = StopCause.USER) -> PreviewRecord:
-        """Stop the generation's preview; answers when processes, port and files are gone.
+        """Stop the generation's preview. Returns when its processes, port and files are gone.
 
         Raises:
-            NoActivePreview: There is none.
+            NoActivePreview: The generation has no preview.
 
-        Cancellation: the preview stops all the same.
+        Cancellation: the preview stops nevertheless.
         """
         preview = self.require(generation_id)
         preview.request_stop(cause)
@@ -284,22 +285,21 @@ class PreviewManager(PreviewQueries):
     # Change
 
     async def restart(self, user: User, generation_id: str) -> Launched:
-        """Start the generation's preview again: one that runs in place, else a new preview with a log of its own.
+        """Restart the generation's preview in place if it is running; otherwise launch a new one with a new log.
 
-        In place the preview stays what it is, with its id, port, tokens, folder and log; its process serves on until
-        the new one does, and answers when that serves. What the last launch request decided about the start counts
-        again, for as long as this service runs.
+        A restart in place keeps id, port, tokens, folder and log. The old process serves until the new one does, and
+        the call returns then. The overrides of the last launch request apply again, unless the service was restarted.
 
         Raises:
-            LaunchFailed: The new process does not serve; the one from before does.
-            As ``launch``.
+            LaunchFailed: The new process does not serve; the old one still does.
+            PreviewError: See ``launch``.
 
-        Cancellation: what had started is carried out; the launch only if it had started.
+        Cancellation: a restart in place still completes; a launch continues only if it had started.
         """
         await self._own_generation(LaunchRequest(user, generation_id))
         preview = self.active(generation_id)
         if preview is not None:
-            # What cannot be launched again is not stopped.
+            # Check first: a preview that cannot be launched again must not be stopped.
             self._check_launch(user)
             if preview.address is not None:
                 await self._change(preview, user, None)
@@ -309,17 +309,17 @@ class PreviewManager(PreviewQueries):
         return await self.launch(LaunchRequest(user, generation_id, overrides=overrides))
 
     async def reload(self, user: User, generation_id: str, files: FilesChange) -> Reloaded:
-        """Change files where the generation's preview runs, and restart it in place; answers when that serves.
+        """Change files in the generation's running preview and restart it in place. Returns when the new code serves.
 
-        One that is still starting is waited for. The changed files stay, whether they start or not.
+        Waits for a preview that is still starting. The changed files stay, even if the new process fails.
 
         Raises:
-            NoActivePreview: There is none.
-            LaunchFailed: With these files it does not start; the process from before serves on.
-            GenerationNotFound, Forbidden: It is not this user's.
-            TooManyLaunches, DiskFull: As for a launch.
+            NoActivePreview: The generation has no preview.
+            LaunchFailed: The new process does not start with these files; the old one still serves.
+            GenerationNotFound, Forbidden: The generation does not exist or belongs to another user.
+            TooManyLaunches, DiskFull: See ``launch``.
 
-        Cancellation: what had started is carried out.
+        Cancellation: a change that has started still completes.
         """
         await self._own_generation(LaunchRequest(user, generation_id))
         preview = self.require(generation_id)
@@ -338,7 +338,7 @@ class PreviewManager(PreviewQueries):
         return change
 
     async def stop_all(self, cause: StopCause = StopCause.SHUTDOWN) -> None:
-        """Stop every preview and wait until nothing of any is left. Cancellation: they stop all the same."""
+        """Stop every preview; return when all are over. Cancellation: the previews stop nevertheless."""
         previews = list(self.all_active.values())
         if cause is StopCause.SHUTDOWN:
             self._slots.close()
@@ -349,24 +349,24 @@ class PreviewManager(PreviewQueries):
             await preview.over.wait()
 
     async def extend(self, generation_id: str, seconds: float) -> PreviewRecord:
-        """Move the expiry.
+        """Move the expiry by ``seconds``.
 
         Raises:
-            NoActivePreview: There is none.
-            InvalidRequest: The tier's longest life is reached.
+            NoActivePreview: The generation has no preview.
+            InvalidRequest: The tier's maximum lifetime is reached.
 
-        Cancellation: the expiry is moved; the row follows with the next change.
+        Cancellation: the expiry is moved; the row is updated with the next change.
         """
         preview = self.require(generation_id)
         preview.extend(seconds)
         try:
             await self._context.store.update(preview.record)
-        except PreviewNotFound as error:  # it ended meanwhile
+        except PreviewNotFound as error:  # the preview ended meanwhile
             raise no_active_preview(generation_id) from error
         return preview.record
 
 
 def _with_story(cause: PreviewError, preview: LivePreview) -> PreviewError:
-    """Return the same error, with the preview's name and last lines for the caller who waited for it."""
+    """Return the same error with the preview's id and last lines in its details."""
     details = {**cause.details, "preview_id": preview.id, "last_lines": preview.last_lines(_LAST_LINES)}
     return type(cause)(cause.message, **details)

@@ -1,4 +1,4 @@
-"""Previews and their logs, live or over: what is known of them now. Nothing here changes one."""
+"""Read-only queries for previews and their logs, live or over."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from preview.supervisor.preview.live_preview import LivePreview
 
 
 class PreviewQueries:
-    """Finds previews: the live ones in the roster, the rows that the database has not taken yet, the rows it has.
+    """Finds previews in three places: the live registry, records that are not stored yet, and the database.
 
-    The live one counts before its row, and a pending end before a stored one.
+    A live preview takes precedence over its row, and a pending final record over a stored one.
     """
 
     def __init__(self, context: SupervisorContext, registry: PreviewRegistry, log_store: LogStore) -> None:
@@ -28,40 +28,40 @@ class PreviewQueries:
         self._registry = registry
         self._log_store = log_store
 
-    # The live ones
+    # Live previews
 
     @property
     def all_active(self) -> Mapping[str, LivePreview]:
-        """Every live preview by its id; a view, not a copy."""
+        """All live previews by id; a view, not a copy."""
         return self._registry.by_id
 
     def active(self, generation_id: str) -> LivePreview | None:
-        """Return the generation's live preview."""
+        """Return the generation's live preview, or None."""
         return self._registry.of(generation_id)
 
     def find(self, preview_id: str) -> LivePreview | None:
-        """Return the live preview with this id."""
+        """Return the live preview with this id, or None."""
         return self._registry.by_id.get(preview_id)
 
     def require(self, generation_id: str) -> LivePreview:
-        """Return the preview like ``active``, or raise.
+        """Return the generation's live preview.
 
         Raises:
-            NoActivePreview: There is none.
+            NoActivePreview: The generation has no live preview.
         """
         return self._registry.require(generation_id)
 
-    # Live or over
+    # Previews in any state
 
     def confinement(self, preview_id: str) -> Confinement | None:
-        """Return the preview's isolation and reached limits; None for one that ended long ago."""
+        """Return the preview's isolation and reached limits; None if it ended too long ago."""
         return self._registry.confinement(preview_id)
 
     async def latest(self, generation_id: str) -> PreviewRecord:
-        """Return the generation's newest preview, in whatever state.
+        """Return the generation's newest preview, in any state.
 
         Raises:
-            NoActivePreview: It never had one (that is still kept).
+            NoActivePreview: The generation has no preview on record.
 
         Cancellation: nothing changes.
         """
@@ -74,10 +74,10 @@ class PreviewQueries:
         return self._newest(record)
 
     async def current(self, generation_id: str) -> PreviewRecord:
-        """Return the generation's preview as its status shows it: the live one, or the one that failed last.
+        """Return the generation's current preview for its status: the newest one, live or failed.
 
         Raises:
-            NoActivePreview: The newest one was stopped or has expired, or there never was one.
+            NoActivePreview: The newest preview was stopped or has expired, or there is none.
 
         Cancellation: nothing changes.
         """
@@ -90,7 +90,7 @@ class PreviewQueries:
         """Return the preview with this id, live or over.
 
         Raises:
-            PreviewNotFound: There is none (any more).
+            PreviewNotFound: There is no such preview, or it was deleted.
 
         Cancellation: nothing changes.
         """
@@ -110,11 +110,11 @@ class PreviewQueries:
         """Return a page of the user's previews, newest first, and the next cursor. Cancellation: nothing changes."""
         records, following = await self._context.store.list_for_user(user_id, state=state, cursor=cursor, limit=limit)
         newest = [self._newest(one) for one in records]
-        # A row may be behind what is known of its preview.
+        # A row may be outdated, so check the state again.
         return [one for one in newest if state is None or one.state is state], following
 
     def _newest(self, stored: PreviewRecord) -> PreviewRecord:
-        """Update a preview's row: it lives, or has ended without the database's knowledge."""
+        """Return the newest record for a row: of the live preview, or one that is not stored yet."""
         preview = self.find(stored.id)
         return preview.record if preview is not None else self._context.pending.get(stored.id, stored)
 
@@ -123,7 +123,7 @@ class PreviewQueries:
     def open_log(
         self, record: PreviewRecord, *, after: int | None = None, tail: int | None = None
     ) -> Subscription | History:
-        """Return the preview's log, live or stored, to be used with ``with``; both are read by ``receive()``."""
+        """Open the preview's log, live or stored, for use with ``with`` and ``receive()``."""
         preview = self.find(record.id)
         if preview is not None:
             return preview.log.subscribe(after=after, tail=tail)
@@ -148,7 +148,7 @@ class PreviewQueries:
         )
 
     def look_back(self, record: PreviewRecord) -> LogPager:
-        """Pages of the preview's log, live or over."""
+        """Return a pager for the preview's log, live or over."""
         preview = self.find(record.id)
 
         async def settle(seq: int | None) -> None:
@@ -158,7 +158,7 @@ class PreviewQueries:
         return LogPager(self._log_store, record.id, live=live, last_seq=record.last_seq, settle=settle)
 
     async def has_all(self, record: PreviewRecord, after: int) -> bool:
-        """Return whether line ``after`` is the last that this preview will ever have. Cancellation: nothing changes."""
+        """Return True if line ``after`` is the last line of a preview that is over. Cancellation: nothing changes."""
         if record.is_active:
             return False
         if record.last_seq is not None:

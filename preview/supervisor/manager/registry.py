@@ -1,4 +1,4 @@
-"""Live previews by generation and by id, and their maximum."""
+"""Registry of live previews by generation and id, with its limits; and each user's launch rate."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ from preview.supervisor.preview.confinement import Confinement
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.user import User
 
-# Of an older preview only its reason is known.
+# Maximum number of ended previews whose confinement stays known; of older ones only the reason is stored.
 _MAX_HELD = 1000
 
 
 class PreviewRegistry:
-    """The live previews. All of it is synchronous, so that a check and its claim are one step (guarantee 7).
+    """The live previews. All methods are synchronous, so that a check and its claim are atomic (guarantee 7).
 
-    Invariants: ``_active`` holds one preview a generation, from the claim until nothing of it is left; ``_by_id`` holds
-    the same previews.
+    Invariants: ``_active`` has at most one preview per generation, from its claim until all its resources are released.
+    ``_by_id`` has the same previews.
 
     Args:
-        max_previews: How many may live at once in the whole service.
+        max_previews: Maximum number of live previews in the whole service.
     """
 
     def __init__(self, max_previews: int) -> None:
         self._max_previews = max_previews
         self._active: dict[str, LivePreview] = {}
         self._by_id: dict[str, LivePreview] = {}
-        # Of previews that are over, the oldest first; bounded.
+        # Confinements of ended previews, by id; drops the oldest.
         self._held: BoundedDict[str, Confinement] = BoundedDict(_MAX_HELD)
 
     @property
     def by_id(self) -> Mapping[str, LivePreview]:
-        """Every live preview by its id; a view, not a copy."""
+        """All live previews by id; a view, not a copy."""
         return MappingProxyType(self._by_id)
 
     @property
     def ports(self) -> set[int]:
-        """Those held by the live previews: one that listens by itself holds its port without our listening."""
+        """Ports of live previews; a program may use its port without the service listening on it."""
         return {one.record.port for one in self._by_id.values() if one.record.port is not None}
 
     def of(self, generation_id: str) -> LivePreview | None:
-        """Return the generation's live preview."""
+        """Return the generation's live preview, or None."""
         return self._active.get(generation_id)
 
     def require(self, generation_id: str) -> LivePreview:
-        """Return the preview like ``of``, or raise.
+        """Return the generation's live preview.
 
         Raises:
-            NoActivePreview: There is none.
+            NoActivePreview: The generation has no live preview.
         """
         preview = self._active.get(generation_id)
         if preview is None:
@@ -65,11 +65,12 @@ class PreviewRegistry:
         return preview
 
     def check_free(self, user: User, generation_id: str, tier: Tier) -> None:
-        """Make sure that this user may launch this generation now.
+        """Check that this user may launch this generation now.
 
         Raises:
-            AlreadyRunning: The generation has a live preview; ``details`` names it.
-            LimitReached: The user's tier or the service allows no more; ``details`` says what would free a place.
+            AlreadyRunning: The generation has a live preview; ``details`` has its id.
+            LimitReached: The limit of the user's tier or of the service; ``details`` lists previews that could be
+                stopped.
         """
         taken = self._active.get(generation_id)
         if taken is not None:
@@ -97,17 +98,17 @@ class PreviewRegistry:
             )
 
     def add(self, preview: LivePreview) -> None:
-        """Claim the generation's place; ``check_free`` has said that it is free."""
+        """Register a preview; ``check_free`` must have succeeded."""
         self._active[preview.record.generation_id] = self._by_id[preview.id] = preview
 
     def remove(self, preview: LivePreview) -> None:
-        """Free the place: nothing of the preview is left."""
+        """Unregister a preview whose resources are all released."""
         del self._active[preview.record.generation_id], self._by_id[preview.id]
         if preview.confinement is not None:
             self._held[preview.id] = preview.confinement
 
     def confinement(self, preview_id: str) -> Confinement | None:
-        """Return a preview's isolation, also after its end; None if unknown."""
+        """Return a preview's confinement, live or ended; None if unknown."""
         preview = self._by_id.get(preview_id)
         return self._held.get(preview_id) if preview is None else preview.confinement
 
@@ -121,22 +122,22 @@ _WINDOW_S = 60.0
 
 
 class LaunchRate:
-    """Counts launches by user. Synchronous, so that the check and the claim behind it are one step.
+    """Counts launches by user. Synchronous, so that a check and the following claim are atomic.
 
     Args:
-        per_minute: How many launches of one user may begin within any minute.
+        per_minute: Maximum number of launches per user within any minute.
     """
 
     def __init__(self, per_minute: int) -> None:
         self._per_minute = per_minute
-        # When each launch of the last minute began; a user without one is not kept.
+        # Start times of the last minute's launches; users without any are removed.
         self._begun: dict[str, deque[float]] = {}
 
     def check(self, user_id: str) -> None:
-        """Nothing, where this user may launch now; nothing is counted.
+        """Check that this user may launch now, without counting a launch.
 
         Raises:
-            TooManyLaunches: The user has had as many as allowed.
+            TooManyLaunches: The user has reached the limit.
         """
         now = trio.current_time()
         self._forget(now)
@@ -151,10 +152,10 @@ class LaunchRate:
             )
 
     def take(self, user_id: str) -> None:
-        """Count a launch that begins now.
+        """Count a launch that starts now.
 
         Raises:
-            TooManyLaunches: As ``check``; nothing is counted.
+            TooManyLaunches: See ``check``; nothing is counted.
         """
         self.check(user_id)
         self._begun.setdefault(user_id, deque()).append(trio.current_time())
@@ -169,9 +170,9 @@ class LaunchRate:
 
 
 def lower_preview_priority(previews: Iterable[LivePreview]) -> None:
-    """Let previews that are about to end have processor time after the service.
+    """Give the service priority over previews that are about to end.
 
-    Where control groups divide it, the service has its share already.
+    Previews in a control group with a CPU limit are skipped: the service already has its share.
     """
     give_way(leader for one in previews if (leader := _leader_without_group(one)) is not None)
 

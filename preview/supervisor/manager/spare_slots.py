@@ -1,6 +1,6 @@
-"""Spare slots: folders, a port and a confined fork, made before the launch that uses them.
+"""Spare slots: folders, a port and a confined fork, created before the launch that uses them.
 
-The next launch of the same environment takes one (``benchmarks/launch.py``: a third of a small launch).
+The next launch with the same environment takes one (``benchmarks/launch.py``: saves a third of a small launch).
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from preview.supervisor.manager.registry import PreviewRegistry
 
 log = structlog.get_logger(__name__)
 
-# A launch that has just noted what it starts in begins in this moment, and goes first.
+# The launch that has just recorded its environment is starting now, and goes first.
 _PAUSE_S = 0.05
 
 
 class SpareSlots:
-    """Gives slots to launches. A spare one is kept for each environment that was used last, up to ``PREVIEW_SPARES``.
+    """Provides slots for launches. Keeps a spare slot for each recently used environment, up to ``PREVIEW_SPARES``.
 
-    Invariant: each is taken once, or ends by its task, which the manager's nursery holds.
+    Invariant: each spare slot is taken at most once; its task runs in the manager's nursery.
 
     Args:
-        context: Has the history of starts.
-        registry: Says which ports are taken.
-        run: Runs a slot's task; returns at once.
+        context: Provides the history of starts.
+        registry: Provides the ports in use.
+        run: Starts a slot's task; returns at once.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class SpareSlots:
         self._context = context
         self._registry = registry
         self._run = run
-        # The spare ones, by the key of the template; the least recently used first.
+        # Spare slots by template key; the least recently used first.
         self._spares: dict[str, PreviewSlot] = {}
         self._is_closed = False
 
@@ -53,10 +53,10 @@ class SpareSlots:
         return any(slot.id == preview_id for slot in self._spares.values())
 
     def claim(self, generation_id: str, whose: Whose) -> PreviewSlot:
-        """Claim a slot for a launch of this generation; its port listens. The caller takes it at once.
+        """Return a slot for a launch of this generation; its port listens. The caller must take it at once.
 
         Raises:
-            NoPortFree: There is none.
+            NoPortFree: No port is free.
         """
         return self._claim_spare(generation_id, whose) or self._new()
 
@@ -78,13 +78,13 @@ class SpareSlots:
         )
 
     def _claim_spare(self, generation_id: str, whose: Whose) -> PreviewSlot | None:
-        """Claim the spare slot of the generation's likely environment, listening; None where there is none."""
+        """Return the spare slot for the generation's likely environment, listening; None if there is none."""
         expected = self._context.history.find(generation_id, whose)
         slot = None if expected is None else self._spares.get(template_key(expected.environment, expected.whose))
         if expected is None or slot is None or not slot.is_ready:
             return None
         if prepared_spec(self._context.settings, expected) is None:
-            # In the same environment, but nothing that is forked.
+            # The environment is the same, but this kind of application is not forked.
             return None
         self.forget(slot)
         try:
@@ -96,7 +96,7 @@ class SpareSlots:
         return slot
 
     def _end_oldest(self) -> bool:
-        """End the spare slot that was not used for longest: its port is free at once. Whether there was one."""
+        """End the least recently used spare slot and free its port; return False if there is none."""
         slot = next(iter(self._spares.values()), None)
         if slot is None:
             return False
@@ -106,19 +106,19 @@ class SpareSlots:
         return True
 
     def close(self) -> None:
-        """End all spare slots, and make no more."""
+        """End all spare slots and create no more."""
         self._is_closed = True
         while self._end_oldest():
             pass
 
     def forget(self, slot: PreviewSlot) -> None:
-        """Forget a slot that was taken, or has ended."""
+        """Remove a slot that was taken or has ended."""
         self._spares = {key: one for key, one in self._spares.items() if one is not slot}
 
     async def keep(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Have one for what was started in last, again and again, while nothing else starts; until cancelled.
+        """Keep a spare slot for the environment of each new start, until cancelled; yields to other starts.
 
-        One task, in the manager's nursery. Cancellation: what was made is its own task's to end.
+        One task, in the manager's nursery. Cancellation: the slots' own tasks end them.
         """
         task_status.started()
         while self._context.settings.spares:
@@ -129,11 +129,11 @@ class SpareSlots:
             except (PreviewError, OSError) as error:
                 log.debug("no spare slot", why=str(error))
             except Exception:
-                # A mistake here would leave this task for the nursery that all previews share.
+                # An error that leaves this task would cancel the nursery of all previews.
                 log.exception("no spare slot")
 
     async def _have(self, start: StartRecord) -> None:
-        """Make one slot. Cancellation: there is one, or not."""
+        """Create a slot for this start, or mark its slot as recently used. Cancellation: the slot may exist or not."""
         context = self._context
         key = template_key(start.environment, start.whose)
         spec = prepared_spec(context.settings, start)

@@ -1,4 +1,4 @@
-"""One live preview: its state, its log, its confinement, and the changes requested while it runs."""
+"""One live preview: its state, log, confinement, and requested changes."""
 
 from __future__ import annotations
 

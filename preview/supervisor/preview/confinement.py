@@ -1,4 +1,4 @@
-"""A preview's isolation, its resource limits, and the limits it has reached."""
+"""A preview's isolation, its resource limits, and the limits that it has reached."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Reached:
     """A limit that was reached.
 
     Attributes:
-        limit: Which.
-        message: One sentence, as the log has it.
+        limit: The limit.
+        message: One sentence, as in the log.
     """
 
     limit: Limit
@@ -29,18 +29,18 @@ class Reached:
 
 @dataclass(slots=True)
 class Confinement:
-    """Decided when a preview starts; what it reaches is added as it comes.
+    """Isolation and limits, decided when a preview starts; ``reached`` grows while it runs.
 
     Attributes:
-        runtime: Its name: ``plain``, ``sandbox``.
-        network: What the preview reaches.
-        described: What holds, a few words each.
-        held: What the kernel holds the whole tree to by itself.
-        limits: What its processes may use.
-        disk_bytes: What its folders may hold.
-        output_bytes_per_s: What it may print, averaged over some seconds.
-        loopback_ports: The machine's ports that it reaches, under ``loopback-only``.
-        reached: Each limit once, the first first.
+        runtime: Name of the runtime: ``plain``, ``sandbox``.
+        network: Network that the preview can reach.
+        described: Active isolation measures, a few words each.
+        held: Limits that the kernel enforces on the whole process tree.
+        limits: Limits of its processes.
+        disk_bytes: Maximum size of its folders.
+        output_bytes_per_s: Maximum output rate, averaged over some seconds.
+        loopback_ports: Ports of this machine that it can reach, with ``loopback-only``.
+        reached: Limits reached, each once, oldest first.
     """
 
     runtime: str
@@ -55,45 +55,45 @@ class Confinement:
 
     @property
     def memory_mb(self) -> int:
-        """MiB of memory."""
+        """Memory limit in MiB."""
         return self.limits.memory_bytes // _MIB
 
     @property
     def disk_mb(self) -> int:
-        """MiB of disk."""
+        """Disk limit in MiB."""
         return self.disk_bytes // _MIB
 
     @property
     def cpu_cores(self) -> float | None:
-        """Processor time per time; None where nothing holds it to that."""
+        """Number of CPU cores; None if this limit is not enforced."""
         return self.limits.cpu_cores if "cpu" in self.held else None
 
     @property
     def processes(self) -> int | None:
-        """Processes and threads; None where nothing holds it to that."""
+        """Number of processes and threads; None if this limit is not enforced."""
         return self.limits.processes if "processes" in self.held else None
 
     @property
     def open_files(self) -> int:
-        """Of each process."""
+        """Open files of each process."""
         return self.limits.open_files
 
     @property
     def file_bytes(self) -> int:
-        """Size of one file."""
+        """Maximum size of one file in bytes."""
         return self.limits.file_bytes
 
     @property
     def temp_bytes(self) -> int | None:
-        """Size of ``/tmp``; None where the preview has none of its own."""
+        """Size of ``/tmp`` in bytes; None if the preview has no separate ``/tmp``."""
         return None if self.runtime == "plain" else self.limits.temp_bytes
 
     def has_reached(self, limit: Limit) -> bool:
-        """Return whether this limit was reached already."""
+        """Return True if this limit was already reached."""
         return any(one.limit == limit for one in self.reached)
 
     def sentence(self) -> str:
-        """For the log's first lines."""
+        """Describe the confinement for the start of the log."""
         parts = [f"{self.memory_mb} MB of memory"]
         if self.cpu_cores is not None:
             parts.append(cores(self.cpu_cores))
@@ -106,7 +106,7 @@ class Confinement:
 
 
 def cores(number: float) -> str:
-    """``1 core``, ``0.5 cores``."""
+    """Format a number of cores: ``1 core``, ``0.5 cores``."""
     return f"{number:g} core{'' if number == 1 else 's'}"
 
 
@@ -122,17 +122,17 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-# Told elsewhere, and how it is started holds nothing in.
+# The network has its own field, and the way of starting is not an isolation measure.
 _NOT_HELD = ("network", "starts")
 
 
 def confinement_for(settings: Settings, runtime: Runtime, network: Network) -> Confinement:
-    """Return the isolation of a preview that starts now.
+    """Return the confinement of a preview that starts now.
 
     Args:
-        settings: The operator's bounds.
-        runtime: What starts its processes.
-        network: What they are to reach.
+        settings: Configured limits.
+        runtime: Starts the preview's processes.
+        network: Network that they should reach.
     """
     reached = runtime.network(network)
     described = runtime.describe()

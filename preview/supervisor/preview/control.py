@@ -1,7 +1,8 @@
-"""The service's end of the control channel to a server: its word that it serves, the order to release the socket.
+"""The service's end of the control channel to a server process; and requests for launches and changes.
 
-What is at the other end is the application's, and not to be trusted: some bytes are read, of which three words count;
-anything else is nothing. A channel that is gone, silent or abused costs its own process the hand-over, and no more.
+The process reports that it serves, and is ordered to release the socket. The application controls the other end, so it
+is not trusted: only a few bytes are read, and only three words have a meaning. If a channel is closed,
+silent or abused, only its own process loses the hand-over.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from preview.runtime.inbound import close_inbound, receive_now, seal
 from preview.storage.tables import PreviewRecord
 from preview.user import User
 
-# ``ready``, ``closed`` and ``drained``, each with its line's end, and some more.
+# ``ready``, ``closed`` and ``drained``, each with a line end, and a reserve.
 _MOST_BYTES = 256
 
 
 class Control:
-    """One process's channel. Made by ``open_control`` alone.
+    """Control channel of one process. Made by ``open_control`` alone.
 
     Attributes:
-        theirs: The child's end, to be inherited.
-        ready: Set when the process has said that it accepts on the listening socket.
-        closed: Set when it has said that it accepts no more.
-        drained: Set when it has said that it has answered all that it had accepted.
+        theirs: The process's end, to be inherited.
+        ready: Set when the process has reported that it accepts on the listening socket.
+        closed: Set when it has reported that it accepts no more.
+        drained: Set when it has reported that all accepted requests are finished.
     """
 
     def __init__(self, ours: socket.socket, theirs: socket.socket) -> None:
@@ -40,11 +41,11 @@ class Control:
         self.drained = trio.Event()
 
     def has_started(self) -> None:
-        """Close our copy of the child's end: its end of the channel is seen only then."""
+        """Close the service's copy of the process's end, so that the end of the channel can be detected."""
         self.theirs.close()
 
     async def listen(self) -> None:
-        """Take in what the process says, until it says no more. Cancellation: nothing changes."""
+        """Read the process's reports until the channel ends. Cancellation: nothing changes."""
         heard = b""
         while len(heard) < _MOST_BYTES:
             await trio.lowlevel.wait_readable(self._ours)
@@ -66,7 +67,7 @@ class Control:
                 self.drained.set()
 
     def ask_to_drain(self) -> bool:
-        """Tell the process to accept no more and to end when all is answered; whether that could be said."""
+        """Order the process to accept no more and to end after its last response; False if sending failed."""
         try:
             self._ours.send(b"drain\n")
         except OSError:
@@ -76,10 +77,10 @@ class Control:
 
 @contextmanager
 def open_control() -> Iterator[Control]:
-    """Provide a channel for one future process.
+    """Open a channel for one future process.
 
     Raises:
-        OSError: No descriptor is left.
+        OSError: No file descriptor is free.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with theirs:
@@ -92,14 +93,14 @@ def open_control() -> Iterator[Control]:
 
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:
-    """A launch as the edge has understood it.
+    """A parsed launch request.
 
     Attributes:
-        user: Who launches; must own the generation.
-        generation_id: What to launch.
-        project_id: Must be the generation's, where given.
-        startup_timeout_s: Seconds allowed for start-up; None means the setting.
-        overrides: What detection would else decide about the start; wins over the project's ``preview.toml``.
+        user: The caller, who must own the generation.
+        generation_id: The generation to launch.
+        project_id: If given, must be the generation's project.
+        startup_timeout_s: Start-up timeout in seconds; None means the setting.
+        overrides: Start options that take precedence over detection and the project's ``preview.toml``.
     """
 
     user: User
@@ -114,8 +115,8 @@ class Launched:
     """Result of a launch.
 
     Attributes:
-        record: The preview, ``starting``; ``running`` after a restart in place.
-        token: A preview token in clear: shown once, kept only as a hash.
+        record: The preview: ``starting``, or ``running`` after a restart in place.
+        token: A preview token in clear; it is shown once and stored only as a hash.
     """
 
     record: PreviewRecord
@@ -124,11 +125,11 @@ class Launched:
 
 @dataclass(frozen=True, slots=True)
 class FilesChange:
-    """Files of a project that are to be changed where it runs.
+    """Changes to a running preview's files.
 
     Attributes:
-        written: Content by relative path; checked as a generation's paths are (``preview.generations.PathCheck``).
-        removed: Relative paths, checked likewise; one that is not there is no mistake.
+        written: Content by relative path; paths are checked like a generation's (``preview.generations.PathCheck``).
+        removed: Relative paths, checked likewise; missing files are ignored.
     """
 
     written: Mapping[str, bytes] = field(default_factory=dict)
@@ -136,7 +137,7 @@ class FilesChange:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All paths, those that are written first."""
+        """All paths, written ones first."""
         return (*self.written, *(path for path in self.removed if path not in self.written))
 
 

@@ -1,4 +1,4 @@
-"""Deadlines of a preview: expiry and inactivity, exact on trio's clock."""
+"""Deadlines of a preview (expiry and inactivity), its queue of changes, and the release of its socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from preview.supervisor.preview.control import FilesChange
 
 
 class Hold:
-    """Something open that counts as activity; a context manager, without the cost of a generator."""
+    """An activity with a duration. A class, because a generator-based context manager would cost more."""
 
     __slots__ = ("_deadlines",)
 
@@ -31,11 +31,11 @@ class Hold:
 
 
 class Deadlines:
-    """The two deadlines of one preview. Trio's clock never jumps, so a changed wall clock ends nothing early.
+    """Expiry and inactivity deadlines of one preview, by trio's clock: a changed wall clock has no effect.
 
     Args:
         life_s: Seconds until expiry, from now.
-        inactive_s: Seconds without a request and without an open stream after which it ends.
+        inactive_s: Seconds without a request or open stream after which the preview ends.
     """
 
     def __init__(self, *, life_s: float, inactive_s: float) -> None:
@@ -43,63 +43,64 @@ class Deadlines:
         self.expires_at = now + life_s
         self._inactive_s = inactive_s
         self._active_at = now
-        # Invariant: while a stream is open the preview is active, whatever the time.
+        # Number of open streams. Invariant: while a stream is open, the preview is active.
         self._held = 0
-        # It has no state of its own: one for all of them.
+        # ``Hold`` has no state, so all streams share one object.
         self._hold = Hold(self)
         self._changed = trio.Event()
 
     def touch(self) -> None:
-        """Note activity now. Cheap: the waiting task looks again when its old deadline comes."""
+        """Record activity. Cheap: the waiting task checks again at its old deadline."""
         self._active_at = trio.current_time()
 
     def hold(self) -> Hold:
-        """Count as active for as long as this is open."""
+        """Return a context manager; the preview counts as active while the context is open."""
         return self._hold
 
     def begin(self) -> None:
-        """Something that counts as activity has started."""
+        """Record the start of an activity."""
         self._held += 1
 
     def end(self) -> None:
-        """Note an ended activity. Like ``touch`` it wakes nobody: thousands of requests may end in a second."""
+        """Record the end of an activity. Wakes no task, like ``touch``: thousands may end in a second."""
         self._held -= 1
         self._active_at = trio.current_time()
 
     def extend_to(self, expires_at: float) -> None:
-        """Move the expiry (trio time)."""
+        """Move the expiry to a time of trio's clock."""
         self.expires_at = expires_at
         self._changed.set()
         self._changed = trio.Event()
 
     async def wait(self) -> StopCause:
-        """Wait until one of them has passed, and say which. Cancellation: nothing changes."""
+        """Wait until a deadline has passed; return which one. Cancellation: nothing changes."""
         while True:
             now = trio.current_time()
             if now >= self.expires_at:
                 return StopCause.EXPIRED
             if not self._held and now >= self._active_at + self._inactive_s:
                 return StopCause.INACTIVE
-            # What is open now may end at once, and wakes nobody then.
+            # An open stream may end at any time without waking this task, so assume that it ends now.
             look_at = (now if self._held else self._active_at) + self._inactive_s
             changed = self._changed
             with trio.move_on_at(min(self.expires_at, look_at)):
                 await changed.wait()
 
 
-# They are carried out together; more wait only while files are written. Each may hold a generation's worth of bytes.
+# All waiting changes are carried out together, so more wait only while files are written. Each may be as large as a
+# generation.
 _MOST_WAITING = 16
 
 
 class Change:
-    """One request. Its caller waits for ``settled``, and may go away.
+    """One requested change. Its caller waits for ``settled``, and may disconnect.
 
     Attributes:
-        files: What is to be changed, without contents once it is; None for a restart of the same files.
-        asked_at: When, by trio's clock.
-        settled: Set when it was carried out, or was not to be.
-        error: Why not; None where the new process serves.
-        elapsed_s: Seconds from the request until it served.
+        files: The changes, without contents once they are written; None for a restart with the same files.
+        asked_at: Time of the request, by trio's clock.
+        settled: Set when the change was carried out or has failed.
+        error: Reason of the failure; None if the new process serves.
+        elapsed_s: Seconds from the request until it was settled.
     """
 
     def __init__(self, files: FilesChange | None) -> None:
@@ -115,12 +116,12 @@ class Change:
         return "restart" if self.files is None else "reload"
 
     def let_go_of_contents(self) -> None:
-        """Its files are in place; it may wait long for a process that serves, and many with it."""
+        """Drop the contents of written files, because many changes may wait long for a process that serves."""
         if self.files is not None:
             self.files = FilesChange(dict.fromkeys(self.files.written, b""), self.files.removed)
 
     def settle(self, error: PreviewError | None) -> None:
-        """Answer the waiting caller; the first answer counts."""
+        """Set the result for the waiting caller; only the first call counts."""
         if not self.settled.is_set():
             self.error = error
             self.elapsed_s = trio.current_time() - self.asked_at
@@ -128,21 +129,21 @@ class Change:
 
 
 class Changes:
-    """Those that wait to be carried out, in their order. Bounded; all but ``wait`` is synchronous."""
+    """Queue of requested changes, in order. Bounded; all methods but ``wait`` are synchronous."""
 
     def __init__(self) -> None:
         self._waiting: deque[Change] = deque()
-        # Taken, and not settled yet: those of one start-up time at most, without their contents.
+        # Taken and not settled yet, without contents: at most those of one start-up timeout.
         self._taken: list[Change] = []
         self._came = trio.Event()
         self._closed: PreviewError | None = None
 
     def put(self, files: FilesChange | None) -> Change:
-        """Ask for a change.
+        """Request a change.
 
         Raises:
-            PreviewUnavailable: Too many wait already.
-            PreviewError: The preview has ended; says how.
+            PreviewUnavailable: Too many changes are waiting.
+            PreviewError: The preview has ended; this is its error.
         """
         if self._closed is not None:
             raise self._closed
@@ -156,7 +157,7 @@ class Changes:
         return change
 
     def take(self) -> list[Change]:
-        """All that wait, which wait no longer."""
+        """Remove and return all waiting changes."""
         taken = list(self._waiting)
         self._waiting.clear()
         self._taken = [one for one in (*self._taken, *taken) if not one.settled.is_set()]
@@ -164,11 +165,11 @@ class Changes:
         return taken
 
     async def wait(self) -> None:
-        """Until one waits. Cancellation: nothing changes."""
+        """Wait until a change is requested. Cancellation: nothing changes."""
         await self._came.wait()
 
     def close(self, error: PreviewError) -> None:
-        """Close the queue: the preview has ended, and callers get that as their result."""
+        """Close the queue at the preview's end; ``error`` is the result for all callers."""
         self._closed = error
         self.take()
         for change in self._taken:
@@ -176,14 +177,14 @@ class Changes:
 
 
 class SocketRelease:
-    """Of one preview."""
+    """Tracks when replaced processes of one preview stop accepting connections."""
 
     def __init__(self) -> None:
-        # Of each such process: an event of these tells that it accepts no more.
+        # For each such process: events that show that it accepts no more.
         self._before: list[tuple[trio.Event, ...]] = []
 
     def note(self, *events: trio.Event) -> None:
-        """Another process serves now; whichever of these comes first, the one from before accepts no more."""
+        """Record a replaced process: it accepts no more once any of the events is set."""
         self._before = [*self._left(), events]
 
     @property
@@ -192,7 +193,7 @@ class SocketRelease:
         return not self._left()
 
     async def wait_over(self) -> None:
-        """Until ``is_over``. Cancellation: nothing changes."""
+        """Wait until ``is_over``. Cancellation: nothing changes."""
         for events in self._left():
             await wait_any(*events)
 

@@ -1,4 +1,4 @@
-"""Progress of a launch: its steps, changed in one place and published with each change."""
+"""Progress of a launch: all changes to its steps are made and published here."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from preview.core.launch_steps import (
     waiting_steps,
 )
 
-# Of a plan; a project may name any number of them.
+# Maximum number of shown steps of a plan; a project may define any number.
 _MAX_PLANNED = 20
 _MAX_DETAIL_CHARACTERS = 300
 
 
 class LaunchProgress:
-    """The steps of one preview's launch. Steps of its plan that a reload repeats are shown as they are then.
+    """The steps of one preview's launch. A reload that repeats a step of the plan updates that step.
 
     Args:
-        publish: Called after each change, with the steps.
+        publish: Called with all steps after each change.
     """
 
     def __init__(self, publish: Callable[[tuple[LaunchStep, ...]], None]) -> None:
         self._publish = publish
         self._steps = waiting_steps()
-        # By trio's clock, which never jumps.
+        # Start times by trio's clock, which never jumps.
         self._started: dict[str, float] = {}
 
     @property
     def steps(self) -> tuple[LaunchStep, ...]:
-        """In their order."""
+        """All steps, in order."""
         return self._steps
 
     def plan(self, names: Sequence[str]) -> None:
-        """Add the steps that the plan wants, as waiting, before the process; those that are there already stay."""
+        """Insert the plan's steps before the process step, as waiting; existing ones stay unchanged."""
         known = {one.name for one in self._steps}
         left = _MAX_PLANNED - (len(self._steps) - len(waiting_steps()))
         new = [LaunchStep(name) for name in dict.fromkeys(names) if name not in known][: max(0, left)]
@@ -66,13 +66,13 @@ class LaunchProgress:
         self._end(name, StepState.FAILED, detail)
 
     def leave(self, name: str) -> None:
-        """Leave the step in any way: one that still runs was stopped."""
+        """Mark the step as stopped if it still runs."""
         if any(one.name == name and one.state is StepState.RUNNING for one in self._steps):
             self._end(name, StepState.STOPPED, None)
         self._started.pop(name, None)
 
     def end(self, state: StepState, detail: str) -> None:
-        """End all steps with the preview. Publishes nothing: the change of state does."""
+        """End all steps with the preview. The state change publishes them, not this method."""
         self._steps = end_steps(self._steps, state, now_ms(), shortened(detail, _MAX_DETAIL_CHARACTERS))
 
     def _end(
@@ -98,7 +98,7 @@ class LaunchProgress:
         )
 
     def _change(self, step: LaunchStep) -> None:
-        """Publish the step, unless it is one too many of its plan."""
+        """Update and publish the step, unless it exceeded the plan's limit and is not shown."""
         if any(one.name == step.name for one in self._steps):
             self._set(tuple(step if one.name == step.name else one for one in self._steps))
 

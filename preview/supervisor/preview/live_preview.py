@@ -1,4 +1,4 @@
-"""One live preview as the packages above see it: what it is now, its log, its token, and the one way to end it."""
+"""State of one live preview: its record, log, tokens, deadlines and the single way to end it."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from preview.supervisor.preview.network import Reach, reach_of
 from preview.supervisor.preview.service_log import log_transition
 from preview.user import User
 
-# One per browser tab that sends requests; who has more open gets a new one by asking again.
+# One token per browser tab that sends requests; a client whose token was dropped requests a new one.
 MAX_FURTHER_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Outcome of a preview; decided once, by the first cause.
+    """Outcome of a preview. The first cause decides it, once.
 
     Attributes:
         state: ``stopped`` or ``failed``.
         reason: One sentence.
-        cause: Why it was told to stop; None when it failed.
-        error: The failure, for the caller who waits for the launch; None when it was stopped.
+        cause: Reason for the stop; None when the preview failed.
+        error: The failure, raised to the caller who waits for the launch; None when the preview was stopped.
     """
 
     state: State
@@ -53,7 +53,7 @@ class Outcome:
 
 
 def hash_token(token: str) -> str:
-    """Hash a preview token: SHA-256, hex. It has 256 random bits, so needs no salt or stretching."""
+    """Hash a preview token: SHA-256, hex. A token has 256 random bits, so it needs no salt or stretching."""
     return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -92,25 +92,25 @@ def new_record(
 
 
 class LivePreview:
-    """A preview that holds something. Owned by the manager's table and by its own task (``run_preview``).
+    """A preview that owns resources. Owned by the manager's registry and by its own task (``run_preview``).
 
     Attributes:
-        record: What the row says, or will say in a moment.
-        log: Its lines and events.
-        listener: The socket it serves on; closed when the preview is over.
-        scope: The stop button: cancelling it tears the preview down.
-        accepted: Set when the row is stored, or when that has failed (see ``outcome``).
-        settled: Set when it is running, or over.
-        over: Set when nothing of it is left and its place is free.
-        usage: What its processes used at the last look, or None.
-        holding: What it is isolated by, and limited to; None until its files are read.
-        directory: Its project's files, while it has them.
-        startup_timeout_s: Seconds from the process's start to the first answer, and for its files to come. Neither the
-            environment's building nor the steps count: each has a bound of its own.
-        overrides: What the launch request decides about its start; a restart does so again.
-        changes: What is asked of it while it runs.
-        is_replaced: Nothing serves for the moment, as one process ends before the next: it is not asked how it is.
-        restarts: How often a new process has taken over.
+        record: The database row; the stored one may be slightly older.
+        log: The preview's lines and events.
+        listener: Socket that the preview serves on; closed when the preview is over.
+        scope: Cancelling this scope tears the preview down.
+        accepted: Set when the row is stored, or when storing it has failed (see ``outcome``).
+        settled: Set when the preview runs, or is over.
+        over: Set when all resources are released and the slot is free.
+        usage: Last measured resource usage of its processes, or None.
+        confinement: Isolation and limits; None until the project's files are read.
+        directory: Folder of the project's files, while it exists.
+        startup_timeout_s: Limit in seconds, from the process's start to the first response; also the limit for writing
+            the files. Building the environment and the steps do not count: each has a limit of its own.
+        overrides: Start options from the launch request; a restart uses them again.
+        changes: Restarts and reloads requested while the preview runs.
+        is_replaced: True while no process serves, because the old one ends before the new one: health is not probed.
+        restarts: Number of times that a new process has taken over.
         progress: The steps of its launch.
     """
 
@@ -157,7 +157,7 @@ class LivePreview:
         self._tokens_until = min(self.deadlines.expires_at, trio.current_time() + settings.session_timeout_s)
         self._further_hashes: deque[str] = deque(maxlen=MAX_FURTHER_TOKENS)
         self._created = trio.current_time()
-        # Publishes the first of all states too: a subscriber who is there from the launch on sees it.
+        # Also publishes the first state, so a subscriber from the launch on sees every state.
         self.progress.start(FILES)
 
     @property
@@ -172,18 +172,18 @@ class LivePreview:
 
     @property
     def socket_address(self) -> tuple[str, int]:
-        """Host and port of its socket, from the claim on."""
+        """Host and port of its socket; known as soon as the slot is claimed."""
         return self._settings.preview_host, self.record.port or 0
 
     @property
     def reach(self) -> Reach | None:
-        """Network that it reaches; None until decided."""
+        """Network that the preview can reach; None until decided."""
         if self.confinement is None:
             return None
         return reach_of(self._settings, self.confinement.network, self.record.port)
 
     def next_number(self) -> int:
-        """For its next process: no two of them have one."""
+        """Return the number of the preview's next process; numbers are unique."""
         return next(self._numbers)
 
     @property
@@ -194,10 +194,10 @@ class LivePreview:
     # Changes of state
 
     def move(self, state: State, reason: str | None = None) -> None:
-        """Change the state by the table; tell the log's subscribers and the service's own log.
+        """Change the state as the transition table allows. Publish it to the log's subscribers and the service's log.
 
         Raises:
-            IllegalTransition: A mistake of the supervisor.
+            IllegalTransition: The table forbids the change: a bug in the supervisor.
         """
         following = advance(self.record.state, state)
         if following is State.STOPPING:
@@ -216,7 +216,7 @@ class LivePreview:
             self.settled.set()
 
     def set_health(self, health: Health) -> bool:
-        """Note what a probe found; whether that is news."""
+        """Record the result of a probe. Returns True if the health has changed."""
         changed = health is not self.record.health
         self.record = replace(self.record, health=health, last_health_check=utc_now())
         if changed:
@@ -224,7 +224,7 @@ class LivePreview:
         return changed
 
     def note_restart(self) -> None:
-        """Note a new process."""
+        """Record that a new process has taken over."""
         self.restarts += 1
         self._publish()
 
@@ -241,7 +241,7 @@ class LivePreview:
     # The end
 
     def request_stop(self, cause: StopCause) -> None:
-        """Tell it to stop. Synchronous, and the same however often: the first outcome counts."""
+        """Stop the preview. Synchronous and idempotent: the first outcome counts."""
         if self.outcome is not None:
             return
         reason = STOP_REASONS[cause]
@@ -252,7 +252,7 @@ class LivePreview:
         self.scope.cancel()
 
     def fail(self, error: PreviewError) -> None:
-        """Tell it that it has failed. As ``request_stop``: the first outcome counts."""
+        """Mark the preview as failed and tear it down. Idempotent: the first outcome counts."""
         if self.outcome is not None:
             return
         self.outcome = Outcome(State.FAILED, error.message, error=error)
@@ -260,39 +260,39 @@ class LivePreview:
 
     @property
     def cause(self) -> PreviewError:
-        """The error for a caller who waited for a preview that has ended."""
+        """Error to raise to a caller who waited for a preview that has ended."""
         if self.outcome is not None and self.outcome.error is not None:
             return self.outcome.error
         reason = self.outcome.reason if self.outcome else "unknown"
         return LaunchFailed(f"The preview has ended: {reason}.", preview_id=self.id)
 
     def last_lines(self, count: int = 10) -> list[str]:
-        """Return the last lines of its log, the service's own included, oldest first."""
+        """Return the last lines of its log, including the service's own lines, oldest first."""
         return [line.message for line in self.log.last_lines(count)]
 
     def output_since(self, seq: int, count: int) -> list[str]:
-        """Return its processes' last ``count`` lines after line ``seq``, oldest first."""
+        """Return the last ``count`` lines that its processes printed after line ``seq``, oldest first."""
         own = (Source.SYSTEM, Source.SYSTEM_STARTUP)
         return [line.message for line in self.log.last_lines(count) if line.seq > seq and line.source not in own]
 
     # Activity and token
 
     def touch(self) -> None:
-        """Note a request: the preview is not inactive."""
+        """Record a request, which restarts the inactivity timeout."""
         self.deadlines.touch()
 
     def streaming(self) -> Hold:
-        """Count an open stream as activity for as long as this is open."""
+        """Return a context manager for an open stream; the preview counts as active while the context is open."""
         return self.deadlines.hold()
 
     def further_token(self) -> str:
-        """Return a token equal to the launch's, in clear: it is kept as a hash, in memory.
+        """Return another valid token in clear. Only its hash is kept, in memory.
 
-        The oldest of more than ``MAX_FURTHER_TOKENS`` is forgotten.
+        The oldest of more than ``MAX_FURTHER_TOKENS`` tokens is dropped.
         """
         token = new_token()
         if not self._tokens_hold:
-            # Renewing would bring the dead ones back.
+            # All tokens have expired: the renewal below must not make the old ones valid again.
             self._further_hashes.clear()
             self.record = replace(self.record, token_hash=hash_token(token))
         self._further_hashes.append(hash_token(token))
@@ -300,7 +300,7 @@ class LivePreview:
         return token
 
     def accept_token(self, token: str) -> bool:
-        """Return whether this is a valid token of the preview; renews it, never past the preview's end."""
+        """Return True for a valid token of the preview. Also renews the tokens, at most until the preview's end."""
         given = hash_token(token)
         matches = any(compare_digest(given, known) for known in (self.record.token_hash, *self._further_hashes))
         if not matches or not self._tokens_hold:
@@ -314,17 +314,17 @@ class LivePreview:
         return trio.current_time() < self._tokens_until
 
     def _renew_tokens(self) -> None:
-        """By trio's clock, which never jumps; the record's times are for people and follow the wall clock."""
+        """Renew by trio's clock, which never jumps. The record's times are for people and use the wall clock."""
         now = trio.current_time()
         self._tokens_until = min(self.deadlines.expires_at, now + self._settings.session_timeout_s)
         until = min(self.record.expires_at, utc_now() + timedelta(seconds=self._tokens_until - now))
         self.record = replace(self.record, token_expires_at=until)
 
     def extend(self, seconds: float) -> None:
-        """Move the expiry by ``seconds``, up to the tier's longest life counted from the launch.
+        """Move the expiry by ``seconds``, up to the tier's maximum lifetime counted from the launch.
 
         Raises:
-            InvalidRequest: Nothing is left to give; ``details`` holds the limit.
+            InvalidRequest: The maximum lifetime is reached; ``details`` has the limit.
         """
         longest = self.record.created_at + timedelta(seconds=self.tier.max_life_s)
         if self.record.expires_at >= longest:

@@ -1,4 +1,4 @@
-"""Network policy of a preview: its own request, within the operator's limits."""
+"""Network policy of a preview: the project's choice, within the operator's limits."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhos
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Network of a preview's processes, and the further permissions.
+    """Network that a preview's processes can reach, and what the operator allows beyond that.
 
     Attributes:
-        network: What holds.
-        allowed: The most that a project may ask of this service.
-        ports: The machine's loopback ports that the operator names; reached under ``loopback-only`` alone.
-        own_port: Where it serves itself, inside.
+        network: Active policy.
+        allowed: Widest policy that a project may request.
+        ports: Loopback ports of this machine that the operator has listed; reachable with ``loopback-only``.
+        own_port: Port on which the preview itself serves.
     """
 
     network: Network
@@ -32,21 +32,21 @@ class Reach:
     own_port: int | None = None
 
     def reaches(self, host: str, port: int | None) -> bool:
-        """Return whether its network allows this connection; an unknown port is not allowed."""
+        """Return True if the network allows this connection; an unknown port is not allowed."""
         if self.network is Network.HOST or (port is not None and port == self.own_port):
             return True
         return self.network is Network.LOOPBACK_ONLY and _is_loopback(host) and port in self.ports
 
     def may_be_asked(self, host: str, port: int) -> bool:
-        """Return whether the service may connect there to see who answers.
+        """Return True if the service itself may connect to this address, to see whether a server responds.
 
-        The address is the program's word. A name that the service looked up for it, a connection that it made, would
-        carry out of the preview what its network is to keep in; on this machine nobody outside sees either.
+        The program chooses the address. A DNS query or a connection by the service would leak data out of a preview
+        whose network forbids that. A connection within this machine is not visible to others.
         """
         return _is_loopback(host) or self.reaches(host, port)
 
     def advise(self, host: str | None, port: int | None) -> str:
-        """One sentence: who has to set what, so that it gets there."""
+        """Return one sentence about who has to change which setting to allow the connection."""
         can_be_named = host is not None and _is_loopback(host) and (port is None or port >= LEAST_LOOPBACK_PORT)
         needed = Network.LOOPBACK_ONLY if can_be_named else Network.HOST
         if needed.width <= self.allowed.width and (needed is Network.HOST or port in self.ports):
@@ -61,7 +61,7 @@ class Reach:
         )
 
     def describe(self) -> str:
-        """For the middle of a sentence: ``its network, none, reaches nothing but itself``."""
+        """Return a clause for messages: ``its network is "none", which reaches nothing but itself``."""
         reached = "nothing but itself"
         if self.network is Network.LOOPBACK_ONLY:
             named = ", ".join(map(str, sorted(self.ports))) or "none"
@@ -70,7 +70,7 @@ class Reach:
 
 
 def tell_unreachable(reach: Reach | None, needs: Sequence[ServiceNeed]) -> Iterator[str]:
-    """Yield a warning for each server of the plan that the preview's network does not reach."""
+    """Yield a warning for each backing service of the plan that the preview's network does not reach."""
     told: set[tuple[str, int]] = set()
     for need in needs:
         if reach is None or need.address is None or need.address in told or reach.reaches(*need.address):
@@ -88,15 +88,15 @@ def _is_loopback(host: str) -> bool:
         address = ip_address(host.strip("[]"))
     except ValueError:
         return False
-    # To connect to 0.0.0.0 is to connect to this machine (ip(7)).
+    # Connecting to 0.0.0.0 connects to this machine (ip(7)).
     return address.is_loopback or address.is_unspecified
 
 
 def choose_network(settings: Settings, plan: StartPlan) -> Network:
-    """Choose the network of its processes, as far as the runtime can enforce it.
+    """Return the network policy that the plan or the settings choose.
 
     Raises:
-        InvalidGeneration: It asks for more than is allowed.
+        InvalidGeneration: The project requests more than is allowed.
     """
     wanted = settings.network if plan.network is None else plan.network
     allowed = _allowed(settings)

@@ -1,7 +1,7 @@
-"""Lines about previews in the service's own log: one for each change of state, one for each call.
+"""Lines about previews in the service's own log: one per state change, one per call.
 
-Operators search for the names in ``EVENTS``: names and fields are stable, ``docs/settings.md`` has them as a table, and
-a test compares the two. No line has a token, a query, a header or a body.
+Operators search for the names in ``EVENTS``, so names and fields are stable. ``docs/settings.md`` lists them in a
+table, and a test compares the two. No line contains a token, a query, a header or a body.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ EVENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "call carried": (*_WHOSE, "request_id", "method", "path", "status", "code", "elapsed_ms"),
     }
 )
-"""Each event's name, and its fields in the order of the table."""
+"""Fields of each event, in the order of the table."""
 
-# A reason quotes a few lines of a project's output; the preview's own log has them in full. Escaped, these are at most
-# six times as many.
+# A reason may quote a few lines of output, which the preview's own log has in full. Escaping makes it at most six times
+# as long.
 _MAX_CHARS = 500
 
 _BY_DEADLINE = {StopCause.EXPIRED: "deadline", StopCause.INACTIVE: "inactivity"}
 
 
 def log_transition(record: PreviewRecord, *, uptime_s: float | None = None) -> None:
-    """Log the state that a preview has reached; ``stopping`` has no line, its end follows.
+    """Log the new state of a preview; ``stopping`` is not logged, as the end follows.
 
-    The cause of a stop is read from the record's reason, so a row that a crash left behind is logged like any other.
+    The cause of a stop is read from the record's reason, so rows left by a crash are logged in the same way.
 
     Args:
         record: The preview, in its new state.
-        uptime_s: Seconds since the launch; None where nobody knows.
+        uptime_s: Seconds since the launch; None if unknown.
     """
     uptime_s = None if uptime_s is None else round(uptime_s, 3)
     if record.state is State.STARTING:
@@ -76,16 +76,16 @@ def log_call(
     code: str | None,
     elapsed_s: float,
 ) -> None:
-    """Log one call that was carried to a preview.
+    """Log one call that was forwarded to a preview.
 
     Args:
         record: The preview.
-        request_id: As in the answer.
-        method: In upper case.
-        path: Without its query.
-        status: The preview's own; None if it gave no answer.
-        code: The error's code if it gave no answer, else None.
-        elapsed_s: Seconds from sending to the answer.
+        request_id: Id in the response.
+        method: Method, in upper case.
+        path: Path without the query.
+        status: Status of the preview's response; None without a response.
+        code: Error code if there was no response, else None.
+        elapsed_s: Seconds from sending to the response.
     """
     elapsed_ms = round(elapsed_s * 1000, 1)
     _say(
@@ -101,13 +101,13 @@ def log_call(
 
 
 def _ending(record: PreviewRecord) -> tuple[str, str]:
-    """Name the event of an end, and who or what ended the preview."""
+    """Return the event of an end, and who or what ended the preview."""
     cause = record.cause
     if cause in _BY_DEADLINE:
         return "preview expired", _BY_DEADLINE[cause]
     event = "preview failed" if record.state is State.FAILED else "preview stopped"
     if cause is StopCause.USER:
-        # Nobody but the owner may stop a preview.
+        # Only the owner may stop a preview.
         return event, record.user_id
     return event, "service" if cause is None else cause.value
 
@@ -126,6 +126,6 @@ def _say(event: str, record: PreviewRecord, **fields: str | float | None) -> Non
 
 
 def _on_one_line(text: str) -> str:
-    """Text of others, bounded and escaped here: a host's own logging may print it as it is."""
+    """Bound and escape foreign text, because a host's own logging may print it as it is."""
     cut = text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]}…"
     return visible(cut).replace("\n", "\\n").replace("\t", "\\t")

@@ -1,4 +1,4 @@
-"""The processes of a preview: start, readiness, exit, and the replacement of one by the next."""
+"""Processes of a preview: start, readiness, exit and replacement."""
 
 from __future__ import annotations
 

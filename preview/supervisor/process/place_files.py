@@ -1,8 +1,8 @@
-"""Changes files in the folder of a preview that runs: each at once, and never through a link that it has planted.
+"""Change files in the folder of a running preview: each file atomically, and never through a link.
 
-What runs there may rename, link and replace whatever lies in the folder while this is under way. So each step goes
-from one open folder to the next and never through a link (openat(2), O_NOFOLLOW); a file is written under another name
-and then put in its place, which replaces a link and does not follow it (rename(2)).
+Running code may rename, link and replace anything in the folder at the same time. So each step opens the next folder
+relative to the last one and never follows a link (openat(2), O_NOFOLLOW). A file is written under another name and then
+renamed, which replaces a link instead of following it (rename(2)).
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _IN_THE_WAY = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
 
 
 def place_files(project: Path, change: FilesChange) -> None:
-    """Remove and write the files; nothing else in the folder is touched. Blocks: for threads.
+    """Remove and write files; nothing else in the folder changes. Blocks: call this in a thread.
 
-    Each file is there as it was or as it is to be, at any moment; of several some may be changed when one fails. What
-    is written belongs to whom the folder belongs to.
+    Each file has its old or its new content at any moment. If one file fails, others may have changed. Written files
+    get the folder's owner.
 
     Args:
-        project: The preview's own folder.
-        change: Relative paths, checked.
+        project: The preview's project folder.
+        change: Changes with checked relative paths.
 
     Raises:
-        LaunchFailed: Something that the application has made is in the way of a file, or the disk does not take it.
+        LaunchFailed: Something that the application has created is in the way of a file, or the disk refuses it.
     """
     root = os.open(project, _FOLDER)
     try:
@@ -70,7 +70,7 @@ def _explained(path: str) -> Iterator[None]:
 
 
 def _remove(root: int, path: str) -> None:
-    """Remove the file, and folders that become empty."""
+    """Remove the file, and parent folders that become empty."""
     folders, _, name = path.rpartition("/")
     with suppress(FileNotFoundError), _folder(root, folders, make=False) as parent:
         os.unlink(name, dir_fd=parent)
@@ -79,7 +79,7 @@ def _remove(root: int, path: str) -> None:
         try:
             with _folder(root, folders, make=False) as parent:
                 os.rmdir(name, dir_fd=parent)
-        except OSError:  # something else is in it, or it is no folder any more
+        except OSError:  # the folder is not empty, or is no folder any more
             return
 
 
@@ -102,7 +102,7 @@ def _write(root: int, path: str, content: bytes) -> None:
 
 
 def _mode(name: str, parent: int) -> int:
-    """Return the mode of a generation's files; an executable one stays executable."""
+    """Return the mode for the file; a file that is executable now stays executable."""
     with suppress(FileNotFoundError):
         before = os.stat(name, dir_fd=parent, follow_symlinks=False)
         if stat.S_ISREG(before.st_mode) and before.st_mode & stat.S_IXUSR:
@@ -112,7 +112,7 @@ def _mode(name: str, parent: int) -> int:
 
 @contextmanager
 def _folder(root: int, path: str, *, make: bool) -> Iterator[int]:
-    """Provide the folder, open; ``make``: with what is missing of it."""
+    """Open a folder below ``root``; ``make`` creates missing folders."""
     folder = os.dup(root)
     try:
         for component in path.split("/") if path else ():
@@ -141,6 +141,6 @@ def _descend(folder: int, component: str, *, make: bool) -> int:
 
 
 def _give(descriptor: int, owner: os.stat_result) -> None:
-    """Let it belong to whom the project's folder belongs: the preview's own user, where it has one."""
+    """Give the file the owner of the project's folder, which is the preview's own user if it has one."""
     if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

@@ -1,7 +1,7 @@
-"""Asking a preview whether it answers: readiness by connecting at once and waiting, liveness by one question.
+"""Readiness and liveness probes of a preview.
 
-The service holds the listening socket, so a connection succeeds before the app is ready and waits in its backlog: the
-first answer *is* readiness, without polling.
+The service holds the listening socket, so a connection succeeds before the app is ready, and waits in the backlog. The
+first response therefore *is* readiness, without polling. Liveness is a single request.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from preview.supervisor.limits.limits import memory_error, was_killed_for_memory
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.server_process import ServerProcess
 
-# An answer that is not there yet although the connection was taken and closed: look again soon, then less often.
+# Pauses after a connection that was closed without a response: short at first, then longer.
 _FIRST_PAUSE_S = 0.02
 _LAST_PAUSE_S = 0.5
-# A status line and headers; a probe needs no body.
+# Status line and headers; a probe reads no body.
 _MAX_HEAD_BYTES = 64 * 1024
 _READ_BYTES = 16 * 1024
 _URL_CHARACTERS = "/:?[]@!$&'()*+,;=%"
-# A health route that says no (its database is away, say): it may come round, but the application serves.
+# Wait for a health route that reports a failure (for instance without its database). It may recover, but the app
+# serves.
 _SICK_PATIENCE_S = 3.0
-# A health route that says nothing: long enough for an application that takes its time to start.
+# Wait for a health route that does not respond: long enough for an application that starts slowly.
 _SILENT_PATIENCE_S = 8.0
 
 Address = tuple[str, int]
@@ -41,8 +42,8 @@ class Answer:
     """Response of an application that serves.
 
     Attributes:
-        path: What was asked for.
-        status: Its status code.
+        path: Requested path.
+        status: Status code.
     """
 
     path: str
@@ -55,7 +56,7 @@ class Answer:
 
 
 class ProbeFailed(Exception):
-    """No HTTP answer: refused, closed, or not HTTP."""
+    """No HTTP response: the connection was refused or closed, or the data was not HTTP."""
 
 
 async def ask(address: Address, path: str) -> int:
@@ -66,7 +67,7 @@ async def ask(address: Address, path: str) -> int:
         path: Absolute path.
 
     Raises:
-        ProbeFailed: There was no HTTP answer.
+        ProbeFailed: There was no HTTP response.
 
     Cancellation: the connection is closed.
     """
@@ -82,9 +83,9 @@ async def _exchange(stream: trio.SocketStream, port: int, path: str) -> int:
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
     request = h11.Request(
         method="GET",
-        # A project's own route may hold blanks or letters that no request line does (RFC 3986, 2.2).
+        # A project's route may have blanks or letters that a request line cannot have (RFC 3986, 2.2).
         target=quote(path, safe=_URL_CHARACTERS),
-        # Hosts that check the name (Django) know this one. The agent lets an app leave probes out of its statistics.
+        # Apps that check the host name (Django) accept localhost. The agent name lets an app ignore probes.
         headers=[
             ("Host", f"localhost:{port}"),
             ("User-Agent", "preview-probe"),
@@ -104,14 +105,14 @@ async def _exchange(stream: trio.SocketStream, port: int, path: str) -> int:
 
 
 async def wait_until_ready(address: Address, path: str, *, any_answer: bool) -> int:
-    """Wait for the answer that says the preview is ready; its status code.
+    """Probe until the response shows that the preview is ready; return its status code.
 
     Args:
         address: Host and port of the preview.
-        path: What to ask for.
-        any_answer: Whether each HTTP answer counts; else (the project's own health route) one below 500.
+        path: Path to request.
+        any_answer: True: any HTTP response counts. False (the project's health route): only one below 500.
 
-    Cancellation: the connection is closed. Bounded by the caller: it waits for ever.
+    Cancellation: the connection is closed. Waits without a limit, so the caller sets a deadline.
     """
     pause_s = _FIRST_PAUSE_S
     while True:
@@ -133,18 +134,18 @@ async def find_answer(
     sick_patience_s: float = _SICK_PATIENCE_S,
     silent_patience_s: float = _SILENT_PATIENCE_S,
 ) -> Answer:
-    """Wait until the application serves: its own health route answers well, or it is clear that it will not.
+    """Wait until the application serves: its health route is healthy, or the patience for that has passed.
 
-    A health route that needs a database which is not there must not hold up everything else. Without a route of its
-    own any answer to ``/`` counts.
+    A health route that needs a missing database must not block everything else. Without a health route, any response to
+    ``/`` counts.
 
     Args:
         address: Host and port of the preview.
-        health_path: The project's own health route, or None.
-        sick_patience_s: Seconds from the route's first bad answer until that counts as well.
-        silent_patience_s: Seconds without an answer of the route until ``/`` is asked, which then has to answer first.
+        health_path: The project's health route, or None.
+        sick_patience_s: Seconds from the route's first bad response until that response counts too.
+        silent_patience_s: Seconds without a response of the route until ``/`` is requested instead.
 
-    Cancellation: connections are closed. Bounded by the caller: it waits for ever.
+    Cancellation: connections are closed. Waits without a limit, so the caller sets a deadline.
     """
     if health_path is None:
         return Answer("/", await wait_until_ready(address, "/", any_answer=True))
@@ -182,11 +183,11 @@ async def find_answer(
 
 
 async def wait_until_serving(preview: LivePreview, candidate: ServerProcess) -> None:
-    """Until it says that it serves; the answers that come are the other one's still.
+    """Wait until the new process reports that it serves. Probes would still reach the old process.
 
     Raises:
-        LaunchFailed: It has ended; says why.
-        StartupTimeout: It has not said so within the start-up time.
+        LaunchFailed: The process has ended; the message has the reason.
+        StartupTimeout: The process did not report within the start-up timeout.
 
     Cancellation: nothing changes.
     """
@@ -196,10 +197,10 @@ async def wait_until_serving(preview: LivePreview, candidate: ServerProcess) -> 
 
 
 async def wait_for_answer(preview: LivePreview, candidate: ServerProcess) -> None:
-    """Until the preview answers, which is this one's answer: no other serves.
+    """Wait until the preview responds, when no other process serves.
 
     Raises:
-        LaunchFailed, StartupTimeout: As ``wait_until_serving``.
+        LaunchFailed, StartupTimeout: See ``wait_until_serving``.
 
     Cancellation: connections are closed.
     """
@@ -218,7 +219,7 @@ async def wait_for_answer(preview: LivePreview, candidate: ServerProcess) -> Non
 
 
 async def _check(preview: LivePreview, candidate: ServerProcess, verb: str, *, is_well: bool) -> None:
-    """No await where all is well: then what was seen is still so when the caller acts on it."""
+    """Raise unless all is well. Has no await in that case, so the caller can rely on the observed state."""
     if candidate.ended.is_set():
         raise await _explain(preview, candidate)
     if not is_well:

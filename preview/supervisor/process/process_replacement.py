@@ -1,9 +1,9 @@
-"""From one process of a preview to the next: a restart, or a reload of changed files.
+"""Replacement of a preview's process, for a restart or a reload of changed files.
 
-The new process is started beside the one that serves, on the same listening socket. When it says that it serves, the
-old one is ordered to drain: it accepts no more, answers what it has accepted, and ends. So no connection is refused and
-no request lost; and a new process that does not come up changes nothing but the log. What cannot share the socket is
-stopped first.
+The new process starts next to the old one, on the same listening socket. When the new process reports that it serves,
+the old one drains: it accepts no more connections, responds to the accepted ones, and ends. So no connection is refused
+and no request is lost. A new process that fails changes nothing but the log. A program that cannot share the socket is
+stopped before its successor starts.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from preview.supervisor.process.processes import Processes
 from preview.supervisor.process.server_process import ServerProcess
 
 _SHOWN_NAMES = 1
-# A process releases the socket within a millisecond of being told, where the machine has time for it; one whose own
-# code keeps it busy is not waited for any longer, and answers nobody meanwhile.
+# A draining process closes the socket within a millisecond, unless the machine is busy. If its own code blocks its
+# event loop, it accepts no connection either: do not wait longer.
 _LETS_GO_S = 1.0
 
 
 class ProcessReplacer:
-    """Carries out what is asked of a running preview; in the preview's own nursery, for any caller.
+    """Carries out the changes requested of a running preview; a task in the preview's own nursery.
 
     Args:
-        preview: Whose.
-        context: For what all previews share.
-        processes: The preview's.
-        nursery: For what goes on after a change: the old process drains.
+        preview: The preview.
+        context: State shared by all previews.
+        processes: The preview's processes.
+        nursery: For tasks that outlast a change, such as the old process's drain.
     """
 
     def __init__(
@@ -52,17 +52,17 @@ class ProcessReplacer:
         self._context = context
         self._processes = processes
         self._nursery = nursery
-        # Paths that have changed since the stage that is in use was decided, each once.
+        # Paths changed since the prepared launch in use was made; a dict as an ordered set.
         self._changed: dict[str, None] = {}
-        # Was told to release the socket a moment ago.
+        # The old process that has been ordered to release the socket; None if there is none.
         self._letting_go: ServerProcess | None = None
-        # Set when the log tells of the change: what it tells of the old process comes after that.
+        # Set when the log line of the change is written; the log line about the old process's drain waits for it.
         self._told = trio.Event()
 
     async def run(self) -> None:
-        """Carry out changes for as long as the preview lives; the newest wins, and the callers before it hear of it.
+        """Carry out changes while the preview lives. The newest wins; callers of older ones get the same result.
 
-        Cancellation: waiting callers get their answer from ``Changes.close``.
+        Cancellation: waiting callers get their result from ``Changes.close``.
         """
         while True:
             await self._preview.changes.wait()
@@ -77,7 +77,7 @@ class ProcessReplacer:
                 change.settle(error)
 
     async def _carry_out(self, changes: list[Change]) -> PreviewError | None:
-        """Carry out a request; return the error if the new process fails. Adds further changes to ``changes``."""
+        """Carry out changes; restart the attempt when newer ones arrive (added to ``changes``). Returns the error."""
         placed = 0
         while True:
             errors = [error for change in changes[placed:] if (error := await self._announce(change)) is not None]
@@ -90,17 +90,17 @@ class ProcessReplacer:
                 outcome.append(await self._attempt(changes))
                 attempt.cancel_scope.cancel()
             if outcome:
-                # Not in the attempt, which has come to its end: what is asked for meanwhile comes after it.
+                # After the nursery: a change that arrives from here on cannot cancel the finished attempt.
                 if outcome[0] is None:
                     await self._finish(changes[-1])
                 return outcome[0]
             changes += self._preview.changes.take()
 
     async def _finish(self, change: Change) -> None:
-        """Tell the log that the new code answers, once the old process has released the socket.
+        """Log that the new code serves, once the old process has released the socket.
 
-        Until then a new connection may be the old one's: the caller, or a request at the time of the log line, would
-        meet old code. Cancellation: it is not logged.
+        Until then a new connection may reach the old process: a client that acts on the log line would meet old code.
+        Cancellation: the line is not logged.
         """
         old, self._letting_go = self._letting_go, None
         if old is not None:
@@ -121,8 +121,8 @@ class ProcessReplacer:
         scope.cancel()
 
     async def _announce(self, change: Change) -> PreviewError | None:
-        """Say what is asked for; its files are in place then, whatever becomes of the process. Else the error."""
-        # As a launch does: by the time that the new process enters its group the kernel has done its waiting.
+        """Log the change and write its files, which stay even if the process fails. Returns the error if that fails."""
+        # As for a launch: warm the lock, so that the new process enters its control group without a wait.
         if self._context.migration_lock is not None:
             self._context.migration_lock.request()
         if change.files is None:
@@ -139,7 +139,7 @@ class ProcessReplacer:
         return None
 
     async def _attempt(self, changes: Sequence[Change]) -> PreviewError | None:
-        """Start the process that takes over; the error, if it does not. Cancellation: it is on its way out."""
+        """Start the new process; return the error if it fails. Cancellation: the new process is being ended."""
         processes, change = self._processes, changes[-1]
         try:
             await processes.make_room()
@@ -165,7 +165,7 @@ class ProcessReplacer:
     def _tell_failure(self, changes: Sequence[Change], error: PreviewError) -> PreviewError:
         current, what = self._processes.current, changes[-1].what
         if current.is_told_to_end:
-            # It is stopped before the new one.
+            # The old process was stopped before the new one started, so nothing serves any more.
             self._preview.fail(error)
         elif self._preview.outcome is None:
             self._preview.log.say(f"{what} failed: {error.message}", Level.ERROR)
@@ -174,7 +174,7 @@ class ProcessReplacer:
         return error
 
     def _can_share(self, prepared: PreparedLaunch) -> bool:
-        """Return whether the serving process has the socket itself, and can release it."""
+        """Return True if the serving process listens on the shared socket and can release it."""
         current = self._processes.current
         is_there = not current.ended.is_set() and not current.is_told_to_end
         can_tell = is_there and current.control.ready.is_set()
@@ -182,14 +182,14 @@ class ProcessReplacer:
         return can_tell and not by_itself and self._context.runtime.shares_listener(prepared.network)
 
     async def _hand_over(self, prepared: PreparedLaunch, change: Change) -> None:
-        """Start it beside the process that serves.
+        """Start the new process next to the one that serves.
 
         Raises:
-            LaunchFailed: It does not serve; the process from before does.
+            LaunchFailed: The new process does not serve; the old one still does.
         """
         candidate = await self._processes.start(prepared)
         await wait_until_serving(self._preview, candidate)
-        # No await from here on: it serves, or it does not.
+        # No await from here on: the switch is atomic.
         old = self._processes.current
         self._succeed(candidate, change)
         self._processes.retire(old)
@@ -208,10 +208,10 @@ class ProcessReplacer:
             self._preview.log.say(f"the old process drained in {drain_s:.2f} s")
 
     async def _replace(self, prepared: PreparedLaunch, change: Change) -> None:
-        """Stop the process that serves, and start another: from then on the preview lives or fails by that one.
+        """Stop the serving process, then start another. If the new one fails, the preview fails.
 
         Raises:
-            LaunchFailed: It does not serve.
+            LaunchFailed: The new process does not serve.
         """
         preview, current = self._preview, self._processes.current
         if not current.ended.is_set() and not current.is_told_to_end:
@@ -226,10 +226,10 @@ class ProcessReplacer:
         self._succeed(candidate, change)
 
     def _succeed(self, candidate: ServerProcess, change: Change) -> None:
-        """Make the candidate, which serves, the preview's process."""
+        """Make the candidate, which serves now, the preview's current process."""
         preview, path = self._preview, candidate.prepared.plan.health_path
         if path != self._processes.current.prepared.plan.health_path:
-            # The project says something else now about what is to be asked.
+            # The changed project names another health path.
             preview.record = replace(preview.record, health_path=path or "/")
             preview.any_answer = path is None
         self._changed.clear()

@@ -1,4 +1,4 @@
-"""The processes of one preview: the one that serves, one on its way in, and those on their way out."""
+"""The processes of one preview: the current one, a candidate, and those that end."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.server_process import ServerProcess, StartedProcess, run_server_process
 from preview.supervisor.process.snapshots import KeptSnapshot, Snapshots
 
-# Changes follow each other faster than old processes drain: so many are left to it, and the next change waits.
+# Changes may arrive faster than old processes drain. This many may drain; then the next change waits.
 _MOST_DRAINING = 2
-# What an old process that another follows has to drain at least: longer than a launcher keeps a silent connection.
+# Minimum drain time of an old process when another follows: longer than a launcher keeps an idle connection.
 _LEAST_DRAIN_S = 1.0
-# It has answered all; what it does then (closing a database) is its own business.
+# Time to end after the last response, for instance to close a database.
 _ENDS_S = 1.0
 
 
 class Processes:
-    """Owned by the preview's task. Which process is whose is decided synchronously.
+    """All processes of a preview. Owned by the preview's task; the role of each process changes synchronously.
 
-    Invariant: ``current`` serves, or has served last. All others are on their way in (one at most) or out (a few).
+    Invariant: ``current`` serves, or was the last to serve. All others are starting (at most one) or ending (a few).
 
     Args:
-        preview: Whose.
-        settings: The service's.
-        nursery: Of the processes.
-        leases: The environments that reloads have opened.
-        snapshots: Its own.
+        preview: The preview.
+        settings: The service's settings.
+        nursery: Runs the processes' tasks.
+        leases: Environments that reloads have opened.
+        snapshots: The preview's snapshots.
 
     Attributes:
-        current: The process that serves, or has served last.
-        changing: Whether another is being made ready: then the end of the current one is not the preview's yet.
+        current: The process that serves, or was the last to serve.
+        changing: True while a replacement is prepared: an exit of the current process does not end the preview then.
     """
 
     current: ServerProcess
@@ -65,9 +65,9 @@ class Processes:
         self._has_begun = False
         self._candidate: ServerProcess | None = None
         self._draining: list[ServerProcess] = []
-        # On their way out at once.
+        # Processes that end without a drain.
         self._leaving: list[ServerProcess] = []
-        # Set when another process has become the current one, or a change is over.
+        # Set when another process becomes the current one, or a change is over.
         self._moved = trio.Event()
 
     @property
@@ -81,11 +81,11 @@ class Processes:
         return [one for one in every if one is not None and not one.over.is_set()]
 
     def members(self) -> list[int]:
-        """Pids of them all, as ``RunningProcess.members``."""
+        """Return the pids of all processes, see ``RunningProcess.members``."""
         return [pid for one in self._all for pid in one.process.members()]
 
     def note_usage(self, serving: ServerProcess, usage: Usage) -> None:
-        """See ``Keeper``: the preview uses what all its processes use."""
+        """See ``Keeper``: the preview's usage is the sum of its processes."""
         serving.usage = usage
         known = [one.usage for one in {*self._all, serving} if one.usage is not None]
         self._preview.usage = Usage(
@@ -95,7 +95,7 @@ class Processes:
         )
 
     def end_for_memory(self, serving: ServerProcess, error: LaunchFailed) -> None:
-        """See ``Keeper``: the preview ends with the process that serves, and with no other."""
+        """See ``Keeper``: only the serving process's failure ends the preview."""
         if not self._has_begun or serving is self.current:
             stop_for_memory(self._preview, error)
             return
@@ -103,19 +103,19 @@ class Processes:
         serving.failure = error
         serving.ended.set()
 
-    # In
+    # Start
 
     async def start(self, prepared: PreparedLaunch, started: StartedProcess | None = None) -> ServerProcess:
-        """Start a process, which is the candidate until it is taken or dropped.
+        """Start a process; it is the candidate until it is taken or dropped.
 
         Args:
-            prepared: What it is started from.
-            started: It, where it was started already.
+            prepared: Prepared launch that the process is started from.
+            started: The speculative process to adopt, if any.
 
         Raises:
-            LaunchFailed, OSError: It could not be started.
+            LaunchFailed, OSError: The process could not be started.
 
-        Cancellation: nothing of it is left.
+        Cancellation: nothing is left of the process.
         """
         kept = self._snapshots.of(prepared)
         if kept is not None:
@@ -135,11 +135,11 @@ class Processes:
         return candidate
 
     def keep_snapshot(self) -> None:
-        """Prepare a snapshot of the serving code, which was restarted once and may be again."""
+        """Prepare a snapshot of the serving code, as a preview that was restarted once may be restarted again."""
         self._snapshots.keep(self.current.prepared, self.current.spec)
 
     def take(self, serving: ServerProcess) -> None:
-        """From here on this one is the preview's process."""
+        """Make this process the preview's current process."""
         identity = serving.process.identity
         self.current, self._candidate, self._has_begun = serving, None, True
         self._preview.record = replace(
@@ -148,24 +148,24 @@ class Processes:
         self.move()
 
     def move(self) -> None:
-        """Something has been decided: the tasks that wait for that look again."""
+        """Wake the tasks that wait for a decision."""
         self._moved.set()
         self._moved = trio.Event()
 
     def drop_candidate(self) -> None:
-        """One that was not taken ends at once; ``make_room`` waits for that."""
+        """End a candidate that was not taken; ``make_room`` waits for its end."""
         if self._candidate is not None:
             candidate, self._candidate = self._candidate, None
             candidate.grace_s = 0
             candidate.scope.cancel()
             self._leaving.append(candidate)
 
-    # Out
+    # End
 
     async def watch_exits(self) -> None:
-        """Watch the serving process: whatever its exit code, a server that ends has failed.
+        """Fail the preview when the serving process exits, whatever the exit code.
 
-        While another is about to take over, that one decides. Cancellation: nothing changes.
+        While a replacement is prepared, its result decides instead. Cancellation: nothing changes.
         """
         while True:
             serving, moved = self.current, self._moved
@@ -188,12 +188,12 @@ class Processes:
         preview.fail(await explain_exit(preview, ended, serving.prepared.plan.services, lines, served=served))
 
     async def end(self, serving: ServerProcess) -> None:
-        """Stop it. Cancellation: it is stopped all the same."""
+        """Stop the process and wait for its end. Cancellation: the process is stopped nevertheless."""
         serving.scope.cancel()
         await serving.over.wait()
 
     async def make_room(self) -> None:
-        """Limit the number of processes: failed ones are gone, and only some drain.
+        """Limit the number of processes: wait for dropped ones to end, and for some to drain.
 
         Cancellation: nothing changes.
         """
@@ -206,7 +206,7 @@ class Processes:
             self._draining = [one for one in self._draining if not one.over.is_set()]
 
     def retire(self, old: ServerProcess) -> None:
-        """Drain the process (``drain``); others that drain already get less time."""
+        """Mark the process as draining (see ``drain``); processes that already drain get less time."""
         self._hurry_draining()
         self._draining.append(old)
 
@@ -217,9 +217,9 @@ class Processes:
                 one.draining.deadline = min(one.draining.deadline, latest)
 
     async def drain(self, old: ServerProcess) -> float:
-        """Tell it to release the socket, and end it when it has, or when its time is over; how many seconds it took.
+        """Order the process to drain; end it once drained or at the deadline. Returns the duration in seconds.
 
-        Cancellation: nothing more is waited for; the process ends with the preview.
+        Cancellation: the wait ends; the process ends with the preview.
         """
         began = trio.current_time()
         with trio.move_on_after(self._settings.drain_timeout_s) as old.draining:
@@ -241,5 +241,5 @@ class Processes:
         return trio.current_time() - began
 
     def release(self) -> None:
-        """Release environments that nothing runs in any more."""
+        """Release environments that no process uses any more."""
         self.leases.release(one.prepared for one in self._all)

@@ -1,7 +1,7 @@
-"""One process that serves a preview, from its start to the last line of its output.
+"""One serving process of a preview, from its start to the last line of its output.
 
-A preview has one, and more while one takes over from another. Each is a task in the preview's nursery; it is ended by
-cancelling its scope, as the preview is by its own.
+A preview has one such process, and a second during a replacement. Each is a task in the preview's nursery. Cancelling
+the process's scope ends the process, as cancelling the preview's scope ends the preview.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from preview.supervisor.preview.control import Control, open_control
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.snapshots import KeptSnapshot, using
 
-# What the pipe still holds (at most 64 KiB, pipe(7)) is read in a millisecond; a descriptor that somebody outside the
-# tree keeps open must not hold up the end.
+# Reading the rest of the pipe (at most 64 KiB, pipe(7)) takes a millisecond. A process outside the tree that keeps the
+# pipe open must not delay the end.
 _DRAIN_S = 0.5
-# What it printed last says why it ended; it is in the pipe by then.
+# The last output explains the exit; it is in the pipe when the process has ended.
 _LAST_WORDS_S = 0.5
 _LAST_LINES = 200
 
 
 class Keeper(Protocol):
-    """Decides what it means for the preview, what one of its processes does."""
+    """Callbacks that decide how a process's behaviour affects its preview."""
 
     def note_usage(self, serving: ServerProcess, usage: Usage) -> None:
         """Note the current usage."""
@@ -48,22 +48,22 @@ class Keeper(Protocol):
 
 @dataclass(eq=False, slots=True)
 class ServerProcess:
-    """One process, as those see it who decide about it. Made by ``run_server_process`` alone.
+    """One serving process with its state. Made by ``run_server_process`` alone.
 
     Attributes:
-        prepared: What it was started from.
-        spec: What it was started by.
+        prepared: Prepared launch that the process was started from.
+        spec: The process's spec.
         process: The process.
-        control: Its channel.
-        scope: Cancelled, the process is stopped.
-        grace_s: Seconds that it then has to end in good order; None: as long as any.
-        ended: Set when it has ended by itself, and its last words are in the log; ``exit`` says how.
-        over: Set when nothing of it is left.
-        exit: How it ended; None while it runs.
-        failure: Why it is to end, where that was decided here.
-        draining: While it drains: its time for that.
-        usage: What it used at the last look.
-        lines: Numbers of the lines that it printed last.
+        control: Its control channel.
+        scope: Cancelling this scope stops the process.
+        grace_s: Grace period in seconds for the stop; None means the default.
+        ended: Set when the process has ended by itself and its last output is logged; ``exit`` is known then.
+        over: Set when the process and its resources are gone.
+        exit: The exit; None while the process runs.
+        failure: Error that the supervisor ends the process for.
+        draining: Scope of the drain, with its deadline, while the process drains.
+        usage: Last measured resource usage.
+        lines: Sequence numbers of its last lines.
     """
 
     prepared: PreparedLaunch
@@ -82,11 +82,11 @@ class ServerProcess:
 
     @property
     def is_told_to_end(self) -> bool:
-        """True once its end is decided: from then on it serves nobody."""
+        """True once the supervisor has ordered the process to end; from then on it does not serve."""
         return self.scope.cancel_called
 
     def output(self, preview: LivePreview) -> list[str]:
-        """Last lines that this process printed, oldest first, without another's."""
+        """Return the last lines that this process printed, oldest first, without other processes' lines."""
         numbers = {number for batch in self.lines for number in batch[-_LAST_LINES:]}
         if not numbers:
             return []
@@ -96,12 +96,12 @@ class ServerProcess:
 
 @dataclass(frozen=True, slots=True)
 class StartedProcess:
-    """A process that was started before it was decided to start it so.
+    """A process that was started speculatively, before the analysis.
 
     Attributes:
-        spec: What it runs as.
-        control: Its channel.
-        held: Ends the channel.
+        spec: The process's spec.
+        control: Its control channel.
+        held: Closing this stack closes the channel.
     """
 
     spec: ProcessSpec
@@ -110,7 +110,7 @@ class StartedProcess:
 
     @contextmanager
     def channel(self) -> Iterator[Control]:
-        """Its channel, which ends with this."""
+        """Yield the control channel, and close it at the end."""
         with self.held.pop_all():
             yield self.control
 
@@ -124,20 +124,20 @@ async def run_server_process(
     *,
     task_status: trio.TaskStatus[ServerProcess] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Start a process that serves, and keep it until it is ordered to end; it is started when this has started.
+    """Run a serving process until it is ordered to end. ``task_status`` reports it once it has started.
 
     Args:
-        preview: Whose.
-        prepared: What it is started from.
-        keeper: Keeps account of what it does.
-        kept: A snapshot of this stage that it is started from.
-        started: The process, where it was started already.
-        task_status: Gets the process.
+        preview: The preview.
+        prepared: Prepared launch that the process is started from.
+        keeper: Receives usage and memory events.
+        kept: Snapshot of the application to start the process from, if any.
+        started: The speculative process to adopt, if any.
+        task_status: Receives the process.
 
     Raises:
-        LaunchFailed: It could not be started; nothing is left.
-        NoSnapshot: It could not be started from that.
-        OSError: No descriptor is left.
+        LaunchFailed: The process could not be started; nothing is left of the attempt.
+        NoSnapshot: The process could not be started from ``kept``.
+        OSError: No file descriptor is free.
 
     Cancellation: the process is stopped, within the stop budget.
     """
@@ -158,16 +158,16 @@ async def run_server_process(
 def serving_spec(
     preview: LivePreview, prepared: PreparedLaunch, control: Control, *, number: int | None = None
 ) -> ProcessSpec:
-    """Return the spec of a serving process; the port listens from then on, unless the program does.
+    """Return the spec of a serving process. Also makes the port listen, unless the program opens it.
 
     Args:
-        preview: Whose.
-        prepared: What it is started from.
-        control: Its channel.
+        preview: The preview.
+        prepared: Prepared launch that the process is started from.
+        control: Its control channel.
         number: See ``PreparedLaunch.spec``.
 
     Raises:
-        LaunchFailed: A folder or a program is not there.
+        LaunchFailed: A folder or a program is missing.
     """
     plan, project = prepared.plan, prepared.workspace.project
     port, origin = preview.record.port or 0, preview.record.base_url or ""
@@ -203,7 +203,7 @@ async def _attend(
     """Run the process's nursery. The reader ends after the watchers, to keep the last output."""
     process, settings = serving.process, serving.prepared.settings
     drained = trio.Event()
-    reading = trio.CancelScope(shield=True)  # cancelled below, once the process has gone
+    reading = trio.CancelScope(shield=True)  # cancelled below, once the process is gone
 
     async def read() -> None:
         with reading:
@@ -229,13 +229,13 @@ async def _attend(
         finally:
             with trio.move_on_after(settings.stop_budget_s, shield=True):
                 serving.exit = await process.stop(_grace_s(preview, serving))
-            with trio.CancelScope(shield=True):  # bounded by its time and by turns of the loop
+            with trio.CancelScope(shield=True):  # ``read_rest`` has its own time limit
                 await preview.log.read_rest(process.output, drained, _DRAIN_S)
             reading.cancel()
 
 
 def _grace_s(preview: LivePreview, serving: ServerProcess) -> float:
-    """Return the grace period; shorter if all end at once with the service."""
+    """Return the grace period; a shutdown, which stops all previews at once, has a shorter one."""
     settings, outcome = serving.prepared.settings, preview.outcome
     if serving.grace_s is not None:
         return min(serving.grace_s, settings.stop_grace_s)

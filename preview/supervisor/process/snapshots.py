@@ -1,7 +1,7 @@
-"""A preview's imported application, kept for restarts of the same code, which are forks of it then.
+"""Snapshots of a preview's imported application; restarts of the same code are forked from them.
 
-It costs the memory of one more process, and its import is done once more; so it is made when a preview is restarted for
-the first time, and not before that.
+A snapshot costs the memory of one more process and one more import. So it is made at a preview's first restart, not
+before.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from preview.supervisor.preview.live_preview import LivePreview
 
 @dataclass(eq=False, slots=True)
 class KeptSnapshot:
-    """One snapshot, and for how long it is needed.
+    """One snapshot, and how long it is needed.
 
     Attributes:
-        prepared: What it was made from: it is of this stage's code alone.
-        snapshot: None until it is ready, and where it cannot be had.
-        uses: Processes that were started from it and are not over.
-        is_retired: Whether nothing more is started from it.
-        is_over: Whether it has ended, or could not be had.
-        scope: Cancelled, it ends.
+        prepared: Prepared launch that it was made from; it is valid for this launch's code only.
+        snapshot: None until it is ready, and if it could not be made.
+        uses: Number of live processes that were started from it.
+        is_retired: True if no process is started from it any more.
+        is_over: True if it has ended or could not be made.
+        scope: Cancelling this scope ends it.
     """
 
     prepared: PreparedLaunch
@@ -39,14 +39,14 @@ class KeptSnapshot:
     scope: trio.CancelScope = field(default_factory=lambda: trio.CancelScope(shield=True))
 
     def end_if_unused(self) -> None:
-        """Let it end, where nothing is to be started from it and nothing lives that was."""
+        """End the snapshot if it is retired and no live process was started from it."""
         if self.is_retired and not self.uses:
             self.scope.cancel()
 
 
 @contextmanager
 def using(kept: KeptSnapshot | None) -> Iterator[Snapshot | None]:
-    """Provide the snapshot, which stays while this is open; nothing without one."""
+    """Yield the snapshot and count a use while the context is open; yields None without one."""
     if kept is None:
         yield None
         return
@@ -59,11 +59,11 @@ def using(kept: KeptSnapshot | None) -> Iterator[Snapshot | None]:
 
 
 class Snapshots:
-    """The snapshots of one preview: one of the code that serves, and older ones for as long as forks of them drain.
+    """The snapshots of one preview: one of the serving code, and older ones while their forks drain.
 
     Args:
-        preview: Whose.
-        nursery: Ends after all processes of the preview.
+        preview: The preview.
+        nursery: Must end after all processes of the preview.
     """
 
     def __init__(self, preview: LivePreview, nursery: trio.Nursery) -> None:
@@ -79,11 +79,11 @@ class Snapshots:
         return next(found, None)
 
     def keep(self, prepared: PreparedLaunch, spec: ProcessSpec) -> None:
-        """Have one of this stage, soon; those of others are retired.
+        """Start to make a snapshot of this launch, and retire all others.
 
         Args:
-            prepared: What serves now.
-            spec: What started it.
+            prepared: Prepared launch that serves now.
+            spec: Spec of the process that serves now.
         """
         if (
             not prepared.settings.warm_snapshots
@@ -97,13 +97,13 @@ class Snapshots:
         self._nursery.start_soon(self._keep, kept, spec)
 
     def retire(self) -> None:
-        """Nothing more is started from those there are: the code is another one now, or the preview ends."""
+        """Retire all snapshots, because the code has changed or the preview ends."""
         for one in self._kept:
             one.is_retired = True
             one.end_if_unused()
 
     async def _keep(self, kept: KeptSnapshot, spec: ProcessSpec) -> None:
-        """Keep one snapshot. Cancellation: it is gone; once ready, only its scope ends it."""
+        """Run one snapshot. Cancellation: it is gone; once ready, only its scope ends it."""
         began = trio.current_time()
         try:
             async with kept.prepared.runtime.open_snapshot(spec) as snapshot:
@@ -117,6 +117,6 @@ class Snapshots:
             self._preview.log.say(f"no snapshot for restarts: {error}", Level.INFO)
         finally:
             kept.snapshot, kept.is_retired, kept.is_over = None, True, True
-            # A stage that was refused once is not tried again, while it is the one that serves.
+            # A launch whose snapshot failed stays listed, so that it is not tried again while the launch serves.
             if kept.scope.cancel_called:
                 self._kept.remove(kept)
