@@ -21,7 +21,7 @@ MAX_SEQ = 10**18 - 1
 
 _START: Any = Field(
     default=None,
-    description="Keys of the table `[start]` of `preview.toml`; they override it: `app`, `command`, `directory`, …",
+    description="Overrides the table `[start]` of `preview.toml`, with the same keys: `app`, `command`, `directory`, …",
     examples=[{"app": "app.main:app"}],
 )
 _ENV: Any = Field(default=None, description="Environment variables for the backend.", examples=[{"DEBUG": "true"}])
@@ -55,7 +55,7 @@ class EnvelopeBody(_Body):
     method: str = Field(
         max_length=32,
         examples=["GET"],
-        description="Upper or lower case.",
+        description="HTTP method, in upper or lower case.",
         json_schema_extra={"enum": [*sorted(METHODS)]},
     )
     path: str = Field(
@@ -63,9 +63,7 @@ class EnvelopeBody(_Body):
         description="Absolute path on the preview.",
         json_schema_extra={"pattern": "^/(?!/)"},
     )
-    query: dict[str, Any] = Field(
-        default_factory=dict, description="Text, numbers, booleans or lists of these, by name."
-    )
+    query: dict[str, Any] = Field(default_factory=dict, description="Text, numbers, booleans or lists of these.")
     body: Any = Field(default=None, description="Any JSON value, or text; null sends no content.")
     headers: dict[str, str] = Field(default_factory=dict)
 
@@ -107,7 +105,7 @@ class Base64File(_Body):
 
 
 class GenerationBody(_Body):
-    """A generation to create; its files are given by path."""
+    """Files of a generation, by path."""
 
     project_id: str | None = None
     name: str = Field(default="", max_length=256)
@@ -118,7 +116,7 @@ class FilesPatch(_Body):
     """Files to write and files to remove; at least one file is required."""
 
     files: dict[str, str | Base64File] = Field(
-        default_factory=dict, description="Content by path, as in a new generation."
+        default_factory=dict, description="Content by path, as in `GenerationBody`."
     )
     remove: list[str] = Field(default_factory=list, description="Paths to remove; paths that do not exist are ignored.")
 
