@@ -57,7 +57,7 @@ async def test_what_is_over_is_told_once_and_from_any_line_on(tmp_path: Path) ->
                 assert [one for one in events if one["type"] == "line"] == wanted, query
                 assert events[-1]["type"] == "end"
                 assert events[-1]["exit_code"] == 3
-                assert client.closed == (1000, "Everything was said.")
+                assert client.closed == (1000, "All lines were sent.")
         async with open_log_socket(world, generation, "?tail=1", contract="plan") as client:
             assert (await client.of_type("line"))["source"] == "startup"
             assert (await client.of_type("end"))["exitCode"] == 3

@@ -20,14 +20,14 @@ class PlannedStep(Answer):
     command: list[str]
     directory: str
     why: str
-    required: bool = Field(description="Whether its failure ends the launch.")
+    required: bool = Field(description="Whether the launch ends if this step fails.")
 
 
 class PlannedVariable(Answer):
     """A variable for the application's environment."""
 
     name: str
-    value: str | None = Field(description="Null where it is not shown: a secret, or given by a person.")
+    value: str | None = Field(description="Null if hidden: a secret, or set in `preview.toml` or the launch request.")
     origin: Literal["made up", "example file", "supplied", "preview.toml", "launch request"]
     where: str
     secret: bool
@@ -39,12 +39,12 @@ class PlannedService(Answer):
     kind: str = Field(examples=["PostgreSQL"])
     setting: str | None
     where: str
-    at_startup: bool = Field(description="It does not come up without it.")
+    at_startup: bool = Field(description="Whether the application cannot start without this server.")
     address: str | None = Field(examples=["localhost:5432"])
 
 
 class Plan(Answer):
-    """Start of a generation; folders are relative to the generation."""
+    """Start plan of a generation; folders are relative to the generation."""
 
     framework: str
     toolchain: Literal["python", "node"]
@@ -76,14 +76,14 @@ class FileShape(Answer):
 class HashedFile(FileShape):
     """A file of a generation, with the hash of its content."""
 
-    sha256: str = Field(description="Of its content, hex.")
+    sha256: str = Field(description="SHA-256 of the content, in hexadecimal.")
 
 
 class FileList(Answer):
     """The files of a generation, in the order of their paths."""
 
     files: list[HashedFile]
-    etag: str = Field(description="As the header; for `If-Match`.")
+    etag: str = Field(description="Same value as the `ETag` header; for `If-Match`.")
 
     @classmethod
     def of(cls, files: Iterable[StoredFile], tag: str) -> Self:
@@ -92,18 +92,18 @@ class FileList(Answer):
 
 
 class ReloadError(Answer):
-    """Reason why the preview did not start with a change."""
+    """Reason why the preview did not start with the changed files."""
 
-    code: str = Field(examples=["launch_failed"], description="Stable; as of a launch that fails.")
+    code: str = Field(examples=["launch_failed"], description="Stable error code, as for a failed launch.")
     detail: str
-    details: dict[str, Any] = Field(description="As of a launch that fails; `last_lines` is what it printed.")
+    details: dict[str, Any] = Field(description="As for a failed launch; `last_lines` has the last output.")
 
 
 class ReloadShape(Answer):
-    """Result of a change for the preview."""
+    """Effect of a change of files on the running preview."""
 
     status: Literal["reloaded", "failed", "none"] = Field(
-        description="`failed`: the process from before serves on. `none`: nothing runs, or nothing has changed."
+        description="`failed`: the previous process still serves. `none`: no preview is running, or nothing changed."
     )
     preview_id: str | None
     elapsed_ms: float
@@ -117,14 +117,14 @@ class ReloadShape(Answer):
 
 
 class FilesChanged(Answer):
-    """A change of files that is stored."""
+    """A stored change of a generation's files."""
 
     generation_id: str
-    changed: list[str] = Field(description="Paths whose content is new.")
-    removed: list[str] = Field(description="Paths that were there and are not any more.")
+    changed: list[str] = Field(description="Paths of files with new content.")
+    removed: list[str] = Field(description="Paths of removed files.")
     file_count: int
     size_bytes: int
-    etag: str = Field(description="Of the files as they are now.")
+    etag: str = Field(description="Entity tag of the files after the change.")
     reload: ReloadShape
 
     @classmethod
@@ -142,7 +142,7 @@ class FilesChanged(Answer):
 
 
 class GenerationShape(Answer):
-    """A generation; `files` only where one generation is requested."""
+    """A generation; only `GET` of one generation returns `files`."""
 
     id: str
     project_id: str

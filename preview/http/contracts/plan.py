@@ -73,7 +73,7 @@ class PlanStatus(PlanAnswer):
     isolation: shared.Known[shared.PlanIsolation]
     limits: shared.PlanLimits | None
     reached: shared.Reached[shared.PlanReachedLimit]
-    reason: str | None = Field(default=None, description="Only where it failed.")
+    reason: str | None = Field(default=None, description="Only present if the preview failed.")
     exit_code: int | None = None
     exit_signal: int | None = None
 
@@ -93,7 +93,7 @@ class PlanStatus(PlanAnswer):
 
 
 class PlanStopped(PlanAnswer):
-    """Processes, port and files are removed."""
+    """A stopped preview; its processes, port and files are removed."""
 
     status: Literal["stopped"]
     message: str
@@ -107,7 +107,7 @@ class PlanStopped(PlanAnswer):
 
 
 class PlanEndpoint(PlanListedEndpoint):
-    """An endpoint; schemas only where they are known."""
+    """An endpoint; unknown schemas are left out."""
 
     request_schema: dict[str, dict[str, str]] | None = None
     request_body: Any = None
@@ -138,9 +138,9 @@ class PlanProxied(PlanAnswer):
     holds_any = True
 
     status_code: int
-    data: AnyJson = Field(description="Parsed where it is JSON, else text, or base64 where `encoding` says so.")
+    data: AnyJson = Field(description="A JSON value, if the content is JSON; else text, or base64 as `encoding` says.")
     headers: dict[str, str | list[str]]
-    request_id: str = Field(description="The `X-Request-Id` that the preview got; its lines carry it where known.")
+    request_id: str = Field(description="The `X-Request-Id` that was sent; log lines of this request have it if known.")
     log: shared.PlanLogRange | None
     encoding: Literal["base64"] | None = None
 
@@ -159,7 +159,7 @@ class PlanProxied(PlanAnswer):
 
 
 class PlanEnvironment(Answer):
-    """Settings that the preview sees."""
+    """Settings in the preview's environment."""
 
     NODE_ENV: str
     LOG_LEVEL: str
@@ -182,7 +182,7 @@ class PlanLimitations(PlanAnswer):
 
 
 class PlanConfig(PlanAnswer):
-    """The limits that apply, in seconds."""
+    """Limits that apply to the user; durations are in seconds."""
 
     preview_timeout: Seconds
     max_instances: int
@@ -213,7 +213,7 @@ class PlanError(PlanAnswer):
     """An error."""
 
     status: Literal["error", "failed", "not_found"]
-    error: str = Field(description="Stable code.")
+    error: str = Field(description="Stable error code.")
     message: str
     details: dict[str, Any] | None = None
 
@@ -232,10 +232,10 @@ class PlanError(PlanAnswer):
 
 
 class PlanProxyError(PlanAnswer):
-    """An error of a request through the service to the preview."""
+    """An error of a request that the service forwards to the preview."""
 
     status_code: int
-    error: str = Field(description="Stable code.")
+    error: str = Field(description="Stable error code.")
     message: str
     details: dict[str, Any] | None = None
 

@@ -22,9 +22,9 @@ from preview.supervisor import Confinement
 T = TypeVar("T")
 
 HealthWord = Literal["unknown", "healthy", "unhealthy"]
-Steps = Annotated[list[T], Field(description="Of its launch, in their order; empty for an old preview.")]
-Known = Annotated[T | None, Field(description="Null where it is not known any more.")]
-Reached = Annotated[list[T], Field(description="Each limit that it was held to so far, or ended by.")]
+Steps = Annotated[list[T], Field(description="Steps of the launch, in order; empty for old previews.")]
+Known = Annotated[T | None, Field(description="Null if no longer known, for example after a restart of the service.")]
+Reached = Annotated[list[T], Field(description="Limits that have restricted or ended the preview so far.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,11 @@ class LaunchStepShape(Answer):
         description="`files`, `environment`, `process`, `answers`, or a step of the plan, such as `migrations`."
     )
     state: Literal["waiting", "running", "done", "failed", "stopped"]
-    started_at: str | None = Field(description="Null while it waits.")
-    elapsed_ms: int | None = Field(description="Null until it has ended.")
-    detail: str | None = Field(description="A few words for people.", examples=["cached, Python 3.12.1"])
-    reused: bool = Field(description="Whether it took over what an earlier launch had made.")
-    answer: FirstAnswerShape | None = Field(default=None, description="Of the step `answers` alone.")
+    started_at: str | None = Field(description="Null while the step waits.")
+    elapsed_ms: int | None = Field(description="Null until the step has ended.")
+    detail: str | None = Field(description="Short note for people.", examples=["cached, Python 3.12.1"])
+    reused: bool = Field(description="Whether the step used a result of an earlier launch.")
+    answer: FirstAnswerShape | None = Field(default=None, description="Only present in the step `answers`.")
 
 
 class PlanLaunchStep(LaunchStepShape, PlanAnswer):
@@ -75,8 +75,8 @@ class Isolation(Answer):
     """Isolation of a preview."""
 
     runtime: str = Field(examples=["sandbox", "plain"])
-    network: Literal["none", "loopback-only", "host"] = Field(description="What it reaches.")
-    holds: list[str] = Field(validation_alias="described", description="What holds, a few words each.")
+    network: Literal["none", "loopback-only", "host"] = Field(description="What the preview can reach.")
+    holds: list[str] = Field(validation_alias="described", description="Isolation in effect, as `name: description`.")
 
 
 class PlanIsolation(Isolation, PlanAnswer):
@@ -84,20 +84,20 @@ class PlanIsolation(Isolation, PlanAnswer):
 
 
 class LimitsShape(Answer):
-    """Limits of a preview; null: not enforced here."""
+    """Limits of a preview; a limit that is null is not enforced on this machine."""
 
-    memory_mb: int = Field(description="MiB of memory, the whole tree.")
-    cpu_cores: float | None = Field(description="Processor time per time.")
-    processes: int | None = Field(description="Processes and threads.")
-    open_files: int = Field(description="Of each process.")
-    disk_mb: int = Field(description="MiB in its own folders.")
-    file_bytes: int = Field(description="Size of one file.")
-    temp_bytes: int | None = Field(description="Size of `/tmp`, in memory.")
-    output_bytes_per_s: int = Field(description="What it may print, averaged over some seconds.")
+    memory_mb: int = Field(description="Memory of the whole process tree, in MiB.")
+    cpu_cores: float | None = Field(description="Processor seconds per second; 1.0 is one full core.")
+    processes: int | None = Field(description="Number of processes and threads.")
+    open_files: int = Field(description="Number of open files of each process.")
+    disk_mb: int = Field(description="Disk space in the preview's own folders, in MiB.")
+    file_bytes: int = Field(description="Size of one file, in bytes.")
+    temp_bytes: int | None = Field(description="Size of `/tmp`, which is in memory, in bytes.")
+    output_bytes_per_s: int = Field(description="Bytes of output per second, averaged over some seconds.")
 
 
 class PlanLimits(LimitsShape, PlanAnswer):
-    """Limits of a preview; null: not enforced here."""
+    """Limits of a preview; a limit that is null is not enforced on this machine."""
 
 
 class ReachedLimit(Answer):
@@ -112,7 +112,7 @@ class PlanReachedLimit(ReachedLimit, PlanAnswer):
 
 
 class LogRange(Answer):
-    """Numbers of the lines that were published during the request, its own and all others."""
+    """First and last number of the log lines published during the request, including unrelated lines."""
 
     first_seq: int
     last_seq: int
@@ -124,14 +124,14 @@ class LogRange(Answer):
 
 
 class PlanLogRange(LogRange, PlanAnswer):
-    """Numbers of the lines that were published during the request, its own and all others."""
+    """First and last number of the log lines published during the request, including unrelated lines."""
 
 
 class Ticket(Answer):
     """A stream ticket, for one user and one preview."""
 
     ticket: str
-    expires_in: Seconds = Field(description="Seconds.")
+    expires_in: Seconds = Field(description="Lifetime in seconds.")
 
 
 def launch_fields(record: PreviewRecord, confinement: Confinement | None) -> dict[str, object]:
@@ -160,7 +160,7 @@ class _Line(Answer):
     level: str
     source: str
     message: str
-    request_id: str | None = Field(default=None, description="Of the request it was printed for, where it is known.")
+    request_id: str | None = Field(default=None, description="Id of the request that caused the line, if known.")
 
     @classmethod
     def of(cls, line: LogLine, *, colours: bool) -> Self:
@@ -192,7 +192,7 @@ class PlanLine(_Line, PlanAnswer):
 
 
 class MissingLines(Answer):
-    """Lines that are no longer kept, both numbers included."""
+    """A range of lines that cannot be read, both numbers included."""
 
     first: int
     last: int
@@ -203,10 +203,10 @@ class _LogPage(Answer):
     line: ClassVar[type[_Line]] = Line
 
     lines: Sequence[_Line]
-    gaps: list[MissingLines] = Field(description="What is missing of the lines that were looked at.")
-    first_kept: int = Field(description="The oldest line that is kept; 0 where there is none.")
-    next: str | None = Field(description="Where the lines behind these are; null where there will be none.")
-    prev: str | None = Field(description="Where the lines before these are; null where there are none.")
+    gaps: list[MissingLines] = Field(description="Missing lines in the searched range.")
+    first_kept: int = Field(description="Number of the oldest line that is kept; 0 if there is none.")
+    next: str | None = Field(description="Address of the lines after these; null if there will be none.")
+    prev: str | None = Field(description="Address of the lines before these; null if there are none.")
 
     @classmethod
     def of(cls, page: LogSlice, *, colours: bool, following: str | None, previous: str | None) -> Self:
@@ -221,13 +221,13 @@ class _LogPage(Answer):
 
 
 class LogPage(_LogPage):
-    """Past lines, oldest first."""
+    """A page of past lines, oldest first."""
 
     lines: list[Line]
 
 
 class PlanLogPage(_LogPage, PlanAnswer):
-    """Past lines, oldest first."""
+    """A page of past lines, oldest first."""
 
     line = PlanLine
 

@@ -36,7 +36,7 @@ class Launched(Answer):
     status: Word
     port: int | None
     base_url: str | None = Field(examples=["http://localhost:3001"])
-    session_token: str = Field(description="The preview token, shown only here.")
+    session_token: str = Field(description="The preview token, returned only in this response.")
     created_at: Time
 
     @classmethod
@@ -46,7 +46,7 @@ class Launched(Answer):
 
 
 class Status(Answer):
-    """Status of the preview; memory and CPU of its whole process tree."""
+    """Status of the preview; memory and CPU usage cover its whole process tree."""
 
     id: str
     status: Word
@@ -61,7 +61,7 @@ class Status(Answer):
     isolation: shared.Known[shared.Isolation]
     limits: shared.LimitsShape | None
     reached: shared.Reached[shared.ReachedLimit]
-    reason: str | None = Field(default=None, description="Only where it failed.")
+    reason: str | None = Field(default=None, description="Only present if the preview failed.")
     exit_code: int | None = None
     exit_signal: int | None = None
 
@@ -96,20 +96,20 @@ class Instance(Answer):
     expires_at: Time
     reason: str | None
     cause: Literal["user", "expired", "inactive", "shutdown"] | None = Field(
-        description="Why it was stopped; null where it lives, or has failed."
+        description="Why the preview was stopped; null if it is live or has failed."
     )
     exit_code: int | None
     exit_signal: int | None
 
 
 class WatchedInstance(Instance):
-    """A preview that was requested by its id."""
+    """A preview in detail, as requested by its id."""
 
     steps: shared.Steps[shared.LaunchStepShape]
     isolation: shared.Known[shared.Isolation]
     limits: shared.LimitsShape | None
     reached: shared.Reached[shared.ReachedLimit]
-    watchers: int = Field(description="Open log streams.")
+    watchers: int = Field(description="Number of open log streams.")
 
     @classmethod
     def of(cls, record: PreviewRecord, confinement: Confinement | None, watchers: int) -> Self:
@@ -154,7 +154,7 @@ class Proxied(Answer):
     headers: dict[str, str | list[str]]
     body: str
     elapsed_ms: float
-    request_id: str = Field(description="The `X-Request-Id` that the preview got; its lines carry it where known.")
+    request_id: str = Field(description="The `X-Request-Id` that was sent; log lines of this request have it if known.")
     log: shared.LogRange | None
     encoding: Literal["base64"] | None = None
 
@@ -174,7 +174,7 @@ class Proxied(Answer):
 
 
 class Config(Answer):
-    """The limits that apply, in seconds and MiB."""
+    """Limits that apply to the user, in seconds and MiB."""
 
     port: int | None
     base_url: str | None
@@ -197,7 +197,7 @@ class Config(Answer):
 
 
 class PreviewToken(Answer):
-    """A further preview token, equivalent to the token of the launch."""
+    """An additional preview token, equivalent to the token of the launch."""
 
     session_token: str
     expires_at: Time
@@ -207,12 +207,12 @@ class OpenLinkShape(Answer):
     """A link that opens a preview once."""
 
     url: str = Field(examples=["http://preview-789abcdefghjkmnp.localhost:8000/.preview/open?code=…"])
-    address: str = Field(description="Where it leads, without the code.")
-    expires_in: Seconds = Field(description="Seconds.")
+    address: str = Field(description="Address of the preview, without the code.")
+    expires_in: Seconds = Field(description="Lifetime in seconds.")
 
 
 class ShareShape(Answer):
-    """A link that may be passed on."""
+    """A share link, which may be passed on."""
 
     id: str = Field(examples=["share_789abcdefghjkmnp"])
     url: str
@@ -227,18 +227,18 @@ class ShareShape(Answer):
 
 
 class AccessShape(Answer):
-    """Access to a preview in a browser, in addition to its owner's."""
+    """Browser access to a preview, in addition to the owner's access."""
 
     address: str
     public: bool
-    shares: list[ShareShape] = Field(description="Those that are good now, the oldest first.")
+    shares: list[ShareShape] = Field(description="Valid share links, oldest first.")
 
 
 class Session(Answer):
     """Session of the user."""
 
     user_id: str
-    tier: str | None = Field(description="As the token says; null: as the service knows it.")
+    tier: str | None = Field(description="Tier in the token; null if the service's own record of the user applies.")
     expires_at: Time | None
 
     @classmethod
@@ -255,7 +255,7 @@ class Problem(Answer):
     status: int
     detail: str
     instance: str
-    code: str = Field(description="Stable; switch on it.")
+    code: str = Field(description="Stable error code, for programs to decide by.")
     details: dict[str, Any]
 
     @classmethod
@@ -271,5 +271,5 @@ class Alive(Answer):
 
     status: Literal["ok", "ready", "disk_full", "stopping", "database_unavailable"]
     message: str | None = Field(
-        default=None, description="Why it is not ready, or that the disk is full, and what to do."
+        default=None, description="Why the service is not ready, or that the disk is full and what to do."
     )

@@ -69,7 +69,7 @@ class Answer(BaseModel):
 
 
 class EarlyProblem(Answer):
-    """An error of a request that is refused because of its head alone (RFC 9457)."""
+    """An error of a request that is rejected because of its header section alone (RFC 9457)."""
 
     type: str
     title: str

@@ -21,10 +21,10 @@ MAX_SEQ = 10**18 - 1
 
 _START: Any = Field(
     default=None,
-    description="As the table `[start]` of `preview.toml`, which it wins over: `app`, `command`, `directory`, …",
+    description="Overrides the table `[start]` of `preview.toml`, with the same keys: `app`, `command`, `directory`, …",
     examples=[{"app": "app.main:app"}],
 )
-_ENV: Any = Field(default=None, description="Variables for the backend.", examples=[{"DEBUG": "true"}])
+_ENV: Any = Field(default=None, description="Environment variables for the backend.", examples=[{"DEBUG": "true"}])
 
 
 class _Body(BaseModel):
@@ -32,7 +32,7 @@ class _Body(BaseModel):
 
 
 class PlanLaunchBody(_Body):
-    """Launch in contract ``plan``; given ids must agree with the path and the generation."""
+    """Launch in contract ``plan``; ids in the body must match the path and the generation."""
 
     generationId: str | None = None  # noqa: N815  the contract's word
     projectId: str | None = None  # noqa: N815  the contract's word
@@ -50,12 +50,12 @@ class V1LaunchBody(_Body):
 
 
 class EnvelopeBody(_Body):
-    """A request for the preview."""
+    """A request to send to the preview."""
 
     method: str = Field(
         max_length=32,
         examples=["GET"],
-        description="In any case.",
+        description="HTTP method, in upper or lower case.",
         json_schema_extra={"enum": [*sorted(METHODS)]},
     )
     path: str = Field(
@@ -64,7 +64,7 @@ class EnvelopeBody(_Body):
         json_schema_extra={"pattern": "^/(?!/)"},
     )
     query: dict[str, Any] = Field(default_factory=dict, description="Text, numbers, booleans or lists of these.")
-    body: Any = Field(default=None, description="Any JSON, or text; null sends no content.")
+    body: Any = Field(default=None, description="Any JSON value, or text; null sends no content.")
     headers: dict[str, str] = Field(default_factory=dict)
 
 
@@ -75,7 +75,7 @@ class ExtendBody(_Body):
 
 
 class OpenBody(_Body):
-    """Path that a link opens on the preview; never another host."""
+    """Path on the preview that a link opens; another host is not possible."""
 
     path: str = Field(
         default="/",
@@ -87,7 +87,7 @@ class OpenBody(_Body):
 
 
 class ShareBody(_Body):
-    """Validity of a share link, in seconds."""
+    """Lifetime of a share link, in seconds."""
 
     expires_in: Annotated[float, Field(gt=0, le=_MAX_SHARE_S)] = 24 * 3600.0
 
@@ -95,17 +95,17 @@ class ShareBody(_Body):
 class AccessBody(_Body):
     """Access to a preview in a browser."""
 
-    public: bool = Field(description="Anybody who knows its address, for as long as it lives.")
+    public: bool = Field(description="Whether anyone with the address can open the preview until it ends.")
 
 
 class Base64File(_Body):
-    """A file that is not text."""
+    """A file that is not text, encoded in base64."""
 
     base64: str
 
 
 class GenerationBody(_Body):
-    """A generation's files by path."""
+    """Files of a generation, by path."""
 
     project_id: str | None = None
     name: str = Field(default="", max_length=256)
@@ -113,10 +113,12 @@ class GenerationBody(_Body):
 
 
 class FilesPatch(_Body):
-    """Files to write and files to remove; at least one."""
+    """Files to write and files to remove; at least one file is required."""
 
-    files: dict[str, str | Base64File] = Field(default_factory=dict, description="Content by path, as in a creation.")
-    remove: list[str] = Field(default_factory=list, description="Paths; one that is not there is passed over.")
+    files: dict[str, str | Base64File] = Field(
+        default_factory=dict, description="Content by path, as in `GenerationBody`."
+    )
+    remove: list[str] = Field(default_factory=list, description="Paths to remove; paths that do not exist are ignored.")
 
 
 def file_contents(files: Mapping[str, str | Base64File]) -> dict[str, object]:
@@ -129,7 +131,7 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    cursor: str | None = Field(default=None, max_length=512, description="``next_cursor`` of the page before.")
+    cursor: str | None = Field(default=None, max_length=512, description="``next_cursor`` of the previous page.")
     limit: int = Field(default=50, ge=1, le=200)
 
 
@@ -143,7 +145,7 @@ class _AnsiQuery(LineQuery):
     """Query about colours in messages."""
 
     ansi: Literal["keep", "strip"] = Field(
-        default="strip", description="`keep`: messages keep their ANSI colours; else they are plain text."
+        default="strip", description="`keep`: messages keep their ANSI colours; `strip`: messages are plain text."
     )
 
     @property
@@ -153,30 +155,32 @@ class _AnsiQuery(LineQuery):
 
 
 class HistoryQuery(_AnsiQuery):
-    """Past lines."""
+    """Selection of past lines."""
 
-    preview_id: str | None = Field(default=None, max_length=64, description="Which preview; else the newest.")
-    after: int = Field(default=0, ge=0, le=MAX_SEQ, description="Only lines behind this number.")
+    preview_id: str | None = Field(default=None, max_length=64, description="Id of the preview; default: the newest.")
+    after: int = Field(default=0, ge=0, le=MAX_SEQ, description="Only lines after this number.")
     before: int | None = Field(
-        default=None, ge=1, le=MAX_SEQ, description="Only lines before this number: the last of these."
+        default=None, ge=1, le=MAX_SEQ, description="Only lines before this number; `limit` keeps the last of them."
     )
     limit: int | None = Field(
-        default=None, ge=1, le=1000, description="Most lines; without it 500 on a page, and all in a file."
+        default=None, ge=1, le=1000, description="Maximum number of lines; default: 500 for a page, all for a file."
     )
     format: Literal["json", "jsonl", "text", "csv"] | None = Field(
-        default=None, description="A page (`json`), or a file; else what `Accept` says."
+        default=None, description="`json` for a page, the others for a file; default: as `Accept` requests."
     )
 
 
 class StreamQuery(_AnsiQuery):
     """Start of a log stream, and its filter."""
 
-    last_event_id: int | None = Field(default=None, ge=0, le=MAX_SEQ, description="As ``Last-Event-ID``, which wins.")
+    last_event_id: int | None = Field(
+        default=None, ge=0, le=MAX_SEQ, description="Like ``Last-Event-ID``, which overrides it."
+    )
     after: int | None = Field(
-        default=None, ge=0, le=MAX_SEQ, description="Go on right behind this line; ``last_event_id`` wins."
+        default=None, ge=0, le=MAX_SEQ, description="Continue right after this line; ``last_event_id`` overrides it."
     )
     tail: int | None = Field(
-        default=None, ge=0, le=1_000_000, description="Only the last so many lines; of those that pass the filter."
+        default=None, ge=0, le=1_000_000, description="Start with the last N lines that pass the filter."
     )
     ticket: str | None = Field(default=None, max_length=256, description="From ``POST …/preview/logs/ticket``.")
-    follow: bool = Field(default=True, description="``false``: end with the newest line.")
+    follow: bool = Field(default=True, description="``false``: end the stream after the newest line.")

@@ -175,10 +175,10 @@ def _of_http(error: HTTPException, status: int) -> Problem:
 
 
 _SENTENCES = {
-    400: "The request cannot be read; check its body and its Content-Type.",
-    404: "There is nothing at this address; /docs lists what there is.",
-    405: "This address does not take this method; the Allow header names those it takes.",
-    408: "The body did not arrive in time; send it again.",
-    413: "The body is larger than this address takes.",
-    431: "The request's head has too many fields, or is too long; send less.",
+    400: "The request cannot be read; check the body and the Content-Type header.",
+    404: "This address does not exist; /docs lists all addresses.",
+    405: "This address does not support this method; the Allow header lists the supported methods.",
+    408: "The body did not arrive in time; send the request again.",
+    413: "The body is larger than this address allows.",
+    431: "The request has too many header fields, or they are too long; send fewer or shorter ones.",
 }

@@ -58,7 +58,7 @@ def _request(word: str) -> str:
 
 
 class LineQuery(BaseModel):
-    """Filter of lines: those that match every given field."""
+    """Filter for log lines: a line must match every given field."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -67,7 +67,7 @@ class LineQuery(BaseModel):
             str, AfterValidator(_level), WithJsonSchema({"type": "string", "enum": [*LEVEL_WORDS]}, mode="validation")
         ]
         | None
-    ) = Field(default=None, description="Only lines at least this severe; in any case.")
+    ) = Field(default=None, description="Only lines of at least this severity; upper or lower case.")
     source: (
         Annotated[
             str,
@@ -75,19 +75,17 @@ class LineQuery(BaseModel):
             WithJsonSchema({"type": "string", "pattern": f"^({_WORD})(,({_WORD}))*$"}, mode="validation"),
         ]
         | None
-    ) = Field(default=None, description="Only lines of these sources, in either document's words, separated by commas.")
+    ) = Field(default=None, description="Only lines from these sources, separated by commas; words of either contract.")
     q: Annotated[str, Field(max_length=MAX_Q), AfterValidator(_text)] | None = Field(
         default=None,
-        description="Only lines with this text; case is ignored for the letters A to Z.",
+        description="Only lines that contain this text; case is ignored for the letters A to Z.",
     )
     request_id: (
         Annotated[
             str, AfterValidator(_request), WithJsonSchema({"type": "string", "pattern": _REQUEST}, mode="validation")
         ]
         | None
-    ) = Field(
-        default=None, description="Only lines that are known to be printed for the request with this `X-Request-Id`."
-    )
+    ) = Field(default=None, description="Only lines known to belong to the request with this `X-Request-Id`.")
 
     @property
     def filter(self) -> LineFilter:

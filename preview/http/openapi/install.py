@@ -58,7 +58,7 @@ _TEMPLATE = (_HERE / "docs.html").read_text(encoding="utf-8")
 
 _ABOUT = (
     "Launch generated backends in isolation, watch every line they print, call them, and leave nothing behind. "
-    "The API has two forms of one meaning: `plan` under `/api/generations`, `v1` under `/api/v1`."
+    "The API has two forms with the same meaning: `plan` under `/api/generations`, `v1` under `/api/v1`."
 )
 
 

@@ -108,14 +108,14 @@ def _links(parameter: str, value: str, *routes: str) -> dict[str, object]:
     }
 
 
-_PREFER = {"Prefer": "`wait=SECONDS`: answer when the preview is healthy (RFC 7240)."}
-_APPLIED = {"Preference-Applied": "The wait that was granted."}
-_LOCATION = {"Location": "Where the preview is found."}
-_IF_MATCH = {"If-Match": "Change it only if this is still its `ETag` (RFC 9110)."}
-_IF_NONE_MATCH = {"If-None-Match": "304 if this is still its `ETag` (RFC 9110)."}
-_ETAG = {"ETag": "Stands for the content."}
-_GONE = Reply("Done; no body.", kind=None)
-_SAME = {304: Reply("As you have it; no body.", kind=None, headers=_ETAG)}
+_PREFER = {"Prefer": "`wait=SECONDS`: respond when the preview is healthy (RFC 7240)."}
+_APPLIED = {"Preference-Applied": "The waiting time that was granted."}
+_LOCATION = {"Location": "Address of the preview."}
+_IF_MATCH = {"If-Match": "Change the files only if their `ETag` is still this one (RFC 9110)."}
+_IF_NONE_MATCH = {"If-None-Match": "Respond 304 if the `ETag` is still this one (RFC 9110)."}
+_ETAG = {"ETag": "Entity tag of the content."}
+_GONE = Reply("Done; the response has no body.", kind=None)
+_SAME = {304: Reply("Not modified since the given `ETag`; the response has no body.", kind=None, headers=_ETAG)}
 
 
 def _in_both(contract: Contract) -> dict[str, Operation]:
@@ -126,15 +126,15 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
         "generation_id", own_id, f"{name}.status", f"{name}.stop", f"{name}_logs.stream", f"{name}_logs.ticket"
     )
     launched = Reply("Launched.", answers.launched, headers=_APPLIED if is_plan else _APPLIED | _LOCATION, links=links)
-    stopped = _GONE if answers.stopped is None else Reply("Stopped.", answers.stopped)
-    endpoints = Operation(Reply("The endpoints.", answers.endpoints))
+    stopped = _GONE if answers.stopped is None else Reply("The preview was stopped.", answers.stopped)
+    endpoints = Operation(Reply("The endpoints of the generation.", answers.endpoints))
     events = Reply(
-        "Events: lines, `status`, `gap`, `end`, `expired`; of NDJSON one object a line.",
+        "Events: lines, `status`, `gap`, `end`, `expired`; in NDJSON, one object per line.",
         kind="text/event-stream",
         further_kinds=("application/x-ndjson",),
     )
     page = Reply(
-        "A page, or the lines as a file.",
+        "A page of lines, or the lines as a file.",
         answers.log_page,
         further_kinds=("application/x-ndjson", "text/plain", "text/csv"),
     )
@@ -146,13 +146,13 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
             body=bodies.PlanLaunchBody if is_plan else bodies.V1LaunchBody,
             headers=_PREFER,
         ),
-        f"{name}.status": Operation(Reply("The status.", answers.status), _NO_PREVIEW),
+        f"{name}.status": Operation(Reply("The status of the preview.", answers.status), _NO_PREVIEW),
         f"{name}.stop": Operation(stopped, _NO_PREVIEW, 204 if answers.stopped is None else 200),
         f"{name}.endpoints": endpoints,
         f"{name}.preview_endpoints": endpoints,
-        f"{name}.config": Operation(Reply("The limits.", answers.config)),
+        f"{name}.config": Operation(Reply("The limits that apply.", answers.config)),
         f"{name}_proxy.request_": Operation(
-            Reply("The preview's answer.", answers.proxied),
+            Reply("The preview's response.", answers.proxied),
             _PROXY,
             body=bodies.EnvelopeBody,
             headers={"X-Preview-Token": "The preview token of the launch."},
@@ -160,9 +160,12 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
         f"{name}_logs.stream": Operation(
             events,
             _STREAM,
-            others={204: Reply("The preview is over and nothing is left to say.", kind=None)},
+            others={204: Reply("The preview has ended, and the client already has every line.", kind=None)},
             query=bodies.StreamQuery,
-            headers={"Last-Event-ID": "Go on right behind this line.", "Accept": "Which of the two; else the first."},
+            headers={
+                "Last-Event-ID": "Continue right after this line.",
+                "Accept": "Format; default: `text/event-stream`.",
+            },
         ),
         f"{name}_log_sockets.socket": Operation(
             Reply("A WebSocket; its messages are in docs/api.md.", kind=None),
@@ -171,7 +174,7 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
             query=bodies.StreamQuery,
         ),
         f"{name}_history.history": Operation(
-            page, _STREAM, query=bodies.HistoryQuery, headers={"Accept": "Which of these; `format` wins."}
+            page, _STREAM, query=bodies.HistoryQuery, headers={"Accept": "Format; `format` overrides it."}
         ),
         f"{name}_logs.ticket": Operation(Reply("The ticket.", Ticket), (errors.NoActivePreview, errors.TooManyStreams)),
     }
@@ -180,27 +183,27 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
 def _previews() -> dict[str, Operation]:
     """Describe the routes of previews that only ``v1`` has."""
     restarted = Reply(
-        "The preview: the same one where it ran, else a new one.",
+        "The preview: the same one if it was running, otherwise a new one.",
         v1.Launched,
         headers=_APPLIED | _LOCATION,
         links=_links("preview_id", "$response.body#/id", "previews.get_preview"),
     )
     return {
-        "previews.list_previews": Operation(Reply("A page.", v1.InstancePage), query=bodies.ListQuery),
+        "previews.list_previews": Operation(Reply("A page of previews.", v1.InstancePage), query=bodies.ListQuery),
         "previews.get_preview": Operation(Reply("The preview.", v1.WatchedInstance), (errors.PreviewNotFound,)),
-        "previews.new_token": Operation(Reply("The token.", v1.PreviewToken), _NO_PREVIEW, 201),
-        "previews.extend": Operation(Reply("Extended.", v1.Instance), _NO_PREVIEW, body=bodies.ExtendBody),
+        "previews.new_token": Operation(Reply("The new preview token.", v1.PreviewToken), _NO_PREVIEW, 201),
+        "previews.extend": Operation(Reply("The extended preview.", v1.Instance), _NO_PREVIEW, body=bodies.ExtendBody),
         "previews.restart": Operation(restarted, _LAUNCH, 201, headers=_PREFER),
     }
 
 
 def _browser() -> dict[str, Operation]:
     """Describe the routes of access in a browser."""
-    link, access = Reply("The link.", v1.ShareShape), Reply("Who may look at it.", v1.AccessShape)
+    link, access = Reply("The share link.", v1.ShareShape), Reply("Who can open the preview.", v1.AccessShape)
     share_errors = (errors.NoActivePreview, errors.ShareLimitReached)
     gone_errors = (errors.NoActivePreview, errors.ShareNotFound)
     return {
-        "browser.open_": Operation(Reply("The link.", v1.OpenLinkShape), _NO_PREVIEW, body=bodies.OpenBody),
+        "browser.open_": Operation(Reply("The one-time link.", v1.OpenLinkShape), _NO_PREVIEW, body=bodies.OpenBody),
         "browser.share": Operation(link, share_errors, 201, body=bodies.ShareBody),
         "browser.access": Operation(access, _NO_PREVIEW),
         "browser.set_access": Operation(access, _NO_PREVIEW, body=bodies.AccessBody),
@@ -220,19 +223,19 @@ def _generations() -> dict[str, Operation]:
         "v1.launch",
     )
     kept = Reply(
-        "Kept.",
+        "The stored generation.",
         generations.GenerationShape,
-        headers={"Location": "Where the generation is found."},
+        headers={"Location": "Address of the generation."},
         links=_links("generation_id", "$response.body#/id", *next_routes),
     )
     files = Reply("The files.", generations.FileList, headers=_ETAG)
     file = Reply("The file.", kind="application/octet-stream", headers=_ETAG)
-    replaced = Reply("Kept.", generations.FilesChanged)
-    changed = Reply("Kept.", generations.FilesChanged, headers=_ETAG)
+    replaced = Reply("The stored change.", generations.FilesChanged)
+    changed = Reply("The stored change.", generations.FilesChanged, headers=_ETAG)
     return {
         "generations.create_generation": Operation(kept, _UPLOAD, 201, body=bodies.GenerationBody, is_missing=True),
         "generations.list_generations": Operation(
-            Reply("A page.", generations.GenerationPage), query=bodies.PageQuery, is_missing=True
+            Reply("A page of generations.", generations.GenerationPage), query=bodies.PageQuery, is_missing=True
         ),
         "generations.get_generation": Operation(Reply("The generation.", generations.GenerationShape)),
         "plans.plan": Operation(
@@ -248,9 +251,9 @@ def _generations() -> dict[str, Operation]:
 
 def _page() -> dict[str, Operation]:
     """Describe the routes of the page, its sessions, and the readable document."""
-    html = Reply("HTML.", kind="text/html")
-    to_page = Reply("To the page, with a session cookie.", kind=None, headers={"Location": "The page."})
-    exchanged = Reply("The session, and its cookie.", v1.Session)
+    html = Reply("An HTML page.", kind="text/html")
+    to_page = Reply("Redirect to the page; sets a session cookie.", kind=None, headers={"Location": "The page."})
+    exchanged = Reply("The session; the response sets its cookie.", v1.Session)
     return {
         "session.login": Operation(to_page, (errors.Unauthenticated,), 303, is_open=True, is_missing=True),
         "session.who": Operation(Reply("The session.", v1.Session)),
@@ -266,11 +269,11 @@ def _page() -> dict[str, Operation]:
 
 def _operation() -> dict[str, Operation]:
     """Describe the routes for operators."""
-    alive = Reply("How it is.", v1.Alive)
+    alive = Reply("State of the service.", v1.Alive)
     return {
         "system.healthz": Operation(alive, is_open=True),
         "system.readyz": Operation(alive, others={503: alive}, is_open=True),
-        "system.metrics": Operation(Reply("Prometheus' text format.", kind="text/plain"), is_open=True),
+        "system.metrics": Operation(Reply("Metrics in Prometheus' text format.", kind="text/plain"), is_open=True),
         "openapi": Operation(Reply("This document."), is_open=True),
     }
 

@@ -30,7 +30,7 @@ _TICKET: list[dict[str, list[str]]] = [{"ticket": []}]
 _UPLOADS = frozenset({"generations.create_generation", "files.replace_files"})
 # Possible errors of reading a body: too slow, too long, or of another media type.
 _FORM_NOTE = (
-    "With a bearer token, JSON that is called `application/x-www-form-urlencoded` (as `curl -d` does) is read as JSON."
+    "With a bearer token, JSON declared as `application/x-www-form-urlencoded` (as by `curl -d`) is read as JSON."
 )
 _OF_BODIES = (408, 413, 415)
 # Possible errors of every API route: missing or insufficient credentials, no database, or a shutdown.
@@ -108,7 +108,7 @@ def _request_body(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> 
                 "type": "object",
                 "required": ["archive"],
                 "properties": {
-                    "archive": {"type": "string", "format": "binary", "description": "A zip or tar.gz."},
+                    "archive": {"type": "string", "format": "binary", "description": "A zip or tar.gz archive."},
                     "project_id": {"type": "string"},
                     "name": {"type": "string"},
                 },
@@ -143,7 +143,7 @@ def _responses(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> dic
         if str(status) not in found:
             found[str(status)] = _error(contract, rule, status, codes, schemas)
     found["431"] = {
-        "description": "Request Header Fields Too Large: `head_too_large`. Said before the address is looked at.",
+        "description": "Request Header Fields Too Large: `head_too_large`. Sent before the address is checked.",
         "content": {"application/problem+json": {"schema": _schema(EarlyProblem, "out", schemas)}},
     }
     return found
@@ -175,5 +175,5 @@ def _error(contract: Contract, rule: Rule, status: int, codes: list[str], schema
         "content": {kind: {"schema": _schema(model, "out", schemas)}},
     }
     if status == HTTPStatus.UNAUTHORIZED:
-        made["headers"] = {"WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}}}
+        made["headers"] = {"WWW-Authenticate": {"description": "Challenge (RFC 6750).", "schema": {"type": "string"}}}
     return made

@@ -45,15 +45,15 @@ class Close:
 
 CLOSE_CODES: Mapping[Ending, Close] = MappingProxyType(
     {
-        Ending.COMPLETE: Close(1000, "Everything was said."),
-        Ending.DRAINING: Close(1001, "The service is going down; come back in a moment."),
-        Ending.UNAVAILABLE: Close(1013, "The database does not answer; come back in a moment."),
-        Ending.EXPIRED: Close(4401, "The token that opened this has expired; come back with a new one."),
+        Ending.COMPLETE: Close(1000, "All lines were sent."),
+        Ending.DRAINING: Close(1001, "The service is stopping; reconnect in a moment."),
+        Ending.UNAVAILABLE: Close(1013, "The database does not respond; reconnect in a moment."),
+        Ending.EXPIRED: Close(4401, "The token that opened this stream has expired; reconnect with a new one."),
     }
 )
-_NOT_TEXT = Close(1003, "Send JSON as text.")
-_SILENT = Close(4408, "No pong came for two pings; come back if you are there.")
-_TOO_LONG = Close(1009, f"A message may have {_MESSAGE_CHARACTERS} characters.")
+_NOT_TEXT = Close(1003, "Send messages as JSON text.")
+_SILENT = Close(4408, "Two pings got no pong; reconnect to continue.")
+_TOO_LONG = Close(1009, f"A message may have at most {_MESSAGE_CHARACTERS} characters.")
 
 
 class _Message(LineQuery):
