@@ -191,7 +191,7 @@ class JsonStory:
         self._write([{"event": "refused", "error": _error_fields(error)}])
 
     def waiting(self) -> None:
-        """Write ``waiting``."""
+        """Write the event ``waiting``: the preview has ended, and the next saved file launches it again."""
         self._write([{"event": "waiting"}])
 
     def stopping(self) -> None:

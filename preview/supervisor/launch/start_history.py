@@ -74,7 +74,7 @@ class StartHistory:
 
         Args:
             generation_id: The generation.
-            whose: Its owner and project. An environment with another project's own packages is not returned.
+            whose: Its owner and project. A start in an environment with another project's own packages is not returned.
         """
         start = self._known.get((whose.user_id, generation_id)) or self._of_users.get((whose.user_id,))
         return None if start is None or (start.environment.is_own and start.whose != whose) else start
