@@ -155,7 +155,7 @@ async def test_requests_that_meet_have_their_own_lines_however_the_project_was_s
     await requests_that_meet_have_their_own_lines(preview)
     # By then its application is imported already where the restart begins.
     await rig.service.previews.restart(ANN, "g1")
-    while not any(line.startswith("the application is kept") for line in story(preview)):  # noqa: ASYNC110
+    while not any(line.startswith("a snapshot of the imported application is ready") for line in story(preview)):  # noqa: ASYNC110
         await trio.sleep(0.01)
     await rig.service.previews.restart(ANN, "g1")
     await requests_that_meet_have_their_own_lines(preview)

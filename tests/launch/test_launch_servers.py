@@ -63,7 +63,7 @@ async def test_fastapi_in_a_subfolder(rig: Rig) -> None:
     backend = f"{preview.directory}/backend"
     assert said == {"name": "shop", "cwd": backend, "path": backend}
     # The project starts a server of its own while it is imported.
-    assert any("uvicorn.run() in the project's own code is left out" in line for line in story(preview))
+    assert any("uvicorn.run() in the project's own code is ignored" in line for line in story(preview))
 
 
 async def test_flask(rig: Rig) -> None:

@@ -152,7 +152,7 @@ async def looked(preview: LivePreview) -> dict[str, Any]:
 
 
 async def kept_is_said(preview: LivePreview) -> None:
-    while not any(line.startswith("the application is kept") for line in story(preview)):  # noqa: ASYNC110
+    while not any(line.startswith("a snapshot of the imported application is ready") for line in story(preview)):  # noqa: ASYNC110
         await trio.sleep(0.01)
 
 

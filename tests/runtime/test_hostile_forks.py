@@ -20,7 +20,7 @@ ATTACKS = {
     "snapshot-itself": ("names a process that is in use", "sends descriptors"),
     # It exits: on its way out it leaves its namespaces first.
     "template": ("ended before it was set up", "names a process in a namespace", "sends descriptors"),
-    "template-itself": ("names a process that is not the first", "sends descriptors"),
+    "template-itself": ("ended before it was set up", "names a process that is not the first", "sends descriptors"),
 }
 
 

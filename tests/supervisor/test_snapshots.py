@@ -15,7 +15,7 @@ from preview.runtime import NoSnapshot, ProcessSpec, RunningProcess, Snapshot
 from preview.settings import Settings
 from preview.supervisor import LivePreview
 
-KEPT = "the application is kept as it is after its import"
+KEPT = "a snapshot of the imported application is ready"
 REFUSED = "no snapshot for restarts: starts a thread"
 # The old process ends when the test says so.
 DRAINS_LONG = """
