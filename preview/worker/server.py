@@ -45,8 +45,9 @@ def serve(descriptor: int, module: str) -> None:
     gc.collect()
     gc.disable()
     gc.freeze()
-    # A broken pipe means that the service is gone; the workers end with this process (PR_SET_PDEATHSIG).
-    with suppress(BrokenPipeError):
+    # An error of the connection means that the service is gone (ECONNRESET if it left a packet unread). The workers end
+    # with this process (PR_SET_PDEATHSIG).
+    with suppress(ConnectionError):
         connection.send(b" ".join([READY, ",".join(confinement.parts).encode()]))
         _Server(connection, jobs, warm_up, confinement).run()
 

@@ -223,7 +223,7 @@ class World:
         await self._settled(self._grown)
         written = log_faults(self.service.log, self.allowed_log)
         if written:
-            raise Broken(f"the service's log has {len(written)} unexpected entries: {written[0]}")
+            raise Broken(f"the service's log has {len(written)} unexpected entries: {written[:12]}")
 
     async def check_all_lines(self) -> None:
         """Every line that was ever acknowledged, of all previews. Cancellation: nothing changes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import subprocess
 import sys
 import time
@@ -82,3 +84,19 @@ def test_the_worker_server_has_nothing_of_the_database() -> None:
         "import sys, preview.worker.jobs, preview.worker.server; assert not {'sqlalchemy', 'quart'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_server_whose_service_is_gone_ends_without_a_word() -> None:
+    """Also where the service has left a packet unread: the kernel reports that as a reset, not as an end."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    program = "import sys; number, *sys.path = sys.argv[1:]; from preview.worker.server import serve; " + (
+        "serve(int(number), 'preview.worker.jobs')"
+    )
+    command = [sys.executable, "-c", program, str(theirs.fileno()), *sys.path]
+    with theirs:
+        server = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
+    with ours:
+        # It has sent that it is ready, which stays unread.
+        select.select([ours], [], [], 60)
+    _, said = server.communicate(timeout=60)
+    assert (server.returncode, said) == (0, b"")
