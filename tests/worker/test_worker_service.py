@@ -89,8 +89,9 @@ def test_the_worker_server_has_nothing_of_the_database() -> None:
 def test_a_server_whose_service_is_gone_ends_without_a_word() -> None:
     """Also where the service has left a packet unread: the kernel reports that as a reset, not as an end."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    program = "import sys; number, *sys.path = sys.argv[1:]; from preview.worker.server import serve; " + (
-        "serve(int(number), 'preview.worker.jobs')"
+    program = (
+        "import sys; number, *sys.path = sys.argv[1:]; "
+        "from preview.worker.server import serve; serve(int(number), 'preview.worker.jobs')"
     )
     command = [sys.executable, "-c", program, str(theirs.fileno()), *sys.path]
     with theirs:
