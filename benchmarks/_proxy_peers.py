@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = ["BARE_RELAY", "QUART", "SERVICE", "SINK"]
 
-# The service as it is, relay, doorman and all. Two previews run, and in each one's place answers a server that is the
-# same for all peers. A browser's cookie lets in. argv: the servers' ports, and whether it relays.
+# The service as it is, with relay and access gate. Two previews run, and in each one's place answers a server that is
+# the same for all peers. A browser's cookie lets in. argv: the servers' ports, and whether it relays.
 SERVICE = """
 import json, sys
 from dataclasses import replace
@@ -33,7 +33,7 @@ async def main():
 trio.run(main)
 """
 
-# The same server with a doorman who lets everybody in. argv: own port, the server's.
+# The same server with a access_gate who lets everybody in. argv: own port, the server's.
 BARE_RELAY = """
 import sys
 from contextlib import nullcontext

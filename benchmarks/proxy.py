@@ -1,8 +1,8 @@
 """A browser's way to a preview, beside nginx, a Quart application with an HTTP client, and nothing in between.
 
 Needs ``nginx`` and ``wrk``. Each peer is a process of its own in front of the same fast server; the service runs as it
-is, with its doorman and a browser's cookie. Prints medians over rounds that take turns, ratios round by round, what is
-promised, and the memory of who carries a long content.
+is, with its access gate and a browser's cookie. Prints medians over rounds that take turns, ratios round by round, what
+is promised, and the memory of who carries a long content.
 
     uv run python benchmarks/proxy.py --rounds 5 --seconds 3 --megabytes 1024 [--save FILE]
 """

@@ -17,7 +17,7 @@ from preview.auth import AccessBook, JwtAuthenticator, LoginCodes, TicketBox, lo
 from preview.errors import PreviewError, ServiceStopping
 from preview.generations import GenerationSource
 from preview.http.backend import Authenticate, Backend
-from preview.http.browser import PreviewDoorman, is_for_preview, serve_ordinary
+from preview.http.browser import PreviewAccessGate, is_for_preview, serve_ordinary
 from preview.http.core.guard import HostCheck, check_request, host_names, origin_form
 from preview.http.core.page_policy import Cors
 from preview.http.edits import FileEdits
@@ -122,7 +122,7 @@ class PreviewApp(QuartTrio):
         # A host application that mounts this one validates ``Host`` itself.
         self._checks_hosts = bool(settings.allowed_hosts)
         self.cors = Cors(settings)
-        self.doorman = PreviewDoorman(settings, lambda: self.backend, self._check_host)
+        self.access_gate = PreviewAccessGate(settings, lambda: self.backend, self._check_host)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope; typed so that any host's ``mount`` accepts it. Cancellation: the request is aborted."""
@@ -132,7 +132,7 @@ class PreviewApp(QuartTrio):
         else:
             peer = scope.get("client")
             scope = origin_form(self._proxies.applied(scope))
-            if is_for_preview(self.doorman, scope):
+            if is_for_preview(self.access_gate, scope):
                 await serve_ordinary(self, scope, receive, send, peer=peer)
                 return
         await super().__call__(scope, receive, send)
@@ -317,7 +317,7 @@ def _install_routes(app: PreviewApp) -> None:
     for contract in Contract:
         for routes in (preview_routes, log_routes, log_socket_routes, history_routes, proxy_routes):
             app.register_blueprint(routes(contract, running), url_prefix=PREFIXES[contract])
-    of_v1 = (previews_routes(running), browser_routes(running, app.doorman.places), generation_routes(running))
+    of_v1 = (previews_routes(running), browser_routes(running, app.access_gate.places), generation_routes(running))
     for made in (*of_v1, file_routes(running), plan_routes(running)):
         app.register_blueprint(made, url_prefix="/api/v1")
     for made in (session_routes(running), system_routes(running), page_routes()):

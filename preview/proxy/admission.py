@@ -75,7 +75,7 @@ class Admitted(NamedTuple):
 
 Reauthorize = Callable[[bytes], Admitted | None]
 """Synchronously admits a request that differs from an admitted one only in its target (the argument), as
-``AccessGate.admit`` would now; ``process`` may differ. None: call ``AccessGate.admit``."""
+``AccessGate.authorize`` would now; ``process`` may differ. None: call ``AccessGate.authorize``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class AccessGate(Protocol):
     def is_for_preview(self, host: str, target: bytes) -> bool:
         """Return whether host or path belong to a preview, even a missing one. Cheap, without side effects."""
 
-    async def admit(self, head: RequestHead) -> Admitted | OwnAnswer:
+    async def authorize(self, head: RequestHead) -> Admitted | OwnAnswer:
         """Admit the request, or return the service's own response. Request errors become responses, never exceptions.
 
         Cancellation: no state changes.

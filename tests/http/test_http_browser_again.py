@@ -15,7 +15,7 @@ from browser_kit import Door, open_door
 
 from preview.auth import Identity
 from preview.http.browser.access_gate import CachedAuthorization
-from preview.http.browser.places import Place
+from preview.http.browser.addresses import PreviewTarget
 from preview.http.browser.visitors import Visitor
 from preview.proxy.admission import Admitted, Reauthorize
 from preview.supervisor import LivePreview
@@ -236,15 +236,15 @@ def _count_authentications(door: Door) -> list[Mapping[str, Any]]:
 
 
 class _Again:
-    """Counts what the doorman says to requests like one before."""
+    """Counts what the access_gate says to requests like one before."""
 
     def __init__(self, door: Door) -> None:
-        doorman = door.edge.app.doorman
+        access_gate = door.edge.app.access_gate
         self.admitted = self.refused = 0
         self.standing: list[Reauthorize] = []
-        inner = doorman._again
+        inner = access_gate._again
 
-        def new(preview: LivePreview, visitor: Visitor, place: Place) -> Reauthorize:
+        def new(preview: LivePreview, visitor: Visitor, place: PreviewTarget) -> Reauthorize:
             standing = inner(preview, visitor, place)
             self.standing.append(standing)
 
@@ -256,4 +256,4 @@ class _Again:
 
             return again
 
-        doorman._again = new  # type: ignore[method-assign]
+        access_gate._again = new  # type: ignore[method-assign]

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from preview.http.browser.places import Place
+from preview.http.browser.addresses import PreviewTarget
 from preview.http.browser.visitors import access_cookie
 
-HOST, PATH = Place("preview_a", b"/"), Place("preview_a", b"/", "/p/preview_a", shares_origin=True)
+HOST, PATH = PreviewTarget("preview_a", b"/"), PreviewTarget("preview_a", b"/", "/p/preview_a", shares_origin=True)
 
 
 def test_over_tls_no_other_host_can_set_the_cookie_of_access() -> None:

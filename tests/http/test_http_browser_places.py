@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.errors import ConfigurationError
-from preview.http.browser.places import Places
+from preview.http.browser.addresses import PreviewAddresses
 from preview.settings import load_settings
 
 ID = "preview_23456789abcdefgh"
 LABEL = ID.replace("_", "-")
-PLAIN = Places(load_settings())
-DOMAIN = Places(load_settings(domain="previews.example"))
-PATH_HOST = Places(load_settings(path_host="user.example"))
+PLAIN = PreviewAddresses(load_settings())
+DOMAIN = PreviewAddresses(load_settings(domain="previews.example"))
+PATH_HOST = PreviewAddresses(load_settings(path_host="user.example"))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,9 @@ def test_a_mounted_service_has_previews_below_its_mount() -> None:
         (PATH_HOST, "service.example:8443", f"http://user.example:8443/p/{ID}"),
     ],
 )
-def test_a_preview_s_address_is_one_that_whoever_asks_can_reach(places: Places, host: str, address: str) -> None:
+def test_a_preview_s_address_is_one_that_whoever_asks_can_reach(
+    places: PreviewAddresses, host: str, address: str
+) -> None:
     assert places.address(ID, "http", host) == address
     parts = urlsplit(f"{address}/x")
     found = places.find(parts.netloc, parts.path.encode())
@@ -80,7 +82,7 @@ def test_a_preview_s_address_is_one_that_whoever_asks_can_reach(places: Places, 
 
 
 @given(st.text(max_size=80), st.binary(max_size=80), st.sampled_from([PLAIN, DOMAIN, PATH_HOST]))
-def test_any_host_and_target_is_a_place_or_none(host: str, target: bytes, places: Places) -> None:
+def test_any_host_and_target_is_a_place_or_none(host: str, target: bytes, places: PreviewAddresses) -> None:
     place = places.find(host, b"/" + target)
     if place is not None:
         assert place.target.startswith(b"/")

@@ -274,12 +274,12 @@ async def test_pages_are_kept_as_long_as_somebody_is_behind(make_room: MakeRoom,
     group, live, behind = open_group(log, nursery), Reader(log, 30), Reader(log, 0)
     await nursery.start(run_log_writer, room.writer)
     for reader in (live, behind):
-        group.came()
+        group.attach()
         group.join(reader)
     await behind.cursor.catch_up(group, group.pages)
     assert (group.live, len(group.pages)) == (1, 1)
     # Its client is gone, as far as it has come.
-    group.went()
+    group.detach()
     assert len(group.pages) == 0
 
 

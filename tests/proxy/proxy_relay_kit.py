@@ -1,4 +1,4 @@
-"""The relay in front of an upstream of a test's own, with a doorman who lets everybody in, and clients by hand."""
+"""The relay in front of an upstream of a test's own, with a access_gate who lets everybody in, and clients by hand."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class OpenDoor:
     def is_for_preview(self, host: str, target: bytes) -> bool:
         return host.startswith("preview_")
 
-    async def admit(self, head: RequestHead) -> Admitted | OwnAnswer:
+    async def authorize(self, head: RequestHead) -> Admitted | OwnAnswer:
         self.heads.append(head)
         self.asked += 1
         if self.own is not None:
@@ -197,7 +197,7 @@ async def relay_to(handler: Handler, *, keep_alive_s: float = 5, **settings: obj
 
 @asynccontextmanager
 async def relay_with(door: OpenDoor, *, keep_alive_s: float = 5, **settings: object) -> AsyncIterator[Front]:
-    """A relay with this doorman, on our real server."""
+    """A relay with this access_gate, on our real server."""
     config = Config.from_mapping({"bind": ["127.0.0.1:0"], "graceful_timeout": 5, "errorlog": None})
     stop, stopped = trio.Event(), trio.Event()
     told: list[tuple[str, int, int]] = []

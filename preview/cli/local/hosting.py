@@ -57,7 +57,7 @@ class Host:
     def open_link(self, record: PreviewRecord) -> str:
         """Return a one-time link that opens the preview in a browser."""
         own = urlsplit(self.url)
-        address = self.app.doorman.places.address(record.id, own.scheme, own.netloc)
+        address = self.app.access_gate.places.address(record.id, own.scheme, own.netloc)
         return f"{address}{open_path(self.app.backend.access.new_link(record.user_id, OpenLink(record.id, '/')))}"
 
 

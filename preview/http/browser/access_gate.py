@@ -20,9 +20,9 @@ from preview.errors import (
     UpstreamFailed,
 )
 from preview.http.backend import Backend
+from preview.http.browser.addresses import RESERVED, PreviewAddresses, PreviewTarget
 from preview.http.browser.entry import answer_reserved
 from preview.http.browser.pages import error_answer, is_navigation, redirect_answer, waiting_page
-from preview.http.browser.places import RESERVED, Place, Places
 from preview.http.browser.visitors import Visitor, has_bearer, identify, may_look
 from preview.http.core.errors import problem_of
 from preview.proxy.admission import Admitted, Fields, OwnAnswer, Reauthorize, RequestHead
@@ -55,7 +55,7 @@ class CachedAuthorization:
         self,
         preview: LivePreview,
         visitor: Visitor,
-        place: Place,
+        place: PreviewTarget,
         admit: Callable[[], Admitted],
         book: AccessBook,
         is_live: Callable[[], bool],
@@ -119,7 +119,7 @@ _SANDBOX: Fields = (
 )
 
 
-class PreviewDoorman:
+class PreviewAccessGate:
     """The implementation of ``preview.proxy.admission.AccessGate``.
 
     Args:
@@ -129,7 +129,7 @@ class PreviewDoorman:
     """
 
     def __init__(self, settings: Settings, backend: Callable[[], Backend], check_host: Callable[[str], None]) -> None:
-        self.places = Places(settings)
+        self.places = PreviewAddresses(settings)
         self._settings = settings
         self._backend = backend
         self._check_host = check_host
@@ -138,7 +138,7 @@ class PreviewDoorman:
         """Return whether the request is for a preview, or for an address that only a preview could have."""
         return self.places.find(host, target) is not None
 
-    async def admit(self, head: RequestHead, mount: str = "") -> Admitted | OwnAnswer:
+    async def authorize(self, head: RequestHead, mount: str = "") -> Admitted | OwnAnswer:
         """Admit the request, or respond instead of the preview.
 
         Args:
@@ -189,14 +189,14 @@ class PreviewDoorman:
         fields = [(b"retry-after", str(_RETRY_AFTER_S).encode())] if soon else []
         return error_answer(problem_of(error), head, fields=fields)
 
-    def _place(self, head: RequestHead, mount: str) -> Place:
-        return self.places.find(head.host, head.target, mount) or Place(None, head.target)
+    def _place(self, head: RequestHead, mount: str) -> PreviewTarget:
+        return self.places.find(head.host, head.target, mount) or PreviewTarget(None, head.target)
 
-    async def _identify(self, head: RequestHead, place: Place) -> Visitor:
+    async def _identify(self, head: RequestHead, place: PreviewTarget) -> Visitor:
         backend = self._backend()
         return await identify(head, place, backend.access, backend.authenticate)
 
-    async def _admit(self, head: RequestHead, place: Place) -> Admitted | OwnAnswer:
+    async def _admit(self, head: RequestHead, place: PreviewTarget) -> Admitted | OwnAnswer:
         backend = self._backend()
         visitor = await self._identify(head, place)
         preview = None if place.preview_id is None else backend.previews.find(place.preview_id)
@@ -225,7 +225,7 @@ class PreviewDoorman:
         """
         return visitor.user_id is not None and self._backend().secret is not None
 
-    def _again(self, preview: LivePreview, visitor: Visitor, place: Place) -> Reauthorize:
+    def _again(self, preview: LivePreview, visitor: Visitor, place: PreviewTarget) -> Reauthorize:
         """Return the check for further requests like the admitted one."""
         previews = self._backend().previews
         # The target may be long and private.
@@ -245,7 +245,9 @@ class PreviewDoorman:
             while preview.is_replaced and preview.outcome is None:  # noqa: ASYNC110  rare, and there is no event to wait for
                 await trio.sleep(_LOOK_S)
 
-    def _admitted(self, preview: LivePreview, place: Place, visitor: Visitor, again: Reauthorize | None) -> Admitted:
+    def _admitted(
+        self, preview: LivePreview, place: PreviewTarget, visitor: Visitor, again: Reauthorize | None
+    ) -> Admitted:
         address = preview.address
         if address is None:
             raise PreviewUnavailable("The preview is still starting; try again in a moment.")
@@ -261,7 +263,7 @@ class PreviewDoorman:
             again,
         )
 
-    async def _past(self, head: RequestHead, place: Place, visitor: Visitor) -> OwnAnswer:
+    async def _past(self, head: RequestHead, place: PreviewTarget, visitor: Visitor) -> OwnAnswer:
         """Return the response of an ended preview. Only its owner learns the reason, or that it existed.
 
         Raises:

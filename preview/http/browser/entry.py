@@ -7,8 +7,8 @@ import re
 from preview.auth import Share
 from preview.errors import PreviewNotFound, Unauthenticated
 from preview.http.backend import Backend
+from preview.http.browser.addresses import RESERVED, PreviewTarget
 from preview.http.browser.pages import empty_answer, json_answer, redirect_answer
-from preview.http.browser.places import RESERVED, Place
 from preview.http.browser.visitors import Visitor, access_cookie, may_look
 from preview.proxy.admission import OwnAnswer, RequestHead
 from preview.supervisor import LivePreview
@@ -33,7 +33,7 @@ def share_path(token: str) -> str:
 
 async def answer_reserved(
     head: RequestHead,
-    place: Place,
+    place: PreviewTarget,
     preview_id: str,
     preview: LivePreview | None,
     visitor: Visitor,
@@ -62,7 +62,7 @@ def _enter(
     path: bytes,
     value: str,
     head: RequestHead,
-    place: Place,
+    place: PreviewTarget,
     preview_id: str,
     preview: LivePreview | None,
     visitor: Visitor,

@@ -62,8 +62,8 @@ async def _admit(app: BrowserApp, scope: Scope, head: RequestHead) -> Admitted |
     try:
         _check(scope, head)
     except (PreviewError, HTTPException) as error:
-        return app.doorman.refuse(head, error)
-    return await app.doorman.admit(head, mount_of(scope))
+        return app.access_gate.refuse(head, error)
+    return await app.access_gate.authorize(head, mount_of(scope))
 
 
 def _check(scope: Scope, head: RequestHead) -> None:
@@ -119,7 +119,7 @@ class _Exchange:
         except PreviewError as error:
             # A response that breaks off after its start stays without its end, which its reader can see.
             if not self._begun:
-                own = await self._app.doorman.explain(self._head, admitted, error)
+                own = await self._app.access_gate.explain(self._head, admitted, error)
                 await send_answer(own, self._head, self._send)
 
     async def _drain(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from preview.http.backend import Backend
-from preview.http.browser.access_gate import PreviewDoorman
+from preview.http.browser.access_gate import PreviewAccessGate
 from preview.proxy.admission import OwnAnswer, RequestHead
 from preview.proxy.forwarded import VIA
 from preview.proxy.http1 import NO_CONTENT
@@ -21,7 +21,7 @@ Send = Callable[[Any], Awaitable[None]]
 class BrowserApp(Protocol):
     """The parts of ``PreviewApp`` that requests to previews need."""
 
-    doorman: PreviewDoorman
+    access_gate: PreviewAccessGate
     settings: Settings
 
     @property
@@ -36,9 +36,9 @@ class BrowserApp(Protocol):
 _SCHEMES = {"ws": "http", "wss": "https"}
 
 
-def is_for_preview(doorman: PreviewDoorman, scope: Scope) -> bool:
+def is_for_preview(access_gate: PreviewAccessGate, scope: Scope) -> bool:
     """Return whether the request of this scope is for a preview."""
-    return doorman.places.find(_host(scope), _target(scope), mount_of(scope)) is not None
+    return access_gate.places.find(_host(scope), _target(scope), mount_of(scope)) is not None
 
 
 def head_of(scope: Scope, peer: object) -> RequestHead:

@@ -46,7 +46,7 @@ async def serve_socket(
                 )
                 await _carry(app, upstream, receive, send)
     except PreviewError as error:
-        await _refuse(scope, await app.doorman.explain(head, outcome, error), send)
+        await _refuse(scope, await app.access_gate.explain(head, outcome, error), send)
 
 
 async def _shake_hands(

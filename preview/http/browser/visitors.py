@@ -9,8 +9,8 @@ from typing import Any
 
 from preview.auth import AccessBook, Grant, Identity, Statement
 from preview.errors import Forbidden, Unauthenticated
+from preview.http.browser.addresses import PreviewTarget
 from preview.http.browser.pages import Field
-from preview.http.browser.places import Place
 from preview.proxy.admission import RequestHead
 from preview.proxy.headers import ACCESS_COOKIE
 from preview.supervisor import LivePreview
@@ -53,7 +53,7 @@ class Visitor:
 
 async def identify(
     head: RequestHead,
-    place: Place,
+    place: PreviewTarget,
     book: AccessBook,
     authenticate: Callable[[Mapping[str, Any]], Awaitable[Identity | None]],
 ) -> Visitor:
@@ -97,7 +97,7 @@ async def _bearer(
         return None
 
 
-def _statement(head: RequestHead, place: Place, book: AccessBook) -> Statement | None:
+def _statement(head: RequestHead, place: PreviewTarget, book: AccessBook) -> Statement | None:
     """Return the best valid cookie: a script of the preview may have set others of the same name."""
     if place.preview_id is None:
         return None
@@ -137,7 +137,7 @@ def may_look(visitor: Visitor, preview: LivePreview, book: AccessBook) -> bool:
     return is_owner or visitor.statement is not None or book.of(preview.id).public
 
 
-def access_cookie(value: str, ttl_s: float, scheme: str, place: Place) -> Field:
+def access_cookie(value: str, ttl_s: float, scheme: str, place: PreviewTarget) -> Field:
     """Return ``Set-Cookie`` for this origin and, in the path form, for the preview's path only."""
     path = f"{place.prefix}/"
     secure = "; Secure" if scheme == "https" else ""
@@ -146,7 +146,7 @@ def access_cookie(value: str, ttl_s: float, scheme: str, place: Place) -> Field:
     return b"set-cookie", text.encode()
 
 
-def _cookie_name(scheme: str, place: Place) -> bytes:
+def _cookie_name(scheme: str, place: PreviewTarget) -> bytes:
     """Return the cookie's name; over TLS, one that no other host or script can set (RFC 6265bis section 4.1.3)."""
     if scheme != "https":
         return ACCESS_COOKIE.encode()

@@ -176,7 +176,7 @@ class Connection:
             if found is None:
                 return came
             target, ask, raw = found
-            if not self.relay.doorman.is_for_preview(ask.host.decode(), target):
+            if not self.relay.access_gate.is_for_preview(ask.host.decode(), target):
                 return came
             self.stream.rest = came[len(raw) + len(HEAD_END) :]
             if self._is_gone or not await self._one(target, ask, block_of(self.peer, ask.method, raw)):
@@ -218,7 +218,7 @@ class Connection:
         self.deadline = inf
         status = size = 0
         try:
-            admitted = await relay.doorman.admit(head)
+            admitted = await relay.access_gate.authorize(head)
             if isinstance(admitted, OwnAnswer):
                 status, size = admitted.status, len(admitted.body)
                 is_kept = await answer_instead(self, ask, admitted)
@@ -306,9 +306,9 @@ class Connection:
             return False
         self.deadline, request = inf, delivery.request
         if isinstance(error, InvalidRequest):
-            own = self.relay.doorman.refuse(request.head, error)
+            own = self.relay.access_gate.refuse(request.head, error)
         else:
-            own = await self.relay.doorman.explain(request.head, request.admitted, error)
+            own = await self.relay.access_gate.explain(request.head, request.admitted, error)
         delivery.status, delivery.sent_bytes = own.status, len(own.body)
         await say(self, own, is_head=request.ask.method == b"HEAD", closes=True)
         return False
@@ -330,6 +330,6 @@ class Connection:
             error = UpstreamTimeout(
                 f"The preview did not begin to answer within {self.relay.answer_s:g} s.", timeout_s=self.relay.answer_s
             )
-        own = self.relay.doorman.refuse(head, error)
+        own = self.relay.access_gate.refuse(head, error)
         await say_at_last(self, own, is_head=head.method == "HEAD")
         self.relay.told(head.method, lambda: head, own.status, len(own.body), self.relay.answer_s)

@@ -35,7 +35,7 @@ class Relay:
     """Carries requests for previews between sockets. Made by ``open_relay``.
 
     Attributes:
-        doorman: The access check.
+        access_gate: The access check.
         proxies: The trusted proxies in front of the service.
         pool: Connections to previews.
         watch: Notices arriving data, disconnects and passed deadlines.
@@ -54,7 +54,7 @@ class Relay:
 
     def __init__(
         self,
-        doorman: AccessGate,
+        access_gate: AccessGate,
         settings: Settings,
         *,
         watch: Watch,
@@ -63,7 +63,7 @@ class Relay:
         keep_alive_s: float,
         told: Relayed,
     ) -> None:
-        self.doorman = doorman
+        self.access_gate = access_gate
         self.proxies = TrustedProxies(settings)
         self.pool = pool
         self.watch = watch
@@ -115,7 +115,7 @@ class Relay:
 
 @asynccontextmanager
 async def open_relay(
-    doorman: AccessGate, settings: Settings, *, keep_alive_s: float = 5.0, told: Relayed = lambda *_: None
+    access_gate: AccessGate, settings: Settings, *, keep_alive_s: float = 5.0, told: Relayed = lambda *_: None
 ) -> AsyncIterator[Relay]:
     """Provide a relay, which must stay open while connections are served.
 
@@ -134,7 +134,7 @@ async def open_relay(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(watch.look)
                 yield Relay(
-                    doorman, settings, watch=watch, pool=pool, known=known, keep_alive_s=keep_alive_s, told=told
+                    access_gate, settings, watch=watch, pool=pool, known=known, keep_alive_s=keep_alive_s, told=told
                 )
                 nursery.cancel_scope.cancel()
         finally:

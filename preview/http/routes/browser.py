@@ -15,8 +15,8 @@ from preview.core.clock import utc_now
 from preview.core.quoting import quoted
 from preview.errors import ShareNotFound, Unauthenticated
 from preview.http.backend import SESSION_S, Backend, BackendRoutes, Running
+from preview.http.browser.addresses import PreviewAddresses
 from preview.http.browser.entry import open_path, share_path
-from preview.http.browser.places import Places
 from preview.http.contracts import v1
 from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import AccessBody, OpenBody, ShareBody
@@ -28,7 +28,7 @@ from preview.supervisor import LivePreview
 _BODY_BYTES = 64 * 1024
 
 
-def browser_routes(running: Running, places: Places) -> Blueprint:
+def browser_routes(running: Running, places: PreviewAddresses) -> Blueprint:
     """Return the routes, relative to ``/api/v1``."""
     routes = BackendRoutes("browser", running)
 
@@ -88,15 +88,15 @@ def browser_routes(running: Running, places: Places) -> Blueprint:
     return routes
 
 
-def _address(places: Places, preview: LivePreview) -> str:
+def _address(places: PreviewAddresses, preview: LivePreview) -> str:
     return places.address(preview.id, request.scheme, request.host, request.root_path.rstrip("/"))
 
 
-def _share_url(backend: Backend, places: Places, preview: LivePreview, share: Share) -> str:
+def _share_url(backend: Backend, places: PreviewAddresses, preview: LivePreview, share: Share) -> str:
     return f"{_address(places, preview)}{share_path(backend.access.share_token(preview.id, share))}"
 
 
-def _shown(backend: Backend, places: Places, preview: LivePreview) -> v1.AccessShape:
+def _shown(backend: Backend, places: PreviewAddresses, preview: LivePreview) -> v1.AccessShape:
     book = backend.access
     shares = [v1.ShareShape.of(one, _share_url(backend, places, preview, one)) for one in book.shares(preview.id)]
     address = f"{_address(places, preview)}/"

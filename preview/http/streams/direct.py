@@ -60,11 +60,11 @@ class DirectStreams:
             )
             log_.broadcast.add(found)
             self._nursery.start_soon(_run, found)
-        found.came()
+        found.attach()
         try:
             yield found
         finally:
-            found.went()
+            found.detach()
             if not found.watchers:
                 del self._groups[key]
                 log_.broadcast.remove(found)

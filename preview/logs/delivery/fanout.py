@@ -120,11 +120,11 @@ class FanOut:
         self._pending.append(event)
         self._pending_bytes += size
 
-    def came(self) -> None:
+    def attach(self) -> None:
         """Count a new reader, which catches up first."""
         self.watchers += 1
 
-    def went(self) -> None:
+    def detach(self) -> None:
         """Uncount a reader that is gone for good; it must have left the group."""
         self.watchers -= 1
         self._forget_pages()

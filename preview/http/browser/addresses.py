@@ -29,7 +29,7 @@ _LABEL = re.compile(r"preview[-_]([a-z0-9]{1,48})")
 _PATH = re.compile(rb"/p/(preview[-_][a-z0-9]{1,48})(?=[/?]|$)", re.IGNORECASE)
 
 
-class Place(NamedTuple):
+class PreviewTarget(NamedTuple):
     """Target of a request.
 
     Attributes:
@@ -37,7 +37,7 @@ class Place(NamedTuple):
         target: Target on the preview, without the prefix; it begins with a slash.
         prefix: Path before the target: ``/p/preview_…``, or empty.
         cut: Number of leading bytes of the request's target that are not part of ``target``.
-        shares_origin: Whether the place has the service's own origin, including its page and API.
+        shares_origin: Whether the target has the service's own origin, including its page and API.
         redirect: Correct path with query, if the request must be redirected; None if its path is correct.
     """
 
@@ -49,7 +49,7 @@ class Place(NamedTuple):
     redirect: bytes | None = None
 
 
-class Places:
+class PreviewAddresses:
     """Finds previews by address, and addresses of previews.
 
     Args:
@@ -64,7 +64,7 @@ class Places:
         # Cached, because browsers repeat the same host.
         self._read = lru_cache(maxsize=_KEPT_HOSTS)(self._read_host)
 
-    def find(self, host: str, target: bytes, mount: str = "") -> Place | None:
+    def find(self, host: str, target: bytes, mount: str = "") -> PreviewTarget | None:
         """Find the preview's place by host or path; None if the request is for the service itself.
 
         Args:
@@ -74,7 +74,7 @@ class Places:
         """
         name, is_for_previews, preview_id = self._read(host)
         if is_for_previews:
-            return Place(preview_id, target)
+            return PreviewTarget(preview_id, target)
         return self._by_path(name, target, mount)
 
     def _read_host(self, host: str) -> tuple[str, bool, str | None]:
@@ -90,12 +90,12 @@ class Places:
                 return name, True, None
         return name, False, None
 
-    def _by_path(self, name: str, target: bytes, mount: str) -> Place | None:
+    def _by_path(self, name: str, target: bytes, mount: str) -> PreviewTarget | None:
         is_own_host = self._path_host is not None and name == self._path_host
         below = target.removeprefix(mount.encode()) if mount else target
         found = _PATH.match(below)
         if found is None:
-            return Place(None, target) if is_own_host else None
+            return PreviewTarget(None, target) if is_own_host else None
         written = found[1].lower().decode()
         preview_id = f"preview_{written[len('preview_') :]}"
         prefix, rest = f"{mount}/p/{preview_id}", below[found.end() :]
@@ -103,7 +103,7 @@ class Places:
         if found[1] != preview_id.encode() or not rest.startswith(b"/"):
             # A page's relative links need the folder's slash, and cookies belong to one spelling of a path.
             redirect = prefix.encode() + (rest if rest.startswith(b"/") else b"/" + rest)
-        return Place(preview_id, rest or b"/", prefix, len(target) - len(rest), not is_own_host, redirect)
+        return PreviewTarget(preview_id, rest or b"/", prefix, len(target) - len(rest), not is_own_host, redirect)
 
     def address(self, preview_id: str, scheme: str, host: str, mount: str = "") -> str:
         """Return the preview's address for a browser, without a trailing slash.
