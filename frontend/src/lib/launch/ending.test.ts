@@ -24,3 +24,9 @@ test("why a preview was stopped goes by the cause, whatever the sentence says", 
   expect(whyStopped("stopped: its time is over")).toBe("Stopped: its time is over.");
   expect(whyStopped("stopped on request", "user")).toBe("Stopped on request.");
 });
+
+test("the name of a file or a module keeps its letters at the beginning of a sentence", () => {
+  expect(whyStopped("app/main.py line 3 imports 'x'")).toBe("app/main.py line 3 imports 'x'.");
+  expect(whyStopped("main.py ended")).toBe("main.py ended.");
+  expect(whyStopped("the application ended")).toBe("The application ended.");
+});

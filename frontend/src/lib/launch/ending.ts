@@ -23,7 +23,8 @@ export function whyFailed({ reason, exit_code: code, exit_signal: signal }: Prev
 }
 
 function sentence(reason: string): string {
-  return ended(reason.charAt(0).toUpperCase() + reason.slice(1));
+  // The name of a file or a module keeps its letters.
+  return ended(reason.replace(/^[a-z]+(?![\w./-])/, (word) => word.charAt(0).toUpperCase() + word.slice(1)));
 }
 
 /** The text as it may be shown, with a mark at its end. */
