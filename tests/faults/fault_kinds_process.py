@@ -67,7 +67,7 @@ async def stop_and_continue(world: World, rng: random.Random) -> int:
     return times
 
 
-@kind("stop of a stopped one", "SIGSTOP to the application, then a stop: it cannot take SIGTERM")
+@kind("stop while suspended", "SIGSTOP to the application, then a stop: it cannot take SIGTERM")
 async def stop_while_stopped(world: World, rng: random.Random) -> int:
     async with world.preview() as held:
         for pid in held.pids() if rng.random() < 0.5 else app_of(held):

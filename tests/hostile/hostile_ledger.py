@@ -49,7 +49,7 @@ ATTACKS = (
     Attack("gain_privileges", "gain privileges from a setuid program", plain=True),
     Attack("open_the_terminal", "write to the operator's terminal", plain=True),
     Attack("find_what_others_left", "find what another preview has left in memory or under a name"),
-    Attack("find_its_starter", "find what has started it, and what that has open"),
+    Attack("find_its_starter", "find its parent process, and what that process has open"),
     # Its shared, read-only files are the same ones outside. No content and no name of another's project is told.
     Attack("watch_shared_files", "watch when others open files of a shared environment", sandbox=False),
 )
@@ -77,7 +77,7 @@ EXCESSES = (
     Excess("disk_bomb", "fill the disk", "test_a_disk_bomb_is_ended_and_told"),
     Excess("fork_bomb", "start processes without an end", "test_a_fork_bomb_stays_within_its_processes", plain=False),
     Excess("descriptor_bomb", "use up file descriptors", "test_descriptors_run_out_for_the_bomb_alone"),
-    Excess("log_bomb", "hold up others by a flood of output", "test_a_flood_of_output_holds_up_nobody_else"),
+    Excess("log_bomb", "slow down others by a flood of output", "test_a_flood_of_output_holds_up_nobody_else"),
     Excess(
         "stay_alive",
         "leave a daemon that outlives its stop",
@@ -87,7 +87,7 @@ EXCESSES = (
     Excess("ignore_the_end", "ignore its end", "test_one_that_ignores_its_end_is_ended"),
     Excess(
         "plant_for_cleanup",
-        "lead its clean-up out of its folder, or hold it up",
+        "make the clean-up delete files outside its folder, or block the clean-up",
         "test_what_is_planted_in_its_folder_leads_the_cleanup_nowhere",
     ),
     Excess(
@@ -107,7 +107,7 @@ EXCESSES = (
     ),
     Excess(
         "forge_the_protocol",
-        "have the service end, move or count a process by a lie",
+        "make the service end, move or count another process, by false messages",
         "test_what_is_said_to_the_service_moves_and_ends_nothing_but_the_speaker",
     ),
 )
