@@ -1,4 +1,4 @@
-"""Faults of those who are connected: vanished, stalled, malicious; requests called off at any moment."""
+"""Faults of those who are connected: vanished, stalled, malicious; requests cancelled at any moment."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def malicious_bytes(world: World, rng: random.Random) -> int:
 
 
 async def _adopt(world: World, generation_id: str) -> None:
-    """Whatever a request that was called off has led to: learn of it, end it, and hold it to account."""
+    """Whatever a request that was cancelled has led to: learn of it, end it, and hold it to account."""
     answer = await world.client.ask("GET", world.path(generation_id, "/status"))
     if answer.status == 200:
         world.previews[answer.body["id"]] = generation_id
@@ -112,14 +112,14 @@ async def _adopt(world: World, generation_id: str) -> None:
             world.previews.setdefault(row["id"], generation_id)
     again = await world.ask_launch(generation_id)
     if again.status != 201:
-        raise Broken(f"{generation_id} cannot be launched after a request that was called off: {again}")
+        raise Broken(f"{generation_id} cannot be launched after a request that was cancelled: {again}")
     await world.stop(generation_id)
     held = Held(generation_id, again.body["id"], again.body["port"], Reading(world.ledger, again.body["id"]))
     await world.verify(held)
     world.free.append(generation_id)
 
 
-@kind("launch called off", "The client of a launch is gone at any moment", weight=4)
+@kind("launch cancelled", "The client of a launch is gone at any moment", weight=4)
 async def launch_called_off(world: World, rng: random.Random) -> int:
     generation_id = await world.generation()
     wait = {"Prefer": "wait=20"} if rng.random() < 0.5 else {}
@@ -128,14 +128,14 @@ async def launch_called_off(world: World, rng: random.Random) -> int:
     return 1
 
 
-@kind("stop called off", "The client of a stop is gone at any moment; the preview ends all the same", weight=2)
+@kind("stop cancelled", "The client of a stop is gone at any moment; the preview ends all the same", weight=2)
 async def stop_called_off(world: World, rng: random.Random) -> int:
     async with world.preview(env={"DEAF": "1"} if rng.random() < 0.3 else None) as held:
         await vanish(world, world.client.head("DELETE", world.path(held.generation_id)), rng, 0.02)
     return 1
 
 
-@kind("restart called off", "The client of a restart is gone at any moment", weight=2)
+@kind("restart cancelled", "The client of a restart is gone at any moment", weight=2)
 async def restart_called_off(world: World, rng: random.Random) -> int:
     generation_id = await world.generation()
     await world.ask_launch(generation_id)
@@ -144,7 +144,7 @@ async def restart_called_off(world: World, rng: random.Random) -> int:
     return 1
 
 
-@kind("extend and token called off", "Clients of an extension, a token and a ticket are gone at any moment", weight=2)
+@kind("extend and token cancelled", "Clients of an extension, a token and a ticket are gone at any moment", weight=2)
 async def small_requests_called_off(world: World, rng: random.Random) -> int:
     async with world.preview() as held:
         path = world.path(held.generation_id)
@@ -155,7 +155,7 @@ async def small_requests_called_off(world: World, rng: random.Random) -> int:
     return 3
 
 
-@kind("proxied request called off", "The client of a request to the preview is gone before its answer", weight=2)
+@kind("proxied request cancelled", "The client of a request to the preview is gone before its answer", weight=2)
 async def proxied_called_off(world: World, rng: random.Random) -> int:
     times = rng.randrange(1, 4)
     async with world.preview() as held:

@@ -52,7 +52,7 @@ async def test_fifty_launches_and_stops_at_once_cancelled_at_random_leave_nothin
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", port))
-    # A thread that was reading a project for a launch that was called off closes its file by itself.
+    # A thread that was reading a project for a launch that was cancelled closes its file by itself.
     with trio.move_on_after(20):
         while not open_descriptors() <= before:  # noqa: ASYNC110  a thread that nobody waits for tells nobody
             await trio.sleep(0.01)
