@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
 
-from preview.runtime.interface import NoSnapshot, ProcessSpec, Snapshot, SpeculativeProcess
+from preview.runtime.interface import InnerSocket, NoSnapshot, ProcessSpec, Snapshot, SpeculativeProcess
 
 
 class ColdStarts:
-    """The warm-start methods of ``Runtime``, for a runtime without warm starts."""
+    """Methods of ``Runtime`` for a runtime without warm starts, whose processes inherit the host's own socket."""
+
+    @asynccontextmanager
+    async def open_inner_listener(self, _listener: socket.socket) -> AsyncIterator[InnerSocket | None]:
+        """Yield None: processes inherit the given socket. Cancellation: no effect."""
+        yield None
 
     @asynccontextmanager
     async def reserve(self, _spec: ProcessSpec, *, stays: bool = False) -> AsyncIterator[trio.Event]:  # noqa: ARG002

@@ -242,6 +242,14 @@ class SpeculativeProcess(Protocol):
         """End the process, unless a launch has taken it. Cancellation: the process still ends (bounded)."""
 
 
+class InnerSocket(socket.socket):
+    """A listening socket in a network of its own, which processes inherit in place of the host's; see ``Runtime``."""
+
+    def carry(self, *, carries: bool = True) -> None:
+        """Start to forward connections of the host's socket, which must listen already, or stop to."""
+        raise NotImplementedError
+
+
 class Runtime(Protocol):
     """Starts process trees at one isolation level (plain, sandboxed), cold or warm."""
 
@@ -260,6 +268,13 @@ class Runtime(Protocol):
 
     def shares_listener(self, network: Network) -> bool:
         """Return whether the tree accepts on the listening socket itself, so that two trees can share the socket."""
+
+    def open_inner_listener(self, listener: socket.socket) -> AbstractAsyncContextManager[InnerSocket | None]:
+        """Open the socket that a preview's processes inherit, unless their network is the host's.
+
+        Yields:
+            The socket; None if processes inherit ``listener`` itself.
+        """
 
     def open_snapshot(self, spec: ProcessSpec) -> AbstractAsyncContextManager[Snapshot]:
         """Import an application, and keep the process to be forked for restarts of the same code.

@@ -29,7 +29,7 @@ from preview.runtime.process.adopted import Adopted
 from preview.runtime.process.ending import described_limits, enter, held_by, open_group
 from preview.runtime.process.process import TreeProcess, open_tree
 from preview.runtime.process.spawning import inherited, limit_prefix, number_in, spawn, tasks_on_machine, tool
-from preview.runtime.sandbox import Refusal, SandboxRuntime, check_extra_calls, probe_sandbox
+from preview.runtime.sandbox import Refusal, SandboxRuntime, check_extra_calls, open_broker_if_needed, probe_sandbox
 from preview.runtime.warm import Bounds, RememberedTemplates, open_warm_runtime
 from preview.settings import Settings
 
@@ -170,18 +170,20 @@ async def open_ladder(
             await limited.remove_leftovers()
         # Checked before the probe: there, an invalid setting would silently lead to less isolation.
         calls = check_extra_calls(settings.syscalls_allowed)
-        sandbox = await probe_sandbox(settings.data_dir / "sandbox", limited, calls)
-        rungs = (_PLAIN, _sandbox_rung(sandbox, calls), _groups_rung(groups))
-        if check and settings.isolation is Isolation.REQUIRE:
-            _require(rungs)
-        if check and settings.isolation is Isolation.AUTO and isinstance(sandbox, Refusal) and os.geteuid() == 0:
-            raise _root_without(sandbox)
-        async with _open_best(settings, sandbox, limited) as runtime:
-            if limited is None:
-                yield IsolationSupport(runtime, rungs)
-                return
-            async with open_lock_warmer() as warmer:
-                yield IsolationSupport(runtime, rungs, limited, warmer)
+        etc = settings.data_dir / "sandbox"
+        async with open_broker_if_needed(etc) as broker:
+            sandbox = await probe_sandbox(etc, limited, calls, broker)
+            rungs = (_PLAIN, _sandbox_rung(sandbox, calls), _groups_rung(groups))
+            if check and settings.isolation is Isolation.REQUIRE:
+                _require(rungs)
+            if check and settings.isolation is Isolation.AUTO and isinstance(sandbox, Refusal) and os.geteuid() == 0:
+                raise _root_without(sandbox)
+            async with _open_best(settings, sandbox, limited) as runtime:
+                if limited is None:
+                    yield IsolationSupport(runtime, rungs)
+                    return
+                async with open_lock_warmer() as warmer:
+                    yield IsolationSupport(runtime, rungs, limited, warmer)
 
 
 @asynccontextmanager

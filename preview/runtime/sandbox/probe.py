@@ -12,18 +12,23 @@ import errno
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
 
 from preview.core.isolation import Network
 from preview.errors import ConfigurationError, LaunchFailed
+from preview.runtime.broker import Broker, NoBroker, open_broker
+from preview.runtime.broker.preview_broker import detached_mount
 from preview.runtime.cgroups import CgroupTree
 from preview.runtime.interface import Exit, Limits, ProcessSpec
 from preview.runtime.sandbox.etc import write_etc
 from preview.runtime.sandbox.runtime import SandboxRuntime
+from preview.runtime.sandbox.socket_filter import can_fence
 
 INSTALL = "install the packages bubblewrap and libseccomp2 (`preview doctor --fix`)"
 
@@ -122,7 +127,10 @@ _NUMBERS = "let the container have 65536 user numbers, or start the service as a
 
 
 async def probe_sandbox(
-    etc: Path, groups: CgroupTree | None = None, calls: frozenset[str] = frozenset()
+    etc: Path,
+    groups: CgroupTree | None = None,
+    calls: frozenset[str] = frozenset(),
+    broker: Broker | NoBroker | None = None,
 ) -> SandboxRuntime | Refusal:
     """Return the best working sandbox runtime, or the reason for none.
 
@@ -130,6 +138,7 @@ async def probe_sandbox(
         etc: Folder of the service for the files of ``/etc`` that all sandboxes share.
         groups: Control groups that limit whole trees; None without control groups.
         calls: System calls that are also allowed; see ``check_extra_calls``.
+        broker: See ``SandboxRuntime``.
 
     Cancellation: a sandbox that was started is ended.
     """
@@ -139,7 +148,7 @@ async def probe_sandbox(
         return Refusal(f"{etc} cannot be written ({error.strerror})", "set PREVIEW_DATA_DIR to a folder you can write")
     refusals: list[Refusal] = []
     try:
-        for candidate in _candidates(etc, groups, calls):
+        for candidate in _candidates(etc, groups, calls, broker):
             refusal = await _try(candidate)
             if refusal is None:
                 return candidate
@@ -150,10 +159,13 @@ async def probe_sandbox(
     return refusals[-1]
 
 
-def _candidates(etc: Path, groups: CgroupTree | None, calls: frozenset[str]) -> Sequence[SandboxRuntime]:
+def _candidates(
+    etc: Path, groups: CgroupTree | None, calls: frozenset[str], broker: Broker | NoBroker | None
+) -> Sequence[SandboxRuntime]:
+    make = partial(SandboxRuntime, etc, groups=groups, calls=calls, broker=broker)
     if os.geteuid() != 0:
-        return [SandboxRuntime(etc, own_users=False, groups=groups, calls=calls)]
-    return [SandboxRuntime(etc, own_users=True, few_users=few, groups=groups, calls=calls) for few in (False, True)]
+        return [make(own_users=False)]
+    return [make(own_users=True, few_users=few) for few in (False, True)]
 
 
 async def _try(runtime: SandboxRuntime) -> Refusal | None:
@@ -189,3 +201,36 @@ async def _try(runtime: SandboxRuntime) -> Refusal | None:
     if ended is None:
         return Refusal(f"a sandbox did not start within {_TIMEOUT_S:g} s", _SEE_LOG)
     return explain_refusal(text or str(ended))
+
+
+@asynccontextmanager
+async def open_broker_if_needed(folder: Path) -> AsyncIterator[Broker | NoBroker | None]:
+    """Open a broker if this process may not mount, or restrict a socket, by itself.
+
+    Args:
+        folder: Any folder of the service, to try it with; it is made if it does not exist.
+
+    Yields:
+        The broker, or why there is none; None if none is needed.
+
+    Cancellation: the broker is ended.
+    """
+    if await trio.to_thread.run_sync(_is_privileged, folder):
+        yield None
+        return
+    async with AsyncExitStack() as held:
+        broker: Broker | NoBroker
+        try:
+            broker = await held.enter_async_context(open_broker(folder))
+        except (NoBroker, OSError) as error:
+            broker = error if isinstance(error, NoBroker) else NoBroker(str(error))
+        yield broker
+
+
+def _is_privileged(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.close(detached_mount(str(folder)))
+    except OSError:
+        return False
+    return can_fence()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ import trio
 
 from preview.core.isolation import Network
 from preview.errors import LaunchFailed
+from preview.runtime.broker import Broker, NoBroker
+from preview.runtime.broker.preview_broker import detached_mount
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.cold import ColdStarts
 from preview.runtime.interface import Held, ProcessSpec
@@ -24,6 +26,7 @@ from preview.runtime.process.spawning import inherited, limit_prefix, number_in,
 from preview.runtime.sandbox.command import Sandbox, sandbox_command
 from preview.runtime.sandbox.etc import FIRST_UID, NOBODY, give
 from preview.runtime.sandbox.filter import compile_filter
+from preview.runtime.sandbox.inner_listener import InnerListener, is_harmless, open_inner_listener
 from preview.runtime.sandbox.port_forwarding import bridge_needs, bridge_prefix, open_carrier, open_loopback
 from preview.runtime.sandbox.process import WRAPPERS_A_STEP, SandboxedProcess
 from preview.runtime.sandbox.socket_filter import can_fence, restrict_to_accept
@@ -46,7 +49,9 @@ class SandboxParts:
         calls: System calls that the operator also allows.
         filter: The compiled system call filter.
         own_users: Whether each preview has its own user.
-        fences: Whether listening sockets are passed in, with a socket filter; otherwise connections are forwarded.
+        can_share_port: Whether sandboxes inherit a listening socket; otherwise a bridge forwards connections.
+        mount: Makes a detached mount of a folder: see ``preview_broker.detached_mount``.
+        without_broker: Why there is no broker, as half a sentence; None if there is one, or none is needed.
     """
 
     etc: Path
@@ -54,7 +59,9 @@ class SandboxParts:
     calls: frozenset[str]
     filter: bytes
     own_users: bool
-    fences: bool
+    can_share_port: bool
+    mount: Callable[[Path], Awaitable[int]]
+    without_broker: str | None
 
 
 class SandboxRuntime(ColdStarts):
@@ -66,6 +73,7 @@ class SandboxRuntime(ColdStarts):
         few_users: Whether ``nobody`` is the only user available (in a container).
         groups: Control groups that limit whole trees; None without control groups.
         calls: System calls that are also allowed; see ``check_extra_calls``.
+        broker: Does what this process may not do itself, or why there is none; None if none is needed.
     """
 
     def __init__(
@@ -76,6 +84,7 @@ class SandboxRuntime(ColdStarts):
         few_users: bool = False,
         groups: CgroupTree | None = None,
         calls: frozenset[str] = frozenset(),
+        broker: Broker | NoBroker | None = None,
     ) -> None:
         self._etc = etc
         self._groups = groups
@@ -83,16 +92,28 @@ class SandboxRuntime(ColdStarts):
         self._few_users = few_users
         self._calls = calls
         self._filter = compile_filter(also_allowed=calls)
-        # If False, connections are forwarded into the sandbox.
         self._fences = can_fence()
+        self._broker = None if isinstance(broker, NoBroker) else broker
+        self._without_broker = str(broker) if isinstance(broker, NoBroker) else None
 
     @property
     def parts(self) -> SandboxParts:
         """Parameters of this runtime's isolation."""
         own_users = self._own_users and not self._few_users
         return SandboxParts(
-            self._etc, self._groups, self._calls, self._filter, own_users=own_users, fences=self._fences
+            self._etc,
+            self._groups,
+            self._calls,
+            self._filter,
+            own_users=own_users,
+            can_share_port=self._can_share_port,
+            mount=_mount if self._broker is None else self._broker.mount,
+            without_broker=self._without_broker,
         )
+
+    @property
+    def _can_share_port(self) -> bool:
+        return self._fences or self._broker is not None
 
     @property
     def name(self) -> str:
@@ -131,8 +152,25 @@ class SandboxRuntime(ColdStarts):
 
     def shares_listener(self, network: Network) -> bool:
         """See ``Runtime``."""
-        # A forwarder would keep accepting connections for a program that has stopped accepting.
-        return network is Network.HOST or self._fences
+        # A bridge would keep accepting connections for a program that has stopped accepting.
+        return network is Network.HOST or self._can_share_port
+
+    @asynccontextmanager
+    async def open_inner_listener(self, listener: socket.socket) -> AsyncIterator[InnerListener | None]:
+        """See ``Runtime``. Cancellation: every forwarded connection is closed."""
+        if self._fences or self._broker is None:
+            yield None
+            return
+        async with AsyncExitStack() as held:
+            try:
+                inner = await held.enter_async_context(open_inner_listener(self._broker, listener))
+            except OSError as error:
+                raise LaunchFailed(
+                    f"The preview got no network of its own: {error.strerror}. If user.max_net_namespaces is used up, "
+                    "stop a preview, or raise it with sysctl.",
+                    errno=error.errno,
+                ) from error
+            yield inner
 
     @asynccontextmanager
     async def open_process(self, spec: ProcessSpec) -> AsyncIterator[SandboxedProcess]:
@@ -141,7 +179,7 @@ class SandboxRuntime(ColdStarts):
         wrappers = WRAPPERS_A_STEP if uid is None else 2 * WRAPPERS_A_STEP
         ports = spec.loopback_ports if spec.network is Network.LOOPBACK_ONLY else ()
         async with (
-            self._open_serving(spec) as serving,
+            self.open_serving(spec) as serving,
             open_loopback([port for port in ports if port not in (spec.port, spec.slot)]) as handed_out,
             open_group(self._groups, spec, wrappers=wrappers) as group,
             open_tree(self._spawn(spec, uid, group, wrappers, serving, handed_out), spec) as process,
@@ -173,14 +211,24 @@ class SandboxRuntime(ColdStarts):
             return None
         return NOBODY if self._few_users else FIRST_UID + spec.slot
 
+    def restrict(self, listener: socket.socket | None) -> None:
+        """Restrict a socket of the host's network, if this process may do so; see ``socket_filter``."""
+        if listener is not None and self._fences and not is_harmless(listener):
+            restrict_to_accept(listener)
+
     @asynccontextmanager
-    async def _open_serving(self, spec: ProcessSpec) -> AsyncIterator[socket.socket | None]:
-        """Yield the socket to pass into the sandbox: the listener, restricted if necessary, or a local socket."""
-        if spec.listener is None or spec.network is Network.HOST:
+    async def open_serving(self, spec: ProcessSpec) -> AsyncIterator[socket.socket | None]:
+        """Yield the socket to pass into the sandbox, which reaches nothing else of the host's network."""
+        if spec.listener is None or spec.network is Network.HOST or is_harmless(spec.listener):
             yield spec.listener
         elif self._fences:
             restrict_to_accept(spec.listener)
             yield spec.listener
+        elif self._broker is not None:
+            # Its caller shares no inner socket among the processes of a preview, so this one has its own.
+            async with open_inner_listener(self._broker, spec.listener) as inner:
+                inner.carry()
+                yield inner
         else:
             async with open_carrier(spec.listener) as local:
                 yield local
@@ -195,7 +243,7 @@ class SandboxRuntime(ColdStarts):
         handed_out: socket.socket | None,
     ) -> SandboxedProcess:
         with inherited(serving) as fd, inherited(handed_out) as way_out, inherited(spec.control) as control:
-            bridge = bridge_prefix(spec, listener=fd, way_out=way_out, carried=serving is not spec.listener)
+            bridge = bridge_prefix(spec, listener=fd, way_out=way_out, carried=_is_local(serving))
             readable = (*spec.readable, *(bridge_needs() if bridge else ()))
             view = View(readable, owned(spec), self._etc, spec.network, spec.limits.temp_bytes)
             argv, environment = number_in(spec, fd, control)
@@ -210,6 +258,15 @@ class SandboxRuntime(ColdStarts):
                 why = error.strerror or os.strerror(error.errno or 0)
                 raise LaunchFailed(f"The process could not be started: {why}.", errno=error.errno) from error
         return SandboxedProcess(popen, output, spec, group, wrappers=wrappers)
+
+
+def _is_local(serving: socket.socket | None) -> bool:
+    return serving is not None and serving.family == socket.AF_UNIX
+
+
+async def _mount(folder: Path) -> int:
+    await trio.lowlevel.checkpoint()
+    return detached_mount(str(folder))
 
 
 async def _give(folders: Sequence[Path], uid: int) -> None:

@@ -50,7 +50,7 @@ def restrict_to_accept(listener: socket.socket) -> None:
         PermissionError: The process lacks CAP_NET_ADMIN, which newer kernels require for TCP sockets.
         OSError: The kernel has no memory for the filter.
     """
-    if listener.getsockopt(socket.SOL_SOCKET, _SO_LOCK_FILTER):
+    if is_restricted(listener):
         return
     host, port = listener.getsockname()[:2]
     if ipaddress.ip_address(host).is_loopback:
@@ -72,6 +72,11 @@ def restrict_to_accept(listener: socket.socket) -> None:
         (_RETURN, 0, 0, 0),
     )
     listener.setsockopt(socket.SOL_SOCKET, _SO_LOCK_FILTER, 1)
+
+
+def is_restricted(listener: socket.socket) -> bool:
+    """Return whether the socket is permanently restricted; the kernel knows."""
+    return bool(listener.getsockopt(socket.SOL_SOCKET, _SO_LOCK_FILTER))
 
 
 def refuse_fenced(listener: socket.socket) -> None:

@@ -8,29 +8,30 @@ filter applies to its forks in any case.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from preview.core.descriptors import raise_want
 from preview.runtime.sandbox.runtime import SandboxParts
-from preview.runtime.warm.mounts import detached_mount
 
 
-def why_never(parts: SandboxParts) -> str | None:
+async def why_never(parts: SandboxParts) -> str | None:
     """Return why this service cannot start anything warm, as half a sentence; None if it can.
 
     Args:
         parts: The sandbox's means of isolation.
+
+    Cancellation: nothing is left.
     """
     if os.geteuid() == 0 and not parts.own_users:
         return "there are no users here that forks could be given"
     try:
-        os.close(detached_mount(parts.etc))
+        os.close(await parts.mount(parts.etc))
     except OSError as error:
-        return f"a service that is not root may not hand folders to forks ({error.strerror})"
-    if not parts.fences:
-        return "its connections are carried to it, as the kernel lets this service fence no socket"
+        return parts.without_broker or f"folders cannot be handed to forks ({error.strerror})"
+    if not parts.can_share_port:
+        return parts.without_broker or "the kernel lets this service restrict no socket"
     return None
 
 
@@ -52,20 +53,20 @@ def namespaces_of(pid: int) -> frozenset[int]:
     return frozenset(found)
 
 
-def find_fault(first: int, application: int, *, uid: int, outside: frozenset[int]) -> str | None:
+def find_fault(first: int, application: int, *, user: tuple[int, int], outside: frozenset[int]) -> str | None:
     """Return a fault in the confinement, as half a sentence; None if there is none.
 
     Args:
         first: Pid of the first process of the namespace.
         application: Pid of the application, the second process.
-        uid: Required user of both.
+        user: Required user and group of both.
         outside: Namespaces that neither may be in.
 
     Raises:
         OSError: No file descriptor is free for the check.
     """
     try:
-        fault = next(_faults(first, application, uid, outside), None)
+        fault = next(_faults(first, application, user, outside), None)
         has_ended = fault is not None and any(map(_is_over, (first, application)))
     except (FileNotFoundError, ProcessLookupError):
         # The process has ended, and needs no confinement.
@@ -89,10 +90,10 @@ def _is_over(pid: int) -> bool:
     return bool(int(flags) & _EXITING)
 
 
-def _faults(first: int, application: int, uid: int, outside: frozenset[int]) -> Iterator[str]:
+def _faults(first: int, application: int, user: tuple[int, int], outside: frozenset[int]) -> Iterator[str]:
     for pid, number in ((first, "1"), (application, "2")):
         status = read_status(pid)
-        if set(status["Uid"].split()) != {str(uid)} or set(status["Gid"].split()) != {str(uid)}:
+        if user_fields(status) != user:
             yield "it is another user than it should be"
         if status["NSpid"].split()[-1] != number:
             yield "it is not alone in its namespace of processes"
@@ -108,6 +109,12 @@ def _faults(first: int, application: int, uid: int, outside: frozenset[int]) -> 
             yield "it is in a namespace of its template"
     if namespaces_of(first) != namespaces_of(application):
         yield "its processes are in different namespaces"
+
+
+def user_fields(status: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return user and group of a process; None if its real, effective, saved and file ids differ."""
+    users, groups = ({*status[name].split()} for name in ("Uid", "Gid"))
+    return (int(users.pop()), int(groups.pop())) if len(users) == len(groups) == 1 else None
 
 
 def read_status(pid: int) -> dict[str, str]:

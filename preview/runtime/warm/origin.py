@@ -17,7 +17,7 @@ from preview.runtime.cgroups.files import pids as pids_in
 from preview.runtime.interface import ProcessIdentity
 from preview.runtime.kernel import proctree
 from preview.runtime.kernel.verified import NotVerified, OpenProcess, verify
-from preview.runtime.warm.eligibility import namespaces_of, read_status
+from preview.runtime.warm.eligibility import namespaces_of, read_status, user_fields
 
 # linux/nsfs.h: _IO(0xb7, 0x2), Linux 4.9.
 _NS_GET_PARENT = 0xB702
@@ -68,23 +68,23 @@ class TemplateOrigin:
         self.outside = outside
         self._given = _Given()
 
-    def claim_first(self, pid: int, *, uid: int, own_user: bool) -> OpenProcess:
+    def claim_first(self, pid: int, *, user: tuple[int, int], own_user: bool) -> OpenProcess:
         """Claim the first process of a fork for the caller alone.
 
         Args:
             pid: Sender of a message.
-            uid: Required user of the process.
+            user: Required user and group of the process.
             own_user: Whether no other process has this user.
 
         Raises:
             NotVerified: The process is not the first of a fork, or has been claimed before.
             OSError: No file descriptor is free.
         """
-        process = verify(pid, lambda pid: next(self._faults(pid, uid, own_user=own_user), None))
+        process = verify(pid, lambda pid: next(self._faults(pid, user, own_user=own_user), None))
         self._given.add(process)
         return process
 
-    def _faults(self, pid: int, uid: int, *, own_user: bool) -> Iterator[str]:
+    def _faults(self, pid: int, user: tuple[int, int], *, own_user: bool) -> Iterator[str]:
         if proctree.identify(pid) in self._given:
             yield "it names a fork that was given to a preview before"
         # Processes given to a preview are in the preview's group, and so are their children.
@@ -93,7 +93,7 @@ class TemplateOrigin:
         status = read_status(pid)
         if status["NSpid"].split()[-1] != _FIRST or _parent_of_world(pid) != self._world:
             yield "it names a process that is not the first of a namespace below its template's"
-        if set(status["Uid"].split()) != {str(uid)} or set(status["Gid"].split()) != {str(uid)}:
+        if user_fields(status) != user:
             yield "it names a process of another user"
         if own_user and status["Groups"]:
             yield "it names a process with groups besides its own"

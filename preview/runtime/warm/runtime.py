@@ -6,6 +6,7 @@ cannot be confined so, or a template does not fit the project, the start is cold
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
@@ -20,11 +21,10 @@ import structlog
 import trio
 
 from preview.core.isolation import Network
-from preview.runtime.interface import Held, NoSnapshot, ProcessSpec, RunningProcess
+from preview.runtime.interface import Held, InnerSocket, NoSnapshot, ProcessSpec, RunningProcess
 from preview.runtime.process.ending import open_group
 from preview.runtime.process.process import open_tree
 from preview.runtime.sandbox.runtime import SandboxRuntime
-from preview.runtime.sandbox.socket_filter import restrict_to_accept
 from preview.runtime.warm.cold_cases import check_project, check_start
 from preview.runtime.warm.command import user_of
 from preview.runtime.warm.eligibility import why_never
@@ -48,16 +48,19 @@ class WarmRuntime:
         cold: The sandbox runtime, for cold starts and for the parameters of confinement.
         pool: The templates.
         timeout_s: Seconds for a snapshot to import its application.
+        why_never: Why no warm start is possible here, as half a sentence; None if it is.
     """
 
-    def __init__(self, cold: SandboxRuntime, pool: TemplatePool, *, timeout_s: float) -> None:
+    def __init__(
+        self, cold: SandboxRuntime, pool: TemplatePool, *, timeout_s: float, why_never: str | None = None
+    ) -> None:
         self._cold = cold
         self.templates = pool
         self._timeout_s = timeout_s
         # By preview id. An entry exists while its ``speculate`` is open, and no start has taken the process.
         self._speculative: dict[str, SpeculativeFork] = {}
         self._reservations = Reservations(self._fork, can_reserve=self._can_reserve, retired=pool.retired)
-        self._why_never = why_never(cold.parts)
+        self._why_never = why_never
         if self._why_never is not None:
             log.info("previews start cold", why=self._why_never)
 
@@ -83,6 +86,10 @@ class WarmRuntime:
         """See ``Runtime``."""
         return self._cold.shares_listener(network)
 
+    def open_inner_listener(self, listener: socket.socket) -> AbstractAsyncContextManager[InnerSocket | None]:
+        """See ``Runtime``."""
+        return self._cold.open_inner_listener(listener)
+
     @property
     def forks(self) -> bool:
         """True if warm starts are possible on this machine."""
@@ -101,15 +108,25 @@ class WarmRuntime:
             async with self._cold.open_process(spec) as process:
                 yield process
             return
-        try:
-            async with self._open_fork(spec) as (process, sentence):
-                warm.tell(sentence)
+        async with self._open_shared(spec) as shared:
+            try:
+                async with self._open_fork(shared) as (process, sentence):
+                    warm.tell(sentence)
+                    yield process
+                    return
+            except (NotForked, NoTemplate) as error:
+                warm.tell(f"started cold: {error}")
+            async with self._cold.open_process(shared) as process:
                 yield process
-                return
-        except (NotForked, NoTemplate) as error:
-            warm.tell(f"started cold: {error}")
-        async with self._cold.open_process(spec) as process:
-            yield process
+
+    @asynccontextmanager
+    async def _open_shared(self, spec: ProcessSpec) -> AsyncIterator[ProcessSpec]:
+        """Yield the specification with a listening socket that a fork may inherit."""
+        if self._why_never is not None:
+            yield spec
+            return
+        async with self._cold.open_serving(spec) as serving:
+            yield spec if serving is spec.listener else replace(spec, listener=serving)
 
     @asynccontextmanager
     async def open_snapshot(self, spec: ProcessSpec) -> AsyncIterator[ParkedApplication]:
@@ -178,15 +195,13 @@ class WarmRuntime:
         warm = spec.warm
         assert warm is not None, "asked for by the caller"  # noqa: S101
         template = held.enter_context(self.templates.use(wanted_by(spec, warm)))
-        # The socket belongs to the host's network. A snapshot's forks get the same socket.
-        if spec.listener is not None:
-            restrict_to_accept(spec.listener)
+        self._cold.restrict(spec.listener)
         asking = request_fork(
             template,
             spec,
+            self._cold.parts,
             user=None if self._cold.uid_of(spec) is None else user_of(spec.slot),
             processes=self._cold.process_limit(spec),
-            filter_=self._cold.parts.filter,
         )
         with self._blaming(template):
             request = held.enter_context(closing(await asking))
@@ -269,7 +284,7 @@ async def open_warm_runtime(
 
     async with trio.open_nursery() as nursery:
         pool = TemplatePool(nursery, opener, bounds, remembered)
-        runtime = WarmRuntime(cold, pool, timeout_s=startup_timeout_s)
+        runtime = WarmRuntime(cold, pool, timeout_s=startup_timeout_s, why_never=await why_never(cold.parts))
         if runtime.forks:
             for wanted in remembered.most_used(bounds.templates):
                 pool.want(wanted)

@@ -117,7 +117,8 @@ async def find_wrong_port(preview: LivePreview) -> Diagnosis | None:
     pid, port = preview.record.pid, preview.record.port
     if pid is None or port is None:
         return None
-    own = os.fstat(preview.listener.fileno()).st_ino if preview.listener.fileno() >= 0 else None
+    listener = preview.inner or preview.listener
+    own = os.fstat(listener.fileno()).st_ino if listener.fileno() >= 0 else None
     ports = await trio.to_thread.run_sync(_ports, pid, own, abandon_on_cancel=True)
     if preview.reach is not None:
         # The service itself listens on these ports inside the preview's network.

@@ -93,7 +93,7 @@ class PreparedLaunch:
             argv=argv,
             directory=directory,
             environment=variables,
-            listener=None if control is None else preview.listener,
+            listener=None if control is None else preview.listener_for(self.network),
             limits=limits_of(settings),
             readable=readable_in(self.environment),
             writable=self.workspace.folders,

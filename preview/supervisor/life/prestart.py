@@ -281,7 +281,12 @@ async def open_prestart(
     spec = None
     if record is not None:
         spec = early_spec(
-            context.settings, record, workspace, preview_id=preview.id, listener=preview.listener, tell=preview.log.say
+            context.settings,
+            record,
+            workspace,
+            preview_id=preview.id,
+            listener=preview.inner or preview.listener,
+            tell=preview.log.say,
         )
     if record is None or spec is None:
         yield NullPrestart(preview, context, workspace)

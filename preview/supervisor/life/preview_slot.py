@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from preview.core.clock import wait_any
+from preview.runtime import InnerSocket
 from preview.supervisor.launch.start_history import StartRecord, early_spec
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.workspace import Workspace
@@ -31,6 +32,7 @@ class PreviewSlot:
 
     Attributes:
         scope: Cancelling this scope tears everything down.
+        inner: See ``LivePreview``; set by its task.
         is_ready: True if a launch can take it: a spare slot with folders, port and fork.
         preview: The preview that has taken it.
     """
@@ -38,6 +40,7 @@ class PreviewSlot:
     def __init__(self, preview_id: str, listener: socket.socket, expected: StartRecord | None = None) -> None:
         self.id = preview_id
         self.listener = listener
+        self.inner: InnerSocket | None = None
         self.expected = expected
         self.scope = trio.CancelScope()
         self.is_ready = False
@@ -87,7 +90,9 @@ async def open_preview(
         yield slot.preview
         return
     warm_migration_lock(context)
-    spec = early_spec(context.settings, slot.expected, workspace, preview_id=slot.id, listener=slot.listener)
+    spec = early_spec(
+        context.settings, slot.expected, workspace, preview_id=slot.id, listener=slot.inner or slot.listener
+    )
     assert spec is not None, "else no spare slot is made"  # noqa: S101
     async with context.runtime.reserve(spec, stays=True) as gone:
         yield await slot.wait_taken(gone)

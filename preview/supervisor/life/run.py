@@ -56,9 +56,11 @@ async def run_preview(slot: PreviewSlot, context: SupervisorContext) -> None:
         with slot.listener, slot.scope:
             async with (
                 open_workspace(context.settings, slot.id) as workspace,
+                _open_inner_listener(slot, context),
                 open_preview(slot, context, workspace) as preview,
             ):
                 if preview is not None:
+                    preview.inner = slot.inner
                     await _launch(preview, context, workspace)
     except (PreviewError, OSError) as error:
         _fail(slot, error)
@@ -74,6 +76,13 @@ async def run_preview(slot: PreviewSlot, context: SupervisorContext) -> None:
         if slot.preview is not None:
             with trio.move_on_after(FLUSH_S + STORE_S, shield=True):
                 await conclude(slot.preview, context)
+
+
+@asynccontextmanager
+async def _open_inner_listener(slot: PreviewSlot, context: SupervisorContext) -> AsyncIterator[None]:
+    """Open the slot's inner socket, if its processes need one. Cancellation: forwarded connections are closed."""
+    async with context.runtime.open_inner_listener(slot.listener) as slot.inner:
+        yield
 
 
 async def _launch(preview: LivePreview, context: SupervisorContext, workspace: Workspace) -> None:

@@ -16,12 +16,13 @@ import trio
 
 from preview.core.clock import now_ms, utc_now
 from preview.core.ids import new_token
+from preview.core.isolation import Network
 from preview.core.launch_steps import FILES, LaunchStep, StepState
 from preview.core.lifecycle import STOP_REASONS, Health, State, StopCause, advance
 from preview.detection import Overrides
 from preview.errors import InvalidRequest, LaunchFailed, PreviewError
 from preview.logs import Level, PreviewLog, Source, StatusChange
-from preview.runtime import Exit, Usage
+from preview.runtime import Exit, InnerSocket, Usage
 from preview.settings import Settings, Tier
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.preview.confinement import Confinement
@@ -98,6 +99,7 @@ class LivePreview:
         record: The database row; the stored one may be slightly older.
         log: The preview's lines and events.
         listener: Socket that the preview serves on; closed when the preview is over.
+        inner: Socket that its processes inherit in place of ``listener``; None if there is none.
         scope: Cancelling this scope tears the preview down.
         accepted: Set when the row is stored, or when storing it has failed (see ``outcome``).
         settled: Set when the preview runs, or is over.
@@ -129,6 +131,7 @@ class LivePreview:
         self.record = record
         self.log: PreviewLog = log
         self.listener = listener
+        self.inner: InnerSocket | None = None
         self.tier = tier
         self.startup_timeout_s = startup_timeout_s
         self.overrides = overrides
@@ -164,6 +167,10 @@ class LivePreview:
     def id(self) -> str:
         """``preview_…``."""
         return self.record.id
+
+    def listener_for(self, network: Network) -> socket.socket:
+        """Return the socket that processes with this network inherit."""
+        return self.listener if self.inner is None or network is Network.HOST else self.inner
 
     @property
     def address(self) -> tuple[str, int] | None:

@@ -179,7 +179,11 @@ class ProcessReplacer:
         is_there = not current.ended.is_set() and not current.is_told_to_end
         can_tell = is_there and current.control.ready.is_set()
         by_itself = listens_itself(prepared.plan) or listens_itself(current.prepared.plan)
-        return can_tell and not by_itself and self._context.runtime.shares_listener(prepared.network)
+        networks = current.prepared.network, prepared.network
+        before, after = map(self._preview.listener_for, networks)
+        return (
+            can_tell and not by_itself and before is after and self._context.runtime.shares_listener(prepared.network)
+        )
 
     async def _hand_over(self, prepared: PreparedLaunch, change: Change) -> None:
         """Start the new process next to the one that serves.

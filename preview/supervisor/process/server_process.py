@@ -172,15 +172,19 @@ def serving_spec(
     plan, project = prepared.plan, prepared.workspace.project
     port, origin = preview.record.port or 0, preview.record.base_url or ""
     own_port = port if listens_itself(plan) else None
+    listener = preview.listener_for(prepared.network)
     if own_port is not None and prepared.network is Network.HOST:
         hold_without_listening(preview.listener)
     else:
         listen_again(preview.listener)
+        listen_again(listener)
+    if preview.inner is not None:
+        preview.inner.carry(carries=listener is preview.inner)
     return prepared.spec(
         preview,
         server_argv(plan, prepared.environment, project, port=port, origin=origin),
         _working_folder(project, plan),
-        server_variables(plan, preview.listener, control.theirs, prepared.variables),
+        server_variables(plan, listener, control.theirs, prepared.variables),
         control=control,
         port=own_port,
         number=number,

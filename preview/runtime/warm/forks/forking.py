@@ -19,10 +19,10 @@ from preview.runtime.kernel.linux import memory_file
 from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.kernel.verified import NotVerified, OpenProcess
 from preview.runtime.sandbox.etc import FIRST_UID
-from preview.runtime.sandbox.runtime import owned
+from preview.runtime.sandbox.inner_listener import is_harmless
+from preview.runtime.sandbox.runtime import SandboxParts, owned
 from preview.runtime.warm.eligibility import find_fault
 from preview.runtime.warm.forks.process import Fork, ForkedProcess
-from preview.runtime.warm.mounts import detached_mount
 from preview.runtime.warm.origin import claim_application
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
 from preview.runtime.warm.template_process import NoTemplate, Template
@@ -115,8 +115,8 @@ class ForkRequest:
         """
         with as_not_forked("the template"), trio.fail_after(_PATIENCE_S):
             sender = await expect_word(self.ours, b"here")
-            origin, uid = self._template.origin, self._uid_of(spec)
-            first = origin.claim_first(sender, uid=uid, own_user=self._own_user)
+            origin, user = self._template.origin, self._user_of(spec)
+            first = origin.claim_first(sender, user=user, own_user=self._own_user)
             # Only from here on may it be moved and killed.
             self._held.callback(first.close)
             self._held.callback(first.kill)
@@ -125,11 +125,12 @@ class ForkRequest:
             await send(self.ours, b"in")
             application = claim_application(await expect_word(self.ours, b"app"), first, group)
             self._held.callback(application.close)
-            _check_held_in(first, application, uid=uid, outside=origin.outside)
+            _check_held_in(first, application, user=user, outside=origin.outside)
             self._both = first, application
 
-    def _uid_of(self, spec: ProcessSpec) -> int:
-        return FIRST_UID + spec.slot if self._own_user else os.geteuid()
+    def _user_of(self, spec: ProcessSpec) -> tuple[int, int]:
+        own = FIRST_UID + spec.slot
+        return (own, own) if self._own_user else (os.geteuid(), os.getegid())
 
     async def complete(self, spec: ProcessSpec, group: Cgroup | None, *, parks: bool = False) -> ForkedProcess:
         """Let the fork run the specification's launcher.
@@ -168,16 +169,16 @@ class ForkRequest:
 
 
 async def request_fork(
-    template: Template, spec: ProcessSpec, *, user: int | None, processes: int, filter_: bytes
+    template: Template, spec: ProcessSpec, parts: SandboxParts, *, user: int | None, processes: int
 ) -> ForkRequest:
     """Request a confined process from a template; no code of the project runs in it yet.
 
     Args:
         template: The template, which must be ready.
         spec: Folders and limits of the process; the program does not matter yet.
+        parts: The sandbox's means of isolation.
         user: User id in the template's user namespace; None if the template uses one user for all.
         processes: Value for RLIMIT_NPROC.
-        filter_: The compiled system call filter.
 
     Raises:
         NotForked: The template did not accept the request; nothing is left.
@@ -185,10 +186,10 @@ async def request_fork(
     Cancellation: everything that was started is ended.
     """
     with as_not_forked("the template"):
-        order = _order(spec, user, processes, filter_)
+        order = _order(spec, user, processes, parts.filter)
         request = ForkRequest(template, own_user=user is not None)
         try:
-            await _ask(template, spec, request, order)
+            await _ask(template, spec, parts, request, order)
         except BaseException:
             request.close()
             raise
@@ -196,14 +197,14 @@ async def request_fork(
     raise AssertionError("unreachable")
 
 
-async def _ask(template: Template, spec: ProcessSpec, request: ForkRequest, order: bytes) -> None:
+async def _ask(template: Template, spec: ProcessSpec, parts: SandboxParts, request: ForkRequest, order: bytes) -> None:
     with ExitStack() as closing:
         # Until the fork has its order, it ends by itself when our end of the socket is closed.
         closing.callback(request.theirs.close)
         closing.callback(os.close, request.printed)
         descriptors = [request.theirs.fileno(), request.printed]
         for folder in owned(spec):
-            descriptors.append(detached_mount(folder))
+            descriptors.append(await parts.mount(folder))
             closing.callback(os.close, descriptors[-1])
         with memory_file(order) as order_fd, trio.fail_after(_PATIENCE_S):
             await template.ask(order_fd, descriptors)
@@ -226,8 +227,10 @@ def as_not_forked(whom: str, *, is_its_fault: bool = True) -> Iterator[None]:
         raise NotForked(why, is_its_fault=False) from error
 
 
-def _check_held_in(first: OpenProcess, application: OpenProcess, *, uid: int, outside: frozenset[int]) -> None:
-    fault = find_fault(first.pid, application.pid, uid=uid, outside=outside)
+def _check_held_in(
+    first: OpenProcess, application: OpenProcess, *, user: tuple[int, int], outside: frozenset[int]
+) -> None:
+    fault = find_fault(first.pid, application.pid, user=user, outside=outside)
     # If a process has ended, which a program may do, its pid may have been reused.
     if fault is not None and not first.has_ended and not application.has_ended:
         raise NotForked(f"the fork was ended, because {fault}")
@@ -287,7 +290,13 @@ def program_order(spec: ProcessSpec, *, parks: bool = False) -> dict[str, object
 
 
 def sockets_of(spec: ProcessSpec) -> dict[str, socket.socket]:
-    """Return the inherited sockets, keyed by the placeholder of their descriptor number."""
+    """Return the inherited sockets, keyed by the placeholder of their descriptor number.
+
+    Raises:
+        NotForked: The listening socket would reach the host's network.
+    """
+    if spec.listener is not None and not is_harmless(spec.listener):
+        raise NotForked("its port's socket reaches the host's network", is_its_fault=False)
     both = {FD_PLACEHOLDER: spec.listener, CONTROL_PLACEHOLDER: spec.control}
     return {placeholder: one for placeholder, one in both.items() if one is not None}
 
