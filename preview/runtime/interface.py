@@ -217,6 +217,10 @@ class NoSnapshot(Exception):
 class Snapshot(Protocol):
     """An imported application in its preview's sandbox, ready to be forked; see ``Runtime.open_snapshot``."""
 
+    @property
+    def is_spent(self) -> bool:
+        """True once no further process can be opened from it."""
+
     def open_process(self, spec: ProcessSpec) -> AbstractAsyncContextManager[RunningProcess]:
         """Open a process like ``Runtime.open_process``; code, variables and folders must be those of the snapshot.
 

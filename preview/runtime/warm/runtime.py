@@ -16,12 +16,14 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import replace
+from functools import partial
 
 import structlog
 import trio
 
 from preview.core.isolation import Network
-from preview.runtime.interface import Held, InnerSocket, NoSnapshot, ProcessSpec, RunningProcess
+from preview.runtime.interface import Held, InnerSocket, NoSnapshot, ProcessSpec, RunningProcess, Snapshot
+from preview.runtime.kernel.linux import beside
 from preview.runtime.process.ending import open_group
 from preview.runtime.process.process import open_tree
 from preview.runtime.sandbox.runtime import SandboxRuntime
@@ -31,7 +33,7 @@ from preview.runtime.warm.eligibility import why_never
 from preview.runtime.warm.forks.forking import NotForked, request_fork
 from preview.runtime.warm.forks.process import ForkedProcess
 from preview.runtime.warm.forks.reservations import ConfinedFork, Reservations
-from preview.runtime.warm.forks.snapshot import ParkedApplication, open_forking, wait_parked
+from preview.runtime.warm.forks.snapshot import ParkedOnce, open_forking, wait_parked, watch_memory
 from preview.runtime.warm.forks.speculative import SpeculativeFork, running
 from preview.runtime.warm.pool import Bounds, TemplatePool
 from preview.runtime.warm.template_making import open_template_for
@@ -129,16 +131,21 @@ class WarmRuntime:
             yield spec if serving is spec.listener else replace(spec, listener=serving)
 
     @asynccontextmanager
-    async def open_snapshot(self, spec: ProcessSpec) -> AsyncIterator[ParkedApplication]:
+    async def open_snapshot(self, spec: ProcessSpec) -> AsyncIterator[Snapshot]:
         """See ``Runtime``. Cancellation: the snapshot and all its forks are ended."""
         groups = self._cold.parts.groups
         warm = spec.warm
-        if warm is None or groups is None:
-            raise NoSnapshot("it takes a template, and control groups")
+        if warm is None:
+            raise NoSnapshot("it takes a template")
         parked = replace(spec, preview_id=f"{spec.instance}-snapshot", number=1, listener=None, control=None)
         try:
             async with self._open_fork(parked, parks=True) as (process, _):
                 await wait_parked(process, self._timeout_s)
+                if groups is None:
+                    once = ParkedOnce(process)
+                    async with beside(partial(watch_memory, process, parked, once)):
+                        yield once
+                    return
                 async with open_forking(process, groups, parked) as snapshot:
                     yield snapshot
         except (NotForked, NoTemplate) as error:

@@ -38,6 +38,16 @@ class KeptSnapshot:
     is_over: bool = False
     scope: trio.CancelScope = field(default_factory=lambda: trio.CancelScope(shield=True))
 
+    @property
+    def is_spent(self) -> bool:
+        """True once no further process can be started from it."""
+        return self.snapshot is not None and self.snapshot.is_spent
+
+    @property
+    def is_usable(self) -> bool:
+        """True if a process can be started from it."""
+        return self.snapshot is not None and not self.is_retired and not self.is_spent
+
     def end_if_unused(self) -> None:
         """End the snapshot if it is retired and no live process was started from it."""
         if self.is_retired and not self.uses:
@@ -55,6 +65,8 @@ def using(kept: KeptSnapshot | None) -> Iterator[Snapshot | None]:
         yield kept.snapshot
     finally:
         kept.uses -= 1
+        if kept.is_spent:
+            kept.is_retired = True
         kept.end_if_unused()
 
 
@@ -70,13 +82,12 @@ class Snapshots:
         self._preview = preview
         self._nursery = nursery
         self._kept: list[KeptSnapshot] = []
+        # The launch whose snapshot the log has named; without control groups each restart takes another.
+        self._told: PreparedLaunch | None = None
 
     def of(self, prepared: PreparedLaunch) -> KeptSnapshot | None:
         """Return the snapshot to start a process of this launch from, if it is ready."""
-        found = (
-            one for one in self._kept if one.prepared is prepared and one.snapshot is not None and not one.is_retired
-        )
-        return next(found, None)
+        return next((one for one in self._kept if one.prepared is prepared and one.is_usable), None)
 
     def keep(self, prepared: PreparedLaunch, spec: ProcessSpec) -> None:
         """Start to make a snapshot of this launch, and retire all others.
@@ -88,7 +99,7 @@ class Snapshots:
         if (
             not prepared.settings.warm_snapshots
             or spec.warm is None
-            or any(one.prepared is prepared for one in self._kept)
+            or any(one.prepared is prepared and not one.is_spent for one in self._kept)
         ):
             return
         self.retire()
@@ -109,7 +120,10 @@ class Snapshots:
             async with kept.prepared.runtime.open_snapshot(spec) as snapshot:
                 kept.snapshot = snapshot
                 took_s = trio.current_time() - began
-                self._preview.log.say(f"a snapshot of the imported application is ready ({took_s:.2f} s), for restarts")
+                if self._told is not kept.prepared:
+                    self._told = kept.prepared
+                    said = f"a snapshot of the imported application is ready ({took_s:.2f} s), for restarts"
+                    self._preview.log.say(said)
                 with kept.scope:
                     kept.end_if_unused()
                     await trio.sleep_forever()

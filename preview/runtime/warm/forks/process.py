@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 
 import trio
 
@@ -52,6 +52,16 @@ class Fork:
     def application(self) -> OpenProcess | None:
         """The application's process; None once it has ended."""
         return None if self._is_closed or self._application.has_ended else self._application
+
+    def dup(self) -> Fork:
+        """Return the same fork with descriptors of its own."""
+        with ExitStack() as held:
+            first = held.enter_context(closing(self.first.dup()))
+            application = held.enter_context(closing(self._application.dup()))
+            fork = Fork(first, application, self.own.dup())
+            held.pop_all()
+            return fork
+        raise AssertionError("unreachable")
 
     def as_origin(self, group: Cgroup) -> SnapshotOrigin:
         """Return the origin that verifies the forks of this suspended application, which is in ``group``."""
@@ -128,6 +138,10 @@ class ForkedProcess(TreeProcess):
         """Return the origin that verifies the forks of this suspended application."""
         assert self._group is not None, "there are control groups"  # noqa: S101
         return self._fork.as_origin(self._group)
+
+    def continued(self, output: trio.lowlevel.FdStream, spec: ProcessSpec) -> ForkedProcess:
+        """Return the same tree as another start of it; each of the two objects closes its own descriptors."""
+        return ForkedProcess(self._fork.dup(), output, spec, self._group)
 
     @property
     def own(self) -> socket.socket:

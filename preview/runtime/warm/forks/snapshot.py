@@ -37,6 +37,8 @@ _PACKET_BYTES = 1024
 _PATIENCE_S = 10.0
 # Delay between a restart and the next spare fork: by then the new process has answered its first request.
 _CALM_S = 0.5
+# Seconds between two measurements of a suspended application.
+_WATCH_S = 2.0
 # Killing a waiting fork and removing its control group takes milliseconds.
 _END_S = 5.0
 
@@ -122,6 +124,11 @@ class ParkedApplication:
         except NotForked as error:
             raise NoSnapshot(str(error)) from error
 
+    @property
+    def is_spent(self) -> bool:
+        """See ``interface.Snapshot``."""
+        return False
+
     async def keep_ahead(self) -> None:
         """Keep a spare fork ready, forever; without a spare, a restart forks.
 
@@ -199,22 +206,70 @@ async def open_forking(
 
 async def _let_go_on(waiting: _Waiting, spec: ProcessSpec) -> SnapshotProcess:
     with ExitStack() as held:
-        output, printed = os.pipe2(os.O_CLOEXEC)
-        held.callback(os.close, output)
-        try:
-            sockets = [one.fileno() for one in sockets_of(spec).values()]
-            with memory_file(json.dumps(program_order(spec)).encode()) as order:
-                await send(waiting.ours, b"go", (order, printed, *sockets))
-        finally:
-            os.close(printed)
+        stream = await _send_go(waiting.ours, spec, held)
         # The process closes these duplicates; ``waiting`` closes the originals.
         first = held.enter_context(closing(waiting.itself.dup()))
         application = held.enter_context(closing(waiting.itself.dup()))
         own = held.enter_context(waiting.ours.dup())
-        stream = trio.lowlevel.FdStream(output)
         held.pop_all()
         return SnapshotProcess(Fork(first, application, own), stream, spec, waiting.group)
     raise AssertionError("unreachable")
+
+
+async def _send_go(ours: socket.socket, spec: ProcessSpec, held: ExitStack) -> trio.lowlevel.FdStream:
+    """Order a waiting process to become the application; return its output, which ``held`` closes."""
+    output, printed = os.pipe2(os.O_CLOEXEC)
+    stream = trio.lowlevel.FdStream(output)
+    held.callback(stream.close)
+    try:
+        sockets = [one.fileno() for one in sockets_of(spec).values()]
+        with memory_file(json.dumps(program_order(spec)).encode()) as order:
+            await send(ours, b"go", (order, printed, *sockets))
+    finally:
+        os.close(printed)
+    return stream
+
+
+class ParkedOnce:
+    """See ``interface.Snapshot``. Without control groups the suspended application serves itself, and only once.
+
+    Args:
+        process: The suspended application.
+    """
+
+    def __init__(self, process: ForkedProcess) -> None:
+        self._process = process
+        self.is_spent = False
+
+    @asynccontextmanager
+    async def open_process(self, spec: ProcessSpec) -> AsyncIterator[ForkedProcess]:
+        """See ``Runtime.open_process``. Cancellation: the whole tree is ended (bounded)."""
+        if self.is_spent:
+            raise NoSnapshot("it was used before")
+        self.is_spent = True
+        try:
+            with ExitStack() as held:
+                with as_not_forked("the snapshot"), trio.fail_after(_PATIENCE_S):
+                    stream = await _send_go(self._process.own, spec, held)
+                process = self._process.continued(stream, spec)
+                held.pop_all()
+        except NotForked as error:
+            raise NoSnapshot(str(error)) from error
+        with closing(process):
+            async with open_tree(process, spec):
+                yield process
+
+
+async def watch_memory(process: ForkedProcess, spec: ProcessSpec, snapshot: ParkedOnce) -> None:
+    """End a suspended application above its memory limit, which no control group enforces.
+
+    Returns once the application serves, and is watched by its preview. Cancellation: the process is not affected.
+    """
+    while not snapshot.is_spent:
+        usage = await process.usage()
+        if usage.memory_bytes > spec.limits.memory_bytes and not snapshot.is_spent:
+            await process.kill()
+        await trio.sleep(_WATCH_S)
 
 
 class SnapshotProcess(ForkedProcess):

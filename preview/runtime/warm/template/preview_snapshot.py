@@ -1,7 +1,9 @@
 """A preview's own template: imports the application, and forks it for each restart, inside the preview's sandbox.
 
-It sends ``{"parked": true}`` over its own socket after the import, or ``{"refused": sentence}``. Then it forks for each
-one-byte packet that brings a fork's socket. The fork sends ``app`` over that socket, and waits for an order:
+It sends ``{"parked": true}`` over its own socket after the import, or ``{"refused": sentence}``. Then ``go``, with
+descriptors as below, makes it become the application itself, once. Without control groups nothing else would tell two
+applications of one namespace apart. Otherwise it forks for each one-byte packet that brings a fork's socket. The fork
+sends ``app`` over that socket, and waits for an order:
 
 * ``in``: the fork is in its control group, and no launch needs it yet; it copies the pages that it will write to.
 * ``go``, with descriptors (the order, the output, the named sockets): the fork becomes the application.
@@ -28,6 +30,8 @@ _MOST_DESCRIPTORS = 16
 _PACKET_BYTES = 64
 # Order to fork in advance of a restart; any other byte forks for a restart that waits.
 _AHEAD = b"a"
+# Order to become the application.
+_GO = b"go"
 _OWN = "@OWN_FD@"
 
 
@@ -63,6 +67,9 @@ def _serve(own: socket.socket, launcher: Any, environment: dict[str, str]) -> in
             packet, descriptors, _, _ = socket.recv_fds(own, _PACKET_BYTES, _MOST_DESCRIPTORS)
             if not packet:
                 return 0
+            if packet == _GO:
+                own.close()
+                return _go(launcher, descriptors, environment)
             told = socket.socket(fileno=descriptors[0])
             if packet == _AHEAD and forks:
                 # The newest fork has served for a while, so its own pages show which pages forks write to.
@@ -96,13 +103,18 @@ def _be_application(
     if word == b"in":
         preview_pages.touch(pages)
         word, descriptors, _, _ = socket.recv_fds(told, _PACKET_BYTES, _MOST_DESCRIPTORS)
-    if word != b"go":
+    if word != _GO:
         os._exit(1)
+    told.close()
+    return _go(launcher, descriptors, environment)
+
+
+def _go(launcher: Any, descriptors: list[int], environment: dict[str, str]) -> int:
+    """Become the application; return its exit code."""
     order_fd, output, *further = descriptors
     with open(order_fd, "rb") as file:  # noqa: PTH123
         file.seek(0)
         order = json.load(file)
-    told.close()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sockets = dict(zip(order["inherited"], further, strict=True))
     arguments = preview_fresh.inherit(order, output, sockets, environment)
