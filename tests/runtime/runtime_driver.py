@@ -32,6 +32,7 @@ from preview.runtime import (
     probe_sandbox,
 )
 from preview.runtime.kernel import proctree
+from preview.runtime.sandbox import open_broker_if_needed
 from preview.runtime.warm.eligibility import why_never
 
 # Its output is read as JSON.
@@ -42,13 +43,16 @@ async def main(name: str, project: Path, program: str, listener_fd: int | None) 
     async with AsyncExitStack() as stack:
         etc = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(child_subreaper())
-        sandbox = await probe_sandbox(Path(etc))
+        broker = await stack.enter_async_context(open_broker_if_needed(Path(etc)))
+        sandbox = await probe_sandbox(Path(etc), broker=broker)
         if isinstance(sandbox, Refusal) and name != "plain":
             print(json.dumps({"refused": sandbox.reason}), flush=True)
             return
-        if isinstance(sandbox, SandboxRuntime) and name == "warm" and (why := why_never(sandbox.parts)) is not None:
-            print(json.dumps({"refused": why}), flush=True)
-            return
+        if isinstance(sandbox, SandboxRuntime) and name == "warm":
+            why = await why_never(sandbox.parts)
+            if why is not None:
+                print(json.dumps({"refused": why}), flush=True)
+                return
         runtime: Runtime = PlainRuntime()
         if isinstance(sandbox, SandboxRuntime) and name != "plain":
             runtime = sandbox if name == "sandbox" else await stack.enter_async_context(open_texts(sandbox))

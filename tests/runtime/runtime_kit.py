@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,7 +29,9 @@ from preview.runtime import (
     interpreter_paths,
     probe_sandbox,
 )
+from preview.runtime.broker import Broker, NoBroker
 from preview.runtime.kernel import proctree
+from preview.runtime.sandbox import open_broker_if_needed
 from preview.runtime.sandbox.process import find_application
 
 Start = Callable[..., AbstractAsyncContextManager[RunningProcess]]
@@ -52,10 +54,18 @@ def _probed() -> SandboxRuntime | Refusal:
     found: list[SandboxRuntime | Refusal] = []
 
     async def probe() -> None:
-        found.append(await probe_sandbox(folder))
+        found.append(await probe_sandbox(folder, broker=await broker_if_needed(folder)))
 
     trio.run(probe)
     return found[0]
+
+
+async def broker_if_needed(folder: Path) -> Broker | NoBroker | None:
+    """As ``open_broker_if_needed``; the broker ends with this process."""
+    held = AsyncExitStack()
+    broker = await held.enter_async_context(open_broker_if_needed(folder))
+    held.pop_all()
+    return broker
 
 
 def sandbox_or_skip() -> SandboxRuntime:

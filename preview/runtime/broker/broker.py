@@ -165,6 +165,7 @@ class _Running:
         # If it has ended, an answer may be there that says why.
         with suppress(OSError):
             socket.send_fds(self._ours, [json.dumps(request).encode()], descriptors)
+        has_reset = False
         while True:
             # A broker that answers at once is not waited for.
             try:
@@ -172,6 +173,11 @@ class _Running:
                 break
             except BlockingIOError:
                 await wait_readable(self._ours.fileno())
+            except ConnectionResetError:
+                # Raised once if the broker has ended without reading; an answer that says why may come next (unix(7)).
+                if has_reset:
+                    raise _Ended from None
+                has_reset = True
             except OSError as error:
                 raise _Ended from error
         if not packet:
