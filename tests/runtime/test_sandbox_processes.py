@@ -21,10 +21,11 @@ from preview.runtime.kernel import linux, proctree
 from preview.runtime.sandbox import process as process_module
 from preview.runtime.sandbox import runtime as sandbox_module
 from preview.runtime.sandbox.probe import Refusal, probe_sandbox
+from preview.runtime.sandbox.users import FIRST_UID
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives users away")
 ONE_MORE = "import subprocess; print(subprocess.run(['/bin/true']).returncode)"
-# As many processes of the user ``nobody`` as a preview may have.
+# As many processes as a preview may have.
 CROWD = f"i=0; while [ $i -lt {LIMITS.processes} ]; do sleep 600 & i=$((i+1)); done; echo up; wait"
 
 
@@ -33,10 +34,11 @@ def on_kernel(monkeypatch: pytest.MonkeyPatch, major: int, minor: int) -> None:
 
 
 @pytest.fixture
-def crowd() -> Iterator[None]:
-    """Somebody else is ``nobody``, too."""
+def crowd(listener: socket.socket) -> Iterator[None]:
+    """A preview of another service, at the same port of another address."""
+    user = FIRST_UID + listener.getsockname()[1]
     with subprocess.Popen(
-        ["/bin/sh", "-c", CROWD], stdout=subprocess.PIPE, user=65534, group=65534, cwd="/", start_new_session=True
+        ["/bin/sh", "-c", CROWD], stdout=subprocess.PIPE, user=user, group=user, cwd="/", start_new_session=True
     ) as process:
         assert process.stdout is not None
         try:
@@ -47,25 +49,26 @@ def crowd() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("kernel", "own_users", "few_users", "counted"),
+    ("kernel", "service", "own_users", "counted"),
     [
-        ((5, 13), True, False, True),
-        ((5, 13), True, True, False),
-        ((5, 13), False, False, False),
-        ((5, 14), False, False, True),
-        ((6, 1), True, True, True),
+        ((5, 13), 0, True, True),
+        ((5, 13), 1000, False, False),
+        ((5, 14), 1000, False, True),
+        # Root of a container, whose previews are root outside: the kernel counts none of root's processes.
+        ((6, 1), 0, False, False),
     ],
 )
 def test_processes_are_held_where_the_kernel_counts_the_previews_alone(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     kernel: tuple[int, int],
+    service: int,
     own_users: bool,
-    few_users: bool,
     counted: bool,
 ) -> None:
     on_kernel(monkeypatch, *kernel)
-    runtime = SandboxRuntime(tmp_path, own_users=own_users, few_users=few_users)
+    monkeypatch.setattr(os, "geteuid", lambda: service)
+    runtime = SandboxRuntime(tmp_path, own_users=own_users)
     assert ("processes" in runtime.holds()) is counted
 
 
@@ -73,7 +76,7 @@ async def test_where_the_kernel_counts_all_of_the_user_the_limit_leaves_room_for
     monkeypatch: pytest.MonkeyPatch, sandbox: SandboxRuntime, listener: socket.socket, project: Path
 ) -> None:
     on_kernel(monkeypatch, 5, 10)
-    shared = SandboxRuntime(sandbox._etc, own_users=os.geteuid() == 0, few_users=True)
+    shared = SandboxRuntime(sandbox._etc, own_users=False, broker=sandbox._broker)
     async with starter(shared, listener, project)(programs.SHOW) as process:
         seen = json.loads(await read_all(process))
     assert LIMITS.processes < seen["nproc"][0] < 2**20
@@ -85,8 +88,7 @@ async def test_where_the_kernel_counts_all_of_the_user_the_limit_leaves_room_for
 async def test_others_of_the_same_user_take_no_processes_away(
     sandbox: SandboxRuntime, listener: socket.socket, project: Path
 ) -> None:
-    shared = SandboxRuntime(sandbox._etc, own_users=True, few_users=True)
-    async with starter(shared, listener, project)(ONE_MORE) as process:
+    async with starter(sandbox, listener, project)(ONE_MORE) as process:
         assert await read_all(process) == "0\n"
 
 

@@ -22,7 +22,7 @@ from runtime_kit import LIMITS, Start, outside, read_all, read_line
 from preview.core.isolation import Network
 from preview.runtime import FD_PLACEHOLDER, Runtime, SandboxRuntime, bind_in_range
 from preview.runtime.kernel import proctree
-from preview.runtime.sandbox.etc import FIRST_UID, give
+from preview.runtime.sandbox.users import FIRST_UID, give
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only a service that runs as root gives users of their own")
 

@@ -22,7 +22,7 @@ from preview.runtime.kernel.linux import memory_file
 from preview.runtime.process.spawning import tool
 from preview.runtime.sandbox.view import View, view_arguments
 
-_INSIDE_UID = "1000"
+INSIDE_UID = "1000"
 _NAMESPACES = ("user", "pid", "ipc", "uts")
 
 
@@ -107,7 +107,7 @@ def _cage(sandbox: Sandbox) -> list[str]:
     arguments = [f"--unshare-{one}" for one in _NAMESPACES]
     arguments += ["--unshare-cgroup-try", "--die-with-parent", "--cap-drop", "ALL"]
     arguments += ["--new-session"] if sandbox.own_session else []
-    arguments += ["--uid", _INSIDE_UID, "--gid", _INSIDE_UID, "--hostname", "preview"]
+    arguments += ["--uid", INSIDE_UID, "--gid", INSIDE_UID, "--hostname", "preview"]
     if sandbox.view.network is not Network.HOST:
         arguments.append("--unshare-net")
     # The root is a file system in memory without a size limit, so it must be read-only.

@@ -1,20 +1,14 @@
-"""The sandbox's ``/etc``, made once for all sandboxes, and the owners of previews' files.
+"""The sandbox's ``/etc``, made once for all sandboxes.
 
 Each extra mount costs each launch a quarter of a millisecond, twice if the service is root. So files are copied when
 the service starts. Folders with certificates, which may be replaced at any time, are mounted from the host.
-
-If the service runs as root, each preview has its own user. The user id is counted up from the preview's reserved port.
-So no two previews of a machine share an id, and no list of ids is needed. Two services whose previews listen on
-different addresses (``PREVIEW_PREVIEW_HOST``) may use the same port, and so the same id. Namespaces isolate these
-previews, and no service shows the other's folders. Nothing else uses the range of ids (systemd.io/UIDS-GIDS: 1879048192
-to 2147483647 are unused). In a container with few user ids all previews are ``nobody``, isolated by namespaces.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from preview.core.isolation import Network
@@ -120,26 +114,3 @@ def _put(path: Path, content: bytes | str) -> None:
         made.write_bytes(content)
         made.chmod(0o644)
     made.replace(path)
-
-
-FIRST_UID = 1_900_000_000
-NOBODY = 65534
-
-
-def give(folders: Sequence[Path], uid: int) -> None:
-    """Make ``uid`` the owner of the folders and their content, unless done before; links are not followed.
-
-    Blocks on the disk: call it in a thread. Call it before any process of the preview runs. Until then only the service
-    has written to the folders, so no hard link leads out of them.
-
-    Raises:
-        OSError: A change of owner failed.
-    """
-    for folder in folders:
-        if folder.lstat().st_uid == uid:
-            continue
-        for _root, names, files, descriptor in os.fwalk(folder, follow_symlinks=False):
-            for name in (*names, *files):
-                os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
-        # Last, because the folder's owner marks the whole folder as done.
-        os.chown(folder, uid, uid, follow_symlinks=False)

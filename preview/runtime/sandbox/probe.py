@@ -29,6 +29,7 @@ from preview.runtime.interface import Exit, Limits, ProcessSpec
 from preview.runtime.sandbox.etc import write_etc
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.sandbox.socket_filter import can_fence
+from preview.runtime.sandbox.users import is_confined_root, users_here
 
 INSTALL = "install the packages bubblewrap and libseccomp2 (`preview doctor --fix`)"
 
@@ -121,6 +122,8 @@ _SAID = "all is well"
 # Writing must work in the working folder, and fail elsewhere.
 _LOOK_AROUND = f'echo x > here && ! (echo x > /etc/x) 2>/dev/null && ! (echo x > /x) 2>/dev/null && echo "{_SAID}"'
 _SHOWN_CHARACTERS = 500
+# A port in use nowhere, for the user that follows from it.
+_SLOT = 1
 _SEE_LOG = "look at the machine's load and its log (dmesg)"
 # chown(2) fails for a user id that the user namespace does not contain.
 _NUMBERS = "let the container have 65536 user numbers, or start the service as an ordinary user"
@@ -155,7 +158,7 @@ async def probe_sandbox(
             refusals.append(refusal)
     except ConfigurationError as error:
         return Refusal(error.message.partition(";")[0], INSTALL)
-    # In a container with few user ids the first refusal reports only that; the last one is the cause in any case.
+    # Root of a container is first tried with users of their own; the last refusal is the cause in any case.
     return refusals[-1]
 
 
@@ -165,7 +168,9 @@ def _candidates(
     make = partial(SandboxRuntime, etc, groups=groups, calls=calls, broker=broker)
     if os.geteuid() != 0:
         return [make(own_users=False)]
-    return [make(own_users=True, few_users=few) for few in (False, True)]
+    # On the machine itself, root lets no preview be root outside of its sandbox.
+    own = [make(own_users=True)] if users_here() is not None else []
+    return [*own, *([make(own_users=False)] if is_confined_root() else [])]
 
 
 async def _try(runtime: SandboxRuntime) -> Refusal | None:
@@ -181,6 +186,7 @@ async def _try(runtime: SandboxRuntime) -> Refusal | None:
             limits=_LIMITS,
             writable=(directory,),
             network=Network.NONE,
+            slot=_SLOT,
         )
         said = b""
         ended: Exit | None = None

@@ -24,12 +24,12 @@ from preview.runtime.process.ending import described_limits, enter, held_by, ope
 from preview.runtime.process.process import open_tree
 from preview.runtime.process.spawning import inherited, limit_prefix, number_in, spawn, tasks_on_machine
 from preview.runtime.sandbox.command import Sandbox, sandbox_command
-from preview.runtime.sandbox.etc import FIRST_UID, NOBODY, give
 from preview.runtime.sandbox.filter import compile_filter
 from preview.runtime.sandbox.inner_listener import InnerListener, is_harmless, open_inner_listener
 from preview.runtime.sandbox.port_forwarding import bridge_needs, bridge_prefix, open_carrier, open_loopback
 from preview.runtime.sandbox.process import WRAPPERS_A_STEP, SandboxedProcess
 from preview.runtime.sandbox.socket_filter import can_fence, restrict_to_accept
+from preview.runtime.sandbox.users import give, may_be_machines_root, users_here
 from preview.runtime.sandbox.view import View
 
 # Environment of the programs outside of the sandbox; the application's variables are passed in separately.
@@ -49,6 +49,7 @@ class SandboxParts:
         calls: System calls that the operator also allows.
         filter: The compiled system call filter.
         own_users: Whether each preview has its own user.
+        is_root: Whether previews may be the machine's root outside of their sandbox, in a container that lacks users.
         can_share_port: Whether sandboxes inherit a listening socket; otherwise a bridge forwards connections.
         mount: Makes a detached mount of a folder: see ``preview_broker.detached_mount``.
         without_broker: Why there is no broker, as half a sentence; None if there is one, or none is needed.
@@ -59,6 +60,7 @@ class SandboxParts:
     calls: frozenset[str]
     filter: bytes
     own_users: bool
+    is_root: bool
     can_share_port: bool
     mount: Callable[[Path], Awaitable[int]]
     without_broker: str | None
@@ -69,8 +71,7 @@ class SandboxRuntime(ColdStarts):
 
     Args:
         etc: The folder that ``write_etc`` has filled.
-        own_users: Whether previews can get their own users, which needs a service that runs as root.
-        few_users: Whether ``nobody`` is the only user available (in a container).
+        own_users: Whether previews get their own users, which needs a service that runs as root; see ``users``.
         groups: Control groups that limit whole trees; None without control groups.
         calls: System calls that are also allowed; see ``check_extra_calls``.
         broker: Does what this process may not do itself, or why there is none; None if none is needed.
@@ -81,15 +82,15 @@ class SandboxRuntime(ColdStarts):
         etc: Path,
         *,
         own_users: bool,
-        few_users: bool = False,
         groups: CgroupTree | None = None,
         calls: frozenset[str] = frozenset(),
         broker: Broker | NoBroker | None = None,
     ) -> None:
         self._etc = etc
         self._groups = groups
-        self._own_users = own_users
-        self._few_users = few_users
+        self._users = users_here() if own_users else None
+        # True if previews are the machine's root outside of their sandbox, without capabilities.
+        self._is_root = self._users is None and may_be_machines_root()
         self._calls = calls
         self._filter = compile_filter(also_allowed=calls)
         self._fences = can_fence()
@@ -99,13 +100,13 @@ class SandboxRuntime(ColdStarts):
     @property
     def parts(self) -> SandboxParts:
         """Parameters of this runtime's isolation."""
-        own_users = self._own_users and not self._few_users
         return SandboxParts(
             self._etc,
             self._groups,
             self._calls,
             self._filter,
-            own_users=own_users,
+            own_users=self._users is not None,
+            is_root=self._is_root,
             can_share_port=self._can_share_port,
             mount=_mount if self._broker is None else self._broker.mount,
             without_broker=self._without_broker,
@@ -122,9 +123,7 @@ class SandboxRuntime(ColdStarts):
 
     def describe(self) -> Mapping[str, str]:
         """See ``Runtime``."""
-        user = "the service's own user outside, another inside"
-        if self._own_users:
-            user = "nobody" if self._few_users else "a user of its own"
+        user = "the service's own user outside, another inside" if self._users is None else "a user of its own"
         return {
             "processes": "own process namespace; all of it ends with the preview",
             "privileges": f"{user}; no capabilities, no new privileges, system calls filtered",
@@ -142,9 +141,9 @@ class SandboxRuntime(ColdStarts):
         """True if RLIMIT_NPROC counts only the preview's own processes.
 
         Since Linux 5.14 the kernel counts by user namespace (kernel commit 21d1c5e386bc). Before that, the preview must
-        have its own user.
+        have its own user. The machine's root is never counted (getrlimit(2)).
         """
-        return (self._own_users and not self._few_users) or kernel_version() >= _COUNTS_BY_NAMESPACE
+        return self._users is not None or (kernel_version() >= _COUNTS_BY_NAMESPACE and not self._is_root)
 
     def network(self, wanted: Network) -> Network:
         """See ``Runtime``."""
@@ -207,9 +206,11 @@ class SandboxRuntime(ColdStarts):
 
     def uid_of(self, spec: ProcessSpec) -> int | None:
         """Return the owner of the process's folders, its user outside; None for the service's own user."""
-        if not self._own_users:
-            return None
-        return NOBODY if self._few_users else FIRST_UID + spec.slot
+        return None if self._users is None else self._users.of(spec.slot)
+
+    def inner_user(self, spec: ProcessSpec) -> int | None:
+        """Return the same user as a template counts; None for the template's own user."""
+        return None if self._users is None else self._users.inside(spec.slot)
 
     def restrict(self, listener: socket.socket | None) -> None:
         """Restrict a socket of the host's network, if this process may do so; see ``socket_filter``."""
@@ -248,7 +249,9 @@ class SandboxRuntime(ColdStarts):
             view = View(readable, owned(spec), self._etc, spec.network, spec.limits.temp_bytes)
             argv, environment = number_in(spec, fd, control)
             variables = {**environment, MARKER: spec.instance}
-            sandbox = Sandbox(view, uid, spec.directory, variables, self._filter)
+            # Root may write to files in /proc that change the machine, without any capability.
+            writes_proc = not self._is_root
+            sandbox = Sandbox(view, uid, spec.directory, variables, self._filter, writes_proc=writes_proc)
             program = [*limit_prefix(spec.limits, processes=self.process_limit(spec)), *bridge, *argv]
             try:
                 with sandbox_command(sandbox, program) as (command, descriptors):

@@ -15,14 +15,11 @@ from pathlib import Path
 
 from preview.runtime.kernel.linux import memory_file
 from preview.runtime.process.spawning import tool
-from preview.runtime.sandbox.command import joined, stage_arguments, with_own_proc
-from preview.runtime.sandbox.etc import FIRST_UID
+from preview.runtime.sandbox.command import INSIDE_UID, joined, stage_arguments, with_own_proc
+from preview.runtime.sandbox.users import users_here
 from preview.runtime.sandbox.view import View, interpreter_paths, view_arguments
 
 TEMPLATE = Path(__file__).resolve().parent / "template"
-# One user for the template, and one for each slot, which is a port. So the template's user is no preview's user.
-_OWN_UID = FIRST_UID - 1
-_USERS = 1 + 65_536
 # The base interpreter of this one: it starts with root's user id, so no package build may have modified its files.
 # The files shown with it contain none of the service's packages.
 _KEEPER = Path(sys.executable).resolve()
@@ -45,11 +42,6 @@ class TemplateBox:
     filter: bytes
 
 
-def user_of(slot: int) -> int:
-    """Return a slot's user id inside the template's user namespace."""
-    return FIRST_UID + slot - _OWN_UID
-
-
 def template_view_paths(environment: Sequence[Path]) -> tuple[Path, ...]:
     """Return paths that a template must see: the environment's folders, the template programs and the interpreter."""
     return (*environment, TEMPLATE, *interpreter_paths(_KEEPER))
@@ -65,10 +57,11 @@ def template_command(
         LaunchFailed: bubblewrap or unshare is missing.
         OSError: No file descriptor is free.
     """
-    users = f"{_OWN_UID}:{_USERS}" if box.own_users else "-"
+    users = users_here() if box.own_users else None
+    given = "-" if users is None else f"{users.template}:{users.count}"
     program = [str(python), str(TEMPLATE / "preview_template.py"), str(control), str(order)]
     with memory_file(_arguments(box)) as arguments, memory_file(box.filter) as filter_fd:
-        inside = ["-c", _RUN.format(folder=str(TEMPLATE)), str(life), str(filter_fd), users]
+        inside = ["-c", _RUN.format(folder=str(TEMPLATE)), str(life), str(filter_fd), given]
         keeper = [str(_KEEPER), "-I", "-S", *inside]
         prefix = with_own_proc() if box.own_users else []
         command = [tool("bwrap", "bubblewrap"), "--args", str(arguments), "--", *prefix, *keeper, "--", *program]
@@ -81,5 +74,7 @@ def _arguments(box: TemplateBox) -> bytes:
     else:
         namespaces = [f"--unshare-{one}" for one in ("user", "pid", "ipc", "uts", "net")]
         stage = [*namespaces, "--die-with-parent", "--cap-drop", "ALL", "--hostname", "preview"]
+        # Root could not be mapped again for the forks, without capabilities.
+        stage += ["--uid", INSIDE_UID, "--gid", INSIDE_UID]
         words = [*stage, *view_arguments(box.view), "--proc", "/proc"]
     return joined([*words, "--remount-ro", "/", "--chdir", "/"])

@@ -24,8 +24,8 @@ async def why_never(parts: SandboxParts) -> str | None:
 
     Cancellation: nothing is left.
     """
-    if os.geteuid() == 0 and not parts.own_users:
-        return "there are no users here that forks could be given"
+    if parts.is_root:
+        return "there are no users here that forks could be given; start the container as an ordinary user (--user)"
     try:
         os.close(await parts.mount(parts.etc))
     except OSError as error:

@@ -28,7 +28,6 @@ from preview.runtime.process.ending import open_group
 from preview.runtime.process.process import open_tree
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.warm.cold_cases import check_project, check_start
-from preview.runtime.warm.command import user_of
 from preview.runtime.warm.eligibility import why_never
 from preview.runtime.warm.forks.forking import NotForked, request_fork
 from preview.runtime.warm.forks.process import ForkedProcess
@@ -207,7 +206,7 @@ class WarmRuntime:
             template,
             spec,
             self._cold.parts,
-            user=None if self._cold.uid_of(spec) is None else user_of(spec.slot),
+            user=self._cold.inner_user(spec),
             processes=self._cold.process_limit(spec),
         )
         with self._blaming(template):

@@ -18,9 +18,9 @@ from preview.runtime.interface import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, Limit
 from preview.runtime.kernel.linux import memory_file
 from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.kernel.verified import NotVerified, OpenProcess
-from preview.runtime.sandbox.etc import FIRST_UID
 from preview.runtime.sandbox.inner_listener import is_harmless
 from preview.runtime.sandbox.runtime import SandboxParts, owned
+from preview.runtime.sandbox.users import users_here
 from preview.runtime.warm.eligibility import find_fault
 from preview.runtime.warm.forks.process import Fork, ForkedProcess
 from preview.runtime.warm.origin import claim_application
@@ -129,8 +129,8 @@ class ForkRequest:
             self._both = first, application
 
     def _user_of(self, spec: ProcessSpec) -> tuple[int, int]:
-        own = FIRST_UID + spec.slot
-        return (own, own) if self._own_user else (os.geteuid(), os.getegid())
+        users = users_here() if self._own_user else None
+        return (os.geteuid(), os.getegid()) if users is None else (users.of(spec.slot),) * 2
 
     async def complete(self, spec: ProcessSpec, group: Cgroup | None, *, parks: bool = False) -> ForkedProcess:
         """Let the fork run the specification's launcher.
@@ -186,7 +186,7 @@ async def request_fork(
     Cancellation: everything that was started is ended.
     """
     with as_not_forked("the template"):
-        order = _order(spec, user, processes, parts.filter)
+        order = _order(spec, user, processes, parts)
         request = ForkRequest(template, own_user=user is not None)
         try:
             await _ask(template, spec, parts, request, order)
@@ -255,7 +255,7 @@ async def expect_word(ours: socket.socket, word: bytes) -> int:
     raise NotForked(why)
 
 
-def _order(spec: ProcessSpec, user: int | None, processes: int, filter_: bytes) -> bytes:
+def _order(spec: ProcessSpec, user: int | None, processes: int, parts: SandboxParts) -> bytes:
     warm = spec.warm
     assert warm is not None, "asked for by the caller"  # noqa: S101
     roots = (*_COVERED, *warm.anchors)
@@ -268,7 +268,7 @@ def _order(spec: ProcessSpec, user: int | None, processes: int, filter_: bytes) 
             "temp_bytes": spec.limits.temp_bytes,
         },
         "limits": _limits(spec.limits, processes),
-        "filter": filter_.hex(),
+        "filter": parts.filter.hex(),
     }
     return json.dumps(order).encode()
 

@@ -1,0 +1,112 @@
+"""The user ids of previews, chosen from those that this process may use.
+
+If the service runs as root, each preview has its own user. The user id is counted up from the preview's reserved port.
+So no two previews of a machine share an id, and no list of ids is needed. Two services whose previews listen on
+different addresses (``PREVIEW_PREVIEW_HOST``) may use the same port, and so the same id. Namespaces isolate these
+previews, and no service shows the other's folders. On a machine nothing else uses the range of ids
+(systemd.io/UIDS-GIDS: 1879048192 to 2147483647 are unused).
+
+Root of a container, or of an ordinary user's range in ``/etc/subuid``, usually has the ids 0 to 65535. There the id is
+the port itself: other users of the container may have it too. With fewer ids all previews have the service's user.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+FIRST_UID = 1_900_000_000
+_PORTS = 65_536
+_CAP_SYS_ADMIN = 21
+# user_namespaces(7): the map of a machine's own namespace contains all ids.
+_ALL_IDS = ((0, 0, 2**32 - 1),)
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Ids of users, and of the group that each has.
+
+    Attributes:
+        first: Id for port 0, counted as this process counts.
+        template: Id of all templates, the lowest of the range.
+    """
+
+    first: int
+    template: int
+
+    @property
+    def count(self) -> int:
+        """Number of ids, from that of templates on."""
+        return self.first + _PORTS - self.template
+
+    def of(self, slot: int) -> int:
+        """Return the user of a preview, outside of its sandbox.
+
+        Args:
+            slot: The preview's port.
+        """
+        if self.first + slot == 0:
+            raise ValueError("the user of a preview follows from its port, and this one has none")
+        return self.first + slot
+
+    def inside(self, slot: int) -> int:
+        """Return the same user as its template counts, which is 0 itself."""
+        return self.of(slot) - self.template
+
+
+# The template's user is no preview's: port 1 is in use nowhere.
+_MACHINE, _CONTAINER = Users(FIRST_UID, FIRST_UID - 1), Users(0, 1)
+
+
+@lru_cache(maxsize=1)
+def users_here() -> Users | None:
+    """Return the users that root can give previews; None if it has too few ids (``/proc/self/uid_map``)."""
+    maps = [_read_map(name) for name in ("uid_map", "gid_map")]
+    return next((users for users in (_MACHINE, _CONTAINER) if all(_has(ids, users) for ids in maps)), None)
+
+
+def may_be_machines_root() -> bool:
+    """Return whether this process may be the machine's root, by its user id: as root of a container often is."""
+    return os.geteuid() == 0 and any(first == above == 0 for first, above, _ in _read_map("uid_map"))
+
+
+def is_confined_root() -> bool:
+    """Return whether this process is root of a container only: without some of root's rights, or without some ids."""
+    if os.geteuid() != 0:
+        return False
+    fields = dict(line.partition(":")[::2] for line in Path("/proc/self/status").read_text("ascii").splitlines())
+    return not int(fields["CapEff"], 16) & 1 << _CAP_SYS_ADMIN or _read_map("uid_map") != _ALL_IDS
+
+
+def _read_map(name: str) -> tuple[tuple[int, int, int], ...]:
+    """Return lines of a map: first id here, first id in the namespace above, number of ids."""
+    lines = Path("/proc/self", name).read_text("ascii").splitlines()
+    return tuple((int(first), int(above), int(count)) for first, above, count in map(str.split, lines))
+
+
+def _has(ids: Sequence[tuple[int, int, int]], users: Users) -> bool:
+    """Return whether one line of a map contains all ids: a template's map must lie within one (user_namespaces(7))."""
+    end = users.template + users.count
+    return any(first <= users.template and end <= first + count for first, _, count in ids)
+
+
+def give(folders: Sequence[Path], uid: int) -> None:
+    """Make ``uid`` the owner of the folders and their content, unless done before; links are not followed.
+
+    Blocks on the disk: call it in a thread. Call it before any process of the preview runs. Until then only the service
+    has written to the folders, so no hard link leads out of them.
+
+    Raises:
+        OSError: A change of owner failed.
+    """
+    for folder in folders:
+        if folder.lstat().st_uid == uid:
+            continue
+        for _root, names, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+            for name in (*names, *files):
+                os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
+        # Last, because the folder's owner marks the whole folder as done.
+        os.chown(folder, uid, uid, follow_symlinks=False)
