@@ -231,10 +231,10 @@ async def closed(broker: Broker, folder: Path) -> None:
 async def test_a_broker_that_does_not_answer_is_ended(
     broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PATIENCE_S", 0.2)
     stuck = process_of(broker)
     stuck.send_signal(signal.SIGSTOP)
-    with pytest.raises(BrokerGone, match="did not answer"):
+    with monkeypatch.context() as patch, pytest.raises(BrokerGone, match="did not answer"):
+        patch.setattr(module, "_PATIENCE_S", 0.2)
         await broker.mount(tmp_path)
     assert not stuck.is_running()
     os.close(await broker.mount(tmp_path))
