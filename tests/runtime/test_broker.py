@@ -233,9 +233,10 @@ async def test_a_broker_that_does_not_answer_is_ended(
 ) -> None:
     stuck = process_of(broker)
     stuck.send_signal(signal.SIGSTOP)
-    with monkeypatch.context() as patch, pytest.raises(BrokerGone, match="did not answer"):
+    with monkeypatch.context() as patch:
         patch.setattr(module, "_PATIENCE_S", 0.2)
-        await broker.mount(tmp_path)
+        with pytest.raises(BrokerGone, match="did not answer"):
+            await broker.mount(tmp_path)
     assert not stuck.is_running()
     os.close(await broker.mount(tmp_path))
 
