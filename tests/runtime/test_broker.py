@@ -22,7 +22,7 @@ from preview.proxy.pool import UpstreamConnection, connect
 from preview.runtime import InnerAddress, bind_in_range
 from preview.runtime.broker import Broker, BrokerGone, NoBroker, open_broker
 from preview.runtime.broker import broker as module
-from preview.runtime.sandbox.inner_listener import open_inner_listener
+from preview.runtime.sandbox.inner_listener import InnerListener, open_inner_listener
 
 _LIBC = "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
 
@@ -174,6 +174,28 @@ async def test_a_full_queue_is_waited_for_as_long_as_the_caller_wants(broker: Br
 async def fill(address: InnerAddress, opened: list[UpstreamConnection]) -> None:
     while True:
         opened.append(await connect(address, timeout_s=0.2))
+
+
+async def test_a_socket_closed_while_the_broker_is_asked_loses_no_descriptor(broker: Broker) -> None:
+    with bind_in_range("127.0.0.1", 20_000, 32_000) as outer:
+        before = open_descriptors()
+        process = process_of(broker)
+        async with open_inner_listener(broker, outer) as inner, trio.open_nursery() as nursery:
+            process.send_signal(signal.SIGSTOP)
+            nursery.start_soon(refused, inner)
+            await trio.testing.wait_all_tasks_blocked()
+            inner.close()
+            # Its number is none any more, and must not be waited for like an answer.
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                await broker.connectable(-1, 1)
+            process.send_signal(signal.SIGCONT)
+        assert open_descriptors() == before
+        assert process_of(broker).pid == process.pid
+
+
+async def refused(inner: InnerListener) -> None:
+    with pytest.raises(OSError, match="closed"):
+        await inner.open_connection()
 
 
 async def test_a_program_may_accept_on_the_hosts_socket_itself(broker: Broker) -> None:

@@ -163,7 +163,7 @@ class _Running:
 
     async def ask(self, request: dict[str, object], descriptors: Sequence[int], most: int) -> list[int]:
         # If it has ended, an answer may be there that says why.
-        with suppress(OSError):
+        with suppress(ConnectionError):
             socket.send_fds(self._ours, [json.dumps(request).encode()], descriptors)
         has_reset = False
         while True:

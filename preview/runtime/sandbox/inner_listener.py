@@ -83,7 +83,11 @@ class InnerListener(InnerSocket):
         """See ``InnerSocket``. Cancellation: no connection is left."""
         # The broker may take a moment, in which another connection takes the last one.
         while not self._spare:
-            self._spare += await self._broker.connectable(self.fileno(), _SOCKETS_AT_ONCE)
+            more = await self._broker.connectable(self.fileno(), _SOCKETS_AT_ONCE)
+            self._spare += more
+            if self.fileno() < 0:
+                self.close()
+                raise OSError(errno.EBADF, "the preview's port was closed")
         made = socket.socket(fileno=self._spare.pop())
         try:
             made.setblocking(False)
