@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from preview.core.descriptors import retry_on_fd_exhaustion
 from preview.runtime.broker import Broker
 from preview.runtime.interface import InnerSocket
 from preview.runtime.kernel.linux import beside
@@ -61,9 +62,10 @@ class InnerListener(InnerSocket):
         """Forward connections whenever ``carry`` says so. Cancellation: every connection is closed."""
         limiter = trio.CapacityLimiter(_MOST_CONNECTIONS)
         while True:
-            await self._wanted.wait()
+            while not self._wanted.is_set():
+                await self._wanted.wait()
             with trio.CancelScope() as self._carrying:
-                await carry_all(self._outer.dup(), self._connect, limiter)
+                await carry_all(await retry_on_fd_exhaustion(self._dup_outer), self._connect, limiter)
                 # The host's socket no longer listens.
                 self._wanted = trio.Event()
 
@@ -74,9 +76,17 @@ class InnerListener(InnerSocket):
             socket.socket(fileno=one).close()
         super().close()
 
+    async def _dup_outer(self) -> socket.socket:
+        await trio.lowlevel.checkpoint()
+        return self._outer.dup()
+
+    async def _make_spare(self) -> None:
+        self._spare += await self._broker.connectable(self.fileno(), _SOCKETS_AT_ONCE)
+
     async def _connect(self) -> trio.SocketStream:
-        if not self._spare:
-            self._spare += await self._broker.connectable(self.fileno(), _SOCKETS_AT_ONCE)
+        # Other tasks may take those that this one has asked for.
+        while not self._spare:
+            await retry_on_fd_exhaustion(self._make_spare)
         inside = trio.socket.from_stdlib_socket(socket.socket(fileno=self._spare.pop()))
         try:
             await inside.connect(self.getsockname())
