@@ -18,7 +18,9 @@ import trio
 from limit_kit import no_descriptor_for_a_moment, no_descriptor_free
 from runtime_kit import open_descriptors
 
-from preview.runtime import bind_in_range
+from preview.errors import PreviewUnavailable
+from preview.proxy.pool import UpstreamConnection, connect
+from preview.runtime import InnerAddress, bind_in_range
 from preview.runtime.broker import Broker, BrokerGone, NoBroker, open_broker
 from preview.runtime.broker import broker as module
 from preview.runtime.sandbox.inner_listener import open_inner_listener
@@ -139,6 +141,42 @@ async def test_connections_of_the_port_arrive_at_the_inner_socket(broker: Broker
                     assert taken == text
 
 
+async def test_a_connection_of_the_services_own_takes_no_detour(broker: Broker) -> None:
+    with bind_in_range("127.0.0.1", 20_000, 32_000) as outer:
+        async with open_inner_listener(broker, outer) as inner:
+            # Nothing is forwarded, so it arrives without the host's socket.
+            upstream = await connect(InnerAddress("127.0.0.1", outer.getsockname()[1], inner))
+            accepted, _ = inner.accept()
+            with accepted:
+                accepted.send(b"inside")
+                assert await upstream.receive(100) == b"inside"
+            upstream.close()
+            inner.shutdown(socket.SHUT_RDWR)
+            with pytest.raises(PreviewUnavailable):
+                await connect(InnerAddress("127.0.0.1", outer.getsockname()[1], inner))
+
+
+async def test_a_full_queue_is_waited_for_as_long_as_the_caller_wants(broker: Broker) -> None:
+    with bind_in_range("127.0.0.1", 20_000, 32_000) as outer:
+        async with open_inner_listener(broker, outer) as inner:
+            inner.listen(0)
+            address = InnerAddress("127.0.0.1", outer.getsockname()[1], inner)
+            opened: list[UpstreamConnection] = []
+            with pytest.raises(PreviewUnavailable):
+                await fill(address, opened)
+            assert opened
+            # The queue has room again, so the next one is accepted.
+            for one in opened:
+                inner.accept()[0].close()
+                one.close()
+            (await connect(address)).close()
+
+
+async def fill(address: InnerAddress, opened: list[UpstreamConnection]) -> None:
+    while True:
+        opened.append(await connect(address, timeout_s=0.2))
+
+
 async def test_a_program_may_accept_on_the_hosts_socket_itself(broker: Broker) -> None:
     """Nothing is forwarded before ``carry``, and nothing after it was taken back."""
     with bind_in_range("127.0.0.1", 20_000, 32_000) as outer:
@@ -248,11 +286,12 @@ async def closed(broker: Broker, folder: Path) -> None:
 async def test_a_broker_that_does_not_answer_is_ended(
     broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PATIENCE_S", 0.2)
     stuck = process_of(broker)
     stuck.send_signal(signal.SIGSTOP)
-    with pytest.raises(BrokerGone, match="did not answer"):
-        await broker.mount(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_PATIENCE_S", 0.2)
+        with pytest.raises(BrokerGone, match="did not answer"):
+            await broker.mount(tmp_path)
     assert not stuck.is_running()
     os.close(await broker.mount(tmp_path))
 

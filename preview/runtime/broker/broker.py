@@ -122,23 +122,20 @@ class Broker:
             log.warning("broker ended unexpectedly")
             await self._end()
         running = self._running = _Running(self._namespace)
-        with suppress(_Ended):
-            if self._namespace is None:
-                self._namespace = await self._ask_namespace(running)
-            return await running.ask(request, descriptors, most)
-        await self._end()
-        raise BrokerGone(errno.ECONNRESET, "the broker has ended")
-
-    async def _ask_namespace(self, running: _Running) -> int:
-        """Return the broker's user namespace; a broker whose namespace is unknown is ended."""
-        is_known = False
+        error: OSError = BrokerGone(errno.ECONNRESET, "the broker has ended")
         try:
-            (found,) = await running.ask({"do": "start"}, (), 1)
-            is_known = True
-            return found
-        finally:
-            if not is_known:
-                await self._end()
+            if self._namespace is None:
+                (self._namespace,) = await running.ask({"do": "start"}, (), 1)
+            return await running.ask(request, descriptors, most)
+        except _Ended:
+            pass
+        except OSError as caught:
+            if self._namespace is not None:
+                raise
+            # A later broker could not enter this one's namespaces.
+            error = caught
+        await self._end()
+        raise error
 
     async def _end(self) -> None:
         running, self._running = self._running, None

@@ -11,6 +11,8 @@ while one process replaces another.
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +26,9 @@ from preview.runtime.kernel.linux import beside
 from preview.runtime.sandbox.port_forwarding import carry_all
 from preview.runtime.sandbox.socket_filter import is_restricted
 
+# Results of connect(2) while the connection is being made, and once it is made.
+_CONNECTING = frozenset({errno.EINPROGRESS, errno.EALREADY})
+_CONNECTED = frozenset({0, errno.EISCONN})
 # Connections that are forwarded at once, of one preview.
 _MOST_CONNECTIONS = 256
 # Each request to the broker takes a tenth of a millisecond, so several sockets are made at once.
@@ -65,7 +70,7 @@ class InnerListener(InnerSocket):
             while not self._wanted.is_set():
                 await self._wanted.wait()
             with trio.CancelScope() as self._carrying:
-                await carry_all(await retry_on_fd_exhaustion(self._dup_outer), self._connect, limiter)
+                await carry_all(await retry_on_fd_exhaustion(self._dup_outer), self._open_stream, limiter)
                 # The host's socket no longer listens.
                 self._wanted = trio.Event()
 
@@ -76,24 +81,33 @@ class InnerListener(InnerSocket):
             socket.socket(fileno=one).close()
         super().close()
 
+    async def open_connection(self) -> socket.socket:
+        """See ``InnerSocket``. Cancellation: no connection is left."""
+        # The broker may take a moment, in which another connection takes the last one.
+        while not self._spare:
+            self._spare += await self._broker.connectable(self.fileno(), _SOCKETS_AT_ONCE)
+        made = socket.socket(fileno=self._spare.pop())
+        try:
+            made.setblocking(False)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Checked again after each wake-up, which is only a hint (see ``descriptors``).
+            while (error := made.connect_ex(self.getsockname())) in _CONNECTING:
+                await trio.lowlevel.wait_writable(made)
+            if error not in _CONNECTED:
+                raise OSError(error, os.strerror(error))  # noqa: TRY301  closed like any other failure
+        except BaseException:
+            trio.lowlevel.notify_closing(made)
+            made.close()
+            raise
+        return made
+
+    async def _open_stream(self) -> trio.SocketStream:
+        inside = await retry_on_fd_exhaustion(self.open_connection)
+        return trio.SocketStream(trio.socket.from_stdlib_socket(inside))
+
     async def _dup_outer(self) -> socket.socket:
         await trio.lowlevel.checkpoint()
         return self._outer.dup()
-
-    async def _make_spare(self) -> None:
-        self._spare += await self._broker.connectable(self.fileno(), _SOCKETS_AT_ONCE)
-
-    async def _connect(self) -> trio.SocketStream:
-        # Other tasks may take those that this one has asked for.
-        while not self._spare:
-            await retry_on_fd_exhaustion(self._make_spare)
-        inside = trio.socket.from_stdlib_socket(socket.socket(fileno=self._spare.pop()))
-        try:
-            await inside.connect(self.getsockname())
-        except BaseException:
-            inside.close()
-            raise
-        return trio.SocketStream(inside)
 
 
 @asynccontextmanager
