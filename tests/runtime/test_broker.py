@@ -9,12 +9,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import trio
+from limit_kit import no_descriptor_for_a_moment, no_descriptor_free
 from runtime_kit import open_descriptors
 
 from preview.errors import PreviewUnavailable
@@ -231,6 +232,60 @@ async def test_a_killed_broker_is_replaced_and_its_networks_serve_on(broker: Bro
                         with inner.accept()[0] as accepted:
                             accepted.send(b"answer")
                         assert await client.receive_some() == b"answer"
+
+
+async def test_a_request_without_a_free_descriptor_fails_and_the_next_succeeds(broker: Broker, tmp_path: Path) -> None:
+    before = open_descriptors()
+    with pytest.raises(OSError, match="Too many open files"), no_descriptor_free():
+        await broker.mount(tmp_path)
+    os.close(await broker.mount(tmp_path))
+    assert open_descriptors() == before
+
+
+async def test_a_broker_whose_user_namespace_did_not_arrive_is_not_asked_again(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a later broker could not enter the networks that it makes."""
+    other = Broker()
+    started = module._Running.__init__
+
+    def start(self: module._Running, namespace: int | None) -> None:
+        started(self, namespace)
+        short.enter_context(no_descriptor_free())
+
+    with ExitStack() as short:
+        monkeypatch.setattr(module._Running, "__init__", start)
+        with pytest.raises(OSError, match="Too many open files"):
+            await other.mount(tmp_path)
+    monkeypatch.undo()
+    assert other._running is None
+    os.close(await other.mount(tmp_path))
+    assert other._namespace is not None
+    await other.close()
+
+
+async def test_a_connection_waits_while_no_descriptor_is_free(broker: Broker) -> None:
+    with bind_in_range("127.0.0.1", 20_000, 32_000) as outer:
+        async with open_inner_listener(broker, outer) as inner, trio.open_nursery() as nursery:
+            with trio.fail_after(60):
+                async with await trio.open_tcp_stream(*outer.getsockname()):
+                    await nursery.start(no_descriptor_for_a_moment)
+                    inner.carry()
+                    await trio.lowlevel.wait_readable(inner)
+                    inner.accept()[0].close()
+
+
+async def test_what_was_taken_back_at_once_is_not_forwarded(broker: Broker) -> None:
+    with bind_in_range("127.0.0.1", 20_000, 32_000) as outer:
+        async with open_inner_listener(broker, outer) as inner:
+            await trio.testing.wait_all_tasks_blocked()
+            inner.carry()
+            inner.carry(carries=False)
+            await trio.testing.wait_all_tasks_blocked()
+            async with await trio.open_tcp_stream(*outer.getsockname()):
+                await trio.testing.wait_all_tasks_blocked()
+                outer.setblocking(False)
+                outer.accept()[0].close()
 
 
 async def test_a_cancelled_request_takes_no_answer_from_the_next(broker: Broker, tmp_path: Path) -> None:

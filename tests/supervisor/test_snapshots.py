@@ -35,6 +35,7 @@ class FakeSnapshot:
         self.started: list[ProcessSpec] = []
         self.ended = trio.Event()
         self.fails = False
+        self.is_spent = False
 
     def open_process(self, spec: ProcessSpec) -> AbstractAsyncContextManager[RunningProcess]:
         return self._open(spec)

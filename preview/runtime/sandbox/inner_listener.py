@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from preview.core.descriptors import retry_on_fd_exhaustion
 from preview.runtime.broker import Broker
 from preview.runtime.interface import InnerSocket
 from preview.runtime.kernel.linux import beside
@@ -66,9 +67,10 @@ class InnerListener(InnerSocket):
         """Forward connections whenever ``carry`` says so. Cancellation: every connection is closed."""
         limiter = trio.CapacityLimiter(_MOST_CONNECTIONS)
         while True:
-            await self._wanted.wait()
+            while not self._wanted.is_set():
+                await self._wanted.wait()
             with trio.CancelScope() as self._carrying:
-                await carry_all(self._outer.dup(), self._open_stream, limiter)
+                await carry_all(await retry_on_fd_exhaustion(self._dup_outer), self._open_stream, limiter)
                 # The host's socket no longer listens.
                 self._wanted = trio.Event()
 
@@ -104,7 +106,12 @@ class InnerListener(InnerSocket):
         return made
 
     async def _open_stream(self) -> trio.SocketStream:
-        return trio.SocketStream(trio.socket.from_stdlib_socket(await self.open_connection()))
+        inside = await retry_on_fd_exhaustion(self.open_connection)
+        return trio.SocketStream(trio.socket.from_stdlib_socket(inside))
+
+    async def _dup_outer(self) -> socket.socket:
+        await trio.lowlevel.checkpoint()
+        return self._outer.dup()
 
 
 @asynccontextmanager
