@@ -4,6 +4,9 @@ Bubblewrap makes new namespaces, in which the caller has another user id. A serv
 The first step has root's privileges, and sets up the files, which may lie in folders that only root can open. Then the
 process becomes an unprivileged user, and the second step makes the namespaces. So a preview is not root outside either:
 if a namespace failed, file permissions would still protect other files. Any other user does both in one step.
+
+Between the steps, root mounts a ``/proc`` of the first step's process namespace: in it, the second bubblewrap looks its
+child up by number. The outer ``/proc`` may name another process by this number, or none, and containers hide parts.
 """
 
 from __future__ import annotations
@@ -53,7 +56,7 @@ def sandbox_command(sandbox: Sandbox, argv: Sequence[str]) -> Iterator[tuple[lis
     environment of bubblewrap and setpriv, which run as the service's user, a ``LD_PRELOAD`` would take effect.
 
     Raises:
-        LaunchFailed: bubblewrap or setpriv is missing.
+        LaunchFailed: bubblewrap, unshare or setpriv is missing.
         OSError: No file descriptor is free.
     """
     opened: list[int] = []
@@ -65,29 +68,39 @@ def sandbox_command(sandbox: Sandbox, argv: Sequence[str]) -> Iterator[tuple[lis
 
         cage = [*_cage(sandbox), "--seccomp", hand_over(sandbox.filter)]
         if sandbox.uid is None:
-            inside = ["--args", hand_over(_joined([*view_arguments(sandbox.view), *cage])), "--"]
+            inside = ["--args", hand_over(joined([*view_arguments(sandbox.view), *cage])), "--"]
             command = [tool("bwrap", "bubblewrap"), *inside, *argv]
         else:
             command = [
-                *(tool("bwrap", "bubblewrap"), "--args", hand_over(_joined(_stage(sandbox.view))), "--"),
+                *(tool("bwrap", "bubblewrap"), "--args", hand_over(joined(stage_arguments(sandbox.view))), "--"),
+                *with_own_proc(),
                 *(tool("setpriv"), f"--reuid={sandbox.uid}", f"--regid={sandbox.uid}", "--clear-groups"),
                 *("--no-new-privs", "--"),
-                *(tool("bwrap", "bubblewrap"), "--args", hand_over(_joined(["--dev-bind", "/", "/", *cage])), "--"),
+                *(tool("bwrap", "bubblewrap"), "--args", hand_over(joined(["--dev-bind", "/", "/", *cage])), "--"),
                 *argv,
             ]
         yield command, tuple(opened)
 
 
-def _stage(view: View) -> list[str]:
-    """Return the first of two steps: root sets up the files, and keeps the capabilities to change the user.
+def stage_arguments(view: View) -> list[str]:
+    """Return the first of two steps: root sets up the files, and keeps the capabilities for what follows.
 
     When this step ends, the kernel ends its PID namespace without a permission check. The second step's parent-death
     signal would be refused, because it comes from root without capabilities to another user's process (kill(2)).
     """
-    # /proc is the host's until the second step mounts its own over it, which the kernel allows only if a complete
-    # /proc is visible (proc(5)).
-    kept = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-    return ["--unshare-pid", "--die-with-parent", *kept, *view_arguments(view), "--bind", "/proc", "/proc"]
+    kept = [part for name in ("SYS_ADMIN", "SETUID", "SETGID") for part in ("--cap-add", f"CAP_{name}")]
+    # A complete /proc must be visible to mount another (proc(5)).
+    outer_proc = ["--bind", "/proc", "/proc"]
+    return ["--unshare-pid", "--die-with-parent", "--cap-drop", "ALL", *kept, *view_arguments(view), *outer_proc]
+
+
+def with_own_proc() -> list[str]:
+    """Return the command prefix that mounts the process namespace's own ``/proc``; see ``stage_arguments``.
+
+    Raises:
+        LaunchFailed: unshare is missing.
+    """
+    return [tool("unshare"), "--mount", "--mount-proc", "--"]
 
 
 def _cage(sandbox: Sandbox) -> list[str]:
@@ -105,6 +118,6 @@ def _cage(sandbox: Sandbox) -> list[str]:
     return arguments
 
 
-def _joined(arguments: Sequence[str]) -> bytes:
+def joined(arguments: Sequence[str]) -> bytes:
     """Join arguments for ``--args``: each ends with a NUL, which an argument cannot contain."""
     return b"".join(os.fsencode(one.replace("\0", "")) + b"\0" for one in arguments)

@@ -7,7 +7,6 @@ users. Any other user does both in one step, and all forks run as that user.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from preview.runtime.kernel.linux import memory_file
 from preview.runtime.process.spawning import tool
+from preview.runtime.sandbox.command import joined, stage_arguments, with_own_proc
 from preview.runtime.sandbox.etc import FIRST_UID
 from preview.runtime.sandbox.view import View, interpreter_paths, view_arguments
 
@@ -62,7 +62,7 @@ def template_command(
     """Yield the command line, and the descriptors that the process must inherit.
 
     Raises:
-        LaunchFailed: bubblewrap is missing.
+        LaunchFailed: bubblewrap or unshare is missing.
         OSError: No file descriptor is free.
     """
     users = f"{_OWN_UID}:{_USERS}" if box.own_users else "-"
@@ -70,17 +70,16 @@ def template_command(
     with memory_file(_arguments(box)) as arguments, memory_file(box.filter) as filter_fd:
         inside = ["-c", _RUN.format(folder=str(TEMPLATE)), str(life), str(filter_fd), users]
         keeper = [str(_KEEPER), "-I", "-S", *inside]
-        command = [tool("bwrap", "bubblewrap"), "--args", str(arguments), "--", *keeper, "--", *program]
+        prefix = with_own_proc() if box.own_users else []
+        command = [tool("bwrap", "bubblewrap"), "--args", str(arguments), "--", *prefix, *keeper, "--", *program]
         yield command, (arguments, filter_fd, life, control, order)
 
 
 def _arguments(box: TemplateBox) -> bytes:
-    stage = ["--unshare-pid", "--die-with-parent", "--cap-drop", "ALL"]
     if box.own_users:
-        # /proc is the host's until the keeper mounts the namespace's own over it.
-        stage += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-        words = [*stage, *view_arguments(box.view), "--bind", "/proc", "/proc"]
+        words = stage_arguments(box.view)
     else:
-        stage += [f"--unshare-{one}" for one in ("user", "ipc", "uts", "net")]
-        words = [*stage, "--hostname", "preview", *view_arguments(box.view), "--proc", "/proc"]
-    return b"".join(os.fsencode(one) + b"\0" for one in (*words, "--remount-ro", "/", "--chdir", "/"))
+        namespaces = [f"--unshare-{one}" for one in ("user", "pid", "ipc", "uts", "net")]
+        stage = [*namespaces, "--die-with-parent", "--cap-drop", "ALL", "--hostname", "preview"]
+        words = [*stage, *view_arguments(box.view), "--proc", "/proc"]
+    return joined([*words, "--remount-ro", "/", "--chdir", "/"])

@@ -7,7 +7,7 @@ when the service closes the other end of LIFE_FD, or ends.
 FILTER_FD: file with the template's system call filter, under which the packages' code runs.
 
 USERS: ``-`` if the namespaces exist already. Otherwise ``FIRST:COUNT``, the user ids that the template may give to its
-forks. Root has then started this program with the capabilities to change users and no others. The program makes the
+forks. Root has then started this program with the capabilities to change users and to mount. The program makes the
 namespaces, and is the first of these users inside them.
 """
 
@@ -69,7 +69,7 @@ def _limit() -> None:
 
 
 def _make_namespaces(first: int, count: int) -> None:
-    host_pid = int(os.readlink("/proc/self"))  # noqa: PTH115  no pathlib in the keeper
+    own_pid = int(os.readlink("/proc/self"))  # noqa: PTH115  no pathlib in the keeper
     ready_read, ready_write = os.pipe()
     writer = os.fork()
     if writer == 0:
@@ -77,7 +77,7 @@ def _make_namespaces(first: int, count: int) -> None:
         os.close(ready_write)
         os.read(ready_read, 1)
         for name in ("uid_map", "gid_map"):
-            with open(f"/proc/{host_pid}/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
+            with open(f"/proc/{own_pid}/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
                 file.write(f"0 {first} {count}")
         os._exit(0)
     calls.unshare(
