@@ -35,7 +35,6 @@ class FakeSnapshot:
         self.started: list[ProcessSpec] = []
         self.ended = trio.Event()
         self.fails = False
-        self.is_spent = False
 
     @property
     def is_spent(self) -> bool:
