@@ -20,7 +20,10 @@ from pathlib import Path
 
 import trio
 
-__all__ = ["Figure", "compare", "interleave", "interleave_async", "percentile", "report", "save"]
+__all__ = ["RUN_BY", "Figure", "compare", "interleave", "interleave_async", "percentile", "report", "save"]
+
+RUN_BY = "root" if os.geteuid() == 0 else "an ordinary user"
+"""The user who runs the benchmark: isolation, and so its price, depends on it."""
 
 _SETTLE_S = 0.1
 # Rounds that a percentile needs: fewer, and it is the highest value.
@@ -120,8 +123,8 @@ def compare(values: Mapping[str, Sequence[float]], *, floor: str | None, unit: s
 
 
 def report(title: str, figures: Sequence[Figure], *, note: str = "", beside: str = "floor") -> None:
-    """Print the figures as a table; ``beside`` is the name of what the ratios are to."""
-    print(f"\n{title}")
+    """Print the figures as a table that names the user; ``beside`` is the name of what the ratios are to."""
+    print(f"\n{title}, as {RUN_BY}")
     width = max(len(figure.name) for figure in figures)
     for one in figures:
         digits = 0 if one.median >= 100 else 2
@@ -153,7 +156,7 @@ def save(path: Path | None, tables: Mapping[str, Sequence[Figure]]) -> None:
             "kernel": platform.release(),
             "python": platform.python_version(),
         },
-        "user": "root" if os.geteuid() == 0 else "ordinary user",
+        "user": RUN_BY,
         "tables": {title: [_saved(figure) for figure in figures] for title, figures in tables.items()},
     }
     path.write_text(json.dumps(run, indent=1))

@@ -33,7 +33,7 @@ async def main():
 trio.run(main)
 """
 
-# The same server with a access_gate who lets everybody in. argv: own port, the server's.
+# The same relay, with an access gate that admits everybody. argv: own port, the server's.
 BARE_RELAY = """
 import sys
 from contextlib import nullcontext
@@ -46,7 +46,7 @@ from preview.settings import load_settings
 port, upstream = int(sys.argv[1]), int(sys.argv[2])
 class Door:
     def is_for_preview(self, host, target): return True
-    async def admit(self, head):
+    async def authorize(self, head):
         return self.again(head.target)._replace(again=self.again)
     def again(self, target):
         return Admitted("preview_x", ("127.0.0.1", upstream), 1, 0, "", nullcontext)

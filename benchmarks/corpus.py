@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import trio
-from _measure import compare, save
+from _measure import RUN_BY, compare, save
 from _projects import copied, each_project, launched, quiet
 
 from preview.core.lifecycle import State
@@ -111,7 +111,7 @@ def main() -> None:
     for framework in sorted({one.framework for one in tried}):
         own = [one for one in tried if one.framework == framework]
         started = sum(one.started for one in own)
-        print(f"{framework or 'all'}: {started} of {len(own)} started")
+        print(f"{framework or 'all'}: {started} of {len(own)} started, as {RUN_BY}")
         counts = {"tried": [float(len(own))], "started": [float(started)]}
         tables[framework or "all"] = compare(counts, floor="tried", unit="projects")
     if options.logs is not None:

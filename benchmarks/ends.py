@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import trio
+from _measure import RUN_BY
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / part) for part in ("", "faults")]
 
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=0, help="busy loops beside it (0)")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
-    print(f"seed {seed}, {options.busy} busy loops", flush=True)
+    print(f"seed {seed}, {options.busy} busy loops, as {RUN_BY}", flush=True)
     with tempfile.TemporaryDirectory(prefix="preview-ends-") as folder:
         problems = trio.run(_run, Path(folder), seed, options.previews, options.minutes * 60, options.busy)
     sys.exit(1 if problems else 0)

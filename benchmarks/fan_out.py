@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 import trio
 import trio.testing
-from _measure import compare, interleave, percentile, report, save
+from _measure import RUN_BY, compare, interleave, percentile, report, save
 
 from preview.core.clock import now_ms, rfc3339_ms
 from preview.logs import Batch, Contract, Encoding, End, LogStore, LogWriter, PreviewLog, encode
@@ -148,7 +148,9 @@ def main() -> None:
     )
     figures = compare(values, floor=floor, unit="lines/s")
     report(f"burst to {options.subscribers} subscribers, lines delivered", figures)
-    print(f"\n{options.rate} lines/s to {options.subscribers} subscribers, from publishing to encoded bytes")
+    print(
+        f"\n{options.rate} lines/s to {options.subscribers} subscribers, from publishing to encoded bytes, as {RUN_BY}"
+    )
     trio.run(with_log, partial(steady, options.subscribers, options.rate, 2.0))
     save(options.save, {"burst": figures})
 

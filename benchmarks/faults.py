@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import trio
+from _measure import RUN_BY
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "tests" / part) for part in ("", "faults")]
 
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--kind", action="append", default=[], help="only kinds whose name holds this; repeatable")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
-    print(f"seed {seed}, isolation {options.isolation}", flush=True)
+    print(f"seed {seed}, isolation {options.isolation}, as {RUN_BY}", flush=True)
     with tempfile.TemporaryDirectory(prefix="preview-faults-") as folder, _data_folder(Path(folder)) as data:
         kinds = _chosen(options.kind, has_disk=data is not None)
         trio.run(_run, Path(folder), data, seed, options.isolation, kinds, options.faults, options.minutes * 60)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import httpx2
 import trio
+from _measure import RUN_BY
 from _projects import copied, each_project, launched, quiet
 
 from preview.core.lifecycle import State
@@ -119,7 +120,10 @@ async def measure(options: argparse.Namespace) -> None:
     for folder in each_project(options.projects, options.only):
         counted.update(one.there for one in await ask_project(folder, options))
     total = sum(counted.values())
-    print(f"all: {counted['yes']} of {total} are there, {counted['no']} are not, {counted['unclear']} are unclear")
+    print(
+        f"all: {counted['yes']} of {total} are there, {counted['no']} are not, {counted['unclear']} are unclear, "
+        f"as {RUN_BY}"
+    )
 
 
 def main() -> None:

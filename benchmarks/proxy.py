@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from _measure import Figure, compare, save
+from _measure import RUN_BY, Figure, compare, save
 from _proxy_peers import BARE_RELAY, QUART, SERVICE, SINK
 
 _TEMP = " ".join(f"{kind}_temp_path {{0}}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
@@ -220,7 +220,7 @@ def main() -> None:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         peers = start(opened, folder, size)
         for scenario, path, connections in ((_SMALL, "/small", 32), (_LARGE, "/64k", 32), (_ALONE, "/small", 1)):
-            print(scenario)
+            print(f"{scenario}, as {RUN_BY}")
             for _ in range(options.rounds):
                 for peer in peers.values():
                     peer.found.setdefault(scenario, []).append(load(peer, path, connections, options.seconds))
@@ -231,7 +231,7 @@ def main() -> None:
                 print(f"  {name:22} {rate:9.0f} req/s  {ratio:5.2f} x nginx  p50 {middle:.3f} ms")
         for method, title in (("GET", "down"), ("POST", "up")):
             what = f"{options.megabytes} MiB {title}"
-            print(what)
+            print(f"{what}, as {RUN_BY}")
             for name, peer in peers.items():
                 if peer.long:
                     rate, more = watched(peer, method, size)

@@ -26,7 +26,7 @@ from pathlib import Path
 import h11
 import trio
 from _caches import use_usual_caches
-from _measure import compare, percentile, save
+from _measure import RUN_BY, compare, percentile, save
 from _service import USER, Server, launch, open_server
 
 from preview.core.isolation import Isolation
@@ -164,7 +164,7 @@ async def under_load(service: Service, server: Server, preview: LivePreview, rel
             took_ms.append((trio.current_time() - began) * 1000)
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
-    print(f"\n{reloads} reloads under {rate:g} requests/s")
+    print(f"\n{reloads} reloads under {rate:g} requests/s, as {RUN_BY}")
     show("a reload", took_ms)
     for name, load in (("new connections", new), ("kept, through the service", kept)):
         show(f"{name}: {len(load.took_ms)} answered, {load.failed.total()} failed", load.took_ms)
@@ -216,7 +216,7 @@ async def saved(service: Service, server: Server, preview: LivePreview, saves: i
         assert status == 200, answer
         assert json.loads(answer)["reload"]["status"] == "reloaded", answer
 
-    print("\nfrom the save to the first answer of the new code")
+    print(f"\nfrom the save to the first answer of the new code, as {RUN_BY}")
     took_ms = {
         "PreviewManager.reload": await times(address, in_process, saves, 10_000),
         "PATCH …/files": await times(address, over_http, saves, 20_000),

@@ -88,7 +88,7 @@ def test_a_saved_file_names_its_machine_and_user_and_is_plain_json(
     run = json.loads((tmp_path / "saved.json").read_text(), parse_constant=refuse)
     assert run["benchmark"] == "flood"
     assert run["command"] == ["flood.py", "--rounds", "1"]
-    assert run["user"] == ("root" if os.geteuid() == 0 else "ordinary user")
+    assert run["user"] == ("root" if os.geteuid() == 0 else "an ordinary user")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", run["date"])
     assert set(run["machine"]) == {"cores", "machine", "kernel", "python"}
     assert run["tables"]["one"][0]["rounds"] == 1

@@ -12,8 +12,10 @@ from typing import Protocol
 
 import trio
 
+from preview.core.descriptors import is_want_of_descriptors
 from preview.errors import PreviewUnavailable, ServiceShort
 from preview.proxy.network_stream import NetworkStream, UpstreamGone
+from preview.runtime import InnerAddress
 
 # Shorter than the idle timeout of uvicorn and Node, which is 5 s, so that the pool closes first.
 _IDLE_S = 4.0
@@ -201,6 +203,8 @@ async def connect(address: Address, key: Key = _NO_KEY, timeout_s: float = _CONN
 
     Cancellation: the new socket is closed.
     """
+    if isinstance(address, InnerAddress):
+        return UpstreamConnection(await _connect_inside(address, timeout_s), key)
     error: int | None = None
     try:
         sock = socket.socket(_family(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -219,6 +223,18 @@ async def connect(address: Address, key: Key = _NO_KEY, timeout_s: float = _CONN
         sock.close()
         raise PreviewUnavailable("The preview does not accept connections: it may be starting or gone.")
     return UpstreamConnection(sock, key)
+
+
+async def _connect_inside(address: InnerAddress, timeout_s: float) -> socket.socket:
+    with trio.move_on_after(timeout_s):
+        try:
+            return await address.inner.open_connection()
+        except OSError as failure:
+            if is_want_of_descriptors(failure):
+                raise ServiceShort(
+                    f"The service cannot connect to the preview at the moment: {failure.strerror}."
+                ) from failure
+    raise PreviewUnavailable("The preview does not accept connections: it may be starting or gone.")
 
 
 def _family(address: Address) -> socket.AddressFamily:

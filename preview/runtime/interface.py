@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import trio
 
@@ -252,6 +252,32 @@ class InnerSocket(socket.socket):
     def carry(self, *, carries: bool = True) -> None:
         """Start to forward connections of the host's socket, which must listen already, or stop to."""
         raise NotImplementedError
+
+    async def open_connection(self) -> socket.socket:
+        """Return a new connection to this socket, which the caller closes; it waits if the queue is full.
+
+        Raises:
+            OSError: The socket does not listen, or the service can open no more sockets.
+
+        Cancellation: no connection is left.
+        """
+        raise NotImplementedError
+
+
+class InnerAddress(tuple[str, int]):  # noqa: SLOT001  a tuple has room for no slots
+    """Host and port of a preview whose processes inherit an inner socket: a connection to that saves a detour.
+
+    Attributes:
+        inner: The socket. The pair is the address of the host's socket, whose connections are forwarded to it.
+    """
+
+    inner: InnerSocket
+
+    def __new__(cls, host: str, port: int, inner: InnerSocket) -> Self:
+        """Make the pair."""
+        made = super().__new__(cls, (host, port))
+        made.inner = inner
+        return made
 
 
 class Runtime(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,8 +171,12 @@ async def open_ladder(
         # Checked before the probe: there, an invalid setting would silently lead to less isolation.
         calls = check_extra_calls(settings.syscalls_allowed)
         etc = settings.data_dir / "sandbox"
-        async with open_broker_if_needed(etc) as broker:
+        async with AsyncExitStack() as held:
+            broker = await held.enter_async_context(open_broker_if_needed(etc))
             sandbox = await probe_sandbox(etc, limited, calls, broker)
+            if isinstance(sandbox, Refusal):
+                # Only sandboxes need it.
+                await held.aclose()
             rungs = (_PLAIN, _sandbox_rung(sandbox, calls), _groups_rung(groups))
             if check and settings.isolation is Isolation.REQUIRE:
                 _require(rungs)

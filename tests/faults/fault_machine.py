@@ -31,15 +31,18 @@ def marked(preview_ids: Iterable[str]) -> dict[int, str]:
     return found
 
 
-# The worker server, and two workers that wait for a job.
-_READERS_AT_REST = 3
+# The service's own: the worker server and two workers that wait for a job; an ordinary user's broker.
+_AT_REST = {"preview.worker.server": 3, "preview_broker.py": 1}
 
 
 def below(pid: int) -> list[int]:
-    """Living processes below the service: whatever it has started or adopted, but those that read projects at rest."""
+    """Living processes below the service: whatever it has started or adopted, but its own at rest."""
     found = [one for one in descendants(pid) if not is_zombie(one)]
-    readers = [one for one in found if "preview.worker.server" in name_of(one)]
-    return [one for one in found if one not in readers] if len(readers) <= _READERS_AT_REST else found
+    for word, count in _AT_REST.items():
+        own = [one for one in found if word in name_of(one)]
+        if len(own) <= count:
+            found = [one for one in found if one not in own]
+    return found
 
 
 def works_in(folder: Path) -> list[int]:

@@ -60,7 +60,7 @@ async def test_a_fork_bomb_stays_within_its_processes(
     hostile_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, rung: str
 ) -> None:
     if rung == "plain":
-        pytest.skip("the plain rung does not count a tree's processes for root (hostile_ledger)")
+        pytest.skip("the plain rung counts no tree's processes: none of root's, and all of a user's (hostile_ledger)")
     with trio.fail_after(60):
         async with open_hostile_rig(hostile_settings(max_processes=48), monkeypatch) as rig:
             neighbour = await rig.running("neighbour", "hostile_app")

@@ -60,8 +60,9 @@ def plant(cache: Path, family: str) -> None:
     """Have a package of the environment attack when it is imported. Its files may be links into uv's cache."""
     (package,) = cache.glob("environments/*/lib/python*/site-packages/waitress/__init__.py")
     before = package.read_text().partition("\nimport forge_the_protocol_in_a_package")[0]
-    for folder in (package.parent, package.parents[1]):
-        folder.chmod(0o755)
+    for folder in (package.parent, package.parents[1], package.parent / "__pycache__"):
+        if folder.is_dir():
+            folder.chmod(0o755)
     changed = package.with_name("changed")
     changed.write_text(before + PACKAGE.replace("FAMILIES", json.dumps([family])))
     changed.replace(package)

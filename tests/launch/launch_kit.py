@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.supervisor import LaunchRequest, LivePreview, User
 
-__all__ = ["ANN", "Rig", "ask", "command", "listening_ports", "open_rig", "says", "story", "target"]
+__all__ = ["ANN", "Rig", "ask", "command", "inherits", "listening_ports", "open_rig", "says", "story", "target"]
 
 ANN = User("ann", "enterprise")
 
@@ -121,12 +122,16 @@ def listening_ports(preview: LivePreview) -> set[int]:
                 fields = line.split()
                 if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
                     found.add(int(fields[1].rpartition(":")[2], 16))
-    # The preview's own socket is in the service's network, whichever its processes are in.
-    if f"socket:[{os.fstat(preview.listener.fileno()).st_ino}]" in _held(pid) and preview.record.port is not None:
+    # The inherited socket is in another network than the preview's processes.
+    if inherits(preview, preview.inner or preview.listener) and preview.record.port is not None:
         found.add(preview.record.port)
     return found
 
 
-def _held(leader: int) -> set[str]:
+def inherits(preview: LivePreview, listener: socket.socket) -> bool:
+    """Whether a process of the preview has this socket. In a sandbox the application is below the leader."""
+    leader = preview.record.pid
+    assert leader is not None
     pids = (leader, *proctree.descendants(leader))
-    return {link.readlink().name for one in pids for link in Path(f"/proc/{one}/fd").iterdir()}
+    held = {link.readlink().name for one in pids for link in Path(f"/proc/{one}/fd").iterdir()}
+    return f"socket:[{os.fstat(listener.fileno()).st_ino}]" in held

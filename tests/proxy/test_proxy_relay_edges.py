@@ -128,7 +128,9 @@ async def test_a_head_that_drips_does_not_renew_the_time_that_a_preview_has_for_
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert connection.delivery is not None
         assert connection.delivery.exchange.has_begun
-        assert connection.deadline == pytest.approx(connection.delivery.request.begun + front.relay.answer_s, abs=0.001)
+        assert connection.deadline == pytest.approx(
+            connection.delivery.request.arrived_at + front.relay.answer_s, abs=0.001
+        )
 
 
 async def test_nothing_of_a_request_s_target_is_kept() -> None:

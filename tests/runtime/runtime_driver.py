@@ -2,7 +2,7 @@
 
 Prints one line of JSON: the process's pids, outermost first; or why the machine does not sandbox. Then sleeps.
 
-Usage: runtime_driver.py plain|sandbox|warm PROJECT_FOLDER PROGRAM_NAME [PORT_FD]
+Usage: runtime_driver.py plain|sandbox|inner|warm PROJECT_FOLDER PROGRAM_NAME [PORT_FD]
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ async def main(name: str, project: Path, program: str, listener_fd: int | None) 
                 return
         runtime: Runtime = PlainRuntime()
         if isinstance(sandbox, SandboxRuntime) and name != "plain":
-            runtime = sandbox if name == "sandbox" else await stack.enter_async_context(open_texts(sandbox))
+            if name == "inner":
+                sandbox._fences = False
+            runtime = await stack.enter_async_context(open_texts(sandbox)) if name == "warm" else sandbox
         listener = None if listener_fd is None else socket.socket(fileno=listener_fd)
         argv = [*PYTHON, getattr(child_programs, program), FD_PLACEHOLDER]
         spec = ProcessSpec(

@@ -40,12 +40,16 @@ def told() -> list[str]:
     return []
 
 
-@pytest.fixture(params=["plain", "sandbox", "warm"])
+# An ordinary user's sandbox is the inner one, cold and warm.
+INNER = ["inner"] if os.geteuid() == 0 else []
+
+
+@pytest.fixture(params=["plain", "sandbox", "warm", *INNER])
 def manner(request: pytest.FixtureRequest) -> str:
     """How programs are started; a warm start isolates as the sandbox does, and calls itself so."""
     name: str = request.param
-    if name != "plain":
-        sandbox_or_skip()
+    # Probed here, outside of trio.
+    make_runtime(name)
     return name
 
 
@@ -130,8 +134,25 @@ async def _in_time(runtime: Runtime, spec: ProcessSpec) -> AsyncIterator[Running
 
 
 @pytest.fixture
-def start(runtime: Runtime, listener: socket.socket, project: Path) -> Start:
-    return starter(runtime, listener, project)
+async def inherited(
+    runtime: Runtime, listener: socket.socket, nothing_left_of_it: None
+) -> AsyncIterator[socket.socket]:
+    """What all processes of the preview inherit, as the supervisor has it."""
+    async with open_inherited(runtime, listener) as found:
+        yield found
+
+
+@asynccontextmanager
+async def open_inherited(runtime: Runtime, listener: socket.socket) -> AsyncIterator[socket.socket]:
+    async with runtime.open_inner_listener(listener) as inner:
+        if inner is not None:
+            inner.carry()
+        yield inner or listener
+
+
+@pytest.fixture
+def start(runtime: Runtime, inherited: socket.socket, project: Path) -> Start:
+    return starter(runtime, inherited, project)
 
 
 @pytest.fixture
@@ -142,8 +163,8 @@ def start_sandboxed(sandbox: SandboxRuntime, listener: socket.socket, project: P
 @pytest.fixture(params=["sandbox", "warm"])
 def cage(request: pytest.FixtureRequest) -> str:
     """How a sandboxed program is started."""
-    sandbox_or_skip()
     name: str = request.param
+    make_runtime(name)
     return name
 
 
@@ -151,8 +172,8 @@ def cage(request: pytest.FixtureRequest) -> str:
 async def caged(cage: str, request: pytest.FixtureRequest) -> AsyncIterator[Runtime]:
     """A runtime that isolates."""
     with child_subreaper():
-        if cage == "sandbox":
-            yield sandbox_or_skip()
+        if cage != "warm":
+            yield make_runtime(cage)
             return
         async with open_texts(sandbox_or_skip(), request.getfixturevalue("kept_template")) as made:
             yield made
@@ -185,8 +206,8 @@ async def nothing_left_of_it(runtime: Runtime) -> AsyncIterator[None]:
 @pytest.fixture
 async def start_caged(caged: Runtime, listener: socket.socket, project: Path) -> AsyncIterator[Start]:
     """Starts programs sandboxed, cold and warm; nothing is left of any."""
-    async with _nothing_further():
-        yield starter(caged, listener, project)
+    async with _nothing_further(), open_inherited(caged, listener) as inherited:
+        yield starter(caged, inherited, project)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,9 +62,11 @@ def _probed() -> SandboxRuntime | Refusal:
 
 async def broker_if_needed(folder: Path) -> Broker | NoBroker | None:
     """As ``open_broker_if_needed``; the broker ends with this process."""
-    held = AsyncExitStack()
-    broker = await held.enter_async_context(open_broker_if_needed(folder))
-    held.pop_all()
+    async with open_broker_if_needed(folder) as broker:
+        pass
+    if isinstance(broker, Broker):
+        # The context has ended it; a new one starts.
+        await broker.start(folder)
     return broker
 
 
@@ -78,7 +80,33 @@ def sandbox_or_skip() -> SandboxRuntime:
     pytest.skip(f"no sandbox: {probed.reason}")
 
 
+@lru_cache(maxsize=1)
+def _broker() -> Broker | NoBroker:
+    """For root, who needs none."""
+    broker, folder = Broker(), Path(tempfile.gettempdir())
+    try:
+        trio.run(broker.start, folder)
+    except NoBroker as error:
+        return error
+    return broker
+
+
+def inner_sandbox_or_skip() -> SandboxRuntime:
+    """As ``sandbox_or_skip``; its processes inherit a socket of another network, as an ordinary user's do."""
+    found = sandbox_or_skip()
+    if found._broker is not None:
+        return found
+    broker = _broker()
+    if isinstance(broker, NoBroker):
+        pytest.skip(f"no broker: {broker}")
+    made = SandboxRuntime(found.parts.etc, own_users=found.parts.own_users, broker=broker)
+    made._fences = False
+    return made
+
+
 def make_runtime(name: str) -> Runtime:
+    if name == "inner":
+        return inner_sandbox_or_skip()
     return PlainRuntime() if name == "plain" else sandbox_or_skip()
 
 

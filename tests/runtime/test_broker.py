@@ -9,18 +9,21 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import trio
+from limit_kit import no_descriptor_for_a_moment, no_descriptor_free
 from runtime_kit import open_descriptors
 
-from preview.runtime import bind_in_range
+from preview.errors import PreviewUnavailable
+from preview.proxy.pool import UpstreamConnection, connect
+from preview.runtime import InnerAddress, bind_in_range
 from preview.runtime.broker import Broker, BrokerGone, NoBroker, open_broker
 from preview.runtime.broker import broker as module
-from preview.runtime.sandbox.inner_listener import open_inner_listener
+from preview.runtime.sandbox.inner_listener import InnerListener, open_inner_listener
 
 _LIBC = "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
 
@@ -138,6 +141,64 @@ async def test_connections_of_the_port_arrive_at_the_inner_socket(broker: Broker
                     assert taken == text
 
 
+async def test_a_connection_of_the_services_own_takes_no_detour(broker: Broker) -> None:
+    with bind_in_range("127.0.0.1", 20_000, 32_000) as outer:
+        async with open_inner_listener(broker, outer) as inner:
+            # Nothing is forwarded, so it arrives without the host's socket.
+            upstream = await connect(InnerAddress("127.0.0.1", outer.getsockname()[1], inner))
+            accepted, _ = inner.accept()
+            with accepted:
+                accepted.send(b"inside")
+                assert await upstream.receive(100) == b"inside"
+            upstream.close()
+            inner.shutdown(socket.SHUT_RDWR)
+            with pytest.raises(PreviewUnavailable):
+                await connect(InnerAddress("127.0.0.1", outer.getsockname()[1], inner))
+
+
+async def test_a_full_queue_is_waited_for_as_long_as_the_caller_wants(broker: Broker) -> None:
+    with bind_in_range("127.0.0.1", 20_000, 32_000) as outer:
+        async with open_inner_listener(broker, outer) as inner:
+            inner.listen(0)
+            address = InnerAddress("127.0.0.1", outer.getsockname()[1], inner)
+            opened: list[UpstreamConnection] = []
+            with pytest.raises(PreviewUnavailable):
+                await fill(address, opened)
+            assert opened
+            # The queue has room again, so the next one is accepted.
+            for one in opened:
+                inner.accept()[0].close()
+                one.close()
+            (await connect(address)).close()
+
+
+async def fill(address: InnerAddress, opened: list[UpstreamConnection]) -> None:
+    while True:
+        opened.append(await connect(address, timeout_s=0.2))
+
+
+async def test_a_socket_closed_while_the_broker_is_asked_loses_no_descriptor(broker: Broker) -> None:
+    with bind_in_range("127.0.0.1", 20_000, 32_000) as outer:
+        before = open_descriptors()
+        process = process_of(broker)
+        async with open_inner_listener(broker, outer) as inner, trio.open_nursery() as nursery:
+            process.send_signal(signal.SIGSTOP)
+            nursery.start_soon(refused, inner)
+            await trio.testing.wait_all_tasks_blocked()
+            inner.close()
+            process.send_signal(signal.SIGCONT)
+            # A request that cannot be sent must not wait for an answer.
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                await broker.connectable(-1, 1)
+        assert open_descriptors() == before
+        assert process_of(broker).pid == process.pid
+
+
+async def refused(inner: InnerListener) -> None:
+    with pytest.raises(OSError, match="closed"):
+        await inner.open_connection()
+
+
 async def test_a_program_may_accept_on_the_hosts_socket_itself(broker: Broker) -> None:
     """Nothing is forwarded before ``carry``, and nothing after it was taken back."""
     with bind_in_range("127.0.0.1", 20_000, 32_000) as outer:
@@ -173,6 +234,60 @@ async def test_a_killed_broker_is_replaced_and_its_networks_serve_on(broker: Bro
                         assert await client.receive_some() == b"answer"
 
 
+async def test_a_request_without_a_free_descriptor_fails_and_the_next_succeeds(broker: Broker, tmp_path: Path) -> None:
+    before = open_descriptors()
+    with pytest.raises(OSError, match="Too many open files"), no_descriptor_free():
+        await broker.mount(tmp_path)
+    os.close(await broker.mount(tmp_path))
+    assert open_descriptors() == before
+
+
+async def test_a_broker_whose_user_namespace_did_not_arrive_is_not_asked_again(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a later broker could not enter the networks that it makes."""
+    other = Broker()
+    started = module._Running.__init__
+
+    def start(self: module._Running, namespace: int | None) -> None:
+        started(self, namespace)
+        short.enter_context(no_descriptor_free())
+
+    with ExitStack() as short:
+        monkeypatch.setattr(module._Running, "__init__", start)
+        with pytest.raises(OSError, match="Too many open files"):
+            await other.mount(tmp_path)
+    monkeypatch.undo()
+    assert other._running is None
+    os.close(await other.mount(tmp_path))
+    assert other._namespace is not None
+    await other.close()
+
+
+async def test_a_connection_waits_while_no_descriptor_is_free(broker: Broker) -> None:
+    with bind_in_range("127.0.0.1", 20_000, 32_000) as outer:
+        async with open_inner_listener(broker, outer) as inner, trio.open_nursery() as nursery:
+            with trio.fail_after(60):
+                async with await trio.open_tcp_stream(*outer.getsockname()):
+                    await nursery.start(no_descriptor_for_a_moment)
+                    inner.carry()
+                    await trio.lowlevel.wait_readable(inner)
+                    inner.accept()[0].close()
+
+
+async def test_what_was_taken_back_at_once_is_not_forwarded(broker: Broker) -> None:
+    with bind_in_range("127.0.0.1", 20_000, 32_000) as outer:
+        async with open_inner_listener(broker, outer) as inner:
+            await trio.testing.wait_all_tasks_blocked()
+            inner.carry()
+            inner.carry(carries=False)
+            await trio.testing.wait_all_tasks_blocked()
+            async with await trio.open_tcp_stream(*outer.getsockname()):
+                await trio.testing.wait_all_tasks_blocked()
+                outer.setblocking(False)
+                outer.accept()[0].close()
+
+
 async def test_a_cancelled_request_takes_no_answer_from_the_next(broker: Broker, tmp_path: Path) -> None:
     before = open_descriptors()
     for _ in range(50):
@@ -193,11 +308,12 @@ async def closed(broker: Broker, folder: Path) -> None:
 async def test_a_broker_that_does_not_answer_is_ended(
     broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PATIENCE_S", 0.2)
     stuck = process_of(broker)
     stuck.send_signal(signal.SIGSTOP)
-    with pytest.raises(BrokerGone, match="did not answer"):
-        await broker.mount(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_PATIENCE_S", 0.2)
+        with pytest.raises(BrokerGone, match="did not answer"):
+            await broker.mount(tmp_path)
     assert not stuck.is_running()
     os.close(await broker.mount(tmp_path))
 

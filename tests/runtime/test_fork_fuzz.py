@@ -199,7 +199,7 @@ async def another_previews(stage: Stage) -> OpenProcess:
         give(stage.orders, theirs, said)
         await trio.lowlevel.wait_readable(ours)
         sender = inbound.receive_now(ours, 64).sender
-    return stage.template.origin.claim_first(sender, uid=0, own_user=False)
+    return stage.template.origin.claim_first(sender, user=(0, 0), own_user=False)
 
 
 async def exchange(stage: Stage, said: dict[str, Any]) -> str:
@@ -253,7 +253,7 @@ async def test_no_process_of_the_machine_can_be_claimed_but_a_fork_of_its_own(st
         snapshot = SnapshotOrigin(first, second, stage.group)
         for pid in everybody():
             with pytest.raises(NotVerified):
-                origin.claim_first(pid, uid=0, own_user=False)
+                origin.claim_first(pid, user=(0, 0), own_user=False)
             with pytest.raises(NotVerified):
                 snapshot.claim(pid)
         for pid in (-1, 0, 2**22):

@@ -1,17 +1,29 @@
-"""Where the inherited socket cannot be fenced it does not go into the sandbox: the service carries connections in."""
+"""Where the host's socket cannot be fenced it does not go into the sandbox: the service carries connections in.
+
+To a local socket and a bridge, or, with a broker, to a second socket in a network of its own.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import trio
-from runtime_fixtures import starter
-from runtime_kit import INTERPRETER, LIMITS, PYTHON, Start, open_driver, read_line, unprivileged_python
+from runtime_fixtures import open_inherited, starter
+from runtime_kit import (
+    INTERPRETER,
+    LIMITS,
+    PYTHON,
+    Start,
+    inner_sandbox_or_skip,
+    open_driver,
+    read_line,
+    unprivileged_python,
+)
 
 from preview.core.isolation import Network
 from preview.errors import LaunchFailed
@@ -53,16 +65,37 @@ print(json.dumps(reached), flush=True)
 """
 
 
-@pytest.fixture
-def start(sandbox: SandboxRuntime, listener: socket.socket, project: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+@pytest.fixture(params=["bridge", "inner"])
+def carrying(
+    request: pytest.FixtureRequest, sandbox: SandboxRuntime, monkeypatch: pytest.MonkeyPatch
+) -> SandboxRuntime:
+    if request.param == "inner":
+        return inner_sandbox_or_skip()
     monkeypatch.setattr(sandbox, "_fences", False)
-    return starter(sandbox, listener, project)
+    monkeypatch.setattr(sandbox, "_broker", None)
+    return sandbox
 
 
-@pytest.mark.usefixtures("nothing_left")
-async def test_it_serves_as_if_the_socket_were_its_own(start: Start, listener: socket.socket) -> None:
+@pytest.fixture
+async def inherited(
+    carrying: SandboxRuntime, listener: socket.socket, nothing_left: None
+) -> AsyncIterator[socket.socket]:
+    async with open_inherited(carrying, listener) as found:
+        yield found
+
+
+@pytest.fixture
+def start(carrying: SandboxRuntime, inherited: socket.socket, project: Path) -> Start:
+    return starter(carrying, inherited, project)
+
+
+async def test_it_serves_as_if_the_socket_were_its_own(
+    start: Start, listener: socket.socket, inherited: socket.socket
+) -> None:
     port = listener.getsockname()[1]
-    async with start(ECHO, FD_PLACEHOLDER, environment={"PREVIEW_LISTENER": f"{FD_PLACEHOLDER}:1"}) as process:
+    # The bridge puts its own socket's number there.
+    own = os.fstat(inherited.fileno()).st_ino if inherited is not listener else 1
+    async with start(ECHO, FD_PLACEHOLDER, environment={"PREVIEW_LISTENER": f"{FD_PLACEHOLDER}:{own}"}) as process:
         assert await read_line(process) == f"{port} True"
         data = os.urandom(300_000)
         heard: list[bytes] = []
@@ -82,14 +115,12 @@ async def test_it_serves_as_if_the_socket_were_its_own(start: Start, listener: s
     assert heard == [data] * 20
 
 
-@pytest.mark.usefixtures("nothing_left")
 async def test_nothing_that_it_holds_reaches_the_machine(start: Start) -> None:
     with bind_in_range("127.0.0.1", 20_000, 32_000) as other:
         async with start(TURN_ROUND, FD_PLACEHOLDER, str(other.getsockname()[1])) as process:
             assert json.loads(await read_line(process)) == []
 
 
-@pytest.mark.usefixtures("nothing_left")
 async def test_who_asks_ahead_of_its_start_is_answered_when_it_serves(start: Start, listener: socket.socket) -> None:
     async with await trio.open_tcp_stream(*listener.getsockname()) as early:
         await early.send_all(b"early")
@@ -98,9 +129,8 @@ async def test_who_asks_ahead_of_its_start_is_answered_when_it_serves(start: Sta
 
 
 async def test_a_program_that_listens_by_itself_is_carried_to_as_well(
-    sandbox: SandboxRuntime, listener: socket.socket, project: Path, monkeypatch: pytest.MonkeyPatch
+    carrying: SandboxRuntime, listener: socket.socket, project: Path
 ) -> None:
-    monkeypatch.setattr(sandbox, "_fences", False)
     port = listener.getsockname()[1]
     program = ECHO.replace("socket.socket(fileno=int(sys.argv[1]))", f"socket.create_server(('127.0.0.1', {port}))")
     spec = ProcessSpec(
@@ -117,7 +147,7 @@ async def test_a_program_that_listens_by_itself_is_carried_to_as_well(
         slot=port,
     )
     with trio.fail_after(60):
-        async with sandbox.open_process(spec) as process:
+        async with carrying.open_process(spec) as process:
             await read_line(process)
             async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
                 await stream.send_all(b"hello")
@@ -142,7 +172,9 @@ async def test_a_service_without_rights_serves_a_preview_without_a_network(
                 assert await stream.receive_some() == b"served"
 
 
-@pytest.mark.parametrize("fences", [True, False])
+@pytest.mark.parametrize(
+    "fences", [pytest.param(True, marks=pytest.mark.skipif(not fences.can_fence(), reason="no CAP_NET_ADMIN")), False]
+)
 async def test_a_start_that_fails_is_one_error_whatever_runs_beside(
     sandbox: SandboxRuntime, listener: socket.socket, project: Path, monkeypatch: pytest.MonkeyPatch, fences: bool
 ) -> None:

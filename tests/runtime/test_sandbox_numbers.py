@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import platform
 import signal
 import socket
@@ -94,8 +93,8 @@ async def test_the_machines_other_ways_in_end_the_program(start_caged: Start, wa
 async def test_what_an_operator_allows_besides_is_let_through(
     sandbox: SandboxRuntime, listener: socket.socket, project: Path, manner: str
 ) -> None:
-    own_users = os.geteuid() == 0
-    wider = SandboxRuntime(sandbox.parts.etc, own_users=own_users, calls=check_extra_calls(["kcmp", "ptrace"]))
+    parts, calls = sandbox.parts, check_extra_calls(["kcmp", "ptrace"])
+    wider = SandboxRuntime(parts.etc, own_users=parts.own_users, calls=calls, broker=sandbox._broker)
     async with AsyncExitStack() as stack:
         runtime: Runtime = wider if manner == "cold" else await stack.enter_async_context(open_texts(wider))
         found = await answers(starter(runtime, listener, project), _DENIED)

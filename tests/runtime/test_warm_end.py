@@ -66,9 +66,10 @@ async def warm(sandbox_here: SandboxRuntime) -> AsyncIterator[WarmRuntime]:
 
 
 def template_of(warm: WarmRuntime) -> int:
-    """The template's pid; its forks have its name too, and are farther in."""
+    """The template's pid; its forks have its name too, and are in further namespaces."""
     assert len(warm.templates.ready) == 1
-    return next(pid for pid in proctree.descendants(os.getpid()) if is_template(pid))
+    named = (pid for pid in proctree.descendants(os.getpid()) if is_template(pid))
+    return min(named, key=lambda pid: len(proctree.namespace_pids(pid)))
 
 
 def is_template(pid: int) -> bool:

@@ -43,7 +43,7 @@ def program(text: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def fault_of(pid: int) -> str | None:
-    return find_fault(pid, pid, uid=OTHER_USER, outside=namespaces_of(os.getpid()))
+    return find_fault(pid, pid, user=(OTHER_USER, OTHER_USER), outside=namespaces_of(os.getpid()))
 
 
 @pytest.mark.parametrize("text", [RUNS, THREAD_RUNS], ids=["runs", "runs in another thread than its first"])
@@ -71,5 +71,5 @@ def test_a_process_that_cannot_be_examined_is_not_taken_for_confined(monkeypatch
 
     monkeypatch.setattr(eligibility, "read_status", refuse)
     pid = os.getpid()
-    fault = find_fault(pid, pid, uid=os.getuid(), outside=frozenset())
+    fault = find_fault(pid, pid, user=(os.getuid(), os.getgid()), outside=frozenset())
     assert fault == "it cannot be examined (Permission denied)"

@@ -72,7 +72,8 @@ PACKAGES = {
     "stays_where_it_is": ("import preview_cage; preview_cage.enter = lambda user: None", "started cold"),
     "becomes_nobody_else": (
         "import os\nos.setresuid = os.setresgid = lambda *ids: None\nos.setgroups = lambda ids: None",
-        "started cold",
+        # An ordinary user has no other users to give.
+        "started cold" if os.geteuid() == 0 else "started warm",
     ),
     "says_what_acts_on_terminals": (ENTER_LOUDLY, "started cold"),
 }

@@ -269,10 +269,8 @@ async def test_one_that_is_cancelled_at_any_moment_leaves_nothing(start: Start) 
 
 
 async def test_its_socket_and_channel_are_those_of_the_start(start: Start) -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        async with start.run(listener=listener) as (one, spec):
+    with socket.create_server(("127.0.0.1", 0)) as outer:
+        async with start.warm.open_inner_listener(outer) as inner, start.run(listener=inner or outer) as (one, spec):
             assert one.is_for(spec)
-            with listener.dup() as another:
+            with outer.dup() as another:
                 assert not one.is_for(replace(spec, listener=another))

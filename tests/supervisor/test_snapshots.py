@@ -36,6 +36,10 @@ class FakeSnapshot:
         self.ended = trio.Event()
         self.fails = False
 
+    @property
+    def is_spent(self) -> bool:
+        return self.runtime.only_once and bool(self.started)
+
     def open_process(self, spec: ProcessSpec) -> AbstractAsyncContextManager[RunningProcess]:
         return self._open(spec)
 
@@ -43,6 +47,7 @@ class FakeSnapshot:
     async def _open(self, spec: ProcessSpec) -> AsyncIterator[RunningProcess]:
         await trio.lowlevel.checkpoint()
         assert not self.ended.is_set()
+        assert not self.is_spent
         if self.fails:
             raise NoSnapshot("the snapshot has ended")
         self.started.append(spec)
@@ -59,6 +64,8 @@ class KeepingRuntime(LightRuntime):
         self.asked = 0
         self.kept: list[FakeSnapshot] = []
         self.refuses: str | None = None
+        # As without control groups.
+        self.only_once = False
         self.may_be_ready = trio.Event()
         self.may_be_ready.set()
 
@@ -115,6 +122,37 @@ async def test_restarts_after_that_are_started_from_it(keeping: Rig) -> None:
     assert len(snapshot.started) == 2
     assert runtime_of(keeping).asked == 1
     assert await body_of(preview) == "one"
+
+
+async def test_one_that_serves_only_once_is_replaced_after_each_restart_and_told_once(keeping: Rig) -> None:
+    runtime = runtime_of(keeping)
+    runtime.only_once = True
+    preview, first = await kept_after_a_restart(keeping)
+    for number in (2, 3):
+        await restart(keeping)
+        with trio.fail_after(60):
+            while len(runtime.kept) < number:
+                await trio.lowlevel.checkpoint()
+    assert [len(one.started) for one in runtime.kept] == [1, 1, 0]
+    # Its process has served, and was replaced.
+    await first.ended.wait()
+    assert sum(one.startswith(KEPT) for one in story(preview)) == 1
+    assert await body_of(preview) == "one"
+
+
+async def test_a_restart_before_the_next_one_that_serves_once_is_ready_is_an_ordinary_one(keeping: Rig) -> None:
+    runtime = runtime_of(keeping)
+    runtime.only_once = True
+    preview, first = await kept_after_a_restart(keeping)
+    runtime.may_be_ready = trio.Event()
+    await restart(keeping)
+    await restart(keeping)
+    assert len(first.started) == 1
+    assert runtime.asked == 2
+    assert await body_of(preview) == "one"
+    # Nothing waits for it.
+    await keeping.service.previews.stop("g1")
+    assert runtime.kept == [first]
 
 
 async def test_it_is_made_of_what_started_the_process_that_serves(keeping: Rig) -> None:

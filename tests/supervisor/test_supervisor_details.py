@@ -51,7 +51,8 @@ class Log:
 
 def preview(record: Record, log: Log | None = None) -> LivePreview:
     """As much of one as is looked at."""
-    parts = SimpleNamespace(record=record, log=log or Log(), any_answer=True, listener=socket.socket(), reach=None)
+    log = log or Log()
+    parts = SimpleNamespace(record=record, log=log, any_answer=True, listener=socket.socket(), inner=None, reach=None)
     parts.listener.close()
     return cast("LivePreview", parts)
 

@@ -147,7 +147,7 @@ class Connection:
             self.deadline = inf  # the task sets its own deadline
             trio.lowlevel.reschedule(task)
 
-    def begun(self, delivery: Delivery) -> None:
+    def take(self, delivery: Delivery) -> None:
         """Set the current request."""
         self.delivery = delivery
 
@@ -275,7 +275,7 @@ class Connection:
                 lambda: request.head,
                 delivery.status,
                 delivery.sent_bytes,
-                request.begun,
+                request.arrived_at,
                 delivery.answered_at,
             )
 

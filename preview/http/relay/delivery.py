@@ -26,7 +26,7 @@ class ProxiedRequest(NamedTuple):
         standing: The request for the header rules; its target may be missing.
         admitted: The request's admission.
         number: The request's id.
-        begun: Arrival time, by ``time.monotonic``.
+        arrived_at: Arrival time, by ``time.monotonic``.
     """
 
     ask: Ask
@@ -34,7 +34,7 @@ class ProxiedRequest(NamedTuple):
     standing: RequestHead
     admitted: Admitted
     number: bytes
-    begun: float
+    arrived_at: float
 
     @property
     def head(self) -> RequestHead:

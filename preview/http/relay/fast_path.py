@@ -64,8 +64,8 @@ class FastPath:
             return False
         request = ProxiedRequest(ask, target, known.head, admitted, relay.numbers.new(), monotonic())
         head = relayed_head(ask.method, admitted.target_of(target), known.standing, request.number)
-        connection.begun(Delivery(connection, request, exchange, known))
-        connection.deadline = request.begun + relay.answer_s
+        connection.take(Delivery(connection, request, exchange, known))
+        connection.deadline = request.arrived_at + relay.answer_s
         upstream.reader = self
         relay.watch.listen_to(upstream)
         if not exchange.send_whole(head + data[end + len(HEAD_END) :], has_content=has_content):

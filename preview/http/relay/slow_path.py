@@ -85,7 +85,7 @@ class SlowPath:
             with translated():
                 raise delivery.failure
         if not delivery.status:
-            self._connection.deadline = delivery.request.begun + self._relay.answer_s
+            self._connection.deadline = delivery.request.arrived_at + self._relay.answer_s
         await self._exchange.drain()
         await self._answer()
         return not delivery.closes

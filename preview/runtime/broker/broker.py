@@ -19,7 +19,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from preview.core.descriptors import wait_readable, waited_on
+from preview.core.descriptors import retry_on_fd_exhaustion, wait_readable, waited_on
 
 log = structlog.get_logger(__name__)
 
@@ -121,14 +121,21 @@ class Broker:
                 return await self._running.ask(request, descriptors, most)
             log.warning("broker ended unexpectedly")
             await self._end()
-        self._running = _Running(self._namespace)
+        running = self._running = _Running(self._namespace)
+        error: OSError = BrokerGone(errno.ECONNRESET, "the broker has ended")
         try:
             if self._namespace is None:
-                (self._namespace,) = await self._running.ask({"do": "start"}, (), 1)
-            return await self._running.ask(request, descriptors, most)
+                (self._namespace,) = await running.ask({"do": "start"}, (), 1)
+            return await running.ask(request, descriptors, most)
         except _Ended:
-            await self._end()
-            raise BrokerGone(errno.ECONNRESET, "the broker has ended") from None
+            pass
+        except OSError as caught:
+            if self._namespace is not None:
+                raise
+            # A later broker could not enter this one's namespaces.
+            error = caught
+        await self._end()
+        raise error
 
     async def _end(self) -> None:
         running, self._running = self._running, None
@@ -163,13 +170,13 @@ class _Running:
 
     async def ask(self, request: dict[str, object], descriptors: Sequence[int], most: int) -> list[int]:
         # If it has ended, an answer may be there that says why.
-        with suppress(OSError):
+        with suppress(ConnectionError):
             socket.send_fds(self._ours, [json.dumps(request).encode()], descriptors)
         has_reset = False
         while True:
             # A broker that answers at once is not waited for.
             try:
-                packet, found, _, _ = socket.recv_fds(self._ours, _PACKET_BYTES, most, socket.MSG_CMSG_CLOEXEC)
+                packet, found, flags, _ = socket.recv_fds(self._ours, _PACKET_BYTES, most, socket.MSG_CMSG_CLOEXEC)
                 break
             except BlockingIOError:
                 await wait_readable(self._ours.fileno())
@@ -182,6 +189,11 @@ class _Running:
                 raise _Ended from error
         if not packet:
             raise _Ended
+        if flags & socket.MSG_CTRUNC:
+            # The kernel has passed as many as this process may still open.
+            for one in found:
+                os.close(one)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         answer = json.loads(packet)
         if "errno" in answer:
             raise OSError(answer["errno"], os.strerror(answer["errno"]), answer["what"])
@@ -190,10 +202,10 @@ class _Running:
     async def end(self) -> None:
         self._ours.close()
         with trio.move_on_after(_END_S):
-            await self._wait()
+            await retry_on_fd_exhaustion(self._wait)
         if self._popen.poll() is None:
             self._popen.kill()
-            await self._wait()
+            await retry_on_fd_exhaustion(self._wait)
 
     async def _wait(self) -> None:
         while self._popen.poll() is None:

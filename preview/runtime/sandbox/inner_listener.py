@@ -11,18 +11,24 @@ while one process replaces another.
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
 
+from preview.core.descriptors import retry_on_fd_exhaustion
 from preview.runtime.broker import Broker
 from preview.runtime.interface import InnerSocket
 from preview.runtime.kernel.linux import beside
 from preview.runtime.sandbox.port_forwarding import carry_all
 from preview.runtime.sandbox.socket_filter import is_restricted
 
+# Results of connect(2) while the connection is being made, and once it is made.
+_CONNECTING = frozenset({errno.EINPROGRESS, errno.EALREADY})
+_CONNECTED = frozenset({0, errno.EISCONN})
 # Connections that are forwarded at once, of one preview.
 _MOST_CONNECTIONS = 256
 # Each request to the broker takes a tenth of a millisecond, so several sockets are made at once.
@@ -61,9 +67,10 @@ class InnerListener(InnerSocket):
         """Forward connections whenever ``carry`` says so. Cancellation: every connection is closed."""
         limiter = trio.CapacityLimiter(_MOST_CONNECTIONS)
         while True:
-            await self._wanted.wait()
+            while not self._wanted.is_set():
+                await self._wanted.wait()
             with trio.CancelScope() as self._carrying:
-                await carry_all(self._outer.dup(), self._connect, limiter)
+                await carry_all(await retry_on_fd_exhaustion(self._dup_outer), self._open_stream, limiter)
                 # The host's socket no longer listens.
                 self._wanted = trio.Event()
 
@@ -74,16 +81,37 @@ class InnerListener(InnerSocket):
             socket.socket(fileno=one).close()
         super().close()
 
-    async def _connect(self) -> trio.SocketStream:
-        if not self._spare:
-            self._spare += await self._broker.connectable(self.fileno(), _SOCKETS_AT_ONCE)
-        inside = trio.socket.from_stdlib_socket(socket.socket(fileno=self._spare.pop()))
+    async def open_connection(self) -> socket.socket:
+        """See ``InnerSocket``. Cancellation: no connection is left."""
+        # The broker may take a moment, in which another connection takes the last one.
+        while not self._spare:
+            more = await self._broker.connectable(self.fileno(), _SOCKETS_AT_ONCE)
+            self._spare += more
+            if self.fileno() < 0:
+                self.close()
+                raise OSError(errno.EBADF, "the preview's port was closed")
+        made = socket.socket(fileno=self._spare.pop())
         try:
-            await inside.connect(self.getsockname())
+            made.setblocking(False)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Checked again after each wake-up, which is only a hint (see ``descriptors``).
+            while (error := made.connect_ex(self.getsockname())) in _CONNECTING:
+                await trio.lowlevel.wait_writable(made)
+            if error not in _CONNECTED:
+                raise OSError(error, os.strerror(error))  # noqa: TRY301  closed like any other failure
         except BaseException:
-            inside.close()
+            trio.lowlevel.notify_closing(made)
+            made.close()
             raise
-        return trio.SocketStream(inside)
+        return made
+
+    async def _open_stream(self) -> trio.SocketStream:
+        inside = await retry_on_fd_exhaustion(self.open_connection)
+        return trio.SocketStream(trio.socket.from_stdlib_socket(inside))
+
+    async def _dup_outer(self) -> socket.socket:
+        await trio.lowlevel.checkpoint()
+        return self._outer.dup()
 
 
 @asynccontextmanager

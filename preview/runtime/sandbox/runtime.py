@@ -219,7 +219,10 @@ class SandboxRuntime(ColdStarts):
 
     @asynccontextmanager
     async def open_serving(self, spec: ProcessSpec) -> AsyncIterator[socket.socket | None]:
-        """Yield the socket to pass into the sandbox, which reaches nothing else of the host's network."""
+        """Yield the socket to pass into the sandbox, which reaches nothing else of the host's network.
+
+        Cancellation: forwarded connections are closed.
+        """
         if spec.listener is None or spec.network is Network.HOST or is_harmless(spec.listener):
             yield spec.listener
         elif self._fences:

@@ -22,7 +22,7 @@ from preview.core.lifecycle import STOP_REASONS, Health, State, StopCause, advan
 from preview.detection import Overrides
 from preview.errors import InvalidRequest, LaunchFailed, PreviewError
 from preview.logs import Level, PreviewLog, Source, StatusChange
-from preview.runtime import Exit, InnerSocket, Usage
+from preview.runtime import Exit, InnerAddress, InnerSocket, Usage
 from preview.settings import Settings, Tier
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.preview.confinement import Confinement
@@ -180,7 +180,10 @@ class LivePreview:
     @property
     def socket_address(self) -> tuple[str, int]:
         """Host and port of its socket; known as soon as the slot is claimed."""
-        return self._settings.preview_host, self.record.port or 0
+        host, port, inner = self._settings.preview_host, self.record.port or 0, self.inner
+        if inner is None or self.confinement is None or self.confinement.network is Network.HOST:
+            return host, port
+        return InnerAddress(host, port, inner)
 
     @property
     def reach(self) -> Reach | None:

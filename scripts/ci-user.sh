@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Runs tests as an ordinary user: makes one, gives it a copy of this checkout, and removes both. For root.
+# Usage: scripts/ci-user.sh [PATH...]; without paths, the tests whose result depends on the user.
+# Coverage is added to .coverage; which tests failed is left in .pytest_cache/user.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+exec </dev/null
+
+tests=("$@")
+[ $# -gt 0 ] || tests=(
+    tests/runtime tests/hostile tests/launch tests/supervisor tests/faults
+)
+
+# Short: it is part of the path of each socket.
+user=pv$$
+folder=$(mktemp -d)
+checkout=$folder/checkout
+
+# Everything that belongs to the user: processes, files (also those in shared folders), and the account.
+remove() {
+    if id "$user" >/dev/null 2>&1; then
+        # kill(2): -1 means every process that the sender may signal, here those of this user, except the sender.
+        as_user bash -c 'kill -KILL -1' || true
+        find /tmp /var/tmp /dev/shm -maxdepth 1 -user "$user" -exec rm -rf {} +
+        userdel --force "$user" 2>/dev/null || true
+    fi
+    rm -rf "$folder"
+}
+trap remove EXIT
+
+# Without what lies in root's home, which the user cannot read.
+as_user() (
+    for name in $(compgen -e); do
+        [[ ${!name} != *"$HOME"/* ]] || unset "$name"
+    done
+    unset XDG_RUNTIME_DIR
+    export HOME=$folder/home USER=$user LOGNAME=$user PATH=$folder/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
+    export UV_PYTHON_INSTALL_DIR=$folder/python
+    cd /
+    exec setpriv --reuid="$user" --regid="$user" --init-groups "$@"
+)
+
+useradd --user-group --no-create-home --home-dir "$folder/home" --shell /bin/bash "$user"
+mkdir "$checkout" "$folder/bin" "$folder/home" "$folder/home/.cache"
+# The packages that were downloaded for this checkout, and uv itself, as neither may be readable for the user.
+cp "$(uv run --no-sync python -c 'import uv; print(uv.find_uv_bin())')" "$folder/bin/uv"
+cp -r "$(uv cache dir)" "$folder/home/.cache/uv"
+git ls-files -z --cached --others --exclude-standard --deduplicate |
+    while IFS= read -rd '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done |
+    tar --create --null --files-from=- | tar --extract --directory="$checkout"
+chown -R "$user:$user" "$folder"
+as_user uv sync --quiet --project "$checkout"
+
+failed=0
+as_user bash "$checkout/scripts/ci-tests.sh" "${tests[@]}" || failed=$?
+
+mkdir -p .pytest_cache/user
+cp -r "$checkout/.pytest_cache/v" .pytest_cache/user/
+uv run --no-sync coverage combine --quiet --append "$checkout/.coverage" || failed=$?
+exit "$failed"
