@@ -27,6 +27,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, tool: bool, ids:
     monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.struct_passwd(("ann", "x", uid, uid, "", "/", "/bin/sh")))
     monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/newuidmap" if tool else None)
     monkeypatch.setattr(users, "_MAPS", str(tmp_path / "maps" if maps else "/proc/self/{}"))
+    monkeypatch.setattr(users, "_status", lambda: {"NoNewPrivs": "\t0"})
     monkeypatch.setattr(users, "_RANGES", (str(tmp_path / "ids"),) * 2)
 
 
@@ -47,6 +48,14 @@ def test_the_one_step_to_users_of_their_own(
 ) -> None:
     machine(monkeypatch, tmp_path, tool=tool, ids=ids)
     assert advised in advise_own_users()
+
+
+def test_what_a_process_without_new_privileges_cannot_do_is_not_advised(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    machine(monkeypatch, tmp_path, tool=True, ids="ann:100000:65536")
+    monkeypatch.setattr(users, "_status", lambda: {"NoNewPrivs": "\t1"})
+    assert advise_own_users() == ""
 
 
 @pytest.mark.parametrize(

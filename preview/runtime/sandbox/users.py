@@ -82,14 +82,22 @@ def is_confined_root() -> bool:
     """Return whether this process is root of a container only: without some of root's rights, or without some ids."""
     if os.geteuid() != 0:
         return False
-    fields = dict(line.partition(":")[::2] for line in Path("/proc/self/status").read_text("ascii").splitlines())
-    return not int(fields["CapEff"], 16) & 1 << _CAP_SYS_ADMIN or _read_map("uid_map") != _ALL_IDS
+    return not int(_status()["CapEff"], 16) & 1 << _CAP_SYS_ADMIN or _read_map("uid_map") != _ALL_IDS
+
+
+def _status() -> dict[str, str]:
+    lines = Path("/proc/self/status").read_text("utf-8", "replace").splitlines()
+    return dict(line.partition(":")[::2] for line in lines)
 
 
 def advise_own_users() -> str:
-    """Return the step after which an ordinary user's previews have users of their own, for ``preview doctor``."""
+    """Return the step after which previews have users of their own, for ``preview doctor``; empty if there is none."""
     if os.geteuid() == 0:
-        return "let the container have the user ids 0 to 65535, for a user of its own for each preview"
+        lacks = "user ids 0 to 65535" if users_here() is None else "capability SYS_ADMIN"
+        return f"for a user of its own for each preview, let the container have the {lacks} (docs/containers.md)"
+    if _status()["NoNewPrivs"].strip() == "1":
+        # newuidmap is a set-user-id program.
+        return ""
     start = "start the service by `unshare --map-root-user --map-auto --mount --` (docs/containers.md)"
     if shutil.which("newuidmap") is None or shutil.which("newgidmap") is None:
         return f"for a user of its own for each preview, install newuidmap (Debian's package uidmap); then {start}"
