@@ -69,7 +69,7 @@ async def main(name: str, project: Path, program: str, listener_fd: int | None) 
             limits=LIMITS,
             readable=INTERPRETER,
             writable=(project,),
-            slot=1 if listener is None else listener.getsockname()[1],
+            slot=3001 if listener is None else listener.getsockname()[1],
         )
         async with runtime.open_process(spec) as process:
             said = await process.output.receive_some()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from functools import lru_cache
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runtime_kit import sandbox_or_skip
+import trio
+from runtime_kit import open_driver, sandbox_or_skip
 
 from preview.runtime.sandbox.users import FIRST_UID
 
@@ -47,8 +49,8 @@ SHARED = pytest.mark.parametrize(
 _WAYS = {"here": [], "range": _RANGE, "one": _ONE, "few": _FEW, "less": _LESS}
 
 
-@lru_cache(maxsize=16)
-def told(service: str, runtime: str) -> dict[str, Any]:
+def way_of(service: str, runtime: str) -> list[str]:
+    """The command that makes the service so; skips where it is not possible here."""
     way = _WAYS[service]
     if not _IS_ROOT and service in ("few", "less"):
         pytest.skip("only root makes such a root of a container")
@@ -56,7 +58,12 @@ def told(service: str, runtime: str) -> dict[str, Any]:
         pytest.skip("starts are cold where previews are the machine's root outside of their sandbox")
     if way and subprocess.run([*way, "true"], capture_output=True, check=False).returncode:
         pytest.skip(f"no {way[0]} here that does it: {' '.join(way)}")
-    argv = [*way, sys.executable, _DRIVER, runtime]
+    return way
+
+
+@lru_cache(maxsize=16)
+def told(service: str, runtime: str) -> dict[str, Any]:
+    argv = [*way_of(service, runtime), sys.executable, _DRIVER, runtime]
     said = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
     assert said.returncode == 0, said.stderr[-3000:]
     answer: dict[str, Any] = json.loads(said.stdout)
@@ -118,3 +125,19 @@ def test_where_there_are_too_few_users_all_have_the_services(service: str, runti
     service_user = said["service"]["user"]
     assert [one["user"] for one in said["previews"]] == [service_user] * 2
     assert said["owners"] == [service_user[0]] * 2
+
+
+@WARMTH
+@pytest.mark.parametrize("service", [name for name in _WAYS if name != "here"])
+async def test_nothing_is_left_of_a_preview_after_the_service_is_killed(
+    service: str, runtime: str, project: Path
+) -> None:
+    """Its user may not signal others; the kernel ends them without asking."""
+    async with open_driver([*way_of(service, runtime), sys.executable], runtime, project, "IGNORE_TERM") as driver:
+        descriptors = [os.pidfd_open(pid) for pid in driver.told["pids"]]
+        assert len(descriptors) >= 2
+        os.kill(driver.told["service"], signal.SIGKILL)
+        for descriptor in descriptors:
+            with trio.fail_after(30):
+                await trio.lowlevel.wait_readable(descriptor)
+            os.close(descriptor)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from preview.errors import LaunchFailed
 from preview.runtime.broker import NoBroker
 from preview.runtime.sandbox import advise_own_users, probe, users
 from preview.runtime.sandbox.users import FIRST_UID, Users
@@ -87,8 +88,9 @@ def test_no_preview_has_roots_user_or_its_templates() -> None:
     for one in (Users(FIRST_UID, FIRST_UID - 1), Users(0, 1)):
         assert min(one.inside(port) for port in range(2, 65_536)) > 0
         assert one.inside(65_535) < one.count
-    with pytest.raises(ValueError, match="follows from its port"):
-        Users(0, 1).of(0)
+    for port in (0, 1):
+        with pytest.raises(LaunchFailed, match=f"port {port} has none"):
+            Users(0, 1).of(port)
 
 
 async def test_where_apparmor_restricts_namespaces_the_reason_names_the_profile(

@@ -128,8 +128,8 @@ _SAID = "all is well"
 # Writing must work in the working folder, and fail elsewhere.
 _LOOK_AROUND = f'echo x > here && ! (echo x > /etc/x) 2>/dev/null && ! (echo x > /x) 2>/dev/null && echo "{_SAID}"'
 _SHOWN_CHARACTERS = 500
-# A port in use nowhere, for the user that follows from it.
-_SLOT = 1
+# A port, for the user that follows from it.
+_SLOT = 65_535
 _SEE_LOG = "look at the machine's load and its log (dmesg)"
 # chown(2) fails for a user id that the user namespace does not contain.
 _NUMBERS = "let the container have 65536 user ids, or start the service as an ordinary user"

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from preview.errors import LaunchFailed
+
 FIRST_UID = 1_900_000_000
 _PORTS = 65_536
 _CAP_SYS_ADMIN = 21
@@ -52,9 +54,12 @@ class Users:
 
         Args:
             slot: The preview's port.
+
+        Raises:
+            LaunchFailed: The user would be root's or the templates', which happens to port 1 of a container.
         """
-        if self.first + slot == 0:
-            raise ValueError("the user of a preview follows from its port, and this one has none")
+        if self.first + slot <= self.template:
+            raise LaunchFailed(f"A preview's user follows from its port, and port {slot} has none in this container.")
         return self.first + slot
 
     def inside(self, slot: int) -> int:
@@ -62,7 +67,6 @@ class Users:
         return self.of(slot) - self.template
 
 
-# The template's user is no preview's: port 1 is in use nowhere.
 _MACHINE, _CONTAINER = Users(FIRST_UID, FIRST_UID - 1), Users(0, 1)
 
 
