@@ -22,9 +22,15 @@ from runtime_kit import LIMITS, Start, outside, read_all, read_line
 from preview.core.isolation import Network
 from preview.runtime import FD_PLACEHOLDER, Runtime, SandboxRuntime, bind_in_range
 from preview.runtime.kernel import proctree
-from preview.runtime.sandbox.users import FIRST_UID, give
+from preview.runtime.sandbox.users import give, users_here
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only a service that runs as root gives users of their own")
+
+
+def own_user(port: int) -> int:
+    users = users_here()
+    assert users is not None
+    return users.of(port)
 
 
 def owner(path: Path) -> int:
@@ -148,7 +154,7 @@ async def test_its_folder_may_lie_among_those_that_it_gets_of_its_own(
 async def test_outside_it_is_a_user_of_its_own(start_caged: Start, listener: socket.socket) -> None:
     async with start_caged(programs.WAIT) as process:
         program = outside(process, int(await read_line(process)))
-        assert owner(Path(f"/proc/{program}")) == FIRST_UID + listener.getsockname()[1]
+        assert owner(Path(f"/proc/{program}")) == own_user(listener.getsockname()[1])
 
 
 @as_root
@@ -160,7 +166,7 @@ async def test_its_files_become_that_users_and_what_links_lead_to_does_not(
     (project / "deep" / "file").write_text("its own")
     (project / "deep" / "link").symlink_to(tmp_path / "outside")
     (project / "folder-link").symlink_to(tmp_path)
-    uid = FIRST_UID + listener.getsockname()[1]
+    uid = own_user(listener.getsockname()[1])
     async with start_caged(programs.LOOK) as process:
         await read_all(process)
     assert set(map(owner, everything_in(project))) == {uid}
@@ -169,9 +175,9 @@ async def test_its_files_become_that_users_and_what_links_lead_to_does_not(
 
 @as_root
 async def test_what_is_a_users_already_is_not_walked_again(project: Path) -> None:
-    give([project], 1_900_000_001)
+    give([project], own_user(3001))
     (project / "planted").symlink_to("/etc/passwd")
-    give([project], 1_900_000_001)
+    give([project], own_user(3001))
     assert owner(project / "planted") == 0
 
 
