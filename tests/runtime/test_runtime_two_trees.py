@@ -135,14 +135,16 @@ async def test_no_connection_is_lost_while_one_tree_follows_the_other(
     with trio.fail_after(60):
         async with runtime.open_process(replace(first, argv=[*first.argv, FD_PLACEHOLDER, "1"])) as before:
             assert await read_line(before) == "up"
-            async with runtime.open_process(replace(second, argv=[*second.argv, FD_PLACEHOLDER, "2"])) as after:
-                async with trio.open_nursery() as nursery:
-                    for _ in range(4):
-                        nursery.start_soon(ask)
-                    await answered(50)
-                    assert await read_line(after) == "up"
-                    assert await before.stop(10) == Exit(code=0)
-                    await answered(50)
-                    is_over = True
+            async with (
+                runtime.open_process(replace(second, argv=[*second.argv, FD_PLACEHOLDER, "2"])) as after,
+                trio.open_nursery() as nursery,
+            ):
+                for _ in range(4):
+                    nursery.start_soon(ask)
+                await answered(50)
+                assert await read_line(after) == "up"
+                assert await before.stop(10) == Exit(code=0)
+                await answered(50)
+                is_over = True
     assert set(answers) == {"1", "2"}
     assert answers[-20:] == ["2"] * 20
