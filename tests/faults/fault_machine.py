@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,10 @@ from process_kit import is_zombie
 
 from preview.runtime.kernel.proctree import descendants, read_marker
 
-__all__ = ["below", "cgroups", "listening", "marked", "name_of", "send", "small_disk", "works_in"]
+__all__ = ["below", "cgroups", "listening", "marked", "name_of", "preview_of", "send", "small_disk", "works_in"]
+
+
+_PREVIEW_ID = re.compile(r"preview_[a-z0-9]{16}")
 
 
 def _pids() -> Iterator[int]:
@@ -25,10 +29,21 @@ def marked(preview_ids: Iterable[str]) -> dict[int, str]:
     wanted = frozenset(preview_ids)
     found = {}
     for pid in _pids():
-        marker = read_marker(pid)
-        if marker in wanted and not is_zombie(pid):
-            found[pid] = marker
+        preview_id = preview_of(pid)
+        if preview_id in wanted and not is_zombie(pid):
+            found[pid] = preview_id
     return found
+
+
+def preview_of(pid: int) -> str | None:
+    """The preview that a process was started for: by its mark; a fork of a template has its group or its folders."""
+    if marker := read_marker(pid):
+        return marker
+    for name in ("cgroup", "mountinfo"):
+        with suppress(OSError):
+            if named := _PREVIEW_ID.search(Path(f"/proc/{pid}/{name}").read_text()):
+                return named[0]
+    return None
 
 
 # The service's own: the worker server and two workers that wait for a job; an ordinary user's broker.
