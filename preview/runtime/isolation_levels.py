@@ -29,7 +29,14 @@ from preview.runtime.process.adopted import Adopted
 from preview.runtime.process.ending import described_limits, enter, held_by, open_group
 from preview.runtime.process.process import TreeProcess, open_tree
 from preview.runtime.process.spawning import inherited, limit_prefix, number_in, spawn, tasks_on_machine, tool
-from preview.runtime.sandbox import Refusal, SandboxRuntime, check_extra_calls, open_broker_if_needed, probe_sandbox
+from preview.runtime.sandbox import (
+    Refusal,
+    SandboxRuntime,
+    advise_own_users,
+    check_extra_calls,
+    open_broker_if_needed,
+    probe_sandbox,
+)
 from preview.runtime.warm import Bounds, RememberedTemplates, open_warm_runtime
 from preview.settings import Settings
 
@@ -117,7 +124,7 @@ class IsolationLevel:
         name: ``plain``, ``sandbox`` or ``control groups``.
         holds: Whether previews get this level.
         found: Half a sentence: what the level does, or why it is not available.
-        advice: What to install or set if the level is not available; otherwise empty.
+        advice: What to install or set for this level, or for more of it; empty if nothing.
     """
 
     name: str
@@ -211,13 +218,14 @@ async def _open_best(
 _PLAIN = IsolationLevel("plain", holds=True, found="own session, clean environment, rlimits, no new privileges")
 
 
-def _sandbox_rung(sandbox: Runtime | Refusal, allowed: frozenset[str]) -> IsolationLevel:
+def _sandbox_rung(sandbox: SandboxRuntime | Refusal, allowed: frozenset[str]) -> IsolationLevel:
     if isinstance(sandbox, Refusal):
         return IsolationLevel("sandbox", holds=False, found=sandbox.reason, advice=sandbox.advice)
     found = f"own namespaces, files and network; {sandbox.describe()['privileges']}"
     if allowed:
         found += f"; system calls allowed besides: {', '.join(sorted(allowed))}"
-    return IsolationLevel("sandbox", holds=True, found=found)
+    advice = "" if sandbox.own_users else advise_own_users()
+    return IsolationLevel("sandbox", holds=True, found=found, advice=advice)
 
 
 def _groups_rung(groups: CgroupTree | NoCgroups) -> IsolationLevel:

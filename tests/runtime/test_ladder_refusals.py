@@ -37,7 +37,7 @@ def nothing_set(_name: str) -> None:
             "user.max_user_namespaces=",
         ),
         (OLD_KERNEL, "CONFIG_USER_NS"),
-        ("bwrap: setting up uid map: Permission denied", "bwrap-userns-restrict"),
+        ("bwrap: setting up uid map: Permission denied", "deploy/apparmor/preview"),
         ("bwrap: loopback: Failed RTM_NEWADDR: Operation not permitted", "AppArmor"),
         ("bwrap: loopback: Failed RTM_NEWADDR: File exists", "gVisor"),
         ("bwrap: Can't mount proc on /newroot/proc: Operation not permitted", "systempaths=unconfined"),

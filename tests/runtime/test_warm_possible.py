@@ -47,12 +47,11 @@ async def test_where_mounts_are_refused_starts_are_cold_and_no_template_is_made(
     assert told == [f"started cold: {why}"]
 
 
-async def test_root_without_users_to_give_has_no_templates(
-    sandbox_here: SandboxRuntime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else a fork would be root outside of its sandbox."""
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert await why_never(replace(sandbox_here.parts, own_users=False)) is not None
+async def test_root_without_users_to_give_has_no_templates(sandbox_here: SandboxRuntime) -> None:
+    """Else a fork would be root outside of its sandbox, with a ``/proc`` that root may write to."""
+    why = await why_never(replace(sandbox_here.parts, own_users=False, is_root=True))
+    assert why is not None
+    assert "no users here" in why
 
 
 async def test_where_connections_are_carried_there_are_no_templates(sandbox_here: SandboxRuntime) -> None:

@@ -6,6 +6,7 @@ from preview.runtime.sandbox.port_forwarding import accept_all, bridge_needs, ha
 from preview.runtime.sandbox.probe import Refusal, open_broker_if_needed, probe_sandbox
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.sandbox.socket_filter import refuse_fenced
+from preview.runtime.sandbox.users import advise_own_users
 from preview.runtime.sandbox.view import View, interpreter_paths
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "SandboxRuntime",
     "View",
     "accept_all",
+    "advise_own_users",
     "bridge_needs",
     "check_extra_calls",
     "compile_filter",

@@ -34,12 +34,15 @@ from preview.runtime.sandbox.users import is_confined_root, users_here
 INSTALL = "install the packages bubblewrap and libseccomp2 (`preview doctor --fix`)"
 
 _MOST_CHARACTERS = 200
-_CONTAINER = "in a container, start it with --security-opt seccomp=unconfined --security-opt apparmor=unconfined"
+_CONTAINER = (
+    "in a container, start it with --security-opt seccomp=deploy/seccomp.json --security-opt apparmor=unconfined "
+    "(docs/containers.md)"
+)
 _UNMASKED = "--security-opt systempaths=unconfined (Docker) or --security-opt unmask=ALL (Podman)"
+_RESTRICTED = "kernel/apparmor_restrict_unprivileged_userns"
 _APPARMOR = (
-    "load AppArmor's profile for it: copy bwrap-userns-restrict of the package apparmor-profiles from "
-    "/usr/share/apparmor/extra-profiles to /etc/apparmor.d, then `systemctl reload apparmor`; or "
-    "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
+    "load AppArmor's profile deploy/apparmor/preview (docs/containers.md): copy it to /etc/apparmor.d, then "
+    "`apparmor_parser -r /etc/apparmor.d/preview`; or `sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
 )
 
 # Kernel setting, the value that blocks sandboxes, and how to change it.
@@ -48,7 +51,7 @@ _SWITCHES = (
     ("user/max_user_namespaces", "0", "`sysctl user.max_user_namespaces=10000`"),
     ("user/max_net_namespaces", "0", "`sysctl user.max_net_namespaces=10000`"),
     ("user/max_pid_namespaces", "0", "`sysctl user.max_pid_namespaces=10000`"),
-    ("kernel/apparmor_restrict_unprivileged_userns", "1", _APPARMOR),
+    (_RESTRICTED, "1", _APPARMOR),
 )
 
 # The first matching pattern applies.
@@ -56,7 +59,10 @@ _ADVICE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"Unknown option"), "install bubblewrap 0.7 or newer"),
     (re.compile(r"mount proc"), f"its /proc is hidden in part, as containers have it: start it with {_UNMASKED}"),
     (re.compile(r"loopback: .{0,200}File exists"), "gVisor makes no empty network; run the service outside of it"),
-    (re.compile(r"setting up [ug]id map|loopback: "), f"on Ubuntu 24.04 and its like {_APPARMOR}; {_CONTAINER}"),
+    (
+        re.compile(r"setting up [ug]id map|loopback: "),
+        f"on Ubuntu 24.04 and its like {_APPARMOR}; {_CONTAINER}, as an ordinary user (--user)",
+    ),
     (re.compile(r"does not support user namespaces"), "use a kernel built with CONFIG_USER_NS"),
     (re.compile(r"SECCOMP"), "use a kernel built with CONFIG_SECCOMP_FILTER"),
     (
@@ -126,7 +132,7 @@ _SHOWN_CHARACTERS = 500
 _SLOT = 1
 _SEE_LOG = "look at the machine's load and its log (dmesg)"
 # chown(2) fails for a user id that the user namespace does not contain.
-_NUMBERS = "let the container have 65536 user numbers, or start the service as an ordinary user"
+_NUMBERS = "let the container have 65536 user ids, or start the service as an ordinary user"
 
 
 async def probe_sandbox(
@@ -229,7 +235,8 @@ async def open_broker_if_needed(folder: Path) -> AsyncIterator[Broker | NoBroker
         try:
             broker = await held.enter_async_context(open_broker(folder))
         except (NoBroker, OSError) as error:
-            broker = error if isinstance(error, NoBroker) else NoBroker(str(error))
+            restricted = f"; {_APPARMOR}" if read_switch(_RESTRICTED) == "1" else ""
+            broker = NoBroker(f"{error}{restricted}")
         yield broker
 
 

@@ -105,12 +105,17 @@ class SandboxRuntime(ColdStarts):
             self._groups,
             self._calls,
             self._filter,
-            own_users=self._users is not None,
+            own_users=self.own_users,
             is_root=self._is_root,
             can_share_port=self._can_share_port,
             mount=_mount if self._broker is None else self._broker.mount,
             without_broker=self._without_broker,
         )
+
+    @property
+    def own_users(self) -> bool:
+        """True if each preview has its own user."""
+        return self._users is not None
 
     @property
     def _can_share_port(self) -> bool:

@@ -13,6 +13,8 @@ the port itself: other users of the container may have it too. With fewer ids al
 from __future__ import annotations
 
 import os
+import pwd
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +23,9 @@ from pathlib import Path
 FIRST_UID = 1_900_000_000
 _PORTS = 65_536
 _CAP_SYS_ADMIN = 21
+_MAPS, _RANGES = "/proc/self/{}", ("/etc/subuid", "/etc/subgid")
+# subuid(5): name, first id, number of ids.
+_SUBUID_FIELDS = 3
 # user_namespaces(7): the map of a machine's own namespace contains all ids.
 _ALL_IDS = ((0, 0, 2**32 - 1),)
 
@@ -77,13 +82,52 @@ def is_confined_root() -> bool:
     """Return whether this process is root of a container only: without some of root's rights, or without some ids."""
     if os.geteuid() != 0:
         return False
-    fields = dict(line.partition(":")[::2] for line in Path("/proc/self/status").read_text("ascii").splitlines())
-    return not int(fields["CapEff"], 16) & 1 << _CAP_SYS_ADMIN or _read_map("uid_map") != _ALL_IDS
+    return not int(_status()["CapEff"], 16) & 1 << _CAP_SYS_ADMIN or _read_map("uid_map") != _ALL_IDS
+
+
+def _status() -> dict[str, str]:
+    lines = Path("/proc/self/status").read_text("utf-8", "replace").splitlines()
+    return dict(line.partition(":")[::2] for line in lines)
+
+
+def advise_own_users() -> str:
+    """Return the step after which previews have users of their own, for ``preview doctor``; empty if there is none."""
+    if os.geteuid() == 0:
+        lacks = "user ids 0 to 65535" if users_here() is None else "capability SYS_ADMIN"
+        return f"for a user of its own for each preview, let the container have the {lacks} (docs/containers.md)"
+    if _status()["NoNewPrivs"].strip() == "1":
+        # newuidmap is a set-user-id program.
+        return ""
+    start = "start the service by `unshare --map-root-user --map-auto --mount --` (docs/containers.md)"
+    if shutil.which("newuidmap") is None or shutil.which("newgidmap") is None:
+        return f"for a user of its own for each preview, install newuidmap (Debian's package uidmap); then {start}"
+    if not all(map(_gives_range, _RANGES)):
+        ids = "--add-subuids 100000-165535 --add-subgids 100000-165535"
+        return f"for a user of its own for each preview, `sudo usermod {ids} {_user_name()}`; then {start}"
+    return f"for a user of its own for each preview, {start}"
+
+
+def _gives_range(file: str) -> bool:
+    """Return whether a file in the form of subuid(5) gives this user enough ids."""
+    try:
+        lines = [line.split(":") for line in Path(file).read_text("utf-8", "replace").splitlines()]
+    except OSError:
+        return False
+    names = {_user_name(), str(os.getuid())}
+    counts = [one[2] for one in lines if len(one) == _SUBUID_FIELDS and one[0] in names]
+    return any(count.isascii() and count.isdigit() and int(count) >= _CONTAINER.count for count in counts)
+
+
+def _user_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _read_map(name: str) -> tuple[tuple[int, int, int], ...]:
     """Return lines of a map: first id here, first id in the namespace above, number of ids."""
-    lines = Path("/proc/self", name).read_text("ascii").splitlines()
+    lines = Path(_MAPS.format(name)).read_text("ascii").splitlines()
     return tuple((int(first), int(above), int(count)) for first, above, count in map(str.split, lines))
 
 
