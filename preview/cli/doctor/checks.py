@@ -104,7 +104,7 @@ def _rungs(settings: Settings, ladder: IsolationSupport, scope: NoScope | None) 
         found = rung.found if rung.holds or not needed else f"{rung.found}; PREVIEW_ISOLATION={settings.isolation}"
         found += " as root" if needed and not rung.holds and settings.isolation is Isolation.AUTO else ""
         advice = rung.advice
-        if rung.name == "control groups" and not rung.holds and scope is not None:
+        if rung.name == "control groups" and not rung.holds and scope is not None and scope.advice:
             found, advice = f"{found}; {scope.reason}", scope.advice
         yield Check(rung.name, Result.OK if rung.holds else missing, found, advice, _SECTION)
 
