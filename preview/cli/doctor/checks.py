@@ -104,7 +104,7 @@ def _rungs(settings: Settings, ladder: IsolationSupport, scope: NoScope | None) 
         found = rung.found if rung.holds or not needed else f"{rung.found}; PREVIEW_ISOLATION={settings.isolation}"
         found += " as root" if needed and not rung.holds and settings.isolation is Isolation.AUTO else ""
         advice = rung.advice
-        if rung.name == "control groups" and not rung.holds and scope is not None:
+        if rung.name == "control groups" and not rung.holds and scope is not None and scope.advice:
             found, advice = f"{found}; {scope.reason}", scope.advice
         yield Check(rung.name, Result.OK if rung.holds else missing, found, advice, _SECTION)
 
@@ -158,7 +158,7 @@ def _limits(settings: Settings, runtime: Runtime) -> Iterator[Check]:
     """Yield one preview's exact limits, and how each is enforced."""
     held = runtime.holds()
     memory = f"{settings.memory_limit_mb} MB for all its processes, "
-    memory += "held by the kernel" if "memory" in held else f"measured every {settings.usage_interval_s:g} s"
+    memory += "held by the kernel" if "memory" in held else "watched by the service"
     yield _limit("memory", memory)
     yield _held("processor", held, "cpu", f"{settings.cpu_limit:g} of this machine's cores")
     yield _held("processes", held, "processes", f"{settings.max_processes} with their threads")

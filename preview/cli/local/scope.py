@@ -26,7 +26,6 @@ _POLL_S = 0.001
 _MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 # sd_booted(3)
 _SYSTEMD_RUNS = Path("/run/systemd/system")
-_NO_SYSTEMD = "run it where control groups are writable (a container), or as root"
 _UNIT = "run the service as a systemd unit with Delegate=yes (docs/settings.md, Control groups)"
 
 
@@ -36,7 +35,7 @@ class NoScope:
 
     Attributes:
         reason: Half a sentence.
-        advice: The one step that leads to control groups.
+        advice: The one step that leads to control groups; empty if systemd is not the way to them.
     """
 
     reason: str
@@ -63,7 +62,7 @@ def _is_delegated() -> bool:
 
 def _why_not(runtime_dir: Path) -> NoScope | None:
     if not _SYSTEMD_RUNS.is_dir():
-        return NoScope("systemd does not run this machine", _NO_SYSTEMD)
+        return NoScope("systemd does not run this machine", "")
     if not (runtime_dir / "systemd" / "private").exists():
         return NoScope("no systemd manager runs for this user", "`loginctl enable-linger` starts one")
     if not (runtime_dir / "bus").exists():
