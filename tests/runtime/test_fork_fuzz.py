@@ -1,7 +1,7 @@
 """Anything said in place of a fork's words, by anybody, with any descriptors: the service touches its own forks alone.
 
-Of templates, and of snapshots; for a service that is root, with control groups, and for an ordinary user's. Some hundred exchanges of each by default; ``PREVIEW_TEST_EXCHANGES`` says how many, and
-``PREVIEW_TEST_SEED`` which ones.
+Of templates, and of snapshots; for a service that is root, with control groups, and for an ordinary user's. Some
+hundred exchanges of each by default; ``PREVIEW_TEST_EXCHANGES`` says how many, and ``PREVIEW_TEST_SEED`` which ones.
 """
 
 from __future__ import annotations
