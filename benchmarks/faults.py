@@ -5,18 +5,24 @@ requests under way, and followed by a look at everything that must hold: the ser
 descriptor, folder, control group or task beyond what lives; each line that any subscriber was told is there, once,
 dense or behind a named gap; rows agree with reality. It ends at the first breach, with the seed to see it again.
 
-    python benchmarks/faults.py --faults 2000 [--minutes M] [--seed S] [--isolation plain] [--kind WORD]
+    python benchmarks/faults.py --faults 2000 [--minutes M] [--seed S] [--isolation plain] [--kind WORD] [--warm]
+        [--round N]
+
+Where it runs as an ordinary user the service has a broker, which is killed too; with --warm it has a template, and
+previews are forked.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -37,12 +43,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=None, help="what is drawn (random, and printed)")
     parser.add_argument("--isolation", default="auto", help="PREVIEW_ISOLATION (auto)")
     parser.add_argument("--kind", action="append", default=[], help="only kinds whose name holds this; repeatable")
+    parser.add_argument("--round", type=int, default=60, help="scenarios before a fault of the whole service (60)")
+    parser.add_argument("--warm", action="store_true", help="with a template, which is killed too")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
-    print(f"seed {seed}, isolation {options.isolation}, as {RUN_BY}", flush=True)
+    print(f"seed {seed}, isolation {options.isolation}, {'warm' if options.warm else 'cold'}, as {RUN_BY}", flush=True)
     with tempfile.TemporaryDirectory(prefix="preview-faults-") as folder, _data_folder(Path(folder)) as data:
-        kinds = _chosen(options.kind, has_disk=data is not None)
-        trio.run(_run, Path(folder), data, seed, options.isolation, kinds, options.faults, options.minutes * 60)
+        has = {"tmpfs": data is not None, "broker": os.geteuid() != 0, "templates": options.warm}
+        kinds = _chosen(options.kind, has)
+        opener = partial(
+            open_world,
+            Path(folder) / "world",
+            Path(folder) / "cache",
+            data_folder=data,
+            ISOLATION=options.isolation,
+            WARM_TEMPLATES=str(int(options.warm)),
+        )
+        begin = partial(Campaign, seed=seed, kinds=kinds, round_size=options.round)
+        trio.run(_run, opener, begin, kinds, options.faults, options.minutes * 60)
 
 
 @contextmanager
@@ -52,17 +70,21 @@ def _data_folder(folder: Path) -> Iterator[Path | None]:
         yield None if disk is None else disk / "data"
 
 
-def _chosen(words: Sequence[str], *, has_disk: bool) -> list[Kind]:
-    kinds = [kind for kind in ALL_KINDS if kind.needs != "tmpfs" or has_disk]
+def _chosen(words: Sequence[str], has: Mapping[str, bool]) -> list[Kind]:
+    kinds = [kind for kind in ALL_KINDS if has.get(kind.needs, True)]
     return [kind for kind in kinds if not words or any(word in kind.name for word in words)]
 
 
 async def _run(
-    folder: Path, data: Path | None, seed: int, isolation: str, kinds: Sequence[Kind], faults: int, limit_s: float
+    opener: Callable[[], AbstractAsyncContextManager[World]],
+    begin: Callable[[World], Campaign],
+    kinds: Sequence[Kind],
+    faults: int,
+    limit_s: float,
 ) -> None:
     begun = time.monotonic()
-    async with open_world(folder / "world", folder / "cache", data_folder=data, ISOLATION=isolation) as world:
-        campaign = Campaign(world, seed, kinds)
+    async with opener() as world:
+        campaign = begin(world)
         try:
             await campaign.run(faults, until=begun + limit_s)
         except BaseException:

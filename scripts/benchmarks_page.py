@@ -3,7 +3,8 @@
     uv run python benchmarks/launch.py --save launch.json
     uv run python scripts/benchmarks_page.py launch.json …
 
-Each file replaces what stands between `<!-- figures: launch -->` and the next `<!-- end -->`. The rest stays.
+Each file replaces what stands between `<!-- figures: launch -->` and the next `<!-- end -->`; for a file of root's,
+`<!-- figures: launch, root -->` comes first. The rest stays.
 """
 
 from __future__ import annotations
@@ -49,11 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def rewrite(text: str, run: Run) -> str:
     """Return the page with the section of this run's benchmark written again."""
     section = "\n".join([caption(run), "", *table(run), ""])
-    marked = re.compile(MARKED.format(re.escape(run["benchmark"])), re.DOTALL)
-    text, count = marked.subn(lambda found: f"{found[1]}{section}{found[2]}", text)
-    if count != 1:
-        raise SystemExit(f"{PAGE.name} has {count} sections of {run['benchmark']}, and needs one: {marked.pattern}")
-    return text
+    # A section of this user's runs comes before one of all users'.
+    names = [f"{run['benchmark']}, {run['user']}", run["benchmark"]]
+    for name in names:
+        marked = re.compile(MARKED.format(re.escape(name)), re.DOTALL)
+        changed, count = marked.subn(lambda found: f"{found[1]}{section}{found[2]}", text)
+        if count == 1:
+            return changed
+    raise SystemExit(f"{PAGE.name} needs one section of {names[1]}: {MARKED.format(names[1])}")
 
 
 def caption(run: Run) -> str:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The README's test command with coverage, told briefly: what failed is named at the end, in the last lines.
+# Usage: scripts/ci-tests.sh [PATH...]; with paths, these tests alone, and no report of coverage.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
@@ -10,11 +11,12 @@ step() { printf '\n== %s\n' "$*"; }
 # others use as well. What fails twice has failed, and what failed once is named; more of them are no coincidence.
 MOST_AGAIN=3
 
+# The tests that failed last, according to this cache; one a line.
 failed() { uv run --no-sync python -c '
-import json, pathlib
-path = pathlib.Path(".pytest_cache/v/cache/lastfailed")
+import json, pathlib, sys
+path = pathlib.Path(sys.argv[1], "v/cache/lastfailed")
 print(*(json.loads(path.read_text()) if path.is_file() else ()), sep="\n", end="")
-'; }
+' "$1"; }
 
 # Adds coverage, of the tests and of the processes that they start. Lines of nothing but dots are left out.
 covering() {
@@ -26,39 +28,51 @@ rm -f .coverage .coverage.*
 step "tests"
 # Most tests wait for processes: one more at a time than there are cores keeps those busy.
 tested=0
-covering -m "not timed" -n $(($(nproc) + 1)) || tested=$?
+covering -m "not timed" -n $(($(nproc) + 1)) "$@" || tested=$?
 
 # With nothing beside them: how long something takes says little on a busy machine.
 step "tests that bound a time, one by one"
-covering -m timed -n 0 || tested=$?
+# 5: there are none in these paths.
+covering -m timed -n 0 "$@" || { code=$? && [ "$code" = 5 ] || tested=$code; }
 
-# What depends on these programs, on a machine that has none of them. Some containers allow no mount: it is said then.
-# One at a time: without a network of its own a backend's port is the machine's.
-step "tests without bubblewrap, Chromium, nginx and PostgreSQL"
-hidden=0
-if bash scripts/hidden.sh true 2>/dev/null; then
-    env -u PREVIEW_TEST_REQUIRE_POSTGRES -u PREVIEW_TEST_REQUIRE_CHROMIUM -u PREVIEW_TEST_REQUIRE_NGINX \
-        bash scripts/hidden.sh uv run --no-sync pytest -q -n 0 -o cache_dir=.pytest_cache/hidden tests/cli/test_cli_confinement.py \
-        tests/cli/test_cli_doctor.py tests/cli/test_cli_doctor_isolation.py tests/runtime/test_sandbox_processes.py || hidden=$?
-else
-    echo "Not run: this machine allows no mounts."
+hidden=0 as_user=0 covered=0
+if [ $# = 0 ]; then
+    # What depends on these programs, on a machine that has none of them. Some containers allow no mount: it is said then.
+    # One at a time: without a network of its own a backend's port is the machine's.
+    step "tests without bubblewrap, Chromium, nginx and PostgreSQL"
+    if bash scripts/hidden.sh true 2>/dev/null; then
+        env -u PREVIEW_TEST_REQUIRE_POSTGRES -u PREVIEW_TEST_REQUIRE_CHROMIUM -u PREVIEW_TEST_REQUIRE_NGINX \
+            bash scripts/hidden.sh uv run --no-sync pytest -q -n 0 -o cache_dir=.pytest_cache/hidden tests/cli/test_cli_confinement.py \
+            tests/cli/test_cli_doctor.py tests/cli/test_cli_doctor_isolation.py tests/runtime/test_sandbox_processes.py || hidden=$?
+    else
+        echo "Not run: this machine allows no mounts."
+    fi
+
+    step "tests that depend on the user, as an ordinary user"
+    rm -rf .pytest_cache/user
+    if [ "$(id -u)" = 0 ]; then
+        bash scripts/ci-user.sh || as_user=$?
+    else
+        echo "Not run again: all tests ran as one."
+    fi
+
+    step "coverage"
+    by_file=$(uv run --no-sync coverage report) || covered=$?
+    if [ "$covered" = 0 ]; then
+        grep '^TOTAL' <<<"$by_file"
+        echo "By file: uv run coverage report"
+    else
+        echo "$by_file"
+    fi
 fi
 
-step "coverage"
-covered=0
-by_file=$(uv run --no-sync coverage report) || covered=$?
-if [ "$covered" = 0 ]; then
-    grep '^TOTAL' <<<"$by_file"
-    echo "By file: uv run coverage report"
-else
-    echo "$by_file"
-fi
-
-mapfile -t once < <(failed)
+mapfile -t once < <(failed .pytest_cache)
 if [ "$tested" = 1 ] && [ ${#once[@]} -gt 0 ] && [ ${#once[@]} -le $MOST_AGAIN ]; then
     step "failed tests, again, by themselves"
     tested=0
     uv run --no-sync pytest -n 0 -q --tb=short -- "${once[@]}" || tested=$?
     [ "$tested" != 0 ] || printf 'FLAKY: failed once, passed by itself: %s\n' "${once[@]}"
 fi
-[ "$tested" = 0 ] && [ "$covered" = 0 ] && [ "$hidden" = 0 ]
+mapfile -t once < <(failed .pytest_cache/user)
+[ "$as_user" = 0 ] || printf 'FAILED as an ordinary user: %s\n' "${once[@]}"
+[ "$tested" = 0 ] && [ "$hidden" = 0 ] && [ "$as_user" = 0 ] && [ "$covered" = 0 ]

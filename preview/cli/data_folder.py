@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import psutil
 
 from preview.cli.exits import CommandFailed
 from preview.core.descriptors import make_private_folder
+from preview.core.portable import lock_file
 from preview.errors import ConfigurationError
 
 _LOCK = "service.lock"
@@ -65,14 +65,14 @@ def hold_data_folder(data_dir: Path) -> Iterator[None]:
     """
     try:
         make_private_folder(data_dir)
-        descriptor = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(data_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise ConfigurationError(
             f"The data folder {data_dir} cannot be used ({error.strerror}); set PREVIEW_DATA_DIR to one you can write."
         ) from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(descriptor, waits=False)
         except BlockingIOError as error:
             raise _in_use(data_dir) from error
         yield
@@ -133,7 +133,7 @@ def read_note(data_dir: Path) -> ServiceNote | None:
 def write_private(path: Path, text: str) -> None:
     """Write the file atomically, readable only by its owner (mode 0600)."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
     draft.replace(path)

@@ -20,7 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from preview.cli.exits import ExitCode, exit_code_of
+from preview.cli.exits import CommandFailed, ExitCode, exit_code_of
 from preview.core.capabilities import give_up_capabilities
 from preview.core.quoting import visible
 from preview.errors import PreviewError
@@ -44,6 +44,8 @@ class Entry:
 _MAIN = "Start"
 _CLIENT = "Work with a running service"
 _CARE = "Look after it"
+# Ways to a Linux kernel on other systems, by ``sys.platform``. Only the client commands need none.
+_LINUX_HERE = {"darwin": "a container or a Lima machine", "win32": "WSL 2 or a container"}
 
 COMMANDS: dict[str, Entry] = {
     "run": Entry("run", "Launch a folder's backend and watch it until Ctrl-C.", _MAIN),
@@ -78,6 +80,8 @@ class LazyGroup(TyperGroup):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
+        if sys.platform != "linux" and entry.panel != _CLIENT:
+            return _elsewhere(cmd_name, entry)
         command = get_command(importlib.import_module(f"preview.cli.commands.{entry.module}").app)
         command.name = cmd_name
         return command
@@ -105,6 +109,21 @@ class _Overview(TyperGroup):
 
 def _stub(name: str, entry: Entry) -> TyperCommand:
     return TyperCommand(name, help=entry.summary, rich_help_panel=entry.panel)
+
+
+def _elsewhere(name: str, entry: Entry) -> Any:
+    """Return a command that says how to run the service beside another system."""
+
+    def refuse() -> None:
+        raise CommandFailed(
+            f"`preview {name}` needs Linux: run the service in {_LINUX_HERE.get(sys.platform, 'a container')} "
+            "(docs/other-systems.md), and name it to the client commands with PREVIEW_URL and PREVIEW_TOKEN."
+        )
+
+    stub = typer.Typer(add_completion=False)
+    takes_anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+    stub.command(name, help=entry.summary, context_settings=takes_anything)(refuse)
+    return get_command(stub)
 
 
 app = typer.Typer(
@@ -151,7 +170,7 @@ def main() -> None:
     """Run the console script. Never returns: ends the process with the command's exit code."""
     try:
         # These commands run untrusted code. Others may need capabilities: `doctor --fix` installs packages.
-        if sys.argv[1:2] in (["serve"], ["run"]):
+        if sys.platform == "linux" and sys.argv[1:2] in (["serve"], ["run"]):
             give_up_capabilities()
         code = run(sys.argv[1:])
         sys.stdout.flush()

@@ -34,6 +34,9 @@ CaOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Output JSON.")]
+NoScopeOption = Annotated[
+    bool, typer.Option("--no-scope", help="Do not ask the user's systemd for control groups (a delegated scope).")
+]
 GenerationArgument = Annotated[
     str, typer.Argument(metavar="GEN", help="The generation's id, as printed by `preview push`.")
 ]

@@ -5,7 +5,6 @@ The service shows a preview's token once, at its launch, and stores only a hash.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from preview.cli.data_folder import write_private
 from preview.cli.exits import CommandFailed, UsageMistake
 from preview.core.descriptors import make_private_folder
 from preview.core.isolation import Isolation, Network
+from preview.core.portable import lock_file
 from preview.errors import InvalidGeneration
 from preview.settings_fields import LEAST_LOOPBACK_PORT
 
@@ -58,9 +58,9 @@ class TokenFile:
     def _locked(self) -> Iterator[None]:
         """Lock the file, so that two concurrent launches do not lose each other's token."""
         make_private_folder(self._folder)
-        descriptor = os.open(self._folder / "tokens.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._folder / "tokens.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock_file(descriptor, waits=True)
             yield
         finally:
             os.close(descriptor)

@@ -19,6 +19,8 @@ from typing import TypeVar
 
 import trio
 
+from preview.core.portable import own_uid
+
 # Limits of this process and of the whole machine (open(2)).
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE})
 _FIRST_PAUSE_S = 0.005
@@ -121,7 +123,7 @@ def make_private_folder(folder: Path) -> bool:
         if one == folder or not one.exists():
             one.mkdir(mode=stat.S_IRWXU, exist_ok=True)
     found = folder.stat()
-    if found.st_mode & _OTHERS and found.st_uid == os.geteuid() and _is_ours(folder):
+    if found.st_mode & _OTHERS and found.st_uid == own_uid() and _is_ours(folder):
         # Some file systems have no modes.
         with suppress(OSError):
             folder.chmod(stat.S_IRWXU)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dotenv.parser import parse_stream
 
+from preview.core.portable import HAS_MODES, O_NONBLOCK, own_uid
 from preview.errors import ConfigurationError
 
 _NAME = ".env"
@@ -52,7 +53,7 @@ def find_env_file(folder: Path | None = None) -> EnvFile | None:
     try:
         path = (folder or Path.cwd()).absolute() / _NAME
         link = path.lstat()
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -105,9 +106,9 @@ def _read(descriptor: int) -> bytes:
 
 def _distrusted(status: os.stat_result) -> str | None:
     """Return the reason why a file (or a link) is not trusted; None if it is trusted."""
-    if status.st_uid not in {0, os.geteuid()}:
+    if status.st_uid not in {0, own_uid()}:
         return "it belongs to another user"
-    if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IWOTH:
+    if HAS_MODES and stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IWOTH:
         return "every user of this machine may write it"
     return None
 

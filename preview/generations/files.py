@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NoReturn, Self, TypeVar
 
+from preview.core.portable import O_DIRECTORY, O_NOFOLLOW
 from preview.core.quoting import quoted
 from preview.errors import InvalidGeneration, TooLarge
 from preview.generations.interface import Budget, GenerationLimits
@@ -177,8 +178,8 @@ def _refuse(raw: str, what: str, advice: str) -> NoReturn:
     raise InvalidGeneration(f"The path {shown(raw)} {what}; {advice}.", path=named(raw))
 
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | O_DIRECTORY | O_NOFOLLOW
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | O_NOFOLLOW
 
 
 def check_files(files: Mapping[str, bytes], limits: GenerationLimits) -> dict[str, bytes]:

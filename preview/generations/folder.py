@@ -14,6 +14,7 @@ import trio
 
 from preview.core.clock import utc_now
 from preview.core.descriptors import raise_want, walk
+from preview.core.portable import O_NOFOLLOW, O_NONBLOCK
 from preview.core.quoting import quoted
 from preview.errors import GenerationNotFound, InvalidGeneration
 from preview.generations.files import PathCheck, TreeWriter, require_some, shown
@@ -226,7 +227,7 @@ def read_found(one: Found, budget: Budget) -> bytes:
         OSError: The file cannot be read.
     """
     # O_NONBLOCK: a pipe may have replaced the file since the scan.
-    descriptor = os.open(one.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(one.source, os.O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
     with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor, not a path
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

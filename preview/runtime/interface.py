@@ -197,6 +197,15 @@ class RunningProcess(Protocol):
     async def usage(self) -> Usage:
         """Measure the tree. Cancellation: the process is not affected."""
 
+    def resident_bytes(self) -> int | None:
+        """Add up the resident memory of the processes that are found at once; takes some 0.1 ms.
+
+        None means that the kernel itself limits the tree's memory.
+
+        Raises:
+            OSError: No file descriptor is free.
+        """
+
     def excess(self) -> Excess:
         """Count limit hits so far; works after the tree's end too, while its context is open."""
 

@@ -9,12 +9,15 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
 from cli_service import PROGRAM
 
+# A run that waits for a save, or for nothing, would keep its test for ever.
+LIMIT_S = 120
 START = '[start]\nframework = "flask"\nserver = "wsgi"\napp = "main:app"\n'
 
 
@@ -53,6 +56,9 @@ class Watched:
             self.seen.append(event)
             if event["event"] == kind:
                 return event
+            # Launched in vain: it waits for the next save, and says nothing until then.
+            if event["event"] == "waiting":
+                break
         raise AssertionError(self.seen)
 
     @property
@@ -69,9 +75,12 @@ class Watched:
 def watching(project: Path, *options: str) -> Iterator[Watched]:
     command = [*PROGRAM, "run", str(project), "--watch", *(options or ("--json",))]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    limit = Timer(LIMIT_S, process.kill)
+    limit.start()
     try:
         yield Watched(process)
     finally:
+        limit.cancel()
         if process.poll() is None:
             process.terminate()
         process.communicate(timeout=60)

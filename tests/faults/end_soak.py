@@ -27,8 +27,6 @@ from fault_service import SECRET, Service, log_faults
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from preview.runtime.kernel.proctree import read_marker
-
 __all__ = ["ENDS", "Draw", "Soak", "draw", "open_soak"]
 
 ENDS = ("stopped", "expired", "crashed", "reloaded", "killed")
@@ -230,7 +228,7 @@ class Soak:
 
     def _kill(self, preview_id: str) -> bool:
         """SIGKILL to all processes of the preview; whether there were any."""
-        found = [pid for pid in machine.below(self.service.pid) if _belongs(pid, preview_id)]
+        found = [pid for pid in machine.below(self.service.pid) if machine.preview_of(pid) == preview_id]
         # All of them must be asked, so no short cut.
         return any([machine.send(pid, signal.SIGKILL) for pid in found])  # noqa: C419
 
@@ -286,15 +284,6 @@ class Soak:
         if answer.status_code >= 400:
             raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer.json()
-
-
-def _belongs(pid: int, preview_id: str) -> bool:
-    if read_marker(pid) == preview_id:
-        return True
-    try:
-        return preview_id in Path(f"/proc/{pid}/cgroup").read_text()
-    except OSError:
-        return False
 
 
 def _token(tier: str) -> str:

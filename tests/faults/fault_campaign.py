@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import fault_kinds_clients
 import fault_kinds_crowd
+import fault_kinds_helpers
 import fault_kinds_process
 import fault_kinds_service
 import fault_kinds_shortage
@@ -19,9 +20,15 @@ from fault_world import World
 
 __all__ = ["ALL_KINDS", "Campaign", "Tally"]
 
-assert all((fault_kinds_clients, fault_kinds_crowd, fault_kinds_process, fault_kinds_service, fault_kinds_shortage)), (
-    "they register"
+_MODULES = (
+    fault_kinds_clients,
+    fault_kinds_crowd,
+    fault_kinds_helpers,
+    fault_kinds_process,
+    fault_kinds_service,
+    fault_kinds_shortage,
 )
+assert all(_MODULES), "they register"
 
 ALL_KINDS = tuple(registered())
 

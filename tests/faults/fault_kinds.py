@@ -23,7 +23,7 @@ class Kind:
         inject: Does it, checks what only this kind can check, and says how many faults it were.
         weight: How often it is drawn, beside the others.
         alone: Acts on the whole service: nothing else is injected meanwhile.
-        needs: ``sqlite``, ``tmpfs`` or nothing.
+        needs: ``sqlite``, ``tmpfs``, ``broker`` (an ordinary user's service), ``templates`` or nothing.
     """
 
     name: str

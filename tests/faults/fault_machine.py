@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -11,9 +12,23 @@ from pathlib import Path
 
 from process_kit import is_zombie
 
-from preview.runtime.kernel.proctree import descendants, read_marker
+from preview.runtime.kernel.proctree import children, descendants, namespace_pids, read_marker
 
-__all__ = ["below", "cgroups", "listening", "marked", "name_of", "send", "small_disk", "works_in"]
+__all__ = [
+    "below",
+    "brokers",
+    "cgroups",
+    "listening",
+    "marked",
+    "name_of",
+    "preview_of",
+    "send",
+    "small_disk",
+    "templates",
+    "works_in",
+]
+
+_PREVIEW_ID = re.compile(r"preview_[a-z0-9]{16}")
 
 
 def _pids() -> Iterator[int]:
@@ -25,23 +40,58 @@ def marked(preview_ids: Iterable[str]) -> dict[int, str]:
     wanted = frozenset(preview_ids)
     found = {}
     for pid in _pids():
-        marker = read_marker(pid)
-        if marker in wanted and not is_zombie(pid):
-            found[pid] = marker
+        preview_id = preview_of(pid)
+        if preview_id in wanted and not is_zombie(pid):
+            found[pid] = preview_id
     return found
 
 
-# The service's own: the worker server and two workers that wait for a job; an ordinary user's broker.
-_AT_REST = {"preview.worker.server": 3, "preview_broker.py": 1}
+def preview_of(pid: int) -> str | None:
+    """The preview that a process was started for: by its mark; a fork of a template has its group or its folders."""
+    if marker := read_marker(pid):
+        return marker
+    for name in ("cgroup", "mountinfo"):
+        with suppress(OSError):
+            if named := _PREVIEW_ID.search(Path(f"/proc/{pid}/{name}").read_text()):
+                return named[0]
+    return None
+
+
+# On the command line of what starts a template.
+_KEEPER = "preview_keeper.main"
+# The worker server, and two workers that wait for a job.
+_READERS_AT_REST = 3
 
 
 def below(pid: int) -> list[int]:
-    """Living processes below the service: whatever it has started or adopted, but its own at rest."""
+    """Living processes below the service: whatever it has started or adopted, but what it needs at rest.
+
+    At rest it has those that read projects, a broker, and templates without any fork.
+    """
     found = [one for one in descendants(pid) if not is_zombie(one)]
-    for word, count in _AT_REST.items():
-        own = [one for one in found if word in name_of(one)]
-        if len(own) <= count:
-            found = [one for one in found if one not in own]
+    readers = [one for one in found if "preview.worker.server" in name_of(one)]
+    at_rest = {*_around_templates(pid), *brokers(pid)[:1], *(readers if len(readers) <= _READERS_AT_REST else ())}
+    return [one for one in found if one not in at_rest]
+
+
+def brokers(pid: int) -> list[int]:
+    """The service's broker."""
+    return [one for one in children(pid) if "preview_broker.py" in name_of(one) and not is_zombie(one)]
+
+
+def templates(pid: int) -> list[int]:
+    """The service's templates, without their forks, which have the same name."""
+    names = {one: name_of(one) for one in _around_templates(pid)}
+    return [one for one, name in names.items() if "/preview_template.py" in name and _KEEPER not in name]
+
+
+def _around_templates(pid: int) -> list[int]:
+    """Templates, their keepers, and the sandboxes around both. Forks of them are in further namespaces."""
+    found: list[int] = []
+    for child in children(pid):
+        tree = [child, *descendants(child)]
+        depths = [len(namespace_pids(one)) for one in tree if _KEEPER in name_of(one)]
+        found += [one for one in tree if len(namespace_pids(one)) <= max(depths, default=0)]
     return found
 
 

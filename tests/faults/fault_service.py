@@ -86,12 +86,17 @@ class Service:
             "PREVIEW_SERVICE_LOG_FORMAT": "json",
             # A template outlives the previews that it has forked, and would count as left.
             "PREVIEW_WARM_TEMPLATES": "0",
+            "PREVIEW_SPARES": "0",
         }
         # Nor coverage: a service whose every line is counted is half as fast, and other tests measure the same lines.
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("PREVIEW_", "COVERAGE_PROCESS_"))
         }
         return {**inherited, **ours, **self.variables}
+
+    @property
+    def has_templates(self) -> bool:
+        return self.environment()["PREVIEW_WARM_TEMPLATES"] != "0"
 
     def token(self, user: str = "ann") -> str:
         # Without the time of its issue: a clock set back would be ahead of it, and the token refused.

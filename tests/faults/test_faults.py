@@ -98,6 +98,20 @@ async def test_postgres_restarted_under_load_costs_no_line(
         await world.check_all_lines()
 
 
+async def test_a_broker_and_templates_that_are_killed_cost_no_preview(tmp_path: Path, cache: Path, seed: int) -> None:
+    has_broker = os.geteuid() != 0
+    kinds = [kind for kind in of_module("fault_kinds_helpers") if kind.needs != "broker" or has_broker]
+    async with open_world(tmp_path, cache, WARM_TEMPLATES="1") as world:
+        campaign = Campaign(world, seed, kinds, round_size=4)
+        await campaign.each_once()
+        await world.check_all_lines()
+
+
+def test_each_kind_of_fault_is_described() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text()
+    assert [kind.name for kind in ALL_KINDS if kind.name not in text] == []
+
+
 def test_what_is_drawn_follows_from_the_seed() -> None:
     def drawn(seed: int) -> list[str]:
         draw: Callable[[list[Kind], int], list[tuple[Kind, random.Random]]]

@@ -132,6 +132,8 @@ async def test_what_accepts_for_a_sandbox_that_the_socket_may_not_enter(
 
 
 async def test_both_sides_of_the_bridge_to_a_program_that_listens_itself(rig: Rig) -> None:
+    if not any(level.name == "sandbox" and level.holds for level in rig.service.rungs):
+        pytest.skip("no sandbox: the program listens in the service's network, and nothing is between")
     preview = await rig.start(PLAIN, command("python", "serve.py", "$PORT"))
     bridges = [pid for pid in proctree.descendants(leader(preview)) if _is_bridge(pid)]
     async with await trio.open_tcp_stream(*preview.socket_address) as stream:

@@ -1,7 +1,7 @@
 """A hostile template or snapshot for the fuzzer: says what it is told to, itself, by a fork, or by a fork's process.
 
-Usage: ``fuzz_template.py CONTROL_FD``. Each packet is a script in JSON, with the socket to speak over. Runs as root, so
-that it may name any process that it sees as the sender, which no template may.
+Usage: ``fuzz_template.py CONTROL_FD``. Each packet is a script in JSON, with the socket to speak over. Runs as root, or
+as root of a user namespace, so that it may name any process that it sees as the sender, which no template may.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 __all__ = ["main"]
 
-_CLONE_NEWPID = 0x20000000
+_CLONE_NEWUSER, _CLONE_NEWPID = 0x10000000, 0x20000000
 _SO_PEERPIDFD, _SCM_CREDENTIALS = 77, 2
 
 
@@ -78,10 +78,21 @@ def speak(channel: socket.socket, steps: list[dict[str, Any]], *, waits: bool) -
                 pass
 
 
+def enter_alone(*, is_apart: bool) -> bool:
+    """The next fork is the first of a namespace of processes; of a user namespace too, as a real fork is."""
+    if ctypes.CDLL(None).unshare(_CLONE_NEWPID | (_CLONE_NEWUSER if is_apart else 0)) != 0:
+        return False
+    with suppress(OSError):
+        for name, text in (("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")) if is_apart else ():
+            with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
+                file.write(text)
+    return True
+
+
 def fork(channel: socket.socket, script: dict[str, Any]) -> None:
     """The first process of a namespace below this one, and a second one, speak; a snapshot's are of its own."""
     signal.alarm(script["life_s"])
-    if not script["is_snapshot"] and ctypes.CDLL(None).unshare(_CLONE_NEWPID) != 0:
+    if not script["is_snapshot"] and not enter_alone(is_apart=script["is_apart"]):
         os._exit(1)
     first = os.fork()
     if first != 0:
@@ -99,7 +110,12 @@ def fork(channel: socket.socket, script: dict[str, Any]) -> None:
         with suppress(OSError):
             channel.recv(64)
     if script["second"] is not None and os.fork() == 0:
-        speak(channel, script["second"], waits=script["waits"])
+        speak(channel, script["second"], waits=False)
+        for steps in script["suspended"]:
+            speak(channel, steps, waits=False)
+            with suppress(OSError):
+                socket.recv_fds(channel, 64, 16)
+        speak(channel, [], waits=script["waits"])
         os._exit(0)
     speak(channel, [], waits=script["waits"])
     channel.close()

@@ -1,7 +1,7 @@
 """A service in a process of its own, which a fork attacks: it may be killed, and the test is not.
 
 Usage: hostile_forks_driver.py ATTACK DATA_FOLDER PROJECT_FOLDER [PASSRIGHTS_NUMBER]. Prints one line of JSON when the
-attack is over: what the start said, and whether the service is in the control group that it was in.
+attack is over: what the start said, and whether the service is in the control group that it was in, and has groups.
 """
 
 from __future__ import annotations
@@ -19,9 +19,20 @@ from hostile_forks import IMPORTS
 from runtime_kit import read_line
 from runtime_warm import make_environment, open_warm, settled
 
-from preview.runtime import NoSnapshot, ProcessSpec, SandboxRuntime, WarmStart, child_subreaper, inbound, probe_sandbox
+from preview.runtime import (
+    NoSnapshot,
+    ProcessSpec,
+    Refusal,
+    SandboxRuntime,
+    WarmStart,
+    child_subreaper,
+    inbound,
+    probe_sandbox,
+)
 from preview.runtime.cgroups import CgroupTree, open_cgroups
+from preview.runtime.sandbox import open_broker_if_needed
 from preview.runtime.warm import WarmRuntime
+from preview.runtime.warm.eligibility import why_never
 
 LAUNCHER = Path(__file__).with_name("hostile_launchers") / "run_attack.py"
 RUNS = "print('runs', flush=True); import time; time.sleep(600)"
@@ -50,13 +61,16 @@ async def main(attack: str, data: Path, project: Path) -> None:
     async with AsyncExitStack() as stack:
         etc = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(child_subreaper())
-        sandbox = await probe_sandbox(Path(etc))
-        groups = await stack.enter_async_context(open_cgroups(data))
-        if not isinstance(sandbox, SandboxRuntime) or not isinstance(groups, CgroupTree):
-            print(json.dumps({"refused": getattr(groups, "reason", None) or getattr(sandbox, "reason", None)}))
+        broker = await stack.enter_async_context(open_broker_if_needed(Path(etc)))
+        sandbox = await probe_sandbox(Path(etc), broker=broker)
+        found = await stack.enter_async_context(open_cgroups(data))
+        groups = found if isinstance(found, CgroupTree) else None
+        why = sandbox.reason if isinstance(sandbox, Refusal) else await why_never(sandbox.parts)
+        if isinstance(sandbox, Refusal) or why is not None:
+            print(json.dumps({"refused": why}))
             return
-        before = own_groups()
-        grouped = SandboxRuntime(sandbox.parts.etc, own_users=sandbox.parts.own_users, groups=groups)
+        before, parts = own_groups(), sandbox.parts
+        grouped = SandboxRuntime(parts.etc, own_users=parts.own_users, groups=groups, broker=broker)
         packages = {"attacking": IMPORTS[attack]} if attack.startswith("template") else {}
         environment = make_environment(Path(etc) / "environment", packages)
         told: list[str] = []
@@ -68,7 +82,8 @@ async def main(attack: str, data: Path, project: Path) -> None:
         assert await settled(warm, spec)
         with trio.fail_after(60):
             said = await start(warm, attack, spec, told)
-        print(json.dumps({"said": said, "same_group": own_groups() == before}), flush=True)
+        told_of = {"said": said, "same_group": own_groups() == before, "has_groups": groups is not None}
+        print(json.dumps(told_of), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Prints one line of JSON: the process's pids, outermost first; or why the machine does not sandbox. Then sleeps.
 
-Usage: runtime_driver.py plain|sandbox|inner|warm PROJECT_FOLDER PROGRAM_NAME [PORT_FD]
+Usage: runtime_driver.py plain|sandbox|inner|warm|suspended PROJECT_FOLDER PROGRAM_NAME [PORT_FD]
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import child_programs
 import structlog
 import trio
 from runtime_kit import INTERPRETER, LIMITS, PYTHON
-from runtime_warm import open_texts
+from runtime_warm import as_warm, open_texts
 
 from preview.runtime import (
     FD_PLACEHOLDER,
@@ -28,6 +28,7 @@ from preview.runtime import (
     Refusal,
     Runtime,
     SandboxRuntime,
+    Snapshot,
     child_subreaper,
     probe_sandbox,
 )
@@ -57,7 +58,8 @@ async def main(name: str, project: Path, program: str, listener_fd: int | None) 
         if isinstance(sandbox, SandboxRuntime) and name != "plain":
             if name == "inner":
                 sandbox._fences = False
-            runtime = await stack.enter_async_context(open_texts(sandbox)) if name == "warm" else sandbox
+            is_warm = name in ("warm", "suspended")
+            runtime = await stack.enter_async_context(open_texts(sandbox)) if is_warm else sandbox
         listener = None if listener_fd is None else socket.socket(fileno=listener_fd)
         argv = [*PYTHON, getattr(child_programs, program), FD_PLACEHOLDER]
         spec = ProcessSpec(
@@ -71,7 +73,11 @@ async def main(name: str, project: Path, program: str, listener_fd: int | None) 
             writable=(project,),
             slot=3001 if listener is None else listener.getsockname()[1],
         )
-        async with runtime.open_process(spec) as process:
+        opener: Runtime | Snapshot = runtime
+        if name == "suspended":
+            spec = as_warm(spec, [])
+            opener = await stack.enter_async_context(runtime.open_snapshot(spec))
+        async with opener.open_process(spec) as process:
             said = await process.output.receive_some()
             pids = [process.identity.pid, *proctree.descendants(process.identity.pid)]
             print(

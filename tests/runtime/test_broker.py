@@ -242,7 +242,7 @@ async def test_a_request_without_a_free_descriptor_fails_and_the_next_succeeds(b
     assert open_descriptors() == before
 
 
-async def test_a_broker_whose_user_namespace_did_not_arrive_is_not_asked_again(
+async def test_a_broker_whose_user_namespace_did_not_arrive_is_asked_for_it_again(
     broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise a later broker could not enter the networks that it makes."""
@@ -258,7 +258,6 @@ async def test_a_broker_whose_user_namespace_did_not_arrive_is_not_asked_again(
         with pytest.raises(OSError, match="Too many open files"):
             await other.mount(tmp_path)
     monkeypatch.undo()
-    assert other._running is None
     os.close(await other.mount(tmp_path))
     assert other._namespace is not None
     await other.close()
@@ -286,6 +285,31 @@ async def test_what_was_taken_back_at_once_is_not_forwarded(broker: Broker) -> N
                 await trio.testing.wait_all_tasks_blocked()
                 outer.setblocking(False)
                 outer.accept()[0].close()
+
+
+async def test_a_broker_that_is_killed_as_it_starts_is_replaced_a_few_times(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = module._Running.__init__
+    doomed = 0
+
+    def start(self: module._Running, namespace: int | None) -> None:
+        nonlocal doomed
+        started(self, namespace)
+        if doomed:
+            doomed -= 1
+            self._popen.kill()
+
+    monkeypatch.setattr(module._Running, "__init__", start)
+    process_of(broker).kill()
+    doomed = module._TRIES - 2
+    os.close(await broker.mount(tmp_path))
+    process_of(broker).kill()
+    doomed = module._TRIES
+    with pytest.raises(BrokerGone, match="has ended"):
+        await broker.mount(tmp_path)
+    doomed = 0
+    os.close(await broker.mount(tmp_path))
 
 
 async def test_a_cancelled_request_takes_no_answer_from_the_next(broker: Broker, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Anything said in place of a fork's words, by anybody, with any descriptors: the service touches its own forks alone.
 
-Of templates, and of snapshots. Some hundred exchanges of each by default; ``PREVIEW_TEST_EXCHANGES`` says how many, and
-``PREVIEW_TEST_SEED`` which ones.
+Of templates, and of snapshots; for a service that is root, with control groups, and for an ordinary user's. Some
+hundred exchanges of each by default; ``PREVIEW_TEST_EXCHANGES`` says how many, and ``PREVIEW_TEST_SEED`` which ones.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,14 +25,16 @@ import trio
 from cgroups_support import MIB, open_tree
 from runtime_kit import LIMITS, open_descriptors
 
-from preview.runtime import ProcessSpec, inbound
+from preview.runtime import NoSnapshot, ProcessSpec, inbound
 from preview.runtime.cgroups import Cgroup, CgroupTree, enter_prefix
 from preview.runtime.kernel import proctree
 from preview.runtime.kernel.verified import NotVerified, OpenProcess, verify
-from preview.runtime.warm.forks.forking import ForkRequest, NotForked
-from preview.runtime.warm.forks.snapshot import ParkedApplication
-from preview.runtime.warm.origin import SnapshotOrigin, TemplateOrigin, open_world
-from preview.runtime.warm.packets import open_pair
+from preview.runtime.process.process import open_tree as open_tree_of
+from preview.runtime.warm.forks.forking import ForkRequest, NotForked, expect_word
+from preview.runtime.warm.forks.process import Fork, ForkedProcess
+from preview.runtime.warm.forks.snapshot import ParkedApplication, ParkedOnce, wait_parked
+from preview.runtime.warm.origin import SnapshotOrigin, TemplateOrigin, claim_application, open_world
+from preview.runtime.warm.packets import open_pair, send
 from preview.runtime.warm.template_process import Template, Told
 
 EXCHANGES = int(os.environ.get("PREVIEW_TEST_EXCHANGES", "400"))
@@ -53,7 +55,8 @@ WORDS = (
     b'{"parked": true}',
 )
 KINDS = ("", "", "", "service", "init", "parent", "itself", "memory", "pipe", "epoll", "sockets", "channel", "many")
-SPEC = ProcessSpec("preview_fuzz", ["python"], Path("/"), {}, None, LIMITS, slot=1)
+SPEC = ProcessSpec("preview_fuzz", ["python", "launcher"], Path("/"), {}, None, LIMITS, slot=1)
+OWN_USER = (os.geteuid(), os.getegid())
 # Who says nothing more is waited for no longer.
 _PATIENCE_S = 0.05
 
@@ -65,16 +68,15 @@ class Stage:
     Attributes:
         template: Its forks may be given to the preview.
         orders: Says to the template's process what to say.
-        group: The preview's.
+        group: The preview's; None without control groups, as everything of them.
         strangers: Processes that are never to be touched: a neighbour's, the template, a fork that another preview has.
     """
 
     template: Template
     orders: socket.socket
-    group: Cgroup
+    group: Cgroup | None
     strangers: dict[str, int]
-    born_in: Cgroup
-    tree: CgroupTree
+    tree: CgroupTree | None
 
 
 def step(
@@ -95,7 +97,8 @@ def step(
 
 def script(chance: random.Random, stage: Stage, *, is_snapshot: bool = False) -> dict[str, Any]:
     # Within a namespace other processes cannot be named as the sender: these are the snapshot's own.
-    others = (1, os.getpid(), os.getppid(), 2**22 - 1, *stage.strangers.values())
+    inside = [number for pid in stage.strangers.values() for number in proctree.namespace_pids(pid)[1:2]]
+    others = (1, os.getpid(), os.getppid(), 2**22 - 1, *stage.strangers.values(), *inside)
     senders = (0, 0, 0, 1, 2, 3) if is_snapshot else (0, 0, *others)
 
     # One in ten says all as it should, and so comes to the last look at it.
@@ -112,6 +115,8 @@ def script(chance: random.Random, stage: Stage, *, is_snapshot: bool = False) ->
     return {
         "is_honest": is_honest,
         "is_snapshot": is_snapshot and chance.random() < 0.8,
+        "is_apart": chance.random() < 0.5,
+        "suspended": [],
         "itself": further(),
         "first": [*further(), step(chance, senders, word, is_honest=is_honest), *further()],
         "second": None if not is_honest and chance.random() < 0.2 else second,
@@ -136,9 +141,10 @@ def running(command: list[str], theirs: socket.socket) -> Iterator[subprocess.Po
 
 
 @contextmanager
-def sleeping(group: Cgroup) -> Iterator[subprocess.Popen[bytes]]:
+def sleeping(group: Cgroup | None) -> Iterator[subprocess.Popen[bytes]]:
     """A program in the group that ends by itself only after any run of this."""
-    with subprocess.Popen([*enter_prefix(group.entry_files), "sleep", "infinity"]) as program:
+    prefix = [] if group is None else enter_prefix(group.entry_files)
+    with subprocess.Popen([*prefix, "sleep", "infinity"]) as program:
         try:
             yield program
         finally:
@@ -161,24 +167,30 @@ async def opened(tree: CgroupTree, name: str) -> AsyncIterator[Cgroup]:
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    if os.geteuid() != 0:
-        pytest.skip("it takes root to name another process as the sender")
     async with AsyncExitStack() as held:
-        tree = await held.enter_async_context(open_tree(tmp_path / "data"))
-        group, born_in, others = [
-            await held.enter_async_context(opened(tree, name)) for name in ("preview_fuzz", "template-fuzz", "other")
-        ]
+        tree, group, born_in, others = None, None, None, None
+        # Root of a user namespace may name each process that it sees as the sender.
+        alone = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        if os.geteuid() == 0:
+            tree = await held.enter_async_context(open_tree(tmp_path / "data"))
+            group, born_in, others = [
+                await held.enter_async_context(opened(tree, name))
+                for name in ("preview_fuzz", "template-fuzz", "other")
+            ]
+            alone = enter_prefix(born_in.entry_files)
         orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         held.enter_context(orders)
-        command = [*enter_prefix(born_in.entry_files), sys.executable, "-I", "-S", str(PROGRAM), str(theirs.fileno())]
+        command = [*alone, sys.executable, "-I", "-S", str(PROGRAM), str(theirs.fileno())]
         program = held.enter_context(running(command, theirs))
         assert await trio.to_thread.run_sync(orders.recv, 16) == b"ready"
         neighbour = held.enter_context(sleeping(others))
-        world = open_world(program.pid)
+        (itself,) = proctree.descendants(program.pid) or [program.pid]
+        world = open_world(itself)
         held.callback(os.close, world)
         origin = TemplateOrigin(born_in, world, frozenset())
         template = Template(orders, Told(1, frozenset(), {}, 1), origin)
-        found = Stage(template, orders, group, {"neighbour": neighbour.pid, "template": program.pid}, born_in, tree)
+        strangers = {"neighbour": neighbour.pid, "template": itself, "wrapper": program.pid}
+        found = Stage(template, orders, group, strangers, tree)
         given = await another_previews(found)
         held.callback(given.close)
         held.callback(given.kill)
@@ -190,8 +202,8 @@ async def another_previews(stage: Stage) -> OpenProcess:
     """A fork that another preview has already, in the template's group still."""
     honest = {"word": b"here".hex(), "descriptors": "", "sender": 0, "pause_s": 0}
     said = {
-        "is_honest": False, "is_snapshot": False, "itself": [], "first": [honest], "second": None, "waits": False,
-        "stays": True, "life_s": 86_400,
+        "is_honest": False, "is_snapshot": False, "is_apart": False, "itself": [], "first": [honest], "second": None,
+        "suspended": [], "waits": False, "stays": True, "life_s": 86_400,
     }  # fmt: skip
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
@@ -199,7 +211,7 @@ async def another_previews(stage: Stage) -> OpenProcess:
         give(stage.orders, theirs, said)
         await trio.lowlevel.wait_readable(ours)
         sender = inbound.receive_now(ours, 64).sender
-    return stage.template.origin.claim_first(sender, user=(0, 0), own_user=False)
+    return stage.template.origin.claim_first(sender, user=OWN_USER, own_user=False)
 
 
 async def exchange(stage: Stage, said: dict[str, Any]) -> str:
@@ -233,7 +245,7 @@ async def test_whatever_is_said_no_process_but_a_fork_is_moved_or_killed(
             assert identity is not None
             assert proctree.is_alive(identity), (SEED, number, name)
         assert own_groups() == own, (SEED, number)
-        moved = stage.group.pids()
+        moved = [] if stage.group is None else stage.group.pids()
         assert not {os.getpid(), *stage.strangers.values()} & set(moved), (SEED, number)
         # What is in there is in a namespace that a fork has made (or has ended since): nothing else was moved.
         assert all(len(proctree.namespace_pids(pid)) != 1 for pid in moved), (SEED, number)
@@ -247,20 +259,98 @@ async def test_whatever_is_said_no_process_but_a_fork_is_moved_or_killed(
 
 
 async def test_no_process_of_the_machine_can_be_claimed_but_a_fork_of_its_own(stage: Stage) -> None:
-    """Each process that runs here, named by a template, and by a snapshot."""
+    """Each process that runs here, named by a template, by a fork's first process, and by a snapshot."""
     origin = stage.template.origin
     with closing(await another_previews(stage)) as first, closing(await another_previews(stage)) as second:
-        snapshot = SnapshotOrigin(first, second, stage.group)
-        for pid in everybody():
-            with pytest.raises(NotVerified):
-                origin.claim_first(pid, user=(0, 0), own_user=False)
-            with pytest.raises(NotVerified):
-                snapshot.claim(pid)
-        for pid in (-1, 0, 2**22):
-            with pytest.raises(NotVerified):
-                snapshot.claim(pid)
+        claims: list[Callable[[int], OpenProcess]] = [
+            lambda pid: origin.claim_first(pid, user=OWN_USER, own_user=False),
+            lambda pid: claim_application(pid, first, stage.group),
+        ]
+        if stage.group is not None:
+            claims.append(SnapshotOrigin(first, second, stage.group).claim)
+        for pid in (*everybody(), -1, 0, 2**22):
+            for claim in claims:
+                with pytest.raises(NotVerified):
+                    claim(pid)
         for one in (first, second):
             one.kill()
+
+
+@asynccontextmanager
+async def open_suspended(stage: Stage, said: dict[str, Any]) -> AsyncIterator[ForkedProcess]:
+    """A fork of the template that has told who it is, and says anything from there on."""
+    with ExitStack() as held:
+        ours, theirs = held.enter_context(open_pair())
+        give(stage.orders, theirs, said)
+        theirs.close()
+        sender = await expect_word(ours, b"here")
+        first = held.enter_context(closing(stage.template.origin.claim_first(sender, user=OWN_USER, own_user=False)))
+        held.callback(first.kill)
+        await send(ours, b"in")
+        application = held.enter_context(closing(claim_application(await expect_word(ours, b"app"), first, None)))
+        output, printed = os.pipe2(os.O_CLOEXEC)
+        os.close(printed)
+        process = ForkedProcess(Fork(first, application, ours), trio.lowlevel.FdStream(output), SPEC, None)
+        async with open_tree_of(process, SPEC):
+            yield process
+
+
+async def serve_once(stage: Stage, said: dict[str, Any]) -> str:
+    """What comes of one suspended application: whether it serves, or why not."""
+    async with open_suspended(stage, said) as process:
+        try:
+            await wait_parked(process, _PATIENCE_S)
+            async with ParkedOnce(process).open_process(SPEC) as served:
+                await served.stop(0.0)
+                return f"served: {await served.wait()}"
+        except (NotForked, NoSnapshot) as error:
+            return str(error)
+
+
+async def test_whatever_a_suspended_application_says_it_alone_is_ended(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(SEED)
+    print(f"PREVIEW_TEST_SEED={SEED}")
+    identities = {name: proctree.identify(pid) for name, pid in stage.strangers.items()}
+    before, outcomes, own = open_descriptors(), Counter[str](), own_groups()
+    # Half of them wait for something that is not said.
+    for number in range(EXCHANGES // 2):
+        monkeypatch.setattr(inbound, "_SO_PASSRIGHTS", chance.choice(PASSRIGHTS))
+        said = suspended_script(chance, stage)
+        with trio.fail_after(60):
+            outcomes[(await serve_once(stage, said))[:40]] += 1
+        for name, identity in identities.items():
+            assert identity is not None
+            assert proctree.is_alive(identity), (SEED, number, name)
+        assert own_groups() == own, (SEED, number)
+    with trio.fail_after(60):
+        while not open_descriptors() <= before:  # noqa: ASYNC110  nobody tells
+            await trio.sleep(0.005)
+    print(EXCHANGES, outcomes.most_common(20))
+    assert any(one.startswith("served") for one in outcomes), outcomes
+    assert any(not one.startswith("served") for one in outcomes), outcomes
+
+
+def suspended_script(chance: random.Random, stage: Stage) -> dict[str, Any]:
+    """Honest until it is suspended; what it says then, and once it is to serve."""
+    said = script(chance, stage)
+    senders = (0, 0, 1, 2, 3, *stage.strangers.values())
+    honest = {"descriptors": "", "sender": 0, "pause_s": 0}
+    suspended = [step(chance, senders, chance.choice((b'{"parked": true}', None)))]
+    suspended += [step(chance, senders) for _ in range(chance.choice((0, 0, 1, 3)))]
+    at_its_end = [step(chance, senders, b'{"status": 1792}') for _ in range(chance.choice((0, 1, 2)))]
+    return {
+        **said,
+        "is_honest": True,
+        "itself": [],
+        "first": [{**honest, "word": b"here".hex()}],
+        "second": [{**honest, "word": b"app".hex()}],
+        "suspended": [suspended, at_its_end],
+        "waits": chance.random() < 0.5,
+        # Otherwise the end of the first process ends the application before it has said who it is.
+        "stays": True,
+    }
 
 
 class FuzzedSnapshot(ParkedApplication):
@@ -290,6 +380,8 @@ class FuzzedSnapshot(ParkedApplication):
 @asynccontextmanager
 async def open_snapshot(stage: Stage) -> AsyncIterator[FuzzedSnapshot]:
     """A preview's snapshot, in a namespace and a group of its own; its process is never to be touched either."""
+    if stage.tree is None:
+        pytest.skip("a snapshot forks in control groups alone, which an ordinary user may not make here")
     async with AsyncExitStack() as held:
         group = await held.enter_async_context(opened(stage.tree, "preview_parked"))
         orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import trio
-from cgroups_support import open_tree
+
+from preview.runtime.cgroups import CgroupTree, open_cgroups
 
 DRIVER = Path(__file__).with_name("hostile_forks_driver.py")
 
@@ -31,20 +32,23 @@ async def test_a_fork_that_names_another_process_as_itself_is_refused_and_the_se
     tmp_path: Path, project: Path, attack: str, kernel: str
 ) -> None:
     data = tmp_path / "data"
-    async with open_tree(data):
-        pass
     passes = [NO_OPTION] if kernel == "passes descriptors" else []
     command = [sys.executable, str(DRIVER), attack, str(data), str(project), *passes]
     with trio.fail_after(90):
         ran = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
-    async with open_tree(data) as left:
+    async with open_cgroups(data) as left:
         # What a service that was killed has left.
-        await left.remove_leftovers()
+        if isinstance(left, CgroupTree):
+            await left.remove_leftovers()
     assert ran.returncode == 0, ran.stderr.decode()[-2000:]
     told = json.loads(ran.stdout)
     if "refused" in told:
         pytest.skip(told["refused"])
     assert told["same_group"]
+    if attack.startswith("snapshot") and not told["has_groups"]:
+        # The snapshot serves itself: no fork of it is asked for, so none says anything.
+        assert told["said"] == "restarted"
+        return
     assert any(one in told["said"] for one in ATTACKS[attack]), told
     if passes:
         assert "sends descriptors" in told["said"]

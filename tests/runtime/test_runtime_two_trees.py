@@ -10,7 +10,7 @@ import pytest
 import trio
 from runtime_kit import INTERPRETER, LIMITS, PYTHON, read_line
 
-from preview.runtime import CONTROL_PLACEHOLDER, ProcessSpec, Runtime
+from preview.runtime import CONTROL_PLACEHOLDER, FD_PLACEHOLDER, Exit, ProcessSpec, Runtime
 from preview.runtime.kernel import proctree
 
 pytestmark = pytest.mark.usefixtures("nothing_left_of_it")
@@ -35,6 +35,25 @@ import os, sys
 os.write(int(sys.argv[1]), b'ready\\n')
 print(os.read(int(sys.argv[1]), 64).decode(), end='', flush=True)
 """
+# Answers with its number; once it has SIGTERM it accepts nothing more, and ends.
+ANSWERS = """
+import select, signal, socket, sys
+listener = socket.socket(fileno=int(sys.argv[1]))
+listener.setblocking(False)
+over = []
+signal.signal(signal.SIGTERM, lambda *_: over.append(True))
+print('up', flush=True)
+while not over:
+    if not select.select([listener], [], [], 0.02)[0]:
+        continue
+    try:
+        connection, _ = listener.accept()
+    except BlockingIOError:
+        continue
+    with connection:
+        connection.recv(16)
+        connection.sendall(sys.argv[2].encode())
+"""
 
 
 def tree(listener: socket.socket, project: Path, number: int, program: str) -> ProcessSpec:
@@ -54,9 +73,9 @@ def tree(listener: socket.socket, project: Path, number: int, program: str) -> P
 
 @pytest.mark.parametrize("first_ends", [True, False])
 async def test_the_end_of_one_tree_is_not_the_others(
-    runtime: Runtime, listener: socket.socket, project: Path, first_ends: bool
+    runtime: Runtime, inherited: socket.socket, project: Path, first_ends: bool
 ) -> None:
-    first, second = (tree(listener, project, number, FORKS_AWAY) for number in (1, 2))
+    first, second = (tree(inherited, project, number, FORKS_AWAY) for number in (1, 2))
     ends, stays = (first, second) if first_ends else (second, first)
     with trio.fail_after(60):
         async with runtime.open_process(stays) as living:
@@ -93,3 +112,39 @@ async def test_the_control_channel_is_inherited(runtime: Runtime, listener: sock
             assert ours.recv(64) == b"ready\n"
             ours.send(b"drain\n")
             assert await read_line(process) == "drain"
+
+
+async def test_no_connection_is_lost_while_one_tree_follows_the_other(
+    runtime: Runtime, listener: socket.socket, inherited: socket.socket, project: Path
+) -> None:
+    first, second = (tree(inherited, project, number, ANSWERS) for number in (1, 2))
+    answers: list[str] = []
+    is_over = False
+
+    async def ask() -> None:
+        while not is_over:
+            async with await trio.open_tcp_stream(*listener.getsockname()) as stream:
+                await stream.send_all(b"who?")
+                answers.append((await stream.receive_some()).decode())
+
+    async def answered(further: int) -> None:
+        wanted = len(answers) + further
+        while len(answers) < wanted:  # noqa: ASYNC110  the clients tell nobody
+            await trio.sleep(0.002)
+
+    with trio.fail_after(60):
+        async with runtime.open_process(replace(first, argv=[*first.argv, FD_PLACEHOLDER, "1"])) as before:
+            assert await read_line(before) == "up"
+            async with (
+                runtime.open_process(replace(second, argv=[*second.argv, FD_PLACEHOLDER, "2"])) as after,
+                trio.open_nursery() as nursery,
+            ):
+                for _ in range(4):
+                    nursery.start_soon(ask)
+                await answered(50)
+                assert await read_line(after) == "up"
+                assert await before.stop(10) == Exit(code=0)
+                await answered(50)
+                is_over = True
+    assert set(answers) == {"1", "2"}
+    assert answers[-20:] == ["2"] * 20

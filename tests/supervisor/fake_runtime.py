@@ -42,6 +42,9 @@ class FakeProcess:
         await trio.lowlevel.checkpoint()
         return Usage(1, 0.0, 1)
 
+    def resident_bytes(self) -> int | None:
+        return None
+
     def excess(self) -> Excess:
         return Excess()
 

@@ -171,6 +171,9 @@ class Process:
             raise answer
         return answer
 
+    def resident_bytes(self) -> int | None:
+        return None
+
     def excess(self) -> Excess:
         return Excess()
 

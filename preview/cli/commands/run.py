@@ -14,8 +14,10 @@ import typer
 
 from preview.cli.data_folder import hold_first_free_slot
 from preview.cli.exits import CommandFailed
-from preview.cli.local.hosting import configure_logging, run_async
+from preview.cli.local.hosting import configure_logging
+from preview.cli.local.run_async import run_async
 from preview.cli.local.running import run_folder
+from preview.cli.local.scope import enter_scope
 from preview.cli.local.story import JsonStory, TextStory
 from preview.cli.options import (
     AppOption,
@@ -23,6 +25,7 @@ from preview.cli.options import (
     DirectoryArgument,
     EnvOption,
     JsonOption,
+    NoScopeOption,
     existing_folder,
     overrides_from_options,
     settings_line,
@@ -60,6 +63,7 @@ def run(
     watch: Annotated[
         bool, typer.Option("--watch", help="Reload when a file is saved; launch again after a failure.")
     ] = False,
+    no_scope: NoScopeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Launch a folder's backend and watch it until Ctrl-C.
@@ -79,6 +83,8 @@ def run(
         bind = f"fd://{_listen(port).detach()}"
         story = JsonStory(sys.stdout) if as_json else TextStory(sys.stdout, colour=wants_colour(sys.stdout))
         settings = _own_settings(slot, held, file, is_watched=watch)
+        if not no_scope and settings.isolation is not Isolation.PLAIN:
+            enter_scope()
         if (settings_from := settings_line(file)) is not None:
             say(f"preview: settings from {settings_from}")
         code = run_async(

@@ -13,12 +13,15 @@ import typer
 
 from preview.cli.data_folder import hold_data_folder
 from preview.cli.exits import ExitCode
-from preview.cli.local.hosting import Host, configure_logging, open_host, run_async
+from preview.cli.local.hosting import Host, configure_logging, open_host
+from preview.cli.local.run_async import run_async
 from preview.cli.local.running import hurried_by_signals
-from preview.cli.options import JsonOption, settings_line, warn_of_skipped
+from preview.cli.local.scope import enter_scope
+from preview.cli.options import JsonOption, NoScopeOption, settings_line, warn_of_skipped
 from preview.cli.terminal import paint, print_json, say, wants_colour
 from preview.cli.tokens import IsolationOption, LoopbackPortOption, NetworkOption, confinement
 from preview.core.env_file import find_env_file
+from preview.core.isolation import Isolation
 from preview.settings import Settings, load_settings
 
 app = typer.Typer(add_completion=False)
@@ -41,6 +44,7 @@ def serve(
     network: NetworkOption = None,
     loopback_port: LoopbackPortOption = None,
     isolation: IsolationOption = None,
+    no_scope: NoScopeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run the service until SIGTERM or Ctrl-C.
@@ -52,6 +56,8 @@ def serve(
     warn_of_skipped(file)
     settings = load_settings(file, **confinement(network, loopback_port, isolation), **given)
     configure_logging(settings.service_log_level, settings.service_log_format)
+    if not no_scope and settings.isolation is not Isolation.PLAIN:
+        enter_scope()
     with hold_data_folder(settings.data_dir):
         code = run_async(partial(_serve, settings, bind, config, open_browser, as_json, settings_line(file)))
     raise typer.Exit(code)

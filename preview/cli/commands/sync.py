@@ -8,7 +8,7 @@ import typer
 
 from preview.cli.client import generation_path, open_api
 from preview.cli.exits import ExitCode
-from preview.cli.local.hosting import run_async
+from preview.cli.local.run_async import run_async
 from preview.cli.local.syncing import Mirror, follow_folder
 from preview.cli.options import CaOption, DirectoryArgument, GenerationArgument, JsonOption, UrlOption, existing_folder
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 from preview.cli.data_folder import read_note
 from preview.cli.local.ports import can_bind
+from preview.cli.local.scope import NoScope, enter_scope
 from preview.core.isolation import Isolation, Network
 from preview.environments import find_newer
 from preview.errors import PreviewError
@@ -69,14 +70,16 @@ _REACHES = {
 def isolation_checks(settings: Settings) -> Iterator[Check]:
     """Yield a check of each isolation level, and of the resulting network and limits.
 
-    Does not affect a service that uses the data folder: tests use a separate folder and separate control groups.
+    Does not affect a service that uses the data folder: tests use a separate folder and separate control groups. Enters
+    a scope, as the service does.
     """
+    scope = None if settings.isolation is Isolation.PLAIN else enter_scope()
     try:
         ladder = trio.run(_look, settings)
     except (PreviewError, OSError) as error:
         yield Check("isolation", Result.FAIL, str(error), "see what the sentence names; then ask again", _SECTION)
         return
-    yield from _rungs(settings, ladder)
+    yield from _rungs(settings, ladder, scope)
     yield _network(settings, ladder.runtime)
     yield _builds(settings, ladder)
     yield _starts(settings, ladder.runtime)
@@ -91,7 +94,7 @@ async def _look(settings: Settings) -> IsolationSupport:
             return ladder
 
 
-def _rungs(settings: Settings, ladder: IsolationSupport) -> Iterator[Check]:
+def _rungs(settings: Settings, ladder: IsolationSupport, scope: NoScope | None) -> Iterator[Check]:
     for rung in ladder.rungs:
         needed = settings.isolation is Isolation.REQUIRE or (
             # See ``RootWithoutSandbox``.
@@ -100,7 +103,10 @@ def _rungs(settings: Settings, ladder: IsolationSupport) -> Iterator[Check]:
         missing = Result.FAIL if needed else Result.WARN
         found = rung.found if rung.holds or not needed else f"{rung.found}; PREVIEW_ISOLATION={settings.isolation}"
         found += " as root" if needed and not rung.holds and settings.isolation is Isolation.AUTO else ""
-        yield Check(rung.name, Result.OK if rung.holds else missing, found, rung.advice, _SECTION)
+        advice = rung.advice
+        if rung.name == "control groups" and not rung.holds and scope is not None and scope.advice:
+            found, advice = f"{found}; {scope.reason}", scope.advice
+        yield Check(rung.name, Result.OK if rung.holds else missing, found, advice, _SECTION)
 
 
 def _network(settings: Settings, runtime: Runtime) -> Check:
@@ -152,7 +158,7 @@ def _limits(settings: Settings, runtime: Runtime) -> Iterator[Check]:
     """Yield one preview's exact limits, and how each is enforced."""
     held = runtime.holds()
     memory = f"{settings.memory_limit_mb} MB for all its processes, "
-    memory += "held by the kernel" if "memory" in held else f"measured every {settings.usage_interval_s:g} s"
+    memory += "held by the kernel" if "memory" in held else "watched by the service"
     yield _limit("memory", memory)
     yield _held("processor", held, "cpu", f"{settings.cpu_limit:g} of this machine's cores")
     yield _held("processes", held, "processes", f"{settings.max_processes} with their threads")

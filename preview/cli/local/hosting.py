@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -19,7 +19,6 @@ from preview.auth import OpenLink
 from preview.cli.client import LOCAL_USER
 from preview.cli.data_folder import ServiceNote, publish_note
 from preview.core.quoting import visible
-from preview.errors import PreviewError
 from preview.generations import GenerationSource
 from preview.http import create_app, serve
 from preview.http.app import PreviewApp
@@ -33,8 +32,6 @@ from preview.worker import ProjectReader
 _SWITCH_S = 0.0005
 # About the syntax trees of several projects of 1,000 lines; 48 MiB if all of them were garbage.
 _COLLECT_OBJECTS = 300_000
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,29 +103,6 @@ def settle_interpreter() -> None:
     # The event loop releases the GIL at each write to a socket. A thread that runs Python then has the GIL for a whole
     # switch interval, 5 ms by default. Two such writes would take as long as a line may take to reach its readers.
     sys.setswitchinterval(_SWITCH_S)
-
-
-def run_async(main: Callable[[], Awaitable[T]]) -> T:
-    """Run like ``trio.run``, but raise a single failure directly, without the groups that nurseries wrap it in.
-
-    Raises:
-        BaseExceptionGroup: There are several failures, and not all of them are ``PreviewError``.
-    """
-    try:
-        return trio.run(main)
-    except BaseExceptionGroup as group:
-        leaves = list(_leaves(group))
-        if len(leaves) == 1 or all(isinstance(leaf, PreviewError) for leaf in leaves):
-            raise leaves[0] from group
-        raise
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
 
 
 def reachable(address: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +20,7 @@ from preview.cli.local.watching import FolderWatch
 from preview.cli.terminal import print_json, say, show
 from preview.core.quoting import visible
 from preview.errors import PreviewError
-from preview.generations import FolderChange, FolderChanges, FolderGenerations
+from preview.generations import FolderChange, FolderChanges
 
 # Larger archives go to a file on disk.
 _IN_MEMORY_BYTES = 8 * 1024 * 1024
@@ -30,31 +30,21 @@ _IN_MEMORY_BYTES = 8 * 1024 * 1024
 def packed(folder: Path) -> Iterator[IO[bytes]]:
     """Provide the folder's files as a tar.gz, at position 0; the file is deleted at the end.
 
-    ``FolderGenerations`` selects the files, as for ``preview run``.
+    ``FolderChanges`` selects the files, as for ``preview run``.
 
     Raises:
         InvalidGeneration: The folder contains something that cannot be uploaded, or no files.
     """
-    source = FolderGenerations(folder, generation_id="upload", user_id="upload", project_id="upload")
-    with (
-        tempfile.TemporaryDirectory(prefix="preview-push-") as name,
-        tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file,
-    ):
-        copy = Path(name)
-        trio.run(partial(source.write_files, "upload", copy))
+    written = FolderChanges(folder).look().written
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
         with tarfile.open(fileobj=file, mode="w:gz", compresslevel=6) as archive:
-            for path in sorted(copy.rglob("*")):
-                if path.is_file():
-                    archive.add(path, arcname=str(path.relative_to(copy)), recursive=False, filter=_anonymous)
+            for path, content in sorted(written.items()):
+                # Without this machine's user names and ids.
+                member = tarfile.TarInfo(path)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
         file.seek(0)
         yield file
-
-
-def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Remove this machine's user names and ids."""
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    return member
 
 
 # Base64 in JSON is a third longer than its content, and is read as a whole. Larger changes are sent as an archive.

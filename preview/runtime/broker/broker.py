@@ -30,6 +30,8 @@ MOST_DESCRIPTORS = 16
 # The broker answers within a millisecond. On a machine that is out of memory or processor time it takes longer.
 _PATIENCE_S = 5.0
 _END_S = 1.0
+# Brokers that one request is given to, one after the other; each may be killed.
+_TRIES = 3
 
 
 class NoBroker(Exception):
@@ -115,27 +117,21 @@ class Broker:
         raise AssertionError("unreachable")
 
     async def _ask_some_broker(self, request: dict[str, object], descriptors: Sequence[int], most: int) -> list[int]:
-        """Ask the running broker; if it has ended, ask a new one."""
-        if self._running is not None:
+        """Ask the running broker; if it has ended, ask a new one, and so on a few times."""
+        for _ in range(_TRIES):
             with suppress(_Ended):
-                return await self._running.ask(request, descriptors, most)
+                return await self._ask_once(request, descriptors, most)
             log.warning("broker ended unexpectedly")
             await self._end()
-        running = self._running = _Running(self._namespace)
-        error: OSError = BrokerGone(errno.ECONNRESET, "the broker has ended")
-        try:
-            if self._namespace is None:
-                (self._namespace,) = await running.ask({"do": "start"}, (), 1)
-            return await running.ask(request, descriptors, most)
-        except _Ended:
-            pass
-        except OSError as caught:
-            if self._namespace is not None:
-                raise
-            # A later broker could not enter this one's namespaces.
-            error = caught
-        await self._end()
-        raise error
+        raise BrokerGone(errno.ECONNRESET, "the broker has ended")
+
+    async def _ask_once(self, request: dict[str, object], descriptors: Sequence[int], most: int) -> list[int]:
+        if self._running is None:
+            self._running = _Running(self._namespace)
+        if self._namespace is None:
+            # Unknown if no descriptor was free for it. A later broker could not enter this one's networks.
+            (self._namespace,) = await self._running.ask({"do": "start"}, (), 1)
+        return await self._running.ask(request, descriptors, most)
 
     async def _end(self) -> None:
         running, self._running = self._running, None

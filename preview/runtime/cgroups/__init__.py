@@ -2,6 +2,7 @@
 
 from preview.runtime.cgroups.group import Cgroup, GroupLimits, GroupUsage, enter_prefix
 from preview.runtime.cgroups.migration_lock import MigrationLockWarmer, open_lock_warmer
+from preview.runtime.cgroups.own_groups import read_own_groups
 from preview.runtime.cgroups.probe import NoCgroups, open_cgroups
 from preview.runtime.cgroups.tree import CgroupTree
 
@@ -15,4 +16,5 @@ __all__ = [
     "enter_prefix",
     "open_cgroups",
     "open_lock_warmer",
+    "read_own_groups",
 ]

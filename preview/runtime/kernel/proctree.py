@@ -22,6 +22,7 @@ from preview.runtime.kernel.linux import boot_id
 MARKER = "PREVIEW_INSTANCE_ID"
 
 _READ_BYTES = 64 * 1024
+_PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 # States of a process that waits to be reaped, or is being reaped.
 _ENDED = frozenset("ZX")
@@ -93,6 +94,18 @@ def children(pid: int) -> list[int]:
             with suppress(*GONE):
                 found.extend(map(int, _read(f"/proc/{pid}/task/{thread}/children").split()))
     return found
+
+
+def resident_bytes(pid: int) -> int:
+    """Return a process's resident memory, with shared pages; 0 if it has gone (``/proc/PID/statm``).
+
+    Raises:
+        OSError: No file descriptor is free.
+    """
+    try:
+        return int(_read(f"/proc/{pid}/statm").split()[1]) * _PAGE_BYTES
+    except GONE:
+        return 0
 
 
 def descendants(pid: int) -> list[int]:

@@ -165,6 +165,13 @@ class TreeProcess:
     def _ask_to_end(self) -> None:
         self._signal_group(signal.SIGTERM)
 
+    def resident_bytes(self) -> int | None:
+        """See ``RunningProcess``."""
+        if self._group is not None:
+            return None
+        pids = {*self.members(), *proctree.descendants(self._popen.pid)}
+        return sum(map(proctree.resident_bytes, pids))
+
     def excess(self) -> Excess:
         """See ``RunningProcess``."""
         return Excess() if self._group is None else self._group.events()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -169,9 +170,10 @@ class SandboxRuntime(ColdStarts):
             try:
                 inner = await held.enter_async_context(open_inner_listener(self._broker, listener))
             except OSError as error:
+                # user_namespaces(7): ENOSPC means that a limit of namespaces is reached.
+                advice = " Stop a preview, or raise user.max_net_namespaces with sysctl."
                 raise LaunchFailed(
-                    f"The preview got no network of its own: {error.strerror}. If user.max_net_namespaces is used up, "
-                    "stop a preview, or raise it with sysctl.",
+                    f"The preview got no network of its own: {error.strerror}.{advice * (error.errno == errno.ENOSPC)}",
                     errno=error.errno,
                 ) from error
             yield inner

@@ -139,12 +139,13 @@ class WarmRuntime:
         parked = replace(spec, preview_id=f"{spec.instance}-snapshot", number=1, listener=None, control=None)
         try:
             async with self._open_fork(parked, parks=True) as (process, _):
-                await wait_parked(process, self._timeout_s)
                 if groups is None:
                     once = ParkedOnce(process)
                     async with beside(partial(watch_memory, process, parked, once)):
+                        await wait_parked(process, self._timeout_s)
                         yield once
                     return
+                await wait_parked(process, self._timeout_s)
                 async with open_forking(process, groups, parked) as snapshot:
                     yield snapshot
         except (NotForked, NoTemplate) as error:

@@ -6,6 +6,7 @@ processes, CPU time and output only slow it down or refuse more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -23,6 +24,9 @@ from preview.supervisor.preview.live_preview import LivePreview
 log = structlog.get_logger(__name__)
 
 _MIB = 1024 * 1024
+# A program on one core fills memory at 1 to 2 GiB/s. Several cores are faster: the least pause bounds their excess.
+_FASTEST_BYTES_PER_S = 2 << 30
+_LEAST_GLANCE_S = 0.05
 # Throttled for two fifths of the time: the program needs clearly more CPU time than it may use …
 _THROTTLED_SHARE = 0.4
 # … in two successive measurements, so that a short burst is not reported.
@@ -142,7 +146,9 @@ async def watch_usage(
 ) -> None:
     """Measure at an interval. End a tree that uses too much memory, and log each other limit that it reaches.
 
-    With control groups, the kernel has already killed a process of such a tree; otherwise the measurement decides.
+    With control groups, the kernel has already killed a process of such a tree; otherwise the measurement decides. It
+    comes early if a glance at the processes finds too much memory. Rlimits cannot take its place: RLIMIT_AS counts what
+    is only reserved (0.7 to 11 GB in Node), and RLIMIT_DATA 8 MiB for each thread's stack, but no shared memory.
 
     Args:
         preview: The preview.
@@ -171,4 +177,26 @@ async def watch_usage(
             if excess.killed_for_memory or usage.memory_bytes > limit_bytes:
                 reached = memory_error(settings, is_step=is_step, memory_bytes=usage.memory_bytes)
                 stop_for_memory(preview, reached) if end is None else end(reached)
-        await trio.sleep(settings.usage_interval_s)
+        await _rest(process, limit_bytes, settings.usage_interval_s)
+
+
+async def _rest(process: RunningProcess, limit_bytes: int, interval_s: float) -> None:
+    """Wait for the next measurement: an interval, or until a glance finds the tree above its memory limit.
+
+    A tree cannot exceed its limit before it has filled the rest, so the time to the next glance follows from that.
+    A glance at four processes takes 0.1 ms: 0.04 % of a core for a preview that uses a tenth of 512 MB.
+
+    Cancellation: nothing changes.
+    """
+    end = trio.current_time() + interval_s
+    await trio.sleep(min(interval_s, _LEAST_GLANCE_S))
+    while (left_s := end - trio.current_time()) > 0:
+        try:
+            used = process.resident_bytes()
+        except OSError as error:
+            log.warning("memory not read", error=str(error))
+            used = None
+        if used is not None and used > limit_bytes:
+            return
+        filled_s = math.inf if used is None else (limit_bytes - used) / _FASTEST_BYTES_PER_S
+        await trio.sleep(min(left_s, max(_LEAST_GLANCE_S, filled_s)))

@@ -14,8 +14,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
 
+import structlog
 import trio
 
+from preview.core.descriptors import retry_on_fd_exhaustion
 from preview.errors import LaunchFailed
 from preview.runtime.cgroups import Cgroup, CgroupTree
 from preview.runtime.interface import NoSnapshot, ProcessSpec
@@ -32,6 +34,8 @@ from preview.runtime.warm.forks.forking import (
 )
 from preview.runtime.warm.forks.process import Fork, ForkedProcess
 from preview.runtime.warm.packets import PacketsEnded, open_pair, parse, printable, receive, send
+
+log = structlog.get_logger(__name__)
 
 _PACKET_BYTES = 1024
 _PATIENCE_S = 10.0
@@ -261,14 +265,16 @@ class ParkedOnce:
 
 
 async def watch_memory(process: ForkedProcess, spec: ProcessSpec, snapshot: ParkedOnce) -> None:
-    """End a suspended application above its memory limit, which no control group enforces.
+    """End an application above its memory limit, which no control group enforces, from its import on.
 
     Returns once the application serves, and is watched by its preview. Cancellation: the process is not affected.
     """
     while not snapshot.is_spent:
-        usage = await process.usage()
+        usage = await retry_on_fd_exhaustion(process.usage)
         if usage.memory_bytes > spec.limits.memory_bytes and not snapshot.is_spent:
+            log.info("snapshot ended", preview_id=spec.preview_id, memory_bytes=usage.memory_bytes)
             await process.kill()
+            return
         await trio.sleep(_WATCH_S)
 
 

@@ -1,0 +1,114 @@
+"""The client commands on macOS and Windows, as far as Linux can show it: see ``other_system``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from email.parser import HeaderParser
+from pathlib import Path
+
+import pytest
+from cli_service import serving, write_project
+from packaging.requirements import Requirement
+
+from preview.cli.entry import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+AS = Path(__file__).with_name("other_system.py")
+SYSTEMS = ("darwin", "win32")
+CLIENT = [name for name, entry in COMMANDS.items() if entry.panel == "Work with a running service"]
+OTHERS = [name for name in COMMANDS if name not in CLIENT]
+
+
+def preview_on(system: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(AS), system, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_help_and_version_need_no_linux(system: str) -> None:
+    shown = preview_on(system, "--help")
+    assert shown.returncode == 0, shown.stderr
+    assert all(name in shown.stdout for name in COMMANDS)
+    assert preview_on(system, "--version").stdout.startswith("preview ")
+
+
+@pytest.mark.parametrize("name", CLIENT)
+def test_each_client_command_explains_itself(name: str) -> None:
+    # Here Windows lacks all that macOS lacks, and more.
+    shown = preview_on("win32", name, "--help")
+    assert shown.returncode == 0, shown.stderr
+    assert "--url" in shown.stdout
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_each_other_command_says_how_to_run_the_service_there(name: str) -> None:
+    for system, way in zip(SYSTEMS, ("a container or a Lima machine", "WSL 2 or a container"), strict=True):
+        done = preview_on(system, name, ".", "--port", "8000", "--json")
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"preview: `preview {name}` needs Linux: run the service in {way} (docs/other-systems.md), and name it to "
+            "the client commands with PREVIEW_URL and PREVIEW_TOKEN.\n"
+        )
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A service on this machine, and the variables of a client that does not see its data folder."""
+    folder = tmp_path_factory.mktemp("service")
+    own = {"PREVIEW_DATA_DIR": str(folder / "data"), "PREVIEW_CACHE_DIR": str(folder / "cache")}
+    with serving(own) as started:
+        token = subprocess.run(
+            [sys.executable, "-c", "from preview.cli import main; main()", "token", "ann"],
+            env={**os.environ, **own},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        yield {"PREVIEW_URL": started.url, "PREVIEW_TOKEN": token, "PREVIEW_DATA_DIR": str(folder / "client")}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_client_commands_work_from_there(system: str, service: dict[str, str], tmp_path: Path) -> None:
+    def ask(*arguments: str) -> str:
+        done = preview_on(system, *arguments, **service)
+        assert done.returncode == 0, (arguments, done.stderr)
+        return done.stdout
+
+    project = write_project(tmp_path / "shop")
+    generation = ask("push", str(project)).strip()
+    ask("launch", generation, "--wait", "60")
+    assert generation in ask("ls")
+    assert json.loads(ask("request", generation, "GET", "/health")) == {"status": "ok"}
+    assert "hello from the app" in ask("logs", generation)
+    (project / "main.py").write_text((project / "main.py").read_text() + "# changed\n")
+    assert "changed main.py: reloaded" in ask("sync", generation, str(project))
+    assert "http" in ask("share", generation)
+    ask("restart", generation, "--wait", "60")
+    ask("stop", generation)
+
+
+def test_the_wheel_is_for_all_systems_and_asks_linux_alone_for_linux_packages(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "uv", "build", "--wheel", "--offline", "--out-dir", str(tmp_path), str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"the build backend cannot be had offline: {done.stderr.splitlines()[-1]}")
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        fields = HeaderParser().parsestr(archive.read(metadata).decode())
+    needed = {one.name: one.marker for one in map(Requirement, fields.get_all("Requires-Dist", []))}
+    assert needed["pyseccomp"] is not None
+    for system in SYSTEMS:
+        assert not needed["pyseccomp"].evaluate({"sys_platform": system})
