@@ -12,6 +12,7 @@ _PACKAGES = {
     r"nginx": ("nginx-light",),
     r"PostgreSQL": ("postgresql",),
     r"util-linux|setpriv": ("util-linux",),
+    r"user session without": ("systemd", "dbus-daemon"),
 }
 
 
