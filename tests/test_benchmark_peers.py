@@ -32,7 +32,8 @@ async def test_a_peer_forwards_a_request_to_the_server_behind_it(name: str) -> N
                     nursery.cancel_scope.cancel()
         finally:
             process.kill()
-            await process.wait()
+            with trio.move_on_after(10, shield=True):
+                await process.wait()
 
 
 def as_trio(one: socket.socket) -> trio.socket.SocketType:
