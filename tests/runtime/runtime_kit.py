@@ -26,6 +26,7 @@ from preview.runtime import (
     RunningProcess,
     Runtime,
     SandboxRuntime,
+    child_subreaper,
     interpreter_paths,
     probe_sandbox,
 )
@@ -158,33 +159,35 @@ async def open_driver(
     command = [*interpreter, str(script), name, str(project), program]
     descriptors = () if listener is None else (listener.fileno(),)
     command += map(str, descriptors)
-    others = set(proctree.children(os.getpid()))
-    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE, pass_fds=descriptors)
-    assert process.stdout is not None
-    service: int | None = None
-    try:
-        with trio.fail_after(60):
-            text = b""
-            while not text.endswith(b"\n"):
-                chunk = await process.stdout.receive_some()
-                assert chunk, "the driver ended without a word"
-                text += chunk
-            told = json.loads(text)
-            service = told.get("service")
-            yield Driver(process, told)
-    finally:
-        process.kill()
-        with trio.move_on_after(20, shield=True):
-            await process.wait()
-            # What was its, and is ours now; the service itself too, where a program of the stage has started it, whose
-            # end does not end it: with its user it has lost that wish.
-            while left := set(proctree.children(os.getpid())) - others:
-                for pid in left:
-                    if pid == service:
-                        os.kill(pid, signal.SIGKILL)
-                    proctree.reap(pid)
-                await trio.sleep(0.005)
-        await trio.aclose_forcefully(process.stdout)
+    # Else a service that a program of the stage has started would be init's, and stay.
+    with child_subreaper():
+        others = set(proctree.children(os.getpid()))
+        process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE, pass_fds=descriptors)
+        assert process.stdout is not None
+        service: int | None = None
+        try:
+            with trio.fail_after(60):
+                text = b""
+                while not text.endswith(b"\n"):
+                    chunk = await process.stdout.receive_some()
+                    assert chunk, "the driver ended without a word"
+                    text += chunk
+                told = json.loads(text)
+                service = told.get("service")
+                yield Driver(process, told)
+        finally:
+            process.kill()
+            with trio.move_on_after(20, shield=True):
+                await process.wait()
+                # What was its, and is ours now; the service itself too, where a program of the stage has started it,
+                # whose end does not end it: with its user it has lost that wish.
+                while left := set(proctree.children(os.getpid())) - others:
+                    for pid in left:
+                        if pid == service:
+                            os.kill(pid, signal.SIGKILL)
+                        proctree.reap(pid)
+                    await trio.sleep(0.005)
+            await trio.aclose_forcefully(process.stdout)
 
 
 def unprivileged_python() -> list[str]:
