@@ -52,10 +52,12 @@ exit "$?"
 
 def in_session(*argv: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a program in a new session, and return what it did; the session ends with it."""
+    # The tests themselves may run below nohup or in tmux.
+    inherited = {name: value for name, value in os.environ.items() if name not in {"TMUX", "STY"}}
     with session() as prefix:
         return subprocess.run(
-            [*prefix, *argv],
-            env={**os.environ, **(environment or {})},
+            ["env", "--default-signal=HUP", *prefix, *argv],
+            env={**inherited, **(environment or {})},
             capture_output=True,
             text=True,
             timeout=120,
