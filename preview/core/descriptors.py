@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import socket
 import stat
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -96,6 +97,26 @@ async def wait_readable(descriptor: int) -> None:
         await trio.lowlevel.wait_readable(descriptor)
         if is_readable(descriptor):
             return
+
+
+# Results of connect(2) while the connection is being made, and once it is made.
+_CONNECTING = frozenset({errno.EINPROGRESS, errno.EALREADY})
+_CONNECTED = frozenset({0, errno.EISCONN})
+
+
+async def connect_socket(sock: socket.socket, address: tuple[str, int]) -> None:
+    """Connect a non-blocking socket, which the caller closes, also after an error.
+
+    Raises:
+        OSError: The address does not accept the connection.
+
+    Cancellation: the socket must be closed.
+    """
+    # Checked again after each wake-up, which is only a hint; SO_ERROR is 0 meanwhile.
+    while (error := sock.connect_ex(address)) in _CONNECTING:
+        await trio.lowlevel.wait_writable(sock)
+    if error not in _CONNECTED:
+        raise OSError(error, os.strerror(error))
 
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO

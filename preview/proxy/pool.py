@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +11,7 @@ from typing import Protocol
 
 import trio
 
-from preview.core.descriptors import is_want_of_descriptors
+from preview.core.descriptors import connect_socket, is_want_of_descriptors
 from preview.errors import PreviewUnavailable, ServiceShort
 from preview.proxy.network_stream import NetworkStream, UpstreamGone
 from preview.runtime import InnerAddress
@@ -28,9 +27,6 @@ _MAX_IDLE = 512
 _CONNECT_TIMEOUT_S = 5.0
 # Equal to the idle limit, so that a connection stays at most twice as long.
 _SWEEP_S = 4.0
-# Results of connect(2) while the connection is being made, and once it is made.
-_CONNECTING = frozenset({errno.EINPROGRESS, errno.EALREADY})
-_CONNECTED = frozenset({0, errno.EISCONN})
 
 Address = tuple[str, int]
 Key = tuple[str, int]
@@ -203,38 +199,33 @@ async def connect(address: Address, key: Key = _NO_KEY, timeout_s: float = _CONN
 
     Cancellation: the new socket is closed.
     """
+    with trio.move_on_after(timeout_s):
+        try:
+            return UpstreamConnection(await _open_socket(address), key)
+        except OSError as failure:
+            if is_want_of_descriptors(failure):
+                raise _service_short(failure) from failure
+    raise PreviewUnavailable("The preview does not accept connections: it may be starting or gone.")
+
+
+async def _open_socket(address: Address) -> socket.socket:
     if isinstance(address, InnerAddress):
-        return UpstreamConnection(await _connect_inside(address, timeout_s), key)
-    error: int | None = None
+        return await address.inner.open_connection()
     try:
         sock = socket.socket(_family(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     except OSError as failure:
-        raise ServiceShort(f"The service cannot connect to the preview at the moment: {failure.strerror}.") from failure
+        raise _service_short(failure) from failure
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with trio.move_on_after(timeout_s):
-            # Checked again after each wake-up, which is only a hint (see ``descriptors``); SO_ERROR is 0 meanwhile.
-            while (error := sock.connect_ex(address)) in _CONNECTING:
-                await trio.lowlevel.wait_writable(sock)
+        await connect_socket(sock, address)
     except BaseException:
         sock.close()
         raise
-    if error not in _CONNECTED:
-        sock.close()
-        raise PreviewUnavailable("The preview does not accept connections: it may be starting or gone.")
-    return UpstreamConnection(sock, key)
+    return sock
 
 
-async def _connect_inside(address: InnerAddress, timeout_s: float) -> socket.socket:
-    with trio.move_on_after(timeout_s):
-        try:
-            return await address.inner.open_connection()
-        except OSError as failure:
-            if is_want_of_descriptors(failure):
-                raise ServiceShort(
-                    f"The service cannot connect to the preview at the moment: {failure.strerror}."
-                ) from failure
-    raise PreviewUnavailable("The preview does not accept connections: it may be starting or gone.")
+def _service_short(failure: OSError) -> ServiceShort:
+    return ServiceShort(f"The service cannot connect to the preview at the moment: {failure.strerror}.")
 
 
 def _family(address: Address) -> socket.AddressFamily:

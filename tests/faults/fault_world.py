@@ -245,7 +245,7 @@ class World:
                     nursery.start_soon(check, preview_id, generation_id)
 
     async def _stop_strays(self) -> None:
-        """A request that was cancelled may be carried out after whoever looked for it has looked: that is in order."""
+        """A request that was cancelled may still be carried out, after the check has looked for it."""
         for word in ("starting", "running"):
             answer = await self.client.ask("GET", f"/api/v1/previews?status={word}")
             for row in answer.body["previews"]:

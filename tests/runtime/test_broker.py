@@ -342,6 +342,20 @@ async def test_a_broker_that_does_not_answer_is_ended(
     os.close(await broker.mount(tmp_path))
 
 
+async def test_a_broker_that_does_not_answer_is_ended_for_a_cancelled_request_too(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = process_of(broker)
+    stuck.send_signal(signal.SIGSTOP)
+    with monkeypatch.context() as patch, trio.move_on_after(0.05):
+        patch.setattr(module, "_PATIENCE_S", 0.2)
+        # Where the broker answers nothing, this comes before the cancellation.
+        with suppress(BrokerGone):
+            await broker.mount(tmp_path)
+    assert not stuck.is_running()
+    os.close(await broker.mount(tmp_path))
+
+
 async def test_the_broker_ends_with_its_service(tmp_path: Path) -> None:
     """A service that is killed closes its sockets, and tells nobody anything."""
     script = f"""

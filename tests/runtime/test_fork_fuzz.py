@@ -296,7 +296,7 @@ async def open_suspended(stage: Stage, said: dict[str, Any]) -> AsyncIterator[Fo
 
 
 async def serve_once(stage: Stage, said: dict[str, Any]) -> str:
-    """What comes of one suspended application: whether it serves, or why not."""
+    """Return whether one suspended application serves, or why it does not."""
     async with open_suspended(stage, said) as process:
         try:
             await wait_parked(process, _PATIENCE_S)

@@ -28,7 +28,7 @@ _IS_ROOT = os.geteuid() == 0
 _AS_ROOT = pytest.mark.skipif(not _IS_ROOT, reason="only root makes such a root of a container")
 _ONE = ["unshare", "--user", "--map-root-user", "--"]
 
-# Whoever the service is: the command that makes it so.
+# The command that makes the service this kind of user.
 _RANGE = [*_ENTER, "65535"] if _IS_ROOT else ["unshare", "--map-root-user", "--map-auto", "--mount", "--"]
 _FEW = [*_ENTER, "1000"]
 _LESS = ["setpriv", "--bounding-set=-sys_admin", "--"]

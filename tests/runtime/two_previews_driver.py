@@ -86,7 +86,7 @@ def seen(pid: int) -> dict[str, object]:
 
 
 def attack_as(uid: int, given: str) -> str:
-    """What comes of the attack from outside, by a process that is nothing but the user."""
+    """Return the results of the attack from outside, by a process that has only the user in common."""
     read_end, write_end = os.pipe()
     if os.fork() == 0:
         try:

@@ -25,8 +25,6 @@ log = structlog.get_logger(__name__)
 
 _PROGRAM = Path(__file__).resolve().parent / "preview_broker.py"
 _PACKET_BYTES = 4096
-MOST_DESCRIPTORS = 16
-"""The most sockets that one request returns."""
 # The broker answers within a millisecond. On a machine that is out of memory or processor time it takes longer.
 _PATIENCE_S = 5.0
 _END_S = 1.0
@@ -83,7 +81,7 @@ class Broker:
 
         Cancellation: no descriptor is lost.
         """
-        return await self._ask({"do": "connect", "count": min(count, MOST_DESCRIPTORS)}, (listener,), most=count)
+        return await self._ask({"do": "connect", "count": count}, (listener,), most=count)
 
     async def start(self, probed: Path) -> None:
         """Start the broker, and try what forks need. Cancellation: ``close`` ends it.
@@ -112,7 +110,8 @@ class Broker:
             # An answer that comes after a cancellation would be taken for that of the next request.
             with trio.move_on_after(_PATIENCE_S, shield=True):
                 return await self._ask_some_broker(request, descriptors, most)
-            await self._end()
+            with trio.move_on_after(2 * _END_S, shield=True):
+                await self._end()
             raise BrokerGone(errno.ETIMEDOUT, f"the broker did not answer within {_PATIENCE_S:g} s")
         raise AssertionError("unreachable")
 

@@ -12,23 +12,19 @@ while one process replaces another.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
 
-from preview.core.descriptors import retry_on_fd_exhaustion
+from preview.core.descriptors import connect_socket, retry_on_fd_exhaustion
 from preview.runtime.broker import Broker
 from preview.runtime.interface import InnerSocket
 from preview.runtime.kernel.linux import beside
 from preview.runtime.sandbox.port_forwarding import carry_all
 from preview.runtime.sandbox.socket_filter import is_restricted
 
-# Results of connect(2) while the connection is being made, and once it is made.
-_CONNECTING = frozenset({errno.EINPROGRESS, errno.EALREADY})
-_CONNECTED = frozenset({0, errno.EISCONN})
 # Connections that are forwarded at once, of one preview.
 _MOST_CONNECTIONS = 256
 # Each request to the broker takes a tenth of a millisecond, so several sockets are made at once.
@@ -94,11 +90,7 @@ class InnerListener(InnerSocket):
         try:
             made.setblocking(False)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # Checked again after each wake-up, which is only a hint (see ``descriptors``).
-            while (error := made.connect_ex(self.getsockname())) in _CONNECTING:
-                await trio.lowlevel.wait_writable(made)
-            if error not in _CONNECTED:
-                raise OSError(error, os.strerror(error))  # noqa: TRY301  closed like any other failure
+            await connect_socket(made, self.getsockname())
         except BaseException:
             trio.lowlevel.notify_closing(made)
             made.close()
