@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 # What a skip's reason says, and Debian's packages that have it.
 _PACKAGES = {
-    r"sandbox|bubblewrap|bwrap": ("bubblewrap", "libseccomp2"),
+    r"no sandbox|bubblewrap|bwrap": ("bubblewrap", "libseccomp2"),
     r"Chromium": ("chromium",),
     r"nginx": ("nginx-light",),
     r"PostgreSQL": ("postgresql",),

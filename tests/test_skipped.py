@@ -19,4 +19,5 @@ def test_one_command_installs_what_was_missing() -> None:
 
 
 def test_nothing_is_said_where_nothing_is_missing() -> None:
-    assert missing_programs(["only root mounts", "here version 2 has its controllers"]) is None
+    reasons = ["only root mounts", "here version 2 has its controllers", "previews are root outside of their sandbox"]
+    assert missing_programs(reasons) is None
