@@ -7,14 +7,15 @@ import queue
 import tempfile
 import threading
 import venv
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
-from runtime_kit import INTERPRETER, LIMITS, PYTHON, none_but, open_descriptors
+from runtime_kit import INTERPRETER, LIMITS, PYTHON, CancelAtStep, none_but, open_descriptors
 
 from preview.runtime import ProcessSpec, RunningProcess, SandboxRuntime, WarmStart, child_subreaper
 from preview.runtime.kernel import proctree
@@ -31,6 +32,7 @@ __all__ = [
     "KeptTemplate",
     "WarmTexts",
     "as_warm",
+    "cancel_at_each_step",
     "keep_template",
     "make_environment",
     "open_leaving_nothing",
@@ -220,3 +222,26 @@ def keep_template(sandbox: SandboxRuntime) -> Iterator[KeptTemplate]:
         with child_subreaper():
             token.run_sync_soon(scope.cancel)
             thread.join()
+
+
+async def cancel_at_each_step(opening: Callable[[], AbstractAsyncContextManager[object]], steps: Iterable[int]) -> None:
+    """Open a process again and again, cancelled one step later each time, until it opens; nothing is left of any."""
+    before, others = open_descriptors(), set(proctree.descendants(os.getpid()))
+    for step in steps:
+        has_entered = False
+        with trio.CancelScope() as scope:
+            instrument = CancelAtStep(scope, step, trio.lowlevel.current_task())
+            trio.lowlevel.add_instrument(instrument)
+            try:
+                async with opening():
+                    has_entered = True
+            finally:
+                trio.lowlevel.remove_instrument(instrument)
+        with trio.fail_after(60):
+            # A fork that was not told to go on ends by itself.
+            while not set(proctree.descendants(os.getpid())) <= others:  # noqa: ASYNC110  nobody tells
+                await trio.sleep(0.001)
+        assert open_descriptors() <= before, step
+        if has_entered and not scope.cancelled_caught:
+            return
+    pytest.fail("never got through")

@@ -22,14 +22,21 @@ import pytest
 import trio
 import trio.testing
 from runtime_kit import (
-    CancelAtStep,
     application,
     open_descriptors,
     open_driver,
     read_all,
     read_line,
 )
-from runtime_warm import BOUNDS, Environment, make_environment, open_leaving_nothing, open_warm, settled
+from runtime_warm import (
+    BOUNDS,
+    Environment,
+    cancel_at_each_step,
+    make_environment,
+    open_leaving_nothing,
+    open_warm,
+    settled,
+)
 
 from preview.errors import LaunchFailed
 from preview.runtime import Exit, ProcessSpec, SandboxRuntime, child_subreaper
@@ -305,26 +312,7 @@ async def test_without_descriptors_a_start_fails_or_succeeds_and_leaves_nothing(
 
 async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(warm: WarmRuntime, make: Make) -> None:
     assert await settled(warm, make())
-    before, others = open_descriptors(), set(proctree.descendants(os.getpid()))
-    for steps in range(1, 60):
-        entered = False
-        with trio.CancelScope() as scope:
-            instrument = CancelAtStep(scope, steps, trio.lowlevel.current_task())
-            trio.lowlevel.add_instrument(instrument)
-            try:
-                async with warm.open_process(make(programs.IGNORE_TERM)):
-                    entered = True
-            finally:
-                trio.lowlevel.remove_instrument(instrument)
-        with trio.fail_after(60):
-            # A fork that was not told to go on ends by itself.
-            while not set(proctree.descendants(os.getpid())) <= others:  # noqa: ASYNC110  nobody tells
-                await trio.sleep(0.001)
-        assert open_descriptors() <= before, steps
-        if entered and not scope.cancelled_caught:
-            break
-    else:
-        pytest.fail("never got through")
+    await cancel_at_each_step(lambda: warm.open_process(make(programs.IGNORE_TERM)), range(1, 60))
     assert warm.templates.ready == ["environment"]
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ import psutil
 import pytest
 import trio
 from runtime_fixtures import open_inherited
-from runtime_kit import LIMITS, CancelAtStep, open_descriptors, open_driver, read_all, read_line
-from runtime_warm import make_environment, open_leaving_nothing, settled
+from runtime_kit import LIMITS, open_driver, read_all, read_line
+from runtime_warm import cancel_at_each_step, make_environment, open_leaving_nothing, settled
 
 from preview.runtime import FD_PLACEHOLDER, Exit, NoSnapshot, ProcessSpec, SandboxRuntime, Snapshot, WarmStart
 from preview.runtime.kernel import proctree
@@ -250,26 +251,13 @@ async def test_one_that_was_stopped_is_ended_with_its_start(warm: WarmRuntime, m
 
 async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(warm: WarmRuntime, make: Make) -> None:
     spec = make(LIVES)
-    before, others = open_descriptors(), set(proctree.descendants(os.getpid()))
-    for steps in range(1, 100, 2):
-        has_entered = False
-        with trio.CancelScope() as scope:
-            instrument = CancelAtStep(scope, steps, trio.lowlevel.current_task())
-            trio.lowlevel.add_instrument(instrument)
-            try:
-                async with warm.open_snapshot(spec) as kept, kept.open_process(spec):
-                    has_entered = True
-            finally:
-                trio.lowlevel.remove_instrument(instrument)
-        with trio.fail_after(60):
-            # A fork that was not told to go on ends by itself.
-            while not set(proctree.descendants(os.getpid())) <= others:  # noqa: ASYNC110  nobody tells
-                await trio.sleep(0.001)
-        assert open_descriptors() <= before, steps
-        if has_entered and not scope.cancelled_caught:
-            break
-    else:
-        pytest.fail("never got through")
+
+    @asynccontextmanager
+    async def started() -> AsyncIterator[None]:
+        async with warm.open_snapshot(spec) as kept, kept.open_process(spec):
+            yield
+
+    await cancel_at_each_step(started, range(1, 100, 2))
     assert warm.templates.ready == ["environment"]
 
 
