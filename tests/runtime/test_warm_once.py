@@ -300,6 +300,14 @@ async def test_what_it_prints_and_how_it_ends_is_told(warm: WarmRuntime, make: M
         assert await process.wait() == Exit(code=7)
 
 
+async def test_its_exit_status_is_told_by_both_of_its_objects(warm: WarmRuntime, make: Make) -> None:
+    spec = make("raise SystemExit(7)")
+    async with warm.open_snapshot(spec) as kept, kept.open_process(spec) as process:
+        # A packet on one socket of both: who reads it first takes it.
+        assert await suspended(kept).wait() == Exit(code=7)
+        assert await process.wait() == Exit(code=7)
+
+
 async def test_it_is_asked_to_end_before_it_is_killed(warm: WarmRuntime, make: Make) -> None:
     spec = make(programs.ON_TERM_SAY_BYE)
     async with warm.open_snapshot(spec) as kept, kept.open_process(spec) as process:

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 
 import trio
 
@@ -24,6 +25,13 @@ from preview.runtime.warm.packets import parse
 # Larger than the only packet that a fork sends at its end.
 _LAST_PACKET_BYTES = 256
 _LAST_WORD_S = 1.0
+
+
+@dataclass(slots=True)
+class _Status:
+    """Exit status of a fork, for all duplicates of it: its packet can be read once. None until one has read it."""
+
+    code: int | None = None
 
 
 class Fork:
@@ -45,6 +53,7 @@ class Fork:
         self.own = own
         self.pid = first.pid
         self.returncode: int | None = None
+        self._told = _Status()
         self._is_late = False
         self._is_closed = False
 
@@ -59,6 +68,7 @@ class Fork:
             first = held.enter_context(closing(self.first.dup()))
             application = held.enter_context(closing(self._application.dup()))
             fork = Fork(first, application, self.own.dup())
+            fork._told = self._told
             held.pop_all()
             return fork
         raise AssertionError("unreachable")
@@ -69,6 +79,8 @@ class Fork:
 
     def poll(self) -> int | None:
         """Return the exit status once the tree has ended, else None. An end from outside counts as SIGKILL."""
+        if self.returncode is None:
+            self.returncode = self._told.code
         if self.returncode is None and (self._is_closed or self.first.has_ended):
             self.returncode = -signal.SIGKILL if self._is_closed else self._read_status()
         return self.returncode
@@ -95,7 +107,8 @@ class Fork:
         with suppress(ValueError, KeyError):
             said = parse(packet)["status"]
             if isinstance(said, int) and 0 <= said <= 0xFFFF:
-                return os.waitstatus_to_exitcode(said)
+                self._told.code = os.waitstatus_to_exitcode(said)
+                return self._told.code
         return -signal.SIGKILL
 
     def _last_packet(self) -> bytes:
