@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 import trio
+import trio.testing
 from handover_kit import body_of, reload, says, served, speaking, story
 from supervisor_kit import ANN, LightRuntime, Rig, ask, open_rig
 
@@ -14,6 +15,7 @@ from preview.core.lifecycle import State
 from preview.runtime import NoSnapshot, ProcessSpec, RunningProcess, Snapshot
 from preview.settings import Settings
 from preview.supervisor import LivePreview
+from preview.supervisor.process import snapshots
 
 KEPT = "a snapshot of the imported application is ready"
 REFUSED = "no snapshot for restarts: starts a thread"
@@ -62,6 +64,7 @@ class KeepingRuntime(LightRuntime):
     def __init__(self) -> None:
         super().__init__()
         self.asked = 0
+        self.was_asked = trio.Event()
         self.kept: list[FakeSnapshot] = []
         self.refuses: str | None = None
         # As without control groups.
@@ -72,6 +75,7 @@ class KeepingRuntime(LightRuntime):
     @asynccontextmanager
     async def open_snapshot(self, spec: ProcessSpec) -> AsyncIterator[Snapshot]:
         self.asked += 1
+        self.was_asked.set()
         await self.may_be_ready.wait()
         if self.refuses is not None:
             raise NoSnapshot(self.refuses)
@@ -144,8 +148,9 @@ async def test_a_restart_before_the_next_one_that_serves_once_is_ready_is_an_ord
     runtime = runtime_of(keeping)
     runtime.only_once = True
     preview, first = await kept_after_a_restart(keeping)
-    runtime.may_be_ready = trio.Event()
+    runtime.may_be_ready, runtime.was_asked = trio.Event(), trio.Event()
     await restart(keeping)
+    await runtime.was_asked.wait()
     await restart(keeping)
     assert len(first.started) == 1
     assert runtime.asked == 2
@@ -165,11 +170,40 @@ async def test_a_restart_that_comes_before_it_is_ready_does_not_wait_for_it(keep
     runtime.may_be_ready = trio.Event()
     preview = await keeping.running(speaking())
     await restart(keeping)
+    await runtime.was_asked.wait()
     await restart(keeping)
     assert runtime.kept == []
     assert runtime.asked == 1
     runtime.may_be_ready.set()
     await says(preview, KEPT)
+
+
+async def test_it_is_not_made_while_the_new_process_answers_its_first_requests(
+    keeping: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "_CALM_S", 3600.0)
+    preview = await keeping.running(speaking())
+    await restart(keeping)
+    assert await body_of(preview) == "one"
+    await trio.testing.wait_all_tasks_blocked()
+    assert runtime_of(keeping).asked == 0
+    # Nothing waits for it.
+    await keeping.service.previews.stop("g1")
+    assert runtime_of(keeping).asked == 0
+
+
+async def test_one_that_is_retired_before_it_is_made_is_never_made(
+    keeping: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preview = await keeping.running(speaking())
+    monkeypatch.setattr(snapshots, "_CALM_S", 0.5)
+    await restart(keeping)
+    await reload(keeping, speaking("two"))
+    monkeypatch.setattr(snapshots, "_CALM_S", 0.0)
+    await restart(keeping)
+    await says(preview, KEPT)
+    assert len(runtime_of(keeping).kept) == 1
+    assert await body_of(preview) == "two"
 
 
 async def test_changed_files_are_never_served_from_it_and_it_ends(keeping: Rig) -> None:

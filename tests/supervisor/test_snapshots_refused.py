@@ -58,24 +58,28 @@ class WarmSpec:
 SPEC = cast("ProcessSpec", WarmSpec())
 
 
-async def test_a_stage_that_was_refused_is_not_tried_again(nursery: trio.Nursery) -> None:
+async def test_a_stage_that_was_refused_is_not_tried_again(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
     said, stage = Said(), RefusingStage()
     snapshots = Snapshots(cast("LivePreview", said), nursery)
     for _ in range(2):
         snapshots.keep(cast("PreparedLaunch", stage), SPEC)
-        await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(1)
     assert stage.tries == 1
     assert said.lines == ["no snapshot for restarts: it has threads"]
 
 
-async def test_stages_of_before_are_forgotten_where_they_were_refused(nursery: trio.Nursery) -> None:
+async def test_stages_of_before_are_forgotten_where_they_were_refused(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
     snapshots = Snapshots(cast("LivePreview", Said()), nursery)
     first = RefusingStage()
     gone = weakref.ref(first)
     snapshots.keep(cast("PreparedLaunch", first), SPEC)
-    await trio.testing.wait_all_tasks_blocked()
+    await trio.sleep(1)
     del first
     snapshots.keep(cast("PreparedLaunch", RefusingStage()), SPEC)
-    await trio.testing.wait_all_tasks_blocked()
+    await trio.sleep(1)
     gc.collect()
     assert gone() is None

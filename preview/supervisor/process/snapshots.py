@@ -17,6 +17,10 @@ from preview.runtime import NoSnapshot, ProcessSpec, Snapshot
 from preview.supervisor.launch.steps import PreparedLaunch
 from preview.supervisor.preview.live_preview import LivePreview
 
+# Delay of a snapshot after the restart that it follows: its import would compete with the new process for the
+# processor, while that answers its first requests.
+_CALM_S = 0.5
+
 
 @dataclass(eq=False, slots=True)
 class KeptSnapshot:
@@ -115,8 +119,11 @@ class Snapshots:
 
     async def _keep(self, kept: KeptSnapshot, spec: ProcessSpec) -> None:
         """Run one snapshot. Cancellation: it is gone; once ready, only its scope ends it."""
-        began = trio.current_time()
         try:
+            await trio.sleep(_CALM_S)
+            if kept.is_retired:
+                return
+            began = trio.current_time()
             async with kept.prepared.runtime.open_snapshot(spec) as snapshot:
                 kept.snapshot = snapshot
                 took_s = trio.current_time() - began
