@@ -142,5 +142,5 @@ async def test_nothing_is_left_of_a_preview_after_the_service_is_killed(
             with trio.fail_after(30):
                 await trio.lowlevel.wait_readable(descriptor)
             os.close(descriptor)
-    # The folder belongs to an id of the range: an ordinary user's pytest could not remove it, and would fail at its end.
+    # The folder belongs to an id of the range: an ordinary user's pytest could not remove it in the end.
     await trio.run_process([*way, "rm", "-r", str(project)])
