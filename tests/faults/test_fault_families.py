@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -72,6 +73,7 @@ async def test_postgres_that_is_gone_under_launches_and_streams_costs_no_line_an
         await world.check_all_lines()
 
 
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="no sandbox, so no templates: bwrap is not installed")
 async def test_templates_keepers_and_sandboxes_killed_under_launches_leave_nothing_and_a_service_that_answers(
     tmp_path: Path, cache: Path, rng: random.Random
 ) -> None:

@@ -55,7 +55,10 @@ def _probed() -> SandboxRuntime | Refusal:
     found: list[SandboxRuntime | Refusal] = []
 
     async def probe() -> None:
-        found.append(await probe_sandbox(folder, broker=await broker_if_needed(folder)))
+        broker = await broker_if_needed(folder)
+        found.append(await probe_sandbox(folder, broker=broker))
+        if isinstance(broker, Broker) and isinstance(found[0], Refusal):
+            await broker.close()
 
     trio.run(probe)
     return found[0]
