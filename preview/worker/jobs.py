@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from preview.detection import Overrides
 from preview.endpoints import extract_endpoints
+from preview.environments.manifests.poetry import read_poetry
 from preview.environments.node.locks import LockFile
 from preview.environments.node.manifest import read_node_manifest
 from preview.environments.node.recipe import pins_or_reason
@@ -21,6 +22,17 @@ from preview.worker.child import Job, JobContext
 from preview.worker.node_manifests import answer_of
 
 _OVERRIDES: Final = TypeAdapter(Overrides | None)
+# Each form of a dependency: Poetry's library imports its parts at their first use, which a confined worker cannot.
+_POETRY: Final = {
+    "dependencies": {
+        "python": "^3.9 || ~3.6",
+        "a": "^1.0",
+        "b": [{"version": "~1.2", "extras": ["x"], "python": "<3.10"}, {"version": "*", "markers": "os_name == 'nt'"}],
+        "c": {"git": "https://example.org/c.git", "branch": "main"},
+        "d": {"url": "https://example.org/d.zip"},
+        "e": "no version",
+    }
+}
 
 
 def _analyse(context: JobContext, arguments: Mapping[str, Any]) -> object:
@@ -59,6 +71,7 @@ def _unpack(context: JobContext, arguments: Mapping[str, Any]) -> object:
 def _warm_up(context: JobContext, _arguments: Mapping[str, Any]) -> object:
     """Load and touch all that the other jobs need, with a small sample project."""
     found = analyse(context.project, None)
+    read_poetry(_POETRY, "pyproject.toml")
     extract_endpoints(context.project)
     answer_of(read_node_manifest(context.project / "node"))
     return found

@@ -47,6 +47,116 @@ async def test_a_launch_and_its_endpoints_are_read_by_workers(reader: WorkerRead
     assert [one.path for one in await reader.published(document)] == ["/shown"]
 
 
+MANIFESTS: dict[str, dict[str, str]] = {
+    "poetry": {
+        "pyproject.toml": (
+            "\n"
+            "[tool.poetry]\n"
+            'name = "shop"\n'
+            'version = "0.1.0"\n'
+            "[tool.poetry.dependencies]\n"
+            'python = ">=3.9,<4.0 || ^3.6.2"\n'
+            'fastapi = "^0.110"\n'
+            'uvicorn = {version = "~0.29", extras = ["standard"]}\n'
+            'httpx = [{version = "<=0.27", python = "<3.10"}, {version = ">=0.27", markers = "sys_platform == \'linux\'"}]\n'
+            'local = {path = "../local", develop = true}\n'
+            'tool = {git = "https://example.org/tool.git", branch = "main"}\n'
+            'broken = "not a version"\n'
+            "[tool.poetry.group.jobs.dependencies]\n"
+            'celery = {version = "*", optional = true, allow-prereleases = true}\n'
+            "[tool.poetry.dev-dependencies]\n"
+            'pytest = "7.*"\n'
+        ),
+    },
+    "pipfile": {
+        "Pipfile": (
+            "[[source]]\n"
+            'url = "https://example.org"\n'
+            "[packages]\n"
+            'fastapi = {version = "*", extras = ["all"]}\n'
+            "[requires]\n"
+            'python_version = "3.9"\n'
+        ),
+    },
+    "setup.py": {
+        "setup.py": (
+            "from setuptools import setup\n"
+            "setup(name='shop', install_requires=['fastapi>=0.1'], extras_require={'x': ['y']}, python_requires='>=3.8')\n"
+        ),
+    },
+    "setup.cfg": {
+        "setup.cfg": (
+            "[options]\ninstall_requires =\n    fastapi~=0.110; python_version > '3.6'\npython_requires = >=3.8\n"
+        ),
+    },
+    "requirements": {
+        "requirements.txt": (
+            "-r more.txt\n--index-url https://example.org/simple\nfastapi[all]==0.110.0 --hash=sha256:00\n-e .\n"
+        ),
+        "more.txt": "uvicorn @ https://example.org/u.whl\n",
+    },
+    "pep 621": {
+        "pyproject.toml": (
+            "[project]\n"
+            "name='shop'\n"
+            "version='1'\n"
+            "dependencies=['fastapi']\n"
+            "[dependency-groups]\n"
+            "dev=['pytest', {include-group='lint'}]\n"
+            "lint=['ruff']\n"
+            "[tool.uv.sources]\n"
+            "fastapi={git='https://example.org/f'}\n"
+        ),
+    },
+    "pdm": {
+        "pyproject.toml": (
+            "[project]\nname='shop'\ndependencies=['fastapi']\n[tool.pdm.dev-dependencies]\ntest=['pytest']\n"
+        ),
+        "pdm.lock": ('[[package]]\nname = "fastapi"\nversion = "0.110.0"\n'),
+    },
+    "uv.lock": {
+        "pyproject.toml": ("[project]\nname='shop'\nversion='1'\ndependencies=['fastapi']\n"),
+        "uv.lock": ('version = 1\n[[package]]\nname = "fastapi"\nversion = "0.110.0"\n'),
+    },
+    "poetry.lock": {
+        "pyproject.toml": ("[tool.poetry]\nname='shop'\n[tool.poetry.dependencies]\nfastapi='*'\n"),
+        "poetry.lock": ('[[package]]\nname = "fastapi"\nversion = "0.110.0"\n'),
+    },
+    "conda": {
+        "environment.yml": ("dependencies:\n  - python=3.9\n  - pip:\n    - fastapi\n"),
+    },
+    "compose": {
+        "docker-compose.yml": ("services:\n  web:\n    build: .\n    command: uvicorn main:app\n"),
+        "Dockerfile": ("FROM python:3.9\nRUN pip install fastapi\n"),
+        "requirements.txt": "fastapi\n",
+    },
+    "latin-1": {
+        "requirements.txt": "fastapi # café\n",
+    },
+    "alembic": {
+        "alembic.ini": ("[alembic]\nscript_location = migrations\n"),
+        "requirements.txt": ("fastapi\nsqlalchemy\n"),
+    },
+    "openapi": {
+        "openapi.yaml": ("openapi: 3.0.0\npaths: {}\n"),
+        "serverless.yml": "service: x\n",
+        "requirements.txt": "fastapi\n",
+    },
+}
+
+
+@pytest.mark.parametrize("kind", list(MANIFESTS))
+async def test_no_kind_of_manifest_needs_a_file_that_a_confined_worker_may_not_read(
+    reader: WorkerReader, project: Path, kind: str
+) -> None:
+    """A library that is loaded at its first use must be loaded before the worker is confined."""
+    (project / "main.py").write_text(APP)
+    for name, text in MANIFESTS[kind].items():
+        (project / name).write_bytes(text.encode("latin-1"))
+    found = await AnalysisCache(reader).analyse(project, None)
+    assert str(found.plan.target) == "main:app"
+
+
 @pytest.mark.timed
 async def test_a_file_that_takes_seconds_holds_up_nobody(reader: WorkerReader, project: Path) -> None:
     """Breach F4: one file of 300 kB held the service's interpreter for six seconds."""
