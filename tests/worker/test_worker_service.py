@@ -58,7 +58,8 @@ MANIFESTS: dict[str, dict[str, str]] = {
             'python = ">=3.9,<4.0 || ^3.6.2"\n'
             'fastapi = "^0.110"\n'
             'uvicorn = {version = "~0.29", extras = ["standard"]}\n'
-            'httpx = [{version = "<=0.27", python = "<3.10"}, {version = ">=0.27", markers = "sys_platform == \'linux\'"}]\n'
+            'httpx = [{version = "<=0.27", python = "<3.10"}, '
+            '{version = ">=0.27", markers = "sys_platform == \'linux\'"}]\n'
             'local = {path = "../local", develop = true}\n'
             'tool = {git = "https://example.org/tool.git", branch = "main"}\n'
             'broken = "not a version"\n'
@@ -81,7 +82,8 @@ MANIFESTS: dict[str, dict[str, str]] = {
     "setup.py": {
         "setup.py": (
             "from setuptools import setup\n"
-            "setup(name='shop', install_requires=['fastapi>=0.1'], extras_require={'x': ['y']}, python_requires='>=3.8')\n"
+            "setup(name='shop', install_requires=['fastapi>=0.1'], "
+            "extras_require={'x': ['y']}, python_requires='>=3.8')\n"
         ),
     },
     "setup.cfg": {
