@@ -201,16 +201,3 @@ async def test_a_health_route_that_says_no_holds_the_launch_for_seconds_only(rig
     preview = await rig.start(PLAIN, serve(health_path="/health"))
     assert preview.record.state is State.RUNNING
     assert "GET /health says 503: it serves, but not all that it needs is there" in story(preview)
-
-
-async def test_a_program_that_listens_elsewhere_is_told_where_it_is_asked(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("preview.supervisor.diagnosis.needs._LONG_PATIENCE_S", 0.5)
-    port = nobodys_port()
-    preview = await rig.start(PLAIN, command("python", "serve.py", str(port)))
-    assert preview.record.state is State.FAILED
-    assert preview.record.reason == (
-        f"It listens on port {port} and is asked on {preview.record.port}. Let it listen on the port in the "
-        "environment variable PORT."
-    )

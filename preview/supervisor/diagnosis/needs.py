@@ -11,7 +11,12 @@ from preview.detection import ServiceNeed
 from preview.errors import LaunchFailed
 from preview.logs import Level
 from preview.supervisor.diagnosis.diagnose import diagnose, is_own_mistake, last_error
-from preview.supervisor.diagnosis.diagnose_network import diagnose_network, find_wrong_port, with_network
+from preview.supervisor.diagnosis.diagnose_network import (
+    diagnose_network,
+    find_wrong_port,
+    has_own_network,
+    with_network,
+)
 from preview.supervisor.diagnosis.diagnose_services import diagnose_services
 from preview.supervisor.diagnosis.diagnosis import Diagnosis, missing_service
 from preview.supervisor.preview.live_preview import LivePreview
@@ -146,7 +151,7 @@ async def watch_needs(preview: LivePreview, needs: Sequence[ServiceNeed], *, sin
         waited_s = trio.current_time() - began
         if waited_s >= _LONGEST_S or not _is_busy(preview):
             found = await _waits_for(preview, needs, since_seq)
-            if found is None and trio.current_time() >= look_at:
+            if found is None and trio.current_time() >= look_at and not has_own_network(preview):
                 look_at = trio.current_time() + _ELSEWHERE_S
                 found = await find_wrong_port(preview)
             if found is not None and preview.record.state is State.STARTING:
