@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 from detection_kit import FASTAPI, FLASK, MANAGE, plan_of, values_of
+from hypothesis import given
+from hypothesis import strategies as st
 
 from preview.detection import ServiceKind, ServiceNeed, StartPlan
+from preview.detection.databases.branches import Branches
 
 ENGINE = "import os\nfrom sqlalchemy import create_engine\nengine = create_engine({})\n"
 ASYNC = "import os\nfrom sqlalchemy.ext.asyncio import create_async_engine\nengine = create_async_engine({})\n"
@@ -179,6 +183,60 @@ def test_a_django_engine_that_is_a_variable_becomes_sqlite(tmp_path: Path) -> No
 
 def test_a_django_url_becomes_sqlite(tmp_path: Path) -> None:
     assert values_of(django(tmp_path, '{"default": env.db("DATABASE_URL")}')) == {"DATABASE_URL": SQLITE}
+
+
+PG = '{"default": {"ENGINE": "django.db.backends.postgresql", "HOST": "db"}}'
+LITE = '{"default": {"ENGINE": "django.db.backends.sqlite3"}}'
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        'os.environ.get("GITHUB_WORKFLOW")',
+        'os.getenv("CI") == "true"',
+        '"CI" in os.environ',
+        'os.environ.get("CI", "").lower() in ("1", "true")',
+        'env.bool("USE_POSTGRES", default=False)',
+        '"test" in sys.argv',
+        'not True and os.path.exists("x")',
+        "CI",
+        "unknown_function()",
+    ],
+)
+def test_a_branch_that_a_preview_does_not_take_names_no_server(tmp_path: Path, test: str) -> None:
+    more = f'CI = os.getenv("CI") is not None\nif {test}:\n    DATABASES = {PG}\n'
+    plan = django(tmp_path, f'{{"default": env.db("DATABASE_URL", default="sqlite:///db")}}\n{more}')
+    assert plan.services == ()
+    assert values_of(plan) == {"DATABASE_URL": SQLITE}
+
+
+@pytest.mark.parametrize(
+    ("databases", "server"),
+    [
+        (f'{PG} if os.getenv("ENV", "dev") == "prod" else {LITE}', False),
+        (f'{LITE}\nif os.getenv("ENV", "prod") == "prod":\n    DATABASES = {PG}', True),
+        (f'{LITE}\nif os.getenv("ENV", "prod") == "dev":\n    pass\nelse:\n    DATABASES = {PG}', True),
+        (f"{LITE}\nif unknown():\n    DATABASES = {PG}", False),
+        (f"{PG}\nDATABASES = {LITE}", False),
+        (f"{LITE}\nDATABASES = {PG}", True),
+        (f'{LITE}\nDATABASES["default"] = {PG}["default"]', True),
+        (f'{PG}\nDATABASES["default"].update(dj_database_url.config(default=os.getenv("DATABASE_URL")))', False),
+        (f"{PG}\ntry:\n    from .local import *\nexcept ImportError:\n    pass", True),
+        (f'{PG}\nif os.environ.get("USE_SQLITE"):\n    DATABASES = {LITE}', False),
+    ],
+)
+def test_the_database_is_that_of_the_branch_that_is_taken(tmp_path: Path, databases: str, server: bool) -> None:
+    plan = django(tmp_path, databases)
+    assert [one.kind for one in plan.services] == ([ServiceKind.POSTGRESQL] if server else [])
+
+
+@given(st.text(alphabet="()[]notandorif elseCI=\"'.,:<>x1", max_size=60))
+def test_any_condition_is_true_false_or_unknown(text: str) -> None:
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, MemoryError):
+        return
+    assert Branches(ast.parse(""), {"CI": "1"}).is_true(tree) in (True, False, None)
 
 
 def test_several_django_urls_become_sqlite_all(tmp_path: Path) -> None:
