@@ -167,9 +167,11 @@ def _flask_migrate(sources: Sources, target: AppTarget, directory: str, folders:
     path = posixpath.normpath(f"{folder}/migrations")
     return Step(
         "migrations",
-        ("flask", "--app", name, "db", "upgrade", "--directory", posixpath.relpath(path, directory)),
+        ("flask", "db", "upgrade", "--directory", posixpath.relpath(path, directory)),
         directory,
         f"Flask-Migrate, with {path}",
+        # Flask before 2.2 has no option `--app`.
+        variables={"FLASK_APP": name},
     )
 
 

@@ -145,7 +145,7 @@ _other_version = _said(
     module="module",
 )
 _node_package = _said(
-    "missing_module", "There is no Node package {name!r}. Add it to the dependencies in package.json.", module="name"
+    "missing_module", "There is no Node package {name!r}. Name it in the dependencies of a package.json.", module="name"
 )
 _node_file = _said(
     "missing_file",

@@ -34,6 +34,9 @@ _SICK_PATIENCE_S = 3.0
 # Wait for a health route that does not respond: long enough for an application that starts slowly.
 _SILENT_PATIENCE_S = 8.0
 
+# Wait for any response of a program that seems to wait for a missing service.
+_ANY_PATIENCE_S = 2.0
+
 Address = tuple[str, int]
 
 
@@ -180,6 +183,33 @@ async def find_answer(
         nursery.start_soon(ask_for_good)
         nursery.start_soon(ask_elsewhere)
     return answers[-1]
+
+
+async def answers_any(address: Address, *paths: str | None) -> bool:
+    """Return whether one of the paths gets an HTTP response, whatever its status, within seconds.
+
+    Args:
+        address: Host and port of the preview.
+        paths: Paths to request; None is left out.
+
+    Cancellation: connections are closed.
+    """
+    found = False
+
+    async def try_path(path: str) -> None:
+        nonlocal found
+        try:
+            await ask(address, path)
+        except ProbeFailed:
+            return
+        found = True
+        nursery.cancel_scope.cancel()
+
+    with trio.move_on_after(_ANY_PATIENCE_S):
+        async with trio.open_nursery() as nursery:
+            for path in {path for path in paths if path is not None}:
+                nursery.start_soon(try_path, path)
+    return found
 
 
 async def wait_until_serving(preview: LivePreview, candidate: ServerProcess) -> None:
