@@ -14,7 +14,7 @@ from preview.detection import ServiceNeed
 from preview.errors import LaunchFailed
 from preview.runtime import Exit
 from preview.supervisor.diagnosis.diagnose import is_own_mistake, last_error
-from preview.supervisor.diagnosis.diagnosis import Diagnosis
+from preview.supervisor.diagnosis.diagnosis import Diagnosis, with_own_paths
 from preview.supervisor.diagnosis.needs import (
     as_launch_error,
     describe_need,
@@ -109,6 +109,8 @@ async def explain_exit(
             found = await trio.to_thread.run_sync(name_own_module, found, lines, preview.directory)
         return as_launch_error(found, **exit_facts)
     error = last_error(lines)
+    if error is not None:
+        error = with_own_paths(error, preview.directory)
     said = f": {error}" if error else "."
     missing = [] if is_own_mistake(error) else await find_unreached(preview, needs)
     if served:

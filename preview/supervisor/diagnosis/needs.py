@@ -84,7 +84,7 @@ async def explain(preview: LivePreview, lines: Sequence[str], needs: Sequence[Se
     """
     found = diagnose(lines, needs)
     if found is not None:
-        return await _explain_missing(preview, found)
+        return await _explain_missing(preview, found.in_project(preview.directory))
     # A program that fails by its own mistake may have survived a failed connection before.
     if preview.reach is None or is_own_mistake(last_error(lines)):
         return None
