@@ -92,6 +92,34 @@ def test_types_of_a_server_do_not_matter_where_no_tables_are_made_at_the_start(t
     assert values_of(fastapi(tmp_path, text)) == {"DATABASE_URL": SQLITE}
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('Q = """\nSELECT id\nFROM a WHERE b::text = 1"""\n', "::text (main.py:3)"),
+        ('Q = "SELECT gen_random_uuid()"\n', "gen_random_uuid (main.py:1)"),
+        ('Q = "select * from a where b ilike :x"\n', "ilike (main.py:1)"),
+        ('Q = "CREATE TABLE a (id SERIAL)"\n', "SERIAL (main.py:1)"),
+        ('Q = f"CREATE EXTENSION IF NOT EXISTS {1}"\n', "CREATE EXTENSION (main.py:1)"),
+        ("from sqlalchemy.dialects.postgresql import JSONB\n", "the type JSONB (main.py:1)"),
+    ],
+)
+def test_sql_that_sqlite_does_not_know_is_told_with_its_place(tmp_path: Path, text: str, what: str) -> None:
+    plan = fastapi(tmp_path, text + ENGINE.format(URL))
+    assert plan.warnings == (f"The database is SQLite here, which does not know {what}: what needs it will fail",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Q = "INSERT INTO a VALUES (1) ON CONFLICT DO NOTHING RETURNING id"\n',
+        'Q = "a::text and ILIKE"\n',
+        'Q = "Select"\n',
+    ],
+)
+def test_sql_that_sqlite_knows_is_not_told(tmp_path: Path, text: str) -> None:
+    assert fastapi(tmp_path, text + ENGINE.format(URL)).warnings == ()
+
+
 def test_a_flag_that_chooses_sqlite_is_set_to_the_word_that_it_is_compared_with(tmp_path: Path) -> None:
     text = 'import os\nUSE_SQLITE = os.getenv("USE_SQLITE")\nif USE_SQLITE == "True":\n    pass\n'
     assert values_of(fastapi(tmp_path, text + ENGINE.format('f"postgresql://{x}"'))) == {"USE_SQLITE": "True"}

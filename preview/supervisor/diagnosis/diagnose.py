@@ -165,6 +165,13 @@ _table = _said(
     table="name",
 )
 
+_dialect = _said(
+    "wrong_database",
+    "SQLite does not know {name!r}: the project is written for another database. Set its database variable to a "
+    "server of that kind.",
+    word="name",
+)
+
 _STANDARD = {"typing", "datetime", "enum", "asyncio", "collections", "contextlib", "itertools", "warnings"}
 
 
@@ -247,6 +254,11 @@ _RULES: tuple[Rule, ...] = (
         r"Cannot use import statement outside a module",
         _said("syntax_error", 'A file says `import` and is read as CommonJS. Set "type": "module" in package.json.'),
     ),
+    # SQL of a server, asked of SQLite
+    _rule(r"sqlite3?\b.{0,80}no such function: (?P<name>\w{1,80})", _dialect),
+    _rule(r"sqlite3?\b.{0,80}near \"(?P<name>[^\"]{1,40})\": syntax error", _dialect),
+    _rule(r"sqlite3?\b.{0,80}unrecognized token: \"(?P<name>[^\"]{1,10})\"", _dialect),
+    _rule(r"SQLiteTypeCompiler.{0,80}can't render element of type (?P<name>\w{1,40})", _dialect),
     # Ports, tables, files, memory
     _rule(r"EADDRINUSE.{0,60}?:(?P<port>\d{1,5})\b", _port),
     _rule(r"\[Errno 98\].{0,80}?, (?P<port>\d{1,5})\)", _port),
