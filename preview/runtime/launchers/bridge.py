@@ -148,7 +148,7 @@ def listening_address(line: str) -> tuple[str, int] | None:
 
 
 class Elsewhere:
-    """Where a program listens that does not listen on PORT: the lowest port of this network that answers HTTP.
+    """Address of a program that does not listen on PORT: the lowest port of this network that answers HTTP.
 
     Args:
         excluded: Ports of this network on which the service listens.
@@ -166,7 +166,7 @@ class Elsewhere:
         self._looking: asyncio.Task[None] | None = None
 
     async def find(self, *, anew: bool) -> tuple[str, int] | None:
-        """Return the address, or None. ``anew``: the last one accepts no connection."""
+        """Return the address, or None. ``anew``: the last one accepts no connection. Cancellation: the search ends."""
         if self._found is not None and not anew:
             self._look_later()
             return self._found
@@ -202,25 +202,30 @@ def _by_port(address: tuple[str, int]) -> tuple[int, int, str]:
 
 
 async def ask_all(addresses: list[tuple[str, int]]) -> dict[tuple[str, int], bool]:
-    """Ask all addresses at once; return for each whether it answers HTTP. Ends soon after the first that does."""
+    """Ask all addresses at once; return for each whether it answers HTTP. Ends soon after the first that does.
+
+    Cancellation: the connections are closed.
+    """
     import asyncio  # noqa: PLC0415  see ``carry``
 
     tasks = {asyncio.ensure_future(answers_http(host, port)): (host, port) for host, port in addresses}
     waiting, deadline = set(tasks), time.monotonic() + _ANSWER_S
     found: dict[tuple[str, int], bool] = {}
-    while waiting and (left := deadline - time.monotonic()) > 0:
-        done, waiting = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        found |= {tasks[one]: one.result() for one in done}
-        if any(one.result() for one in done):
-            deadline = min(deadline, time.monotonic() + _OTHERS_S)
-    for one in waiting:
-        one.cancel()
+    try:
+        while waiting and (left := deadline - time.monotonic()) > 0:
+            done, waiting = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            found |= {tasks[one]: one.result() for one in done}
+            if any(one.result() for one in done):
+                deadline = min(deadline, time.monotonic() + _OTHERS_S)
+    finally:
+        for one in waiting:
+            one.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     return found
 
 
 async def answers_http(host: str, port: int) -> bool:
-    """Return whether a server at this address answers a request with HTTP."""
+    """Return whether a server at this address answers with HTTP. Cancellation: the connection is closed."""
     import asyncio  # noqa: PLC0415  see ``carry``
 
     try:
