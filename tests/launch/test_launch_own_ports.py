@@ -126,3 +126,16 @@ async def test_an_express_project_with_bin_www_starts(rig: Rig, tmp_path: Path) 
 async def test_a_django_project_with_another_database_in_ci_starts(rig: Rig, tmp_path: Path) -> None:
     said = await start(rig, tmp_path, DJANGO, "django")
     assert not [line for line in said if "PostgreSQL" in line]
+
+
+CHILD = """
+const { spawn } = require('child_process');
+spawn(process.execPath, ['serve.js'], { stdio: 'inherit' });
+"""
+
+
+@pytest.mark.parametrize("port", ["3000", "process.env.PORT"])
+async def test_a_node_server_in_a_child_process_is_found(rig: Rig, tmp_path: Path, port: str) -> None:
+    package = json.dumps({"scripts": {"start": "node start.js"}})
+    files = {"package.json": package, "start.js": CHILD, "serve.js": HTTP.replace("3000", port)}
+    await start(rig, tmp_path, files, "script")
