@@ -142,6 +142,8 @@ OTHERS = [
     ("FATAL ERROR: JWT_SECRET is not defined in environment variables", "missing_variable", "JWT_SECRET"),
     ("Error: listen EADDRINUSE: address already in use :::5000", "port_in_use", "port 5000"),
     ("OSError: [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): in use", "port_in_use", "PORT"),
+    ("OSError: [Errno 13] error while attempting to bind on address ('0.0.0.0', 80): permission denied", "port_refused", "port 80"),
+    ("Error: listen EACCES: permission denied 0.0.0.0:443", "port_refused", "port 443"),
     ("FileNotFoundError: [Errno 2] No such file or directory: 'config.yml'", "missing_file", "config.yml"),
     ("Error: ENOENT: no such file or directory, open '/app/keys.pem'", "missing_file", "/app/keys.pem"),
     ("sqlite3.OperationalError: no such table: users", "missing_table", "'users'"),

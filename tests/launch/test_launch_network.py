@@ -118,7 +118,7 @@ async def test_a_command_that_listens_elsewhere_in_a_network_of_its_own_serves(o
 async def test_a_command_in_a_network_of_its_own_that_speaks_no_http_is_told_its_port(
     open_network_rig: OpenRig,
 ) -> None:
-    async with open_network_rig(startup_timeout_s=3) as rig:
+    async with open_network_rig(startup_timeout_s=10) as rig:
         preview = await rig.start({"greet.py": GREETS}, command("python", "greet.py"))
         needs_own_network(preview)
         assert preview.record.state is State.FAILED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from runtime_kit import INTERPRETER, LIMITS, PYTHON, read_line
 
 from preview.core.isolation import Network
 from preview.runtime import ProcessSpec, RunningProcess, SandboxRuntime
+from preview.runtime.broker import NoBroker, open_broker
 from preview.runtime.launchers import bridge
 from preview.supervisor.process.probe import ProbeFailed, ask, find_answer
 
@@ -134,6 +135,22 @@ async def test_a_port_of_this_machine_is_never_reached(begin: Begin, address: Ad
 async def test_a_server_on_a_port_of_its_own_is_found(begin: Begin, address: Address, family: str, host: str) -> None:
     async with begin(f"server = serve(8080, host={host!r}, family=socket.{family})"):
         assert await status(address) == 200
+
+
+@pytest.mark.parametrize("has_broker", [True, False])
+async def test_a_service_that_may_not_restrict_a_socket_finds_it_too(
+    sandbox: SandboxRuntime, begin: Begin, address: Address, tmp_path: Path, *, has_broker: bool
+) -> None:
+    """As an ordinary user's: its connections come through a socket of the broker's, or through a local one."""
+    sandbox._fences = False
+    async with AsyncExitStack() as held:
+        if has_broker:
+            try:
+                sandbox._broker = await held.enter_async_context(open_broker(tmp_path))
+            except NoBroker as why:
+                pytest.skip(str(why))
+        async with begin("server = serve(8080)"):
+            assert await status(address) == 200
 
 
 async def test_port_comes_before_any_other(begin: Begin, address: Address) -> None:

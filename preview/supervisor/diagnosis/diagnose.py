@@ -218,6 +218,13 @@ def _port(match: re.Match[str]) -> Diagnosis:
     )
 
 
+_low_port = _said(
+    "port_refused",
+    "It wants to listen on port {port}, which only root may. Let it listen on the port in the environment variable "
+    "PORT, or on one from 1024 up.",
+    port="port",
+)
+
 _UPPER = r"\b(?P<name>[A-Z][A-Z0-9_]{2,80})\b"
 # In free text a single word in capitals is often just emphasis, so an underscore is required.
 _NAME = r"\b(?P<name>[A-Z][A-Z0-9]{0,40}_[A-Z0-9_]{1,80})\b"
@@ -260,6 +267,8 @@ _RULES: tuple[Rule, ...] = (
     _rule(r"sqlite3?\b.{0,80}unrecognized token: \"(?P<name>[^\"]{1,10})\"", _dialect),
     _rule(r"SQLiteTypeCompiler.{0,80}can't render element of type (?P<name>\w{1,40})", _dialect),
     # Ports, tables, files, memory
+    _rule(r"\[Errno 13\].{0,80}bind on address \('[^']{0,60}', (?P<port>\d{1,4})\)", _low_port),
+    _rule(r"listen EACCES.{0,60}?:(?P<port>\d{1,4})\b", _low_port),
     _rule(r"EADDRINUSE.{0,60}?:(?P<port>\d{1,5})\b", _port),
     _rule(r"\[Errno 98\].{0,80}?, (?P<port>\d{1,5})\)", _port),
     _rule(r"\[Errno 98\]|[Aa]ddress already in use", _port),
