@@ -15,6 +15,7 @@ from preview.detection.plain import find_plain_app
 from preview.detection.plan import Origin, Server, StartPlan, Toolchain, Variable
 from preview.detection.python import plan_python
 from preview.detection.scripts import plan_command, plan_script
+from preview.detection.unsupported import find_language, refuse_language
 from preview.endpoints import FoundApp, find_apps
 from preview.endpoints.ranking import commands_for
 from preview.errors import InvalidGeneration
@@ -60,6 +61,9 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> Start
         return found
     if given.command is not None:
         return StartPlan("command", Toolchain.PYTHON, Server.COMMAND, None)
+    language = find_language(sources)
+    if language is not None:
+        raise refuse_language(*language)
     raise _not_runnable(sources)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from preview.detection.databases.database import DatabaseChoice, choose_database
+from preview.detection.databases.dialect import find_postgresql_sql
 from preview.detection.databases.django_database import choose_django_database
 from preview.detection.databases.needs import find_needs
 from preview.detection.databases.sql import find_engine
@@ -62,7 +63,11 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
         services=find_needs(facts, settings, database, engine, variables),
         health_path=_health_path(sources, app, files),
         decisions=tuple(_decisions(target, layout, database, commands)),
-        warnings=database.warnings + _sockets(facts),
+        warnings=(
+            *database.warnings,
+            *_sockets(facts),
+            *(find_postgresql_sql(sources, files, facts) if database.sqlite else ()),
+        ),
     )
 
 

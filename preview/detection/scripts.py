@@ -35,8 +35,12 @@ _LIBRARIES: Final = (
 )
 _NAMES: Final = ("main.py", "app.py", "server.py", "run.py", "__main__.py", "index.py")
 _FIXED_PORT: Final = re.compile(
-    rb"""(?:port\s*=\s*|\.listen\(\s*|\(\s*["'][\w.]*["']\s*,\s*)(\d{2,5})\b""", re.IGNORECASE
+    rb"""(?:\bport\s*=\s*|\.listen\(\s*|\(\s*["'][\w.]*["']\s*,\s*|define\(\s*["']port["'][^)]{0,80}?default\s*=\s*)"""
+    rb"""(\d{2,5})\b""",
+    re.IGNORECASE,
 )
+# Ports of libraries whose call names none.
+_DEFAULT_PORTS: Final = {"aiohttp": "8080", "sanic": "8000", "bottle": "8080", "cherrypy": "8080", "waitress": "8080"}
 _READS_PORT: Final = re.compile(rb"""["']PORT["']""")
 
 
@@ -52,10 +56,10 @@ def plan_script(sources: Sources) -> StartPlan | None:
     warnings = []
     fixed = _FIXED_PORT.search(text)
     if not _READS_PORT.search(text):
-        port = fixed[1].decode() if fixed else "a port of its own"
+        port = fixed[1].decode() if fixed else _DEFAULT_PORTS.get(library, "a port of its own")
         warnings.append(
-            f'{file} does not read PORT and listens at {port}: let it read os.environ["PORT"], or give a command in '
-            "preview.toml"
+            f"{file} does not read PORT and listens at {port}: in a network of its own it is reached there, elsewhere "
+            'let it read os.environ["PORT"]'
         )
     folder = posixpath.dirname(file) or "."
     command: tuple[str, ...] = ("python", posixpath.relpath(file, folder))
@@ -163,9 +167,11 @@ def _flask_migrate(sources: Sources, target: AppTarget, directory: str, folders:
     path = posixpath.normpath(f"{folder}/migrations")
     return Step(
         "migrations",
-        ("flask", "--app", name, "db", "upgrade", "--directory", posixpath.relpath(path, directory)),
+        ("flask", "db", "upgrade", "--directory", posixpath.relpath(path, directory)),
         directory,
         f"Flask-Migrate, with {path}",
+        # Flask before 2.2 has no option `--app`.
+        variables={"FLASK_APP": name},
     )
 
 

@@ -6,7 +6,7 @@ import posixpath
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from preview.sources.files import Sources
@@ -25,6 +25,13 @@ _START: Final = re.compile(
     r"(?:^|[\s;&|=(])((?:uvicorn|gunicorn|hypercorn|daphne|waitress-serve|granian|uwsgi|flask|fastapi|python(?:3(?:\.\d+)?)?)"
     r"\s[^;&|\n]*)"
 )
+# Options without a value.
+_FLAGS: Final = frozenset(
+    {"--reload", "--debug", "--factory", "--preload", "--proxy-headers", "--use-colors", "--access-log", "--daemon",
+     "--debugger", "--with-threads", "-D", "-m", "-u"}
+)  # fmt: skip
+# A shell's redirections and comments, and the ends of JSON and of a sentence, are no words of a command.
+_WORD: Final = re.compile(r"[\w./:@%+=,~$-]*[\w/$-](?:\(\))?|\$\{[\w:.-]+\}|[\w./:@=-]+\$\{[\w:.-]+\}")
 _FLASK_APP: Final = re.compile(r"\bFLASK_APP\s*[=:\s]\s*[\"']?([\w./:()-]+)")
 _WORKDIR: Final = re.compile(r"^\s*WORKDIR\s+(\S+)", re.MULTILINE | re.IGNORECASE)
 # The weight of a file: it deploys the project, runs the project, or only documents it.
@@ -107,12 +114,15 @@ def _read(text: str, file: str, weight: int) -> Iterator[StartCommand]:
         for match in _START.finditer(line):
             command = _command(match[1], file, weight, workdir)
             if command is not None:
-                yield command
+                yield replace(command, words=_without_prose(command.words, is_document=weight == _TELLS))
 
 
 def _plain(text: str, file: str) -> str:
     """Return the text with one command per line, without the quoting of JSON, YAML and lists."""
     text = text.replace("\\\r\n", " ").replace("\\\n", " ")
+    if file.endswith(".json"):
+        # A script that quotes other commands: `concurrently \"uvicorn main:app\" \"npm run web\"`.
+        text = text.replace('\\"', "\n")
     if file.endswith((".yml", ".yaml")):
         # `command:` followed by its words as a list
         text = re.sub(r"\n\s*-\s+(?=\S*[^\s:]\s*(?:\n|$))", " ", text)
@@ -138,6 +148,26 @@ def _command(text: str, file: str, weight: int, workdir: str | None) -> StartCom
     if app is None:
         return None
     return StartCommand(program, tuple(words), file, weight, app, app_dir=_app_dir(rest), workdir=workdir)
+
+
+def _without_prose(words: tuple[str, ...], *, is_document: bool) -> tuple[str, ...]:
+    """Return the command's own words, without those that follow it in a sentence, a table, JSON or a shell's line."""
+    kept: list[str] = []
+    has_target = takes_value = False
+    for word in words:
+        clean = word.strip()
+        if not _WORD.fullmatch(clean):
+            break
+        is_option = clean.startswith("-")
+        is_target = not has_target and (":" in clean or clean.endswith(".py") or _MODULE.fullmatch(clean) is not None)
+        # `manage.py runserver 0.0.0.0:8000` is the command, `main.py and open it.` is not.
+        goes_on = takes_value or not has_target or (not is_document and words[0].startswith("python"))
+        if not (is_option or is_target or goes_on or clean == "runserver"):
+            break
+        kept.append(clean)
+        takes_value = is_option and "=" not in clean and clean not in _FLAGS and not clean.startswith("--no-")
+        has_target = has_target or is_target
+    return tuple(kept) or words[:1]
 
 
 def _python(words: list[str], file: str, weight: int, workdir: str | None) -> StartCommand | None:

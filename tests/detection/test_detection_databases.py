@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 from detection_kit import FASTAPI, FLASK, MANAGE, plan_of, values_of
+from hypothesis import given
+from hypothesis import strategies as st
 
 from preview.detection import ServiceKind, ServiceNeed, StartPlan
+from preview.detection.databases.branches import Branches
 
 ENGINE = "import os\nfrom sqlalchemy import create_engine\nengine = create_engine({})\n"
 ASYNC = "import os\nfrom sqlalchemy.ext.asyncio import create_async_engine\nengine = create_async_engine({})\n"
@@ -86,6 +90,34 @@ def test_what_sqlite_cannot_do_keeps_the_server(tmp_path: Path, text: str, reaso
 def test_types_of_a_server_do_not_matter_where_no_tables_are_made_at_the_start(tmp_path: Path) -> None:
     text = "from sqlalchemy.dialects.postgresql import JSONB\n" + ENGINE.format(URL)
     assert values_of(fastapi(tmp_path, text)) == {"DATABASE_URL": SQLITE}
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('Q = """\nSELECT id\nFROM a WHERE b::text = 1"""\n', "::text (main.py:3)"),
+        ('Q = "SELECT gen_random_uuid()"\n', "gen_random_uuid (main.py:1)"),
+        ('Q = "select * from a where b ilike :x"\n', "ilike (main.py:1)"),
+        ('Q = "CREATE TABLE a (id SERIAL)"\n', "SERIAL (main.py:1)"),
+        ('Q = f"CREATE EXTENSION IF NOT EXISTS {1}"\n', "CREATE EXTENSION (main.py:1)"),
+        ("from sqlalchemy.dialects.postgresql import JSONB\n", "the type JSONB (main.py:1)"),
+    ],
+)
+def test_sql_that_sqlite_does_not_know_is_told_with_its_place(tmp_path: Path, text: str, what: str) -> None:
+    plan = fastapi(tmp_path, text + ENGINE.format(URL))
+    assert plan.warnings == (f"The database is SQLite here, which does not know {what}: what needs it will fail",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Q = "INSERT INTO a VALUES (1) ON CONFLICT DO NOTHING RETURNING id"\n',
+        'Q = "a::text and ILIKE"\n',
+        'Q = "Select"\n',
+    ],
+)
+def test_sql_that_sqlite_knows_is_not_told(tmp_path: Path, text: str) -> None:
+    assert fastapi(tmp_path, text + ENGINE.format(URL)).warnings == ()
 
 
 def test_a_flag_that_chooses_sqlite_is_set_to_the_word_that_it_is_compared_with(tmp_path: Path) -> None:
@@ -181,6 +213,60 @@ def test_a_django_url_becomes_sqlite(tmp_path: Path) -> None:
     assert values_of(django(tmp_path, '{"default": env.db("DATABASE_URL")}')) == {"DATABASE_URL": SQLITE}
 
 
+PG = '{"default": {"ENGINE": "django.db.backends.postgresql", "HOST": "db"}}'
+LITE = '{"default": {"ENGINE": "django.db.backends.sqlite3"}}'
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        'os.environ.get("GITHUB_WORKFLOW")',
+        'os.getenv("CI") == "true"',
+        '"CI" in os.environ',
+        'os.environ.get("CI", "").lower() in ("1", "true")',
+        'env.bool("USE_POSTGRES", default=False)',
+        '"test" in sys.argv',
+        'not True and os.path.exists("x")',
+        "CI",
+        "unknown_function()",
+    ],
+)
+def test_a_branch_that_a_preview_does_not_take_names_no_server(tmp_path: Path, test: str) -> None:
+    more = f'CI = os.getenv("CI") is not None\nif {test}:\n    DATABASES = {PG}\n'
+    plan = django(tmp_path, f'{{"default": env.db("DATABASE_URL", default="sqlite:///db")}}\n{more}')
+    assert plan.services == ()
+    assert values_of(plan) == {"DATABASE_URL": SQLITE}
+
+
+@pytest.mark.parametrize(
+    ("databases", "server"),
+    [
+        (f'{PG} if os.getenv("ENV", "dev") == "prod" else {LITE}', False),
+        (f'{LITE}\nif os.getenv("ENV", "prod") == "prod":\n    DATABASES = {PG}', True),
+        (f'{LITE}\nif os.getenv("ENV", "prod") == "dev":\n    pass\nelse:\n    DATABASES = {PG}', True),
+        (f"{LITE}\nif unknown():\n    DATABASES = {PG}", False),
+        (f"{PG}\nDATABASES = {LITE}", False),
+        (f"{LITE}\nDATABASES = {PG}", True),
+        (f'{LITE}\nDATABASES["default"] = {PG}["default"]', True),
+        (f'{PG}\nDATABASES["default"].update(dj_database_url.config(default=os.getenv("DATABASE_URL")))', False),
+        (f"{PG}\ntry:\n    from .local import *\nexcept ImportError:\n    pass", True),
+        (f'{PG}\nif os.environ.get("USE_SQLITE"):\n    DATABASES = {LITE}', False),
+    ],
+)
+def test_the_database_is_that_of_the_branch_that_is_taken(tmp_path: Path, databases: str, server: bool) -> None:
+    plan = django(tmp_path, databases)
+    assert [one.kind for one in plan.services] == ([ServiceKind.POSTGRESQL] if server else [])
+
+
+@given(st.text(alphabet="()[]notandorif elseCI=\"'.,:<>x1", max_size=60))
+def test_any_condition_is_true_false_or_unknown(text: str) -> None:
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, MemoryError):
+        return
+    assert Branches(ast.parse(""), {"CI": "1"}).is_true(tree) in (True, False, None)
+
+
 def test_several_django_urls_become_sqlite_all(tmp_path: Path) -> None:
     plan = django(tmp_path, '{"default": env.db("DATABASE_URL"), "b": env.db("SQLITE_DATABASE_URL")}')
     assert set(values_of(plan).values()) == {SQLITE}
@@ -224,7 +310,9 @@ def test_a_synchronous_migration_gets_a_url_without_the_driver_for_asyncio(tmp_p
 def test_flask_migrate_upgrades_where_there_is_a_migrations_folder(tmp_path: Path) -> None:
     text = "from flask_migrate import Migrate\n" + FLASK + "Migrate(app, None)\n"
     step = plan_of(tmp_path, {"app.py": text, "migrations/env.py": ""}).steps[0]
-    assert step.argv == ("flask", "--app", "app:app", "db", "upgrade", "--directory", "migrations")
+    # Flask before 2.2 knows no `--app`, and every version reads the variable.
+    assert step.argv == ("flask", "db", "upgrade", "--directory", "migrations")
+    assert step.variables == {"FLASK_APP": "app:app"}
 
 
 def test_flask_migrate_without_the_folder_does_nothing(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from preview.detection import ServiceKind, ServiceNeed
 from preview.supervisor.diagnosis.diagnose import diagnose, is_own_mistake, last_error
+from preview.supervisor.diagnosis.diagnosis import with_own_paths
 
 POSTGRESQL = ServiceNeed(
     ServiceKind.POSTGRESQL, "DATABASE_URL", "app/db.py:7", at_startup=True, address=("localhost", 5432)
@@ -140,9 +142,15 @@ OTHERS = [
     ("FATAL ERROR: JWT_SECRET is not defined in environment variables", "missing_variable", "JWT_SECRET"),
     ("Error: listen EADDRINUSE: address already in use :::5000", "port_in_use", "port 5000"),
     ("OSError: [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): in use", "port_in_use", "PORT"),
+    ("OSError: [Errno 13] error while attempting to bind on address ('0.0.0.0', 80): permission denied", "port_refused", "port 80"),
+    ("Error: listen EACCES: permission denied 0.0.0.0:443", "port_refused", "port 443"),
     ("FileNotFoundError: [Errno 2] No such file or directory: 'config.yml'", "missing_file", "config.yml"),
     ("Error: ENOENT: no such file or directory, open '/app/keys.pem'", "missing_file", "/app/keys.pem"),
     ("sqlite3.OperationalError: no such table: users", "missing_table", "'users'"),
+    ("sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) no such function: gen_random_uuid", "wrong_database", "gen_random_uuid"),
+    ('sqlite3.OperationalError: near "ILIKE": syntax error', "wrong_database", "'ILIKE'"),
+    ('sqlite3.OperationalError: unrecognized token: ":"', "wrong_database", "':'"),
+    ("CompileError: Compiler <sqlalchemy.dialects.sqlite.base.SQLiteTypeCompiler object at 0x7> can't render element of type JSONB", "wrong_database", "JSONB"),
     ("OSError: [Errno 38] Function not implemented", "system_call_refused", "PREVIEW_SYSCALLS_ALLOWED"),
     ("Error: ENOSYS: function not implemented, copyfile 'a'", "system_call_refused", "PREVIEW_SYSCALLS_ALLOWED"),
     ("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "out_of_memory", "memory"),
@@ -197,6 +205,38 @@ def test_the_cause_counts_and_not_what_was_raised_from_it() -> None:
     vague = diagnose(lines[2:])
     assert vague is not None
     assert vague.reason == "wrong_setting"
+
+
+FOLDER = Path("/data/previews/p1/project")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("no file /data/previews/p1/project/keys/a.pem there", "no file keys/a.pem there"),
+        ("at file:///data/previews/p1/project/app.js:3", "at app.js:3"),
+        ("'/data/previews/p1/project'", "'.'"),
+        ("in /data/previews/p1/project/ and /data/previews/p1/project.", "in ./ and .."),
+        ("/data/previews/p1/projects/a stays", "/data/previews/p1/projects/a stays"),
+        ("/usr/lib/a.py stays", "/usr/lib/a.py stays"),
+    ],
+)
+def test_a_path_of_the_copy_is_told_as_the_projects_own(text: str, expected: str) -> None:
+    assert with_own_paths(text, FOLDER) == expected
+    assert with_own_paths(text, None) == text
+
+
+def test_a_diagnosis_names_the_projects_own_paths() -> None:
+    found = diagnose([f"Error: ENOENT: no such file or directory, open '{FOLDER}/keys.pem'"])
+    assert found is not None
+    own = found.in_project(FOLDER)
+    assert own.message.startswith("The file keys.pem is not there.")
+    assert own.details == {"file": "keys.pem"}
+
+
+@given(st.text(max_size=300))
+def test_any_text_keeps_what_is_no_path(text: str) -> None:
+    assert with_own_paths(text, FOLDER) == text
 
 
 def test_colours_are_not_in_the_way() -> None:

@@ -19,6 +19,7 @@ from preview.core.lifecycle import State
 from preview.detection import ServiceKind, ServiceNeed, StartPlan
 from preview.errors import InvalidGeneration
 from preview.settings import Settings
+from preview.supervisor import LivePreview
 from preview.supervisor.diagnosis import needs as needs_module
 from preview.supervisor.diagnosis.diagnose_network import find_wrong_port, listening_sockets
 
@@ -39,6 +40,21 @@ import os, socket, sys, time
 try: socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
 except OSError as error: sys.exit(f"psycopg.OperationalError: {error} (Connection refused)")
 """
+
+GREETS = """
+import socket
+listener = socket.create_server(("127.0.0.1", 8080))
+while True:
+    connection, _ = listener.accept()
+    connection.sendall(b"220 greetings\\r\\n")
+    connection.close()
+"""
+
+
+def needs_own_network(preview: LivePreview) -> None:
+    if preview.confinement is not None and preview.confinement.network is Network.HOST:
+        pytest.skip("no sandbox holds its network here")
+
 
 OpenRig = Callable[..., AbstractAsyncContextManager[Rig]]
 
@@ -76,9 +92,8 @@ def needing(plan: StartPlan, port: int) -> StartPlan:
     return replace(plan, services=(need,))
 
 
-@pytest.mark.parametrize("isolation", ["auto", "plain"])
-async def test_a_command_that_listens_elsewhere_is_told_where(
-    open_network_rig: OpenRig, monkeypatch: pytest.MonkeyPatch, isolation: str
+async def test_a_command_that_listens_elsewhere_in_the_hosts_network_is_told_where(
+    open_network_rig: OpenRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(needs_module, "_PATIENCE_S", 0.2)
     monkeypatch.setattr(needs_module, "_LONG_PATIENCE_S", 0.2)
@@ -86,10 +101,28 @@ async def test_a_command_that_listens_elsewhere_is_told_where(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         wrong = free.getsockname()[1]
-    async with open_network_rig(isolation=isolation, usage_interval_s=0.1) as rig:
+    async with open_network_rig(isolation="plain", usage_interval_s=0.1) as rig:
         preview = await rig.start({"serve.py": SERVE}, command("python", "serve.py", str(wrong)))
         assert preview.record.state is State.FAILED
         assert f"It listens on port {wrong} and is asked on {preview.record.port}." in (preview.record.reason or "")
+
+
+async def test_a_command_that_listens_elsewhere_in_a_network_of_its_own_serves(open_network_rig: OpenRig) -> None:
+    async with open_network_rig(loopback_ports="5432", network="loopback-only") as rig:
+        preview = await rig.start({"serve.py": SERVE}, command("python", "serve.py", "8080"))
+        needs_own_network(preview)
+        assert preview.record.state is State.RUNNING, story(preview)
+        assert (await ask(preview)).text == "well"
+
+
+async def test_a_command_in_a_network_of_its_own_that_speaks_no_http_is_told_its_port(
+    open_network_rig: OpenRig,
+) -> None:
+    async with open_network_rig(startup_timeout_s=10) as rig:
+        preview = await rig.start({"greet.py": GREETS}, command("python", "greet.py"))
+        needs_own_network(preview)
+        assert preview.record.state is State.FAILED
+        assert "It listens on port 8080, and no HTTP answer came from there." in (preview.record.reason or "")
 
 
 @pytest.mark.parametrize("isolation", ["auto", "plain"])

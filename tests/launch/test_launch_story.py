@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
+import httpx2
 import pytest
 import trio
 from launch_kit import ANN, Rig, ask, command, says, story
@@ -182,6 +184,46 @@ async def test_an_application_that_comes_up_without_its_server_runs_and_is_warne
     assert warning in story(preview)
 
 
+SLOW_HEALTH = """
+import http.server, os, sys, threading
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/health": threading.Event().wait()
+        if self.path == "/die": print("bye", flush=True); os._exit(3)
+        self.send_response(404); self.end_headers()
+http.server.ThreadingHTTPServer(("", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+async def test_a_preview_that_answers_is_never_ended_for_a_missing_server(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preview.supervisor.diagnosis.needs._PATIENCE_S", 4.0)
+    monkeypatch.setattr("preview.supervisor.diagnosis.needs._LONGEST_S", 4.0)
+    monkeypatch.setattr("preview.supervisor.diagnosis.needs._LOOK_S", 0.1)
+    port = nobodys_port()
+    plan = command("python", "serve.py", "$PORT", services=needing(port), health_path="/health")
+    preview = await rig.start({"requirements.txt": "", "serve.py": SLOW_HEALTH}, plan)
+    assert preview.record.state is State.RUNNING, preview.record.reason
+    assert any(
+        "It needs PostgreSQL at" in line and "It answers requests all the same." in line for line in story(preview)
+    )
+
+
+async def test_an_end_at_a_request_names_the_server_that_is_missing(rig: Rig) -> None:
+    port = nobodys_port()
+    plan = command("python", "serve.py", "$PORT", services=needing(port, at_startup=False))
+    preview = await rig.start({"requirements.txt": "", "serve.py": SLOW_HEALTH}, plan)
+    assert preview.record.state is State.RUNNING, preview.record.reason
+    with suppress(httpx2.TransportError):
+        await ask(preview, "/die")
+    await preview.over.wait()
+    assert preview.record.reason == (
+        "The process ended with exit code 3 while it ran. "
+        f"PostgreSQL at 127.0.0.1:{port} (setting DATABASE_URL, app/db.py:7) does not answer."
+    )
+
+
 async def test_a_missing_variable_is_named_at_the_end(rig: Rig) -> None:
     dies = {"requirements.txt": "", "serve.py": "import os\nos.environ['STRIPE_KEY']"}
     preview = await rig.start(dies, serve())
@@ -201,16 +243,3 @@ async def test_a_health_route_that_says_no_holds_the_launch_for_seconds_only(rig
     preview = await rig.start(PLAIN, serve(health_path="/health"))
     assert preview.record.state is State.RUNNING
     assert "GET /health says 503: it serves, but not all that it needs is there" in story(preview)
-
-
-async def test_a_program_that_listens_elsewhere_is_told_where_it_is_asked(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("preview.supervisor.diagnosis.needs._LONG_PATIENCE_S", 0.5)
-    port = nobodys_port()
-    preview = await rig.start(PLAIN, command("python", "serve.py", str(port)))
-    assert preview.record.state is State.FAILED
-    assert preview.record.reason == (
-        f"It listens on port {port} and is asked on {preview.record.port}. Let it listen on the port in the "
-        "environment variable PORT."
-    )

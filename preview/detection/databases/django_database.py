@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from preview.detection.databases.branches import Branches, has_url
 from preview.detection.databases.database import DatabaseChoice, supplied
 from preview.detection.plan import Origin, ServiceKind, Variable
 from preview.detection.settings import Need, ProjectSettings, variable_for
@@ -17,7 +18,8 @@ _SERVERS: Final = {"postg": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL, 
 
 def choose_django_database(sources: Sources, files: Iterable[str], settings: ProjectSettings) -> DatabaseChoice:
     """Choose by the ``DATABASES`` of the settings modules."""
-    tables = [table for file in files for table in _tables(sources, file)]
+    statements = _deciding(sources, files, settings)
+    tables = [table for one in statements for table in _tables(one)]
     engines = [value for table in tables for key, value in table if key == "ENGINE"]
     constants = [text for node in engines for text in _texts(node)]
     variables = [name for node in engines for name in _names(node, settings)]
@@ -27,7 +29,8 @@ def choose_django_database(sources: Sources, files: Iterable[str], settings: Pro
     if any("sqlite" in text for text in constants) and server is None:
         return DatabaseChoice(sqlite=True)
     urls = [read for read in settings.reads.values() if read.name.upper().endswith(("DATABASE_URL", "DB_URL"))]
-    if urls and server is None:
+    # `DATABASES["default"].update(dj_database_url.config())` overrides the table before it.
+    if urls and (server is None or (statements and has_url(statements[-1]))):
         return _by_urls([read.name for read in urls], settings)
     if server is None:
         return DatabaseChoice(sqlite=True)
@@ -72,18 +75,28 @@ def _by_variables(
     return DatabaseChoice(chosen, sqlite=True, setting=read.name, decisions=(sentence,))
 
 
-def _tables(sources: Sources, file: str) -> Iterator[list[tuple[str, ast.expr]]]:
-    """Yield the keys and values of each table in ``DATABASES``, including those in ``if`` and ``else``."""
-    tree = sources.tree(file) if b"DATABASES" in sources.text(file) else None
-    for node in ast.walk(tree) if tree else ():
-        if not isinstance(node, ast.Assign) or not any("DATABASES" in ast.dump(target) for target in node.targets):
-            continue
-        for inner in ast.walk(node.value):
-            if isinstance(inner, ast.Dict):
-                keys = [(key.value, value) for key, value in zip(inner.keys, inner.values, strict=True)
-                        if isinstance(key, ast.Constant) and isinstance(key.value, str)]  # fmt: skip
-                if any(key == "ENGINE" for key, _ in keys):
-                    yield keys
+def _deciding(sources: Sources, files: Iterable[str], settings: ProjectSettings) -> list[ast.Assign | ast.Expr]:
+    """Return the statements that set ``DATABASES`` in a preview, without the branches that it does not take."""
+    values = {name: one.value for name, one in settings.own.items()}
+    values |= {name: one.value for name, one in settings.variables(()).items()}
+    # Every preview has this variable.
+    values.setdefault("DATABASE_URL", "sqlite:///{database_path}")
+    found: list[ast.Assign | ast.Expr] = []
+    for file in files:
+        tree = sources.tree(file) if b"DATABASES" in sources.text(file) else None
+        if tree is not None:
+            found += Branches(tree, values).databases()
+    return found
+
+
+def _tables(statement: ast.Assign | ast.Expr) -> Iterator[list[tuple[str, ast.expr]]]:
+    """Yield the keys and values of each table in a statement, including those in ``if`` and ``else``."""
+    for inner in ast.walk(statement.value):
+        if isinstance(inner, ast.Dict):
+            keys = [(key.value, value) for key, value in zip(inner.keys, inner.values, strict=True)
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str)]  # fmt: skip
+            if any(key == "ENGINE" for key, _ in keys):
+                yield keys
 
 
 def _texts(node: ast.expr) -> Iterator[str]:

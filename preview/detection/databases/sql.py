@@ -19,7 +19,7 @@ _ASKING: Final = frozenset(
     {"create_all", "generate_schemas", "create_tables", "register_tortoise", "create_db_and_tables"}
 )
 _CONNECTING: Final = frozenset({"connect", "begin"})
-_ONLY_POSTGRESQL: Final = frozenset(
+ONLY_POSTGRESQL: Final = frozenset(
     {"JSONB", "ARRAY", "INET", "CIDR", "MACADDR", "HSTORE", "TSVECTOR", "CITEXT", "DATERANGE", "TSTZRANGE", "INT4RANGE",
      "TSRANGE", "NUMRANGE", "BIT", "OID", "MONEY"}
 )  # fmt: skip
@@ -129,7 +129,7 @@ def _refused(call: Call) -> str:
 def _server_types(facts: Facts) -> str:
     for name, where in facts.imports.items():
         module, _, last = name.rpartition(".")
-        if last in _ONLY_POSTGRESQL and module.startswith("sqlalchemy"):
+        if last in ONLY_POSTGRESQL and module.startswith("sqlalchemy"):
             return f"its tables have a column of PostgreSQL's type {last} ({where})"
     return ""
 

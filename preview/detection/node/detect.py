@@ -11,6 +11,7 @@ from preview.detection.node.command import find_command
 from preview.detection.node.databases import DatabaseWork, find_database_work
 from preview.detection.node.environment_reads import environment_reads
 from preview.detection.node.project import NodeProject, find_project
+from preview.detection.node.runtimes import refuse_runtime
 from preview.detection.node.services import ADDRESSES, PROVIDERS, find_services
 from preview.detection.node.variables import choose_variables
 from preview.detection.overrides.given import Overrides
@@ -46,6 +47,8 @@ def detect_node(sources: Sources, target: AppTarget | None, overrides: Overrides
     project = find_project(sources, file or (target.file if target is not None else None), named=file is not None)
     if project is None:
         return None
+    if overrides.command is None:
+        refuse_runtime(project)
     return _plan(project, target)
 
 
@@ -146,7 +149,7 @@ def _imported_tools(project: NodeProject) -> list[str]:
 
 def _warning(need: ServiceNeed) -> str:
     setting = f"; set {need.setting} to one that can be reached" if need.setting else ""
-    return f"{need.where} connects to {need.kind} when it starts, and does not come up without it{setting}"
+    return f"{need.where} connects to {need.kind} when it starts, and may not come up without it{setting}"
 
 
 def _health_path(project: NodeProject, target: AppTarget | None) -> str | None:

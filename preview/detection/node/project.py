@@ -25,6 +25,13 @@ _SERVERS: Final = (
 )  # fmt: skip
 # Bundlers load more than Node can: styles, images, templates, and aliases in their configuration.
 _BUNDLER: Final = re.compile(r"\b(?:webpack|rollup|parcel|vite|gulp|grunt|rspack|brunch|razzle|backpack)\b")
+# Without a package.json, only a script that loads something and listens is a server.
+_ENTRY_NAMES: Final = ("server", "index", "app", "main", "api", "backend")
+_SOURCE_FOLDERS: Final = frozenset({"", "src", "lib", "bin"})
+_MOST_SCRIPTS: Final = 200
+_LOADED: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"]((?:@[\w.-]+/)?[A-Za-z][\w.-]*)""")
+_LISTENS: Final = re.compile(rb"\.listen\s*\(")
+_LOADS: Final = re.compile(rb"\brequire\s*\(|^\s*import\b", re.MULTILINE)
 _IMPORT: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"](\.[^'"]*)['"]""")
 _ASIDE: Final = frozenset(
     {"test", "tests", "__tests__", "__mocks__", "spec", "e2e", "cypress", "docs", "examples", "example", "coverage",
@@ -105,8 +112,9 @@ class NodeProject:
     @cached_property
     def by_reach(self) -> tuple[str, ...]:
         """All files of ``scripts``; those that the entry loads come first."""
-        known = set(self.scripts)
-        near = [name for name in self.reached if name in known]
+        known = {*self.scripts, self.entry.file}
+        # `bin/www` and what it requires may have no suffix.
+        near = [name for name in self.reached if name in known or "." not in name.rpartition("/")[2]]
         return tuple(dict.fromkeys((*near, *self.scripts)))
 
     def text(self, name: str) -> str:
@@ -132,7 +140,7 @@ def find_project(sources: Sources, file: str | None, *, named: bool = False) -> 
     """Return the package to start, or None."""
     packages = read_node_packages(sources)
     if file is not None:
-        package = _package_of(file, packages) or NodePackage(posixpath.dirname(file) or ".", "", {}, "", {}, {})
+        package = _package_of(file, packages) or _bare_package(sources, posixpath.dirname(file) or ".")
         known = _entry(package, sources)
         runs = named or known is None or not known.built or _runs_as_it_is(package, sources, file)
         if known is None or (known.file != file and runs):
@@ -143,7 +151,33 @@ def find_project(sources: Sources, file: str | None, *, named: bool = False) -> 
         if found is not None and not (package.requires(*_FRONT) and not package.requires(*_SERVERS)):
             owner = _package_of(found.file, packages) or package
             return NodeProject(sources, owner, tuple(packages), found, _root_of(sources, owner, packages))
+    return None if packages else _without_package(sources)
+
+
+def _without_package(sources: Sources) -> NodeProject | None:
+    """Return the project of a script that listens, in a folder without any ``package.json``."""
+    names = [name for name in sources.with_suffix(*SCRIPT_SUFFIXES) if not _is_aside(name) and name.count("/") < 2]
+    ranks = {name: _ENTRY_NAMES.index(stem) for name in names if (stem := _stem(name)) in _ENTRY_NAMES}
+    for file in sorted(ranks, key=lambda name: (name.count("/"), ranks[name])):
+        text = sources.text(file)
+        if _LISTENS.search(text) and _LOADS.search(text):
+            folder = posixpath.dirname(file)
+            package = _bare_package(sources, folder if folder not in _SOURCE_FOLDERS else ".")
+            entry = Entry(file, "its name", file.endswith((".ts", ".tsx", ".mts", ".cts")))
+            return NodeProject(sources, package, (), entry, package.folder)
     return None
+
+
+def _bare_package(sources: Sources, folder: str) -> NodePackage:
+    """Return a package for a folder without a ``package.json``: it depends on whatever its scripts load."""
+    top = "" if folder == "." else f"{folder}/"
+    names = [name for name in sources.with_suffix(*SCRIPT_SUFFIXES) if name.startswith(top) and not _is_aside(name)]
+    texts = (sources.text(name).decode("utf-8", "replace") for name in names[:_MOST_SCRIPTS])
+    return NodePackage(folder, "", {}, "", {name: "*" for text in texts for name in _LOADED.findall(text)}, {})
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].partition(".")[0]
 
 
 def _entry(package: NodePackage, sources: Sources) -> Entry | None:

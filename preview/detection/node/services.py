@@ -96,6 +96,10 @@ PROVIDERS: Final = {
     "mongodb": ServiceKind.MONGODB,
 }
 """Services by Prisma's ``provider``."""
+# Scripts that fill a database: people run them, not the application.
+_SEEDS: Final = re.compile(
+    r"(?:^|/)(?:[\w-]*(?:populate|seed)[\w-]*|scripts|migrations|fixtures|tools)(?:\.\w+$|/)", re.IGNORECASE
+)
 # Code that ends the program, or keeps it from listening, when the connection fails.
 _LISTENS_AFTER: Final = re.compile(
     r"\.then\s*\([\s\S]{0,500}?\.listen\s*\(|await\s+[\w.]*(?:[Cc]onnect|[Ii]nitiali[sz]e|authenticate|sync|DB|Db)\w*\s*\("
@@ -122,6 +126,8 @@ def find_services(
         if not project.requires(*client.packages):
             continue
         for file in project.by_reach:
+            if file not in project.reached and _SEEDS.search(file):
+                continue
             text = _without_comments(project.text(file))
             match = client.connects.search(text)
             if match is None or not any(

@@ -2,10 +2,11 @@
 
 Usage: ``bridge.py [--serve FD PORT | --stand-in FD PORT] [--reach FD PORT,PORT…] -- PROGRAM ARGUMENT…``
 
-``--serve``: a separate process forwards connections from the listening socket FD to PORT, where the program listens by
-itself. ``--stand-in``: the same for a program that takes a listening socket by the number FD: a socket of this network
-that listens on PORT gets the number. ``--reach``: makes sockets that listen on these ports, and sends them through the
-unix socket FD to the service, which forwards their connections. Finally this process becomes the program.
+``--serve``: a separate process forwards connections from the listening socket FD to the program, which listens by
+itself: on PORT, or else on the port of this network that answers HTTP. ``--stand-in``: the same for a program that
+takes a listening socket by the number FD: a socket of this network that listens on PORT gets the number. ``--reach``:
+makes sockets that listen on these ports, and sends them through the unix socket FD to the service, which forwards their
+connections. Finally this process becomes the program.
 
 Runs in the sandbox, under its limits, on the service's interpreter: standard library only.
 """
@@ -15,26 +16,40 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import sys
+import time
 
 _BACKLOG = 128
 # The service's backlog: listening again sets it again (listen(2)).
 _SERVE_BACKLOG = 512
 _READ_BYTES = 64 * 1024
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+# The kernel lists listening sockets before all others (proc(5)), in lines of 150 bytes: 1,700 of them.
+_TABLE_BYTES = 256 * 1024
+# Addresses that are asked in one search, the lowest ports first. No real program listens on as many.
+_MOST_ASKED = 64
+# Time for an answer, and for another program's answer after the first one.
+_ANSWER_S = 5.0
+_OTHERS_S = 0.3
+# Least time between two searches. A reload may change the port, and a client asks again after half a second at most.
+_SEARCH_S = 0.2
+# Pauses until ports that have opened later are asked too, each twice the one before.
+_FIRST_LOOK_S, _LAST_LOOK_S = 1.0, 32.0
 
 
 def main(arguments: list[str]) -> None:
     """Carry out the options, then execute the program."""
     options, program = arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]
-    while options:
-        option, descriptor, value, *options = options
+    given = list(zip(options[::3], map(int, options[1::3]), options[2::3], strict=True))
+    reached = [int(port) for option, _, value in given if option == "--reach" for port in value.split(",")]
+    for option, descriptor, value in given:
         if option == "--reach":
-            reach(int(descriptor), [int(port) for port in value.split(",")])
+            reach(descriptor, reached)
         elif option == "--stand-in":
-            stand_in(int(descriptor), int(value))
+            stand_in(descriptor, int(value))
         else:
-            serve(int(descriptor), int(value))
+            serve(descriptor, int(value), reached)
     os.execv(program[0], program)  # noqa: S606  the preview's own program, in its sandbox
 
 
@@ -62,14 +77,17 @@ def listen(family: int, host: str, port: int) -> socket.socket | None:
     return listener
 
 
-def serve(descriptor: int, port: int) -> None:
-    """Start the process that forwards connections; the program does not get the socket."""
+def serve(descriptor: int, port: int, reached: list[int]) -> None:
+    """Start the process that forwards connections; the program does not get the socket.
+
+    ``reached``: ports of this network on which the service listens, not the program.
+    """
     middle = os.fork()
     if middle == 0:
         # A double fork, so that the program has no child that it did not start, for example when it waits for all.
         if os.fork() == 0:
             detach()
-            carry(descriptor, port)
+            carry(descriptor, port, reached)
         os._exit(0)
     os.waitpid(middle, 0)
     os.close(descriptor)
@@ -86,7 +104,7 @@ def stand_in(descriptor: int, port: int) -> None:
     if "PREVIEW_LISTENER" in os.environ:
         os.environ["PREVIEW_LISTENER"] = f"{descriptor}:{os.fstat(descriptor).st_ino}"
     inside.close()
-    serve(outside, port)
+    serve(outside, port, [])
 
 
 def detach() -> None:
@@ -98,22 +116,158 @@ def detach() -> None:
         os.dup2(null, standard)
 
 
-def carry(descriptor: int, port: int) -> None:
+def listening_addresses(tables: tuple[str, ...] = ("tcp", "tcp6")) -> set[tuple[str, int]]:
+    """Return host and port of each TCP socket that listens in this network; a wildcard address counts as loopback."""
+    found: set[tuple[str, int]] = set()
+    for table in tables:
+        try:
+            with open(f"/proc/net/{table}", encoding="ascii", errors="replace") as file:  # noqa: PTH123
+                lines = file.read(_TABLE_BYTES).splitlines()
+        except OSError:  # The machine has no IPv6.
+            continue
+        found |= {address for line in lines if (address := listening_address(line)) is not None}
+    return found
+
+
+def listening_address(line: str) -> tuple[str, int] | None:
+    """Return host and port of a line of ``/proc/net/tcp`` or ``tcp6``; None if it is no listening socket."""
+    fields = line.split()
+    if len(fields) < 4 or fields[3] != "0A":
+        return None
+    digits, _, port = fields[1].partition(":")
+    try:
+        # Each group of eight digits is one number in the machine's byte order.
+        packed = b"".join(struct.pack("=I", int(digits[at : at + 8], 16)) for at in range(0, len(digits), 8))
+        family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6
+        host = socket.inet_ntop(family, packed)
+        number = int(port, 16)
+    except (ValueError, OSError, struct.error):
+        return None
+    wildcards = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  an address to compare with
+    return wildcards.get(host, host), number
+
+
+class Elsewhere:
+    """Address of a program that does not listen on PORT: the lowest port of this network that answers HTTP.
+
+    Args:
+        excluded: Ports of this network on which the service listens.
+    """
+
+    def __init__(self, excluded: list[int]) -> None:
+        import asyncio  # noqa: PLC0415  see ``carry``
+
+        self._excluded = frozenset(excluded)
+        self._turn = asyncio.Lock()
+        self._answering: set[tuple[str, int]] = set()
+        self._found: tuple[str, int] | None = None
+        self._searched = 0.0
+        self._pause_s = _FIRST_LOOK_S
+        self._looking: asyncio.Task[None] | None = None
+
+    async def find(self, *, anew: bool) -> tuple[str, int] | None:
+        """Return the address, or None. ``anew``: the last one accepts no connection. Cancellation: the search ends."""
+        if self._found is not None and not anew:
+            self._look_later()
+            return self._found
+        asked = time.monotonic()
+        async with self._turn:
+            if self._searched < asked - _SEARCH_S:
+                await self._search()
+            return self._found
+
+    def _look_later(self) -> None:
+        """Search again without a wait: a program may open a port for figures before its own."""
+        import asyncio  # noqa: PLC0415  see ``carry``
+
+        is_due = time.monotonic() - self._searched > self._pause_s
+        if is_due and self._pause_s <= _LAST_LOOK_S and (self._looking is None or self._looking.done()):
+            self._pause_s *= 2
+            self._looking = asyncio.ensure_future(self._search())
+
+    async def _search(self) -> None:
+        open_now = {one for one in listening_addresses() if one[1] not in self._excluded}
+        self._answering &= open_now
+        unknown = sorted(open_now - self._answering, key=_by_port)[:_MOST_ASKED]
+        answers = await ask_all(unknown)
+        self._answering |= {one for one, answers_well in answers.items() if answers_well}
+        # The only program that listens may need long for its first answer.
+        silent = [one for one in unknown if one not in answers]
+        self._found = min(self._answering or silent[: len(silent) == 1], key=_by_port, default=None)
+        self._searched = time.monotonic()
+
+
+def _by_port(address: tuple[str, int]) -> tuple[int, int, str]:
+    return address[1], len(address[0]), address[0]
+
+
+async def ask_all(addresses: list[tuple[str, int]]) -> dict[tuple[str, int], bool]:
+    """Ask all addresses at once; return for each whether it answers HTTP. Ends soon after the first that does.
+
+    Cancellation: the connections are closed.
+    """
+    import asyncio  # noqa: PLC0415  see ``carry``
+
+    tasks = {asyncio.ensure_future(answers_http(host, port)): (host, port) for host, port in addresses}
+    waiting, deadline = set(tasks), time.monotonic() + _ANSWER_S
+    found: dict[tuple[str, int], bool] = {}
+    try:
+        while waiting and (left := deadline - time.monotonic()) > 0:
+            done, waiting = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            found |= {tasks[one]: one.result() for one in done}
+            if any(one.result() for one in done):
+                deadline = min(deadline, time.monotonic() + _OTHERS_S)
+    finally:
+        for one in waiting:
+            one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    return found
+
+
+async def answers_http(host: str, port: int) -> bool:
+    """Return whether a server at this address answers with HTTP. Cancellation: the connection is closed."""
+    import asyncio  # noqa: PLC0415  see ``carry``
+
+    try:
+        reader, writer = await asyncio.open_connection(host, port, limit=_READ_BYTES)
+    except OSError:
+        return False
+    try:
+        head = f"GET / HTTP/1.1\r\nHost: localhost:{port}\r\nUser-Agent: preview-probe\r\nAccept: */*\r\n"
+        writer.write(f"{head}Connection: close\r\n\r\n".encode())
+        return await reader.readexactly(5) == b"HTTP/"
+    except (OSError, EOFError):
+        return False
+    finally:
+        writer.transport.abort()
+
+
+def carry(descriptor: int, port: int, reached: list[int]) -> None:
     """Forward connections until this process is killed with its namespace."""
     import asyncio  # noqa: PLC0415  costs more than all the rest, and only here
 
     hosts = [host for _, host in _LOOPBACK]
+    elsewhere = Elsewhere(reached)
+
+    async def connect(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        try:
+            return await asyncio.open_connection(host, port)
+        except OSError:
+            return None
 
     async def reach_program() -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         for host in list(hosts):
-            try:
-                streams = await asyncio.open_connection(host, port)
-            except OSError:
+            streams = await connect(host, port)
+            if streams is None:
                 continue
             # A program listens on one address or on both, and does not change that: try this address first next time.
             hosts.remove(host)
             hosts.insert(0, host)
             return streams
+        for anew in (False, True):
+            address = await elsewhere.find(anew=anew)
+            if address is not None and (streams := await connect(*address)) is not None:
+                return streams
         return None
 
     async def pump(reader: asyncio.StreamReader, answers: asyncio.StreamWriter, writer: asyncio.StreamWriter) -> None:

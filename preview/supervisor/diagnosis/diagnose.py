@@ -145,7 +145,7 @@ _other_version = _said(
     module="module",
 )
 _node_package = _said(
-    "missing_module", "There is no Node package {name!r}. Add it to the dependencies in package.json.", module="name"
+    "missing_module", "There is no Node package {name!r}. Name it in the dependencies of a package.json.", module="name"
 )
 _node_file = _said(
     "missing_file",
@@ -163,6 +163,13 @@ _table = _said(
     "missing_table",
     "The database has no table {name!r}: what makes the tables has not run. Add it as a step in preview.toml.",
     table="name",
+)
+
+_dialect = _said(
+    "wrong_database",
+    "SQLite does not know {name!r}: the project is written for another database. Set its database variable to a "
+    "server of that kind.",
+    word="name",
 )
 
 _STANDARD = {"typing", "datetime", "enum", "asyncio", "collections", "contextlib", "itertools", "warnings"}
@@ -211,6 +218,13 @@ def _port(match: re.Match[str]) -> Diagnosis:
     )
 
 
+_low_port = _said(
+    "port_refused",
+    "It wants to listen on port {port}, which only root may. Let it listen on the port in the environment variable "
+    "PORT, or on one from 1024 up.",
+    port="port",
+)
+
 _UPPER = r"\b(?P<name>[A-Z][A-Z0-9_]{2,80})\b"
 # In free text a single word in capitals is often just emphasis, so an underscore is required.
 _NAME = r"\b(?P<name>[A-Z][A-Z0-9]{0,40}_[A-Z0-9_]{1,80})\b"
@@ -247,7 +261,14 @@ _RULES: tuple[Rule, ...] = (
         r"Cannot use import statement outside a module",
         _said("syntax_error", 'A file says `import` and is read as CommonJS. Set "type": "module" in package.json.'),
     ),
+    # SQL of a server, asked of SQLite
+    _rule(r"sqlite3?\b.{0,80}no such function: (?P<name>\w{1,80})", _dialect),
+    _rule(r"sqlite3?\b.{0,80}near \"(?P<name>[^\"]{1,40})\": syntax error", _dialect),
+    _rule(r"sqlite3?\b.{0,80}unrecognized token: \"(?P<name>[^\"]{1,10})\"", _dialect),
+    _rule(r"SQLiteTypeCompiler.{0,80}can't render element of type (?P<name>\w{1,40})", _dialect),
     # Ports, tables, files, memory
+    _rule(r"\[Errno 13\].{0,80}bind on address \('[^']{0,60}', (?P<port>\d{1,4})\)", _low_port),
+    _rule(r"listen EACCES.{0,60}?:(?P<port>\d{1,4})\b", _low_port),
     _rule(r"EADDRINUSE.{0,60}?:(?P<port>\d{1,5})\b", _port),
     _rule(r"\[Errno 98\].{0,80}?, (?P<port>\d{1,5})\)", _port),
     _rule(r"\[Errno 98\]|[Aa]ddress already in use", _port),

@@ -109,8 +109,18 @@ _LISTEN = "0A"
 _MOST_BYTES = 4 * 1024 * 1024
 
 
+_MOST_SHOWN = 5
+
+
+def has_own_network(preview: LivePreview) -> bool:
+    """Return True if connections are forwarded to any port of the preview's own network (see ``bridge``)."""
+    return preview.reach is not None and preview.reach.network is not Network.HOST
+
+
 async def find_wrong_port(preview: LivePreview) -> Diagnosis | None:
     """Diagnose a program that listens only on other ports; None if it listens on its port, or on none.
+
+    In a network of its own, connections are forwarded to whichever port answers HTTP: so none does.
 
     Cancellation: nothing changes; the thread continues for some milliseconds.
     """
@@ -125,7 +135,10 @@ async def find_wrong_port(preview: LivePreview) -> Diagnosis | None:
         ports -= preview.reach.ports
     if not ports or port in ports:
         return None
-    shown = ", ".join(map(str, sorted(ports)))
+    shown = ", ".join(map(str, sorted(ports)[:_MOST_SHOWN])) + (" …" if len(ports) > _MOST_SHOWN else "")
+    if has_own_network(preview):
+        sentence = f"It listens on port {shown}, and no HTTP answer came from there."
+        return Diagnosis("port_in_use", sentence, {"port": min(ports)})
     return Diagnosis(
         "port_in_use",
         f"It listens on port {shown} and is asked on {port}. Let it listen on the port in the environment variable "

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from preview.detection import ServiceKind, ServiceNeed
 
@@ -33,6 +36,33 @@ class Diagnosis:
     reason: str
     message: str
     details: Mapping[str, object] = field(default_factory=dict)
+
+    def in_project(self, folder: Path | None) -> Diagnosis:
+        """Return the diagnosis with the project's own paths; see ``with_own_paths``."""
+        details = {
+            name: with_own_paths(value, folder) if isinstance(value, str) else value
+            for name, value in self.details.items()
+        }
+        return replace(self, message=with_own_paths(self.message, folder), details=details)
+
+
+def with_own_paths(text: str, folder: Path | None) -> str:
+    """Return the text with the project's paths as its author knows them, not as they are in the preview's copy.
+
+    Args:
+        text: A message that quotes a program.
+        folder: The copy's folder, as the program saw it; None changes nothing.
+    """
+    if folder is None:
+        return text
+    # A program prints the path that it was given, or the real one behind a link.
+    for form in dict.fromkeys((str(folder), os.path.realpath(folder))):
+        text = re.sub(rf"(?:file://)?{re.escape(form)}(?:/(?=[\w.@\[-])|(?![\w-]|\.\w))", _own_path, text)
+    return text
+
+
+def _own_path(match: re.Match[str]) -> str:
+    return "" if match[0].endswith("/") else "."
 
 
 def missing_service(kind: ServiceKind, address: Address | None, needs: Sequence[ServiceNeed]) -> Diagnosis:

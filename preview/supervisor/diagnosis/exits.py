@@ -14,8 +14,14 @@ from preview.detection import ServiceNeed
 from preview.errors import LaunchFailed
 from preview.runtime import Exit
 from preview.supervisor.diagnosis.diagnose import is_own_mistake, last_error
-from preview.supervisor.diagnosis.diagnosis import Diagnosis
-from preview.supervisor.diagnosis.needs import as_launch_error, explain, explain_missing_service, find_unreached
+from preview.supervisor.diagnosis.diagnosis import Diagnosis, with_own_paths
+from preview.supervisor.diagnosis.needs import (
+    as_launch_error,
+    describe_need,
+    explain,
+    explain_missing_service,
+    find_unreached,
+)
 from preview.supervisor.preview.live_preview import LivePreview
 
 _FRAME = re.compile(r'File "(?P<path>[^"]{1,1000})", line (?P<line>\d{1,7})')
@@ -103,12 +109,18 @@ async def explain_exit(
             found = await trio.to_thread.run_sync(name_own_module, found, lines, preview.directory)
         return as_launch_error(found, **exit_facts)
     error = last_error(lines)
+    if error is not None:
+        error = with_own_paths(error, preview.directory)
     said = f": {error}" if error else "."
+    missing = [] if is_own_mistake(error) else await find_unreached(preview, needs)
     if served:
-        return LaunchFailed(f"The process ended with {ended} while it ran{said}", **exit_facts)
-    missing = [need for need in await find_unreached(preview, needs) if need.at_startup]
-    if missing and not is_own_mistake(error):
-        return as_launch_error(await explain_missing_service(preview, missing[0], needs), **exit_facts)
+        # It may have needed the service for the first time at a request.
+        beside = f" {describe_need(missing[0])} does not answer." if missing else ""
+        ends = said if said.endswith(".") or not missing else f"{said}."
+        return LaunchFailed(f"The process ended with {ended} while it ran{ends}{beside}", **exit_facts)
+    needed = [need for need in missing if need.at_startup]
+    if needed:
+        return as_launch_error(await explain_missing_service(preview, needed[0], needs), **exit_facts)
     if ended.code == 0:
         sentence = f"The process ended with {ended} before it answered: it ran to its end and serves nothing."
         return LaunchFailed(sentence, **exit_facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
@@ -11,7 +11,12 @@ from preview.detection import ServiceNeed
 from preview.errors import LaunchFailed
 from preview.logs import Level
 from preview.supervisor.diagnosis.diagnose import diagnose, is_own_mistake, last_error
-from preview.supervisor.diagnosis.diagnose_network import diagnose_network, find_wrong_port, with_network
+from preview.supervisor.diagnosis.diagnose_network import (
+    diagnose_network,
+    find_wrong_port,
+    has_own_network,
+    with_network,
+)
 from preview.supervisor.diagnosis.diagnose_services import diagnose_services
 from preview.supervisor.diagnosis.diagnosis import Diagnosis, missing_service
 from preview.supervisor.preview.live_preview import LivePreview
@@ -79,7 +84,7 @@ async def explain(preview: LivePreview, lines: Sequence[str], needs: Sequence[Se
     """
     found = diagnose(lines, needs)
     if found is not None:
-        return await _explain_missing(preview, found)
+        return await _explain_missing(preview, found.in_project(preview.directory))
     # A program that fails by its own mistake may have survived a failed connection before.
     if preview.reach is None or is_own_mistake(last_error(lines)):
         return None
@@ -124,13 +129,18 @@ def unreachable_service(need: ServiceNeed, needs: Sequence[ServiceNeed]) -> Diag
     return missing_service(need.kind, need.address, [need, *needs])
 
 
-async def watch_needs(preview: LivePreview, needs: Sequence[ServiceNeed], *, since_seq: int) -> None:
+async def watch_needs(
+    preview: LivePreview, needs: Sequence[ServiceNeed], *, since_seq: int, answers: Callable[[], Awaitable[bool]]
+) -> None:
     """Log which backing services are missing, and end a launch that waits in vain for one or listens on a wrong port.
+
+    A preview that answers any request is never ended here: it gets a warning instead.
 
     Args:
         preview: The preview; its process runs.
         needs: Backing services found in the project's source.
         since_seq: Number of the last line before the process's output.
+        answers: Asks the preview, and returns whether it answers with HTTP.
 
     Cancellation: nothing changes.
     """
@@ -146,9 +156,12 @@ async def watch_needs(preview: LivePreview, needs: Sequence[ServiceNeed], *, sin
         waited_s = trio.current_time() - began
         if waited_s >= _LONGEST_S or not _is_busy(preview):
             found = await _waits_for(preview, needs, since_seq)
-            if found is None and trio.current_time() >= look_at:
+            if found is None and trio.current_time() >= look_at and not has_own_network(preview):
                 look_at = trio.current_time() + _ELSEWHERE_S
                 found = await find_wrong_port(preview)
+            if found is not None and await answers():
+                preview.log.say(f"{found.message} It answers requests all the same.", Level.WARNING)
+                return
             if found is not None and preview.record.state is State.STARTING:
                 preview.fail(as_launch_error(found))
                 return
@@ -168,6 +181,11 @@ async def _waits_for(preview: LivePreview, needs: Sequence[ServiceNeed], since_s
 
 
 def _remark(need: ServiceNeed) -> str:
+    return f"{describe_need(need)} does not answer; what needs it will fail"
+
+
+def describe_need(need: ServiceNeed) -> str:
+    """Return a backing service with its address, setting and place: ``Redis at localhost:6379 (setting A, b.py:2)``."""
     host, port = need.address or ("?", 0)
     source = ", ".join(part for part in (f"setting {need.setting}" if need.setting else "", need.where) if part)
-    return f"{need.kind} at {host}:{port} ({source}) does not answer; what needs it will fail"
+    return f"{need.kind} at {host}:{port}" + (f" ({source})" if source else "")

@@ -36,6 +36,7 @@ from preview.supervisor.life.watch import watch_deadlines, watch_health
 from preview.supervisor.limits.watch_disk import watch_disk
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.service_log import log_transition
+from preview.supervisor.process.probe import answers_any
 from preview.supervisor.process.process_replacement import ProcessReplacer
 from preview.supervisor.process.processes import Processes
 from preview.supervisor.process.snapshots import Snapshots
@@ -176,7 +177,8 @@ async def _supervise(
             watchers.start_soon(watch_disk, preview, processes.members, prepared.disk)
             # Store the pid before the app can do much, so that the service finds the process after a crash.
             watchers.start_soon(save, preview, context)
-            watchers.start_soon(partial(watch_needs, preview, services, since_seq=since_seq))
+            answers = partial(answers_any, preview.socket_address, "/", prepared.plan.health_path)
+            watchers.start_soon(partial(watch_needs, preview, services, since_seq=since_seq, answers=answers))
             watchers.start_soon(processes.watch_exits)
             watchers.start_soon(ProcessReplacer(preview, context, processes, watchers).run)
             await watch_health(preview, context, prepared.plan.health_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import trio
 
@@ -15,6 +16,7 @@ from preview.supervisor.launch.saving import save
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.probe import Answer, ProbeFailed, ask, find_answer
+from preview.supervisor.process.startup_limit import StartupLimit, measure_wait
 
 
 async def watch_deadlines(preview: LivePreview) -> None:
@@ -32,19 +34,22 @@ async def watch_health(preview: LivePreview, context: SupervisorContext, health_
 
     Cancellation: nothing changes.
     """
-    timeout_s = preview.startup_timeout_s
-    started = trio.current_time()
+    started, limit = trio.current_time(), StartupLimit(preview.startup_timeout_s)
     answer: Answer | None = None
     preview.progress.start(ANSWERS)
-    with trio.move_on_after(timeout_s):
+
+    async def wait() -> None:
+        nonlocal answer
         answer = await find_answer(preview.socket_address, health_path)
+
+    await limit.run(wait, partial(measure_wait, preview.record.pid))
     if answer is None:
         elsewhere = await find_wrong_port(preview)
-        sentence = f"The preview did not answer within {timeout_s:g} s of its start."
+        sentence = f"The preview did not answer within {limit.describe()}."
         if elsewhere is not None:
             sentence = f"{sentence} {elsewhere.message}"
         preview.log.say(sentence, Level.ERROR)
-        preview.fail(StartupTimeout(sentence, timeout_s=timeout_s))
+        preview.fail(StartupTimeout(sentence, timeout_s=limit.limit_s))
         return
     if preview.outcome is not None:
         return

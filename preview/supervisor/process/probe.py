@@ -6,7 +6,9 @@ first response therefore *is* readiness, without polling. Liveness is a single r
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote
 
 import h11
@@ -20,6 +22,7 @@ from preview.supervisor.diagnosis.exits import explain_exit
 from preview.supervisor.limits.limits import memory_error, was_killed_for_memory
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.server_process import ServerProcess
+from preview.supervisor.process.startup_limit import StartupLimit, measure_wait
 
 # Pauses after a connection that was closed without a response: short at first, then longer.
 _FIRST_PAUSE_S = 0.02
@@ -33,6 +36,9 @@ _URL_CHARACTERS = "/:?[]@!$&'()*+,;=%"
 _SICK_PATIENCE_S = 3.0
 # Wait for a health route that does not respond: long enough for an application that starts slowly.
 _SILENT_PATIENCE_S = 8.0
+
+# Wait for any response of a program that seems to wait for a missing service.
+_ANY_PATIENCE_S = 2.0
 
 Address = tuple[str, int]
 
@@ -182,6 +188,33 @@ async def find_answer(
     return answers[-1]
 
 
+async def answers_any(address: Address, *paths: str | None) -> bool:
+    """Return whether one of the paths gets an HTTP response, whatever its status, within seconds.
+
+    Args:
+        address: Host and port of the preview.
+        paths: Paths to request; None is left out.
+
+    Cancellation: connections are closed.
+    """
+    found = False
+
+    async def try_path(path: str) -> None:
+        nonlocal found
+        try:
+            await ask(address, path)
+        except ProbeFailed:
+            return
+        found = True
+        nursery.cancel_scope.cancel()
+
+    with trio.move_on_after(_ANY_PATIENCE_S):
+        async with trio.open_nursery() as nursery:
+            for path in {path for path in paths if path is not None}:
+                nursery.start_soon(try_path, path)
+    return found
+
+
 async def wait_until_serving(preview: LivePreview, candidate: ServerProcess) -> None:
     """Wait until the new process reports that it serves. Probes would still reach the old process.
 
@@ -191,9 +224,9 @@ async def wait_until_serving(preview: LivePreview, candidate: ServerProcess) -> 
 
     Cancellation: nothing changes.
     """
-    with trio.move_on_after(preview.startup_timeout_s):
-        await wait_any(candidate.control.ready, candidate.ended)
-    await _check(preview, candidate, "serve", is_well=candidate.control.ready.is_set())
+    limit = StartupLimit(preview.startup_timeout_s)
+    await limit.run(partial(wait_any, candidate.control.ready, candidate.ended), _measure(candidate))
+    await _check(preview, candidate, "serve", limit, is_well=candidate.control.ready.is_set())
 
 
 async def wait_for_answer(preview: LivePreview, candidate: ServerProcess) -> None:
@@ -210,22 +243,30 @@ async def wait_for_answer(preview: LivePreview, candidate: ServerProcess) -> Non
         await find_answer(preview.socket_address, candidate.prepared.plan.health_path)
         answered.set()
 
-    with trio.move_on_after(preview.startup_timeout_s):
+    async def wait() -> None:
         async with trio.open_nursery() as asking:
             asking.start_soon(ask)
             await wait_any(answered, candidate.ended)
             asking.cancel_scope.cancel()
-    await _check(preview, candidate, "answer", is_well=answered.is_set())
+
+    limit = StartupLimit(preview.startup_timeout_s)
+    await limit.run(wait, _measure(candidate))
+    await _check(preview, candidate, "answer", limit, is_well=answered.is_set())
 
 
-async def _check(preview: LivePreview, candidate: ServerProcess, verb: str, *, is_well: bool) -> None:
+def _measure(candidate: ServerProcess) -> Callable[[], Awaitable[float]]:
+    return partial(measure_wait, candidate.process.identity.pid)
+
+
+async def _check(
+    preview: LivePreview, candidate: ServerProcess, verb: str, limit: StartupLimit, *, is_well: bool
+) -> None:
     """Raise unless all is well. Has no await in that case, so the caller can rely on the observed state."""
     if candidate.ended.is_set():
         raise await _explain(preview, candidate)
     if not is_well:
-        timeout_s = preview.startup_timeout_s
-        sentence = f"The new process did not {verb} within {timeout_s:g} s of its start."
-        raise StartupTimeout(sentence, timeout_s=timeout_s)
+        sentence = f"The new process did not {verb} within {limit.describe()}."
+        raise StartupTimeout(sentence, timeout_s=limit.limit_s)
 
 
 async def _explain(preview: LivePreview, candidate: ServerProcess) -> LaunchFailed:
