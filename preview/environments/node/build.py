@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from preview.core.clock import rfc3339, utc_now
-from preview.environments.folders.environment import Environment, EnvironmentRequest, Report
+from preview.environments.folders.environment import Environment, EnvironmentRequest, Report, builder_name
 from preview.environments.folders.layout import Layout, measure_and_protect
 from preview.environments.folders.locks import open_cage, open_unfinished
 from preview.environments.node.install import Npm, install
@@ -54,7 +54,7 @@ def make_npm_cage(toolchain: NodeToolchain, folder: Path, jail: Jail, scratch: P
         folder,
         scratch,
         readable=(
-            *(*interpreter_paths(toolchain.node), *interpreter_paths(toolchain.npm)),
+            *(*interpreter_paths(toolchain.node, builds=True), *interpreter_paths(toolchain.npm)),
             *(*system_settings(), *named_paths(environment)),
         ),
         writable=(jail.npm_cache,),
@@ -150,6 +150,7 @@ def _finish(recipe: NodeRecipe, temporary: Path, layout: Layout, report: Report,
         "requirements": recipe.manifest.packages["."],
         "node": recipe.toolchain.identity,
         "not_built": failed,
+        **({"unbuilt_by": recipe.builder} if failed else {}),
         "built_at": rfc3339(utc_now()),
     }
     measure_and_protect(temporary, facts)
@@ -271,7 +272,9 @@ class NodeEnvironmentCache:
         if manifest.registries.named:
             hosts = () if self._jail is None else self._jail.hosts
             check_names(manifest.registries.named, (), read_allowed(npm_environment(os.environ), hosts))
-        return make_node_recipe(manifest, toolchain, runs_code=self._settings.build_code == "allow")
+        recipe = make_node_recipe(manifest, toolchain, runs_code=self._settings.build_code == "allow")
+        builder = builder_name(is_held=self._jail is not None)
+        return replace(recipe, key=self._layout.key_for(recipe.key, builder), builder=builder)
 
     def _is_usable(self, key: str) -> bool:
         directory = self._layout.directory(key)

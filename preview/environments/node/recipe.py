@@ -102,7 +102,7 @@ def npm_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 # Increase this when the content of an environment's folder changes: eviction then removes the older environments.
-_LAYOUT_VERSION = 4
+_LAYOUT_VERSION = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +112,14 @@ class NodeRecipe:
     Attributes:
         key: The environment's name: a hash of all other facts.
         runs_code: Whether code of packages may run during the build.
+        builder: See ``builder_name``.
     """
 
     key: str
     manifest: NodeManifest
     toolchain: NodeToolchain
     runs_code: bool = True
+    builder: str = ""
 
 
 def make_node_recipe(manifest: NodeManifest, toolchain: NodeToolchain, *, runs_code: bool = True) -> NodeRecipe:

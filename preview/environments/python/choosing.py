@@ -19,7 +19,7 @@ from preview.environments.folders.environment import Report
 from preview.environments.folders.layout import Layout
 from preview.environments.manifests.stated import Asked
 from preview.environments.python.explain import Refusals
-from preview.environments.python.recipe import Recipe, make_recipe
+from preview.environments.python.recipe import Recipe, built_anew, make_recipe
 from preview.environments.python.trial import objection
 from preview.environments.requirements.arguments import as_for
 from preview.environments.sandbox.installed import Installed, find_installed
@@ -94,7 +94,8 @@ class Choice:
         interpreter = await self._wanted(asked, usual, report)
         if requires is not None and not allows(requires, interpreter):
             asked = replace(asked, required=as_for(asked.required, requires))
-        return make_recipe(asked, interpreter, runs_code=self._runs_code)
+        recipe = make_recipe(asked, interpreter, runs_code=self._runs_code)
+        return built_anew(recipe, self._layout, is_held=self._is_held)
 
     def _trial(self, asked: Asked, usual: PythonInterpreter, newer: Installed, report: Report) -> Recipe | None:
         """Return the recipe for the newer Python; None if something rules it out."""

@@ -101,6 +101,7 @@ class Installation:
 
     Attributes:
         decisions: Changed and added requirements, one sentence each.
+        has_unbuilt: Whether a package could not be built, so that another version is there, or none.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Installation:
         self._loosening = Loosening()
         self._refused: set[str] = set()
         self.decisions: list[str] = []
+        self.has_unbuilt = False
         self._required, sentences = with_floors(recipe.required, self._interpreter.version)
         for sentence in sentences:
             self._decide(sentence)
@@ -218,6 +220,7 @@ class Installation:
             if step is None:
                 output.release()
                 fail(result, why)
+            self.has_unbuilt = self.has_unbuilt or why.reason == "build"
             self._required = step.required
             self._decide(step.sentence)
 

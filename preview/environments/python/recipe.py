@@ -11,7 +11,8 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from preview.environments.folders.environment import EnvironmentRequest, SuppliedServer
+from preview.environments.folders.environment import EnvironmentRequest, SuppliedServer, builder_name
+from preview.environments.folders.layout import Layout
 from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG
 from preview.environments.imports.removed_apis import find_old_uses
 from preview.environments.imports.scan import Wanted, find_imports
@@ -24,7 +25,7 @@ from preview.sources import Sources
 
 # Increase this when the content of an environment's folder changes, or the choice of packages for the same lines:
 # eviction then removes the older environments.
-_LAYOUT_VERSION = 3
+_LAYOUT_VERSION = 4
 # Version ranges, so that the servers fit the project's other pins.
 SERVERS: Final[Mapping[SuppliedServer, str]] = {"uvicorn": "uvicorn>=0.30", "waitress": "waitress>=3"}
 """Requirement lines of the servers that can be added."""
@@ -40,6 +41,7 @@ class Recipe:
         wanted: Packages that the files import but no manifest names; those still missing are added at the end.
         runs_code: Whether code of packages may run during the build.
         ahead_of: Version of the Python that is used if this one fails (see ``trial``); None if this is no trial.
+        builder: See ``builder_name``.
     """
 
     key: str
@@ -49,6 +51,13 @@ class Recipe:
     wanted: tuple[Wanted, ...] = ()
     runs_code: bool = True
     ahead_of: str | None = None
+    builder: str = ""
+
+
+def built_anew(recipe: Recipe, layout: Layout, *, is_held: bool) -> Recipe:
+    """Return the recipe with its builder, and with another key if another builder could not build a package."""
+    builder = builder_name(is_held=is_held)
+    return replace(recipe, key=layout.key_for(recipe.key, builder), builder=builder)
 
 
 def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
