@@ -3,13 +3,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from preview.environments.python.explain import explain
 from preview.environments.python.relax import Loosening
 from preview.environments.requirements.arguments import as_for
 from preview.environments.requirements.companions import with_companions
+from preview.environments.requirements.compatibility import compatibility_rows
 from preview.environments.requirements.floors import with_floors
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
+
+_PINNED = [f"{row['package']}==1.0" for row in compatibility_rows("companions")]
+_PINNED = [*dict.fromkeys(_PINNED), "pytz", "visitor", "werkzeug"]
 
 
 def required(*lines: str, locked: tuple[str, ...] = ()) -> RequirementSet:
@@ -209,3 +215,17 @@ def test_what_may_not_be_built_gives_way_to_no_package_from_elsewhere() -> None:
     text = ["cause: Building source distributions for `six` is disabled"]
     wanted = required("six @ git+https://example.org/six")
     assert Loosening().after(wanted, explain(text, wanted, offline=False, runs_code=False), text) is None
+
+
+@given(st.lists(st.sampled_from(_PINNED), unique=True, max_size=8))
+def test_no_companion_is_named_twice_for_one_package(lines: list[str]) -> None:
+    found = with_companions(required(*lines))
+    told = [(item.name, limit.text) for item, limit in found.company]
+    assert len(told) == len(set(told))
+
+
+def test_psycopg2_keeps_sqlalchemy_below_the_version_whose_addresses_mean_psycopg() -> None:
+    found = with_companions(required("psycopg2-binary", "sqlalchemy"))
+    assert "sqlalchemy<2.1" in {item.text for item in found.constraints}
+    chosen = with_companions(required("psycopg2-binary", "sqlalchemy>=2.1"))
+    assert not chosen.constraints

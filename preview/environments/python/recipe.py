@@ -42,6 +42,8 @@ class Recipe:
         runs_code: Whether code of packages may run during the build.
         ahead_of: Version of the Python that is used if this one fails (see ``trial``); None if this is no trial.
         builder: See ``builder_name``.
+        imports: Modules and names that the files import from packages. Not part of the key: they decide nothing in an
+            environment whose packages go together.
     """
 
     key: str
@@ -52,6 +54,7 @@ class Recipe:
     runs_code: bool = True
     ahead_of: str | None = None
     builder: str = ""
+    imports: tuple[tuple[str, str], ...] = ()
 
 
 def built_anew(recipe: Recipe, layout: Layout, *, is_held: bool) -> Recipe:
@@ -79,6 +82,7 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
         found.standard,
         find_stated(sources, request.entry),
         tuple(find_old_uses(sources)),
+        found.names,
     )
 
 
@@ -88,7 +92,7 @@ def make_recipe(
     """Return the recipe for one Python, with its key."""
     key = _key(asked, interpreter, runs_code=runs_code, ahead_of=ahead_of)
     own = None if ahead_of is None else ahead_of.version
-    return Recipe(key, asked.required, interpreter, asked.server, asked.wanted, runs_code, own)
+    return Recipe(key, asked.required, interpreter, asked.server, asked.wanted, runs_code, own, imports=asked.imports)
 
 
 def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSet:

@@ -48,7 +48,7 @@ def with_companions(required: RequirementSet) -> RequirementSet:
 def _once(required: RequirementSet) -> RequirementSet:
     added: dict[str, ProjectRequirement] = {}
     taken: list[tuple[ProjectRequirement, ProjectRequirement]] = []
-    have = {item.text for item in required.constraints}
+    have = {item.text for item in (*required.constraints, *(limit for _, limit in required.company))}
     for item, then in _applying(required):
         for text in then:
             wanted = parse_requirement(text, f"goes with {item.text}")
