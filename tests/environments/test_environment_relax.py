@@ -54,6 +54,30 @@ def test_the_same_package_under_the_name_with_wheels_comes_first() -> None:
     assert steps(required("psycopg2==2.9.1"), BUILD.format("psycopg2"), 1) == ["psycopg2-binary>=2.9.1"]
 
 
+def test_a_manifest_s_second_line_of_a_package_does_not_restore_what_was_loosened() -> None:
+    wanted = required("numpy==1.19.0", "numpy~=1.19.0", "numpy==1.0; python_version < '3'", "six")
+    rest = 'numpy==1.0; python_version < "3" six'
+    assert steps(wanted, BUILD.format("numpy"), 2) == [f"numpy<2,>=1.19.0 {rest}", f"numpy>=1.19.0 {rest}"]
+    assert steps(wanted, BUILD.format("numpy"), 9)[-1] == "six"
+
+
+def test_a_second_line_with_a_place_of_its_own_keeps_the_package() -> None:
+    assert steps(required("pkg==1", "pkg @ https://host.example/pkg.zip"), BUILD.format("pkg"), 9) == []
+
+
+@pytest.mark.parametrize("line", ["pydantic~=1.8.2", "pydantic==1.8.*", "pydantic>=1.8,<1.9", "pydantic==1.8.2"])
+def test_a_narrow_range_below_a_floor_is_raised_like_a_pin(line: str) -> None:
+    found, sentences = with_floors(required(line), "3.11.7")
+    assert [item.text for item in found.requirements] == ["pydantic<2,>=1.10.13"]
+    assert len(sentences) == 1
+
+
+@pytest.mark.parametrize("line", ["pydantic~=1.8", "pydantic<2", "pydantic>=1.8", "pydantic"])
+def test_a_range_that_reaches_above_a_floor_stays(line: str) -> None:
+    wanted = required(line)
+    assert with_floors(wanted, "3.11.7")[0] == wanted
+
+
 def test_extras_and_markers_stay() -> None:
     found = steps(required("uvicorn[standard]==0.1; python_version > '3'"), BUILD.format("uvicorn"), 1)
     assert found == ['uvicorn[standard]<1,>=0.1; python_version > "3"']

@@ -46,7 +46,7 @@ def _reason(module: str, name: str) -> str:
     """Return why the import fails in an installed package; empty if it works, or fails for another reason."""
     try:
         _load(module, name)
-    except BaseException as error:  # noqa: BLE001, ASYNC103  packages raise anything, SystemExit too
+    except (Exception, SystemExit) as error:  # noqa: BLE001  packages raise anything
         said = str(error).strip().split("\n")[0]
         return f"{type(error).__name__}: {said}"[:_SHOWN] if _is_telling(error) else ""
     return ""

@@ -36,7 +36,8 @@ _WITHHELD: Final = frozenset(
     {"npm_config_prefix", "npm_config_global", "npm_config_location", "npm_config_omit", "npm_config_include",
      "npm_config_production", "npm_config_ignore_scripts", "npm_config_local_prefix"}
 )  # fmt: skip
-FLAGS: Final = ("--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--color=false")
+# --loglevel=info: npm says which install script it runs.
+FLAGS: Final = ("--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--color=false", "--loglevel=info")
 _VERSION: Final = re.compile(r"v(?P<version>\d+\.\d+\.\d+)")
 # --allow-git=none: a package in a repository may have settings that name programs for npm to run.
 NO_CODE: Final = ("--ignore-scripts", "--allow-git=none")

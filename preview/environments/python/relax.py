@@ -99,7 +99,8 @@ class Loosening:
         if self._all_taken:
             return None
         self._all_taken = True
-        loose = tuple(_with(item, _lower(item)) if item.pinned else item for item in required.requirements)
+        pinned = {item.name for item in required.requirements if item.pinned and item.location is None}
+        loose = tuple(_with(item, _lower(item)) if item.name in pinned else item for item in required.requirements)
         located = tuple(item for item in required.constraints if item.location is not None)
         if loose == required.requirements and located == required.constraints:
             return None
@@ -117,7 +118,7 @@ class Loosening:
         found = required.find(name)
         if found is None:
             return self._from_wheels(required, name) if reason == "build" else None
-        if found.location is not None:
+        if any(item.location is not None for item in required.find_all(name)):
             return None
         while (level := self.levels.get(name, 0)) <= len(_LEVELS):
             if level == len(_LEVELS):
@@ -169,7 +170,9 @@ def _is_about_a_location(required: RequirementSet, why: Explanation, text: str) 
 
 
 def _changed(required: RequirementSet, found: ProjectRequirement, new: str, reason: str) -> Loosened:
-    requirements = tuple(_with(item, new) if item is found else item for item in required.requirements)
+    # Another line of the same name that applies too, of a manifest beside the file, would restore the old limit.
+    kept = (item for item in required.requirements if item is found or item.name != found.name or not item.applies)
+    requirements = tuple(_with(item, new) if item is found else item for item in kept)
     sentence = f"{_short(found)} ({found.origin}) {_WORDS.get(reason, reason)}: {new} is taken instead"
     return Loosened(replace(required, requirements=requirements), sentence)
 
@@ -177,7 +180,7 @@ def _changed(required: RequirementSet, found: ProjectRequirement, new: str, reas
 def _left_out(required: RequirementSet, found: ProjectRequirement, reason: str) -> Loosened | None:
     if found.name in _PROTECTED:
         return None
-    rest = tuple(item for item in required.requirements if item is not found)
+    rest = tuple(item for item in required.requirements if item.name != found.name)
     sentence = f"{_short(found)} ({found.origin}) {_WORDS.get(reason, reason)}: it is left out"
     return Loosened(replace(required, requirements=rest), sentence)
 
