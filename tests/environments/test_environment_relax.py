@@ -78,6 +78,23 @@ def test_a_range_that_reaches_above_a_floor_stays(line: str) -> None:
     assert with_floors(wanted, "3.11.7")[0] == wanted
 
 
+@pytest.mark.parametrize(
+    ("imported", "left"),
+    [(frozenset(), ["six"]), (frozenset({"meinheld"}), ["meinheld<2,>=1.0.2 six"]), (None, ["meinheld<2,>=1.0.2 six"])],
+)
+def test_a_worker_that_cannot_be_built_is_left_out_at_once_if_nothing_imports_it(
+    imported: frozenset[str] | None, left: list[str]
+) -> None:
+    wanted, text = required("meinheld==1.0.2", "six"), BUILD.format("meinheld")
+    step = Loosening(imported).after(wanted, explain([text], wanted, offline=False), [text])
+    assert step is not None
+    assert [" ".join(item.text for item in step.required.requirements)] == left
+
+
+def test_mysqlclient_becomes_pymysql_where_it_cannot_be_built() -> None:
+    assert steps(required("mysqlclient==2.1.0"), BUILD.format("mysqlclient"), 1) == ["pymysql"]
+
+
 def test_extras_and_markers_stay() -> None:
     found = steps(required("uvicorn[standard]==0.1; python_version > '3'"), BUILD.format("uvicorn"), 1)
     assert found == ['uvicorn[standard]<1,>=0.1; python_version > "3"']

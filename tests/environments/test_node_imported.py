@@ -33,7 +33,8 @@ def test_what_the_scripts_load_is_required_and_nothing_else(tmp_path: Path) -> N
         import cors, { x } from 'cors'; import 'dotenv/config'; import type { T } from 'types-only';
         import * as path from 'node:path'; const sql = await import('@scope/sql/part'); export { y } from 'yaml';
         try { require('bufferutil') } catch {}
-        require(name); require('../outside'); require('/etc/passwd'); require('UPPER'); require('a b'); require('fs/promises');
+        require(name); require('../outside'); require('/etc/passwd'); require('UPPER'); require('a b');
+        require('fs/promises');
     """
     write(tmp_path, server_js=code, lib__own_js="require('knex'); require('./own'); require('..')")
     write(tmp_path, jest_config_js="require('jest')", web__page_js="require('react')", server_test_js="require('tap')")

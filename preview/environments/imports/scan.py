@@ -44,12 +44,14 @@ class Wanted:
         module: Name that must be importable; empty if only the package is needed.
         distribution: The package that provides the module, as a requirement line.
         why: Part of a sentence, for example ``imports "jose"``.
+        origin: Where a group or file that is not installed names the package; empty if nothing does.
     """
 
     module: str
     distribution: str
     file: str
     why: str
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from preview.environments.requirements.requirements import ProjectRequirement, R
 from preview.environments.sandbox.interpreter import PythonInterpreter
 from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import BUILDER, program_environment, run_program, run_uv
+from preview.environments.sandbox.progress import current_progress
 from preview.runtime.launchers.paths import LAUNCHERS
 
 # Packages of one year mostly go together.
@@ -209,6 +210,8 @@ async def failing_imports(imports: Sequence[tuple[str, str]], folder: Path, cage
     await names.write_text(json.dumps(list(imports)[:_MOST_IMPORTS]), "utf-8")
     python = str(folder / "bin" / "python")
     argv = [python, "-B", str(_CHECK), str(names), str(_AGED)]
+    if (progress := current_progress()) is not None:
+        progress.begin("trying the project's imports")
     held = None if cage is None else replace(cage, readable=(*cage.readable, LAUNCHERS))
     with trio.move_on_after(_IMPORT_S):
         environment = {**program_environment(os.environ), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 import trio
+from packaging.utils import canonicalize_name
 
 from preview.environments.folders.environment import Report
-from preview.environments.imports.names import Offered, read_offered
+from preview.environments.imports.names import Offered, distribution_of, read_offered
 from preview.environments.imports.removed_apis import find_relics
 from preview.environments.imports.scan import Wanted
 from preview.environments.python.drift import Dated, failing_imports, find_newest_pin
 from preview.environments.python.explain import PYTHON, Explanation, explain
+from preview.environments.python.mysql import serve_as_mysqldb
 from preview.environments.python.recipe import Recipe
 from preview.environments.python.relax import Loosened, Loosening, Output
 from preview.environments.python.resolving import can_be_resolved, may_be_cached, name_of, read_names, resolve
@@ -76,7 +78,8 @@ class Installation:
         self._unpacks = (self._runs_code or self._is_trial) and cages is not None and cages.unpacking is not None
         self._resolves = False
         self._has_setuptools = False
-        self._loosening = Loosening()
+        used = frozenset(canonicalize_name(distribution_of(module)[1]) for module, _ in recipe.imports)
+        self._loosening = Loosening(used if recipe.imports else None)
         self._refused: set[str] = set()
         self.decisions: list[str] = []
         self.has_unbuilt = False
@@ -108,6 +111,8 @@ class Installation:
             if not await self._mend("pkg_resources" in offered.modules):
                 break
             await self._install()
+        if "mysqlclient" in self._loosening.levels and await trio.to_thread.run_sync(serve_as_mysqldb, self._temporary):
+            self._decide('"MySQLdb" is PyMySQL: mysqlclient cannot be built here')
 
     async def _check_drift(self) -> None:
         """Choose versions as of the newest pin's date if imports fail with today's.
@@ -183,7 +188,8 @@ class Installation:
         self._required = replace(self._required, requirements=requirements)
 
     def _added(self, one: Wanted) -> ProjectRequirement:
-        self._decide(f"{one.distribution} is added: {one.file} {one.why}, and no manifest names it")
+        named = f"only {one.origin} names it" if one.origin else "no manifest names it"
+        self._decide(f"{one.distribution} is added: {one.file} {one.why}, and {named}")
         return parse_requirement(one.distribution, one.file)
 
     def _without(self, name: str) -> None:

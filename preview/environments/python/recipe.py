@@ -105,14 +105,16 @@ def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Want
     """Return imported packages that are not required, in the spelling of an optional group that lists them."""
     named = {item.name or "" for item in required.requirements if item.applies}
     brought = {module for name in named for module in BROUGHT_ALONG.get(name, ())}
-    spare = {item.name: item.text for item in required.spare if item.applies}
+    # The first file with a package is the nearest one.
+    spare = {item.name: item for item in reversed(required.spare) if item.applies}
     left = []
     for one in found:
         name = canonicalize_name(Requirement(one.distribution).name)
         if name in required.withheld:
             continue
         if not named.intersection((name, *ALTERNATIVES.get(name, ()))) and one.module not in brought:
-            left.append(replace(one, distribution=spare.get(name, one.distribution)))
+            known = spare.get(name)
+            left.append(one if known is None else replace(one, distribution=known.text, origin=known.origin))
     return tuple(left)
 
 

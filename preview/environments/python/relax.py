@@ -31,7 +31,9 @@ _INSTEAD: Final = {
     "dotenv": "python-dotenv",
     "crypto": "pycryptodome",
     "pycrypto": "pycryptodome",
-    "mysql-python": "mysqlclient",
+    # PyMySQL serves as MySQLdb, see ``mysql``.
+    "mysqlclient": "pymysql",
+    "mysql-python": "pymysql",
     "bs4": "beautifulsoup4",
     "opencv": "opencv-python",
     "yaml": "pyyaml",
@@ -42,6 +44,11 @@ _INSTEAD: Final = {
     "discord": "discord-py",
     "attr": "attrs",
 }
+# Servers, their workers and their parts: previews use other ones, so a project that does not import them needs none.
+_SERVERS: Final = frozenset(
+    {"bjoern", "cheroot", "circus", "eventlet", "gevent", "httptools", "japronto", "meinheld", "mod-wsgi", "pyuwsgi",
+     "tornado", "twisted", "uvloop", "uwsgi", "uwsgitop"}
+)  # fmt: skip
 # Failures that another version of a package cannot fix.
 _HOPELESS: Final = frozenset({"disk", "network", "offline", "download", "host"})
 _WORDS: Final = {
@@ -68,8 +75,14 @@ class Loosened:
 
 @dataclass(slots=True)
 class Loosening:
-    """Steps that were taken already; each step is taken once."""
+    """Steps that were taken already; each step is taken once.
 
+    Attributes:
+        levels: Number of steps taken, by package.
+        imported: Normalised names of packages that the project imports; None if its imports are unknown.
+    """
+
+    imported: frozenset[str] | None = None
     levels: dict[str, int] = field(default_factory=dict)
     _all_taken: bool = False
 
@@ -120,6 +133,8 @@ class Loosening:
             return self._from_wheels(required, name) if reason == "build" else None
         if any(item.location is not None for item in required.find_all(name)):
             return None
+        if reason == "build" and name in _SERVERS and self.imported is not None and name not in self.imported:
+            return _left_out(required, found, f"{_WORDS[reason]}, and nothing imports it")
         while (level := self.levels.get(name, 0)) <= len(_LEVELS):
             if level == len(_LEVELS):
                 return _left_out(required, found, reason) if may_drop else None
