@@ -66,7 +66,7 @@ class Progress:
 
     @property
     def sentence(self) -> str:
-        """What is being done, and for how long."""
+        """The current activity and its duration."""
         if not self._building:
             return f"{self._doing}: {trio.current_time() - self._doing_since:.0f} s so far"
         names = list(self._building)
