@@ -63,7 +63,7 @@ async def test_all_others_keep_the_usual_one(choice: Choice, project: Asked) -> 
         ("==3.7.*", "previews run on 3.8 or newer"),
         (">=3.6,<3.8", "previews run on 3.8 or newer"),
         ("==3.9.18", "which is not installed here"),
-        (">=3.19", "which is not installed here"),
+        (">=3.99", "which is not installed here"),
     ],
 )
 async def test_the_reason_for_another_python_is_true(choice: Choice, requires: str, why: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -186,9 +187,13 @@ class Choice:
 
 
 def _is_too_old(requires: str) -> bool:
-    """Return whether the range allows no release of the versions that previews run on."""
-    releases = (PythonInterpreter("", f"3.{minor}.{micro}", "") for minor in _ANY for micro in range(_MICROS))
-    return not any(allows(requires, one) for one in releases)
+    """Return whether the range allows only releases before those that previews run on."""
+    return _allows_one_of(requires, range(_OLDEST)) and not _allows_one_of(requires, _ANY)
+
+
+def _allows_one_of(requires: str, minors: Iterable[int]) -> bool:
+    releases = (PythonInterpreter("", f"3.{minor}.{micro}", "") for minor in minors for micro in range(_MICROS))
+    return any(allows(requires, one) for one in releases)
 
 
 def _said_against(asked: Asked, newer: Installed) -> str | None:
