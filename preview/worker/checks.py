@@ -28,6 +28,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[A-Za-z0-9._,-]*\])?
 _HASH: Final = re.compile(r" --hash[= ] *")
 _HASH_VALUE: Final = re.compile(r"[A-Za-z0-9]+:[0-9A-Fa-f]+")
 _MAX_VALUE: Final = 1000
+_IMPORT: Final = re.compile(r"(?:[\w.]{1,500}|\*)?")
 
 
 class Forged(ValueError):
@@ -72,6 +73,8 @@ def check_asked(asked: Asked, project: Path) -> Asked:
         _check_requirement(item, project)
     for line in (*(one.distribution for one in asked.wanted), *_some(asked.server)):
         _check_line(line)
+    if not all(_IMPORT.fullmatch(part) for names in asked.imports for part in names):
+        raise Forged("an import is none")
     if asked.server is not None and asked.server not in SERVERS.values():
         raise Forged("the server is none of the service's")
     options = list(required.options)

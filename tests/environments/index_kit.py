@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,9 +38,26 @@ class Index:
         return {path.split("/")[2] for path, _ in self.asked if path.startswith("/simple/")}
 
 
+def _listing(name: str, files: list[Path], uploaded: Mapping[str, str]) -> bytes:
+    found = [
+        {
+            "filename": path.name,
+            "url": f"/files/{path.name}",
+            "hashes": {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+            "upload-time": f"{uploaded[path.name]}T12:00:00Z",
+        }
+        for path in files
+    ]
+    return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": found}).encode()
+
+
 @contextmanager
-def open_index(folder: Path) -> Iterator[Index]:
-    """Serve the wheels that lie in ``folder`` until the context is left."""
+def open_index(folder: Path, uploaded: Mapping[str, str] | None = None) -> Iterator[Index]:
+    """Serve the wheels that lie in ``folder`` until the context is left.
+
+    Args:
+        uploaded: Days of upload (``2021-05-30``) by file name; with them the index answers as PEP 691 and PEP 700 say.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -49,7 +68,9 @@ def open_index(folder: Path) -> Iterator[Index]:
             files = [
                 path for path in sorted(folder.glob("*.whl")) if canonicalize_name(path.name.split("-")[0]) == name
             ]
-            if kind == "simple" and files:
+            if kind == "simple" and files and uploaded is not None:
+                self._answer(200, _listing(name, files, uploaded), "application/vnd.pypi.simple.v1+json")
+            elif kind == "simple" and files:
                 links = "".join(f'<a href="/files/{path.name}">{path.name}</a>' for path in files)
                 self._answer(200, f"<!DOCTYPE html><html><body>{links}</body></html>".encode(), "text/html")
             elif kind == "files" and (folder / name).is_file():

@@ -3,6 +3,8 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from preview.environments.python.explain import explain
 from preview.environments.requirements.requirements import RequirementSet, parse_requirement
@@ -84,3 +86,45 @@ def test_a_package_that_may_not_be_built_is_told_with_the_setting(said: str) -> 
 def test_where_builds_are_allowed_the_setting_is_not_blamed() -> None:
     found = explain(DENIED[2].splitlines(), REQUIRED, offline=False)
     assert (found.reason, "PREVIEW_BUILD_CODE" in found.message) == ("other", False)
+
+
+_WORDS = st.sampled_from(
+    ["/srv/cache/.building-1/x", "gcc -shared -fPIC", "{'a': 1}", "[1]", "ValueError: no", "error:",
+     "x.c:1:2: error: y",
+     "fatal error: Python.h: No such file or directory",
+     "subprocess.CalledProcessError: Command '['gcc', '-x']' returned",
+     "error: command '/usr/bin/gcc' failed with exit code 1", "[stderr]", "Failed to build `odd==1`", "\n", "hint: so"]
+)  # fmt: skip
+
+
+@given(st.lists(_WORDS | st.text(max_size=20), max_size=20))
+def test_no_sentence_has_a_path_of_the_service_a_command_or_data(words: list[str]) -> None:
+    lines = " ".join(["Failed to build `odd==1`", "[stderr]", *words]).splitlines()
+    said = explain(lines, RequirementSet(), offline=False).message
+    assert "/srv/" not in said
+    assert "-fPIC" not in said
+    assert "Command" not in said
+    assert "{'a'" not in said
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        ("x.c:1:10: fatal error: Python.h: No such file or directory\nerror: command 'gcc' failed with exit code 1",
+         "the header Python.h is missing"),
+        ("Error: pg_config executable not found.", "the program pg_config is missing"),
+        ("OSError: mysql_config not found", "the program mysql_config is missing"),
+        ("error: can't find Rust compiler", "a Rust compiler is missing"),
+        ("error: command 'gcc' failed: No such file or directory", "the program gcc is missing"),
+        ("/usr/bin/ld: cannot find -lpq", "the library pq is missing"),
+        ("odd.c:3:5: error: unknown type name 'x'\nerror: command '/usr/bin/gcc' failed with exit code 1",
+         "its C code does not compile here"),
+        ("subprocess.CalledProcessError: Command '['gcc', '-shared']' returned non-zero exit status 1.",
+         "CalledProcessError"),
+        ("RuntimeError: this needs a newer compiler.", "RuntimeError: this needs a newer compiler"),
+    ],
+)  # fmt: skip
+def test_a_build_s_failure_is_told_in_words(printed: str, said: str) -> None:
+    lines = ["Failed to build `odd==1`", "[stderr]", *printed.splitlines(), "hint: no"]
+    message = explain(lines, RequirementSet(), offline=False).message
+    assert message == f"odd could not be built ({said}); choose a version that has a wheel for this Python"

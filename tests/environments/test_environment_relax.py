@@ -3,13 +3,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from preview.environments.python.explain import explain
 from preview.environments.python.relax import Loosening
 from preview.environments.requirements.arguments import as_for
 from preview.environments.requirements.companions import with_companions
+from preview.environments.requirements.compatibility import compatibility_rows
 from preview.environments.requirements.floors import with_floors
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
+
+_PINNED = [f"{row['package']}==1.0" for row in compatibility_rows("companions")]
+_PINNED = [*dict.fromkeys(_PINNED), "pytz", "visitor", "werkzeug"]
 
 
 def required(*lines: str, locked: tuple[str, ...] = ()) -> RequirementSet:
@@ -46,6 +52,47 @@ def test_a_pin_that_cannot_be_built_is_loosened_step_by_step_and_left_out_in_the
 
 def test_the_same_package_under_the_name_with_wheels_comes_first() -> None:
     assert steps(required("psycopg2==2.9.1"), BUILD.format("psycopg2"), 1) == ["psycopg2-binary>=2.9.1"]
+
+
+def test_a_manifest_s_second_line_of_a_package_does_not_restore_what_was_loosened() -> None:
+    wanted = required("numpy==1.19.0", "numpy~=1.19.0", "numpy==1.0; python_version < '3'", "six")
+    rest = 'numpy==1.0; python_version < "3" six'
+    assert steps(wanted, BUILD.format("numpy"), 2) == [f"numpy<2,>=1.19.0 {rest}", f"numpy>=1.19.0 {rest}"]
+    assert steps(wanted, BUILD.format("numpy"), 9)[-1] == "six"
+
+
+def test_a_second_line_with_a_place_of_its_own_keeps_the_package() -> None:
+    assert steps(required("pkg==1", "pkg @ https://host.example/pkg.zip"), BUILD.format("pkg"), 9) == []
+
+
+@pytest.mark.parametrize("line", ["pydantic~=1.8.2", "pydantic==1.8.*", "pydantic>=1.8,<1.9", "pydantic==1.8.2"])
+def test_a_narrow_range_below_a_floor_is_raised_like_a_pin(line: str) -> None:
+    found, sentences = with_floors(required(line), "3.11.7")
+    assert [item.text for item in found.requirements] == ["pydantic<2,>=1.10.13"]
+    assert len(sentences) == 1
+
+
+@pytest.mark.parametrize("line", ["pydantic~=1.8", "pydantic<2", "pydantic>=1.8", "pydantic"])
+def test_a_range_that_reaches_above_a_floor_stays(line: str) -> None:
+    wanted = required(line)
+    assert with_floors(wanted, "3.11.7")[0] == wanted
+
+
+@pytest.mark.parametrize(
+    ("imported", "left"),
+    [(frozenset(), ["six"]), (frozenset({"meinheld"}), ["meinheld<2,>=1.0.2 six"]), (None, ["meinheld<2,>=1.0.2 six"])],
+)
+def test_a_worker_that_cannot_be_built_is_left_out_at_once_if_nothing_imports_it(
+    imported: frozenset[str] | None, left: list[str]
+) -> None:
+    wanted, text = required("meinheld==1.0.2", "six"), BUILD.format("meinheld")
+    step = Loosening(imported).after(wanted, explain([text], wanted, offline=False), [text])
+    assert step is not None
+    assert [" ".join(item.text for item in step.required.requirements)] == left
+
+
+def test_mysqlclient_becomes_pymysql_where_it_cannot_be_built() -> None:
+    assert steps(required("mysqlclient==2.1.0"), BUILD.format("mysqlclient"), 1) == ["pymysql"]
 
 
 def test_extras_and_markers_stay() -> None:
@@ -209,3 +256,17 @@ def test_what_may_not_be_built_gives_way_to_no_package_from_elsewhere() -> None:
     text = ["cause: Building source distributions for `six` is disabled"]
     wanted = required("six @ git+https://example.org/six")
     assert Loosening().after(wanted, explain(text, wanted, offline=False, runs_code=False), text) is None
+
+
+@given(st.lists(st.sampled_from(_PINNED), unique=True, max_size=8))
+def test_no_companion_is_named_twice_for_one_package(lines: list[str]) -> None:
+    found = with_companions(required(*lines))
+    told = [(item.name, limit.text) for item, limit in found.company]
+    assert len(told) == len(set(told))
+
+
+def test_psycopg2_keeps_sqlalchemy_below_the_version_whose_addresses_mean_psycopg() -> None:
+    found = with_companions(required("psycopg2-binary", "sqlalchemy"))
+    assert "sqlalchemy<2.1" in {item.text for item in found.constraints}
+    chosen = with_companions(required("psycopg2-binary", "sqlalchemy>=2.1"))
+    assert not chosen.constraints

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from preview.environments.folders.environment import EnvironmentRequest
 from preview.environments.manifests.requirements_file import read_requirements_file
 from preview.environments.manifests.search import read_project
-from preview.environments.python.recipe import Recipe, make_recipe
+from preview.environments.python.recipe import Recipe, make_recipe, read_request
 from preview.environments.requirements.requirements import RequirementSet, parse_requirement
 from preview.environments.sandbox.interpreter import PythonInterpreter, allows
 from preview.environments.store.eviction import RequestMemory
 from preview.errors import EnvironmentFailed
+from preview.sources import Sources
 
 PYTHON = PythonInterpreter("/usr/bin/python3", platform.python_version(), "3.11 linux /usr")
 
@@ -325,3 +326,14 @@ def test_the_server_is_the_one_asked_for(tmp_path: Path) -> None:
     assert recipe(EnvironmentRequest(tmp_path), PYTHON).server is None
     assert recipe(EnvironmentRequest(tmp_path, server=None), PYTHON).server is None
     assert recipe(EnvironmentRequest(tmp_path, server="waitress"), PYTHON).server == "waitress>=3"
+
+
+def test_what_only_the_developers_file_names_is_added_in_its_version_and_said_so(tmp_path: Path) -> None:
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements" / "base.txt").write_text("django==4.2\n")
+    (tmp_path / "requirements" / "dev.txt").write_text("-r base.txt\ndjango-debug-toolbar==4.1.0\n")
+    (tmp_path / "manage.py").write_text("INSTALLED_APPS = ['debug_toolbar', 'rest_framework']\n")
+    asked = read_request(EnvironmentRequest(tmp_path, entry="manage.py"), Sources(tmp_path))
+    found = {one.module: (one.distribution, one.origin) for one in asked.wanted}
+    assert found["debug_toolbar"] == ("django-debug-toolbar==4.1.0", "requirements/dev.txt line 2")
+    assert found["rest_framework"] == ("djangorestframework", "")

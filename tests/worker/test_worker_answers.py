@@ -109,7 +109,12 @@ def _constraint(found: Analysis) -> Analysis:
     return replace(found, asked=replace(found.asked, required=replace(found.asked.required, constraints=(item,))))
 
 
-@pytest.mark.parametrize("forge", [_server, _wanted, _constraint])
+def _import(found: Analysis) -> Analysis:
+    assert found.asked is not None
+    return replace(found, asked=replace(found.asked, imports=(("os", ""), ("x; evil", ""))))
+
+
+@pytest.mark.parametrize("forge", [_server, _wanted, _constraint, _import])
 def test_nothing_else_that_is_installed_does(
     found: Analysis, project: Path, forge: Callable[[Analysis], Analysis]
 ) -> None:

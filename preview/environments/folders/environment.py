@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +17,16 @@ SuppliedServer = Literal["uvicorn", "waitress"]
 
 Report = Callable[[str, int], None]
 """Callback for one line of output and its severity (``logging``'s numbers, which ``logs.Level`` uses too)."""
+
+
+def builder_name(*, is_held: bool) -> str:
+    """Return what decides whether a package can be built: the sandbox, and the service's version."""
+    return f"{'sandbox' if is_held else 'plain'} {_version()}"
+
+
+@cache
+def _version() -> str:
+    return version("preview")
 
 
 @dataclass(frozen=True, slots=True)

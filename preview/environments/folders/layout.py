@@ -15,6 +15,7 @@ KEY.lock                   see ``locks``; its modification time is the last use,
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -113,6 +114,16 @@ class Layout:
         except (OSError, ValueError, KeyError, TypeError):
             return []
         return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []
+
+    def key_for(self, key: str, builder: str) -> str:
+        """Return the key; another one if its environment lacks a package that another builder could not build."""
+        try:
+            failed = json.loads((self.root / key / _MARKER).read_text("utf-8")).get("unbuilt_by")
+        except (OSError, ValueError, AttributeError):
+            return key
+        if failed in {None, builder}:
+            return key
+        return hashlib.sha256(f"{key} {builder}".encode()).hexdigest()[: len(key)]
 
     def all_keys(self) -> list[str]:
         """Return the keys of all environments, finished or broken."""

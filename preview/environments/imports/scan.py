@@ -14,6 +14,7 @@ from preview.environments.imports.names import DRIVERS, FEATURES, OWN_NAMES, dis
 from preview.sources import Sources
 
 _MAX_FILES: Final = 1_500
+_MAX_NAMES: Final = 1_000
 _STANDARD: Final = frozenset(sys.stdlib_module_names)
 _SCHEME: Final = re.compile(
     rb"\b((?:postgres|postgresql|mysql|mariadb|sqlite)\+\w+)\b|\b(postgres(?:ql)?|mysql)://"
@@ -43,12 +44,14 @@ class Wanted:
         module: Name that must be importable; empty if only the package is needed.
         distribution: The package that provides the module, as a requirement line.
         why: Part of a sentence, for example ``imports "jose"``.
+        origin: Where a group or file that is not installed names the package; empty if nothing does.
     """
 
     module: str
     distribution: str
     file: str
     why: str
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +61,19 @@ class Imports:
     Attributes:
         wanted: Imported packages, each once.
         standard: Top-level names of standard library modules, without optional imports.
+        names: Imported modules and names (``("flask", "escape")``) from outside, without optional imports.
     """
 
     wanted: tuple[Wanted, ...]
     standard: frozenset[str]
+    names: tuple[tuple[str, str], ...] = ()
 
 
 def find_imports(sources: Sources, entry: str) -> Imports:
     """Return the imports of the application's files from outside the project."""
     scan = _Scan(sources, entry)
     scan.run()
-    return Imports(tuple(scan.wanted.values()), frozenset(scan.standard))
+    return Imports(tuple(scan.wanted.values()), frozenset(scan.standard), tuple(scan.names)[:_MAX_NAMES])
 
 
 class _Scan:
@@ -80,6 +85,7 @@ class _Scan:
         self._own = {part for name in sources.names for part in name.removesuffix(".py").split("/")}
         self.wanted: dict[str, Wanted] = {}
         self.standard: set[str] = set()
+        self.names: dict[tuple[str, str], None] = {}
 
     def run(self) -> None:
         while self._todo and len(self._seen) < _MAX_FILES:
@@ -128,6 +134,7 @@ class _Scan:
         if top in _STANDARD:
             self.standard.add(top)
             return
+        self.names |= {(module, name): None for name in names or [""]}
         # `from google.cloud import storage`: an imported name may be a module.
         longest = max(
             (distribution_of(f"{module}.{name}") for name in names), default=("", ""), key=lambda it: len(it[0])

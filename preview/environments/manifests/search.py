@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -44,6 +46,7 @@ _FRAMEWORKS: Final = frozenset(
      "django-ninja", "robyn", "responder"}
 )  # fmt: skip
 _MAX_OWN: Final = 5
+_MAX_OTHERS: Final = 6
 # Index options in the pip part of a conda file.
 _INDEX_LINE: Final = re.compile(
     r"\s*(?:--index-url|--extra-index-url|--find-links|--no-index|-i|-f)(?:\s*=|\s|$)\s*(?P<value>.*)"
@@ -106,9 +109,19 @@ class _Search:
         for name in (*_in(names, self.project / place, _REQUIREMENTS), "", *_in(names, self.project / place, _LAST)):
             found = self._requirements(place, name) if name else self._manifests(place, names)
             if found is not None:
-                spare = (*found.spare, *self.spare)
+                spare = (*found.spare, *self.spare, *self._in_other_files(place, names, name))
                 return replace(found, notes=(*self.notes, *found.notes), spare=spare, withheld=frozenset(self.withheld))
         return None
+
+    def _in_other_files(self, place: str, names: Sequence[str], taken: str) -> list[ProjectRequirement]:
+        """Return what the folder's other requirements files name, for developers for instance; errors are ignored."""
+        found: list[ProjectRequirement] = []
+        others = (name for name in _in(names, self.project / place, (*_LAST, *_REQUIREMENTS)) if name != taken)
+        for name in itertools.islice(others, _MAX_OTHERS):
+            source = posixpath.normpath(posixpath.join(place, name))
+            with suppress(EnvironmentFailed):
+                found += read_requirements_file(self.project, source, LineReader(self.project)).requirements
+        return [item for item in found if item.location is None]
 
     def _requirements(self, place: str, name: str) -> RequirementSet | None:
         lines = LineReader(self.project)

@@ -79,6 +79,7 @@ class Asked:
         standard: Standard library modules that its files import; None if the imports were not read.
         stated: The Python that another file than a manifest names; None if there is none.
         old_uses: Uses of APIs that Pythons newer than the service's own lack.
+        imports: Modules and names that its files import from packages; see ``drift``.
     """
 
     required: RequirementSet
@@ -87,3 +88,4 @@ class Asked:
     standard: frozenset[str] | None = None
     stated: StatedPython | None = None
     old_uses: tuple[OldUse, ...] = ()
+    imports: tuple[tuple[str, str], ...] = ()

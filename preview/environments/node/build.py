@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from importlib import resources
@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from preview.core.clock import rfc3339, utc_now
-from preview.environments.folders.environment import Environment, EnvironmentRequest, Report
+from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, builder_name
 from preview.environments.folders.layout import Layout, measure_and_protect
 from preview.environments.folders.locks import open_cage, open_unfinished
 from preview.environments.node.install import Npm, install
@@ -33,6 +33,7 @@ from preview.environments.node.recipe import (
     npm_environment,
 )
 from preview.environments.sandbox.jail import Cage, Jail
+from preview.environments.sandbox.progress import open_progress
 from preview.environments.store.eviction import check_names
 from preview.environments.store.held import HeldEnvironments
 from preview.environments.way_out import read_allowed
@@ -54,7 +55,7 @@ def make_npm_cage(toolchain: NodeToolchain, folder: Path, jail: Jail, scratch: P
         folder,
         scratch,
         readable=(
-            *(*interpreter_paths(toolchain.node), *interpreter_paths(toolchain.npm)),
+            *(*interpreter_paths(toolchain.node, builds=True), *interpreter_paths(toolchain.npm)),
             *(*system_settings(), *named_paths(environment)),
         ),
         writable=(jail.npm_cache,),
@@ -150,6 +151,7 @@ def _finish(recipe: NodeRecipe, temporary: Path, layout: Layout, report: Report,
         "requirements": recipe.manifest.packages["."],
         "node": recipe.toolchain.identity,
         "not_built": failed,
+        **({"unbuilt_by": recipe.builder} if failed else {}),
         "built_at": rfc3339(utc_now()),
     }
     measure_and_protect(temporary, facts)
@@ -240,16 +242,9 @@ class NodeEnvironmentCache:
         recipe = await self._recipe(request)
         for note in recipe.manifest.notes:
             report(note, logging.WARNING)
-        build = partial(
-            build_node_environment,
-            recipe,
-            self._layout,
-            report,
-            offline=self._settings.uv_offline,
-            jail=self._jail,
-            reader=self._reader,
-        )
-        async with self._held.hold(recipe.key, build, report) as how:
+        async with AsyncExitStack() as stack:
+            async with open_progress(report) as progress:
+                how = await stack.enter_async_context(self._hold(recipe, progress))
             directory = self._layout.directory(recipe.key)
             yield Environment(
                 directory=directory,
@@ -261,6 +256,18 @@ class NodeEnvironmentCache:
                 language=f"Node {recipe.toolchain.version}" if recipe.toolchain.version else "Node",
             )
 
+    def _hold(self, recipe: NodeRecipe, report: Report) -> AbstractAsyncContextManager[How]:
+        build = partial(
+            build_node_environment,
+            recipe,
+            self._layout,
+            report,
+            offline=self._settings.uv_offline,
+            jail=self._jail,
+            reader=self._reader,
+        )
+        return self._held.hold(recipe.key, build, report)
+
     async def _recipe(self, request: EnvironmentRequest) -> NodeRecipe:
         if self._toolchain is None:
             self._toolchain = await find_node()
@@ -271,7 +278,9 @@ class NodeEnvironmentCache:
         if manifest.registries.named:
             hosts = () if self._jail is None else self._jail.hosts
             check_names(manifest.registries.named, (), read_allowed(npm_environment(os.environ), hosts))
-        return make_node_recipe(manifest, toolchain, runs_code=self._settings.build_code == "allow")
+        recipe = make_node_recipe(manifest, toolchain, runs_code=self._settings.build_code == "allow")
+        builder = builder_name(is_held=self._jail is not None)
+        return replace(recipe, key=self._layout.key_for(recipe.key, builder), builder=builder)
 
     def _is_usable(self, key: str) -> bool:
         directory = self._layout.directory(key)

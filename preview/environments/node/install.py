@@ -22,6 +22,7 @@ from preview.environments.node.recipe import FLAGS, NO_CODE, NodeRecipe, NodeToo
 from preview.environments.python.explain import with_refused
 from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import ProgramResult, run_program
+from preview.environments.sandbox.progress import current_progress
 from preview.errors import EnvironmentFailed
 
 _UNSYNCED: Final = re.compile(
@@ -34,8 +35,8 @@ _ANY_PACKAGE: Final = "npm:inherits@^2.0.4"
 _PLATFORM: Final = re.compile(r"code EBADPLATFORM")
 # npm's messages about itself and its plans, and lines that it repeats for each failure.
 _NOISE: Final = re.compile(
-    r"^npm warn (?:install-scripts|allow-scripts|Unknown |using --force)|^npm notice|A complete log of this"
-    r"|^npm (?:warn|error)\s*$"
+    r"^npm warn (?:install-scripts|allow-scripts|Unknown |using --force)|^npm (?:notice|info|http)"
+    r"|A complete log of this|^npm (?:warn|error)\s*$"
 )
 # Each fallback is used once at most, so this limit only stops an endless loop after a programming error.
 _MAX_ATTEMPTS: Final = 6
@@ -89,8 +90,10 @@ class Npm:
 
         Cancellation: npm and all processes that it started are killed before this returns.
         """
+        if (progress := current_progress()) is not None:
+            progress.begin("npm fetches and installs packages")
         argv = [str(self.toolchain.npm), *arguments, *FLAGS, "--offline" if self.offline else "--prefer-offline"]
-        return await run_program(
+        result = await run_program(
             [*argv, *(() if self.runs_code else NO_CODE)],
             environment=npm_environment(os.environ),
             directory=self.directory,
@@ -98,6 +101,11 @@ class Npm:
             cage=self.cage,
             reaches_out=not self.offline,
         )
+        # They say nothing about a failure.
+        told = [line for line in result.lines if not line.startswith(("npm info", "npm http"))]
+        result.lines.clear()
+        result.lines.extend(told)
+        return result
 
 
 async def install(recipe: NodeRecipe, npm: Npm, report: Report, *, pinned: bool = False) -> tuple[str, ...]:

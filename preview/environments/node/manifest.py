@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from preview.environments.node.imported import find_imported_packages
 from preview.environments.node.locks import LOCK_NAMES, LockFile
 from preview.environments.node.registries import (
     Outside,
@@ -21,6 +22,7 @@ from preview.environments.node.registries import (
     safe_overrides,
 )
 from preview.environments.requirements.requirements import invalid
+from preview.sources.files import Sources
 from preview.sources.node_package import is_tool_for_development
 
 # npm prefers the first one.
@@ -37,6 +39,7 @@ BUILT_IN: Final = frozenset(
      "readline", "worker_threads", "async_hooks", "perf_hooks"}
 )  # fmt: skip
 MAX_BYTES: Final = 32 * 1024 * 1024
+_NAMELESS: Final[Mapping[str, object]] = {"name": "preview", "version": "0.0.0", "private": True}
 _MAX_MEMBERS: Final = 200
 _REQUIREMENT: Final = re.compile(r"(?P<name>(?:@[a-z0-9._~-]+/)?[a-z0-9._~-]+)(?:@(?P<range>[^\s]+))?", re.IGNORECASE)
 _PNPM_MEMBER: Final = re.compile(r"""^\s*-\s*["']?([^"'#\s]+)["']?\s*$""", re.MULTILINE)
@@ -91,7 +94,7 @@ def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManife
     """Return the requirements of the package in ``directory``. Reads files only; call it in a thread.
 
     Args:
-        directory: Folder of the ``package.json``; without this file, only ``extra`` is required.
+        directory: Folder of the ``package.json``; without this file, what its scripts load and ``extra`` are required.
         extra: Further requirements, ``tsx`` or ``tsx@^4``. A declared package keeps its range. Development tools that a
             preview does not need are left out unless they are listed here.
 
@@ -167,9 +170,7 @@ class _Reader:
         name = posixpath.normpath(posixpath.join(folder, "package.json"))
         data = self.bytes_of(name)
         if data is None:
-            if folder == ".":
-                self.notes.append("the project has no package.json, so it requires nothing")
-            return {"name": "preview", "version": "0.0.0", "private": True}
+            return self._made() if folder == "." else dict(_NAMELESS)
         try:
             content = json.loads(data.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
@@ -177,6 +178,15 @@ class _Reader:
         if not isinstance(content, dict):
             raise invalid(f"{name} must hold a JSON object; correct it", origin=name)
         return self._reduced(folder, content)
+
+    def _made(self) -> dict[str, object]:
+        """Return a manifest for a project without one: it requires what its scripts load."""
+        found = find_imported_packages(Sources(self._directory))
+        if not found:
+            self.notes.append("the project has no package.json, so it requires nothing")
+            return dict(_NAMELESS)
+        self.notes.append(f"there is no package.json: what the files load is installed ({', '.join(found)})")
+        return {**_NAMELESS, "dependencies": dict.fromkeys(found, "*")}
 
     def _reduced(self, folder: str, content: Mapping[str, object]) -> dict[str, object]:
         kept = {key: content[key] for key in KEPT_KEYS if key in content}

@@ -36,7 +36,8 @@ _WITHHELD: Final = frozenset(
     {"npm_config_prefix", "npm_config_global", "npm_config_location", "npm_config_omit", "npm_config_include",
      "npm_config_production", "npm_config_ignore_scripts", "npm_config_local_prefix"}
 )  # fmt: skip
-FLAGS: Final = ("--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--color=false")
+# --loglevel=info: npm says which install script it runs.
+FLAGS: Final = ("--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--color=false", "--loglevel=info")
 _VERSION: Final = re.compile(r"v(?P<version>\d+\.\d+\.\d+)")
 # --allow-git=none: a package in a repository may have settings that name programs for npm to run.
 NO_CODE: Final = ("--ignore-scripts", "--allow-git=none")
@@ -102,7 +103,7 @@ def npm_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 # Increase this when the content of an environment's folder changes: eviction then removes the older environments.
-_LAYOUT_VERSION = 4
+_LAYOUT_VERSION = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +113,14 @@ class NodeRecipe:
     Attributes:
         key: The environment's name: a hash of all other facts.
         runs_code: Whether code of packages may run during the build.
+        builder: See ``builder_name``.
     """
 
     key: str
     manifest: NodeManifest
     toolchain: NodeToolchain
     runs_code: bool = True
+    builder: str = ""
 
 
 def make_node_recipe(manifest: NodeManifest, toolchain: NodeToolchain, *, runs_code: bool = True) -> NodeRecipe:

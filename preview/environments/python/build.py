@@ -58,8 +58,8 @@ async def build_environment(
         await trio.to_thread.run_sync(make_folder, temporary)
         async with open_cage(jail, layout, recipe.key, _cages(recipe, temporary)) as cages:
             await _make_empty(recipe, temporary, cages, skeletons or Skeletons(), offline=offline)
-            decisions = await _fill(recipe, temporary, report, cages, offline=offline, patience_s=patience_s)
-        await trio.to_thread.run_sync(_finish, recipe, temporary, layout, decisions)
+            filled = await _fill(recipe, temporary, report, cages, offline=offline, patience_s=patience_s)
+        await trio.to_thread.run_sync(_finish, recipe, temporary, layout, filled)
 
 
 def _cages(recipe: Recipe, temporary: Path) -> Callable[[Jail, Path, Cgroup | None], UvCages]:
@@ -102,44 +102,46 @@ async def _make_empty(
 
 async def _fill(
     recipe: Recipe, temporary: Path, report: Report, cages: UvCages | None, *, offline: bool, patience_s: float
-) -> list[str]:
+) -> Installation:
     if recipe.ahead_of is None:
         return await _install(recipe, temporary, report, cages, offline=offline, patience_s=patience_s)
     kept = KeptReport(report)
-    decisions: list[str] | None = None
+    filled: Installation | None = None
     try:
         with trio.move_on_after(patience_s):
-            decisions = await _install(recipe, temporary, kept, cages, offline=offline, patience_s=patience_s)
+            filled = await _install(recipe, temporary, kept, cages, offline=offline, patience_s=patience_s)
     except EnvironmentFailed as error:
         if is_final(error):
             kept.release()
         raise
-    if decisions is None:
+    if filled is None:
         raise EnvironmentFailed(f"it was not there within {patience_s:g} s", reason="slow")
     why = await trio.to_thread.run_sync(objection_to_packages, temporary, recipe.interpreter.version)
     if why is not None:
         raise EnvironmentFailed(why, reason=PYTHON)
     kept.release()
-    return decisions
+    return filled
 
 
 async def _install(
     recipe: Recipe, temporary: Path, report: Report, cages: UvCages | None, *, offline: bool, patience_s: float
-) -> list[str]:
+) -> Installation:
     cages = None if cages is None else await trio.to_thread.run_sync(cages.with_interpreters)
     installation = Installation(recipe, temporary, report, cages, offline=offline, patience_s=patience_s)
     await installation.run(recipe.wanted)
-    return installation.decisions
+    return installation
 
 
-def _finish(recipe: Recipe, temporary: Path, layout: Layout, decisions: list[str]) -> None:
+def _finish(recipe: Recipe, temporary: Path, layout: Layout, filled: Installation) -> None:
     """Write the marker and move the finished folder to the environment's path."""
-    facts = {
+    facts: dict[str, object] = {
         "requirements": [item.text for item in recipe.required.requirements],
         "server": recipe.server,
         "python": recipe.interpreter.identity,
         "built_at": rfc3339(utc_now()),
-        "decisions": decisions,
+        "decisions": filled.decisions,
     }
+    if filled.has_unbuilt:
+        facts["unbuilt_by"] = recipe.builder
     measure_and_protect(temporary, facts)
     layout.put(recipe.key, temporary)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -19,9 +20,10 @@ from preview.environments.folders.environment import Report
 from preview.environments.folders.layout import Layout
 from preview.environments.manifests.stated import Asked
 from preview.environments.python.explain import Refusals
-from preview.environments.python.recipe import Recipe, make_recipe
+from preview.environments.python.recipe import Recipe, built_anew, make_recipe
 from preview.environments.python.trial import objection
 from preview.environments.requirements.arguments import as_for
+from preview.environments.requirements.floors import with_floors
 from preview.environments.sandbox.installed import Installed, find_installed
 from preview.environments.sandbox.interpreter import OWN, PythonInterpreter, allows, find_interpreter, find_other
 from preview.errors import ConfigurationError, EnvironmentFailed
@@ -31,7 +33,10 @@ from preview.settings import Settings
 _SHARES: Final = (3, 12)
 # Nearest first: the fewer versions are between them, the more packages have wheels for both.
 _NEWER: Final = range(12, 15)
-_ANY: Final = sorted(range(8, 20), key=lambda minor: abs(minor - sys.version_info.minor))
+# The launchers and the servers that are added need this minor version.
+_OLDEST: Final = 8
+_ANY: Final = sorted(range(_OLDEST, 20), key=lambda minor: abs(minor - sys.version_info.minor))
+_MICROS: Final = 40
 _MINOR: Final = re.compile(r"3\.(?P<minor>\d{1,2})")
 _OWN_MODULES: Final = frozenset(sys.stdlib_module_names)
 
@@ -87,6 +92,8 @@ class Choice:
         """
         usual, newer = await self._find_usual(), await self._find_newer()
         requires = asked.required.requires_python
+        if (older := await self._older(asked, usual, report)) is not None:
+            return self._recipe_for(asked, older)
         if newer is not None and allows(requires, usual) and allows(requires, newer.interpreter):
             tried = self._trial(asked, usual, newer, report)
             if tried is not None:
@@ -94,7 +101,11 @@ class Choice:
         interpreter = await self._wanted(asked, usual, report)
         if requires is not None and not allows(requires, interpreter):
             asked = replace(asked, required=as_for(asked.required, requires))
-        return make_recipe(asked, interpreter, runs_code=self._runs_code)
+        return self._recipe_for(asked, interpreter)
+
+    def _recipe_for(self, asked: Asked, interpreter: PythonInterpreter) -> Recipe:
+        recipe = make_recipe(asked, interpreter, runs_code=self._runs_code)
+        return built_anew(recipe, self._layout, is_held=self._is_held)
 
     def _trial(self, asked: Asked, usual: PythonInterpreter, newer: Installed, report: Report) -> Recipe | None:
         """Return the recipe for the newer Python; None if something rules it out."""
@@ -135,12 +146,31 @@ class Choice:
         if found is not None:
             report(f"Python {found.version} is taken: the project wants {requires} ({source})", logging.INFO)
             return found
+        why = f"previews run on 3.{_OLDEST} or newer" if _is_too_old(requires) else "which is not installed here"
         report(
-            f"The project wants Python {requires} ({source}), which is not installed here: it is tried with "
-            f"{usual.version}",
-            logging.WARNING,
+            f"The project wants Python {requires} ({source}), {why}: it is tried with {usual.version}", logging.WARNING
         )
         return usual
+
+    async def _older(self, asked: Asked, usual: PythonInterpreter, report: Report) -> PythonInterpreter | None:
+        """Return the older Python that a file names, if a pin is known to fail on the usual one; None otherwise."""
+        stated, requires = asked.stated, asked.required.requires_python
+        if stated is None or self._settings.environment_python not in {None, OWN}:
+            return None
+        if not _OLDEST <= stated.minor < int(usual.version.split(".")[1]):
+            return None
+        _, sentences = with_floors(asked.required, usual.version)
+        if not sentences or with_floors(asked.required, f"3.{stated.minor}")[1]:
+            return None
+        wanted = f"==3.{stated.minor}.*"
+        if wanted not in self._others:
+            self._others[wanted] = await _find_any(wanted)
+        found = self._others[wanted]
+        if found is None or not allows(requires, found):
+            return None
+        why = sentences[0].rpartition(": ")[0]
+        report(f"Python {found.version} is taken: {stated.file} names 3.{stated.minor}, and {why}", logging.INFO)
+        return found
 
     async def _find_usual(self) -> PythonInterpreter:
         if self._usual is None:
@@ -154,6 +184,16 @@ class Choice:
             if not self._is_newer_known:
                 self._newer, self._is_newer_known = await find_newer(), True
         return self._newer
+
+
+def _is_too_old(requires: str) -> bool:
+    """Return whether the range allows only releases before those that previews run on."""
+    return _allows_one_of(requires, range(_OLDEST)) and not _allows_one_of(requires, _ANY)
+
+
+def _allows_one_of(requires: str, minors: Iterable[int]) -> bool:
+    releases = (PythonInterpreter("", f"3.{minor}.{micro}", "") for minor in minors for micro in range(_MICROS))
+    return any(allows(requires, one) for one in releases)
 
 
 def _said_against(asked: Asked, newer: Installed) -> str | None:

@@ -134,7 +134,8 @@ def explain(
     refused: Sequence[str] = (),
 ) -> Explanation:
     """Explain a failure from the installer's output."""
-    return with_refused(_explain(lines, required, offline=offline, runs_code=runs_code), refused)
+    why = with_refused(_explain(lines, required, offline=offline, runs_code=runs_code), refused)
+    return replace(why, message=without_paths(why.message))
 
 
 def with_refused(why: Explanation, refused: Sequence[str]) -> Explanation:
@@ -247,11 +248,55 @@ def _error_line(lines: Sequence[str]) -> str:
     return (said[0] if said else last)[:400].rstrip(".:;")
 
 
+# Signs of what a build lacks, the most telling first. The names go into a sentence, so they are short and plain.
+_LACKS: Final = (
+    (re.compile(r"fatal error: (?P<name>[\w./+-]{1,80}): No such file or directory"), "the header {name} is missing"),
+    (re.compile(r"cannot find -l(?P<name>[\w.+-]{1,80})"), "the library {name} is missing"),
+    (
+        re.compile(
+            r"(?P<name>\b(?:[a-z]\w{0,40}[_-]config|cmake|cargo|rustc|meson|ninja|swig))\b.{0,40}not found",
+            re.IGNORECASE,
+        ),
+        "the program {name} is missing",
+    ),
+    (re.compile(r"can't find Rust compiler", re.IGNORECASE), "a Rust compiler is missing"),
+    (
+        re.compile(r"command '(?:[\w./-]*/)?(?P<name>[\w.+-]{1,80})' failed: No such file or directory"),
+        "the program {name} is missing",
+    ),
+    (re.compile(r"^\s*(?:[\w./-]+:\d+:\d+: )error: ", re.MULTILINE), "its C code does not compile here"),
+    (re.compile(r"command '(?:[\w./-]*/)?(?P<name>[\w.+-]{1,80})' failed with exit"), "the program {name} failed"),
+)
+_RAISED: Final = re.compile(
+    r"(?P<kind>(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w{0,80}(?:Error|Exception|Exit))(?:: (?P<said>.*))?"
+)
+# Parts of commands, paths and data, which mean nothing to a reader.
+_UNREADABLE: Final = re.compile(r"[/\\\[\]{}<>|`$]|\bCommand\b|(?:^|\s)-\w")
+_SHOWN: Final = 160
+
+
 def _last_words(text: str) -> str:
-    """Return the last line that a build backend printed, where Python names the exception."""
-    block = text.rpartition("[stderr]")[2] if "[stderr]" in text else ""
+    """Return why a build failed, in words; empty if the output has no plain reason."""
+    block = text.partition("[stderr]")[2] or text
+    for pattern, sentence in _LACKS:
+        if match := pattern.search(block):
+            return sentence.format(**match.groupdict())
     lines = [line.strip() for line in block.splitlines() if line.strip() and not line.lstrip().startswith("hint:")]
-    return lines[-1][:200].rstrip(".;") if lines else ""
+    match = _RAISED.fullmatch(lines[-1]) if lines else None
+    if match is None:
+        return ""
+    said = (match["said"] or "").rstrip(".;")
+    kind = match["kind"].rpartition(".")[2]
+    return kind if not said or len(said) > _SHOWN or _UNREADABLE.search(said) else f"{kind}: {said}"
+
+
+# An absolute path, not in a URL: only its last part is shown.
+_ABSOLUTE: Final = re.compile(r"(?<![\w:/.~@-])(?:file://)?/(?:[^\s/'\"`(),]+/)+(?P<last>[^\s/'\"`(),:]*)")
+
+
+def without_paths(sentence: str) -> str:
+    """Return the sentence with absolute paths shortened to their last part: they are the service's own."""
+    return _ABSOLUTE.sub(lambda match: match["last"], sentence)
 
 
 _log = structlog.get_logger(__name__)

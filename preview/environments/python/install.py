@@ -3,92 +3,40 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
 import trio
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from preview.environments.folders.environment import Report
-from preview.environments.imports.names import Offered, read_offered
+from preview.environments.imports.names import Offered, distribution_of, read_offered
 from preview.environments.imports.removed_apis import find_relics
 from preview.environments.imports.scan import Wanted
-from preview.environments.python.explain import Explanation, explain
+from preview.environments.python.drift import Dated, failing_imports, find_newest_pin
+from preview.environments.python.explain import PYTHON, Explanation, explain
+from preview.environments.python.mysql import serve_as_mysqldb
 from preview.environments.python.recipe import Recipe
 from preview.environments.python.relax import Loosened, Loosening, Output
+from preview.environments.python.resolving import can_be_resolved, may_be_cached, name_of, read_names, resolve
 from preview.environments.requirements.arguments import write_arguments
+from preview.environments.requirements.companions import with_companions
 from preview.environments.requirements.floors import with_floors
-from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
-from preview.environments.sandbox.interpreter import PythonInterpreter
+from preview.environments.requirements.requirements import ProjectRequirement, parse_requirement
 from preview.environments.sandbox.jail import Cage
 from preview.environments.sandbox.program import ProgramResult, run_uv
 from preview.environments.sandbox.uv_cages import UvCages
 from preview.errors import EnvironmentFailed
 
-_FILE: Final = "resolved.txt"
-
-
-def can_be_resolved(required: RequirementSet) -> bool:
-    """Return whether uv can resolve names and versions alone: no hash, no URL, no folder."""
-    items = (*required.requirements, *required.constraints)
-    return not any("--hash" in item.text or "@" in item.text or "/" in item.text for item in items)
-
-
-async def resolve(
-    arguments: Sequence[str], folder: Path, interpreter: PythonInterpreter, cage: Cage, *, offline: bool
-) -> tuple[ProgramResult, list[str]]:
-    """Choose the version of each package and its dependencies.
-
-    Returns:
-        uv's result, and the arguments that install exactly the chosen packages.
-
-    Cancellation: uv is killed.
-    """
-    at = arguments.index("--requirement")
-    wanted, others = arguments[at + 1], [*arguments[:at], *arguments[at + 2 :]]
-    chosen = str(folder / _FILE)
-    command = ["pip", "compile", wanted, *others, "--python", interpreter.request, "--output-file", chosen]
-    result = await run_uv(
-        [*command, "--no-header", "--no-annotate", "--quiet"], offline=offline, directory=Path("/"), cage=cage
-    )
-    return result, ["--no-deps", *arguments[:at], "--requirement", chosen, *arguments[at + 2 :]]
-
-
-async def read_names(folder: Path) -> list[str]:
-    """Return the normalised names of the chosen packages. Cancellation: nothing changes."""
-    text = await trio.Path(folder / _FILE).read_text("utf-8")
-    return [name for line in text.splitlines() if (name := _name(line))]
-
-
-def _name(line: str) -> str:
-    try:
-        return canonicalize_name(Requirement(line).name)
-    except InvalidRequirement:
-        return ""
-
-
-def may_be_cached(cache: Path, names: Iterable[str]) -> bool:
-    """Return whether an offline installation may work: the cache has an entry for each package.
-
-    This guess depends on uv's private cache layout; it saves attempts that must fail. If the operator has a folder of
-    wheels, the answer is always True. Blocks on the disk.
-    """
-    if os.environ.get("UV_FIND_LINKS"):
-        return True
-    # wheels-v8/pypi/NAME, wheels-v8/index/HASH/NAME
-    folders = [*cache.glob("wheels-v*/*"), *cache.glob("wheels-v*/index/*")]
-    return all(any((folder / name).is_dir() for folder in folders) for name in names)
-
-
 # Enough for an old list: of a hundred pins from years ago, a dozen have no wheel for this Python.
 _MAX_STEPS: Final = 25
 # A newer version may bring newer dependencies, which are checked again.
 _MAX_RELIC_ROUNDS: Final = 3
+# Packages of an old set without a wheel for this Python, which a resolution names one by one.
+_MAX_EXEMPT: Final = 8
 
 
 class Installation:
@@ -101,6 +49,7 @@ class Installation:
 
     Attributes:
         decisions: Changed and added requirements, one sentence each.
+        has_unbuilt: Whether a package could not be built, so that another version is there, or none.
     """
 
     def __init__(
@@ -123,13 +72,17 @@ class Installation:
         # A trial loosens and builds nothing: if it fails, another Python is used.
         self._is_trial = recipe.ahead_of is not None
         self._runs_code = recipe.runs_code
+        self._imports = recipe.imports
+        self._dated: Dated | None = None
         # Install wheels without builds until it turns out that a package must be built.
         self._unpacks = (self._runs_code or self._is_trial) and cages is not None and cages.unpacking is not None
         self._resolves = False
         self._has_setuptools = False
-        self._loosening = Loosening()
+        used = frozenset(canonicalize_name(distribution_of(module)[1]) for module, _ in recipe.imports)
+        self._loosening = Loosening(used if recipe.imports else None)
         self._refused: set[str] = set()
         self.decisions: list[str] = []
+        self.has_unbuilt = False
         self._required, sentences = with_floors(recipe.required, self._interpreter.version)
         for sentence in sentences:
             self._decide(sentence)
@@ -142,17 +95,68 @@ class Installation:
 
         Cancellation: the installer is killed.
         """
+        await self._complete(wanted)
+        await self._check_drift()
+
+    async def _complete(self, wanted: Sequence[Wanted]) -> None:
         await self._install()
         offered = await trio.to_thread.run_sync(read_offered, self._temporary)
         self._tell_company(offered)
         added = [self._added(one) for one in _missing(wanted, offered)]
         if added:
             self._require(added)
+            self._required = with_companions(self._required)
             await self._install()
         for _ in range(_MAX_RELIC_ROUNDS):
             if not await self._mend("pkg_resources" in offered.modules):
                 break
             await self._install()
+        if "mysqlclient" in self._loosening.levels and await trio.to_thread.run_sync(serve_as_mysqldb, self._temporary):
+            self._decide('"MySQLdb" is PyMySQL: mysqlclient cannot be built here')
+
+    async def _check_drift(self) -> None:
+        """Choose versions as of the newest pin's date if imports fail with today's.
+
+        Raises:
+            EnvironmentFailed: Imports fail in a trial of a newer Python.
+        """
+        if not self._runs_code or not self._imports or self._offline:
+            return
+        cage = None if self._cages is None else self._cages.building
+        pin = await find_newest_pin(self._required, self._temporary, self._interpreter, cage)
+        failing = () if pin is None else await failing_imports(self._imports, self._temporary, cage)
+        if pin is None or not failing:
+            return
+        said = f"importing {failing[0].module} failed: {failing[0].why}"
+        if self._is_trial:
+            raise EnvironmentFailed(said, reason=PYTHON)
+        required, exempt = self._required, {*self._loosening.levels, *([name_of(self._server)] if self._server else ())}
+        self._dated = Dated(pin.day, exempt)
+        if await self._install_dated(self._dated):
+            left = await failing_imports(self._imports, self._temporary, cage)
+            if len(left) < len(failing):
+                self._decide(f"packages as of {pin.day}, the date of the newest pin ({pin.text}): with today's, {said}")
+                return
+        self._required, self._dated = required, Dated(None)
+        await self._install()
+
+    async def _install_dated(self, dated: Dated) -> bool:
+        """Install as of a day; a package without a version for this Python from before that day may be newer."""
+        with trio.move_on_after(max(0.0, self._until - trio.current_time())):
+            for _ in range(_MAX_EXEMPT):
+                result = await self._attempt(await self._arguments(), Output(self._report))
+                if result.code == 0:
+                    return True
+                name = explain(result.lines, self._required, offline=False, refused=result.refused).package
+                if name is None or name in dated.exempt:
+                    return False
+                dated.exempt.add(name)
+        return False
+
+    async def _arguments(self) -> list[str]:
+        write = partial(write_arguments, self._temporary, self._required, self._server, runs_code=self._runs_code)
+        arguments = await trio.to_thread.run_sync(write)
+        return [] if arguments is None else [*arguments, *(self._dated.arguments if self._dated else ())]
 
     def _tell_company(self, offered: Offered) -> None:
         """Report which limits of companion packages took effect."""
@@ -184,7 +188,8 @@ class Installation:
         self._required = replace(self._required, requirements=requirements)
 
     def _added(self, one: Wanted) -> ProjectRequirement:
-        self._decide(f"{one.distribution} is added: {one.file} {one.why}, and no manifest names it")
+        named = f"only {one.origin} names it" if one.origin else "no manifest names it"
+        self._decide(f"{one.distribution} is added: {one.file} {one.why}, and {named}")
         return parse_requirement(one.distribution, one.file)
 
     def _without(self, name: str) -> None:
@@ -199,9 +204,8 @@ class Installation:
     async def _install(self) -> None:
         """Install, loosening the requirement at fault after each failure, until it works."""
         for steps in range(_MAX_STEPS + 2):
-            write = partial(write_arguments, self._temporary, self._required, self._server, runs_code=self._runs_code)
-            arguments = await trio.to_thread.run_sync(write)
-            if arguments is None:
+            arguments = await self._arguments()
+            if not arguments:
                 return
             output = Output(self._report)
             result = await self._attempt(arguments, output)
@@ -218,6 +222,7 @@ class Installation:
             if step is None:
                 output.release()
                 fail(result, why)
+            self.has_unbuilt = self.has_unbuilt or why.reason == "build"
             self._required = step.required
             self._decide(step.sentence)
 
@@ -242,7 +247,7 @@ class Installation:
             if self._is_trial:
                 return ProgramResult()
         directory = self._temporary.parent if cages is None else Path("/")
-        run = partial(run_uv, [*_into(self._temporary), *arguments], directory=directory, cage=self._cage())
+        run = partial(run_uv, [*self._into(self._temporary), *arguments], directory=directory, cage=self._cage())
         if not self._offline and pinned:
             # The index cannot change pinned versions: if all is cached, an offline run saves half a second of queries.
             # Its output is reported only on success: a failure here just means that the network is needed.
@@ -288,6 +293,11 @@ class Installation:
         output.replay(result)
         return result
 
+    def _into(self, environment: Path) -> list[str]:
+        # uv keeps an installed version that a requirement allows, however new it is.
+        again = ["--reinstall"] if self._dated is not None else []
+        return ["pip", "install", "--python", str(environment / "bin" / "python"), *again]
+
     def _cage(self) -> Cage | None:
         if self._cages is None:
             return None
@@ -316,7 +326,7 @@ class Installation:
         """Install without running code of packages: from the cache, else with wheels from the index."""
         # If no code may run, the arguments contain --no-build already, and uv does not accept both options.
         wheels_only = ["--only-binary", ":all:"] if self._runs_code else []
-        command = [*_into(cages.place), *arguments, *wheels_only]
+        command = [*self._into(cages.place), *arguments, *wheels_only]
         tries = (True,) if self._offline else (True, False)
         if not self._offline and not await trio.to_thread.run_sync(may_be_cached, cage.jail.uv_cache, names):
             tries = (False,)
@@ -326,10 +336,6 @@ class Installation:
             if result.code == 0:
                 break
         return result
-
-
-def _into(environment: Path) -> list[str]:
-    return ["pip", "install", "--python", str(environment / "bin" / "python")]
 
 
 def _missing(wanted: Sequence[Wanted], offered: Offered) -> list[Wanted]:

@@ -11,7 +11,8 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from preview.environments.folders.environment import EnvironmentRequest, SuppliedServer
+from preview.environments.folders.environment import EnvironmentRequest, SuppliedServer, builder_name
+from preview.environments.folders.layout import Layout
 from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG
 from preview.environments.imports.removed_apis import find_old_uses
 from preview.environments.imports.scan import Wanted, find_imports
@@ -24,7 +25,7 @@ from preview.sources import Sources
 
 # Increase this when the content of an environment's folder changes, or the choice of packages for the same lines:
 # eviction then removes the older environments.
-_LAYOUT_VERSION = 3
+_LAYOUT_VERSION = 4
 # Version ranges, so that the servers fit the project's other pins.
 SERVERS: Final[Mapping[SuppliedServer, str]] = {"uvicorn": "uvicorn>=0.30", "waitress": "waitress>=3"}
 """Requirement lines of the servers that can be added."""
@@ -40,6 +41,9 @@ class Recipe:
         wanted: Packages that the files import but no manifest names; those still missing are added at the end.
         runs_code: Whether code of packages may run during the build.
         ahead_of: Version of the Python that is used if this one fails (see ``trial``); None if this is no trial.
+        builder: See ``builder_name``.
+        imports: Modules and names that the files import from packages. Not part of the key: they decide nothing in an
+            environment whose packages go together.
     """
 
     key: str
@@ -49,6 +53,14 @@ class Recipe:
     wanted: tuple[Wanted, ...] = ()
     runs_code: bool = True
     ahead_of: str | None = None
+    builder: str = ""
+    imports: tuple[tuple[str, str], ...] = ()
+
+
+def built_anew(recipe: Recipe, layout: Layout, *, is_held: bool) -> Recipe:
+    """Return the recipe with its builder, and with another key if another builder could not build a package."""
+    builder = builder_name(is_held=is_held)
+    return replace(recipe, key=layout.key_for(recipe.key, builder), builder=builder)
 
 
 def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
@@ -70,6 +82,7 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
         found.standard,
         find_stated(sources, request.entry),
         tuple(find_old_uses(sources)),
+        found.names,
     )
 
 
@@ -79,7 +92,7 @@ def make_recipe(
     """Return the recipe for one Python, with its key."""
     key = _key(asked, interpreter, runs_code=runs_code, ahead_of=ahead_of)
     own = None if ahead_of is None else ahead_of.version
-    return Recipe(key, asked.required, interpreter, asked.server, asked.wanted, runs_code, own)
+    return Recipe(key, asked.required, interpreter, asked.server, asked.wanted, runs_code, own, imports=asked.imports)
 
 
 def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSet:
@@ -92,14 +105,16 @@ def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Want
     """Return imported packages that are not required, in the spelling of an optional group that lists them."""
     named = {item.name or "" for item in required.requirements if item.applies}
     brought = {module for name in named for module in BROUGHT_ALONG.get(name, ())}
-    spare = {item.name: item.text for item in required.spare if item.applies}
+    # The first file with a package is the nearest one.
+    spare = {item.name: item for item in reversed(required.spare) if item.applies}
     left = []
     for one in found:
         name = canonicalize_name(Requirement(one.distribution).name)
         if name in required.withheld:
             continue
         if not named.intersection((name, *ALTERNATIVES.get(name, ()))) and one.module not in brought:
-            left.append(replace(one, distribution=spare.get(name, one.distribution)))
+            known = spare.get(name)
+            left.append(one if known is None else replace(one, distribution=known.text, origin=known.origin))
     return tuple(left)
 
 

@@ -31,7 +31,9 @@ _INSTEAD: Final = {
     "dotenv": "python-dotenv",
     "crypto": "pycryptodome",
     "pycrypto": "pycryptodome",
-    "mysql-python": "mysqlclient",
+    # PyMySQL serves as MySQLdb, see ``mysql``.
+    "mysqlclient": "pymysql",
+    "mysql-python": "pymysql",
     "bs4": "beautifulsoup4",
     "opencv": "opencv-python",
     "yaml": "pyyaml",
@@ -42,6 +44,11 @@ _INSTEAD: Final = {
     "discord": "discord-py",
     "attr": "attrs",
 }
+# Servers, their workers and their parts: previews use other ones, so a project that does not import them needs none.
+_SERVERS: Final = frozenset(
+    {"bjoern", "cheroot", "circus", "eventlet", "gevent", "httptools", "japronto", "meinheld", "mod-wsgi", "pyuwsgi",
+     "tornado", "twisted", "uvloop", "uwsgi", "uwsgitop"}
+)  # fmt: skip
 # Failures that another version of a package cannot fix.
 _HOPELESS: Final = frozenset({"disk", "network", "offline", "download", "host"})
 _WORDS: Final = {
@@ -68,8 +75,14 @@ class Loosened:
 
 @dataclass(slots=True)
 class Loosening:
-    """Steps that were taken already; each step is taken once."""
+    """Steps that were taken already; each step is taken once.
 
+    Attributes:
+        levels: Number of steps taken, by package.
+        imported: Normalised names of packages that the project imports; None if its imports are unknown.
+    """
+
+    imported: frozenset[str] | None = None
     levels: dict[str, int] = field(default_factory=dict)
     _all_taken: bool = False
 
@@ -99,7 +112,8 @@ class Loosening:
         if self._all_taken:
             return None
         self._all_taken = True
-        loose = tuple(_with(item, _lower(item)) if item.pinned else item for item in required.requirements)
+        pinned = {item.name for item in required.requirements if item.pinned and item.location is None}
+        loose = tuple(_with(item, _lower(item)) if item.name in pinned else item for item in required.requirements)
         located = tuple(item for item in required.constraints if item.location is not None)
         if loose == required.requirements and located == required.constraints:
             return None
@@ -117,8 +131,10 @@ class Loosening:
         found = required.find(name)
         if found is None:
             return self._from_wheels(required, name) if reason == "build" else None
-        if found.location is not None:
+        if any(item.location is not None for item in required.find_all(name)):
             return None
+        if reason == "build" and name in _SERVERS and self.imported is not None and name not in self.imported:
+            return _left_out(required, found, f"{_WORDS[reason]}, and nothing imports it")
         while (level := self.levels.get(name, 0)) <= len(_LEVELS):
             if level == len(_LEVELS):
                 return _left_out(required, found, reason) if may_drop else None
@@ -169,7 +185,9 @@ def _is_about_a_location(required: RequirementSet, why: Explanation, text: str) 
 
 
 def _changed(required: RequirementSet, found: ProjectRequirement, new: str, reason: str) -> Loosened:
-    requirements = tuple(_with(item, new) if item is found else item for item in required.requirements)
+    # Another line of the same name that applies too, of a manifest beside the file, would restore the old limit.
+    kept = (item for item in required.requirements if item is found or item.name != found.name or not item.applies)
+    requirements = tuple(_with(item, new) if item is found else item for item in kept)
     sentence = f"{_short(found)} ({found.origin}) {_WORDS.get(reason, reason)}: {new} is taken instead"
     return Loosened(replace(required, requirements=requirements), sentence)
 
@@ -177,7 +195,7 @@ def _changed(required: RequirementSet, found: ProjectRequirement, new: str, reas
 def _left_out(required: RequirementSet, found: ProjectRequirement, reason: str) -> Loosened | None:
     if found.name in _PROTECTED:
         return None
-    rest = tuple(item for item in required.requirements if item is not found)
+    rest = tuple(item for item in required.requirements if item.name != found.name)
     sentence = f"{_short(found)} ({found.origin}) {_WORDS.get(reason, reason)}: it is left out"
     return Loosened(replace(required, requirements=rest), sentence)
 

@@ -11,8 +11,9 @@ from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
+from preview.environments.requirements.bounds import newest_version
 from preview.environments.requirements.compatibility import compatibility_rows
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 
@@ -48,7 +49,7 @@ def with_companions(required: RequirementSet) -> RequirementSet:
 def _once(required: RequirementSet) -> RequirementSet:
     added: dict[str, ProjectRequirement] = {}
     taken: list[tuple[ProjectRequirement, ProjectRequirement]] = []
-    have = {item.text for item in required.constraints}
+    have = {item.text for item in (*required.constraints, *(limit for _, limit in required.company))}
     for item, then in _applying(required):
         for text in then:
             wanted = parse_requirement(text, f"goes with {item.text}")
@@ -79,45 +80,12 @@ def _applying(required: RequirementSet) -> Iterator[tuple[ProjectRequirement, tu
             found = limits[0] if found is None and limits and limits[0].origin.startswith("goes with") else None
         if found is None:
             continue
-        newest = [version for item in (found, *limits) if (version := _newest(item)) is not None]
+        newest = [version for item in (found, *limits) if (version := newest_version(item)) is not None]
         allowed = SpecifierSet(companion.versions)
         # These rows apply to all versions, whatever the newest one is.
         every = companion.versions in {"<99", "<=1.7.4"}
         if every or (newest and allowed.contains(min(newest), prereleases=True)):
             yield found, companion.then
-
-
-def _newest(item: ProjectRequirement) -> Version | None:
-    """Return the newest version that a requirement allows, approximately; None without an upper limit."""
-    try:
-        specifiers = list(Requirement(item.text.partition(" --hash")[0]).specifier)
-    except InvalidRequirement:
-        return None
-    found: list[Version] = []
-    for one in specifiers:
-        try:
-            version = Version(one.version.removesuffix(".*"))
-        except InvalidVersion:
-            continue
-        if one.operator in {"==", "===", "<="}:
-            found.append(version)
-        elif one.operator == "~=":
-            head = [*version.release[:-2], version.release[-2], 9999]
-            found.append(Version(".".join(str(part) for part in head)))
-        elif one.operator == "<":
-            found.append(_below(version))
-    return min(found, default=None)
-
-
-def _below(version: Version) -> Version:
-    """Return a version just below this one."""
-    release = list(version.release)
-    while release and release[-1] == 0:
-        release.pop()
-    if not release:
-        return Version("0")
-    release[-1] -= 1
-    return Version(".".join(str(part) for part in (*release, 9999)))
 
 
 def _goes_beyond(chosen: ProjectRequirement, wanted: ProjectRequirement) -> bool:

@@ -9,6 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from preview.environments.requirements.bounds import newest_version
 from preview.environments.requirements.compatibility import compatibility_rows
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 
@@ -56,13 +57,13 @@ def is_below(package: str, version: str, python: str) -> bool:
 
 
 def _floor(item: ProjectRequirement, python: Version) -> _Floor | None:
-    """Return the floor that applies to a pin; None if there is none."""
-    if not item.pinned or not item.applies or "@" in item.text or item.text.startswith("/"):
+    """Return the floor above all versions that a requirement allows (``==1.8``, ``~=1.8.2``); None if none is."""
+    if not item.applies or item.location is not None:
         return None
     for floor in _FLOORS:
         if floor.package == item.name and python >= Version(floor.python):
-            pin = next(iter(Requirement(item.text.partition(" --hash")[0]).specifier)).version
-            if SpecifierSet(floor.versions).contains(pin, prereleases=True):
+            newest = newest_version(item)
+            if newest is not None and SpecifierSet(floor.versions).contains(newest, prereleases=True):
                 return floor
     return None
 

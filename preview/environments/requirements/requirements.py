@@ -130,9 +130,14 @@ class RequirementSet:
         return any(_brings_server(requirement, server) for requirement in self.requirements if requirement.applies)
 
     def find(self, name: str) -> ProjectRequirement | None:
-        """Return the requirement with this name in any spelling; None if there is none."""
+        """Return the requirement with this name in any spelling, first one that applies; None if there is none."""
+        found = self.find_all(name)
+        return next((item for item in found if item.applies), found[0] if found else None)
+
+    def find_all(self, name: str) -> tuple[ProjectRequirement, ...]:
+        """Return all requirements with this name: a requirements file and a manifest may both have one."""
         wanted = canonicalize_name(name)
-        return next((item for item in self.requirements if item.name == wanted), None)
+        return tuple(item for item in self.requirements if item.name == wanted)
 
 
 def _brings_server(requirement: ProjectRequirement, server: str) -> bool:

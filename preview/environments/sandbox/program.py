@@ -19,6 +19,7 @@ import uv
 
 from preview.core.descriptors import wait_readable, waited_on
 from preview.environments.sandbox.jail import Cage
+from preview.environments.sandbox.progress import current_progress
 from preview.environments.way_out import WayOut, open_way_out, read_allowed
 from preview.errors import ConfigurationError
 
@@ -116,8 +117,16 @@ async def _follow(
     Cancellation: the whole session is killed and reaped before this returns.
     """
     result = ProgramResult()
+    progress = current_progress()
+
+    def take(line: str) -> None:
+        if progress is not None:
+            progress.hear(line)
+        if say is not None:
+            say(line)
+
     try:
-        await _read_lines(output, result, say)
+        await _read_lines(output, result, take)
         await _wait_for_exit(process)
     finally:
         with trio.move_on_after(_REAP_S, shield=True):
@@ -228,6 +237,12 @@ def program_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+_DOING: Final = {
+    "pip compile": "choosing versions from the package index",
+    "pip install": "fetching and installing packages",
+}
+
+
 async def run_uv(
     arguments: Sequence[str],
     *,
@@ -250,6 +265,8 @@ async def run_uv(
 
     Cancellation: uv and all processes that it started are killed before this returns.
     """
+    if (progress := current_progress()) is not None:
+        progress.begin(_DOING.get(" ".join(arguments[:2]), "preparing the environment"))
     argv = [find_uv(), *arguments, "--color", "never", "--no-progress", *(["--offline"] if offline else [])]
     environment = {**program_environment(os.environ), "PYTHONPATH": str(BUILDER)}
     return await run_program(

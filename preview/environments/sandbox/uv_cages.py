@@ -60,7 +60,7 @@ def make_uv_cages(
     """
     environment = program_environment(os.environ)
     local = list(_local_paths(required))
-    pythons = (*interpreter_paths(Path(interpreter.request)), jail.pythons)
+    pythons = (*interpreter_paths(Path(interpreter.request), builds=True), jail.pythons)
     building = Cage(
         jail,
         folder,

@@ -22,6 +22,7 @@ from preview.environments.requirements.requirements import RequirementSet
 from preview.environments.sandbox.interpreter import Skeletons
 from preview.environments.sandbox.jail import Jail
 from preview.environments.sandbox.program import program_environment
+from preview.environments.sandbox.progress import open_progress
 from preview.environments.store.bytecode import Compiler
 from preview.environments.store.eviction import RequestMemory, check_names, evict, is_shareable
 from preview.environments.store.held import HeldEnvironments
@@ -76,7 +77,8 @@ class EnvironmentCache:
         started = trio.current_time()
         asked = await self._read(request, report)
         async with AsyncExitStack() as stack:
-            recipe, how = await self._hold(stack, asked, report)
+            async with open_progress(report) as progress:
+                recipe, how = await self._hold(stack, asked, progress)
             key = recipe.key
             if how != "built":
                 for sentence in self._layout.decisions(key):

@@ -19,6 +19,8 @@ from preview.runtime.sandbox.etc import etc_mounts
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # Parts of an installation's prefix that an interpreter needs. The whole prefix may be a user's ``~/.local``.
 _PREFIX_PARTS = ("bin", "lib", "lib64", "libexec")
+# Headers, for compilers of extension modules.
+_HEADERS = ("include",)
 _MOST_LINKS = 16
 _TEMP, _SHARED = "/tmp", "/dev/shm"  # noqa: S108  the sandbox's own, not the machine's
 
@@ -107,20 +109,22 @@ def _parents(path: str) -> list[str]:
     return ["/" + "/".join(parts[: end + 1]) for end in range(len(parts))]
 
 
-def interpreter_paths(program: Path) -> list[Path]:
+def interpreter_paths(program: Path, *, builds: bool = False) -> list[Path]:
     """Return an interpreter's paths outside of the system's folders, to be shown read-only.
 
     An environment's ``bin/python`` is a link to the interpreter, maybe through further links; all of them are needed.
 
     Args:
         program: Absolute path of the program, or of a link to it.
+        builds: Whether extension modules may be compiled, which needs the interpreter's headers too.
     """
+    names = (*_PREFIX_PARTS, *_HEADERS) if builds else _PREFIX_PARTS
     # Plain strings, because each launch calls this several times.
     found: dict[str, None] = {}
     for link in _links(str(program)):
         prefix = link.rsplit("/", 2)[0]
         if prefix:
-            parts = (f"{prefix}/{name}" for name in _PREFIX_PARTS)
+            parts = (f"{prefix}/{name}" for name in names)
             found.update(dict.fromkeys(part for part in parts if os.path.isdir(part)))  # noqa: PTH112
     return [Path(one) for one in found]
 

@@ -1,0 +1,236 @@
+"""Detection of drift: old pinned packages beside today's versions of unpinned ones, whose imports then fail.
+
+Drift is suspected if the newest pin is a year old and an unpinned package is much newer. Only then are the project's
+imports tried. If one fails inside a package, ``Dated`` has the installer choose versions as of the newest pin's date.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Final
+
+import trio
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+from pydantic import TypeAdapter, ValidationError
+
+from preview.core.clock import utc_now
+from preview.environments.folders.layout import site_packages
+from preview.environments.python.explain import explain
+from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet
+from preview.environments.sandbox.interpreter import PythonInterpreter
+from preview.environments.sandbox.jail import Cage
+from preview.environments.sandbox.program import BUILDER, program_environment, run_program, run_uv
+from preview.environments.sandbox.progress import current_progress
+from preview.runtime.launchers.paths import LAUNCHERS
+
+# Packages of one year mostly go together.
+_OLD: Final = timedelta(days=365)
+_NEWER: Final = timedelta(days=180)
+_AGED: Final = LAUNCHERS / "preview_aged.py"
+_CHECK: Final = BUILDER / "check_imports.py"
+# Larger applications import pandas and the like, without compiled modules.
+_IMPORT_S: Final = 30.0
+_MOST_IMPORTS: Final = 400
+# Versions that no index has, each found by one offline run of 30 ms.
+_TRIES: Final = 4
+_PATH: Final = re.compile(r"\s*\((?:[^()\s]*/)[^()\s]*\)|(?:/[^\s/'\"():]+){2,}/?")
+_SHOWN: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class NewestPin:
+    """The newest version that a project writes down, with the day of its upload."""
+
+    text: str
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """An import that fails inside an installed package, with the error in one line."""
+
+    module: str
+    why: str
+
+
+@dataclass(slots=True)
+class Dated:
+    """Options that have uv choose versions as of a day.
+
+    Attributes:
+        day: Versions that were uploaded later are not chosen; None chooses from all again.
+        exempt: Normalised names of packages of any date.
+    """
+
+    day: date | None
+    exempt: set[str] = field(default_factory=set)
+
+    @property
+    def arguments(self) -> list[str]:
+        """Arguments for ``uv pip install`` and ``uv pip compile``."""
+        if self.day is None:
+            return ["--upgrade"]
+        until, today = self.day + timedelta(days=1), utc_now().date() + timedelta(days=1)
+        free = [word for name in sorted(self.exempt) for word in ("--exclude-newer-package", f"{name}={_stamp(today)}")]
+        return ["--upgrade", "--exclude-newer", _stamp(until), *free]
+
+
+def _stamp(day: date) -> str:
+    return f"{day.isoformat()}T00:00:00Z"
+
+
+async def find_newest_pin(
+    required: RequirementSet, folder: Path, interpreter: PythonInterpreter, cage: Cage | None
+) -> NewestPin | None:
+    """Return the newest pin of an environment in which drift is suspected; None if there is none.
+
+    The dates come from uv's cache, which has them after each resolution: no network is used. An index without upload
+    times (PEP 700) has no dates.
+
+    Cancellation: uv is killed.
+    """
+    installed = await trio.to_thread.run_sync(_installed, folder)
+    written = _written(required)
+    locked = {item.name for item in required.constraints if item.pinned}
+    free = installed.keys() - {name for name, (_, is_pin) in written.items() if is_pin} - locked
+    if not written or not free:
+        return None
+    wanted = {**installed, **{name: version for name, (version, _) in written.items()}}
+    dates = await _upload_dates(wanted, folder, interpreter, cage)
+    pins = [(dates[name], name, version) for name, (version, is_pin) in written.items() if is_pin and name in dates]
+    pins = pins or [(dates[name], name, version) for name, (version, _) in written.items() if name in dates]
+    if not pins:
+        return None
+    newest, name, version = max(pins)
+    later = [dates[other] for other in free - written.keys() if other in dates]
+    if newest > utc_now() - _OLD or max(later, default=newest) < newest + _NEWER:
+        return None
+    return NewestPin(f"{name}=={version}", newest.date())
+
+
+def _installed(folder: Path) -> dict[str, str]:
+    """Return the installed packages: normalised name to version. Blocks on the disk."""
+    found: dict[str, str] = {}
+    for packages in site_packages(folder):
+        for info in packages.glob("*.dist-info"):
+            name, _, version = info.name.removesuffix(".dist-info").rpartition("-")
+            found[canonicalize_name(name)] = version
+    return found
+
+
+def _written(required: RequirementSet) -> dict[str, tuple[str, bool]]:
+    """Return the versions that the project writes down: name to the least version, and whether it is a pin."""
+    found: dict[str, tuple[str, bool]] = {}
+    for item in required.requirements:
+        version = _least(item)
+        if item.name is not None and item.applies and version is not None:
+            found[item.name] = version
+    return found
+
+
+def _least(item: ProjectRequirement) -> tuple[str, bool] | None:
+    """Return the least version that a line allows, and whether it is a pin; bounds on both sides count as one."""
+    try:
+        specifiers = list(Requirement(item.text.partition(" --hash")[0]).specifier)
+    except InvalidRequirement:
+        return None
+    bounds = [one.version.removesuffix(".*") for one in specifiers if one.operator in {"==", "===", "~=", ">="}]
+    is_pin = any(one.operator in {"==", "===", "~=", "<", "<="} for one in specifiers)
+    try:
+        return (str(max(map(Version, bounds))), is_pin) if bounds else None
+    except InvalidVersion:
+        return None
+
+
+async def _upload_dates(
+    versions: Mapping[str, str], folder: Path, interpreter: PythonInterpreter, cage: Cage | None
+) -> dict[str, datetime]:
+    """Return the upload times of these versions, as far as uv's cache has them."""
+    left = dict(versions)
+    listed, locked = trio.Path(folder / "versions.txt"), trio.Path(folder / "pylock.versions.toml")
+    command = ["pip", "compile", str(listed), "--no-deps", "--no-sources", "--format", "pylock.toml", "--quiet"]
+    command += ["--output-file", str(locked), "--python", interpreter.request]
+    for _ in range(_TRIES):
+        text = "\n".join(f"{name}=={version}" for name, version in left.items())
+        await listed.write_text(text + "\n", "utf-8")
+        result = await run_uv(command, offline=True, cage=cage)
+        if result.code == 0:
+            return read_upload_dates(await locked.read_text("utf-8"))
+        missing = explain(result.lines, RequirementSet(), offline=False).package
+        if missing is None or left.pop(missing, None) is None:
+            break
+    return {}
+
+
+def read_upload_dates(text: str) -> dict[str, datetime]:
+    """Return the packages of a lock file (PEP 751): normalised name to the earliest upload time of its files."""
+    try:
+        packages = tomllib.loads(text).get("packages", [])
+    except tomllib.TOMLDecodeError:
+        return {}
+    found: dict[str, datetime] = {}
+    for package in packages if isinstance(packages, list) else []:
+        files = [*_tables(package.get("wheels")), *_tables([package.get("sdist")])]
+        times = [one for file in files if isinstance(one := file.get("upload-time"), datetime)]
+        if times:
+            found[canonicalize_name(str(package.get("name")))] = min(_aware(one) for one in times)
+    return found
+
+
+def _tables(value: object) -> list[dict[str, object]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _aware(moment: datetime) -> datetime:
+    return datetime.combine(moment.date(), time(), UTC) if moment.tzinfo is None else moment
+
+
+_ANSWER: Final = TypeAdapter(dict[str, list[tuple[str, str, str]]])
+_KEY: Final = "preview-imports"
+
+
+async def failing_imports(imports: Sequence[tuple[str, str]], folder: Path, cage: Cage | None) -> tuple[Failing, ...]:
+    """Return the project's imports that fail inside installed packages; empty if they cannot be tried.
+
+    Runs code of the packages in the build's jail, without network access. Strangers' code may forge the answer, which
+    only decides about versions and the text of a message.
+
+    Cancellation: the program is killed.
+    """
+    names = trio.Path(folder / "imports.json")
+    await names.write_text(json.dumps(list(imports)[:_MOST_IMPORTS]), "utf-8")
+    python = str(folder / "bin" / "python")
+    argv = [python, "-B", str(_CHECK), str(names), str(_AGED)]
+    if (progress := current_progress()) is not None:
+        progress.begin("trying the project's imports")
+    held = None if cage is None else replace(cage, readable=(*cage.readable, LAUNCHERS))
+    with trio.move_on_after(_IMPORT_S):
+        environment = {**program_environment(os.environ), "PYTHONDONTWRITEBYTECODE": "1"}
+        result = await run_program(argv, environment=environment, directory=Path("/"), cage=held)
+        for line in reversed(result.lines):
+            if _KEY in line:
+                return _answer(line)
+    return ()
+
+
+def _answer(line: str) -> tuple[Failing, ...]:
+    try:
+        found = _ANSWER.validate_json(line)[_KEY]
+    except (ValidationError, KeyError):
+        return ()
+    return tuple(Failing(_plain(module), _plain(why)) for module, _, why in found)
+
+
+def _plain(text: str) -> str:
+    """Return the text as part of a sentence: one printable line without paths of this machine."""
+    line = " ".join(_PATH.sub("", text).split())
+    return "".join(one if one.isprintable() else " " for one in line)[:_SHOWN].rstrip(".:; ")

@@ -1,0 +1,144 @@
+"""Old pins beside today's versions: when versions as of the newest pin's date are taken, and when not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from environment_kit import Said, write_wheel
+from hypothesis import given
+from hypothesis import strategies as st
+from index_kit import open_index
+
+from preview.environments import EnvironmentCache, EnvironmentRequest
+from preview.environments.python import drift, install
+from preview.environments.python.drift import read_upload_dates
+from preview.settings import Settings
+
+LIMIT_S = 120
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(cache_dir=tmp_path / "cache", data_dir=tmp_path / "data")
+
+
+@contextmanager
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, old: str, new: str) -> Iterator[None]:
+    """An index with ``shop`` 1, which needs a name of ``parts`` that version 2 of it lacks, and a server."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    imports = {"shop/__init__.py": "from parts import gone\n"}
+    uploaded = {
+        write_wheel(folder, "shop", "1", ("parts",), imports).name: old,
+        write_wheel(folder, "parts", "1", (), {"parts/__init__.py": "gone = 1\n"}).name: old,
+        write_wheel(folder, "parts", "2").name: new,
+        write_wheel(folder, "uvicorn", "99").name: new,
+    }
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+    with open_index(folder, uploaded) as index:
+        monkeypatch.setenv("UV_INDEX_URL", index.url)
+        yield
+
+
+def write_project(tmp_path: Path, requirements: str, code: str = "import shop\n") -> EnvironmentRequest:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "requirements.txt").write_text(requirements)
+    (project / "main.py").write_text(code)
+    return EnvironmentRequest(project, entry="main.py")
+
+
+async def build(settings: Settings, request: EnvironmentRequest) -> tuple[set[str], str]:
+    """The packages of the environment, and what was said."""
+    said = Said()
+    with trio.fail_after(LIMIT_S):
+        async with EnvironmentCache(settings).open_environment(request, said) as environment:
+            found = {path.name for path in environment.directory.glob("lib/python*/site-packages/*.dist-info")}
+    return {name.removesuffix(".dist-info") for name in found}, said.text
+
+
+@pytest.mark.parametrize("pin", ["shop==1", "shop~=1.0", "shop>=1,<2"])
+async def test_an_import_that_fails_with_today_s_versions_brings_those_of_the_newest_pin_s_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings, pin: str
+) -> None:
+    with packages(tmp_path, monkeypatch, old="2020-05-12", new="2026-01-01"):
+        found, said = await build(settings, write_project(tmp_path, f"{pin}\n"))
+    # The server that the service adds is of any day.
+    assert found >= {"shop-1", "parts-1", "uvicorn-99"}
+    assert "packages as of 2020-05-12, the date of the newest pin (shop==1" in said
+    assert "importing shop failed: ImportError: cannot import name 'gone' from 'parts'" in said
+    assert str(tmp_path) not in said
+
+
+async def test_what_works_with_today_s_versions_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    with packages(tmp_path, monkeypatch, old="2020-05-12", new="2026-01-01"):
+        found, said = await build(settings, write_project(tmp_path, "shop==1\n", "import parts\n"))
+    assert "parts-2" in found
+    assert "as of" not in said
+
+
+async def test_what_fails_with_older_versions_too_stays_with_today_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    with packages(tmp_path, monkeypatch, old="2020-05-12", new="2026-01-01"):
+        found, said = await build(settings, write_project(tmp_path, "shop==1\n", "from parts import nothing\n"))
+    assert found >= {"shop-1", "parts-2"}
+    assert "as of" not in said
+
+
+@pytest.mark.parametrize(
+    ("requirements", "old", "new"),
+    [
+        ("shop\n", "2020-05-12", "2026-01-01"),  # nothing is written down
+        ("shop==1\nparts==2\n", "2020-05-12", "2026-01-01"),  # and nothing is left to choose
+        ("shop==1\n", "2020-05-12", "2020-06-12"),
+    ],
+)
+async def test_no_import_is_tried_without_old_pins_beside_new_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings, requirements: str, old: str, new: str
+) -> None:
+    async def tried(*_arguments: object) -> tuple[()]:
+        raise AssertionError("an import was tried")
+
+    monkeypatch.setattr(install, "failing_imports", tried)
+    with packages(tmp_path, monkeypatch, old=old, new=new):
+        found, _ = await build(settings, write_project(tmp_path, requirements))
+    assert "parts-2" in found
+
+
+async def test_an_index_without_dates_leaves_today_s_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    with packages(tmp_path, monkeypatch, old="2020-05-12", new="2026-01-01"), open_index(tmp_path / "packages") as bare:
+        monkeypatch.setenv("UV_INDEX_URL", bare.url)
+        found, said = await build(settings, write_project(tmp_path, "shop==1\n"))
+    assert "parts-2" in found
+    assert "as of" not in said
+
+
+@given(st.text())
+def test_a_lock_file_of_any_text_is_read(text: str) -> None:
+    assert read_upload_dates(text) == {} or "upload-time" in text
+
+
+@given(st.text(), st.lists(st.from_regex(r"[a-z.]{1,8}", fullmatch=True), min_size=2, max_size=6))
+def test_no_path_stays_in_the_text_of_an_error(text: str, parts: list[str]) -> None:
+    path = "/" + "/".join(parts)
+    said = drift._plain(f"cannot import name 'x' from 'y' ({path}) {text}")
+    assert path not in said
+    assert said.isprintable()
+    assert re.search(r"/\w+/\w+", said) is None
+
+
+@pytest.mark.parametrize(
+    "line", ["{}", '{"preview-imports": 1}', '{"preview-imports": [["a"]]}', "preview-imports", ""]
+)
+def test_an_answer_that_is_none_is_no_failure(line: str) -> None:
+    assert drift._answer(line) == ()
