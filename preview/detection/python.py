@@ -19,6 +19,7 @@ from preview.detection.plan import Server, StartPlan, Toolchain
 from preview.detection.project_imports import Nodes, is_aside, reachable
 from preview.detection.scripts import django_steps, find_steps
 from preview.detection.settings import collect, with_config_classes
+from preview.detection.steps import PythonPlace, find_django_work, find_python_work
 from preview.endpoints import AppTarget, Found, FoundApp, find_health_path
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
@@ -40,11 +41,13 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
     if target.framework == "django":
         engine = None
         database = choose_django_database(sources, files, settings)
-        steps = django_steps(sources, target)
+        work = find_django_work(sources, target, str(database.server or ""), django_steps(sources, target))
     else:
         engine = find_engine(facts, sources, files)
         database = choose_database(engine, settings, facts)
-        steps = find_steps(sources, target, layout.directory, facts, files, database.step_variables)
+        migrations = find_steps(sources, target, layout.directory, facts, files, database.step_variables)
+        place = PythonPlace(layout.directory, layout.python_path, files, str(database.server or ""))
+        work = find_python_work(sources, target, place, migrations)
     variables = with_config_classes(
         {**settings.variables(database.variables), **database.variables}, sources, target.app_dir
     )
@@ -57,12 +60,12 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
         python_path=layout.python_path,
         manifests=layout.manifests,
         extra_requirements=database.requirements,
-        steps=steps,
+        steps=work.steps,
         variables=variables,
         services=find_needs(facts, settings, database, engine, variables),
         health_path=_health_path(sources, app, files),
-        decisions=tuple(_decisions(target, layout, database, commands)),
-        warnings=database.warnings + _sockets(facts),
+        decisions=(*_decisions(target, layout, database, commands), *work.decisions),
+        warnings=(*database.warnings, *_sockets(facts), *work.warnings),
     )
 
 

@@ -27,7 +27,7 @@ from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.saving import FLUSH_S, STORE_S, save, save_stopping
 from preview.supervisor.launch.start_history import StartRecord
 from preview.supervisor.launch.start_queue import StartSlot, SupervisorContext
-from preview.supervisor.launch.steps import run_steps
+from preview.supervisor.launch.steps import run_first_steps
 from preview.supervisor.launch.workspace import Workspace, open_workspace
 from preview.supervisor.life.persistence import conclude
 from preview.supervisor.life.prestart import FirstStart, open_prestart
@@ -99,7 +99,7 @@ async def _launch(preview: LivePreview, context: SupervisorContext, workspace: W
                 _open_environment(preview, context, workspace, analysis) as environment,
                 prestart.adopt_or_discard(analysis, environment) as first,
             ):
-                await run_steps(preview, first.prepared)
+                await run_first_steps(preview, first.prepared)
                 await _serve(preview, context, first)
     finally:
         preview.directory = None
