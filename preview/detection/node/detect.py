@@ -15,6 +15,7 @@ from preview.detection.node.services import ADDRESSES, PROVIDERS, find_services
 from preview.detection.node.variables import choose_variables
 from preview.detection.overrides.given import Overrides
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
+from preview.detection.steps.node_work import find_node_work
 from preview.endpoints import AppTarget, Found, find_apps, find_health_path
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
@@ -94,6 +95,7 @@ def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
     _address_of_prisma(work, variables)
     values = {name: item.value for name, item in variables.items()}
     services = find_services(project, reads, values, work.provider)
+    tables = find_node_work(project, command, work.steps, services)
     return StartPlan(
         framework=target.framework if target is not None else "node",
         toolchain=Toolchain.NODE,
@@ -105,11 +107,11 @@ def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
         manifests=project.root,
         extra_requirements=tuple(dict.fromkeys((*command.requirements, *work.requirements, *_imported_tools(project)))),
         # The build may include the client that Prisma generates.
-        steps=(*_empty_env_file(project), *work.steps, *build.steps),
+        steps=(*_empty_env_file(project), *work.steps, *build.steps, *tables.steps),
         health_path=_health_path(project, target),
         variables=variables,
         services=services,
-        decisions=(*command.decisions, *tell_stand_in(project, command.script, build)),
+        decisions=(*command.decisions, *tell_stand_in(project, command.script, build), *tables.decisions),
         warnings=(*(_warning(need) for need in services if need.at_startup), *build.warnings),
     )
 
