@@ -19,7 +19,7 @@ from preview.detection.plan import Server, StartPlan, Toolchain
 from preview.detection.project_imports import Nodes, is_aside, reachable
 from preview.detection.scripts import django_steps, find_steps
 from preview.detection.settings import collect, with_config_classes
-from preview.detection.steps import PythonPlace, find_django_work, find_python_work
+from preview.detection.steps import PythonPlace, find_django_work, find_env_file_step, find_python_work
 from preview.endpoints import AppTarget, Found, FoundApp, find_health_path
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
@@ -60,7 +60,7 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
         python_path=layout.python_path,
         manifests=layout.manifests,
         extra_requirements=database.requirements,
-        steps=work.steps,
+        steps=(*find_env_file_step(sources, files, layout.directory, Toolchain.PYTHON), *work.steps),
         variables=variables,
         services=find_needs(facts, settings, database, engine, variables),
         health_path=_health_path(sources, app, files),

@@ -143,6 +143,8 @@ OTHERS = [
     ("FileNotFoundError: [Errno 2] No such file or directory: 'config.yml'", "missing_file", "config.yml"),
     ("Error: ENOENT: no such file or directory, open '/app/keys.pem'", "missing_file", "/app/keys.pem"),
     ("sqlite3.OperationalError: no such table: users", "missing_table", "'users'"),
+    ("(1146, \"Table 'shop.users' doesn't exist\")", "missing_table", "'shop.users'"),
+    ("The table `main.User` does not exist in the current database.", "missing_table", "'main.User'"),
     ("OSError: [Errno 38] Function not implemented", "system_call_refused", "PREVIEW_SYSCALLS_ALLOWED"),
     ("Error: ENOSYS: function not implemented, copyfile 'a'", "system_call_refused", "PREVIEW_SYSCALLS_ALLOWED"),
     ("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "out_of_memory", "memory"),

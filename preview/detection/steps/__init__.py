@@ -1,7 +1,17 @@
 """Steps that make a project's tables and data before it starts: from its sources, README, scripts and main blocks."""
 
 from preview.detection.steps.django_work import find_django_work
+from preview.detection.steps.env_file import find_env_file_step
 from preview.detection.steps.purpose import INIT, MAKE_MIGRATIONS, SEED, StepWork
 from preview.detection.steps.python_work import PythonPlace, find_python_work
 
-__all__ = ["INIT", "MAKE_MIGRATIONS", "SEED", "PythonPlace", "StepWork", "find_django_work", "find_python_work"]
+__all__ = [
+    "INIT",
+    "MAKE_MIGRATIONS",
+    "SEED",
+    "PythonPlace",
+    "StepWork",
+    "find_django_work",
+    "find_env_file_step",
+    "find_python_work",
+]

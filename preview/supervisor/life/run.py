@@ -20,6 +20,7 @@ from preview.core.lifecycle import State
 from preview.detection import StartPlan
 from preview.environments import Environment
 from preview.errors import LaunchFailed, PreviewError
+from preview.supervisor.diagnosis.missing_tables import watch_missing_tables
 from preview.supervisor.diagnosis.needs import watch_needs
 from preview.supervisor.launch.planning import open_environment
 from preview.supervisor.launch.preparation import EnvironmentLeases, report_to, tell_plan, write_files
@@ -177,6 +178,7 @@ async def _supervise(
             # Store the pid before the app can do much, so that the service finds the process after a crash.
             watchers.start_soon(save, preview, context)
             watchers.start_soon(partial(watch_needs, preview, services, since_seq=since_seq))
+            watchers.start_soon(watch_missing_tables, preview, prepared.plan)
             watchers.start_soon(processes.watch_exits)
             watchers.start_soon(ProcessReplacer(preview, context, processes, watchers).run)
             await watch_health(preview, context, prepared.plan.health_path)
