@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from launch_kit import Rig, ask, open_rig, says, story
+from launch_kit import ANN, Rig, ask, open_rig, says, story
 from tables_projects import (
     DJANGO_USERS,
     EXPRESS_KNEX,
@@ -21,7 +21,7 @@ from tables_projects import (
 from preview.core.lifecycle import State
 from preview.detection import detect
 from preview.settings import Settings
-from preview.supervisor import LivePreview
+from preview.supervisor import FilesChange, LivePreview
 
 
 @pytest.fixture
@@ -84,3 +84,18 @@ async def test_a_missing_table_at_a_request_is_explained_once(rig: Rig, tmp_path
         assert (await ask(preview, "/notes")).status_code == 500
         await says(preview, sentence)
     assert story(preview).count(sentence) == 1
+
+
+async def test_a_reload_neither_fills_nor_drops_what_is_there(rig: Rig, tmp_path: Path) -> None:
+    preview = await started(rig, tmp_path, FLASK_CLICK)
+    assert (await ask(preview, "/posts")).json() == ["hello"], story(preview)
+    change = FilesChange({"app.py": FLASK_CLICK["app.py"].replace("/posts", "/all").encode(), "schema.sql": b""})
+    await rig.service.previews.reload(ANN, "g1", change)
+    assert (await ask(preview, "/all")).json() == ["hello"]
+    assert len([line for line in story(preview) if line.startswith("step seed: running")]) == 1
+
+
+async def test_a_database_that_the_project_brings_is_not_filled(rig: Rig, tmp_path: Path) -> None:
+    preview = await started(rig, tmp_path, {**FLASK_CLICK, "other.db": "content"})
+    assert "not run: `flask init-db`, `flask seed`; the project brings its database, 'other.db'" in story(preview)
+    assert (await ask(preview, "/posts")).status_code == 500
