@@ -55,6 +55,8 @@ def test_what_a_main_block_does_besides_serving_is_a_step(tmp_path: Path, block:
         main("a = argparse.ArgumentParser()", "a.add_argument('--port')", "app.run(port=a.parse_args().port)"),
         main("logging.basicConfig(level=logging.INFO)", "webbrowser.open('http://localhost')", "app.run()"),
         "def main():\n    app.run()\n" + main("main()"),
+        main("settings = get_settings()", "setup_logging()", "app.run(port=settings.port)"),
+        main("init_db()", "while True:", "    work()"),
         # Neither ends by itself, or waits for a person.
         main("init_db()", "bot.infinity_polling()"),
         main("init_db(input('name'))", "app.run()"),
@@ -160,6 +162,19 @@ def test_nothing_writes_to_a_server_and_the_plan_says_so(tmp_path: Path) -> None
     plan = plan_of(tmp_path, files)
     assert plan.steps == ()
     assert any("`python seed.py` is not run: it writes to PostgreSQL" in one for one in plan.decisions)
+
+
+def test_nothing_writes_to_a_document_database(tmp_path: Path) -> None:
+    text = "import os\nfrom pymongo import MongoClient\ndb = MongoClient(os.environ['MONGO_URL']).shop\n" + FLASK
+    text += "def init_db():\n    db.items.insert_one({})\n" + main("init_db()", "app.run()")
+    plan = plan_of(tmp_path, {"app.py": text})
+    assert plan.steps == ()
+    assert any("is not run: it writes to MongoDB" in one for one in plan.decisions)
+
+
+def test_a_seed_that_is_named_does_not_hide_the_command_that_makes_the_tables(tmp_path: Path) -> None:
+    files = {"app.py": FLASK + CLICK, "README.md": "`flask seed`"}
+    assert argvs(tmp_path, files) == [("flask", "init-db"), ("flask", "seed")]
 
 
 def test_the_projects_own_steps_replace_what_is_found(tmp_path: Path) -> None:

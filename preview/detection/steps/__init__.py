@@ -1,6 +1,5 @@
 """Steps that make a project's tables and data before it starts: from its sources, README, scripts and main blocks."""
 
-from preview.detection.steps.django_work import find_django_work
 from preview.detection.steps.env_file import find_env_file_step
 from preview.detection.steps.purpose import INIT, MAKE_MIGRATIONS, SEED, StepWork
 from preview.detection.steps.python_work import PythonPlace, find_python_work
@@ -11,7 +10,6 @@ __all__ = [
     "SEED",
     "PythonPlace",
     "StepWork",
-    "find_django_work",
     "find_env_file_step",
     "find_python_work",
 ]

@@ -45,6 +45,10 @@ _PLAIN: Final = frozenset(
 )  # fmt: skip
 # The server calls these too.
 _FACTORIES: Final = frozenset({"create_app", "make_app", "get_app", "create_application", "build_app", "app_factory"})
+# Getters and loggers, own or imported
+_QUIET: Final = re.compile(
+    r"(?:get|is|has|parse|find|resolve|print|show|display|log)_|.*(?:logging|logger)", re.IGNORECASE
+)
 # These never end, or ask a person.
 _ENDLESS: Final = frozenset(
     {"run_polling", "start_polling", "infinity_polling", "polling", "run_until_disconnected", "start_consuming",
@@ -63,7 +67,7 @@ Functions = Mapping[str, ast.FunctionDef | ast.AsyncFunctionDef]
 
 @dataclass(frozen=True, slots=True)
 class MainWork:
-    """What the main block of a file does besides starting a server.
+    """Work of a file's main block besides starting a server.
 
     Attributes:
         calls: Calls with an effect, in order, as a person writes them: ``init_db()``.
@@ -115,7 +119,10 @@ def _is_main(node: ast.stmt) -> bool:
 
 
 def _effects(statements: Iterable[ast.stmt], functions: Functions, seen: set[str], depth: int) -> Iterator[str | None]:
-    """Yield the calls that have an effect; None for a call that does not end by itself."""
+    """Yield the calls that have an effect; None for a call or a loop that does not end by itself."""
+    statements = list(statements)
+    if any(_is_endless(node) for statement in statements for node in ast.walk(statement)):
+        yield None
     for call in sorted(_calls(statements), key=lambda node: (node.lineno, node.col_offset)):
         name = last_name(call)
         own = functions.get(name) if isinstance(call.func, ast.Name) else None
@@ -134,8 +141,15 @@ def _effects(statements: Iterable[ast.stmt], functions: Functions, seen: set[str
                     yield from inner
                 elif inner:
                     yield f"{name}()"
-        elif name and name not in _SERVES and name not in _PLAIN and not _is_exception(name):
+        elif name and name not in _SERVES and name not in _PLAIN and not (_is_exception(name) or _QUIET.match(name)):
             yield f"{_written(call.func)}()"
+
+
+def _is_endless(node: ast.AST) -> bool:
+    """Return true for ``while True`` without a way out."""
+    if not isinstance(node, ast.While) or not isinstance(node.test, ast.Constant) or not node.test.value:
+        return False
+    return not any(isinstance(inner, ast.Break | ast.Return | ast.Raise) for inner in ast.walk(node))
 
 
 def _calls(statements: Iterable[ast.stmt]) -> Iterator[ast.Call]:

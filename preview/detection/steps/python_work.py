@@ -10,6 +10,7 @@ from typing import Final
 
 from preview.detection.plan import Step
 from preview.detection.steps.click_commands import find_click_commands
+from preview.detection.steps.django_work import find_django_work
 from preview.detection.steps.main_block import main_block_step
 from preview.detection.steps.purpose import INIT, SEED, StepWork, in_order, is_literal, left_out, purpose
 from preview.endpoints import AppTarget
@@ -27,7 +28,7 @@ _OWN_SCRIPTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class PythonPlace:
-    """Where the application's commands run.
+    """Place of the application's commands.
 
     Attributes:
         directory: Working folder of the application, relative to the project.
@@ -45,13 +46,15 @@ class PythonPlace:
 def find_python_work(
     sources: Sources, target: AppTarget, place: PythonPlace, migrations: Sequence[Step] = ()
 ) -> StepWork:
-    """Return the steps that make tables and data for an application other than Django; ``migrations`` come first."""
+    """Return the steps that make tables and data, ``migrations`` among them."""
+    if target.framework == "django":
+        return find_django_work(sources, target, place.server, migrations)
     commands = written_commands(sources)
     clicks = find_click_commands(sources) if target.framework in {"flask", "quart"} else {}
     main = main_block_step(sources, target, place.directory, place.files)
     found = list(_named(sources, target, place, commands, clicks))
     if main is None and not migrations:
-        found += _unnamed(sources, target, place, clicks, [step.argv for step in found])
+        found += _unnamed(sources, target, place, clicks, found)
     if place.server:
         others = [*([main] if main else []), *found]
         return StepWork(tuple(migrations), tuple(left_out(step, place.server) for step in others))
@@ -187,10 +190,10 @@ def _unnamed(
     target: AppTarget,
     place: PythonPlace,
     clicks: dict[tuple[str, ...], str],
-    known: Sequence[tuple[str, ...]],
+    named: Sequence[Step],
 ) -> Iterator[Step]:
     """Yield a command that makes the tables though no file names it; never one that adds data."""
-    if any(argv[:1] in {("flask",), ("python",)} for argv in known):
+    if any(step.name == INIT for step in named):
         return
     for words, file in clicks.items():
         if len(words) == 1 and purpose(words[0]) == INIT:

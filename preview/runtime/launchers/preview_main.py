@@ -145,7 +145,7 @@ def run(arguments: list[str]) -> int:
         return 0
     except SystemExit as ended:
         return _status(ended.code)
-    except BaseException:  # noqa: BLE001  whatever it is, it is printed as Python would
+    except Exception:  # noqa: BLE001  whatever it is, it is printed as Python would
         traceback.print_exc()
         return 1
     finally:
