@@ -5,6 +5,7 @@ from preview.detection.overrides.choose import read_endpoints
 from preview.detection.overrides.given import Overrides, merge
 from preview.detection.overrides.preview_file import PREVIEW_FILE, overrides_from_request, read_preview_file
 from preview.detection.plan import (
+    MAIN_PROGRAM,
     Origin,
     Server,
     ServiceKind,
@@ -16,9 +17,14 @@ from preview.detection.plan import (
     describe_plan,
     shown_value,
 )
+from preview.detection.steps import INIT, MAKE_MIGRATIONS, SEED
 
 __all__ = [
+    "INIT",
+    "MAIN_PROGRAM",
+    "MAKE_MIGRATIONS",
     "PREVIEW_FILE",
+    "SEED",
     "Origin",
     "Overrides",
     "Server",

@@ -9,6 +9,9 @@ from enum import StrEnum
 from preview.core.isolation import Network
 from preview.endpoints import AppTarget
 
+MAIN_PROGRAM = "preview-main"
+"""First word of a step that runs a Python file as ``__main__`` without its server (``launchers/preview_main.py``)."""
+
 
 class Toolchain(StrEnum):
     """Kind of environment that the project needs."""
@@ -74,14 +77,16 @@ class Step:
         why: One sentence for the log.
         required: True if a failure ends the launch; else a failure is a warning.
         variables: Additional environment variables for this step only.
+        inputs: Digest of what the step makes tables from; a reload runs the step again if it has changed.
     """
 
     name: str
     argv: tuple[str, ...]
     directory: str
-    why: str
+    why: str = field(compare=False)
     required: bool = False
     variables: Mapping[str, str] | None = None
+    inputs: str = ""
 
 
 class ServiceKind(StrEnum):

@@ -12,14 +12,15 @@ from preview.detection.databases.database import DatabaseChoice, choose_database
 from preview.detection.databases.dialect import find_postgresql_sql
 from preview.detection.databases.django_database import choose_django_database
 from preview.detection.databases.needs import find_needs
-from preview.detection.databases.sql import find_engine
+from preview.detection.databases.sql import Engine, find_engine
 from preview.detection.facts import Facts, read_facts
 from preview.detection.layout import Layout, find_layout, folders_between
 from preview.detection.plain import PLAIN_SERVERS
-from preview.detection.plan import Server, StartPlan, Toolchain
+from preview.detection.plan import Server, ServiceKind, ServiceNeed, StartPlan, Toolchain
 from preview.detection.project_imports import Nodes, is_aside, reachable
 from preview.detection.scripts import django_steps, find_steps
 from preview.detection.settings import collect, with_config_classes
+from preview.detection.steps import PythonPlace, find_env_file_step, find_python_work
 from preview.endpoints import AppTarget, Found, FoundApp, find_health_path
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
@@ -28,6 +29,7 @@ _SERVERS: Final = {"flask": Server.WSGI, "django": Server.DJANGO, **PLAIN_SERVER
 # Routes are listed only if a file contains such a name: listing them takes longer than everything else.
 _HEALTH: Final = re.compile(rb"""["'/](?:health|ready|readyz|livez|ping|status)[\w-]*/?["']""")
 _MAX_ROUTES: Final = 5_000
+_DATABASES: Final = frozenset({ServiceKind.POSTGRESQL, ServiceKind.MYSQL, ServiceKind.MONGODB})
 
 
 def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand]) -> StartPlan:
@@ -41,14 +43,18 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
     if target.framework == "django":
         engine = None
         database = choose_django_database(sources, files, settings)
-        steps = django_steps(sources, target)
+        migrations = django_steps(sources, target)
     else:
         engine = find_engine(facts, sources, files)
         database = choose_database(engine, settings, facts)
-        steps = find_steps(sources, target, layout.directory, facts, files, database.step_variables)
+        migrations = find_steps(sources, target, layout.directory, facts, files, database.step_variables)
     variables = with_config_classes(
         {**settings.variables(database.variables), **database.variables}, sources, target.app_dir
     )
+    services = find_needs(facts, settings, database, engine, variables)
+    server = _database_server(target, database, engine, services)
+    place = PythonPlace(layout.directory, layout.python_path, files, server)
+    work = find_python_work(sources, target, place, migrations)
     return StartPlan(
         framework=target.framework,
         toolchain=Toolchain.PYTHON,
@@ -58,17 +64,27 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
         python_path=layout.python_path,
         manifests=layout.manifests,
         extra_requirements=database.requirements,
-        steps=steps,
+        steps=(*find_env_file_step(sources, files, layout.directory, Toolchain.PYTHON), *work.steps),
         variables=variables,
-        services=find_needs(facts, settings, database, engine, variables),
+        services=services,
         health_path=_health_path(sources, app, files),
-        decisions=tuple(_decisions(target, layout, database, commands)),
+        decisions=(*_decisions(target, layout, database, commands), *work.decisions),
         warnings=(
             *database.warnings,
             *_sockets(facts),
             *(find_postgresql_sql(sources, files, facts) if database.sqlite else ()),
+            *work.warnings,
         ),
     )
+
+
+def _database_server(
+    target: AppTarget, database: DatabaseChoice, engine: Engine | None, services: Iterable[ServiceNeed]
+) -> str:
+    """Return the kind of server that holds the application's data; empty if it is a file."""
+    if database.server is not None or engine is not None or target.framework == "django":
+        return str(database.server or "")
+    return next((str(need.kind) for need in services if need.kind in _DATABASES), "")
 
 
 def _as_stated(nodes: Nodes, target: AppTarget, commands: Iterable[StartCommand]) -> AppTarget:

@@ -11,7 +11,8 @@ from typing import Final
 
 from preview.sources.files import Sources
 
-_MAX_BYTES: Final = 128 * 1024
+MAX_BYTES: Final = 128 * 1024
+"""Bytes that are read of each file."""
 _MAX_FILES: Final = 60
 _MAX_COMMANDS: Final = 200
 _APP: Final = re.compile(r"([A-Za-z_][\w./-]*?)(?:\.py)?:([A-Za-z_]\w*)(\(\))?")
@@ -80,15 +81,20 @@ class StartCommand:
 def start_commands(sources: Sources) -> list[StartCommand]:
     """Return all start commands, by descending weight, then files in upper folders first."""
     found: list[StartCommand] = []
-    for weight, file in _files(sources):
-        text = sources.text(file)[:_MAX_BYTES].decode("utf-8", "replace")
+    for weight, file in _weighted(sources):
+        text = sources.text(file)[:MAX_BYTES].decode("utf-8", "replace")
         found += _read(text, file, weight)
         if len(found) >= _MAX_COMMANDS:
             break
     return sorted(found, key=lambda command: (-command.weight, command.file.count("/")))
 
 
-def _files(sources: Sources) -> list[tuple[int, str]]:
+def command_files(sources: Sources) -> list[str]:
+    """Return the files that may name commands: those that deploy the project first, documents last."""
+    return [file for _, file in _weighted(sources)]
+
+
+def _weighted(sources: Sources) -> list[tuple[int, str]]:
     chosen = []
     for name in sources.all_names:
         *folders, last = name.split("/")

@@ -151,6 +151,8 @@ OTHERS = [
     ('sqlite3.OperationalError: near "ILIKE": syntax error', "wrong_database", "'ILIKE'"),
     ('sqlite3.OperationalError: unrecognized token: ":"', "wrong_database", "':'"),
     ("CompileError: Compiler <sqlalchemy.dialects.sqlite.base.SQLiteTypeCompiler object at 0x7> can't render element of type JSONB", "wrong_database", "JSONB"),
+    ("(1146, \"Table 'shop.users' doesn't exist\")", "missing_table", "'shop.users'"),
+    ("The table `main.User` does not exist in the current database.", "missing_table", "'main.User'"),
     ("OSError: [Errno 38] Function not implemented", "system_call_refused", "PREVIEW_SYSCALLS_ALLOWED"),
     ("Error: ENOSYS: function not implemented, copyfile 'a'", "system_call_refused", "PREVIEW_SYSCALLS_ALLOWED"),
     ("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "out_of_memory", "memory"),

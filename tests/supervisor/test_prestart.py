@@ -418,7 +418,7 @@ async def test_without_a_row_nothing_runs_on(rig: EarlyRig, monkeypatch: pytest.
     assert len(rig.runtime.started) == 1
 
 
-@pytest.mark.parametrize("moment", ["decide", "_compare", "_store_row", "run_steps"])
+@pytest.mark.parametrize("moment", ["decide", "_compare", "_store_row", "run_first_steps"])
 async def test_a_stop_in_the_middle_leaves_nothing(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     reached = trio.Event()
 
@@ -435,7 +435,7 @@ async def test_a_stop_in_the_middle_leaves_nothing(rig: EarlyRig, monkeypatch: p
 
         @nursery.start_soon
         async def launch() -> None:
-            if moment == "run_steps":
+            if moment == "run_first_steps":
                 await rig.service.previews.launch(LaunchRequest(ANN, "g2"))
             else:
                 with pytest.raises(LaunchFailed):

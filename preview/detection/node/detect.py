@@ -15,7 +15,9 @@ from preview.detection.node.runtimes import refuse_runtime
 from preview.detection.node.services import ADDRESSES, PROVIDERS, find_services
 from preview.detection.node.variables import choose_variables
 from preview.detection.overrides.given import Overrides
-from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
+from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Toolchain, Variable
+from preview.detection.steps.env_file import find_env_file_step
+from preview.detection.steps.node_work import find_node_work
 from preview.endpoints import AppTarget, Found, find_apps, find_health_path
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
@@ -31,9 +33,6 @@ _CLIENTS: Final = {
     ServiceKind.ELASTICSEARCH: ("@elastic/elasticsearch", "elasticsearch"),
 }
 _HEALTH: Final = re.compile(rb"""["'`/](?:health|ready|readyz|livez|ping|status)[\w-]*/?["'`]""")
-_NEEDS_FILE: Final = re.compile(
-    r"dotenv[\s\S]{0,40}\.config\(\s*\)[\s\S]{0,200}\.error\b[\s\S]{0,200}\b(?:throw\b|process\.exit)"
-)
 _IMPORT: Final = re.compile(r"""(?:from|require\(|import\(|import)\s*['"]((?:@[\w.-]+/)?[\w.-]+)""")
 
 
@@ -97,6 +96,8 @@ def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
     _address_of_prisma(work, variables)
     values = {name: item.value for name, item in variables.items()}
     services = find_services(project, reads, values, work.provider)
+    env_file = find_env_file_step(project.sources, project.reached, project.folder, Toolchain.NODE)
+    tables = find_node_work(project, command, work.steps, services)
     return StartPlan(
         framework=target.framework if target is not None else "node",
         toolchain=Toolchain.NODE,
@@ -108,21 +109,13 @@ def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
         manifests=project.root,
         extra_requirements=tuple(dict.fromkeys((*command.requirements, *work.requirements, *_imported_tools(project)))),
         # The build may include the client that Prisma generates.
-        steps=(*_empty_env_file(project), *work.steps, *build.steps),
+        steps=(*env_file, *work.steps, *build.steps, *tables.steps),
         health_path=_health_path(project, target),
         variables=variables,
         services=services,
-        decisions=(*command.decisions, *tell_stand_in(project, command.script, build)),
+        decisions=(*command.decisions, *tell_stand_in(project, command.script, build), *tables.decisions),
         warnings=(*(_warning(need) for need in services if need.at_startup), *build.warnings),
     )
-
-
-def _empty_env_file(project: NodeProject) -> list[Step]:
-    """Create an empty ``.env``: some programs refuse to start without it. Values come from the environment."""
-    if project.find(".env") is not None or not any(_NEEDS_FILE.search(project.text(name)) for name in project.reached):
-        return []
-    script = "require('fs').writeFileSync('.env', '')"
-    return [Step(".env", ("node", "-e", script), project.folder, "the sources refuse to start without a .env file")]
 
 
 def _kinds(project: NodeProject, work: DatabaseWork) -> tuple[ServiceKind, ...]:

@@ -49,6 +49,11 @@ def example_values(sources: Sources, folders: Sequence[str]) -> dict[str, Exampl
     return _read(sources, _named(sources, folders, own=False))
 
 
+def find_example_file(sources: Sources, folders: Sequence[str]) -> str | None:
+    """Return the first example file in these folders, relative to the project, or None."""
+    return next(_named(sources, folders, own=False), None)
+
+
 def is_placeholder(value: str) -> bool:
     """Return true for a placeholder: ``changeme``, ``<your key>``, ``[host]``, or an empty value.
 

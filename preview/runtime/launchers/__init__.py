@@ -4,6 +4,14 @@ Each program is started by its path, on the project's own interpreter, which may
 programs import nothing from ``preview``.
 """
 
-from preview.runtime.launchers.paths import BRIDGE, LAUNCHERS, LISTEN_HOOK, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
+from preview.runtime.launchers.paths import (
+    BRIDGE,
+    LAUNCHERS,
+    LISTEN_HOOK,
+    RUN_MAIN,
+    SERVE_ASGI,
+    SERVE_DJANGO,
+    SERVE_WSGI,
+)
 
-__all__ = ["BRIDGE", "LAUNCHERS", "LISTEN_HOOK", "SERVE_ASGI", "SERVE_DJANGO", "SERVE_WSGI"]
+__all__ = ["BRIDGE", "LAUNCHERS", "LISTEN_HOOK", "RUN_MAIN", "SERVE_ASGI", "SERVE_DJANGO", "SERVE_WSGI"]

@@ -274,6 +274,8 @@ _RULES: tuple[Rule, ...] = (
     _rule(r"\[Errno 98\]|[Aa]ddress already in use", _port),
     _rule(r"no such table: (?P<name>[\w.]{1,100})", _table),
     _rule(r'relation "(?P<name>[\w.]{1,100})" does not exist', _table),
+    _rule(r"Table '(?P<name>[\w.]{1,100})' doesn't exist", _table),
+    _rule(r"The table `(?P<name>[\w.]{1,100})` does not exist in the current database", _table),
     _rule(r"FileNotFoundError: \[Errno 2\] [^:]{1,80}: '(?P<name>[^']{1,300})'", _file),
     _rule(r"FileNotFoundError: .{0,40}?'(?P<name>[^']{1,300})' not found", _file),
     _rule(r"ENOENT: no such file or directory, \w{1,20} '(?P<name>[^']{1,300})'", _file),

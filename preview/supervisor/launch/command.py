@@ -10,12 +10,12 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from preview.detection import Server, StartPlan, Toolchain
+from preview.detection import MAIN_PROGRAM, Server, StartPlan, Toolchain
 from preview.endpoints import AppTarget
 from preview.environments import Environment
 from preview.errors import InvalidGeneration, LaunchFailed
 from preview.runtime import CONTROL_PLACEHOLDER, FD_PLACEHOLDER
-from preview.runtime.launchers import LISTEN_HOOK, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
+from preview.runtime.launchers import LISTEN_HOOK, RUN_MAIN, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
 from preview.supervisor.launch.variables import SYSTEM_PATH
 
 # ``$PORT``, ``${PORT}``, ``${PORT:-8000}`` like in a shell, and the plan's ``{port}``.
@@ -97,6 +97,8 @@ def resolve_command(words: list[str], environment: Environment, directory: Path)
         LaunchFailed: The program was not found.
     """
     name, *arguments = words
+    if name == MAIN_PROGRAM:
+        return [str(environment.program), str(RUN_MAIN), *arguments]
     if name in ("python", "python3", "node") and environment.program.name.startswith(name.rstrip("3")):
         return [str(environment.program), *arguments]
     if "/" in name:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import trio
 
 from preview.core.isolation import Network
-from preview.detection import StartPlan, Step
+from preview.detection import INIT, MAKE_MIGRATIONS, SEED, StartPlan, Step
 from preview.environments import Environment, Report
 from preview.errors import StartupTimeout
 from preview.logs import Level
@@ -30,9 +30,11 @@ from preview.supervisor.preview.network import choose_network, tell_unreachable
 _TOLD_LINES = 1000
 
 # Steps that migrate a database, and the files they read: such a step runs again only if one of these has changed.
-_DATABASE_STEPS = frozenset({"migrations", "tables"})
+_DATABASE_STEPS = frozenset({"migrations", "tables", MAKE_MIGRATIONS})
 _DATABASE_FOLDERS = frozenset({"migrations", "versions", "alembic", "migrate", "prisma", "seeders"})
 _DATABASE_SUFFIXES = frozenset({".sql", ".prisma"})
+# The project's own commands, which may insert rows twice or drop tables: they run once in the preview's database.
+_ONCE = frozenset({INIT, SEED})
 
 
 async def write_files(preview: LivePreview, context: SupervisorContext, workspace: Workspace) -> None:
@@ -223,9 +225,17 @@ async def prepare_again(
     prepared = prepare_launch(preview, context, workspace, analysis, environment)
     variables = keep_made_up(plan, prepared.variables, before.plan, before.variables)
     prepared = replace(prepared, variables=variables, held=held)
+    plan = _with_made_migrations(plan, before.plan)
+    prepared = replace(prepared, plan=plan)
     steps = tuple(step for step in plan.steps if _is_due(step, before.plan.steps, changed))
     await run_steps(preview, replace(prepared, plan=replace(plan, steps=steps)))
     return prepared
+
+
+def _with_made_migrations(plan: StartPlan, before: StartPlan) -> StartPlan:
+    """Keep the step that has made migrations: the analysis now finds them and takes them for the project's own."""
+    made = [step for step in before.steps if step.name == MAKE_MIGRATIONS and step not in plan.steps]
+    return replace(plan, steps=(*made, *plan.steps)) if made else plan
 
 
 def _choose_network(preview: LivePreview, context: SupervisorContext, plan: StartPlan, before: PreparedLaunch) -> None:
@@ -241,9 +251,16 @@ def _choose_network(preview: LivePreview, context: SupervisorContext, plan: Star
 
 def _is_due(step: Step, before: tuple[Step, ...], changed: Sequence[str]) -> bool:
     """Return True if a step must run (again). Builds may read any file; migrations read only their own."""
+    if step.name in _ONCE:
+        return step.argv not in [one.argv for one in before]
     if step not in before or step.name not in _DATABASE_STEPS:
         return True
-    return any(
-        path.suffix in _DATABASE_SUFFIXES or not _DATABASE_FOLDERS.isdisjoint(path.parts[:-1])
-        for path in map(PurePosixPath, changed)
-    )
+    paths = [PurePosixPath(path) for path in changed]
+    if any(one.name == MAKE_MIGRATIONS for one in before):
+        # Migrations are made from the models, so a change of a model is one of the migrations.
+        return any(_is_migration(path) or "models" in (*path.parts[:-1], path.stem) for path in paths)
+    return any(map(_is_migration, paths))
+
+
+def _is_migration(path: PurePosixPath) -> bool:
+    return path.suffix in _DATABASE_SUFFIXES or not _DATABASE_FOLDERS.isdisjoint(path.parts[:-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import trio
 
 from preview.core.isolation import Network
 from preview.core.launch_steps import planned_name
-from preview.detection import StartPlan, Step
+from preview.core.quoting import quoted
+from preview.detection import INIT, SEED, StartPlan, Step
 from preview.environments import Environment
 from preview.errors import LaunchFailed
 from preview.logs import Level
@@ -20,6 +21,7 @@ from preview.runtime.launchers import LAUNCHERS
 from preview.settings import Settings
 from preview.supervisor.diagnosis.needs import explain
 from preview.supervisor.launch.command import resolve_command
+from preview.supervisor.launch.shipped_data import find_shipped_database, has_commands_for_new_database
 from preview.supervisor.launch.workspace import Workspace
 from preview.supervisor.limits.limits import (
     memory_error,
@@ -111,6 +113,25 @@ class PreparedLaunch:
 def readable_in(environment: Environment) -> tuple[Path, ...]:
     """Return folders that an environment's processes must read besides the preview's own."""
     return (environment.directory, *interpreter_paths(environment.program), LAUNCHERS)
+
+
+async def run_first_steps(preview: LivePreview, prepared: PreparedLaunch) -> None:
+    """Run the plan's steps in new folders. Commands for a new database are left out if the project brings its own.
+
+    Raises:
+        LaunchFailed: A required step has failed.
+
+    Cancellation: the running step is killed with all processes that it started.
+    """
+    plan = prepared.plan
+    if has_commands_for_new_database(plan):
+        project = prepared.workspace.project
+        shipped = await trio.to_thread.run_sync(find_shipped_database, project, abandon_on_cancel=True)
+        if shipped is not None:
+            left = ", ".join(f"`{' '.join(step.argv)}`" for step in plan.steps if step.name in (INIT, SEED))
+            preview.log.say(f"not run: {left}; the project brings its database, {quoted(shipped)}")
+            plan = replace(plan, steps=tuple(step for step in plan.steps if step.name not in (INIT, SEED)))
+    await run_steps(preview, replace(prepared, plan=plan))
 
 
 async def run_steps(preview: LivePreview, prepared: PreparedLaunch) -> None:

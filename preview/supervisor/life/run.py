@@ -20,6 +20,7 @@ from preview.core.lifecycle import State
 from preview.detection import StartPlan
 from preview.environments import Environment
 from preview.errors import LaunchFailed, PreviewError
+from preview.supervisor.diagnosis.missing_tables import watch_missing_tables
 from preview.supervisor.diagnosis.needs import watch_needs
 from preview.supervisor.launch.planning import open_environment
 from preview.supervisor.launch.preparation import EnvironmentLeases, report_to, tell_plan, write_files
@@ -27,7 +28,7 @@ from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.saving import FLUSH_S, STORE_S, save, save_stopping
 from preview.supervisor.launch.start_history import StartRecord
 from preview.supervisor.launch.start_queue import StartSlot, SupervisorContext
-from preview.supervisor.launch.steps import run_steps
+from preview.supervisor.launch.steps import run_first_steps
 from preview.supervisor.launch.workspace import Workspace, open_workspace
 from preview.supervisor.life.persistence import conclude
 from preview.supervisor.life.prestart import FirstStart, open_prestart
@@ -100,7 +101,7 @@ async def _launch(preview: LivePreview, context: SupervisorContext, workspace: W
                 _open_environment(preview, context, workspace, analysis) as environment,
                 prestart.adopt_or_discard(analysis, environment) as first,
             ):
-                await run_steps(preview, first.prepared)
+                await run_first_steps(preview, first.prepared)
                 await _serve(preview, context, first)
     finally:
         preview.directory = None
@@ -179,6 +180,7 @@ async def _supervise(
             watchers.start_soon(save, preview, context)
             answers = partial(answers_any, preview.socket_address, "/", prepared.plan.health_path)
             watchers.start_soon(partial(watch_needs, preview, services, since_seq=since_seq, answers=answers))
+            watchers.start_soon(watch_missing_tables, preview, prepared.plan)
             watchers.start_soon(processes.watch_exits)
             watchers.start_soon(ProcessReplacer(preview, context, processes, watchers).run)
             await watch_health(preview, context, prepared.plan.health_path)

@@ -1,0 +1,15 @@
+"""Steps that make a project's tables and data before it starts: from its sources, README, scripts and main blocks."""
+
+from preview.detection.steps.env_file import find_env_file_step
+from preview.detection.steps.purpose import INIT, MAKE_MIGRATIONS, SEED, StepWork
+from preview.detection.steps.python_work import PythonPlace, find_python_work
+
+__all__ = [
+    "INIT",
+    "MAKE_MIGRATIONS",
+    "SEED",
+    "PythonPlace",
+    "StepWork",
+    "find_env_file_step",
+    "find_python_work",
+]

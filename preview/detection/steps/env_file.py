@@ -1,0 +1,75 @@
+"""Lay a ``.env`` file for a program that refuses to start without one: from the example file, or empty.
+
+The values come from the environment, so the file and the environment agree. A program that reads only the file also
+gets the example's other values, without placeholders.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from preview.detection.plan import Step, Toolchain
+from preview.detection.settings.example_files import example_values, find_example_file, is_placeholder
+from preview.sources import Sources
+
+_ENDS: Final = r"(?:raise\b|sys\.exit|\bexit\(|\bquit\(|throw\b|process\.exit)"
+_FILE: Final = r"""["'`](?:[\w./]*/)?\.env["'`]"""
+_DEMANDS: Final = re.compile(
+    # Python: python-dotenv, python-decouple, and plain checks
+    r"raise_error_if_not_found\s*=\s*True"
+    rf"|if\s+not\s+(?:\w+\.)?load_dotenv\([^)\n]*\)\s*:\s*{_ENDS}"
+    rf"|\b(?P<found>\w+)\s*=\s*(?:\w+\.)?load_dotenv\([^)\n]*\)\s*\n(?:.*\n){{0,4}}?\s*if\s+not\s+(?P=found)\s*:\s*{_ENDS}"
+    rf"|\bassert\s[^\n]{{0,120}}{_FILE}"
+    rf"|{_FILE}[\s\S]{{0,160}}\b(?:exists|is_file|isfile)\(\)?[\s\S]{{0,160}}?{_ENDS}"
+    rf"|\b(?:exists|isfile|existsSync|accessSync)\([^\n]{{0,80}}{_FILE}[\s\S]{{0,160}}?{_ENDS}"
+    # Node: dotenv
+    rf"|dotenv[\s\S]{{0,40}}\.config\(\s*\)[\s\S]{{0,200}}\.error\b[\s\S]{{0,200}}\b(?:throw\b|process\.exit)"
+    r"|process\.loadEnvFile\("
+)
+_READS: Final = re.compile(
+    rf"\bRepositoryEnv\(|\bdotenv_values\(|\b(?:open|read_text|readFileSync)\([^\n]{{0,60}}{_FILE}"
+)
+_PYTHON: Final = (
+    "import os,re,sys;open('.env','a').writelines(n+'='+os.environ[n]+'\\n' if n in os.environ else l.strip()+'\\n' "
+    "for l in open(sys.argv[1],encoding='utf-8') for n in re.findall(r'^(?:export )?(\\w+) *=',l) "
+    "if n in os.environ or n in sys.argv[2:])"
+)
+_NODE: Final = (
+    "const fs=require('fs'),[e,...k]=process.argv.slice(1);fs.appendFileSync('.env',fs.readFileSync(e,'utf8')"
+    ".split('\\n').flatMap(l=>{const n=(/^(?:export )?(\\w+) *=/.exec(l)||[])[1];return !n?[]:n in process.env?"
+    "[n+'='+process.env[n]]:k.includes(n)?[l.trim()]:[]}).map(l=>l+'\\n').join(''))"
+)
+_MAX_CHARACTERS: Final = 100_000
+
+
+def find_env_file_step(
+    sources: Sources, files: Iterable[str], directory: str, toolchain: Toolchain
+) -> tuple[Step, ...]:
+    """Return the step that lays ``.env``, if the program demands the file and the project lacks it."""
+    if sources.has_file(posixpath.normpath(f"{directory}/.env")) or sources.has_file(".env"):
+        return ()
+    texts = [text for file in files if (text := _text(sources, file))]
+    reads_only = any(_READS.search(text) for text in texts)
+    if not reads_only and not any(_DEMANDS.search(text) for text in texts):
+        return ()
+    example = find_example_file(sources, (directory, "."))
+    folder = directory if example is None else posixpath.dirname(example) or "."
+    program = ("python", "-c") if toolchain is Toolchain.PYTHON else ("node", "-e")
+    why = "the sources refuse to start without a .env file"
+    if example is None:
+        empty = "open('.env','a')" if toolchain is Toolchain.PYTHON else "require('fs').appendFileSync('.env','')"
+        return (Step(".env", (*program, empty), folder, f"{why}; it is empty"),)
+    values = example_values(sources, (folder,))
+    kept = [name for name, one in values.items() if reads_only and not is_placeholder(one.value)]
+    script = _PYTHON if toolchain is Toolchain.PYTHON else _NODE
+    return (
+        Step(".env", (*program, script, posixpath.basename(example), *kept), folder, f"{why}; {example} is its model"),
+    )
+
+
+def _text(sources: Sources, file: str) -> str:
+    said = sources.text(file) if sources.has_file(file) else b""
+    return said[:_MAX_CHARACTERS].decode("utf-8", "replace") if b"env" in said or b"Env" in said else ""

@@ -1,0 +1,155 @@
+"""Find the scripts and commands of a Node project that make its tables and fill them."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from preview.detection.node.command import NodeCommand
+from preview.detection.node.project import NodeProject
+from preview.detection.plan import ServiceKind, ServiceNeed, Step
+from preview.detection.steps.purpose import SEED, StepWork, in_order, is_literal, left_out, purpose
+from preview.sources.node_files import resolve_script_file
+from preview.sources.node_scripts import Command, managed_script, split_commands
+from preview.sources.written_commands import written_commands
+
+_RUNNERS: Final = frozenset({"node", "nodejs", "ts-node", "tsx", "babel-node", "swc-node", "esno", "ts-node-esm"})
+_MANAGERS: Final = frozenset({"npm", "yarn", "pnpm", "bun"})
+# The plan has the steps of these already, where the database is SQLite (``node/databases.py``).
+_MIGRATORS: Final = frozenset({"prisma", "knex", "sequelize", "sequelize-cli", "typeorm", "typeorm-ts-node-commonjs"})
+_LISTENS: Final = re.compile(r"\.listen\s*\(|\bserve\s*\(\s*(?:app|\{)")
+# Names of scripts that often do more than one thing; only their commands tell what they do.
+_MIXED: Final = ("setup", "init", "prestart", "predev", "prepare:db")
+_SQL_SERVERS: Final = frozenset({ServiceKind.POSTGRESQL, ServiceKind.MYSQL, ServiceKind.MONGODB})
+_SQLITE: Final = re.compile(r"sqlite|\bturso\b|\blibsql\b")
+_MAX_DEPTH: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Turns commands of one project into steps.
+
+    Attributes:
+        seen: Scripts that have been read, because scripts may run each other.
+    """
+
+    project: NodeProject
+    command: NodeCommand
+    seen: set[str] = field(default_factory=set)
+
+    def script(self, name: str, kind: str | None, depth: int = 0) -> Iterator[Step]:
+        """Yield the steps of a script in package.json; ``kind`` is the purpose that its name tells."""
+        text = self.project.package.scripts.get(name)
+        if text is None or depth > _MAX_DEPTH or name in self.seen:
+            return
+        self.seen.add(name)
+        for words in split_commands(text):
+            yield from self.words(words, kind, f'package.json "{name}"', depth)
+
+    def words(self, words: Command, kind: str | None, where: str, depth: int = 0) -> Iterator[Step]:
+        """Yield the steps of one command."""
+        program, rest = words[0].rpartition("/")[2], words[1:]
+        if program in _MANAGERS:
+            found = managed_script(words)
+            if found is not None and found[1] == ".":
+                yield from self.script(found[0], purpose(found[0]) or kind, depth + 1)
+            elif program in {"yarn", "pnpm", "bun"} and rest[:1] == ["prisma"]:
+                yield from self.words(rest, kind, where, depth)
+        elif program in _RUNNERS:
+            yield from self._file(rest, kind, where)
+        elif program in _MIGRATORS:
+            yield from self._migrator(program, rest, where, depth)
+
+    def _file(self, rest: Sequence[str], kind: str | None, where: str) -> Iterator[Step]:
+        position = next((at for at, word in enumerate(rest) if not word.startswith("-")), None)
+        if position is None or not is_literal(rest[position:]):
+            return
+        project = self.project
+        file = resolve_script_file(project.sources, project.folder, rest[position])
+        if file is None or file == project.entry.file or _LISTENS.search(project.text(file)):
+            return
+        stem = posixpath.splitext(posixpath.basename(file))[0]
+        if stem == "index":
+            stem = posixpath.basename(posixpath.dirname(file))
+        kind = purpose(stem) or kind
+        loader = self._loader(file)
+        if kind is not None and loader is not None:
+            yield Step(
+                kind, (*loader, project.relative(file), *rest[position + 1 :]), project.folder, f"{where} names it"
+            )
+
+    def _loader(self, file: str) -> tuple[str, ...] | None:
+        """Return the command that reads the file's language; None if no installed package does."""
+        runner = self.command.runner
+        if not file.endswith((".ts", ".mts", ".cts")) or runner:
+            return ("node", *runner)
+        return next(((name,) for name in ("tsx", "ts-node") if self.project.requires(name)), None)
+
+    def _migrator(self, program: str, rest: Sequence[str], where: str, depth: int) -> Iterator[Step]:
+        project = self.project
+        if program == "prisma" and list(rest[:2]) == ["db", "seed"]:
+            own = project.package.data.get("prisma")
+            seed = own.get("seed") if isinstance(own, dict) else None
+            if isinstance(seed, str) and depth < _MAX_DEPTH:
+                for words in split_commands(seed):
+                    yield from self.words(words, SEED, where, depth + 1)
+        elif program == "knex" and rest[:1] == ["seed:run"] and is_literal(rest):
+            file = project.find("knexfile.js", "knexfile.ts", "knexfile.cjs", "knexfile.mjs")
+            if file is not None and _SQLITE.search(project.text(file)) and _has_folder(project, "seeds"):
+                yield Step(SEED, ("knex", *rest), project.folder, f"{where} names it")
+        elif program.startswith("sequelize") and rest[:1] == ["db:seed:all"] and _has_folder(project, "seeders"):
+            yield Step(SEED, ("sequelize", "db:seed:all"), project.folder, f"{where} names it")
+
+
+def find_node_work(
+    project: NodeProject, command: NodeCommand, migrations: Sequence[Step], services: Iterable[ServiceNeed]
+) -> StepWork:
+    """Return the steps that follow the migrations: commands that make tables, and commands that fill them."""
+    found = in_order(_found(_Reader(project, command)))
+    found = tuple(step for step in found if step.argv not in [one.argv for one in migrations])
+    server = next((str(need.kind) for need in services if need.kind in _SQL_SERVERS), None)
+    if server is not None:
+        return StepWork(decisions=tuple(left_out(step, server) for step in found))
+    tables = _drizzle(project)
+    return StepWork((*([tables] if tables else []), *found))
+
+
+def _found(reader: _Reader) -> Iterator[Step]:
+    scripts = reader.project.package.scripts
+    started = reader.command.script
+    for name in scripts:
+        kind = purpose(name)
+        if kind is not None:
+            yield from reader.script(name, kind)
+    for name in dict.fromkeys((*_MIXED, f"pre{started}", started)):
+        yield from reader.script(name, None)
+    own = reader.project.package.data.get("prisma")
+    if isinstance(own, dict) and own.get("seed"):
+        yield from reader.words(["prisma", "db", "seed"], SEED, 'package.json "prisma"')
+    for written in written_commands(reader.project.sources):
+        for words in split_commands(shlex.join(written.words)):
+            if words[0].rpartition("/")[2] in {*_RUNNERS, *_MIGRATORS, *_MANAGERS}:
+                yield from reader.words(words, None, written.file)
+
+
+def _has_folder(project: NodeProject, name: str) -> bool:
+    return any(name in file.split("/")[:-1] for file in project.sources.with_suffix(".js", ".ts", ".cjs", ".mjs"))
+
+
+def _drizzle(project: NodeProject) -> Step | None:
+    """Return the step that makes Drizzle's tables from its schema, unless the sources do."""
+    config = project.find("drizzle.config.ts", "drizzle.config.js", "drizzle.config.mjs", "drizzle.config.json")
+    if config is None or not project.requires("drizzle-kit") or not _SQLITE.search(project.text(config)):
+        return None
+    texts = [project.text(name) for name in project.reached]
+    if any(re.search(r"\bmigrate\s*\(|CREATE TABLE", text, re.IGNORECASE) for text in texts):
+        return None
+    schema = "\n".join(project.text(name) for name in project.scripts if "sqliteTable" in project.text(name))
+    argv = ("drizzle-kit", "push", "--force")
+    digest = hashlib.sha256(schema.encode()).hexdigest()[:16]
+    return Step("tables", argv, project.folder, f"{config} describes tables, and the database is SQLite", inputs=digest)

@@ -1,0 +1,78 @@
+"""Tell by its name what a command does to a database, and collect the steps that a plan gets from commands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from preview.detection.plan import Step
+
+INIT: Final = "init"
+"""Name of a step that makes tables by a command of the project."""
+SEED: Final = "seed"
+"""Name of a step that fills tables with data."""
+
+MAKE_MIGRATIONS: Final = "makemigrations"
+"""Name of the step that makes Django's missing migrations."""
+
+_NOUN = r"(?:the_?)?(?:all_?)?(?:database|databases|db|dbs|tables?|schema|sqlite|models)"
+_VERB = r"(?:init|initiali[sz]e|create|setup|set_up|make|build|bootstrap|prepare|migrate|upgrade|sync|push|provision)"
+_SEEDS: Final = re.compile(
+    r"(?:^|_)(?:seed|seeds|seeder|seeders|seeding|populate|prepopulate|fixtures?)(?:_|$)|seed_?(?:db|data|database)|populate"
+    r"|(?:load|insert|add|create|import|generate|init|initial|sample|demo|dummy|fake|mock|default|test)_?"
+    r"(?:sample|demo|initial|dummy|fake|mock|default|test)?_?data(?:_|$)|load_?fixtures|loaddata|seed"
+    r"|fill_?(?:db|database|tables)|(?:create|add|load|insert)_?(?:sample|demo|initial|dummy|default)"
+)
+_INITS: Final = re.compile(
+    rf"(?:^|_){_VERB}_?{_NOUN}(?:_|$)|(?:^|_)(?:db|database|tables|schema)_?{_VERB}(?:_|$)|^(?:initdb|createdb|dbinit)$"
+    rf"|^migrate(?:_(?:latest|up|deploy|dev|run))?$|^(?:prisma|knex|drizzle|sequelize|typeorm|orm|mikro_orm)_{_VERB}(?:_|$)"
+)
+_OTHERS: Final = re.compile(
+    r"(?:^|_)(?:test|tests|drop|delete|clear|remove|clean|undo|rollback|revert|down|prod|production|deploy_prod|backup|dump"
+    r"|export|status|studio|revision|makemigrations?|generate_migrations?|create_migrations?|make_migrations?|docker"
+    r"|remote|staging|unseed|wait|check|pull|up_all|shell|console)(?:_|$)"
+)
+_MAX_STEPS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class StepWork:
+    """Steps that a plan gets, and sentences about commands that are left out.
+
+    Attributes:
+        steps: In the order in which they run.
+    """
+
+    steps: tuple[Step, ...] = ()
+    decisions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def purpose(name: str) -> str | None:
+    """Return ``INIT`` or ``SEED`` for the name of a command, script or file; None for other purposes."""
+    plain = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name[:100]).lower()).strip("_")
+    if _OTHERS.search(plain):
+        return None
+    if _INITS.search(plain):
+        return INIT
+    return SEED if _SEEDS.search(plain) else None
+
+
+def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Return the steps once each, those that make tables first; a few of each purpose."""
+    once = {step.argv: step for step in reversed(list(steps))}
+    unique = list(reversed(once.values()))
+    inits = [step for step in unique if step.name != SEED][:_MAX_STEPS]
+    return (*inits, *[step for step in unique if step.name == SEED][:_MAX_STEPS])
+
+
+def left_out(step: Step, server: str) -> str:
+    """Return the sentence about a step that would write to a server."""
+    return f"`{' '.join(step.argv)}` is not run: it writes to {server}, which is not the preview's own"
+
+
+def is_literal(words: Iterable[str]) -> bool:
+    """Return true if no word is a placeholder, a variable or a redirection."""
+    return not any(re.search(r"[<>$*{}\[\]]|\.\.\.|…", word) for word in words)

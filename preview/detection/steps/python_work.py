@@ -1,0 +1,208 @@
+"""Find the commands of a Python project that make its tables and fill them: Flask's commands, scripts, main blocks."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from preview.detection.plan import Step
+from preview.detection.steps.click_commands import find_click_commands
+from preview.detection.steps.django_work import find_django_work
+from preview.detection.steps.main_block import main_block_step
+from preview.detection.steps.purpose import INIT, SEED, StepWork, in_order, is_literal, left_out, purpose
+from preview.endpoints import AppTarget
+from preview.sources import Sources
+from preview.sources.written_commands import WrittenCommand, written_commands
+
+_PYTHON: Final = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?|py|\$[({]?PYTHON[)}]?", re.IGNORECASE)
+_SERVER: Final = re.compile(rb"\b(?:uvicorn|app|socketio|application)\.run\(|\bserve_forever\(|\.run_app\(")
+_IN_MEMORY: Final = re.compile(rb"""[\"']sqlite(?:\+\w+)?://[\"']|:memory:""")
+_OWN_SCRIPTS: Final = (
+    "init_db.py", "initdb.py", "create_db.py", "create_tables.py", "init_database.py", "create_database.py",
+    "setup_db.py", "setup_database.py", "database_setup.py", "db_init.py", "db_setup.py",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PythonPlace:
+    """Place of the application's commands.
+
+    Attributes:
+        directory: Working folder of the application, relative to the project.
+        python_path: Folders that modules are imported from.
+        files: Files that the application loads.
+        server: Name of the database server that the project needs; empty if its database is a file.
+    """
+
+    directory: str
+    python_path: Sequence[str]
+    files: Sequence[str]
+    server: str = ""
+
+
+def find_python_work(
+    sources: Sources, target: AppTarget, place: PythonPlace, migrations: Sequence[Step] = ()
+) -> StepWork:
+    """Return the steps that make tables and data, ``migrations`` among them."""
+    if target.framework == "django":
+        return find_django_work(sources, target, place.server, migrations)
+    commands = written_commands(sources)
+    clicks = find_click_commands(sources) if target.framework in {"flask", "quart"} else {}
+    main = main_block_step(sources, target, place.directory, place.files)
+    found = list(_named(sources, target, place, commands, clicks))
+    if main is None and not migrations:
+        found += _unnamed(sources, target, place, clicks, found)
+    if place.server:
+        others = [*([main] if main else []), *found]
+        return StepWork(tuple(migrations), tuple(left_out(step, place.server) for step in others))
+    warnings: tuple[str, ...] = ()
+    if main is not None and any(_IN_MEMORY.search(sources.text(file)) for file in place.files):
+        warnings = (f"{main.why}, and the database is in memory: call it when the module is imported",)
+        main = None
+    steps = in_order(found)
+    before = [step for step in steps if step.name == INIT]
+    after = [step for step in steps if step.name == SEED]
+    return StepWork((*migrations, *before, *([main] if main else []), *after), warnings=warnings)
+
+
+def _named(
+    sources: Sources,
+    target: AppTarget,
+    place: PythonPlace,
+    commands: Sequence[WrittenCommand],
+    clicks: dict[tuple[str, ...], str],
+) -> Iterator[Step]:
+    """Yield the steps of commands that the project's files name, if what they name exists."""
+    for command in commands:
+        if not is_literal(command.words[1:]) and not is_literal(command.words[2:]):
+            continue
+        for position, word in enumerate(command.words[:8]):
+            rest = command.words[position + 1 :]
+            step = None
+            if word == "flask":
+                step = _flask(target, place, rest, command.file, clicks)
+            elif _PYTHON.fullmatch(word):
+                step = _python(sources, target, place, rest, command, clicks)
+            elif word.endswith(".py") and word.startswith("./"):
+                step = _script(sources, target, place, word, rest, command)
+            if step is not None:
+                yield step
+                break
+
+
+def _flask(
+    target: AppTarget, place: PythonPlace, words: Sequence[str], file: str, clicks: dict[tuple[str, ...], str]
+) -> Step | None:
+    words = _without_options(words)
+    for size in (2, 1):
+        name = tuple(words[:size])
+        if name in clicks and len(name) == size and (kind := purpose("_".join(name))) and is_literal(words):
+            return _click_step(target, place, tuple(words), kind, f"{file} names it, and it is in {clicks[name]}")
+    return None
+
+
+def _without_options(words: Sequence[str]) -> Sequence[str]:
+    """Return the words after the options of ``flask`` itself."""
+    rest = list(words)
+    while rest and rest[0].startswith("-"):
+        takes = rest[0] in {"--app", "-A", "-e", "--env-file"}
+        rest = rest[2:] if takes else rest[1:]
+    return rest
+
+
+def _click_step(target: AppTarget, place: PythonPlace, words: tuple[str, ...], kind: str, why: str) -> Step:
+    name = str(target) + ("()" if target.factory else "")
+    return Step(kind, ("flask", *words), place.directory, why, variables={"FLASK_APP": name})
+
+
+def _python(
+    sources: Sources,
+    target: AppTarget,
+    place: PythonPlace,
+    words: Sequence[str],
+    command: WrittenCommand,
+    clicks: dict[tuple[str, ...], str],
+) -> Step | None:
+    while words and words[0] in {"-u", "-B", "-O"}:
+        words = words[1:]
+    if list(words[:2]) == ["-m", "flask"]:
+        return _flask(target, place, words[2:], command.file, clicks)
+    if words and words[0] == "-m" and len(words) > 1:
+        return _module(sources, target, place, words[1], words[2:], command)
+    if words and words[0].endswith(".py"):
+        return _script(sources, target, place, words[0], words[1:], command)
+    return None
+
+
+def _module(
+    sources: Sources,
+    target: AppTarget,
+    place: PythonPlace,
+    module: str,
+    arguments: Sequence[str],
+    command: WrittenCommand,
+) -> Step | None:
+    path = module.replace(".", "/")
+    kind = purpose(module.rpartition(".")[2]) or purpose(module)
+    for folder in dict.fromkeys((place.directory, *place.python_path)):
+        for end in (".py", "/__main__.py"):
+            file = posixpath.normpath(f"{folder}/{path}{end}")
+            if kind and sources.has_file(file) and _is_runnable(sources, target, file) and is_literal(arguments):
+                argv = ("python", "-m", module, *arguments)
+                return Step(kind, argv, place.directory, f"{command.file} names it")
+    return None
+
+
+def _script(
+    sources: Sources,
+    target: AppTarget,
+    place: PythonPlace,
+    name: str,
+    arguments: Sequence[str],
+    command: WrittenCommand,
+) -> Step | None:
+    """Return the step of a script; of ``manage.py create_db``, the argument tells the purpose."""
+    above = posixpath.dirname(command.file)
+    for folder in dict.fromkeys((above, place.directory, *place.python_path)):
+        file = posixpath.normpath(posixpath.join(folder, name))
+        if not sources.has_file(file) or not is_literal(arguments):
+            continue
+        kind = purpose(posixpath.basename(file).removesuffix(".py"))
+        if kind is None and arguments and posixpath.basename(file) in {"manage.py", "cli.py", "commands.py"}:
+            said = sources.text(file)
+            names = (arguments[0].encode(), arguments[0].replace("-", "_").encode())
+            kind = purpose(arguments[0]) if any(one in said for one in names) else None
+        if kind is not None and _is_runnable(sources, target, file):
+            argv = ("python", posixpath.relpath(file, place.directory), *arguments)
+            return Step(kind, argv, place.directory, f"{command.file} names it")
+    return None
+
+
+def _is_runnable(sources: Sources, target: AppTarget, file: str) -> bool:
+    return file != target.file and not _SERVER.search(sources.text(file))
+
+
+def _unnamed(
+    sources: Sources,
+    target: AppTarget,
+    place: PythonPlace,
+    clicks: dict[tuple[str, ...], str],
+    named: Sequence[Step],
+) -> Iterator[Step]:
+    """Yield a command that makes the tables though no file names it; never one that adds data."""
+    if any(step.name == INIT for step in named):
+        return
+    for words, file in clicks.items():
+        if len(words) == 1 and purpose(words[0]) == INIT:
+            yield _click_step(target, place, words, INIT, f"{file} has this command to make the tables")
+            return
+    for folder in dict.fromkeys((place.directory, posixpath.normpath(target.app_dir))):
+        for name in _OWN_SCRIPTS:
+            file = posixpath.normpath(posixpath.join(folder, name))
+            if sources.has_file(file) and file not in place.files and _is_runnable(sources, target, file):
+                argv = ("python", posixpath.relpath(file, place.directory))
+                yield Step(INIT, argv, place.directory, f"{file} makes the tables")
+                return

@@ -1,0 +1,173 @@
+"""Runs a project's file as ``python FILE`` would, without the servers that it starts.
+
+``python preview_main.py FILE`` or ``python preview_main.py -m MODULE``
+
+Many applications make their tables under ``if __name__ == "__main__":``, just before they start a server. A launcher
+imports the file, so that block never runs. Here it does: functions that start a server return at once, and a server
+that is not known ends the run where it would listen.
+
+Runs in the child, on the project's own interpreter: standard library only.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.abc
+import importlib.util
+import inspect
+import os
+import runpy
+import signal
+import socket
+import sys
+import traceback
+from typing import Any
+
+_LIMIT_S = 30.0
+# A handler's exception may be caught by the project's code, so the signal is repeated.
+_AGAIN_S = 1.0
+# Functions and methods that start a server, by the module that defines them.
+_SERVERS = {
+    "aiohttp.web": ("run_app",),
+    "bottle": ("run",),
+    "cheroot.server": ("HTTPServer.start", "HTTPServer.safe_start", "HTTPServer.serve"),
+    "cherrypy": ("quickstart",),
+    "connexion.apps.abstract": ("AbstractApp.run",),
+    "dash.dash": ("Dash.run", "Dash.run_server"),
+    "eventlet.convenience": ("listen",),
+    "eventlet.wsgi": ("server",),
+    "flask.app": ("Flask.run",),
+    "flask_script": ("Manager.run",),
+    "flask_socketio": ("SocketIO.run",),
+    "gevent.baseserver": ("BaseServer.start", "BaseServer.serve_forever"),
+    "granian.server": ("Granian.serve",),
+    "gunicorn.app.base": ("BaseApplication.run", "Application.run"),
+    "hypercorn.asyncio": ("serve",),
+    "hypercorn.run": ("run",),
+    "hypercorn.trio": ("serve",),
+    "livereload.server": ("Server.serve",),
+    "quart.app": ("Quart.run", "Quart.run_task"),
+    "sanic.mixins.startup": ("StartupMixin.run", "StartupMixin.serve"),
+    "socketserver": ("BaseServer.serve_forever",),
+    "tornado.ioloop": ("IOLoop.start",),
+    "tornado.platform.asyncio": ("BaseAsyncIOLoop.start",),
+    "uvicorn.main": ("run", "Server.run", "Server.serve"),
+    "uvicorn.server": ("Server.run", "Server.serve"),
+    "waitress": ("serve",),
+    "webbrowser": ("open", "open_new", "open_new_tab"),
+    "werkzeug.serving": ("run_simple",),
+}
+
+
+class _Left(BaseException):
+    """Ends the run from within the project's code."""
+
+
+class _Hook(importlib.abc.MetaPathFinder):
+    """Replaces the functions that start a server in each module right after its import."""
+
+    def __init__(self) -> None:
+        self._asked = ""
+
+    def find_spec(self, name: str, *_: Any) -> Any:
+        if name not in _SERVERS or name == self._asked:
+            return None
+        self._asked = name
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._asked = ""
+        loader: Any = None if spec is None else spec.loader
+        if loader is not None and hasattr(loader, "exec_module"):
+            execute = loader.exec_module
+
+            def execute_and_replace(module: Any) -> None:
+                execute(module)
+                _replace_in(module, name)
+
+            loader.exec_module = execute_and_replace
+        return spec
+
+
+def _replace_in(module: Any, name: str) -> None:
+    for path in _SERVERS[name]:
+        *outer, last = path.split(".")
+        owner = module
+        for part in outer:
+            owner = getattr(owner, part, None)
+        original = getattr(owner, last, None)
+        if original is not None:
+            setattr(owner, last, _ignored(original))
+
+
+def _ignored(original: Any) -> Any:
+    async def return_later(*_: object, **__: object) -> None:
+        pass
+
+    def return_at_once(*_: object, **__: object) -> None:
+        pass
+
+    return return_later if inspect.iscoroutinefunction(original) else return_at_once
+
+
+def _refuse_listening(*_: object) -> None:
+    raise _Left
+
+
+def _end_late(*_: object) -> None:
+    sys.stderr.write(f"it is ended: it was not done within {_LIMIT_S:g} s, and no server that is known runs in it\n")
+    raise SystemExit(1)
+
+
+def run(arguments: list[str]) -> int:
+    """Run the file or module to its end or to its server; return the exit status."""
+    # The module is in this file's folder.
+    from preview_aged import give_back  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    give_back(lambda sentence: sys.stderr.write(sentence + "\n"))
+    sys.meta_path.insert(0, _Hook())
+    for name in _SERVERS:
+        if name in sys.modules:
+            _replace_in(sys.modules[name], name)
+    socket.socket.listen = _refuse_listening  # type: ignore[method-assign]
+    signal.signal(signal.SIGALRM, _end_late)
+    signal.setitimer(signal.ITIMER_REAL, _LIMIT_S, _AGAIN_S)
+    try:
+        if arguments[0] == "-m":
+            sys.path[0] = os.getcwd()  # noqa: PTH109  compared as text
+            sys.argv = [arguments[1]]
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.path[0] = os.path.dirname(os.path.abspath(arguments[0]))  # noqa: PTH100, PTH120  compared as text
+            sys.argv = [arguments[0]]
+            runpy.run_path(arguments[0], run_name="__main__")
+    except _Left:
+        return 0
+    except SystemExit as ended:
+        return _status(ended.code)
+    except Exception:  # noqa: BLE001  whatever it is, it is printed as Python would
+        traceback.print_exc()
+        return 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return 0
+
+
+def _status(code: Any) -> int:
+    if code is None or isinstance(code, int):
+        return int(code or 0)
+    sys.stderr.write(f"{code}\n")
+    return 1
+
+
+def main(arguments: list[str]) -> None:
+    """Run the file, then end this process without waiting for threads that the project has started."""
+    status = run(arguments)
+    atexit._run_exitfuncs()  # noqa: SLF001  the only way to run them before `os._exit`
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,90 @@
+"""The commands that a project's README, Makefile, compose files, Dockerfiles and scripts name, as written."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from preview.sources.commands import MAX_BYTES, command_files
+from preview.sources.files import Sources
+
+_DOCUMENT: Final = re.compile(r"\.(?:md|rst|txt|markdown)$", re.IGNORECASE)
+_FENCE: Final = re.compile(r"^\s*(?:```|~~~)")
+_INLINE: Final = re.compile(r"`([^`\n]{3,300})`")
+_PROMPT: Final = re.compile(r"^\s*(?:[$>%#]\s+|\(\w+\)\s*[$>]\s*|PS[^>\n]{0,60}>\s*|@|-(?=\w))")
+_CONTINUED: Final = re.compile(r"\\\r?\n\s*")
+_SEPARATOR: Final = re.compile(r"\s*(?:&&|\|\||;|\|)\s*")
+_YAML_LIST: Final = re.compile(r"\n\s*-\s+(?=\S*[^\s:]\s*(?:\n|$))")
+_QUOTED_LIST: Final = re.compile(r"[\[\],\"']+")
+_COMMENT: Final = re.compile(r"(?:^|\s)#.*$")
+# Splitting a line into words takes most of the time, so other lines are not split.
+_PROGRAM: Final = re.compile(
+    r"python|\.py\b|\bpy\b|flask|django-admin|\b(?:npm|npx|yarn|pnpm|bun|node|nodejs|tsx|ts-node|babel-node|swc-node|esno"
+    r"|prisma|knex|sequelize|typeorm)\b",
+    re.IGNORECASE,
+)
+_MAX_COMMANDS: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenCommand:
+    """One command as a file names it.
+
+    Attributes:
+        words: The words, without the prompt; a word may still be a placeholder such as ``<name>``.
+    """
+
+    words: tuple[str, ...]
+    file: str
+
+
+def written_commands(sources: Sources) -> list[WrittenCommand]:
+    """Return the commands of Python and Node in documents and scripts, in the order of the files and their lines."""
+    found: dict[WrittenCommand, None] = {}
+    for file in command_files(sources):
+        text = sources.text(file)[:MAX_BYTES].decode("utf-8", "replace")
+        for line in _lines(text, file):
+            if not _PROGRAM.search(line):
+                continue
+            for piece in _SEPARATOR.split(line):
+                words = _words(piece)
+                if words:
+                    found[WrittenCommand(words, file)] = None
+            if len(found) >= _MAX_COMMANDS:
+                return list(found)
+    return list(found)
+
+
+def _lines(text: str, file: str) -> Iterator[str]:
+    """Yield lines that may be commands; of a document only its code."""
+    text = _CONTINUED.sub(" ", text)
+    if _DOCUMENT.search(file) or file.lower().rpartition("/")[2].startswith("readme"):
+        yield from _code(text)
+        return
+    if file.endswith((".yml", ".yaml", ".json")) or "ockerfile" in file:
+        text = _QUOTED_LIST.sub(" ", _YAML_LIST.sub(" ", text))
+    yield from (line for line in text.splitlines() if not line.lstrip().startswith(("#", "//")))
+
+
+def _code(text: str) -> Iterator[str]:
+    fenced = False
+    for line in text.splitlines():
+        if _FENCE.match(line):
+            fenced = not fenced
+        elif fenced or line.startswith(("    ", "\t", "$ ")):
+            yield line
+        else:
+            yield from _INLINE.findall(line)
+
+
+def _words(piece: str) -> tuple[str, ...]:
+    piece = _COMMENT.sub("", _PROMPT.sub("", piece)).strip()
+    if not piece or len(piece) > 500:
+        return ()
+    try:
+        return tuple(shlex.split(piece))
+    except ValueError:
+        return tuple(piece.split())

@@ -1,0 +1,93 @@
+"""A ``.env`` file for programs that refuse to start without one; what the step writes is tried for real."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from detection_kit import FASTAPI, plan_of, write
+
+from preview.detection import Step
+
+EXAMPLE = "# settings\nSECRET_KEY=changeme\nexport NAME=shop\nLIMIT = 5\nDATABASE_URL=postgresql://a:b@c/d\n"
+SERVER = "require('express')().listen(3000);\n"
+
+
+def env_step(folder: Path, files: dict[str, str]) -> Step | None:
+    return next((step for step in plan_of(folder, files).steps if step.name == ".env"), None)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\nif not os.path.exists('.env'):\n    raise RuntimeError('no .env')\n",
+        "env = Path(__file__).parent / '.env'\nif not env.exists():\n    raise SystemExit(1)\n",
+        "assert os.path.isfile('.env'), 'copy .env.example'\n",
+        "from dotenv import load_dotenv\nif not load_dotenv():\n    sys.exit('no .env')\n",
+        "loaded = load_dotenv('.env')\nif not loaded:\n    raise ValueError\n",
+        "load_dotenv(find_dotenv(raise_error_if_not_found=True))\n",
+        "config = Config(RepositoryEnv('.env'))\n",
+        "for line in open('.env'):\n    pass\n",
+    ],
+)
+def test_a_python_program_that_demands_its_env_file_gets_one(tmp_path: Path, source: str) -> None:
+    step = env_step(tmp_path, {"main.py": source + FASTAPI})
+    assert step is not None
+    assert not step.required
+    assert env_step(tmp_path, {".env": ""}) is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "load_dotenv()\n",
+        "if os.path.exists('.env'):\n    load_dotenv('.env')\n",
+        "class S(BaseSettings):\n    class Config:\n        env_file = '.env'\n",
+        "",
+    ],
+)
+def test_a_python_program_that_only_may_have_one_gets_none(tmp_path: Path, source: str) -> None:
+    assert env_step(tmp_path, {"main.py": source + FASTAPI, ".env.example": EXAMPLE}) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("if (!fs.existsSync('.env')) { throw new Error('no .env'); }\n", True),
+        ("process.loadEnvFile();\n", True),
+        ("const text = fs.readFileSync('./.env', 'utf8');\n", True),
+        ("require('dotenv').config();\n", False),
+    ],
+)
+def test_a_node_program_that_demands_its_env_file_gets_one(tmp_path: Path, source: str, *, found: bool) -> None:
+    package = json.dumps({"main": "server.js", "dependencies": {"express": "4"}})
+    assert (env_step(tmp_path, {"package.json": package, "server.js": source + SERVER}) is not None) == found
+
+
+def laid(folder: Path, step: Step) -> str:
+    program = {"python": sys.executable, "node": "node"}[step.argv[0]]
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "SECRET_KEY": "s3", "DATABASE_URL": "sqlite:///x"}
+    subprocess.run([program, *step.argv[1:]], cwd=folder, env=environment, check=True, timeout=60)
+    return (folder / ".env").read_text()
+
+
+def test_the_values_are_those_of_the_environment(tmp_path: Path) -> None:
+    files = {"main.py": "if not load_dotenv():\n    sys.exit(1)\n" + FASTAPI, ".env.example": EXAMPLE}
+    step = env_step(tmp_path, files)
+    assert step is not None
+    assert laid(tmp_path, step) == "SECRET_KEY=s3\nDATABASE_URL=sqlite:///x\n"
+
+
+def test_a_program_that_reads_only_the_file_also_gets_the_examples_values(tmp_path: Path) -> None:
+    node = json.dumps({"main": "server.js", "dependencies": {"express": "4"}})
+    for name, files in {
+        "python": {"main.py": "config = Config(RepositoryEnv('.env'))\n" + FASTAPI},
+        "node": {"package.json": node, "server.js": "fs.readFileSync('.env');\n" + SERVER},
+    }.items():
+        folder = write(tmp_path / name, {".env.example": EXAMPLE + "TOKEN=<your token>\n"})
+        step = env_step(folder, files)
+        assert step is not None
+        assert laid(folder, step) == "SECRET_KEY=s3\nexport NAME=shop\nLIMIT = 5\nDATABASE_URL=sqlite:///x\n"
