@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from preview.detection import Overrides
-from preview.endpoints import extract_endpoints
+from preview.endpoints import extract_endpoints, read_route_table
 from preview.environments.node.locks import LockFile
 from preview.environments.node.manifest import read_node_manifest
 from preview.environments.node.recipe import pins_or_reason
@@ -37,6 +37,12 @@ def _openapi(context: JobContext, _arguments: Mapping[str, Any]) -> object:
     with os.fdopen(context.files[0], "rb") as file:
         file.seek(0)
         return read_openapi(file.read())
+
+
+def _routes(context: JobContext, _arguments: Mapping[str, Any]) -> object:
+    with os.fdopen(context.files[0], "rb") as file:
+        file.seek(0)
+        return read_route_table(file.read())
 
 
 def _node(context: JobContext, arguments: Mapping[str, Any]) -> object:
@@ -70,6 +76,7 @@ JOBS: Final[Mapping[str, Job]] = {
     "node": Job(_node),
     "openapi": Job(_openapi),
     "pins": Job(_pins),
+    "routes": Job(_routes),
     "unpack": Job(_unpack, writes=True),
     "warm_up": Job(_warm_up),
 }

@@ -215,23 +215,22 @@ async def test_callers_at_the_same_time_share_one_report() -> None:
 
 
 async def test_a_cancelled_caller_takes_nothing_from_the_other() -> None:
-    async with channel() as (control, theirs):
-        async with trio.open_nursery() as nursery:
-            scope = trio.CancelScope()
+    async with channel() as (control, theirs), trio.open_nursery() as nursery:
+        scope = trio.CancelScope()
 
-            async def ask_briefly() -> None:
-                with scope:
-                    await control.ask_routes()
+        async def ask_briefly() -> None:
+            with scope:
+                await control.ask_routes()
 
-            async def ask() -> None:
-                assert await control.ask_routes() == b""
+        async def ask() -> None:
+            assert await control.ask_routes() == b""
 
-            nursery.start_soon(ask_briefly)
-            nursery.start_soon(ask)
-            await trio.testing.wait_all_tasks_blocked()
-            scope.cancel()
-            await trio.testing.wait_all_tasks_blocked()
-            theirs.send(b"routes 1\n")
+        nursery.start_soon(ask_briefly)
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        theirs.send(b"routes 1\n")
 
 
 @given(pieces=some.lists(some.binary(max_size=30), max_size=20))
