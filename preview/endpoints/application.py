@@ -27,7 +27,6 @@ _MAX_ENDPOINTS: Final = 5_000
 _MAX_PARTS: Final = 50
 _MAX_PATH: Final = 2_048
 _UNKNOWN: Final = "?"
-_NO_METHODS: Final = frozenset({"HEAD", "OPTIONS"})
 
 
 class Notation(StrEnum):
@@ -75,7 +74,7 @@ def read_route_table(report: bytes) -> RouteTable:
         path, parameters = converted
         if method == _UNKNOWN:
             unknown[path] = None
-        elif _METHOD.fullmatch(method) and method not in _NO_METHODS:
+        elif _METHOD.fullmatch(method):
             one = Endpoint(method, path, path_parameters=parameters, source=Origin.APPLICATION)
             found.setdefault((method, path), one)
     return RouteTable(tuple(found.values()), tuple(unknown))

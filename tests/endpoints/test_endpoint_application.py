@@ -51,7 +51,7 @@ def test_more_routes_than_the_limit_leave_the_table_incomplete() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["get\ts/", "GET", "GET\t", "GET s/", "HEAD\ts/", "OPTIONS\ts/", "GET\ts/a\x1b[31m", "G" * 30 + "\ts/", "\ts/"],
+    ["get\ts/", "GET", "GET\t", "GET s/", "GET\ts/a\x1b[31m", "G" * 30 + "\ts/", "\ts/"],
 )
 def test_what_is_no_route_is_left_out(line: str) -> None:
     assert shown(line.encode()) == []
