@@ -150,9 +150,12 @@ def _add_starlette(route: Any, place: Place) -> None:
         if not _is(inner, "starlette", "StaticFiles"):
             place.below("s" + getattr(route, "path", "")).walk(inner)
     elif not _is(route, "starlette", "Route"):
-        # Other kinds of routes may hold routes.
-        if hasattr(route, "routes"):
-            _walk_starlette(route, place.below("s" + str(getattr(route, "prefix", ""))))
+        # Newer versions of FastAPI keep an included router as one route.
+        inner = getattr(route, "original_router", route)
+        if hasattr(inner, "routes") and place.depth <= _DEEPEST:
+            _walk_starlette(
+                inner, place.below("s" + str(getattr(getattr(route, "include_context", None), "prefix", "")))
+            )
         else:
             place.add_unknown()
     # The pages of its documentation are no routes of the project.
