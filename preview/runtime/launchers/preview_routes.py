@@ -21,6 +21,8 @@ _METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
 # Attributes in which wrappers keep the application that they wrap.
 _WRAPPED = ("app", "application", "asgi_app", "wsgi_app", "other_asgi_app", "_app", "inner", "__wrapped__", "func")
 _MOST_INNER = 8
+_MOST_WRAPPERS = 100
+_MOST_APPLICATIONS = 1_000
 
 
 class Full(Exception):
@@ -33,6 +35,17 @@ class Table:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self._bytes = 0
+        self._applications = 0
+
+    def count_application(self) -> None:
+        """Count an application that is read; applications may contain each other.
+
+        Raises:
+            Full: There are too many.
+        """
+        self._applications += 1
+        if self._applications > _MOST_APPLICATIONS:
+            raise Full
 
     def add(self, method: str, parts: tuple[str, ...]) -> None:
         """Add one line; a path that is too long or not one line is left out.
@@ -61,10 +74,6 @@ class Place:
         """Return the position below this part."""
         return Place(self._table, (*self._parts, part), self.depth + 1)
 
-    def deeper(self) -> Place:
-        """Return the same position, one level deeper."""
-        return Place(self._table, self._parts, self.depth + 1)
-
     def add(self, methods: Iterable[str] | None, part: str) -> None:
         """Add one route; without methods, it accepts any."""
         for method in sorted(methods) if methods else ["*"]:
@@ -76,7 +85,8 @@ class Place:
 
     def walk(self, application: Any) -> None:
         """Add the routes of an application, or note that they are unknown."""
-        if not _walk(application, self):
+        self._table.count_application()
+        if not _walk(application, self, set()):
             self.add_unknown()
 
 
@@ -97,15 +107,22 @@ def _is(thing: Any, package: str, *names: str) -> bool:
     )
 
 
-def _walk(application: Any, place: Place) -> bool:
-    """Add the routes of an application or of what it wraps; return False if no part of it is known."""
-    if application is None or place.depth > _DEEPEST:
+def _walk(application: Any, place: Place, seen: set[int]) -> bool:
+    """Add the routes of an application or of what it wraps; return False if no part of it is known.
+
+    Args:
+        application: The application.
+        place: Its position.
+        seen: Objects that were looked at for this position; wrappers may refer to each other.
+    """
+    if application is None or place.depth > _DEEPEST or id(application) in seen or len(seen) > _MOST_WRAPPERS:
         return False
+    seen.add(id(application))
     for is_it, walk in _FRAMEWORKS:
         if is_it(application):
             walk(application, place)
             return True
-    found = [_walk(inner, place.deeper()) for inner in _inner(application)]
+    found = [_walk(inner, place, seen) for inner in _inner(application)]
     return any(found)
 
 
@@ -196,8 +213,10 @@ def _walk_litestar(application: Any, place: Place) -> None:
             handlers = [getattr(one, "fn", None) for one in getattr(route, "route_handlers", ())]
             modules = [str(getattr(getattr(one, "value", one), "__module__", "")) for one in handlers]
             methods = {str(getattr(one, "value", one)) for one in route.methods} - {"OPTIONS"}
-            # The pages of its documentation are no routes of the project.
-            if methods and not (modules and all(re.match(r"(litestar|starlite)\._?openapi", one) for one in modules)):
+            if "GET" in methods:
+                methods.discard("HEAD")
+            # The pages of its documentation and static files are served by the framework.
+            if methods and not (modules and all(one.startswith(("litestar.", "starlite.")) for one in modules)):
                 place.add(methods, "s" + route.path)
         elif kind == "ASGIRoute":
             inner = getattr(route.route_handler, "fn", None)
@@ -224,9 +243,7 @@ def _walk_bottle(application: Any, place: Place) -> None:
 def _walk_blacksheep(application: Any, place: Place) -> None:
     for method, routes in list(application.router.routes.items()):
         for route in list(routes):
-            pattern = getattr(route, "full_pattern", None) or route.pattern
-            path = re.sub(r"<(?:\w+:)?(\w+)>|:(\w+)", r"{\1\2}", _text(pattern))
-            place.add([_text(method)], "s" + path)
+            place.add([_text(method)], "s" + _text(route.mustache_pattern))
 
 
 def _text(value: Any) -> str:

@@ -10,8 +10,13 @@ from typing import Any
 
 _DEEPEST = 20
 _METHODS = ("get", "post", "put", "patch", "delete", "trace")
-# Files, which the service lists nowhere, and the REST framework's list of routes.
-_LEFT_OUT = ("django.views.static.", "django.contrib.staticfiles.views.", "rest_framework.routers.APIRootView")
+# Files, pages of documentation and the REST framework's list of routes, which the service lists nowhere.
+_LEFT_OUT = (
+    "ninja.openapi.views.",
+    "django.views.static.",
+    "django.contrib.staticfiles.views.",
+    "rest_framework.routers.APIRootView",
+)
 
 
 def add_patterns(place: Any) -> None:
@@ -55,14 +60,17 @@ def _view_class(view: Any) -> Any:
 
 def _is_left_out(view: Any) -> bool:
     cls = _view_class(view)
-    names = {f"{getattr(one, '__module__', '')}.{getattr(one, '__name__', '')}" for one in (view, cls)}
+    names = {
+        f"{getattr(one, '__module__', '')}.{getattr(one, '__name__', '')}"
+        for one in (view, cls, getattr(view, "func", None))
+    }
     return any(name.startswith(_LEFT_OUT) for name in names)
 
 
 def _methods(view: Any) -> set[str]:
     """Return the methods that a view handles; empty if it does not say."""
-    operations = getattr(getattr(view, "__self__", None), "operations", None)
-    if operations:  # Django Ninja
+    operations = _operations(view)
+    if operations:
         return {str(method).upper() for operation in operations for method in operation.methods}
     cls = _view_class(view)
     actions = getattr(view, "actions", None)
@@ -71,6 +79,15 @@ def _methods(view: Any) -> set[str]:
     allowed = [str(name).lower() for name in getattr(cls, "http_method_names", _METHODS)]
     handled = actions if isinstance(actions, dict) else [name for name in _METHODS if hasattr(cls, name)]
     return {name.upper() for name in handled if name in _METHODS and name in allowed}
+
+
+def _operations(view: Any) -> Any:
+    """Return the operations of a view of Django Ninja; None for any other."""
+    if not str(getattr(view, "__module__", "")).startswith("ninja"):
+        return None
+    cells = getattr(view, "__closure__", None) or ()
+    owners = [getattr(view, "__self__", None), *(cell.cell_contents for cell in cells)]
+    return next((one.operations for one in owners if hasattr(one, "operations")), None)
 
 
 def _restricted(view: Any) -> set[str]:
