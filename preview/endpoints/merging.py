@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from preview.endpoints.application import RouteTable
 from preview.endpoints.model import Endpoint, Origin
@@ -37,7 +37,7 @@ def _merge(live: Endpoint, static: Endpoint | None) -> Endpoint:
 
 
 def merge_route_table(described: Sequence[Endpoint], table: RouteTable | None) -> list[Endpoint]:
-    """Return the endpoints of the table with their descriptions; those in no source file come last.
+    """Return the endpoints of the table: first those with a description, in its order, then the others.
 
     The application's own table decides which endpoints exist. An endpoint that it lacks is kept only where the table
     may have more routes.
@@ -48,56 +48,52 @@ def merge_route_table(described: Sequence[Endpoint], table: RouteTable | None) -
     """
     if table is None or not table.endpoints:
         return list(described)
-    merger = _Merger(described)
-    listed = [one for route in table.endpoints for one in merger.take(route)]
-    listed += [one for one in merger.left if not table.covers(one.path)]
-    return sorted(listed, key=lambda one: one.file is None)
+    by_shape: dict[str, list[_Described]] = defaultdict(list)
+    known = [_Described(one) for one in described]
+    for one in known:
+        by_shape[_shape(one.endpoint.path)].append(one)
+    new: dict[tuple[str, str], Endpoint] = {}
+    for route in table.endpoints:
+        same = _stands_for(route, by_shape[_shape(route.path)])
+        for one in same:
+            one.routes.append(route)
+        if not same:
+            new[route.method, route.path] = route
+    return [*(found for one in known for found in one.shown(table)), *new.values()]
 
 
-class _Merger:
-    """Gives each route of a table the endpoints that describe it, each once.
+@dataclass(eq=False, slots=True)
+class _Described:
+    """An endpoint, and the routes of the table that it describes."""
 
-    Attributes:
-        left: Endpoints that no route has taken, in order.
+    endpoint: Endpoint
+    routes: list[Endpoint] = field(default_factory=list)
+
+    def shown(self, table: RouteTable) -> Iterator[Endpoint]:
+        """Yield the endpoint for each method that the table has of it."""
+        one = self.endpoint
+        if not self.routes:
+            if not table.covers(one.path):
+                yield one
+            return
+        methods = [route.method for route in self.routes] if one.method == "*" else [one.method]
+        types = one.path_parameters or self.routes[0].path_parameters
+        for method in dict.fromkeys(methods):
+            yield replace(one, method=method, source=Origin.APPLICATION, path_parameters=types)
+
+
+def _stands_for(route: Endpoint, same: list[_Described]) -> list[_Described]:
+    """Return what describes the route, of endpoints with the same shape; empty if nothing does.
+
+    1. Source and table agree on the method. 2. The table accepts any method: the source knows which are handled.
+    3. The source does not know the methods, and the table does.
     """
-
-    def __init__(self, described: Sequence[Endpoint]) -> None:
-        self._by_shape: dict[str, list[Endpoint]] = defaultdict(list)
-        for one in described:
-            self._by_shape[_shape(one.path)].append(one)
-        self._described = described
-        self._used: set[int] = set()
-        self._listed: set[tuple[str, str]] = set()
-
-    @property
-    def left(self) -> list[Endpoint]:
-        return [one for one in self._described if id(one) not in self._used]
-
-    def take(self, route: Endpoint) -> Iterator[Endpoint]:
-        """Yield the endpoints that the route stands for.
-
-        1. Source and table agree on the method. 2. The table accepts any method: the source knows which are handled.
-        3. The source does not know the methods, and the table does. 4. The source does not have the route.
-        """
-        same = _narrowed(self._by_shape[_shape(route.path)], route.path)
-        exact = [one for one in same if one.method == route.method]
-        if not exact and route.method == "*":
-            exact = same
-        if not exact:
-            exact = [replace(one, method=route.method) for one in same if one.method == "*"]
-            self._used.update(id(one) for one in same if one.method == "*")
-        self._used.update(map(id, exact))
-        for one in exact or [route]:
-            key = (one.method, one.path)
-            if key not in self._listed:
-                self._listed.add(key)
-                types = one.path_parameters or route.path_parameters
-                yield replace(one, source=Origin.APPLICATION, path_parameters=types)
-
-
-def _narrowed(same: list[Endpoint], path: str) -> list[Endpoint]:
-    """Return the endpoints whose closing slash is the path's too, if there are any; else all."""
-    return [one for one in same if one.path.endswith("/") == path.endswith("/")] or same
+    slash = route.path.endswith("/")
+    same = [one for one in same if one.endpoint.path.endswith("/") == slash] or same
+    exact = [one for one in same if one.endpoint.method == route.method]
+    if exact or route.method == "*":
+        return exact or same
+    return [one for one in same if one.endpoint.method == "*"]
 
 
 def _shape(path: str) -> str:

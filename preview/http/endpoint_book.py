@@ -63,8 +63,15 @@ class EndpointBook:
         static = await self._from_source(generation, preview)
         if preview is None or preview.address is None:
             return static
-        described = merge_endpoints(static, await self._from_process(preview, preview.address))
-        return merge_route_table(described, await self._from_application(preview))
+        table: list[RouteTable | None] = []
+
+        async def read_table() -> None:
+            table.append(await self._from_application(preview))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read_table)
+            published = await self._from_process(preview, preview.address)
+        return merge_route_table(merge_endpoints(static, published), table[0])
 
     async def _from_source(self, generation: Generation, preview: LivePreview | None) -> Sequence[Endpoint]:
         key = (generation.id, generation.created_at, generation.revision)
