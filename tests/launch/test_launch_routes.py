@@ -222,6 +222,56 @@ async def test_express_lists_routers_and_applications_below_it(rig: Rig, version
     assert table.unknown == ("/assets",)
 
 
+FASTIFY_APP = """
+import fastify from 'fastify';
+const app = fastify();
+app.register(async (api) => {
+  for (const name of ['apples', 'pears']) api.get(`/${name}/:id`, async () => name);
+  api.route({ method: ['PUT', 'PATCH'], url: '/', handler: async () => 1 });
+}, { prefix: '/api' });
+app.get('/', async () => 'fastify');
+await app.listen({ port: 3000 });
+"""
+KOA_APP = """
+import Koa from 'koa';
+import Router from '@koa/router';
+const app = new Koa();
+const router = new Router({ prefix: '/api' });
+for (const name of ['apples', 'pears']) router.get(`/${name}/:id`, (context) => { context.body = name; });
+app.use(router.routes());
+app.use((context) => { context.body = 'koa'; });
+app.listen(3000);
+"""
+
+
+@pytest.mark.parametrize(
+    ("packages", "text", "routes", "unknown"),
+    [
+        (
+            '{"fastify": "^5.0.0"}',
+            FASTIFY_APP,
+            {"GET /", "GET /api/apples/{id}", "GET /api/pears/{id}", "PUT /api", "PATCH /api"},
+            (),
+        ),
+        (
+            '{"koa": "^2.0.0", "@koa/router": "^13.0.0"}',
+            KOA_APP,
+            {"GET /api/apples/{id}", "GET /api/pears/{id}"},
+            ("/",),
+        ),
+    ],
+    ids=["fastify", "koa"],
+)
+async def test_other_frameworks_of_node_in_modules(
+    rig: Rig, packages: str, text: str, routes: set[str], unknown: tuple[str, ...]
+) -> None:
+    package = f'{{"name": "shop", "type": "module", "main": "server.js", "dependencies": {packages}}}'
+    plan = StartPlan("node", Toolchain.NODE, Server.NODE, None, command=("server.js",))
+    table = await reported(await rig.start({"package.json": package, "server.js": text}, plan))
+    assert shown(table) == routes
+    assert table.unknown == unknown
+
+
 async def test_a_program_without_a_framework_is_unknown(rig: Rig) -> None:
     table = await reported(
         await rig.start(NODE, StartPlan("node", Toolchain.NODE, Server.NODE, None, command=("server.mjs",)))
