@@ -1,15 +1,19 @@
-"""The endpoints of a project: from its source, without running it, and from a running preview's OpenAPI document."""
+"""The endpoints of a project: from its source, without running it, and from its running preview.
 
+A running preview has an OpenAPI document, or reports its application's route table, or both.
+"""
+
+from preview.endpoints.application import RouteTable, read_route_table
 from preview.endpoints.extraction import (
     extract,
     extract_endpoints,
     find_app,
     find_apps,
     find_health_path,
-    merge_endpoints,
     missing_files,
 )
-from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
+from preview.endpoints.merging import merge_endpoints, merge_route_table
+from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp, Origin
 from preview.endpoints.openapi import endpoints_from_openapi
 
 __all__ = [
@@ -18,6 +22,8 @@ __all__ = [
     "Extraction",
     "Found",
     "FoundApp",
+    "Origin",
+    "RouteTable",
     "endpoints_from_openapi",
     "extract",
     "extract_endpoints",
@@ -25,5 +31,7 @@ __all__ = [
     "find_apps",
     "find_health_path",
     "merge_endpoints",
+    "merge_route_table",
     "missing_files",
+    "read_route_table",
 ]

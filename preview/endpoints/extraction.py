@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,35 +111,6 @@ def _list_loose(sources: Sources, endpoints: Found) -> None:
 
 # The most telling name first. Any prefix (/api/v1) may precede the name; the shortest path wins.
 _HEALTH_NAMES = ("health", "healthz", "healthcheck", "health-check", "health_check", "readyz", "livez", "ready", "ping")
-
-
-def merge_endpoints(static: Sequence[Endpoint], live: Sequence[Endpoint]) -> list[Endpoint]:
-    """Return the live endpoints, completed with facts from the source; the static ones if there are no live ones."""
-    if not live:
-        return list(static)
-    known = {(endpoint.method, _shape(endpoint.path)): endpoint for endpoint in static}
-    return [_merge(endpoint, known.get((endpoint.method, _shape(endpoint.path)))) for endpoint in live]
-
-
-def _merge(live: Endpoint, static: Endpoint | None) -> Endpoint:
-    if static is None:
-        return live
-    return replace(
-        live,
-        summary=live.summary or static.summary,
-        description=live.description or static.description,
-        tags=live.tags or static.tags,
-        query=live.query or static.query,
-        request_body=static.request_body if live.request_body is None else live.request_body,
-        response_schema=static.response_schema if live.response_schema is None else live.response_schema,
-        file=static.file,
-        line=static.line,
-    )
-
-
-def _shape(path: str) -> str:
-    """Return the path without parameter names and closing slash, to compare paths by what they match."""
-    return re.sub(r"\{[^}]*\}", "{}", path).rstrip("/")
 
 
 def find_health_path(endpoints: Sequence[Endpoint]) -> str | None:

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Origin(StrEnum):
+    """Best evidence that an endpoint exists."""
+
+    STATIC = "static"
+    OPENAPI = "openapi"
+    APPLICATION = "application"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +28,10 @@ class Endpoint:
         query: Query parameters with their JSON type (``integer``, ``string``, ``number``, ``boolean``, ``array``).
         request_body: A skeleton such as ``{"name": "string", "tags": ["string"]}``; None if unknown.
         response_schema: A skeleton of the response, in the same form; None if unknown.
-        file: The source file, relative to the project; None if only the running preview reported the endpoint.
+        file: The source file, relative to the project; None if only the running preview has the endpoint.
         line: Line number in ``file``, from 1.
         path_parameters: The path's parameters with their JSON type, as far as the types are known.
+        source: Best evidence that it exists: its source file, the OpenAPI document or the application's route table.
     """
 
     method: str
@@ -35,6 +45,7 @@ class Endpoint:
     file: str | None = None
     line: int | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)
+    source: Origin = Origin.STATIC
 
 
 @dataclass(frozen=True, slots=True)

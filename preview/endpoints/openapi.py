@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Final
 
-from preview.endpoints.model import Endpoint
+from preview.endpoints.model import Endpoint, Origin
 
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _MAX_ENDPOINTS: Final = 5_000
@@ -73,6 +73,7 @@ class _Reader:
             query=self._query([*_list(shared.get("parameters")), *_list(operation.get("parameters"))]),
             request_body=self._content(operation.get("requestBody")),
             response_schema=self._response(operation),
+            source=Origin.OPENAPI,
         )
 
     def follow(self, value: object) -> object:

@@ -1,4 +1,7 @@
-"""Endpoints of a generation: from its source files, and from the OpenAPI document of its running preview."""
+"""Endpoints of a generation: from its source files, and from its running preview.
+
+A running preview publishes an OpenAPI document, or reports its application's routes over the control channel, or both.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import structlog
 import trio
 
 from preview.core.bounded_dict import BoundedDict
-from preview.endpoints import Endpoint, merge_endpoints
+from preview.endpoints import Endpoint, RouteTable, merge_endpoints, merge_route_table
 from preview.errors import AnalysisFailed, PreviewError, TooComplex
 from preview.generations import Generation, GenerationSource
 from preview.http.core.uploads import open_files
@@ -24,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 # A list of endpoints takes some KiB, so all take about a MiB.
 _KEPT = 256
+# A large table takes some MiB.
+_KEPT_TABLES = 64
 # A response of this service waits for it; for a slower preview, only endpoints from the source are shown.
 _OPENAPI_TIMEOUT_S = 2.0
 # Most seconds to wait for a process replacement, which usually takes a moment.
@@ -35,7 +40,7 @@ _READERS = 2
 
 
 class EndpointBook:
-    """Finds endpoints and caches them: by generation for the source, by process for a preview's OpenAPI document."""
+    """Finds endpoints and caches them: by generation for the source, by process for what a preview reports."""
 
     def __init__(self, source: GenerationSource, client: PreviewClient, reader: ProjectReader) -> None:
         self._source = source
@@ -43,11 +48,12 @@ class EndpointBook:
         self._client = client
         self._static: BoundedDict[Hashable, Sequence[Endpoint]] = BoundedDict(_KEPT)
         self._live: BoundedDict[Hashable, Sequence[Endpoint]] = BoundedDict(_KEPT)
+        self._tables: BoundedDict[Hashable, RouteTable] = BoundedDict(_KEPT_TABLES)
         self._not_before: BoundedDict[Hashable, float] = BoundedDict(_KEPT)
         self._limiter = trio.CapacityLimiter(_READERS)
 
     async def find(self, generation: Generation, preview: LivePreview | None) -> Sequence[Endpoint]:
-        """Return the generation's endpoints; those that a running preview publishes override those in its source.
+        """Return the generation's endpoints. What a running preview reports overrides its source.
 
         Raises:
             GenerationNotFound: The generation's files are gone.
@@ -57,7 +63,15 @@ class EndpointBook:
         static = await self._from_source(generation, preview)
         if preview is None or preview.address is None:
             return static
-        return merge_endpoints(list(static), list(await self._from_process(preview, preview.address)))
+        table: list[RouteTable | None] = []
+
+        async def read_table() -> None:
+            table.append(await self._from_application(preview))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read_table)
+            published = await self._from_process(preview, preview.address)
+        return merge_route_table(merge_endpoints(static, published), table[0])
 
     async def _from_source(self, generation: Generation, preview: LivePreview | None) -> Sequence[Endpoint]:
         key = (generation.id, generation.created_at, generation.revision)
@@ -105,6 +119,25 @@ class EndpointBook:
         if is_its_own:
             self._live[key] = found
         return found
+
+    async def _from_application(self, preview: LivePreview) -> RouteTable | None:
+        """Read the route table of the serving process; None if it reports none."""
+        control = preview.control
+        key = ("routes", preview.record.id, preview.record.pid)
+        table = self._tables.get(key)
+        if table is not None or control is None or trio.current_time() < (self._not_before.get(key) or 0.0):
+            return table
+        try:
+            report = await control.ask_routes()
+            async with self._limiter:
+                table = None if report is None else await self._reader.routes(report)
+        except (TooComplex, AnalysisFailed) as error:
+            log.debug("routes not read", preview_id=preview.id, why=error.message)
+        if table is None:
+            self._not_before[key] = trio.current_time() + _ASKED_AGAIN_AFTER_S
+        else:
+            self._tables[key] = table
+        return table
 
     async def _published(self, record: PreviewRecord, address: tuple[str, int]) -> Sequence[Endpoint]:
         """Read the published endpoints.

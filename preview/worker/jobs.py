@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from preview.detection import Overrides
-from preview.endpoints import extract_endpoints
+from preview.endpoints import extract_endpoints, read_route_table
 from preview.environments.manifests.poetry import read_poetry
 from preview.environments.node.locks import LockFile
 from preview.environments.node.manifest import read_node_manifest
@@ -51,6 +51,12 @@ def _openapi(context: JobContext, _arguments: Mapping[str, Any]) -> object:
         return read_openapi(file.read())
 
 
+def _routes(context: JobContext, _arguments: Mapping[str, Any]) -> object:
+    with os.fdopen(context.files[0], "rb") as file:
+        file.seek(0)
+        return read_route_table(file.read())
+
+
 def _node(context: JobContext, arguments: Mapping[str, Any]) -> object:
     context.progress.tell("package.json")
     return answer_of(read_node_manifest(context.project, tuple(arguments["extra"])))
@@ -83,6 +89,7 @@ JOBS: Final[Mapping[str, Job]] = {
     "node": Job(_node),
     "openapi": Job(_openapi),
     "pins": Job(_pins),
+    "routes": Job(_routes),
     "unpack": Job(_unpack, writes=True),
     "warm_up": Job(_warm_up),
 }

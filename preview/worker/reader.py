@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from preview.detection import Overrides
-from preview.endpoints import Endpoint, extract_endpoints
+from preview.endpoints import Endpoint, RouteTable, extract_endpoints, read_route_table
 from preview.environments.node.locks import LockFile, Pins
 from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.recipe import InThread, NodeReader
@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 _ANALYSIS: Final = TypeAdapter(Analysis)
 _ARCHIVE: Final = TypeAdapter(ArchiveAnswer)
 _ENDPOINTS: Final = TypeAdapter(list[Endpoint])
+_ROUTES: Final = TypeAdapter(RouteTable)
 _NODE: Final = TypeAdapter(NodeAnswer)
 _PINS: Final = TypeAdapter(Pins | str)
 
@@ -52,6 +53,9 @@ class ProjectReader(NodeReader, Protocol):
 
     async def published(self, document: bytes) -> Sequence[Endpoint]:
         """Return the endpoints in a preview's OpenAPI document (JSON). Cancellation: the call leaves nothing behind."""
+
+    async def routes(self, report: bytes) -> RouteTable:
+        """Return the routes in a process's report. Cancellation: the call leaves nothing behind."""
 
     async def unpack(self, archive: IO[bytes], limits: GenerationLimits) -> Mapping[str, bytes]:
         """Return an archive's files; see ``generations.unpack``. Cancellation: the call leaves nothing behind."""
@@ -84,6 +88,11 @@ class WorkerReader:
         """Implement the protocol. Cancellation: the worker is killed."""
         with _in_memory(document) as descriptor:
             return await self._pool.run("openapi", {}, _ENDPOINTS, files=[descriptor])
+
+    async def routes(self, report: bytes) -> RouteTable:
+        """Implement the protocol. Cancellation: the worker is killed."""
+        with _in_memory(report) as descriptor:
+            return await self._pool.run("routes", {}, _ROUTES, files=[descriptor])
 
     async def unpack(self, archive: IO[bytes], limits: GenerationLimits) -> Mapping[str, bytes]:
         """Implement the protocol. Cancellation: the worker is killed."""
@@ -125,6 +134,10 @@ class InProcess(InThread):
     async def published(self, document: bytes) -> Sequence[Endpoint]:
         """Implement the protocol. Cancellation: takes effect after the thread has finished."""
         return await trio.to_thread.run_sync(read_openapi, document)
+
+    async def routes(self, report: bytes) -> RouteTable:
+        """Implement the protocol. Cancellation: takes effect after the thread has finished."""
+        return await trio.to_thread.run_sync(read_route_table, report)
 
     async def unpack(self, archive: IO[bytes], limits: GenerationLimits) -> Mapping[str, bytes]:
         """Implement the protocol. Cancellation: takes effect after the thread has finished."""

@@ -17,9 +17,9 @@ from urllib.request import urlopen
 import pytest
 from cli_service import PROGRAM, without_remark
 
-from preview.cli.commands import run as run_command
 from preview.cli.entry import run
 from preview.cli.exits import ExitCode, UsageMistake
+from preview.cli.local.own_settings import own_settings
 from preview.cli.options import overrides_from_options, start_body
 from preview.cli.tokens import confinement, name_option, wanted_network
 from preview.core.isolation import Isolation, Network
@@ -165,7 +165,7 @@ def test_settings_come_from_what_was_given_alone() -> None:
 def test_they_win_over_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREVIEW_NETWORK", "host")
     monkeypatch.setenv("PREVIEW_LOOPBACK_PORTS", "5001,5002")
-    settings = run_command._own_settings(tmp_path, confinement(None, [5003], Isolation.REQUIRE), None, is_watched=False)
+    settings = own_settings(tmp_path, confinement(None, [5003], Isolation.REQUIRE), None, is_watched=False)
     assert (settings.network, settings.loopback_ports) == (Network.LOOPBACK_ONLY, (5003,))
     assert settings.isolation is Isolation.REQUIRE
 

@@ -42,6 +42,7 @@ def test_as_json_it_is_for_programs(project: Path, capsys: pytest.CaptureFixture
     read, add = shown["endpoints"]
     assert (read["method"], read["path"], read["tags"]) == ("GET", "/books/{book_id}", ["books"])
     assert (read["file"], read["line"], read["description"]) == ("main.py", 7, "One book.")
+    assert read["source"] == "static"
     assert {"name": "full", "in": "query", "type": "boolean"} in read["parameters"]
     assert add["request_schema"] == {"title": "string"}
 
@@ -68,3 +69,54 @@ def test_the_application_that_the_projects_file_names_is_listed(
     (project / "preview.toml").write_text('[start]\napp = "other:site"\n')
     assert run(["endpoints", str(project), "--json"]) == 0
     assert [one["path"] for one in json.loads(capsys.readouterr().out)["endpoints"]] == ["/only"]
+
+
+HIDDEN = """
+import os
+for name in os.environ.get("NAMES", "apples,pears").split(","):
+    app.add_api_route(f"/{name[::-1]}/{{item_id}}", lambda item_id: item_id, methods=["DELETE"])
+globals()["app"].add_api_route("/late", lambda: "")
+"""
+
+
+@pytest.fixture
+def running_project(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose source does not show all its routes."""
+    monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PREVIEW_CACHE_DIR", str(tmp_path / "cache"))
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "main.py").write_text(APP + HIDDEN)
+    (folder / "requirements.txt").write_text("fastapi\n")
+    return folder
+
+
+def test_a_running_application_is_asked(running_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["endpoints", str(running_project), "--app", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert {(one["method"], one["path"]) for one in shown["endpoints"]} == {
+        ("GET", "/books/{book_id}"),
+        ("POST", "/books"),
+        ("DELETE", "/selppa/{item_id}"),
+        ("DELETE", "/sraep/{item_id}"),
+        ("GET", "/late"),
+    }
+    assert {one["source"] for one in shown["endpoints"]} == {"application"}
+    read = next(one for one in shown["endpoints"] if one["path"] == "/books/{book_id}")
+    assert (read["file"], read["line"], shown["complete"]) == ("main.py", 7, True)
+
+
+def test_an_application_that_does_not_start_says_why(running_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (running_project / "main.py").write_text(APP + "raise ValueError('no luck')\n")
+    assert run(["endpoints", str(running_project), "--app"]) == 1
+    assert "no luck" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_folder_is_one_of_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.delenv("PREVIEW_URL", raising=False)
+    assert run(["endpoints", "gen_23456789abcdefgh", "--app"]) == 3
+    assert run(["endpoints", "not an id", "--app"]) == 2
+    assert capsys.readouterr().out == ""

@@ -207,6 +207,20 @@ def test_ls_shows_where_a_preview_is(running: str, capsys: pytest.CaptureFixture
     assert [one["generation_id"] for one in json.loads(capsys.readouterr().out)["previews"]] == [running]
 
 
+def test_endpoints_of_the_running_application(running: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["endpoints", running, "--app", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert ("GET", "/books", "application") in {
+        (one["method"], one["path"], one["source"]) for one in shown["endpoints"]
+    }
+    assert run(["ls", "--json"]) == 0
+    preview_id = next(
+        one["id"] for one in json.loads(capsys.readouterr().out)["previews"] if one["generation_id"] == running
+    )
+    assert run(["endpoints", preview_id, "--app"]) == 0
+    assert "/books" in capsys.readouterr().out
+
+
 def test_stop_answers_when_it_is_gone(running: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["stop", running]) == 0
     assert capsys.readouterr().out == f"{running} stopped; its processes, port and files are gone\n"

@@ -84,23 +84,26 @@ SHAPES: dict[str, Any] = {
     "plan endpoints": {
         "endpoints": [
             (
-                {"method": "GET", "path": str, "description": str},
+                {"method": "GET", "path": str, "description": str, "source": str},
                 {
                     "method": "GET",
                     "path": "/books",
                     "description": "List all books.",
+                    "source": str,
                     "requestSchema": {"query": {"page": "integer"}},
                 },
                 {
                     "method": "GET",
                     "path": "/api/users",
                     "description": str,
+                    "source": str,
                     "requestSchema": {"query": {"limit": "integer"}},
                 },
                 {
                     "method": "POST",
                     "path": "/books",
                     "description": str,
+                    "source": str,
                     "requestBody": {"name": "string"},
                     "responseSchema": {"name": "string"},
                 },
@@ -108,7 +111,7 @@ SHAPES: dict[str, Any] = {
         ]
     },
     "v1 endpoints": {
-        "endpoints": [{"path": str, "method": str, "summary": str, "description": str, "tags": list}],
+        "endpoints": [{"path": str, "method": str, "summary": str, "description": str, "tags": list, "source": str}],
         "count": int,
     },
     "plan request": {"statusCode": 200, "data": {"page": 2}, "headers": dict},

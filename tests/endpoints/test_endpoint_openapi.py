@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.endpoints import Endpoint, endpoints_from_openapi, find_health_path, merge_endpoints
+from preview.endpoints import Endpoint, Origin, endpoints_from_openapi, find_health_path, merge_endpoints
 
 
 def document(operation: Mapping[str, object], schemas: Mapping[str, object] | None = None) -> dict[str, object]:
@@ -46,6 +46,7 @@ def test_an_operation_becomes_an_endpoint() -> None:
         tags=("x",),
         query={"page": "integer", "q": "string", "ids": "array", "f": "object"},
         response_schema=["string"],
+        source=Origin.OPENAPI,
     )
 
 

@@ -207,11 +207,12 @@ def test_plan_endpoints_have_a_schema_key_only_where_one_is_known() -> None:
     shown = shown_as(plan.PlanEndpoints.of([endpoint(), known]))
     assert shown == {
         "endpoints": [
-            {"method": "GET", "path": "/books", "description": "All books."},
+            {"method": "GET", "path": "/books", "description": "All books.", "source": "static"},
             {
                 "method": "POST",
                 "path": "/books",
                 "description": "Books",
+                "source": "static",
                 "requestSchema": {"query": {"page": "integer"}},
                 "requestBody": {"name": "string"},
                 "responseSchema": {"id": "integer"},
@@ -224,7 +225,14 @@ def test_v1_endpoints_are_counted() -> None:
     shown = shown_as(v1.Endpoints.of([endpoint()]))
     assert shown == {
         "endpoints": [
-            {"path": "/books", "method": "GET", "summary": "Books", "description": "All books.", "tags": ["books"]}
+            {
+                "path": "/books",
+                "method": "GET",
+                "summary": "Books",
+                "description": "All books.",
+                "tags": ["books"],
+                "source": "static",
+            }
         ],
         "count": 1,
     }

@@ -151,14 +151,15 @@ async def test_endpoints_are_known_before_a_launch_and_better_when_it_runs(tmp_p
     assert again == after
 
 
-async def test_a_preview_without_openapi_is_shown_by_its_source(tmp_path: Path) -> None:
+async def test_a_preview_without_openapi_is_shown_by_its_source_and_its_routes(tmp_path: Path) -> None:
     files = FILES | {"main.py": FILES["main.py"].replace("app = FastAPI()", "app = FastAPI(openapi_url=None)")}
     async with open_world(tmp_path) as world:
         generation = await world.keep(files)
         before = (await world.ask("GET", PREFIX["v1"].format(generation) + "/endpoints")).json()
         await world.launch(generation)
         after = (await world.ask("GET", PREFIX["v1"].format(generation) + "/endpoints")).json()
-        assert after == before
+        assert {one["source"] for one in before["endpoints"]} == {"static"}
+        assert after["endpoints"] == [one | {"source": "application"} for one in before["endpoints"]]
         assert after["count"] > 5
 
 

@@ -151,6 +151,12 @@ async def looked(preview: LivePreview) -> dict[str, Any]:
     return found
 
 
+async def assert_it_reports_its_route(preview: LivePreview) -> None:
+    assert preview.control is not None
+    report = await preview.control.ask_routes()
+    assert report in {b"GET\ts/\n", b"GET\tf/\n", b"*\td/\td\n"}
+
+
 async def kept_is_said(preview: LivePreview) -> None:
     while not any(line.startswith("a snapshot of the imported application is ready") for line in story(preview)):  # noqa: ASYNC110
         await trio.sleep(0.01)
@@ -162,6 +168,7 @@ async def test_each_start_serves_the_code_of_the_moment(rig: Rig, kind: Kind) ->
     preview = await start(rig, kind, "one")
     assert "started cold: its template is being made" in story(preview)
     cold = await seen(preview)
+    await assert_it_reports_its_route(preview)
     await rig.service.previews.stop("g1")
     await template_is_ready(rig)
 
@@ -171,6 +178,7 @@ async def test_each_start_serves_the_code_of_the_moment(rig: Rig, kind: Kind) ->
     assert sentence.endswith(" modules were there already")
     warm = await seen(preview)
     assert warm == cold
+    await assert_it_reports_its_route(preview)
 
     await rig.service.previews.restart(ANN, "g1")
     await kept_is_said(preview)
@@ -178,6 +186,7 @@ async def test_each_start_serves_the_code_of_the_moment(rig: Rig, kind: Kind) ->
     await rig.service.previews.restart(ANN, "g1")
     assert [line for line in story(preview) if line.startswith("started ")] == forks
     assert await seen(preview) == cold
+    await assert_it_reports_its_route(preview)
 
     await rig.service.previews.reload(ANN, "g1", FilesChange({"shop/names.py": b"VERSION = 'two'\n"}))
     assert await seen(preview) == {**cold, "version": "two"}

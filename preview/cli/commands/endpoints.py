@@ -1,16 +1,26 @@
-"""``preview endpoints``: list a backend's endpoints from its source."""
+"""``preview endpoints``: list a backend's endpoints, from its source or from its running application."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from preview.cli.options import DirectoryArgument, JsonOption, existing_folder
-from preview.cli.terminal import listing, print_json, say, table_console
+from preview.cli.client import generation_path, open_api
+from preview.cli.data_folder import hold_first_free_slot
+from preview.cli.exits import ExitCode
+from preview.cli.options import CaOption, JsonOption, UrlOption, existing_folder, warn_of_skipped
+from preview.cli.terminal import listing, print_json, progress, say, table_console
+from preview.core.env_file import find_env_file_beside
 from preview.core.quoting import visible
 from preview.detection import read_endpoints
-from preview.endpoints import Endpoint, Extraction
+from preview.endpoints import Endpoint, Extraction, Origin
 
 app = typer.Typer(add_completion=False)
 
@@ -18,23 +28,74 @@ _STYLES = {"GET": "green", "POST": "cyan", "PUT": "yellow", "PATCH": "yellow", "
 
 
 @app.command()
-def endpoints(directory: DirectoryArgument, as_json: JsonOption = False) -> None:
+def endpoints(
+    place: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The backend's folder; with --app also a generation or preview.")
+    ],
+    ask_app: Annotated[
+        bool, typer.Option("--app", help="Ask the running application; a folder's is started for it.")
+    ] = False,
+    url: UrlOption = None,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """List the endpoints of a folder's backend.
 
-    They are read from its source; nothing is run.
+    They are read from its source, and nothing is run, unless --app is given.
     """
-    found = read_endpoints(existing_folder(directory))
+    if ask_app and not place.expanduser().exists():
+        _show_remote(str(place), url, ca, as_json=as_json)
+        return
+    folder = existing_folder(place)
+    found = read_endpoints(folder)
+    if ask_app:
+        found = _asked(folder, found)
     if as_json:
         print_json(_described(found))
         return
     if found.endpoints:
-        table_console().print(_table(found.endpoints))
+        table_console().print(_table([_row(one) for one in found.endpoints]))
     else:
         say("No endpoints found; `preview detect DIR` shows what was detected.")
     for file, reason in found.skipped.items():
         say(visible(f"not read: {'the rest of the files' if file == '.' else file}: {reason}"))
     if not found.complete:
         say("The project is too large to read completely: there may be more endpoints.")
+
+
+def _asked(folder: Path, static: Extraction) -> Extraction:
+    """Return the endpoints of the folder's running application."""
+    # A service takes much longer to import than the source to read.
+    from preview.cli.local.app_endpoints import ask_application  # noqa: PLC0415
+    from preview.cli.local.hosting import configure_logging  # noqa: PLC0415
+    from preview.cli.local.own_settings import operators_data_folder, own_settings  # noqa: PLC0415
+    from preview.cli.local.run_async import run_async  # noqa: PLC0415
+
+    configure_logging("ERROR", "console")
+    file = find_env_file_beside(folder)
+    warn_of_skipped(file)
+    with hold_first_free_slot(operators_data_folder(file) / "run") as slot, progress("starting the application…"):
+        settings = own_settings(slot, {}, file, is_watched=False)
+        endpoints = run_async(partial(ask_application, settings, folder))
+    if endpoints is None:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    is_whole = all(one.source is Origin.APPLICATION for one in endpoints)
+    return replace(static, endpoints=tuple(endpoints), complete=static.complete or is_whole)
+
+
+def _show_remote(name: str, url: str | None, ca: Path | None, *, as_json: bool) -> None:
+    """Show the endpoints of a generation or a preview, as the service has them."""
+    path = generation_path(name, "/preview/endpoints")
+    with open_api(url, ca) as api:
+        if name.startswith("preview_"):
+            path = generation_path(api.get_json(f"/previews/{name}")["generation_id"], "/preview/endpoints")
+        answer = api.get_json(path)
+    if as_json:
+        print_json(answer)
+    elif answer["endpoints"]:
+        table_console().print(_table(answer["endpoints"]))
+    else:
+        say("No endpoints found.")
 
 
 def _described(found: Extraction) -> dict[str, object]:
@@ -62,17 +123,25 @@ def _endpoint(one: Endpoint) -> dict[str, object]:
         "response_schema": one.response_schema,
         "file": one.file,
         "line": one.line,
+        "source": one.source,
     }
 
 
-def _table(found: tuple[Endpoint, ...]) -> Table:
+def _row(one: Endpoint) -> dict[str, str | None]:
+    where = f"{one.file}:{one.line}" if one.file else ""
+    return {"method": one.method, "path": one.path, "summary": one.summary, "where": where, "source": one.source}
+
+
+def _table(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the endpoints as a table; their place if it is known, or else their source."""
     table = listing("METHOD", "PATH", "SUMMARY", "WHERE")
     for one in found:
-        where = f"{one.file}:{one.line}" if one.file else ""
+        method = visible(one["method"])
+        where = one.get("where") or one.get("source") or ""
         table.add_row(
-            Text(one.method, style=_STYLES.get(one.method, "")),
-            Text(visible(one.path)),
-            Text(visible(one.summary)),
+            Text(method, style=_STYLES.get(method, "")),
+            Text(visible(one["path"])),
+            Text(visible(one["summary"] or "")),
             Text(visible(where), style="dim"),
         )
     return table

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +13,7 @@ import typer
 from preview.cli.data_folder import hold_first_free_slot
 from preview.cli.exits import CommandFailed
 from preview.cli.local.hosting import configure_logging
+from preview.cli.local.own_settings import operators_data_folder, own_settings
 from preview.cli.local.run_async import run_async
 from preview.cli.local.running import run_folder
 from preview.cli.local.scope import enter_scope
@@ -33,16 +32,12 @@ from preview.cli.options import (
 )
 from preview.cli.terminal import say, wants_colour
 from preview.cli.tokens import IsolationOption, LoopbackPortOption, NetworkOption, confinement, wanted_network
-from preview.core.descriptors import make_private_folder
-from preview.core.env_file import EnvFile, find_env_file_beside
+from preview.core.env_file import find_env_file_beside
 from preview.core.isolation import Isolation
-from preview.settings import Settings, load_settings, settings_in, variable_of
 
 app = typer.Typer(add_completion=False)
 
 _PORTS = range(8000, 8100)
-# The user ends the preview; this limit is for a forgotten terminal.
-_LIFE_S = 8 * 3600.0
 
 
 @app.command()
@@ -78,11 +73,11 @@ def run(
     configure_logging("ERROR", "console")
     file = find_env_file_beside(folder)
     warn_of_skipped(file)
-    with hold_first_free_slot(_data_folder(file) / "run") as slot:
+    with hold_first_free_slot(operators_data_folder(file) / "run") as slot:
         # The server owns the descriptor from here on.
         bind = f"fd://{_listen(port).detach()}"
         story = JsonStory(sys.stdout) if as_json else TextStory(sys.stdout, colour=wants_colour(sys.stdout))
-        settings = _own_settings(slot, held, file, is_watched=watch)
+        settings = own_settings(slot, held, file, is_watched=watch)
         if not no_scope and settings.isolation is not Isolation.PLAIN:
             enter_scope()
         if (settings_from := settings_line(file)) is not None:
@@ -91,48 +86,6 @@ def run(
             partial(run_folder, settings, folder, bind=bind, story=story, overrides=overrides, is_watched=watch)
         )
     raise typer.Exit(code)
-
-
-def _data_folder(file: EnvFile | None) -> Path:
-    """Return the operator's data folder, created private if necessary.
-
-    Raises:
-        CommandFailed: The folder cannot be created.
-    """
-    data_dir = load_settings(file).data_dir
-    try:
-        make_private_folder(data_dir)
-    except OSError as error:
-        raise CommandFailed(
-            f"The data folder {data_dir} cannot be used ({error.strerror}); set PREVIEW_DATA_DIR to one you can write."
-        ) from error
-    return data_dir
-
-
-def _own_settings(slot: Path, held: Mapping[str, object], file: EnvFile | None, *, is_watched: bool) -> Settings:
-    """Return the operator's settings with a separate data folder: SQLite, its own secret, one user."""
-    usual: dict[str, object] = {
-        "max_uptime_s": _LIFE_S,
-        "inactive_timeout_s": _LIFE_S,
-        # A single launch gains nothing from a template; with --watch, each saved file causes another start.
-        "warm_templates": int(is_watched),
-        # No other launches follow.
-        "spares": 0,
-        # The project belongs to its user. Platforms that launch others' projects set their own isolation.
-        "isolation": Isolation.TRUSTED,
-    }
-    given = os.environ.keys() | {variable_of(name) for name in settings_in(file)}
-    own = {name: value for name, value in usual.items() if variable_of(name) not in given}
-    return load_settings(
-        file,
-        data_dir=slot,
-        database_url=None,
-        jwt_secret=None,
-        jwt_algorithm="HS256",
-        jwt_issuer=None,
-        public_url=None,
-        **(own | dict(held)),
-    )
 
 
 def _listen(wanted: int | None) -> socket.socket:

@@ -109,6 +109,7 @@ class PlanStopped(PlanAnswer):
 class PlanEndpoint(PlanListedEndpoint):
     """An endpoint; unknown schemas are left out."""
 
+    source: shared.EndpointSource
     request_schema: dict[str, dict[str, str]] | None = None
     request_body: Any = None
     response_schema: Any = None
@@ -118,7 +119,8 @@ class PlanEndpoint(PlanListedEndpoint):
         """Return the endpoint with its known schemas."""
         query = {"query": dict(one.query)} if one.query else None
         schemas = without_none(request_schema=query, request_body=one.request_body, response_schema=one.response_schema)
-        return cls(method=one.method, path=one.path, description=one.description or one.summary, **schemas)
+        described = one.description or one.summary
+        return cls(method=one.method, path=one.path, description=described, source=one.source.value, **schemas)
 
 
 class PlanEndpoints(PlanAnswer):

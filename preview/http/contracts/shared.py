@@ -21,6 +21,10 @@ from preview.supervisor import Confinement
 
 T = TypeVar("T")
 
+EndpointSource = Annotated[
+    Literal["static", "openapi", "application"],
+    Field(description="Best evidence: the source files, the OpenAPI document or the application's own route table."),
+]
 HealthWord = Literal["unknown", "healthy", "unhealthy"]
 Steps = Annotated[list[T], Field(description="Steps of the launch, in order; empty for old previews.")]
 Known = Annotated[T | None, Field(description="Null if no longer known, for example after a restart of the service.")]

@@ -133,6 +133,7 @@ class ListedEndpoint(Answer):
     summary: str | None
     description: str | None
     tags: list[str]
+    source: shared.EndpointSource
 
 
 class Endpoints(Answer):

@@ -77,7 +77,8 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
     async def endpoints(backend: Backend, generation_id: str) -> Response:
         """Return the generation's endpoints.
 
-        Before a launch, they are read from its source; they are better once its preview runs and publishes OpenAPI.
+        Before a launch, they are read from its source. Once its preview runs, its OpenAPI document and its own route
+        table are read too.
         """
         _, generation = await own_generation(backend, generation_id)
         found = await backend.endpoints.find(generation, backend.previews.active(generation_id))

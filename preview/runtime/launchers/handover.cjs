@@ -1,10 +1,12 @@
 // The control channel of a Node server on the inherited socket: reports that it serves, and obeys the order to drain.
 // Messages are lines. To the service: `ready` when the server listens, `closed` when it has stopped accepting, and
-// `drained` when it has answered all accepted requests. From the service: `drain`. See preview_control.py.
+// `drained` when it has answered all accepted requests. From the service: `drain`, and `routes N`, answered by a line
+// `route N …` for each route and `routes N` at the end. See preview_control.py.
 'use strict';
 
 const fs = require('fs');
 const net = require('net');
+const routes = require('./routes.cjs');
 
 // Time for which idle connections are kept open during a drain: their clients may just be sending a request.
 const SILENT_MS = 500;
@@ -73,13 +75,22 @@ exports.handOver = function handOver(server) {
     channel.write('closed\n');
   }
 
+  function report(number) {
+    return routes.list(server).map((line) => `route ${number} ${line}\n`).join('');
+  }
+
   server.once('listening', () => {
     const channel = openChannel();
     if (channel === null) return;
     let heard = '';
     channel.on('data', (data) => {
-      heard = (heard + data).slice(-MOST_CHARACTERS);
-      if (!draining && heard.includes('drain\n')) drain(channel);
+      const lines = (heard + data).split('\n');
+      heard = lines.pop().slice(-MOST_CHARACTERS);
+      for (const line of lines) {
+        const asked = /^routes (\d+)$/.exec(line);
+        if (asked) channel.write(`${report(asked[1])}routes ${asked[1]}\n`);
+        else if (line === 'drain' && !draining) drain(channel);
+      }
     });
     channel.write('ready\n');
   });

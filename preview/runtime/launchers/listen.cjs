@@ -11,6 +11,7 @@ const fs = require('fs');
 const http = require('http');
 const net = require('net');
 const { handOver } = require('./handover.cjs');
+const routes = require('./routes.cjs');
 
 const [descriptor, inode] = (process.env.PREVIEW_LISTENER || '').split(':').map(Number);
 const ownPort = Number(process.env.PORT);
@@ -45,6 +46,7 @@ function isOurs(server, port) {
 }
 
 if (inode > 0) {
+  routes.watch();
   const listen = net.Server.prototype.listen;
   net.Server.prototype.listen = function listenOnInherited(...given) {
     const port = wantedPort(given[0]);

@@ -27,6 +27,7 @@ def hand_over(uvicorn: Any, descriptor: int, control: Any, silent_s: float) -> N
     def load_closing(config: Any) -> None:
         load(config)
         if config.fd == descriptor:
+            control.application = config.loaded_app
             config.loaded_app = _told(_closing(config.loaded_app, control))
 
     async def start(server: Any, *arguments: Any, **named: Any) -> None:

@@ -1,8 +1,9 @@
 """The child's end of the control channel: it reports that it serves, and receives the order to release the socket.
 
 Messages are lines. To the service: ``ready`` when the server accepts on the inherited socket, ``closed`` when it has
-stopped accepting, and ``drained`` when it has answered all accepted requests. From the service: ``drain``. Runs in the
-child: standard library only.
+stopped accepting, and ``drained`` when it has answered all accepted requests. From the service: ``drain``; and
+``routes N``, answered by a line ``route N …`` for each route of the application and ``routes N`` at the end. Runs in
+the child: standard library only.
 """
 
 from __future__ import annotations
@@ -10,13 +11,20 @@ from __future__ import annotations
 import os
 import select
 import socket
+import sys
+from typing import Any
 
 OPTION = "--control"
 # Seconds for which idle connections are kept open during a drain: closing one at once would lose a request that its
 # client is just sending.
 SILENT_S = 0.5
 
-_DRAIN = b"drain\n"
+_DRAIN = b"drain"
+_ROUTES = b"routes "
+# One message in the socket, so that no other message can come between its parts.
+_SENT_BYTES = 4096
+# The service waits as long for a report.
+_SEND_MS = 2000
 # No message of the service is longer.
 _MOST_BYTES = 64
 
@@ -26,12 +34,14 @@ class Control:
 
     Attributes:
         draining: Whether the service has ordered a drain.
+        application: The application that is served, whose routes the service may ask for.
     """
 
     def __init__(self, channel: socket.socket | None) -> None:
         self._channel = channel
         self._heard = b""
         self.draining = False
+        self.application: Any = None
 
     def fileno(self) -> int:
         """Return the descriptor to watch; -1 without a socket."""
@@ -55,9 +65,46 @@ class Control:
             return True
         except OSError:
             return False
-        self._heard = (self._heard + data)[-_MOST_BYTES:]
-        self.draining = self.draining or _DRAIN in self._heard
+        *lines, rest = (self._heard + data).split(b"\n")
+        self._heard = rest[-_MOST_BYTES:]
+        for line in lines:
+            if line == _DRAIN:
+                self.draining = True
+            elif line.startswith(_ROUTES) and line[len(_ROUTES) :].isdigit():
+                self._start_report(line[len(_ROUTES) :])
         return bool(data)
+
+    def _start_report(self, number: bytes) -> None:
+        """Report the routes from a thread: listing them may import modules of the application."""
+        import threading  # noqa: PLC0415  not needed for a launch
+
+        try:
+            threading.Thread(target=self._report, args=(number,), daemon=True).start()
+        except RuntimeError:  # No thread is available.
+            return
+
+    def _report(self, number: bytes) -> None:
+        routes = load_beside("preview_routes").list_routes(self.application)
+        lines = [b"route %s %s\n" % (number, route.encode("utf-8", "replace")) for route in routes]
+        message = b""
+        for line in [*lines, b"routes %s\n" % number, b""]:
+            if message and (not line or len(message) + len(line) > _SENT_BYTES):
+                if not self._send_when_possible(message):
+                    return
+                message = b""
+            message += line
+
+    def _send_when_possible(self, message: bytes) -> bool:
+        """Send a part of a report; return False if the service does not read.
+
+        A socket is writable while most of its buffer is empty, so ``tell`` always finds space for its few bytes.
+        """
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLOUT)
+        try:
+            return bool(poll.poll(_SEND_MS)) and self._channel is not None and bool(self._channel.send(message))
+        except OSError:
+            return False
 
     @staticmethod
     def has_more(descriptor: int) -> bool:
@@ -65,6 +112,20 @@ class Control:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(0))
+
+
+def load_beside(name: str) -> Any:
+    """Import a module of this file's folder, which is no longer on the path once the application is imported."""
+    if name not in sys.modules:
+        import importlib.util  # noqa: PLC0415  not needed for a launch
+
+        folder = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  loads no further module
+        spec = importlib.util.spec_from_file_location(name, os.path.join(folder, name + ".py"))  # noqa: PTH118
+        if spec is None or spec.loader is None:
+            raise ImportError(name)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
 def open_control(arguments: list[str]) -> Control:

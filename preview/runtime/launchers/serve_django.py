@@ -51,6 +51,7 @@ def main(arguments: list[str]) -> None:
     application = importlib.import_module("django.core.servers.basehttp").get_internal_wsgi_application()
     handlers = importlib.import_module("django.contrib.staticfiles.handlers")
     served = handlers.StaticFilesHandler(application) if _serves_static(settings) else application
+    control.application = application
     serve_wsgi(served, int(descriptor), control, SILENT_S)
 
 

@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> None:
     control = open_control(arguments)
     become_main(app_dir, target)
     application = load_application(target, factory="--factory" in arguments[3:])
+    control.application = application
     serve_wsgi(application, int(descriptor), control, SILENT_S)
 
 

@@ -1,8 +1,9 @@
 """The service's end of the control channel to a server process; and requests for launches and changes.
 
-The process reports that it serves, and is ordered to release the socket. The application controls the other end, so it
-is not trusted: only a few bytes are read, and only three words have a meaning. If a channel is closed,
-silent or abused, only its own process loses the hand-over.
+The process reports that it serves, is ordered to release the socket, and is asked for its routes. The application
+controls the other end, so it is not trusted: only a few bytes are read, besides reports that the service has asked for,
+and only four words have a meaning. If a channel is closed, silent or abused, only its own process loses the hand-over
+and its routes.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from dataclasses import dataclass, field
 
 import trio
 
+from preview.core.clock import wait_any
 from preview.detection import Overrides
 from preview.runtime.inbound import close_inbound, receive_now, seal
 from preview.storage.tables import PreviewRecord
+from preview.supervisor.preview import route_report
+from preview.supervisor.preview.route_report import RouteReport
 from preview.user import User
 
 # ``ready``, ``closed`` and ``drained``, each with a line end, and a reserve.
 _MOST_BYTES = 256
+_CHUNK_BYTES = 65_536
 
 
 class Control:
@@ -39,6 +44,11 @@ class Control:
         self.ready = trio.Event()
         self.closed = trio.Event()
         self.drained = trio.Event()
+        self._over = trio.Event()
+        # Bytes that the process may still send. Invariant: only a request for a report raises it.
+        self._allowed = _MOST_BYTES
+        self._asked = 0
+        self._report: RouteReport | None = None
 
     def has_started(self) -> None:
         """Close the service's copy of the process's end, so that the end of the channel can be detected."""
@@ -46,25 +56,67 @@ class Control:
 
     async def listen(self) -> None:
         """Read the process's reports until the channel ends. Cancellation: nothing changes."""
-        heard = b""
-        while len(heard) < _MOST_BYTES:
+        try:
+            await self._read()
+        finally:
+            self._over.set()
+
+    async def _read(self) -> None:
+        rest = b""
+        while self._allowed > 0 and len(rest) <= route_report.MOST_LINE:
             await trio.lowlevel.wait_readable(self._ours)
             try:
-                word = receive_now(self._ours, _MOST_BYTES)
+                word = receive_now(self._ours, min(self._allowed, _CHUNK_BYTES))
             except BlockingIOError:
                 continue
             except OSError:
                 return
             if not word.data or word.had_descriptors:
                 return
-            heard += word.data
-            *words, _ = heard.split(b"\n")
-            if b"ready" in words:
-                self.ready.set()
-            if b"closed" in words or b"drained" in words:
-                self.closed.set()
-            if b"drained" in words:
-                self.drained.set()
+            self._allowed -= len(word.data)
+            *lines, rest = (rest + word.data).split(b"\n")
+            for line in lines:
+                self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        if line == b"ready":
+            self.ready.set()
+        elif line == b"closed":
+            self.closed.set()
+        elif line == b"drained":
+            self.closed.set()
+            self.drained.set()
+        elif self._report is not None and len(line) <= route_report.MOST_LINE:
+            self._report.take(line)
+
+    async def ask_routes(self) -> bytes | None:
+        """Return the process's report of its routes, untrusted; None if it gives none in time.
+
+        Callers at the same time get the same report. Cancellation: nothing changes.
+        """
+        report = self._report
+        if report is None or report.over.is_set():
+            report = self._ask()
+        if report is None:
+            return None
+        with trio.move_on_at(report.deadline):
+            await wait_any(report.over, self._over)
+        if not report.over.is_set():
+            report.give_up()
+        return report.text
+
+    def _ask(self) -> RouteReport | None:
+        # Only a process that has reported uses the channel; any other would not read the request.
+        if not self.ready.is_set() or self._over.is_set() or self._asked >= route_report.MOST_REPORTS:
+            return None
+        self._asked += 1
+        try:
+            self._ours.send(b"routes %d\n" % self._asked)
+        except OSError:
+            return None
+        self._allowed += route_report.MOST_BYTES
+        self._report = RouteReport(self._asked)
+        return self._report
 
     def ask_to_drain(self) -> bool:
         """Order the process to accept no more and to end after its last response; False if sending failed."""

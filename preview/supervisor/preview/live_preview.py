@@ -26,6 +26,7 @@ from preview.runtime import Exit, InnerAddress, InnerSocket, Usage
 from preview.settings import Settings, Tier
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.preview.confinement import Confinement
+from preview.supervisor.preview.control import Control
 from preview.supervisor.preview.deadlines import Changes, Deadlines, Hold, SocketRelease
 from preview.supervisor.preview.launch_progress import LaunchProgress
 from preview.supervisor.preview.network import Reach, reach_of
@@ -114,6 +115,7 @@ class LivePreview:
         is_replaced: True while no process serves, because the old one ends before the new one: health is not probed.
         restarts: Number of times that a new process has taken over.
         progress: The steps of its launch.
+        control: Control channel of its current process; None before the first.
     """
 
     def __init__(
@@ -150,6 +152,7 @@ class LivePreview:
         self.is_replaced = False
         self.succession = SocketRelease()
         self.restarts = 0
+        self.control: Control | None = None
         self.progress = LaunchProgress(self._take_steps)
         self.record = replace(record, steps=self.progress.steps)
         self._numbers = count(1)

@@ -142,6 +142,7 @@ class Processes:
         """Make this process the preview's current process."""
         identity = serving.process.identity
         self.current, self._candidate, self._has_begun = serving, None, True
+        self._preview.control = serving.control
         self._preview.record = replace(
             self._preview.record, pid=identity.pid, pid_start_ticks=identity.start_ticks, boot_id=identity.boot_id
         )

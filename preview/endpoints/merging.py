@@ -1,0 +1,101 @@
+"""Endpoints of one backend from several origins, merged into one list."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from preview.endpoints.application import RouteTable
+from preview.endpoints.model import Endpoint, Origin
+
+
+def merge_endpoints(static: Sequence[Endpoint], live: Sequence[Endpoint]) -> list[Endpoint]:
+    """Return the live endpoints, completed with facts from the source; the static ones if there are no live ones."""
+    if not live:
+        return list(static)
+    known = {(endpoint.method, _shape(endpoint.path)): endpoint for endpoint in static}
+    return [_merge(endpoint, known.get((endpoint.method, _shape(endpoint.path)))) for endpoint in live]
+
+
+def _merge(live: Endpoint, static: Endpoint | None) -> Endpoint:
+    if static is None:
+        return live
+    return replace(
+        live,
+        summary=live.summary or static.summary,
+        description=live.description or static.description,
+        tags=live.tags or static.tags,
+        query=live.query or static.query,
+        request_body=static.request_body if live.request_body is None else live.request_body,
+        response_schema=static.response_schema if live.response_schema is None else live.response_schema,
+        file=static.file,
+        line=static.line,
+        path_parameters=static.path_parameters,
+    )
+
+
+def merge_route_table(described: Sequence[Endpoint], table: RouteTable | None) -> list[Endpoint]:
+    """Return the endpoints of the table: first those with a description, in its order, then the others.
+
+    The application's own table decides which endpoints exist. An endpoint that it lacks is kept only where the table
+    may have more routes.
+
+    Args:
+        described: Endpoints from the source and from the OpenAPI document.
+        table: The route table; None if there is none.
+    """
+    if table is None or not table.endpoints:
+        return list(described)
+    by_shape: dict[str, list[_Described]] = defaultdict(list)
+    known = [_Described(one) for one in described]
+    for one in known:
+        by_shape[_shape(one.endpoint.path)].append(one)
+    new: dict[tuple[str, str], Endpoint] = {}
+    for route in table.endpoints:
+        same = _stands_for(route, by_shape[_shape(route.path)])
+        for one in same:
+            one.routes.append(route)
+        if not same:
+            new[route.method, route.path] = route
+    return [*(found for one in known for found in one.shown(table)), *new.values()]
+
+
+@dataclass(eq=False, slots=True)
+class _Described:
+    """An endpoint, and the routes of the table that it describes."""
+
+    endpoint: Endpoint
+    routes: list[Endpoint] = field(default_factory=list)
+
+    def shown(self, table: RouteTable) -> Iterator[Endpoint]:
+        """Yield the endpoint for each method that the table has of it."""
+        one = self.endpoint
+        if not self.routes:
+            if not table.covers(one.path):
+                yield one
+            return
+        methods = [route.method for route in self.routes] if one.method == "*" else [one.method]
+        types = one.path_parameters or self.routes[0].path_parameters
+        for method in dict.fromkeys(methods):
+            yield replace(one, method=method, source=Origin.APPLICATION, path_parameters=types)
+
+
+def _stands_for(route: Endpoint, same: list[_Described]) -> list[_Described]:
+    """Return what describes the route, of endpoints with the same shape; empty if nothing does.
+
+    1. Source and table agree on the method. 2. The table accepts any method: the source knows which are handled.
+    3. The source does not know the methods, and the table does.
+    """
+    slash = route.path.endswith("/")
+    same = [one for one in same if one.endpoint.path.endswith("/") == slash] or same
+    exact = [one for one in same if one.endpoint.method == route.method]
+    if exact or route.method == "*":
+        return exact or same
+    return [one for one in same if one.endpoint.method == "*"]
+
+
+def _shape(path: str) -> str:
+    """Return the path without parameter names and closing slash, to compare paths by what they match."""
+    return re.sub(r"\{[^}]*\}", "{}", path).rstrip("/")
