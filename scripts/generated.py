@@ -121,7 +121,11 @@ async def measure(options: argparse.Namespace) -> list[Result]:
     """Run the projects, ``--jobs`` at a time; return the results in order of their names."""
     results: list[Result] = []
     limiter = trio.CapacityLimiter(options.jobs)
-    async with open_public_service(cache=options.keep, at_once=options.jobs) as service, trio.open_nursery() as nursery:
+    settings = {"PREVIEW_ENVIRONMENT_BUILD_TIMEOUT": str(options.install_timeout)}
+    async with (
+        open_public_service(cache=options.keep, at_once=options.jobs, settings=settings) as service,
+        trio.open_nursery() as nursery,
+    ):
 
         async def one(expected: Expected) -> None:
             async with limiter:
@@ -147,6 +151,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="projects at a time")
     parser.add_argument("--keep", type=Path, default=None, help="a cache folder that stays, with the environments")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for one launch, environment included")
+    parser.add_argument("--install-timeout", type=float, default=300, help="seconds for one environment")
     parser.add_argument("--save", type=Path, default=None, help="the results as JSON, with the last lines of failures")
     options = parser.parse_args()
     results = trio.run(measure, options)

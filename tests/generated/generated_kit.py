@@ -24,6 +24,8 @@ FOUND_AS = {
     **{name: {name, "asgi"} for name in ("blacksheep", "quart")},
     **{name: {name, "command"} for name in ("aiohttp", "tornado", "sanic")},
 }
+# Their routers take a path with and without a slash at its end as one.
+_LENIENT = {"express", "koa", "nestjs", "sanic"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def load(names: Sequence[str] = ()) -> list[Expected]:
             Expected(
                 file.stem,
                 facts["framework"],
-                frozenset(map(_plain, facts["endpoints"])),
+                frozenset(_plain(one, facts["framework"]) for one in facts["endpoints"]),
                 tuple(facts.get("also", ())),
                 tuple(facts["request"]),
             )
@@ -81,13 +83,14 @@ def load(names: Sequence[str] = ()) -> list[Expected]:
     return found
 
 
-def _plain(endpoint: str) -> str:
-    return _PARAMETER.sub("{}", endpoint)
+def _plain(endpoint: str, framework: str) -> str:
+    path = _PARAMETER.sub("{}", endpoint)
+    return path.rstrip("/") if framework in _LENIENT and not path.endswith(" /") else path
 
 
 def compare(expected: Expected, found: Iterable[tuple[str, str]]) -> Compared:
     """Compare methods and paths with those of the project."""
-    there = {_plain(f"{method} {path}") for method, path in found}
+    there = {_plain(f"{method} {path}", expected.framework) for method, path in found}
     right = there & expected.endpoints
     wrong = {one for one in there - right if not _added(one.partition(" ")[2], expected.also)}
     return Compared(expected.endpoints - right, frozenset(wrong), len(right))
