@@ -103,7 +103,7 @@ def of_django(settings: str) -> None:
             # Pythons before 3.10 have no strict=.
             cells: Any = dict(zip(code.co_freevars, view.__closure__ or ())) if code else {}  # noqa: B905
             # Django Ninja's views know their path's operations.
-            owner = cells["self"].cell_contents if "self" in cells else getattr(view, "__self__", None)
+            owner: Any = cells["self"].cell_contents if "self" in cells else getattr(view, "__self__", None)
             if getattr(owner, "operations", None):
                 return [one for operation in owner.operations for one in operation.methods]
             if "request_method_list" in cells:

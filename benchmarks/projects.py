@@ -155,17 +155,24 @@ def _pair(text: str) -> tuple[str, str]:
     return method, path
 
 
+def _truth_step(plan: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """The script that prints the route table, and the step that runs it."""
+    if plan["toolchain"] == "node":
+        script = HERE / "_routes_node.cjs"
+        # The step runs where the server does; the script is in the project's own folder.
+        back = os.path.relpath(".", plan["directory"])
+        run = ["node", "--require", f"{back}/{script.name}", *plan["command"]]
+        return script, {"run": run, "directory": plan["directory"]}
+    script = HERE / "_routes_python.py"
+    app, factory = plan["app"] or plan["file"], str(plan["factory"])
+    roots = list(dict.fromkeys([*plan["python_path"], plan["app_dir"] or ".", plan["directory"], "."]))
+    run = ["python", script.name, plan["framework"], app, factory, plan["directory"], *roots]
+    return script, {"run": run, "directory": "."}
+
+
 async def _run_truth(service: PublicService, folder: Path, plan: dict[str, Any], timeout_s: float) -> list[str]:
     """Launch a copy with the script as its last step; return the lines of its log."""
-    script = HERE / ("_routes_node.cjs" if plan["toolchain"] == "node" else "_routes_python.py")
-    if plan["toolchain"] == "node":
-        back = os.path.relpath(".", plan["directory"])
-        step = {"run": ["node", "--require", f"{back}/{script.name}", *plan["command"]], "directory": plan["directory"]}
-    else:
-        app = plan["app"] or plan["file"]
-        roots = list(dict.fromkeys([*plan["python_path"], plan["app_dir"] or ".", plan["directory"], "."]))
-        step = {"run": ["python", script.name, plan["framework"], app, str(plan["factory"]), plan["directory"], *roots]}
-        step["directory"] = "."
+    script, step = _truth_step(plan)
     steps = [
         {"name": one["name"], "run": one["command"], "directory": one["directory"], "required": False}
         for one in plan["steps"]

@@ -121,7 +121,10 @@ async def measure(options: argparse.Namespace) -> list[Result]:
     """Run the projects, ``--jobs`` at a time; return the results in order of their names."""
     results: list[Result] = []
     limiter = trio.CapacityLimiter(options.jobs)
-    settings = {"PREVIEW_ENVIRONMENT_BUILD_TIMEOUT": str(options.install_timeout)}
+    settings = {
+        "PREVIEW_ENVIRONMENT_BUILD_TIMEOUT": str(options.install_timeout),
+        "PREVIEW_STARTUP_TIMEOUT": str(options.start_timeout),
+    }
     async with (
         open_public_service(cache=options.keep, at_once=options.jobs, settings=settings) as service,
         trio.open_nursery() as nursery,
@@ -152,6 +155,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, default=None, help="a cache folder that stays, with the environments")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for one launch, environment included")
     parser.add_argument("--install-timeout", type=float, default=300, help="seconds for one environment")
+    parser.add_argument("--start-timeout", type=float, default=30, help="seconds from a start to its first answer")
     parser.add_argument("--save", type=Path, default=None, help="the results as JSON, with the last lines of failures")
     options = parser.parse_args()
     results = trio.run(measure, options)

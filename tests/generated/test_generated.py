@@ -41,7 +41,7 @@ def test_its_endpoints_are_read_from_its_sources(expected: Expected) -> None:
 
 
 def test_some_of_them_work() -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "generated.py"), *QUICK, "--jobs", "2"]
+    command = [sys.executable, str(ROOT / "scripts" / "generated.py"), *QUICK, "--jobs", "2", "--start-timeout", "120"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=580)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^4 of 4 work, 4 started$", done.stdout, re.MULTILINE)
