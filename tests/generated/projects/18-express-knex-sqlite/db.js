@@ -1,0 +1,4 @@
+import knex from 'knex';
+import config from './knexfile.js';
+
+export default knex(config);

@@ -1,0 +1,6 @@
+CREATE TABLE IF NOT EXISTS records (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    artist TEXT NOT NULL,
+    album TEXT NOT NULL,
+    rating INTEGER
+);
