@@ -117,7 +117,7 @@ def _marks(app: FoundApp, sources: Sources) -> int:
 
 
 def _count(app: FoundApp) -> int:
-    found: Found = {}
+    found = Found()
     with contextlib.suppress(OutOfBudget):
         app.list_endpoints(found)
     return len(found)

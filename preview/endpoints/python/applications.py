@@ -262,7 +262,11 @@ class _Search:
         names = evaluator.load(file).scope.names
         hinted = [hint.attribute for hint in hints if hint.attribute]
         order = _factories(names, hinted, any_name=any_name)
-        picked = self._object(names, hinted) or self._factory(names, order, file, evaluator, wanting=wanting)
+        # An imported application of another name may be a part of the one that a function here makes.
+        parts = _imported_names(tree) - {*hinted, *_ATTRIBUTES[:2]}
+        own = {name: value for name, value in names.items() if name not in parts}
+        picked = self._object(own, hinted) or self._factory(names, order, file, evaluator, wanting=wanting)
+        picked = picked or self._object(names, hinted)
         if picked is None:
             return None
         app, attribute, factory = picked
@@ -292,6 +296,11 @@ class _Search:
                 if isinstance(built, Native) and self.kind.is_app(built):
                     return built, name, True
         return None
+
+
+def _imported_names(tree: ast.Module) -> set[str]:
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return {alias.asname or alias.name for node in imports for alias in node.names}
 
 
 def _factories(names: dict[str, object], hinted: Sequence[str], *, any_name: bool) -> list[str]:
