@@ -1,7 +1,8 @@
 """Compare the routes that are read from the source of small projects with the running applications' own tables.
 
     uv venv /tmp/frameworks
-    uv pip install -p /tmp/frameworks quart quart-schema litestar pydantic aiohttp sanic tornado blacksheep falcon bottle
+    uv pip install -p /tmp/frameworks quart quart-schema litestar pydantic aiohttp sanic tornado blacksheep falcon \
+        bottle
     uv run python benchmarks/route_tables.py --python /tmp/frameworks/bin/python [--only NAME] [--write]
 
 The projects are those of ``tests/endpoints/shapes``, one text each. ``--write`` stores the true routes in them, where
@@ -79,7 +80,7 @@ def main() -> None:
         print(*result.lines, sep="\n", end="\n" * bool(result.lines))
         totals[framework].add(result)
         if options.write:
-            file.write_text(text.partition("\n--- routes")[0].rstrip("\n") + "\n--- routes\n" + "\n".join(lines) + "\n")
+            file.write_text(text.partition("\n--- routes\n")[0].rstrip("\n") + "\n--- routes\n" + "\n".join(lines) + "\n")
         if options.dump:
             lay(options.dump / "projects" / name, files)
             facts = {"name": name, "framework": framework, "workdir": "."}

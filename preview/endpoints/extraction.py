@@ -81,10 +81,10 @@ def extract(directory: Path) -> Extraction:
             else:
                 _list_loose(sources, endpoints)
         except OutOfBudget:
-            endpoints.miss("", 0, TOO_LARGE)
+            endpoints.say(TOO_LARGE)
         if target is None and not endpoints:
             for sentence in name_unread(sources):
-                endpoints.miss("", 0, sentence)
+                endpoints.say(sentence)
     return Extraction(tuple(map(_sayable, endpoints.values())), sources.skipped, target, tuple(endpoints.unread))
 
 

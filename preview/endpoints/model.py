@@ -83,9 +83,13 @@ class Found(dict[tuple[str, str], Endpoint]):
         self.unread: dict[str, None] = {}
 
     def miss(self, file: str, line: int, what: str) -> None:
-        """Note that something could not be read; ``line`` is 0 if it has no place of its own."""
+        """Note that something in a file could not be read; ``line`` is 0 if it has no place of its own."""
+        self.say(f"{file}:{line}: {what}" if file and line else what)
+
+    def say(self, sentence: str) -> None:
+        """Note that something could not be read."""
         if len(self.unread) < _MAX_UNREAD:
-            self.unread[f"{file}:{line}: {what}" if file and line else what] = None
+            self.unread[sentence] = None
 
 
 @dataclass(frozen=True, slots=True)

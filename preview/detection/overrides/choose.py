@@ -104,5 +104,5 @@ def read_endpoints(directory: Path) -> Extraction:
     try:
         app.list_endpoints(found)
     except OutOfBudget:
-        found.miss("", 0, TOO_LARGE)
+        found.say(TOO_LARGE)
     return Extraction(tuple(found.values()), sources.skipped, app.target, tuple(found.unread))

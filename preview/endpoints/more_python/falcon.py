@@ -10,7 +10,7 @@ from preview.endpoints.more_python.paths import read_braces
 from preview.endpoints.more_python.program import Program
 from preview.endpoints.more_python.requests import Reads
 from preview.endpoints.more_python.tables import ANY, Handlers, Route, Table, class_handlers
-from preview.endpoints.python import UNKNOWN, Call, Class, External, Function, Instance
+from preview.endpoints.python import UNKNOWN, Call, Class, External, Function, Instance, Native
 
 _GETTERS: Final = ("", "_as_int", "_as_bool", "_as_list", "_as_float", "_as_date", "_as_datetime", "_as_uuid")
 STYLE: Final = Style(read_braces, Reads(frozenset({"params"}), frozenset(f"get_param{end}" for end in _GETTERS)))
@@ -18,7 +18,13 @@ STYLE: Final = Style(read_braces, Reads(frozenset({"params"}), frozenset(f"get_p
 
 @dataclass(eq=False, slots=True)
 class FalconTable(Table):
-    """``falcon.App()``."""
+    """``falcon.App()``.
+
+    Attributes:
+        is_asgi: Whether it is ``falcon.asgi.App()``.
+    """
+
+    is_asgi: bool = False
 
     def call_method(self, name: str, call: Call) -> object:
         """Register a resource or a sink."""
@@ -54,9 +60,14 @@ class FalconFramework(Program):
     def construct(self, callee: External, call: Call) -> object:
         """Return an application; for a middleware or a server, note or return the application in it."""
         if self.is_constructor(callee):
-            return self.keep(FalconTable(is_app=True))
+            return self.keep(FalconTable(is_app=True, is_asgi="asgi" in callee.name))
         if callee.last in {"make_server", "serve", "run"}:
             for value in (*call.arguments, *call.named.values()):
                 self.serve(value)
             return UNKNOWN
         return self.environment(callee, call)
+
+
+def identify(app: Native) -> tuple[str, str]:
+    """Return the name and title of an application: its server depends on its class."""
+    return ("falcon-asgi" if isinstance(app, FalconTable) and app.is_asgi else "falcon"), "Falcon"

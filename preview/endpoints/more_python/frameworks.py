@@ -22,7 +22,7 @@ READERS: Final = (
     Reader("sanic", "Sanic", b"sanic", (b"Sanic",), SanicFramework, list_sanic),
     Reader("blacksheep", "BlackSheep", b"blacksheep", (b"Application",), BlackSheepFramework, list_blacksheep),
     Reader("aiohttp", "aiohttp", b"aiohttp", (b"Application",), aiohttp.AiohttpFramework, _LISTERS[aiohttp]),
-    Reader("falcon", "Falcon", b"falcon", (b"App", b"API"), falcon.FalconFramework, _LISTERS[falcon]),
+    Reader("falcon", "Falcon", b"falcon", (b"App", b"API"), falcon.FalconFramework, _LISTERS[falcon], falcon.identify),
     Reader("tornado", "Tornado", b"tornado", (b"Application",), tornado.TornadoFramework, _LISTERS[tornado]),
     Reader("bottle", "Bottle", b"bottle", (b"Bottle", b"bottle"), bottle.BottleFramework, _LISTERS[bottle]),
 )

@@ -16,6 +16,7 @@ from preview.endpoints.python import (
     External,
     Function,
     Kind,
+    Native,
     PythonEvaluator,
     find_import_root,
     find_python_apps,
@@ -97,10 +98,11 @@ class Reader:
     needs: tuple[bytes, ...]
     program: Callable[[], Program]
     list_endpoints: Callable[[Table, PythonEvaluator, Found], None]
+    identify: Callable[[Native], tuple[str, str]] | None = None
 
     def find(self, sources: Sources, budget: Budget) -> list[FoundApp]:
         """Return the project's applications of this framework, the likeliest first."""
-        kind = Kind(self.name, self.title, self.needs, self.program, _is_app, self._list)
+        kind = Kind(self.name, self.title, self.needs, self.program, _is_app, self._list, self.identify)
         return find_python_apps(sources, budget, kind) or self._find_programs(sources, budget)
 
     def _list(self, app: object, evaluator: PythonEvaluator, found: Found) -> None:

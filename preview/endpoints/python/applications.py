@@ -162,6 +162,7 @@ class Kind:
         title: ``Flask``, for people.
         mentions: A file with an application contains one of these texts.
         plug: Creates the framework's plug-in for an evaluator.
+        identify: Returns the name and title of one application, if frameworks share this kind.
     """
 
     name: str
@@ -170,6 +171,7 @@ class Kind:
     plug: Callable[[], Framework]
     is_app: Callable[[object], bool]
     list_endpoints: Callable[[Native, PythonEvaluator, Found], None]
+    identify: Callable[[Native], tuple[str, str]] | None = None
 
 
 def find_python_apps(sources: Sources, budget: Budget, kind: Kind) -> list[FoundApp]:
@@ -271,8 +273,9 @@ class _Search:
             return None
         app, attribute, factory = picked
         kind = "factory" if factory else "app"
-        reason = f'{self.kind.title} {kind} "{attribute}" found in {file}'
-        target = AppTarget(module, attribute, app_dir, factory, file, reason, self.kind.name)
+        name, title = self.kind.identify(app) if self.kind.identify else (self.kind.name, self.kind.title)
+        reason = f'{title} {kind} "{attribute}" found in {file}'
+        target = AppTarget(module, attribute, app_dir, factory, file, reason, name)
         lister = partial(_list, self.kind, app, evaluator, file)
         # A hint within the file itself does not distinguish this file from others.
         return FoundApp(target, any(hint.file != file for hint in hints), is_aside(file), lister)
