@@ -80,7 +80,9 @@ def main() -> None:
         print(*result.lines, sep="\n", end="\n" * bool(result.lines))
         totals[framework].add(result)
         if options.write:
-            file.write_text(text.partition("\n--- routes\n")[0].rstrip("\n") + "\n--- routes\n" + "\n".join(lines) + "\n")
+            file.write_text(
+                text.partition("\n--- routes\n")[0].rstrip("\n") + "\n--- routes\n" + "\n".join(lines) + "\n"
+            )
         if options.dump:
             lay(options.dump / "projects" / name, files)
             facts = {"name": name, "framework": framework, "workdir": "."}

@@ -119,4 +119,5 @@ def _constructed(node: ast.expr, tree: ast.Module) -> str | None:
 
 def without_routes(target: AppTarget) -> FoundApp:
     """Return an application without known routes."""
-    return FoundApp(target, True, False, lambda _found: None)
+    sentence = f"{target.file}: the routes of this application cannot be read from the source"
+    return FoundApp(target, True, False, lambda found: found.say(sentence))

@@ -46,24 +46,32 @@ def rank_apps(sources: Sources, apps: Sequence[FoundApp]) -> list[FoundApp]:
     if len(tied) > 1 and len({app.target.file for app in tied}) > 1:
         counts = {id(app): _count(app) for app in tied[:_MAX_COUNTED]}
         tied.sort(key=lambda app: (-counts.get(id(app), 0), app.target.file.count("/")))
-    return _routed_first(tied + [app for app in rough if all(app is not other for other in tied)], commands, sources)
+        empty = next((app for app in tied if counts.get(id(app)) == 0 and not app.side), None)
+        if empty is not None and (most := counts[id(tied[0])]) > 0:
+            tied[0] = _with_reason(tied[0], _beside(empty, tied[0], most))
+    return _routed_first(tied + rough[len(tied) :], commands, sources)
 
 
 def _routed_first(apps: list[FoundApp], commands: Sequence[StartCommand], sources: Sources) -> list[FoundApp]:
     """Put an application with routes before one that certainly has none, and name both."""
-    first = apps[0]
-    if first.side or first.target.framework == "django" or _count(first) != 0:
+    first, others = apps[0], [app for app in apps[1:_MAX_COUNTED] if not app.side]
+    others = [app for app in others if app.target.file != apps[0].target.file]
+    if first.side or first.target.framework == "django" or not others:
         return apps
-    others = [app for app in apps[1:_MAX_COUNTED] if not app.side and app.target.file != first.target.file]
-    counts = [(_count(app), app) for app in others]
-    best = max(counts, key=lambda pair: pair[0], default=(0, first))
-    if best[0] <= 0:
+    own = _count(first)
+    counts = [(_count(app), app) for app in others] if own == 0 else []
+    most, best = max(counts, key=lambda pair: pair[0], default=(0, first))
+    if most <= 0:
         return apps
-    many = "1 route" if best[0] == 1 else f"{best[0]} routes"
-    sentence = f"{first.target.file} has no routes; {best[1].target.file} has {many}"
+    sentence = _beside(first, best, most)
     if first.hinted or _stated(first, commands, sources):
         return [_with_reason(first, sentence), *apps[1:]]
-    return [_with_reason(best[1], sentence), *(app for app in apps if app is not best[1])]
+    return [_with_reason(best, sentence), *(app for app in apps if app is not best)]
+
+
+def _beside(empty: FoundApp, app: FoundApp, count: int) -> str:
+    many = "1 route" if count == 1 else f"{count} routes"
+    return f"{empty.target.file} has no routes; {app.target.file} has {many}"
 
 
 def _with_reason(app: FoundApp, sentence: str) -> FoundApp:

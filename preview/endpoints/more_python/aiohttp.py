@@ -72,11 +72,12 @@ class AiohttpTable(Table):
 
     def _add_all(self, routes: object, call: Call) -> None:
         items = routes.items if isinstance(routes, AiohttpTable) else routes
-        for item in items if isinstance(items, list) else [UNKNOWN]:
+        for item in list(items) if isinstance(items, list) else [UNKNOWN]:
+            call.evaluator.step()
             if isinstance(item, (Route, Mount)):
                 self.items.append(item)
-            elif isinstance(item, AiohttpTable):
-                self.items += item.items
+            elif isinstance(item, AiohttpTable) and item is not self:
+                self._add_all(item, call)
             elif not isinstance(item, _Static):
                 self.mount(UNKNOWN, "", call)
 

@@ -84,10 +84,13 @@ class LitestarTable(Table):
     """``Litestar(…)`` or ``Router(…)``.
 
     Attributes:
+        scope: The scope of the call that made it, at ``line``.
         handlers: The values in ``route_handlers``, and those registered later.
         at_start: Functions and plugins that may add handlers when the application is made.
     """
 
+    scope: Scope = field(kw_only=True)
+    line: int = field(kw_only=True)
     handlers: list[object] = field(default_factory=list)
     at_start: list[object] = field(default_factory=list)
 
@@ -139,7 +142,8 @@ def _table(last: str, call: Call) -> LitestarTable:
     is_app = last in _APPS
     path = call.named.get("path", "") if is_app else call.argument(0, "path")
     given = call.argument(0, "route_handlers", []) if is_app else call.named.get("route_handlers", [])
-    table = LitestarTable(is_app=is_app, prefix=path if isinstance(path, str) else None)
+    table = LitestarTable(is_app=is_app, scope=call.scope, line=call.node.lineno)
+    table.prefix = path if isinstance(path, str) else None
     table.handlers = list(given) if isinstance(given, list) else [] if given is None else [UNKNOWN]
     for name in ("on_app_init", "plugins"):
         more = call.named.get(name)
@@ -177,11 +181,12 @@ def _whole(table: LitestarTable, evaluator: PythonEvaluator, depth: int) -> Tabl
     whole = Table(is_app=True, prefix=table.prefix)
     for handler in table.handlers if depth < _MAX_DEPTH else ():
         evaluator.step()
-        whole.items += _items(handler, evaluator, depth)
+        whole.items += _items(handler, table, evaluator, depth)
     return whole
 
 
-def _items(handler: object, evaluator: PythonEvaluator, depth: int) -> Iterator[Route | Mount]:
+def _items(handler: object, owner: LitestarTable, evaluator: PythonEvaluator, depth: int) -> Iterator[Route | Mount]:
+    evaluator.step()
     match handler:
         case _Handler():
             yield from _routes(handler, "")
@@ -195,11 +200,11 @@ def _items(handler: object, evaluator: PythonEvaluator, depth: int) -> Iterator[
                     yield from _routes(value, "")
         case list():
             for item in handler if depth < _MAX_DEPTH else ():
-                yield from _items(item, evaluator, depth + 1)
+                yield from _items(item, owner, evaluator, depth + 1)
         case _Ignored():
             pass
         case _:
-            yield Mount(None, "", Scope(""), 0)
+            yield Mount(None, "", owner.scope, owner.line)
 
 
 def _of_controller(cls: Class, evaluator: PythonEvaluator) -> Iterator[Route | Mount]:

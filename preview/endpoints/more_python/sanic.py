@@ -109,6 +109,7 @@ class SanicTable(Table):
         for item in given if isinstance(given, list) else [given]:
             if isinstance(item, Group):
                 for child, prefixes, inner in item.flat((prefix or "",), version, 0):
+                    call.evaluator.step()
                     whole = "/".join(part.strip("/") for part in prefixes if part.strip("/"))
                     self._place(child, whole and f"/{whole}", inner, call)
             elif isinstance(item, SanicTable):
@@ -168,9 +169,9 @@ class Group(Native):
     ) -> Iterator[tuple[SanicTable | None, tuple[str, ...], _Version]]:
         """Yield each blueprint with the prefixes before its routes; None for one that is not known."""
         below, inner = (*prefixes, self.prefix), self.version.or_else(version)
-        for item in self.members if depth < _MAX_DEPTH else ():
+        for item in list(self.members):
             if isinstance(item, Group):
-                yield from item.flat(below, inner, depth + 1)
+                yield from item.flat(below, inner, depth + 1) if depth + 1 < _MAX_DEPTH else [(None, below, inner)]
             elif isinstance(item, SanicTable):
                 yield item, (*below, item.prefix or ""), item.version.or_else(inner)
             else:

@@ -42,9 +42,16 @@ class TornadoTable(Table):
 
     def add_all(self, rules: object, call: Call) -> None:
         """Register a list of URL specifications."""
-        if rules is None:
+        if rules is None or not call.evaluator.enter():
             return
-        for rule in rules if isinstance(rules, list) else [UNKNOWN]:
+        try:
+            self._add_each(list(rules) if isinstance(rules, list) else [UNKNOWN], call)
+        finally:
+            call.evaluator.leave()
+
+    def _add_each(self, rules: list[object], call: Call) -> None:
+        for rule in rules:
+            call.evaluator.step()
             parts = rule.parts if isinstance(rule, _Spec) else rule
             if isinstance(parts, list) and len(parts) > 1:
                 self._add(parts[0], parts[1], call)
