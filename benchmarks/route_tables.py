@@ -43,7 +43,7 @@ def lay(folder: Path, files: dict[str, str]) -> None:
 
 def table(python: str, folder: Path, framework: str, app: str) -> list[str]:
     """The running application's own routes, one a line: method and path."""
-    program = Path(__file__).with_name("route_table.py")
+    program = Path(__file__).with_name("_route_table.py")
     done = subprocess.run(
         [python, str(program), framework, app],
         cwd=folder,

@@ -127,5 +127,5 @@ class Extraction:
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was looked at could be read."""
+        """True if everything that was looked at could be read."""
         return not self.unread

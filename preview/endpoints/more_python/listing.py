@@ -27,7 +27,7 @@ _AUTOMATIC: Final = frozenset({"HEAD", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a framework writes paths and gives a request's data to a handler.
+    """A framework's form of paths, and its ways to give a request's data to a handler.
 
     Attributes:
         read_path: Converts a path.

@@ -1,6 +1,6 @@
 """Print the routes that a running application has, one a line: method and path, with parameters as ``{name}``.
 
-    python benchmarks/route_table.py FRAMEWORK module:attribute
+    python benchmarks/_route_table.py FRAMEWORK module:attribute
 
 ``attribute()`` is called first. Used by ``benchmarks/route_tables.py``; it imports the project's code.
 """
