@@ -11,7 +11,7 @@ from preview.detection.node import detect_node
 from preview.detection.overrides.choose import choose_app
 from preview.detection.overrides.given import Overrides, merge
 from preview.detection.overrides.preview_file import PREVIEW_FILE, read_preview_file
-from preview.detection.plain import find_plain_app
+from preview.detection.plain import LISTED, PLAIN_SERVERS, find_plain_app
 from preview.detection.plan import Origin, Server, StartPlan, Toolchain, Variable
 from preview.detection.python import plan_python
 from preview.detection.scripts import plan_command, plan_script
@@ -44,7 +44,9 @@ def detect(directory: Path, overrides: Overrides | None = None, sources: Sources
 
 
 def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> StartPlan:
-    app = choose_app(sources, apps, given)
+    # Applications of these frameworks start as their files say; only their names and routes come from `apps`.
+    listed = [app for app in apps if app.target.framework in LISTED]
+    app = choose_app(sources, _choices(apps, listed, given), given)
     named_node = given.framework in _NODE or (given.app is not None and app is None)
     if app is not None and app.target.framework not in _NODE and not named_node:
         commands = commands_for(app, start_commands(sources), sources)
@@ -58,13 +60,32 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> Start
         return plan_python(sources, plain, commands_for(plain, commands, sources))
     found = plan_command(sources, commands) or plan_script(sources) or plan
     if found is not None:
-        return found
+        return _named(found, listed)
+    kept = next((one for one in listed if one.target.attribute and one.target.framework in PLAIN_SERVERS), None)
+    if kept is not None and given.app is None:
+        return plan_python(sources, kept, commands_for(kept, commands, sources))
     if given.command is not None:
         return StartPlan("command", Toolchain.PYTHON, Server.COMMAND, None)
     language = find_language(sources)
     if language is not None:
         raise refuse_language(*language)
     raise _not_runnable(sources)
+
+
+def _choices(apps: Sequence[FoundApp], listed: Sequence[FoundApp], given: Overrides) -> list[FoundApp]:
+    """Return the applications that may decide how the project starts."""
+    if given.app is not None:
+        return list(apps)
+    is_first = bool(listed) and apps[0] is listed[0] and given.framework is None
+    return [] if is_first else [app for app in apps if app not in listed]
+
+
+def _named(plan: StartPlan, apps: Sequence[FoundApp]) -> StartPlan:
+    """Return the plan of a command with the framework of the application in its file, if one was found."""
+    if plan.framework != "command" or plan.target is None or not apps:
+        return plan
+    app = next((app for app in apps if app.target.file == plan.target.file), apps[0])
+    return replace(plan, framework=app.target.framework)
 
 
 def _with_others(plan: StartPlan, app: FoundApp, apps: Sequence[FoundApp]) -> StartPlan:

@@ -1,4 +1,4 @@
-"""Find applications of frameworks without route detection (Quart, Litestar, Falcon), or named by a command."""
+"""Find applications that any ASGI or WSGI server starts (Quart, Litestar, Falcon), or that a command names."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ PLAIN_SERVERS: Final = {
     for name in (*(framework for _, _, framework in _CONSTRUCTORS), "asgi", "wsgi")
 }
 """Server of each of these frameworks."""
+
+LISTED: Final = frozenset({*PLAIN_SERVERS, "aiohttp", "sanic", "tornado"})
+"""Frameworks whose applications do not decide how the project starts; their routes are listed."""
 
 _PROGRAMS: Final = {
     "uvicorn": "asgi",
@@ -116,4 +119,5 @@ def _constructed(node: ast.expr, tree: ast.Module) -> str | None:
 
 def without_routes(target: AppTarget) -> FoundApp:
     """Return an application without known routes."""
-    return FoundApp(target, True, False, lambda _found: None)
+    sentence = f"{target.file}: the routes of this application cannot be read from the source"
+    return FoundApp(target, True, False, lambda found: found.say(sentence))

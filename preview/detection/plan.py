@@ -124,7 +124,8 @@ class StartPlan:
     """All decisions about how to start a project, from its files and ``preview.toml`` alone.
 
     Attributes:
-        framework: ``fastapi``, ``starlette``, ``flask``, ``django``, ``express``, ``node`` or ``command``.
+        framework: ``fastapi``, ``starlette``, ``flask``, ``quart``, ``django``, ``litestar``, ``sanic``,
+            ``blacksheep``, ``aiohttp``, ``falcon``, ``tornado``, ``bottle``, ``express``, ``node``, or ``command``.
         toolchain: The kind of environment to build.
         server: How the application gets its socket.
         target: The application; None for ``Server.COMMAND`` without a known one.
@@ -167,7 +168,7 @@ def describe_plan(plan: StartPlan) -> dict[str, object]:
         "framework": plan.framework,
         "toolchain": str(plan.toolchain),
         "server": str(plan.server),
-        "app": str(plan.target) if plan.target is not None and plan.framework != "command" else None,
+        "app": str(plan.target) if plan.target is not None and "command" not in _frameworks(plan) else None,
         "app_dir": plan.target.app_dir if plan.target is not None else None,
         "factory": plan.target.factory if plan.target is not None else False,
         "file": plan.target.file if plan.target is not None else None,
@@ -183,6 +184,11 @@ def describe_plan(plan: StartPlan) -> dict[str, object]:
         "decisions": list(plan.decisions),
         "warnings": list(plan.warnings),
     }
+
+
+def _frameworks(plan: StartPlan) -> set[str]:
+    """Return the framework, and that of the target: a command of a known framework has a target of its own."""
+    return {plan.framework, plan.target.framework if plan.target is not None else ""}
 
 
 def shown_value(variable: Variable) -> str | None:

@@ -145,7 +145,7 @@ def _server(sources: Sources, target: AppTarget, facts: Facts, commands: Iterabl
 def _health_path(sources: Sources, app: FoundApp, files: Iterable[str]) -> str | None:
     if not any(_HEALTH.search(sources.text(file)) for file in files):
         return None
-    found: Found = {}
+    found = Found()
     app.list_endpoints(found)
     return find_health_path(tuple(found.values())[:_MAX_ROUTES])
 

@@ -12,10 +12,12 @@ from preview.endpoints.django import find_django_apps
 from preview.endpoints.express import find_express_apps
 from preview.endpoints.fastapi import FastAPIFramework, find_fastapi_apps, list_endpoints
 from preview.endpoints.fastapi.routes import Include, Router
-from preview.endpoints.flask import find_flask_apps
+from preview.endpoints.flask import find_flask_apps, find_quart_apps
 from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
+from preview.endpoints.more_python import find_more_apps
 from preview.endpoints.python import PythonEvaluator
 from preview.endpoints.ranking import rank_apps
+from preview.endpoints.unread import TOO_LARGE, name_unread
 from preview.sources import Sources, without_collector
 
 # Limit on the files whose routers are listed if the project has no application.
@@ -28,6 +30,8 @@ _READERS: tuple[Callable[[Sources, Budget], list[FoundApp]], ...] = (
     find_flask_apps,
     find_django_apps,
     find_express_apps,
+    find_quart_apps,
+    find_more_apps,
 )
 
 
@@ -64,9 +68,8 @@ def extract(directory: Path) -> Extraction:
         directory: The project's folder. At most 5,000 files of 1 MiB, 32 MiB in total, are read.
     """
     sources = Sources(directory)
-    endpoints: Found = {}
+    endpoints = Found()
     target: AppTarget | None = None
-    complete = True
     with without_collector():
         try:
             apps = find_apps(sources)
@@ -76,8 +79,11 @@ def extract(directory: Path) -> Extraction:
             else:
                 _list_loose(sources, endpoints)
         except OutOfBudget:
-            complete = False
-    return Extraction(tuple(map(_sayable, endpoints.values())), sources.skipped, target, complete)
+            endpoints.say(TOO_LARGE)
+        if target is None and not endpoints:
+            for sentence in name_unread(sources):
+                endpoints.say(sentence)
+    return Extraction(tuple(map(_sayable, endpoints.values())), sources.skipped, target, tuple(endpoints.unread))
 
 
 def _sayable(endpoint: Endpoint) -> Endpoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 
 class Origin(StrEnum):
@@ -53,7 +54,8 @@ class AppTarget:
     """The application that the server should run.
 
     Attributes:
-        framework: ``fastapi``, ``starlette``, ``flask``, ``django`` or ``express``.
+        framework: ``fastapi``, ``starlette``, ``flask``, ``quart``, ``django``, ``litestar``, ``sanic``,
+            ``blacksheep``, ``aiohttp``, ``falcon``, ``tornado``, ``bottle`` or ``express``.
         module: ``app.main``; for Django the settings, ``config.settings``; for Express the entry file relative to
             ``app_dir``, ``src/index.js``.
         attribute: ``app``, or the name of a factory; empty for Django and Express.
@@ -76,8 +78,29 @@ class AppTarget:
         return f"{self.module}:{self.attribute}" if self.attribute else self.module
 
 
-Found = dict[tuple[str, str], Endpoint]
-"""Maps method and path to the endpoint, in order; of two with the same key, the first one answers."""
+# More sentences than this help nobody.
+_MAX_UNREAD: Final = 20
+
+
+class Found(dict[tuple[str, str], Endpoint]):
+    """Maps method and path to the endpoint, in order; of two with the same key, the first one answers.
+
+    Attributes:
+        unread: One sentence for each route that could not be read, without repeats.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unread: dict[str, None] = {}
+
+    def miss(self, file: str, line: int, what: str) -> None:
+        """Note that something in a file could not be read; ``line`` is 0 if it has no place of its own."""
+        self.say(f"{file}:{line}: {what}" if file and line else what)
+
+    def say(self, sentence: str) -> None:
+        """Note that something could not be read."""
+        if len(self.unread) < _MAX_UNREAD:
+            self.unread[sentence] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +128,15 @@ class Extraction:
         endpoints: In the order of the application.
         skipped: Files that were needed but could not be read, with the reason.
         target: The application that has the endpoints; None if none was found.
-        complete: False if the budget ran out before the end.
+        unread: One sentence for each part that could not be read: a route, a framework, the rest of a large project.
     """
 
     endpoints: tuple[Endpoint, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
     target: AppTarget | None = None
-    complete: bool = True
+    unread: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """True if everything that was looked at could be read."""
+        return not self.unread

@@ -32,6 +32,15 @@ class External:
         return self.name.rpartition(".")[2]
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A registration that cannot be read from the source: a route with an unknown path, an unknown router."""
+
+    file: str
+    line: int
+    what: str
+
+
 @dataclass(eq=False, slots=True)
 class Names:
     """The names of one scope."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import posixpath
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from preview.endpoints.budget import OutOfBudget
@@ -20,28 +20,62 @@ _MARKS: Final = (
     "requirements.txt", "pyproject.toml", "Pipfile", "setup.py", "Dockerfile", "Procfile", "package.json",
     "alembic.ini", "docker-compose.yml", "docker-compose.yaml", "compose.yaml", ".env.example", "manage.py",
 )  # fmt: skip
-_SERVED: Final = frozenset({"django", "fastapi", "starlette", "flask"})
+# Other frameworks come first: an aiohttp or Tornado program beside them is often a tool of theirs.
+_LATER: Final = frozenset(
+    {"quart", "litestar", "blacksheep", "falcon", "falcon-asgi", "bottle", "aiohttp", "sanic", "tornado"}
+)
 
 
 def rank_apps(sources: Sources, apps: Sequence[FoundApp]) -> list[FoundApp]:
     """Return the applications, the one to run first.
 
     The files that start a project decide (Procfile, Dockerfile, scripts, README), then the manifests in the
-    application's folder. The number of endpoints breaks ties. Applications among tests or examples come last.
+    application's folder. The number of endpoints breaks ties. Applications among tests or examples come last. One
+    without routes comes after one that has some, unless the project's files start it; its reason names both.
     """
     if len(apps) < 2:
         return list(apps)
     commands = start_commands(sources)
 
-    def rank(app: FoundApp) -> tuple[bool, int, bool, int]:
-        return app.side, -_stated(app, commands, sources), not app.hinted, -_marks(app, sources)
+    def rank(app: FoundApp) -> tuple[bool, bool, int, bool, int]:
+        is_later = app.target.framework in _LATER
+        return app.side, is_later, -_stated(app, commands, sources), not app.hinted, -_marks(app, sources)
 
     rough = sorted(apps, key=rank)
     tied = [app for app in rough if rank(app) == rank(rough[0])]
     if len(tied) > 1 and len({app.target.file for app in tied}) > 1:
         counts = {id(app): _count(app) for app in tied[:_MAX_COUNTED]}
         tied.sort(key=lambda app: (-counts.get(id(app), 0), app.target.file.count("/")))
-    return tied + [app for app in rough if all(app is not other for other in tied)]
+        empty = next((app for app in tied if counts.get(id(app)) == 0 and not app.side), None)
+        if empty is not None and (most := counts[id(tied[0])]) > 0:
+            tied[0] = _with_reason(tied[0], _beside(empty, tied[0], most))
+    return _routed_first(tied + rough[len(tied) :], commands, sources)
+
+
+def _routed_first(apps: list[FoundApp], commands: Sequence[StartCommand], sources: Sources) -> list[FoundApp]:
+    """Put an application with routes before one that certainly has none, and name both."""
+    first, others = apps[0], [app for app in apps[1:_MAX_COUNTED] if not app.side]
+    others = [app for app in others if app.target.file != apps[0].target.file]
+    if first.side or first.target.framework == "django" or not others:
+        return apps
+    own = _count(first)
+    counts = [(_count(app), app) for app in others] if own == 0 else []
+    most, best = max(counts, key=lambda pair: pair[0], default=(0, first))
+    if most <= 0:
+        return apps
+    sentence = _beside(first, best, most)
+    if first.hinted or _stated(first, commands, sources):
+        return [_with_reason(first, sentence), *apps[1:]]
+    return [_with_reason(best, sentence), *(app for app in apps if app is not best)]
+
+
+def _beside(empty: FoundApp, app: FoundApp, count: int) -> str:
+    many = "1 route" if count == 1 else f"{count} routes"
+    return f"{empty.target.file} has no routes; {app.target.file} has {many}"
+
+
+def _with_reason(app: FoundApp, sentence: str) -> FoundApp:
+    return replace(app, target=replace(app.target, reason=f"{app.target.reason}; {sentence}"))
 
 
 def commands_for(app: FoundApp, commands: Sequence[StartCommand], sources: Sources) -> list[StartCommand]:
@@ -117,7 +151,10 @@ def _marks(app: FoundApp, sources: Sources) -> int:
 
 
 def _count(app: FoundApp) -> int:
-    found: Found = {}
-    with contextlib.suppress(OutOfBudget):
+    """Return the number of endpoints; -1 if there are none, but some could not be read."""
+    found = Found()
+    try:
         app.list_endpoints(found)
-    return len(found)
+    except OutOfBudget:
+        return len(found) or -1
+    return len(found) or (-1 if found.unread else 0)

@@ -379,7 +379,7 @@ def test_comprehensions_and_operations_give_what_python_gives(tmp_path: Path) ->
         "{n: 1 for n in nothing}": UNKNOWN,
         "[n for n in values if nothing]": ["b", "a", "b"],
         "len([1 for a in range(99) for b in range(99)])": 1000,
-        "[*values, *nothing]": ["b", "a", "b"],
+        "[*values, *nothing]": ["b", "a", "b", UNKNOWN],
         "{**mapping, **nothing, 'z': 3}": {"x": 1, "y": 2, "z": 3},
         "['a', 'b'] - ['a']": ["b"],
         "'/%s/%d' % ('v', 1)": "/v/1",

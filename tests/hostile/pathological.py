@@ -103,6 +103,18 @@ def _projects() -> Mapping[str, Mapping[str, str]]:
             "Procfile": "web: " + "uvicorn " * 50 * K,
             "Dockerfile": "FROM " + "python" * 50 * K + "\nCMD " + '["' * 50 * K, "README.md": "```\n" * 20 * K,
         },
+        "blueprint groups of themselves": {
+            "main.py": "from sanic import Blueprint, Sanic\napp = Sanic('x')\ng = Blueprint.group(Blueprint('a'))\n"
+            "for n in range(300):\n    g.append(g)\napp.blueprint(g)\n"
+        },
+        "rules of themselves": {
+            "main.py": "from tornado.web import Application\nx = []\nfor n in range(300):\n    x.append(('/', x))\n"
+            "app = Application(x)\n"
+        },
+        "paths of brackets": {
+            "main.py": "from aiohttp import web\napp = web.Application()\n"
+            f"app.router.add_get('/{'{a:' * 100 * K}', f)\n"
+        },
         "tsconfig chain": {**node, **chain, "tsconfig.json": chain["tsconfig.0.json"]},
         "JavaScript brackets": {**node, "server.js": EXPRESS + "x = " + "[" * 100 * K},
         "JavaScript templates": {**node, "server.js": EXPRESS + "x = " + "`${" * 50 * K},

@@ -56,11 +56,14 @@ def endpoints(
     if found.endpoints:
         table_console().print(_table([_row(one) for one in found.endpoints]))
     else:
-        say("No endpoints found; `preview detect DIR` shows what was detected.")
+        known = "No endpoints found" if found.complete else "No endpoints could be read from the source"
+        say(f"{known}; `preview detect DIR` shows what was detected.")
     for file, reason in found.skipped.items():
         say(visible(f"not read: {'the rest of the files' if file == '.' else file}: {reason}"))
+    for sentence in found.unread:
+        say(visible(f"not read: {sentence}"))
     if not found.complete:
-        say("The project is too large to read completely: there may be more endpoints.")
+        say("There may be more endpoints: not everything could be read.")
 
 
 def _asked(folder: Path, static: Extraction) -> Extraction:
@@ -105,6 +108,7 @@ def _described(found: Extraction) -> dict[str, object]:
         "framework": found.target.framework if found.target is not None else None,
         "app": str(found.target) if found.target is not None else None,
         "skipped": dict(found.skipped),
+        "unread": list(found.unread),
         "complete": found.complete,
     }
 

@@ -151,6 +151,6 @@ def _health_path(project: NodeProject, target: AppTarget | None) -> str | None:
     app = next((item for item in find_apps(project.sources) if item.target.file == target.file), None)
     if app is None:
         return None
-    found: Found = {}
+    found = Found()
     app.list_endpoints(found)
     return find_health_path(tuple(found.values()))

@@ -11,6 +11,7 @@ from preview.detection.overrides.preview_file import read_preview_file
 from preview.detection.plain import without_routes
 from preview.endpoints import AppTarget, Extraction, Found, FoundApp, extract, find_apps
 from preview.endpoints.budget import OutOfBudget
+from preview.endpoints.unread import TOO_LARGE
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
 
@@ -99,10 +100,9 @@ def read_endpoints(directory: Path) -> Extraction:
     app = choose_app(sources, find_apps(sources), given)
     if app is None:
         return extract(directory)
-    found: Found = {}
-    complete = True
+    found = Found()
     try:
         app.list_endpoints(found)
     except OutOfBudget:
-        complete = False
-    return Extraction(tuple(found.values()), sources.skipped, app.target, complete)
+        found.say(TOO_LARGE)
+    return Extraction(tuple(found.values()), sources.skipped, app.target, tuple(found.unread))

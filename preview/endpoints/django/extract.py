@@ -26,7 +26,7 @@ from preview.endpoints.django.routers import RouterUrls
 from preview.endpoints.django.serializers import Serializers
 from preview.endpoints.fastapi.signature import read_parameters
 from preview.endpoints.model import Endpoint, Found
-from preview.endpoints.python import UNKNOWN, Class, External, Function, Instance, Module, PythonEvaluator
+from preview.endpoints.python import UNKNOWN, Class, External, Function, Instance, Module, PythonEvaluator, Unread
 
 _WORDS: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _VIEW_ENDINGS: Final = re.compile(r"(?:API)?(?:View|ViewSet|Viewset)$")
@@ -204,6 +204,9 @@ def list_endpoints(root: Module, evaluator: PythonEvaluator, found: Found) -> No
     """
     serializers = Serializers(evaluator)
     for route in _flatten(root, _Place(file=root.file), evaluator):
+        if isinstance(route.view, Unread):
+            found.miss(route.view.file, route.view.line, route.view.what)
+            continue
         for part in describe(route.view, route.action, serializers, (route.place.file, route.place.line)):
             _add(found, route.place, part)
         if len(found) >= _MAX_ENDPOINTS:
@@ -226,8 +229,10 @@ def _flatten(what: object, place: _Place, evaluator: PythonEvaluator) -> Iterato
         yield from _flatten(what.scope.names.get("urlpatterns"), replace(place, file=what.file), evaluator)
     elif isinstance(what, list):
         for item in what:
-            if isinstance(item, (list, Pattern, Include, RouterUrls, NinjaUrls)):
+            if isinstance(item, (list, Pattern, Include, RouterUrls, NinjaUrls, Unread)):
                 yield from _flatten(item, place, evaluator)
+    elif isinstance(what, Unread):
+        yield _Route(place, what)
     elif isinstance(what, Include):
         # With a namespace: (shop.urls, "shop").
         inner = what.what

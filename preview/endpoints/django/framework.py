@@ -132,7 +132,7 @@ def _pattern(call: Call, *, is_regex: bool) -> object:
     if target is UNKNOWN and node is not None:
         target = _dig(node, call)
     if not isinstance(route, str):
-        return UNKNOWN
+        return call.unread("the path of a route is not known from the source")
     opaque = target is UNKNOWN and (node is None or _may_be_list(node))
     return Pattern(route, is_regex, target, opaque, call.scope.file, call.node.lineno)
 

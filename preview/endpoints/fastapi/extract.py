@@ -11,6 +11,7 @@ from preview.endpoints.budget import Budget, OutOfBudget
 from preview.endpoints.fastapi.routes import (
     VERBS,
     ClassyRoute,
+    Files,
     Include,
     Route,
     Router,
@@ -31,6 +32,7 @@ from preview.endpoints.python import (
     Kind,
     Native,
     PythonEvaluator,
+    Unread,
     find_python_apps,
 )
 from preview.sources import Sources
@@ -55,13 +57,19 @@ class FastAPIFramework:
     def construct(self, callee: External, call: Call) -> object:
         """Return an application, a router or a listed route; for a middleware, return the wrapped application."""
         if self.is_constructor(callee):
-            return _routable(call) if callee.last == "Routable" else _router(call, is_app=callee.last in _APPS)
+            if callee.last == "Routable":
+                return _routable(call)
+            router = _router(call, is_app=callee.last in _APPS)
+            router.is_starlette = callee.last == "Starlette"
+            return router
         if callee.package in _CLASSY and callee.last in VERBS:
             return ClassyRoute(read_route((callee.last.upper(),), call.text(0, "path"), call))
         if callee.last == "Route":
             return _listed_route(call)
         if callee.last == "Mount":
             return _listed_mount(call)
+        if callee.last.endswith("StaticFiles"):
+            return Files()
         if callee.last in {"Field", "field"}:
             # Evaluates to a setting's default. The default of a model's field does not matter here.
             return call.argument(0, "default")
@@ -106,11 +114,14 @@ def _routable(call: Call) -> Router:
     return router
 
 
-def _listed_route(call: Call) -> Route:
+def _listed_route(call: Call) -> Route | Unread:
+    path = call.argument(0, "path")
+    if not isinstance(path, str):
+        return call.unread("the path of a route is not known from the source")
     target = call.argument(1, "endpoint")
     function = target if isinstance(target, Function) else None
     methods = class_verbs(target, call) or read_methods(call.named.get("methods"))
-    return Route(methods, call.text(0, "path"), function, {}, call.named, call.scope, call.node.lineno)
+    return Route(methods, path, function, {}, call.named, call.scope, call.node.lineno)
 
 
 def _listed_mount(call: Call) -> Include:
@@ -123,7 +134,7 @@ def _listed_mount(call: Call) -> Include:
 
 def _add_listed(router: Router, routes: object) -> None:
     if isinstance(routes, list):
-        router.items += [item for item in routes if isinstance(item, (Route, Include))]
+        router.items += [item for item in routes if isinstance(item, (Route, Include, Unread))]
 
 
 # Depth limit for nested routers; also ends mutual inclusion.
@@ -141,6 +152,9 @@ def list_endpoints(router: Router, evaluator: PythonEvaluator, found: Found) -> 
         evaluator.call(router.at_start.pop(0), [router])
     schemas = Schemas(evaluator)
     for route, prefix, tags in _flatten(router, "", (), 0, evaluator):
+        if isinstance(route, Unread):
+            found.miss(route.file, route.line, route.what)
+            continue
         for endpoint in _endpoints(route, prefix, tags, evaluator, schemas):
             # Of two routes with the same method and path, the first one answers.
             found.setdefault((endpoint.method, endpoint.path), endpoint)
@@ -150,7 +164,7 @@ def list_endpoints(router: Router, evaluator: PythonEvaluator, found: Found) -> 
 
 def _flatten(
     router: Router, prefix: str, tags: tuple[str, ...], depth: int, evaluator: PythonEvaluator
-) -> Iterator[tuple[Route, str, tuple[str, ...]]]:
+) -> Iterator[tuple[Route | Unread, str, tuple[str, ...]]]:
     if depth > _MAX_DEPTH:
         return
     tags += router.tags
@@ -234,4 +248,9 @@ def _list(app: Native, evaluator: PythonEvaluator, found: Found) -> None:
         list_endpoints(app, evaluator, found)
 
 
-_KIND = Kind("fastapi", "FastAPI", (b"FastAPI", b"Starlette"), FastAPIFramework, _is_app, _list)
+def _identify(app: Native) -> tuple[str, str]:
+    is_starlette = isinstance(app, Router) and app.is_starlette
+    return ("starlette", "Starlette") if is_starlette else ("fastapi", "FastAPI")
+
+
+_KIND = Kind("fastapi", "FastAPI", (b"FastAPI", b"Starlette"), FastAPIFramework, _is_app, _list, _identify)

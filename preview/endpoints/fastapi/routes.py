@@ -5,7 +5,19 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from preview.endpoints.python import UNKNOWN, Call, Class, Extensible, Function, Module, Native, Scope
+from preview.endpoints.python import (
+    UNKNOWN,
+    Call,
+    Class,
+    Extensible,
+    External,
+    Function,
+    Instance,
+    Module,
+    Native,
+    Scope,
+    Unread,
+)
 
 VERBS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "trace"})
 
@@ -41,6 +53,7 @@ class Router(Extensible):
         prefix: The prefix of the path of each route registered on the router.
         at_start: Functions that run when the server starts and may register more routes.
         classy: The items that come from a class's methods.
+        is_starlette: Whether the object is an application of Starlette alone.
     """
 
     is_app: bool
@@ -48,9 +61,10 @@ class Router(Extensible):
     tags: tuple[str, ...]
     file: str
     line: int
-    items: list[Route | Include] = field(default_factory=list)
+    items: list[Route | Include | Unread] = field(default_factory=list)
     at_start: list[Function] = field(default_factory=list)
     classy: list[Route] = field(default_factory=list)
+    is_starlette: bool = False
     names: dict[str, object] = field(default_factory=dict)
 
     def attribute(self, name: str) -> object:
@@ -69,7 +83,7 @@ class Router(Extensible):
         """Register a route, include a router, or mount an application."""
         if name in VERBS or name in {"api_route", "route"}:
             route = self._route(name, call)
-            return UNKNOWN if route is None else Pending(self, route)
+            return self._miss("the path of a route", call) if route is None else Pending(self, route)
         if name in {"add_api_route", "add_route"}:
             route = self._route(name, call)
             if route is not None:
@@ -77,6 +91,8 @@ class Router(Extensible):
                 route.function = target if isinstance(target, Function) else None
                 route.methods = class_verbs(target, call) or route.methods
                 self.items.append(route)
+            else:
+                self._miss("the path of a route", call)
         elif name == "include_router":
             self._include(call)
         elif name in {"mount", "host"}:
@@ -84,6 +100,8 @@ class Router(Extensible):
             prefix = call.text(0, "path") if name == "mount" else ""
             if isinstance(child, Router) and child is not self:
                 self.items.append(Include(child, prefix.rstrip("/"), ()))
+            elif not isinstance(child, Router) and not _are_files(child, call):
+                self._miss(f"the application mounted at {prefix or '/'}", call)
         elif name in {"on_event", "add_event_handler"} and call.argument(0, "event_type") == "startup":
             handler = call.argument(1, "func")
             if isinstance(handler, Function):
@@ -110,6 +128,13 @@ class Router(Extensible):
             prefix = call.named.get("prefix")
             prefix = prefix if isinstance(prefix, str) else ""
             self.items.append(Include(child, self.prefix + prefix, read_tags(call.named.get("tags"))))
+        elif not isinstance(child, Router):
+            self._miss("an included router", call)
+
+    def _miss(self, what: str, call: Call) -> object:
+        """Note that something is registered that is not known from the source."""
+        self.items.append(call.unread(f"{what} is not known from the source"))
+        return UNKNOWN
 
     def _route(self, name: str, call: Call) -> Route | None:
         """Return the route, or None if its path cannot be known."""
@@ -162,6 +187,19 @@ class ClassyRoute(Native):
         if isinstance(target, Function):
             self.route.function = target
         return self
+
+
+@dataclass(eq=False, slots=True)
+class Files(Native):
+    """``StaticFiles(…)``: files, which are no endpoints."""
+
+
+def _are_files(child: object, call: Call) -> bool:
+    if isinstance(child, Instance):
+        return any(
+            isinstance(item, External) and item.last.endswith("Files") for item in call.evaluator.lineage(child.cls)
+        )
+    return isinstance(child, Files)
 
 
 def read_route(methods: tuple[str, ...], path: str, call: Call) -> Route:

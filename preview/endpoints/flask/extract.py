@@ -14,7 +14,7 @@ from preview.endpoints.flask.described import ClassView, Parser, class_methods, 
 from preview.endpoints.flask.registry import Registration, Registry, Rule
 from preview.endpoints.flask.request_reads import read_request, skeleton
 from preview.endpoints.model import Endpoint, Found
-from preview.endpoints.python import Class, Function, PythonEvaluator
+from preview.endpoints.python import Class, Function, PythonEvaluator, Unread
 
 # `@blp.arguments`, `@use_args`, `@app.input`, `@ns.expect` declare the input: the body, or the given location.
 _INPUTS: Final = frozenset({"arguments", "use_args", "use_kwargs", "input", "expect", "doc"})
@@ -121,6 +121,9 @@ def list_endpoints(app: Registry, evaluator: PythonEvaluator, found: Found) -> N
     """
     descriptions = Descriptions(evaluator)
     for rule, prefix, tags in _flatten(app, None, (), 0, evaluator):
+        if isinstance(rule, Unread):
+            found.miss(rule.file, rule.line, rule.what)
+            continue
         for endpoint in _endpoints(rule, prefix, tags, evaluator, descriptions):
             # Of two rules with the same method and path, the first one answers.
             found.setdefault((endpoint.method, endpoint.path), endpoint)
@@ -130,7 +133,7 @@ def list_endpoints(app: Registry, evaluator: PythonEvaluator, found: Found) -> N
 
 def _flatten(
     registry: Registry, prefix: str | None, tags: tuple[str, ...], depth: int, evaluator: PythonEvaluator
-) -> Iterator[tuple[Rule, str, tuple[str, ...]]]:
+) -> Iterator[tuple[Rule | Unread, str, tuple[str, ...]]]:
     """Yield each rule with its whole path."""
     if depth > _MAX_DEPTH:
         return
@@ -140,6 +143,8 @@ def _flatten(
             below = entry.child.prefix if entry.prefix is None else entry.prefix
             inner = _nested(prefix, below)
             yield from _flatten(entry.child, inner, entry.child.tags, depth + 1, evaluator)
+        elif isinstance(entry, Unread):
+            yield entry, "", ()
         elif isinstance(entry, Rule):
             yield entry, _below(prefix, entry.path), entry.tags or tags
         else:

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from preview.endpoints.budget import Budget
@@ -92,6 +93,7 @@ def _rules(name: str, value: object) -> Iterator[tuple[str, tuple[str, ...] | No
 
 
 _APPS: Final = frozenset({"Flask", "APIFlask", "FlaskAPI", "OpenAPI"})
+_QUART_APPS: Final = frozenset({"Quart", "QuartTrio"})
 _BLUEPRINTS: Final = frozenset({"Blueprint", "APIBlueprint", "APIView"})
 _RESTFUL: Final = frozenset(
     {"flask_restful", "flask_restx", "flask_restplus", "flask_restful_swagger_2", "flask_restful_swagger"}
@@ -100,7 +102,7 @@ _SMOREST: Final = frozenset({"flask_smorest", "flask_rest_api"})
 _FIELD_PACKAGES: Final = (*_RESTFUL, "marshmallow", "webargs", "wtforms", "flask_marshmallow", "apiflask", "flask_wtf")
 _DEFAULT_READERS: Final = frozenset({"getenv", "get", "config", "env"})
 _STARRED: Final = {
-    "flask": ("Flask", "Blueprint", "request", "views"),
+    "flask": ("Flask", "Quart", "Blueprint", "request", "views"),
     "flask_restful": ("Api", "Resource", "reqparse", "fields"),
     "flask_restx": ("Api", "Resource", "Namespace", "reqparse", "fields"),
     "flask_restplus": ("Api", "Resource", "Namespace", "reqparse", "fields"),
@@ -110,15 +112,22 @@ _STARRED: Final = {
 
 
 class FlaskFramework:
-    """Defines the effects of Flask's names for the evaluator."""
+    """Defines the effects of Flask's names for the evaluator.
+
+    Args:
+        apps: The names of the application's class.
+    """
+
+    def __init__(self, apps: frozenset[str] = _APPS) -> None:
+        self._apps = apps
 
     def is_constructor(self, value: External) -> bool:
         """Return whether a call of the name makes an application, a blueprint or an API."""
-        return _maker(value) is not None
+        return self._maker(value) is not None
 
     def construct(self, callee: External, call: Call) -> object:
         """Return an application, a blueprint, an API or a view; for a wrapper, the wrapped view or application."""
-        make = _maker(callee)
+        make = self._maker(callee)
         if make is not None:
             return make(call)
         last, top = callee.last, callee.package
@@ -141,20 +150,19 @@ class FlaskFramework:
 
     def starred(self, module: str) -> Sequence[str]:
         """Return the names that star imports bind."""
-        return _STARRED.get(module, ())
+        return _STARRED.get(module.replace("quart", "flask") if module.startswith("quart") else module, ())
 
-
-def _maker(value: External) -> Callable[[Call], object] | None:
-    last, top = value.last, value.package
-    if not top.startswith(("flask", "apiflask", "quart_", "connexion")):
-        return None
-    if last in _APPS:
-        return lambda _: Registry(is_app=True, name="")
-    if last in _BLUEPRINTS:
-        return _blueprint
-    if last == "Api":
-        return _smorest if top in _SMOREST else _restful if top in _RESTFUL else None
-    return make_namespace if last == "Namespace" and top in _RESTFUL else None
+    def _maker(self, value: External) -> Callable[[Call], object] | None:
+        last, top = value.last, value.package
+        if not top.startswith(("flask", "apiflask", "quart", "connexion")):
+            return None
+        if last in self._apps:
+            return lambda _: Registry(is_app=True, name="")
+        if last in _BLUEPRINTS:
+            return _blueprint
+        if last == "Api":
+            return _smorest if top in _SMOREST else _restful if top in _RESTFUL else None
+        return make_namespace if last == "Namespace" and top in _RESTFUL else None
 
 
 def _blueprint(call: Call) -> object:
@@ -196,6 +204,11 @@ def find_flask_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
     return find_python_apps(sources, budget, _KIND)
 
 
+def find_quart_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
+    """Return the project's applications of Quart, whose routes are written as Flask's, the likeliest first."""
+    return find_python_apps(sources, budget, _QUART)
+
+
 def _is_app(value: object) -> bool:
     return isinstance(value, Registry) and value.is_app
 
@@ -206,3 +219,4 @@ def _list(app: Native, evaluator: PythonEvaluator, found: Found) -> None:
 
 
 _KIND = Kind("flask", "Flask", (b"Flask",), FlaskFramework, _is_app, _list)
+_QUART = Kind("quart", "Quart", (b"Quart",), partial(FlaskFramework, _QUART_APPS), _is_app, _list)

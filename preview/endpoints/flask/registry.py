@@ -18,6 +18,7 @@ from preview.endpoints.python import (
     Native,
     PythonEvaluator,
     Scope,
+    Unread,
 )
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class Registry(Extensible):
     name: str
     prefix: str | None = None
     tags: tuple[str, ...] = ()
-    entries: list[Rule | Registration | RestApi] = field(default_factory=list)
+    entries: list[Rule | Registration | RestApi | Unread] = field(default_factory=list)
     config: Config = field(default_factory=Config)
     names: dict[str, object] = field(default_factory=dict)
 
@@ -197,8 +198,10 @@ class Registry(Extensible):
 
     def _pending(self, name: str, call: Call) -> object:
         path = call.argument(0, "rule")
-        if not isinstance(path, str) or call.named.get("build_only") is True or call.named.get("websocket") is True:
+        if call.named.get("build_only") is True or call.named.get("websocket") is True:
             return UNKNOWN
+        if not isinstance(path, str):
+            return self._miss("the path of a route", call)
         methods = (name.upper(),) if name in _VERBS else read_methods(call.named.get("methods"))
         return Pending(self, Rule(path, methods, UNKNOWN, call.named, call.scope, call.node.lineno))
 
@@ -209,7 +212,9 @@ class Registry(Extensible):
         view = call.argument(2, "view_func")
         if not isinstance(view, (ClassView, Function)):
             view = wrapped_view(node, call)
-        if isinstance(path, str) and call.named.get("build_only") is not True:
+        if not isinstance(path, str):
+            self._miss("the path of a route", call)
+        elif call.named.get("build_only") is not True:
             methods = read_methods(call.named.get("methods"))
             self.entries.append(Rule(path, methods, view, call.named, call.scope, call.node.lineno))
 
@@ -220,6 +225,13 @@ class Registry(Extensible):
         if isinstance(child, Registry) and child is not self and not child.is_app:
             prefix = call.named.get("url_prefix")
             self.entries.append(Registration(child, prefix if isinstance(prefix, str) else None))
+        elif not isinstance(child, Registry):
+            self._miss("a blueprint", call)
+
+    def _miss(self, what: str, call: Call) -> object:
+        """Note that something is registered that is not known from the source."""
+        self.entries.append(call.unread(f"{what} is not known from the source"))
+        return UNKNOWN
 
 
 @dataclass(eq=False, slots=True)

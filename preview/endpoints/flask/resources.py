@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from preview.endpoints.flask.described import ClassView, make_described
 from preview.endpoints.flask.registry import Registration, Registry, Rule
-from preview.endpoints.python import UNKNOWN, Call, Class, Extensible, Native
+from preview.endpoints.python import UNKNOWN, Call, Class, Extensible, Native, Unread
 
 
 @dataclass(eq=False, slots=True)
@@ -81,7 +81,7 @@ class _Api(Extensible):
             self.owners.append(owner)
             owner.entries += self.entries()
 
-    def entries(self) -> list[Rule | Registration | RestApi]:
+    def entries(self) -> list[Rule | Registration | RestApi | Unread]:
         """Return the entries that the API adds to its application or blueprint."""
         raise NotImplementedError
 
@@ -100,7 +100,7 @@ class RestApi(_Api):
     own: Namespace = field(default_factory=lambda: Namespace("", ""))
     mounts: list[tuple[Namespace, str | None]] = field(default_factory=list)
 
-    def entries(self) -> list[Rule | Registration | RestApi]:
+    def entries(self) -> list[Rule | Registration | RestApi | Unread]:
         """Return the API itself."""
         return [self]
 
@@ -149,7 +149,7 @@ class SmorestApi(_Api):
 
     registrations: list[Registration] = field(default_factory=list)
 
-    def entries(self) -> list[Rule | Registration | RestApi]:
+    def entries(self) -> list[Rule | Registration | RestApi | Unread]:
         """Return the entries registered on the API so far."""
         return [*self.registrations]
 

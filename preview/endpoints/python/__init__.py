@@ -3,8 +3,8 @@
 Each framework defines the effects of its own names (``Framework``, ``Native``).
 """
 
-from preview.endpoints.names import UNKNOWN, External
-from preview.endpoints.python.applications import Kind, find_python_apps
+from preview.endpoints.names import UNKNOWN, External, Unread
+from preview.endpoints.python.applications import Kind, find_import_root, find_python_apps, is_aside
 from preview.endpoints.python.evaluator import PythonEvaluator
 from preview.endpoints.python.imports import join
 from preview.endpoints.python.truth import Call, Extensible, Framework, Native, WouldRaise
@@ -25,7 +25,10 @@ __all__ = [
     "Native",
     "PythonEvaluator",
     "Scope",
+    "Unread",
     "WouldRaise",
+    "find_import_root",
     "find_python_apps",
+    "is_aside",
     "join",
 ]

@@ -162,6 +162,7 @@ class Kind:
         title: ``Flask``, for people.
         mentions: A file with an application contains one of these texts.
         plug: Creates the framework's plug-in for an evaluator.
+        identify: Returns the name and title of one application, if frameworks share this kind.
     """
 
     name: str
@@ -170,6 +171,7 @@ class Kind:
     plug: Callable[[], Framework]
     is_app: Callable[[object], bool]
     list_endpoints: Callable[[Native, PythonEvaluator, Found], None]
+    identify: Callable[[Native], tuple[str, str]] | None = None
 
 
 def find_python_apps(sources: Sources, budget: Budget, kind: Kind) -> list[FoundApp]:
@@ -262,13 +264,18 @@ class _Search:
         names = evaluator.load(file).scope.names
         hinted = [hint.attribute for hint in hints if hint.attribute]
         order = _factories(names, hinted, any_name=any_name)
-        picked = self._object(names, hinted) or self._factory(names, order, file, evaluator, wanting=wanting)
+        # An imported application of another name may be a part of the one that a function here makes.
+        parts = _imported_names(tree) - {*hinted, *_ATTRIBUTES[:2]}
+        own = {name: value for name, value in names.items() if name not in parts}
+        picked = self._object(own, hinted) or self._factory(names, order, file, evaluator, wanting=wanting)
+        picked = picked or self._object(names, hinted)
         if picked is None:
             return None
         app, attribute, factory = picked
         kind = "factory" if factory else "app"
-        reason = f'{self.kind.title} {kind} "{attribute}" found in {file}'
-        target = AppTarget(module, attribute, app_dir, factory, file, reason, self.kind.name)
+        name, title = self.kind.identify(app) if self.kind.identify else (self.kind.name, self.kind.title)
+        reason = f'{title} {kind} "{attribute}" found in {file}'
+        target = AppTarget(module, attribute, app_dir, factory, file, reason, name)
         lister = partial(_list, self.kind, app, evaluator, file)
         # A hint within the file itself does not distinguish this file from others.
         return FoundApp(target, any(hint.file != file for hint in hints), is_aside(file), lister)
@@ -292,6 +299,11 @@ class _Search:
                 if isinstance(built, Native) and self.kind.is_app(built):
                     return built, name, True
         return None
+
+
+def _imported_names(tree: ast.Module) -> set[str]:
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return {alias.asname or alias.name for node in imports for alias in node.names}
 
 
 def _factories(names: dict[str, object], hinted: Sequence[str], *, any_name: bool) -> list[str]:

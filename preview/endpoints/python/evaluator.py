@@ -150,6 +150,11 @@ class PythonEvaluator:
         """The number of ``try`` statements around the current statement."""
         return self._statements.trying
 
+    @property
+    def modules(self) -> list[Module]:
+        """The modules that were loaded."""
+        return list(self._modules.values())
+
     def load(self, file: str) -> Module:
         """Return the module of a file; each file is read once."""
         if file not in self._modules:

@@ -90,7 +90,9 @@ def _sequence(elements: list[ast.expr], scope: Scope, evaluate: Evaluate) -> lis
     for element in elements:
         if isinstance(element, ast.Starred):
             inner = evaluate(element.value, scope)
-            values += inner if isinstance(inner, list) and len(values) + len(inner) <= MAX_LENGTH else []
+            # An unknown part counts as one unknown value, so that nobody takes the list for complete.
+            known = inner if isinstance(inner, list) else [UNKNOWN]
+            values += known if len(values) + len(known) <= MAX_LENGTH else []
         else:
             values.append(evaluate(element, scope))
     return values

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from preview.endpoints.names import UNKNOWN, External
+from preview.endpoints.names import UNKNOWN, External, Unread
 from preview.endpoints.python.values import Class, Function, Instance, Module, Scope
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ class Call:
         if name in self.named:
             return self.named[name]
         return self.arguments[position] if len(self.arguments) > position else default
+
+    def unread(self, what: str) -> Unread:
+        """Return a note that this call registers something that is not known from the source."""
+        return Unread(self.scope.file, self.node.lineno, what)
 
     def text(self, position: int, name: str, default: str = "") -> str:
         """Return the argument like ``argument``; an empty string if the value is not text."""
