@@ -82,8 +82,8 @@ def _asked(folder: Path, static: Extraction) -> Extraction:
         endpoints = run_async(partial(ask_application, settings, folder))
     if endpoints is None:
         raise typer.Exit(ExitCode.INTERRUPTED)
-    is_whole = all(one.source is Origin.APPLICATION for one in endpoints)
-    return replace(static, endpoints=tuple(endpoints), complete=static.complete or is_whole)
+    is_whole = bool(endpoints) and all(one.source is Origin.APPLICATION for one in endpoints)
+    return replace(static, endpoints=tuple(endpoints), unread=() if is_whole else static.unread)
 
 
 def _show_remote(name: str, url: str | None, ca: Path | None, *, as_json: bool) -> None:
