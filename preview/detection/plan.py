@@ -119,7 +119,7 @@ class StartPlan:
     """All decisions about how to start a project, from its files and ``preview.toml`` alone.
 
     Attributes:
-        framework: ``fastapi``, ``starlette``, ``flask``, ``django``, ``express``, ``node`` or ``command``.
+        framework: ``fastapi``, ``starlette``, ``flask``, ``django``, a key of ``NODE_NAMES``, ``node`` or ``command``.
         toolchain: The kind of environment to build.
         server: How the application gets its socket.
         target: The application; None for ``Server.COMMAND`` without a known one.

@@ -9,10 +9,11 @@ from preview.endpoints.extraction import (
     merge_endpoints,
     missing_files,
 )
-from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
+from preview.endpoints.model import NODE_NAMES, AppTarget, Endpoint, Extraction, Found, FoundApp
 from preview.endpoints.openapi import endpoints_from_openapi
 
 __all__ = [
+    "NODE_NAMES",
     "AppTarget",
     "Endpoint",
     "Extraction",

@@ -16,6 +16,7 @@ from preview.endpoints.fastapi import FastAPIFramework, find_fastapi_apps, list_
 from preview.endpoints.fastapi.routes import Include, Router
 from preview.endpoints.flask import find_flask_apps
 from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
+from preview.endpoints.node.unread import find_unread_servers
 from preview.endpoints.python import PythonEvaluator
 from preview.endpoints.ranking import rank_apps
 from preview.sources import Sources, without_collector
@@ -69,17 +70,21 @@ def extract(directory: Path) -> Extraction:
     endpoints: Found = {}
     target: AppTarget | None = None
     complete = True
+    unread: tuple[str, ...] = ()
     with without_collector():
         try:
             apps = find_apps(sources)
             if apps:
-                target = apps[0].target
+                target, unread = apps[0].target, apps[0].unread
                 apps[0].list_endpoints(endpoints)
             else:
                 _list_loose(sources, endpoints)
+                unread = find_unread_servers(sources)
         except OutOfBudget:
             complete = False
-    return Extraction(tuple(map(_sayable, endpoints.values())), sources.skipped, target, complete)
+    return Extraction(
+        tuple(map(_sayable, endpoints.values())), sources.skipped, target, complete and not unread, unread
+    )
 
 
 def _sayable(endpoint: Endpoint) -> Endpoint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +38,29 @@ class Endpoint:
     path_parameters: Mapping[str, str] = field(default_factory=dict)
 
 
+NODE_NAMES: Final[Mapping[str, str]] = {
+    "express": "Express",
+    "nestjs": "NestJS",
+    "fastify": "Fastify",
+    "koa": "Koa",
+    "hono": "Hono",
+    "elysia": "Elysia",
+    "hapi": "hapi",
+    "restify": "Restify",
+}
+"""Maps each of Node's frameworks to the name that people use."""
+
+
 @dataclass(frozen=True, slots=True)
 class AppTarget:
     """The application that the server should run.
 
     Attributes:
-        framework: ``fastapi``, ``starlette``, ``flask``, ``django`` or ``express``.
-        module: ``app.main``; for Django the settings, ``config.settings``; for Express the entry file relative to
+        framework: ``fastapi``, ``starlette``, ``flask``, ``django``, or a key of ``NODE_NAMES``.
+        module: ``app.main``; for Django the settings, ``config.settings``; for Node the entry file relative to
             ``app_dir``, ``src/index.js``.
-        attribute: ``app``, or the name of a factory; empty for Django and Express.
-        app_dir: The folder that imports are relative to (Django: of ``manage.py``; Express: of ``package.json``),
+        attribute: ``app``, or the name of a factory; empty for Django and Node.
+        app_dir: The folder that imports are relative to (Django: of ``manage.py``; Node: of ``package.json``),
             relative to the project; ``.`` for its root.
         factory: Whether ``attribute`` is a factory to call without arguments.
         file: The module's file, relative to the project.
@@ -78,12 +92,14 @@ class FoundApp:
         hinted: Whether the project's own files start it (Procfile, Dockerfile, ``uvicorn.run``, a package.json script).
         side: Whether its file is in a folder for tests, examples or documentation.
         list_endpoints: Adds its endpoints to ``Found``; raises ``OutOfBudget`` if that takes too long.
+        unread: Sentences that name routes which could not be read.
     """
 
     target: AppTarget
     hinted: bool
     side: bool
     list_endpoints: Callable[[Found], None]
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +110,12 @@ class Extraction:
         endpoints: In the order of the application.
         skipped: Files that were needed but could not be read, with the reason.
         target: The application that has the endpoints; None if none was found.
-        complete: False if the budget ran out before the end.
+        complete: False if the budget ran out before the end, or if some routes could not be read.
+        unread: Sentences that name routes which could not be read.
     """
 
     endpoints: tuple[Endpoint, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
     target: AppTarget | None = None
     complete: bool = True
+    unread: tuple[str, ...] = ()

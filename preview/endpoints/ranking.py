@@ -20,6 +20,8 @@ _MARKS: Final = (
     "requirements.txt", "pyproject.toml", "Pipfile", "setup.py", "Dockerfile", "Procfile", "package.json",
     "alembic.ini", "docker-compose.yml", "docker-compose.yaml", "compose.yaml", ".env.example", "manage.py",
 )  # fmt: skip
+# Python's applications and those of Express come first, as their projects started before these were read.
+LATER: Final = frozenset({"fastify", "koa", "hono", "elysia", "hapi", "restify"})
 _SERVED: Final = frozenset({"django", "fastapi", "starlette", "flask"})
 
 
@@ -33,8 +35,14 @@ def rank_apps(sources: Sources, apps: Sequence[FoundApp]) -> list[FoundApp]:
         return list(apps)
     commands = start_commands(sources)
 
-    def rank(app: FoundApp) -> tuple[bool, int, bool, int]:
-        return app.side, -_stated(app, commands, sources), not app.hinted, -_marks(app, sources)
+    def rank(app: FoundApp) -> tuple[bool, bool, int, bool, int]:
+        return (
+            app.side,
+            app.target.framework in LATER,
+            -_stated(app, commands, sources),
+            not app.hinted,
+            -_marks(app, sources),
+        )
 
     rough = sorted(apps, key=rank)
     tied = [app for app in rough if rank(app) == rank(rough[0])]

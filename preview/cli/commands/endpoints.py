@@ -33,7 +33,9 @@ def endpoints(directory: DirectoryArgument, as_json: JsonOption = False) -> None
         say("No endpoints found; `preview detect DIR` shows what was detected.")
     for file, reason in found.skipped.items():
         say(visible(f"not read: {'the rest of the files' if file == '.' else file}: {reason}"))
-    if not found.complete:
+    for sentence in found.unread:
+        say(visible(f"not read: {sentence}"))
+    if not found.complete and not found.unread:
         say("The project is too large to read completely: there may be more endpoints.")
 
 
@@ -45,6 +47,7 @@ def _described(found: Extraction) -> dict[str, object]:
         "app": str(found.target) if found.target is not None else None,
         "skipped": dict(found.skipped),
         "complete": found.complete,
+        "unread": list(found.unread),
     }
 
 

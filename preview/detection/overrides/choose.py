@@ -9,7 +9,7 @@ from pathlib import Path
 from preview.detection.overrides.given import Overrides
 from preview.detection.overrides.preview_file import read_preview_file
 from preview.detection.plain import without_routes
-from preview.endpoints import AppTarget, Extraction, Found, FoundApp, extract, find_apps
+from preview.endpoints import NODE_NAMES, AppTarget, Extraction, Found, FoundApp, extract, find_apps
 from preview.endpoints.budget import OutOfBudget
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
@@ -30,7 +30,13 @@ def choose_app(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> 
 
 
 def _has_framework(target: AppTarget, given: Overrides) -> bool:
-    names = {"node": {"express", "node"}, "starlette": {"starlette", "fastapi"}, "fastapi": {"fastapi", "starlette"}}
+    node = {*NODE_NAMES, "node"}
+    names = {
+        "node": node,
+        "express": {"express", "nestjs"},
+        "starlette": {"starlette", "fastapi"},
+        "fastapi": {"fastapi", "starlette"},
+    }
     return given.framework is None or target.framework in names.get(given.framework, {given.framework})
 
 
@@ -105,4 +111,4 @@ def read_endpoints(directory: Path) -> Extraction:
         app.list_endpoints(found)
     except OutOfBudget:
         complete = False
-    return Extraction(tuple(found.values()), sources.skipped, app.target, complete)
+    return Extraction(tuple(found.values()), sources.skipped, app.target, complete and not app.unread, app.unread)
