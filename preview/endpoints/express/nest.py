@@ -171,12 +171,16 @@ class NestApp(Router):
     ) -> None:
         taken: set[str] = set()
         for ancestor in lineage(evaluator, cls):
-            for name, decorators in ancestor.member_decorators.items() if isinstance(ancestor, Class) else ():
+            if not isinstance(ancestor, Class):
+                continue
+            hidden = frozenset(taken)
+            # A method that overrides one with a decorator has no route without a decorator of its own.
+            taken |= ancestor.members.keys()
+            for name, decorators in ancestor.member_decorators.items():
                 evaluator.step()
-                function = ancestor.members.get(name) if isinstance(ancestor, Class) else None
-                if name in taken or not isinstance(function, Function):
+                function = ancestor.members.get(name)
+                if name in hidden or not isinstance(function, Function):
                     continue
-                taken.add(name)
                 own = _method_versions(decorators)
                 for verb, path in _method_paths(decorators):
                     line = function.node.start_point.row + 1

@@ -136,6 +136,9 @@ class FastifyInstance(Router):
             for route in self.items[len(self.items) - len(paths) :] if paths else ():
                 if not isinstance(route, Mount):
                     route.values = [handler]
+                    route.line = route.line or (
+                        handler.node.start_point.row + 1 if isinstance(handler, Function) else 0
+                    )
 
     def _whole(self, path: str) -> str:
         # Fastify's rules: `::` is a colon, and the path of a plugin may be empty.
