@@ -74,7 +74,9 @@ def test_koa_without_a_router_is_incomplete(tmp_path: Path) -> None:
 
 
 def test_a_server_of_nodes_own_module_is_incomplete(tmp_path: Path) -> None:
-    text = "const http = require('http');\nhttp.createServer((req, res) => { if (req.url === '/a') res.end() }).listen(1)"
+    text = (
+        "const http = require('http');\nhttp.createServer((req, res) => { if (req.url === '/a') res.end() }).listen(1)"
+    )
     found = read(tmp_path, text)
     assert (found.complete, found.unread) == (False, ("app.js: a server without a framework is not read",))
 

@@ -173,10 +173,10 @@ def _look_into(
         app = _exported(entered, evaluator)
         for made in list(framework.apps):
             made.finish(evaluator)
-    except OutOfBudget:
+    except (OutOfBudget, RecursionError):
         complete = False
         budget.steps = max(budget.steps, _LISTING_STEPS)
-        with contextlib.suppress(OutOfBudget):
+        with contextlib.suppress(OutOfBudget, RecursionError):
             for made in list(framework.apps):
                 made.finish(evaluator)
     app = app or _choose(framework.apps)

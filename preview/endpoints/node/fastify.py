@@ -55,7 +55,9 @@ class FastifyInstance(Router):
     Attributes:
         base: The prefix of the instance's paths.
         parent: The instance that registered the plugin; None for the root.
+        depth: The number of instances above.
         waiting: Registered plugins with their options. Fastify loads them when the current one has returned.
+        running: The number of plugins that share this instance and are being run, one within the other.
     """
 
     framework: ClassVar[str] = "fastify"
@@ -63,6 +65,7 @@ class FastifyInstance(Router):
     parent: FastifyInstance | None = None
     depth: int = 0
     waiting: list[tuple[object, object, Call]] = field(default_factory=list)
+    running: int = 0
 
     def attribute(self, name: str) -> object:
         """Return a decorator of this instance or of one above, the prefix, or a method."""
@@ -173,13 +176,15 @@ class FastifyInstance(Router):
             self.note(call, _UNREAD_PLUGIN)
 
     def _start(self, plugin: object, options: JSObject, instance: FastifyInstance, call: Call) -> None:
-        if not isinstance(plugin, Function) or instance.depth > _MAX_DEPTH:
+        if not isinstance(plugin, Function) or instance.depth + instance.running > _MAX_DEPTH:
             return
+        instance.running += 1
         # The plugins that this one registers run before the next one.
         waiting, instance.waiting = instance.waiting, []
         call.evaluator.call(plugin, [instance, options, UNKNOWN])
         instance.finish(call.evaluator)
         instance.waiting = waiting
+        instance.running -= 1
 
     def _child(self, prefix: object, call: Call) -> FastifyInstance:
         base = self.base
