@@ -190,7 +190,8 @@ class JavaScriptEvaluator:
     def call_method(self, receiver: object, name: str, call: Call) -> object:
         """Evaluate ``receiver.name(…)``."""
         # `NestFactory.create(App).then(app => …)`: the promise of an application counts as the application.
-        if isinstance(receiver, Native) and name not in PROMISED:
+        is_promised = name in PROMISED and isinstance(call.argument(0), Function)
+        if isinstance(receiver, Native) and not is_promised:
             return receiver.call_method(name, call)
         if isinstance(receiver, JSObject):
             found = property_of(self, receiver, name)
