@@ -1,4 +1,4 @@
-"""Sixty files and more that take a parser, an interpreter or a regular expression longer than their size lets expect."""
+"""Files that take a parser, an interpreter or a regular expression longer than their size lets expect."""
 
 from __future__ import annotations
 
