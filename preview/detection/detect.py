@@ -16,13 +16,13 @@ from preview.detection.plan import Origin, Server, StartPlan, Toolchain, Variabl
 from preview.detection.python import plan_python
 from preview.detection.scripts import plan_command, plan_script
 from preview.detection.unsupported import find_language, refuse_language
-from preview.endpoints import FoundApp, find_apps
-from preview.endpoints.ranking import commands_for
+from preview.endpoints import NODE_NAMES, FoundApp, find_apps
+from preview.endpoints.ranking import LATER, commands_for
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
 from preview.sources.commands import start_commands
 
-_NODE = frozenset({"express", "node"})
+_NODE = frozenset({*NODE_NAMES, "node"})
 _SERVERS = {"fastapi": Server.ASGI, "starlette": Server.ASGI, "flask": Server.WSGI, "django": Server.DJANGO}
 
 
@@ -52,7 +52,8 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> Start
         commands = commands_for(app, start_commands(sources), sources)
         return _with_others(plan_python(sources, app, commands), app, apps)
     plan = detect_node(sources, app.target if app is not None else None, given)
-    if plan is not None and (app is not None or named_node):
+    is_sure = app is not None and app.target.framework not in LATER
+    if plan is not None and (is_sure or named_node):
         return _with_others(plan, app, apps) if app is not None else plan
     commands = start_commands(sources)
     plain = find_plain_app(sources, commands) if given.app is None else None
@@ -60,7 +61,8 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> Start
         return plan_python(sources, plain, commands_for(plain, commands, sources))
     found = plan_command(sources, commands) or plan_script(sources) or plan
     if found is not None:
-        return _named(found, listed)
+        named = _named(found, listed)
+        return _with_others(named, app, apps) if app is not None and found is plan else named
     kept = next((one for one in listed if one.target.attribute and one.target.framework in PLAIN_SERVERS), None)
     if kept is not None and given.app is None:
         return plan_python(sources, kept, commands_for(kept, commands, sources))

@@ -125,7 +125,8 @@ class StartPlan:
 
     Attributes:
         framework: ``fastapi``, ``starlette``, ``flask``, ``quart``, ``django``, ``litestar``, ``sanic``,
-            ``blacksheep``, ``aiohttp``, ``falcon``, ``tornado``, ``bottle``, ``express``, ``node``, or ``command``.
+            ``blacksheep``, ``aiohttp``, ``falcon``, ``tornado``, ``bottle``, a key of ``NODE_NAMES``, ``node`` or
+            ``command``.
         toolchain: The kind of environment to build.
         server: How the application gets its socket.
         target: The application; None for ``Server.COMMAND`` without a known one.

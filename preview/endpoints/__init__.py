@@ -13,10 +13,11 @@ from preview.endpoints.extraction import (
     missing_files,
 )
 from preview.endpoints.merging import merge_endpoints, merge_route_table
-from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp, Origin
+from preview.endpoints.model import NODE_NAMES, AppTarget, Endpoint, Extraction, Found, FoundApp, Origin
 from preview.endpoints.openapi import endpoints_from_openapi
 
 __all__ = [
+    "NODE_NAMES",
     "AppTarget",
     "Endpoint",
     "Extraction",

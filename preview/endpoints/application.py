@@ -15,8 +15,8 @@ from enum import StrEnum
 from typing import Final
 
 from preview.endpoints.django.registrations import Path, read_regex, read_route
-from preview.endpoints.express.router import join_paths, readable
 from preview.endpoints.model import Endpoint, Origin
+from preview.endpoints.node.router import join_paths, readable
 
 _METHOD: Final = re.compile(r"\*|[A-Z][A-Z-]{0,19}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")

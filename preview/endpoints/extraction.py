@@ -15,6 +15,7 @@ from preview.endpoints.fastapi.routes import Include, Router
 from preview.endpoints.flask import find_flask_apps, find_quart_apps
 from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
 from preview.endpoints.more_python import find_more_apps
+from preview.endpoints.node.unread import find_unread_servers
 from preview.endpoints.python import PythonEvaluator
 from preview.endpoints.ranking import rank_apps
 from preview.endpoints.unread import TOO_LARGE, name_unread
@@ -81,7 +82,7 @@ def extract(directory: Path) -> Extraction:
         except OutOfBudget:
             endpoints.say(TOO_LARGE)
         if target is None and not endpoints:
-            for sentence in name_unread(sources):
+            for sentence in (*name_unread(sources), *find_unread_servers(sources)):
                 endpoints.say(sentence)
     return Extraction(tuple(map(_sayable, endpoints.values())), sources.skipped, target, tuple(endpoints.unread))
 

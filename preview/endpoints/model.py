@@ -49,17 +49,30 @@ class Endpoint:
     source: Origin = Origin.STATIC
 
 
+NODE_NAMES: Final[Mapping[str, str]] = {
+    "express": "Express",
+    "nestjs": "NestJS",
+    "fastify": "Fastify",
+    "koa": "Koa",
+    "hono": "Hono",
+    "elysia": "Elysia",
+    "hapi": "hapi",
+    "restify": "Restify",
+}
+"""Maps each of Node's frameworks to the name that people use."""
+
+
 @dataclass(frozen=True, slots=True)
 class AppTarget:
     """The application that the server should run.
 
     Attributes:
         framework: ``fastapi``, ``starlette``, ``flask``, ``quart``, ``django``, ``litestar``, ``sanic``,
-            ``blacksheep``, ``aiohttp``, ``falcon``, ``tornado``, ``bottle`` or ``express``.
-        module: ``app.main``; for Django the settings, ``config.settings``; for Express the entry file relative to
+            ``blacksheep``, ``aiohttp``, ``falcon``, ``tornado``, ``bottle``, or a key of ``NODE_NAMES``.
+        module: ``app.main``; for Django the settings, ``config.settings``; for Node the entry file relative to
             ``app_dir``, ``src/index.js``.
-        attribute: ``app``, or the name of a factory; empty for Django and Express.
-        app_dir: The folder that imports are relative to (Django: of ``manage.py``; Express: of ``package.json``),
+        attribute: ``app``, or the name of a factory; empty for Django and Node.
+        app_dir: The folder that imports are relative to (Django: of ``manage.py``; Node: of ``package.json``),
             relative to the project; ``.`` for its root.
         factory: Whether ``attribute`` is a factory to call without arguments.
         file: The module's file, relative to the project.

@@ -20,9 +20,11 @@ _MARKS: Final = (
     "requirements.txt", "pyproject.toml", "Pipfile", "setup.py", "Dockerfile", "Procfile", "package.json",
     "alembic.ini", "docker-compose.yml", "docker-compose.yaml", "compose.yaml", ".env.example", "manage.py",
 )  # fmt: skip
-# Other frameworks come first: an aiohttp or Tornado program beside them is often a tool of theirs.
-_LATER: Final = frozenset(
+# Applications of other frameworks come first, as their projects started before these were read. An aiohttp or Tornado
+# program beside them is often a tool of theirs.
+LATER: Final = frozenset(
     {"quart", "litestar", "blacksheep", "falcon", "falcon-asgi", "bottle", "aiohttp", "sanic", "tornado"}
+    | {"fastify", "koa", "hono", "elysia", "hapi", "restify"}
 )
 
 
@@ -38,7 +40,7 @@ def rank_apps(sources: Sources, apps: Sequence[FoundApp]) -> list[FoundApp]:
     commands = start_commands(sources)
 
     def rank(app: FoundApp) -> tuple[bool, bool, int, bool, int]:
-        is_later = app.target.framework in _LATER
+        is_later = app.target.framework in LATER
         return app.side, is_later, -_stated(app, commands, sources), not app.hinted, -_marks(app, sources)
 
     rough = sorted(apps, key=rank)

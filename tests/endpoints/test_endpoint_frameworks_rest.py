@@ -68,7 +68,7 @@ CONTROLLERS: dict[str, tuple[str, str, list[str]]] = {
     "a version and a path": ("@nestjs/core", NEST + """
         @Controller({ path: 'cats', version: '1' }) class Cats { @Get(['a', 'b']) list() {} @Other() no() {} @All('c') any() {} }
         @Module({ controllers: [Cats] }) class App {}
-        async function start() { const app = await NestFactory.create(App); app.get(Service).go(); app.setGlobalPrefix(read()); await app.listen(1) }
+        async function start() { const app = await NestFactory.create(App); app.get(Service).go(); app.setGlobalPrefix(read()); app.enableVersioning(); await app.listen(1) }
         start()""", ["* /api/v1/cats/c", "GET /api/v1/cats/a", "GET /api/v1/cats/b"]),
     "a dynamic module": ("@nestjs/core", NEST + """
         @Controller('x') class X { @Get('a') list() {} }

@@ -1,4 +1,4 @@
-"""Sixty files that take a parser, an interpreter or a regular expression longer than their size lets expect."""
+"""Files that take a parser, an interpreter or a regular expression longer than their size lets expect."""
 
 from __future__ import annotations
 
@@ -121,6 +121,16 @@ def _projects() -> Mapping[str, Mapping[str, str]]:
         "JavaScript of regular expressions": {**node, "server.js": EXPRESS + "x = a / b " * 40 * K},
         "JavaScript doubling": {
             **node, "server.js": EXPRESS + "let v = 'x';" + "v = v + v;" * 60 + "app.get('/' + v, f)\napp.listen(1)\n",
+        },
+        "JavaScript of plugins": {
+            "package.json": PACKAGE.replace("express", "fastify"),
+            "server.js": "const app = require('fastify')(); const p = async (i) => { i.register(p); i.register(p) };"
+            "app.register(p);" * 1000,
+        },
+        "JavaScript of routers": {
+            "package.json": PACKAGE.replace("express", "hono"),
+            "server.js": "const { Hono } = require('hono'); const app = new Hono(); app.get('/a', f);"
+            + "app.route('/x', new Hono().route('/y', app));" * 2 * K,
         },
         "yarn.lock": {**node, "yarn.lock": '"a@1", ' * 100 * K + ":\n" + "  " * 100 * K},
         "bun.lock": {**node, "bun.lock": "[" * 100 * K},

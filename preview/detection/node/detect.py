@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
 from typing import Final
@@ -19,6 +20,7 @@ from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, Sta
 from preview.detection.steps.env_file import find_env_file_step
 from preview.detection.steps.node_work import find_node_work
 from preview.endpoints import AppTarget, Found, find_apps, find_health_path
+from preview.endpoints.budget import OutOfBudget
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
 from preview.sources.node_files import built_path, resolve_script_file
@@ -152,5 +154,6 @@ def _health_path(project: NodeProject, target: AppTarget | None) -> str | None:
     if app is None:
         return None
     found = Found()
-    app.list_endpoints(found)
+    with contextlib.suppress(OutOfBudget):
+        app.list_endpoints(found)
     return find_health_path(tuple(found.values()))

@@ -9,7 +9,7 @@ from pathlib import Path
 from preview.detection.overrides.given import Overrides
 from preview.detection.overrides.preview_file import read_preview_file
 from preview.detection.plain import without_routes
-from preview.endpoints import AppTarget, Extraction, Found, FoundApp, extract, find_apps
+from preview.endpoints import NODE_NAMES, AppTarget, Extraction, Found, FoundApp, extract, find_apps
 from preview.endpoints.budget import OutOfBudget
 from preview.endpoints.unread import TOO_LARGE
 from preview.errors import InvalidGeneration
@@ -31,7 +31,13 @@ def choose_app(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> 
 
 
 def _has_framework(target: AppTarget, given: Overrides) -> bool:
-    names = {"node": {"express", "node"}, "starlette": {"starlette", "fastapi"}, "fastapi": {"fastapi", "starlette"}}
+    node = {*NODE_NAMES, "node"}
+    names = {
+        "node": node,
+        "express": {"express", "nestjs"},
+        "starlette": {"starlette", "fastapi"},
+        "fastapi": {"fastapi", "starlette"},
+    }
     return given.framework is None or target.framework in names.get(given.framework, {given.framework})
 
 

@@ -106,8 +106,14 @@ def _as_table(value: object) -> object:
     return value if isinstance(value, dict | _StepTable) else {"run": value}
 
 
+_Framework = Literal[
+    "fastapi", "starlette", "flask", "django", "express", "nestjs", "fastify", "koa", "hono", "elysia", "hapi",
+    "restify", "node", "command",
+]  # fmt: skip
+
+
 class _Start(_Table):
-    framework: Literal["fastapi", "starlette", "flask", "django", "express", "node", "command"] | None = None
+    framework: _Framework | None = None
     app: Annotated[str, AfterValidator(_app)] | None = None
     factory: StrictBool | None = None
     directory: _Folder | None = None

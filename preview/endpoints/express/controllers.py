@@ -1,4 +1,4 @@
-"""Controllers with decorators: routing-controllers, NestJS, inversify-express-utils, tsoa."""
+"""Controllers with decorators: routing-controllers, inversify-express-utils, tsoa."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from preview.endpoints.express.router import Mount, Route, Router, join_paths
 from preview.endpoints.javascript import (
-    UNKNOWN,
     Call,
     Class,
     Function,
@@ -19,6 +17,7 @@ from preview.endpoints.javascript import (
     glob_files,
     lineage,
 )
+from preview.endpoints.node.router import Mount, Route, Router, join_paths
 
 _CLASSES: Final = frozenset({"Controller", "JsonController", "RestController", "Route", "controller"})
 _VERBS: Final = {
@@ -29,7 +28,6 @@ _VERBS: Final = {
 }
 _ENDS: Final = re.compile(r"\.?\{\.?[jt]s,\s*\.?[jt]s\}$|\.[jt]s$")
 _BRACES: Final = re.compile(r"\{(\w+)\}")
-_MAX_MODULES: Final = 300
 _MAX_FILES: Final = 300
 
 
@@ -66,13 +64,10 @@ def _class_paths(cls: Class) -> list[str]:
         if not isinstance(made, Made) or made.name.rpartition(".")[2] not in _CLASSES:
             continue
         given = made.arguments[0] if made.arguments else ""
-        version = ""
         if isinstance(given, JSObject):
-            known = given.names.get("version")
-            version = f"v{known}/" if isinstance(known, str) else ""
             given = given.names.get("path", "")
         found = given if isinstance(given, list) else [given]
-        return [version + _express(item) for item in found if isinstance(item, str)] or [version]
+        return [_express(item) for item in found if isinstance(item, str)] or [""]
     return []
 
 
@@ -121,52 +116,6 @@ def load_mentioning(word: bytes, known: list[Class], evaluator: JavaScriptEvalua
 def _sources(pattern: str) -> str:
     """Convert a pattern for built files to one for their sources."""
     return _ENDS.sub(".*", pattern).replace("/dist/", "/src/")
-
-
-def module_controllers(module: object, evaluator: JavaScriptEvaluator) -> list[Class]:
-    """Return all controllers of a NestJS module and of the modules that it imports."""
-    found: list[Class] = []
-    todo: list[object] = [module]
-    seen: set[int] = set()
-    while todo and len(seen) < _MAX_MODULES:
-        item = evaluator.settle(todo.pop(0))
-        if isinstance(item, Made):  # forwardRef(() => Module)
-            todo += [evaluator.call(part, []) for part in item.arguments if isinstance(part, Function)]
-        elif isinstance(item, list):
-            todo += item
-        elif isinstance(item, JSObject):  # a dynamic module
-            todo.append(item.names.get("module"))
-            found += _listed(item, "controllers", evaluator)
-        elif isinstance(item, Class) and id(item) not in seen:
-            seen.add(id(item))
-            for made in item.decorators:
-                options = made.arguments[0] if isinstance(made, Made) and made.arguments else None
-                if isinstance(options, JSObject):
-                    found += _listed(options, "controllers", evaluator)
-                    imports = options.names.get("imports")
-                    todo += imports if isinstance(imports, list) else []
-    return list(dict.fromkeys(found))
-
-
-def _listed(options: JSObject, name: str, evaluator: JavaScriptEvaluator) -> list[Class]:
-    value = options.names.get(name)
-    settled = [evaluator.settle(item) for item in value] if isinstance(value, list) else []
-    return [item for item in settled if isinstance(item, Class)]
-
-
-class NestApp(Router):
-    """Result of ``NestFactory.create``."""
-
-    def call_method(self, name: str, call: Call) -> object:
-        """Set a global prefix, or do the same as an Express application."""
-        if name == "setGlobalPrefix":
-            prefix = call.argument(0)
-            # A prefix that is only known at run time is nearly always "api".
-            self.prefix = prefix if isinstance(prefix, str) else "api"
-            return self
-        if name in {"get", "select", "resolve"}:
-            return UNKNOWN
-        return super().call_method(name, call)
 
 
 class InversifyServer(Native):

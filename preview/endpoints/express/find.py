@@ -1,10 +1,11 @@
-"""Search for a project's Express applications and the files that start them."""
+"""Search for a project's Node applications and the files that start them."""
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -12,15 +13,15 @@ from preview.endpoints.budget import Budget, OutOfBudget
 from preview.endpoints.express.framework import ExpressFramework, read_env_file
 from preview.endpoints.express.handlers import read_handlers
 from preview.endpoints.express.requests import Requests
-from preview.endpoints.express.router import Mount, Route, Router, join_paths, parameter_names, readable
 from preview.endpoints.javascript import Function, JavaScriptEvaluator, JSObject, Module, Resolver
-from preview.endpoints.model import AppTarget, Endpoint, Found, FoundApp
+from preview.endpoints.model import NODE_NAMES, AppTarget, Endpoint, Found, FoundApp
+from preview.endpoints.node.hono import served
+from preview.endpoints.node.router import Mount, Route, Router, flatten, notes_of, parameter_names, readable
+from preview.endpoints.node.unread import unread_frameworks
 from preview.sources import Sources
 from preview.sources.javascript import SCRIPT_SUFFIXES, JavaScriptTrees
 from preview.sources.node_package import Entry, NodePackage, find_entry, read_node_packages
 
-# Depth limit for nested routers; also ends mutual use.
-_MAX_DEPTH = 20
 _MAX_ENDPOINTS = 5_000
 _BODYLESS = frozenset({"GET", "HEAD", "OPTIONS", "*"})
 
@@ -32,24 +33,13 @@ def list_endpoints(app: Router, evaluator: JavaScriptEvaluator, found: Found) ->
         OutOfBudget: The budget ran out; ``found`` has the endpoints found so far.
     """
     requests = Requests(evaluator)
-    for route, path in _flatten(app, app.prefix, 0, evaluator):
+    for route, path in flatten(app, app.prefix, 0, evaluator):
         key = (route.method, readable(path))
         # Of two routes with the same method and path, the first one answers.
         if key not in found:
             found[key] = _endpoint(route, key[1], evaluator, requests)
         if len(found) >= _MAX_ENDPOINTS:
             raise OutOfBudget
-
-
-def _flatten(router: Router, prefix: str, depth: int, evaluator: JavaScriptEvaluator) -> Iterator[tuple[Route, str]]:
-    if depth > _MAX_DEPTH:
-        return
-    for item in router.items:
-        evaluator.step()
-        if isinstance(item, Mount):
-            yield from _flatten(item.child, join_paths(prefix, item.prefix), depth + 1, evaluator)
-        else:
-            yield item, join_paths(prefix, item.path)
 
 
 def _endpoint(route: Route, path: str, evaluator: JavaScriptEvaluator, requests: Requests) -> Endpoint:
@@ -74,9 +64,13 @@ _LISTING_STEPS: Final = 50_000
 _SERVERS: Final = (
     "express", "@nestjs/core", "routing-controllers", "inversify-express-utils", "express-promise-router",
     "@feathersjs/express", "polka", "ultimate-express", "@overnightjs/core", "@tsed/common", "tsoa", "json-server",
+    "fastify", "koa", "hono", "@hono/zod-openapi", "elysia", "@hapi/hapi", "hapi", "restify",
 )  # fmt: skip
-_MENTION: Final = re.compile(rb"express|@nestjs/core|routing-controllers|inversify|polka")
-_MAKES: Final = re.compile(rb"\bexpress\s*\(|NestFactory|createExpressServer|useExpressServer|InversifyExpressServer")
+_OTHERS: Final = rb"['\"](?:fastify|koa|hono|@hono/zod-openapi|elysia|@hapi/hapi|hapi|restify)['\"]"
+_MENTION: Final = re.compile(rb"express|@nestjs/core|routing-controllers|inversify|polka|" + _OTHERS)
+_MAKES: Final = re.compile(
+    rb"\bexpress\s*\(|NestFactory|createExpressServer|useExpressServer|InversifyExpressServer|" + _OTHERS
+)
 _NAMES: Final = ("server", "app", "index", "main", "www", "api")
 _SIDE_FOLDERS: Final = frozenset(
     {"tests", "test", "__tests__", "examples", "example", "docs", "scripts", "benchmarks", "e2e", "samples", "tools",
@@ -171,24 +165,52 @@ def _look_into(
         environment |= read_env_file(trees.sources, file) if trees.sources.has_file(file) else {}
     evaluator = JavaScriptEvaluator(trees, Resolver(trees.sources, package, packages), budget, framework, environment)
     complete = True
+    app = None
     try:
         entered = evaluator.load(entry.file)
         for module in list(evaluator.modules.values()):
             if not framework.apps and (module is entered or _MAKES.search(trees.sources.text(module.file))):
                 _call_exports(module, evaluator)
-    except OutOfBudget:
+        app = _exported(entered, evaluator)
+        for made in list(framework.apps):
+            made.finish(evaluator)
+    except (OutOfBudget, RecursionError):
         complete = False
-    app = _choose(framework.apps)
+        budget.steps = max(budget.steps, _LISTING_STEPS)
+        with contextlib.suppress(OutOfBudget, RecursionError):
+            for made in list(framework.apps):
+                made.finish(evaluator)
+    app = app or _choose(framework.apps)
     if app is None:
         return None
     file = entry.file
     relative = posixpath.relpath(file, package.folder)
-    reason = f"Express app found in {file}" + (f" ({entry.by})" if entry.by else "")
-    target = AppTarget(relative, "", package.folder, False, file, reason, "express")
+    reason = f"{NODE_NAMES[app.framework]} app found in {file}" + (f" ({entry.by})" if entry.by else "")
+    target = AppTarget(relative, "", package.folder, False, file, reason, app.framework)
     aside = _is_aside(file) or (package.requires(*_FRONT) and package.folder != ".")
     return FoundApp(
-        target, entry.by.startswith("package.json"), aside, partial(_list, app, evaluator, budget, complete)
+        target,
+        entry.by.startswith("package.json"),
+        aside,
+        partial(_list, app, evaluator, budget, complete, _unread(app, package)),
     )
+
+
+def _unread(app: Router, package: NodePackage) -> tuple[str, ...]:
+    """Return what of an application could not be read."""
+    notes = notes_of(app)
+    if not notes and _size(app, 0) == 0:
+        notes += [f"the routes of {name} are not read" for name in unread_frameworks(package)]
+        if not notes and app.framework == "koa":
+            notes.append("a Koa application without a router is not read")
+    return tuple(notes)
+
+
+def _exported(entered: Module, evaluator: JavaScriptEvaluator) -> Router | None:
+    """Return the application that the entry exports as a server: ``export default app`` of Hono and Elysia."""
+    exports = entered.exports
+    app = served(exports.names.get("default"), evaluator) if isinstance(exports, JSObject) else None
+    return app if app is not None and app.is_app and app.framework in {"hono", "elysia"} else None
 
 
 def _call_exports(module: Module, evaluator: JavaScriptEvaluator) -> None:
@@ -212,7 +234,16 @@ def _size(router: Router, depth: int) -> int:
     return sum(_size(item.child, depth + 1) if isinstance(item, Mount) else 1 for item in router.items)
 
 
-def _list(app: Router, evaluator: JavaScriptEvaluator, budget: Budget, complete: bool, found: Found) -> None:
+def _list(
+    app: Router,
+    evaluator: JavaScriptEvaluator,
+    budget: Budget,
+    complete: bool,
+    unread: Sequence[str],
+    found: Found,
+) -> None:
+    for sentence in unread:
+        found.say(sentence)
     # Routes that were registered before the budget ran out are still listed.
     budget.steps = max(budget.steps, _LISTING_STEPS)
     list_endpoints(app, evaluator, found)

@@ -11,14 +11,14 @@ from dotenv.parser import parse_stream
 from preview.endpoints.express.containers import REGISTERING, Bindings, Container, from_options
 from preview.endpoints.express.controllers import (
     InversifyServer,
-    NestApp,
     attach_controllers,
     controllers_of,
     load_mentioning,
-    module_controllers,
 )
-from preview.endpoints.express.router import Router
+from preview.endpoints.express.nest import NestApp
 from preview.endpoints.javascript import ROOT, UNKNOWN, Call, Class, External, JavaScriptEvaluator, JSObject, Made
+from preview.endpoints.node.router import Router
+from preview.endpoints.node.servers import make_server
 from preview.sources import Sources
 
 _APPS: Final = frozenset(
@@ -51,7 +51,7 @@ class ExpressFramework:
 
     def construct(self, callee: External, call: Call) -> object:
         """Return an application, a router or another known result; for a wrapper, return the wrapped application."""
-        made = self._make(callee.name, call.scope.file)
+        made = make_server(callee, call, self.apps) or self._make(callee.name, call.scope.file)
         if made is not None:
             return made
         decorated = self._decorated(callee, call)
@@ -88,7 +88,7 @@ class ExpressFramework:
         if callee.name == "@nestjs/core.NestFactory.create":
             nest = NestApp(is_app=True, file=file)
             self.apps.append(nest)
-            attach_controllers(nest, module_controllers(call.argument(0), evaluator), "", evaluator)
+            nest.read_modules(call.argument(0), evaluator)
             return nest
         if callee.last == "InversifyExpressServer":
             options, given = call.argument(2), call.argument(3)

@@ -10,8 +10,9 @@ from typing import Final
 from tree_sitter import Node
 
 from preview.endpoints.express.requests import Requests, Validated, read_validator
-from preview.endpoints.express.router import Route
-from preview.endpoints.javascript import Function, JavaScriptEvaluator, Made, Scope, argument_nodes, text
+from preview.endpoints.express.schemas import read_schema
+from preview.endpoints.javascript import Function, JavaScriptEvaluator, JSObject, Made, Scope, argument_nodes, text
+from preview.endpoints.node.router import Route
 
 _MAX_SUMMARY: Final = 120
 _FRAME: Final = re.compile(r"^\s*(?:/\*+|\*+/|\*|//+)?\s?|\s*\*+/\s*$")
@@ -124,10 +125,19 @@ def read_handlers(route: Route, evaluator: JavaScriptEvaluator, requests: Reques
     functions += [value for value in route.values if isinstance(value, Function)]
     for function in functions:
         requests.read(function, known.query, known.body)
+    if route.schema is not None:
+        read_schema(route.schema, validated, evaluator)
+        known.summary, known.description = (_declared(route.schema, name) for name in ("summary", "description"))
     known.query |= validated.query
     known.body |= validated.body
-    _describe(known, route, functions)
+    if not known.summary:
+        _describe(known, route, functions)
     return known
+
+
+def _declared(schema: JSObject, name: str) -> str:
+    value = schema.names.get(name)
+    return value[:_MAX_SUMMARY] if isinstance(value, str) else ""
 
 
 def _describe(known: Known, route: Route, functions: list[Function]) -> None:
@@ -142,7 +152,7 @@ def _describe(known: Known, route: Route, functions: list[Function]) -> None:
     for comment in comments:
         summary, description = read_comment(comment) if comment else ("", "")
         if summary or description:
-            known.summary, known.description = summary, description
+            known.summary, known.description = summary, known.description or description
             break
     named = _name(route.handlers[-1], 0) if route.handlers else functions[-1].name if functions else ""
     known.summary = known.summary or named

@@ -11,7 +11,7 @@ from tree_sitter import Node
 
 from preview.endpoints.javascript import Function, JavaScriptEvaluator, JSObject, Made, children, text
 
-_READS: Final = re.compile(rb"\b(?:query|body)\b")
+_READS: Final = re.compile(rb"\b(?:query|queries|body|json|parseBody)\b")
 _MAX_NODES: Final = 4_000
 _CASTS: Final = {"parseInt": "integer", "Number": "number", "parseFloat": "number", "Boolean": "boolean"}
 _LITERALS: Final = {"number": "integer", "true": "boolean", "false": "boolean", "array": "array"}
@@ -58,6 +58,11 @@ def _fields(function: Node, evaluator: JavaScriptEvaluator) -> Iterator[tuple[st
             name = text(node.child_by_field_name("property"))
             if part and name not in _NO_FIELDS:
                 yield part, name, _cast(node)
+        elif node.type == "call_expression" and text(node.child_by_field_name("function")) == f"{names}.req.query":
+            arguments = node.child_by_field_name("arguments")  # Hono's `c.req.query('page')`
+            first = arguments.named_child(0) if arguments is not None else None
+            if first is not None and first.type == "string":
+                yield "query", text(first)[1:-1], _cast(node)
         elif node.type in {"variable_declarator", "assignment_expression"}:
             pattern = node.child_by_field_name("name") or node.child_by_field_name("left")
             value = node.child_by_field_name("value") or node.child_by_field_name("right")
@@ -92,7 +97,13 @@ def _part(node: Node | None, request: str, direct: dict[str, str]) -> str:
         return ""
     if node.type == "identifier":
         return direct.get(text(node), "")
-    if node.type != "member_expression" or text(node.child_by_field_name("object")) != request:
+    if node.type == "await_expression" and text(node.named_child(0)) == f"{request}.req.json()":  # Hono
+        return "body"
+    # Koa writes `ctx.query` and `ctx.request.body`.
+    if node.type != "member_expression" or text(node.child_by_field_name("object")) not in {
+        request,
+        f"{request}.request",
+    }:
         return ""
     return text(node.child_by_field_name("property"))
 
@@ -130,6 +141,8 @@ _TYPES: Final = {
     "isArray": "array",
 }  # fmt: skip
 _WRAPPERS: Final = frozenset({"celebrate", "optional", "nullable", "required", "strict", "options", "unknown"})
+_OPTIONAL: Final = frozenset({"optional", "nullable", "readonly"})
+_CHECKS: Final = frozenset({"zValidator", "sValidator", "tbValidator", "vValidator"})
 _BODIES: Final = frozenset({"body", "check", "checkBody"})
 _PARTS: Final = frozenset({"body", "query", "params", "headers", "cookies"})
 
@@ -159,6 +172,9 @@ def read_validator(value: object, found: Validated, depth: int = 0) -> None:
             found.body[name] = _type(chain)
         elif isinstance(name, str) and root == "query":
             found.query[name] = str(_type(chain))
+        elif root in _CHECKS and isinstance(name, str):  # Hono's `zValidator('json', schema)`
+            part = "query" if name == "query" else "body" if name in {"json", "form"} else name
+            _add({part: skeleton(chain[-1].arguments[1], 0) if len(chain[-1].arguments) > 1 else {}}, found)
         elif root in _WRAPPERS:
             read_validator(list(chain[-1].arguments), found, depth + 1)
         else:
@@ -166,7 +182,7 @@ def read_validator(value: object, found: Validated, depth: int = 0) -> None:
 
 
 def _read_schema(value: Made, found: Validated, depth: int) -> None:
-    fields = _skeleton(value, 0)
+    fields = skeleton(value, 0)
     if isinstance(fields, dict) and fields:
         if fields.keys() <= _PARTS:  # z.object({body: z.object({…})})
             _add(fields, found)
@@ -177,7 +193,7 @@ def _read_schema(value: Made, found: Validated, depth: int) -> None:
 def _read_parts(names: dict[str, object], found: Validated, depth: int) -> None:
     """Read ``{body: Joi.object({…}), query: …}``."""
     if names.keys() & _PARTS:
-        _add({name: _skeleton(value, 0) for name, value in names.items()}, found)
+        _add({name: skeleton(value, 0) for name, value in names.items()}, found)
     elif depth == 0:
         for value in names.values():
             if isinstance(value, Made):  # {schema: Joi.object({…})}
@@ -201,30 +217,39 @@ def _chain(value: Made) -> Iterator[Made]:
         value = value.receiver
 
 
-def _skeleton(value: object, depth: int) -> object:
+def skeleton(value: object, depth: int) -> object:
+    """Return the form of the values that a validator accepts."""
     if depth > _MAX_DEPTH:
         return "object"
     if isinstance(value, JSObject):
-        return {name: _skeleton(item, depth + 1) for name, item in value.names.items()}
+        return {name: skeleton(item, depth + 1) for name, item in value.names.items()}
     if not isinstance(value, Made):
         return "string"
     chain = list(_chain(value))
     fields: dict[str, object] = {}
     for call in reversed(chain):
-        name = call.name.rpartition(".")[2]
+        name = _last(call)
         given = call.arguments[0] if call.arguments else None
+        if name in _OPTIONAL and isinstance(given, Made):
+            return skeleton(given, depth + 1)
         if name in _KEYED and isinstance(given, JSObject):
-            fields.update({key: _skeleton(item, depth + 1) for key, item in given.names.items()})
+            fields.update({key: skeleton(item, depth + 1) for key, item in given.names.items()})
     if fields:
         return fields
     for call in chain:
-        if call.name.rpartition(".")[2] in _LISTED and call.arguments:
-            return [_skeleton(call.arguments[0], depth + 1)]
+        if _last(call) in _LISTED and call.arguments:
+            return [skeleton(call.arguments[0], depth + 1)]
     return _type(chain)
 
 
+def _last(call: Made) -> str:
+    """Return the function's name; TypeBox writes ``Object`` for ``object``."""
+    name = call.name.rpartition(".")[2]
+    return name[:1].lower() + name[1:]
+
+
 def _type(chain: list[Made]) -> object:
-    names = [call.name.rpartition(".")[2] for call in chain]
+    names = [_last(call) for call in chain]
     if "array" in names:
         return ["string"]
     found = next((_TYPES[name] for name in names if name in _TYPES), "string")

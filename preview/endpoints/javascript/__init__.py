@@ -9,6 +9,7 @@ from preview.endpoints.javascript.expressions import partial_text
 from preview.endpoints.javascript.folders import glob_files
 from preview.endpoints.javascript.modules import ROOT, Resolver
 from preview.endpoints.javascript.natives import Bound, Call, Framework, Native
+from preview.endpoints.javascript.operators import truth
 from preview.endpoints.javascript.syntax import argument_nodes, children, string_value, text
 from preview.endpoints.javascript.values import Class, Function, JSObject, Made, Module, Regex, Scope
 from preview.endpoints.names import UNKNOWN, External
@@ -37,4 +38,5 @@ __all__ = [
     "partial_text",
     "string_value",
     "text",
+    "truth",
 ]

@@ -17,7 +17,7 @@ from preview.endpoints.javascript.builtins import find_builtin
 from preview.endpoints.javascript.classes import construct
 from preview.endpoints.javascript.expressions import EXPRESSIONS
 from preview.endpoints.javascript.members import member, property_of
-from preview.endpoints.javascript.methods import call_value
+from preview.endpoints.javascript.methods import PROMISED, call_value
 from preview.endpoints.javascript.modules import ROOT, Resolver, named_export
 from preview.endpoints.javascript.natives import Call, Environment, Framework, Native, Require
 from preview.endpoints.javascript.operators import MAX_LENGTH
@@ -189,7 +189,9 @@ class JavaScriptEvaluator:
 
     def call_method(self, receiver: object, name: str, call: Call) -> object:
         """Evaluate ``receiver.name(…)``."""
-        if isinstance(receiver, Native):
+        # `NestFactory.create(App).then(app => …)`: the promise of an application counts as the application.
+        is_promised = name in PROMISED and isinstance(call.argument(0), Function)
+        if isinstance(receiver, Native) and not is_promised:
             return receiver.call_method(name, call)
         if isinstance(receiver, JSObject):
             found = property_of(self, receiver, name)

@@ -66,7 +66,7 @@ def evaluate_new(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> ob
 
 _GLOBALS: Final = frozenset(
     {"process", "console", "Object", "Array", "JSON", "Promise", "String", "Number", "Boolean", "Map", "Set", "URL",
-     "Reflect", "Symbol", "global", "globalThis", "setTimeout", "setImmediate", "setInterval", "Bun"}
+     "Reflect", "Symbol", "global", "globalThis", "setTimeout", "setImmediate", "setInterval", "Bun", "Deno"}
 )  # fmt: skip
 _MAX_PARTS: Final = 10_000
 

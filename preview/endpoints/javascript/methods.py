@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 
 _MAX_LOOP: Final = 500
-_PROMISED: Final = frozenset({"then", "catch", "finally"})
+PROMISED: Final = frozenset({"then", "catch", "finally"})
 
 
 def call_value(evaluator: JavaScriptEvaluator, receiver: object, name: str, call: Call) -> object:
@@ -26,7 +26,7 @@ def call_value(evaluator: JavaScriptEvaluator, receiver: object, name: str, call
         return _TEXT[name](receiver, call.arguments)
     if isinstance(receiver, list):
         return _call_list(evaluator, receiver, name, call)
-    if name in _PROMISED:
+    if name in PROMISED:
         return _settled(evaluator, receiver, name, call)
     if isinstance(receiver, JSObject):
         return receiver.names.get(str(call.argument(0))) is not None if name == "hasOwnProperty" else UNKNOWN
@@ -74,7 +74,7 @@ def _call_list(evaluator: JavaScriptEvaluator, values: list[object], name: str, 
         return found
     if name in _LIST:
         return _LIST[name](values, call.arguments)
-    if name in _PROMISED:
+    if name in PROMISED:
         return _settled(evaluator, values, name, call)
     return UNKNOWN
 

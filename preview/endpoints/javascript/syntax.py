@@ -9,7 +9,8 @@ from tree_sitter import Node
 _ESCAPE = re.compile(r"\\(?:u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(\r\n|[\s\S]))")
 _NAMED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": "", "\r\n": ""}
 _TELLING = re.compile(
-    rb"\b(?:app|server|routers?|routes?|express|require|import|controllers?|paths?|prefix|urls?)\b|Router|\.(?:use|push)\("
+    rb"\b(?:app|server|routers?|routes?|express|require|import|controllers?|paths?|prefix|urls?|fastify|hono|koa|elysia|api)\b|Router"
+    rb"|\.(?:use|push|register)\("
 )
 _LAST_CODE_POINT = 0x10FFFF
 

@@ -1,11 +1,11 @@
-"""Express applications and routers, and the routes registered on them."""
+"""Applications and routers with the rules of Express, and the routes registered on them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Final
 
 from tree_sitter import Node
 
@@ -14,6 +14,7 @@ from preview.endpoints.javascript import (
     Bound,
     Call,
     Function,
+    JavaScriptEvaluator,
     JSObject,
     Made,
     Native,
@@ -22,7 +23,13 @@ from preview.endpoints.javascript import (
     partial_text,
 )
 
-_VERBS: Final = frozenset({"get", "post", "put", "patch", "delete", "del", "head", "options", "all"})
+UNREAD_PATH: Final = "the path of a route is only known at run time"
+# Real paths are far shorter. Nested routers of a hostile project would add up to any length.
+_MAX_PATH: Final = 2_000
+_MAX_NOTES: Final = 20
+# Depth limit for nested routers; also ends mutual use.
+_MAX_DEPTH: Final = 20
+VERBS: Final = frozenset({"get", "post", "put", "patch", "delete", "del", "head", "options", "all"})
 _STARTS: Final = frozenset({"on", "once", "ready", "whenReady"})
 
 
@@ -35,6 +42,7 @@ class Route:
         path: As Express writes it.
         values: Handlers as values, for handlers without source nodes.
         node: The whole call; None if no call in the source registers the route.
+        schema: The declared form of the request, by its parts (``body``, ``querystring``); None if there is none.
     """
 
     method: str
@@ -44,6 +52,7 @@ class Route:
     scope: Scope
     line: int
     node: Node | None
+    schema: JSObject | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -65,8 +74,11 @@ class Router(Native):
         listens: Whether ``listen`` was called on the object or on a server made from it.
         is_mounted: Whether another router uses the object.
         prefix: The prefix of all its paths (``setGlobalPrefix``).
+        notes: What could not be read, each with file and line.
+        framework: The name of its framework.
     """
 
+    framework: ClassVar[str] = "express"
     is_app: bool
     file: str
     items: list[Route | Mount] = field(default_factory=list)
@@ -75,12 +87,22 @@ class Router(Native):
     prefix: str = ""
     names: dict[str, object] = field(default_factory=dict)
     settings: dict[str, object] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def finish(self, evaluator: JavaScriptEvaluator) -> None:
+        """Do the work that the framework puts off until the application starts."""
+
+    def note(self, call: Call, what: str) -> None:
+        """Remember that something could not be read."""
+        if len(self.notes) < _MAX_NOTES:
+            place = f"{call.scope.file}:{call.line}: " if call.scope.file else ""
+            self.notes.append(f"{place}{what}")
 
     def attribute(self, name: str) -> object:
         """Return an attribute set before, a method, or ``app``, ``router`` or ``server`` for the router itself."""
         if name in self.names:
             return self.names[name]
-        if name in _VERBS or name in {"use", "route", "listen"}:
+        if name in VERBS or name in {"use", "route", "listen"}:
             return Bound(self, name)
         if name == "locals":
             return self.names.setdefault("locals", JSObject())
@@ -98,7 +120,7 @@ class Router(Native):
         """Register a route, mount a router, or change a setting."""
         if name in self.names:
             return call.evaluator.invoke(self.names[name], call, self)
-        if name in _VERBS:
+        if name in VERBS:
             return self._verb(name, call)
         if name == "use":
             self._use(call)
@@ -124,23 +146,51 @@ class Router(Native):
         first = call.argument(0)
         if name == "get" and count == 1 and call.node is not None and call.nodes[0].type != "spread_element":
             return self.settings.get(first, UNKNOWN) if isinstance(first, str) else UNKNOWN
-        self.add(name, _paths(call, first), call, 1)
+        paths = _paths(call, first)
+        if count > 1 and not paths_of(first):
+            self.note(call, UNREAD_PATH)
+        self.add(name, paths, call, 1)
         return self
 
-    def add(self, verb: str, paths: list[str], call: Call, skip: int) -> None:
+    def add(self, verb: str, paths: list[str], call: Call, skip: int, schema: object = None) -> None:
         """Register a call's handlers for a verb (``get``, ``all``), without its first ``skip`` arguments."""
-        method = {"all": "*", "del": "DELETE"}.get(verb, verb.upper())
+        method = {"all": "*", "del": "DELETE", "opts": "OPTIONS"}.get(verb.lower(), verb.upper())
         handlers = call.nodes[skip:]
         values = call.given[skip:] if call.given is not None else []
+        declared = schema if isinstance(schema, JSObject) else None
         for path in paths:
-            self.items.append(Route(method, path, handlers, values, call.scope, call.line, call.node))
+            if len(path) > _MAX_PATH:
+                self.note(call, UNREAD_PATH)
+                continue
+            self.items.append(Route(method, path, handlers, values, call.scope, call.line, call.node, declared))
+
+    def copy_routes(
+        self, child: Router, change: Callable[[str], str], evaluator: JavaScriptEvaluator, call: Call
+    ) -> None:
+        """Add the routes that another router has at this moment, with changed paths.
+
+        Raises:
+            OutOfBudget: Routers that take each other's routes grow without end.
+        """
+        child.is_mounted = True
+        self.notes += [item for item in child.notes if item not in self.notes][:_MAX_NOTES]
+        for route, inner in list(flatten(child, "", 0, evaluator)):
+            path = change(inner)
+            if len(path) > _MAX_PATH:
+                self.note(call, UNREAD_PATH)
+            else:
+                self.items.append(replace(route, path=path))
 
     def _use(self, call: Call) -> None:
         values = call.arguments
         paths = _paths(call, values[0]) if values else []
-        for value in _flat(values):
-            child = _router_of(value)
-            if child is not None and child is not self:
+        for value in flat(values):
+            child = router_of(value)
+            # Koa's routers and those of Express cannot use each other.
+            is_other = child is not None and child.framework != self.framework and "koa" in {
+                child.framework, self.framework,
+            }  # fmt: skip
+            if child is not None and child is not self and not is_other:
                 child.is_mounted = True
                 self.items += [Mount(child, path) for path in paths or [""]]
 
@@ -162,7 +212,7 @@ class RouteBuilder(Native):
 
     def call_method(self, name: str, call: Call) -> object:
         """Evaluate ``.get(…).post(…)``."""
-        if name in _VERBS:
+        if name in VERBS:
             self.router.add(name, self.paths, call, 0)
         return self
 
@@ -187,18 +237,49 @@ def paths_of(value: object) -> list[str]:
     return []
 
 
-def _flat(values: list[object], depth: int = 0) -> list[object]:
+def flat(values: list[object], depth: int = 0) -> list[object]:
+    """Return the values, with those of lists in their place."""
     found: list[object] = []
     for value in values:
-        found += _flat(value, depth + 1) if isinstance(value, list) and depth < 5 else [value]
+        found += flat(value, depth + 1) if isinstance(value, list) and depth < 5 else [value]
     return found
 
 
-def _router_of(value: object) -> Router | None:
+def router_of(value: object) -> Router | None:
+    """Return the router that a value is, or that an object or a module stands for."""
     if isinstance(value, Router):
         return value
     parts = (value.native, value.names.get("default")) if isinstance(value, JSObject) else ()
     return next((part for part in parts if isinstance(part, Router)), None)
+
+
+def flatten(router: Router, prefix: str, depth: int, evaluator: JavaScriptEvaluator) -> Iterator[tuple[Route, str]]:
+    """Yield all routes of a router and of those within it, with their whole paths.
+
+    Raises:
+        OutOfBudget: The budget ran out.
+    """
+    if depth > _MAX_DEPTH:
+        return
+    for item in router.items:
+        evaluator.step()
+        if isinstance(item, Mount):
+            yield from flatten(item.child, join_paths(prefix, item.prefix), depth + 1, evaluator)
+        else:
+            yield item, join_paths(prefix, item.path)
+
+
+def notes_of(router: Router) -> list[str]:
+    """Return what could not be read of a router and of those within it."""
+    found: dict[str, None] = {}
+    todo, seen = [router], {id(router)}
+    while todo and len(found) < _MAX_NOTES:
+        item = todo.pop(0)
+        found |= dict.fromkeys(item.notes)
+        inner = [mount.child for mount in item.items if isinstance(mount, Mount) and id(mount.child) not in seen]
+        todo += inner
+        seen |= {id(child) for child in inner}
+    return list(found)[:_MAX_NOTES]
 
 
 _NAME: Final = re.compile(r"[A-Za-z_$][\w$]*")
@@ -234,6 +315,10 @@ def _parts(path: str) -> Iterator[str]:
         # `(?:` and `.*` of a regular expression are not parameters.
         is_name = (sign == ":" and before != "?") or (sign == "*" and before in {"/", "{"})
         name = _NAME.match(path, place + 1) if is_name else None
+        if path.startswith("\\:", place):
+            yield ":"
+            place += 2
+            continue
         if name is not None:
             yield f"{{{name.group()}}}"
             place = _skip_pattern(path, name.end())

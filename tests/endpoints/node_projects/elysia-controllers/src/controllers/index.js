@@ -1,0 +1,4 @@
+import { items } from './items.js'
+import reviews from './reviews.js'
+
+export default [items, reviews()]

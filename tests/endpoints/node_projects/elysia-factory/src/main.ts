@@ -1,0 +1,5 @@
+import { createServer } from './server'
+
+const server = createServer(['cats', 'dogs'])
+
+export default server

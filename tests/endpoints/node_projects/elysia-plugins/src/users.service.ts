@@ -1,0 +1,5 @@
+export class UserService {
+  list() {
+    return []
+  }
+}

@@ -1,0 +1,2 @@
+/** List the songs of an album. */
+exports.songs = (req, res) => res.json([])

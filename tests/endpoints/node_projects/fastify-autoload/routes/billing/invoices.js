@@ -1,0 +1,5 @@
+export const autoPrefix = '/money'
+
+export default async function (fastify) {
+  fastify.get('/invoices/:number', async () => ({}))
+}

@@ -1,0 +1,5 @@
+export const autoload = false
+
+export default async function (fastify) {
+  fastify.get('/off', async () => ({}))
+}

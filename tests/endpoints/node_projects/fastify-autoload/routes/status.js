@@ -1,0 +1,5 @@
+export default {
+  method: 'GET',
+  url: '/status',
+  handler: async () => ({ up: true })
+}

@@ -1,0 +1,3 @@
+const build = require('./build')
+
+build().then((app) => app.listen({ port: process.env.PORT || 3000 }))

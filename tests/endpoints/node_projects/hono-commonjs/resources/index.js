@@ -1,0 +1,4 @@
+module.exports = {
+  tasks: require('./tasks'),
+  labels: require('./labels')
+}

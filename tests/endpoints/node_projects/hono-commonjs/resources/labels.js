@@ -1,0 +1,4 @@
+module.exports = {
+  list: (c) => c.json([]),
+  get: (c) => c.json({})
+}

@@ -1,0 +1,4 @@
+module.exports = async function auth (ctx, next) {
+  if (!ctx.get('Authorization')) ctx.throw(401)
+  await next()
+}

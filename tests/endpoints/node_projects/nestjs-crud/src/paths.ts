@@ -1,0 +1,1 @@
+export const PATHS = { items: 'items', notes: 'notes' } as const;

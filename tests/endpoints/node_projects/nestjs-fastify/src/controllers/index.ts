@@ -1,0 +1,2 @@
+export { BooksController } from './books.controller';
+export { AuthorsController } from './authors.controller';
