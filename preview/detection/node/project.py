@@ -140,7 +140,7 @@ def find_project(sources: Sources, file: str | None, *, named: bool = False) -> 
     """Return the package to start, or None."""
     packages = read_node_packages(sources)
     if file is not None:
-        package = _package_of(file, packages) or _bare_package(sources, posixpath.dirname(file) or ".")
+        package = _package_of(file, packages) or _bare_package(sources, file)
         known = _entry(package, sources)
         runs = named or known is None or not known.built or _runs_as_it_is(package, sources, file)
         if known is None or (known.file != file and runs):
@@ -161,15 +161,16 @@ def _without_package(sources: Sources) -> NodeProject | None:
     for file in sorted(ranks, key=lambda name: (name.count("/"), ranks[name])):
         text = sources.text(file)
         if _LISTENS.search(text) and _LOADS.search(text):
-            folder = posixpath.dirname(file)
-            package = _bare_package(sources, folder if folder not in _SOURCE_FOLDERS else ".")
+            package = _bare_package(sources, file)
             entry = Entry(file, "its name", file.endswith((".ts", ".tsx", ".mts", ".cts")))
             return NodeProject(sources, package, (), entry, package.folder)
     return None
 
 
-def _bare_package(sources: Sources, folder: str) -> NodePackage:
-    """Return a package for a folder without a ``package.json``: it depends on whatever its scripts load."""
+def _bare_package(sources: Sources, file: str) -> NodePackage:
+    """Return a package for a script without a ``package.json``: it depends on whatever its scripts load."""
+    folder = posixpath.dirname(file)
+    folder = folder if folder not in _SOURCE_FOLDERS else "."
     top = "" if folder == "." else f"{folder}/"
     names = [name for name in sources.with_suffix(*SCRIPT_SUFFIXES) if name.startswith(top) and not _is_aside(name)]
     texts = (sources.text(name).decode("utf-8", "replace") for name in names[:_MOST_SCRIPTS])
