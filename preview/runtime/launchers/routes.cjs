@@ -172,11 +172,13 @@ function addMount(table, layer, parts, depth) {
 }
 
 function addFastify(table, routes) {
-  const gets = new Set(routes.filter(([method]) => [method].flat().includes('GET')).map(([, url]) => url));
+  // Below a prefix, Fastify reports `/` for GET with and for HEAD without the slash.
+  const bare = (url) => String(url).replace(/(.)\/$/, '$1');
+  const gets = new Set(routes.filter(([method]) => [method].flat().includes('GET')).map(([, url]) => bare(url)));
   for (const [method, url] of routes) {
     for (const name of [method].flat()) {
       // Fastify adds HEAD to each GET, and its plugins add OPTIONS.
-      if (name !== 'OPTIONS' && !(name === 'HEAD' && gets.has(url))) table.add(String(name), [url]);
+      if (name !== 'OPTIONS' && !(name === 'HEAD' && gets.has(bare(url)))) table.add(String(name), [url]);
     }
   }
 }
