@@ -18,6 +18,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from preview.cli.data_folder import read_note
+from preview.cli.local.own_range import try_range
 from preview.cli.local.ports import can_bind
 from preview.cli.local.scope import NoScope, enter_scope
 from preview.core.isolation import Isolation, Network
@@ -80,6 +81,7 @@ def isolation_checks(settings: Settings) -> Iterator[Check]:
         yield Check("isolation", Result.FAIL, str(error), "see what the sentence names; then ask again", _SECTION)
         return
     yield from _rungs(settings, ladder, scope)
+    yield from _users(settings, ladder)
     yield _network(settings, ladder.runtime)
     yield _builds(settings, ladder)
     yield _starts(settings, ladder.runtime)
@@ -107,6 +109,20 @@ def _rungs(settings: Settings, ladder: IsolationSupport, scope: NoScope | None) 
         if rung.name == "control groups" and not rung.holds and scope is not None and scope.advice:
             found, advice = f"{found}; {scope.reason}", scope.advice
         yield Check(rung.name, Result.OK if rung.holds else missing, found, advice, _SECTION)
+
+
+def _users(settings: Settings, ladder: IsolationSupport) -> Iterator[Check]:
+    """Yield which user previews have, if the service is an ordinary user's and has a sandbox."""
+    sandboxed = any(rung.name == "sandbox" and rung.holds for rung in ladder.rungs)
+    if os.geteuid() == 0 or settings.isolation is Isolation.PLAIN or not sandboxed:
+        return
+    lack = try_range(settings.data_dir)
+    if lack is None:
+        found = "`preview serve` gives each preview a user of its own; `preview run` and other hosts give yours"
+        yield Check("users", Result.OK, found, "", _SECTION)
+        return
+    advice = f"for a user of its own for each preview, {lack.advice}" if lack.advice else ""
+    yield Check("users", Result.OK, f"previews have your user: {lack.reason}", advice, _SECTION)
 
 
 def _network(settings: Settings, runtime: Runtime) -> Check:
