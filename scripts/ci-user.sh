@@ -45,8 +45,11 @@ as_user() (
 
 useradd --user-group --no-create-home --home-dir "$folder/home" --shell /bin/bash "$user"
 # A range of ids, so that each preview has its own user; useradd gives one only where /etc/login.defs says so.
-grep -q "^$user:" /etc/subuid && grep -q "^$user:" /etc/subgid ||
-    usermod --add-subuids 200000-265535 --add-subgids 200000-265535 "$user"
+for file in uid gid; do
+    grep -qs "^$user:" "/etc/sub$file" && continue
+    first=$(awk -F: '$2 + $3 > first { first = $2 + $3 } END { print first }' first=100000 <(cat "/etc/sub$file" || true))
+    usermod "--add-sub${file}s" "$first-$((first + 65535))" "$user"
+done
 mkdir "$checkout" "$folder/bin" "$folder/home" "$folder/home/.cache"
 # The packages that were downloaded for this checkout, and uv itself, as neither may be readable for the user.
 cp "$(uv run --no-sync python -c 'import uv; print(uv.find_uv_bin())')" "$folder/bin/uv"

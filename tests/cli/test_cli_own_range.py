@@ -21,6 +21,7 @@ from preview.cli.local import own_range
 from preview.cli.local.own_range import Outside, enter_range, read_outside, try_range
 from preview.core.env_file import EnvFile
 from preview.runtime.sandbox import NoRange
+from preview.settings import Settings
 
 _FIRST, _LAST = 100_000, 4_000_000_000
 
@@ -35,7 +36,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def in_range(data: Path) -> Path:
-    lack = try_range(data)
+    lack = try_range(Settings(data_dir=data))
     if lack is not None:
         pytest.skip(f"serve cannot enter a range of ids here: {lack.reason}")
     return data
@@ -163,7 +164,7 @@ def test_a_settings_file_is_read_once_and_outside(data: Path, monkeypatch: pytes
     monkeypatch.setattr(sys, "argv", ["preview", "serve"])
     monkeypatch.setattr(own_range, "try_range", lambda _folder: None)
     monkeypatch.setattr(os, "execvpe", execute)
-    enter_range(data, file, opens_browser=False)
+    enter_range(Settings(data_dir=data), file, opens_browser=False)
     assert told[: len(own_range.ENTER) + 1] == [*own_range.ENTER, sys.executable]
     assert read_outside() == Outside(file)
     # No process that the service starts is told, and a second look finds nothing.
@@ -173,12 +174,51 @@ def test_a_settings_file_is_read_once_and_outside(data: Path, monkeypatch: pytes
 
 def test_only_the_command_itself_is_executed_again(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_range, "try_range", lambda _folder: None)
-    assert "command" in enter_range(data, None, opens_browser=False).reason
+    assert "command" in enter_range(Settings(data_dir=data), None, opens_browser=False).reason
+
+
+def test_what_the_kernel_does_not_execute_goes_on_outside(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable of 128 KiB is too long (execve(2)); the pipe to the browser is closed, so its process ends."""
+    monkeypatch.setattr(sys, "argv", ["preview", "serve"])
+    monkeypatch.setattr(own_range, "try_range", lambda _settings: None)
+    reading, writing = os.pipe()
+    monkeypatch.setattr(own_range, "_start_opener", lambda: writing)
+    file = EnvFile(data / ".env", {"PREVIEW_PORT_MIN": "4" * (1 << 20)})
+    assert "cannot be executed" in enter_range(Settings(data_dir=data), file, opens_browser=True).reason
+    assert os.read(reading, 1) == b""
+    os.close(reading)
+
+
+def test_a_storage_on_another_disk_is_tried_too(data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("one disk")
+    tried = tmp_path / "tried"
+    program = tmp_path / "unshare"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tried}\n')
+    program.chmod(0o755)
+    monkeypatch.setattr("os.geteuid", lambda: 1501)
+    monkeypatch.setattr(own_range, "why_no_range", lambda: None)
+    monkeypatch.setattr(own_range, "closed_to_previews", lambda: None)
+    monkeypatch.setattr(own_range, "ENTER", (str(program),))
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert try_range(Settings(data_dir=data, db_path=Path("/dev/shm/not/there"))) is None
+    assert f" {data}/sandbox/range-" in tried.read_text()
+    assert " /dev/shm/range-" in tried.read_text()
+    assert list(Path("/dev/shm").glob("range-*")) == []
+
+
+def test_an_installation_that_other_users_cannot_read_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1501)
+    monkeypatch.setattr(own_range, "why_no_range", lambda: None)
+    monkeypatch.setattr(own_range, "closed_to_previews", lambda: Path("/opt/a b/launchers"))
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    lack = try_range(Settings(data_dir=data))
+    assert lack == NoRange("other users cannot read /opt/a b/launchers", "`chmod -R go+rX '/opt/a b/launchers'`")
 
 
 def test_root_enters_no_range(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert try_range(data) == NoRange("the service runs as root")
+    assert try_range(Settings(data_dir=data)) == NoRange("the service runs as root")
     assert not data.exists()
 
 
@@ -199,10 +239,11 @@ def test_a_machine_that_refuses_is_named(
     program.chmod(0o755)
     monkeypatch.setattr("os.geteuid", lambda: 1501)
     monkeypatch.setattr(own_range, "why_no_range", lambda: None)
+    monkeypatch.setattr(own_range, "closed_to_previews", lambda: None)
     monkeypatch.setattr(own_range, "_TRY_S", 0.5)
     monkeypatch.setattr(own_range, "ENTER", (str(program),))
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
-    lack = try_range(data)
+    lack = try_range(Settings(data_dir=data))
     assert lack is not None
     assert reason in lack.reason
     assert advice in lack.advice

@@ -54,7 +54,7 @@ def serve(
         if not no_scope:
             enter_scope()
         if not one_user:
-            enter_range(settings.data_dir, file, opens_browser=open_browser)
+            enter_range(settings, file, opens_browser=open_browser)
     with hold_data_folder(settings.data_dir):
         # Imported here, because the command that enters a range is executed a second time.
         from preview.cli.local.serving import Serving, run_service  # noqa: PLC0415

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from preview.core.isolation import Isolation, Network
 from preview.environments import find_newer
 from preview.errors import PreviewError
 from preview.runtime import Held, IsolationSupport, Runtime, child_subreaper, open_ladder
+from preview.runtime.reading import closed_to_previews
+from preview.runtime.sandbox.users import users_here
 from preview.settings import Settings
 from preview.storage import migrate
 
@@ -112,11 +115,16 @@ def _rungs(settings: Settings, ladder: IsolationSupport, scope: NoScope | None) 
 
 
 def _users(settings: Settings, ladder: IsolationSupport) -> Iterator[Check]:
-    """Yield which user previews have, if the service is an ordinary user's and has a sandbox."""
+    """Yield which user previews have, if the service has a sandbox; of root, only what its previews cannot read."""
     sandboxed = any(rung.name == "sandbox" and rung.holds for rung in ladder.rungs)
-    if os.geteuid() == 0 or settings.isolation is Isolation.PLAIN or not sandboxed:
+    if settings.isolation is Isolation.PLAIN or not sandboxed:
         return
-    lack = try_range(settings.data_dir)
+    if os.geteuid() == 0:
+        if users_here() is not None and (closed := closed_to_previews()) is not None:
+            found = f"previews have users of their own, and these cannot read {closed}"
+            yield Check("users", Result.WARN, found, f"`chmod -R go+rX {shlex.quote(str(closed))}`", _SECTION)
+        return
+    lack = try_range(settings)
     if lack is None:
         found = "`preview serve` gives each preview a user of its own; `preview run` and other hosts give yours"
         yield Check("users", Result.OK, found, "", _SECTION)

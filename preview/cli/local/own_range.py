@@ -11,27 +11,31 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import webbrowser
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from preview.core.descriptors import make_private_folder
 from preview.core.env_file import EnvFile
+from preview.runtime.reading import closed_to_previews
 from preview.runtime.sandbox import NoRange, why_no_range
+from preview.settings import Settings
 
 ENTER = ("unshare", "--map-root-user", "--map-auto", "--mount", "--")
 # Variable of the command that runs inside.
 _OUTSIDE = "_PREVIEW_OUTSIDE"
 # A disk of another machine may refuse other owners; a sandbox may be refused within a second user namespace.
 _TRY = """
-chown 65535:65535 "$1" && chown 0:0 "$1" || exit
-exec bwrap --unshare-all --ro-bind / / --proc /proc --dev /dev -- true
+for folder; do chown 65535:65535 "$folder" && chown 0:0 "$folder" || exit; done
+exec bwrap --die-with-parent --unshare-all --ro-bind / / --proc /proc --dev /dev -- true
 """
 # It takes 50 ms on a busy machine.
 _TRY_S = 10.0
@@ -43,7 +47,7 @@ _OPEN = "import sys, webbrowser; link = sys.stdin.readline().strip(); link and w
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the command has prepared before it entered the range.
+    """Things that the command has prepared before it entered the range.
 
     Attributes:
         file: The settings file, already read.
@@ -74,11 +78,10 @@ def read_outside() -> Outside | None:
     return Outside(file and EnvFile(Path(file["path"]), file["values"], file["skipped"]), browser)
 
 
-def try_range(data_dir: Path) -> NoRange | None:
+def try_range(settings: Settings) -> NoRange | None:
     """Return why this process cannot serve as root of a range of ids, by trying; None if it can.
 
-    Args:
-        data_dir: Data folder of the service, created if necessary: its disk must accept other owners.
+    Creates the data folder if necessary: its disk, and that of the previews' storage, must accept other owners.
     """
     if os.geteuid() == 0:
         return NoRange("the service runs as root")
@@ -86,12 +89,15 @@ def try_range(data_dir: Path) -> NoRange | None:
         return lack
     if shutil.which("bwrap") is None:
         return NoRange("the program bwrap is not installed")
+    if (closed := closed_to_previews()) is not None:
+        return NoRange(f"other users cannot read {closed}", f"`chmod -R go+rX {shlex.quote(str(closed))}`")
     try:
-        make_private_folder(data_dir)
-        make_private_folder(data_dir / "sandbox")
-        with tempfile.TemporaryDirectory(prefix="range-", dir=data_dir / "sandbox") as folder:
+        with ExitStack() as stack:
+            folders = [
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="range-", dir=one)) for one in _disks(settings)
+            ]
             done = subprocess.run(
-                [*ENTER, "/bin/sh", "-c", _TRY, "sh", folder],
+                [*ENTER, "/bin/sh", "-c", _TRY, "sh", *folders],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -108,24 +114,48 @@ def try_range(data_dir: Path) -> NoRange | None:
     return NoRange(f"the range of ids cannot be used ({said})", advice)
 
 
-def enter_range(data_dir: Path, file: EnvFile | None, *, opens_browser: bool) -> NoRange:
+def _disks(settings: Settings) -> list[Path]:
+    """Return a folder on the data folder's disk, and one on the storage's if that is another.
+
+    Raises:
+        OSError: The data folder cannot be created.
+    """
+    folder = settings.data_dir / "sandbox"
+    make_private_folder(settings.data_dir)
+    make_private_folder(folder)
+    storage = settings.resolved_db_path.absolute()
+    there = next(one for one in (storage, *storage.parents) if one.exists())
+    return [folder] if there.stat().st_dev == folder.stat().st_dev else [folder, there]
+
+
+def enter_range(settings: Settings, file: EnvFile | None, *, opens_browser: bool) -> NoRange:
     """Execute this command again as root of the user's range of ids; return only where that is not possible.
 
     Call it after the scope has been entered, because D-Bus checks the user, and before the data folder is held.
     """
     if sys.argv[1:2] != ["serve"]:
         return NoRange("this process does not belong to the command")
-    lack = try_range(data_dir)
-    if lack is None:
+    lack = try_range(settings)
+    return lack if lack is not None else _execute(file, opens_browser=opens_browser)
+
+
+def _execute(file: EnvFile | None, *, opens_browser: bool) -> NoRange:
+    """Replace this process; return only if the kernel refuses, for instance a settings file above 128 KiB."""
+    browser = None
+    try:
+        browser = _start_opener() if opens_browser else None
         told = {
             "file": file and {"path": str(file.path), "values": dict(file.values), "skipped": file.skipped},
-            "browser": _start_opener() if opens_browser else None,
+            "browser": browser,
         }
+        variables = {**_of_user(), **os.environ, _OUTSIDE: json.dumps(told)}
         sys.stdout.flush()
         sys.stderr.flush()
-        variables = {**_of_user(), **os.environ, _OUTSIDE: json.dumps(told)}
         os.execvpe(ENTER[0], [*ENTER, sys.executable, *sys.orig_argv[1:]], variables)  # noqa: S606  no shell needed
-    return lack
+    except OSError as error:
+        if browser is not None:
+            os.close(browser)
+        return NoRange(f"the command cannot be executed in it ({error})")
 
 
 def _of_user() -> Mapping[str, str]:
