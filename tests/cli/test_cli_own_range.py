@@ -202,7 +202,7 @@ def test_a_storage_on_another_disk_is_tried_too(data: Path, monkeypatch: pytest.
     monkeypatch.setattr(own_range, "ENTER", (str(program),))
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     assert try_range(Settings(data_dir=data, db_path=Path("/dev/shm/not/there"))) is None
-    assert f" {data}/sandbox/range-" in tried.read_text()
+    assert f" {data}/range-" in tried.read_text()
     assert " /dev/shm/range-" in tried.read_text()
     assert list(Path("/dev/shm").glob("range-*")) == []
 
@@ -247,4 +247,4 @@ def test_a_machine_that_refuses_is_named(
     assert lack is not None
     assert reason in lack.reason
     assert advice in lack.advice
-    assert list((data / "sandbox").iterdir()) == []
+    assert list(data.iterdir()) == []

@@ -120,9 +120,10 @@ def _disks(settings: Settings) -> list[Path]:
     Raises:
         OSError: The data folder cannot be created.
     """
-    folder = settings.data_dir / "sandbox"
     make_private_folder(settings.data_dir)
-    make_private_folder(folder)
+    # A service makes this folder. ``doctor`` must leave nothing in a data folder, so it takes the folder itself.
+    folder = settings.data_dir / "sandbox"
+    folder = folder if folder.is_dir() else settings.data_dir
     storage = settings.resolved_db_path.absolute()
     there = next(one for one in (storage, *storage.parents) if one.exists())
     return [folder] if there.stat().st_dev == folder.stat().st_dev else [folder, there]
