@@ -11,7 +11,7 @@ tests=("$@")
     tests/runtime tests/hostile tests/launch tests/supervisor tests/faults
     tests/environments/test_environment_jail.py tests/environments/test_build_network.py
     tests/cli/test_cli_confinement.py tests/cli/test_cli_doctor.py tests/cli/test_cli_doctor_isolation.py
-    tests/cli/test_cli_run.py tests/cli/test_cli_run_watch.py tests/test_private.py tests/test_removal.py
+    tests/cli/test_cli_own_range.py tests/cli/test_cli_run.py tests/cli/test_cli_run_watch.py tests/test_private.py tests/test_removal.py
 )
 
 # Short: it is part of the path of each socket.
@@ -44,6 +44,12 @@ as_user() (
 )
 
 useradd --user-group --no-create-home --home-dir "$folder/home" --shell /bin/bash "$user"
+# A range of ids, so that each preview has its own user; useradd gives one only where /etc/login.defs says so.
+for file in uid gid; do
+    grep -qs "^$user:" "/etc/sub$file" && continue
+    first=$(awk -F: '$2 + $3 > first { first = $2 + $3 } END { print first }' first=100000 <(cat "/etc/sub$file" || true))
+    usermod "--add-sub${file}s" "$first-$((first + 65535))" "$user"
+done
 mkdir "$checkout" "$folder/bin" "$folder/home" "$folder/home/.cache"
 # The packages that were downloaded for this checkout, and uv itself, as neither may be readable for the user.
 cp "$(uv run --no-sync python -c 'import uv; print(uv.find_uv_bin())')" "$folder/bin/uv"

@@ -37,6 +37,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Output JSON.")]
 NoScopeOption = Annotated[
     bool, typer.Option("--no-scope", help="Do not ask the user's systemd for control groups (a delegated scope).")
 ]
+OneUserOption = Annotated[
+    bool, typer.Option("--one-user", help="Do not give each preview a user of its own from /etc/subuid.")
+]
 GenerationArgument = Annotated[
     str, typer.Argument(metavar="GEN", help="The generation's id, as printed by `preview push`.")
 ]

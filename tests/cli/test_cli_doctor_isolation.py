@@ -30,6 +30,7 @@ from preview.runtime import (
     ProcessSpec,
     RunningProcess,
 )
+from preview.runtime.sandbox import NoRange
 from preview.settings import Settings
 
 
@@ -79,6 +80,7 @@ def changed(settings: Settings, **values: object) -> Settings:
     return settings.model_copy(update=values)
 
 
+SANDBOX = IsolationLevel("sandbox", holds=True, found="own namespaces")
 MISSING = IsolationLevel("sandbox", holds=False, found="the program bwrap is not installed", advice="install it")
 
 
@@ -191,7 +193,7 @@ def test_it_only_looks_at_a_data_folder_in_use(settings: Settings) -> None:
         names = [check.name for check in isolation_checks(settings)]
     finally:
         os.close(descriptor)
-    assert names[:4] == ["plain", "sandbox", "control groups", "network"]
+    assert [name for name in names if name != "users"][:4] == ["plain", "sandbox", "control groups", "network"]
     assert [entry.name for entry in settings.data_dir.iterdir()] == ["previews.lock"]
 
 
@@ -307,3 +309,39 @@ def test_the_doctor_says_what_code_of_packages_may_do(settings: Settings, monkey
     assert "all that the service's user may do" in found(settings, Machine(), monkeypatch, MISSING)["builds"].found
     denied = found(changed(settings, build_code="deny"), Machine(), monkeypatch, sandbox)["builds"].found
     assert denied.startswith("no code of packages runs")
+
+
+@pytest.mark.parametrize(
+    ("uid", "lack", "closed", "told"),
+    [
+        (1501, None, None, ("ok", "`preview serve` gives each preview a user of its own", "")),
+        (
+            1501,
+            NoRange("newuidmap is missing", "install it"),
+            None,
+            ("ok", "your user: newuidmap is missing", "preview, install it"),
+        ),
+        (1501, NoRange("no new privileges"), None, ("ok", "your user: no new privileges", "")),
+        (0, None, None, None),
+        (0, None, Path("/opt/a b"), ("warn", "cannot read /opt/a b", "`chmod -R go+rX '/opt/a b'`")),
+    ],
+)
+def test_whose_user_previews_have_is_told(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    uid: int,
+    lack: NoRange | None,
+    closed: Path | None,
+    told: tuple[str, str, str] | None,
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    monkeypatch.setattr(checked, "enter_scope", lambda: None)
+    monkeypatch.setattr(checked, "try_range", lambda _settings: lack)
+    monkeypatch.setattr(checked, "users_here", object)
+    monkeypatch.setattr(checked, "closed_to_previews", lambda: closed)
+    check = found(settings, Machine(), monkeypatch, SANDBOX).get("users")
+    assert (check is None) == (told is None)
+    if check is not None and told is not None:
+        assert check.result == told[0]
+        assert told[1] in check.found
+        assert told[2] in check.advice

@@ -689,8 +689,7 @@ def test_what_a_package_uses_that_is_gone_is_a_reason_to_loosen_it_once() -> Non
 def test_a_marker_is_read_as_far_as_it_goes(tmp_path: Path, marker: str, size: int, decisions: list[str]) -> None:
     layout = Layout(tmp_path)
     measure_and_protect(write(layout.directory("key"), old="x"), {})
-    [path] = layout.directory("key").glob("*.json")
-    path.write_text(marker)
+    (layout.directory("key") / "preview.json").write_text(marker)
     assert (layout.size_bytes("key"), layout.decisions("key")) == (size, decisions)
 
 

@@ -66,7 +66,7 @@ def test_a_user_without_delegation_is_told_about_it(tmp_path: Path) -> None:
     line = [sys.executable, "-c", LOOK.replace("trio.run(main)", DROP + "trio.run(main)"), str(tmp_path)]
     said = subprocess.run(line, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
     assert "User 65534 may not make control groups in" in said
-    assert "run the service as a systemd unit with Delegate=yes, or start it as root" in said
+    assert "run the service as a systemd unit with Delegate=yes, or start it as the machine's root" in said
 
 
 async def test_version_2_without_memory_and_pids_says_which_are_missing(tmp_path: Path) -> None:
@@ -101,8 +101,8 @@ async def test_a_folder_that_is_no_tree_of_groups_is_refused_and_left_as_it_was(
     ("number", "words"),
     [
         (errno.EROFS, "mounted read-only"),
-        (errno.EACCES, "Delegate=yes, or start it as root"),
-        (errno.EPERM, "Delegate=yes, or start it as root"),
+        (errno.EACCES, "Delegate=yes, or start it as the machine's root"),
+        (errno.EPERM, "Delegate=yes, or start it as the machine's root"),
         (errno.EBUSY, "holds other programs' processes"),
         (errno.ENOENT, "cgroup_enable=memory"),
         (errno.EINVAL, "Invalid argument; run the service as root"),

@@ -12,11 +12,10 @@ import pytest
 
 from preview.errors import LaunchFailed
 from preview.runtime.broker import NoBroker
-from preview.runtime.sandbox import advise_own_users, probe, users
+from preview.runtime.sandbox import probe, users, why_no_range
 from preview.runtime.sandbox.users import FIRST_UID, Users
 
 _DEPLOY = Path(__file__).parents[2] / "deploy"
-_START = "start the service by `unshare --map-root-user --map-auto --mount --`"
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, tool: bool, ids: str, maps: str = "") -> None:
@@ -28,35 +27,46 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, tool: bool, ids:
     monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.struct_passwd(("ann", "x", uid, uid, "", "/", "/bin/sh")))
     monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/newuidmap" if tool else None)
     monkeypatch.setattr(users, "_MAPS", str(tmp_path / "maps" if maps else "/proc/self/{}"))
-    monkeypatch.setattr(users, "_status", lambda: {"NoNewPrivs": "\t0"})
+    monkeypatch.setattr(users, "_status", lambda: {"NoNewPrivs": "\t0", "CapEff": "\t0"})
     monkeypatch.setattr(users, "_RANGES", (str(tmp_path / "ids"),) * 2)
 
 
 @pytest.mark.parametrize(
     ("tool", "ids", "advised"),
     [
-        (False, "ann:100000:65536", "install newuidmap (Debian's package uidmap); then " + _START),
-        (True, "", "`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann`; then " + _START),
+        (False, "ann:100000:65536", "install newuidmap (Debian's package uidmap)"),
+        (True, "", "`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann`"),
         (True, "ann:100000:1000", "usermod"),
         (True, "bob:100000:65536", "usermod"),
         (True, "ann:100000:many\nann\nann:1:2:3", "usermod"),
-        (True, "ann:100000:65536", "each preview, " + _START),
-        (True, "1501:100000:65536", "each preview, " + _START),
     ],
 )
 def test_the_one_step_to_users_of_their_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tool: bool, ids: str, advised: str
 ) -> None:
     machine(monkeypatch, tmp_path, tool=tool, ids=ids)
-    assert advised in advise_own_users()
+    lack = why_no_range()
+    assert lack is not None
+    assert advised in lack.advice
 
 
-def test_what_a_process_without_new_privileges_cannot_do_is_not_advised(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("ids", ["ann:100000:65536", "1501:100000:65536"])
+def test_a_user_with_a_range_lacks_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ids: str) -> None:
+    machine(monkeypatch, tmp_path, tool=True, ids=ids)
+    assert why_no_range() is None
+
+
+@pytest.mark.parametrize(
+    "status", [{"NoNewPrivs": "\t1", "CapEff": "\t0"}, {"NoNewPrivs": "\t0", "CapEff": "\t0000000000000400"}]
+)
+def test_a_process_that_may_gain_nothing_or_would_lose_capabilities_enters_no_range(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: dict[str, str]
 ) -> None:
     machine(monkeypatch, tmp_path, tool=True, ids="ann:100000:65536")
-    monkeypatch.setattr(users, "_status", lambda: {"NoNewPrivs": "\t1"})
-    assert advise_own_users() == ""
+    monkeypatch.setattr(users, "_status", lambda: status)
+    lack = why_no_range()
+    assert lack is not None
+    assert lack.advice == ""
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,12 +19,15 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from preview.cli.data_folder import read_note
+from preview.cli.local.own_range import try_range
 from preview.cli.local.ports import can_bind
 from preview.cli.local.scope import NoScope, enter_scope
 from preview.core.isolation import Isolation, Network
 from preview.environments import find_newer
 from preview.errors import PreviewError
 from preview.runtime import Held, IsolationSupport, Runtime, child_subreaper, open_ladder
+from preview.runtime.reading import closed_to_previews
+from preview.runtime.sandbox.users import users_here
 from preview.settings import Settings
 from preview.storage import migrate
 
@@ -80,6 +84,7 @@ def isolation_checks(settings: Settings) -> Iterator[Check]:
         yield Check("isolation", Result.FAIL, str(error), "see what the sentence names; then ask again", _SECTION)
         return
     yield from _rungs(settings, ladder, scope)
+    yield from _users(settings, ladder)
     yield _network(settings, ladder.runtime)
     yield _builds(settings, ladder)
     yield _starts(settings, ladder.runtime)
@@ -107,6 +112,25 @@ def _rungs(settings: Settings, ladder: IsolationSupport, scope: NoScope | None) 
         if rung.name == "control groups" and not rung.holds and scope is not None and scope.advice:
             found, advice = f"{found}; {scope.reason}", scope.advice
         yield Check(rung.name, Result.OK if rung.holds else missing, found, advice, _SECTION)
+
+
+def _users(settings: Settings, ladder: IsolationSupport) -> Iterator[Check]:
+    """Yield which user previews have, if the service has a sandbox; of root, only what its previews cannot read."""
+    sandboxed = any(rung.name == "sandbox" and rung.holds for rung in ladder.rungs)
+    if settings.isolation is Isolation.PLAIN or not sandboxed:
+        return
+    if os.geteuid() == 0:
+        if users_here() is not None and (closed := closed_to_previews()) is not None:
+            found = f"previews have users of their own, and these cannot read {closed}"
+            yield Check("users", Result.WARN, found, f"`chmod -R go+rX {shlex.quote(str(closed))}`", _SECTION)
+        return
+    lack = try_range(settings)
+    if lack is None:
+        found = "`preview serve` gives each preview a user of its own; `preview run` and other hosts give yours"
+        yield Check("users", Result.OK, found, "", _SECTION)
+        return
+    advice = f"for a user of its own for each preview, {lack.advice}" if lack.advice else ""
+    yield Check("users", Result.OK, f"previews have your user: {lack.reason}", advice, _SECTION)
 
 
 def _network(settings: Settings, runtime: Runtime) -> Check:

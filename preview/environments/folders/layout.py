@@ -3,6 +3,7 @@
 ```
 KEY/                       a finished environment; never changes, except that compiled modules are added
 KEY/preview.json           facts about the environment; written last
+KEY/readable.json          written when all users can read the files; missing in environments of older versions
 KEY/compiled.json          written when the modules are compiled, which happens while the environment is in use
 KEY.refused                reason why the environment cannot be built for a newer Python (see ``trial``)
 KEY.lock                   see ``locks``; its modification time is the last use, its content the number of launches
@@ -27,9 +28,11 @@ from pathlib import Path
 
 from preview.core.descriptors import walk
 from preview.core.removal import remove_folder
+from preview.environments.folders.reading import Opener
 
 _MARKER = "preview.json"
 _COMPILED = "compiled.json"
+_READABLE = "readable.json"
 _REFUSED = ".refused"
 _BYTECODE = "__pycache__"
 _PROTECTED, _WRITABLE = 0o555, 0o755
@@ -96,6 +99,20 @@ class Layout:
         """Return whether the environment's modules are compiled, as far as they can be."""
         return (self.root / key / _COMPILED).exists()
 
+    def is_readable(self, key: str) -> bool:
+        """Return whether all users can read the environment's files."""
+        return (self.root / key / _READABLE).exists()
+
+    def make_readable(self, key: str) -> None:
+        """Let all users read the files of an environment that an older version has built. It may be in use.
+
+        Raises:
+            OSError: The disk reported an error, or the environment belongs to another user.
+        """
+        directory = self.directory(key)
+        Opener().open_all(directory)
+        _write_marker(directory / _READABLE, {})
+
     def size_bytes(self, key: str) -> int:
         """Return the environment's size in bytes, as its marker files record it."""
         size = 0
@@ -138,21 +155,26 @@ class Layout:
 
 
 def measure_and_protect(directory: Path, facts: Mapping[str, object]) -> int:
-    """Write the marker, remove the write permission of all folders, and return the size in bytes.
+    """Write the marker, let all users read, nobody write the folders, and return the size in bytes.
 
     Files stay writable: they may be hard links to the installer's cache, which must stay writable. The size excludes
     compiled modules; ``finish_compiling`` records theirs.
     """
     size = 0
     folders = []
+    opener = Opener()
     for folder, _, names in walk(directory):
         folders.append(folder)
         if folder.endswith(f"/{_BYTECODE}"):
             continue
         for name in names:
-            status = os.lstat(os.path.join(folder, name))  # noqa: PTH118  thousands of files: strings are faster
+            path = f"{folder}/{name}"
+            status = os.lstat(path)
+            opener.open_file(path, status)
             size += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    _write_marker(directory / _READABLE, {})
     _write_marker(directory / _MARKER, {**facts, "size_bytes": size})
+    directory.chmod(_WRITABLE)
     for folder in folders[1:]:  # renaming the environment's own folder needs its write permission
         os.chmod(folder, _PROTECTED)  # noqa: PTH101
     return size
@@ -174,11 +196,15 @@ def prepare_compiling(directory: Path) -> None:
 
 
 def finish_compiling(directory: Path) -> None:
-    """Protect the compiled modules, and write the marker with their size in bytes."""
+    """Let all users read the compiled modules, nobody write them, and write the marker with their size in bytes."""
     size = 0
+    opener = Opener()
     for folder, _, names in walk(directory):
         if folder.endswith(f"/{_BYTECODE}"):
-            size += sum(os.lstat(f"{folder}/{name}").st_size for name in names)
+            for name in names:
+                status = os.lstat(f"{folder}/{name}")
+                opener.open_file(f"{folder}/{name}", status)
+                size += status.st_size
             os.chmod(folder, _PROTECTED)  # noqa: PTH101
     _write_marker(directory / _COMPILED, {"size_bytes": size})
 

@@ -29,6 +29,8 @@ _MAX_LINE_BYTES = 16 * 1024
 # SIGKILL cannot be blocked, but a process in uninterruptible I/O may still need time to end.
 _REAP_S = 2.0
 _LOOK_S = 0.005
+# Users of previews read what installers write, and uv links files of its cache: a stricter umask costs a copy of each.
+_UMASK: Final = 0o022
 # Variables of the program that creates the jail; the installer's variables are passed on its command line.
 _OUTSIDE: Final = {"LANG": "C.UTF-8"}
 
@@ -157,6 +159,7 @@ def _start(
             env=dict(environment),
             start_new_session=True,
             pass_fds=descriptors,
+            umask=_UMASK,
         )
     except BaseException:
         os.close(read_end)

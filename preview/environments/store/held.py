@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
+import structlog
 import trio
 
 from preview.environments.folders.environment import How, Report
 from preview.environments.folders.layout import Layout, remove_tree
 from preview.environments.folders.locks import FileLock, lock
 from preview.errors import EnvironmentFailed
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -120,6 +123,8 @@ class HeldEnvironments:
         while True:
             held = await lock(layout.lock(key), exclusive=False)
             if self._is_usable(key):
+                if not layout.is_readable(key):
+                    await self._make_readable(key)
                 held.touch()
                 return held, how
             held.release()
@@ -136,6 +141,16 @@ class HeldEnvironments:
                 raise
             finally:
                 held.release()
+
+    async def _make_readable(self, key: str) -> None:
+        """Mend an older version's environment once; previews with the service's user can read it anyway.
+
+        Cancellation: takes effect after the environment is mended.
+        """
+        try:
+            await trio.to_thread.run_sync(self._layout.make_readable, key, limiter=self._threads)
+        except OSError as error:
+            _log.info("environment not readable for all users", key=key, why=str(error))
 
 
 def _let_go(entry: _Entry) -> None:

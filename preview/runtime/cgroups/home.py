@@ -44,9 +44,11 @@ def why_refused(error: OSError, directory: str) -> str:
             "writable for this container, or run the service outside of it."
         )
     if error.errno in (errno.EACCES, errno.EPERM):
+        # Root of a container, or of a range of ids, is refused too.
+        who = f"User {os.getuid()}" if os.getuid() else "Root of this user namespace"
         return (
-            f"User {os.getuid()} may not make control groups in {directory}; run the service as a systemd unit with "
-            "Delegate=yes, or start it as root (docs/settings.md, Control groups)."
+            f"{who} may not make control groups in {directory}; run the service as a systemd unit with Delegate=yes, "
+            "or start it as the machine's root (docs/settings.md, Control groups)."
         )
     if error.errno == errno.EBUSY:
         return (

@@ -114,11 +114,13 @@ async def _try(home: Home) -> None:
                     capture_stderr=True,
                 )
     except (LaunchFailed, OSError, trio.TooSlowError) as error:
-        raise Refused(f"A control group for a trial could not be used: {error} Start the service as root.") from error
+        raise Refused(
+            f"A control group for a trial could not be used: {error} Start the service as the machine's root."
+        ) from error
     if done.returncode != 0:
         raise Refused(
             f"No process may be moved into the control group {home.roots[0]}; run the service as a systemd unit with "
-            "Delegate=yes, or start it as root."
+            "Delegate=yes, or start it as the machine's root."
         )
 
 

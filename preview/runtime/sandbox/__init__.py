@@ -6,10 +6,11 @@ from preview.runtime.sandbox.port_forwarding import accept_all, bridge_needs, ha
 from preview.runtime.sandbox.probe import Refusal, open_broker_if_needed, probe_sandbox
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.sandbox.socket_filter import refuse_fenced
-from preview.runtime.sandbox.users import advise_own_users
+from preview.runtime.sandbox.users import NoRange, advise_own_users, why_no_range
 from preview.runtime.sandbox.view import View, interpreter_paths
 
 __all__ = [
+    "NoRange",
     "Refusal",
     "Sandbox",
     "SandboxRuntime",
@@ -27,4 +28,5 @@ __all__ = [
     "probe_sandbox",
     "refuse_fenced",
     "sandbox_command",
+    "why_no_range",
 ]

@@ -8,6 +8,7 @@ previews, and no service shows the other's folders. On a machine nothing else us
 
 Root of a container, or of an ordinary user's range in ``/etc/subuid``, usually has the ids 0 to 65535. There the id is
 the port itself: other users of the container may have it too. With fewer ids all previews have the service's user.
+``preview serve`` enters an ordinary user's range by itself (``preview.cli.local.own_range``).
 """
 
 from __future__ import annotations
@@ -94,21 +95,44 @@ def _status() -> dict[str, str]:
     return dict(line.partition(":")[::2] for line in lines)
 
 
-def advise_own_users() -> str:
-    """Return the step after which previews have users of their own, for ``preview doctor``; empty if there is none."""
-    if os.geteuid() == 0:
-        lacks = "user ids 0 to 65535" if users_here() is None else "capability SYS_ADMIN"
-        return f"for a user of its own for each preview, let the container have the {lacks} (docs/containers.md)"
-    if _status()["NoNewPrivs"].strip() == "1":
+@dataclass(frozen=True, slots=True)
+class NoRange:
+    """Reason why this process cannot become root of a range of ids.
+
+    Attributes:
+        reason: Half a sentence.
+        advice: The one step to a range; empty if there is none.
+    """
+
+    reason: str
+    advice: str = ""
+
+
+def why_no_range() -> NoRange | None:
+    """Return what an ordinary user lacks for a range of ids of its own; None if ``unshare --map-auto`` may be tried."""
+    status = _status()
+    if status["NoNewPrivs"].strip() == "1":
         # newuidmap is a set-user-id program.
-        return ""
-    start = "start the service by `unshare --map-root-user --map-auto --mount --` (docs/containers.md)"
+        return NoRange("the process may gain no privileges (no_new_privs), and newuidmap needs them")
+    if int(status["CapEff"], 16):
+        # For instance CAP_NET_BIND_SERVICE, from a systemd unit. It would hold in the new user namespace only.
+        return NoRange("the process has capabilities, and would lose them")
     if shutil.which("newuidmap") is None or shutil.which("newgidmap") is None:
-        return f"for a user of its own for each preview, install newuidmap (Debian's package uidmap); then {start}"
+        return NoRange("newuidmap is missing", "install newuidmap (Debian's package uidmap)")
     if not all(map(_gives_range, _RANGES)):
         ids = "--add-subuids 100000-165535 --add-subgids 100000-165535"
-        return f"for a user of its own for each preview, `sudo usermod {ids} {_user_name()}`; then {start}"
-    return f"for a user of its own for each preview, {start}"
+        return NoRange(
+            f"{' and '.join(_RANGES)} give no {_CONTAINER.count} ids", f"`sudo usermod {ids} {_user_name()}`"
+        )
+    return None
+
+
+def advise_own_users() -> str:
+    """Return the step after which root's previews have users of their own, for ``preview doctor``; else empty."""
+    if os.geteuid() != 0:
+        return ""
+    lacks = "user ids 0 to 65535" if users_here() is None else "capability SYS_ADMIN"
+    return f"for a user of its own for each preview, let the container have the {lacks} (docs/containers.md)"
 
 
 def _gives_range(file: str) -> bool:

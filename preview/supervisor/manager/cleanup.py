@@ -7,7 +7,10 @@ Reconciliation removes them before the first request is served.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import os
+import shlex
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 # Killing takes milliseconds; a process stuck in the kernel must not block the service's start.
 _KILL_BUDGET_S = 5.0
+_MOST_TOLD = 10
+_AS_ROOT_OF_RANGE = ("unshare", "--map-root-user", "--map-auto", "--")
 _REASON = "failed: the service ended unexpectedly while this preview was live"
 
 
@@ -75,6 +80,7 @@ async def reconcile(settings: Settings, store: PreviewStore) -> Reconciled:
         # The uptime is unknown: the preview ended before this start.
         log_transition(ended)
     removed = await remove_leftover_folders(settings, is_live=lambda _: False)
+    await trio.to_thread.run_sync(_tell_foreign, settings)
     make_roots(workspace_root(settings), settings.resolved_db_path)
     found = Reconciled(len(rows), processes, removed)
     if found != Reconciled(0, 0, 0):
@@ -109,6 +115,8 @@ def _folder_names(settings: Settings) -> frozenset[str]:
 async def remove_leftover_folders(settings: Settings, *, is_live: Callable[[str], bool]) -> int:
     """Remove the folders of all previews that are not live; return how many previews had one.
 
+    Folders that only root of a range of ids may remove stay; they are not counted.
+
     Args:
         settings: Location of the folders.
         is_live: Returns True for the id of a live preview. Called after the folders are listed: a preview is registered
@@ -117,11 +125,45 @@ async def remove_leftover_folders(settings: Settings, *, is_live: Callable[[str]
     Cancellation: the current folder is removed in the background.
     """
     found = await trio.to_thread.run_sync(_folder_names, settings)
-    leftovers = [name for name in sorted(found) if not is_live(name)]
+    foreign = await trio.to_thread.run_sync(_foreign_folders, settings, found)
+    leftovers = [name for name in sorted(found) if not is_live(name) and name not in foreign]
     for name in leftovers:
         for parent in (workspace_root(settings), settings.resolved_db_path):
             await remove_tree(parent / name)
     return len(leftovers)
+
+
+def _foreign_folders(settings: Settings, names: Iterable[str]) -> Mapping[str, list[Path]]:
+    """Return the folders that an ordinary user may not empty, by preview.
+
+    A killed service that ran as root of a range of ids leaves them to a service that does not.
+    """
+    if os.geteuid() == 0:
+        return {}
+    parents = (workspace_root(settings), settings.resolved_db_path)
+    found = {name: [parent / name for parent in parents if _is_foreign(parent / name)] for name in names}
+    return {name: folders for name, folders in found.items() if folders}
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Return whether the folder, or a folder directly in it, belongs to another user."""
+    own = os.geteuid()
+    with suppress(FileNotFoundError):
+        # In this order: another user's folder cannot be listed.
+        return folder.lstat().st_uid != own or any(one.lstat().st_uid != own for one in folder.iterdir())
+    return False
+
+
+def _tell_foreign(settings: Settings) -> None:
+    foreign = _foreign_folders(settings, _folder_names(settings))
+    if foreign:
+        folders = [str(folder) for one in list(foreign.values())[:_MOST_TOLD] for folder in one]
+        log.warning(
+            "folders of other users left",
+            previews=len(foreign),
+            advice="a service killed while each preview had its own user has left them: start it again without "
+            f"--one-user, or run `{shlex.join([*_AS_ROOT_OF_RANGE, 'rm', '-rf', *folders])}`",
+        )
 
 
 # Late enough not to slow down the first launches.
