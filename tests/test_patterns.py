@@ -41,6 +41,7 @@ MADE: Final = {
     "preview/environments/python/relax.py": "parts of sentences, each a text above, over a build's last lines",
     "preview/http/core/line_query.py": "the form of a request id, which preview/logs/model/frames.py has too",
     "preview/logs/model/filtering.py": "a text that is looked for, escaped",
+    "preview/supervisor/diagnosis/diagnosis.py": "the path of a folder, escaped",
 }
 # Put together by functions; found in what the modules have.
 IN_TABLES: Final = (

@@ -139,16 +139,25 @@ async def test_a_server_on_a_port_of_its_own_is_found(begin: Begin, address: Add
 
 @pytest.mark.parametrize("has_broker", [True, False])
 async def test_a_service_that_may_not_restrict_a_socket_finds_it_too(
-    sandbox: SandboxRuntime, begin: Begin, address: Address, tmp_path: Path, *, has_broker: bool
+    sandbox: SandboxRuntime,
+    begin: Begin,
+    address: Address,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    has_broker: bool,
 ) -> None:
     """As an ordinary user's: its connections come through a socket of the broker's, or through a local one."""
-    sandbox._fences = False
+    # The runtime is that of all tests.
+    monkeypatch.setattr(sandbox, "_fences", False)
+    monkeypatch.setattr(sandbox, "_broker", None)
     async with AsyncExitStack() as held:
         if has_broker:
             try:
-                sandbox._broker = await held.enter_async_context(open_broker(tmp_path))
+                broker = await held.enter_async_context(open_broker(tmp_path))
             except NoBroker as why:
                 pytest.skip(str(why))
+            monkeypatch.setattr(sandbox, "_broker", broker)
         async with begin("server = serve(8080)"):
             assert await status(address) == 200
 

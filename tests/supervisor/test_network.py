@@ -51,7 +51,7 @@ AIOHTTP = (
 
 def preview(reach: Reach | None) -> LivePreview:
     """As much of one as is asked."""
-    return cast("LivePreview", SimpleNamespace(reach=reach))
+    return cast("LivePreview", SimpleNamespace(reach=reach, directory=None))
 
 
 def asked_addresses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:

@@ -42,7 +42,7 @@ _IMPORT_S: Final = 30.0
 _MOST_IMPORTS: Final = 400
 # Versions that no index has, each found by one offline run of 30 ms.
 _TRIES: Final = 4
-_PATH: Final = re.compile(r"\s*\((?:[^()\s]*/)[^()\s]*\)|(?:/[^\s/'\"():]+){2,}/?")
+_PATH: Final = re.compile(r"\([^()\s/]*/[^()\s]*\)|(?:/[^\s/'\"():]+){2,}/?")
 _SHOWN: Final = 200
 
 

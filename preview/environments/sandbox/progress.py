@@ -14,16 +14,20 @@ import trio
 # People who read nothing for longer take the build for dead. Less than 5 s, for a loaded machine.
 _SILENCE_S: Final = 4.0
 # A name in what installers print comes from a package: nothing else is repeated in a sentence.
-_PACKAGE: Final = r"(?P<name>(?:@[a-z0-9._~-]{1,100}/)?[A-Za-z0-9._~-]{1,100})"
 _BEGIN: Final = (
     # uv
-    re.compile(rf"\s+Building {_PACKAGE}(?:==| @ |$)"),
+    re.compile(r"\s+Building (?P<name>[A-Za-z0-9._~-]{1,100})(?:==| @ |$)"),
     # npm
-    re.compile(rf"npm info run {_PACKAGE}@\S+ (?:pre|post)?install node_modules/(?!.* {{ code: )"),
+    re.compile(
+        r"npm info run (?P<name>(?:@[a-z0-9._~-]{1,100}/)?[A-Za-z0-9._~-]{1,100})@\S+ (?:pre|post)?install node_modules/"
+        r"(?!.* { code: )"
+    ),
 )
 _END: Final = (
-    re.compile(rf"\s+Built {_PACKAGE}(?:==| @ |$)"),
-    re.compile(rf"npm info run {_PACKAGE}@\S+ (?:pre|post)?install {{ code: "),
+    re.compile(r"\s+Built (?P<name>[A-Za-z0-9._~-]{1,100})(?:==| @ |$)"),
+    re.compile(
+        r"npm info run (?P<name>(?:@[a-z0-9._~-]{1,100}/)?[A-Za-z0-9._~-]{1,100})@\S+ (?:pre|post)?install { code: "
+    ),
 )
 _SHOWN: Final = 3
 
