@@ -131,7 +131,7 @@ class EndpointBook:
             report = await control.ask_routes()
             async with self._limiter:
                 table = None if report is None else await self._reader.routes(report)
-        except (TooComplex, AnalysisFailed) as error:
+        except PreviewError as error:
             log.debug("routes not read", preview_id=preview.id, why=error.message)
         if table is None:
             self._not_before[key] = trio.current_time() + _ASKED_AGAIN_AFTER_S

@@ -16,15 +16,15 @@ _SILENCE_S: Final = 4.0
 # A name in what installers print comes from a package: nothing else is repeated in a sentence.
 _BEGIN: Final = (
     # uv
-    re.compile(r"\s+Building (?P<name>[A-Za-z0-9._~-]{1,100})(?:==| @ |$)"),
+    re.compile(r"\s{1,20}Building (?P<name>[A-Za-z0-9._~-]{1,100})(?:==| @ |$)"),
     # npm
     re.compile(
-        r"npm info run (?P<name>(?:@[a-z0-9._~-]{1,100}/)?[A-Za-z0-9._~-]{1,100})@\S+ (?:pre|post)?install node_modules/"
-        r"(?!.* { code: )"
+        r"npm info run (?P<name>(?:@[a-z0-9._~-]{1,100}/)?[A-Za-z0-9._~-]{1,100})@\S+ (?:pre|post)?install "
+        r"node_modules/(?!.* { code: )"
     ),
 )
 _END: Final = (
-    re.compile(r"\s+Built (?P<name>[A-Za-z0-9._~-]{1,100})(?:==| @ |$)"),
+    re.compile(r"\s{1,20}Built (?P<name>[A-Za-z0-9._~-]{1,100})(?:==| @ |$)"),
     re.compile(
         r"npm info run (?P<name>(?:@[a-z0-9._~-]{1,100}/)?[A-Za-z0-9._~-]{1,100})@\S+ (?:pre|post)?install { code: "
     ),

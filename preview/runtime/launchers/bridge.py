@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
         if option == "--reach":
             reach(descriptor, reached)
         elif option == "--stand-in":
-            stand_in(descriptor, int(value))
+            stand_in(descriptor, int(value), reached)
         else:
             serve(descriptor, int(value), reached)
     os.execv(program[0], program)  # noqa: S606  the preview's own program, in its sandbox
@@ -93,8 +93,11 @@ def serve(descriptor: int, port: int, reached: list[int]) -> None:
     os.close(descriptor)
 
 
-def stand_in(descriptor: int, port: int) -> None:
-    """Give the program a listening socket of this network, and forward connections of the original socket to it."""
+def stand_in(descriptor: int, port: int, reached: list[int]) -> None:
+    """Give the program a listening socket of this network, and forward connections of the original socket to it.
+
+    ``reached``: see ``serve``.
+    """
     outside = os.dup(descriptor)
     inside = listen(socket.AF_INET, "127.0.0.1", port)
     if inside is None:
@@ -104,7 +107,7 @@ def stand_in(descriptor: int, port: int) -> None:
     if "PREVIEW_LISTENER" in os.environ:
         os.environ["PREVIEW_LISTENER"] = f"{descriptor}:{os.fstat(descriptor).st_ino}"
     inside.close()
-    serve(outside, port, [])
+    serve(outside, port, reached)
 
 
 def detach() -> None:
