@@ -26,6 +26,7 @@ _TYPES: Final[Mapping[str, str]] = {"int": "integer", "float": "number"}
 _MAX_ENDPOINTS: Final = 5_000
 _MAX_PARTS: Final = 50
 _MAX_PATH: Final = 2_048
+_MAX_UNKNOWN: Final = 100
 _UNKNOWN: Final = "?"
 
 
@@ -48,11 +49,16 @@ class RouteTable:
 
     Attributes:
         endpoints: One for each method and path, in the application's order.
-        unknown: Paths below which there may be more; ``/`` if the application is not known at all.
+        unknown: Paths below which there may be more; ``/`` if the application is not known at all, or there are many.
     """
 
     endpoints: tuple[Endpoint, ...] = ()
     unknown: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Bound the work of ``covers``, which the service does for each endpoint."""
+        if len(self.unknown) > _MAX_UNKNOWN:
+            object.__setattr__(self, "unknown", ("/",))
 
     def covers(self, path: str) -> bool:
         """Return whether the table would have a route with this path."""

@@ -1,14 +1,27 @@
-"""Endpoints of one backend from several origins, merged into one list."""
+"""Endpoints of one backend from several origins, merged into one list.
+
+The service merges them itself, and the backend chooses all of them: time and result have a bound for any lists.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from typing import Final
 
 from preview.endpoints.application import RouteTable
 from preview.endpoints.model import Endpoint, Origin
+
+_PARAMETER: Final = re.compile(r"\{[^{}]*\}")
+_MAX_ENDPOINTS: Final = 10_000
+# A source endpoint describes one published endpoint, or some with other parameter names or a closing slash.
+_MAX_USES: Final = 8
+# Endpoints that differ only in method and parameter names. HTTP has about 40 methods.
+_MAX_SAME: Final = 50
+_MAX_METHODS: Final = 16
 
 
 def merge_endpoints(static: Sequence[Endpoint], live: Sequence[Endpoint]) -> list[Endpoint]:
@@ -16,7 +29,13 @@ def merge_endpoints(static: Sequence[Endpoint], live: Sequence[Endpoint]) -> lis
     if not live:
         return list(static)
     known = {(endpoint.method, _shape(endpoint.path)): endpoint for endpoint in static}
-    return [_merge(endpoint, known.get((endpoint.method, _shape(endpoint.path)))) for endpoint in live]
+    uses: Counter[tuple[str, str]] = Counter()
+    merged: list[Endpoint] = []
+    for endpoint in live[:_MAX_ENDPOINTS]:
+        key = endpoint.method, _shape(endpoint.path)
+        uses[key] += 1
+        merged.append(_merge(endpoint, known.get(key) if uses[key] <= _MAX_USES else None))
+    return merged
 
 
 def _merge(live: Endpoint, static: Endpoint | None) -> Endpoint:
@@ -51,23 +70,27 @@ def merge_route_table(described: Sequence[Endpoint], table: RouteTable | None) -
     by_shape: dict[str, list[_Described]] = defaultdict(list)
     known = [_Described(one) for one in described]
     for one in known:
-        by_shape[_shape(one.endpoint.path)].append(one)
+        same = by_shape[_shape(one.endpoint.path)]
+        if len(same) < _MAX_SAME:
+            same.append(one)
     new: dict[tuple[str, str], Endpoint] = {}
     for route in table.endpoints:
         same = _stands_for(route, by_shape[_shape(route.path)])
         for one in same:
-            one.routes.append(route)
+            if len(one.routes) < _MAX_METHODS:
+                one.routes.setdefault(route.method, route)
         if not same:
             new[route.method, route.path] = route
-    return [*(found for one in known for found in one.shown(table)), *new.values()]
+    shown = (found for one in known for found in one.shown(table))
+    return list(islice(chain(shown, new.values()), _MAX_ENDPOINTS))
 
 
 @dataclass(eq=False, slots=True)
 class _Described:
-    """An endpoint, and the routes of the table that it describes."""
+    """An endpoint, and the routes of the table that it describes: the first one of each method."""
 
     endpoint: Endpoint
-    routes: list[Endpoint] = field(default_factory=list)
+    routes: dict[str, Endpoint] = field(default_factory=dict)
 
     def shown(self, table: RouteTable) -> Iterator[Endpoint]:
         """Yield the endpoint for each method that the table has of it."""
@@ -76,9 +99,8 @@ class _Described:
             if not table.covers(one.path):
                 yield one
             return
-        methods = [route.method for route in self.routes] if one.method == "*" else [one.method]
-        types = one.path_parameters or self.routes[0].path_parameters
-        for method in dict.fromkeys(methods):
+        types = one.path_parameters or next(iter(self.routes.values())).path_parameters
+        for method in self.routes if one.method == "*" else [one.method]:
             yield replace(one, method=method, source=Origin.APPLICATION, path_parameters=types)
 
 
@@ -98,4 +120,4 @@ def _stands_for(route: Endpoint, same: list[_Described]) -> list[_Described]:
 
 def _shape(path: str) -> str:
     """Return the path without parameter names and closing slash, to compare paths by what they match."""
-    return re.sub(r"\{[^}]*\}", "{}", path).rstrip("/")
+    return _PARAMETER.sub("{}", path).rstrip("/")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from preview.endpoints import Endpoint, Origin, RouteTable, merge_route_table, read_route_table
+from preview.endpoints import Endpoint, Origin, RouteTable, merge_endpoints, merge_route_table, read_route_table
 
 
 def shown(report: bytes) -> list[str]:
@@ -136,3 +138,63 @@ def test_a_closing_slash_tells_two_routes_apart() -> None:
         "GET /a/ application 2",
     ]
     assert merged(described("GET /a/"), "GET /a") == ["GET /a/ application 1"]
+
+
+METHODS = [f"{a}{b}{c}" for a in "ABCDEFGHIJ" for b in "ABCDEFGHIJ" for c in "ABCDEFGHIJ"]
+LONG = "a" * 100_000
+HOSTILE: dict[str, Callable[[], list[Endpoint]]] = {
+    "braces": lambda: merge_route_table(
+        [], read_route_table(b"".join(b"GET\ts/%03d%s\n" % (n, b"{" * 1900) for n in range(530)))
+    ),
+    "one shape": lambda: merge_route_table(
+        [Endpoint("GET", f"/{{x{n}}}") for n in range(5_000)],
+        read_route_table(b"".join(b"GET\ts/{a%d}\n" % n for n in range(5_000))),
+    ),
+    "methods of one": lambda: merge_route_table(
+        [Endpoint("*", "/{x}", description=LONG)],
+        read_route_table("".join(f"{method}\ts/{{a}}\n" for method in METHODS).encode()),
+    ),
+    "methods of each": lambda: merge_route_table(
+        [Endpoint("*", f"/{{x{n}}}") for n in range(1_000)],
+        read_route_table("".join(f"{method}\ts/{{a}}\n" for method in METHODS).encode()),
+    ),
+    "unknown everywhere": lambda: merge_route_table(
+        [Endpoint("GET", f"/{n}") for n in range(5_000)],
+        RouteTable((Endpoint("GET", "/z"),), tuple(f"/u{n}" for n in range(5_000))),
+    ),
+    "one description for all": lambda: merge_endpoints(
+        [Endpoint("GET", "/{x}", description=LONG)], [Endpoint("GET", f"/{{a{n}}}") for n in range(5_000)]
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", HOSTILE)
+def test_merging_hostile_lists_takes_no_time_and_no_memory(attack: str) -> None:
+    """The service merges them itself, for everybody's requests at once."""
+    began = time.process_time()
+    found = HOSTILE[attack]()
+    assert time.process_time() - began < 0.3
+    assert len(found) <= 10_000
+    assert sum(len(one.description) for one in found) <= 32 * len(LONG)
+    tracemalloc.start()
+    HOSTILE[attack]()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 16 << 20
+
+
+@pytest.mark.parametrize("path", ["/<script>alert(1)</script>", "/[red]x[/red]", "/\u202egnp.exe", "/{{7*7}}"])
+def test_a_path_that_is_markup_is_text(path: str) -> None:
+    assert shown(f"GET\ts{path}".encode()) == [f"GET {path}"]
+
+
+def test_a_process_cannot_choose_more_than_method_and_path() -> None:
+    """Tabs and line ends separate; nothing in a field gives an endpoint a file, a text or another origin."""
+    report = 'GET\ts/a\ts{"file": "/etc/passwd"}\nPOST\ts/b","source":"static\n'
+    for one in read_route_table(report.encode()).endpoints:
+        assert (one.file, one.line, one.summary, one.description, one.source) == (None, None, "", "", Origin.APPLICATION)
+
+
+def test_a_table_with_too_many_unknown_places_is_unknown() -> None:
+    table = read_route_table(b"GET\ts/a\n" + b"".join(b"?\ts/u%d\n" % n for n in range(1_000)))
+    assert table.unknown == ("/",)
