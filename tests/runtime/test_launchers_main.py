@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,9 +29,20 @@ def run(folder: Path, text: str, *arguments: str, files: Mapping[str, str] | Non
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
     argv = [sys.executable, str(RUN_MAIN), *(arguments or ("app.py",))]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=30, check=False)
     mark = folder / "done"
     return done.returncode, done.stdout + done.stderr, mark.read_text() if mark.exists() else ""
+
+
+def with_limits(folder: Path, **limits: str) -> None:
+    """Lay the launcher with other limits."""
+    text = RUN_MAIN.read_text("utf-8")
+    for name, value in limits.items():
+        text, count = re.subn(rf"^{name} = .*$", f"{name} = {value}", text, flags=re.MULTILINE)
+        assert count == 1
+    (folder / "launcher").mkdir()
+    (folder / "launcher" / "preview_main.py").write_text(text)
+    (folder / "launcher" / "preview_aged.py").write_text("def give_back(say): ...\n")
 
 
 @pytest.mark.parametrize(
@@ -70,6 +82,42 @@ def test_threads_that_never_end_do_not_hold_it(tmp_path: Path) -> None:
     assert run(tmp_path, text) == (0, "", "1")
 
 
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [
+        ("KeyboardInterrupt", 1),
+        ("asyncio.CancelledError", 1),
+        ("GeneratorExit", 1),
+        ("SystemExit(2**40 + 3)", 3),
+    ],
+)
+def test_whatever_the_block_raises_no_thread_is_waited_for(tmp_path: Path, raised: str, status: int) -> None:
+    thread = "threading.Thread(target=threading.Event().wait).start()\n"
+    found, said, mark = run(tmp_path, f"import asyncio, threading\n{DONE}{thread}raise {raised}\n")
+    assert (found, mark) == (status, "1")
+    assert ("Traceback" in said) == (status == 1)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="it has no groups of errors")
+def test_a_server_in_a_group_of_tasks_ends_the_run_too(tmp_path: Path) -> None:
+    text = (
+        "import asyncio\nasync def go():\n    async with asyncio.TaskGroup() as tasks:\n"
+        "        tasks.create_task(asyncio.start_server(print, '127.0.0.1', 0))\nasyncio.run(go())\n"
+    )
+    assert run(tmp_path, DONE + text) == (0, "", "1")
+
+
+def test_exit_functions_run_within_a_limit(tmp_path: Path) -> None:
+    with_limits(tmp_path, _EXIT_S="0.2", _AGAIN_S="0.1")
+    (tmp_path / "app.py").write_text(
+        "import atexit, sys, time\natexit.register(time.sleep, 600)\n"
+        "atexit.register(lambda: open('done', 'a').write('1'))\natexit.register(sys.exit, 5)\nsys.exit(3)\n"
+    )
+    done = subprocess.run([sys.executable, "launcher/preview_main.py", "app.py"], cwd=tmp_path, timeout=30, check=False)
+    assert done.returncode == 3
+    assert (tmp_path / "done").read_text() == "1"
+
+
 def test_a_failure_is_printed_and_is_the_exit_status(tmp_path: Path) -> None:
     status, said, _ = run(tmp_path, "print('so far')\nraise ValueError('no such column')\n")
     assert status == 1
@@ -80,14 +128,7 @@ def test_a_failure_is_printed_and_is_the_exit_status(tmp_path: Path) -> None:
 
 
 def test_a_file_that_never_ends_is_ended_though_it_catches_everything(tmp_path: Path) -> None:
-    text = (
-        RUN_MAIN.read_text("utf-8")
-        .replace("_LIMIT_S = 30.0", "_LIMIT_S = 0.2")
-        .replace("_AGAIN_S = 1.0", "_AGAIN_S = 0.1")
-    )
-    (tmp_path / "launcher").mkdir()
-    (tmp_path / "launcher" / "preview_main.py").write_text(text)
-    (tmp_path / "launcher" / "preview_aged.py").write_text("def give_back(say): ...\n")
+    with_limits(tmp_path, _LIMIT_S="0.2", _AGAIN_S="0.1")
     (tmp_path / "app.py").write_text(
         "while True:\n    try:\n        while True: pass\n    except BaseException:\n        break\nwhile True: pass\n"
     )

@@ -24,6 +24,8 @@ import traceback
 from typing import Any
 
 _LIMIT_S = 30.0
+# For exit functions. Some wait for threads or processes that never end.
+_EXIT_S = 5.0
 # A handler's exception may be caught by the project's code, so the signal is repeated.
 _AGAIN_S = 1.0
 # Functions and methods that start a server, by the module that defines them.
@@ -141,32 +143,43 @@ def run(arguments: list[str]) -> int:
             sys.path[0] = os.path.dirname(os.path.abspath(arguments[0]))  # noqa: PTH100, PTH120  compared as text
             sys.argv = [arguments[0]]
             runpy.run_path(arguments[0], run_name="__main__")
-    except _Left:
-        return 0
-    except SystemExit as ended:
-        return _status(ended.code)
-    except Exception:  # noqa: BLE001  whatever it is, it is printed as Python would
-        traceback.print_exc()
-        return 1
+    except BaseException as error:  # noqa: BLE001  otherwise the interpreter would wait for the project's threads
+        return _status_of(error)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return 0
 
 
-def _status(code: Any) -> int:
-    if code is None or isinstance(code, int):
-        return int(code or 0)
-    sys.stderr.write(f"{code}\n")
+def _status_of(error: BaseException) -> int:
+    """Return the exit status for what the file raised, and print that as Python would."""
+    if _has_left(error):
+        return 0
+    if not isinstance(error, SystemExit):
+        traceback.print_exception(type(error), error, error.__traceback__)
+        return 1
+    if error.code is None or isinstance(error.code, int):
+        return int(error.code or 0) & 0xFF
+    sys.stderr.write(f"{error.code}\n")
     return 1
+
+
+def _has_left(error: BaseException) -> bool:
+    """Return whether the run ended at a server; a group of tasks wraps the exception."""
+    inner = getattr(error, "exceptions", None)
+    return isinstance(error, _Left) or (isinstance(inner, (list, tuple)) and any(map(_has_left, inner)))
 
 
 def main(arguments: list[str]) -> None:
     """Run the file, then end this process without waiting for threads that the project has started."""
     status = run(arguments)
-    atexit._run_exitfuncs()  # noqa: SLF001  the only way to run them before `os._exit`
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(status))
+    signal.setitimer(signal.ITIMER_REAL, _EXIT_S)
+    try:
+        atexit._run_exitfuncs()  # noqa: SLF001  the only way to run them before `os._exit`
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
 
 
 if __name__ == "__main__":
