@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -80,4 +82,15 @@ def test_a_database_with_content_is_found(tmp_path: Path, path: str, content: st
 def test_a_link_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "app.db").symlink_to("/etc/passwd")
     (tmp_path / "folder.db").mkdir()
+    assert find_shipped_database(tmp_path) is None
+
+
+def test_a_name_that_is_too_long_with_its_folder_is_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel takes paths of 4,095 bytes; a project may have longer ones."""
+    monkeypatch.chdir(tmp_path)
+    depth = (4_090 - len(str(tmp_path))) // 200
+    for _ in range(depth):
+        Path("d" * 199).mkdir()
+        os.chdir("d" * 199)
+    Path("n" * 250 + ".db").write_text("x")
     assert find_shipped_database(tmp_path) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from preview.runtime.kernel import proctree
 from preview.supervisor.process.startup_limit import StartupLimit, measure_wait
 
 
@@ -107,3 +109,13 @@ async def test_a_process_that_shares_its_processor_waits(busy_pids: list[int]) -
 @pytest.mark.parametrize("pid", [None, 2**22 + 1])
 async def test_who_is_gone_has_not_waited(pid: int | None) -> None:
     assert await measure_wait(pid) == 0.0
+
+
+async def test_without_a_free_descriptor_the_limit_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is then the time, not the service's limit of open files."""
+
+    def fail(_: int) -> list[int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(proctree, "descendants", fail)
+    assert await measure_wait(os.getpid()) >= 0.0

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from preview.core.descriptors import walk
+from preview.core.descriptors import raise_want, walk
 from preview.detection import INIT, SEED, StartPlan
 
 _SUFFIXES = (".db", ".db3", ".sqlite", ".sqlite3")
@@ -43,6 +43,7 @@ def find_shipped_database(project: Path) -> str | None:
 def _has_content(path: str) -> bool:
     try:
         found = os.lstat(path)
-    except FileNotFoundError:
+    except OSError as error:  # for instance a path that is too long
+        raise_want(error)
         return False
     return stat.S_ISREG(found.st_mode) and found.st_size > 0

@@ -79,7 +79,11 @@ async def measure_wait(leader: int | None) -> float:
 
 def _longest_wait(leader: int) -> float:
     longest, left = 0, _MOST_THREADS
-    for pid in (leader, *proctree.descendants(leader)):
+    try:
+        below = proctree.descendants(leader)
+    except OSError:  # no descriptor is free
+        below = []
+    for pid in (leader, *below):
         try:
             threads = os.listdir(f"/proc/{pid}/task")[:left]  # noqa: PTH208  as elsewhere for /proc
         except OSError:  # it has ended
