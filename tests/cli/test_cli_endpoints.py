@@ -106,6 +106,15 @@ def test_a_running_application_is_asked(running_project: Path, capsys: pytest.Ca
     assert (read["file"], read["line"], shown["complete"]) == ("main.py", 7, True)
 
 
+def test_what_an_application_reports_is_read_by_a_worker(
+    running_project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("read_route_table", "read_openapi"):
+        monkeypatch.delattr(f"preview.worker.reader.{name}")
+    assert run(["endpoints", str(running_project), "--app", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["count"] == 5
+
+
 def test_an_application_that_does_not_start_says_why(running_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (running_project / "main.py").write_text(APP + "raise ValueError('no luck')\n")
     assert run(["endpoints", str(running_project), "--app"]) == 1

@@ -18,7 +18,6 @@ from preview.proxy import open_preview_client
 from preview.service import open_service
 from preview.settings import Settings
 from preview.supervisor import LaunchRequest, User
-from preview.worker import InProcess
 
 _GENERATION = "folder"
 
@@ -40,7 +39,7 @@ async def ask_application(settings: Settings, folder: Path) -> Sequence[Endpoint
 async def _ask(settings: Settings, folder: Path) -> Sequence[Endpoint]:
     source = FolderGenerations(folder, generation_id=_GENERATION, user_id=LOCAL_USER, project_id="local")
     async with (
-        open_service(settings, generations=source, reader=InProcess()) as service,
+        open_service(settings, generations=source) as service,
         open_preview_client(settings) as client,
     ):
         launched = await service.previews.launch(LaunchRequest(User(LOCAL_USER, "enterprise"), _GENERATION))
