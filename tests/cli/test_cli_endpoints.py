@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from preview.cli.entry import run
+from preview.errors import LaunchFailed
+from preview.settings import Settings
+from preview.worker import ProjectReader
 
 APP = '''from fastapi import FastAPI
 from pydantic import BaseModel
@@ -106,13 +110,18 @@ def test_a_running_application_is_asked(running_project: Path, capsys: pytest.Ca
     assert (read["file"], read["line"], shown["complete"]) == ("main.py", 7, True)
 
 
-def test_what_an_application_reports_is_read_by_a_worker(
-    running_project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_what_an_application_reports_is_read_by_workers(
+    running_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("read_route_table", "read_openapi"):
-        monkeypatch.delattr(f"preview.worker.reader.{name}")
-    assert run(["endpoints", str(running_project), "--app", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["count"] == 5
+    given: list[ProjectReader | None] = []
+
+    def open_reader(_: Settings, reader: ProjectReader | None) -> NoReturn:
+        given.append(reader)
+        raise LaunchFailed("enough")
+
+    monkeypatch.setattr("preview.service._open_reader", open_reader)
+    assert run(["endpoints", str(running_project), "--app"]) == 1
+    assert given == [None]  # the service then opens workers
 
 
 def test_an_application_that_does_not_start_says_why(running_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
