@@ -110,9 +110,7 @@ def test_a_running_application_is_asked(running_project: Path, capsys: pytest.Ca
     assert (read["file"], read["line"], shown["complete"]) == ("main.py", 7, True)
 
 
-def test_what_an_application_reports_is_read_by_workers(
-    running_project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_an_application_reports_is_read_by_workers(running_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[ProjectReader | None] = []
 
     def open_reader(_: Settings, reader: ProjectReader | None) -> NoReturn:

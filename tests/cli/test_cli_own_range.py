@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import pytest
@@ -154,12 +156,16 @@ def test_inside_the_user_and_its_database_role_keep_their_names(in_range: Path) 
 
 def test_a_settings_file_is_read_once_and_outside(data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Inside, a file of the machine's root seems to belong to nobody, and would not be trusted."""
-    file = EnvFile(tmp_path / ".env", {"PREVIEW_PORT_MIN": "4000"})
+    file = EnvFile(tmp_path / ".env", {"PREVIEW_PORT_MIN": "4000", "PREVIEW_SECRET_KEY": "s3cret" * 100_000})
     told: list[str] = []
 
     def execute(_program: str, argv: list[str], variables: dict[str, str]) -> None:
         told.extend(argv)
-        monkeypatch.setenv("_PREVIEW_OUTSIDE", variables["_PREVIEW_OUTSIDE"])
+        # Processes of the same user can read them.
+        assert not any("s3cret" in value for value in variables.values())
+        passed = os.dup(int(variables["_PREVIEW_OUTSIDE"]))
+        assert os.get_inheritable(int(variables["_PREVIEW_OUTSIDE"]))
+        monkeypatch.setenv("_PREVIEW_OUTSIDE", str(passed))
 
     monkeypatch.setattr(sys, "argv", ["preview", "serve"])
     monkeypatch.setattr(own_range, "try_range", lambda _folder: None)
@@ -178,12 +184,17 @@ def test_only_the_command_itself_is_executed_again(data: Path, monkeypatch: pyte
 
 
 def test_what_the_kernel_does_not_execute_goes_on_outside(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable of 128 KiB is too long (execve(2)); the pipe to the browser is closed, so its process ends."""
+    """The pipe to the browser is closed, so its process ends."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(errno.E2BIG, "Argument list too long")
+
+    monkeypatch.setattr(os, "execvpe", refuse)
     monkeypatch.setattr(sys, "argv", ["preview", "serve"])
     monkeypatch.setattr(own_range, "try_range", lambda _settings: None)
     reading, writing = os.pipe()
     monkeypatch.setattr(own_range, "_start_opener", lambda: writing)
-    file = EnvFile(data / ".env", {"PREVIEW_PORT_MIN": "4" * (1 << 20)})
+    file = EnvFile(data / ".env", {"PREVIEW_PORT_MIN": "4000"})
     assert "cannot be executed" in enter_range(Settings(data_dir=data), file, opens_browser=True).reason
     assert os.read(reading, 1) == b""
     os.close(reading)

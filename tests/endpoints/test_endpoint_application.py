@@ -192,7 +192,13 @@ def test_a_process_cannot_choose_more_than_method_and_path() -> None:
     """Tabs and line ends separate; nothing in a field gives an endpoint a file, a text or another origin."""
     report = 'GET\ts/a\ts{"file": "/etc/passwd"}\nPOST\ts/b","source":"static\n'
     for one in read_route_table(report.encode()).endpoints:
-        assert (one.file, one.line, one.summary, one.description, one.source) == (None, None, "", "", Origin.APPLICATION)
+        assert (one.file, one.line, one.summary, one.description, one.source) == (
+            None,
+            None,
+            "",
+            "",
+            Origin.APPLICATION,
+        )
 
 
 def test_a_table_with_too_many_unknown_places_is_unknown() -> None:

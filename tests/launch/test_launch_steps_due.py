@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,7 +84,9 @@ def test_a_link_is_no_database(tmp_path: Path) -> None:
     assert find_shipped_database(tmp_path) is None
 
 
-def test_a_name_that_is_too_long_with_its_folder_is_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_too_long_with_its_folder_is_no_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The kernel takes paths of 4,095 bytes; a project may have longer ones."""
     monkeypatch.chdir(tmp_path)
     depth = (4_090 - len(str(tmp_path))) // 200

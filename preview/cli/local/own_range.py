@@ -30,7 +30,7 @@ from preview.runtime.sandbox import NoRange, why_no_range
 from preview.settings import Settings
 
 ENTER = ("unshare", "--map-root-user", "--map-auto", "--mount", "--")
-# Variable of the command that runs inside.
+# Variable of the command that runs inside: a descriptor. Everything of the same user can read a process's variables.
 _OUTSIDE = "_PREVIEW_OUTSIDE"
 # A disk of another machine may refuse other owners; a sandbox may be refused within a second user namespace.
 _TRY = """
@@ -71,7 +71,8 @@ def read_outside() -> Outside | None:
     text = os.environ.pop(_OUTSIDE, None)
     if text is None:
         return None
-    told: dict[str, Any] = json.loads(text)
+    with os.fdopen(int(text), "rb") as held:
+        told: dict[str, Any] = json.loads(held.read())
     file, browser = told["file"], told["browser"]
     if browser is not None:
         os.set_inheritable(browser, False)
@@ -141,22 +142,25 @@ def enter_range(settings: Settings, file: EnvFile | None, *, opens_browser: bool
 
 
 def _execute(file: EnvFile | None, *, opens_browser: bool) -> NoRange:
-    """Replace this process; return only if the kernel refuses, for instance a settings file above 128 KiB."""
-    browser = None
-    try:
-        browser = _start_opener() if opens_browser else None
-        told = {
-            "file": file and {"path": str(file.path), "values": dict(file.values), "skipped": file.skipped},
-            "browser": browser,
-        }
-        variables = {**_of_user(), **os.environ, _OUTSIDE: json.dumps(told)}
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.execvpe(ENTER[0], [*ENTER, sys.executable, *sys.orig_argv[1:]], variables)  # noqa: S606  no shell needed
-    except OSError as error:
-        if browser is not None:
-            os.close(browser)
-        return NoRange(f"the command cannot be executed in it ({error})")
+    """Replace this process; return only if the kernel refuses."""
+    with ExitStack() as held:
+        try:
+            browser = _start_opener() if opens_browser else None
+            if browser is not None:
+                held.callback(os.close, browser)
+            told = {
+                "file": file and {"path": str(file.path), "values": dict(file.values), "skipped": file.skipped},
+                "browser": browser,
+            }
+            outside = held.enter_context(os.fdopen(os.memfd_create("outside", 0), "wb", buffering=0))
+            outside.write(json.dumps(told).encode())
+            outside.seek(0)
+            variables = {**_of_user(), **os.environ, _OUTSIDE: str(outside.fileno())}
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.execvpe(ENTER[0], [*ENTER, sys.executable, *sys.orig_argv[1:]], variables)  # noqa: S606  no shell needed
+        except OSError as error:
+            return NoRange(f"the command cannot be executed in it ({error})")
 
 
 def _of_user() -> Mapping[str, str]:
