@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.server
+import os
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -220,6 +226,167 @@ child = subprocess.Popen([sys.executable, "-m", "http.server", "8000", "--bind",
 """
     async with begin(program):
         assert await status(address) == 200
+
+
+# Without a sandbox: a file says which ports listen
+
+CARRIES = """
+import pathlib, sys
+from preview.runtime.launchers import bridge
+listed, reached = pathlib.Path(sys.argv[2]), [int(port) for port in sys.argv[3:]]
+bridge._ANSWER_S, bridge._FIRST_LOOK_S = 0.1, 0.05
+bridge.listening_addresses = lambda: {("127.0.0.1", int(port)) for port in listed.read_text().split()}
+bridge.carry(int(sys.argv[1]), 1, reached)
+"""
+
+
+@contextmanager
+def carrying(listener: socket.socket, listed: Path, *reached: int) -> Iterator[None]:
+    """Forward the listener's connections to a port of this machine; no program listens on PORT."""
+    number = os.dup(listener.fileno())
+    argv = [sys.executable, "-c", CARRIES, str(number), str(listed), *map(str, reached)]
+    with subprocess.Popen(argv, pass_fds=[number]) as process:
+        os.close(number)
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+@contextmanager
+def answering(status: int) -> Iterator[tuple[int, list[str]]]:
+    """A server on a free port, and the requests that it gets."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["User-Agent"])
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        yield server.server_port, asked
+        server.shutdown()
+        thread.join()
+
+
+async def test_a_request_to_a_silent_port_ends_once_another_answers(
+    listener: socket.socket, address: Address, tmp_path: Path
+) -> None:
+    """A port for a debugger or for other programs may be open long before the server's."""
+    listed, silent = tmp_path / "listed", socket.create_server(("127.0.0.1", 0))
+    listed.write_text(f"{silent.getsockname()[1]}\n")
+    silent.settimeout(10)
+    with silent, carrying(listener, listed), trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            found: list[int] = []
+
+            async def look() -> None:
+                found.append((await find_answer(address, None)).status)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(look)
+            # The search's own connection, then the service's, which is the only one that stays.
+            connections = [(await trio.to_thread.run_sync(silent.accept))[0] for _ in range(2)]
+            with answering(201) as (port, _):
+                listed.write_text(f"{silent.getsockname()[1]}\n{port}\n")
+                await trio.sleep_forever()
+    for one in connections:
+        one.close()
+    assert found == [201]
+
+
+async def test_a_slow_first_answer_of_the_only_port_is_waited_for(
+    listener: socket.socket, address: Address, tmp_path: Path
+) -> None:
+    listed, slow = tmp_path / "listed", socket.create_server(("127.0.0.1", 0))
+    listed.write_text(f"{slow.getsockname()[1]}\n")
+    slow.settimeout(10)
+
+    def answer_late() -> None:
+        # Many searches go by; each asks on a connection of its own.
+        connections = [slow.accept()[0] for _ in range(4)]
+        for one in connections:
+            with suppress(OSError):
+                one.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            one.close()
+
+    with slow, carrying(listener, listed), trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, answer_late)
+            assert (await find_answer(address, None)).status == 200
+
+
+async def test_a_port_of_a_backing_service_is_never_the_programs(
+    listener: socket.socket, address: Address, tmp_path: Path
+) -> None:
+    with answering(200) as (port, asked):
+        (tmp_path / "listed").write_text(f"{port}\n")
+        with carrying(listener, tmp_path / "listed", port), trio.fail_after(20):
+            for _ in range(3):
+                with pytest.raises(ProbeFailed):
+                    await ask(address, "/")
+        assert asked == []
+
+
+def test_two_searches_are_never_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = most = 0
+
+    async def ask_all(addresses: list[Address]) -> dict[Address, bool]:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.01)
+        at_once -= 1
+        return dict.fromkeys(addresses, True)
+
+    async def find_often() -> None:
+        elsewhere = bridge.Elsewhere([])
+        assert await elsewhere.find(anew=False) == ("127.0.0.1", 8080)
+        await asyncio.sleep(0.01)
+        await asyncio.gather(*(elsewhere.find(anew=bool(number % 2)) for number in range(10)))
+        await asyncio.sleep(0.05)
+
+    for name, value in (("_FIRST_LOOK_S", 0.0), ("_SEARCH_S", 0.0), ("ask_all", ask_all)):
+        monkeypatch.setattr(bridge, name, value)
+    monkeypatch.setattr(bridge, "listening_addresses", lambda: {("127.0.0.1", 8080)})
+    asyncio.run(find_often())
+    assert most == 1
+
+
+STANDS_IN = """
+import os, socket, sys
+from preview.runtime.launchers import bridge
+carried = []
+bridge.serve = lambda *given: carried.append(given)
+number, port, *reached = map(int, sys.argv[1:])
+bridge.stand_in(number, port, reached)
+(outside, asked, ports), = carried
+names = socket.socket(fileno=os.dup(number)).getsockname(), socket.socket(fileno=outside).getsockname()
+print(names[0][1] == port, names[1][1], asked == port, ports, os.environ["PREVIEW_LISTENER"] ==
+      f"{number}:{os.fstat(number).st_ino}")
+"""
+
+
+def test_a_stand_in_takes_the_number_and_keeps_reached_ports_apart(listener: socket.socket) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    number = listener.fileno()
+    done = subprocess.run(
+        [sys.executable, "-c", STANDS_IN, str(number), str(port), "5432", "6379"],
+        env={**os.environ, "PREVIEW_LISTENER": "3:1"},
+        pass_fds=[number],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"True {listener.getsockname()[1]} True [5432, 6379] True\n"
 
 
 # The table

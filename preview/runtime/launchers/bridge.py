@@ -20,6 +20,10 @@ import struct
 import sys
 import time
 
+TYPE_CHECKING = False  # typing has it too, and takes longer to import
+if TYPE_CHECKING:
+    import asyncio
+
 _BACKLOG = 128
 # The service's backlog: listening again sets it again (listen(2)).
 _SERVE_BACKLOG = 512
@@ -167,17 +171,49 @@ class Elsewhere:
         self._searched = 0.0
         self._pause_s = _FIRST_LOOK_S
         self._looking: asyncio.Task[None] | None = None
+        self._doubting: asyncio.Task[None] | None = None
+        # Connections to an address that has not answered, by the client's transport.
+        self._doubtful: dict[asyncio.WriteTransport, tuple[tuple[str, int], asyncio.WriteTransport]] = {}
 
     async def find(self, *, anew: bool) -> tuple[str, int] | None:
         """Return the address, or None. ``anew``: the last one accepts no connection. Cancellation: the search ends."""
         if self._found is not None and not anew:
             self._look_later()
             return self._found
-        asked = time.monotonic()
+        await self._search_in_turn(time.monotonic() - _SEARCH_S)
+        return self._found
+
+    def doubt(self, address: tuple[str, int], client: asyncio.WriteTransport, inner: asyncio.WriteTransport) -> None:
+        """Abort both sides of a connection once another address answers; until then, search again and again.
+
+        Does nothing if this address has answered.
+        """
+        import asyncio  # noqa: PLC0415  see ``carry``
+
+        if address in self._answering:
+            return
+        self._doubtful[client] = address, inner
+        if self._doubting is None or self._doubting.done():
+            self._doubting = asyncio.ensure_future(self._look_again())
+
+    def trust(self, client: asyncio.WriteTransport) -> None:
+        """Leave this connection alone: its program has sent something, or it has ended."""
+        self._doubtful.pop(client, None)
+
+    async def _look_again(self) -> None:
+        import asyncio  # noqa: PLC0415  see ``carry``
+
+        pause_s = _FIRST_LOOK_S
+        while self._doubtful:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LAST_LOOK_S)
+            await self._search_in_turn(time.monotonic())
+
+    async def _search_in_turn(self, since: float) -> None:
+        """Search unless somebody has since then: one search at a time."""
         async with self._turn:
-            if self._searched < asked - _SEARCH_S:
+            if self._searched < since:
                 await self._search()
-            return self._found
 
     def _look_later(self) -> None:
         """Search again without a wait: a program may open a port for figures before its own."""
@@ -186,7 +222,7 @@ class Elsewhere:
         is_due = time.monotonic() - self._searched > self._pause_s
         if is_due and self._pause_s <= _LAST_LOOK_S and (self._looking is None or self._looking.done()):
             self._pause_s *= 2
-            self._looking = asyncio.ensure_future(self._search())
+            self._looking = asyncio.ensure_future(self._search_in_turn(time.monotonic()))
 
     async def _search(self) -> None:
         open_now = {one for one in listening_addresses() if one[1] not in self._excluded}
@@ -198,6 +234,11 @@ class Elsewhere:
         silent = [one for one in unknown if one not in answers]
         self._found = min(self._answering or silent[: len(silent) == 1], key=_by_port, default=None)
         self._searched = time.monotonic()
+        for client, (address, inner) in list(self._doubtful.items()):
+            if self._answering and address not in self._answering:
+                client.abort()
+                inner.abort()
+                self.trust(client)
 
 
 def _by_port(address: tuple[str, int]) -> tuple[int, int, str]:
@@ -258,7 +299,7 @@ def carry(descriptor: int, port: int, reached: list[int]) -> None:
         except OSError:
             return None
 
-    async def reach_program() -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    async def reach_program(client: asyncio.StreamWriter) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         for host in list(hosts):
             streams = await connect(host, port)
             if streams is None:
@@ -270,12 +311,14 @@ def carry(descriptor: int, port: int, reached: list[int]) -> None:
         for anew in (False, True):
             address = await elsewhere.find(anew=anew)
             if address is not None and (streams := await connect(*address)) is not None:
+                elsewhere.doubt(address, client.transport, streams[1].transport)
                 return streams
         return None
 
     async def pump(reader: asyncio.StreamReader, answers: asyncio.StreamWriter, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(_READ_BYTES):
+                elsewhere.trust(writer.transport)
                 writer.write(data)
                 await writer.drain()
             writer.write_eof()
@@ -286,12 +329,13 @@ def carry(descriptor: int, port: int, reached: list[int]) -> None:
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # If nothing listens yet, the connection is aborted, and a waiting client tries again.
-        inner = await reach_program()
+        inner = await reach_program(writer)
         if inner is None:
             writer.transport.abort()
             return
         inner_reader, inner_writer = inner
         await asyncio.gather(pump(reader, writer, inner_writer), pump(inner_reader, inner_writer, writer))
+        elsewhere.trust(writer.transport)
         for one in (inner_writer, writer):
             one.close()
 

@@ -143,8 +143,9 @@ def run(arguments: list[str]) -> int:
             sys.path[0] = os.path.dirname(os.path.abspath(arguments[0]))  # noqa: PTH100, PTH120  compared as text
             sys.argv = [arguments[0]]
             runpy.run_path(arguments[0], run_name="__main__")
-    except BaseException as error:  # noqa: BLE001  otherwise the interpreter would wait for the project's threads
-        return _status_of(error)
+    # Otherwise the interpreter would wait for the project's threads.
+    except BaseException as error:  # noqa: ASYNC103, BLE001
+        return _status_of(error)  # noqa: ASYNC104
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return 0
