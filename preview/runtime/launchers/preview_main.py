@@ -134,6 +134,7 @@ def run(arguments: list[str]) -> int:
     socket.socket.listen = _refuse_listening  # type: ignore[method-assign]
     signal.signal(signal.SIGALRM, _end_late)
     signal.setitimer(signal.ITIMER_REAL, _LIMIT_S, _AGAIN_S)
+    status = 0
     try:
         if arguments[0] == "-m":
             sys.path[0] = os.getcwd()  # noqa: PTH109  compared as text
@@ -145,10 +146,10 @@ def run(arguments: list[str]) -> int:
             runpy.run_path(arguments[0], run_name="__main__")
     # Otherwise the interpreter would wait for the project's threads.
     except BaseException as error:  # noqa: ASYNC103, BLE001
-        return _status_of(error)  # noqa: ASYNC104
+        status = _status_of(error)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    return 0
+    return status
 
 
 def _status_of(error: BaseException) -> int:
