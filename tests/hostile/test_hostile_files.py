@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -18,8 +19,10 @@ from preview.supervisor.launch.project_analysis import AnalysisCache
 from preview.worker import WorkerReader, open_worker_pool
 
 LIMIT_S = 20
-# Other programs may have the processors: a mean of the worst ones tells more than the one worst.
+# A file that is read within 0.2 s has fewer than 100 measurements, so its worst one counts. Other programs may have had
+# the processors then, so such a file is read again: one that holds the loop up does so each time.
 P99_MS = 50
+TRIES = 3
 MIB = 1 << 20
 
 
@@ -45,7 +48,7 @@ async def watched(delays_ms: list[float]) -> AsyncIterator[None]:
 
 
 def p99(values: Sequence[float]) -> float:
-    return sorted(values)[int(len(values) * 0.99)]
+    return sorted(values)[int(len(values) * 0.99)] if values else 0.0
 
 
 def _plain(folder: Path) -> Path:
@@ -62,7 +65,6 @@ async def test_no_pathological_file_holds_up_the_service_or_takes_its_memory(tmp
     said: dict[str, str] = {}
     async with open_worker_pool(settings) as pool:
         reader = WorkerReader(pool)
-        studies = AnalysisCache(reader)
         await reader.endpoints(_plain(tmp_path / "plain"))
         before = process.memory_info().rss
         for number, name in enumerate(PATHOLOGICAL):
@@ -70,15 +72,24 @@ async def test_no_pathological_file_holds_up_the_service_or_takes_its_memory(tmp
             for path, content in project_with(name).items():
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / path).write_bytes(content)
-            delays: list[float] = []
-            async with watched(delays):
-                for look in (studies.analyse(folder, None), reader.endpoints(folder), reader.node_manifest(folder, ())):
-                    try:
-                        with trio.fail_after(LIMIT_S):
-                            await look
-                    except PreviewError as error:
-                        said[name] = error.code
-            if p99(delays) >= P99_MS:
+            for _ in range(TRIES):
+                delays: list[float] = []
+                # A new cache: the first one has the answer already.
+                studies = AnalysisCache(reader)
+                async with watched(delays):
+                    for look in (
+                        partial(studies.analyse, folder, None),
+                        partial(reader.endpoints, folder),
+                        partial(reader.node_manifest, folder, ()),
+                    ):
+                        try:
+                            with trio.fail_after(LIMIT_S):
+                                await look()
+                        except PreviewError as error:
+                            said[name] = error.code
+                if p99(delays) < P99_MS:
+                    break
+            else:
                 late.append(f"{name}: {p99(delays):.0f} ms")
         grown = (process.memory_info().rss - before) / MIB
     assert late == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -14,6 +14,8 @@ from asgi_kit import handled
 from browser_kit import Door, open_door
 
 from preview.http import endpoint_book
+from preview.supervisor.preview.control import Control
+from preview.supervisor.preview.deadlines import SocketRelease
 
 FILES = {"main.py": "from fastapi import FastAPI\napp = FastAPI()\n"}
 
@@ -127,3 +129,37 @@ async def test_a_preview_that_did_not_answer_is_not_asked_by_every_look(tmp_path
         assert await paths(door) == []
         assert await paths(door) == []
         assert app.asked == 1
+
+
+class Reporting:
+    """A control channel whose process reports one route, when it may."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.asked, self.may = trio.Event(), trio.Event()
+
+    async def ask_routes(self) -> bytes:
+        self.asked.set()
+        await self.may.wait()
+        return b"GET\ts%s\n" % self.path.encode()
+
+
+async def test_a_report_during_a_replacement_is_kept_for_the_process_that_gave_it(tmp_path: Path) -> None:
+    """Channel and pid change at once, so a report needs no wait for the old process."""
+    old, new = Reporting("/old"), Reporting("/new")
+    async with open_door(tmp_path, Published(), files=FILES) as door:
+        door.preview.control = cast("Control", old)
+
+        async def replace_process() -> None:
+            await old.asked.wait()
+            door.preview.control = cast("Control", new)
+            door.preview.record = replace(door.preview.record, pid=2)
+            door.preview.succession.note(trio.Event())
+            old.may.set()
+            new.may.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(replace_process)
+            assert await paths(door) == ["/old"]
+        door.preview.succession = SocketRelease()
+        assert await paths(door) == ["/new"]
