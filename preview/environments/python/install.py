@@ -111,12 +111,9 @@ class Installation:
             if not await self._mend("pkg_resources" in offered.modules):
                 break
             await self._install()
-        loosened = "mysqlclient" in self._loosening.levels
-        # Django's MySQL backend imports MySQLdb, whichever driver the project names.
-        wants = loosened or {"django", "pymysql"} <= offered.modules
-        if wants and await trio.to_thread.run_sync(serve_as_mysqldb, self._temporary):
-            why = "mysqlclient cannot be built here" if loosened else "the requirements name no mysqlclient"
-            self._decide(f'"MySQLdb" is PyMySQL: {why}')
+        # Django's MySQL backend and SQLAlchemy's "mysql://" import MySQLdb, whichever driver the project names.
+        if await trio.to_thread.run_sync(serve_as_mysqldb, self._temporary) and "mysqlclient" in self._loosening.levels:
+            self._decide('"MySQLdb" is PyMySQL: mysqlclient cannot be built here')
 
     async def _check_drift(self) -> None:
         """Choose versions as of the newest pin's date if imports fail with today's.
