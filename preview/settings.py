@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     warm_max_age_s: Seconds = Field(3600, validation_alias=_env("WARM_MAX_AGE"))
 
     # Resources of one preview
-    memory_limit_mb: Count = 512
+    memory_limit_mb: Count = 1024
     cpu_limit: float = Field(1.0, gt=0, le=1024)
     temp_limit_mb: Count = 64
     disk_limit_mb: Count = 1024

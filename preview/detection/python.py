@@ -20,7 +20,7 @@ from preview.detection.plan import Server, ServiceKind, ServiceNeed, StartPlan, 
 from preview.detection.project_imports import Nodes, is_aside, reachable
 from preview.detection.scripts import django_steps, find_steps
 from preview.detection.settings import collect, with_config_classes
-from preview.detection.steps import PythonPlace, find_env_file_step, find_python_work
+from preview.detection.steps import PythonPlace, find_env_file_step, find_folders_step, find_python_work
 from preview.endpoints import AppTarget, Found, FoundApp, find_health_path
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
@@ -64,7 +64,11 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
         python_path=layout.python_path,
         manifests=layout.manifests,
         extra_requirements=database.requirements,
-        steps=(*find_env_file_step(sources, files, layout.directory, Toolchain.PYTHON), *work.steps),
+        steps=(
+            *find_env_file_step(sources, files, layout.directory, Toolchain.PYTHON),
+            *find_folders_step(sources, files, layout.directory),
+            *work.steps,
+        ),
         variables=variables,
         services=services,
         health_path=_health_path(sources, app, files),

@@ -60,6 +60,21 @@ def test_decorators_that_need_types_are_compiled_by_swc(tmp_path: Path) -> None:
     assert plan_of(tmp_path, package, files).command == ("-r", "@swc-node/register", "src/main.ts")
 
 
+def test_entities_that_refer_to_each_other_are_compiled_by_typescript(tmp_path: Path) -> None:
+    package = {
+        "scripts": {"start": "npm run build && node dist/index.js", "build": "tsc"},
+        "dependencies": {"typeorm": "*"},
+    }
+    options = '{"compilerOptions": {"emitDecoratorMetadata": true, "outDir": "dist", "paths": {"@/*": ["src/*"]}}}'
+    files = {
+        "src/index.ts": EXPRESS + LISTEN,
+        "src/user.ts": "@Entity()\nexport class User { @OneToMany(() => Post) posts: Post }\n",
+        "tsconfig.json": options,
+    }
+    plan = plan_of(tmp_path, package, files)
+    assert plan.command == ("-r", "ts-node/register/transpile-only", "-r", "tsconfig-paths/register", "src/index.ts")
+
+
 def test_babel_is_used_as_the_project_has_it(tmp_path: Path) -> None:
     package = {"scripts": {"start": "babel-node src/index.js"}, "devDependencies": {"@babel/node": "^7"}}
     files = {"src/index.js": "import express from 'express';\nexpress().listen(3000);\n", ".babelrc": "{}"}

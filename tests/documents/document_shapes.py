@@ -134,7 +134,7 @@ SHAPES: dict[str, Any] = {
         "base_url": URL,
         "session_timeout": 1800,
         "max_uptime": 3600,
-        "memory_limit_mb": 512,
+        "memory_limit_mb": 1024,
         "timeout_seconds": 30,
     },
     "ticket": {"ticket": str, "expires_in": int},

@@ -19,7 +19,7 @@ DEFAULTS: dict[str, tuple[str, Any]] = {
     "PREVIEW_SESSION_TIMEOUT": ("session_timeout_s", 1800),
     "PREVIEW_MAX_INSTANCES_PER_USER": ("max_instances_per_user", 1),
     "PREVIEW_STARTUP_TIMEOUT": ("startup_timeout_s", 30),
-    "PREVIEW_MEMORY_LIMIT_MB": ("memory_limit_mb", 512),
+    "PREVIEW_MEMORY_LIMIT_MB": ("memory_limit_mb", 1024),
     "PREVIEW_DB_TYPE": ("db_type", "sqlite"),
     "PREVIEW_DB_PATH": ("db_path", Path("./storage/previews")),
     "PREVIEW_LOG_LEVEL": ("log_level", "ERROR"),

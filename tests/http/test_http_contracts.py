@@ -265,7 +265,7 @@ def test_v1_config(active: PreviewRecord | None, port: int | None, url: str | No
         "base_url": url,
         "session_timeout": 1800,
         "max_uptime": 3600,
-        "memory_limit_mb": 512,
+        "memory_limit_mb": 1024,
         "timeout_seconds": 30,
     }
 

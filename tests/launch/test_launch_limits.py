@@ -62,7 +62,10 @@ async def ended(rig: Rig, plan: StartPlan, project: dict[str, str]) -> LivePrevi
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        (MEMORY_BOMB, "stopped: a step used more than 64 MB of memory"),
+        (
+            MEMORY_BOMB,
+            "stopped: a step used more than 64 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or let it need less",
+        ),
         (DISK_BOMB, "stopped: a step used more than 24 MB of disk"),
     ],
     ids=["memory", "disk"],
@@ -79,7 +82,10 @@ async def test_an_application_that_uses_up_its_memory_is_told_so_and_not_of_a_si
 ) -> None:
     async with limited(memory_limit_mb=64) as rig:
         preview = await ended(rig, serve(), {**PLAIN, "serve.py": MEMORY_BOMB})
-        assert preview.record.reason == "stopped: used more than 64 MB of memory"
+        assert (
+            preview.record.reason
+            == "stopped: used more than 64 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or let it need less"
+        )
         assert not any("SIGKILL" in line for line in story(preview))
 
 

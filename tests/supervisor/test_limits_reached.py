@@ -104,7 +104,7 @@ async def is_told(preview: LivePreview, start: str) -> None:
     assert preview.record.state is State.RUNNING
 
 
-MEMORY = "stopped: used more than 32 MB of memory"
+MEMORY = "stopped: used more than 32 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or let it need less"
 DISK = "stopped: used more than 16 MB of disk"
 
 
@@ -123,7 +123,12 @@ async def test_a_memory_bomb_without_control_groups_ends_the_preview(make_settin
 
 async def test_a_limit_too_small_for_any_start_is_told_as_that(make_settings: MakeSettings) -> None:
     async with open_held(make_settings, memory_limit_mb=1) as rig:
-        await ends(rig, SERVER, "memory", "stopped: used more than 1 MB of memory")
+        await ends(
+            rig,
+            SERVER,
+            "memory",
+            "stopped: used more than 1 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or let it need less",
+        )
 
 
 async def test_refused_processes_are_told_once_and_the_preview_runs_on(make_settings: MakeSettings) -> None:

@@ -324,7 +324,10 @@ async def test_more_memory_than_allowed_ends_it_and_says_so(make_settings: MakeS
         preview = await rig.running(EATS_MEMORY)
         await preview.over.wait()
         assert preview.record.state is State.FAILED
-        assert preview.record.reason == "stopped: used more than 32 MB of memory"
+        assert (
+            preview.record.reason
+            == "stopped: used more than 32 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or let it need less"
+        )
 
 
 async def test_an_environment_that_cannot_be_had_fails_the_preview(make_settings: MakeSettings, tmp_path: Path) -> None:

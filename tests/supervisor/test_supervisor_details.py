@@ -181,8 +181,11 @@ class Process:
 @pytest.mark.parametrize(
     ("look", "sentence"),
     [
-        (partial(watch_usage, is_step=True), "stopped: a step used more than 2 MB of memory"),
-        (watch_usage, "stopped: used more than 2 MB of memory"),
+        (
+            partial(watch_usage, is_step=True),
+            "stopped: a step used more than 2 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or let it need less",
+        ),
+        (watch_usage, "stopped: used more than 2 MB of memory: raise PREVIEW_MEMORY_LIMIT_MB, or let it need less"),
     ],
 )
 async def test_what_uses_too_much_memory_is_stopped_after_a_look_that_failed(

@@ -106,6 +106,6 @@ def _variable(variable: Variable, width: int) -> str:
 
 def _service(need: ServiceNeed) -> str:
     address = f" at {need.address[0]}:{need.address[1]}" if need.address else ""
-    setting = f"{need.setting}, " if need.setting else ""
+    place = ", ".join(part for part in (need.setting, need.where) if part)
     when = "to come up at all" if need.at_startup else "once it is used"
-    return f"{need.kind}{address} ({setting}{need.where}), {when}"
+    return f"{need.kind}{address}{f' ({place})' if place else ''}, {when}"

@@ -13,6 +13,8 @@ from preview.sources.javascript import read_literal
 from preview.sources.node_scripts import split_commands
 
 TSX: Final = "tsx@^4.19.0"
+_TS_NODE: Final = ("ts-node@^10.9.0", "typescript@^5.0.0")
+_TS_PATHS: Final = "tsconfig-paths@^4.2.0"
 _SWC: Final = ("@swc-node/register@^1.10.0", "@swc/core@^1.10.0")
 # Flags of node itself, alone or with a value.
 _KEPT_FLAGS: Final = re.compile(
@@ -47,6 +49,9 @@ _METADATA_USERS: Final = (
     "reflect-metadata", "@nestjs/core", "typeorm", "type-graphql", "routing-controllers", "inversify", "typedi",
     "tsyringe", "sequelize-typescript", "@mikro-orm/core", "@tsed/common", "@typegoose/typegoose", "@loopback/core",
 )  # fmt: skip
+# Their classes refer to each other across files in circles. What swc makes of that fails with "Cannot access 'User'
+# before initialization"; TypeScript's own compiler asks for the type first (``typeof User``).
+_CIRCULAR: Final = ("typeorm", "@mikro-orm/core", "sequelize-typescript", "type-graphql", "@typegoose/typegoose")
 _MODULE_SYNTAX: Final = re.compile(
     rb"^\s*(?:import\s+[\w{*\"']|export\s+(?:default|const|class|function|\{|async))", re.MULTILINE
 )
@@ -160,6 +165,8 @@ def _typescript(project: NodeProject) -> NodeCommand:
     metadata = options.get("emitDecoratorMetadata") is True and project.requires(*_METADATA_USERS)
     if metadata and any(_DECORATOR.search(project.sources.text(name)) for name in project.scripts):
         module = project.package.data.get("type") == "module"
+        if not module and project.requires(*_CIRCULAR):
+            return _ts_node(project, config, options)
         register = ("--import", "@swc-node/register/esm-register") if module else ("-r", "@swc-node/register")
         return NodeCommand(
             register,
@@ -172,6 +179,19 @@ def _typescript(project: NodeProject) -> NodeCommand:
         _unless_declared(project, TSX),
         {"TSX_TSCONFIG_PATH": config} if config not in {"", "tsconfig.json"} else {},
         decisions=("TypeScript is read by tsx, nothing is built",),
+    )
+
+
+def _ts_node(project: NodeProject, config: str, options: dict[str, object]) -> NodeCommand:
+    mapped = bool(options.get("paths"))
+    return NodeCommand(
+        ("-r", "ts-node/register/transpile-only", *(("-r", "tsconfig-paths/register") if mapped else ())),
+        _unless_declared(project, *_TS_NODE, *((_TS_PATHS,) if mapped else ())),
+        {
+            "TS_NODE_COMPILER_OPTIONS": '{"module":"commonjs","moduleResolution":"node"}',
+            **({"TS_NODE_PROJECT": config} if config not in {"", "tsconfig.json"} else {}),
+        },
+        decisions=("entities refer to each other's types: ts-node compiles the sources as they are loaded",),
     )
 
 

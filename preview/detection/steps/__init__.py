@@ -1,6 +1,7 @@
 """Steps that make a project's tables and data before it starts: from its sources, README, scripts and main blocks."""
 
 from preview.detection.steps.env_file import find_env_file_step
+from preview.detection.steps.folders import find_folders_step
 from preview.detection.steps.purpose import INIT, MAKE_MIGRATIONS, SEED, StepWork
 from preview.detection.steps.python_work import PythonPlace, find_python_work
 
@@ -11,5 +12,6 @@ __all__ = [
     "PythonPlace",
     "StepWork",
     "find_env_file_step",
+    "find_folders_step",
     "find_python_work",
 ]

@@ -111,7 +111,8 @@ class Installation:
             if not await self._mend("pkg_resources" in offered.modules):
                 break
             await self._install()
-        if "mysqlclient" in self._loosening.levels and await trio.to_thread.run_sync(serve_as_mysqldb, self._temporary):
+        # Django's MySQL backend and SQLAlchemy's "mysql://" import MySQLdb, whichever driver the project names.
+        if await trio.to_thread.run_sync(serve_as_mysqldb, self._temporary) and "mysqlclient" in self._loosening.levels:
             self._decide('"MySQLdb" is PyMySQL: mysqlclient cannot be built here')
 
     async def _check_drift(self) -> None:

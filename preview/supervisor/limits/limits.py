@@ -68,7 +68,10 @@ def tell_output(preview: LivePreview, settings: Settings) -> None:
 def memory_error(settings: Settings, *, is_step: bool = False, **details: object) -> LaunchFailed:
     """Return the error of a process tree above its memory limit."""
     who = "a step used" if is_step else "used"
-    message = f"stopped: {who} more than {settings.memory_limit_mb} MB of memory"
+    message = (
+        f"stopped: {who} more than {settings.memory_limit_mb} MB of memory: "
+        "raise PREVIEW_MEMORY_LIMIT_MB, or let it need less"
+    )
     limit_bytes = settings.memory_limit_mb * _MIB
     return LaunchFailed(message, reason="limit_reached", limit="memory", limit_bytes=limit_bytes, **details)
 
