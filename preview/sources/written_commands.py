@@ -10,13 +10,12 @@ from typing import Final
 
 from preview.sources.commands import MAX_BYTES, command_files
 from preview.sources.files import Sources
+from preview.sources.written_documents import runnable_code
 
 _DOCUMENT: Final = re.compile(r"\.(?:md|rst|txt|markdown)$", re.IGNORECASE)
-_FENCE: Final = re.compile(r"^\s*(?:```|~~~)")
-_INLINE: Final = re.compile(r"`([^`\n]{3,300})`")
-_PROMPT: Final = re.compile(r"^\s*(?:[$>%#]\s+|\(\w+\)\s*[$>]\s*|PS[^>\n]{0,60}>\s*|@|-(?=\w))")
+_PROMPT: Final = re.compile(r"^\s*(?:[$>%]\s+|\(\w+\)\s*[$>]\s*|PS[^>\n]{0,60}>\s*|@|-(?=\w))")
 _CONTINUED: Final = re.compile(r"\\\r?\n\s*")
-_SEPARATOR: Final = re.compile(r"\s*(?:&&|\|\||;|\|)\s*")
+_SEPARATOR: Final = re.compile(r"\s*(?:&&|\|\||;|\||(?<=\s)&(?=\s|$))\s*")
 _YAML_LIST: Final = re.compile(r"\n\s*-\s+(?=\S*[^\s:]\s*(?:\n|$))")
 _QUOTED_LIST: Final = re.compile(r"[\[\],\"']+")
 _COMMENT: Final = re.compile(r"(?:^|\s)#.*$")
@@ -26,7 +25,18 @@ _PROGRAM: Final = re.compile(
     r"|prisma|knex|sequelize|typeorm)\b",
     re.IGNORECASE,
 )
+_BACKSLASH: Final = re.compile(r"(?<=\w)\\(?=\w)")
 _MAX_COMMANDS: Final = 400
+# Programs that print the command, or run it on another machine.
+_ELSEWHERE: Final = frozenset(
+    {"echo", "printf", "cat", "grep", "ssh", "scp", "heroku", "fly", "flyctl", "kubectl", "oc", "helm", "gcloud", "aws",
+     "az", "eb", "railway", "vercel", "dokku", "ansible", "fab", "git", "pytest", "crontab"}
+)  # fmt: skip
+_NAME: Final = r"(?:deploy\w*|prod|production|staging|release|tests?|e2e|ci|backup|restore)"
+_ELSEWHERE_FILE: Final = re.compile(rf"(?:^|[/._-]){_NAME}(?=[/._-])", re.IGNORECASE)
+_TARGET: Final = re.compile(r"^([\w./ -]{1,200}):(?!=)")
+_ELSEWHERE_TARGET: Final = re.compile(rf"(?:^|[/._-]){_NAME}(?:[/._ -]|$)", re.IGNORECASE)
+_PRODUCTION: Final = re.compile(r"\w+=['\"]?prod(?:uction)?\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,8 @@ def written_commands(sources: Sources) -> list[WrittenCommand]:
     """Return the commands of Python and Node in documents and scripts, in the order of the files and their lines."""
     found: dict[WrittenCommand, None] = {}
     for file in command_files(sources):
+        if _ELSEWHERE_FILE.search(file):
+            continue
         text = sources.text(file)[:MAX_BYTES].decode("utf-8", "replace")
         for line in _lines(text, file):
             if not _PROGRAM.search(line):
@@ -62,22 +74,25 @@ def _lines(text: str, file: str) -> Iterator[str]:
     """Yield lines that may be commands; of a document only its code."""
     text = _CONTINUED.sub(" ", text)
     if _DOCUMENT.search(file) or file.lower().rpartition("/")[2].startswith("readme"):
-        yield from _code(text)
+        yield from runnable_code(text)
+        return
+    if file.lower().endswith(("makefile", "justfile")):
+        yield from _recipes(text)
         return
     if file.endswith((".yml", ".yaml", ".json")) or "ockerfile" in file:
         text = _QUOTED_LIST.sub(" ", _YAML_LIST.sub(" ", text))
     yield from (line for line in text.splitlines() if not line.lstrip().startswith(("#", "//")))
 
 
-def _code(text: str) -> Iterator[str]:
-    fenced = False
+def _recipes(text: str) -> Iterator[str]:
+    """Yield the lines of a Makefile's recipes, without those of targets for tests, production and deployment."""
+    is_elsewhere = False
     for line in text.splitlines():
-        if _FENCE.match(line):
-            fenced = not fenced
-        elif fenced or line.startswith(("    ", "\t", "$ ")):
+        target = _TARGET.match(line)
+        if target:
+            is_elsewhere = bool(_ELSEWHERE_TARGET.search(target[1]))
+        elif not is_elsewhere and not line.lstrip().startswith("#"):
             yield line
-        else:
-            yield from _INLINE.findall(line)
 
 
 def _words(piece: str) -> tuple[str, ...]:
@@ -85,6 +100,11 @@ def _words(piece: str) -> tuple[str, ...]:
     if not piece or len(piece) > 500:
         return ()
     try:
-        return tuple(shlex.split(piece))
-    except ValueError:
-        return tuple(piece.split())
+        # Windows separates folders with a backslash.
+        piece = _BACKSLASH.sub("/", piece)
+        words = tuple(filter(None, shlex.split(piece)))
+    except ValueError:  # unclosed quote
+        return ()
+    if not words or words[0] in _ELSEWHERE or any(_PRODUCTION.match(word) for word in words[:8]):
+        return ()
+    return words

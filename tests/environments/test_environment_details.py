@@ -97,6 +97,15 @@ async def build(tmp_path: Path, body: str, said: Said, *, lock_file: bytes | Non
     return layout.directory("key")
 
 
+@pytest.mark.parametrize(
+    ("lock", "host"),
+    [(b'{"resolved": "https://example.org/one.tgz"}', "always"), (b'{"resolved": "git+ssh://x"}', "npmjs")],
+)
+async def test_a_lock_file_with_a_git_repository_keeps_its_host(tmp_path: Path, lock: bytes, host: str) -> None:
+    await build(tmp_path, "exit 0", Said(), lock_file=lock)
+    assert f"--replace-registry-host={host}" in (tmp_path / "bin" / "calls").read_text()
+
+
 def fails_unless(word: str, *lines: str) -> str:
     said = "\n".join(f'echo "{line}"' for line in lines)
     return f'case "$*" in *{word}*) exit 0;; esac\n{said}\nexit 1'

@@ -137,6 +137,17 @@ async def test_nothing_is_told_of_npm_packages_without_install_scripts(settings:
             assert "PREVIEW_BUILD_CODE" not in said.text
 
 
+def test_a_git_repository_out_of_reach_is_named(project: Path) -> None:
+    write_manifest(project, name="shop", dependencies={"one": "git+https://example.org/one.git"})
+    lines = [
+        "npm error code 128",
+        "npm error An unknown git error occurred",
+        "npm error command git --no-replace-objects ls-remote ssh://git@example.org/one.git",
+    ]
+    found = explain_npm(lines, read_node_manifest(project))
+    assert found.message.startswith("The Git repository ssh://git@example.org/one.git cannot be fetched")
+
+
 def test_an_npm_package_from_a_repository_is_refused_by_its_address_and_the_setting(project: Path) -> None:
     write_manifest(project, name="shop", dependencies={"one": "git+https://example.org/one.git"})
     lines = ["npm error code EALLOWGIT", 'npm error Refusing to fetch "one@git+https://example.org/one.git"']

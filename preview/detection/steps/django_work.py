@@ -24,7 +24,7 @@ from preview.sources.written_commands import written_commands
 
 _MODEL: Final = re.compile(rb"^class\s+\w+\s*\(\s*[^)\s]", re.MULTILINE)
 _LABEL: Final = re.compile(rb"""^\s+label\s*=\s*["'](\w+)["']""", re.MULTILINE)
-_COMMAND: Final = re.compile(r"(?:^|/)management/commands/(\w+)\.py$")
+_COMMAND: Final = re.compile(r"(?:^|/)management/commands/([^\W_]\w*)\.py$")
 _FIXTURES: Final = ("", ".json", ".yaml", ".yml", ".xml", ".json.gz")
 
 

@@ -52,14 +52,20 @@ _QUIET: Final = re.compile(
 # These never end, or ask a person.
 _ENDLESS: Final = frozenset(
     {"run_polling", "start_polling", "infinity_polling", "polling", "run_until_disconnected", "start_consuming",
-     "input", "getpass", "mainloop", "execute_from_command_line"}
+     "input", "getpass", "confirm", "prompt", "mainloop", "execute_from_command_line"}
 )  # fmt: skip
+# These destroy, start other programs, test, send or download: no reason to run the block.
+_NO_REASON: Final = re.compile(
+    r"(?:drop|delete|remove|clear|reset|wipe|send|notify|train|download)(?:_\w+)?|system|popen|Popen|call|check_call"
+    r"|check_output|rmtree|unlink|urlretrieve|downgrade|add_job|testmod"
+)
 _RUNNERS: Final = ("run.py", "main.py", "app.py", "server.py", "wsgi.py", "start.py", "__main__.py")
 _TABLES: Final = re.compile(
     rb"CREATE\s+TABLE[^;]{0,4000}|^[^\n#]*(?:\bColumn\(|mapped_column\(|\bMapped\[|__tablename__|\bField\(|ForeignKey"
     rb"|db\.Model\b|\w+Field\()[^\n]*",
     re.MULTILINE | re.IGNORECASE,
 )
+_ASIDE: Final = ("webbrowser.", "unittest.", "pytest.", "doctest.")
 _MAX_DEPTH: Final = 4
 
 Functions = Mapping[str, ast.FunctionDef | ast.AsyncFunctionDef]
@@ -120,15 +126,17 @@ def _is_main(node: ast.stmt) -> bool:
 
 def _effects(statements: Iterable[ast.stmt], functions: Functions, seen: set[str], depth: int) -> Iterator[str | None]:
     """Yield the calls that have an effect; None for a call or a loop that does not end by itself."""
-    statements = list(statements)
-    if any(_is_endless(node) for statement in statements for node in ast.walk(statement)):
+    statements = list(_without_arguments(list(statements)))
+    if any(_is_endless(node) or _wants_argument(node) for statement in statements for node in ast.walk(statement)):
+        yield None
+    if any(_reads_argument(statement) for statement in statements):
         yield None
     for call in sorted(_calls(statements), key=lambda node: (node.lineno, node.col_offset)):
         name = last_name(call)
         own = functions.get(name) if isinstance(call.func, ast.Name) else None
         if name in _ENDLESS:
             yield None
-        elif name in _FACTORIES or _written(call.func).startswith("webbrowser."):
+        elif name in _FACTORIES or _NO_REASON.fullmatch(name) or _written(call.func).startswith(_ASIDE):
             continue
         elif own is not None:
             if name not in seen and depth < _MAX_DEPTH:
@@ -143,6 +151,55 @@ def _effects(statements: Iterable[ast.stmt], functions: Functions, seen: set[str
                     yield f"{name}()"
         elif name and name not in _SERVES and name not in _PLAIN and not (_is_exception(name) or _QUIET.match(name)):
             yield f"{_written(call.func)}()"
+
+
+def ends_by_itself(tree: ast.Module) -> bool:
+    """Return true if no loop of the file is endless, and it wants neither an argument nor a person."""
+    nodes = list(ast.walk(tree))
+    calls = (node for node in nodes if isinstance(node, ast.Call))
+    return not any(_is_endless(node) or _wants_argument(node) for node in nodes) and not any(
+        last_name(call) in _ENDLESS for call in calls
+    )
+
+
+def _wants_argument(node: ast.AST) -> bool:
+    """Return true for an argument of argparse that must be given."""
+    if not isinstance(node, ast.Call) or last_name(node) != "add_argument" or not node.args:
+        return False
+    given = {item.arg: item.value for item in node.keywords}
+    required = given.get("required")
+    if isinstance(required, ast.Constant) and required.value is True:
+        return True
+    first = node.args[0]
+    is_positional = isinstance(first, ast.Constant) and not str(first.value).startswith("-")
+    return is_positional and not {"nargs", "default"}.intersection(given)
+
+
+def _reads_argument(statement: ast.stmt) -> bool:
+    """Return true for a simple statement that fails without an argument: ``init(sys.argv[1])``."""
+    text = ast.unparse(statement) if isinstance(statement, ast.Expr | ast.Assign) else ""
+    return "sys.argv[1]" in text and " if " not in text
+
+
+def _without_arguments(statements: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that run without arguments on the command line."""
+    parsed = {
+        target.id
+        for node in statements
+        if isinstance(node, ast.Assign) and last_name(node.value) in {"parse_args", "parse_known_args"}
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in statements:
+        if not isinstance(node, ast.If):
+            yield node
+            continue
+        owner = node.test.value if isinstance(node.test, ast.Attribute) else None
+        is_flag = isinstance(owner, ast.Name) and owner.id in parsed
+        if is_flag or "sys.argv" in ast.unparse(node.test):
+            yield from _without_arguments(node.orelse)
+        else:
+            yield node
 
 
 def _is_endless(node: ast.AST) -> bool:

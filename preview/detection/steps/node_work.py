@@ -13,7 +13,7 @@ from typing import Final
 from preview.detection.node.command import NodeCommand
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import ServiceKind, ServiceNeed, Step
-from preview.detection.steps.purpose import SEED, StepWork, in_order, is_literal, left_out, purpose
+from preview.detection.steps.purpose import SEED, StepWork, in_order, is_literal, is_other, left_out, purpose
 from preview.sources.node_files import resolve_script_file
 from preview.sources.node_scripts import Command, managed_script, split_commands
 from preview.sources.written_commands import written_commands
@@ -23,6 +23,8 @@ _MANAGERS: Final = frozenset({"npm", "yarn", "pnpm", "bun"})
 # The plan has the steps of these already, where the database is SQLite (``node/databases.py``).
 _MIGRATORS: Final = frozenset({"prisma", "knex", "sequelize", "sequelize-cli", "typeorm", "typeorm-ts-node-commonjs"})
 _LISTENS: Final = re.compile(r"\.listen\s*\(|\bserve\s*\(\s*(?:app|\{)")
+# These do not end by themselves, ask a person, or download.
+_STAYS: Final = re.compile(r"\bsetInterval\s*\(|\.question\s*\(|\bprompt\s*\(|\bfetch\s*\(\s*[\"'`]http")
 # Names of scripts that often do more than one thing; only their commands tell what they do.
 _MIXED: Final = ("setup", "init", "prestart", "predev", "prepare:db")
 _SQL_SERVERS: Final = frozenset({ServiceKind.POSTGRESQL, ServiceKind.MYSQL, ServiceKind.MONGODB})
@@ -71,11 +73,13 @@ class _Reader:
             return
         project = self.project
         file = resolve_script_file(project.sources, project.folder, rest[position])
-        if file is None or file == project.entry.file or _LISTENS.search(project.text(file)):
+        if file is None or file == project.entry.file or _LISTENS.search(text := project.text(file)):
             return
         stem = posixpath.splitext(posixpath.basename(file))[0]
         if stem == "index":
             stem = posixpath.basename(posixpath.dirname(file))
+        if is_other(stem) or _STAYS.search(text):
+            return
         kind = purpose(stem) or kind
         loader = self._loader(file)
         if kind is not None and loader is not None:

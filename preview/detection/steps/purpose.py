@@ -32,8 +32,14 @@ _INITS: Final = re.compile(
 _OTHERS: Final = re.compile(
     r"(?:^|_)(?:test|tests|drop|delete|clear|remove|clean|undo|rollback|revert|down|prod|production|deploy_prod|backup|dump"
     r"|export|status|studio|revision|makemigrations?|generate_migrations?|create_migrations?|make_migrations?|docker"
-    r"|remote|staging|unseed|wait|check|pull|up_all|shell|console)(?:_|$)"
+    r"|remote|staging|live|unseed|wait|check|pull|up_all|shell|console|reset|recreate|destroy|wipe|nuke|fresh|flush|purge"
+    r"|truncate|e2e|ci|worker|watch)(?:_|$)"
 )
+# Words of arguments
+_REFUSED: Final = frozenset(
+    {"help", "version", "reset", "delete", "drop", "destroy", "down", "undo", "flush", "clear", "wipe", "rollback",
+     "revert", "purge", "prod", "production", "staging", "live"}
+)  # fmt: skip
 _MAX_STEPS: Final = 4
 
 
@@ -52,7 +58,7 @@ class StepWork:
 
 def purpose(name: str) -> str | None:
     """Return ``INIT`` or ``SEED`` for the name of a command, script or file; None for other purposes."""
-    plain = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name[:100]).lower()).strip("_")
+    plain = _plain(name)
     if _OTHERS.search(plain):
         return None
     if _INITS.search(plain):
@@ -62,7 +68,7 @@ def purpose(name: str) -> str | None:
 
 def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
     """Return the steps once each, those that make tables first; a few of each purpose."""
-    once = {step.argv: step for step in reversed(list(steps))}
+    once = {_target(step): step for step in reversed(list(steps))}
     unique = list(reversed(once.values()))
     inits = [step for step in unique if step.name != SEED][:_MAX_STEPS]
     return (*inits, *[step for step in unique if step.name == SEED][:_MAX_STEPS])
@@ -73,6 +79,31 @@ def left_out(step: Step, server: str) -> str:
     return f"`{' '.join(step.argv)}` is not run: it writes to {server}, which is not the preview's own"
 
 
+def is_other(name: str) -> bool:
+    """Return true if the name tells a purpose that no step has: ``drop``, ``test``, ``production``."""
+    return bool(_OTHERS.search(_plain(name)))
+
+
 def is_literal(words: Iterable[str]) -> bool:
-    """Return true if no word is a placeholder, a variable or a redirection."""
-    return not any(re.search(r"[<>$*{}\[\]]|\.\.\.|…", word) for word in words)
+    """Return true if each word can be run as it is: no placeholder, variable or redirection.
+
+    A word that asks for help, destroys data or means another machine is refused too (``--reset``, ``--env prod``).
+    """
+    words = tuple(words)
+    if words[:1] in {("-d",), ("-h",)} or any(re.search(r"[<>$*{}\[\]`|;]|\.\.\.|…|://", word) for word in words):
+        return False
+    return not any(_REFUSED.intersection(re.split(r"[^a-z]+", word.lower())) for word in words)
+
+
+def _plain(name: str) -> str:
+    """Return the name in snake case."""
+    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name[:100]).lower()).strip("_")
+
+
+def _target(step: Step) -> tuple[str, ...]:
+    """Return what the step runs, without options: ``python seed.py --count 5`` and ``python -m seed`` are the same."""
+    words = list(step.argv)
+    if words[:2] == ["python", "-m"] and len(words) > 2:
+        words[1:3] = [words[2].replace(".", "/") + ".py"]
+    end = next((at for at, word in enumerate(words) if at > 1 and word.startswith("-")), len(words))
+    return tuple(words[:end])

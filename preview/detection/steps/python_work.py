@@ -11,14 +11,16 @@ from typing import Final
 from preview.detection.plan import Step
 from preview.detection.steps.click_commands import find_click_commands
 from preview.detection.steps.django_work import find_django_work
-from preview.detection.steps.main_block import main_block_step
+from preview.detection.steps.main_block import ends_by_itself, main_block_step
 from preview.detection.steps.purpose import INIT, SEED, StepWork, in_order, is_literal, left_out, purpose
 from preview.endpoints import AppTarget
 from preview.sources import Sources
 from preview.sources.written_commands import WrittenCommand, written_commands
 
-_PYTHON: Final = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?|py|\$[({]?PYTHON[)}]?", re.IGNORECASE)
+_PYTHON: Final = re.compile(r"(?:.*/)?python(?:3(?:\.\d+)?)?|py|\$[({]?PY(?:THON3?)?[)}]?", re.IGNORECASE)
 _SERVER: Final = re.compile(rb"\b(?:uvicorn|app|socketio|application)\.run\(|\bserve_forever\(|\.run_app\(")
+_DOWNLOADS: Final = re.compile(rb"\b(?:requests|httpx)\.get\(|\burlopen\(|\burlretrieve\(")
+_ASIDE: Final = re.compile(r"(?:^|/)(?:tests?|testing|examples?|samples|docs?|benchmarks|e2e)/")
 _IN_MEMORY: Final = re.compile(rb"""[\"']sqlite(?:\+\w+)?://[\"']|:memory:""")
 _OWN_SCRIPTS: Final = (
     "init_db.py", "initdb.py", "create_db.py", "create_tables.py", "init_database.py", "create_database.py",
@@ -182,7 +184,11 @@ def _script(
 
 
 def _is_runnable(sources: Sources, target: AppTarget, file: str) -> bool:
-    return file != target.file and not _SERVER.search(sources.text(file))
+    text = sources.text(file)
+    if file == target.file or _ASIDE.search(file) or _SERVER.search(text) or _DOWNLOADS.search(text):
+        return False
+    tree = sources.tree(file)
+    return tree is None or ends_by_itself(tree)
 
 
 def _unnamed(

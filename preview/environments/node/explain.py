@@ -27,6 +27,7 @@ _INTEGRITY: Final = re.compile(r"integrity checksum failed.*?|EINTEGRITY", re.MU
 _PROTOCOL: Final = re.compile(r"Unsupported URL Type \"(?P<name>[^\"]+)\"")
 _REFUSED: Final = re.compile(r"Refusing to fetch \"(?P<name>[^\"]+)\"")
 _PLATFORM: Final = re.compile(rf"Unsupported platform for {_NAMED}@")
+_GIT: Final = re.compile(r"(?:ls-remote|clone|fetch) (?:-\S{1,40} ){0,8}(?P<name>(?:ssh|git|https?)://\S{1,300})")
 _NATIVE: Final = re.compile(r"gyp ERR!|node-gyp|prebuild|make: \*\*\*|cmake", re.IGNORECASE)
 _ERROR_LINE: Final = re.compile(r"^npm (?:error|ERR!) (?!code |errno |A complete log|\s*$)(.*)$", re.MULTILINE)
 
@@ -82,6 +83,15 @@ _CASES: Final = (
         lambda what: (
             f"{what} comes from a Git repository, whose settings can run code, and PREVIEW_BUILD_CODE=deny does not "
             "allow that; take it from the registry, or have the service set to PREVIEW_BUILD_CODE=allow"
+        ),
+    ),
+    _Case(
+        frozenset({"128"}),  # git's own exit code
+        "git",
+        (_GIT,),
+        lambda what: (
+            f"The Git repository {what} cannot be fetched: it is private, or out of this machine's reach; "
+            "take the package from the registry"
         ),
     ),
     _Case(

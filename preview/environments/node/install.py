@@ -54,11 +54,13 @@ class _Way:
     legacy_peers: bool = False
     scripts: bool = True
     force: bool = False
+    from_git: bool = False
 
     @property
     def arguments(self) -> list[str]:
-        # A lock file may name the registry of its author.
-        found = ["ci" if self.exact else "install", "--replace-registry-host=always"]
+        # A lock file may name the registry of its author. npm would also take the registry for the host of a Git
+        # repository, so a lock file with one keeps its hosts, except npm's own.
+        found = ["ci" if self.exact else "install", f"--replace-registry-host={'npmjs' if self.from_git else 'always'}"]
         found += ["--legacy-peer-deps"] if self.legacy_peers else []
         found += [] if self.scripts else ["--ignore-scripts"]
         found += ["--force"] if self.force else []
@@ -120,7 +122,12 @@ async def install(recipe: NodeRecipe, npm: Npm, report: Report, *, pinned: bool 
     Cancellation: npm is killed; the caller must remove the files that npm has written.
     """
     manifest, directory = recipe.manifest, npm.directory
-    way = _Way(lock=manifest.lock is not None or pinned, exact=manifest.exact, legacy_peers=manifest.legacy_peers)
+    way = _Way(
+        lock=manifest.lock is not None or pinned,
+        exact=manifest.exact,
+        legacy_peers=manifest.legacy_peers,
+        from_git=manifest.lock is not None and b'"git+' in manifest.lock,
+    )
     replaced: set[str] = set()
     for _ in range(_MAX_ATTEMPTS):
         result = await npm.run(way.arguments, partial(_say, report))
