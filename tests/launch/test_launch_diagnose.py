@@ -149,7 +149,7 @@ OTHERS = [
     ("sqlite3.OperationalError: no such table: users", "missing_table", "'users'"),
     ("sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) no such function: gen_random_uuid", "wrong_database", "gen_random_uuid"),
     ('sqlite3.OperationalError: near "ILIKE": syntax error', "wrong_database", "'ILIKE'"),
-    ('sqlite3.OperationalError: unrecognized token: ":"', "wrong_database", "':'"),
+    ('sqlite3.OperationalError: unrecognized token: ":"', "wrong_database", "'::'"),
     ("CompileError: Compiler <sqlalchemy.dialects.sqlite.base.SQLiteTypeCompiler object at 0x7> can't render element of type JSONB", "wrong_database", "JSONB"),
     ("(1146, \"Table 'shop.users' doesn't exist\")", "missing_table", "'shop.users'"),
     ("The table `main.User` does not exist in the current database.", "missing_table", "'main.User'"),
