@@ -17,9 +17,10 @@ import trio
 from preview.core.descriptors import is_want_of_descriptors
 from preview.core.launch_steps import ENVIRONMENT, FILES, PROCESS
 from preview.core.lifecycle import State
-from preview.detection import StartPlan
+from preview.detection import Server, StartPlan
 from preview.environments import Environment
 from preview.errors import LaunchFailed, PreviewError
+from preview.supervisor.diagnosis.diagnose_network import tell_other_port
 from preview.supervisor.diagnosis.needs import watch_needs
 from preview.supervisor.diagnosis.request_failures import watch_request_failures
 from preview.supervisor.launch.planning import open_environment
@@ -181,6 +182,8 @@ async def _supervise(
             answers = partial(answers_any, preview.socket_address, "/", prepared.plan.health_path)
             watchers.start_soon(partial(watch_needs, preview, services, since_seq=since_seq, answers=answers))
             watchers.start_soon(watch_request_failures, preview, prepared.plan)
+            if prepared.plan.server is Server.COMMAND:
+                watchers.start_soon(tell_other_port, preview)
             watchers.start_soon(processes.watch_exits)
             watchers.start_soon(ProcessReplacer(preview, context, processes, watchers).run)
             await watch_health(preview, context, prepared.plan.health_path)
