@@ -78,14 +78,20 @@ class PreviewLog:
         """Return the last ``n`` lines in memory, oldest first; with ``level``, only lines at least that severe."""
         return self.backlog.last_lines(n, level)
 
-    def say(self, message: str, level: Level = Level.INFO) -> None:
+    def say(self, message: str, level: Level = Level.INFO, request_id: str | None = None) -> None:
         """Publish a line of the service itself, or several if ``message`` has line ends.
+
+        Args:
+            message: The text.
+            level: Severity.
+            request_id: The request that the lines are about; None if they are about none.
 
         The text is bounded and sanitised like a process's output. Does nothing after the end.
         """
         framer = LineFramer(self._settings.max_line_bytes)
         lines = framer.feed(message.encode("utf-8", "replace")) + framer.flush()
-        self._publish(lines, bytes([system_mark(level, ready=self._ready)]) * len(lines))
+        requests = None if request_id is None else dict.fromkeys(range(len(lines)), request_id)
+        self._publish(lines, bytes([system_mark(level, ready=self._ready)]) * len(lines), requests)
 
     async def read_output(
         self,

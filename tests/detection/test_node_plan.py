@@ -173,3 +173,12 @@ def test_a_front_end_is_no_server(tmp_path: Path) -> None:
         '{"scripts": {"start": "vite"}, "dependencies": {"vite": "5", "react-dom": "18"}}'
     )
     assert detect_node(Sources(tmp_path), None, Overrides()) is None
+
+
+def test_prismas_server_is_named_with_its_setting_and_line(tmp_path: Path) -> None:
+    schema = '// tables\n\ndatasource db {\n  provider = "postgresql"\n  url = env("SHOP_URL")\n}\n'
+    package = {"main": "server.js", "dependencies": {"express": "^4", "@prisma/client": "^5.1.0"}}
+    plan = plan_of(tmp_path, package, {"server.js": EXPRESS + LISTEN, "prisma/schema.prisma": schema})
+    (need,) = plan.services
+    assert (need.setting, need.where) == ("SHOP_URL", "prisma/schema.prisma:4")
+    assert need.address == ("localhost", 5432)

@@ -126,6 +126,13 @@ def test_a_server_that_refuses_is_not_missing(said: str, expected: str) -> None:
 
 OTHERS = [
     ("ModuleNotFoundError: No module named 'jose'", "missing_module", "'jose'"),
+    ("TypeError: Missing parameter name at 1: https://git.new/pathToRegexpError", "other_version", "Express 5"),
+    ("No module named 'etc.settings.local'", "missing_module", "'etc.settings.local'"),
+    (
+        "sqlalchemy.exc.NoSuchModuleError: Can't load plugin: sqlalchemy.dialects:postgresql.aiosqlite",
+        "wrong_dialect",
+        "no dialect 'postgresql.aiosqlite'",
+    ),
     ("ImportError: cannot import name 'override' from 'typing' (/usr/lib/typing.py)", "python_version", "Python"),
     ("ImportError: cannot import name 'url_quote' from 'werkzeug.urls' (/x.py)", "missing_module", "another version"),
     ("Error: Cannot find module 'express'", "missing_module", "package.json"),
@@ -149,7 +156,7 @@ OTHERS = [
     ("sqlite3.OperationalError: no such table: users", "missing_table", "'users'"),
     ("sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) no such function: gen_random_uuid", "wrong_database", "gen_random_uuid"),
     ('sqlite3.OperationalError: near "ILIKE": syntax error', "wrong_database", "'ILIKE'"),
-    ('sqlite3.OperationalError: unrecognized token: ":"', "wrong_database", "':'"),
+    ('sqlite3.OperationalError: unrecognized token: ":"', "wrong_database", "'::'"),
     ("CompileError: Compiler <sqlalchemy.dialects.sqlite.base.SQLiteTypeCompiler object at 0x7> can't render element of type JSONB", "wrong_database", "JSONB"),
     ("(1146, \"Table 'shop.users' doesn't exist\")", "missing_table", "'shop.users'"),
     ("The table `main.User` does not exist in the current database.", "missing_table", "'main.User'"),
@@ -193,6 +200,17 @@ def test_syntax_of_another_python_is_told_with_its_place() -> None:
     found = diagnose(lines)
     assert found is not None
     assert found.message.startswith("app/main.py, line 3, is not valid for this Python (invalid syntax).")
+
+
+def test_syntax_of_a_newer_python_is_told_with_its_version() -> None:
+    lines = [
+        '  File "/x/project/a.py", line 3',
+        "    except A, B:",
+        "SyntaxError: multiple exception types must be parenthesized",
+    ]
+    found = diagnose(lines)
+    assert found is not None
+    assert "Python 3.14 or newer" in found.message
 
 
 def test_the_cause_counts_and_not_what_was_raised_from_it() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from launch_kit import Rig, ask, command, open_rig, story
+from launch_kit import Rig, ask, command, open_rig, says, story
 
 from preview.core.isolation import Network
 from preview.core.lifecycle import State
@@ -113,6 +113,8 @@ async def test_a_command_that_listens_elsewhere_in_a_network_of_its_own_serves(o
         needs_own_network(preview)
         assert preview.record.state is State.RUNNING, story(preview)
         assert (await ask(preview)).text == "well"
+        with trio.fail_after(5):
+            await says(preview, "listens on port 8080 and not on PORT: requests are forwarded to where it answers")
 
 
 async def test_a_command_in_a_network_of_its_own_that_speaks_no_http_is_told_its_port(

@@ -175,3 +175,49 @@ async def test_tasks_of_a_request_and_its_traceback_are_its_own(rig: Rig) -> Non
     before = preview.log.last_seq
     assert await ask_as(preview, "/", None) == 200
     assert "HTTP" in (await said_for(preview, None, 1, after=before))[0]
+
+
+FAILS = """
+import os, smtplib, socket, sqlite3, urllib.request
+from flask import Flask
+app = Flask(__name__)
+@app.get("/")
+def home(): return "ok"
+@app.get("/sql")
+def sql(): return sqlite3.connect(":memory:").execute("SELECT * FROM sqlite_master WHERE name ILIKE 'b'")
+@app.get("/key")
+def key(): return os.environ["SHOP_API_KEY"]
+@app.get("/dictionary")
+def dictionary(): return {}["SHOP_API_KEY"]
+@app.get("/mail")
+def mail(): smtplib.SMTP("localhost", 9)
+@app.get("/service")
+def service(): return urllib.request.urlopen("http://api.example.com/x").read()
+"""
+
+
+async def test_a_failed_request_is_explained_once_in_its_own_lines(rig: Rig) -> None:
+    failing = kind("flask", Server.WSGI, "app.py", FAILS, "app")
+    preview = await rig.start(failing.files, failing.plan)
+    assert preview.record.state is State.RUNNING, story(preview)
+    told = {
+        "sql": "SQLite does not know 'ILIKE': ",
+        "key": "The environment variable SHOP_API_KEY is not set. ",
+        "mail": "It needs a mail server, and nothing answers there. ",
+        "service": "It asks for ",
+    }
+    before = preview.log.last_seq
+    assert await ask_as(preview, "/dictionary", "request-dictionary") == 500
+    for name, sentence in told.items():
+        for _ in range(2):
+            assert await ask_as(preview, f"/{name}", f"request-{name}") == 500
+        with trio.move_on_after(15), preview.log.subscribe(after=before) as events:
+            while not any(line.startswith(sentence) for line in lines_of(preview, f"request-{name}", after=before)):
+                await events.receive()
+        assert any(line.startswith(sentence) for line in lines_of(preview, f"request-{name}", after=before)), "\n".join(
+            story(preview)[-60:]
+        )
+    said = [line for line in story(preview) if line.startswith(tuple(told.values()))]
+    assert len(said) == len(told), said
+    assert any("The code is in app.py:8." in line for line in said)
+    assert not [line for line in lines_of(preview, "request-dictionary", after=before) if "is not set" in line]

@@ -36,6 +36,7 @@ class DatabaseWork:
         provider: Prisma's kind of database; None without Prisma.
         setting: The variable from which Prisma reads the database's address.
         schema: Prisma's schema, relative to the project.
+        where: File and line of the provider: ``prisma/schema.prisma:2``.
     """
 
     steps: tuple[Step, ...] = ()
@@ -44,6 +45,7 @@ class DatabaseWork:
     provider: str | None = None
     setting: str | None = None
     schema: str | None = None
+    where: str = ""
 
 
 def find_database_work(project: NodeProject, runner: Sequence[str] = ()) -> DatabaseWork:
@@ -69,7 +71,7 @@ def _schema(project: NodeProject) -> str | None:
 
 def _prisma(project: NodeProject, schema: str) -> DatabaseWork:
     # Ignore lines that are commented out.
-    text = re.sub(r"^\s*//.*$", "", project.text(schema), flags=re.MULTILINE)
+    text = re.sub(r"^[ \t]*//.*$", "", project.text(schema), flags=re.MULTILINE)
     source = _DATASOURCE.search(text)
     provider = _PROVIDER.search(source[1]) if source else None
     setting = (_URL.search(source[1]) if source else None) or _configured_url(project)
@@ -89,9 +91,11 @@ def _prisma(project: NodeProject, schema: str) -> DatabaseWork:
         if setting:
             # Prisma resolves relative paths against the schema, so only an absolute path is the same everywhere.
             variables = (Variable(setting[1], "file:{database_path}", Origin.MADE_UP, schema),)
+    at = source.start(1) + provider.start() if source and provider else 0
+    where = f"{schema}:{text.count(chr(10), 0, at) + 1}"
     client = project.range_of("@prisma/client")
     requirements = () if project.requires("prisma") else (f"prisma@{client or 'latest'}",)
-    return DatabaseWork(tuple(steps), requirements, variables, kind, setting[1] if setting else None, schema)
+    return DatabaseWork(tuple(steps), requirements, variables, kind, setting[1] if setting else None, schema, where)
 
 
 def _configured_url(project: NodeProject) -> re.Match[str] | None:

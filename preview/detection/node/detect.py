@@ -97,7 +97,7 @@ def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
     variables.update({item.name: item for item in work.variables})
     _address_of_prisma(work, variables)
     values = {name: item.value for name, item in variables.items()}
-    services = find_services(project, reads, values, work.provider)
+    services = find_services(project, reads, values, work)
     env_file = find_env_file_step(project.sources, project.reached, project.folder, Toolchain.NODE)
     tables = find_node_work(project, command, work.steps, services)
     return StartPlan(

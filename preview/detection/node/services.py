@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
+from preview.detection.node.databases import DatabaseWork
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import ServiceKind, ServiceNeed
 from preview.detection.settings.model import SettingRead
@@ -118,9 +119,9 @@ def service_of_name(name: str, kinds: Sequence[ServiceKind]) -> ServiceKind | No
 
 
 def find_services(
-    project: NodeProject, reads: Sequence[SettingRead], values: Mapping[str, str], provider: str | None
+    project: NodeProject, reads: Sequence[SettingRead], values: Mapping[str, str], work: DatabaseWork
 ) -> tuple[ServiceNeed, ...]:
-    """Return the servers that the project connects to, one for each kind."""
+    """Return the servers that the project connects to, one for each kind; ``work`` has that of Prisma's schema."""
     found: dict[ServiceKind, ServiceNeed] = {}
     for client in _CLIENTS:
         if not project.requires(*client.packages):
@@ -139,10 +140,10 @@ def find_services(
             # Seeders and other tools connect too, but the application does not run them.
             found[client.kind] = need if file in project.reached else replace(need, at_startup=False)
             break
-    kind = PROVIDERS.get(provider or "")
+    kind = PROVIDERS.get(work.provider or "")
     if kind is not None and kind not in found:
-        setting = "DATABASE_URL"
-        found[kind] = ServiceNeed(kind, setting, "schema.prisma", address=_address(values.get(setting, "")))
+        address = _address(values.get(work.setting or "", ""))
+        found[kind] = ServiceNeed(kind, work.setting, work.where, address=address)
     return tuple(found.values())
 
 

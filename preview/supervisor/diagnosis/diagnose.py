@@ -15,7 +15,7 @@ from preview.supervisor.diagnosis.diagnosis import Diagnosis
 
 _MAX_LINES = 200
 _MAX_CHARACTERS = 1000
-_COLOURS = re.compile(r"\x1b\[[0-9;]{0,30}[A-Za-z]")
+COLOURS = re.compile(r"\x1b\[[0-9;]{0,30}[A-Za-z]")
 
 Tell = Callable[[re.Match[str]], Diagnosis | None]
 Rule = tuple[re.Pattern[str], Tell]
@@ -28,7 +28,7 @@ def diagnose(lines: Sequence[str], needs: Sequence[ServiceNeed] = ()) -> Diagnos
         lines: The program's output, oldest first; may have colours and overlong lines.
         needs: Backing services found in the project's source.
     """
-    read = [_COLOURS.sub("", line[:_MAX_CHARACTERS]) for line in lines[-_MAX_LINES:]]
+    read = [COLOURS.sub("", line[:_MAX_CHARACTERS]) for line in lines[-_MAX_LINES:]]
     # Order: missing settings and other certain causes (``_CERTAIN``) first, then missing services, then other rules. A
     # program without its service often retries until it fails with a later error that only follows from that.
     return _missing_settings(read) or _unanswered(read, needs) or _newest(read, _RULES) or _newest(read, _VAGUE_RULES)
@@ -40,7 +40,7 @@ _ERROR = re.compile(r"^(?:Uncaught )?(?:[A-Za-z_][\w.]{0,100}(?:Error|Exception|
 def last_error(lines: Sequence[str]) -> str | None:
     """Return the newest line of an exception, for an end that no rule explains."""
     for line in reversed(lines[-_MAX_LINES:]):
-        if match := _ERROR.match(_COLOURS.sub("", line[:_MAX_CHARACTERS])):
+        if match := _ERROR.match(COLOURS.sub("", line[:_MAX_CHARACTERS])):
             return match[0].strip()
     return None
 
@@ -65,7 +65,17 @@ def _unanswered(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis
 
 
 # Causes that end a program before it connects to a service.
-_CERTAIN = frozenset({"missing_module", "python_version", "syntax_error", "missing_variable", "out_of_memory"})
+_CERTAIN = frozenset(
+    {
+        "missing_module",
+        "python_version",
+        "syntax_error",
+        "missing_variable",
+        "out_of_memory",
+        "missing_engine",
+        "wrong_dialect",
+    }
+)
 
 
 def _newest(lines: Sequence[str], rules: Sequence[Rule]) -> Diagnosis | None:
@@ -165,11 +175,66 @@ _table = _said(
     table="name",
 )
 
-_dialect = _said(
-    "wrong_database",
-    "SQLite does not know {name!r}: the project is written for another database. Set its database variable to a "
-    "server of that kind.",
-    word="name",
+_DIALECT_ADVICE = "the project is written for another database. Set its database variable to a server of that kind."
+# Words that no SQL of SQLite's has at the place of an error, and what others may stand for.
+_FOREIGN = frozenset(
+    {
+        "ILIKE",
+        "SIMILAR",
+        "EXTENSION",
+        "ARRAY",
+        "INTERVAL",
+        "TRUNCATE",
+        "LATERAL",
+        "SERIAL",
+        "SEQUENCE",
+        "AUTO_INCREMENT",
+    }
+)
+_HINTS = {
+    "ON": " (DISTINCT ON and ON CONFLICT ON CONSTRAINT are PostgreSQL's own)",
+    "UPDATE": " (FOR UPDATE is not SQLite's)",
+}
+
+
+def _dialect(match: re.Match[str]) -> Diagnosis:
+    """Diagnose SQL that SQLite does not know; a word of no other database may be a slip in the project's own SQL."""
+    word = "::" if match["name"] == ":" else match["name"]
+    if "syntax error" in match[0] and word.upper() not in _FOREIGN | {"::"}:
+        sentence = (
+            f"SQLite does not understand the SQL at {word!r}{_HINTS.get(word.upper(), '')}. Correct it; if it is "
+            "written for another database, set its database variable to a server of that kind."
+        )
+    else:
+        sentence = f"SQLite does not know {word!r}: {_DIALECT_ADVICE}"
+    return Diagnosis("wrong_database", sentence, {"word": word})
+
+
+_list_value = _said("wrong_database", f"SQLite has no arrays, and a {{name}} is given as a value: {_DIALECT_ADVICE}")
+_no_engine = _said(
+    "missing_engine",
+    "Prisma has no engine here, so what asks its database fails. Let the service's machine reach binaries.prisma.sh "
+    "(or set PRISMA_ENGINES_MIRROR), clear the cache and launch again.",
+)
+_express_5 = _said(
+    "other_version",
+    "A route's path is written for Express 4, and Express 5 is installed. Write the path as Express 5 wants it (`/*rest` "
+    'for `*`, `{/:id}` for `/:id?`), or require "express": "^4" in package.json.',
+)
+_no_client = _said(
+    "missing_module", "Prisma's client was not made. Add `npx prisma generate` as a step in preview.toml."
+)
+_no_key = _said(
+    "missing_variable",
+    "A client of an outside service has no API key. Set the variable that the project reads it from under [env] in "
+    "preview.toml or in the launch request.",
+)
+
+_no_dialect = _said(
+    "wrong_dialect",
+    "SQLAlchemy has no dialect {name!r}: the project puts the address of its database together itself, from the parts "
+    "of another one. Set its database variables to a server of the kind that it wants.",
+    dialect="name",
 )
 
 _STANDARD = {"typing", "datetime", "enum", "asyncio", "collections", "contextlib", "itertools", "warnings"}
@@ -185,6 +250,8 @@ def _node_module(match: re.Match[str]) -> Diagnosis | None:
 
 _SYNTAX = re.compile(r"^\s{0,40}(?:SyntaxError|IndentationError|TabError): (?P<said>.{1,200})")
 _PLACE = re.compile(r'File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7})')
+# What an older Python says of newer syntax: PEP 758, PEP 701.
+_NEWER = {"multiple exception types must be parenthesized": "3.14", "f-string: expecting '}'": "3.12"}
 _NODE_SYNTAX = ("Cannot use import statement", "Unexpected token", "await is only valid", "missing ) after")
 
 
@@ -196,10 +263,12 @@ def _bad_syntax(lines: Sequence[str], number: int) -> Diagnosis | None:
     for line in reversed(lines[max(0, number - 6) : number]):
         if place := _PLACE.search(line):
             file = place["file"].rpartition("/project/")[2]
+            newer = next((version for text, version in _NEWER.items() if text in said["said"]), None)
+            wanted = f"Python {newer} or newer, which it is written for" if newer else "the Python it is written for"
             return Diagnosis(
                 "syntax_error",
                 f"{file}, line {place['line']}, is not valid for this Python ({said['said']}). Correct it, or set "
-                "PREVIEW_ENVIRONMENT_PYTHON to the Python it is written for.",
+                f"PREVIEW_ENVIRONMENT_PYTHON to {wanted}.",
                 {"file": file, "line": int(place["line"])},
             )
     return None
@@ -225,6 +294,8 @@ _low_port = _said(
     port="port",
 )
 
+# sqlite3.OperationalError, better-sqlite3's SqliteError, node-sqlite3's SQLITE_ERROR
+_SQLITE = r"(?i:sqlite)(?:3|Error|_ERROR)?\b.{0,80}"
 _UPPER = r"\b(?P<name>[A-Z][A-Z0-9_]{2,80})\b"
 # In free text a single word in capitals is often just emphasis, so an underscore is required.
 _NAME = r"\b(?P<name>[A-Z][A-Z0-9]{0,40}_[A-Z0-9_]{1,80})\b"
@@ -249,22 +320,40 @@ _RULES: tuple[Rule, ...] = (
     _rule(rf"{_LACKS}.{{0,40}}{_NAME}.{{0,40}}{_ENV}", _variable),
     _rule(rf"{_ENV}.{{0,40}}?{_NAME}.{{0,40}}{_LACKS}", _variable),
     _rule(rf"{_LACKS}.{{0,30}}{_ENV}.{{0,10}}?{_NAME}", _variable),
-    # Modules
-    _rule(r"ModuleNotFoundError: No module named '(?P<name>[\w.]{1,200})'", _python_module),
-    _rule(r"ImportError: cannot import name '(?P<name>\w{1,100})' from '(?P<module>[\w.]{1,200})'", _python_name),
-    _rule(r"Cannot find (?:module|package) '(?P<name>[^']{1,300})'", _node_module),
+    # Clients of outside services
     _rule(
-        r"@prisma/client did not initialize yet",
-        _said("missing_module", "Prisma's client was not made. Add `npx prisma generate` as a step in preview.toml."),
+        rf"(?:[Mm]issing credentials|(?:api_key|apiKey)\b.{{0,20}}must be set|API[ _-]?[Kk]ey).{{0,160}}?"
+        rf"{_NAME}.{{0,60}}{_ENV}",
+        _variable,
     ),
+    _rule(
+        r"No API key provided|You did not provide an API key|Could not resolve authentication method|"
+        r"Authentication method not found.{0,60}API key",
+        _no_key,
+    ),
+    # Modules
+    _rule(r"(?:ModuleNotFoundError: |^)No module named '(?P<name>[\w.]{1,200})'", _python_module),
+    _rule(r"Can't load plugin: sqlalchemy\.dialects:(?P<name>[\w.]{1,60})", _no_dialect),
+    _rule(r"ImportError: cannot import name '(?P<name>\w{1,100})' from '(?P<module>[\w.]{1,200})'", _python_name),
+    _rule(r"TypeError: .{1,100}: https://git\.new/pathToRegexpError", _express_5),
+    _rule(r"@prisma/client did not initialize yet|Cannot find module '\.prisma/client", _no_client),
+    _rule(
+        r"Prisma Client could not locate the Query Engine|[Qq]uery [Ee]ngine (?:library|binary) for current platform|"
+        r"The Prisma engines do not seem to be compatible|Prisma's engine could not be downloaded|"
+        r"Failed to fetch (?:the engine file|sha256 checksum) at|request to \S{1,200}-engine\S{0,40} failed",
+        _no_engine,
+    ),
+    _rule(r"Cannot find (?:module|package) '(?P<name>[^']{1,300})'", _node_module),
     _rule(
         r"Cannot use import statement outside a module",
         _said("syntax_error", 'A file says `import` and is read as CommonJS. Set "type": "module" in package.json.'),
     ),
     # SQL of a server, asked of SQLite
-    _rule(r"sqlite3?\b.{0,80}no such function: (?P<name>\w{1,80})", _dialect),
-    _rule(r"sqlite3?\b.{0,80}near \"(?P<name>[^\"]{1,40})\": syntax error", _dialect),
-    _rule(r"sqlite3?\b.{0,80}unrecognized token: \"(?P<name>[^\"]{1,10})\"", _dialect),
+    _rule(rf"{_SQLITE}no such function: (?P<name>\w{{1,80}})", _dialect),
+    _rule(rf"{_SQLITE}near \"(?P<name>[^\"]{{1,40}})\": syntax error", _dialect),
+    _rule(rf"{_SQLITE}unrecognized token: \"(?P<name>[^\"]{{1,10}})\"", _dialect),
+    _rule(rf"{_SQLITE}no such column: (?P<name>ARRAY|INTERVAL)\b", _dialect),
+    _rule(rf"{_SQLITE}type '(?P<name>list|dict|UUID)' is not supported", _list_value),
     _rule(r"SQLiteTypeCompiler.{0,80}can't render element of type (?P<name>\w{1,40})", _dialect),
     # Ports, tables, files, memory
     _rule(r"\[Errno 13\].{0,80}bind on address \('[^']{0,60}', (?P<port>\d{1,4})\)", _low_port),

@@ -147,6 +147,14 @@ async def find_wrong_port(preview: LivePreview) -> Diagnosis | None:
     )
 
 
+async def tell_other_port(preview: LivePreview) -> None:
+    """Log once, when the preview runs, that its program listens on another port than PORT. Cancellation: no change."""
+    await preview.settled.wait()
+    if preview.outcome is None and has_own_network(preview) and (found := await find_wrong_port(preview)) is not None:
+        port = found.details["port"]
+        preview.log.say(f"listens on port {port} and not on PORT: requests are forwarded to where it answers")
+
+
 def _ports(leader: int, own: int | None) -> set[int]:
     """Return TCP ports that the processes listen on; empty if one may serve on the socket ``own`` (its inode)."""
     found: set[int] = set()

@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from preview.detection import ServiceKind, ServiceNeed
-from preview.supervisor.diagnosis.diagnosis import DEFAULT_PORTS, Address, Diagnosis, missing_service, refused_service
+from preview.supervisor.diagnosis.diagnosis import (
+    DEFAULT_PORTS,
+    Address,
+    Diagnosis,
+    is_same_address,
+    missing_service,
+    refused_service,
+)
 
 _KINDS_BY_PORT = {port: kind for kind, port in DEFAULT_PORTS.items()}
 _HOST = r"(?P<host>[\w.:-]{1,253}?)"
@@ -27,6 +34,12 @@ _LIBRARIES: tuple[tuple[str, ServiceKind], ...] = (
     ("elastic", ServiceKind.ELASTICSEARCH),
 )  # fmt: skip
 
+# Libraries that connect to other servers.
+_OTHER_LIBRARIES = (
+    "smtplib", "aiosmtplib", "nodemailer", "smtp-connection", "urllib", "httpcore", "httpx", "aiohttp", "axios",
+    "undici", "fetch failed",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class _Sign:
@@ -40,12 +53,13 @@ def _sign(pattern: str, kind: ServiceKind | None = None) -> _Sign:
     return _Sign(re.compile(pattern), kind)
 
 
-# The operating system's messages, with the address.
-_WITH_ADDRESS = (
+WITH_ADDRESS = (
     re.compile(rf"ECONNREFUSED {_HOST}:{_PORT}\b"),
     re.compile(rf"Connect call failed \('{_HOST}', {_PORT}\b"),
+    re.compile(rf"HTTPS?Connection(?:Pool)?\(host='{_HOST}', port={_PORT}\)"),
     re.compile(rf"getaddrinfo (?:ENOTFOUND|EAI_AGAIN) {_HOST}(?::{_PORT})?(?=\s|$)"),
 )
+"""The operating system's messages, with the address."""
 
 _MISSING: tuple[_Sign, ...] = (
     # libpq, old and new
@@ -75,7 +89,7 @@ _MISSING: tuple[_Sign, ...] = (
     _sign(rf"Can't reach database server at `{_HOST}`?:`?{_PORT}`"),
     _sign(r"\bP1001\b"),
     # The operating system's messages
-    *(_Sign(pattern) for pattern in _WITH_ADDRESS),
+    *(_Sign(pattern) for pattern in WITH_ADDRESS if "HTTP" not in pattern.pattern),
     _sign(r"Sequelize(?:ConnectionRefused|HostNotFound|Connection)Error|Unable to connect to the database"),
     _sign(r"ECONNREFUSED|ConnectionRefusedError|\[Errno 111\]|socket\.gaierror"),
 )  # fmt: skip
@@ -124,7 +138,7 @@ def _at_line(lines: Sequence[str], number: int, needs: Sequence[ServiceNeed]) ->
             continue
         address = _address(match)
         around = lines[max(0, number - _AROUND_LINES) : number + _AROUND_LINES]
-        if address is None and sign.kind is not None:
+        if address is None:
             address = _refused_nearby(around)
         known = sign.kind or _kind(address, around, needs)
         if known is not None:
@@ -142,7 +156,7 @@ def _address(match: re.Match[str]) -> Address | None:
 def _refused_nearby(around: Sequence[str]) -> Address | None:
     """Return an address from nearby lines: an error without an address often has it in the line of its cause."""
     for line in reversed(around):
-        for pattern in _WITH_ADDRESS:
+        for pattern in WITH_ADDRESS:
             if match := pattern.search(line):
                 return _address(match)
     return None
@@ -151,7 +165,7 @@ def _refused_nearby(around: Sequence[str]) -> Address | None:
 def _kind(address: Address | None, around: Sequence[str], needs: Sequence[ServiceNeed]) -> ServiceKind | None:
     """Choose by the address in the source, the port, a library in nearby lines, or the project's only kind."""
     for need in needs:
-        if address is not None and need.address == address:
+        if address is not None and need.address is not None and is_same_address(address, need.address):
             return need.kind
     if address is not None and address[1] in _KINDS_BY_PORT:
         return _KINDS_BY_PORT[address[1]]
@@ -159,7 +173,12 @@ def _kind(address: Address | None, around: Sequence[str], needs: Sequence[Servic
     found = [kind for word, kind in _LIBRARIES if word in text]
     if found:
         return found[0]
-    kinds = {need.kind for need in needs}
+    if any(word in text for word in _OTHER_LIBRARIES):
+        return None
+    # A connection to a port that is not the service's says nothing about the service.
+    kinds = {
+        need.kind for need in needs if address is None or need.address is None or address[1] in (None, need.address[1])
+    }
     return kinds.pop() if len(kinds) == 1 else None
 
 

@@ -74,7 +74,7 @@ def missing_service(kind: ServiceKind, address: Address | None, needs: Sequence[
         needs: Backing services found in the project's source.
     """
     need = _need(kind, address, needs)
-    where = need.address if need and need.address and _is_same(address, need.address) else address
+    where = need.address if need and need.address and is_same_address(address, need.address) else address
     advice = f"Start one or set {need.setting}." if need and need.setting else "Start one there."
     message = f"It needs {kind}{_at(where)}{_source(need)}, and nothing answers there. {advice}"
     return Diagnosis("missing_service", message, _facts(kind, where, need))
@@ -90,7 +90,7 @@ def refused_service(kind: ServiceKind, said: str, needs: Sequence[ServiceNeed]) 
     return Diagnosis("service_refused", message, _facts(kind, where, need))
 
 
-def _is_same(asked: Address | None, known: Address) -> bool:
+def is_same_address(asked: Address | None, known: Address) -> bool:
     """Return True for equal addresses; ``localhost`` in the source may be 127.0.0.1 or ::1 in the error."""
     return asked is None or asked == known or (asked[1] in (known[1], None) and asked[0] in ("127.0.0.1", "::1"))
 

@@ -13,7 +13,7 @@ import trio
 from preview.detection import ServiceNeed
 from preview.errors import LaunchFailed
 from preview.runtime import Exit
-from preview.supervisor.diagnosis.diagnose import is_own_mistake, last_error
+from preview.supervisor.diagnosis.diagnose import COLOURS, is_own_mistake, last_error
 from preview.supervisor.diagnosis.diagnosis import Diagnosis, with_own_paths
 from preview.supervisor.diagnosis.needs import (
     as_launch_error,
@@ -27,6 +27,8 @@ from preview.supervisor.preview.live_preview import LivePreview
 _FRAME = re.compile(r'File "(?P<path>[^"]{1,1000})", line (?P<line>\d{1,7})')
 # Maximum number of entries read from a folder.
 _MAX_ENTRIES = 2_000
+# Quoted of a line that no rule explains.
+_MAX_LAST_LINE = 200
 
 
 def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Diagnosis:
@@ -121,7 +123,15 @@ async def explain_exit(
     needed = [need for need in missing if need.at_startup]
     if needed:
         return as_launch_error(await explain_missing_service(preview, needed[0], needs), **exit_facts)
+    if error is None and ended.code and (last := _last_line(lines)):
+        said = f"; its last line: {with_own_paths(last, preview.directory)}"
     if ended.code == 0:
         sentence = f"The process ended with {ended} before it answered: it ran to its end and serves nothing."
         return LaunchFailed(sentence, **exit_facts)
     return LaunchFailed(f"The process ended with {ended} before it answered{said}", **exit_facts)
+
+
+def _last_line(lines: Sequence[str]) -> str:
+    """Return the last line that says something, without colours; it may be cut."""
+    read = (COLOURS.sub("", line[:_MAX_LAST_LINE]).strip() for line in reversed(lines))
+    return next(filter(None, read), "")

@@ -84,7 +84,7 @@ async def explain(preview: LivePreview, lines: Sequence[str], needs: Sequence[Se
     """
     found = diagnose(lines, needs)
     if found is not None:
-        return await _explain_missing(preview, found.in_project(preview.directory))
+        return await explain_blocked(preview, found.in_project(preview.directory))
     # A program that fails by its own mistake may have survived a failed connection before.
     if preview.reach is None or is_own_mistake(last_error(lines)):
         return None
@@ -96,11 +96,14 @@ async def explain_missing_service(preview: LivePreview, need: ServiceNeed, needs
 
     Cancellation: connections are closed.
     """
-    return await _explain_missing(preview, unreachable_service(need, needs))
+    return await explain_blocked(preview, unreachable_service(need, needs))
 
 
-async def _explain_missing(preview: LivePreview, found: Diagnosis) -> Diagnosis:
-    """Add to the diagnosis of a missing service whether the service runs and the preview's network blocks it."""
+async def explain_blocked(preview: LivePreview, found: Diagnosis) -> Diagnosis:
+    """Add to the diagnosis of a missing service whether the service runs and the preview's network blocks it.
+
+    Cancellation: connections are closed.
+    """
     host, port, reach = found.details.get("host"), found.details.get("port"), preview.reach
     if found.reason != "missing_service" or reach is None or not isinstance(host, str):
         return found
@@ -175,7 +178,7 @@ def _is_busy(preview: LivePreview) -> bool:
 async def _waits_for(preview: LivePreview, needs: Sequence[ServiceNeed], since_seq: int) -> Diagnosis | None:
     said = diagnose_services(preview.output_since(since_seq, _LAST_LINES), needs)
     if said is not None:
-        return await _explain_missing(preview, said)
+        return await explain_blocked(preview, said)
     likely = sorted(await find_unreached(preview, needs), key=lambda need: not need.at_startup)
     return await explain_missing_service(preview, likely[0], needs) if likely else None
 

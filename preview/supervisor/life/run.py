@@ -17,11 +17,12 @@ import trio
 from preview.core.descriptors import is_want_of_descriptors
 from preview.core.launch_steps import ENVIRONMENT, FILES, PROCESS
 from preview.core.lifecycle import State
-from preview.detection import StartPlan
+from preview.detection import Server, StartPlan
 from preview.environments import Environment
 from preview.errors import LaunchFailed, PreviewError
-from preview.supervisor.diagnosis.missing_tables import watch_missing_tables
+from preview.supervisor.diagnosis.diagnose_network import tell_other_port
 from preview.supervisor.diagnosis.needs import watch_needs
+from preview.supervisor.diagnosis.request_failures import watch_request_failures
 from preview.supervisor.launch.planning import open_environment
 from preview.supervisor.launch.preparation import EnvironmentLeases, report_to, tell_plan, write_files
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
@@ -180,7 +181,9 @@ async def _supervise(
             watchers.start_soon(save, preview, context)
             answers = partial(answers_any, preview.socket_address, "/", prepared.plan.health_path)
             watchers.start_soon(partial(watch_needs, preview, services, since_seq=since_seq, answers=answers))
-            watchers.start_soon(watch_missing_tables, preview, prepared.plan)
+            watchers.start_soon(watch_request_failures, preview, prepared.plan)
+            if prepared.plan.server is Server.COMMAND:
+                watchers.start_soon(tell_other_port, preview)
             watchers.start_soon(processes.watch_exits)
             watchers.start_soon(ProcessReplacer(preview, context, processes, watchers).run)
             await watch_health(preview, context, prepared.plan.health_path)
