@@ -111,4 +111,4 @@ def read_endpoints(directory: Path) -> Extraction:
         app.list_endpoints(found)
     except OutOfBudget:
         found.say(TOO_LARGE)
-    return Extraction(tuple(found.values()), sources.skipped, app.target, tuple(found.unread))
+    return Extraction(tuple(found.values()), tuple(found.unread), sources.skipped, app.target)
