@@ -9,7 +9,7 @@ from typing import Final
 
 from preview.detection.plan import Server
 from preview.detection.project_imports import is_aside
-from preview.endpoints import AppTarget, FoundApp
+from preview.endpoints import NODE_NAMES, AppTarget, FoundApp
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
 
@@ -36,6 +36,11 @@ PLAIN_SERVERS: Final = {
 
 LISTED: Final = frozenset({*PLAIN_SERVERS, "aiohttp", "sanic", "tornado"})
 """Frameworks whose applications do not decide how the project starts; their routes are listed."""
+
+FRAMEWORKS: Final = tuple(
+    dict.fromkeys(("fastapi", "starlette", "flask", "django", *sorted(LISTED), *NODE_NAMES, "node", "command"))
+)
+"""Names that a project or a launch request may give as its framework."""
 
 _PROGRAMS: Final = {
     "uvicorn": "asgi",

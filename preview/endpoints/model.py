@@ -108,7 +108,8 @@ class Found(dict[tuple[str, str], Endpoint]):
 
     def miss(self, file: str, line: int, what: str) -> None:
         """Note that something in a file could not be read; ``line`` is 0 if it has no place of its own."""
-        self.say(f"{file}:{line}: {what}" if file and line else what)
+        place = f"{file}:{line}: " if line else f"{file}: "
+        self.say(f"{place}{what}" if file else what)
 
     def say(self, sentence: str) -> None:
         """Note that something could not be read."""

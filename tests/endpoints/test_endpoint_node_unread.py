@@ -39,6 +39,11 @@ UNREAD = {
     "a plugin of Elysia": (ELYSIA + "app.use(plugins.first)", "app.js:3: a plugin"),
     "a path of Express": (EXPRESS + "app.get(where(), h)", "app.js:3: the path of a route"),
     "a part of a path of Express": (EXPRESS + "app.get(`${process.env.BASE}/b`, h)", "app.js:3: the path of a route"),
+    "a router of Express": (EXPRESS + "app.use('/x', require(process.env.ROUTES))", "app.js:3: routes that are added here"),
+    "a prefix of Express": (EXPRESS + "const r = express.Router();\nr.get('/b', h);\napp.use(readPrefix(), r)", "app.js:5: the prefix of a router"),
+    "routers of a loop": (EXPRESS + "for (const one of load())\n  app.use(one.prefix, one.router)", "app.js:4: routes that are added here"),
+    "routers of forEach": (EXPRESS + "load().forEach((file) => app.use('/x', require(file)))", "app.js:3: routes that are added here"),
+    "a folder that is not known": (EXPRESS + "require('fs').readdirSync(process.env.DIR).forEach((one) => require('./r/' + one)(app))", "app.js:3: routes that are added here"),
     "a path of hapi": (HAPI + "server.route({ method: 'GET', path: where(), handler: h })", "app.js:3: the path of a route"),
     "a plugin of hapi": (HAPI + "server.register(plugins[process.env.NAME])", "app.js:3: a plugin"),
 }  # fmt: skip
