@@ -143,3 +143,15 @@ def test_a_python_application_beside_a_node_server_starts_as_before(tmp_path: Pa
     python = "from flask import Flask\napp = Flask(__name__)\n@app.get('/p')\ndef p(): return ''\n"
     folder = project(tmp_path, {"package.json": package, "app.js": FASTIFY + "app.listen()", "main.py": python})
     assert detect(folder).framework == "flask"
+
+
+def test_the_routes_of_a_plugin_that_fastify_cli_starts(tmp_path: Path) -> None:
+    package = {
+        "scripts": {"start": "fastify start -l info app.js"},
+        "dependencies": {"fastify": "*", "fastify-cli": "*"},
+    }
+    plugin = "module.exports = async (app) => {\n  app.get('/a', h); app.register(async (i) => i.get('/c', h), { prefix: '/b' })\n}\n"
+    files = {"package.json": json.dumps(package), "app.js": plugin}
+    found = extract(project(tmp_path, files))
+    assert ([item.path for item in found.endpoints], found.complete) == (["/a", "/b/c"], True)
+    assert detect(tmp_path).command[-3:] == ("node_modules/fastify-cli/cli.js", "start", "app.js")

@@ -30,12 +30,12 @@ CASES: dict[str, tuple[str, list[str]]] = {
         ["main.py:4: an included router is not known from the source"],
     ),
     "a prefix of FastAPI": (
-        "from fastapi import APIRouter, FastAPI as F\nr, app = APIRouter(), F()\napp.include_router(r, prefix=read())\n",
+        "from fastapi import *\nr, app = APIRouter(), FastAPI()\napp.include_router(r, prefix=read())\n",
         ["main.py:3: the prefix of an included router, which its paths lack here, is not known from the source"],
     ),
     "a prefix of Flask": (
-        "from flask import Blueprint as B, Flask\nb, app = B('b', 'b'), Flask('a')\n\napp.register_blueprint(b, url_prefix=f())\n",
-        ["main.py:4: the prefix of a blueprint, which its paths lack here, is not known from the source"],
+        "from flask import *\nb, app = Blueprint('b', 'b'), Flask('a')\napp.register_blueprint(b, url_prefix=f())\n",
+        ["main.py:3: the prefix of a blueprint, which its paths lack here, is not known from the source"],
     ),
     "blueprints of a loop": (
         "from flask import Flask\napp = Flask('a')\nfor one in load():\n    app.register_blueprint(one)\n",
