@@ -34,7 +34,7 @@ PLAIN_SERVERS: Final = {
 }
 """Server of each of these frameworks."""
 
-LISTED: Final = frozenset({*PLAIN_SERVERS, "aiohttp", "sanic", "tornado"})
+LISTED: Final = frozenset({*PLAIN_SERVERS, "aiohttp", "sanic", "tornado", "next"})
 """Frameworks whose applications do not decide how the project starts; their routes are listed."""
 
 FRAMEWORKS: Final = tuple(

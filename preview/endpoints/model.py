@@ -58,6 +58,7 @@ NODE_NAMES: Final[Mapping[str, str]] = {
     "elysia": "Elysia",
     "hapi": "hapi",
     "restify": "Restify",
+    "next": "Next.js",
 }
 """Maps each of Node's frameworks to the name that people use."""
 

@@ -155,3 +155,36 @@ def test_the_routes_of_a_plugin_that_fastify_cli_starts(tmp_path: Path) -> None:
     found = extract(project(tmp_path, files))
     assert ([item.path for item in found.endpoints], found.complete) == (["/a", "/b/c"], True)
     assert detect(tmp_path).command[-3:] == ("node_modules/fastify-cli/cli.js", "start", "app.js")
+
+
+NEXT = {
+    "app/api/users/route.ts": "export async function GET() {}\nexport const POST = async (r: Request) => save(r)\n",
+    "app/(shop)/api/users/[id]/route.js": "const handler = () => {}\nexport { handler as GET, handler as DELETE }\n",
+    "app/files/[[...path]]/route.js": "export function GET() {}\n",
+    "app/_lib/route.js": "export function GET() {}\n",
+    "app/page.tsx": "export default function Page() { return null }\n",
+    "pages/api/index.ts": "export default function handler(req, res) { res.json({}) }\n",
+    "pages/api/posts/[slug].js": "export default (req, res) => req.method === 'PUT' ? res.json(1) : res.status(405).end()\n",
+    "next.config.js": "module.exports = { basePath: '/shop' }\n",
+}
+
+
+def test_route_handlers_of_next(tmp_path: Path) -> None:
+    package = {"scripts": {"start": "next start"}, "dependencies": {"next": "*", "react": "*"}}
+    found = extract(project(tmp_path, {"package.json": json.dumps(package), **NEXT}))
+    assert {f"{item.method} {item.path} {item.line}" for item in found.endpoints} == {
+        "GET /shop/api/users 1",
+        "POST /shop/api/users 2",
+        "GET /shop/api/users/{id} 1",
+        "DELETE /shop/api/users/{id} 1",
+        "GET /shop/files/{path} 1",
+        "* /shop/api 1",
+        "PUT /shop/api/posts/{slug} 1",
+    }
+    assert (found.complete, found.target and found.target.framework) == (True, "next")
+
+
+def test_a_server_beside_next_is_what_starts(tmp_path: Path) -> None:
+    package = {"scripts": {"start": "node app.js"}, "dependencies": {"next": "*", "express": "*"}}
+    files = {"package.json": json.dumps(package), "app.js": EXPRESS + "app.listen(3000)", **NEXT}
+    assert str(detect(project(tmp_path, files)).target) == "app.js"

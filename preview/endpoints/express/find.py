@@ -17,6 +17,7 @@ from preview.endpoints.javascript import Function, JavaScriptEvaluator, JSObject
 from preview.endpoints.model import NODE_NAMES, AppTarget, Endpoint, Found, FoundApp
 from preview.endpoints.node.fastify import start_plugin
 from preview.endpoints.node.hono import served
+from preview.endpoints.node.next import find_next_app
 from preview.endpoints.node.router import Mount, Route, Router, flatten, notes_of, parameter_names, readable
 from preview.endpoints.node.unread import unread_frameworks
 from preview.sources import Sources
@@ -99,6 +100,11 @@ def find_express_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
     for package in packages[:_MAX_PACKAGES]:
         for app in _apps_of(package, packages, trees, budget):
             found.setdefault(app.target.file, app)
+        if package.requires("next"):
+            resolver = Resolver(sources, package, packages)
+            make = partial(JavaScriptEvaluator, trees, resolver, budget, ExpressFramework(), {})
+            pages = find_next_app(package, sources, make)
+            found |= {pages.target.file: pages} if pages is not None else {}
     return list(found.values())
 
 
