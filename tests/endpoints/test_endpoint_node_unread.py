@@ -188,3 +188,17 @@ def test_a_server_beside_next_is_what_starts(tmp_path: Path) -> None:
     package = {"scripts": {"start": "node app.js"}, "dependencies": {"next": "*", "express": "*"}}
     files = {"package.json": json.dumps(package), "app.js": EXPRESS + "app.listen(3000)", **NEXT}
     assert str(detect(project(tmp_path, files)).target) == "app.js"
+
+
+def test_next_is_built_and_started_by_its_own_program(tmp_path: Path) -> None:
+    package = {
+        "scripts": {"build": "next build", "start": "next start"},
+        "dependencies": {"next": "*", "react-dom": "*"},
+    }
+    plan = detect(project(tmp_path, {"package.json": json.dumps(package), **NEXT}))
+    assert (plan.framework, plan.command) == (
+        "next",
+        ("--no-preserve-symlinks", "node_modules/next/dist/bin/next", "start"),
+    )
+    (build,) = plan.steps
+    assert (build.argv, (build.variables or {})["NODE_PRESERVE_SYMLINKS"]) == (("npm", "run", "build"), "0")
