@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from preview.detection.node import detect_node
-from preview.detection.overrides.choose import choose_app
+from preview.detection.overrides.choose import choose_app, has_framework
 from preview.detection.overrides.given import Overrides, merge
 from preview.detection.overrides.preview_file import PREVIEW_FILE, read_preview_file
 from preview.detection.plain import LISTED, PLAIN_SERVERS, find_plain_app
@@ -56,6 +56,11 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> Start
     if plan is not None and (is_sure or named_node):
         return _with_others(plan, app, apps) if app is not None else plan
     commands = start_commands(sources)
+    if given.framework in LISTED:
+        listed = [one for one in listed if has_framework(one.target, given)]
+        asked = next((one for one in listed if one.target.attribute and one.target.framework in PLAIN_SERVERS), None)
+        if asked is not None:
+            return plan_python(sources, asked, commands_for(asked, commands, sources))
     plain = find_plain_app(sources, commands) if given.app is None else None
     if plain is not None:
         return plan_python(sources, plain, commands_for(plain, commands, sources))

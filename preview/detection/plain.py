@@ -9,7 +9,7 @@ from typing import Final
 
 from preview.detection.plan import Server
 from preview.detection.project_imports import is_aside
-from preview.endpoints import AppTarget, FoundApp
+from preview.endpoints import NODE_NAMES, AppTarget, FoundApp
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
 
@@ -34,8 +34,13 @@ PLAIN_SERVERS: Final = {
 }
 """Server of each of these frameworks."""
 
-LISTED: Final = frozenset({*PLAIN_SERVERS, "aiohttp", "sanic", "tornado"})
+LISTED: Final = frozenset({*PLAIN_SERVERS, "aiohttp", "sanic", "tornado", "next"})
 """Frameworks whose applications do not decide how the project starts; their routes are listed."""
+
+FRAMEWORKS: Final = tuple(
+    dict.fromkeys(("fastapi", "starlette", "flask", "django", *sorted(LISTED), *NODE_NAMES, "node", "command"))
+)
+"""Names that a project or a launch request may give as its framework."""
 
 _PROGRAMS: Final = {
     "uvicorn": "asgi",

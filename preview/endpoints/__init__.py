@@ -12,17 +12,29 @@ from preview.endpoints.extraction import (
     find_health_path,
     missing_files,
 )
-from preview.endpoints.merging import merge_endpoints, merge_route_table
-from preview.endpoints.model import NODE_NAMES, AppTarget, Endpoint, Extraction, Found, FoundApp, Origin
+from preview.endpoints.merging import merge_listings
+from preview.endpoints.model import (
+    MAX_UNREAD,
+    NODE_NAMES,
+    AppTarget,
+    Endpoint,
+    Extraction,
+    Found,
+    FoundApp,
+    Listing,
+    Origin,
+)
 from preview.endpoints.openapi import endpoints_from_openapi
 
 __all__ = [
+    "MAX_UNREAD",
     "NODE_NAMES",
     "AppTarget",
     "Endpoint",
     "Extraction",
     "Found",
     "FoundApp",
+    "Listing",
     "Origin",
     "RouteTable",
     "endpoints_from_openapi",
@@ -31,8 +43,7 @@ __all__ = [
     "find_app",
     "find_apps",
     "find_health_path",
-    "merge_endpoints",
-    "merge_route_table",
+    "merge_listings",
     "missing_files",
     "read_route_table",
 ]

@@ -84,7 +84,8 @@ def extract(directory: Path) -> Extraction:
         if target is None and not endpoints:
             for sentence in (*name_unread(sources), *find_unread_servers(sources)):
                 endpoints.say(sentence)
-    return Extraction(tuple(map(_sayable, endpoints.values())), sources.skipped, target, tuple(endpoints.unread))
+    unread = tuple(map(_without_halves, endpoints.unread))
+    return Extraction(tuple(map(_sayable, endpoints.values())), unread, sources.skipped, target)
 
 
 def _sayable(endpoint: Endpoint) -> Endpoint:

@@ -13,7 +13,7 @@ from itertools import chain, islice
 from typing import Final
 
 from preview.endpoints.application import RouteTable
-from preview.endpoints.model import Endpoint, Origin
+from preview.endpoints.model import MAX_UNREAD, Endpoint, Listing, Origin
 
 _PARAMETER: Final = re.compile(r"\{[^{}]*\}")
 _MAX_ENDPOINTS: Final = 10_000
@@ -53,6 +53,30 @@ def _merge(live: Endpoint, static: Endpoint | None) -> Endpoint:
         line=static.line,
         path_parameters=static.path_parameters,
     )
+
+
+def merge_listings(static: Listing, published: Sequence[Endpoint], table: RouteTable | None) -> Listing:
+    """Return the endpoints of a running application, with all that is known about them.
+
+    A table that has every route makes the list complete, whatever the source leaves open.
+
+    Args:
+        static: The endpoints from the source.
+        published: The endpoints from the OpenAPI document; empty if there is none.
+        table: The route table; None if there is none.
+    """
+    endpoints = tuple(merge_route_table(merge_endpoints(static.endpoints, published), table))
+    if table is None or not table.endpoints:
+        return replace(static, endpoints=endpoints)
+    if not table.unknown:
+        return Listing(endpoints)
+    open_paths = [path for path in table.unknown if path != "/" and not _has_any(static.endpoints, path)]
+    sentences = [f"routes below {path} are not in the application's route table" for path in open_paths]
+    return Listing(endpoints, (*static.unread, *sentences)[:MAX_UNREAD])
+
+
+def _has_any(endpoints: Sequence[Endpoint], below: str) -> bool:
+    return any(f"{one.path}/".startswith(f"{below.rstrip('/')}/") for one in endpoints)
 
 
 def merge_route_table(described: Sequence[Endpoint], table: RouteTable | None) -> list[Endpoint]:

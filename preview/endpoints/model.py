@@ -58,6 +58,7 @@ NODE_NAMES: Final[Mapping[str, str]] = {
     "elysia": "Elysia",
     "hapi": "hapi",
     "restify": "Restify",
+    "next": "Next.js",
 }
 """Maps each of Node's frameworks to the name that people use."""
 
@@ -91,8 +92,8 @@ class AppTarget:
         return f"{self.module}:{self.attribute}" if self.attribute else self.module
 
 
-# More sentences than this help nobody.
-_MAX_UNREAD: Final = 20
+MAX_UNREAD: Final = 20
+"""Maximum number of sentences about what could not be read: more help nobody."""
 
 
 class Found(dict[tuple[str, str], Endpoint]):
@@ -108,11 +109,12 @@ class Found(dict[tuple[str, str], Endpoint]):
 
     def miss(self, file: str, line: int, what: str) -> None:
         """Note that something in a file could not be read; ``line`` is 0 if it has no place of its own."""
-        self.say(f"{file}:{line}: {what}" if file and line else what)
+        place = f"{file}:{line}: " if line else f"{file}: "
+        self.say(f"{place}{what}" if file else what)
 
     def say(self, sentence: str) -> None:
         """Note that something could not be read."""
-        if len(self.unread) < _MAX_UNREAD:
+        if len(self.unread) < MAX_UNREAD:
             self.unread[sentence] = None
 
 
@@ -134,22 +136,31 @@ class FoundApp:
 
 
 @dataclass(frozen=True, slots=True)
-class Extraction:
-    """Result of reading a project.
+class Listing:
+    """The endpoints of a backend, and what may be missing.
 
     Attributes:
         endpoints: In the order of the application.
-        skipped: Files that were needed but could not be read, with the reason.
-        target: The application that has the endpoints; None if none was found.
         unread: One sentence for each part that could not be read: a route, a framework, the rest of a large project.
     """
 
-    endpoints: tuple[Endpoint, ...]
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    target: AppTarget | None = None
+    endpoints: tuple[Endpoint, ...] = ()
     unread: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
         """True if everything that was looked at could be read."""
         return not self.unread
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction(Listing):
+    """Result of reading a project.
+
+    Attributes:
+        skipped: Files that were needed but could not be read, with the reason.
+        target: The application that has the endpoints; None if none was found.
+    """
+
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    target: AppTarget | None = None

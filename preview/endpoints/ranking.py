@@ -24,7 +24,7 @@ _MARKS: Final = (
 # program beside them is often a tool of theirs.
 LATER: Final = frozenset(
     {"quart", "litestar", "blacksheep", "falcon", "falcon-asgi", "bottle", "aiohttp", "sanic", "tornado"}
-    | {"fastify", "koa", "hono", "elysia", "hapi", "restify"}
+    | {"fastify", "koa", "hono", "elysia", "hapi", "restify", "next"}
 )
 
 

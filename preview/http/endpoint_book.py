@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from preview.core.bounded_dict import BoundedDict
-from preview.endpoints import Endpoint, RouteTable, merge_endpoints, merge_route_table
+from preview.endpoints import Endpoint, Listing, RouteTable, merge_listings
 from preview.errors import AnalysisFailed, PreviewError, TooComplex
 from preview.generations import Generation, GenerationSource
 from preview.http.core.uploads import open_files
@@ -46,13 +46,13 @@ class EndpointBook:
         self._source = source
         self._reader = reader
         self._client = client
-        self._static: BoundedDict[Hashable, Sequence[Endpoint]] = BoundedDict(_KEPT)
+        self._static: BoundedDict[Hashable, Listing] = BoundedDict(_KEPT)
         self._live: BoundedDict[Hashable, Sequence[Endpoint]] = BoundedDict(_KEPT)
         self._tables: BoundedDict[Hashable, RouteTable] = BoundedDict(_KEPT_TABLES)
         self._not_before: BoundedDict[Hashable, float] = BoundedDict(_KEPT)
         self._limiter = trio.CapacityLimiter(_READERS)
 
-    async def find(self, generation: Generation, preview: LivePreview | None) -> Sequence[Endpoint]:
+    async def find(self, generation: Generation, preview: LivePreview | None) -> Listing:
         """Return the generation's endpoints. What a running preview reports overrides its source.
 
         Raises:
@@ -71,9 +71,9 @@ class EndpointBook:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read_table)
             published = await self._from_process(preview, preview.address)
-        return merge_route_table(merge_endpoints(static, published), table[0])
+        return merge_listings(static, published, table[0])
 
-    async def _from_source(self, generation: Generation, preview: LivePreview | None) -> Sequence[Endpoint]:
+    async def _from_source(self, generation: Generation, preview: LivePreview | None) -> Listing:
         key = (generation.id, generation.created_at, generation.revision)
         found = self._static.get(key)
         if found is not None:
@@ -87,14 +87,14 @@ class EndpointBook:
             found = self._static[key] = await self._extract(directory)
             return found
 
-    async def _extract(self, directory: Path) -> Sequence[Endpoint]:
+    async def _extract(self, directory: Path) -> Listing:
         async with self._limiter:
             try:
                 return await self._reader.endpoints(directory)
             except (TooComplex, AnalysisFailed) as error:
                 # Treated like files that cannot be parsed: there are no endpoints to show.
                 log.info("source endpoints not read", why=error.message)
-                return []
+                return Listing(unread=(error.message,))
 
     async def _from_process(self, preview: LivePreview, address: tuple[str, int]) -> Sequence[Endpoint]:
         """Read the endpoints that the serving process publishes; empty if none."""

@@ -174,6 +174,11 @@ def find_built_entry(package: NodePackage, sources: Sources) -> Entry | None:
     return Entry(main, 'package.json "main"', typescript=False, built=True)
 
 
+def is_fastify_start(command: Command) -> bool:
+    """Return whether a command is ``fastify start … FILE``: the file exports a plugin, and fastify-cli listens."""
+    return command[0].rpartition("/")[2] == "fastify" and command[1:2] == ["start"] and len(command) > 2
+
+
 def _entry(file: str, by: str) -> Entry:
     return Entry(file, by, file.endswith((".ts", ".tsx", ".mts", ".cts")))
 
@@ -230,6 +235,8 @@ class _Finder:
                 return self.by_script(target, name, depth + 1)
         if program == "nx":
             return self._nx(folder)
+        if is_fastify_start(command):
+            return self._resolve(folder, command[-1])
         if program == "nest":
             return resolve_script_file(self._sources, folder, "src/main")
         if program in _RUNNERS:

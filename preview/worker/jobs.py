@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from preview.detection import Overrides
-from preview.endpoints import extract_endpoints, read_route_table
+from preview.endpoints import Listing, extract, read_route_table
 from preview.environments.manifests.poetry import read_poetry
 from preview.environments.node.locks import LockFile
 from preview.environments.node.manifest import read_node_manifest
@@ -42,7 +42,8 @@ def _analyse(context: JobContext, arguments: Mapping[str, Any]) -> object:
 
 def _endpoints(context: JobContext, _arguments: Mapping[str, Any]) -> object:
     files.tell_progress = context.progress.tell
-    return extract_endpoints(context.project)
+    found = extract(context.project)
+    return Listing(found.endpoints, found.unread)
 
 
 def _openapi(context: JobContext, _arguments: Mapping[str, Any]) -> object:
@@ -78,7 +79,7 @@ def _warm_up(context: JobContext, _arguments: Mapping[str, Any]) -> object:
     """Load and touch all that the other jobs need, with a small sample project."""
     found = analyse(context.project, None)
     read_poetry(_POETRY, "pyproject.toml")
-    extract_endpoints(context.project)
+    extract(context.project)
     answer_of(read_node_manifest(context.project / "node"))
     return found
 

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final, Protocol
 
@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from preview.detection import Overrides
-from preview.endpoints import Endpoint, RouteTable, extract_endpoints, read_route_table
+from preview.endpoints import MAX_UNREAD, Endpoint, Listing, RouteTable, extract, read_route_table
 from preview.environments.node.locks import LockFile, Pins
 from preview.environments.node.manifest import NodeManifest
 from preview.environments.node.recipe import InThread, NodeReader
@@ -34,7 +34,10 @@ log = structlog.get_logger(__name__)
 _ANALYSIS: Final = TypeAdapter(Analysis)
 _ARCHIVE: Final = TypeAdapter(ArchiveAnswer)
 _ENDPOINTS: Final = TypeAdapter(list[Endpoint])
+_LISTING: Final = TypeAdapter(Listing)
 _ROUTES: Final = TypeAdapter(RouteTable)
+# In characters.
+_MAX_SENTENCE: Final = 500
 _NODE: Final = TypeAdapter(NodeAnswer)
 _PINS: Final = TypeAdapter(Pins | str)
 
@@ -48,7 +51,7 @@ class ProjectReader(NodeReader, Protocol):
     async def analyse(self, project: Path, overrides: Overrides | None) -> Analysis:
         """Return the analysis of a project; see ``analyse``. Cancellation: the call leaves nothing behind."""
 
-    async def endpoints(self, project: Path) -> Sequence[Endpoint]:
+    async def endpoints(self, project: Path) -> Listing:
         """Return the endpoints in a project's source. Cancellation: the call leaves nothing behind."""
 
     async def published(self, document: bytes) -> Sequence[Endpoint]:
@@ -80,9 +83,10 @@ class WorkerReader:
         with _refusing_forged():
             return check_analysis(found, place)
 
-    async def endpoints(self, project: Path) -> Sequence[Endpoint]:
+    async def endpoints(self, project: Path) -> Listing:
         """Implement the protocol. Cancellation: the worker is killed."""
-        return await self._pool.run("endpoints", {}, _ENDPOINTS, directory=_resolved(project))
+        found = await self._pool.run("endpoints", {}, _LISTING, directory=_resolved(project))
+        return replace(found, unread=tuple(clean(one)[:_MAX_SENTENCE] for one in found.unread[:MAX_UNREAD]))
 
     async def published(self, document: bytes) -> Sequence[Endpoint]:
         """Implement the protocol. Cancellation: the worker is killed."""
@@ -127,9 +131,9 @@ class InProcess(InThread):
         """Implement the protocol. Cancellation: the thread continues and its result is dropped."""
         return await trio.to_thread.run_sync(analyse, _resolved(project), overrides, abandon_on_cancel=True)
 
-    async def endpoints(self, project: Path) -> Sequence[Endpoint]:
+    async def endpoints(self, project: Path) -> Listing:
         """Implement the protocol. Cancellation: takes effect after the thread has finished."""
-        return await trio.to_thread.run_sync(partial(extract_endpoints, project))
+        return await trio.to_thread.run_sync(extract, project)
 
     async def published(self, document: bytes) -> Sequence[Endpoint]:
         """Implement the protocol. Cancellation: takes effect after the thread has finished."""

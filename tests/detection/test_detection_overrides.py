@@ -8,6 +8,8 @@ import pytest
 from detection_kit import FASTAPI, FLASK, plan_of, write
 
 from preview.detection import Origin, Overrides, Server, merge, overrides_from_request, read_preview_file
+from preview.detection.plain import LISTED
+from preview.endpoints import NODE_NAMES
 from preview.errors import InvalidGeneration, InvalidRequest
 
 TWO = {"main.py": FASTAPI, "other/site.py": FLASK, "requirements.txt": ""}
@@ -110,6 +112,18 @@ def test_another_application_can_be_named(tmp_path: Path) -> None:
 def test_of_several_applications_one_of_a_framework_can_be_asked_for(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, TWO | {"preview.toml": '[start]\nframework = "flask"\n'})
     assert plan.framework == "flask"
+
+
+def test_a_framework_that_starts_like_many_others_can_be_asked_for(tmp_path: Path) -> None:
+    quart = "from quart import Quart\nsite = Quart(__name__)\n@site.get('/q')\nasync def q(): ...\n"
+    plan = plan_of(tmp_path, TWO | {"site.py": quart, "preview.toml": '[start]\nframework = "quart"\n'})
+    assert (plan.framework, plan.server, str(plan.target)) == ("quart", Server.ASGI, "site:site")
+
+
+def test_every_framework_that_detection_knows_can_be_asked_for() -> None:
+    for name in (*NODE_NAMES, *LISTED, "fastapi", "starlette", "flask", "django", "node", "command"):
+        assert overrides_from_request({"start": {"framework": name}}).framework == name
+    assert 'did you mean "litestar"?' in said_of({"start": {"framework": "litestarr"}})
 
 
 def test_an_application_that_no_reader_finds_is_served_as_named(tmp_path: Path) -> None:

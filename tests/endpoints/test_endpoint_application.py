@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from preview.endpoints import Endpoint, Origin, RouteTable, merge_endpoints, merge_route_table, read_route_table
+from preview.endpoints import Endpoint, Listing, Origin, RouteTable, merge_listings, read_route_table
+from preview.endpoints.merging import merge_endpoints, merge_route_table
 
 
 def shown(report: bytes) -> list[str]:
@@ -115,6 +116,29 @@ def test_a_route_where_the_table_ends_stays() -> None:
 def test_an_unknown_application_changes_nothing() -> None:
     assert merged(described("GET /a"), unknown=("/",)) == ["GET /a static 1"]
     assert merge_route_table(described("GET /a"), None) == described("GET /a")
+
+
+LEFT_OPEN = "main.py:9: the path of a route is not known from the source"
+
+
+@pytest.mark.parametrize(
+    ("table", "unread"),
+    [
+        (None, [LEFT_OPEN]),
+        (RouteTable(), [LEFT_OPEN]),
+        (RouteTable((Endpoint("GET", "/a"),)), []),
+        (RouteTable((Endpoint("GET", "/a"),), ("/",)), [LEFT_OPEN]),
+        (RouteTable((Endpoint("GET", "/a"),), ("/old",)), [LEFT_OPEN]),
+        (
+            RouteTable((Endpoint("GET", "/a"),), ("/admin",)),
+            [LEFT_OPEN, "routes below /admin are not in the application's route table"],
+        ),
+    ],
+    ids=["none", "empty", "whole", "open", "known from the source", "mounted"],
+)
+def test_only_a_whole_table_makes_a_list_complete(table: RouteTable | None, unread: list[str]) -> None:
+    found = merge_listings(Listing(tuple(described("GET /a", "GET /old/b")), (LEFT_OPEN,)), [], table)
+    assert (list(found.unread), found.complete) == (unread, not unread)
 
 
 def test_any_method_of_a_table_stands_for_those_of_the_source() -> None:

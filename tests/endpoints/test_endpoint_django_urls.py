@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from django_project_kit import by_route, django_project, listed
 
+from preview.endpoints import extract
+
 VIEWS = """
 from django.views import View
 def home(request): ...
@@ -214,3 +216,21 @@ def test_the_first_of_two_patterns_answers(tmp_path: Path) -> None:
     urlpatterns = [path("a/", home), path("a/", Page.as_view())]
     """
     assert listed(django_project(tmp_path, urls, shop__views=VIEWS)) == ["* /a/"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "urlpatterns += build()",
+        "urlpatterns.extend(build())",
+        "urlpatterns = urlpatterns + build()",
+        "urlpatterns += [path(n, v) for n, v in table()]",
+        "for app in enabled():\n    urlpatterns.append(path(f'{app}/', include(f'{app}.urls')))",
+        "urlpatterns.append(path('x/', include(build())))",
+    ],
+)
+def test_patterns_that_are_only_known_at_run_time_are_named(tmp_path: Path, more: str) -> None:
+    urls = f"from shop import views\nurlpatterns = [path('a/', views.home)]\n{more}\n"
+    found = extract(django_project(tmp_path, urls, shop__views=VIEWS))
+    assert [one.path for one in found.endpoints] == ["/a/"]
+    assert any("not known from the source" in sentence for sentence in found.unread)

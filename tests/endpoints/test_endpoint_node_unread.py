@@ -39,6 +39,11 @@ UNREAD = {
     "a plugin of Elysia": (ELYSIA + "app.use(plugins.first)", "app.js:3: a plugin"),
     "a path of Express": (EXPRESS + "app.get(where(), h)", "app.js:3: the path of a route"),
     "a part of a path of Express": (EXPRESS + "app.get(`${process.env.BASE}/b`, h)", "app.js:3: the path of a route"),
+    "a router of Express": (EXPRESS + "app.use('/x', require(process.env.ROUTES))", "app.js:3: routes that are added here"),
+    "a prefix of Express": (EXPRESS + "const r = express.Router();\nr.get('/b', h);\napp.use(readPrefix(), r)", "app.js:5: the prefix of a router"),
+    "routers of a loop": (EXPRESS + "for (const one of load())\n  app.use(one.prefix, one.router)", "app.js:4: routes that are added here"),
+    "routers of forEach": (EXPRESS + "load().forEach((file) => app.use('/x', require(file)))", "app.js:3: routes that are added here"),
+    "a folder that is not known": (EXPRESS + "require('fs').readdirSync(process.env.DIR).forEach((one) => require('./r/' + one)(app))", "app.js:3: routes that are added here"),
     "a path of hapi": (HAPI + "server.route({ method: 'GET', path: where(), handler: h })", "app.js:3: the path of a route"),
     "a plugin of hapi": (HAPI + "server.register(plugins[process.env.NAME])", "app.js:3: a plugin"),
 }  # fmt: skip
@@ -138,3 +143,62 @@ def test_a_python_application_beside_a_node_server_starts_as_before(tmp_path: Pa
     python = "from flask import Flask\napp = Flask(__name__)\n@app.get('/p')\ndef p(): return ''\n"
     folder = project(tmp_path, {"package.json": package, "app.js": FASTIFY + "app.listen()", "main.py": python})
     assert detect(folder).framework == "flask"
+
+
+def test_the_routes_of_a_plugin_that_fastify_cli_starts(tmp_path: Path) -> None:
+    package = {
+        "scripts": {"start": "fastify start -l info app.js"},
+        "dependencies": {"fastify": "*", "fastify-cli": "*"},
+    }
+    plugin = "module.exports = async (app) => {\n  app.get('/a', h); app.register(async (i) => i.get('/c', h), { prefix: '/b' })\n}\n"
+    files = {"package.json": json.dumps(package), "app.js": plugin}
+    found = extract(project(tmp_path, files))
+    assert ([item.path for item in found.endpoints], found.complete) == (["/a", "/b/c"], True)
+    assert detect(tmp_path).command[-3:] == ("node_modules/fastify-cli/cli.js", "start", "app.js")
+
+
+NEXT = {
+    "app/api/users/route.ts": "export async function GET() {}\nexport const POST = async (r: Request) => save(r)\n",
+    "app/(shop)/api/users/[id]/route.js": "const handler = () => {}\nexport { handler as GET, handler as DELETE }\n",
+    "app/files/[[...path]]/route.js": "export function GET() {}\n",
+    "app/_lib/route.js": "export function GET() {}\n",
+    "app/page.tsx": "export default function Page() { return null }\n",
+    "pages/api/index.ts": "export default function handler(req, res) { res.json({}) }\n",
+    "pages/api/posts/[slug].js": "export default (req, res) => req.method === 'PUT' ? res.json(1) : res.status(405).end()\n",
+    "next.config.js": "module.exports = { basePath: '/shop' }\n",
+}
+
+
+def test_route_handlers_of_next(tmp_path: Path) -> None:
+    package = {"scripts": {"start": "next start"}, "dependencies": {"next": "*", "react": "*"}}
+    found = extract(project(tmp_path, {"package.json": json.dumps(package), **NEXT}))
+    assert {f"{item.method} {item.path} {item.line}" for item in found.endpoints} == {
+        "GET /shop/api/users 1",
+        "POST /shop/api/users 2",
+        "GET /shop/api/users/{id} 1",
+        "DELETE /shop/api/users/{id} 1",
+        "GET /shop/files/{path} 1",
+        "* /shop/api 1",
+        "PUT /shop/api/posts/{slug} 1",
+    }
+    assert (found.complete, found.target and found.target.framework) == (True, "next")
+
+
+def test_a_server_beside_next_is_what_starts(tmp_path: Path) -> None:
+    package = {"scripts": {"start": "node app.js"}, "dependencies": {"next": "*", "express": "*"}}
+    files = {"package.json": json.dumps(package), "app.js": EXPRESS + "app.listen(3000)", **NEXT}
+    assert str(detect(project(tmp_path, files)).target) == "app.js"
+
+
+def test_next_is_built_and_started_by_its_own_program(tmp_path: Path) -> None:
+    package = {
+        "scripts": {"build": "next build", "start": "next start"},
+        "dependencies": {"next": "*", "react-dom": "*"},
+    }
+    plan = detect(project(tmp_path, {"package.json": json.dumps(package), **NEXT}))
+    assert (plan.framework, plan.command) == (
+        "next",
+        ("--no-preserve-symlinks", "node_modules/next/dist/bin/next", "start"),
+    )
+    (build,) = plan.steps
+    assert (build.argv, (build.variables or {})["NODE_PRESERVE_SYMLINKS"]) == (("npm", "run", "build"), "0")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.endpoints import Endpoint, Origin, endpoints_from_openapi, find_health_path, merge_endpoints
+from preview.endpoints import Endpoint, Origin, endpoints_from_openapi, find_health_path
+from preview.endpoints.merging import merge_endpoints
 
 
 def document(operation: Mapping[str, object], schemas: Mapping[str, object] | None = None) -> dict[str, object]:

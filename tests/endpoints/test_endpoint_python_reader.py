@@ -273,7 +273,7 @@ def test_methods_of_texts_lists_and_mappings_give_what_python_gives(tmp_path: Pa
     ("body", "wanted"),
     [
         ("r = ['a']\nr.insert(0, 'b')\nr.insert(99, 'c')\n", ["b", "a", "c"]),
-        ("r = ['a']\nr.extend(['b'])\nr += ['c']\nr += nothing\n", ["a", "b", "c"]),
+        ("r = ['a']\nr.extend(['b'])\nr += ['c']\nr += nothing\n", ["a", "b", "c", UNKNOWN]),
         ("r = {'a'}\nr.add('a')\nr.add('b')\n", ["a", "b"]),
         ("r = {'a': 1}\nr.update({'b': 2}, c=3)\nr.update(nothing)\n", {"a": 1, "b": 2, "c": 3}),
         ("r = 'a'\nr += 'b'\n", "ab"),

@@ -25,6 +25,22 @@ CASES: dict[str, tuple[str, list[str]]] = {
         "from fastapi import FastAPI\nfrom lib import users\napp = FastAPI()\napp.include_router(users.router())\n",
         ["main.py:4: an included router is not known from the source"],
     ),
+    "routers of a loop": (
+        "from fastapi import FastAPI\napp = FastAPI()\nfor one in load():\n    app.include_router(one)\n",
+        ["main.py:4: an included router is not known from the source"],
+    ),
+    "a prefix of FastAPI": (
+        "from fastapi import *\nr, app = APIRouter(), FastAPI()\napp.include_router(r, prefix=read())\n",
+        ["main.py:3: the prefix of an included router, which its paths lack here, is not known from the source"],
+    ),
+    "a prefix of Flask": (
+        "from flask import *\nb, app = Blueprint('b', 'b'), Flask('a')\napp.register_blueprint(b, url_prefix=f())\n",
+        ["main.py:3: the prefix of a blueprint, which its paths lack here, is not known from the source"],
+    ),
+    "blueprints of a loop": (
+        "from flask import Flask\napp = Flask('a')\nfor one in load():\n    app.register_blueprint(one)\n",
+        ["main.py:4: a blueprint is not known from the source"],
+    ),
     "a mounted application": (
         "from fastapi import FastAPI\nfrom lib import make\napp = FastAPI()\napp.mount('/m', make())\n",
         ["main.py:4: the application mounted at /m is not known from the source"],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from preview.core.isolation import Network
 from preview.core.lifecycle import Health, State
-from preview.endpoints import Endpoint
+from preview.endpoints import Endpoint, Listing
 from preview.http.contracts import Facts, plan, v1
 from preview.http.contracts.content import content_of, folded
 from preview.http.contracts.shared import Ticket
@@ -204,7 +204,7 @@ def test_plan_endpoints_have_a_schema_key_only_where_one_is_known() -> None:
         request_body={"name": "string"},
         response_schema={"id": "integer"},
     )
-    shown = shown_as(plan.PlanEndpoints.of([endpoint(), known]))
+    shown = shown_as(plan.PlanEndpoints.of(Listing((endpoint(), known), ("app.js:3: \ud800",))))
     assert shown == {
         "endpoints": [
             {"method": "GET", "path": "/books", "description": "All books.", "source": "static"},
@@ -217,12 +217,14 @@ def test_plan_endpoints_have_a_schema_key_only_where_one_is_known() -> None:
                 "requestBody": {"name": "string"},
                 "responseSchema": {"id": "integer"},
             },
-        ]
+        ],
+        "complete": False,
+        "unread": ["app.js:3: ?"],
     }
 
 
 def test_v1_endpoints_are_counted() -> None:
-    shown = shown_as(v1.Endpoints.of([endpoint()]))
+    shown = shown_as(v1.Endpoints.of(Listing((endpoint(),))))
     assert shown == {
         "endpoints": [
             {
@@ -235,6 +237,8 @@ def test_v1_endpoints_are_counted() -> None:
             }
         ],
         "count": 1,
+        "complete": True,
+        "unread": [],
     }
 
 
@@ -308,7 +312,7 @@ def test_a_json_answer_of_any_depth_is_passed_on() -> None:
 
 def test_text_that_is_no_unicode_is_passed_on_as_far_as_it_can_be() -> None:
     assert in_plan(answer(b'"\\ud800"', "application/json"))["data"] == "?"
-    assert shown_as(v1.Endpoints.of([endpoint(summary="\ud800")]))["endpoints"][0]["summary"] == "?"
+    assert shown_as(v1.Endpoints.of(Listing((endpoint(summary="\ud800"),))))["endpoints"][0]["summary"] == "?"
 
 
 def test_json_null_is_a_parsed_value_too() -> None:

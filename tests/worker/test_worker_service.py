@@ -42,7 +42,7 @@ async def test_a_launch_and_its_endpoints_are_read_by_workers(reader: WorkerRead
     found = await AnalysisCache(reader).analyse(project, None)
     assert str(found.plan.target) == "main:app"
     assert found.asked is not None
-    assert [one.path for one in await reader.endpoints(project)] == ["/items"]
+    assert [one.path for one in (await reader.endpoints(project)).endpoints] == ["/items"]
     document = b'{"openapi": "3.1.0", "paths": {"/shown": {"get": {"responses": {}}}}}'
     assert [one.path for one in await reader.published(document)] == ["/shown"]
 

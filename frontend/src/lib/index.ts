@@ -3,6 +3,8 @@ export { Problem } from "./api/problem";
 export type {
   EndEvent,
   Endpoint,
+  EndpointListing,
+  EndpointSource,
   GapEvent,
   Generation,
   Health,

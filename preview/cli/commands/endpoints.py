@@ -20,7 +20,7 @@ from preview.cli.terminal import listing, print_json, progress, say, table_conso
 from preview.core.env_file import find_env_file_beside
 from preview.core.quoting import visible
 from preview.detection import read_endpoints
-from preview.endpoints import Endpoint, Extraction, Origin
+from preview.endpoints import Endpoint, Extraction
 
 app = typer.Typer(add_completion=False)
 
@@ -60,10 +60,7 @@ def endpoints(
         say(f"{known}; `preview detect DIR` shows what was detected.")
     for file, reason in found.skipped.items():
         say(visible(f"not read: {'the rest of the files' if file == '.' else file}: {reason}"))
-    for sentence in found.unread:
-        say(visible(f"not read: {sentence}"))
-    if not found.complete:
-        say("There may be more endpoints: not everything could be read.")
+    _say_unread(found.unread)
 
 
 def _asked(folder: Path, static: Extraction) -> Extraction:
@@ -79,11 +76,10 @@ def _asked(folder: Path, static: Extraction) -> Extraction:
     warn_of_skipped(file)
     with hold_first_free_slot(operators_data_folder(file) / "run") as slot, progress("starting the application…"):
         settings = own_settings(slot, {}, file, is_watched=False)
-        endpoints = run_async(partial(ask_application, settings, folder))
-    if endpoints is None:
+        found = run_async(partial(ask_application, settings, folder))
+    if found is None:
         raise typer.Exit(ExitCode.INTERRUPTED)
-    is_whole = bool(endpoints) and all(one.source is Origin.APPLICATION for one in endpoints)
-    return replace(static, endpoints=tuple(endpoints), unread=() if is_whole else static.unread)
+    return replace(static, endpoints=found.endpoints, unread=found.unread)
 
 
 def _show_remote(name: str, url: str | None, ca: Path | None, *, as_json: bool) -> None:
@@ -95,10 +91,19 @@ def _show_remote(name: str, url: str | None, ca: Path | None, *, as_json: bool) 
         answer = api.get_json(path)
     if as_json:
         print_json(answer)
-    elif answer["endpoints"]:
+        return
+    if answer["endpoints"]:
         table_console().print(_table(answer["endpoints"]))
     else:
         say("No endpoints found.")
+    _say_unread(answer.get("unread", ()))
+
+
+def _say_unread(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        say(visible(f"not read: {sentence}"))
+    if sentences:
+        say("There may be more endpoints: not everything could be read.")
 
 
 def _described(found: Extraction) -> dict[str, object]:

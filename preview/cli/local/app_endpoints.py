@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import trio
@@ -11,7 +10,7 @@ from preview.cli.client import LOCAL_USER
 from preview.cli.exits import CommandFailed
 from preview.cli.local.running import hurried_by_signals
 from preview.core.lifecycle import State
-from preview.endpoints import Endpoint
+from preview.endpoints import Listing
 from preview.generations import FolderGenerations
 from preview.http.endpoint_book import EndpointBook
 from preview.proxy import open_preview_client
@@ -22,7 +21,7 @@ from preview.supervisor import LaunchRequest, User
 _GENERATION = "folder"
 
 
-async def ask_application(settings: Settings, folder: Path) -> Sequence[Endpoint] | None:
+async def ask_application(settings: Settings, folder: Path) -> Listing | None:
     """Launch the folder, return its endpoints, and stop it. Returns None if a signal ended the command.
 
     Raises:
@@ -36,7 +35,7 @@ async def ask_application(settings: Settings, folder: Path) -> Sequence[Endpoint
     return None
 
 
-async def _ask(settings: Settings, folder: Path) -> Sequence[Endpoint]:
+async def _ask(settings: Settings, folder: Path) -> Listing:
     source = FolderGenerations(folder, generation_id=_GENERATION, user_id=LOCAL_USER, project_id="local")
     async with (
         open_service(settings, generations=source) as service,

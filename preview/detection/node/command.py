@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Final
 
 from preview.detection.node.project import NodeProject
 from preview.sources.javascript import read_literal
+from preview.sources.node_package import is_fastify_start
 from preview.sources.node_scripts import split_commands
 
 TSX: Final = "tsx@^4.19.0"
@@ -86,10 +88,22 @@ def find_command(project: NodeProject) -> NodeCommand:
     variables = dict(_assignments(text))
     runner = _runner(project, flags)
     variables.update(runner.variables)
-    arguments = (*runner.arguments, *flags, project.relative(project.entry.file))
+    starter = _starter(project)
+    arguments = (*runner.arguments, *flags, *starter, project.relative(project.entry.file))
     decisions = [f"node {' '.join(arguments)}" + (f' (package.json "{script}")' if script else "")]
     told = (*decisions, *runner.decisions)
     return NodeCommand(arguments, runner.requirements, variables, script, told, runner.arguments)
+
+
+def _starter(project: NodeProject) -> tuple[str, ...]:
+    """Return the program that gets the entry, if the entry only exports a plugin (``fastify start app.js``)."""
+    named = re.search(r'"([^"]+)"', project.entry.by)
+    text = project.package.scripts.get(named[1], "") if named else ""
+    if not project.requires("fastify-cli") or not any(map(is_fastify_start, split_commands(text))):
+        return ()
+    folder = posixpath.relpath(project.root, project.folder)
+    program = posixpath.normpath(posixpath.join(folder, "node_modules/fastify-cli/cli.js"))
+    return ("--preserve-symlinks-main", program, "start")
 
 
 def _script(project: NodeProject) -> tuple[str, str]:

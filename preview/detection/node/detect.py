@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import re
+from dataclasses import replace
 from typing import Final
 
 from preview.detection.node.build import find_build_work, tell_stand_in
 from preview.detection.node.command import find_command
 from preview.detection.node.databases import DatabaseWork, find_database_work
 from preview.detection.node.environment_reads import environment_reads
-from preview.detection.node.project import NodeProject, find_project
+from preview.detection.node.project import NodeProject, find_next_project, find_project
 from preview.detection.node.runtimes import refuse_runtime
 from preview.detection.node.services import ADDRESSES, PROVIDERS, find_services
 from preview.detection.node.variables import choose_variables
@@ -47,10 +48,28 @@ def detect_node(sources: Sources, target: AppTarget | None, overrides: Overrides
     file = _named_file(sources, overrides)
     project = find_project(sources, file or (target.file if target is not None else None), named=file is not None)
     if project is None:
-        return None
+        return _plan_next(sources)
     if overrides.command is None:
         refuse_runtime(project)
     return _plan(project, target)
+
+
+_NEXT: Final = "node_modules/next/dist/bin/next"
+
+
+def _plan_next(sources: Sources) -> StartPlan | None:
+    """Return the plan of a Next.js project, which its own program builds and starts; None if there is none."""
+    project = find_next_project(sources, _NEXT)
+    if project is None:
+        return None
+    command = ("--no-preserve-symlinks", project.relative(project.entry.file), "start")
+    told = 'package.json "build" and "start": Next.js is built, then it serves'
+    plan = replace(_plan(project, None), framework="next", command=command, decisions=(told,))
+    # Next.js resolves links by itself: with two paths of one package, React would be loaded twice.
+    links = {"NODE_PRESERVE_SYMLINKS": "0"}
+    steps = tuple(replace(step, variables={**(step.variables or {}), **links}) for step in plan.steps)
+    telemetry = Variable("NEXT_TELEMETRY_DISABLED", "1", Origin.MADE_UP)
+    return replace(plan, variables={telemetry.name: telemetry, **plan.variables}, steps=steps)
 
 
 _SCRIPT_ENDS: Final = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx")

@@ -32,6 +32,7 @@ _MOST_SCRIPTS: Final = 200
 _LOADED: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"]((?:@[\w.-]+/)?[A-Za-z][\w.-]*)""")
 _LISTENS: Final = re.compile(rb"\.listen\s*\(")
 _LOADS: Final = re.compile(rb"\brequire\s*\(|^\s*import\b", re.MULTILINE)
+_NEXT: Final = re.compile(r"\bnext\s+start\b")
 _IMPORT: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"](\.[^'"]*)['"]""")
 _ASIDE: Final = frozenset(
     {"test", "tests", "__tests__", "__mocks__", "spec", "e2e", "cypress", "docs", "examples", "example", "coverage",
@@ -152,6 +153,25 @@ def find_project(sources: Sources, file: str | None, *, named: bool = False) -> 
             owner = _package_of(found.file, packages) or package
             return NodeProject(sources, owner, tuple(packages), found, _root_of(sources, owner, packages))
     return None if packages else _without_package(sources)
+
+
+def find_next_project(sources: Sources, program: str) -> NodeProject | None:
+    """Return the topmost package whose scripts build Next.js and start it with ``next start``; None if there is none.
+
+    Args:
+        sources: The project's files.
+        program: The path of Next.js's program below the packages.
+    """
+    packages = read_node_packages(sources)
+    for package in sorted(packages, key=lambda item: item.folder.count("/") if item.folder != "." else -1):
+        scripts = package.scripts
+        if package.requires("next") and _NEXT.search(scripts.get("start", "")) and "build" in scripts:
+            root = _root_of(sources, package, packages)
+            entry = Entry(
+                posixpath.normpath(posixpath.join(root, program)), 'package.json "start"', typescript=False, built=True
+            )
+            return NodeProject(sources, package, tuple(packages), entry, root)
+    return None
 
 
 def _without_package(sources: Sources) -> NodeProject | None:

@@ -24,19 +24,21 @@ def choose_app(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> 
     Raises:
         InvalidGeneration: The named application does not exist.
     """
-    wanted = [app for app in apps if _has_framework(app.target, given)]
+    wanted = [app for app in apps if has_framework(app.target, given)]
     if given.app is None:
         return wanted[0] if wanted else None
     return next((app for app in wanted if _is_named(app.target, given)), None) or _named(sources, given)
 
 
-def _has_framework(target: AppTarget, given: Overrides) -> bool:
+def has_framework(target: AppTarget, given: Overrides) -> bool:
+    """Return whether an application is of the given framework; True if none is given."""
     node = {*NODE_NAMES, "node"}
     names = {
         "node": node,
         "express": {"express", "nestjs"},
         "starlette": {"starlette", "fastapi"},
         "fastapi": {"fastapi", "starlette"},
+        "falcon": {"falcon", "falcon-asgi"},
     }
     return given.framework is None or target.framework in names.get(given.framework, {given.framework})
 
@@ -111,4 +113,4 @@ def read_endpoints(directory: Path) -> Extraction:
         app.list_endpoints(found)
     except OutOfBudget:
         found.say(TOO_LARGE)
-    return Extraction(tuple(found.values()), sources.skipped, app.target, tuple(found.unread))
+    return Extraction(tuple(found.values()), tuple(found.unread), sources.skipped, app.target)

@@ -14,7 +14,7 @@ class Overrides:
     """Explicit parts of the start plan. Detection decides those that are None or empty.
 
     Attributes:
-        framework: ``fastapi``, ``starlette``, ``flask``, ``django``, a key of ``NODE_NAMES``, ``node`` or ``command``.
+        framework: One of ``FRAMEWORKS``.
         app: ``app.main:app``, ``shop:create_app()``; for Django the settings module; for Node the entry file.
         factory: ``app`` names a function that returns the application.
         directory: The working folder, relative to the project.

@@ -17,6 +17,7 @@ from preview.core.descriptors import raise_want
 from preview.core.isolation import Network
 from preview.core.quoting import quoted
 from preview.detection.overrides.given import Overrides
+from preview.detection.plain import FRAMEWORKS
 from preview.detection.plan import Origin, Server, Step, Variable
 from preview.errors import InvalidGeneration, InvalidRequest
 
@@ -57,6 +58,14 @@ def _app(value: str) -> str:
     path = PurePosixPath(value.partition(":")[0])
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{quoted(value)} must be a file inside the project")
+    return value
+
+
+def _framework(value: str) -> str:
+    if value not in FRAMEWORKS:
+        nearest = difflib.get_close_matches(value, FRAMEWORKS, n=1, cutoff=0.5)
+        advice = f'did you mean "{nearest[0]}"?' if nearest else f"the known ones are {', '.join(FRAMEWORKS)}"
+        raise ValueError(f"{quoted(value)} is not a framework; {advice}")
     return value
 
 
@@ -106,14 +115,8 @@ def _as_table(value: object) -> object:
     return value if isinstance(value, dict | _StepTable) else {"run": value}
 
 
-_Framework = Literal[
-    "fastapi", "starlette", "flask", "django", "express", "nestjs", "fastify", "koa", "hono", "elysia", "hapi",
-    "restify", "node", "command",
-]  # fmt: skip
-
-
 class _Start(_Table):
-    framework: _Framework | None = None
+    framework: Annotated[str, AfterValidator(_framework)] | None = None
     app: Annotated[str, AfterValidator(_app)] | None = None
     factory: StrictBool | None = None
     directory: _Folder | None = None

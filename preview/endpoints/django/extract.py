@@ -225,11 +225,13 @@ def _flatten(what: object, place: _Place, evaluator: PythonEvaluator) -> Iterato
     if place.depth > _MAX_DEPTH:
         return
     place = replace(place, depth=place.depth + 1)
-    if isinstance(what, Module):
+    if what is UNKNOWN:
+        yield _Route(place, Unread(place.file, place.line, "routes that are added here are not known from the source"))
+    elif isinstance(what, Module):
         yield from _flatten(what.scope.names.get("urlpatterns"), replace(place, file=what.file), evaluator)
     elif isinstance(what, list):
         for item in what:
-            if isinstance(item, (list, Pattern, Include, RouterUrls, NinjaUrls, Unread)):
+            if item is UNKNOWN or isinstance(item, (list, Pattern, Include, RouterUrls, NinjaUrls, Unread)):
                 yield from _flatten(item, place, evaluator)
     elif isinstance(what, Unread):
         yield _Route(place, what)

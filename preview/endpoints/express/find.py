@@ -15,12 +15,15 @@ from preview.endpoints.express.handlers import read_handlers
 from preview.endpoints.express.requests import Requests
 from preview.endpoints.javascript import Function, JavaScriptEvaluator, JSObject, Module, Resolver
 from preview.endpoints.model import NODE_NAMES, AppTarget, Endpoint, Found, FoundApp
+from preview.endpoints.node.fastify import start_plugin
 from preview.endpoints.node.hono import served
+from preview.endpoints.node.next import find_next_app
 from preview.endpoints.node.router import Mount, Route, Router, flatten, notes_of, parameter_names, readable
 from preview.endpoints.node.unread import unread_frameworks
 from preview.sources import Sources
 from preview.sources.javascript import SCRIPT_SUFFIXES, JavaScriptTrees
-from preview.sources.node_package import Entry, NodePackage, find_entry, read_node_packages
+from preview.sources.node_package import Entry, NodePackage, find_entry, is_fastify_start, read_node_packages
+from preview.sources.node_scripts import split_commands
 
 _MAX_ENDPOINTS = 5_000
 _BODYLESS = frozenset({"GET", "HEAD", "OPTIONS", "*"})
@@ -97,6 +100,11 @@ def find_express_apps(sources: Sources, budget: Budget) -> list[FoundApp]:
     for package in packages[:_MAX_PACKAGES]:
         for app in _apps_of(package, packages, trees, budget):
             found.setdefault(app.target.file, app)
+        if package.requires("next"):
+            resolver = Resolver(sources, package, packages)
+            make = partial(JavaScriptEvaluator, trees, resolver, budget, ExpressFramework(), {})
+            pages = find_next_app(package, sources, make)
+            found |= {pages.target.file: pages} if pages is not None else {}
     return list(found.values())
 
 
@@ -168,6 +176,8 @@ def _look_into(
     app = None
     try:
         entered = evaluator.load(entry.file)
+        if not framework.apps and _is_plugin(package):
+            framework.apps.append(start_plugin(entered, evaluator))
         for module in list(evaluator.modules.values()):
             if not framework.apps and (module is entered or _MAKES.search(trees.sources.text(module.file))):
                 _call_exports(module, evaluator)
@@ -193,6 +203,13 @@ def _look_into(
         entry.by.startswith("package.json"),
         aside,
         partial(_list, app, evaluator, budget, complete, _unread(app, package)),
+    )
+
+
+def _is_plugin(package: NodePackage) -> bool:
+    """Return whether fastify-cli starts the package: its entry exports a plugin."""
+    return package.requires("fastify-cli") and any(
+        is_fastify_start(command) for text in package.scripts.values() for command in split_commands(text)
     )
 
 

@@ -125,7 +125,9 @@ class Router(Extensible):
         if isinstance(child, Module):
             child = child.scope.names.get("router", UNKNOWN)
         if isinstance(child, Router) and child is not self:
-            prefix = call.named.get("prefix")
+            prefix = call.named.get("prefix", "")
+            if prefix is UNKNOWN:
+                self._miss("the prefix of an included router, which its paths lack here,", call)
             prefix = prefix if isinstance(prefix, str) else ""
             self.items.append(Include(child, self.prefix + prefix, read_tags(call.named.get("tags"))))
         elif not isinstance(child, Router):

@@ -224,6 +224,8 @@ class Registry(Extensible):
             child = next((item for item in child.scope.names.values() if isinstance(item, Registry)), UNKNOWN)
         if isinstance(child, Registry) and child is not self and not child.is_app:
             prefix = call.named.get("url_prefix")
+            if prefix is UNKNOWN:
+                self._miss("the prefix of a blueprint, which its paths lack here,", call)
             self.entries.append(Registration(child, prefix if isinstance(prefix, str) else None))
         elif not isinstance(child, Registry):
             self._miss("a blueprint", call)

@@ -216,7 +216,12 @@ class JavaScriptEvaluator:
             builtin = find_builtin(callee.name)
             return builtin(call) if builtin is not None else self.framework.construct(callee, call)
         self.call_back(call.arguments)
-        return Made("", call.arguments, callee) if isinstance(callee, Made) else UNKNOWN
+        if isinstance(callee, Made):
+            return Made("", call.arguments, callee)
+        for argument in call.arguments:
+            if isinstance(argument, Native):
+                argument.hand_over(call)
+        return UNKNOWN
 
     def apply(self, callee: object, arguments: list[object]) -> object:
         """Call ``callee`` with known arguments, as a loop over an array does."""

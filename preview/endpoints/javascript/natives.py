@@ -95,6 +95,9 @@ class Native:
         """Evaluate ``object(…)``."""
         return UNKNOWN
 
+    def hand_over(self, call: Call) -> None:
+        """Note that an unknown function gets the object."""
+
 
 class Framework(Protocol):
     """Interface between the evaluator and a framework, for external names."""

@@ -169,7 +169,10 @@ def _for_in(evaluator: JavaScriptEvaluator, node: Node, scope: Scope) -> bool:
     body = node.child_by_field_name("body")
     value = evaluator.evaluate(node.child_by_field_name("right"), scope)
     is_of = any(child.type == "of" for child in node.children)
-    for item in _walked(value, is_of=is_of)[: _limit(body)]:
+    items = _walked(value, is_of=is_of)[: _limit(body)]
+    if value is UNKNOWN and body is not None and may_register(body):
+        items = [UNKNOWN]  # What the loop registers is not known; the framework notes it.
+    for item in items:
         inner = Scope(scope.file, parent=scope, is_block=True)
         bind(evaluator, node.child_by_field_name("left"), item, inner, declares=True)
         _body(evaluator, body, inner)

@@ -14,6 +14,7 @@ from preview.endpoints.javascript import (
     JavaScriptEvaluator,
     JSObject,
     Made,
+    Module,
     Native,
 )
 from preview.endpoints.node.autoload import AutoloadedFile, find_autoloaded
@@ -221,6 +222,13 @@ def _plugin_of(value: object, evaluator: JavaScriptEvaluator) -> object:
     if isinstance(value, JSObject) and "default" in value.names:
         value = evaluator.settle(value.names["default"])
     return value.function if isinstance(value, Plugin) and isinstance(value.function, Plugin) else value
+
+
+def start_plugin(module: Module, evaluator: JavaScriptEvaluator) -> FastifyInstance:
+    """Return the instance with which ``fastify start`` registers a module's plugin."""
+    app = FastifyInstance(is_app=True, file=module.file, listens=True)
+    app.waiting.append((module.exports, JSObject(), Call(None, module.scope, evaluator, [])))
+    return app
 
 
 def make_fastify(callee: External, call: Call, apps: list[Router]) -> object:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Final
 
-from preview.endpoints.javascript import UNKNOWN, Bound, Call, External, Function, JSObject, Regex
+from preview.endpoints.javascript import UNKNOWN, Bound, Call, External, Function, JSObject, Made, Regex
 from preview.endpoints.node.router import UNREAD_PATH, VERBS, Mount, Router, flat, paths_of, router_of
 
 _ROUTERS: Final = frozenset(
@@ -74,7 +74,7 @@ class KoaRouter(Router):
         elif name == "redirect":
             self._add("all", paths_of(call.argument(0)), call, 2)
         elif name in {"allowedMethods", "url", "route", "match", "opts"}:
-            return UNKNOWN
+            return Made(name, [])
         return self
 
     def _named(self, name: str, call: Call) -> None:

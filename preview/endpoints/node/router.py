@@ -23,6 +23,10 @@ from preview.endpoints.javascript import (
     partial_text,
 )
 
+UNREAD_ROUTES: Final = "routes that are added here are not known from the source"
+UNREAD_PREFIX: Final = "the prefix of a router, which its paths lack here, is not known from the source"
+_ROUTES: Final = re.compile(rb"\b(?:require|import)\s*\(|rout|controller|module|plugin|api", re.IGNORECASE)
+_PREFIX: Final = re.compile(rb"prefix|path|url|base|api|rout|env|version|mount", re.IGNORECASE)
 UNREAD_PATH: Final = "the path of a route is only known at run time"
 # Real paths are far shorter. Nested routers of a hostile project would add up to any length.
 _MAX_PATH: Final = 2_000
@@ -112,6 +116,10 @@ class Router(Native):
         """Execute ``app.controllers = …``."""
         self.names[name] = value
 
+    def hand_over(self, call: Call) -> None:
+        """Evaluate ``require(file)(app)`` for an unknown file."""
+        self.note(call, UNREAD_ROUTES)
+
     def call(self, call: Call) -> object:  # noqa: ARG002
         """Evaluate ``app(req, res)``, which handles a request: the result is ``UNKNOWN``."""
         return UNKNOWN
@@ -184,6 +192,7 @@ class Router(Native):
     def _use(self, call: Call) -> None:
         values = call.arguments
         paths = _paths(call, values[0]) if values else []
+        self._note_unknown(call)
         for value in flat(values):
             child = router_of(value)
             # Koa's routers and those of Express cannot use each other.
@@ -193,6 +202,18 @@ class Router(Native):
             if child is not None and child is not self and not is_other:
                 child.is_mounted = True
                 self.items += [Mount(child, path) for path in paths or [""]]
+
+    def _note_unknown(self, call: Call) -> None:
+        """Note unknown values of ``use`` that are named like routers, and an unknown prefix of a router."""
+        values, nodes = call.arguments, call.nodes
+        unknown = [node for value, node in zip(values, nodes, strict=False) if value is UNKNOWN]
+        if len(values) != len(nodes) or not unknown:
+            return
+        is_prefix = unknown[0] is nodes[0] and len(nodes) > 1
+        if is_prefix and _PREFIX.search(nodes[0].text or b"") and any(map(router_of, flat(values[1:]))):
+            self.note(call, UNREAD_PREFIX)
+        if any(_ROUTES.search(node.text or b"") for node in (unknown[1:] if is_prefix else unknown)):
+            self.note(call, UNREAD_ROUTES)
 
     def _group(self, call: Call) -> None:
         """Evaluate ``app.group('/api', router => …)`` of express-group-routes."""

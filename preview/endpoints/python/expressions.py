@@ -123,9 +123,15 @@ def _binary(node: ast.BinOp, scope: Scope, evaluate: Evaluate) -> object:
         return UNKNOWN
     if isinstance(left, str) and isinstance(right, str) and len(left) + len(right) <= MAX_LENGTH:
         return left + right
-    if isinstance(left, list) and isinstance(right, list) and len(left) + len(right) <= MAX_LENGTH:
-        return left + right
-    return UNKNOWN
+    return joined_lists(left, right)
+
+
+def joined_lists(left: object, right: object) -> object:
+    """Evaluate ``left + right`` for lists; an operand that is none counts as one element of the result."""
+    if not isinstance(left, list) and not isinstance(right, list):
+        return UNKNOWN
+    parts = [item if isinstance(item, list) else [item] for item in (left, right)]
+    return parts[0] + parts[1] if len(parts[0]) + len(parts[1]) <= MAX_LENGTH else UNKNOWN
 
 
 def _joined(node: ast.JoinedStr, scope: Scope, evaluate: Evaluate) -> object:

@@ -114,8 +114,9 @@ def _of_list(values: list[object], name: str, arguments: Sequence[object]) -> ob
         values.append(first)
     elif name == "insert" and len(arguments) > 1 and isinstance(first, int):
         values.insert(max(-len(values), min(first, len(values))), arguments[1])
-    elif name in {"extend", "update"} and isinstance(first, list) and len(values) + len(first) <= MAX_LENGTH:
-        values += first
+    elif name in {"extend", "update"}:
+        more = first if isinstance(first, list) else [first]
+        values += more if len(values) + len(more) <= MAX_LENGTH else []
     return None
 
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _MAX_LOOP: Final = 300
 # Limits memory when a loop adds a list to itself.
 _MAX_ITEMS: Final = 100_000
+_REGISTERING: Final = frozenset(
+    {"include_router", "add_api_route", "add_route", "mount", "register_blueprint", "add_url_rule", "add_resource"}
+    | {"append", "extend", "register", "add_router", "blueprint", "add_routes"}
+)
 _IMPORT_ERRORS: Final = frozenset({"ImportError", "ModuleNotFoundError", "Exception"})
 
 
@@ -104,8 +108,9 @@ class Statements:
         """Execute ``name += value``: a list grows in place, for every name that refers to the list."""
         old, more = self._evaluator.evaluate(node.target, scope), self._evaluator.evaluate(node.value, scope)
         if isinstance(old, list):
-            if isinstance(more, list) and len(old) + len(more) <= _MAX_ITEMS:
-                old += more
+            added = more if isinstance(more, list) else [more]
+            if len(old) + len(added) <= _MAX_ITEMS:
+                old += added
         elif isinstance(old, str):
             self.bind(node.target, old + more if isinstance(more, str) else UNKNOWN, scope)
 
@@ -215,6 +220,10 @@ class Statements:
 
     def _for(self, node: ast.For | ast.AsyncFor, scope: Scope) -> None:
         values = items_of(self._evaluator.evaluate(node.iter, scope))
+        if values is None and _registers(node.body):
+            # What the loop registers is not known; the framework notes it.
+            self.bind(node.target, UNKNOWN, scope)
+            self._perhaps(node.body, scope)
         outer, scope.unsure = scope.unsure, 0
         try:
             for value in (values or [])[:_MAX_LOOP]:
@@ -248,6 +257,11 @@ def _set_attribute(owner: object, name: str, value: object) -> None:
         owner.body.names[name] = value
     elif isinstance(owner, Module):
         owner.scope.names[name] = value
+
+
+def _registers(body: Sequence[ast.stmt]) -> bool:
+    calls = (item.func for statement in body for item in ast.walk(statement) if isinstance(item, ast.Call))
+    return any(isinstance(func, ast.Attribute) and func.attr in _REGISTERING for func in calls)
 
 
 def _asks_for_main(test: ast.expr) -> bool:

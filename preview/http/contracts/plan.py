@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from preview.core.clock import utc_now
 from preview.core.lifecycle import State
-from preview.endpoints import Endpoint
+from preview.endpoints import Endpoint, Listing
 from preview.http.contracts import shared
 from preview.http.contracts.content import content_of, folded
 from preview.http.core.answers import Answer, AnyJson, PlanAnswer, Seconds, Time, camel, without_none
@@ -127,11 +127,14 @@ class PlanEndpoints(PlanAnswer):
     """The generation's endpoints."""
 
     endpoints: list[PlanEndpoint]
+    complete: shared.Complete
+    unread: shared.Unread
 
     @classmethod
-    def of(cls, found: Sequence[Endpoint]) -> Self:
+    def of(cls, found: Listing) -> Self:
         """Return the list of endpoints."""
-        return cls(endpoints=[PlanEndpoint.of(one) for one in found])
+        endpoints = [PlanEndpoint.of(one) for one in found.endpoints]
+        return cls(endpoints=endpoints, complete=found.complete, unread=list(found.unread))
 
 
 class PlanProxied(PlanAnswer):

@@ -25,6 +25,14 @@ EndpointSource = Annotated[
     Literal["static", "openapi", "application"],
     Field(description="Best evidence: the source files, the OpenAPI document or the application's own route table."),
 ]
+Complete = Annotated[bool, Field(description="False if there may be more endpoints: a part could not be read.")]
+Unread = Annotated[
+    list[str],
+    Field(
+        description="A sentence for each part that could not be read, with file and line if known.",
+        examples=[["app/main.py:12: the path of a route is not known from the source"]],
+    ),
+]
 HealthWord = Literal["unknown", "healthy", "unhealthy"]
 Steps = Annotated[list[T], Field(description="Steps of the launch, in order; empty for old previews.")]
 Known = Annotated[T | None, Field(description="Null if no longer known, for example after a restart of the service.")]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from preview.auth import Identity, Share
 from preview.core.clock import from_ms
-from preview.endpoints import Endpoint
+from preview.endpoints import Listing
 from preview.http.contracts import shared
 from preview.http.contracts.content import content_of, folded
 from preview.http.core import errors
@@ -141,11 +140,14 @@ class Endpoints(Answer):
 
     endpoints: list[ListedEndpoint]
     count: int
+    complete: shared.Complete
+    unread: shared.Unread
 
     @classmethod
-    def of(cls, found: Sequence[Endpoint]) -> Self:
+    def of(cls, found: Listing) -> Self:
         """Return the list of endpoints."""
-        return cls(endpoints=[ListedEndpoint.model_validate(one) for one in found], count=len(found))
+        endpoints = [ListedEndpoint.model_validate(one) for one in found.endpoints]
+        return cls(endpoints=endpoints, count=len(endpoints), complete=found.complete, unread=list(found.unread))
 
 
 class Proxied(Answer):

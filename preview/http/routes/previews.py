@@ -166,7 +166,7 @@ async def _facts(backend: Backend, generation: Generation, *, with_endpoints: bo
     record = await previews.current(generation.id)
     found: Any = ()
     if with_endpoints:
-        found = await backend.endpoints.find(generation, previews.active(generation.id))
+        found = (await backend.endpoints.find(generation, previews.active(generation.id))).endpoints
     active, confinement = previews.find(record.id), previews.confinement(record.id)
     if active is None:
         return Facts(record, endpoints=found, confinement=confinement)

@@ -39,7 +39,7 @@ _MAX_CHARACTERS = 1000
 _MAX_LINES = 200
 # Until the rest of a traceback is printed.
 _REST_S = 0.2
-# Between two looks; doubled by each one that tells nothing new. A look at hostile lines takes up to 0.3 s of a processor.
+# Between two looks; doubled by each one that tells nothing new. A look at hostile lines takes up to 0.3 s.
 _FIRST_PAUSE_S = 1.0
 _LAST_PAUSE_S = 30.0
 _MOST_TOLD = 10

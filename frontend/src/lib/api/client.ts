@@ -1,6 +1,7 @@
 import { asProblem, Problem, problemOf } from "./problem";
 import type {
   Endpoint,
+  EndpointListing,
   ExportFormat,
   FilesChanged,
   Generation,
@@ -32,6 +33,13 @@ interface Call {
   form?: FormData;
   headers?: Record<string, string>;
   signal?: AbortSignal;
+}
+
+/** What a service says, of any version. */
+interface ToldListing {
+  endpoints: Partial<Endpoint>[];
+  complete?: boolean;
+  unread?: string[];
 }
 
 interface PlanEndpoint {
@@ -180,13 +188,13 @@ export class PreviewClient {
   // Endpoints and requests
 
   /** The endpoints, with the schemas that only the other contract's document carries. */
-  async endpoints(generationId: string): Promise<Endpoint[]> {
+  async endpoints(generationId: string): Promise<EndpointListing> {
     const [words, schemas] = await Promise.all([
-      this.#json<{ endpoints: Partial<Endpoint>[] }>(of(generationId, "/preview/endpoints")),
+      this.#json<ToldListing>(of(generationId, "/preview/endpoints")),
       this.#json<{ endpoints: PlanEndpoint[] }>(`/api/generations/${encodeURIComponent(generationId)}/endpoints`),
     ]);
     const known = new Map(schemas.endpoints.map((one) => [`${one.method} ${one.path}`, one]));
-    return words.endpoints.map((one) => {
+    const endpoints = words.endpoints.map((one): Endpoint => {
       const schema = known.get(`${one.method ?? ""} ${one.path ?? ""}`);
       return {
         method: one.method ?? "GET",
@@ -197,8 +205,10 @@ export class PreviewClient {
         query: schema?.requestSchema?.query ?? {},
         body: schema?.requestBody ?? null,
         response: schema?.responseSchema ?? null,
+        source: one.source ?? "static",
       };
     });
+    return { endpoints, complete: words.complete ?? true, unread: words.unread ?? [] };
   }
 
   /** Send a request to the running preview. A token that is missing or over is fetched again, once. */

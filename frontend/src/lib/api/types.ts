@@ -113,6 +113,18 @@ export interface Generation {
   size_bytes: number;
 }
 
+/** Best evidence of an endpoint: the source files, the OpenAPI document or the application's own route table. */
+export type EndpointSource = "static" | "openapi" | "application";
+
+/** A generation's endpoints, and what may be missing. */
+export interface EndpointListing {
+  endpoints: Endpoint[];
+  /** False if there may be more endpoints. */
+  complete: boolean;
+  /** A sentence for each part that could not be read. */
+  unread: string[];
+}
+
 /** An endpoint with everything that is known of it. */
 export interface Endpoint {
   method: string;
@@ -123,6 +135,7 @@ export interface Endpoint {
   query: Record<string, string>;
   body: unknown;
   response: unknown;
+  source: EndpointSource;
 }
 
 export interface ProxyRequest {

@@ -1,18 +1,25 @@
 import { type ReactNode, useState } from "react";
 
-import type { Endpoint } from "../api/types";
+import type { Endpoint, EndpointListing, EndpointSource } from "../api/types";
 import { count } from "../ui/format";
 import { visible } from "../ui/visible";
 import controls from "../ui/controls.module.css";
 import styles from "./request.module.css";
 
 interface EndpointListProps {
-  endpoints: readonly Endpoint[];
+  listing: EndpointListing;
   onPick: (endpoint: Endpoint) => void;
 }
 
+const SOURCES: Record<EndpointSource, { label: string; title: string }> = {
+  static: { label: "source", title: "Read from the source files" },
+  openapi: { label: "OpenAPI", title: "Named by the OpenAPI document of the running preview" },
+  application: { label: "routes", title: "In the route table of the running application" },
+};
+
 /** The endpoints, by their tags, with a search over method, path and words. */
-export function EndpointList({ endpoints, onPick }: EndpointListProps): ReactNode {
+export function EndpointList({ listing, onPick }: EndpointListProps): ReactNode {
+  const { endpoints } = listing;
   const [text, setText] = useState("");
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const shown = endpoints.filter((one) => {
@@ -37,6 +44,7 @@ export function EndpointList({ endpoints, onPick }: EndpointListProps): ReactNod
         />
       </div>
       <div className={styles.listScroll}>
+        <Unread listing={listing} />
         {shown.length === 0 && <p className={styles.none}>No endpoint has “{text}”.</p>}
         {[...groups].map(([tag, ones]) => (
           <section key={tag} aria-label={tag || "Endpoints"}>
@@ -52,6 +60,9 @@ export function EndpointList({ endpoints, onPick }: EndpointListProps): ReactNod
                   >
                     <Method method={one.method} />
                     <span className={styles.path}>{visible(one.path)}</span>
+                    <span className={styles.origin} title={SOURCES[one.source].title}>
+                      {SOURCES[one.source].label}
+                    </span>
                     <span className={styles.summary}>{visible(one.summary)}</span>
                   </button>
                 </li>
@@ -61,6 +72,21 @@ export function EndpointList({ endpoints, onPick }: EndpointListProps): ReactNod
         ))}
       </div>
     </div>
+  );
+}
+
+/** Says that the list may lack endpoints, and why; nothing for a complete list. */
+export function Unread({ listing }: { listing: EndpointListing }): ReactNode {
+  if (listing.complete) return null;
+  return (
+    <details className={styles.unread}>
+      <summary>There may be more endpoints: {count(listing.unread.length, "part")} could not be read</summary>
+      <ul>
+        {listing.unread.map((sentence) => (
+          <li key={sentence}>{visible(sentence)}</li>
+        ))}
+      </ul>
+    </details>
   );
 }
 

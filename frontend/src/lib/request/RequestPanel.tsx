@@ -13,7 +13,7 @@ import { Answer } from "./Answer";
 import type { Exchange } from "./desk";
 import { type Draft, draftOf, EMPTY } from "./draft";
 import { Editor } from "./Editor";
-import { EndpointList, Method } from "./EndpointList";
+import { EndpointList, Method, Unread } from "./EndpointList";
 import { LogLines } from "./LogLines";
 import styles from "./request.module.css";
 import { Tabs } from "./Tabs";
@@ -54,7 +54,12 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
       <Tabs
         label="Endpoints and requests"
         tabs={[
-          ["endpoints", found.endpoints ? `Endpoints (${found.endpoints.length})` : "Endpoints"],
+          [
+            "endpoints",
+            found.listing
+              ? `Endpoints (${found.listing.endpoints.length}${found.listing.complete ? "" : "+"})`
+              : "Endpoints",
+          ],
           ["request", "Request"],
           ["history", "History"],
         ]}
@@ -91,24 +96,25 @@ function EndpointsView({
   isRunning: boolean;
   onDraft: (draft: Draft) => void;
 }): ReactNode {
-  const { endpoints, problem } = found;
-  if (endpoints && endpoints.length > 0)
-    return <EndpointList endpoints={endpoints} onPick={(one) => onDraft(draftOf(one))} />;
+  const { listing, problem } = found;
+  if (listing && listing.endpoints.length > 0)
+    return <EndpointList listing={listing} onPick={(one) => onDraft(draftOf(one))} />;
   if (problem)
     return (
       <div className={styles.pad}>
         <Notice tone="bad">{problem.message}</Notice>
       </div>
     );
-  if (!endpoints) return <p className={styles.none}>Looking for endpoints…</p>;
+  if (!listing) return <p className={styles.none}>Looking for endpoints…</p>;
   return (
     <div className={styles.none}>
       <p>
         No endpoints were found in the source
         {isRunning
-          ? ", and the preview publishes no OpenAPI document that names them. You can send requests all the same."
-          : ". More may appear once the preview runs, from its OpenAPI document."}
+          ? ", in an OpenAPI document or in a route table of the preview. You can send requests all the same."
+          : ". More may appear once the preview runs, from its OpenAPI document and its route table."}
       </p>
+      <Unread listing={listing} />
       <Button onClick={() => onDraft(EMPTY)}>Write a request</Button>
     </div>
   );

@@ -50,6 +50,7 @@ describe("JSON that is nested deep", () => {
       query: {},
       body,
       response: null,
+      source: "static" as const,
     };
     expect(obstacle(draftOf(endpoint))).toBeNull();
     expect(obstacle({ ...EMPTY, method: "POST", body: nested(20_000) })).toContain("20,000 levels deep");

@@ -17,6 +17,7 @@ const ENDPOINT: Endpoint = {
   query: { page: "integer" },
   body: { name: "string", count: "integer", tags: ["string"], deep: { ok: "boolean" } },
   response: null,
+  source: "static",
 };
 
 describe("a draft", () => {

@@ -2,26 +2,27 @@ import { useEffect, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { asProblem, type Problem } from "../api/problem";
-import type { Endpoint } from "../api/types";
+import type { EndpointListing } from "../api/types";
 import { usePreviewClient } from "../context";
 
 export interface Endpoints {
-  endpoints: readonly Endpoint[] | null;
+  /** Null until the first answer. */
+  listing: EndpointListing | null;
   problem: Problem | null;
 }
 
 /** A generation's endpoints; asked for again when `revision` changes (a running preview knows more of itself). */
 export function useEndpoints(generationId: string, revision: unknown, given?: PreviewClient): Endpoints {
   const client = usePreviewClient(given);
-  const [found, setFound] = useState<Endpoints & { of: string }>({ endpoints: null, problem: null, of: generationId });
+  const [found, setFound] = useState<Endpoints & { of: string }>({ listing: null, problem: null, of: generationId });
   useEffect(() => {
     let isOver = false;
     client.endpoints(generationId).then(
-      (endpoints) => !isOver && setFound({ endpoints, problem: null, of: generationId }),
+      (listing) => !isOver && setFound({ listing, problem: null, of: generationId }),
       (error: unknown) =>
         !isOver &&
         setFound((before) => ({
-          endpoints: before.of === generationId ? before.endpoints : null,
+          listing: before.of === generationId ? before.listing : null,
           problem: asProblem(error),
           of: generationId,
         })),
@@ -30,5 +31,5 @@ export function useEndpoints(generationId: string, revision: unknown, given?: Pr
       isOver = true;
     };
   }, [client, generationId, revision]);
-  return found.of === generationId ? found : { endpoints: null, problem: null };
+  return found.of === generationId ? found : { listing: null, problem: null };
 }
