@@ -18,7 +18,7 @@ import trio
 
 from preview.environments.folders.environment import Report
 from preview.environments.folders.layout import Layout
-from preview.environments.manifests.stated import Asked
+from preview.environments.manifests.stated import Asked, StatedPython
 from preview.environments.python.explain import Refusals
 from preview.environments.python.recipe import Recipe, built_anew, make_recipe
 from preview.environments.python.trial import objection
@@ -33,8 +33,8 @@ from preview.settings import Settings
 _SHARES: Final = (3, 12)
 # Nearest first: the fewer versions are between them, the more packages have wheels for both.
 _NEWER: Final = range(12, 15)
-# The launchers and the servers that are added need this minor version.
-_OLDEST: Final = 8
+# The launchers need this minor version: Python 3.6 has no ``from __future__ import annotations``.
+_OLDEST: Final = 7
 _ANY: Final = sorted(range(_OLDEST, 20), key=lambda minor: abs(minor - sys.version_info.minor))
 _MICROS: Final = 40
 _MINOR: Final = re.compile(r"3\.(?P<minor>\d{1,2})")
@@ -153,24 +153,32 @@ class Choice:
         return usual
 
     async def _older(self, asked: Asked, usual: PythonInterpreter, report: Report) -> PythonInterpreter | None:
-        """Return the older Python that a file names, if a pin is known to fail on the usual one; None otherwise."""
+        """Return the older Python that a file names, if a pin is known to fail on the usual one; None otherwise.
+
+        If that Python is not there, the next newer one on which all pins work is taken: 3.7 for 3.6.
+        """
         stated, requires = asked.stated, asked.required.requires_python
+        if requires is not None and _is_too_old(requires):
+            # No Python here satisfies the manifest; the nearest one has priority over other files.
+            stated, requires = StatedPython(_OLDEST - 1, asked.required.source or "its manifest"), None
         if stated is None or self._settings.environment_python not in {None, OWN}:
             return None
-        if not _OLDEST <= stated.minor < int(usual.version.split(".")[1]):
-            return None
         _, sentences = with_floors(asked.required, usual.version)
-        if not sentences or with_floors(asked.required, f"3.{stated.minor}")[1]:
+        if not sentences:
             return None
-        wanted = f"==3.{stated.minor}.*"
-        if wanted not in self._others:
-            self._others[wanted] = await _find_any(wanted)
-        found = self._others[wanted]
-        if found is None or not allows(requires, found):
-            return None
-        why = sentences[0].rpartition(": ")[0]
-        report(f"Python {found.version} is taken: {stated.file} names 3.{stated.minor}, and {why}", logging.INFO)
-        return found
+        for minor in range(max(stated.minor, _OLDEST), int(usual.version.split(".")[1])):
+            if with_floors(asked.required, f"3.{minor}")[1]:
+                break
+            wanted = f"==3.{minor}.*"
+            if wanted not in self._others:
+                self._others[wanted] = await _find_any(wanted)
+            found = self._others[wanted]
+            if found is not None and allows(requires, found):
+                why = sentences[0].rpartition(": ")[0]
+                named = f"3.{stated.minor}" if stated.minor >= _OLDEST else "an older one than previews run on"
+                report(f"Python {found.version} is taken: {stated.file} names {named}, and {why}", logging.INFO)
+                return found
+        return None
 
     async def _find_usual(self) -> PythonInterpreter:
         if self._usual is None:
@@ -220,7 +228,7 @@ async def _find_configured(settings: Settings) -> PythonInterpreter:
 
 async def _find_any(requires: str) -> PythonInterpreter | None:
     other = await find_other(requires)
-    if other is None:
+    if other is None or int(other.version.split(".")[1]) < _OLDEST:
         found = await find_installed(_ANY, requires)
         other = None if found is None else found.interpreter
     return other

@@ -29,6 +29,8 @@ _LAYOUT_VERSION = 4
 # Version ranges, so that the servers fit the project's other pins.
 SERVERS: Final[Mapping[SuppliedServer, str]] = {"uvicorn": "uvicorn>=0.30", "waitress": "waitress>=3"}
 """Requirement lines of the servers that can be added."""
+# Their last releases for Python 3.7.
+_SERVERS_3_7: Final = {"uvicorn>=0.30": "uvicorn>=0.20,<0.23", "waitress>=3": "waitress>=2,<3"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,10 @@ def make_recipe(
     """Return the recipe for one Python, with its key."""
     key = _key(asked, interpreter, runs_code=runs_code, ahead_of=ahead_of)
     own = None if ahead_of is None else ahead_of.version
-    return Recipe(key, asked.required, interpreter, asked.server, asked.wanted, runs_code, own, imports=asked.imports)
+    server = asked.server
+    if server is not None and interpreter.version.startswith("3.7."):
+        server = _SERVERS_3_7.get(server, server)
+    return Recipe(key, asked.required, interpreter, server, asked.wanted, runs_code, own, imports=asked.imports)
 
 
 def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSet:
