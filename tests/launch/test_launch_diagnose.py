@@ -127,6 +127,7 @@ def test_a_server_that_refuses_is_not_missing(said: str, expected: str) -> None:
 OTHERS = [
     ("ModuleNotFoundError: No module named 'jose'", "missing_module", "'jose'"),
     ("TypeError: Missing parameter name at 1: https://git.new/pathToRegexpError", "other_version", "Express 5"),
+    ("ModuleNotFoundError: No module named 'urlparse'", "python_version", "a module of Python 2"),
     ("No module named 'etc.settings.local'", "missing_module", "'etc.settings.local'"),
     (
         "sqlalchemy.exc.NoSuchModuleError: Can't load plugin: sqlalchemy.dialects:postgresql.aiosqlite",
@@ -200,6 +201,19 @@ def test_syntax_of_another_python_is_told_with_its_place() -> None:
     found = diagnose(lines)
     assert found is not None
     assert found.message.startswith("app/main.py, line 3, is not valid for this Python (invalid syntax).")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ('    print "hi"', "Missing parentheses in call to 'print'. Did you mean print(...)?"),
+        ("    except ValueError, e:", "multiple exception types must be parenthesized"),
+    ],
+)
+def test_python_2_is_named(code: str, said: str) -> None:
+    found = diagnose(['  File "/x/project/a.py", line 3', code, "    ^^^^", f"SyntaxError: {said}"])
+    assert found is not None
+    assert found.message == "a.py, line 3, is written in Python 2. Previews run Python 3: port it first."
 
 
 def test_syntax_of_a_newer_python_is_told_with_its_version() -> None:

@@ -219,7 +219,7 @@ _no_engine = _said(
 _express_5 = _said(
     "other_version",
     "A route's path is written for Express 4, and Express 5 is installed. Write the path for Express 5 (`/*rest` for "
-    '`*`, `{/:id}` for `/:id?`), or require "express": "^4" in package.json.',
+    '`*`, `{{/:id}}` for `/:id?`), or require "express": "^4" in package.json.',
 )
 _no_client = _said(
     "missing_module", "Prisma's client was not made. Add `npx prisma generate` as a step in preview.toml."
@@ -237,6 +237,23 @@ _no_dialect = _said(
     dialect="name",
 )
 
+# Modules of Python 2 that Python 3 has under other names.
+_PYTHON_2 = frozenset(
+    {"BaseHTTPServer", "ConfigParser", "Cookie", "HTMLParser", "Queue", "SimpleHTTPServer", "SocketServer", "StringIO",
+     "Tkinter", "UserDict", "__builtin__", "cPickle", "cStringIO", "commands", "cookielib", "httplib", "md5", "sets",
+     "thread", "urllib2", "urlparse", "xmlrpclib"}
+)  # fmt: skip
+_python_2 = _said(
+    "python_version",
+    "{name!r} is a module of Python 2, which the project is written for. Previews run Python 3: port it first.",
+    module="name",
+)
+
+
+def _module(match: re.Match[str]) -> Diagnosis | None:
+    return _python_2(match) if match["name"] in _PYTHON_2 else _python_module(match)
+
+
 _STANDARD = {"typing", "datetime", "enum", "asyncio", "collections", "contextlib", "itertools", "warnings"}
 
 
@@ -250,6 +267,9 @@ def _node_module(match: re.Match[str]) -> Diagnosis | None:
 
 _SYNTAX = re.compile(r"^\s{0,40}(?:SyntaxError|IndentationError|TabError): (?P<said>.{1,200})")
 _PLACE = re.compile(r'File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7})')
+_PYTHON_2_SYNTAX = ("Missing parentheses in call to", "leading zeros in decimal integer literals")
+# `except Error, e:`; with two classes, it is Python 3.14's.
+_PYTHON_2_EXCEPT = re.compile(r"^\s{0,40}except \S{1,100}, ?(?:e|ex|err|error|exc|exception|msg)\s{0,5}:")
 # What an older Python says of newer syntax: PEP 758, PEP 701.
 _NEWER = {"multiple exception types must be parenthesized": "3.14", "f-string: expecting '}'": "3.12"}
 _NODE_SYNTAX = ("Cannot use import statement", "Unexpected token", "await is only valid", "missing ) after")
@@ -264,6 +284,13 @@ def _bad_syntax(lines: Sequence[str], number: int) -> Diagnosis | None:
         if place := _PLACE.search(line):
             file = place["file"].rpartition("/project/")[2]
             newer = next((version for text, version in _NEWER.items() if text in said["said"]), None)
+            code = lines[max(0, number - 2)]
+            if said["said"].startswith(_PYTHON_2_SYNTAX) or _PYTHON_2_EXCEPT.match(code):
+                return Diagnosis(
+                    "syntax_error",
+                    f"{file}, line {place['line']}, is written in Python 2. Previews run Python 3: port it first.",
+                    {"file": file, "line": int(place["line"])},
+                )
             wanted = f"Python {newer} or newer, which it is written for" if newer else "the Python it is written for"
             return Diagnosis(
                 "syntax_error",
@@ -332,7 +359,7 @@ _RULES: tuple[Rule, ...] = (
         _no_key,
     ),
     # Modules
-    _rule(r"(?:ModuleNotFoundError: |^)No module named '(?P<name>[\w.]{1,200})'", _python_module),
+    _rule(r"(?:ModuleNotFoundError: |^)No module named '(?P<name>[\w.]{1,200})'", _module),
     _rule(r"Can't load plugin: sqlalchemy\.dialects:(?P<name>[\w.]{1,60})", _no_dialect),
     _rule(r"ImportError: cannot import name '(?P<name>\w{1,100})' from '(?P<module>[\w.]{1,200})'", _python_name),
     _rule(r"TypeError: .{1,100}: https://git\.new/pathToRegexpError", _express_5),
