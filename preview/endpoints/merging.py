@@ -98,8 +98,11 @@ def merge_route_table(described: Sequence[Endpoint], table: RouteTable | None) -
         if len(same) < _MAX_SAME:
             same.append(one)
     new: dict[tuple[str, str], Endpoint] = {}
+    own = {(_shape(route.path), route.path.endswith("/")) for route in table.endpoints}
     for route in table.endpoints:
-        same = _stands_for(route, by_shape[_shape(route.path)])
+        shape = _shape(route.path)
+        both = (shape, not route.path.endswith("/")) in own
+        same = _stands_for(route, by_shape[shape], both=both)
         for one in same:
             if len(one.routes) < _MAX_METHODS:
                 one.routes.setdefault(route.method, route)
@@ -125,17 +128,23 @@ class _Described:
             return
         types = one.path_parameters or next(iter(self.routes.values())).path_parameters
         for method in self.routes if one.method == "*" else [one.method]:
-            yield replace(one, method=method, source=Origin.APPLICATION, path_parameters=types)
+            route = self.routes.get(method) or next(iter(self.routes.values()))
+            path = one.path
+            if path.endswith("/") != route.path.endswith("/"):
+                path = f"{path}/" if route.path.endswith("/") else path.rstrip("/") or "/"
+            yield replace(one, method=method, path=path, source=Origin.APPLICATION, path_parameters=types)
 
 
-def _stands_for(route: Endpoint, same: list[_Described]) -> list[_Described]:
+def _stands_for(route: Endpoint, same: list[_Described], *, both: bool) -> list[_Described]:
     """Return what describes the route, of endpoints with the same shape; empty if nothing does.
 
     1. Source and table agree on the method. 2. The table accepts any method: the source knows which are handled.
-    3. The source does not know the methods, and the table does.
+    3. The source does not know the methods, and the table does. A closing slash counts where the table has ``both``
+    forms of the path.
     """
     slash = route.path.endswith("/")
-    same = [one for one in same if one.endpoint.path.endswith("/") == slash] or same
+    alike = [one for one in same if one.endpoint.path.endswith("/") == slash]
+    same = alike if both else alike or same
     exact = [one for one in same if one.endpoint.method == route.method]
     if exact or route.method == "*":
         return exact or same

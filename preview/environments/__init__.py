@@ -1,12 +1,14 @@
 """Environments: installed packages, built from a project's requirements and cached."""
 
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
+from preview.environments.imports.names import OWN_NAMES
 from preview.environments.python.choosing import find_newer
 from preview.environments.sandbox.find_jail import find_jail
 from preview.environments.sandbox.jail import Jail
 from preview.environments.store.cache import EnvironmentCache
 
 __all__ = [
+    "OWN_NAMES",
     "Environment",
     "EnvironmentCache",
     "EnvironmentRequest",

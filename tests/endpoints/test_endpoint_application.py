@@ -156,12 +156,22 @@ def test_a_method_that_the_table_lacks_is_left_out() -> None:
     ]
 
 
+def test_a_route_that_the_document_hides_is_not_taken_for_the_one_with_a_closing_slash() -> None:
+    assert merged(described("GET /a/"), "GET /a/", "GET /a") == ["GET /a/ application 1", "GET /a application None"]
+
+
+def test_the_closing_slash_is_the_tables() -> None:
+    assert merged(described("GET /a", "GET /b/"), "GET /a/", "GET /b") == [
+        "GET /a/ application 1",
+        "GET /b application 2",
+    ]
+
+
 def test_a_closing_slash_tells_two_routes_apart() -> None:
     assert merged(described("GET /a", "GET /a/"), "GET /a", "GET /a/") == [
         "GET /a application 1",
         "GET /a/ application 2",
     ]
-    assert merged(described("GET /a/"), "GET /a") == ["GET /a/ application 1"]
 
 
 METHODS = [f"{a}{b}{c}" for a in "ABCDEFGHIJ" for b in "ABCDEFGHIJ" for c in "ABCDEFGHIJ"]

@@ -128,6 +128,11 @@ OTHERS = [
     ("ModuleNotFoundError: No module named 'jose'", "missing_module", "'jose'"),
     ("TypeError: Missing parameter name at 1: https://git.new/pathToRegexpError", "other_version", "Express 5"),
     ("ModuleNotFoundError: No module named 'urlparse'", "python_version", "a module of Python 2"),
+    (
+        "FileNotFoundError: [Errno 2] Unable to synchronously open file (unable to open file: name = 'model.h5', errno = 2, e",
+        "missing_file",
+        "The file model.h5 is not there.",
+    ),
     ("No module named 'etc.settings.local'", "missing_module", "'etc.settings.local'"),
     (
         "sqlalchemy.exc.NoSuchModuleError: Can't load plugin: sqlalchemy.dialects:postgresql.aiosqlite",

@@ -149,6 +149,12 @@ async def test_a_misspelt_module_of_the_projects_own_is_named_with_its_place(tmp
     far = name_own_module(Diagnosis("missing_module", "x", {"module": "shop.zzz"}), ["Error"], tmp_path)
     assert far.message.startswith("The project imports 'shop.zzz'")
     assert name_own_module(Diagnosis("missing_module", "x", {"module": "gone.zzz"}), [], tmp_path).message == "x"
+    # A name that projects give to a module of their own, often one that is kept out of version control.
+    own = name_own_module(Diagnosis("missing_module", "x", {"module": "config"}), [frame, "Error"], tmp_path)
+    assert (
+        own.message
+        == "main.py line 3 imports 'config', which the project does not have. Add it, or correct the import."
+    )
 
 
 async def test_a_project_that_cannot_be_read_says_nothing_of_a_missing_module(tmp_path: Path) -> None:

@@ -394,6 +394,7 @@ _RULES: tuple[Rule, ...] = (
     _rule(r"The table `(?P<name>[\w.]{1,100})` does not exist in the current database", _table),
     _rule(r"FileNotFoundError: \[Errno 2\] [^:]{1,80}: '(?P<name>[^']{1,300})'", _file),
     _rule(r"FileNotFoundError: .{0,40}?'(?P<name>[^']{1,300})' not found", _file),
+    _rule(r"unable to open file: name = '(?P<name>[^']{1,300})', errno = 2,", _file),
     _rule(r"ENOENT: no such file or directory, \w{1,20} '(?P<name>[^']{1,300})'", _file),
     _rule(
         r"JavaScript heap out of memory|^MemoryError\b",

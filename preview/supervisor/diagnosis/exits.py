@@ -11,6 +11,7 @@ from pathlib import Path
 import trio
 
 from preview.detection import ServiceNeed
+from preview.environments import OWN_NAMES
 from preview.errors import LaunchFailed
 from preview.runtime import Exit
 from preview.supervisor.diagnosis.diagnose import COLOURS, is_own_mistake, last_error
@@ -42,7 +43,9 @@ def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Di
         project: The project's folder, as the program saw it.
     """
     module = found.details.get("module")
-    if found.reason != "missing_module" or not isinstance(module, str) or "." not in module:
+    if found.reason != "missing_module" or not isinstance(module, str):
+        return found
+    if "." not in module and module not in OWN_NAMES:
         return found
     *parents, last = module.split(".")
     try:
