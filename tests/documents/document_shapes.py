@@ -108,11 +108,15 @@ SHAPES: dict[str, Any] = {
                     "responseSchema": {"name": "string"},
                 },
             )
-        ]
+        ],
+        "complete": bool,
+        "unread": list,
     },
     "v1 endpoints": {
         "endpoints": [{"path": str, "method": str, "summary": str, "description": str, "tags": list, "source": str}],
         "count": int,
+        "complete": bool,
+        "unread": list,
     },
     "plan request": {"statusCode": 200, "data": {"page": 2}, "headers": dict},
     "v1 request": {"status_code": 200, "headers": dict, "body": '{"page":2}', "elapsed_ms": float},

@@ -46,7 +46,7 @@ async def test_what_is_over_is_told_once_and_from_any_line_on(tmp_path: Path) ->
             ("?after=100", lines[100:]),
             ("?last_event_id=150&after=1", lines[150:]),
             ("?tail=3", lines[-3:]),
-            ("?q=line%2019&tail=2", [one for one in lines if one["message"] in {"line 198", "line 199"}]),
+            ("?q=line%2019&tail=2", [one for one in lines if "line 19" in one["message"]][-2:]),
             (
                 "?level=error&source=system",
                 [one for one in lines if one["level"] == "ERROR" and one["source"] == "system"],

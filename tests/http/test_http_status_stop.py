@@ -34,7 +34,7 @@ async def test_the_status_of_a_running_preview(tmp_path: Path) -> None:
     assert (in_plan["previewInstanceId"], in_v1["id"]) == (launched["id"], launched["id"])
     assert (in_plan["status"], in_v1["status"]) == ("running", "running")
     assert (in_plan["healthStatus"], in_v1["health"]) == ("healthy", "healthy")
-    assert (in_plan["isolation"]["runtime"], in_v1["limits"]["memory_mb"]) == (in_v1["isolation"]["runtime"], 512)
+    assert (in_plan["isolation"]["runtime"], in_v1["limits"]["memory_mb"]) == (in_v1["isolation"]["runtime"], 1024)
     assert {"method": "GET", "path": "/health"}.items() <= {
         key: value for one in in_plan["generatedEndpoints"] if one["path"] == "/health" for key, value in one.items()
     }.items()

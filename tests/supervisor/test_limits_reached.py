@@ -171,7 +171,7 @@ async def test_what_holds_a_preview_is_the_logs_first_line(make_settings: MakeSe
     async with open_held(make_settings, max_processes=64) as rig:
         preview = await rig.running()
         said = story(preview)[0]
-        assert said.startswith("isolation: plain (not sandboxed), network host; up to 512 MB of memory, ")
+        assert said.startswith("isolation: plain (not sandboxed), network host; up to 1024 MB of memory, ")
         assert said.endswith(", 64 processes, 1024 MB of disk")
 
 

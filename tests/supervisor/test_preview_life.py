@@ -127,7 +127,7 @@ async def test_the_log_tells_the_story_of_the_launch(rig: Rig) -> None:
     lines, _ = await read_to_end(preview)
     story = [line.message for line in lines]
     expected = [
-        "isolation: plain (not sandboxed), network host; up to 512 MB of memory, ",
+        "isolation: plain (not sandboxed), network host; up to 1024 MB of memory, ",
         "files ready in",
         'FastAPI app "app" found in main.py',
         "environment ready in",

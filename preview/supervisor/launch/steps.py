@@ -34,6 +34,7 @@ from preview.supervisor.limits.watch_disk import DiskWatch, watch_disk
 from preview.supervisor.preview.confinement import limits_of
 from preview.supervisor.preview.control import Control
 from preview.supervisor.preview.live_preview import LivePreview
+from preview.supervisor.preview.patience import tell_while_silent
 
 _DRAIN_S = 0.5
 _LAST_LINES = 200
@@ -200,10 +201,10 @@ async def _carry_out(preview: LivePreview, prepared: PreparedLaunch, step: Step)
     argv = resolve_command(list(step.argv), prepared.environment, directory)
     variables = {**prepared.variables, **(step.variables or {})}
     async with prepared.runtime.open_process(prepared.spec(preview, argv, directory, variables)) as process:
-        return await _read_to_end(preview, process, prepared)
+        return await _read_to_end(preview, process, prepared, f"step {step.name}")
 
 
-async def _read_to_end(preview: LivePreview, process: RunningProcess, prepared: PreparedLaunch) -> Exit:
+async def _read_to_end(preview: LivePreview, process: RunningProcess, prepared: PreparedLaunch, doing: str) -> Exit:
     """Return the exit. Reads all output, unless a leftover process keeps the pipe open past the drain time."""
     settings = prepared.settings
     over: list[LaunchFailed] = []
@@ -216,6 +217,7 @@ async def _read_to_end(preview: LivePreview, process: RunningProcess, prepared: 
 
         nursery.start_soon(partial(watch_usage, preview, process, settings, is_step=True, end=end))
         nursery.start_soon(partial(watch_disk, preview, process.members, prepared.disk, is_step=True))
+        nursery.start_soon(tell_while_silent, preview.log, doing)
         drained = trio.Event()
 
         async def read() -> None:

@@ -15,6 +15,7 @@ from preview.supervisor.diagnosis.diagnose_network import find_wrong_port
 from preview.supervisor.launch.saving import save
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.preview.live_preview import LivePreview
+from preview.supervisor.preview.patience import tell_while_silent
 from preview.supervisor.process.probe import Answer, ProbeFailed, ask, find_answer
 from preview.supervisor.process.startup_limit import StartupLimit, measure_wait
 
@@ -40,7 +41,10 @@ async def watch_health(preview: LivePreview, context: SupervisorContext, health_
 
     async def wait() -> None:
         nonlocal answer
-        answer = await find_answer(preview.socket_address, health_path)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tell_while_silent, preview.log, "the application starts")
+            answer = await find_answer(preview.socket_address, health_path)
+            nursery.cancel_scope.cancel()
 
     await limit.run(wait, partial(measure_wait, preview.record.pid))
     if answer is None:
