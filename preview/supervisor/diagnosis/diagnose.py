@@ -219,7 +219,7 @@ _no_engine = _said(
 _express_5 = _said(
     "other_version",
     "A route's path is written for Express 4, and Express 5 is installed. Write the path for Express 5 (`/*rest` for "
-    '`*`, `{/:id}` for `/:id?`), or require "express": "^4" in package.json.',
+    '`*`, `{{/:id}}` for `/:id?`), or require "express": "^4" in package.json.',
 )
 _no_client = _said(
     "missing_module", "Prisma's client was not made. Add `npx prisma generate` as a step in preview.toml."
