@@ -47,6 +47,7 @@ MADE: Final = {
 }
 # Put together by functions; found in what the modules have.
 IN_TABLES: Final = (
+    "preview.environments.python.causes",
     "preview.supervisor.diagnosis.diagnose",
     "preview.supervisor.diagnosis.diagnose_network",
     "preview.supervisor.diagnosis.diagnose_services",

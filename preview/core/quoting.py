@@ -39,6 +39,26 @@ def _written(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
+# Where the words of a message end, and data or a command begins.
+_NO_WORDS = re.compile(r"[{}]|\[['\"]|\$\(|(?<=\s)--?[A-Za-z]\S{0,200} --?[A-Za-z]")
+_COMMAND = re.compile(r"(?:[Cc]ommand )?(?:'\[[^\n]{0,2000}\]'|\[[^\n\]]{0,2000}\]) returned non-zero exit status")
+_MAX_WORDS = 200
+_MAX_READ = 2_000
+
+
+def clipped(text: str, max_chars: int) -> str:
+    """Return the text, of bounded length; a cut is shown as ``…``."""
+    return text if len(text) <= max_chars else f"{text[: max_chars - 1].rstrip()}…"
+
+
+def in_words(said: str, max_chars: int = _MAX_WORDS) -> str:
+    """Return the words of a program's message for a sentence, up to its data or its command; empty if it has none."""
+    text = _COMMAND.sub("a command returned non-zero exit status", " ".join(said[:_MAX_READ].split()))
+    words, *rest = _NO_WORDS.split(text, maxsplit=1)
+    words = clipped(words.rstrip(" :;,('\"`") if rest else words, max_chars).rstrip(" .:;,")
+    return words if any(letter.isalpha() for letter in words) else ""
+
+
 # Colours and weight (Select Graphic Rendition, ECMA-48 section 8.3.117).
 SGR = r"\x1b\[[0-9;:]*m"
 # C0 but tab and line feed, DEL, C1; U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069; surrogates.

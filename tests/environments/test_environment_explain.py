@@ -105,26 +105,62 @@ def test_no_sentence_has_a_path_of_the_service_a_command_or_data(words: list[str
     assert "-fPIC" not in said
     assert "Command" not in said
     assert "{'a'" not in said
+    assert len(said) <= 300
+
+
+_INSTALL = ", or have what is missing installed on the service's machine"
 
 
 @pytest.mark.parametrize(
-    ("printed", "said"),
+    ("printed", "said", "remedy"),
     [
-        ("x.c:1:10: fatal error: Python.h: No such file or directory\nerror: command 'gcc' failed with exit code 1",
-         "the header Python.h is missing"),
-        ("Error: pg_config executable not found.", "the program pg_config is missing"),
-        ("OSError: mysql_config not found", "the program mysql_config is missing"),
-        ("error: can't find Rust compiler", "a Rust compiler is missing"),
-        ("error: command 'gcc' failed: No such file or directory", "the program gcc is missing"),
-        ("/usr/bin/ld: cannot find -lpq", "the library pq is missing"),
+        ("Modules/common.h:15:10: fatal error: lber.h: No such file or directory\nerror: Command '['gcc', '-fPIC',",
+         "the header lber.h is missing", _INSTALL),
+        ("Error: pg_config executable not found.", "the program pg_config is missing", _INSTALL),
+        ("Exception: Can not find valid pkg-config name.\nSpecify MYSQLCLIENT_CFLAGS env vars manually",
+         "the client library of MySQL or MariaDB is missing", _INSTALL),
+        ("error: can't find Rust compiler\n\nTo update pip, run:\n\n    pip install --upgrade pip",
+         "a Rust compiler is missing", _INSTALL),
+        ("error: command 'gcc' failed: No such file or directory", "the program gcc is missing", _INSTALL),
+        ("/usr/bin/ld: cannot find -lpq", "the library pq is missing", _INSTALL),
+        ("AttributeError: module 'setuptools.dist' has no attribute '_get_unpatched'. Did you mean: 'get_unpatched'?",
+         "its build is written for an older setuptools", ""),
+        ("NameError: name 'CCompiler' is not defined. Did you mean: 'ccompiler'?",
+         "NameError: name 'CCompiler' is not defined. Did you mean: 'ccompiler'?", ""),
         ("odd.c:3:5: error: unknown type name 'x'\nerror: command '/usr/bin/gcc' failed with exit code 1",
-         "its C code does not compile here"),
+         "its C or C++ code does not compile here", ""),
         ("subprocess.CalledProcessError: Command '['gcc', '-shared']' returned non-zero exit status 1.",
-         "CalledProcessError"),
-        ("RuntimeError: this needs a newer compiler.", "RuntimeError: this needs a newer compiler"),
+         "CalledProcessError", ""),
+        ("urllib.error.URLError: <urlopen error [Errno 111] Connection refused>", "URLError", ""),
     ],
 )  # fmt: skip
-def test_a_build_s_failure_is_told_in_words(printed: str, said: str) -> None:
+def test_a_build_s_failure_is_told_in_words(printed: str, said: str, remedy: str) -> None:
     lines = ["Failed to build `odd==1`", "[stderr]", *printed.splitlines(), "hint: no"]
-    message = explain(lines, RequirementSet(), offline=False).message
-    assert message == f"odd could not be built ({said}); choose a version that has a wheel for this Python"
+    found = explain(lines, RequirementSet(), offline=False)
+    advice = "choose a version or a package that has a wheel for this Python"
+    assert (found.reason, found.message) == ("build", f"odd could not be built ({said}); {advice}{remedy}")
+
+
+def test_a_contradiction_names_both_sides_and_where_they_stand() -> None:
+    wanted = RequirementSet(
+        (parse_requirement("flask==2.0.0", "a.txt line 1"), parse_requirement("werkzeug==0.16", "a.txt line 2"))
+    )
+    said = [
+        "error: No solution found when resolving dependencies",
+        "  cause: Because flask==2.0.0 depends on werkzeug>=2.0 and you require flask==2.0.0, we can conclude that you",
+        "         require werkzeug>=2.0.",
+        "         And because you require werkzeug==0.16, we can conclude that your requirements are unsatisfiable.",
+    ]
+    assert explain(said, wanted, offline=False).message == (
+        "flask==2.0.0 (a.txt line 1) needs werkzeug>=2.0, but the project requires werkzeug==0.16 (a.txt line 2); "
+        "loosen one of them"
+    )
+
+
+def test_a_refused_host_is_told_in_the_sentence_of_the_build() -> None:
+    lines = ["Failed to build `odd==1`", "[stderr]", "error: can't find Rust compiler"]
+    found = explain(lines, RequirementSet(), offline=False, refused=["a.example is refused"])
+    assert found.message == (
+        "odd could not be built (a Rust compiler is missing), and a.example is refused; the "
+        "service's operator can add it to PREVIEW_BUILD_HOSTS"
+    )

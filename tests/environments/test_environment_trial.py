@@ -19,8 +19,8 @@ from preview.environments.folders.layout import Layout
 from preview.environments.imports.scan import Wanted
 from preview.environments.manifests.stated import StatedPython, find_stated
 from preview.environments.python import choosing
-from preview.environments.python.explain import Refusals
 from preview.environments.python.install import Installation
+from preview.environments.python.refusals import Refusals
 from preview.environments.python.trial import objection
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet
 from preview.environments.sandbox.installed import Installed

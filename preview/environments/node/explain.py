@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
+from preview.core.quoting import clipped, in_words
 from preview.environments.node.manifest import NodeManifest
+from preview.environments.python.causes import LONGEST_SENTENCE, cause_of, without_paths
 from preview.environments.python.explain import Explanation
 
 _NETWORK: Final = frozenset(
@@ -16,20 +18,43 @@ _NETWORK: Final = frozenset(
 )  # fmt: skip
 _CODE: Final = re.compile(r"^npm (?:error|ERR!) code (\S+)", re.MULTILINE)
 _PATH: Final = re.compile(r"^npm (?:error|ERR!) path \S*?/node_modules/(\S+)", re.MULTILINE)
+_FOLDER: Final = re.compile(r"gyp ERR! cwd \S*?/node_modules/(\S+)")
+_PACKAGE: Final = re.compile(r"^npm (?:error|ERR!) path \S*/node_modules/(?P<name>(?:@[^\s/]+/)?[^\s/]+)", re.MULTILINE)
+_HOST: Final = re.compile(r"request to \w{1,10}://(?P<name>[\w.-]{1,60})")
+# npm's part of a line; a script's own output follows it too.
+_PREFIX: Final = re.compile(r"^npm (?:error|ERR!) ?", re.MULTILINE)
 _NAMED: Final = r"(?P<name>(?:@[^\s/@'\"]+/)?[^\s@'\"/]+)"
-_MISSING: Final = re.compile(rf"404\s+'?{_NAMED}@\S*'? (?:is not in this registry|could not be found)", re.MULTILINE)
-_MISSING_AT: Final = re.compile(
-    r"404 Not Found - GET \S*?/(?P<name>(?:@[^\s/]+(?:/|%2f))?[^\s/]+?)(?:/-/\S*)? ", re.IGNORECASE
+_MISSING: Final = re.compile(
+    rf"404\s+(?:The requested resource )?'?{_NAMED}@\S*'? (?:is not in this|could not be found)"
 )
+_AT: Final = r"(?P<name>(?:@[^\s/]+(?:/|%2f))?[^\s/]+?)(?:/-/\S*)?(?:\s|$)"
+_MISSING_AT: Final = re.compile(rf"404 Not Found - GET \S*?/{_AT}", re.IGNORECASE | re.MULTILINE)
+_DENIED_AT: Final = re.compile(rf"40[13] [A-Z]\w* - GET \S*?/{_AT}", re.IGNORECASE | re.MULTILINE)
 _NO_VERSION: Final = re.compile(rf"No matching version found for {_NAMED}@", re.MULTILINE)
-_CONFLICT: Final = re.compile(r"Could not resolve dependency:\s+(?:npm (?:error|ERR!) )?(?P<why>[^\n]+)", re.MULTILINE)
-_INTEGRITY: Final = re.compile(r"integrity checksum failed.*?|EINTEGRITY", re.MULTILINE)
+_FOUND: Final = re.compile(r"Found: (?P<found>[^\s]{1,200})")
+_PEER: Final = re.compile(
+    r"Could not resolve dependency:\s+(?:npm (?:error|ERR!) )?(?:peer(?:Optional)? |dev |optional )?"
+    r"(?P<name>@?[^\s@]{1,200})@\"(?P<range>[^\"\n]{1,500})\" from (?P<who>\S{1,200}|the root project)"
+)
+_CORRUPT: Final = re.compile(rf"tarball data for {_NAMED}@\S{{1,300}} \(\S{{1,300}}\) seems to be corrupted")
 _PROTOCOL: Final = re.compile(r"Unsupported URL Type \"(?P<name>[^\"]+)\"")
 _REFUSED: Final = re.compile(r"Refusing to fetch \"(?P<name>[^\"]+)\"")
 _PLATFORM: Final = re.compile(rf"Unsupported platform for {_NAMED}@")
+_ENGINE: Final = re.compile(rf"Not compatible with your version of node/npm: {_NAMED}@")
+_NODE: Final = re.compile(r"Required: .{0,200}?\"node\":\"(?P<wanted>[^\"\n]{1,200})\"")
+_INVALID: Final = re.compile(r"Invalid (?:tag|package) name \"[^\"\n]*\" of package \"(?P<name>[^\"\n]{1,300})\"")
+_OVERRIDDEN: Final = re.compile(rf"Override for {_NAMED}@")
+_FILE: Final = re.compile(r"no such file or directory, \w{1,20} '(?:[^'\n]*/)?(?P<name>[^'/\n]{1,200})'")
 _GIT: Final = re.compile(r"(?:ls-remote|clone|fetch) (?:-\S{1,40} ){0,8}(?P<name>(?:ssh|git|https?)://\S{1,300})")
 _NATIVE: Final = re.compile(r"gyp ERR!|node-gyp|prebuild|make: \*\*\*|cmake", re.IGNORECASE)
-_ERROR_LINE: Final = re.compile(r"^npm (?:error|ERR!) (?!code |errno |A complete log|\s*$)(.*)$", re.MULTILINE)
+_ERROR_LINE: Final = re.compile(
+    r"^npm (?:error|ERR!) (?!code |errno |syscall |path |A complete log|\s*$)(.*)$", re.MULTILINE
+)
+# Parts of a sentence: two names with their versions, and a cause, go into one.
+_LONGEST_NAME: Final = 60
+_LONGEST_RANGE: Final = 40
+# The patterns take quadratic time in a line's length.
+_LONGEST_LINE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +87,16 @@ _CASES: Final = (
         frozenset({"E404"}),
         "not_found",
         (_MISSING, _MISSING_AT),
-        lambda what: f"{what} was not found in the package registry; check the spelling",
+        lambda what: (
+            f"{what} was not found in the package registry; check the spelling, or name a private package's registry "
+            "in .npmrc of the service's user"
+        ),
+    ),
+    _Case(
+        frozenset({"E401", "E403", "ENEEDAUTH"}),
+        "not_found",
+        (_DENIED_AT,),
+        lambda what: f"The package registry does not give {what} without a login; take a package that is public",
     ),
     _Case(
         frozenset({"ETARGET"}),
@@ -74,7 +108,33 @@ _CASES: Final = (
         frozenset({"EUNSUPPORTEDPROTOCOL"}),
         "invalid",
         (_PROTOCOL,),
-        lambda what: f"npm does not understand the address {what}; write a version range",
+        lambda what: f"npm does not understand {what}; write a version range",
+    ),
+    _Case(
+        frozenset({"EINVALIDTAGNAME", "EINVALIDPACKAGENAME"}),
+        "invalid",
+        (_INVALID,),
+        lambda what: f"{what} is no package and version that npm can read; correct it in package.json",
+    ),
+    _Case(
+        frozenset({"EOVERRIDE"}),
+        "conflict",
+        (_OVERRIDDEN,),
+        lambda what: (
+            f"{what} has another version under overrides in package.json; write the same version in both places"
+        ),
+    ),
+    _Case(
+        frozenset({"ENOENT"}),
+        "not_found",
+        (_FILE,),
+        lambda what: f"The file {what}, which a requirement names, does not exist; add it, or correct package.json",
+    ),
+    _Case(
+        frozenset({"ENOTEMPTY", "EEXIST", "EBUSY"}),
+        "other",
+        (_PACKAGE,),
+        lambda what: f"npm could not replace the folder of {what}; launch again",
     ),
     _Case(
         frozenset({"EALLOWGIT"}),
@@ -103,8 +163,8 @@ _CASES: Final = (
     _Case(
         frozenset({"EINTEGRITY"}),
         "hash",
-        (),
-        lambda _: "A package does not have the hash that the lock file names; make the lock file again (npm install)",
+        (_CORRUPT,),
+        lambda what: f"{what} does not have the hash that the lock file names; make the lock file again (npm install)",
     ),
     _Case(
         frozenset({"EACCES", "EPERM", "EROFS"}),
@@ -117,31 +177,54 @@ _CASES: Final = (
 
 def explain_npm(lines: Sequence[str], manifest: NodeManifest) -> Explanation:
     """Explain a failure from npm's output."""
-    text = "\n".join(lines)
+    why = _explain("\n".join(line[:_LONGEST_LINE] for line in lines), manifest)
+    return replace(why, message=clipped(without_paths(why.message), LONGEST_SENTENCE))
+
+
+def _explain(text: str, manifest: NodeManifest) -> Explanation:
     match = _CODE.search(text)
     code = match[1] if match else ""
     if code in _NETWORK:
+        host = _HOST.search(text)
         return Explanation(
-            "The package registry cannot be reached, and npm's cache does not hold all that is required; "
-            "check the network and launch again",
+            f"{host['name'] if host else 'The package registry'} cannot be reached, and npm's cache does not hold all "
+            "that is required; check the network and launch again",
             "network",
         )
     for case in _CASES:
-        if code in case.codes:
+        if code in case.codes and (code != "ENOENT" or _FILE.search(text)):
             found = next((hit["name"] for pattern in case.patterns if (hit := pattern.search(text))), "")
             name = found.replace("%2f", "/").replace("%2F", "/")
+            if code == "EUNSUPPORTEDPROTOCOL":
+                name = _with_protocol(name, manifest) or name
             return Explanation(
                 case.sentence(_named(name, manifest)), case.reason, name or None, _origin(name, manifest)
             )
     if code == "ERESOLVE":
         return _conflict(text)
-    return _build(text, manifest) or _other(lines, text, code)
+    if code == "EBADENGINE":
+        return _engine(text, manifest)
+    return _build(text, manifest) or _other(text, code)
+
+
+def _with_protocol(protocol: str, manifest: NodeManifest) -> str | None:
+    """Return the first package that the project requires in this way."""
+    required = [
+        (name, value)
+        for package in manifest.packages.values()
+        for kind in ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
+        if isinstance(pairs := package.get(kind), Mapping)
+        for name, value in pairs.items()
+    ]
+    return next((str(name) for name, value in required if str(value).startswith(protocol)), None)
 
 
 def failed_package(lines: Sequence[str]) -> str | None:
     """Return the package whose own install script failed; None if something else failed."""
-    text = "\n".join(lines)
-    code, path = _CODE.search(text), _PATH.search(text)
+    text = "\n".join(line[:_LONGEST_LINE] for line in lines)
+    # A compiler's long output may have pushed npm's first lines out; node-gyp names the folder at its end.
+    code = _CODE.search(text)
+    path = _PATH.search(text) or (_FOLDER.search(text) if code is None else None)
     if path is None or (code is not None and code[1].startswith("E") and code[1] not in {"ELIFECYCLE", "ENOENT"}):
         return None
     return path[1].rpartition("node_modules/")[2].rstrip("/")
@@ -150,8 +233,8 @@ def failed_package(lines: Sequence[str]) -> str | None:
 def _named(name: str, manifest: NodeManifest) -> str:
     wanted = manifest.range_of(name) if name else None
     if wanted is not None:
-        return f"{name}@{wanted} (package.json)"
-    return name or "A package"
+        return f"{clipped(name, _LONGEST_NAME)}@{clipped(wanted, _LONGEST_RANGE)} (package.json)"
+    return clipped(name, 2 * _LONGEST_NAME) or "A package"
 
 
 def _origin(name: str, manifest: NodeManifest) -> str | None:
@@ -159,9 +242,23 @@ def _origin(name: str, manifest: NodeManifest) -> str | None:
 
 
 def _conflict(text: str) -> Explanation:
-    match = _CONFLICT.search(text)
-    why = f": {match['why'].strip()[:300]}" if match else ""
-    return Explanation(f"The requirements contradict each other{why}; loosen one of them", "conflict")
+    peer, found = _PEER.search(text), _FOUND.search(text)
+    if peer is None:
+        return Explanation("The requirements contradict each other; loosen one of them", "conflict")
+    wanted = f"{clipped(peer['name'], _LONGEST_NAME)}@{clipped(peer['range'], _LONGEST_RANGE)}"
+    who = "the project" if peer["who"].startswith("the") else clipped(peer["who"], _LONGEST_NAME)
+    rival = f", but {clipped(found['found'], _LONGEST_NAME)} is required too" if found else ""
+    return Explanation(
+        f"The requirements contradict each other: {who} needs {wanted}{rival}; change one of the versions", "conflict"
+    )
+
+
+def _engine(text: str, manifest: NodeManifest) -> Explanation:
+    hit, node = _ENGINE.search(text), _NODE.search(text)
+    name = hit["name"] if hit else ""
+    wanted = f"Node {clipped(node['wanted'], _LONGEST_NAME)}" if node else "another Node"
+    sentence = f"{_named(name, manifest)} needs {wanted}, and previews have another one; choose a version for this Node"
+    return Explanation(sentence, "no_version", name or None, _origin(name, manifest))
 
 
 def _build(text: str, manifest: NodeManifest) -> Explanation | None:
@@ -169,18 +266,25 @@ def _build(text: str, manifest: NodeManifest) -> Explanation | None:
     if name is None:
         return None
     native = _NATIVE.search(text) is not None
+    cause = cause_of(_PREFIX.sub("", text))
+    said = f" ({cause.said})" if cause else " (its install script failed)"
     advice = (
-        "it is compiled for this machine, so use a version with a finished build, or one in plain JavaScript"
-        if native
-        else "its install script failed, the lines above say why"
+        "choose a version with a finished build, or one in plain JavaScript" if native else "choose another version"
     )
-    return Explanation(f"{_named(name, manifest)} could not be built: {advice}", "build", name, _origin(name, manifest))
+    remedy = f", or {cause.remedy}" if cause and cause.remedy else ""
+    sentence = f"{_named(name, manifest)} could not be built{said}; {advice}{remedy}"
+    return Explanation(sentence, "build", name, _origin(name, manifest))
 
 
-def _other(lines: Sequence[str], text: str, code: str) -> Explanation:
+def _other(text: str, code: str) -> Explanation:
     match = _ERROR_LINE.search(text)
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "npm said nothing")
-    said = (match[1].strip() if match else last)[:300].rstrip(".:;")
+    last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "npm said nothing")
+    said = in_words(without_paths(match[1].strip() if match else last)) or "it does not say why"
     return Explanation(
-        f"The environment could not be built: {said}{f' ({code})' if code else ''}; the lines above say more", "other"
+        f"The environment could not be built: {said}{_in_brackets(code)}; the lines above say more",
+        "other",
     )
+
+
+def _in_brackets(code: str) -> str:
+    return f" ({clipped(code, _LONGEST_NAME)})" if code else ""

@@ -19,8 +19,8 @@ import trio
 from preview.environments.folders.environment import Report
 from preview.environments.folders.layout import Layout
 from preview.environments.manifests.stated import Asked, StatedPython
-from preview.environments.python.explain import Refusals
 from preview.environments.python.recipe import Recipe, built_anew, make_recipe
+from preview.environments.python.refusals import Refusals
 from preview.environments.python.trial import objection
 from preview.environments.requirements.arguments import as_for
 from preview.environments.requirements.floors import with_floors

@@ -1,24 +1,17 @@
-"""Explanation of uv's errors in one sentence that names the requirement, and memory of recent failures."""
+"""Explanation of uv's errors in one sentence that names the requirement."""
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final
+from itertools import permutations
 
-import structlog
-import trio
 from packaging.utils import canonicalize_name
 
-from preview.core.bounded_dict import BoundedDict
-from preview.core.descriptors import raise_want
-from preview.environments.folders.layout import Layout
+from preview.core.quoting import clipped, in_words
+from preview.environments.python.causes import LONGEST_SENTENCE, cause_of, without_paths
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet
-from preview.errors import EnvironmentFailed
 
 _NETWORK = re.compile(
     r"error sending request|Request failed after|Could not connect|tcp connect error|dns error"
@@ -39,6 +32,26 @@ _BECAUSE = re.compile(r"Because (?:only )?(?P<name>[A-Za-z0-9._-]+)")
 _FAILED_PACKAGE = re.compile(r"Failed to (?:download|build|fetch)[: ]+`?(?P<name>[A-Za-z0-9._-]+)(?:==| @ |`)")
 _ENDLESS = re.compile(r"\S{2000,}")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# What uv says of a contradiction; what it concludes repeats it.
+_CLAIM = re.compile(r"(?:(?P<who>\S{1,200}) depends? on|(?<!conclude that )you require) (?P<what>[A-Za-z0-9]\S{0,200})")
+# Two of them with their places, and a cause, go into one sentence.
+_LONGEST_NAME = 48
+_MOST_NAMES = 4
+_MOST_CLAIMS = 60
+_WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,100}[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """One requirement of a package, or of the project if ``who`` is empty."""
+
+    who: str
+    what: str
+
+    @property
+    def package(self) -> str:
+        match = _PLAIN.match(self.what)
+        return canonicalize_name(match[0]) if match else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +88,11 @@ def _python(match: re.Match[str], what: str, _text: str) -> str:
 
 
 def _build(_match: re.Match[str], what: str, text: str) -> str:
-    last = _last_words(text)
-    because = f" ({last})" if last else ""
-    return f"{what} could not be built{because}; choose a version that has a wheel for this Python"
+    printed = text.partition("[stderr]")[2]
+    cause = (printed and cause_of(printed)) or cause_of(text)
+    because = f" ({cause.said})" if cause else ""
+    remedy = f", or {cause.remedy}" if cause and cause.remedy else ""
+    return f"{what} could not be built{because}; choose a version or a package that has a wheel for this Python{remedy}"
 
 
 _CASES = (
@@ -135,7 +150,7 @@ def explain(
 ) -> Explanation:
     """Explain a failure from the installer's output."""
     why = with_refused(_explain(lines, required, offline=offline, runs_code=runs_code), refused)
-    return replace(why, message=without_paths(why.message))
+    return replace(why, message=clipped(without_paths(why.message), LONGEST_SENTENCE))
 
 
 def with_refused(why: Explanation, refused: Sequence[str]) -> Explanation:
@@ -144,8 +159,8 @@ def with_refused(why: Explanation, refused: Sequence[str]) -> Explanation:
         return why
     sentence = f"{refused[0]}; the service's operator can add it to PREVIEW_BUILD_HOSTS"
     if why.reason == "build":
-        return replace(why, message=f"{why.message}. It asked for the network: {sentence}")
-    what = f"{why.requirement} ({why.origin}): " if why.requirement and why.origin else ""
+        return replace(why, message=f"{why.message.rpartition('; ')[0] or why.message}, and {sentence}")
+    what = f"{_short(why.requirement)} ({why.origin}): " if why.requirement and why.origin else ""
     return replace(why, message=f"{what}{sentence}", reason="host")
 
 
@@ -154,10 +169,12 @@ def _explain(lines: Sequence[str], required: RequirementSet, *, offline: bool, r
     text = _ENDLESS.sub("…", "\n".join(lines))
     if _DISK.search(text):
         return Explanation("The disk is full: free some space on the service's machine and launch again", "disk")
-    if offline and _OFFLINE.search(text):
-        return _offline(text, required)
-    if _NETWORK.search(text):
-        return _network(text, required)
+    # A build's own output may speak of a network too, and another version may need none.
+    own = re.split(r"\[std(?:out|err)\]", text, maxsplit=1)[0]
+    if offline and _OFFLINE.search(own):
+        return _offline(own, required)
+    if _NETWORK.search(own):
+        return _network(own, required)
     if not runs_code and (match := _DENIED.search(text)):
         return _denied(next(name for name in match.groups() if name is not None), required)
     for case in _CASES:
@@ -165,17 +182,22 @@ def _explain(lines: Sequence[str], required: RequirementSet, *, offline: bool, r
             found = required.find(match["name"]) if match["name"] else _folder_in(text, required)
             sentence = case.sentence(match, _name(found, match["name"]), text)
             return _explanation(sentence, case.reason, found, match["name"])
-    return _conflict(text) or Explanation(
+    return _conflict(text, required) or Explanation(
         f"The environment could not be built: {_error_line(lines)}; the lines above say more", "other"
     )
 
 
 def _name(found: ProjectRequirement | None, name: str) -> str:
     if found is None:
-        return name or "A requirement"
-    if found.text.startswith("/"):  # hide the service's folders: show the last part only
-        return f"{found.text.rpartition('/')[2]} ({found.origin})"
-    return f"{found.text} ({found.origin})"
+        return clipped(name, _LONGEST_NAME) or "A requirement"
+    # Hide the service's folders: show the last part only.
+    text = found.text.rpartition("/")[2] if found.text.startswith("/") else _short(found.text)
+    return f"{clipped(text, _LONGEST_NAME)} ({clipped(found.origin, _LONGEST_NAME)})"
+
+
+def _short(text: str) -> str:
+    """Return a requirement without its hashes and its condition."""
+    return text.partition(" --hash")[0].partition(";")[0].rstrip()
 
 
 def _folder_in(text: str, required: RequirementSet) -> ProjectRequirement | None:
@@ -233,167 +255,37 @@ def _denied(name: str, required: RequirementSet) -> Explanation:
     return _explanation(sentence, "denied", found, name)
 
 
-def _conflict(text: str) -> Explanation | None:
-    flat = " ".join(text.split())
-    match = re.search(r"cause: (?:Because )?(?P<why>.*?)(?:,? we can conclude|$)", flat)
-    if "No solution found" not in flat or match is None:
+def _conflict(text: str, required: RequirementSet) -> Explanation | None:
+    """Explain contradicting requirements: two claims on one package, at least one of them another package's."""
+    flat = " ".join(text.partition("No solution found")[2].split())
+    if not flat:
         return None
-    why = match["why"].removesuffix(",").strip()[:400]
-    return Explanation(f"The requirements contradict each other: {why}; loosen one of them", "conflict")
+    claims = [_Claim(match["who"] or "", match["what"].rstrip(",.")) for match in _CLAIM.finditer(flat)][:_MOST_CLAIMS]
+    for one, other in permutations(claims, 2):
+        if one.who and one.who != other.who and one.package == other.package and one.what != other.what:
+            needs = f"{_with_origin(one.who, required)} needs {clipped(one.what, _LONGEST_NAME)}"
+            rival = (
+                f"{_with_origin(other.who, required)} needs {clipped(other.what, _LONGEST_NAME)}"
+                if other.who
+                else f"the project requires {_with_origin(other.what, required)}"
+            )
+            return Explanation(f"{needs}, but {rival}; loosen one of them", "conflict")
+    words = {canonicalize_name(word) for word in _WORD.findall(flat)}
+    names = dict.fromkeys(item.name for item in required.requirements if item.name in words)
+    what = (
+        f" ({', '.join(clipped(name, _LONGEST_NAME) for name in list(names)[:_MOST_NAMES] if name)})" if names else ""
+    )
+    return Explanation(f"The requirements contradict each other{what}; loosen one of them", "conflict")
+
+
+def _with_origin(said: str, required: RequirementSet) -> str:
+    """Return a package in uv's words, with the place of its requirement."""
+    match = _PLAIN.match(said)
+    found = required.find(match[0].rstrip(".")) if match else None
+    return clipped(said, _LONGEST_NAME) + (f" ({clipped(found.origin, _LONGEST_NAME)})" if found else "")
 
 
 def _error_line(lines: Sequence[str]) -> str:
     said = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
     last = next((line.strip() for line in reversed(lines) if line.strip()), "uv said nothing")
-    return (said[0] if said else last)[:400].rstrip(".:;")
-
-
-# Signs of what a build lacks, the most telling first. The names go into a sentence, so they are short and plain.
-_LACKS: Final = (
-    (re.compile(r"fatal error: (?P<name>[\w./+-]{1,80}): No such file or directory"), "the header {name} is missing"),
-    (re.compile(r"cannot find -l(?P<name>[\w.+-]{1,80})"), "the library {name} is missing"),
-    (
-        re.compile(
-            r"(?P<name>\b(?:[a-z]\w{0,40}[_-]config|cmake|cargo|rustc|meson|ninja|swig))\b.{0,40}not found",
-            re.IGNORECASE,
-        ),
-        "the program {name} is missing",
-    ),
-    (re.compile(r"can't find Rust compiler", re.IGNORECASE), "a Rust compiler is missing"),
-    (
-        re.compile(r"command '(?:[\w./-]*/)?(?P<name>[\w.+-]{1,80})' failed: No such file or directory"),
-        "the program {name} is missing",
-    ),
-    (re.compile(r"^\s*(?:[\w./-]+:\d+:\d+: )error: ", re.MULTILINE), "its C code does not compile here"),
-    (re.compile(r"command '(?:[\w./-]*/)?(?P<name>[\w.+-]{1,80})' failed with exit"), "the program {name} failed"),
-)
-_RAISED: Final = re.compile(
-    r"(?P<kind>(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w{0,80}(?:Error|Exception|Exit))(?:: (?P<said>.*))?"
-)
-# Parts of commands, paths and data, which mean nothing to a reader.
-_UNREADABLE: Final = re.compile(r"[/\\\[\]{}<>|`$]|\bCommand\b|(?:^|\s)-\w")
-_SHOWN: Final = 160
-
-
-def _last_words(text: str) -> str:
-    """Return why a build failed, in words; empty if the output has no plain reason."""
-    block = text.partition("[stderr]")[2] or text
-    for pattern, sentence in _LACKS:
-        if match := pattern.search(block):
-            return sentence.format(**match.groupdict())
-    lines = [line.strip() for line in block.splitlines() if line.strip() and not line.lstrip().startswith("hint:")]
-    match = _RAISED.fullmatch(lines[-1]) if lines else None
-    if match is None:
-        return ""
-    said = (match["said"] or "").rstrip(".;")
-    kind = match["kind"].rpartition(".")[2]
-    return kind if not said or len(said) > _SHOWN or _UNREADABLE.search(said) else f"{kind}: {said}"
-
-
-# An absolute path, not in a URL: only its last part is shown.
-_ABSOLUTE: Final = re.compile(r"(?<![\w:/.~@-])(?:file://)?/(?:[^\s/'\"`(),]+/)+(?P<last>[^\s/'\"`(),:]*)")
-
-
-def without_paths(sentence: str) -> str:
-    """Return the sentence with absolute paths shortened to their last part: they are the service's own."""
-    return _ABSOLUTE.sub(lambda match: match["last"], sentence)
-
-
-_log = structlog.get_logger(__name__)
-
-PYTHON: Final = "python"
-"""``reason`` of an error whose message is an objection to the Python version."""
-# Reasons that depend on the packages and persist; other failures may be gone after a minute.
-_LASTING: Final = frozenset({PYTHON, "denied", "no_version", "conflict", "hash"})
-_PASSES_S: Final = 60.0
-# Reasons that apply to every Python.
-_FINAL: Final = frozenset({"disk", "timeout"})
-_MOST_PASSING: Final = 256
-# Maximum size of a refusal file. Only the service writes it, but its content is checked anyway.
-_MOST_BYTES: Final = 1024
-_WORDS: Final = {
-    "build": "has no wheel for it",
-    "denied": "has no wheel for it",
-    "hash": "has no wheel with the hash that is written down for it",
-    "network": "could not be fetched for it",
-    "download": "could not be fetched for it",
-    "offline": "or what it needs is not in the package cache for it",
-}
-
-
-def is_final(error: EnvironmentFailed) -> bool:
-    """Return whether the build would fail with every Python."""
-    return error.details.get("reason") in _FINAL
-
-
-class Refusals:
-    """Recent failures with a newer Python, by the environment's key.
-
-    Args:
-        layout: Lasting failures are stored next to its environments, for other processes too.
-    """
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        # Temporary failures: until when (trio's clock), and the reason.
-        self._passing: BoundedDict[str, tuple[float, str]] = BoundedDict(_MOST_PASSING)
-
-    def why(self, key: str) -> str | None:
-        """Return why this environment cannot be built; None if not tried, or if the failure has expired.
-
-        Raises:
-            OSError: No file descriptor is free.
-        """
-        until, why = self._passing.get(key, (0.0, ""))
-        if trio.current_time() < until:
-            return why
-        try:
-            return _read(self._layout.refusal(key))
-        except OSError as error:
-            raise_want(error)
-            return None
-
-    def note(self, key: str, error: EnvironmentFailed) -> bool:
-        """Remember that the build failed; return False, and remember nothing, if every Python would fail.
-
-        ``why`` returns the reason from now on, for at least a minute.
-        """
-        if is_final(error):
-            return False
-        reason = str(error.details.get("reason"))
-        why = _why(reason, error)[:_MOST_BYTES]
-        if reason in _LASTING:
-            self._write(key, why)
-        self._passing[key] = (trio.current_time() + _PASSES_S, why)
-        return True
-
-    def _write(self, key: str, why: str) -> None:
-        place = self._layout.refusal(key)
-        new = place.with_name(f".refused-{secrets.token_hex(8)}")
-        try:
-            new.write_text(why, "utf-8")
-            new.rename(place)
-        except OSError as error:
-            new.unlink(missing_ok=True)
-            _log.warning("refusal not written", key=key, why=str(error))
-
-
-def _read(path: Path) -> str | None:
-    """Read the stored reason as one line; None if the file has unprintable content or none."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        found = os.read(descriptor, _MOST_BYTES)
-    finally:
-        os.close(descriptor)
-    line = " ".join(found.decode("utf-8", "replace").split())
-    return line if line.isprintable() and line else None
-
-
-def _why(reason: str, error: EnvironmentFailed) -> str:
-    if reason in {PYTHON, "slow"}:
-        return error.message
-    if reason == "conflict":
-        return "what it requires contradicts itself as it is written"
-    named, origin = error.details.get("requirement"), error.details.get("origin")
-    what = f"{named} ({origin})" if named and origin else str(named or "something that it requires")
-    return f"{what} {_WORDS.get(reason, 'cannot be had for it')}"
+    return in_words(without_paths(said[0] if said else last)) or "it does not say why"

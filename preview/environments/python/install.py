@@ -17,9 +17,10 @@ from preview.environments.imports.names import Offered, distribution_of, read_of
 from preview.environments.imports.removed_apis import find_relics
 from preview.environments.imports.scan import Wanted
 from preview.environments.python.drift import Dated, failing_imports, find_newest_pin
-from preview.environments.python.explain import PYTHON, Explanation, explain
+from preview.environments.python.explain import Explanation, explain
 from preview.environments.python.mysql import serve_as_mysqldb
 from preview.environments.python.recipe import Recipe
+from preview.environments.python.refusals import PYTHON
 from preview.environments.python.relax import Loosened, Loosening, Output
 from preview.environments.python.resolving import can_be_resolved, may_be_cached, name_of, read_names, resolve
 from preview.environments.requirements.arguments import write_arguments

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import trio
 
+from preview.core.quoting import in_words
 from preview.detection import ServiceNeed
 from preview.environments import OWN_NAMES
 from preview.errors import LaunchFailed
 from preview.runtime import Exit
-from preview.supervisor.diagnosis.diagnose import COLOURS, is_own_mistake, last_error
+from preview.supervisor.diagnosis.diagnose import is_own_mistake, last_error
 from preview.supervisor.diagnosis.diagnosis import Diagnosis, with_own_paths
+from preview.supervisor.diagnosis.last_words import last_line
 from preview.supervisor.diagnosis.needs import (
     as_launch_error,
     describe_need,
@@ -28,8 +30,8 @@ from preview.supervisor.preview.live_preview import LivePreview
 _FRAME = re.compile(r'File "(?P<path>[^"]{1,1000})", line (?P<line>\d{1,7})')
 # Maximum number of entries read from a folder.
 _MAX_ENTRIES = 2_000
-# Quoted of a line that no rule explains.
-_MAX_LAST_LINE = 200
+# Quoted of an exception that no rule explains.
+_MAX_ERROR = 240
 
 
 def name_own_module(found: Diagnosis, lines: Sequence[str], project: Path) -> Diagnosis:
@@ -115,7 +117,7 @@ async def explain_exit(
         return as_launch_error(found, **exit_facts)
     error = last_error(lines)
     if error is not None:
-        error = with_own_paths(error, preview.directory)
+        error = with_own_paths(in_words(error, _MAX_ERROR), preview.directory) or None
     said = f": {error}" if error else "."
     missing = [] if is_own_mistake(error) else await find_unreached(preview, needs)
     if served:
@@ -126,15 +128,9 @@ async def explain_exit(
     needed = [need for need in missing if need.at_startup]
     if needed:
         return as_launch_error(await explain_missing_service(preview, needed[0], needs), **exit_facts)
-    if error is None and ended.code and (last := _last_line(lines)):
+    if error is None and ended.code and (last := last_line(lines)):
         said = f"; its last line: {with_own_paths(last, preview.directory)}"
     if ended.code == 0:
         sentence = f"The process ended with {ended} before it answered: it ran to its end and serves nothing."
         return LaunchFailed(sentence, **exit_facts)
     return LaunchFailed(f"The process ended with {ended} before it answered{said}", **exit_facts)
-
-
-def _last_line(lines: Sequence[str]) -> str:
-    """Return the last line that says something, without colours; it may be cut."""
-    read = (COLOURS.sub("", line[:_MAX_LAST_LINE]).strip() for line in reversed(lines))
-    return next(filter(None, read), "")

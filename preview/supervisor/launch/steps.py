@@ -19,6 +19,8 @@ from preview.logs import Level
 from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, WarmStart, interpreter_paths
 from preview.runtime.launchers import LAUNCHERS
 from preview.settings import Settings
+from preview.supervisor.diagnosis.diagnosis import with_own_paths
+from preview.supervisor.diagnosis.last_words import last_words
 from preview.supervisor.diagnosis.needs import explain
 from preview.supervisor.launch.command import resolve_command
 from preview.supervisor.launch.shipped_data import find_shipped_database, has_commands_for_new_database
@@ -175,10 +177,12 @@ async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) 
         said = f"failed: it was not done within {limit_s:g} s (PREVIEW_STEP_TIMEOUT)"
         _tell_failure(preview, step, said, LaunchFailed(f"The step {step.name} {said}.", reason="step", step=step.name))
     else:
-        found = await explain(preview, preview.output_since(before, _LAST_LINES), prepared.plan.services)
-        meaning = found.message if found else "its output above says why"
+        lines = preview.output_since(before, _LAST_LINES)
+        found = await explain(preview, lines, prepared.plan.services)
+        words = with_own_paths(last_words(lines) or "it does not say why", preview.directory)
+        meaning = found.message if found else words
         failure = LaunchFailed(
-            found.message if found else f"The step {step.name} failed with {ended}; its output says why.",
+            found.message if found else f"The step {step.name} failed with {ended}: {words}",
             **(found.details if found else {}),
             reason=found.reason if found else "step",
             step=step.name,

@@ -1,0 +1,53 @@
+"""A program's last words, for an end that no rule explains: one line that a sentence can quote."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+
+from preview.core.quoting import in_words
+from preview.supervisor.diagnosis.diagnose import COLOURS, last_error
+
+_MAX_LINES = 200
+_MAX_CHARACTERS = 1_000
+# What tools write before or in the line of an error: compilers, shells, npm's scripts, loggers.
+_TELLING = re.compile(r"(?i:\berror\b(?:[ :\]]| TS\d)|^fatal: |^\W{0,4}failed\b)|\bnot found$|\bis not recognized\b")
+# Lines that follow an error and say nothing of it.
+_EMPTY = re.compile(r"npm (?:error|ERR!)|Node\.js v\d|error Command failed|\W*$|\s+at |make(?:\[\d\])?: ")
+
+
+def last_words(lines: Sequence[str]) -> str | None:
+    """Return the newest line that tells an error, in words; None if no line does.
+
+    Args:
+        lines: The program's output, oldest first; may have colours, data and overlong lines.
+    """
+    error = last_error(lines)
+    if error is not None and (words := in_words(error)):
+        return words
+    read = [said for line in lines[-_MAX_LINES:] if (said := _said(line))]
+    return next((words for said in reversed(read) if _TELLING.search(said) and (words := in_words(said))), None)
+
+
+def last_line(lines: Sequence[str]) -> str:
+    """Return the newest line that says something, in words; empty if none does."""
+    read = (in_words(_said(line)) for line in reversed(lines[-_MAX_LINES:]))
+    return next(filter(None, read), "")
+
+
+def _said(line: str) -> str:
+    """Return a line's text; a logger's JSON is represented by its message."""
+    text = COLOURS.sub("", line[:_MAX_CHARACTERS]).strip()
+    if text.startswith("{"):
+        return _message(text)
+    return "" if _EMPTY.match(text) else text
+
+
+def _message(text: str) -> str:
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    said = next((read[key] for key in ("msg", "message", "error") if isinstance(read.get(key), str)), "")
+    return str(said) if isinstance(said, str) else ""

@@ -1,0 +1,37 @@
+"""What is quoted of a program that ends for a reason that no rule explains."""
+
+from __future__ import annotations
+
+import pytest
+
+from preview.supervisor.diagnosis.last_words import last_line, last_words
+
+
+@pytest.mark.parametrize(
+    ("printed", "words"),
+    [
+        ("Error: boom\n    at x (y.js:1:2) {\n  code: 'X'\n}\n\nNode.js v20.20.2", "Error: boom"),
+        ("src/a.ts(4,7): error TS2322: Type 'string' is not assignable.\nnpm error Lifecycle script `build` failed",
+         "src/a.ts(4,7): error TS2322: Type 'string' is not assignable"),
+        ("sh: 1: tsc: not found\nnpm error code 127", "sh: 1: tsc: not found"),
+        ("subprocess.CalledProcessError: Command '['npx', '-y', 'x']' returned non-zero exit status 1.",
+         "subprocess.CalledProcessError: a command returned non-zero exit status 1"),
+        ("all is well", None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_the_newest_line_that_tells_an_error_is_quoted(printed: str, words: str | None) -> None:
+    assert last_words(printed.splitlines()) == words
+
+
+@pytest.mark.parametrize(
+    ("printed", "line"),
+    [
+        ('{"level":50,"msg":"cannot start: no key"}\n}', "cannot start: no key"),
+        ('stopping\n{"a": 1}\n[]', "stopping"),
+        ("{" * 5000, ""),
+        ('{"a":' * 200, ""),
+    ],
+)
+def test_no_data_is_quoted(printed: str, line: str) -> None:
+    assert last_line(printed.splitlines()) == line
