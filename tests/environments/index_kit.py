@@ -1,4 +1,4 @@
-"""A package index on loopback (PEP 503) that serves the wheels of a folder, and keeps what it was asked for."""
+"""A package index on loopback (PEP 503) that serves a folder's packages, and keeps what it was asked for."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _listing(name: str, files: list[Path], uploaded: Mapping[str, str]) -> bytes
 
 @contextmanager
 def open_index(folder: Path, uploaded: Mapping[str, str] | None = None) -> Iterator[Index]:
-    """Serve the wheels that lie in ``folder`` until the context is left.
+    """Serve the packages that lie in ``folder`` until the context is left.
 
     Args:
         uploaded: Days of upload (``2021-05-30``) by file name; with them the index answers as PEP 691 and PEP 700 say.
@@ -65,9 +65,8 @@ def open_index(folder: Path, uploaded: Mapping[str, str] | None = None) -> Itera
         def do_GET(self) -> None:
             index.asked.append((self.path, self.headers["Host"]))
             kind, _, name = self.path.strip("/").partition("/")
-            files = [
-                path for path in sorted(folder.glob("*.whl")) if canonicalize_name(path.name.split("-")[0]) == name
-            ]
+            served = sorted([*folder.glob("*.whl"), *folder.glob("*.tar.gz")])
+            files = [path for path in served if canonicalize_name(path.name.split("-")[0]) == name]
             if kind == "simple" and files and uploaded is not None:
                 self._answer(200, _listing(name, files, uploaded), "application/vnd.pypi.simple.v1+json")
             elif kind == "simple" and files:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from index_kit import open_index
 
+from preview.core.clock import utc_now
 from preview.environments import EnvironmentCache, EnvironmentRequest
 from preview.environments.python import drift, install
-from preview.environments.python.drift import read_upload_dates
+from preview.environments.python.drift import read_uploads
 from preview.settings import Settings
 
 LIMIT_S = 120
@@ -123,9 +126,87 @@ async def test_an_index_without_dates_leaves_today_s_versions(
     assert "as of" not in said
 
 
+# A backend that needs nothing installed, but ``tools.gone``, which version 2 of its build requirement lacks.
+BACKEND = """
+import shutil, tools
+tools.gone
+def build_wheel(directory, *_):
+    shutil.copy("old-1-py3-none-any.whl", directory)
+    return "old-1-py3-none-any.whl"
+"""
+BUILT = '[build-system]\nrequires = ["tools"]\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+
+
+def write_source(folder: Path, wheel: Path, backend: str) -> str:
+    """The source of ``old`` 1, whose build gives the wheel."""
+    path = folder / "old-1.tar.gz"
+    parts = {"backend.py": backend.encode(), "pyproject.toml": BUILT.encode(), wheel.name: wheel.read_bytes()}
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data in {"PKG-INFO": b"Metadata-Version: 1.0\nName: old\nVersion: 1\n", **parts}.items():
+            entry = tarfile.TarInfo(f"old-1/{name}")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return path.name
+
+
+@contextmanager
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, backend: str = BACKEND, day: str) -> Iterator[Path]:
+    """An index with the source of ``old`` 1, a wheel of 1.5, and build tools of both times."""
+    folder, aside = tmp_path / "packages", tmp_path / "aside"
+    folder.mkdir()
+    aside.mkdir()
+    uploaded = {
+        write_source(folder, write_wheel(aside, "old", "1"), backend): day,
+        write_wheel(folder, "old", "1.5").name: "2026-01-01",
+        write_wheel(folder, "tools", "1", (), {"tools/__init__.py": "gone = 1\n"}).name: "2019-01-01",
+        write_wheel(folder, "tools", "2").name: "2024-01-01",
+        write_wheel(folder, "uvicorn", "99").name: "2026-01-01",
+        "old-1-cp37-cp37m-win_amd64.whl": day,
+    }
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+    with open_index(folder, uploaded) as index:
+        monkeypatch.setenv("UV_INDEX_URL", index.url)
+        yield folder
+
+
+async def test_a_pin_that_only_older_tools_build_is_built_with_those_of_the_newest_pin_s_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    with sources(tmp_path, monkeypatch, day="2020-05-12"):
+        found, said = await build(settings, write_project(tmp_path, "old==1\n", "import old\n"))
+    assert found == {"old-1", "uvicorn-99"}
+    assert "as of 2020-05-12, the date of the newest pin (old==1): with today's, old==1 cannot be built" in said
+
+
+async def test_a_pin_with_wheels_for_other_pythons_is_loosened_and_not_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    with sources(tmp_path, monkeypatch, day="2020-05-12") as folder:
+        (folder / "old-1-cp37-cp37m-win_amd64.whl").write_bytes(b"of another system")
+        found, said = await build(settings, write_project(tmp_path, "old==1\n", "import old\n"))
+    assert found == {"old-1.5", "uvicorn-99"}
+    assert "as of" not in said
+
+
+@pytest.mark.parametrize(
+    ("day", "backend", "tries"),
+    [(str(utc_now().date()), "", 1), ("2020-05-12", "raise RuntimeError\n", 2)],  # too new; of no use on its day either
+)
+async def test_what_no_day_helps_to_build_is_loosened_after_one_more_attempt_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings, day: str, backend: str, tries: int
+) -> None:
+    attempts = tmp_path / "attempts"
+    backend = f"open({str(attempts)!r}, 'a').write('x')\n{backend}{BACKEND}"
+    with sources(tmp_path, monkeypatch, day=day, backend=backend):
+        found, said = await build(settings, write_project(tmp_path, "old==1\n", "import old\n"))
+    assert found == {"old-1.5", "uvicorn-99"}
+    assert "as of" not in said
+    assert attempts.read_text() == "x" * tries
+
+
 @given(st.text())
 def test_a_lock_file_of_any_text_is_read(text: str) -> None:
-    assert read_upload_dates(text) == {} or "upload-time" in text
+    assert read_uploads(text) == {} or "upload-time" in text
 
 
 @given(st.text(), st.lists(st.from_regex(r"[a-z.]{1,8}", fullmatch=True), min_size=2, max_size=6))

@@ -15,7 +15,7 @@ from preview.environments.requirements.floors import with_floors
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet, parse_requirement
 
 _PINNED = [f"{row['package']}==1.0" for row in compatibility_rows("companions")]
-_PINNED = [*dict.fromkeys(_PINNED), "pytz", "visitor", "werkzeug"]
+_PINNED = [*dict.fromkeys(_PINNED), "pytz", "werkzeug"]
 
 
 def required(*lines: str, locked: tuple[str, ...] = ()) -> RequirementSet:

@@ -14,8 +14,8 @@ from preview.core.clock import rfc3339, utc_now
 from preview.environments.folders.environment import Report
 from preview.environments.folders.layout import Layout, measure_and_protect
 from preview.environments.folders.locks import make_folder, open_cage, open_unfinished
-from preview.environments.python.explain import explain
-from preview.environments.python.install import Installation, fail
+from preview.environments.python.explain import explain, fail
+from preview.environments.python.install import Installation
 from preview.environments.python.recipe import Recipe
 from preview.environments.python.refusals import PYTHON, is_final
 from preview.environments.python.relax import KeptReport

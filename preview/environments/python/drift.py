@@ -2,6 +2,9 @@
 
 Drift is suspected if the newest pin is a year old and an unpinned package is much newer. Only then are the project's
 imports tried. If one fails inside a package, ``Dated`` has the installer choose versions as of the newest pin's date.
+
+A failed resolution is not repeated as of a day: what all versions do not satisfy, fewer versions do not satisfy
+either. A build may succeed, because it gets the build tools of that day (``find_build_pin``).
 """
 
 from __future__ import annotations
@@ -55,6 +58,14 @@ class NewestPin:
 
 
 @dataclass(frozen=True, slots=True)
+class Upload:
+    """The earliest upload time of a version's files, and whether one of them is a wheel."""
+
+    time: datetime
+    has_wheel: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Failing:
     """An import that fails inside an installed package, with the error in one line."""
 
@@ -105,7 +116,8 @@ async def find_newest_pin(
     if not written or not free:
         return None
     wanted = {**installed, **{name: version for name, (version, _) in written.items()}}
-    dates = await _upload_dates(wanted, folder, interpreter, cage)
+    uploads = await _uploads(wanted, folder, interpreter, cage, offline=True)
+    dates = {name: upload.time for name, upload in uploads.items()}
     pins = [(dates[name], name, version) for name, (version, is_pin) in written.items() if is_pin and name in dates]
     pins = pins or [(dates[name], name, version) for name, (version, _) in written.items() if name in dates]
     if not pins:
@@ -115,6 +127,29 @@ async def find_newest_pin(
     if newest > utc_now() - _OLD or max(later, default=newest) < newest + _NEWER:
         return None
     return NewestPin(f"{name}=={version}", newest.date())
+
+
+async def find_build_pin(
+    required: RequirementSet, package: str, folder: Path, interpreter: PythonInterpreter, cage: Cage | None
+) -> NewestPin | None:
+    """Return the newest pin if a pinned package that cannot be built should be tried with the build tools of its day.
+
+    None if the pins are of the last year, or if the package has wheels for other Pythons: it is then compiled, which
+    takes minutes, and a version with a wheel for this Python is there sooner.
+
+    The dates come from the index: one resolution of the pins without dependencies, which builds nothing and takes
+    about a second.
+
+    Cancellation: uv is killed.
+    """
+    pins = {name: version for name, (version, is_pin) in _written(required).items() if is_pin}
+    if package not in pins:
+        return None
+    uploads = await _uploads(pins, folder, interpreter, cage, offline=False)
+    if package not in uploads or uploads[package].has_wheel:
+        return None
+    newest, name = max((upload.time, name) for name, upload in uploads.items())
+    return None if newest > utc_now() - _OLD else NewestPin(f"{name}=={pins[name]}", newest.date())
 
 
 def _installed(folder: Path) -> dict[str, str]:
@@ -151,10 +186,10 @@ def _least(item: ProjectRequirement) -> tuple[str, bool] | None:
         return None
 
 
-async def _upload_dates(
-    versions: Mapping[str, str], folder: Path, interpreter: PythonInterpreter, cage: Cage | None
-) -> dict[str, datetime]:
-    """Return the upload times of these versions, as far as uv's cache has them."""
+async def _uploads(
+    versions: Mapping[str, str], folder: Path, interpreter: PythonInterpreter, cage: Cage | None, *, offline: bool
+) -> dict[str, Upload]:
+    """Return the uploads of these versions, as far as the index, or only uv's cache, has them."""
     left = dict(versions)
     listed, locked = trio.Path(folder / "versions.txt"), trio.Path(folder / "pylock.versions.toml")
     command = ["pip", "compile", str(listed), "--no-deps", "--no-sources", "--format", "pylock.toml", "--quiet"]
@@ -162,27 +197,28 @@ async def _upload_dates(
     for _ in range(_TRIES):
         text = "\n".join(f"{name}=={version}" for name, version in left.items())
         await listed.write_text(text + "\n", "utf-8")
-        result = await run_uv(command, offline=True, cage=cage)
+        result = await run_uv(command, offline=offline, cage=cage)
         if result.code == 0:
-            return read_upload_dates(await locked.read_text("utf-8"))
+            return read_uploads(await locked.read_text("utf-8"))
         missing = explain(result.lines, RequirementSet(), offline=False).package
         if missing is None or left.pop(missing, None) is None:
             break
     return {}
 
 
-def read_upload_dates(text: str) -> dict[str, datetime]:
-    """Return the packages of a lock file (PEP 751): normalised name to the earliest upload time of its files."""
+def read_uploads(text: str) -> dict[str, Upload]:
+    """Return the packages of a lock file (PEP 751) that have upload times, by normalised name."""
     try:
         packages = tomllib.loads(text).get("packages", [])
     except tomllib.TOMLDecodeError:
         return {}
-    found: dict[str, datetime] = {}
+    found: dict[str, Upload] = {}
     for package in packages if isinstance(packages, list) else []:
-        files = [*_tables(package.get("wheels")), *_tables([package.get("sdist")])]
-        times = [one for file in files if isinstance(one := file.get("upload-time"), datetime)]
+        wheels = _tables(package.get("wheels"))
+        files = [*wheels, *_tables([package.get("sdist")])]
+        times = [_aware(one) for file in files if isinstance(one := file.get("upload-time"), datetime)]
         if times:
-            found[canonicalize_name(str(package.get("name")))] = min(_aware(one) for one in times)
+            found[canonicalize_name(str(package.get("name")))] = Upload(min(times), bool(wheels))
     return found
 
 

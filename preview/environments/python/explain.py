@@ -6,12 +6,15 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
+from typing import NoReturn
 
 from packaging.utils import canonicalize_name
 
 from preview.core.quoting import clipped, in_words
 from preview.environments.python.causes import LONGEST_SENTENCE, cause_of, without_paths
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet
+from preview.environments.sandbox.program import ProgramResult
+from preview.errors import EnvironmentFailed
 
 _NETWORK = re.compile(
     r"error sending request|Request failed after|Could not connect|tcp connect error|dns error"
@@ -289,3 +292,14 @@ def _error_line(lines: Sequence[str]) -> str:
     said = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
     last = next((line.strip() for line in reversed(lines) if line.strip()), "uv said nothing")
     return in_words(without_paths(said[0] if said else last)) or "it does not say why"
+
+
+def fail(result: ProgramResult, why: Explanation) -> NoReturn:
+    """Raise the explained failure of the installer.
+
+    Raises:
+        EnvironmentFailed: Always.
+    """
+    raise EnvironmentFailed(
+        why.message, reason=why.reason, requirement=why.requirement, origin=why.origin, output=result.tail()
+    )

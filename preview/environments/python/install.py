@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import trio
 from packaging.utils import canonicalize_name
@@ -16,8 +16,8 @@ from preview.environments.folders.environment import Report
 from preview.environments.imports.names import Offered, distribution_of, read_offered
 from preview.environments.imports.removed_apis import find_relics
 from preview.environments.imports.scan import Wanted
-from preview.environments.python.drift import Dated, failing_imports, find_newest_pin
-from preview.environments.python.explain import Explanation, explain
+from preview.environments.python.drift import Dated, failing_imports, find_build_pin, find_newest_pin
+from preview.environments.python.explain import Explanation, explain, fail
 from preview.environments.python.mysql import serve_as_mysqldb
 from preview.environments.python.recipe import Recipe
 from preview.environments.python.refusals import PYTHON
@@ -38,6 +38,8 @@ _MAX_STEPS: Final = 25
 _MAX_RELIC_ROUNDS: Final = 3
 # Packages of an old set without a wheel for this Python, which a resolution names one by one.
 _MAX_EXEMPT: Final = 8
+# A package without any wheel is mostly plain Python, built in seconds.
+_DATED_BUILD_S: Final = 40.0
 
 
 class Installation:
@@ -75,6 +77,7 @@ class Installation:
         self._runs_code = recipe.runs_code
         self._imports = recipe.imports
         self._dated: Dated | None = None
+        self._has_built_dated = False
         # Install wheels without builds until it turns out that a package must be built.
         self._unpacks = (self._runs_code or self._is_trial) and cages is not None and cages.unpacking is not None
         self._resolves = False
@@ -106,6 +109,8 @@ class Installation:
         added = [self._added(one) for one in _missing(wanted, offered)]
         if added:
             self._require(added)
+            if self._dated is not None:
+                self._dated.exempt.update(item.name for item in added if item.name)
             self._required = with_companions(self._required)
             await self._install()
         for _ in range(_MAX_RELIC_ROUNDS):
@@ -122,9 +127,9 @@ class Installation:
         Raises:
             EnvironmentFailed: Imports fail in a trial of a newer Python.
         """
-        if not self._runs_code or not self._imports or self._offline:
+        if not self._runs_code or not self._imports or self._offline or self._has_date:
             return
-        cage = None if self._cages is None else self._cages.building
+        cage = self._building
         pin = await find_newest_pin(self._required, self._temporary, self._interpreter, cage)
         failing = () if pin is None else await failing_imports(self._imports, self._temporary, cage)
         if pin is None or not failing:
@@ -155,6 +160,38 @@ class Installation:
                 dated.exempt.add(name)
         return False
 
+    async def _build_dated(self, why: Explanation) -> bool:
+        """Install with build tools and packages as of the newest pin's day, once, after a pin could not be built."""
+        name = why.package
+        if self._has_built_dated or self._offline or why.reason != "build" or name is None:
+            return False
+        if self._loosening.has_substitute(name):
+            return False
+        pin = await find_build_pin(self._required, name, self._temporary, self._interpreter, self._building)
+        if pin is None:
+            return False
+        self._has_built_dated = True
+        # The package itself is exempt too: if its build fails again, no second attempt follows.
+        exempt = {name, *self._loosening.levels, *([name_of(self._server)] if self._server else ())}
+        self._dated = Dated(pin.day, exempt)
+        with trio.move_on_after(_DATED_BUILD_S):
+            if await self._install_dated(self._dated):
+                self._decide(
+                    f"packages as of {pin.day}, the date of the newest pin ({pin.text}): with today's, "
+                    f"{why.requirement} cannot be built"
+                )
+                return True
+        self._dated = Dated(None)
+        return False
+
+    @property
+    def _has_date(self) -> bool:
+        return self._dated is not None and self._dated.day is not None
+
+    @property
+    def _building(self) -> Cage | None:
+        return None if self._cages is None else self._cages.building
+
     async def _arguments(self) -> list[str]:
         write = partial(write_arguments, self._temporary, self._required, self._server, runs_code=self._runs_code)
         arguments = await trio.to_thread.run_sync(write)
@@ -178,6 +215,8 @@ class Installation:
                 if step is not None:
                     self._required = step.required
                     self._decide(step.sentence)
+                    if self._dated is not None:
+                        self._dated.exempt.add(relic.package)
             elif relic.uses == "pkg_resources" and not has_pkg_resources and not self._has_setuptools:
                 self._has_setuptools = True
                 self._decide(f'setuptools<81 is added: {relic.package} imports "pkg_resources", which newer ones lack')
@@ -220,6 +259,8 @@ class Installation:
             )
             if self._is_trial:
                 fail(result, why)
+            if await self._build_dated(why):
+                return
             step = self._next(why, result, last=steps >= _MAX_STEPS)
             if step is None:
                 output.release()
@@ -347,14 +388,3 @@ def _missing(wanted: Sequence[Wanted], offered: Offered) -> list[Wanted]:
         if not offered.has(one.module, one.distribution):
             found.setdefault(one.distribution, one)
     return list(found.values())
-
-
-def fail(result: ProgramResult, why: Explanation) -> NoReturn:
-    """Raise the explained failure of the installer.
-
-    Raises:
-        EnvironmentFailed: Always.
-    """
-    raise EnvironmentFailed(
-        why.message, reason=why.reason, requirement=why.requirement, origin=why.origin, output=result.tail()
-    )

@@ -100,6 +100,13 @@ class Loosening:
                     return step
         return None if refused else self.all_at_once(required)
 
+    def has_substitute(self, name: str) -> bool:
+        """Return whether the project runs without this package: another one serves as it, or nothing imports it."""
+        return name in _INSTEAD or self._is_spare(name)
+
+    def _is_spare(self, name: str) -> bool:
+        return name in _SERVERS and self.imported is not None and name not in self.imported
+
     def away_from(self, required: RequirementSet, name: str, uses: str) -> Loosened | None:
         """Return the next attempt for a package that uses an API that this Python lacks; None if nothing is left."""
         known = any(item.name == name for item in (*required.requirements, *required.constraints))
@@ -133,7 +140,7 @@ class Loosening:
             return self._from_wheels(required, name) if reason == "build" else None
         if any(item.location is not None for item in required.find_all(name)):
             return None
-        if reason == "build" and name in _SERVERS and self.imported is not None and name not in self.imported:
+        if reason == "build" and self._is_spare(name):
             return _left_out(required, found, f"{_WORDS[reason]}, and nothing imports it")
         while (level := self.levels.get(name, 0)) <= len(_LEVELS):
             if level == len(_LEVELS):

@@ -1,6 +1,10 @@
 """Companion packages: limits that keep the dependencies of an older package at versions that work with it.
 
 For example, a project that pins only Flask 1.1 would get today's Jinja2, with which Flask 1.1 does not start.
+
+``drift`` mends old sets by a second installation, if an import fails and all pins are of about one time. A row here is
+for what it cannot see: failures at run time, pins of mixed ages, packages without a pin, and common packages that need
+no second installation then.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ _COMPANIONS: Final = tuple(
 # One limit leads to the next: Flask-SQLAlchemy 2.2, Flask 1, MarkupSafe 2.0.
 _MAX_ROUNDS: Final = 5
 # A constraint has no effect on packages that are not installed, so these are added as requirements.
-_NEEDED: Final = frozenset({"visitor", "pytz", "setuptools"})
+_NEEDED: Final = frozenset({"pytz", "setuptools"})
 
 
 def with_companions(required: RequirementSet) -> RequirementSet:
