@@ -96,8 +96,10 @@ if (express) {
       return use.apply(this, args)
     }
   }
+  // `router` of an application of Express 4 raises.
+  const stackOf = (owner) => owner.stack ?? (owner._router ?? owner.router)?.stack
   const walk = (owner, prefix) => {
-    const stack = owner.stack ?? owner.router?.stack ?? []
+    const stack = stackOf(owner) ?? []
     for (const { route } of stack) {
       for (const path of route ? [].concat(route.path) : []) {
         const names = Object.keys(route.methods)
@@ -109,7 +111,7 @@ if (express) {
       }
     }
     for (const [path, handler] of prefixes.get(owner) ?? []) {
-      if (handler.stack || handler.router?.stack) walk(handler, prefix + path)
+      if (stackOf(handler)) walk(handler, prefix + path)
     }
   }
   const createServer = http.createServer

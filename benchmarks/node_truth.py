@@ -3,7 +3,7 @@
     npm install --prefix PACKAGES fastify fastify-plugin @fastify/autoload koa @koa/router koa-router koa-mount \\
         koa-compose koa-body hono @hono/node-server @hono/zod-openapi @hono/zod-validator zod elysia @elysiajs/node \\
         @nestjs/core @nestjs/common @nestjs/platform-express @nestjs/platform-fastify reflect-metadata rxjs express \\
-        @sinclair/typebox tsx typescript
+        @sinclair/typebox tsx typescript@5
     uv run python benchmarks/node_truth.py PACKAGES [--only NAME] [--write]
 
 Each project is copied, started with the installed packages, and reports its framework's own table when it listens.

@@ -96,6 +96,9 @@ CONTROLLERS = {
                        "server.setConfig((app) => { app.use(h) }); server.build().listen(1)",
         "src/users.ts": "import { controller, httpGet } from 'inversify-express-utils';\n"
                         "@controller('/a') export class Users { @httpGet('/') list() {} }"}),
+    "a method that inversify-express-utils names": ("inversify-express-utils", {
+        "src/main.ts": "import { InversifyExpressServer, controller, httpMethod } from 'inversify-express-utils';\n"
+                       "@controller('/x') class Users { @httpMethod('get', '/a') list() {} }\nnew InversifyExpressServer(c).build().listen(1)"}),
     "tsoa": ("tsoa", {
         "src/main.ts": "import express from 'express'; import { RegisterRoutes } from '../build/routes';\n"
                        "const app = express(); RegisterRoutes(app); app.listen(1)",

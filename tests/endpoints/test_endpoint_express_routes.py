@@ -41,6 +41,10 @@ REGISTRATIONS = {
     "the first of two is kept": ("app.get('/a', h); app.get('/a', m)", ["GET /a"]),
     "a computed verb": ("for (const verb of ['get', 'post']) app[verb]('/a', h)", ["GET /a", "POST /a"]),
     "a route handler spread": ("const route = ['/a', h]; app.get(...route)", ["GET /a"]),
+    "workers of a cluster": (
+        "const cluster = require('cluster'); const r = express.Router(); r.get('/a', h); if (cluster.isMaster) { cluster.fork() } else if (cluster.isWorker) { app.all('/api/*', m); app.use('/api', r); app.listen(1) }",
+        ["* /api/*", "GET /api/a"],
+    ),
     "a group": ("app.group('/x', r => { r.get('/a', h) })", ["GET /x/a"]),
     "a method taken from its object": ("const get = app.get.bind(app); get('/a', h)", ["GET /a"]),
 }  # fmt: skip

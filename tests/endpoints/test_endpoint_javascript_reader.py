@@ -331,6 +331,25 @@ STATEMENTS: Mapping[str, tuple[str, list[str]]] = {
     "a method's apply of nothing": ("app.get.apply(app); app.get('/b', h)", ["/b"]),
     "an if that is known": ("if (1) app.get('/a', h); else app.get('/b', h)", ["/a"]),
     "an else if": ("if (0) {} else if (nothing) { app.get('/a', h) } else { app.get('/b', h) }", ["/a", "/b"]),
+    "a worker's branch": (
+        "const cluster = require('cluster'); if (cluster.isMaster) { cluster.fork() } else { app.get('/a', h) }", ["/a"]
+    ),
+    "a worker's branch after a return": (
+        "const { isPrimary } = require('node:cluster'); function f() { if (isPrimary) { return 1 } app.get('/a', h) }\nf()",
+        ["/a"],
+    ),
+    "an else if of workers": (
+        "const cluster = require('cluster'); if (cluster.isPrimary) { app.get('/m', h) } else if (cluster.isWorker) { app.get('/a', h) }",
+        ["/a"],
+    ),
+    "a worker's branch by not": (
+        "const cluster = require('cluster'); if (!cluster.isWorker) app.get('/m', h); else app.get('/a', h)", ["/a"]
+    ),
+    "a condition from outside": ("if (require('outside').on) { app.get('/a', h) } else { app.get('/b', h) }", ["/a", "/b"]),
+    "a condition from outside that may return": (
+        "function f() { if (process.stdin.isTTY) return; app.get('/a', h) }\nf()", ["/a"]
+    ),
+    "a default of what is outside": ("const make = require('outside').make || nothing; app.get('/a', h)", ["/a"]),
     "a while loop that counts": ("let i = 0; while (i < 2) { app.get('/' + i, h); i++ }", ["/0", "/1"]),
     "the first of two returns": ("function f() { if (nothing) return 'x'; return 'y' }\napp.get('/' + f(), h)", ["/x"]),
     "a path known in part": ("app.get('/a/' + nothing, h)", ["/a"]),

@@ -44,6 +44,14 @@ UNREAD = {
     "routers of a loop": (EXPRESS + "for (const one of load())\n  app.use(one.prefix, one.router)", "app.js:4: routes that are added here"),
     "routers of forEach": (EXPRESS + "load().forEach((file) => app.use('/x', require(file)))", "app.js:3: routes that are added here"),
     "a folder that is not known": (EXPRESS + "require('fs').readdirSync(process.env.DIR).forEach((one) => require('./r/' + one)(app))", "app.js:3: routes that are added here"),
+    "a folder router of Express": (EXPRESS + "const { router } = require('express-file-routing');\nrouter().then((r) => app.use('/', r))", "app.js:4: the routes that express-file-routing adds"),
+    "a wrapper of Express": (EXPRESS + "require('express-file-routing').default(app)", "app.js:3: the routes that express-file-routing adds"),
+    "a loader that gets a folder": (EXPRESS + "require('magic')(app, { dir: __dirname + '/routes' })", "app.js:3: the routes that magic adds"),
+    "a description in Express": (EXPRESS + "require('express-openapi').initialize({ app, paths: './p' })", "app.js:3: the routes that express-openapi adds"),
+    "a folder router of Koa": (KOA + "r.get('/a', h); app.use(r.routes());\napp.use(require('koa-file-router')())", "app.js:3: the routes that koa-file-router adds"),
+    "a folder router of Hono": (HONO + "require('hono-file-routing').createRoutes(app)", "app.js:3: the routes that hono-file-routing adds"),
+    "a folder router of Fastify": (FASTIFY + "app.register(require('fastify-file-routes'), {})", "app.js:3: the routes that fastify-file-routes adds"),
+    "a folder router of Elysia": (ELYSIA + "app.use(require('elysia-autoload').autoload())", "app.js:3: the routes that elysia-autoload adds"),
     "a path of hapi": (HAPI + "server.route({ method: 'GET', path: where(), handler: h })", "app.js:3: the path of a route"),
     "a plugin of hapi": (HAPI + "server.register(plugins[process.env.NAME])", "app.js:3: a plugin"),
 }  # fmt: skip
@@ -57,10 +65,32 @@ def read(folder: Path, text: str, *packages: str, **files: str) -> Extraction:
 @pytest.mark.parametrize("case", UNREAD)
 def test_it_is_named_with_its_line(tmp_path: Path, case: str) -> None:
     text, expected = UNREAD[case]
-    found = read(tmp_path, text, "fastify", "koa", "hono", "elysia", "express", "@hapi/hapi")
+    found = read(tmp_path, text, "fastify", "koa", "hono", "elysia", "express", "@hapi/hapi", **{"routes/b.js": ""})
     assert not found.complete
     assert [sentence for sentence in found.unread if sentence.startswith(expected)], found.unread
     assert "/a" in [item.path for item in found.endpoints]
+
+
+def test_packages_that_add_no_routes_leave_a_list_complete(tmp_path: Path) -> None:
+    used = ["cors", "helmet", "express-list-endpoints", "express-ws", "express-openapi-validator"]
+    text = EXPRESS + "".join(f"require('{name}')(app);" for name in used) + "app.use(express.static('./api'))"
+    found = read(tmp_path, text, "express", **{"api/b.js": ""})
+    assert (found.complete, found.unread) == (True, ())
+
+
+def test_paths_of_controllers_that_are_not_known_are_named(tmp_path: Path) -> None:
+    text = (
+        "import { createExpressServer, Controller, Get, Method } from 'routing-controllers';\n"
+        "@Controller(process.env.WHERE) class A { @Get('/a') a() {}\n@Method('put', '/b') b() {}\n@Get(/c/) c() {} }\n"
+        "createExpressServer({ controllers: [A] }).listen(1)"
+    )
+    package = '{"main": "app.ts", "dependencies": {"routing-controllers": "0"}}'
+    found = extract(project(tmp_path, {"package.json": package, "app.ts": text}))
+    assert [(item.method, item.path) for item in found.endpoints] == [("GET", "/a"), ("PUT", "/b")]
+    assert found.unread == (
+        "the path of the controller A is only known at run time",
+        "app.ts:4: the path of a route is only known at run time",
+    )
 
 
 def test_a_module_of_nest_that_adds_routes_is_named(tmp_path: Path) -> None:

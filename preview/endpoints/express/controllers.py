@@ -17,7 +17,7 @@ from preview.endpoints.javascript import (
     glob_files,
     lineage,
 )
-from preview.endpoints.node.router import Mount, Route, Router, join_paths
+from preview.endpoints.node.router import UNREAD_PATH, Mount, Route, Router, flat, join_paths
 
 _CLASSES: Final = frozenset({"Controller", "JsonController", "RestController", "Route", "controller"})
 _VERBS: Final = {
@@ -26,6 +26,8 @@ _VERBS: Final = {
     "All": "*",
     "all": "*",
 }
+# They get the method as their first argument.
+_ANY_VERB: Final = frozenset({"Method", "httpMethod"})
 _ENDS: Final = re.compile(r"\.?\{\.?[jt]s,\s*\.?[jt]s\}$|\.[jt]s$")
 _BRACES: Final = re.compile(r"\{(\w+)\}")
 _MAX_FILES: Final = 300
@@ -37,8 +39,10 @@ def attach_controllers(app: Router, classes: Iterable[object], prefix: str, eval
     for cls in classes:
         if isinstance(cls, Class):
             for base in _class_paths(cls):
-                _attach(router, cls, base, evaluator)
-    if router.items:
+                if base is None:
+                    router.notes.append(f"the path of the controller {cls.name} is only known at run time")
+                _attach(router, cls, base or "", evaluator)
+    if router.items or router.notes:
         app.items.append(Mount(router, prefix))
 
 
@@ -52,14 +56,17 @@ def _attach(router: Router, cls: Class, base: str, evaluator: JavaScriptEvaluato
             if name in taken or not isinstance(function, Function):
                 continue
             taken.add(name)
+            line = function.node.start_point.row + 1
             for verb, path in _method_paths(decorators):
+                if path is None:
+                    router.notes.append(f"{function.scope.file}:{line}: {UNREAD_PATH}")
+                    continue
                 whole = join_paths(base if base.startswith("/") else f"/{base}", path)
-                line = function.node.start_point.row + 1
                 router.items.append(Route(verb, whole, [], [function], function.scope, line, None))
 
 
-def _class_paths(cls: Class) -> list[str]:
-    """Return the prefixes of a controller's paths; empty for a class that is not a controller."""
+def _class_paths(cls: Class) -> list[str | None]:
+    """Return the prefixes of a controller's paths, None for an unknown one; empty for another class."""
     for made in cls.decorators:
         if not isinstance(made, Made) or made.name.rpartition(".")[2] not in _CLASSES:
             continue
@@ -67,19 +74,23 @@ def _class_paths(cls: Class) -> list[str]:
         if isinstance(given, JSObject):
             given = given.names.get("path", "")
         found = given if isinstance(given, list) else [given]
-        return [_express(item) for item in found if isinstance(item, str)] or [""]
+        return [_express(item) if isinstance(item, str) else None for item in found if item is not None] or [""]
     return []
 
 
-def _method_paths(decorators: list[object]) -> Iterator[tuple[str, str]]:
+def _method_paths(decorators: list[object]) -> Iterator[tuple[str, str | None]]:
+    """Yield methods and paths; the path is None if it is not known."""
     for made in decorators:
-        verb = _VERBS.get(made.name.rpartition(".")[2]) if isinstance(made, Made) else None
-        if verb is None or not isinstance(made, Made):
+        if not isinstance(made, Made):
             continue
-        given = made.arguments[0] if made.arguments else ""
-        for path in given if isinstance(given, list) else [given]:
-            if isinstance(path, str):
-                yield verb, _express(path)
+        name, given = made.name.rpartition(".")[2], list(made.arguments)
+        verb = _VERBS.get(name)
+        if name in _ANY_VERB and given and isinstance(named := given.pop(0), str):
+            verb = "*" if named.lower() == "all" else named.upper()
+        if verb is None:
+            continue
+        for path in flat([given[0] if given else ""]):
+            yield verb, _express(path) if isinstance(path, str) else "" if path is None else None
 
 
 def _express(path: str) -> str:

@@ -197,12 +197,13 @@ def _look_into(
     relative = posixpath.relpath(file, package.folder)
     reason = f"{NODE_NAMES[app.framework]} app found in {file}" + (f" ({entry.by})" if entry.by else "")
     target = AppTarget(relative, "", package.folder, False, file, reason, app.framework)
+    unread = (*_unread(app, package), *framework.loaders.sentences.values())
     aside = _is_aside(file) or (package.requires(*_FRONT) and package.folder != ".")
     return FoundApp(
         target,
         entry.by.startswith("package.json"),
         aside,
-        partial(_list, app, evaluator, budget, complete, _unread(app, package)),
+        partial(_list, app, evaluator, budget, complete, unread),
     )
 
 

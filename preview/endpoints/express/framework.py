@@ -17,6 +17,7 @@ from preview.endpoints.express.controllers import (
 )
 from preview.endpoints.express.nest import NestApp
 from preview.endpoints.javascript import ROOT, UNKNOWN, Call, Class, External, JavaScriptEvaluator, JSObject, Made
+from preview.endpoints.node.loaders import Loaders
 from preview.endpoints.node.router import Router
 from preview.endpoints.node.servers import make_server
 from preview.sources import Sources
@@ -42,12 +43,14 @@ class ExpressFramework:
     Attributes:
         apps: All applications that were made, in order.
         controllers: All classes with decorators, in order.
+        loaders: Packages that add routes that are not read.
     """
 
     def __init__(self) -> None:
         self.apps: list[Router] = []
         self.controllers: list[Class] = []
         self.bindings = Bindings()
+        self.loaders = Loaders()
 
     def construct(self, callee: External, call: Call) -> object:
         """Return an application, a router or another known result; for a wrapper, return the wrapped application."""
@@ -76,6 +79,7 @@ class ExpressFramework:
                 return callee
             if callee.last in _ASKING:
                 return self.bindings.provide(call.argument(0), call.evaluator)
+        self.loaders.note(callee, call)
         arguments = call.arguments
         wrapped = next((item for item in arguments if isinstance(item, Router)), None)
         call.evaluator.call_back(arguments)

@@ -291,6 +291,15 @@ def _exclusion(item: object) -> tuple[re.Pattern[str], str | None] | None:
     text, place, parts = f"/{item.strip('/')}", 0, []
     for match in _WILD.finditer(text):
         parts.append(re.escape(text[place : match.start()]))
-        parts.append("[^/]+" if match[0].startswith(":") else "(?:/.*)?" if match[0].startswith("/") else ".*")
+        parts.append(_wild(match[0]))
         place = match.end()
     return re.compile("".join(parts) + re.escape(text[place:]) + "/?", re.IGNORECASE), method
+
+
+def _wild(sign: str) -> str:
+    """Return the expression for a parameter or a star; a named star (``/*rest``) stands for one character at least."""
+    if sign.startswith(":"):
+        return "[^/]+"
+    if sign.startswith("/*") and sign != "/*":
+        return "/.+"
+    return "(?:/.*)?" if sign.startswith("/") else ".*"

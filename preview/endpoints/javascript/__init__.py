@@ -6,7 +6,7 @@ A framework defines the effects of its own names (``Framework``, ``Native``).
 from preview.endpoints.javascript.classes import lineage
 from preview.endpoints.javascript.evaluator import JavaScriptEvaluator
 from preview.endpoints.javascript.expressions import partial_text
-from preview.endpoints.javascript.folders import glob_files
+from preview.endpoints.javascript.folders import glob_files, project_path
 from preview.endpoints.javascript.modules import ROOT, Resolver
 from preview.endpoints.javascript.natives import Bound, Call, Framework, Native
 from preview.endpoints.javascript.operators import truth
@@ -36,6 +36,7 @@ __all__ = [
     "glob_files",
     "lineage",
     "partial_text",
+    "project_path",
     "string_value",
     "text",
     "truth",

@@ -187,8 +187,8 @@ def _operate(evaluator: JavaScriptEvaluator, node: Node, operator: str, scope: S
             return first
         second = evaluator.evaluate(right, scope)
         if known is None and operator != "&&":
-            # If the value is unknown, use its default.
-            return second if second is not UNKNOWN else first
+            # If the value is unknown, use its default. A name of a package keeps its meaning.
+            return first if second is UNKNOWN or isinstance(first, External) else second
         # `isMain && app.listen()` was evaluated. Its value counts only if it is certain.
         return second if known is not None else False if second is False else UNKNOWN
     return binary(operator, first, evaluator.evaluate(right, scope))

@@ -75,7 +75,7 @@ def _working(call: Call) -> str:
 # Folders of the project
 
 
-def _inside(call: Call, value: object) -> str | None:
+def project_path(call: Call, value: object) -> str | None:
     """Return a path relative to the project; None for a path outside."""
     if not isinstance(value, str):
         return None
@@ -91,7 +91,7 @@ def _files_below(call: Call, folder: str) -> list[str]:
 
 
 def _read_folder(call: Call) -> object:
-    folder = _inside(call, call.argument(0))
+    folder = project_path(call, call.argument(0))
     if folder is None:
         return UNKNOWN
     options = call.argument(1)
@@ -119,14 +119,14 @@ def _read_folder_later(call: Call) -> object:
 
 
 def _exists(call: Call) -> object:
-    path = _inside(call, call.argument(0))
+    path = project_path(call, call.argument(0))
     if path is None:
         return UNKNOWN
     return call.evaluator.sources.has_file(path) or bool(_files_below(call, path))
 
 
 def _stat(call: Call) -> object:
-    path = _inside(call, call.argument(0))
+    path = project_path(call, call.argument(0))
     if path is None:
         return UNKNOWN
     return _entry(path, is_folder=not call.evaluator.sources.has_file(path))
@@ -139,7 +139,7 @@ def glob_files(call: Call) -> object:
     found: list[object] = []
     for pattern in given if isinstance(given, list) else [given]:
         whole = posixpath.join(base, pattern) if isinstance(base, str) and isinstance(pattern, str) else pattern
-        path = _inside(call, whole)
+        path = project_path(call, whole)
         if path is None:
             continue
         matcher = _glob_pattern(path)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _OBJECT_METHODS: Final = frozenset({"hasOwnProperty", "toString", "then", "bind", "call", "apply", "constructor"})
 
+# The primary process of a cluster only starts the workers, which serve.
+_IN_A_WORKER: Final = {"cluster.isMaster": False, "cluster.isPrimary": False, "cluster.isWorker": True}
+
 
 def member(evaluator: JavaScriptEvaluator, value: object, name: str) -> object:
     """Evaluate ``value.name``."""
@@ -40,7 +43,10 @@ def _external_member(evaluator: JavaScriptEvaluator, value: External, name: str)
         return False
     if value.name == "process" and name == "env":
         return evaluator.environment
-    return value if name == "default" else External(f"{value.name}.{name}")
+    if name == "default":
+        return value
+    whole = f"{value.name}.{name}"
+    return _IN_A_WORKER.get(whole, External(whole))
 
 
 def property_of(evaluator: JavaScriptEvaluator, value: JSObject, name: str) -> object:

@@ -23,7 +23,10 @@ def truth(value: object) -> bool | None:
     """Return whether a condition holds; None if unknown."""
     if value is UNKNOWN or isinstance(value, Made):
         return None
-    if isinstance(value, (list, JSObject, Function, Class, External, Native, Regex)):
+    if isinstance(value, External):
+        # A package is there. One of its names may be a flag.
+        return None if "." in value.name else True
+    if isinstance(value, (list, JSObject, Function, Class, Native, Regex)):
         return True
     return bool(value)
 

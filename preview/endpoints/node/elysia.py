@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from preview.endpoints.javascript import UNKNOWN, Bound, Call, External, Function, JSObject, Made
+from preview.endpoints.node.loaders import adds_routes
 from preview.endpoints.node.router import UNREAD_PATH, Router, flat, router_of
 
 _VERBS: Final = frozenset({"get", "post", "put", "patch", "delete", "options", "head", "connect", "all"})
@@ -90,7 +91,7 @@ class ElysiaApp(Router):
             self.copy_routes(child, lambda path: _joined(self.base, path), call.evaluator, call)
         elif isinstance(plugin, (External, Made)):
             package = plugin.name.partition(".")[0]
-            if package in _ADDING:
+            if package in _ADDING or adds_routes(package):
                 self.note(call, f"the routes that {package} adds are not read")
         elif child is None:
             self.note(call, "a plugin is only known at run time")

@@ -18,6 +18,7 @@ from preview.endpoints.javascript import (
     Native,
 )
 from preview.endpoints.node.autoload import AutoloadedFile, find_autoloaded
+from preview.endpoints.node.loaders import adds_routes
 from preview.endpoints.node.router import UNREAD_PATH, VERBS, Mount, Router, paths_of
 
 _METHODS: Final = VERBS | {"trace", "search", "propfind", "mkcol", "copy", "move", "lock", "unlock", "report"}
@@ -171,7 +172,7 @@ class FastifyInstance(Router):
             self._autoload(given, call)
         elif isinstance(plugin, (External, Made)):
             name = plugin.name.partition(".")[0]
-            if name in _ADDING:
+            if name in _ADDING or adds_routes(name):
                 self.note(call, f"the routes that {name} adds are not read")
         else:
             self.note(call, _UNREAD_PLUGIN)

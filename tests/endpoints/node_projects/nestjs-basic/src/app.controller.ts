@@ -11,4 +11,14 @@ export class AppController {
   health() {
     return { status: 'ok' };
   }
+
+  @Get(['files', 'files/:name'])
+  files() {
+    return [];
+  }
+
+  @Get(['logs', 'logs/:name'])
+  logs() {
+    return [];
+  }
 }
