@@ -95,6 +95,12 @@ def test_mysqlclient_becomes_pymysql_where_it_cannot_be_built() -> None:
     assert steps(required("mysqlclient==2.1.0"), BUILD.format("mysqlclient"), 1) == ["pymysql"]
 
 
+def test_what_brings_a_package_that_cannot_be_built_is_replaced() -> None:
+    hint = "hint: `mysqlclient` (v2.3.2) was included because `mysql` (v0.0.3) depends on `mysqlclient`"
+    text = f"{BUILD.format('mysqlclient')}\n{hint}"
+    assert steps(required("mysql==0.0.3", "mysqlclient==2.2.6"), text, 2) == ["mysql==0.0.3 pymysql", "pymysql pymysql"]
+
+
 def test_extras_and_markers_stay() -> None:
     found = steps(required("uvicorn[standard]==0.1; python_version > '3'"), BUILD.format("uvicorn"), 1)
     assert found == ['uvicorn[standard]<1,>=0.1; python_version > "3"']

@@ -34,6 +34,7 @@ _INSTEAD: Final = {
     # PyMySQL serves as MySQLdb, see ``mysql``.
     "mysqlclient": "pymysql",
     "mysql-python": "pymysql",
+    "mysql": "pymysql",
     "bs4": "beautifulsoup4",
     "opencv": "opencv-python",
     "yaml": "pyyaml",
@@ -51,6 +52,8 @@ _SERVERS: Final = frozenset(
 )  # fmt: skip
 # Failures that another version of a package cannot fix.
 _HOPELESS: Final = frozenset({"disk", "network", "offline", "download", "host"})
+# uv's hint about a package that no line requires.
+_BROUGHT: Final = re.compile(r"was included because `([A-Za-z0-9._-]{1,100})`")
 _WORDS: Final = {
     "build": "cannot be built here",
     "python": "needs another Python",
@@ -170,6 +173,9 @@ def _culprits(required: RequirementSet, why: Explanation, text: str) -> list[str
     for pattern in (r"depends? on (\S+)", r"you require (\S+)", r"(?<!\S)(\S{1,200}) depends? on"):
         words = (_NAMED.match(match[1]) for match in re.finditer(pattern, flat))
         named += [canonicalize_name(word[1]) for word in words if word]
+    if why.package and why.package not in known:
+        # The requirement that brings it can be changed, the package itself cannot.
+        named += [canonicalize_name(name) for name in _BROUGHT.findall(text)]
     if why.package:
         named.append(why.package)
     wanted = [name for name in dict.fromkeys(named) if name in known or name == why.package]
