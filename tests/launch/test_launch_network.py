@@ -127,6 +127,17 @@ async def test_a_command_in_a_network_of_its_own_that_speaks_no_http_is_told_its
         assert "It listens on port 8080, and no HTTP answer came from there." in (preview.record.reason or "")
 
 
+async def test_a_start_that_waits_for_a_download_is_told_of_the_network(open_network_rig: OpenRig) -> None:
+    waits = (
+        "print(\"'[Errno -3] Temporary failure in name resolution' thrown while requesting HEAD https://models.example/x\")\n"
+        "import time\ntime.sleep(60)\n"
+    )
+    async with open_network_rig(startup_timeout_s=6) as rig:
+        preview = await rig.start({"wait.py": waits}, command("python", "-u", "wait.py"))
+        needs_own_network(preview)
+        assert 'It asks for models.example, and its network is "none"' in (preview.record.reason or "")
+
+
 @pytest.mark.parametrize("isolation", ["auto", "plain"])
 async def test_a_command_that_listens_at_its_port_is_not_elsewhere(open_network_rig: OpenRig, isolation: str) -> None:
     async with open_network_rig(isolation=isolation, loopback_ports="5432", network="loopback-only") as rig:

@@ -134,6 +134,10 @@ async def test_what_is_named_stands_in_the_settings() -> None:
         ("OSError: [Errno 101] Network is unreachable", "the network"),
         (REQUESTS, "api.x.org:443"),
         (AIOHTTP, "api.x.org:443"),
+        (
+            "'[Errno -3] Temporary failure in name resolution' thrown while requesting HEAD https://huggingface.co/x/y",
+            "huggingface.co",
+        ),
         ("curl: (6) Could not resolve host: deb.example.org", "deb.example.org"),
         ("ConnectionRefusedError: [Errno 111] Connect call failed ('127.0.0.1', 9100)", "127.0.0.1:9100"),
         ("\x1b[31mdial tcp 10.0.0.5:80: connect: network is unreachable\x1b[0m", "10.0.0.5:80"),

@@ -44,6 +44,7 @@ _SIGNS = tuple(
         rf"ConnectionPool\(host='{_UNRESOLVED_HOST}', port={_UNRESOLVED_PORT}\).{{0,600}}{_UNREACHED}",
         rf"Failed to resolve '{_UNRESOLVED_HOST}'",
         rf"Could not resolve host:? '?{_UNRESOLVED_HOST}'?(?=\s|$)",
+        rf"{_UNREACHED}.{{0,80}}?https?://{_UNRESOLVED_HOST}(?=[/'\"\s]|$)",
         rf"dial tcp {_UNRESOLVED_HOST}:{_UNRESOLVED_PORT}: connect:",
         # Messages of the C library
         r"Network is unreachable|Temporary failure in name resolution|Name or service not known|EAI_AGAIN|ENETUNREACH",

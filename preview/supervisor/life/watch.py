@@ -11,13 +11,16 @@ from preview.core.launch_steps import ANSWERS, FirstAnswer
 from preview.core.lifecycle import Health, State
 from preview.errors import StartupTimeout
 from preview.logs import Level
-from preview.supervisor.diagnosis.diagnose_network import find_wrong_port
+from preview.supervisor.diagnosis.diagnose_network import diagnose_network, find_wrong_port
 from preview.supervisor.launch.saving import save
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.patience import tell_while_silent
 from preview.supervisor.process.probe import Answer, ProbeFailed, ask, find_answer
 from preview.supervisor.process.startup_limit import StartupLimit, measure_wait
+
+# Read of its output if it does not answer in time.
+_LAST_LINES = 100
 
 
 async def watch_deadlines(preview: LivePreview) -> None:
@@ -49,6 +52,9 @@ async def watch_health(preview: LivePreview, context: SupervisorContext, health_
     await limit.run(wait, partial(measure_wait, preview.record.pid))
     if answer is None:
         elsewhere = await find_wrong_port(preview)
+        if elsewhere is None and preview.reach is not None:
+            # It may wait for what its network does not reach, such as a model to download.
+            elsewhere = diagnose_network(preview.output_since(0, _LAST_LINES), preview.reach)
         sentence = f"The preview did not answer within {limit.describe()}."
         if elsewhere is not None:
             sentence = f"{sentence} {elsewhere.message}"
