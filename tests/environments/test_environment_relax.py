@@ -91,6 +91,13 @@ def test_a_worker_that_cannot_be_built_is_left_out_at_once_if_nothing_imports_it
     assert [" ".join(item.text for item in step.required.requirements)] == left
 
 
+def test_a_part_of_python_itself_is_left_out_at_once() -> None:
+    wanted, text = required("backports.zoneinfo==0.2.1", "six"), BUILD.format("backports-zoneinfo")
+    step = Loosening(frozenset()).after(wanted, explain([text], wanted, offline=False), [text])
+    assert step is not None
+    assert [item.text for item in step.required.requirements] == ["six"]
+
+
 def test_mysqlclient_becomes_pymysql_where_it_cannot_be_built() -> None:
     assert steps(required("mysqlclient==2.1.0"), BUILD.format("mysqlclient"), 1) == ["pymysql"]
 

@@ -50,6 +50,11 @@ _SERVERS: Final = frozenset(
     {"bjoern", "cheroot", "circus", "eventlet", "gevent", "httptools", "japronto", "meinheld", "mod-wsgi", "pyuwsgi",
      "tornado", "twisted", "uvloop", "uwsgi", "uwsgitop"}
 )  # fmt: skip
+# Parts of Python itself, for older ones.
+_BACKPORTS: Final = frozenset(
+    {"argparse", "asyncio", "backports-zoneinfo", "contextvars", "dataclasses", "enum34", "functools32", "futures",
+     "pathlib", "typing", "uuid", "wsgiref"}
+)  # fmt: skip
 # Failures that another version of a package cannot fix.
 _HOPELESS: Final = frozenset({"disk", "network", "offline", "download", "host"})
 # uv's hint about a package that no line requires.
@@ -108,7 +113,8 @@ class Loosening:
         return name in _INSTEAD or self._is_spare(name)
 
     def _is_spare(self, name: str) -> bool:
-        return name in _SERVERS and self.imported is not None and name not in self.imported
+        spare = name in _SERVERS or name in _BACKPORTS
+        return spare and self.imported is not None and name not in self.imported
 
     def away_from(self, required: RequirementSet, name: str, uses: str) -> Loosened | None:
         """Return the next attempt for a package that uses an API that this Python lacks; None if nothing is left."""
