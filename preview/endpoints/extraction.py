@@ -48,7 +48,14 @@ def find_apps(sources: Sources) -> list[FoundApp]:
         for reader in _READERS:
             with contextlib.suppress(OutOfBudget):
                 found += reader(sources, Budget())
-        return rank_apps(sources, found)
+        ranked = rank_apps(sources, found)
+    return [app for app in ranked if not _is_shadowed(sources, app.target)] or ranked
+
+
+def _is_shadowed(sources: Sources, target: AppTarget) -> bool:
+    """Return whether Python imports a package in place of the target's file: ``app/`` hides ``app.py`` beside it."""
+    folder = target.file.removesuffix(".py")
+    return target.file.endswith(".py") and sources.has_file(f"{folder}/__init__.py")
 
 
 def find_app(directory: Path) -> AppTarget | None:

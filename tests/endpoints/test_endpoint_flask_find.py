@@ -69,3 +69,12 @@ def test_a_usual_factory_that_wants_arguments_shows_its_routes(tmp_path: Path) -
 def test_routes_that_only_the_program_registers_are_shown_where_there_are_no_others(tmp_path: Path) -> None:
     text = "def main():\n  app.add_url_rule('/a', 'a')\n  app.run()\nif __name__ == '__main__':\n  main()\n"
     assert routes(write(tmp_path, app="from flask import Flask\napp = Flask(__name__)\n" + text)) == ["GET /a"]
+
+
+def test_a_package_hides_the_file_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text(FACTORY)
+    (tmp_path / "app.py").write_text("from app import create_app\napp = create_app()\n")
+    target = find_app(tmp_path)
+    assert target is not None
+    assert (target.module, target.attribute, target.factory) == ("app", "create_app", True)
