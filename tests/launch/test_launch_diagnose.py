@@ -133,6 +133,11 @@ OTHERS = [
         "missing_file",
         "The file model.h5 is not there.",
     ),
+    (
+        "ReferenceError: require is not defined in ES module scope, you can use import instead",
+        "syntax_error",
+        'package.json says "type": "module"',
+    ),
     ("No module named 'etc.settings.local'", "missing_module", "'etc.settings.local'"),
     (
         "sqlalchemy.exc.NoSuchModuleError: Can't load plugin: sqlalchemy.dialects:postgresql.aiosqlite",

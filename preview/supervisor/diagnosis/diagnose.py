@@ -216,6 +216,11 @@ _no_engine = _said(
     "Prisma has no engine here, so what asks its database fails. Let the service's machine reach binaries.prisma.sh "
     "(or set PRISMA_ENGINES_MIRROR), clear the cache and launch again.",
 )
+_es_module = _said(
+    "syntax_error",
+    'A file uses require or module.exports, and package.json says "type": "module". Remove that line, or write import '
+    "and export.",
+)
 _express_5 = _said(
     "other_version",
     "A route's path is written for Express 4, and Express 5 is installed. Write the path for Express 5 (`/*rest` for "
@@ -362,6 +367,7 @@ _RULES: tuple[Rule, ...] = (
     _rule(r"(?:ModuleNotFoundError: |^)No module named '(?P<name>[\w.]{1,200})'", _module),
     _rule(r"Can't load plugin: sqlalchemy\.dialects:(?P<name>[\w.]{1,60})", _no_dialect),
     _rule(r"ImportError: cannot import name '(?P<name>\w{1,100})' from '(?P<module>[\w.]{1,200})'", _python_name),
+    _rule(r"(?:require|module|exports|__dirname) is not defined in ES module scope", _es_module),
     _rule(r"TypeError: .{1,100}: https://git\.new/pathToRegexpError", _express_5),
     _rule(r"@prisma/client did not initialize yet|Cannot find module '\.prisma/client", _no_client),
     _rule(
