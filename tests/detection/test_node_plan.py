@@ -75,6 +75,29 @@ def test_entities_that_refer_to_each_other_are_compiled_by_typescript(tmp_path: 
     assert plan.command == ("-r", "ts-node/register/transpile-only", "-r", "tsconfig-paths/register", "src/index.ts")
 
 
+@pytest.mark.parametrize(
+    ("code", "typescript", "by"),
+    [
+        ("import * as express from 'express';\nconst app = express();\n", "^5", "ts-node"),
+        ("import * as Cache from 'node-cache';\nconst cache = new Cache();\n", "^5", "ts-node"),
+        ("import * as fs from 'fs';\nfs.readFileSync('x');\n", "^5", "tsx"),
+        ("import * as own from './own';\nown();\n", "^5", "tsx"),
+        ("@Service()\nclass A {}\n", "^5", "swc"),
+        ("@Service()\nclass A {}\n", "^3.7.4", "ts-node"),
+        ("import * as express from 'express';\nconst app = express();\n", "^7.0.0", "tsx"),
+    ],
+)
+def test_what_only_typescript_compiles_is_compiled_by_it(tmp_path: Path, code: str, typescript: str, by: str) -> None:
+    package = {
+        "scripts": {"start": "ts-node src/main.ts"},
+        "dependencies": {"reflect-metadata": "*"},
+        "devDependencies": {"typescript": typescript},
+    }
+    options = '{"compilerOptions": {"emitDecoratorMetadata": true}}'
+    plan = plan_of(tmp_path, package, {"src/main.ts": EXPRESS + LISTEN, "src/a.ts": code, "tsconfig.json": options})
+    assert by in plan.command[1]
+
+
 def test_babel_is_used_as_the_project_has_it(tmp_path: Path) -> None:
     package = {"scripts": {"start": "babel-node src/index.js"}, "devDependencies": {"@babel/node": "^7"}}
     files = {"src/index.js": "import express from 'express';\nexpress().listen(3000);\n", ".babelrc": "{}"}

@@ -54,6 +54,13 @@ _METADATA_USERS: Final = (
 # Their classes refer to each other across files in circles. What swc makes of that fails with "Cannot access 'User'
 # before initialization"; TypeScript's own compiler asks for the type first (``typeof User``).
 _CIRCULAR: Final = ("typeorm", "@mikro-orm/core", "sequelize-typescript", "type-graphql", "@typegoose/typegoose")
+_MAJOR: Final = re.compile(r"[\^~>=v ]{0,4}(\d{1,2})")
+# swc's loader does not start with older compilers, and ts-node not with newer ones.
+_SWC_FROM: Final = 4
+_TS_NODE_BELOW: Final = 6
+_NAMESPACE: Final = re.compile(rb"^import \* as (\w{1,60}) from [\"'][^.\"']", re.MULTILINE)
+_CALL: Final = re.compile(rb"(?<![\w.$])(\w{1,60})\(")
+_MOST_NAMESPACES: Final = 50
 _MODULE_SYNTAX: Final = re.compile(
     rb"^\s*(?:import\s+[\w{*\"']|export\s+(?:default|const|class|function|\{|async))", re.MULTILINE
 )
@@ -176,11 +183,13 @@ def _runner(project: NodeProject, flags: list[str]) -> NodeCommand:
 
 def _typescript(project: NodeProject) -> NodeCommand:
     config, options = _compiler_options(project)
+    module = project.package.data.get("type") == "module"
+    compiles = not module and _typescript_major(project) < _TS_NODE_BELOW
     metadata = options.get("emitDecoratorMetadata") is True and project.requires(*_METADATA_USERS)
     if metadata and any(_DECORATOR.search(project.sources.text(name)) for name in project.scripts):
-        module = project.package.data.get("type") == "module"
-        if not module and project.requires(*_CIRCULAR):
-            return _ts_node(project, config, options)
+        if compiles and (project.requires(*_CIRCULAR) or _typescript_major(project) < _SWC_FROM):
+            why = "entities refer to each other's types: ts-node compiles the sources as they are loaded"
+            return _ts_node(project, config, options, why)
         register = ("--import", "@swc-node/register/esm-register") if module else ("-r", "@swc-node/register")
         return NodeCommand(
             register,
@@ -188,6 +197,9 @@ def _typescript(project: NodeProject) -> NodeCommand:
             {"SWC_NODE_PROJECT": config} if config not in {"", "tsconfig.json"} else {},
             decisions=("decorators need the types of what they decorate: swc compiles the sources as they are loaded",),
         )
+    if compiles and any(_calls_a_namespace(project.sources.text(name)) for name in project.scripts):
+        why = "`import * as` names a function or a class: ts-node compiles the sources as they are loaded"
+        return _ts_node(project, config, options, why)
     return NodeCommand(
         ("--import", "tsx"),
         _unless_declared(project, TSX),
@@ -196,7 +208,23 @@ def _typescript(project: NodeProject) -> NodeCommand:
     )
 
 
-def _ts_node(project: NodeProject, config: str, options: dict[str, object]) -> NodeCommand:
+def _typescript_major(project: NodeProject) -> int:
+    """Return the major version of the compiler that the project declares; the one that is added if it declares none."""
+    for group in ("dependencies", "devDependencies"):
+        declared = project.package.data.get(group)
+        wanted = declared.get("typescript") if isinstance(declared, dict) else None
+        if isinstance(wanted, str) and (match := _MAJOR.match(wanted)):
+            return int(match[1])
+    return 5
+
+
+def _calls_a_namespace(text: bytes) -> bool:
+    """Return whether a file calls what it imports with ``import * as``: only TypeScript's own compiler allows that."""
+    names = _NAMESPACE.findall(text)[:_MOST_NAMESPACES]
+    return bool(names) and any(match[1] in names for match in _CALL.finditer(text))
+
+
+def _ts_node(project: NodeProject, config: str, options: dict[str, object], why: str) -> NodeCommand:
     mapped = bool(options.get("paths"))
     return NodeCommand(
         ("-r", "ts-node/register/transpile-only", *(("-r", "tsconfig-paths/register") if mapped else ())),
@@ -205,7 +233,7 @@ def _ts_node(project: NodeProject, config: str, options: dict[str, object]) -> N
             "TS_NODE_COMPILER_OPTIONS": '{"module":"commonjs","moduleResolution":"node"}',
             **({"TS_NODE_PROJECT": config} if config not in {"", "tsconfig.json"} else {}),
         },
-        decisions=("entities refer to each other's types: ts-node compiles the sources as they are loaded",),
+        decisions=(why,),
     )
 
 
