@@ -20,7 +20,13 @@ from preview.detection.plan import Server, ServiceKind, ServiceNeed, StartPlan, 
 from preview.detection.project_imports import Nodes, is_aside, reachable
 from preview.detection.scripts import django_steps, find_steps
 from preview.detection.settings import collect, with_config_classes
-from preview.detection.steps import PythonPlace, find_env_file_step, find_folders_step, find_python_work
+from preview.detection.steps import (
+    PythonPlace,
+    find_env_file_step,
+    find_folders_step,
+    find_model_tables_step,
+    find_python_work,
+)
 from preview.endpoints import AppTarget, Found, FoundApp, find_health_path
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
@@ -55,6 +61,8 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
     server = _database_server(target, database, engine, services)
     place = PythonPlace(layout.directory, layout.python_path, files, server)
     work = find_python_work(sources, target, place, migrations)
+    supplied = database.sqlite and bool(database.variables) and not work.steps
+    tables = find_model_tables_step(sources, target, files, layout.directory) if supplied else ()
     return StartPlan(
         framework=target.framework,
         toolchain=Toolchain.PYTHON,
@@ -67,6 +75,7 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
         steps=(
             *find_env_file_step(sources, files, layout.directory, Toolchain.PYTHON),
             *find_folders_step(sources, files, layout.directory),
+            *tables,
             *work.steps,
         ),
         variables=variables,

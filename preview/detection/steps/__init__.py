@@ -2,6 +2,7 @@
 
 from preview.detection.steps.env_file import find_env_file_step
 from preview.detection.steps.folders import find_folders_step
+from preview.detection.steps.model_tables import find_model_tables_step
 from preview.detection.steps.purpose import INIT, MAKE_MIGRATIONS, SEED, StepWork
 from preview.detection.steps.python_work import PythonPlace, find_python_work
 
@@ -13,5 +14,6 @@ __all__ = [
     "StepWork",
     "find_env_file_step",
     "find_folders_step",
+    "find_model_tables_step",
     "find_python_work",
 ]

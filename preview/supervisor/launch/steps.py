@@ -39,6 +39,7 @@ from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.patience import tell_while_silent
 
 _DRAIN_S = 0.5
+_MOST_SHOWN = 120
 _LAST_LINES = 200
 
 
@@ -155,7 +156,9 @@ async def run_steps(preview: LivePreview, prepared: PreparedLaunch) -> None:
 
 
 async def _run_step(preview: LivePreview, prepared: PreparedLaunch, step: Step) -> None:
-    preview.log.say(f"step {step.name}: running ({' '.join(step.argv)}), {step.why}")
+    command = " ".join(step.argv)
+    shown = command if len(command) <= _MOST_SHOWN else f"{command[:_MOST_SHOWN]}…"
+    preview.log.say(f"step {step.name}: running ({shown}), {step.why}")
     preview.progress.start(planned_name(step.name))
     started, before = trio.current_time(), preview.log.last_seq
     limit_s = prepared.settings.step_timeout_s

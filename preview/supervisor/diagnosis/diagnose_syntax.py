@@ -1,0 +1,43 @@
+"""Diagnosis of a syntax error of Python: which file and line, and which Python the code is written for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from preview.supervisor.diagnosis.diagnosis import Diagnosis
+
+SYNTAX = re.compile(r"^\s{0,40}(?:SyntaxError|IndentationError|TabError): (?P<said>.{1,200})")
+_PLACE = re.compile(r'File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7})')
+_PYTHON_2_SYNTAX = ("Missing parentheses in call to", "leading zeros in decimal integer literals")
+# `except Error, e:`; with two classes, it is Python 3.14's.
+_PYTHON_2_EXCEPT = re.compile(r"^\s{0,40}except \S{1,100}, ?(?:e|ex|err|error|exc|exception|msg)\s{0,5}:")
+# What an older Python says of newer syntax: PEP 758, PEP 701.
+_NEWER = {"multiple exception types must be parenthesized": "3.14", "f-string: expecting '}'": "3.12"}
+_NODE_SYNTAX = ("Cannot use import statement", "Unexpected token", "await is only valid", "missing ) after")
+
+
+def bad_syntax(lines: Sequence[str], number: int) -> Diagnosis | None:
+    """Diagnose a syntax error; Python prints file and line a few lines above it."""
+    said = SYNTAX.match(lines[number])
+    if said is None or said["said"].startswith(_NODE_SYNTAX):
+        return None
+    for line in reversed(lines[max(0, number - 6) : number]):
+        if place := _PLACE.search(line):
+            file = place["file"].rpartition("/project/")[2]
+            newer = next((version for text, version in _NEWER.items() if text in said["said"]), None)
+            code = lines[max(0, number - 2)]
+            if said["said"].startswith(_PYTHON_2_SYNTAX) or _PYTHON_2_EXCEPT.match(code):
+                return Diagnosis(
+                    "syntax_error",
+                    f"{file}, line {place['line']}, is written in Python 2. Previews run Python 3: port it first.",
+                    {"file": file, "line": int(place["line"])},
+                )
+            wanted = f"Python {newer} or newer, which it is written for" if newer else "the Python it is written for"
+            return Diagnosis(
+                "syntax_error",
+                f"{file}, line {place['line']}, is not valid for this Python ({said['said']}). Correct it, or set "
+                f"PREVIEW_ENVIRONMENT_PYTHON to {wanted}.",
+                {"file": file, "line": int(place["line"])},
+            )
+    return None
