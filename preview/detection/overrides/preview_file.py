@@ -64,7 +64,11 @@ def _app(value: str) -> str:
 def _framework(value: str) -> str:
     if value not in FRAMEWORKS:
         nearest = difflib.get_close_matches(value, FRAMEWORKS, n=1, cutoff=0.5)
-        advice = f'did you mean "{nearest[0]}"?' if nearest else f"the known ones are {', '.join(FRAMEWORKS)}"
+        advice = (
+            f'did you mean "{nearest[0]}"?'
+            if nearest
+            else "fastapi, flask, django and express are some of the known ones"
+        )
         raise ValueError(f"{quoted(value)} is not a framework; {advice}")
     return value
 
