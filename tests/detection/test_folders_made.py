@@ -56,6 +56,11 @@ def test_the_log_folder_of_django(tmp_path: Path) -> None:
         ("create_engine('sqlite:////var/data/app.db')", ()),
         ("create_engine('sqlite://')", ()),
         ("logging.FileHandler('kept/app.log')", ()),
+        # What no program can be given as an argument.
+        ("logging.FileHandler('a\\0b/app.log')", ()),
+        ("logging.FileHandler('a\\ud800/app.log')", ()),
+        ("logging.FileHandler('a' * 9 + '/app.log')", ()),
+        (f"logging.FileHandler('{'a' * 5000}/app.log')", ()),
         ("a = b / 'x'\nb = a / 'y'\nlogging.FileHandler(a)", ()),
     ],
 )

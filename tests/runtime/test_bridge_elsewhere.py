@@ -348,9 +348,9 @@ def test_two_searches_are_never_at_the_same_time(monkeypatch: pytest.MonkeyPatch
 
     async def find_often() -> None:
         elsewhere = bridge.Elsewhere([])
-        assert await elsewhere.find(anew=False) == ("127.0.0.1", 8080)
+        assert await elsewhere.find(again=False) == ("127.0.0.1", 8080)
         await asyncio.sleep(0.01)
-        await asyncio.gather(*(elsewhere.find(anew=bool(number % 2)) for number in range(10)))
+        await asyncio.gather(*(elsewhere.find(again=bool(number % 2)) for number in range(10)))
         await asyncio.sleep(0.05)
 
     for name, value in (("_FIRST_LOOK_S", 0.0), ("_SEARCH_S", 0.0), ("ask_all", ask_all)):

@@ -31,6 +31,7 @@ _SQLITE: Final = re.compile(r"sqlite(?:\+\w{1,20})?:///([\w.-][\w./-]{0,200})")
 # A search of the text is cheaper than a walk through the nodes; most files have none of these.
 _WORDS: Final = (b"FileHandler", b"StaticFiles", b"sqlite")
 _MOST: Final = 8
+_LONGEST: Final = 200
 # Parts of expressions that are read of one file: names that refer to each other multiply.
 _PARTS: Final = 2_000
 _DEPTH: Final = 12
@@ -49,13 +50,18 @@ def find_folders_step(sources: Sources, files: Iterable[str], directory: str) ->
     for file in files:
         if any(word in sources.text(file) for word in _WORDS):
             for path in _Reader(sources, file, directory).folders():
-                if path != "." and not path.startswith(("..", "/")) and not _is_there(sources, path):
+                if _is_usable(path) and not _is_there(sources, path):
                     wanted[path] = None
     names = tuple(wanted)[:_MOST]
     if not names:
         return ()
     why = "the application expects " + ("this folder" if len(names) == 1 else "these folders")
     return (Step("folders", ("python", "-c", _MAKE, *names), ".", why),)
+
+
+def _is_usable(path: str) -> bool:
+    """Return whether the path is below the project, and can be an argument of a program: no NUL, no line's length."""
+    return path != "." and not path.startswith(("..", "/")) and path.isprintable() and len(path) <= _LONGEST
 
 
 def _is_there(sources: Sources, path: str) -> bool:

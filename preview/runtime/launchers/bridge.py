@@ -175,9 +175,9 @@ class Elsewhere:
         # Connections to an address that has not answered, by the client's transport.
         self._doubtful: dict[asyncio.WriteTransport, tuple[tuple[str, int], asyncio.WriteTransport]] = {}
 
-    async def find(self, *, anew: bool) -> tuple[str, int] | None:
-        """Return the address, or None. ``anew``: the last one accepts no connection. Cancellation: the search ends."""
-        if self._found is not None and not anew:
+    async def find(self, *, again: bool) -> tuple[str, int] | None:
+        """Return the address, or None. ``again``: the last one accepts no connection. Cancellation: the search ends."""
+        if self._found is not None and not again:
             self._look_later()
             return self._found
         await self._search_in_turn(time.monotonic() - _SEARCH_S)
@@ -308,8 +308,8 @@ def carry(descriptor: int, port: int, reached: list[int]) -> None:
             hosts.remove(host)
             hosts.insert(0, host)
             return streams
-        for anew in (False, True):
-            address = await elsewhere.find(anew=anew)
+        for again in (False, True):
+            address = await elsewhere.find(again=again)
             if address is not None and (streams := await connect(*address)) is not None:
                 elsewhere.doubt(address, client.transport, streams[1].transport)
                 return streams
