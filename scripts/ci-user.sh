@@ -51,9 +51,12 @@ for file in uid gid; do
     usermod "--add-sub${file}s" "$first-$((first + 65535))" "$user"
 done
 mkdir "$checkout" "$folder/bin" "$folder/home" "$folder/home/.cache"
-# The packages that were downloaded for this checkout, and uv itself, as neither may be readable for the user.
+# uv and the packages that it downloaded, as neither may be readable for the user. Where the machine has other uses, its
+# cache can have tens of gigabytes: then the user downloads what it needs.
+MOST_COPIED_MIB=4096
 cp "$(uv run --no-sync python -c 'import uv; print(uv.find_uv_bin())')" "$folder/bin/uv"
-cp -r "$(uv cache dir)" "$folder/home/.cache/uv"
+cache=$(uv cache dir)
+[ "$(du -sm "$cache" | cut -f1)" -gt "$MOST_COPIED_MIB" ] || cp -r "$cache" "$folder/home/.cache/uv"
 git ls-files -z --cached --others --exclude-standard --deduplicate |
     while IFS= read -rd '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done |
     tar --create --null --files-from=- | tar --extract --directory="$checkout"
