@@ -172,6 +172,17 @@ class Settings(BaseSettings):
     log_level: LevelWord = "ERROR"
     node_env: str = "development"
 
+    # Servers that the service brings for previews
+    postgres: Literal["auto", "off"] = "auto"
+    mysql: Literal["auto", "off"] = "auto"
+    redis: Literal["auto", "off"] = "auto"
+    backing_memory_mb: Count = 1024
+    redis_memory_mb: Count = 64
+    database_connections: Count = 20
+    database_size_mb: Count = 512
+    database_statement_timeout_s: Seconds = Field(60, validation_alias=_env("DATABASE_STATEMENT_TIMEOUT"))
+    databases_ahead: int = Field(2, ge=0)
+
     # Logs
     max_log_lines: Count = 10_000
     backlog_bytes: Bytes = 8 * _MIB

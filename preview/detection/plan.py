@@ -110,6 +110,7 @@ class ServiceNeed:
         where: ``app/db.py:7``.
         at_startup: The application cannot start without the server, as far as the source shows.
         address: Host and port that the application uses with the plan's variables; None if unknown.
+        supplied: The preview gets a server of its own.
     """
 
     kind: ServiceKind
@@ -117,6 +118,7 @@ class ServiceNeed:
     where: str
     at_startup: bool = False
     address: tuple[str, int] | None = None
+    supplied: bool = False
 
 
 @dataclass(frozen=True, slots=True)

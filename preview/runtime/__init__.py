@@ -15,16 +15,18 @@ from preview.runtime.interface import (
     ProcessSpec,
     RunningProcess,
     Runtime,
+    Serve,
     Snapshot,
     SpeculativeProcess,
     Usage,
     WarmStart,
 )
 from preview.runtime.isolation_levels import IsolationLevel, IsolationSupport, PlainRuntime, open_ladder
-from preview.runtime.kernel.linux import child_subreaper, many_open_files
+from preview.runtime.kernel.linux import beside, boot_id, child_subreaper, many_open_files
 from preview.runtime.listener import bind_in_range, hold_without_listening, listen_again, listen_at_last
 from preview.runtime.process.ending import end_tree
 from preview.runtime.sandbox import Refusal, SandboxRuntime, probe_sandbox, refuse_fenced
+from preview.runtime.sandbox.port_forwarding import join
 from preview.runtime.sandbox.view import interpreter_paths
 
 __all__ = [
@@ -47,15 +49,19 @@ __all__ = [
     "RunningProcess",
     "Runtime",
     "SandboxRuntime",
+    "Serve",
     "Snapshot",
     "SpeculativeProcess",
     "Usage",
     "WarmStart",
+    "beside",
     "bind_in_range",
+    "boot_id",
     "child_subreaper",
     "end_tree",
     "hold_without_listening",
     "interpreter_paths",
+    "join",
     "listen_again",
     "listen_at_last",
     "many_open_files",

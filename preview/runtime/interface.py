@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
@@ -23,6 +23,9 @@ Held = Literal["memory", "cpu", "processes"]
 FD_PLACEHOLDER = "@LISTENER_FD@"
 # The same for the control channel's descriptor number.
 CONTROL_PLACEHOLDER = "@CONTROL_FD@"
+
+# Serves one connection from inside a preview; the caller closes it.
+Serve = Callable[[trio.SocketStream], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,8 @@ class ProcessSpec:
         writable: Folders that only this preview uses. If the preview has its own user, that user owns them.
         network: Network access to grant.
         loopback_ports: Ports reachable under ``Network.LOOPBACK_ONLY``.
+        reaches: Ports of the program's own loopback, each with what serves its connections, whatever the network but
+            the host's.
         port: Port on which the program listens by itself; None if it takes ``listener`` instead.
         slot: The preview's port, unique among live previews of this machine. A preview's own user id derives from it.
         warm: How to start from a template; ignored by runtimes without templates.
@@ -125,6 +130,7 @@ class ProcessSpec:
     writable: Sequence[Path] = ()
     network: Network = Network.NONE
     loopback_ports: Sequence[int] = ()
+    reaches: Mapping[int, Serve] = field(default_factory=dict)
     port: int | None = None
     slot: int = 0
     warm: WarmStart | None = None

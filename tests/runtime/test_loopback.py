@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from runtime_kit import INTERPRETER, LIMITS, PYTHON, open_descriptors, read_all
 from preview.core.isolation import Network
 from preview.runtime import ProcessSpec, SandboxRuntime
 from preview.runtime.sandbox import port_forwarding
-from preview.runtime.sandbox.port_forwarding import open_loopback
+from preview.runtime.sandbox.port_forwarding import open_reached
 
 # Says of each address what comes from it.
 ASKS = """
@@ -46,6 +46,12 @@ async def greet(stream: trio.SocketStream) -> None:
     async with stream:
         said = await stream.receive_some(5)
         await stream.send_all(b"welcome, " + bytes(said))
+
+
+def open_loopback(ports: list[int]) -> AbstractAsyncContextManager[socket.socket | None]:
+    """Open these ports of the machine's loopback for a process."""
+    network = Network.LOOPBACK_ONLY
+    return open_reached(ProcessSpec("p", PYTHON, Path("/"), {}, None, LIMITS, network=network, loopback_ports=ports))
 
 
 @asynccontextmanager

@@ -20,15 +20,16 @@ import struct
 import sys
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120  isolated mode leaves it out
+from preview_reach import LOOPBACK, listen, reach  # type: ignore[import-not-found]
+
 TYPE_CHECKING = False  # typing has it too, and takes longer to import
 if TYPE_CHECKING:
     import asyncio
 
-_BACKLOG = 128
 # The service's backlog: listening again sets it again (listen(2)).
 _SERVE_BACKLOG = 512
 _READ_BYTES = 64 * 1024
-_LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 # The kernel lists listening sockets before all others (proc(5)), in lines of 150 bytes: 1,700 of them.
 _TABLE_BYTES = 256 * 1024
 # Addresses that are asked in one search, the lowest ports first. No real program listens on as many.
@@ -55,30 +56,6 @@ def main(arguments: list[str]) -> None:
         else:
             serve(descriptor, int(value), reached)
     os.execv(program[0], program)  # noqa: S606  the preview's own program, in its sandbox
-
-
-def reach(descriptor: int, ports: list[int]) -> None:
-    """Listen on the ports, send the sockets to the service, and close them here."""
-    listeners = [made for port in ports for family, host in _LOOPBACK if (made := listen(family, host, port))]
-    with socket.socket(fileno=descriptor) as out:
-        socket.send_fds(out, [b"."], [one.fileno() for one in listeners])
-    for one in listeners:
-        one.close()
-
-
-def listen(family: int, host: str, port: int) -> socket.socket | None:
-    """Return a listening socket; None if the machine lacks the address family, or the port is taken."""
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted sockets inherit the option; the service's socket has it too (runtime/listener.py).
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError:
-        listener.close()
-        return None
-    return listener
 
 
 def serve(descriptor: int, port: int, reached: list[int]) -> None:
@@ -290,7 +267,7 @@ def carry(descriptor: int, port: int, reached: list[int]) -> None:
     """Forward connections until this process is killed with its namespace."""
     import asyncio  # noqa: PLC0415  costs more than all the rest, and only here
 
-    hosts = [host for _, host in _LOOPBACK]
+    hosts = [host for _, host in LOOPBACK]
     elsewhere = Elsewhere(reached)
 
     async def connect(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from preview.core.isolation import Network
+from preview.core.service_names import SERVICE_HOSTS
 
 _ETC = "/etc"
 # Files that the C library, OpenSSL, Python and Node look up; none of them is secret.
@@ -24,7 +25,8 @@ _OWN = {
     "passwd": "root:x:0:0:root:/root:/usr/sbin/nologin\npreview:x:1000:1000:preview:/tmp:/bin/sh\n"
     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
     "group": "root:x:0:\npreview:x:1000:\nnogroup:x:65534:\n",
-    "hosts": "127.0.0.1 localhost preview\n::1 localhost ip6-localhost\n",
+    # Names of servers in compose files lead to the preview's own servers, if it has any.
+    "hosts": f"127.0.0.1 localhost preview {' '.join(SERVICE_HOSTS)}\n::1 localhost ip6-localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nprotocols: files\nservices: files\n",
 }
 # Previews with the host's network get these files live from the host. An empty file means the same as a missing one.

@@ -1,8 +1,9 @@
 """Forwards connections across the border of a sandbox, in both directions.
 
-From the sandbox to ports of the host's loopback interface: the sandbox makes listening sockets in its own network
-namespace, and hands them out before its program starts. This module accepts on them, and connects to the same port of
-the host. Only ports that the operator has named are served; any other socket that a hostile program sends is closed.
+From the sandbox to ports of the host's loopback interface, or to the preview's own servers: the sandbox makes listening
+sockets in its own network namespace, and hands them out before its program starts. This module accepts on them. Only
+ports that the operator has named, or that a server of the preview has, are served; any other socket that a hostile
+program sends is closed.
 
 From the preview's port into the sandbox: a TCP socket of the host's network is passed to a sandbox only with a socket
 filter (see ``socket_filter``). On newer kernels attaching one requires CAP_NET_ADMIN. Without it the service
@@ -26,7 +27,7 @@ import trio
 from preview.core.descriptors import wait_readable
 from preview.core.isolation import Network
 from preview.runtime.inbound import close_inbound, discard, without_linger
-from preview.runtime.interface import ProcessSpec
+from preview.runtime.interface import ProcessSpec, Serve
 from preview.runtime.kernel.linux import beside
 from preview.runtime.launchers import BRIDGE
 from preview.runtime.sandbox.view import interpreter_paths
@@ -48,7 +49,7 @@ def bridge_prefix(spec: ProcessSpec, *, listener: int | None, way_out: int | Non
         elif carried:
             options += ["--stand-in", str(listener), str(spec.slot)]
     if way_out is not None:
-        options += _reach(way_out, (port for port in spec.loopback_ports if port not in (spec.port, spec.slot)))
+        options += _reach(way_out, reached_ports(spec))
     return _bridge(options) if options else []
 
 
@@ -78,7 +79,6 @@ def bridge_needs() -> tuple[Path, ...]:
 log = structlog.get_logger(__name__)
 
 Connect = Callable[[], Awaitable[trio.SocketStream]]
-Handler = Callable[[trio.SocketStream], Awaitable[None]]
 
 # SO_LINGER with zero seconds: closing sends a reset (socket(7)).
 _RESET = struct.pack("ii", 1, 0)
@@ -105,7 +105,7 @@ async def carry_all(
 
 
 async def accept_all(
-    listener: socket.socket, handle: Handler, limiter: trio.CapacityLimiter, *, pace_s: float = 0.0
+    listener: socket.socket, handle: Serve, limiter: trio.CapacityLimiter, *, pace_s: float = 0.0
 ) -> None:
     """Accept connections, and handle each in its own task.
 
@@ -139,7 +139,7 @@ async def accept_all(
                 await trio.sleep(pace_s)
 
 
-async def _handle(near: trio.SocketStream, handle: Handler, release: Callable[[], None]) -> None:
+async def _handle(near: trio.SocketStream, handle: Serve, release: Callable[[], None]) -> None:
     try:
         async with near:
             await handle(near)
@@ -224,32 +224,45 @@ _MOST_DESCRIPTORS = 253
 _MOST_CONNECTIONS = 100
 # Pause between two connections: 500 a second are more than a program without a pool makes, and no load here.
 _PACE_S = 0.002
-Serve = Callable[[socket.socket, int], Awaitable[None]]
+ServePort = Callable[[socket.socket, int], Awaitable[None]]
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
+def reached_ports(spec: ProcessSpec) -> dict[int, Serve]:
+    """Return the ports of a process's own loopback that lead out of its sandbox, each with what serves it."""
+    if spec.network is Network.HOST:
+        return {}
+    named = spec.loopback_ports if spec.network is Network.LOOPBACK_ONLY else ()
+    ports: dict[int, Serve] = {
+        port: partial(_carry, partial(trio.open_tcp_stream, "127.0.0.1", port)) for port in named
+    }
+    ports.update(spec.reaches)
+    return {port: serve for port, serve in ports.items() if port not in (spec.port, spec.slot)}
+
+
 @asynccontextmanager
-async def open_loopback(ports: Sequence[int]) -> AsyncIterator[socket.socket | None]:
-    """Yield the socket through which the sandbox hands out listening sockets; None without ports.
+async def open_reached(spec: ProcessSpec) -> AsyncIterator[socket.socket | None]:
+    """Yield the socket through which the process hands out listening sockets; None if nothing leads out of its sandbox.
 
     The caller passes the socket to the child; it is closed here.
 
     Cancellation: every connection is closed.
     """
+    ports = reached_ports(spec)
     if not ports:
         yield None
         return
     limiter = trio.CapacityLimiter(_MOST_CONNECTIONS)
 
-    async def carry(listener: socket.socket, port: int) -> None:
-        await carry_all(listener, partial(trio.open_tcp_stream, "127.0.0.1", port), limiter, pace_s=_PACE_S)
+    async def serve(listener: socket.socket, port: int) -> None:
+        await accept_all(listener, ports[port], limiter, pace_s=_PACE_S)
 
-    async with open_handout(ports, carry) as theirs:
+    async with open_handout(list(ports), serve) as theirs:
         yield theirs
 
 
 @asynccontextmanager
-async def open_handout(ports: Sequence[int], serve: Serve) -> AsyncIterator[socket.socket]:
+async def open_handout(ports: Sequence[int], serve: ServePort) -> AsyncIterator[socket.socket]:
     """Yield the socket through which a sandbox hands out sockets that listen in its network namespace.
 
     The caller passes the socket to the child; it is closed here.
@@ -270,7 +283,7 @@ async def open_handout(ports: Sequence[int], serve: Serve) -> AsyncIterator[sock
             close_inbound(ours)
 
 
-async def _serve(ours: socket.socket, ports: frozenset[int], serve: Serve) -> None:
+async def _serve(ours: socket.socket, ports: frozenset[int], serve: ServePort) -> None:
     # A real wait is needed: BlockingIOError is an OSError, and would be taken for the sandbox's end below.
     await wait_readable(ours.fileno())
     try:

@@ -27,7 +27,7 @@ from preview.runtime.process.spawning import inherited, limit_prefix, number_in,
 from preview.runtime.sandbox.command import Sandbox, sandbox_command
 from preview.runtime.sandbox.filter import compile_filter
 from preview.runtime.sandbox.inner_listener import InnerListener, is_harmless, open_inner_listener
-from preview.runtime.sandbox.port_forwarding import bridge_needs, bridge_prefix, open_carrier, open_loopback
+from preview.runtime.sandbox.port_forwarding import bridge_needs, bridge_prefix, open_carrier, open_reached
 from preview.runtime.sandbox.process import WRAPPERS_A_STEP, SandboxedProcess
 from preview.runtime.sandbox.socket_filter import can_fence, restrict_to_accept
 from preview.runtime.sandbox.users import give, may_be_machines_root, users_here
@@ -183,10 +183,9 @@ class SandboxRuntime(ColdStarts):
         """See ``Runtime``. Cancellation: the whole tree is ended (bounded)."""
         uid = await self.give_files(spec)
         wrappers = WRAPPERS_A_STEP if uid is None else 2 * WRAPPERS_A_STEP
-        ports = spec.loopback_ports if spec.network is Network.LOOPBACK_ONLY else ()
         async with (
             self.open_serving(spec) as serving,
-            open_loopback([port for port in ports if port not in (spec.port, spec.slot)]) as handed_out,
+            open_reached(spec) as handed_out,
             open_group(self._groups, spec, wrappers=wrappers) as group,
             open_tree(self._spawn(spec, uid, group, wrappers, serving, handed_out), spec) as process,
         ):

@@ -26,6 +26,7 @@ from preview.runtime.interface import Held, InnerSocket, NoSnapshot, ProcessSpec
 from preview.runtime.kernel.linux import beside
 from preview.runtime.process.ending import open_group
 from preview.runtime.process.process import open_tree
+from preview.runtime.sandbox.port_forwarding import open_reached
 from preview.runtime.sandbox.runtime import SandboxRuntime
 from preview.runtime.warm.cold_cases import check_project, check_start
 from preview.runtime.warm.eligibility import why_never
@@ -165,7 +166,8 @@ class WarmRuntime:
     @asynccontextmanager
     async def speculate(self, spec: ProcessSpec) -> AsyncIterator[SpeculativeFork | None]:
         """See ``Runtime``. Cancellation: the process is ended, unless its start has taken it."""
-        template = self._template_of(spec)
+        # What it wrote to a server of its own could not be taken back.
+        template = None if spec.reaches else self._template_of(spec)
         reserved = None if template is None else self._reservations.take(spec.preview_id)
         if template is None or reserved is None:
             yield None
@@ -244,7 +246,8 @@ class WarmRuntime:
                 # The template was replaced meanwhile; the new one may have imported other modules.
                 check_project(spec, warm, fork.template.told)
             await self._cold.give_files(spec)
-            process = await fork.request.complete(spec, fork.group, parks=parks)
+            way_out = await held.enter_async_context(open_reached(spec))
+            process = await fork.request.complete(spec, fork.group, parks=parks, way_out=way_out)
             with closing(process):
                 async with open_tree(process, spec):
                     yield process, _sentence(fork.template)

@@ -19,6 +19,7 @@ from preview.runtime.kernel.linux import memory_file
 from preview.runtime.kernel.proctree import MARKER
 from preview.runtime.kernel.verified import NotVerified, OpenProcess
 from preview.runtime.sandbox.inner_listener import is_harmless
+from preview.runtime.sandbox.port_forwarding import reached_ports
 from preview.runtime.sandbox.runtime import SandboxParts, owned
 from preview.runtime.sandbox.users import users_here
 from preview.runtime.warm.eligibility import find_fault
@@ -132,7 +133,9 @@ class ForkRequest:
         users = users_here() if self._own_user else None
         return (os.geteuid(), os.getegid()) if users is None else (users.of(spec.slot),) * 2
 
-    async def complete(self, spec: ProcessSpec, group: Cgroup | None, *, parks: bool = False) -> ForkedProcess:
+    async def complete(
+        self, spec: ProcessSpec, group: Cgroup | None, *, parks: bool = False, way_out: socket.socket | None = None
+    ) -> ForkedProcess:
         """Let the fork run the specification's launcher.
 
         Args:
@@ -140,6 +143,7 @@ class ForkRequest:
                 the request.
             group: The group given to ``enter``.
             parks: Whether the fork only imports the application, to be forked itself; see ``snapshot``.
+            way_out: Socket through which the fork hands out listening sockets; see ``open_reached``.
 
         Raises:
             NotForked: The fork failed.
@@ -149,14 +153,21 @@ class ForkRequest:
         # The fork was healthy until now: a failure from here on is not the template's fault.
         with as_not_forked("the fork", is_its_fault=False):
             with trio.fail_after(_PATIENCE_S):
-                return await self._complete(spec, group, parks=parks)
+                return await self._complete(spec, group, parks=parks, way_out=way_out)
         raise AssertionError("unreachable")
 
-    async def _complete(self, spec: ProcessSpec, group: Cgroup | None, *, parks: bool) -> ForkedProcess:
+    async def _complete(
+        self, spec: ProcessSpec, group: Cgroup | None, *, parks: bool, way_out: socket.socket | None
+    ) -> ForkedProcess:
         assert self._both is not None, "it has entered"  # noqa: S101
         first, application = self._both
-        with memory_file(json.dumps(program_order(spec, parks=parks)).encode()) as program:
-            await send(self.ours, b"go", (program, *(one.fileno() for one in sockets_of(spec).values())))
+        order = program_order(spec, parks=parks)
+        sockets = [*sockets_of(spec).values()]
+        if way_out is not None:
+            order["reach"] = list(reached_ports(spec))
+            sockets.append(way_out)
+        with memory_file(json.dumps(order).encode()) as program:
+            await send(self.ours, b"go", (program, *(one.fileno() for one in sockets)))
         own = socket.socket(fileno=self.ours.detach())
         self._held.callback(close_inbound, own)
         out = trio.lowlevel.FdStream(self._output)
@@ -286,6 +297,8 @@ def program_order(spec: ProcessSpec, *, parks: bool = False) -> dict[str, object
         "directory": str(spec.directory),
         "descriptors": numbers,
         "inherited": list(numbers),
+        # A snapshot's forks share its network, in which the sockets listen already.
+        "reach": [],
     }
 
 

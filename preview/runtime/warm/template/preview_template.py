@@ -95,6 +95,8 @@ def _in_fork(control: socket.socket, descriptors: list[int], pages: list[tuple[i
     try:
         program_fd, *sockets = _enter_alone(_read_order(order_fd), own, folders, pages)
         program = _read_order(program_fd)
+        if program["reach"]:
+            _reach(sockets.pop(), program["reach"])
     except Exception as error:  # noqa: BLE001  told to the service, which starts the program in another way
         _tell(own, {"error": f"{type(error).__name__}: {error}"})
         os._exit(1)
@@ -105,6 +107,13 @@ def _in_fork(control: socket.socket, descriptors: list[int], pages: list[tuple[i
     # From here on this process is the application.
     code: int = preview_fresh.run(program, output, dict(zip(program["inherited"], sockets, strict=True)))
     return code
+
+
+def _reach(way_out: int, ports: list[int]) -> None:
+    """Hand out sockets that listen on these ports; see ``preview_reach``."""
+    import preview_reach  # type: ignore[import-not-found]  # noqa: PLC0415  the template imports the launchers' folder later
+
+    preview_reach.reach(way_out, ports)
 
 
 def _enter_alone(

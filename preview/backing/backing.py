@@ -1,0 +1,120 @@
+"""All backing services of the service, and those of one preview."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import structlog
+import trio
+
+from preview.backing.interface import BackingDatabase, BackingEngine
+from preview.backing.postgresql import PostgresqlEngine, PostgresqlLimits
+from preview.backing.programs import find_postgresql
+from preview.core.isolation import Network
+from preview.core.service_names import SERVICE_HOSTS
+from preview.detection import ServiceKind, ServiceNeed
+from preview.runtime import Runtime, Serve
+from preview.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_PORTS: Mapping[ServiceKind, int] = {
+    ServiceKind.POSTGRESQL: 5432,
+    ServiceKind.MYSQL: 3306,
+    ServiceKind.REDIS: 6379,
+    ServiceKind.MONGODB: 27017,
+}
+_HERE = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", *SERVICE_HOSTS})  # noqa: S104  compared only
+
+
+class PreviewServers:
+    """One preview's own databases, one of each kind that the service offers. Made by ``Backing.open_servers``."""
+
+    def __init__(self, databases: Mapping[ServiceKind, BackingDatabase]) -> None:
+        self._databases = databases
+
+    def reaches(self, needs: Iterable[ServiceNeed]) -> dict[int, Serve]:
+        """Return what serves each port of the preview's own loopback, for the needs of a start plan."""
+        found: dict[int, Serve] = {}
+        for need in needs:
+            database = self._databases.get(need.kind)
+            if database is None or not need.supplied:
+                continue
+            host, port = need.address or ("localhost", DEFAULT_PORTS[need.kind])
+            for one in (DEFAULT_PORTS[need.kind], port if host.lower() in _HERE else 0):
+                if one and one not in found:
+                    found[one] = database.serve
+        return found
+
+    def all(self) -> Sequence[BackingDatabase]:
+        """Return all databases, made or not."""
+        return list(self._databases.values())
+
+
+class Backing:
+    """The servers that this service offers to previews. Made by ``open_backing``."""
+
+    def __init__(self, engines: Sequence[BackingEngine]) -> None:
+        self.engines = engines
+
+    @property
+    def kinds(self) -> frozenset[ServiceKind]:
+        """Kinds of servers that previews get."""
+        return frozenset(engine.kind for engine in self.engines)
+
+    def want(self, needs: Iterable[ServiceNeed]) -> None:
+        """Start the servers that a plan needs, so that they are up when the application connects."""
+        kinds = {need.kind for need in needs if need.supplied}
+        for engine in self.engines:
+            if engine.kind in kinds:
+                engine.want()
+
+    @asynccontextmanager
+    async def open_servers(self, preview_id: str, slot: int) -> AsyncIterator[PreviewServers]:
+        """Open a preview's own databases; nothing is made before the preview connects.
+
+        Cancellation: its databases are dropped (bounded).
+        """
+        async with AsyncExitStack() as held:
+            databases = {
+                engine.kind: await held.enter_async_context(engine.open_database(preview_id, slot))
+                for engine in self.engines
+            }
+            yield PreviewServers(databases)
+
+
+@asynccontextmanager
+async def open_backing(settings: Settings, runtime: Runtime) -> AsyncIterator[Backing]:
+    """Open the servers that this machine has programs for; each starts when the first preview needs it.
+
+    Previews need a network of their own for them. Where they have the machine's, none are offered.
+
+    Cancellation: the servers are ended (bounded).
+    """
+    engines = await trio.to_thread.run_sync(partial(_find_engines, settings, runtime, settings.data_dir / "backing"))
+    async with trio.open_nursery() as nursery:
+        for engine in engines:
+            nursery.start_soon(engine.run)
+        if engines:
+            log.info("servers offered to previews", servers=", ".join(engine.version for engine in engines))
+        yield Backing(engines)
+        nursery.cancel_scope.cancel()
+
+
+def _find_engines(settings: Settings, runtime: Runtime, folder: Path) -> list[BackingEngine]:
+    if settings.network is Network.HOST or runtime.network(Network.NONE) is Network.HOST:
+        return []
+    engines: list[BackingEngine] = []
+    postgresql = find_postgresql() if settings.postgres == "auto" else None
+    if postgresql is not None:
+        limits = PostgresqlLimits(
+            memory_mb=settings.backing_memory_mb,
+            connections=settings.database_connections,
+            statement_s=settings.database_statement_timeout_s,
+            ready_made=settings.databases_ahead,
+        )
+        engines.append(PostgresqlEngine(postgresql, folder / "postgresql", limits, runtime))
+    return engines

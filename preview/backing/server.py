@@ -1,0 +1,328 @@
+"""One server program in a sandbox of its own, started at first need, and started again if it ends.
+
+A server has run strangers' SQL, so it is confined like a preview: own user, own namespaces, no network, limits. The
+service connects to the socket that lies in the server's folder. It opens the folder before the server runs, and the
+socket in it without following a link, so a server cannot lead the service to any other socket.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+import trio
+
+from preview.core.removal import remove_folder
+from preview.errors import LaunchFailed
+from preview.runtime import Exit, Limits, ProcessSpec, RunningProcess, Runtime, beside, boot_id
+
+log = structlog.get_logger(__name__)
+
+_START_S = 30.0
+_PREPARE_S = 60.0
+_LOOK_S = 0.005
+_STOP_GRACE_S = 1.0
+_KILL_S = 5.0
+# Pause before a server that has ended is started again; one that did not come up, if it is still wanted then.
+_AGAIN_S = 0.05
+_PAUSE_S = 5.0
+_MOST_KEPT_BYTES = 4096
+_MOST_SAID = 200
+# Connections wait here if the server's own queue is full: a unix socket then refuses at once (connect(2), EAGAIN).
+_FULL_S = 0.005
+
+
+class ServerUnavailable(Exception):
+    """The server does not run; the message says why, in one sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCommand:
+    """How to run one server.
+
+    Attributes:
+        name: Names its control group and its log lines: ``postgresql``.
+        shown: Name and version for people.
+        argv: Program and arguments.
+        folder: Its private folder, which the program may write. ``socket`` in it is made before the program runs.
+        socket: File name of its socket, in ``socket`` in the folder.
+        limits: Limits of its process tree.
+        slot: See ``ProcessSpec.slot``; a port that no preview has.
+        readable: Folders that it needs besides the system's.
+        prepare: Command that fills a new folder; run once, before ``argv``.
+        made_by: Program and main version that ``prepare`` belongs to; another one fills a new folder.
+        environment: Variables of both commands.
+    """
+
+    name: str
+    shown: str
+    argv: Sequence[str]
+    folder: Path
+    socket: str
+    limits: Limits
+    slot: int
+    readable: Sequence[Path] = ()
+    prepare: Sequence[str] | None = None
+    made_by: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def prepared(self) -> Path:
+        """File that exists once ``prepare`` has succeeded: ``made_by``, and the machine's boot while the server runs.
+
+        Servers do not wait for the disk. After a crash of the machine their files may be damaged, and are made again.
+        """
+        return self.folder.with_name("prepared")
+
+    def spec(self, argv: Sequence[str]) -> ProcessSpec:
+        """Return the specification of a process that runs ``argv`` in the server's sandbox."""
+        return ProcessSpec(
+            preview_id=self.name,
+            argv=argv,
+            directory=self.folder,
+            environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": str(self.folder)}
+            | dict(self.environment),
+            listener=None,
+            limits=self.limits,
+            readable=self.readable,
+            writable=(self.folder,),
+            slot=self.slot,
+        )
+
+
+class ServerSocket:
+    """The socket of a running server, held by a descriptor of the file itself (open(2), O_PATH)."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def close(self) -> None:
+        """Close the descriptor; connections stay open."""
+        os.close(self._descriptor)
+
+    @property
+    def path(self) -> str:
+        """Path for clients in this process; it always means the same file (proc(5), ``/proc/self/fd``)."""
+        return f"/proc/self/fd/{self._descriptor}"
+
+    async def connect(self) -> trio.SocketStream:
+        """Connect to the server.
+
+        Raises:
+            OSError: The server does not listen.
+
+        Cancellation: no connection is left.
+        """
+        while True:
+            try:
+                return await trio.open_unix_socket(self.path)
+            except BlockingIOError:
+                await trio.sleep(_FULL_S)
+
+
+class Server:
+    """Runs a server from the first ``connected`` on, as long as ``run`` runs.
+
+    Args:
+        command: The server.
+        runtime: Confines it.
+        ready: Called with the socket of each new process until it returns true: it may set the server up.
+    """
+
+    def __init__(
+        self, command: ServerCommand, runtime: Runtime, ready: Callable[[ServerSocket], Awaitable[bool]]
+    ) -> None:
+        self.command = command
+        self._runtime = runtime
+        self._ready = ready
+        self._wanted = trio.Event()
+        self._settled = trio.Event()
+        self._socket: ServerSocket | None = None
+        self._why = ""
+
+    def want(self) -> None:
+        """Start the server in the background."""
+        self._wanted.set()
+
+    @property
+    def socket(self) -> ServerSocket | None:
+        """The running server's socket; None while none runs."""
+        return self._socket
+
+    async def connected(self) -> ServerSocket:
+        """Return the running server's socket; start the server first, if it does not run.
+
+        Raises:
+            ServerUnavailable: It did not come up.
+
+        Cancellation: the server starts all the same.
+        """
+        self.want()
+        await self._settled.wait()
+        if self._socket is None:
+            raise ServerUnavailable(self._why)
+        return self._socket
+
+    async def wait_running(self) -> None:
+        """Wait until the server has come up, or has failed to; it is not started. Cancellation: nothing changes."""
+        await self._settled.wait()
+
+    async def run(self) -> None:
+        """Run the server whenever it is wanted, forever. Cancellation: its processes are ended (bounded)."""
+        while True:
+            await self._wanted.wait()
+            paused_s = _AGAIN_S
+            try:
+                why = await self._run_once()
+                log.error("server ended", server=self.command.name, why=why)
+            except (LaunchFailed, ServerUnavailable, OSError) as error:
+                self._why = f"{self.command.shown} did not start: {error}"
+                log.warning("server did not start", server=self.command.name, why=str(error))
+                paused_s = _PAUSE_S
+                self._wanted = trio.Event()
+            # Those who wait are told now; whoever asks during the pause too.
+            self._settled.set()
+            await trio.sleep(paused_s)
+            self._settled = trio.Event()
+
+    async def _run_once(self) -> str:
+        """Run the server to its end; return why it ended.
+
+        Raises:
+            LaunchFailed, OSError, ServerUnavailable: It did not come up.
+        """
+        command = self.command
+        await trio.to_thread.run_sync(_make_folder, command)
+        if command.prepare is not None and not command.prepared.exists():
+            await self._prepare(command.prepare)
+        command.prepared.write_text(f"{command.made_by}\n{boot_id()}", "utf-8")
+        # Opened before the program runs: it cannot replace what this leads to.
+        folder = os.open(command.folder / "socket", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(command.socket, dir_fd=folder)
+            async with self._runtime.open_process(command.spec(command.argv)) as process:
+                return await self._watch(process, folder)
+        finally:
+            os.close(folder)
+
+    def _note_clean_end(self, ended: Exit) -> None:
+        """Note that the files are complete on the disk, as far as the operating system knows."""
+        if ended == Exit(code=0):
+            self.command.prepared.write_text(f"{self.command.made_by}\n", "utf-8")
+
+    async def _watch(self, process: RunningProcess, folder: int) -> str:
+        kept = bytearray()
+        try:
+            async with beside(partial(_keep_last, process.output, kept)):
+                with closing(await self._wait_ready(process, folder, kept)) as socket:
+                    self._socket = socket
+                    self._settled.set()
+                    try:
+                        return _reason(await process.wait(), kept)
+                    finally:
+                        self._socket = None
+        finally:
+            with trio.move_on_after(_STOP_GRACE_S + _KILL_S, shield=True):
+                self._note_clean_end(await process.stop(_STOP_GRACE_S))
+
+    async def _wait_ready(self, process: RunningProcess, folder: int, kept: bytearray) -> ServerSocket:
+        """Return the server's socket once ``ready`` has accepted it; the caller closes it.
+
+        Raises:
+            ServerUnavailable: The program ended, or took too long.
+        """
+        ended: list[Exit] = []
+        found: list[ServerSocket] = []
+        with trio.move_on_after(_START_S):
+            async with trio.open_nursery() as nursery:
+
+                async def watch() -> None:
+                    ended.append(await process.wait())
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(watch)
+                await self._look_for(folder, found)
+                nursery.cancel_scope.cancel()
+        if ended or not found:
+            for one in found:
+                one.close()
+            raise ServerUnavailable(_reason(ended[0], kept) if ended else f"it did not answer within {_START_S:g} s")
+        return found[0]
+
+    async def _look_for(self, folder: int, found: list[ServerSocket]) -> None:
+        while not found:
+            descriptor = _find_socket(folder, self.command.socket)
+            if descriptor is not None:
+                found.append(ServerSocket(descriptor))
+            else:
+                await trio.sleep(_LOOK_S)
+        while not await self._ready(found[0]):  # noqa: ASYNC110  another program decides
+            await trio.sleep(_LOOK_S)
+
+    async def _prepare(self, argv: Sequence[str]) -> None:
+        """Fill the folder. Raises: ServerUnavailable: The command failed."""
+        started = trio.current_time()
+        kept = bytearray()
+        ended: Exit | None = None
+        with trio.move_on_after(_PREPARE_S):
+            async with (
+                self._runtime.open_process(self.command.spec(argv)) as process,
+                beside(partial(_keep_last, process.output, kept)),
+            ):
+                ended = await process.wait()
+        if ended != Exit(code=0):
+            why = f"took over {_PREPARE_S:g} s" if ended is None else _reason(ended, kept)
+            raise ServerUnavailable(f"its data folder could not be made: {why}")
+        log.info("server prepared", server=self.command.name, elapsed_s=round(trio.current_time() - started, 2))
+
+
+def _make_folder(command: ServerCommand) -> None:
+    """Make the folder and its folder of sockets; files that the server cannot use are removed."""
+    if command.prepare is not None and not _is_usable(command):
+        command.prepared.unlink(missing_ok=True)
+        if command.folder.exists():
+            remove_folder(command.folder)
+    command.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not command.folder.exists():
+        (command.folder / "socket").mkdir(parents=True, mode=0o700)
+
+
+def _is_usable(command: ServerCommand) -> bool:
+    try:
+        made_by, _, boot = command.prepared.read_text("utf-8").partition("\n")
+    except OSError:
+        return False
+    return made_by == command.made_by and boot in ("", boot_id())
+
+
+def _find_socket(folder: int, name: str) -> int | None:
+    """Return a descriptor of the socket itself; None if there is none yet, or something else has its name."""
+    try:
+        descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+async def _keep_last(output: trio.abc.ReceiveStream, kept: bytearray) -> None:
+    """Read a program's output to its end, and keep the last of it."""
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        async for chunk in output:
+            kept += chunk
+            del kept[:-_MOST_KEPT_BYTES]
+
+
+def _reason(ended: Exit, kept: bytearray) -> str:
+    lines = [line for line in kept.decode("utf-8", "replace").splitlines() if line.strip()]
+    said = "".join(one if one.isprintable() else "?" for one in lines[-1][-_MOST_SAID:]) if lines else "it says nothing"
+    return f"{ended}: {said}"

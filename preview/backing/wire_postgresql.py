@@ -1,0 +1,64 @@
+"""PostgreSQL's first messages, rewritten so that any user and database lead to the preview's own.
+
+Source: PostgreSQL 17 documentation, chapters 53.2 (message flow) and 53.7 (message formats). Pure: no input or output.
+"""
+
+from __future__ import annotations
+
+import struct
+
+SSL_REQUEST, GSS_REQUEST, CANCEL_REQUEST = 80877103, 80877104, 80877102
+PROTOCOL_3 = 3
+HEAD_BYTES = 8
+# src/include/libpq/pqcomm.h, MAX_STARTUP_PACKET_LENGTH
+MOST_BYTES = 10_000
+NO_TLS = b"N"
+_HEAD = struct.Struct("!II")
+
+
+class NotPostgresql(Exception):
+    """The client's first bytes are no start of a session; the message says what is wrong."""
+
+
+def read_head(head: bytes) -> tuple[int, int]:
+    """Return the number of bytes that follow, and the code: a protocol version or a request.
+
+    Args:
+        head: The first ``HEAD_BYTES`` bytes.
+
+    Raises:
+        NotPostgresql: The length is impossible.
+    """
+    size, code = _HEAD.unpack(head)
+    if not HEAD_BYTES <= size <= MOST_BYTES:
+        raise NotPostgresql(f"a first message of {size} bytes")
+    return size - HEAD_BYTES, code
+
+
+def rewrite_startup(code: int, body: bytes, name: str) -> bytes:
+    """Return a client's startup message with the preview's own user and database, which have the same name.
+
+    Replication is dropped; all other parameters (``application_name``, ``options``, encoding) are kept.
+
+    Raises:
+        NotPostgresql: The message is no startup message of protocol 3.
+    """
+    if code >> 16 != PROTOCOL_3:
+        raise NotPostgresql(f"protocol {code >> 16}.{code & 0xFFFF}")
+    words = body.split(b"\0")
+    # Pairs of name and value, each ended by a zero; one more zero ends the list.
+    if len(words) < 2 or words[-1] or words[-2] or len(words) % 2:
+        raise NotPostgresql("a startup message without an end")
+    given = dict(zip(words[:-2:2], words[1:-2:2], strict=True))
+    kept = {key: value for key, value in given.items() if key not in (b"user", b"database", b"replication", b"")}
+    own = name.encode("ascii")
+    parameters = {b"user": own, b"database": own, **kept}
+    said = b"".join(key + b"\0" + value + b"\0" for key, value in parameters.items()) + b"\0"
+    return _HEAD.pack(HEAD_BYTES + len(said), code) + said
+
+
+def refusal(sentence: str) -> bytes:
+    """Return an ErrorResponse that ends the session; drivers show its sentence (code 57P03: cannot connect now)."""
+    fields = (("S", "FATAL"), ("V", "FATAL"), ("C", "57P03"), ("M", sentence))
+    said = b"".join(kind.encode() + text.encode().replace(b"\0", b"") + b"\0" for kind, text in fields) + b"\0"
+    return b"E" + struct.pack("!I", 4 + len(said)) + said
