@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 import trio
 
+from preview.backing import open_backing
 from preview.core.descriptors import make_private_folder
 from preview.core.isolation import Network
 from preview.core.lifecycle import StopCause
@@ -114,6 +115,7 @@ async def open_service(
                 _open_reader(settings, reader) as reading,
                 _open_writer(database, settings) as writer,
                 _open_ladder(settings, runtime) as ladder,
+                open_backing(settings, ladder.runtime) as backing,
             ):
                 jail = await _find_jail(settings, ladder)
                 context = SupervisorContext(
@@ -126,6 +128,7 @@ async def open_service(
                     writer=writer,
                     analyses=AnalysisCache(reading),
                     start_queue=StartQueue(settings.starts_at_once),
+                    backing=backing,
                     migration_lock=ladder.migration_lock,
                 )
                 users, log_store = UserStore(database), LogStore(database)

@@ -237,6 +237,10 @@ def make_settings_in(tmp_path: Path) -> Callable[..., Settings]:
             "launches_per_minute": 100_000,
             # Most tests that push launch nothing, or watch their own build.
             "build_on_push": False,
+            # What the machine has installed decides nothing, except where a test says so.
+            "postgres": "off",
+            "mysql": "off",
+            "redis": "off",
             **values,
         }
         return Settings(**given)  # type: ignore[arg-type]  # pydantic validates each value

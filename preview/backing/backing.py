@@ -99,7 +99,7 @@ async def open_backing(settings: Settings, runtime: Runtime) -> AsyncIterator[Ba
         for engine in engines:
             nursery.start_soon(engine.run)
         if engines:
-            log.info("servers offered to previews", servers=", ".join(engine.version for engine in engines))
+            log.info("servers offered to previews", servers=", ".join(engine.kind for engine in engines))
         yield Backing(engines)
         nursery.cancel_scope.cancel()
 

@@ -39,7 +39,7 @@ class BackingEngine(Protocol):
 
     @property
     def version(self) -> str:
-        """Program and version, for messages: ``PostgreSQL 15.13``."""
+        """Program and version, for messages: ``PostgreSQL 15.13``. The first reading blocks."""
 
     def want(self) -> None:
         """Start the server in the background, if it does not run."""

@@ -91,7 +91,7 @@ class PostgresqlEngine:
     @property
     def version(self) -> str:
         """See ``BackingEngine``."""
-        return str(self._program)
+        return self._program.describe()
 
     async def run(self) -> None:
         """Run the server once it is wanted, and make databases in advance. Cancellation: the server ends (bounded)."""
@@ -132,7 +132,7 @@ class PostgresqlEngine:
         try:
             return await (await self._server.connected()).connect()
         except OSError as error:
-            raise ServerUnavailable(f"{self._program} does not answer ({error.strerror or error})") from error
+            raise ServerUnavailable(f"{self._program.name} does not answer ({error.strerror or error})") from error
 
     async def make(self, name: str) -> None:
         """Make a database, and the role that owns it, both with this name; take a ready-made one, if there is one.
@@ -212,11 +212,11 @@ class PostgresqlEngine:
         async with self._turn:
             socket = self._server.socket
             if socket is None:
-                raise ServerUnavailable(f"{self._program} does not run")
+                raise ServerUnavailable(f"{self._program.name} does not run")
             try:
                 return await trio.to_thread.run_sync(self._execute_now, socket, statements)
             except psycopg.Error as error:
-                raise ServerUnavailable(f"{self._program} refuses: {_one_line(error)}") from error
+                raise ServerUnavailable(f"{self._program.name} refuses: {_one_line(error)}") from error
 
     def _execute_now(self, socket: ServerSocket, statements: tuple[sql.Composed, ...]) -> list[tuple[object, ...]]:
         if self._admin is None or self._admin.closed or self._admin.broken:
@@ -372,7 +372,7 @@ def _command(program: Program, folder: Path, limits: PostgresqlLimits) -> Server
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     return ServerCommand(
         name="postgresql",
-        shown=str(program),
+        shown=program.name,
         argv=(str(program.path), "-D", data, *options),
         folder=files,
         socket=_SOCKET,
@@ -391,7 +391,7 @@ def _command(program: Program, folder: Path, limits: PostgresqlLimits) -> Server
             *("-D", data, "-U", _ADMIN, "-E", "UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256", "--no-sync"),
             f"--pwfile={folder / 'given' / 'password'}",
         ),
-        made_by=f"{program.name} {program.version.partition('.')[0]}",
+        made_by=lambda: f"{program.name} {program.version().partition('.')[0]}",
     )
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -23,17 +24,20 @@ class Program:
     Attributes:
         path: The server itself.
         name: Its name for people: ``PostgreSQL``, ``MariaDB``, ``Valkey``.
-        version: ``15.13``.
         readable: Folders that it needs besides the system's.
     """
 
     path: Path
     name: str
-    version: str
     readable: tuple[Path, ...] = ()
 
-    def __str__(self) -> str:
-        return f"{self.name} {self.version}"
+    def version(self) -> str:
+        """Return the version that the program prints, ``15.13``; empty if it does not run. Blocks the first time."""
+        return _version(self.path)
+
+    def describe(self) -> str:
+        """Return name and version, for messages: ``PostgreSQL 15.13``. Blocks the first time."""
+        return f"{self.name} {self.version()}".rstrip()
 
     def beside(self, name: str) -> Path:
         """Return the program of this name in the same folder."""
@@ -41,34 +45,30 @@ class Program:
 
 
 def find_postgresql() -> Program | None:
-    """Find the newest PostgreSQL whose ``initdb`` is there too. Blocks on the disk and on ``postgres --version``."""
+    """Find the newest PostgreSQL whose ``initdb`` is there too. Blocks on the disk."""
     debian = sorted(_DEBIAN.glob("*/bin/postgres"), key=_number, reverse=True)
     named = shutil.which("postgres", path=_SYSTEM_PATH)
     for path in (*debian, *([Path(named)] if named else ()), *_embedded()):
         if path.with_name("initdb").is_file():
-            version = _version(path)
-            if version is not None:
-                own = () if path.is_relative_to("/usr") else (path.parent.parent,)
-                return Program(path, "PostgreSQL", version, own)
+            own = () if path.is_relative_to("/usr") else (path.parent.parent,)
+            return Program(path, "PostgreSQL", own)
     return None
 
 
 def find_mysql() -> Program | None:
-    """Find MariaDB. Blocks on the disk and on ``mariadbd --version``."""
+    """Find MariaDB. Blocks on the disk."""
     path = shutil.which("mariadbd", path=_SYSTEM_PATH)
     if path is None or shutil.which("mariadb-install-db", path=_SYSTEM_PATH) is None:
         return None
-    version = _version(Path(path))
-    return None if version is None else Program(Path(path), "MariaDB", version)
+    return Program(Path(path), "MariaDB")
 
 
 def find_redis() -> Program | None:
-    """Find Valkey or Redis. Blocks on the disk and on ``redis-server --version``."""
+    """Find Valkey or Redis. Blocks on the disk."""
     for file, name in (("valkey-server", "Valkey"), ("redis-server", "Redis")):
         path = shutil.which(file, path=_SYSTEM_PATH)
-        version = None if path is None else _version(Path(path))
-        if path is not None and version is not None:
-            return Program(Path(path), name, version)
+        if path is not None:
+            return Program(Path(path), name)
     return None
 
 
@@ -85,15 +85,15 @@ def _embedded() -> list[Path]:
     return [path] if path.is_file() else []
 
 
-def _version(path: Path) -> str | None:
-    """Return the version that the program prints; None if it does not run."""
+@lru_cache
+def _version(path: Path) -> str:
     try:
         said = subprocess.run(
             [path, "--version"], capture_output=True, timeout=_VERSION_S, check=False, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired):
-        return None
+        return ""
     text = said.stdout.decode("utf-8", "replace")
     # `mariadbd  Ver 10.11.11-MariaDB`, `Redis server v=7.0.15 sha=…`, `postgres (PostgreSQL) 15.13 (Debian …)`
     found = _VERSION.search(text.partition("Ver ")[2] or text.partition("v=")[2] or text)
-    return found[1] if said.returncode == 0 and found else None
+    return found[1] if said.returncode == 0 and found else ""

@@ -48,7 +48,7 @@ class ServerCommand:
 
     Attributes:
         name: Names its control group and its log lines: ``postgresql``.
-        shown: Name and version for people.
+        shown: Name for people.
         argv: Program and arguments.
         folder: Its private folder, which the program may write. ``socket`` in it is made before the program runs.
         socket: File name of its socket, in ``socket`` in the folder.
@@ -56,7 +56,8 @@ class ServerCommand:
         slot: See ``ProcessSpec.slot``; a port that no preview has.
         readable: Folders that it needs besides the system's.
         prepare: Command that fills a new folder; run once, before ``argv``.
-        made_by: Program and main version that ``prepare`` belongs to; another one fills a new folder.
+        made_by: Returns the program and main version that ``prepare`` belongs to; another one fills a new folder. It
+            may block.
         environment: Variables of both commands.
     """
 
@@ -69,7 +70,7 @@ class ServerCommand:
     slot: int
     readable: Sequence[Path] = ()
     prepare: Sequence[str] | None = None
-    made_by: str = ""
+    made_by: Callable[[], str] = str
     environment: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -201,7 +202,7 @@ class Server:
         await trio.to_thread.run_sync(_make_folder, command)
         if command.prepare is not None and not command.prepared.exists():
             await self._prepare(command.prepare)
-        command.prepared.write_text(f"{command.made_by}\n{boot_id()}", "utf-8")
+        await trio.to_thread.run_sync(_note, command, boot_id())
         # Opened before the program runs: it cannot replace what this leads to.
         folder = os.open(command.folder / "socket", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -211,11 +212,6 @@ class Server:
                 return await self._watch(process, folder)
         finally:
             os.close(folder)
-
-    def _note_clean_end(self, ended: Exit) -> None:
-        """Note that the files are complete on the disk, as far as the operating system knows."""
-        if ended == Exit(code=0):
-            self.command.prepared.write_text(f"{self.command.made_by}\n", "utf-8")
 
     async def _watch(self, process: RunningProcess, folder: int) -> str:
         kept = bytearray()
@@ -230,7 +226,8 @@ class Server:
                         self._socket = None
         finally:
             with trio.move_on_after(_STOP_GRACE_S + _KILL_S, shield=True):
-                self._note_clean_end(await process.stop(_STOP_GRACE_S))
+                if await process.stop(_STOP_GRACE_S) == Exit(code=0):
+                    await trio.to_thread.run_sync(_note, self.command, "")
 
     async def _wait_ready(self, process: RunningProcess, folder: int, kept: bytearray) -> ServerSocket:
         """Return the server's socket once ``ready`` has accepted it; the caller closes it.
@@ -299,7 +296,12 @@ def _is_usable(command: ServerCommand) -> bool:
         made_by, _, boot = command.prepared.read_text("utf-8").partition("\n")
     except OSError:
         return False
-    return made_by == command.made_by and boot in ("", boot_id())
+    return made_by == command.made_by() and boot in ("", boot_id())
+
+
+def _note(command: ServerCommand, boot: str) -> None:
+    """Note who made the files, and during which boot of the machine they are in use."""
+    command.prepared.write_text(f"{command.made_by()}\n{boot}", "utf-8")
 
 
 def _find_socket(folder: int, name: str) -> int | None:

@@ -135,6 +135,7 @@ def prepare_launch(
         network=Network.NONE if preview.confinement is None else preview.confinement.network,
         disk=DiskWatch(workspace.folders, settings, context.disk_watchers),
         warm=warm_start(settings, analysis, environment, whose(preview), preview.log.say),
+        reaches=preview.supplied,
     )
 
 
@@ -217,6 +218,7 @@ async def prepare_again(
     analysis = await decide(preview, context, workspace, is_still=False)
     plan = analysis.plan
     _choose_network(preview, context, plan, before)
+    context.backing.want(plan.services)
     tell_plan(preview, plan, before.plan)
     told = frozenset(line.message for line in preview.log.last_lines(_TOLD_LINES))
     environment, held = await leases.open(context, analysis, workspace.project, report_to(preview, told))
@@ -242,6 +244,7 @@ def _choose_network(preview: LivePreview, context: SupervisorContext, plan: Star
     """Apply the network that the changed files need; log the confinement if it differs."""
     network = choose_network(context.settings, plan)
     confinement = confinement_for(context.settings, context.runtime, network)
+    preview.supply(plan, confinement.network)
     if preview.confinement is None or confinement.network is before.network:
         return
     confinement.reached.extend(preview.confinement.reached)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from preview.backing import Backing
 from preview.environments import EnvironmentCache
 from preview.environments.node import NodeEnvironmentCache
 from preview.generations import GenerationSource
@@ -154,6 +155,7 @@ class SupervisorContext:
     Attributes:
         environments: Cache of Python environments.
         node_environments: Cache of Node environments.
+        backing: Servers that previews get.
         pending: Final rows that could not be stored, by preview id; the cleanup stores them. Bounded by the number of
             previews that can end during an outage of the database.
         disk_watchers: All tasks that watch a preview's disk usage.
@@ -172,6 +174,7 @@ class SupervisorContext:
     store: PreviewStore
     writer: LogWriter
     analyses: AnalysisCache
+    backing: Backing = field(default_factory=lambda: Backing(()))
     pending: dict[str, PreviewRecord] = field(default_factory=dict)
     disk_watchers: Watchers = field(default_factory=Watchers)
     history: StartHistory = field(default_factory=StartHistory)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from preview.detection import INIT, SEED, StartPlan, Step
 from preview.environments import Environment
 from preview.errors import LaunchFailed
 from preview.logs import Level
-from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, WarmStart, interpreter_paths
+from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, Serve, WarmStart, interpreter_paths
 from preview.runtime.launchers import LAUNCHERS
 from preview.settings import Settings
 from preview.supervisor.diagnosis.diagnosis import with_own_paths
@@ -57,6 +57,7 @@ class PreparedLaunch:
         network: Network that the processes can reach.
         disk: Watches the size of the preview's folders.
         warm: Template that the application can be forked from.
+        reaches: What serves ports of the processes' own loopback: the preview's databases.
         held: Cancelling this scope ends the environment's lease; None: the lease lasts as long as the preview.
     """
 
@@ -69,6 +70,7 @@ class PreparedLaunch:
     network: Network
     disk: DiskWatch
     warm: WarmStart | None = None
+    reaches: Mapping[int, Serve] = field(default_factory=dict)
     held: trio.CancelScope | None = None
 
     def spec(
@@ -105,6 +107,7 @@ class PreparedLaunch:
             writable=self.workspace.folders,
             network=self.network,
             loopback_ports=settings.loopback_ports,
+            reaches=self.reaches,
             port=port,
             slot=preview.record.port or 0,
             number=preview.next_number() if number is None else number,

@@ -110,7 +110,9 @@ class NullPrestart:
         context = self._context
         analysis = await decide(self._preview, context, self._workspace, is_still=is_still)
         network = choose_network(context.settings, analysis.plan)
-        self._preview.confinement = confinement_for(context.settings, context.runtime, network)
+        confinement = self._preview.confinement = confinement_for(context.settings, context.runtime, network)
+        self._preview.supply(analysis.plan, confinement.network)
+        context.backing.want(analysis.plan.services)
         return analysis
 
     def _say_queued(self, before: int) -> None:
@@ -304,6 +306,9 @@ def _may_run_early(preview: LivePreview, context: SupervisorContext, record: Sta
     ``StartHistory.find`` returns only launches of the same user, so the ids below need no check of the user.
     """
     plan = record.analysis.plan
+    # What it wrote to a database could not be taken back.
+    if any(need.supplied for need in plan.services):
+        return False
     if plan.steps or choose_network(context.settings, plan) is not Network.NONE:
         return False
     origins = frozenset(one.origin for one in plan.variables.values())

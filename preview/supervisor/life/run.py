@@ -35,6 +35,7 @@ from preview.supervisor.life.persistence import conclude
 from preview.supervisor.life.prestart import FirstStart, open_prestart
 from preview.supervisor.life.preview_slot import PreviewSlot, open_preview, warm_migration_lock
 from preview.supervisor.life.watch import watch_deadlines, watch_health
+from preview.supervisor.limits.databases import watch_databases
 from preview.supervisor.limits.watch_disk import watch_disk
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.service_log import log_transition
@@ -94,7 +95,10 @@ async def _launch(preview: LivePreview, context: SupervisorContext, workspace: W
     warm_migration_lock(context)
     preview.directory = workspace.project
     try:
-        async with open_prestart(preview, context, workspace) as prestart:
+        async with (
+            context.backing.open_servers(preview.id, preview.record.port or 0) as preview.servers,
+            open_prestart(preview, context, workspace) as prestart,
+        ):
             await write_files(preview, context, workspace)
             analysis = await prestart.decide()
             await _store_row(preview, context, workspace, analysis.plan, launched_at)
@@ -177,6 +181,7 @@ async def _supervise(
             watchers.start_soon(_release_slot, first.slot, preview)
             watchers.start_soon(watch_deadlines, preview)
             watchers.start_soon(watch_disk, preview, processes.members, prepared.disk)
+            watchers.start_soon(watch_databases, preview, context.settings)
             # Store the pid before the app can do much, so that the service finds the process after a crash.
             watchers.start_soon(save, preview, context)
             answers = partial(answers_any, preview.socket_address, "/", prepared.plan.health_path)

@@ -11,7 +11,7 @@ from preview.settings import Settings
 
 _MIB = 1024 * 1024
 
-Limit = Literal["memory", "cpu", "processes", "disk", "output"]
+Limit = Literal["memory", "cpu", "processes", "disk", "database", "output"]
 
 
 @dataclass(frozen=True, slots=True)

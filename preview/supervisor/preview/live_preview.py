@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
@@ -14,15 +15,16 @@ from typing import Any
 
 import trio
 
+from preview.backing import PreviewServers
 from preview.core.clock import now_ms, utc_now
 from preview.core.ids import new_token
 from preview.core.isolation import Network
 from preview.core.launch_steps import FILES, LaunchStep, StepState
 from preview.core.lifecycle import STOP_REASONS, Health, State, StopCause, advance
-from preview.detection import Overrides
+from preview.detection import Overrides, StartPlan
 from preview.errors import InvalidRequest, LaunchFailed, PreviewError
 from preview.logs import Level, PreviewLog, Source, StatusChange
-from preview.runtime import Exit, InnerAddress, InnerSocket, Usage
+from preview.runtime import Exit, InnerAddress, InnerSocket, Serve, Usage
 from preview.settings import Settings, Tier
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.preview.confinement import Confinement
@@ -116,6 +118,8 @@ class LivePreview:
         restarts: Number of times that a new process has taken over.
         progress: The steps of its launch.
         control: Control channel of its current process; None before the first.
+        servers: Its own databases.
+        supplied: What serves each port of its own loopback: the databases that its plan needs.
     """
 
     def __init__(
@@ -147,6 +151,8 @@ class LivePreview:
         self.usage: Usage | None = None
         self.confinement: Confinement | None = None
         self.directory: Path | None = None
+        self.servers = PreviewServers({})
+        self.supplied: Mapping[int, Serve] = {}
         self.any_answer = True
         self.changes = Changes()
         self.is_replaced = False
@@ -193,7 +199,11 @@ class LivePreview:
         """Network that the preview can reach; None until decided."""
         if self.confinement is None:
             return None
-        return reach_of(self._settings, self.confinement.network, self.record.port)
+        return reach_of(self._settings, self.confinement.network, self.record.port, frozenset(self.supplied))
+
+    def supply(self, plan: StartPlan, network: Network) -> None:
+        """Decide which ports of its own loopback lead to its databases; a preview with the machine's has none."""
+        self.supplied = {} if network is Network.HOST else self.servers.reaches(plan.services)
 
     def next_number(self) -> int:
         """Return the number of the preview's next process; numbers are unique."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from preview.core.isolation import Network
+from preview.core.service_names import SERVICE_HOSTS
 from preview.detection import ServiceNeed, StartPlan
 from preview.errors import InvalidGeneration
 from preview.settings import Settings
@@ -24,16 +25,20 @@ class Reach:
         allowed: Widest policy that a project may request.
         ports: Loopback ports of this machine that the operator has listed; reachable with ``loopback-only``.
         own_port: Port on which the preview itself serves.
+        supplied: Ports of the preview's own loopback that lead to its own servers.
     """
 
     network: Network
     allowed: Network
     ports: frozenset[int]
     own_port: int | None = None
+    supplied: frozenset[int] = frozenset()
 
     def reaches(self, host: str, port: int | None) -> bool:
         """Return True if the network allows this connection; an unknown port is not allowed."""
         if self.network is Network.HOST or (port is not None and port == self.own_port):
+            return True
+        if port in self.supplied and is_inside(host):
             return True
         return self.network is Network.LOOPBACK_ONLY and _is_loopback(host) and port in self.ports
 
@@ -41,8 +46,11 @@ class Reach:
         """Return True if the service itself may connect to this address, to see whether a server responds.
 
         The program chooses the address. A DNS query or a connection by the service would leak data out of a preview
-        whose network forbids that. A connection within this machine is not visible to others.
+        whose network forbids that. A connection within this machine is not visible to others. Ports of a preview's own
+        servers exist only in its own network: at this machine's, something else may listen.
         """
+        if port in self.supplied and self.network is not Network.HOST:
+            return False
         return _is_loopback(host) or self.reaches(host, port)
 
     def advise(self, host: str | None, port: int | None) -> str:
@@ -81,6 +89,11 @@ def tell_unreachable(reach: Reach | None, needs: Sequence[ServiceNeed]) -> Itera
         yield f"{need.kind} at {host}:{port} ({source}) is out of reach: {reach.describe()}. {reach.advise(host, port)}"
 
 
+def is_inside(host: str) -> bool:
+    """Return True if the name leads to a sandbox's own loopback."""
+    return _is_loopback(host) or host.lower() in SERVICE_HOSTS
+
+
 def _is_loopback(host: str) -> bool:
     if host.lower().rstrip(".") in _LOOPBACK_NAMES:
         return True
@@ -111,9 +124,11 @@ def choose_network(settings: Settings, plan: StartPlan) -> Network:
     return wanted
 
 
-def reach_of(settings: Settings, network: Network, own_port: int | None) -> Reach:
-    """Return the reach of a preview with ``network``."""
-    return Reach(network, _allowed(settings), frozenset(settings.loopback_ports), own_port)
+def reach_of(
+    settings: Settings, network: Network, own_port: int | None, supplied: frozenset[int] = frozenset()
+) -> Reach:
+    """Return the reach of a preview with ``network`` and its own servers at the ports ``supplied``."""
+    return Reach(network, _allowed(settings), frozenset(settings.loopback_ports), own_port, supplied)
 
 
 def _allowed(settings: Settings) -> Network:
