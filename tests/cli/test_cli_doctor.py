@@ -12,7 +12,8 @@ import pytest
 
 from preview.cli.data_folder import ServiceNote, publish_note
 from preview.cli.doctor import checks
-from preview.cli.doctor.checks import Check, Result, run_checks
+from preview.cli.doctor.checks import run_checks
+from preview.cli.doctor.result import Check, Result
 from preview.cli.entry import run
 from preview.settings import Settings
 from preview.storage import migrate

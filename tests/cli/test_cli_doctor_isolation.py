@@ -17,7 +17,8 @@ from cli_service import PROGRAM
 
 from preview.cli.commands.upkeep import doctor
 from preview.cli.doctor import checks as checked
-from preview.cli.doctor.checks import Check, Result, isolation_checks
+from preview.cli.doctor.checks import isolation_checks
+from preview.cli.doctor.result import Check, Result
 from preview.core.isolation import Isolation, Network
 from preview.environments.sandbox.installed import Installed
 from preview.environments.sandbox.interpreter import PythonInterpreter

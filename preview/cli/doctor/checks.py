@@ -9,8 +9,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import httpx2
@@ -19,6 +17,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from preview.cli.data_folder import read_note
+from preview.cli.doctor.result import Check, Result
+from preview.cli.doctor.servers import server_checks
 from preview.cli.local.own_range import try_range
 from preview.cli.local.ports import can_bind
 from preview.cli.local.scope import NoScope, enter_scope
@@ -30,34 +30,6 @@ from preview.runtime.reading import closed_to_previews
 from preview.runtime.sandbox.users import users_here
 from preview.settings import Settings
 from preview.storage import migrate
-
-
-class Result(StrEnum):
-    """Result of a check."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The result of one check.
-
-    Attributes:
-        name: The subject of the check.
-        result: ``fail`` means that previews will not work.
-        found: The observed state.
-        advice: A way to fix it; empty if there is nothing to do.
-        section: The heading under which the check is shown.
-    """
-
-    name: str
-    result: Result
-    found: str
-    advice: str = ""
-    section: str = "machine"
-
 
 _MIB = 1024 * 1024
 _SECTION = "isolation"
@@ -89,6 +61,7 @@ def isolation_checks(settings: Settings) -> Iterator[Check]:
     yield _builds(settings, ladder)
     yield _starts(settings, ladder.runtime)
     yield from _limits(settings, ladder.runtime)
+    yield from server_checks(settings, ladder.runtime)
 
 
 async def _look(settings: Settings) -> IsolationSupport:

@@ -12,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from preview.cli.doctor.checks import Check, Result, run_checks
+from preview.cli.doctor.checks import run_checks
+from preview.cli.doctor.result import Check, Result
 from preview.cli.doctor.installing import find_missing, install_commands
 from preview.cli.exits import CommandFailed, ExitCode, UsageMistake
 from preview.cli.options import JsonOption

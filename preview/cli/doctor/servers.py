@@ -1,0 +1,41 @@
+"""The checks of ``preview doctor`` for servers that previews get: PostgreSQL, MySQL, Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from preview.backing.programs import Program, find_mysql, find_postgresql, find_redis
+from preview.cli.doctor.result import Check, Result
+from preview.core.isolation import Network
+from preview.runtime import Runtime
+from preview.settings import Settings
+
+_SECTION = "servers of previews"
+# What is looked for, by the setting that turns it off, and the Debian package that has it.
+_KINDS: tuple[tuple[str, str, Callable[[], Program | None], str], ...] = (
+    ("PostgreSQL", "postgres", find_postgresql, "postgresql"),
+    ("MySQL", "mysql", find_mysql, "mariadb-server"),
+    ("Redis", "redis", find_redis, "redis-server"),
+)
+
+
+def server_checks(settings: Settings, runtime: Runtime) -> Iterator[Check]:
+    """Yield which kinds of servers previews get here."""
+    if runtime.network(settings.network) is Network.HOST:
+        found = "none: previews have the machine's network, and reach servers that you run on it"
+        yield Check("servers", Result.OK, found, "", _SECTION)
+        return
+    for name, field, find, package in _KINDS:
+        if getattr(settings, field) == "off":
+            yield Check(name, Result.OK, f"off (PREVIEW_{field.upper()}=off)", "", _SECTION)
+            continue
+        program = find()
+        if program is None:
+            advice = f"for previews that need it, install a server (Debian's package {package}); it need not run"
+            yield Check(name, Result.OK, "no server program found", advice, _SECTION)
+        elif not program.version():
+            advice = f"run `{program.path} --version` and see what it says"
+            yield Check(name, Result.WARN, f"{program.path} does not run", advice, _SECTION)
+        else:
+            found = f"{program.describe()} ({program.path}): each preview that needs it gets its own"
+            yield Check(name, Result.OK, found, "", _SECTION)
