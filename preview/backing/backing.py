@@ -107,6 +107,7 @@ async def open_backing(settings: Settings, runtime: Runtime) -> AsyncIterator[Ba
 def _find_engines(settings: Settings, runtime: Runtime, folder: Path) -> list[BackingEngine]:
     if settings.network is Network.HOST or runtime.network(Network.NONE) is Network.HOST:
         return []
+    kept = settings.cache_dir / "backing"
     engines: list[BackingEngine] = []
     postgresql = find_postgresql() if settings.postgres == "auto" else None
     if postgresql is not None:
@@ -116,5 +117,5 @@ def _find_engines(settings: Settings, runtime: Runtime, folder: Path) -> list[Ba
             statement_s=settings.database_statement_timeout_s,
             ready_made=settings.databases_ahead,
         )
-        engines.append(PostgresqlEngine(postgresql, folder / "postgresql", limits, runtime))
+        engines.append(PostgresqlEngine(postgresql, folder / "postgresql", limits, runtime, kept=kept / "postgresql"))
     return engines

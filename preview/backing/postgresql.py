@@ -72,15 +72,24 @@ class PostgresqlEngine:
         folder: Private folder of the service, for the server's files.
         limits: Limits.
         runtime: Confines the server.
+        kept: See ``ServerCommand``.
     """
 
     kind = ServiceKind.POSTGRESQL
 
-    def __init__(self, program: Program, folder: Path, limits: PostgresqlLimits, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        program: Program,
+        folder: Path,
+        limits: PostgresqlLimits,
+        runtime: Runtime,
+        *,
+        kept: Path | None = None,
+    ) -> None:
         self._program = program
         self._folder = folder
         self._limits = limits
-        self._server = Server(_command(program, folder, limits), runtime, self._set_up)
+        self._server = Server(_command(program, folder, limits, kept), runtime, self._set_up)
         self._admin: psycopg.Connection[tuple[object, ...]] | None = None
         self._turn = trio.Lock()
         # Names in use, which the next start of the server keeps.
@@ -344,7 +353,7 @@ async def _read_first(client: trio.SocketStream) -> tuple[int, bytes]:
     raise NotPostgresql("it asks for encryption again and again")
 
 
-def _command(program: Program, folder: Path, limits: PostgresqlLimits) -> ServerCommand:
+def _command(program: Program, folder: Path, limits: PostgresqlLimits, kept: Path | None) -> ServerCommand:
     files = folder / "server"
     data = str(files / "data")
     settings = {
@@ -391,6 +400,7 @@ def _command(program: Program, folder: Path, limits: PostgresqlLimits) -> Server
             *("-D", data, "-U", _ADMIN, "-E", "UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256", "--no-sync"),
             f"--pwfile={folder / 'given' / 'password'}",
         ),
+        kept=kept,
         made_by=lambda: f"{program.name} {program.version().partition('.')[0]}",
     )
 

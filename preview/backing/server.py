@@ -8,6 +8,7 @@ socket in it without following a link, so a server cannot lead the service to an
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
@@ -58,6 +59,8 @@ class ServerCommand:
         prepare: Command that fills a new folder; run once, before ``argv``.
         made_by: Returns the program and main version that ``prepare`` belongs to; another one fills a new folder. It
             may block.
+        kept: Folder in the cache for a copy of what ``prepare`` has made, with the file ``secret`` beside the server's
+            folder. A new folder is filled from it, which is ten times faster. None: no copy is kept.
         environment: Variables of both commands.
     """
 
@@ -71,6 +74,7 @@ class ServerCommand:
     readable: Sequence[Path] = ()
     prepare: Sequence[str] | None = None
     made_by: Callable[[], str] = str
+    kept: Path | None = None
     environment: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -277,6 +281,8 @@ class Server:
         if ended != Exit(code=0):
             why = f"took over {_PREPARE_S:g} s" if ended is None else _reason(ended, kept)
             raise ServerUnavailable(f"its data folder could not be made: {why}")
+        if self.command.kept is not None:
+            await trio.to_thread.run_sync(_keep, self.command, self.command.kept)
         log.info("server prepared", server=self.command.name, elapsed_s=round(trio.current_time() - started, 2))
 
 
@@ -288,7 +294,40 @@ def _make_folder(command: ServerCommand) -> None:
             remove_folder(command.folder)
     command.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not command.folder.exists():
-        (command.folder / "socket").mkdir(parents=True, mode=0o700)
+        if command.kept is not None and _fill_from(command, command.kept):
+            _note(command, "")
+        (command.folder / "socket").mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def _keep(command: ServerCommand, kept: Path) -> None:
+    """Copy what ``prepare`` has made. No stranger's code has run in it. A failure only costs time at the next start."""
+    made = kept.with_name(f".{kept.name}-{os.getpid()}")
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        made.mkdir(mode=0o700)
+        shutil.copytree(command.folder, made / "files", symlinks=True)
+        shutil.copy2(command.folder.parent / "secret", made / "secret")
+        (made / "made_by").write_text(command.made_by(), "utf-8")
+        if kept.exists():
+            remove_folder(kept)
+        made.rename(kept)
+    except OSError as error:
+        log.warning("prepared server not kept", server=command.name, why=str(error))
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _fill_from(command: ServerCommand, kept: Path) -> bool:
+    """Fill the folder from the copy, with its secret; return false if there is none of this version."""
+    try:
+        if (kept / "made_by").read_text("utf-8") != command.made_by():
+            return False
+        shutil.copytree(kept / "files", command.folder, symlinks=True)
+        shutil.copy2(kept / "secret", command.folder.parent / "secret")
+    except OSError:
+        if command.folder.exists():
+            remove_folder(command.folder)
+        return False
+    return True
 
 
 def _is_usable(command: ServerCommand) -> bool:

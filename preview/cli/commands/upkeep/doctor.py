@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from preview.cli.doctor.checks import run_checks
-from preview.cli.doctor.result import Check, Result
 from preview.cli.doctor.installing import find_missing, install_commands
+from preview.cli.doctor.result import Check, Result
 from preview.cli.exits import CommandFailed, ExitCode, UsageMistake
 from preview.cli.options import JsonOption
 from preview.cli.terminal import paint, print_json, progress, say, show, wants_colour
