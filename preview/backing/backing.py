@@ -11,7 +11,8 @@ import structlog
 import trio
 
 from preview.backing.interface import BackingDatabase, BackingEngine
-from preview.backing.postgresql import PostgresqlEngine, PostgresqlLimits
+from preview.backing.postgresql import PostgresqlEngine
+from preview.backing.postgresql_admin import PostgresqlLimits
 from preview.backing.programs import find_postgresql
 from preview.core.isolation import Network
 from preview.core.service_names import SERVICE_HOSTS

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import psycopg
 import structlog
 import trio
 from psycopg import sql
 
+from preview.backing.postgresql_admin import (
+    ADMIN,
+    PREFIX,
+    READY_MADE,
+    SOCKET,
+    Administrator,
+    PostgresqlLimits,
+    Rows,
+    dropped,
+    made,
+    renamed,
+)
 from preview.backing.programs import Program
 from preview.backing.server import Server, ServerCommand, ServerSocket, ServerUnavailable
 from preview.backing.streams import FIRST_S, SessionEnded, read_exactly
@@ -34,34 +42,8 @@ from preview.runtime import Limits, Runtime, join
 
 log = structlog.get_logger(__name__)
 
-_ADMIN = "preview_admin"
-_PREVIEWS = "previews"
-_GROUP = sql.Identifier(_PREVIEWS)
-_PREFIX, _READY_MADE = "pv_", "ready_"
-_SOCKET = ".s.PGSQL.5432"
 _MIB = 1024 * 1024
 _DROP_S = 5.0
-
-# Only roles of previews, only on the database of the same name; the folder of the socket is the service's alone. The
-# administrator has a password, as a preview could have the server connect to itself (dblink, if it were installed).
-_ACCESS = f"local all {_ADMIN} scram-sha-256\nlocal sameuser +{_PREVIEWS} trust\nlocal all all reject\n"
-
-
-@dataclass(frozen=True, slots=True)
-class PostgresqlLimits:
-    """Limits of PostgreSQL.
-
-    Attributes:
-        memory_mb: Memory of the whole server, in MiB.
-        connections: Connections of one preview.
-        statement_s: Seconds of one statement; a preview may change this for itself.
-        ready_made: Databases that are made in advance.
-    """
-
-    memory_mb: int
-    connections: int
-    statement_s: float
-    ready_made: int
 
 
 class PostgresqlEngine:
@@ -90,8 +72,7 @@ class PostgresqlEngine:
         self._folder = folder
         self._limits = limits
         self._server = Server(_command(program, folder, limits, kept), runtime, self._set_up)
-        self._admin: psycopg.Connection[tuple[object, ...]] | None = None
-        self._turn = trio.Lock()
+        self._admin = Administrator(program.name, folder)
         # Names in use, which the next start of the server keeps.
         self._live: set[str] = set()
         self._ready: list[str] = []
@@ -104,19 +85,18 @@ class PostgresqlEngine:
 
     async def run(self) -> None:
         """Run the server once it is wanted, and make databases in advance. Cancellation: the server ends (bounded)."""
-        await trio.to_thread.run_sync(self._write_files)
+        await trio.to_thread.run_sync(self._admin.write_files)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._server.run)
                 nursery.start_soon(self._keep_ready)
         finally:
-            if self._admin is not None:
-                self._admin.close()
+            self._admin.close()
 
     @asynccontextmanager
     async def open_database(self, preview_id: str, slot: int) -> AsyncIterator[PostgresqlDatabase]:  # noqa: ARG002
-        """See ``BackingEngine``."""
-        database = PostgresqlDatabase(self, _PREFIX + preview_id.replace("-", "_").lower())
+        """See ``BackingEngine``. Cancellation: the database is dropped (bounded)."""
+        database = PostgresqlDatabase(self, PREFIX + preview_id.replace("-", "_").lower())
         try:
             yield database
         finally:
@@ -157,9 +137,9 @@ class PostgresqlEngine:
         self._taken.set()
         if ready is not None:
             with suppress(ServerUnavailable):
-                await self._execute(*_renamed(ready, name))
+                await self._execute(*renamed(ready, name))
                 return
-        await self._execute(*self._made(name))
+        await self._execute(*made(name, self._limits))
 
     async def drop(self, name: str) -> None:
         """Drop a database with its role, and end its sessions. Cancellation: it may still exist.
@@ -168,7 +148,7 @@ class PostgresqlEngine:
         """
         if self._server.socket is not None:
             with suppress(ServerUnavailable):
-                await self._execute(*_dropped(name))
+                await self._execute(*dropped(name))
 
     async def measure(self, name: str) -> int | None:
         """Return a database's size in bytes; None if the server does not run. Cancellation: nothing changes."""
@@ -186,106 +166,24 @@ class PostgresqlEngine:
             # Nothing is made before the first preview needs a database.
             await self._server.wait_running()
             while self._server.socket is not None and len(self._ready) < self._limits.ready_made:
-                name = _READY_MADE + secrets.token_hex(8)
+                name = READY_MADE + secrets.token_hex(8)
                 try:
-                    await self._execute(*self._made(name))
+                    await self._execute(*made(name, self._limits))
                 except ServerUnavailable as error:
                     log.warning("no database made in advance", why=str(error))
                     break
                 self._ready.append(name)
             await self._taken.wait()
 
-    def _made(self, name: str) -> tuple[sql.Composed, ...]:
-        own, limit = sql.Identifier(name), sql.Literal(self._limits.connections)
-        timeout = sql.Literal(f"{int(self._limits.statement_s * 1000)}ms")
-        return (
-            # With inheritance: the owner of a database may create in its schema "public" by an inherited role.
-            sql.SQL("CREATE ROLE {} LOGIN IN ROLE {} CONNECTION LIMIT {}").format(
-                own, sql.Identifier(_PREVIEWS), limit
-            ),
-            sql.SQL("ALTER ROLE {} SET statement_timeout = {}").format(own, timeout),
-            sql.SQL(
-                "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8' STRATEGY file_copy CONNECTION LIMIT {}"
-            ).format(own, own, limit),
-            sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(own),
-        )
-
-    async def _execute(self, *statements: sql.Composed) -> list[tuple[object, ...]]:
-        """Execute statements as administrator, one after the other; return the last one's rows.
-
-        Raises:
-            ServerUnavailable: The server does not run, or refuses.
-
-        Cancellation: the running statement ends first.
-        """
-        async with self._turn:
-            socket = self._server.socket
-            if socket is None:
-                raise ServerUnavailable(f"{self._program.name} does not run")
-            try:
-                return await trio.to_thread.run_sync(self._execute_now, socket, statements)
-            except psycopg.Error as error:
-                raise ServerUnavailable(f"{self._program.name} refuses: {_one_line(error)}") from error
-
-    def _execute_now(self, socket: ServerSocket, statements: tuple[sql.Composed, ...]) -> list[tuple[object, ...]]:
-        if self._admin is None or self._admin.closed or self._admin.broken:
-            self._admin = self._connect_admin(socket)
-        rows: list[tuple[object, ...]] = []
-        for one in statements:
-            cursor = self._admin.execute(one)
-            rows = cursor.fetchall() if cursor.description else []
-        return rows
-
-    def _connect_admin(self, socket: ServerSocket) -> psycopg.Connection[tuple[object, ...]]:
-        with _door(self._folder / "door", socket) as host:
-            return psycopg.connect(
-                host=host,
-                user=_ADMIN,
-                password=(self._folder / "secret").read_text("ascii"),
-                dbname="postgres",
-                autocommit=True,
-                connect_timeout=5,
-            )
+    async def _execute(self, *statements: sql.Composed) -> Rows:
+        return await self._admin.execute(self._server.socket, *statements)
 
     async def _set_up(self, socket: ServerSocket) -> bool:
         """Drop what a service that ended has left; return false while the server does not take connections yet."""
-        if not await trio.to_thread.run_sync(self._set_up_now, socket):
+        if not await self._admin.set_up(socket, self._live):
             return False
         self._ready.clear()
         return True
-
-    def _set_up_now(self, socket: ServerSocket) -> bool:
-        try:
-            admin = self._connect_admin(socket)
-        except (psycopg.OperationalError, OSError):
-            time.sleep(0.01)
-            return False
-        self._admin = admin
-        if not admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (_PREVIEWS,)).fetchall():
-            admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(_GROUP))
-            for name in ("postgres", "template1"):
-                admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
-        found = admin.execute(
-            "SELECT datname FROM pg_database WHERE NOT datistemplate UNION SELECT rolname FROM pg_roles"
-        ).fetchall()
-        for name in sorted(str(row[0]) for row in found):
-            if name.startswith((_PREFIX, _READY_MADE)) and name not in self._live:
-                for one in _dropped(name):
-                    admin.execute(one)
-        return True
-
-    def _write_files(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        secret = self._folder / "secret"
-        if not secret.exists():
-            secret.touch(0o600)
-            secret.write_text(secrets.token_urlsafe(24), "ascii")
-        given = self._folder / "given"
-        given.mkdir(exist_ok=True)
-        given.chmod(0o755)
-        for name, text in (("access", _ACCESS), ("password", secret.read_text("ascii"))):
-            (given / name).write_text(text, "ascii")
-            (given / name).chmod(0o644)
 
 
 class PostgresqlDatabase:
@@ -305,7 +203,7 @@ class PostgresqlDatabase:
         self._is_made = False
 
     async def serve(self, client: trio.SocketStream) -> None:
-        """See ``BackingDatabase``."""
+        """See ``BackingDatabase``. Cancellation: both ends are closed."""
         with suppress(SessionEnded, NotPostgresql, trio.BrokenResourceError, trio.ClosedResourceError):
             server = await self._open_session(client)
             if server is not None:
@@ -339,7 +237,7 @@ class PostgresqlDatabase:
         return server
 
     async def measure(self) -> int | None:
-        """See ``BackingDatabase``."""
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
         return await self._engine.measure(self.name) if self._is_made else None
 
 
@@ -384,7 +282,7 @@ def _command(program: Program, folder: Path, limits: PostgresqlLimits, kept: Pat
         shown=program.name,
         argv=(str(program.path), "-D", data, *options),
         folder=files,
-        socket=_SOCKET,
+        socket=SOCKET,
         limits=Limits(
             memory_bytes=limits.memory_mb * _MIB,
             open_files=4096,
@@ -397,42 +295,9 @@ def _command(program: Program, folder: Path, limits: PostgresqlLimits, kept: Pat
         readable=(*program.readable, folder / "given"),
         prepare=(
             str(program.beside("initdb")),
-            *("-D", data, "-U", _ADMIN, "-E", "UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256", "--no-sync"),
+            *("-D", data, "-U", ADMIN, "-E", "UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256", "--no-sync"),
             f"--pwfile={folder / 'given' / 'password'}",
         ),
         kept=kept,
         made_by=lambda: f"{program.name} {program.version().partition('.')[0]}",
     )
-
-
-def _renamed(ready: str, name: str) -> tuple[sql.Composed, ...]:
-    given, own = sql.Identifier(ready), sql.Identifier(name)
-    return (
-        sql.SQL("ALTER DATABASE {} RENAME TO {}").format(given, own),
-        sql.SQL("ALTER ROLE {} RENAME TO {}").format(given, own),
-    )
-
-
-def _dropped(name: str) -> tuple[sql.Composed, ...]:
-    return (
-        sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)),
-        sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)),
-    )
-
-
-@contextmanager
-def _door(folder: Path, socket: ServerSocket) -> Iterator[str]:
-    """Yield a folder in which the socket has the name that libpq expects, as a path that is short enough."""
-    folder.mkdir(exist_ok=True, mode=0o700)
-    link = folder / _SOCKET
-    link.unlink(missing_ok=True)
-    link.symlink_to(socket.path)
-    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
-
-
-def _one_line(error: psycopg.Error) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -191,6 +191,12 @@ class Server:
                 log.warning("server did not start", server=self.command.name, why=str(error))
                 paused_s = _PAUSE_S
                 self._wanted = trio.Event()
+            except Exception:
+                # An exception here would end the service.
+                self._why = f"{self.command.shown} did not start; see the service's own log"
+                log.exception("server did not start", server=self.command.name)
+                paused_s = _PAUSE_S
+                self._wanted = trio.Event()
             # Those who wait are told now; whoever asks during the pause too.
             self._settled.set()
             await trio.sleep(paused_s)
@@ -241,19 +247,21 @@ class Server:
         """
         ended: list[Exit] = []
         found: list[ServerSocket] = []
-        with trio.move_on_after(_START_S):
-            async with trio.open_nursery() as nursery:
+        is_ready = False
+        with trio.move_on_after(_START_S) as scope:
 
-                async def watch() -> None:
-                    ended.append(await process.wait())
-                    nursery.cancel_scope.cancel()
+            async def watch() -> None:
+                ended.append(await process.wait())
+                scope.cancel()
 
-                nursery.start_soon(watch)
-                await self._look_for(folder, found)
-                nursery.cancel_scope.cancel()
-        if ended or not found:
-            for one in found:
-                one.close()
+            try:
+                async with beside(watch):
+                    await self._look_for(folder, found)
+                    is_ready = True
+            finally:
+                if not is_ready and found:
+                    found.pop().close()
+        if not found:
             raise ServerUnavailable(_reason(ended[0], kept) if ended else f"it did not answer within {_START_S:g} s")
         return found[0]
 

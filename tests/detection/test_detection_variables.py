@@ -268,3 +268,13 @@ def test_any_text_is_decided_or_refused_in_a_sentence(tmp_path: Path, text: str,
 def test_an_env_file_that_is_none_is_read_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     values(tmp_path, "", **{".env": "\x01 = = ;\nA=1\n'\n"})
     assert caplog.records == []
+
+
+def test_a_reader_that_comes_with_a_star_import_is_known(tmp_path: Path) -> None:
+    files = {
+        "manage.py": MANAGE,
+        "shop/__init__.py": "",
+        "shop/base.py": "import environ\nenv = environ.Env()\nSECRET_KEY = env('SECRET_KEY')\n",
+        "shop/settings.py": "from .base import *\nALLOWED_HOSTS = [env('ALLOWED_HOSTS')]\nROOT_URLCONF = 'shop.urls'\n",
+    }
+    assert values_of(plan_of(tmp_path, files))["ALLOWED_HOSTS"] == "*"

@@ -16,6 +16,11 @@ from preview.supervisor.diagnosis.last_words import last_line, last_words
         ("sh: 1: tsc: not found\nnpm error code 127", "sh: 1: tsc: not found"),
         ("subprocess.CalledProcessError: Command '['npx', '-y', 'x']' returned non-zero exit status 1.",
          "subprocess.CalledProcessError: a command returned non-zero exit status 1"),
+        (("pydantic_core._pydantic_core.ValidationError: 1 validation error for AppSettings\nkeys.google\n"
+         "  Input should be a valid string [type=string_type, input_value={}, input_type=dict]\n    For further"),
+         ("pydantic_core._pydantic_core.ValidationError: 1 validation error for AppSettings: keys.google: "
+         "Input should be a valid string")),
+        ("ValidationError: 1 validation error for AppSettings", "ValidationError: 1 validation error for AppSettings"),
         ("all is well", None),
         ("", None),
     ],

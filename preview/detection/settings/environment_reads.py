@@ -147,10 +147,11 @@ def _find_readers(nodes: Sequence[ast.AST]) -> tuple[set[str], dict[str, tuple[K
                     schemes[item.arg] = (kind, len(item.value.elts) > 1)
                 elif item.arg:
                     schemes[item.arg] = (CASTS.get(last_name(item.value), Kind.TEXT), False)
-    # `from project.settings import env`
+    # `from project.settings import env`, `from .base import *`
     for node in nodes:
         if isinstance(node, ast.ImportFrom):
             readers |= {alias.asname or alias.name for alias in node.names if alias.name == "env"}
+            readers |= {"env" for alias in node.names if alias.name == "*"}
     return readers - {""}, schemes
 
 

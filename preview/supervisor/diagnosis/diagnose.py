@@ -375,6 +375,10 @@ _RULES: tuple[Rule, ...] = (
 
 # Texts with many possible causes: used only if no other rule matches.
 _VAGUE_RULES: tuple[Rule, ...] = (
+    _rule(
+        r"Could not find the (?P<name>GDAL|GEOS) library",
+        _said("missing_library", "GeoDjango needs the library {name}. Install it beside the service (apt: gdal-bin)."),
+    ),
     # errno(3): ENOSYS, as Python, Node and strerror(3) print it. A sandbox returns it for calls that it does not allow.
     _rule(
         r"\[Errno 38\]|\bENOSYS\b|Function not implemented|function not implemented",

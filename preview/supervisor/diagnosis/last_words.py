@@ -13,6 +13,8 @@ _MAX_LINES = 200
 _MAX_CHARACTERS = 1_000
 # What tools write before or in the line of an error: compilers, shells, npm's scripts, loggers.
 _TELLING = re.compile(r"(?i:\berror\b(?:[ :\]]| TS\d)|^fatal: |^\W{0,4}failed\b)|\bnot found$|\bis not recognized\b")
+# pydantic, pydantic_core/ValidationError.
+_VALIDATION = re.compile(r"\d{1,4} validation errors? for \w{1,80}")
 # Lines that follow an error and say nothing of it.
 _EMPTY = re.compile(r"npm (?:error|ERR!)|Node\.js v\d|error Command failed|\W*$|\s+at |make(?:\[\d\])?: ")
 
@@ -25,9 +27,20 @@ def last_words(lines: Sequence[str]) -> str | None:
     """
     error = last_error(lines)
     if error is not None and (words := in_words(error)):
-        return words
+        return words + _wrong_value(error, lines)
     read = [said for line in lines[-_MAX_LINES:] if (said := _said(line))]
     return next((words for said in reversed(read) if _TELLING.search(said) and (words := in_words(said))), None)
+
+
+def _wrong_value(error: str, lines: Sequence[str]) -> str:
+    """Return what pydantic writes below the head of a validation error: the first field, and what is wrong with it."""
+    if not _VALIDATION.search(error):
+        return ""
+    below = next((number for number in range(len(lines) - 1, -1, -1) if _VALIDATION.search(lines[number])), len(lines))
+    field, what = (*(in_words(_said(line)).partition(" [type=")[0] for line in lines[below + 1 : below + 3]), "", "")[
+        :2
+    ]
+    return f": {field}: {what}" if field and what else ""
 
 
 def last_line(lines: Sequence[str]) -> str:
