@@ -1,6 +1,14 @@
 """Servers that previews' projects need: PostgreSQL, MySQL and Redis, brought by the service, isolated by preview."""
 
-from preview.backing.backing import Backing, PreviewServers, open_backing
+from preview.backing.backing import Backing, PreviewServer, PreviewServers, ServerUse, open_backing
 from preview.backing.interface import BackingDatabase, BackingEngine
 
-__all__ = ["Backing", "BackingDatabase", "BackingEngine", "PreviewServers", "open_backing"]
+__all__ = [
+    "Backing",
+    "BackingDatabase",
+    "BackingEngine",
+    "PreviewServer",
+    "PreviewServers",
+    "ServerUse",
+    "open_backing",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,11 +32,63 @@ DEFAULT_PORTS: Mapping[ServiceKind, int] = {
 _HERE = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", *SERVICE_HOSTS})  # noqa: S104  compared only
 
 
+@dataclass(frozen=True, slots=True)
+class ServerUse:
+    """What a preview uses of one kind of server.
+
+    Attributes:
+        version: Program and version: ``PostgreSQL 15.13``.
+        connections: Connections that are open now.
+        size_bytes: Size of its database; None if it has not connected yet.
+    """
+
+    kind: ServiceKind
+    version: str
+    connections: int
+    size_bytes: int | None
+
+
+class PreviewServer:
+    """One preview's own database, with a count of its connections.
+
+    Args:
+        engine: The server.
+        database: The database.
+    """
+
+    def __init__(self, engine: BackingEngine, database: BackingDatabase) -> None:
+        self._engine = engine
+        self._database = database
+        self._connections = 0
+
+    async def serve(self, client: trio.SocketStream) -> None:
+        """See ``BackingDatabase``. Cancellation: both ends are closed."""
+        self._connections += 1
+        try:
+            await self._database.serve(client)
+        finally:
+            self._connections -= 1
+
+    async def measure(self) -> int | None:
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
+        return await self._database.measure()
+
+    async def describe(self) -> ServerUse:
+        """Return what the preview uses now. Cancellation: nothing changes."""
+        version = await trio.to_thread.run_sync(lambda: self._engine.version)
+        return ServerUse(self._engine.kind, version, self._connections, await self.measure())
+
+
 class PreviewServers:
     """One preview's own databases, one of each kind that the service offers. Made by ``Backing.open_servers``."""
 
-    def __init__(self, databases: Mapping[ServiceKind, BackingDatabase]) -> None:
+    def __init__(self, databases: Mapping[ServiceKind, PreviewServer]) -> None:
         self._databases = databases
+
+    def of(self, needs: Iterable[ServiceNeed]) -> Sequence[PreviewServer]:
+        """Return the databases that a start plan needs, in its order."""
+        kinds = dict.fromkeys(need.kind for need in needs if need.supplied)
+        return [self._databases[kind] for kind in kinds if kind in self._databases]
 
     def reaches(self, needs: Iterable[ServiceNeed]) -> dict[int, Serve]:
         """Return what serves each port of the preview's own loopback, for the needs of a start plan."""
@@ -50,7 +103,7 @@ class PreviewServers:
                     found[one] = database.serve
         return found
 
-    def all(self) -> Sequence[BackingDatabase]:
+    def all(self) -> Sequence[PreviewServer]:
         """Return all databases, made or not."""
         return list(self._databases.values())
 
@@ -81,7 +134,9 @@ class Backing:
         """
         async with AsyncExitStack() as held:
             databases = {
-                engine.kind: await held.enter_async_context(engine.open_database(preview_id, slot))
+                engine.kind: PreviewServer(
+                    engine, await held.enter_async_context(engine.open_database(preview_id, slot))
+                )
                 for engine in self.engines
             }
             yield PreviewServers(databases)

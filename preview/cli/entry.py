@@ -61,6 +61,7 @@ COMMANDS: dict[str, Entry] = {
     "share": Entry("share", "Share a generation's preview: make a link that opens it for its holders.", _CLIENT),
     "restart": Entry("restart", "Start a generation's preview again.", _CLIENT),
     "stop": Entry("stop", "Stop a generation's preview.", _CLIENT),
+    "services": Entry("services", "List the servers that a preview has of its own.", _CLIENT),
     "ls": Entry("ls", "List your previews, newest first.", _CLIENT),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
     "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),

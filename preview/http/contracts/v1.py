@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from preview.auth import Identity, Share
+from preview.backing import ServerUse
 from preview.core.clock import from_ms
 from preview.endpoints import Listing
 from preview.http.contracts import shared
@@ -197,6 +199,26 @@ class Config(Answer):
             memory_limit_mb=settings.memory_limit_mb,
             timeout_seconds=settings.startup_timeout_s,
         )
+
+
+class BackingServer(Answer):
+    """A server of the preview's own."""
+
+    kind: Literal["PostgreSQL", "MySQL", "Redis", "MongoDB", "RabbitMQ", "Elasticsearch"]
+    version: str = Field(examples=["PostgreSQL 15.13"])
+    connections: int = Field(description="Connections that are open now.")
+    size_bytes: int | None = Field(description="Size of its data; null before the first connection.")
+
+
+class Services(Answer):
+    """The servers that the preview has of its own."""
+
+    services: list[BackingServer]
+
+    @classmethod
+    def of(cls, used: Sequence[ServerUse]) -> Self:
+        """Return the servers."""
+        return cls(services=[BackingServer.taken_from(one) for one in used])
 
 
 class PreviewToken(Answer):

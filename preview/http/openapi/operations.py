@@ -192,6 +192,7 @@ def _previews() -> dict[str, Operation]:
         "previews.list_previews": Operation(Reply("A page of previews.", v1.InstancePage), query=bodies.ListQuery),
         "previews.get_preview": Operation(Reply("The preview.", v1.WatchedInstance), (errors.PreviewNotFound,)),
         "previews.new_token": Operation(Reply("The new preview token.", v1.PreviewToken), _NO_PREVIEW, 201),
+        "previews.services": Operation(Reply("The servers.", v1.Services), _NO_PREVIEW),
         "previews.extend": Operation(Reply("The extended preview.", v1.Instance), _NO_PREVIEW, body=bodies.ExtendBody),
         "previews.restart": Operation(restarted, _LAUNCH, 201, headers=_PREFER),
     }

@@ -206,6 +206,13 @@ def previews_routes(running: Running) -> Blueprint:
         token, expires_at = preview.further_token(), preview.record.token_expires_at
         return json_answer(v1.PreviewToken(session_token=token, expires_at=expires_at), 201)
 
+    @routes.get("/generations/<generation_id>/preview/services")
+    async def services(backend: Backend, generation_id: str) -> Response:
+        """Return the servers that the preview's project needs, and that the preview has of its own."""
+        preview = await own_preview(backend, generation_id)
+        used = [await server.describe() for server in preview.needed_servers]
+        return json_answer(v1.Services.of(used))
+
     @routes.post("/generations/<generation_id>/preview/extend")
     async def extend(backend: Backend, generation_id: str) -> Response:
         """Extend the preview's life, up to the maximum of your tier."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
@@ -15,7 +15,7 @@ from typing import Any
 
 import trio
 
-from preview.backing import PreviewServers
+from preview.backing import PreviewServer, PreviewServers
 from preview.core.clock import now_ms, utc_now
 from preview.core.ids import new_token
 from preview.core.isolation import Network
@@ -120,6 +120,7 @@ class LivePreview:
         control: Control channel of its current process; None before the first.
         servers: Its own databases.
         supplied: What serves each port of its own loopback: the databases that its plan needs.
+        needed_servers: These databases.
     """
 
     def __init__(
@@ -153,6 +154,7 @@ class LivePreview:
         self.directory: Path | None = None
         self.servers = PreviewServers({})
         self.supplied: Mapping[int, Serve] = {}
+        self.needed_servers: Sequence[PreviewServer] = ()
         self.any_answer = True
         self.changes = Changes()
         self.is_replaced = False
@@ -203,7 +205,9 @@ class LivePreview:
 
     def supply(self, plan: StartPlan, network: Network) -> None:
         """Decide which ports of its own loopback lead to its databases; a preview with the machine's has none."""
-        self.supplied = {} if network is Network.HOST else self.servers.reaches(plan.services)
+        services = () if network is Network.HOST else plan.services
+        self.supplied = self.servers.reaches(services)
+        self.needed_servers = self.servers.of(services)
 
     def next_number(self) -> int:
         """Return the number of the preview's next process; numbers are unique."""
