@@ -34,7 +34,7 @@ _HERE = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", *SERVICE_HOSTS}) 
 
 @dataclass(frozen=True, slots=True)
 class ServerUse:
-    """What a preview uses of one kind of server.
+    """A server that a preview has of its own, and how much of it is in use.
 
     Attributes:
         version: Program and version: ``PostgreSQL 15.13``.

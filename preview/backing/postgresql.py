@@ -222,7 +222,7 @@ class PostgresqlDatabase:
         return None
 
     async def _begin(self, code: int, body: bytes) -> trio.SocketStream | None:
-        """Return a connection on which the session has begun; None if the client only cancels a statement."""
+        """Return a connection on which the session starts; None if the client only cancels a statement."""
         if code == CANCEL_REQUEST:
             async with await self._engine.connect() as server:
                 await server.send_all((HEAD_BYTES + len(body)).to_bytes(4) + code.to_bytes(4) + body)

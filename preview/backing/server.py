@@ -45,7 +45,7 @@ class ServerUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerCommand:
-    """How to run one server.
+    """Command, folder and limits of one server.
 
     Attributes:
         name: Names its control group and its log lines: ``postgresql``.
@@ -197,7 +197,7 @@ class Server:
                 log.exception("server did not start", server=self.command.name)
                 paused_s = _PAUSE_S
                 self._wanted = trio.Event()
-            # Those who wait are told now; whoever asks during the pause too.
+            # Wakes all waiting tasks, and those that ask during the pause.
             self._settled.set()
             await trio.sleep(paused_s)
             self._settled = trio.Event()
