@@ -1,0 +1,122 @@
+"""What a preview's own PostgreSQL costs: the way to it, and making and dropping databases.
+
+    uv run python benchmarks/databases.py [--seconds N] [--rounds N] [--many N]
+
+Both ways lead to the same server in the same run, in turns: straight to its socket, and through the port that a preview
+connects to. ``pgbench`` measures the round trip (``SELECT 1`` by one client) and transactions per second of its
+built-in select script by four clients. ``--many`` databases are then made at once, as previews that connect at the same
+moment make them, and dropped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from preview.backing.postgresql import PostgresqlDatabase, PostgresqlEngine
+from preview.backing.postgresql_admin import PostgresqlLimits
+from preview.backing.programs import find_postgresql
+from preview.runtime import open_ladder
+from preview.settings import Settings
+
+_TPS = re.compile(r"tps = ([\d.]+)")
+_LATENCY = re.compile(r"latency average = ([\d.]+) ms")
+
+
+def pgbench(host: str, port: int, name: str, *options: str) -> tuple[float, float]:
+    """Return transactions per second and the average latency in microseconds."""
+    command = ["pgbench", "-h", host, "-p", str(port), "-U", name, "-n", *options, name]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    tps, latency = _TPS.search(said), _LATENCY.search(said)
+    if tps is None or latency is None:
+        raise SystemExit(said)
+    return float(tps[1]), float(latency[1]) * 1000
+
+
+async def compare_ways(engine: PostgresqlEngine, folder: Path, seconds: int, rounds: int) -> None:
+    """Print both ways' round trip and throughput, with their ratios."""
+    async with engine.open_database("bench", 1) as database, trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, database.serve, 0, host="127.0.0.1"))
+        port = listeners[0].socket.getsockname()[1]
+        ways = {"direct": (str(folder / "backing/server/socket"), 5432), "preview": ("127.0.0.1", port)}
+        query = folder / "one.sql"
+        query.write_text("SELECT 1;\n")
+        name = database.name
+        init = ["pgbench", "-h", "127.0.0.1", "-p", str(port), "-U", name, "-i", "-q", "-s", "5", name]
+        await trio.to_thread.run_sync(partial(subprocess.run, init, check=True, capture_output=True))
+        tests = {
+            "round trip, us": ("-f", str(query), "-c", "1", "-T", str(seconds)),
+            "select, tps": ("-S", "-c", "4", "-T", str(seconds)),
+            "tpcb-like, tps": ("-c", "4", "-T", str(seconds)),
+        }
+        for test, options in tests.items():
+            found: dict[str, list[float]] = {way: [] for way in ways}
+            for _ in range(rounds):
+                for way, address in ways.items():
+                    tps, latency = await trio.to_thread.run_sync(partial(pgbench, *address, name, *options))
+                    found[way].append(latency if test.endswith("us") else tps)
+            middle = {way: statistics.median(values) for way, values in found.items()}
+            print(f"{test:<16} direct {middle['direct']:10.1f}  preview {middle['preview']:10.1f}  "
+                  f"ratio {middle['preview'] / middle['direct']:.2f}")  # fmt: skip
+        nursery.cancel_scope.cancel()
+
+
+async def make_many(engine: PostgresqlEngine, many: int) -> None:
+    """Print how long many databases take that are made at once, and dropped at once."""
+    async with AsyncExitStack() as held:
+        databases: list[PostgresqlDatabase] = [
+            await held.enter_async_context(engine.open_database(f"many-{number}", 1)) for number in range(many)
+        ]
+        started = time.perf_counter()
+        async with trio.open_nursery() as nursery:
+            for one in databases:
+                nursery.start_soon(engine.make, one.name)
+        made = time.perf_counter()
+        print(f"{many} made at once: {made - started:.2f} s")
+    print(f"{many} dropped: {time.perf_counter() - made:.2f} s")
+
+
+async def main() -> None:
+    """Run the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--many", type=int, default=50)
+    given = parser.parse_args()
+    program = find_postgresql()
+    if program is None:
+        raise SystemExit("There is no PostgreSQL here.")
+    with tempfile.TemporaryDirectory(prefix="pvbench", dir="/tmp") as name:
+        folder = Path(name)
+        async with open_ladder(Settings(data_dir=folder)) as ladder:
+            engine = PostgresqlEngine(program, folder / "backing", PostgresqlLimits(1024, 50, 60, 2), ladder.runtime)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(engine.run)
+                print(f"{engine.version}, load {os.getloadavg()[0]:.1f}")
+                async with engine.open_database("first", 1) as database:
+                    started = time.perf_counter()
+                    await engine.make(database.name)
+                    print(f"the first database, with the server's first start: {time.perf_counter() - started:.2f} s")
+                    started = time.perf_counter()
+                async with engine.open_database("second", 1) as database:
+                    await trio.sleep(1)
+                    started = time.perf_counter()
+                    await engine.make(database.name)
+                    print(f"the second, taken from those in advance: {1000 * (time.perf_counter() - started):.1f} ms")
+                await compare_ways(engine, folder, given.seconds, given.rounds)
+                await make_many(engine, given.many)
+                nursery.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    trio.run(main)
