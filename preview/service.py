@@ -15,6 +15,7 @@ import trio
 from preview.core.descriptors import make_private_folder
 from preview.core.isolation import Network
 from preview.core.lifecycle import StopCause
+from preview.detection import ServiceKind
 from preview.environments import EnvironmentCache, Jail, find_jail
 from preview.environments.node import NodeEnvironmentCache
 from preview.errors import ConfigurationError
@@ -56,6 +57,7 @@ class Service:
         rungs: Isolation levels, from the weakest; empty if a host provides the runtime.
         reader: Analyses projects' files.
         draining: Set when the shutdown starts: streams end, and launches are refused.
+        supplied: Kinds of servers that each preview gets.
     """
 
     settings: Settings
@@ -69,6 +71,7 @@ class Service:
     rungs: Sequence[IsolationLevel]
     reader: ProjectReader
     draining: trio.Event
+    supplied: frozenset[ServiceKind]
 
 
 @asynccontextmanager
@@ -109,6 +112,7 @@ async def open_service(
             on_push = pushed.put if settings.build_on_push else None
             library = GenerationLibrary(database, settings, on_push) if generations is None else None
             source = generations or library
+            supplied: frozenset[ServiceKind] = frozenset()
             assert source is not None, "one of the two lines above has set it"  # noqa: S101
             async with (
                 _open_reader(settings, reader) as reading,
@@ -124,7 +128,7 @@ async def open_service(
                     runtime=ladder.runtime,
                     store=store,
                     writer=writer,
-                    analyses=AnalysisCache(reading),
+                    analyses=AnalysisCache(reading, supplied),
                     start_queue=StartQueue(settings.starts_at_once),
                     migration_lock=ladder.migration_lock,
                 )
@@ -136,7 +140,7 @@ async def open_service(
                 ):
                     yield Service(
                         settings, database, source, library, manager, log_store, writer, users, ladder.rungs, reading,
-                        draining,
+                        draining, supplied,
                     )  # fmt: skip
 
 
