@@ -44,6 +44,7 @@ _FIXED_PORT: Final = re.compile(
 )
 # Ports of libraries whose call names none.
 _DEFAULT_PORTS: Final = {"aiohttp": "8080", "sanic": "8000", "bottle": "8080", "cherrypy": "8080", "waitress": "8080"}
+_OWN_ENGINE: Final = re.compile(rb"\bimport engine\b|import async_engine|sync_engine")
 _READS_PORT: Final = re.compile(rb"""["']PORT["']""")
 
 
@@ -203,7 +204,7 @@ def _alembic(
     text = sources.text(env)
     asynchronous = b"async_engine_from_config" in text or b"create_async_engine" in text or b"run_sync" in text
     # A migration that imports the application's engine needs the URL that this engine accepts.
-    own_engine = any(word in text for word in (b"import engine", b"import async_engine", b"sync_engine"))
+    own_engine = _OWN_ENGINE.search(text) is not None
     given = None if asynchronous or own_engine else variables
     return (Step("migrations", ("alembic", "upgrade", "head"), folder, f"Alembic, with {ini}", variables=given),)
 

@@ -44,11 +44,11 @@ _WRAPPERS: Final = {
 _NAME: Final = re.compile(r"""(?:^|["'\[,=\s-])([a-z0-9]+(?:[-_.][a-z0-9]+)*)(?=[\s"'\]\[,;=<>~!^]|$)""", re.MULTILINE)
 _EXTRAS: Final = {"postgresql": "psycopg2", "postgresql-asyncpg": "asyncpg", "aiopg": "psycopg2", "mysql": "MySQLdb"}
 _SQLALCHEMY: Final = re.compile(
-    r"""(?<![\w-])sqlalchemy(?![\w-])(?:\[[^\]\n]{0,80}\])?["']?\s{0,8}"""
-    r"""(?:=(?!=)\s{0,8}(?:\{[^}\n]{0,80}?version\s{0,8}=\s{0,8})?["'])?([^"'\n;#]{0,80})""",
+    r"""(?<![\w-])sqlalchemy(?![\w-])(?:\[[^\]\n]{0,80}\])?["']?[ \t]{0,8}"""
+    r"""(?:=(?!=)[ \t]{0,8}(?:\{[^}\n]{0,80}?version[ \t]{0,8}=[ \t]{0,8})?["'])?([^"'\n;#]{0,80})""",
     re.IGNORECASE,
 )
-_PART: Final = re.compile(r"(===?|<=?|>=?|!=|~=?|\^|)\s{0,8}v?(\d{1,4})(?:\.(\d{1,4}))?(\.\d)?")
+_PART: Final = re.compile(r"(===?|<=?|>=?|!=|~=?|\^|)[ \t]{0,8}v?(\d{1,4})(?:\.(\d{1,4}))?(\.\d)?")
 # Signs that keep the minor version, or end at it; an empty one is an exact version in Poetry's table.
 _EXACT: Final = frozenset({"==", "===", "<=", "~", "~=", ""})
 _LOCKED: Final = re.compile(r"""name = "sqlalchemy"\s+version = "(\d+)\.(\d+)""", re.IGNORECASE)

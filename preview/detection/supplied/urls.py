@@ -17,6 +17,7 @@ _MAX_HOST: Final = 255
 _MAX_URL: Final = 4_000
 # Parts that no URL has: placeholders, references, and parts that static reading cannot tell.
 _UNKNOWN: Final = re.compile(r"[\s<>{}*\\|\"'`]|\$\(")
+_PLACE: Final = re.compile(r"(?:\[[0-9a-fA-F:.]{1,60}\]|[^\[\]:]{0,255})(?::\d{0,5})?", re.ASCII)
 _MODES: Final = frozenset(
     {"sslmode", "ssl", "ssl-mode", "ssl_mode", "sslaccept", "requiressl", "gssencmode", "channel_binding", "tls",
      "usessl", "ssl_verify_cert", "ssl_verify_identity", "ssl_check_hostname", "ssl_cert_reqs"}
@@ -88,8 +89,11 @@ def hosts_of(text: str) -> tuple[str, ...]:
 def is_reached(host: str) -> bool:
     """Return true if the name or address leads to the preview's own servers."""
     name = host.strip("[]").lower()
-    if name in _HOSTS or len(name) > _MAX_HOST:
-        return name in _HOSTS
+    if name in _HOSTS:
+        return True
+    # Reading an address takes long, and a hostile text may have a million of them.
+    if len(name) > _MAX_HOST or not (name.startswith("127.") or "::" in name):
+        return False
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
@@ -101,7 +105,7 @@ def is_usable(text: str) -> bool:
     if len(text) > _MAX_URL or not text.isprintable() or _UNKNOWN.search(text):
         return False
     url = _split(text)
-    return url is not None and all(map(_has_valid_port, url.hosts))
+    return url is not None and all(_PLACE.fullmatch(place) and _has_valid_port(place) for place in url.hosts)
 
 
 def own_address(kind: ServiceKind, scheme: str) -> str:
@@ -161,7 +165,9 @@ def _has_password(authority: str) -> bool:
 
 
 def _host(place: str) -> str:
-    return place[: place.find("]") + 1] if place.startswith("[") and "]" in place else place.partition(":")[0]
+    end = place.find("]") + 1 if place.startswith("[") else 0
+    # Only a port may follow the brackets.
+    return place[:end] if end and place[end : end + 1] in {"", ":"} else place.partition(":")[0]
 
 
 def _local(place: str) -> str:
