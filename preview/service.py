@@ -16,6 +16,7 @@ from preview.backing import open_backing
 from preview.core.descriptors import make_private_folder
 from preview.core.isolation import Network
 from preview.core.lifecycle import StopCause
+from preview.detection import ServiceKind
 from preview.environments import EnvironmentCache, Jail, find_jail
 from preview.environments.node import NodeEnvironmentCache
 from preview.errors import ConfigurationError
@@ -57,6 +58,7 @@ class Service:
         rungs: Isolation levels, from the weakest; empty if a host provides the runtime.
         reader: Analyses projects' files.
         draining: Set when the shutdown starts: streams end, and launches are refused.
+        supplied: Kinds of servers that each preview gets.
     """
 
     settings: Settings
@@ -70,6 +72,7 @@ class Service:
     rungs: Sequence[IsolationLevel]
     reader: ProjectReader
     draining: trio.Event
+    supplied: frozenset[ServiceKind]
 
 
 @asynccontextmanager
@@ -126,7 +129,7 @@ async def open_service(
                     runtime=ladder.runtime,
                     store=store,
                     writer=writer,
-                    analyses=AnalysisCache(reading),
+                    analyses=AnalysisCache(reading, backing.kinds),
                     start_queue=StartQueue(settings.starts_at_once),
                     backing=backing,
                     migration_lock=ladder.migration_lock,
@@ -139,7 +142,7 @@ async def open_service(
                 ):
                     yield Service(
                         settings, database, source, library, manager, log_store, writer, users, ladder.rungs, reading,
-                        draining,
+                        draining, backing.kinds,
                     )  # fmt: skip
 
 

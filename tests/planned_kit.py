@@ -25,7 +25,9 @@ def take_plans(monkeypatch: pytest.MonkeyPatch) -> None:
 def give_plan(monkeypatch: pytest.MonkeyPatch, plan: StartPlan) -> None:
     """Have what is launched from now on start by this plan."""
 
-    async def analyse(reader: WorkerReader, project: Path, _overrides: Overrides | None) -> Analysis:
+    async def analyse(
+        reader: WorkerReader, project: Path, _overrides: Overrides | None, _supplied: object = None
+    ) -> Analysis:
         arguments = {"plan": to_jsonable_python(plan)}
         return await reader._pool.run("planned", arguments, _ANALYSIS, directory=project)
 

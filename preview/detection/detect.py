@@ -7,14 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from preview.core.isolation import Network
 from preview.detection.node import detect_node
 from preview.detection.overrides.choose import choose_app, has_framework
 from preview.detection.overrides.given import Overrides, merge
 from preview.detection.overrides.preview_file import PREVIEW_FILE, read_preview_file
 from preview.detection.plain import LISTED, PLAIN_SERVERS, find_plain_app
-from preview.detection.plan import Origin, Server, StartPlan, Toolchain, Variable
+from preview.detection.plan import Origin, Server, ServiceKind, StartPlan, Toolchain, Variable
 from preview.detection.python import plan_python
 from preview.detection.scripts import plan_command, plan_script
+from preview.detection.supplied.tell import with_servers
 from preview.detection.unsupported import find_language, refuse_language
 from preview.endpoints import NODE_NAMES, FoundApp, find_apps
 from preview.endpoints.ranking import LATER, commands_for
@@ -26,13 +28,19 @@ _NODE = frozenset({*NODE_NAMES, "node"})
 _SERVERS = {"fastapi": Server.ASGI, "starlette": Server.ASGI, "flask": Server.WSGI, "django": Server.DJANGO}
 
 
-def detect(directory: Path, overrides: Overrides | None = None, sources: Sources | None = None) -> StartPlan:
+def detect(
+    directory: Path,
+    overrides: Overrides | None = None,
+    sources: Sources | None = None,
+    supplied: frozenset[ServiceKind] = frozenset(),
+) -> StartPlan:
     """Decide how to start the project in ``directory``. Reads files and runs nothing; blocks: call in a thread.
 
     Args:
         directory: The project's folder.
         overrides: Settings of the launch request; they take precedence over the project's ``preview.toml``.
         sources: Reader of the project's files, if the caller shares one.
+        supplied: Kinds of servers that the preview gets. In the host's network, it gets none.
 
     Raises:
         InvalidGeneration: Nothing that can be started was found, or ``preview.toml`` is invalid.
@@ -40,18 +48,19 @@ def detect(directory: Path, overrides: Overrides | None = None, sources: Sources
     given = merge(read_preview_file(directory), overrides or Overrides())
     sources = sources or Sources(directory)
     apps = find_apps(sources)
-    return _overridden(_plan(sources, apps, given), given)
+    kinds = frozenset() if given.network is Network.HOST else supplied
+    return _overridden(with_servers(_plan(sources, apps, given, kinds), kinds), given)
 
 
-def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> StartPlan:
+def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides, kinds: frozenset[ServiceKind]) -> StartPlan:
     # Applications of these frameworks start as their files say; only their names and routes come from `apps`.
     listed = [app for app in apps if app.target.framework in LISTED]
     app = choose_app(sources, _choices(apps, listed, given), given)
     named_node = given.framework in _NODE or (given.app is not None and app is None)
     if app is not None and app.target.framework not in _NODE and not named_node:
         commands = commands_for(app, start_commands(sources), sources)
-        return _with_others(plan_python(sources, app, commands), app, apps)
-    plan = detect_node(sources, app.target if app is not None else None, given)
+        return _with_others(plan_python(sources, app, commands, kinds), app, apps)
+    plan = detect_node(sources, app.target if app is not None else None, given, kinds)
     is_sure = app is not None and app.target.framework not in LATER
     if plan is not None and (is_sure or named_node):
         return _with_others(plan, app, apps) if app is not None else plan
@@ -60,17 +69,17 @@ def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides) -> Start
         listed = [one for one in listed if has_framework(one.target, given)]
         asked = next((one for one in listed if one.target.attribute and one.target.framework in PLAIN_SERVERS), None)
         if asked is not None:
-            return plan_python(sources, asked, commands_for(asked, commands, sources))
+            return plan_python(sources, asked, commands_for(asked, commands, sources), kinds)
     plain = find_plain_app(sources, commands) if given.app is None else None
     if plain is not None:
-        return plan_python(sources, plain, commands_for(plain, commands, sources))
-    found = plan_command(sources, commands) or plan_script(sources) or plan
+        return plan_python(sources, plain, commands_for(plain, commands, sources), kinds)
+    found = plan_command(sources, commands, kinds) or plan_script(sources, kinds) or plan
     if found is not None:
         named = _named(found, listed)
         return _with_others(named, app, apps) if app is not None and found is plan else named
     kept = next((one for one in listed if one.target.attribute and one.target.framework in PLAIN_SERVERS), None)
     if kept is not None and given.app is None:
-        return plan_python(sources, kept, commands_for(kept, commands, sources))
+        return plan_python(sources, kept, commands_for(kept, commands, sources), kinds)
     if given.command is not None:
         return StartPlan("command", Toolchain.PYTHON, Server.COMMAND, None)
     language = find_language(sources)

@@ -163,14 +163,15 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
 
 def _declared(sources: Sources) -> set[str]:
     """Return the names that manifests require, and some common libraries."""
-    names = [name for name in sources.all_names if _is_manifest(name)]
+    names = [name for name in sources.all_names if is_manifest(name)]
     text = b"\n".join(sources.text(name)[:200_000] for name in names[:20]).decode("utf-8", "replace").lower()
     lines = [line for line in text.splitlines() if "path" not in line and "file:" not in line]
     found = {match[1].replace("_", "-") for line in lines if (match := _REQUIRED.match(line))}
     return found | _LIBRARIES
 
 
-def _is_manifest(name: str) -> bool:
+def is_manifest(name: str) -> bool:
+    """Return true for a file that lists a Python project's requirements."""
     last = name.rpartition("/")[2]
     return last in {*_MANIFESTS, "pyproject.toml", "setup.cfg"} or _REQUIREMENTS.fullmatch(last) is not None
 

@@ -110,7 +110,7 @@ class ServiceNeed:
         where: ``app/db.py:7``.
         at_startup: The application cannot start without the server, as far as the source shows.
         address: Host and port that the application uses with the plan's variables; None if unknown.
-        supplied: The preview gets a server of its own.
+        supplied: The preview gets a server of this kind.
     """
 
     kind: ServiceKind
@@ -227,4 +227,5 @@ def _service(need: ServiceNeed) -> dict[str, object]:
         "where": need.where,
         "at_startup": need.at_startup,
         "address": None if need.address is None else f"{need.address[0]}:{need.address[1]}",
+        "supplied": need.supplied,
     }

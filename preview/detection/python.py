@@ -16,7 +16,7 @@ from preview.detection.databases.sql import Engine, find_engine
 from preview.detection.facts import Facts, read_facts
 from preview.detection.layout import Layout, find_layout, folders_between
 from preview.detection.plain import PLAIN_SERVERS
-from preview.detection.plan import Server, ServiceKind, ServiceNeed, StartPlan, Toolchain
+from preview.detection.plan import Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain
 from preview.detection.project_imports import Nodes, is_aside, reachable
 from preview.detection.scripts import django_steps, find_steps
 from preview.detection.settings import collect, with_config_classes
@@ -27,6 +27,11 @@ from preview.detection.steps import (
     find_model_tables_step,
     find_python_work,
 )
+from preview.detection.supplied.choose import choose_supplied
+from preview.detection.supplied.django import choose_supplied_django
+from preview.detection.supplied.python import supplied_variables, with_supplied_needs
+from preview.detection.supplied.supply import find_supply
+from preview.detection.supplied.tell import find_obstacles
 from preview.endpoints import AppTarget, Found, FoundApp, find_health_path
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
@@ -38,31 +43,47 @@ _MAX_ROUTES: Final = 5_000
 _DATABASES: Final = frozenset({ServiceKind.POSTGRESQL, ServiceKind.MYSQL, ServiceKind.MONGODB})
 
 
-def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand]) -> StartPlan:
-    """Make the plan of one application. ``commands`` are ordered by descending weight."""
+def plan_python(
+    sources: Sources,
+    app: FoundApp,
+    commands: Sequence[StartCommand],
+    kinds: frozenset[ServiceKind] = frozenset(),
+) -> StartPlan:
+    """Make the plan of one application.
+
+    Args:
+        sources: The project's files.
+        app: The application.
+        commands: Its start commands, by descending weight.
+        kinds: Kinds of servers that the preview gets.
+    """
     nodes = Nodes(sources)
     target = _as_stated(nodes, app.target, commands)
     files = _loaded(nodes, target)
     layout = find_layout(nodes, target, files, commands)
     facts = read_facts(sources, files, target.attribute if target.factory else None)
     settings = collect(nodes, files, _folders(target, layout))
+    supply = find_supply(sources, facts, layout.manifests, kinds)
     if target.framework == "django":
         engine = None
-        database = choose_django_database(sources, files, settings)
+        database = choose_supplied_django(sources, files, settings, supply) or choose_django_database(
+            sources, files, settings
+        )
         migrations = django_steps(sources, target)
     else:
         engine = find_engine(facts, sources, files)
-        database = choose_database(engine, settings, facts)
+        database = choose_supplied(engine, settings, facts, supply, sources) or choose_database(engine, settings, facts)
         migrations = find_steps(sources, target, layout.directory, facts, files, database.step_variables)
-    variables = with_config_classes(
-        {**settings.variables(database.variables), **database.variables}, sources, target.app_dir
-    )
+    variables = {**settings.variables(database.variables), **database.variables}
+    variables = supplied_variables(settings, variables, database, facts, supply)
+    variables = with_config_classes(variables, sources, target.app_dir)
     services = find_needs(facts, settings, database, engine, variables)
-    server = _database_server(target, database, engine, services)
+    services = with_supplied_needs(services, settings, variables, database, facts, supply)
+    server = _database_server(target, database, engine, services, kinds)
     place = PythonPlace(layout.directory, layout.python_path, files, server)
     work = find_python_work(sources, target, place, migrations)
-    supplied = database.sqlite and bool(database.variables) and not work.steps
-    tables = find_model_tables_step(sources, target, files, layout.directory) if supplied else ()
+    is_empty = database.supplied is not None or (database.sqlite and bool(database.variables))
+    tables = find_model_tables_step(sources, target, files, layout.directory) if is_empty and not work.steps else ()
     return StartPlan(
         framework=target.framework,
         toolchain=Toolchain.PYTHON,
@@ -71,7 +92,7 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
         directory=layout.directory,
         python_path=layout.python_path,
         manifests=layout.manifests,
-        extra_requirements=database.requirements,
+        extra_requirements=_requirements(database, migrations),
         steps=(
             *find_env_file_step(sources, files, layout.directory, Toolchain.PYTHON),
             *find_folders_step(sources, files, layout.directory),
@@ -87,17 +108,28 @@ def plan_python(sources: Sources, app: FoundApp, commands: Sequence[StartCommand
             *_sockets(facts),
             *(find_postgresql_sql(sources, files, facts) if database.sqlite else ()),
             *work.warnings,
+            *(find_obstacles(sources, files, facts, settings, supply.kinds) if supply else ()),
         ),
     )
 
 
 def _database_server(
-    target: AppTarget, database: DatabaseChoice, engine: Engine | None, services: Iterable[ServiceNeed]
+    target: AppTarget,
+    database: DatabaseChoice,
+    engine: Engine | None,
+    services: Iterable[ServiceNeed],
+    kinds: frozenset[ServiceKind],
 ) -> str:
-    """Return the kind of server that holds the application's data; empty if it is a file."""
+    """Return the kind of server that holds the application's data; empty for a file and a supplied server."""
     if database.server is not None or engine is not None or target.framework == "django":
-        return str(database.server or "")
-    return next((str(need.kind) for need in services if need.kind in _DATABASES), "")
+        return str(database.server) if database.server is not None and database.server not in kinds else ""
+    return next((str(need.kind) for need in services if need.kind in _DATABASES and need.kind not in kinds), "")
+
+
+def _requirements(database: DatabaseChoice, migrations: Iterable[Step]) -> tuple[str, ...]:
+    """Return the drivers to add; that of a synchronous migration only if a step needs it."""
+    needed = any(step.variables and step.variables == database.step_variables for step in migrations)
+    return tuple(dict.fromkeys((*database.requirements, *(database.step_requirements if needed else ()))))
 
 
 def _as_stated(nodes: Nodes, target: AppTarget, commands: Iterable[StartCommand]) -> AppTarget:

@@ -13,9 +13,12 @@ from preview.detection.databases.needs import find_needs
 from preview.detection.databases.sql import find_engine
 from preview.detection.facts import Facts, read_facts
 from preview.detection.layout import find_layout, folders_between
-from preview.detection.plan import Server, StartPlan, Step, Toolchain
+from preview.detection.plan import Server, ServiceKind, StartPlan, Step, Toolchain
 from preview.detection.project_imports import Nodes, is_aside, reachable
 from preview.detection.settings import collect
+from preview.detection.supplied.choose import choose_supplied
+from preview.detection.supplied.python import supplied_variables, with_supplied_needs
+from preview.detection.supplied.supply import find_supply
 from preview.endpoints import AppTarget
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
@@ -41,10 +44,11 @@ _FIXED_PORT: Final = re.compile(
 )
 # Ports of libraries whose call names none.
 _DEFAULT_PORTS: Final = {"aiohttp": "8080", "sanic": "8000", "bottle": "8080", "cherrypy": "8080", "waitress": "8080"}
+_OWN_ENGINE: Final = re.compile(rb"\bimport engine\b|import async_engine|sync_engine")
 _READS_PORT: Final = re.compile(rb"""["']PORT["']""")
 
 
-def plan_script(sources: Sources) -> StartPlan | None:
+def plan_script(sources: Sources, kinds: frozenset[ServiceKind] = frozenset()) -> StartPlan | None:
     """Return the plan of a script that opens its own socket at ``PORT``; None if there is none."""
     found = [(name, library) for name in sources.names if not is_aside(name) and (library := _library(sources, name))]
     if not found:
@@ -66,10 +70,12 @@ def plan_script(sources: Sources) -> StartPlan | None:
     if posixpath.basename(file) == "__main__.py" and folder != ".":
         folder, package = posixpath.dirname(folder) or ".", posixpath.basename(folder)
         command = ("python", "-m", package)
-    return _plan(sources, file, folder, command, f"{file} serves by itself, with {library}", warnings)
+    return _plan(sources, file, folder, command, f"{file} serves by itself, with {library}", warnings, kinds)
 
 
-def plan_command(sources: Sources, commands: Sequence[StartCommand]) -> StartPlan | None:
+def plan_command(
+    sources: Sources, commands: Sequence[StartCommand], kinds: frozenset[ServiceKind] = frozenset()
+) -> StartPlan | None:
     """Return the plan of a command in the project's files (``Procfile``) that runs an unknown application, or None."""
     for command in commands:
         script = command.script
@@ -77,12 +83,18 @@ def plan_command(sources: Sources, commands: Sequence[StartCommand]) -> StartPla
             continue
         file = posixpath.normpath(posixpath.join(command.folder, script))
         if sources.has_file(file) and file.endswith(".py"):
-            return _plan(sources, file, command.folder, ("python", script), f"{command.file} starts {file}", [])
+            return _plan(sources, file, command.folder, ("python", script), f"{command.file} starts {file}", [], kinds)
     return None
 
 
 def _plan(
-    sources: Sources, file: str, folder: str, command: tuple[str, ...], reason: str, warnings: list[str]
+    sources: Sources,
+    file: str,
+    folder: str,
+    command: tuple[str, ...],
+    reason: str,
+    warnings: list[str],
+    kinds: frozenset[ServiceKind],
 ) -> StartPlan:
     target = AppTarget(file.removesuffix(".py").replace("/", "."), "", folder, False, file, reason, framework="command")
     nodes = Nodes(sources)
@@ -91,8 +103,11 @@ def _plan(
     facts = read_facts(sources, files)
     settings = collect(nodes, files, [folder, "."])
     engine = find_engine(facts, sources, files)
-    database = choose_database(engine, settings, facts)
+    supply = find_supply(sources, facts, layout.manifests, kinds)
+    database = choose_supplied(engine, settings, facts, supply, sources) or choose_database(engine, settings, facts)
     variables = {**settings.variables(database.variables), **database.variables}
+    variables = supplied_variables(settings, variables, database, facts, supply)
+    services = find_needs(facts, settings, database, engine, variables)
     return StartPlan(
         framework="command",
         toolchain=Toolchain.PYTHON,
@@ -104,7 +119,7 @@ def _plan(
         manifests=layout.manifests,
         extra_requirements=database.requirements,
         variables=variables,
-        services=find_needs(facts, settings, database, engine, variables),
+        services=with_supplied_needs(services, settings, variables, database, facts, supply),
         decisions=(reason, *database.decisions),
         warnings=tuple(warnings),
     )
@@ -189,7 +204,7 @@ def _alembic(
     text = sources.text(env)
     asynchronous = b"async_engine_from_config" in text or b"create_async_engine" in text or b"run_sync" in text
     # A migration that imports the application's engine needs the URL that this engine accepts.
-    own_engine = any(word in text for word in (b"import engine", b"import async_engine", b"sync_engine"))
+    own_engine = _OWN_ENGINE.search(text) is not None
     given = None if asynchronous or own_engine else variables
     return (Step("migrations", ("alembic", "upgrade", "head"), folder, f"Alembic, with {ini}", variables=given),)
 

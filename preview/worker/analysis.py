@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preview.detection import Overrides, Server, StartPlan, Toolchain, detect
+from preview.detection import Overrides, Server, ServiceKind, StartPlan, Toolchain, detect
 from preview.detection.project_imports import find_imports
 from preview.endpoints import Endpoint, endpoints_from_openapi
 from preview.environments import EnvironmentRequest, SuppliedServer
@@ -43,18 +43,19 @@ class Analysis:
     unreadable: Unreadable | None = None
 
 
-def analyse(project: Path, overrides: Overrides | None) -> Analysis:
+def analyse(project: Path, overrides: Overrides | None, supplied: frozenset[ServiceKind] = frozenset()) -> Analysis:
     """Analyse the project without running any of its code.
 
     Args:
         project: The project's folder, absolute.
         overrides: Values that the launch request sets instead of the detected ones.
+        supplied: Kinds of servers that the preview gets.
 
     Raises:
         PreviewError: The same errors as ``detect`` raises.
     """
     sources = Sources(project)
-    return complete(detect(project, overrides, sources), project, sources)
+    return complete(detect(project, overrides, sources, supplied), project, sources)
 
 
 def complete(plan: StartPlan, project: Path, sources: Sources) -> Analysis:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from preview.detection import Overrides
+from preview.detection import Overrides, ServiceKind
 from preview.endpoints import Listing, extract, read_route_table
 from preview.environments.manifests.poetry import read_poetry
 from preview.environments.node.locks import LockFile
@@ -22,6 +22,7 @@ from preview.worker.child import Job, JobContext
 from preview.worker.node_manifests import answer_of
 
 _OVERRIDES: Final = TypeAdapter(Overrides | None)
+_SUPPLIED: Final = TypeAdapter(frozenset[ServiceKind])
 # Each form of a dependency: Poetry's library imports its parts at their first use, which a confined worker cannot.
 _POETRY: Final = {
     "dependencies": {
@@ -37,7 +38,8 @@ _POETRY: Final = {
 
 def _analyse(context: JobContext, arguments: Mapping[str, Any]) -> object:
     files.tell_progress = context.progress.tell
-    return analyse(context.project, _OVERRIDES.validate_python(arguments["overrides"]))
+    supplied = _SUPPLIED.validate_python(arguments["supplied"])
+    return analyse(context.project, _OVERRIDES.validate_python(arguments["overrides"]), supplied)
 
 
 def _endpoints(context: JobContext, _arguments: Mapping[str, Any]) -> object:

@@ -15,7 +15,7 @@ import trio
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from preview.detection import Overrides
+from preview.detection import Overrides, ServiceKind
 from preview.endpoints import MAX_UNREAD, Endpoint, Listing, RouteTable, extract, read_route_table
 from preview.environments.node.locks import LockFile, Pins
 from preview.environments.node.manifest import NodeManifest
@@ -48,7 +48,9 @@ class ProjectReader(NodeReader, Protocol):
     Each method raises ``TooComplex`` if reading exceeds a limit, and ``AnalysisFailed`` if the reading process fails.
     """
 
-    async def analyse(self, project: Path, overrides: Overrides | None) -> Analysis:
+    async def analyse(
+        self, project: Path, overrides: Overrides | None, supplied: frozenset[ServiceKind] = frozenset()
+    ) -> Analysis:
         """Return the analysis of a project; see ``analyse``. Cancellation: the call leaves nothing behind."""
 
     async def endpoints(self, project: Path) -> Listing:
@@ -75,11 +77,15 @@ class WorkerReader:
         """Process id of the worker server; None while the server does not run."""
         return self._pool.server_pid
 
-    async def analyse(self, project: Path, overrides: Overrides | None) -> Analysis:
+    async def analyse(
+        self, project: Path, overrides: Overrides | None, supplied: frozenset[ServiceKind] = frozenset()
+    ) -> Analysis:
         """Implement the protocol. Cancellation: the worker is killed."""
         given = None if overrides is None or overrides.is_empty else to_jsonable_python(overrides)
         place = _resolved(project)
-        found = await self._pool.run("analyse", {"overrides": given}, _ANALYSIS, directory=place)
+        found = await self._pool.run(
+            "analyse", {"overrides": given, "supplied": sorted(supplied)}, _ANALYSIS, directory=place
+        )
         with _refusing_forged():
             return check_analysis(found, place)
 
@@ -127,9 +133,11 @@ class WorkerReader:
 class InProcess(InThread):
     """Reads in a thread of this process, without limits: for a command that users run on their own projects."""
 
-    async def analyse(self, project: Path, overrides: Overrides | None) -> Analysis:
+    async def analyse(
+        self, project: Path, overrides: Overrides | None, supplied: frozenset[ServiceKind] = frozenset()
+    ) -> Analysis:
         """Implement the protocol. Cancellation: the thread continues and its result is dropped."""
-        return await trio.to_thread.run_sync(analyse, _resolved(project), overrides, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(analyse, _resolved(project), overrides, supplied, abandon_on_cancel=True)
 
     async def endpoints(self, project: Path) -> Listing:
         """Implement the protocol. Cancellation: takes effect after the thread has finished."""

@@ -253,7 +253,9 @@ async def with_plan(rig: EarlyRig, monkeypatch: pytest.MonkeyPatch, name: str, *
     plan: StartPlan = replace(start.analysis.plan, **changed)
     analyse = InProcess.analyse
 
-    async def analyse_by_plan(reader: InProcess, project: Path, overrides: Overrides | None) -> Analysis:
+    async def analyse_by_plan(
+        reader: InProcess, project: Path, overrides: Overrides | None, _supplied: object = None
+    ) -> Analysis:
         return replace(await analyse(reader, project, overrides), plan=plan)
 
     monkeypatch.setattr(InProcess, "analyse", analyse_by_plan)

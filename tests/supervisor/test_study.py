@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from preview.detection import Overrides
+from preview.detection import Overrides, ServiceKind
 from preview.errors import PreviewError
 from preview.supervisor.launch import project_analysis as study_module
 from preview.supervisor.launch.project_analysis import AnalysisCache
@@ -23,9 +23,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The projects that were really read."""
     seen: list[Path] = []
 
-    def read(project: Path, overrides: Overrides | None) -> Analysis:
+    def read(project: Path, overrides: Overrides | None, supplied: frozenset[ServiceKind]) -> Analysis:
         seen.append(project)
-        return analyse(project, overrides)
+        return analyse(project, overrides, supplied)
 
     monkeypatch.setattr(reader_module, "analyse", read)
     return seen

@@ -28,10 +28,12 @@ class Branches:
     Args:
         tree: The module.
         values: Values of environment variables in the preview; a name that is missing is not set.
+        choose: Conditions between SQLite and a server cannot be told, because the preview chooses.
     """
 
-    def __init__(self, tree: ast.Module, values: Mapping[str, str]) -> None:
+    def __init__(self, tree: ast.Module, values: Mapping[str, str], *, choose: bool = True) -> None:
         self._tree = tree
+        self._choose = choose
         self._values = values
         self._constants: dict[str, ast.expr | None] = {}
         for node in ast.walk(tree):
@@ -67,7 +69,7 @@ class Branches:
             told = self.is_true(node.test)
             if told is None:
                 # It may be another branch: nothing before it is replaced.
-                if node.orelse or not found or _chooses(node.test):
+                if node.orelse or not found or self._chooses(node.test):
                     self._collect(node.body, found, sure=False)
                 sure = False
             elif told:
@@ -80,13 +82,16 @@ class Branches:
 
     def is_true(self, test: ast.expr) -> bool | None:
         """Return whether the condition holds; None if it is not known, or chooses between databases."""
-        if _chooses(test):
+        if self._chooses(test):
             return None
         try:
             value = self.value(test)
         except (RecursionError, TypeError, ValueError):
             return None
         return None if value is UNKNOWN else bool(value)
+
+    def _chooses(self, test: ast.expr) -> bool:
+        return self._choose and _chooses(test)
 
     def value(self, node: ast.expr | None, deep: int = 0) -> object:
         """Return the expression's value, or ``UNKNOWN``."""

@@ -36,15 +36,19 @@ class DatabaseChoice:
         variables: Values of the variables that configure the database.
         sqlite: True if SQLite replaces a server, or is the project's own choice.
         server: The kind of server that the project needs instead, or None.
+        supplied: The kind of SQL server that the preview gets and the project wants, or None.
         setting: The variable that configures the database's address.
         step_variables: Variables for migrations, whose URL must not name an asyncio driver.
+        step_requirements: Drivers that ``step_variables`` need.
     """
 
     variables: Mapping[str, Variable] = field(default_factory=dict)
     sqlite: bool = False
     server: ServiceKind | None = None
+    supplied: ServiceKind | None = None
     setting: str | None = None
     step_variables: Mapping[str, str] | None = None
+    step_requirements: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     decisions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from preview.detection.databases.branches import Branches, has_url
@@ -12,18 +12,23 @@ from preview.detection.plan import Origin, ServiceKind, Variable
 from preview.detection.settings import Need, ProjectSettings, variable_for
 from preview.sources import Sources
 
+DATABASE_URL: Final = "DATABASE_URL"
+"""Every preview has this variable."""
+
 _ENGINE: Final = "django.db.backends.sqlite3"
 _SERVERS: Final = {"postg": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL, "mariadb": ServiceKind.MYSQL}
 
 
 def choose_django_database(sources: Sources, files: Iterable[str], settings: ProjectSettings) -> DatabaseChoice:
     """Choose by the ``DATABASES`` of the settings modules."""
-    statements = _deciding(sources, files, settings)
-    tables = [table for one in statements for table in _tables(one)]
+    statements = deciding_statements(
+        sources, files, {DATABASE_URL: "sqlite:///{database_path}", **known_values(settings)}
+    )
+    tables = [table for one in statements for table in tables_in(one)]
     engines = [value for table in tables for key, value in table if key == "ENGINE"]
-    constants = [text for node in engines for text in _texts(node)]
-    variables = [name for node in engines for name in _names(node, settings)]
-    server = next((kind for text in constants if (kind := _server(text))), None)
+    constants = [text for node in engines for text in texts_in(node)]
+    variables = [name for node in engines for name in names_in(node, settings)]
+    server = next((kind for text in constants if (kind := engine_server(text))), None)
     if variables:
         return _by_variables(variables, tables, settings, server)
     if any("sqlite" in text for text in constants) and server is None:
@@ -67,29 +72,40 @@ def _by_variables(
     chosen = {read.name: variable_for(read, "sqlite3" if whole else _ENGINE)}
     for table in tables:
         for key, value in table:
-            for name in _names(value, settings) if key == "NAME" else ():
+            for name in names_in(value, settings) if key == "NAME" else ():
                 chosen[name] = variable_for(settings.reads[name], "{database_path}")
     # SQLite ignores the other variables of the table, but settings may raise if they are missing.
-    instead = f" instead of {server or _server(default)}" if server or _server(default) else ""
+    instead = f" instead of {server or engine_server(default)}" if server or engine_server(default) else ""
     sentence = f"SQLite{instead}: {read.name} chooses the engine ({read.where})"
     return DatabaseChoice(chosen, sqlite=True, setting=read.name, decisions=(sentence,))
 
 
-def _deciding(sources: Sources, files: Iterable[str], settings: ProjectSettings) -> list[ast.Assign | ast.Expr]:
-    """Return the statements that set ``DATABASES`` in a preview, without the branches that it does not take."""
-    values = {name: one.value for name, one in settings.own.items()}
-    values |= {name: one.value for name, one in settings.variables(()).items()}
-    # Every preview has this variable.
-    values.setdefault("DATABASE_URL", "sqlite:///{database_path}")
+def deciding_statements(
+    sources: Sources, files: Iterable[str], values: Mapping[str, str], *, choose: bool = True
+) -> list[ast.Assign | ast.Expr]:
+    """Return the statements that set ``DATABASES`` in a preview, without the branches that it does not take.
+
+    Args:
+        sources: The project's files.
+        files: The files that the application loads.
+        values: Values of variables in the preview.
+        choose: Conditions between SQLite and a server are open, because the preview chooses.
+    """
     found: list[ast.Assign | ast.Expr] = []
     for file in files:
         tree = sources.tree(file) if b"DATABASES" in sources.text(file) else None
         if tree is not None:
-            found += Branches(tree, values).databases()
+            found += Branches(tree, values, choose=choose).databases()
     return found
 
 
-def _tables(statement: ast.Assign | ast.Expr) -> Iterator[list[tuple[str, ast.expr]]]:
+def known_values(settings: ProjectSettings) -> dict[str, str]:
+    """Return the values of the project's variables, as far as the database is not decided."""
+    values = {name: one.value for name, one in settings.own.items()}
+    return values | {name: one.value for name, one in settings.variables(()).items()}
+
+
+def tables_in(statement: ast.Assign | ast.Expr) -> Iterator[list[tuple[str, ast.expr]]]:
     """Yield the keys and values of each table in a statement, including those in ``if`` and ``else``."""
     for inner in ast.walk(statement.value):
         if isinstance(inner, ast.Dict):
@@ -99,25 +115,27 @@ def _tables(statement: ast.Assign | ast.Expr) -> Iterator[list[tuple[str, ast.ex
                 yield keys
 
 
-def _texts(node: ast.expr) -> Iterator[str]:
+def texts_in(node: ast.expr) -> Iterator[str]:
+    """Yield the constants of an expression, in lower case."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
             yield inner.value.lower()
 
 
-def _names(node: ast.expr, settings: ProjectSettings) -> Iterator[str]:
+def names_in(node: ast.expr, settings: ProjectSettings) -> Iterator[str]:
     """Yield the variables that an expression reads."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and inner.value in settings.reads:
             yield inner.value
 
 
-def _server(text: str) -> ServiceKind | None:
+def engine_server(text: str) -> ServiceKind | None:
+    """Return the kind of server of Django's engine; None for SQLite and other texts."""
     if "sqlite" in text:
         return None
     return next((kind for part, kind in _SERVERS.items() if part in text or "postgis" in text), None)
 
 
 def _host(tables: list[list[tuple[str, ast.expr]]], settings: ProjectSettings) -> str | None:
-    names = [name for table in tables for key, value in table if key == "HOST" for name in _names(value, settings)]
+    names = [name for table in tables for key, value in table if key == "HOST" for name in names_in(value, settings)]
     return next((name for name in names if settings.reads[name].need is not Need.DEFAULTED), next(iter(names), None))

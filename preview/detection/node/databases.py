@@ -9,8 +9,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from preview.detection.node.project import NodeProject
-from preview.detection.plan import Origin, Step, Variable
+from preview.detection.plan import Origin, ServiceKind, Step, Variable
 
+PROVIDERS: Final = {
+    "postgres": ServiceKind.POSTGRESQL,
+    "postgresql": ServiceKind.POSTGRESQL,
+    "cockroachdb": ServiceKind.POSTGRESQL,
+    "mysql": ServiceKind.MYSQL,
+    "mongodb": ServiceKind.MONGODB,
+}
+"""Services by Prisma's ``provider``."""
 _SCHEMAS: Final = (
     "prisma/schema.prisma", "schema.prisma", "src/prisma/schema.prisma", "prisma/schema/schema.prisma",
     "db/schema.prisma", "src/db/schema.prisma", "database/schema.prisma",
@@ -24,6 +32,8 @@ _DATA_SOURCE: Final = re.compile(r"\bnew\s+DataSource\s*\(")
 _MIGRATES: Final = re.compile(r"\b(?:migrationsRun|synchronize)\s*:\s*true\b|\.(?:runMigrations|synchronize)\s*\(")
 _MIGRATION: Final = re.compile(r"migrations?/.*\.[cm]?[jt]s$")
 _SQLITE: Final = re.compile(r"sqlite3?|better-sqlite3|\bsqljs\b")
+_SERVER: Final = re.compile(r"['\"](?:pg|postgres\w*|mysql2?|mariadb)['\"]|\bDATABASE_URL\b")
+_DIRECT: Final = re.compile(r"\bdirectUrl\s*=\s*env\(\s*\"([^\"]+)\"\s*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,7 @@ class DatabaseWork:
         variables: Variables of the steps and the application.
         provider: Prisma's kind of database; None without Prisma.
         setting: The variable from which Prisma reads the database's address.
+        direct: The variable with the address for migrations.
         schema: Prisma's schema, relative to the project.
         where: File and line of the provider: ``prisma/schema.prisma:2``.
     """
@@ -44,16 +55,29 @@ class DatabaseWork:
     variables: tuple[Variable, ...] = ()
     provider: str | None = None
     setting: str | None = None
+    direct: str | None = None
     schema: str | None = None
     where: str = ""
 
 
-def find_database_work(project: NodeProject, runner: Sequence[str] = ()) -> DatabaseWork:
-    """Return the steps of Prisma's client and tables, or the migrations of sequelize, knex or TypeORM."""
+def find_database_work(
+    project: NodeProject,
+    runner: Sequence[str] = (),
+    server: ServiceKind | None = None,
+    kinds: frozenset[ServiceKind] = frozenset(),
+) -> DatabaseWork:
+    """Return the steps of Prisma's client and tables, or the migrations of sequelize, knex or TypeORM.
+
+    Args:
+        project: The project.
+        runner: Arguments of Node that load its sources.
+        server: The supplied SQL server that the project wants, or None.
+        kinds: Kinds of servers that the preview gets.
+    """
     schema = _schema(project)
     if schema is not None:
-        return _prisma(project, schema)
-    step = _sequelize(project) or _knex(project) or _typeorm(project, runner)
+        return _prisma(project, schema, kinds)
+    step = _sequelize(project, server) or _knex(project, server) or _typeorm(project, runner, server)
     return DatabaseWork((step,) if step else ())
 
 
@@ -69,7 +93,7 @@ def _schema(project: NodeProject) -> str | None:
     return next((name for name in names if _DATASOURCE.search(project.text(name))), None)
 
 
-def _prisma(project: NodeProject, schema: str) -> DatabaseWork:
+def _prisma(project: NodeProject, schema: str, kinds: frozenset[ServiceKind]) -> DatabaseWork:
     # Ignore lines that are commented out.
     text = re.sub(r"^[ \t]*//.*$", "", project.text(schema), flags=re.MULTILINE)
     source = _DATASOURCE.search(text)
@@ -87,15 +111,21 @@ def _prisma(project: NodeProject, schema: str) -> DatabaseWork:
     ]
     variables: tuple[Variable, ...] = ()
     if kind == "sqlite":
-        steps.append(_prisma_tables(project, schema, file))
+        steps.append(_prisma_tables(project, schema, file, "SQLite"))
         if setting:
             # Prisma resolves relative paths against the schema, so only an absolute path is the same everywhere.
             variables = (Variable(setting[1], "file:{database_path}", Origin.MADE_UP, schema),)
+    elif PROVIDERS.get(kind) in kinds:
+        steps.append(_prisma_tables(project, schema, file, str(PROVIDERS[kind])))
+    direct = _DIRECT.search(source[1]) if source else None
     at = source.start(1) + provider.start() if source and provider else 0
     where = f"{schema}:{text.count(chr(10), 0, at) + 1}"
     client = project.range_of("@prisma/client")
     requirements = () if project.requires("prisma") else (f"prisma@{client or 'latest'}",)
-    return DatabaseWork(tuple(steps), requirements, variables, kind, setting[1] if setting else None, schema, where)
+    return DatabaseWork(
+        tuple(steps), requirements, variables, kind, setting[1] if setting else None, direct[1] if direct else None,
+        schema, where,
+    )  # fmt: skip
 
 
 def _configured_url(project: NodeProject) -> re.Match[str] | None:
@@ -104,7 +134,7 @@ def _configured_url(project: NodeProject) -> re.Match[str] | None:
     return _CONFIGURED.search(project.text(config)) if config is not None else None
 
 
-def _prisma_tables(project: NodeProject, schema: str, file: str) -> Step:
+def _prisma_tables(project: NodeProject, schema: str, file: str, database: str) -> Step:
     folder = schema.rpartition("/")[0]
     prefix = f"{folder}/migrations/" if folder else "migrations/"
     if any(name.startswith(prefix) and name.endswith("migration.sql") for name in project.sources.all_names):
@@ -112,58 +142,63 @@ def _prisma_tables(project: NodeProject, schema: str, file: str) -> Step:
             "migrations",
             ("prisma", "migrate", "deploy", "--schema", file),
             project.folder,
-            f"{prefix} has migrations and the database is SQLite",
+            f"{prefix} has migrations and the database is {database}",
         )
     return Step(
         "tables",
         ("prisma", "db", "push", "--schema", file, "--accept-data-loss"),
         project.folder,
-        f"{schema} describes tables, there are no migrations, and the database is SQLite",
+        f"{schema} describes tables, there are no migrations, and the database is {database}",
     )
 
 
-def _sequelize(project: NodeProject) -> Step | None:
-    if not project.requires("sequelize-cli") or not project.requires("sqlite3", "better-sqlite3"):
+def _sequelize(project: NodeProject, server: ServiceKind | None) -> Step | None:
+    if not project.requires("sequelize-cli") or not (server or project.requires("sqlite3", "better-sqlite3")):
         return None
     settings = project.find("config/config.json", "config/config.js", "src/config/config.json", ".sequelizerc",
                             "config/database.js", "src/config/database.js")  # fmt: skip
     if settings is None or not _has_migrations(project):
         return None
-    if not settings.endswith(".sequelizerc") and not _SQLITE.search(project.text(settings)):
+    if not settings.endswith(".sequelizerc") and not _is_usable(project.text(settings), server):
         return None
-    return Step("migrations", ("sequelize", "db:migrate"), project.folder, f"{settings} uses SQLite")
+    return Step("migrations", ("sequelize", "db:migrate"), project.folder, f"{settings} uses {server or 'SQLite'}")
 
 
-def _knex(project: NodeProject) -> Step | None:
+def _is_usable(text: str, server: ServiceKind | None) -> bool:
+    """Return true if a file names SQLite, or a server that the preview gets."""
+    return _SQLITE.search(text) is not None or (server is not None and _SERVER.search(text) is not None)
+
+
+def _knex(project: NodeProject, server: ServiceKind | None) -> Step | None:
     file = project.find("knexfile.js", "knexfile.ts", "knexfile.cjs", "knexfile.mjs")
     if file is None or not project.requires("knex") or not _has_migrations(project):
         return None
-    if not _SQLITE.search(project.text(file)):
+    if not _is_usable(project.text(file), server):
         return None
-    return Step("migrations", ("knex", "migrate:latest"), project.folder, f"{file} uses SQLite")
+    return Step("migrations", ("knex", "migrate:latest"), project.folder, f"{file} uses {server or 'SQLite'}")
 
 
-def _typeorm(project: NodeProject, runner: Sequence[str]) -> Step | None:
-    if not project.requires("typeorm") or not project.requires("sqlite3", "better-sqlite3", "sql.js"):
+def _typeorm(project: NodeProject, runner: Sequence[str], server: ServiceKind | None) -> Step | None:
+    if not project.requires("typeorm") or not (server or project.requires("sqlite3", "better-sqlite3", "sql.js")):
         return None
     if not _has_migrations(project) or any(_MIGRATES.search(project.text(name)) for name in project.reached):
         return None
     # TypeORM's command line needs a file that exports one data source.
-    file = next((name for name in project.by_reach if _is_data_source(project.text(name))), None)
+    file = next((name for name in project.by_reach if _is_data_source(project.text(name), server)), None)
     if file is None:
         return None
     cli = posixpath.join(posixpath.relpath(project.root, project.folder), "node_modules/typeorm/cli.js")
     argv = ("node", "--preserve-symlinks-main", *runner, posixpath.normpath(cli), "migration:run", "-d",
             project.relative(file))  # fmt: skip
-    return Step("migrations", argv, project.folder, f"{file} names migrations and uses SQLite")
+    return Step("migrations", argv, project.folder, f"{file} names migrations and uses {server or 'SQLite'}")
 
 
-def _is_data_source(text: str) -> bool:
+def _is_data_source(text: str, server: ServiceKind | None) -> bool:
     found = _DATA_SOURCE.search(text)
     return (
         found is not None
         and re.search(r"\bmigrations\s*:", text) is not None
-        and _SQLITE.search(text) is not None
+        and _is_usable(text, server)
         and re.search(r"\bexport\b|\bexports\b", text) is not None
         and _MIGRATES.search(text) is None
     )

@@ -10,12 +10,13 @@ from typing import Final
 
 from preview.detection.node.build import find_build_work, tell_stand_in
 from preview.detection.node.command import find_command
-from preview.detection.node.databases import DatabaseWork, find_database_work
+from preview.detection.node.databases import PROVIDERS, DatabaseWork, find_database_work
 from preview.detection.node.environment_reads import environment_reads
 from preview.detection.node.project import NodeProject, find_next_project, find_project
 from preview.detection.node.runtimes import refuse_runtime
-from preview.detection.node.services import ADDRESSES, PROVIDERS, find_services
-from preview.detection.node.variables import choose_variables
+from preview.detection.node.servers import find_servers
+from preview.detection.node.services import ADDRESSES, find_services
+from preview.detection.node.variables import choose_variables, node_settings
 from preview.detection.overrides.given import Overrides
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Toolchain, Variable
 from preview.detection.steps.env_file import find_env_file_step
@@ -39,8 +40,19 @@ _HEALTH: Final = re.compile(rb"""["'`/](?:health|ready|readyz|livez|ping|status)
 _IMPORT: Final = re.compile(r"""(?:from|require\(|import\(|import)\s*['"]((?:@[\w.-]+/)?[\w.-]+)""")
 
 
-def detect_node(sources: Sources, target: AppTarget | None, overrides: Overrides) -> StartPlan | None:
+def detect_node(
+    sources: Sources,
+    target: AppTarget | None,
+    overrides: Overrides,
+    kinds: frozenset[ServiceKind] = frozenset(),
+) -> StartPlan | None:
     """Decide how to start a Node project; None if it is not one. Only reads files; blocks: call in a thread.
+
+    Args:
+        sources: The project's files.
+        target: The application, if one was found.
+        overrides: Settings that take precedence.
+        kinds: Kinds of servers that the preview gets.
 
     Raises:
         InvalidGeneration: The file named as the application does not exist.
@@ -48,23 +60,23 @@ def detect_node(sources: Sources, target: AppTarget | None, overrides: Overrides
     file = _named_file(sources, overrides)
     project = find_project(sources, file or (target.file if target is not None else None), named=file is not None)
     if project is None:
-        return _plan_next(sources)
+        return _plan_next(sources, kinds)
     if overrides.command is None:
         refuse_runtime(project)
-    return _plan(project, target)
+    return _plan(project, target, kinds)
 
 
 _NEXT: Final = "node_modules/next/dist/bin/next"
 
 
-def _plan_next(sources: Sources) -> StartPlan | None:
+def _plan_next(sources: Sources, kinds: frozenset[ServiceKind]) -> StartPlan | None:
     """Return the plan of a Next.js project, which its own program builds and starts; None if there is none."""
     project = find_next_project(sources, _NEXT)
     if project is None:
         return None
     command = ("--no-preserve-symlinks", project.relative(project.entry.file), "start")
     told = 'package.json "build" and "start": Next.js is built, then it serves'
-    plan = replace(_plan(project, None), framework="next", command=command, decisions=(told,))
+    plan = replace(_plan(project, None, kinds), framework="next", command=command, decisions=(told,))
     # Next.js resolves links by itself: with two paths of one package, React would be loaded twice.
     links = {"NODE_PRESERVE_SYMLINKS": "0"}
     steps = tuple(replace(step, variables={**(step.variables or {}), **links}) for step in plan.steps)
@@ -106,19 +118,23 @@ def _to_be_built(sources: Sources, folder: str, name: str) -> str | None:
     return built if any("build" in item.scripts and item.folder == folder for item in packages) else None
 
 
-def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
+def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[ServiceKind]) -> StartPlan:
     command = find_command(project)
-    work = find_database_work(project, command.runner)
     build = find_build_work(project)
     reads = environment_reads(project.sources, project.by_reach)
+    settings = node_settings(project, reads)
+    servers = find_servers(project, settings, supplied)
+    work = find_database_work(project, command.runner, servers.sql, servers.supply.kinds)
     kinds = _kinds(project, work)
-    variables = choose_variables(project, reads, kinds, command.variables)
+    variables = choose_variables(project, settings, kinds, command.variables)
     variables.update({item.name: item for item in work.variables})
     _address_of_prisma(work, variables)
+    servers = servers.with_provider(PROVIDERS.get(work.provider or ""))
+    variables = servers.variables(settings, variables, (work.setting, work.direct))
     values = {name: item.value for name, item in variables.items()}
-    services = find_services(project, reads, values, work)
+    services = servers.needs(find_services(project, reads, values, work))
     env_file = find_env_file_step(project.sources, project.reached, project.folder, Toolchain.NODE)
-    tables = find_node_work(project, command, work.steps, services)
+    tables = find_node_work(project, command, work.steps, services, supplied)
     return StartPlan(
         framework=target.framework if target is not None else "node",
         toolchain=Toolchain.NODE,
@@ -135,7 +151,11 @@ def _plan(project: NodeProject, target: AppTarget | None) -> StartPlan:
         variables=variables,
         services=services,
         decisions=(*command.decisions, *tell_stand_in(project, command.script, build), *tables.decisions),
-        warnings=(*(_warning(need) for need in services if need.at_startup), *build.warnings),
+        warnings=(
+            *(_warning(need) for need in services if need.at_startup and need.kind not in supplied),
+            *build.warnings,
+            *servers.obstacles(project, settings),
+        ),
     )
 
 

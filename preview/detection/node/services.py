@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from preview.detection.node.databases import DatabaseWork
+from preview.detection.node.databases import PROVIDERS, DatabaseWork
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import ServiceKind, ServiceNeed
 from preview.detection.settings.model import SettingRead
@@ -89,14 +89,6 @@ _CLIENTS: Final = (
         lazy=True,
     ),
 )  # fmt: skip
-PROVIDERS: Final = {
-    "postgres": ServiceKind.POSTGRESQL,
-    "postgresql": ServiceKind.POSTGRESQL,
-    "cockroachdb": ServiceKind.POSTGRESQL,
-    "mysql": ServiceKind.MYSQL,
-    "mongodb": ServiceKind.MONGODB,
-}
-"""Services by Prisma's ``provider``."""
 # Scripts that fill a database: people run them, not the application.
 _SEEDS: Final = re.compile(
     r"(?:^|/)(?:[\w-]*(?:populate|seed)[\w-]*|scripts|migrations|fixtures|tools)(?:\.\w+$|/)", re.IGNORECASE

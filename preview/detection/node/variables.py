@@ -14,6 +14,7 @@ from dotenv.parser import parse_stream
 from preview.detection.node.project import NodeProject
 from preview.detection.node.services import ADDRESSES, service_of_name
 from preview.detection.plan import Origin, ServiceKind, Variable
+from preview.detection.settings.collect import ProjectSettings
 from preview.detection.settings.example_files import ExampleValue, example_values, is_placeholder, own_values
 from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.detection.settings.values import is_secret, make_up
@@ -35,14 +36,20 @@ _FILE: Final = re.compile(r"\bpath:\s*(?:path\.\w+\([^)]*?)?['\"`]([\w./-]*\.?en
 _MAX_LENGTH: Final = 4_000
 
 
+def node_settings(project: NodeProject, reads: Sequence[SettingRead]) -> ProjectSettings:
+    """Return the variables that a project reads, one for each name, with the values in its own files."""
+    folders = [*dict.fromkeys((project.folder, project.root, *_folders(project)))]
+    merged = {read.name: read for read in _merged(reads)}
+    return ProjectSettings(merged, own_values(project.sources, folders[:1]), _examples(project, folders))
+
+
 def choose_variables(
-    project: NodeProject, reads: Sequence[SettingRead], kinds: Sequence[ServiceKind], scripted: Mapping[str, str]
+    project: NodeProject, settings: ProjectSettings, kinds: Sequence[ServiceKind], scripted: Mapping[str, str]
 ) -> dict[str, Variable]:
     """Return the project's variables by name, without those that the service always sets."""
-    folders = [*dict.fromkeys((project.folder, project.root, *_folders(project)))]
-    own, examples = own_values(project.sources, folders[:1]), _examples(project, folders)
+    own, examples = settings.own, settings.examples
     found = {name: Variable(name, value, Origin.EXAMPLE, "package.json") for name, value in scripted.items()}
-    for read in _merged(reads):
+    for read in settings.reads.values():
         if read.name in _GIVEN or read.name in found or _has_value(own, read.name):
             continue
         variable = _from_example(read, examples.get(read.name), kinds) or _made_up(read, kinds)

@@ -29,6 +29,8 @@ _STAYS: Final = re.compile(r"\bsetInterval\s*\(|\.question\s*\(|\bprompt\s*\(|\b
 _MIXED: Final = ("setup", "init", "prestart", "predev", "prepare:db")
 _SQL_SERVERS: Final = frozenset({ServiceKind.POSTGRESQL, ServiceKind.MYSQL, ServiceKind.MONGODB})
 _SQLITE: Final = re.compile(r"sqlite|\bturso\b|\blibsql\b")
+_SERVER: Final = re.compile(r"['\"](?:pg|postgres(?:ql)?|mysql2?)['\"]")
+_TABLES: Final = re.compile(r"(?:sqlite|pg|mysql)Table")
 _MAX_DEPTH: Final = 4
 
 
@@ -37,11 +39,13 @@ class _Reader:
     """Turns commands of one project into steps.
 
     Attributes:
+        server: The supplied SQL server that the project uses, or None.
         seen: Scripts that have been read, because scripts may run each other.
     """
 
     project: NodeProject
     command: NodeCommand
+    server: ServiceKind | None = None
     seen: set[str] = field(default_factory=set)
 
     def script(self, name: str, kind: str | None, depth: int = 0) -> Iterator[Step]:
@@ -104,22 +108,37 @@ class _Reader:
                     yield from self.words(words, SEED, where, depth + 1)
         elif program == "knex" and rest[:1] == ["seed:run"] and is_literal(rest):
             file = project.find("knexfile.js", "knexfile.ts", "knexfile.cjs", "knexfile.mjs")
-            if file is not None and _SQLITE.search(project.text(file)) and _has_folder(project, "seeds"):
+            is_own = file is not None and (self.server is not None or _SQLITE.search(project.text(file)))
+            if is_own and _has_folder(project, "seeds"):
                 yield Step(SEED, ("knex", *rest), project.folder, f"{where} names it")
         elif program.startswith("sequelize") and rest[:1] == ["db:seed:all"] and _has_folder(project, "seeders"):
             yield Step(SEED, ("sequelize", "db:seed:all"), project.folder, f"{where} names it")
 
 
 def find_node_work(
-    project: NodeProject, command: NodeCommand, migrations: Sequence[Step], services: Iterable[ServiceNeed]
+    project: NodeProject,
+    command: NodeCommand,
+    migrations: Sequence[Step],
+    services: Iterable[ServiceNeed],
+    kinds: frozenset[ServiceKind] = frozenset(),
 ) -> StepWork:
-    """Return the steps that follow the migrations: commands that make tables, and commands that fill them."""
-    found = in_order(_found(_Reader(project, command)))
+    """Return the steps that follow the migrations: commands that make tables, and commands that fill them.
+
+    Args:
+        project: The project.
+        command: How it is started.
+        migrations: The steps before these.
+        services: Servers that the project connects to.
+        kinds: Kinds of servers that the preview gets.
+    """
+    services = list(services)
+    own = next((need.kind for need in services if need.kind in _SQL_SERVERS and need.kind in kinds), None)
+    found = in_order(_found(_Reader(project, command, own)))
     found = tuple(step for step in found if step.argv not in [one.argv for one in migrations])
-    server = next((str(need.kind) for need in services if need.kind in _SQL_SERVERS), None)
+    server = next((str(need.kind) for need in services if need.kind in _SQL_SERVERS and need.kind not in kinds), None)
     if server is not None:
         return StepWork(decisions=tuple(left_out(step, server) for step in found))
-    tables = _drizzle(project)
+    tables = _drizzle(project, own)
     return StepWork((*([tables] if tables else []), *found))
 
 
@@ -145,15 +164,21 @@ def _has_folder(project: NodeProject, name: str) -> bool:
     return any(name in file.split("/")[:-1] for file in project.sources.with_suffix(".js", ".ts", ".cjs", ".mjs"))
 
 
-def _drizzle(project: NodeProject) -> Step | None:
+def _drizzle(project: NodeProject, server: ServiceKind | None) -> Step | None:
     """Return the step that makes Drizzle's tables from its schema, unless the sources do."""
     config = project.find("drizzle.config.ts", "drizzle.config.js", "drizzle.config.mjs", "drizzle.config.json")
-    if config is None or not project.requires("drizzle-kit") or not _SQLITE.search(project.text(config)):
+    if config is None or not project.requires("drizzle-kit"):
+        return None
+    text = project.text(config)
+    database = "SQLite" if _SQLITE.search(text) else str(server) if server and _SERVER.search(text) else ""
+    if not database:
         return None
     texts = [project.text(name) for name in project.reached]
     if any(re.search(r"\bmigrate\s*\(|CREATE TABLE", text, re.IGNORECASE) for text in texts):
         return None
-    schema = "\n".join(project.text(name) for name in project.scripts if "sqliteTable" in project.text(name))
+    schema = "\n".join(project.text(name) for name in project.scripts if _TABLES.search(project.text(name)))
     argv = ("drizzle-kit", "push", "--force")
     digest = hashlib.sha256(schema.encode()).hexdigest()[:16]
-    return Step("tables", argv, project.folder, f"{config} describes tables, and the database is SQLite", inputs=digest)
+    return Step(
+        "tables", argv, project.folder, f"{config} describes tables, and the database is {database}", inputs=digest
+    )

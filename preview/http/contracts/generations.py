@@ -41,6 +41,7 @@ class PlannedService(Answer):
     where: str
     at_startup: bool = Field(description="Whether the application cannot start without this server.")
     address: str | None = Field(examples=["localhost:5432"])
+    supplied: bool = Field(description="Whether the preview gets a server of this kind.")
 
 
 class Plan(Answer):

@@ -70,7 +70,7 @@ def plan_routes(running: Running) -> Blueprint:
         """
         _, generation = await own_generation(backend, generation_id)
         async with open_files(backend.service.generations, generation.id) as directory:
-            analysis = await backend.service.reader.analyse(directory, None)
+            analysis = await backend.service.reader.analyse(directory, None, backend.service.supplied)
         return json_answer(Plan.model_validate(describe_plan(analysis.plan)))
 
     return routes

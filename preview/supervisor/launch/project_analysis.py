@@ -11,7 +11,7 @@ import trio
 
 from preview.core.bounded_dict import BoundedDict
 from preview.core.descriptors import raise_want, walk
-from preview.detection import Overrides, StartPlan
+from preview.detection import Overrides, ServiceKind, StartPlan
 from preview.environments.manifests.stated import Asked
 from preview.environments.store.eviction import is_shareable
 from preview.sources.node_files import read_plain
@@ -50,10 +50,12 @@ class AnalysisCache:
 
     Args:
         reader: Analyses the files.
+        supplied: Kinds of servers that previews get.
     """
 
-    def __init__(self, reader: ProjectReader) -> None:
+    def __init__(self, reader: ProjectReader, supplied: frozenset[ServiceKind] = frozenset()) -> None:
         self._reader = reader
+        self._supplied = supplied
         self._known: BoundedDict[bytes, ProjectAnalysis] = BoundedDict(_MOST_REMEMBERED)
 
     async def analyse(self, project: Path, overrides: Overrides | None, *, is_still: bool = True) -> ProjectAnalysis:
@@ -71,10 +73,10 @@ class AnalysisCache:
 
         Cancellation: the process that reads the files is killed.
         """
-        key = await trio.to_thread.run_sync(_digest, project, overrides, abandon_on_cancel=True)
+        key = await trio.to_thread.run_sync(_digest, project, overrides, self._supplied, abandon_on_cancel=True)
         if key is not None and (known := self._known.use(key)) is not None:
             return known
-        found = await self._reader.analyse(project, overrides)
+        found = await self._reader.analyse(project, overrides, self._supplied)
         analysis = ProjectAnalysis(found.plan, found.own, found.imports, found.asked, found.unreadable)
         # A package inside the project is recorded by its path, which is wrong for other copies of the project.
         if key is not None and is_still and (found.asked is None or is_shareable(found.asked)):
@@ -82,9 +84,9 @@ class AnalysisCache:
         return analysis
 
 
-def _digest(project: Path, overrides: Overrides | None) -> bytes | None:
+def _digest(project: Path, overrides: Overrides | None, supplied: frozenset[ServiceKind]) -> bytes | None:
     """Hash names, kinds and contents of all files; None if the project is too large."""
-    said = hashlib.sha256(repr(overrides).encode())
+    said = hashlib.sha256(repr((overrides, sorted(supplied))).encode())
     left = _MOST_BYTES
     for folder, names, files in walk(project):
         names.sort()

@@ -1,0 +1,79 @@
+"""Servers that the preview of a Node project gets: the ones that the project uses, its variables and needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from preview.detection.databases.services import DEFAULT_PORTS, SQL_KINDS
+from preview.detection.node.project import NodeProject
+from preview.detection.plan import ServiceKind, ServiceNeed, Variable
+from preview.detection.settings import ProjectSettings
+from preview.detection.supplied.node import PACKAGES, SQLITE_PACKAGES, supplied_node_variables, wanted_server
+from preview.detection.supplied.supply import Supply, compose_values
+from preview.detection.supplied.tell import find_script_obstacles
+from preview.detection.supplied.urls import SCHEMES
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Supplied servers of one project; empty if the preview gets none.
+
+    Attributes:
+        sql: The SQL server that the project wants, or None.
+        used: Kinds of servers that it uses.
+        place: Its ``package.json``.
+    """
+
+    supply: Supply
+    sql: ServiceKind | None = None
+    used: frozenset[ServiceKind] = frozenset()
+    place: str = ""
+
+    def with_provider(self, provider: ServiceKind | None) -> Servers:
+        """Return the servers of a project whose Prisma schema names its database."""
+        if provider not in SQL_KINDS or provider not in self.supply.kinds:
+            return self
+        return replace(self, sql=provider, used=self.used | {provider})
+
+    def variables(
+        self, settings: ProjectSettings, variables: Mapping[str, Variable], named: Iterable[str | None]
+    ) -> dict[str, Variable]:
+        """Return the variables with values that lead to the preview's own servers.
+
+        Args:
+            settings: The variables that the project reads.
+            variables: The values that they have so far.
+            named: Variables with the database's URL, which Prisma's schema names.
+        """
+        if not self.used:
+            return dict(variables)
+        names = [name for name in named if name is not None]
+        return supplied_node_variables(settings, variables, self.sql, self.used, self.supply, names)
+
+    def needs(self, found: Iterable[ServiceNeed]) -> tuple[ServiceNeed, ...]:
+        """Return the needs, with those of packages whose connection is not found in the sources."""
+        needs = list(found)
+        others = sorted(self.used - {need.kind for need in needs})
+        needs += [ServiceNeed(kind, None, self.place, address=("localhost", DEFAULT_PORTS[kind])) for kind in others]
+        return tuple(needs)
+
+    def obstacles(self, project: NodeProject, settings: ProjectSettings) -> tuple[str, ...]:
+        """Return sentences about fixed addresses and options that no supplied server answers to."""
+        if not self.used:
+            return ()
+        defaults = frozenset(read.default for read in settings.reads.values() if read.default)
+        return find_script_obstacles([(name, project.text(name)) for name in project.reached], defaults, self.used)
+
+
+def find_servers(project: NodeProject, settings: ProjectSettings, supplied: frozenset[ServiceKind]) -> Servers:
+    """Return the supplied servers that the project's packages and variables want."""
+    kinds = supplied & frozenset(SCHEMES)
+    if not kinds:
+        return Servers(Supply())
+    supply = Supply(kinds, composed=compose_values(project.sources))
+    installed = [kind for kind, packages in PACKAGES.items() if project.requires(*packages)]
+    sql = wanted_server(settings, supply, installed, has_sqlite=project.requires(*SQLITE_PACKAGES))
+    used = frozenset(kind for kind in (*installed, sql) if kind in kinds and (kind not in SQL_KINDS or kind is sql))
+    folder = "" if project.folder == "." else f"{project.folder}/"
+    return Servers(supply, sql, used, f"{folder}package.json")

@@ -1,0 +1,159 @@
+"""Choose the supplied server for a Django project whose ``DATABASES`` wants one, instead of SQLite."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from preview.detection.databases.branches import has_url
+from preview.detection.databases.database import DatabaseChoice
+from preview.detection.databases.django_database import (
+    deciding_statements,
+    engine_server,
+    known_values,
+    names_in,
+    tables_in,
+    texts_in,
+)
+from preview.detection.databases.services import kind_of_scheme
+from preview.detection.plan import ServiceKind, Variable
+from preview.detection.settings import Need, ProjectSettings, SettingRead, is_database_url, is_sqlite_flag, variable_for
+from preview.detection.supplied.choose import DATABASE_URL, as_supplied, supplied_url
+from preview.detection.supplied.schemes import has_driver
+from preview.detection.supplied.supply import SQLITE, Supply
+from preview.detection.supplied.urls import SCHEMES, address_from, own_address
+from preview.sources import Sources
+
+_ENGINES: Final = {
+    ServiceKind.POSTGRESQL: "django.db.backends.postgresql",
+    ServiceKind.MYSQL: "django.db.backends.mysql",
+}
+_SCHEMES: Final = ("postgres", "postgis", "mysql", "pgsql", "psql")
+
+
+def choose_supplied_django(
+    sources: Sources, files: Iterable[str], settings: ProjectSettings, supply: Supply
+) -> DatabaseChoice | None:
+    """Return the choice of a supplied server; None if the project wants none that the preview gets."""
+    if not supply:
+        return None
+    driver = next((kind for kind in supply.drivers.kinds() if kind in _ENGINES and kind in supply.kinds), None)
+    flags = _flags(settings) if driver is not None else {}
+    values = {**known_values(settings), **_values(settings, supply, driver)}
+    values |= {name: one.value for name, one in flags.items()}
+    statements = deciding_statements(sources, files, values, choose=False)
+    tables = [table for one in statements for table in tables_in(one)]
+    engines = [value for table in tables for key, value in table if key == "ENGINE"]
+    texts = [text for node in engines for text in texts_in(node)]
+    variables = [name for node in engines for name in names_in(node, settings)]
+    urls = [read for read in settings.reads.values() if is_database_url(read)]
+    if variables:
+        kind = _by_variable(settings.reads[variables[0]], settings, supply) or _told(texts) or driver
+        chosen = _engine_variable(settings.reads[variables[0]], settings, engines, kind)
+        return _choice(kind, settings, supply, chosen={**flags, **chosen})
+    kinds = {SQLITE if SQLITE in text else engine_server(text) for text in texts} - {None}
+    if statements and has_url(statements[-1]):
+        return _by_url(statements[-1], urls, settings, supply, driver, kinds, flags)
+    if len(kinds) != 1 or SQLITE in kinds:
+        return None
+    return _choice(next(kind for kind in kinds if isinstance(kind, ServiceKind)), settings, supply, chosen=flags)
+
+
+def _values(settings: ProjectSettings, supply: Supply, driver: ServiceKind | None) -> dict[str, str]:
+    """Return ``DATABASE_URL`` for the conditions of a settings module; the preview sets it in any case."""
+    read = settings.reads.get(DATABASE_URL)
+    text = next(supply.texts(read, settings), None) if read is not None else None
+    if text is None and driver is not None:
+        text = own_address(driver, SCHEMES[driver])
+    return {DATABASE_URL: text} if text is not None else {}
+
+
+def _flags(settings: ProjectSettings) -> dict[str, Variable]:
+    """Return the flags for SQLite that have no value of the project."""
+    reads = [read for read in settings.reads.values() if is_sqlite_flag(read.name) and read.need is Need.REQUIRED]
+    return {read.name: variable_for(read, "False") for read in reads if read.name not in settings.own}
+
+
+def _by_variable(read: SettingRead, settings: ProjectSettings, supply: Supply) -> ServiceKind | str | None:
+    """Return the kind that the values of the engine's variable tell."""
+    for text in supply.texts(read, settings):
+        if "sqlite" in text.lower():
+            return SQLITE
+        if (kind := engine_server(text.lower())) is not None:
+            return kind
+    return None
+
+
+def _told(texts: Iterable[str]) -> ServiceKind | str | None:
+    """Return the kind of the constants of an engine; None if they are of several kinds."""
+    kinds = {SQLITE if SQLITE in text else engine_server(text) for text in texts} - {None}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _engine_variable(
+    read: SettingRead, settings: ProjectSettings, engines: Iterable[ast.expr], kind: ServiceKind | str | None
+) -> dict[str, Variable]:
+    """Return the value of the engine's variable, if the project has none."""
+    if not isinstance(kind, ServiceKind) or kind not in _ENGINES or read.name in settings.own or read.default:
+        return {}
+    whole = _ENGINES[kind]
+    # Some projects read only the last part: f"django.db.backends.{os.getenv('DB_ENGINE')}"
+    is_part = any(isinstance(node, ast.JoinedStr) for node in engines)
+    return {read.name: variable_for(read, whole.rpartition(".")[2] if is_part else whole)}
+
+
+def _by_url(
+    statement: ast.AST,
+    urls: list[SettingRead],
+    settings: ProjectSettings,
+    supply: Supply,
+    driver: ServiceKind | None,
+    kinds: set[ServiceKind | str | None],
+    flags: dict[str, Variable],
+) -> DatabaseChoice | None:
+    """Choose by the URL of ``env.db()`` or ``dj_database_url``: its values, its default, then the table before it."""
+    told = [kind for read in urls if (kind := supply.told_kind(read, settings)) is not None]
+    own = settings.own.get(DATABASE_URL) or settings.examples.get(DATABASE_URL) or supply.composed.get(DATABASE_URL)
+    told += [kind for text in _urls_in(statement) if (kind := SQLITE if SQLITE in text else kind_of_scheme(text))]
+    told += [kind] if own is not None and (kind := kind_of_scheme(own.value)) else []
+    kind = told[0] if told else next(iter(kinds), None) if kinds else driver
+    return _choice(kind, settings, supply, urls=urls, chosen=flags)
+
+
+def _urls_in(statement: ast.AST) -> Iterator[str]:
+    for inner in ast.walk(statement):
+        text = inner.value if isinstance(inner, ast.Constant) else None
+        if isinstance(text, str) and ":/" in text and text.startswith((SQLITE, *_SCHEMES)):
+            yield text
+
+
+def _choice(
+    kind: ServiceKind | str | None,
+    settings: ProjectSettings,
+    supply: Supply,
+    *,
+    urls: Iterable[SettingRead] = (),
+    chosen: dict[str, Variable] | None = None,
+) -> DatabaseChoice | None:
+    if not isinstance(kind, ServiceKind) or kind not in _ENGINES or kind not in supply.kinds:
+        return None
+    own = own_address(kind, SCHEMES[kind])
+    variables = dict(chosen or {})
+    for read in urls:
+        text = next((one for one in supply.texts(read, settings) if kind_of_scheme(one) is kind), None)
+        is_made = text is not None and text == read.default and "*" in text
+        if not is_made or read.name.upper() == DATABASE_URL:
+            variables[read.name] = as_supplied(read, own if text is None else address_from(text, kind))
+    if not any(name.upper() == DATABASE_URL for name in variables):
+        mine = settings.own.get(DATABASE_URL)
+        fits = mine is not None and kind_of_scheme(mine.value) is kind
+        variables[DATABASE_URL] = supplied_url(address_from(mine.value, kind) if mine is not None and fits else own)
+    needs_driver = kind is ServiceKind.POSTGRESQL and not has_driver(kind, supply.drivers)
+    return DatabaseChoice(
+        variables,
+        server=kind,
+        supplied=kind,
+        setting=next((read.name for read in urls), None),
+        requirements=("psycopg2-binary",) if needs_driver else (),
+    )

@@ -1,0 +1,83 @@
+"""The servers that a preview gets, and what the project's files tell about the ones that it wants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from preview.detection.databases.services import kind_of_scheme
+from preview.detection.facts import Facts
+from preview.detection.plan import ServiceKind
+from preview.detection.settings import ExampleValue, ProjectSettings, SettingRead
+from preview.detection.supplied.drivers import Drivers, find_drivers
+from preview.detection.supplied.urls import SCHEMES
+from preview.sources import Sources
+
+SQLITE: Final = "sqlite"
+"""What ``told_kind`` returns for the URL of an SQLite file."""
+
+_COMPOSE: Final = re.compile(r"(?:docker-)?compose(?:[.-][\w.-]*)?\.ya?ml")
+_VALUE: Final = re.compile(
+    r"""^[ \t]*(?:-[ \t]*)?["']?([A-Z][A-Z0-9_]{1,60})["']?[ \t]*[:=][ \t]*(\S[^\n]{0,4000})$""", re.MULTILINE
+)
+_REFERENCE: Final = re.compile(r"\$\{(\w{1,60})(?::?-([^}]{0,200}))?\}")
+_MAX_BYTES: Final = 200_000
+_MAX_FILES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """The servers of a preview; false if it gets none.
+
+    Attributes:
+        kinds: Kinds of servers that the preview gets.
+        drivers: Drivers that the project has.
+        composed: Values of variables in its compose files.
+    """
+
+    kinds: frozenset[ServiceKind] = frozenset()
+    drivers: Drivers = field(default_factory=Drivers)
+    composed: Mapping[str, ExampleValue] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds)
+
+    def texts(self, read: SettingRead, settings: ProjectSettings) -> Iterator[str]:
+        """Yield the variable's values: of ``.env``, the default, of the example file, of a compose file."""
+        name = read.name
+        own = settings.own.get(name) or settings.own.get(name.lower())
+        example = settings.examples.get(name) or settings.examples.get(name.lower())
+        composed = self.composed.get(name)
+        for text in (own and own.value, read.default, example and example.value, composed and composed.value):
+            if text:
+                yield text
+
+    def told_kind(self, read: SettingRead, settings: ProjectSettings) -> ServiceKind | str | None:
+        """Return the kind of the first value that is a URL, ``SQLITE`` for a file; None if no value tells."""
+        for text in self.texts(read, settings):
+            kind = kind_of_scheme(text)
+            if kind is not None:
+                return kind
+            if text.startswith((SQLITE, "file:")):
+                return SQLITE
+        return None
+
+
+def find_supply(sources: Sources, facts: Facts, folder: str, kinds: frozenset[ServiceKind]) -> Supply:
+    """Read the drivers and the compose files of a Python project; ``folder`` has its manifests."""
+    kinds = kinds & frozenset(SCHEMES)
+    return Supply(kinds, find_drivers(sources, facts, folder), compose_values(sources)) if kinds else Supply()
+
+
+def compose_values(sources: Sources) -> dict[str, ExampleValue]:
+    """Return the variables that the project's compose files set, as written; the first file wins."""
+    found: dict[str, ExampleValue] = {}
+    names = [name for name in sources.all_names if _COMPOSE.fullmatch(name.rpartition("/")[2])]
+    for name in names[:_MAX_FILES]:
+        text = sources.text(name)[:_MAX_BYTES].decode("utf-8", "replace")
+        for key, value in _VALUE.findall(text):
+            plain = _REFERENCE.sub(lambda match: match[2] or "preview", value.strip().strip("\"'"))
+            found.setdefault(key, ExampleValue(plain, name))
+    return found

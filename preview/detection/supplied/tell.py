@@ -1,0 +1,130 @@
+"""Tell in a plan which servers the preview gets, and what in the source keeps the application from them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from preview.detection.databases.services import kind_of_scheme
+from preview.detection.expressions import last_name
+from preview.detection.facts import Facts
+from preview.detection.plan import ServiceKind, ServiceNeed, StartPlan
+from preview.detection.settings import ProjectSettings
+from preview.detection.supplied.urls import SCHEMES, demands_tls, hosts_of, is_reached
+from preview.sources import Sources
+
+_DATABASES: Final = frozenset({ServiceKind.POSTGRESQL, ServiceKind.MYSQL, ServiceKind.MONGODB})
+_MODES: Final = frozenset({"require", "required", "verify-ca", "verify-full", "verify_ca", "verify_identity"})
+_OPTIONS: Final = frozenset({"sslmode", "ssl_mode", "ssl"})
+_CALLS: Final = frozenset({"connect", "create_pool", "create_engine", "create_async_engine", "config", "parse"})
+_MOST: Final = 3
+
+
+def with_servers(plan: StartPlan, kinds: frozenset[ServiceKind]) -> StartPlan:
+    """Return the plan with its supplied servers marked, and a decision for each."""
+    if not kinds:
+        return plan
+    services = tuple(replace(need, supplied=need.kind in kinds) for need in plan.services)
+    told = tuple(_sentence(need) for need in services if need.supplied)
+    return replace(plan, services=services, decisions=(*plan.decisions, *told))
+
+
+def _sentence(need: ServiceNeed) -> str:
+    what = "database" if need.kind in _DATABASES else "server"
+    places = ", ".join(part for part in (need.setting, need.where) if part)
+    return f"{need.kind}: the preview gets a {what} of its own{f' ({places})' if places else ''}"
+
+
+def find_obstacles(
+    sources: Sources, files: Iterable[str], facts: Facts, settings: ProjectSettings, kinds: frozenset[ServiceKind]
+) -> tuple[str, ...]:
+    """Return one sentence for each fixed address or option in the source that no supplied server answers to."""
+    if not kinds & frozenset(SCHEMES):
+        return ()
+    # A default is replaced by a variable.
+    defaults = {read.default for read in settings.reads.values()}
+    fixed = [(one.text, one.where) for one in facts.addresses if one.text not in defaults]
+    return (*tell_addresses(fixed, kinds), *(tls_sentence(where) for where in [*_options(sources, files)][:_MOST]))
+
+
+def tell_addresses(found: Iterable[tuple[str, str]], kinds: frozenset[ServiceKind]) -> list[str]:
+    """Return one sentence for each fixed URL with another host or a demand of TLS.
+
+    Args:
+        found: URLs, each with its place.
+        kinds: Kinds of servers that the preview gets.
+    """
+    sentences: dict[str, None] = {}
+    for text, where in found:
+        kind = kind_of_scheme(text)
+        if kind not in kinds or kind not in SCHEMES:
+            continue
+        host = next((one for one in hosts_of(text) if one and "*" not in one and not is_reached(one)), None)
+        if host is not None and host.isprintable():
+            sentences[
+                f"{where} connects to {host[:100]}, which is not in the preview: only localhost and names such as "
+                f"db lead to its own {kind}; read the address from a variable"
+            ] = None
+        if demands_tls(text):
+            sentences[tls_sentence(where)] = None
+    return list(sentences)[:_MOST]
+
+
+def tls_sentence(where: str) -> str:
+    """Return the sentence about a fixed demand of TLS."""
+    return f"{where} demands TLS, which the preview's own servers do not have: read it from a variable"
+
+
+def _options(sources: Sources, files: Iterable[str]) -> Iterator[str]:
+    """Yield the places of ``sslmode="require"`` and ``ssl=True`` in calls and tables."""
+    for file in files:
+        if b"ssl" not in sources.text(file):
+            continue
+        for node in sources.nodes(file):
+            if isinstance(node, ast.Dict):
+                pairs = [(key.value, value) for key, value in zip(node.keys, node.values, strict=True)
+                         if isinstance(key, ast.Constant)]  # fmt: skip
+                found = any(_is_demand(name, value) and name != "ssl" for name, value in pairs)
+            elif isinstance(node, ast.Call) and last_name(node) in _CALLS:
+                found = any(_is_demand(item.arg, item.value) for item in node.keywords)
+            else:
+                continue
+            if found:
+                yield f"{file}:{node.lineno}"
+
+
+def _is_demand(name: object, value: ast.expr) -> bool:
+    given = value.value if isinstance(value, ast.Constant) else None
+    if name == "ssl_require" or name == "ssl":
+        return given is True or (isinstance(given, str) and given.lower() in _MODES)
+    return name in _OPTIONS and isinstance(given, str) and given.lower() in _MODES
+
+
+_SCRIPT_URL: Final = re.compile(r"\b(?:postgres(?:ql)?|mysql|mariadb|rediss?)://[^\s'\"`]{1,2000}")
+_SCRIPT_TLS: Final = re.compile(r"\bssl\s*:\s*(?:true\b|\{)|\brejectUnauthorized\s*:")
+_PRODUCTION: Final = re.compile(r"prod", re.IGNORECASE)
+_NEAR: Final = 300
+
+
+def find_script_obstacles(
+    texts: Iterable[tuple[str, str]], defaults: frozenset[str], kinds: frozenset[ServiceKind]
+) -> tuple[str, ...]:
+    """Return the sentences of ``find_obstacles`` for JavaScript.
+
+    Args:
+        texts: Files that the application loads, each with its text.
+        defaults: Values of variables, which are replaced.
+        kinds: Kinds of SQL servers and others that the preview gets.
+    """
+    fixed: list[tuple[str, str]] = []
+    demands: list[str] = []
+    for file, text in texts:
+        found = (match for match in _SCRIPT_URL.finditer(text) if match[0] not in defaults and "${" not in match[0])
+        fixed += [(match[0], f"{file}:{text.count(chr(10), 0, match.start()) + 1}") for match in found]
+        demand = _SCRIPT_TLS.search(text)
+        if demand is not None and not _PRODUCTION.search(text, max(0, demand.start() - _NEAR), demand.start()):
+            demands.append(f"{file}:{text.count(chr(10), 0, demand.start()) + 1}")
+    return (*tell_addresses(fixed, kinds), *(tls_sentence(where) for where in demands[:_MOST]))

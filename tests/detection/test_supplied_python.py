@@ -1,0 +1,381 @@
+"""Python projects keep the server that they want, if the preview gets one of its kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from detection_kit import FASTAPI, FLASK, MANAGE, values_of, write
+
+from preview.core.isolation import Network
+from preview.detection import Origin, Overrides, ServiceKind, StartPlan, Variable, describe_plan, detect
+
+POSTGRESQL, MYSQL, REDIS = ServiceKind.POSTGRESQL, ServiceKind.MYSQL, ServiceKind.REDIS
+ALL = frozenset({POSTGRESQL, MYSQL, REDIS})
+ENGINE = "import os\nfrom sqlalchemy import create_engine\nengine = create_engine({})\n"
+ASYNC = "import os\nfrom sqlalchemy.ext.asyncio import create_async_engine\nengine = create_async_engine({})\n"
+REQUIRED = 'os.environ["DATABASE_URL"]'
+OWN = "preview:preview@localhost:5432/preview"
+MY = "preview:preview@localhost:3306/preview"
+PYDANTIC = "from pydantic_settings import BaseSettings\nclass S(BaseSettings):\n"
+MIGRATION = {"alembic.ini": "", "alembic/versions/1_a.py": "revision = '1'\n"}
+DJANGO = 'import os\nROOT_URLCONF = "shop.urls"\n'
+
+
+def supplied_plan(
+    folder: Path, files: dict[str, str], kinds: frozenset[ServiceKind] = ALL, given: Overrides | None = None
+) -> StartPlan:
+    return detect(write(folder, files), given, None, kinds)
+
+
+def django(settings: str, requirements: str = "django\n", **files: str) -> dict[str, str]:
+    own = {"manage.py": MANAGE, "shop/__init__.py": "", "shop/urls.py": "urlpatterns = []\n", **files}
+    return {**own, "shop/settings.py": DJANGO + settings, "requirements.txt": requirements}
+
+
+def fastapi(text: str, requirements: str = "", **files: str) -> dict[str, str]:
+    return {"main.py": text + FASTAPI, "requirements.txt": f"fastapi\nsqlalchemy\n{requirements}", **files}
+
+
+def table(engine: str, **parts: str) -> str:
+    rows = ", ".join(f'"{key}": {value}' for key, value in {"ENGINE": engine, **parts}.items())
+    return f'DATABASES = {{"default": {{{rows}}}}}\n'
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    files: dict[str, str]
+    values: dict[str, str]
+    kinds: tuple[ServiceKind, ...] = (POSTGRESQL,)
+    added: tuple[str, ...] = ()
+    steps: tuple[str, ...] = field(default=())
+
+
+CASES = [
+    Case(
+        "a default is kept, and its driver added",
+        fastapi(ENGINE.format('os.getenv("DATABASE_URL", "postgresql+psycopg2://u:p@db:5432/x")')),
+        {"DATABASE_URL": "postgresql+psycopg2://u:p@db:5432/x"},
+        added=("psycopg2-binary",),
+    ),
+    Case(
+        "SQLAlchemy's default driver from 2.1 on",
+        fastapi(ENGINE.format('os.getenv("DATABASE_URL", "postgresql://u:p@db/x")'), "psycopg2-binary"),
+        {"DATABASE_URL": "postgresql://u:p@db/x"},
+        added=("psycopg[binary]",),
+    ),
+    Case(
+        "SQLAlchemy's default driver before 2.1",
+        fastapi(ENGINE.format('os.getenv("DATABASE_URL", "postgresql://u:p@db/x")'), "sqlalchemy==2.0.36"),
+        {"DATABASE_URL": "postgresql://u:p@db/x"},
+        added=("psycopg2-binary",),
+    ),
+    Case(
+        "a lock file tells the version",
+        fastapi(
+            ENGINE.format('os.getenv("DATABASE_URL", "postgresql://u:p@db/x")'),
+            **{"uv.lock": 'name = "sqlalchemy"\nversion = "2.0.40"\n'},
+        ),
+        {"DATABASE_URL": "postgresql://u:p@db/x"},
+        added=("psycopg2-binary",),
+    ),
+    Case("psycopg 2", fastapi(ENGINE.format(REQUIRED), "psycopg2-binary"), {"DATABASE_URL": f"postgresql+psycopg2://{OWN}"}),
+    Case("psycopg 3", fastapi(ENGINE.format(REQUIRED), "psycopg[binary]"), {"DATABASE_URL": f"postgresql+psycopg://{OWN}"}),
+    Case("pg8000", fastapi(ENGINE.format(REQUIRED), "pg8000"), {"DATABASE_URL": f"postgresql+pg8000://{OWN}"}),
+    Case("asyncpg", fastapi(ASYNC.format(REQUIRED), "asyncpg"), {"DATABASE_URL": f"postgresql+asyncpg://{OWN}"}),
+    Case(
+        "asyncpg for a type that tells no driver",
+        fastapi(PYDANTIC + "    DATABASE_URL: PostgresDsn\n" + ASYNC.format("S().DATABASE_URL")),
+        {"DATABASE_URL": f"postgresql+asyncpg://{OWN}"},
+        added=("asyncpg",),
+    ),
+    Case(
+        "a scheme that the source converts",
+        fastapi(ASYNC.format(REQUIRED + '.replace("postgresql://", "postgresql+asyncpg://")'), "asyncpg"),
+        {"DATABASE_URL": f"postgresql://{OWN}"},
+    ),
+    Case("PyMySQL", fastapi(ENGINE.format(REQUIRED), "pymysql"), {"DATABASE_URL": f"mysql+pymysql://{MY}"}, (MYSQL,)),
+    Case("aiomysql", fastapi(ASYNC.format(REQUIRED), "aiomysql"), {"DATABASE_URL": f"mysql+aiomysql://{MY}"}, (MYSQL,)),
+    Case(
+        "MySQL without a driver",
+        fastapi(ENGINE.format('os.getenv("DB_URL", "mysql://root:x@mysql/app")')),
+        {"DB_URL": "mysql+pymysql://root:x@mysql/app", "DATABASE_URL": f"mysql+pymysql://{MY}"},
+        (MYSQL,),
+        added=("pymysql",),
+    ),
+    Case(
+        "a foreign host and TLS in .env",
+        fastapi(ENGINE.format(REQUIRED), "psycopg2", **{".env": "DATABASE_URL=postgres://a:b@x.neon.tech/n?sslmode=require\n"}),
+        {"DATABASE_URL": "postgres://a:b@localhost/n"},
+        added=("psycopg[binary]",),
+    ),
+    Case(
+        "an example with placeholders",
+        fastapi(
+            ENGINE.format(REQUIRED), "psycopg2",
+            **{".env.example": "DATABASE_URL=postgresql+psycopg2://<user>:<password>@<host>:<port>/<name>\n"},
+        ),
+        {"DATABASE_URL": f"postgresql+psycopg2://{OWN}"},
+    ),
+    Case(
+        "a compose file",
+        fastapi(
+            ENGINE.format(REQUIRED), "psycopg2",
+            **{"compose.yaml": "services:\n  api:\n    environment:\n      - DATABASE_URL=postgresql+psycopg2://u:${PW:-p}@db/x\n"},
+        ),
+        {"DATABASE_URL": "postgresql+psycopg2://u:p@db/x"},
+    ),
+    Case(
+        "parts, with an asynchronous migration",
+        fastapi(
+            PYDANTIC + "    db_host: str\n    db_port: int\n    db_user: str\ns = S()\n"
+            + ASYNC.format('f"postgresql+asyncpg://{s.db_user}:x@{s.db_host}:{s.db_port}/x"'), "asyncpg",
+            **MIGRATION, **{"alembic/env.py": "async_engine_from_config()\n"},
+        ),
+        {"DB_HOST": "localhost", "DB_PORT": "5432", "DB_USER": "postgres", "DATABASE_URL": f"postgresql+asyncpg://{OWN}"},
+        steps=("migrations",),
+    ),
+    Case(
+        "a part with a foreign host, one without a value, one with a default of the compose file",
+        fastapi(
+            "import os, psycopg2\npsycopg2.connect(host=os.getenv('POSTGRES_HOST', 'pg.example'),"
+            "user=os.getenv('POSTGRES_USER'), port=os.getenv('POSTGRES_PORT', 5433),"
+            "sslmode=os.getenv('PGSSLMODE', 'require'))\n"
+        ),
+        {"POSTGRES_HOST": "localhost", "POSTGRES_USER": "preview", "PGSSLMODE": "disable",
+         "DATABASE_URL": f"postgresql://{OWN}"},
+    ),
+    Case(
+        "databases",
+        fastapi(f"import os\nfrom databases import Database\ndatabase = Database({REQUIRED})\n", "databases[asyncpg]"),
+        {"DATABASE_URL": f"postgresql://{OWN}"},
+    ),
+    Case(
+        "Tortoise",
+        fastapi(
+            "import os\nfrom tortoise.contrib.fastapi import register_tortoise\n"
+            'register_tortoise(None, db_url=os.getenv("DB_URL", "postgres://u:p@db:5432/x"))\n'
+        ),
+        {"DB_URL": "postgres://u:p@db:5432/x", "DATABASE_URL": f"postgresql://{OWN}"},
+        added=("asyncpg",),
+    ),
+    Case(
+        "asyncpg by itself, a hard-coded address, and Redis",
+        fastapi('import asyncpg, redis\nredis.from_url("redis://redis:6379/0")\nasyncpg.create_pool("postgresql://a:b@db/c")\n'),
+        {"DATABASE_URL": f"postgresql://{OWN}"},
+        (POSTGRESQL, REDIS),
+    ),
+    Case(
+        "Celery's broker and an optional cache",
+        fastapi(
+            "import os\nfrom celery import Celery\n"
+            'app = Celery("a", broker=os.environ["CELERY_BROKER_URL"], backend=os.getenv("REDIS_URL"))\n',
+            "celery[redis]",
+        ),
+        {"CELERY_BROKER_URL": "redis://localhost:6379/0", "REDIS_URL": "redis://localhost:6379/0"},
+        (REDIS,),
+    ),
+    Case(
+        "Redis with TLS elsewhere, in parts",
+        fastapi(
+            "import os, redis\nredis.Redis(host=os.getenv('REDIS_HOST', 'x.upstash.io'),"
+            "port=int(os.getenv('REDIS_PORT', 6380)), ssl=os.getenv('REDIS_SSL', 'true') == 'true')\n"
+        ),
+        {"REDIS_HOST": "localhost", "REDIS_SSL": "false"},
+        (REDIS,),
+    ),
+    Case(
+        "Flask-SQLAlchemy: tables of models",
+        {
+            "app.py": "import os\nfrom flask_sqlalchemy import SQLAlchemy\n" + FLASK
+            + f'app.config["SQLALCHEMY_DATABASE_URI"] = {REQUIRED}\ndb = SQLAlchemy(app)\n',
+            "requirements.txt": "flask-sqlalchemy\npymysql\n",
+        },
+        {"DATABASE_URL": f"mysql+pymysql://{MY}"},
+        (MYSQL,),
+        steps=("tables",),
+    ),
+    Case(
+        "Flask-Migrate and a command that fills the tables",
+        {
+            "app.py": "import os\nfrom flask_sqlalchemy import SQLAlchemy\nfrom flask_migrate import Migrate\n" + FLASK
+            + 'app.config["SQLALCHEMY_DATABASE_URI"] = "postgresql://postgres:secret@db:5432/shop"\n'
+            "db = SQLAlchemy(app)\nMigrate(app, db)\n",
+            "seed.py": "print(1)\n", "README.md": "```\npython seed.py\n```\n", "migrations/env.py": "",
+            "requirements.txt": "flask-sqlalchemy\npsycopg2-binary\nSQLAlchemy<2.1\n",
+        },
+        {"DATABASE_URL": f"postgresql+psycopg2://{OWN}"},
+        steps=("migrations", "seed"),
+    ),
+    Case(
+        "Django's table, without a host",
+        django(table("'django.db.backends.postgresql'", NAME="'x'", USER="os.environ['DB_USER']")),
+        {"DB_USER": "postgres", "DATABASE_URL": f"postgresql://{OWN}", "PGHOST": "localhost", "PGUSER": "preview"},
+        added=("psycopg2-binary",),
+        steps=("migrations",),
+    ),
+    Case(
+        "Django's engine in a variable",
+        django(
+            table("os.environ['DB_ENGINE']", NAME="os.getenv('DB_NAME')", PORT="os.environ['DB_PORT']"), "mysqlclient"
+        ),
+        {"DB_ENGINE": "django.db.backends.mysql", "DB_NAME": "preview", "DB_PORT": "3306",
+         "DATABASE_URL": f"mysql://{MY}"},
+        (MYSQL,),
+        steps=("migrations",),
+    ),
+    Case(
+        "dj-database-url without a name, and channels",
+        django(
+            "import dj_database_url\nDATABASES = {'default': dj_database_url.config(conn_max_age=60)}\n"
+            'CHANNEL_LAYERS = {"default": {"CONFIG": {"hosts": ["redis://redis:6379"]}}}\n', "psycopg2\n",
+        ),
+        {"DATABASE_URL": f"postgresql://{OWN}"},
+        (POSTGRESQL, REDIS),
+        steps=("migrations",),
+    ),
+    Case(
+        "django-environ, whose default is a server",
+        django(
+            "import environ\nenv = environ.Env()\n"
+            "DATABASES = {'default': env.db('DATABASE_URL', default='mysql://a:b@far.example:3307/c')}\n"
+        ),
+        {"DATABASE_URL": "mysql://a:b@localhost:3307/c"},
+        (MYSQL,),
+        steps=("migrations",),
+    ),
+    Case(
+        "a flag that is off by default",
+        django(
+            "if os.getenv('USE_SQLITE', 'False') == 'True':\n    " + table("'django.db.backends.sqlite3'")
+            + "else:\n    " + table("'django.db.backends.postgresql'", HOST="os.getenv('DB_HOST', 'db')"), "psycopg\n",
+        ),
+        {"DATABASE_URL": f"postgresql://{OWN}"},
+        steps=("migrations",),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_project_keeps_the_server_that_it_wants(tmp_path: Path, case: Case) -> None:
+    plan = supplied_plan(tmp_path, case.files)
+    values = values_of(plan)
+    if "PGHOST" not in case.values:
+        assert (values.pop("PGHOST", None), values.pop("PGUSER", None)) in {("localhost", "preview"), (None, None)}
+    assert values == case.values
+    assert {need.kind for need in plan.services if need.supplied} == set(case.kinds)
+    assert plan.extra_requirements == case.added
+    assert tuple(step.name for step in plan.steps) == case.steps
+    for kind in case.kinds:
+        assert any(sentence.startswith(f"{kind}: the preview gets a ") for sentence in plan.decisions)
+    assert not [sentence for sentence in (*plan.decisions, *plan.warnings) if "SQLite" in sentence]
+    origin = plan.variables["DATABASE_URL"].origin if "DATABASE_URL" in values else Origin.SUPPLIED
+    assert origin is Origin.SUPPLIED
+
+
+KEPT = [
+    fastapi(ENGINE.format('os.getenv("DATABASE_URL", "sqlite:///./a.db")'), "psycopg2"),
+    fastapi('import os\nURL = os.getenv("DATABASE_URL")\n' + ENGINE.format('URL or "sqlite:///a.db"'), "asyncpg"),
+    fastapi(ENGINE.format(REQUIRED), **{".env": "DATABASE_URL=sqlite:///./a.db\n"}),
+    fastapi(ENGINE.format(REQUIRED)),
+    fastapi(f"import os\nfrom pymongo import MongoClient\nMongoClient({REQUIRED})\n"),
+    django(table("'django.db.backends.sqlite3'", NAME="'a'"), "psycopg2\n"),
+    django("import dj_database_url as d\nDATABASES = {'default': d.config(default='sqlite:///a')}\n", "psycopg2\n"),
+    django(
+        "import environ\nenv = environ.Env()\nDATABASES = {'default': env.db(default='sqlite:///')}\n", "psycopg\n"
+    ),
+    django(table("os.getenv('DB_ENGINE', 'django.db.backends.sqlite3')"), "psycopg2\n"),
+]
+
+
+@pytest.mark.parametrize("files", KEPT)
+def test_a_project_whose_own_choice_is_another_keeps_it(tmp_path: Path, files: dict[str, str]) -> None:
+    assert supplied_plan(tmp_path, files) == supplied_plan(tmp_path, files, frozenset())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_without_supplied_kinds_nothing_is_marked(tmp_path: Path, case: Case) -> None:
+    plan = supplied_plan(tmp_path, case.files, frozenset())
+    assert not any(need.supplied for need in plan.services)
+    assert "PGHOST" not in plan.variables
+
+
+def test_a_server_of_another_kind_is_no_help(tmp_path: Path) -> None:
+    files = fastapi(ENGINE.format(REQUIRED), "pymysql")
+    assert supplied_plan(tmp_path, files, frozenset({POSTGRESQL})) == supplied_plan(tmp_path, files, frozenset())
+
+
+def test_the_hosts_network_has_no_supplied_server(tmp_path: Path) -> None:
+    files = fastapi(ENGINE.format(REQUIRED), "psycopg2")
+    given = Overrides(network=Network.HOST)
+    assert supplied_plan(tmp_path, files, ALL, given) == supplied_plan(tmp_path, files, frozenset(), given)
+    toml = {**files, "preview.toml": '[start]\nnetwork = "host"\n'}
+    assert supplied_plan(tmp_path, toml) == supplied_plan(tmp_path, toml, frozenset())
+
+
+def test_given_values_are_never_changed(tmp_path: Path) -> None:
+    mine = "postgresql://a:b@far.example/c?sslmode=require"
+    given = Overrides(variables={"DATABASE_URL": Variable("DATABASE_URL", mine, Origin.REQUEST)})
+    plan = supplied_plan(tmp_path, fastapi(ENGINE.format(REQUIRED), "psycopg2"), ALL, given)
+    assert values_of(plan)["DATABASE_URL"] == mine
+
+
+def test_the_contract_says_that_a_server_is_supplied(tmp_path: Path) -> None:
+    plan = supplied_plan(tmp_path, fastapi(ENGINE.format(REQUIRED), "psycopg2"))
+    assert describe_plan(plan)["services"] == [
+        {"kind": "PostgreSQL", "setting": "DATABASE_URL", "where": "main.py:3", "at_startup": False,
+         "address": "localhost:5432", "supplied": True}
+    ]  # fmt: skip
+    assert "PostgreSQL: the preview gets a database of its own (DATABASE_URL, main.py:3)" in plan.decisions
+
+
+@pytest.mark.parametrize(
+    ("env", "given", "added"),
+    [
+        ("from sqlalchemy import engine_from_config\n", f"postgresql+psycopg2://{OWN}", ("psycopg2-binary",)),
+        ("url = os.environ['DATABASE_URL'].replace('+asyncpg', '')\n", None, ()),
+        ("async_engine_from_config()\n", None, ()),
+    ],
+)
+def test_a_synchronous_migration_gets_a_synchronous_driver(
+    tmp_path: Path, env: str, given: str | None, added: tuple[str, ...]
+) -> None:
+    plan = supplied_plan(tmp_path, fastapi(ASYNC.format(REQUIRED), "asyncpg", **MIGRATION, **{"alembic/env.py": env}))
+    assert plan.steps[0].variables == ({"DATABASE_URL": given} if given else None)
+    assert plan.extra_requirements == added
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('"postgresql://a:b@db/c?sslmode=require"', "main.py:3 demands TLS"),
+        ('"postgresql://a:b@x.rds.example/c"', "main.py:3 connects to x.rds.example"),
+        ('"postgresql://a:b@db/c", connect_args={"sslmode": "require"}', "main.py:3 demands TLS"),
+    ],
+)
+def test_what_is_hard_coded_and_cannot_work_is_told_with_its_place(tmp_path: Path, text: str, sentence: str) -> None:
+    assert [one for one in supplied_plan(tmp_path, fastapi(ENGINE.format(text))).warnings if one.startswith(sentence)]
+
+
+def test_sql_of_postgresql_is_not_told_where_postgresql_runs(tmp_path: Path) -> None:
+    files = fastapi('Q = "SELECT a::text FROM b"\n' + ENGINE.format(REQUIRED), "psycopg2")
+    assert supplied_plan(tmp_path, files).warnings == ()
+    assert supplied_plan(tmp_path, files, frozenset()).warnings != ()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql://" + "a" * 900_000,
+        "postgresql://a:b@db:99999999999999999999/c",
+        "postgresql://[/",
+        "postgresql://\udcff",
+    ],
+)
+def test_absurd_values_are_replaced(tmp_path: Path, value: str) -> None:
+    files = fastapi(ENGINE.format(f'os.getenv("DATABASE_URL", {value!a})'), "psycopg2")
+    plan = supplied_plan(tmp_path, {**files, "compose.yml": f"  DB_HOST: {'h' * 90_000}\n"})
+    assert plan.variables["DATABASE_URL"].value == f"postgresql+psycopg2://{OWN}"
+    assert plan.services[0].address == ("localhost", 5432)
