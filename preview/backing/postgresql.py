@@ -270,7 +270,6 @@ def _command(program: Program, folder: Path, limits: PostgresqlLimits, kept: Pat
         # Previews' data need not outlive a crash of the machine; after one, the data folder is made again.
         "fsync": "off",
         "full_page_writes": "off",
-        "synchronous_commit": "off",
         "timezone": "UTC",
         "log_timezone": "UTC",
         "log_statement": "none",

@@ -1,0 +1,152 @@
+"""A preview's own PostgreSQL in a real launch: reached by what the source says, kept over restarts, gone at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import trio
+from launch_kit import ANN, Rig, ask, open_rig, story
+
+from preview.backing.programs import find_postgresql
+from preview.core.isolation import Network
+from preview.core.lifecycle import State, StopCause
+from preview.detection import ServiceKind, detect
+from preview.runtime.kernel import proctree
+from preview.runtime.warm import WarmRuntime
+from preview.settings import Settings
+from preview.supervisor import LivePreview
+
+# Address, user, password and name are those of a compose file that nobody runs.
+SHOP = """
+import psycopg
+from contextlib import asynccontextmanager
+from fastapi import FastAPI
+
+URL = "postgresql://shop:s3cret@db:5432/shop"
+
+def run(query):
+    with psycopg.connect(URL, autocommit=True) as connection:
+        cursor = connection.execute(query)
+        return cursor.fetchall() if cursor.description else []
+
+@asynccontextmanager
+async def lifespan(app):
+    run("CREATE TABLE IF NOT EXISTS books (title text)")
+    yield
+
+app = FastAPI(lifespan=lifespan)
+
+@app.get("/")
+def home(): return run("SELECT version() LIKE 'PostgreSQL%'")
+
+@app.get("/add")
+def add(title: str): return run(f"INSERT INTO books VALUES ('{title}') RETURNING title")
+
+@app.get("/books")
+def books(): return sorted(row[0] for row in run("SELECT title FROM books"))
+
+@app.get("/names")
+def names(): return [row[0] for row in run("SELECT datname FROM pg_database")]
+"""
+FILES = {"main.py": SHOP, "requirements.txt": "fastapi\nuvicorn\npsycopg[binary]\n"}
+
+
+@pytest.fixture
+async def rig(
+    make_settings_in: Callable[..., Settings], launch_cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Rig]:
+    if find_postgresql() is None:
+        pytest.skip("no PostgreSQL on this machine")
+    settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2, postgres="auto", warm_templates=2)
+    with trio.fail_after(120):
+        async with open_rig(settings, monkeypatch) as opened:
+            if ServiceKind.POSTGRESQL not in opened.service.supplied:
+                pytest.skip("no sandbox gives previews a network of their own here")
+            yield opened
+
+
+async def start(rig: Rig, folder: Path) -> LivePreview:
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    preview = await rig.start(FILES, detect(folder, supplied=rig.service.supplied))
+    assert preview.record.state is State.RUNNING, story(preview)
+    return preview
+
+
+async def answer(preview: LivePreview, path: str) -> Any:
+    got = await ask(preview, path)
+    assert got.status_code == 200, (got.text, story(preview)[-20:])
+    return got.json()
+
+
+async def stop(rig: Rig, preview: LivePreview) -> None:
+    await rig.service.previews.stop(preview.record.generation_id, cause=StopCause.USER)
+
+
+async def test_what_the_source_says_leads_to_a_database_of_its_own(rig: Rig, tmp_path: Path) -> None:
+    preview = await start(rig, tmp_path)
+    assert preview.confinement is not None
+    assert preview.confinement.network is Network.NONE
+    assert await answer(preview, "/") == [[True]]
+    await answer(preview, "/add?title=Emma")
+    assert await answer(preview, "/books") == ["Emma"]
+    assert any("PostgreSQL: the preview gets a database of its own" in line for line in story(preview))
+    used = [await one.describe() for one in preview.needed_servers]
+    assert [one.kind for one in used] == [ServiceKind.POSTGRESQL]
+    assert used[0].size_bytes is not None
+    assert used[0].size_bytes > 1024**2
+    before = await answer(preview, "/names")
+    await stop(rig, preview)
+    # The next one, in the same server, finds an empty database, and none of the last.
+    again = await start(rig, tmp_path)
+    assert await answer(again, "/books") == []
+    own = {name for name in before if name.startswith("pv_")}
+    assert len(own) == 1
+    assert own.isdisjoint(await answer(again, "/names"))
+
+
+async def test_a_warm_start_has_it_too_and_a_restart_keeps_the_data(rig: Rig, tmp_path: Path) -> None:
+    runtime = rig.service.previews._context.runtime
+    if not isinstance(runtime, WarmRuntime) or not runtime.forks:
+        pytest.skip("no warm starts here")
+    cold = await start(rig, tmp_path)
+    while not runtime.templates.ready:  # noqa: ASYNC110  a pool tells nobody that a template is ready
+        await trio.sleep(0.05)
+    await stop(rig, cold)
+    warm = await start(rig, tmp_path)
+    assert any("started warm" in line for line in story(warm)), story(warm)
+    await answer(warm, "/add?title=Emma")
+    for _ in range(2):
+        await rig.service.previews.restart(ANN, "g1")
+        assert await answer(warm, "/books") == ["Emma"]
+
+
+async def test_a_server_that_is_killed_comes_back_and_clients_see_an_error(rig: Rig, tmp_path: Path) -> None:
+    preview = await start(rig, tmp_path)
+    await answer(preview, "/add?title=Emma")
+    [server] = [one for one in proctree.descendants(os.getpid()) if runs_postgres(one)][:1]
+    os.kill(server, signal.SIGKILL)
+    with trio.fail_after(30):
+        while True:
+            try:
+                got = await ask(preview, "/books")
+            except httpx2.HTTPError:
+                got = None
+            if got is not None and got.status_code == 200:
+                break
+            await trio.sleep(0.05)
+    assert got.json() == ["Emma"]
+
+
+def runs_postgres(pid: int) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return words[0].endswith(b"/postgres") and b"-D" in words
