@@ -283,9 +283,7 @@ KEPT = [
     fastapi(f"import os\nfrom pymongo import MongoClient\nMongoClient({REQUIRED})\n"),
     django(table("'django.db.backends.sqlite3'", NAME="'a'"), "psycopg2\n"),
     django("import dj_database_url as d\nDATABASES = {'default': d.config(default='sqlite:///a')}\n", "psycopg2\n"),
-    django(
-        "import environ\nenv = environ.Env()\nDATABASES = {'default': env.db(default='sqlite:///')}\n", "psycopg\n"
-    ),
+    django("import environ\nenv = environ.Env()\nDATABASES = {'default': env.db(default='sqlite:///')}\n", "psycopg\n"),
     django(table("os.getenv('DB_ENGINE', 'django.db.backends.sqlite3')"), "psycopg2\n"),
 ]
 
