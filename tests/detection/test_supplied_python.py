@@ -101,7 +101,7 @@ CASES = [
     Case(
         "MySQL without a driver",
         fastapi(ENGINE.format('os.getenv("DB_URL", "mysql://root:x@mysql/app")')),
-        {"DB_URL": "mysql+pymysql://root:x@mysql/app", "DATABASE_URL": f"mysql+pymysql://{MY}"},
+        {"DB_URL": "mysql://root:x@mysql/app", "DATABASE_URL": f"mysql+pymysql://{MY}"},
         (MYSQL,),
         added=("pymysql",),
     ),
@@ -254,6 +254,7 @@ CASES = [
         ),
         {"DATABASE_URL": "mysql://a:b@localhost:3307/c"},
         (MYSQL,),
+        added=("pymysql",),
         steps=("migrations",),
     ),
     Case(

@@ -149,11 +149,11 @@ def _choice(
         mine = settings.own.get(DATABASE_URL)
         fits = mine is not None and kind_of_scheme(mine.value) is kind
         variables[DATABASE_URL] = supplied_url(address_from(mine.value, kind) if mine is not None and fits else own)
-    needs_driver = kind is ServiceKind.POSTGRESQL and not has_driver(kind, supply.drivers)
+    driver = "psycopg2-binary" if kind is ServiceKind.POSTGRESQL else "pymysql"
     return DatabaseChoice(
         variables,
         server=kind,
         supplied=kind,
         setting=next((read.name for read in urls), None),
-        requirements=("psycopg2-binary",) if needs_driver else (),
+        requirements=() if has_driver(kind, supply.drivers) else (driver,),
     )
