@@ -60,7 +60,7 @@ class ServerCommand:
         made_by: Returns the program and main version that ``prepare`` belongs to; another one fills a new folder. It
             may block.
         kept: Folder in the cache for a copy of what ``prepare`` has made, with the file ``secret`` beside the server's
-            folder. A new folder is filled from it, which is ten times faster. None: no copy is kept.
+            folder, if there is one. A new folder is filled from it, which is ten times faster. None: no copy is kept.
         environment: Variables of both commands.
     """
 
@@ -314,7 +314,8 @@ def _keep(command: ServerCommand, kept: Path) -> None:
         kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         made.mkdir(mode=0o700)
         shutil.copytree(command.folder, made / "files", symlinks=True)
-        shutil.copy2(command.folder.parent / "secret", made / "secret")
+        with suppress(FileNotFoundError):
+            shutil.copy2(command.folder.parent / "secret", made / "secret")
         (made / "made_by").write_text(command.made_by(), "utf-8")
         if kept.exists():
             remove_folder(kept)
@@ -330,7 +331,8 @@ def _fill_from(command: ServerCommand, kept: Path) -> bool:
         if (kept / "made_by").read_text("utf-8") != command.made_by():
             return False
         shutil.copytree(kept / "files", command.folder, symlinks=True)
-        shutil.copy2(kept / "secret", command.folder.parent / "secret")
+        with suppress(FileNotFoundError):
+            shutil.copy2(kept / "secret", command.folder.parent / "secret")
     except OSError:
         if command.folder.exists():
             remove_folder(command.folder)
