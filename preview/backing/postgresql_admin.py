@@ -114,6 +114,7 @@ class Administrator:
 
     def _execute_now(self, socket: ServerSocket, statements: tuple[sql.Composed, ...]) -> list[tuple[object, ...]]:
         if self._connection is None or self._connection.closed or self._connection.broken:
+            self.close()
             self._connection = self._connect(socket)
         rows: list[tuple[object, ...]] = []
         for one in statements:
@@ -138,6 +139,7 @@ class Administrator:
         except (psycopg.OperationalError, OSError):
             time.sleep(0.01)
             return False
+        self.close()
         self._connection = admin
         if not admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (_PREVIEWS,)).fetchall():
             admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(_GROUP))

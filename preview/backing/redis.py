@@ -127,7 +127,9 @@ class RedisDatabase:
                 await _refuse(client, str(error))
                 return
             async with server:
-                await server.send_all(first)
+                # A server with too many connections says so, and has closed this one.
+                with suppress(trio.BrokenResourceError):
+                    await server.send_all(first)
                 await join(client, server)
 
     async def _connect(self) -> trio.SocketStream:
@@ -223,5 +225,7 @@ def _command(program: Program, folder: Path, name: str, limits: RedisLimits, slo
             temp_bytes=_MIB,
         ),
         slot=slot,
+        # It has nothing to save, and would look for the signal once a second.
+        grace_s=0,
         readable=program.readable,
     )
