@@ -12,9 +12,12 @@ import structlog
 import trio
 
 from preview.backing.interface import BackingDatabase, BackingEngine
+from preview.backing.mysql import MysqlEngine
+from preview.backing.mysql_command import MysqlLimits
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.postgresql_admin import PostgresqlLimits
-from preview.backing.programs import find_postgresql
+from preview.backing.programs import find_mysql, find_postgresql, find_redis
+from preview.backing.redis import RedisEngine, RedisLimits
 from preview.core.isolation import Network
 from preview.core.service_names import SERVICE_HOSTS
 from preview.detection import ServiceKind, ServiceNeed
@@ -174,4 +177,17 @@ def _find_engines(settings: Settings, runtime: Runtime, folder: Path) -> list[Ba
             ready_made=settings.databases_ahead,
         )
         engines.append(PostgresqlEngine(postgresql, folder / "postgresql", limits, runtime, kept=kept / "postgresql"))
+    mysql = find_mysql() if settings.mysql == "auto" else None
+    if mysql is not None:
+        shared = MysqlLimits(
+            memory_mb=settings.backing_memory_mb,
+            connections=settings.database_connections,
+            statement_s=settings.database_statement_timeout_s,
+        )
+        engines.append(MysqlEngine(mysql, folder / "mysql", shared, runtime, kept=kept / "mysql"))
+    redis = find_redis() if settings.redis == "auto" else None
+    if redis is not None:
+        # A server of its own: its connections take nothing from others, and queues open many.
+        own = RedisLimits(settings.redis_memory_mb, 5 * settings.database_connections)
+        engines.append(RedisEngine(redis, folder / "redis", own, runtime))
     return engines
