@@ -16,7 +16,7 @@ import trio
 from preview.backing.mysql_command import MysqlLimits, mysql_command
 from preview.backing.programs import Program
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
-from preview.backing.streams import FIRST_S, SessionEnded, read_exactly
+from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
 from preview.backing.wire_mysql import (
     ERROR,
     HEAD_BYTES,
@@ -58,17 +58,26 @@ class MysqlEngine:
         folder: Private folder of the service, for the server's files.
         limits: Limits.
         runtime: Confines the server.
+        join: Forwards bytes between a client and the server.
         kept: See ``ServerCommand``.
     """
 
     kind = ServiceKind.MYSQL
 
     def __init__(
-        self, program: Program, folder: Path, limits: MysqlLimits, runtime: Runtime, *, kept: Path | None = None
+        self,
+        program: Program,
+        folder: Path,
+        limits: MysqlLimits,
+        runtime: Runtime,
+        *,
+        join: Join = join,
+        kept: Path | None = None,
     ) -> None:
         self._program = program
         self._folder = folder
         self.limits = limits
+        self.join = join
         self._server = Server(mysql_command(program, folder, limits, kept), runtime, self._set_up)
         self._admin: pymysql.Connection | None = None
         self._turn = trio.Lock()
@@ -263,7 +272,7 @@ class MysqlDatabase:
                 return
             if server is not None:
                 async with server:
-                    await join(client, server)
+                    await self._engine.join(client, server)
 
     async def _open_session(self, client: trio.SocketStream) -> trio.SocketStream | None:
         """Return the server's side once the session has begun; None if the client has been told that it has not.

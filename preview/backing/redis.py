@@ -12,7 +12,7 @@ import trio
 
 from preview.backing.programs import Program
 from preview.backing.server import Server, ServerCommand, ServerSocket, ServerUnavailable
-from preview.backing.streams import FIRST_S, SessionEnded
+from preview.backing.streams import FIRST_S, Join, SessionEnded
 from preview.backing.wire_redis import MOST_BYTES, encode, refusal, rewrite_logins
 from preview.core.removal import remove_folder
 from preview.detection import ServiceKind
@@ -54,15 +54,19 @@ class RedisEngine:
         folder: Private folder of the service, in which each server has one.
         limits: Limits.
         runtime: Confines the servers.
+        join: Forwards bytes between a client and a server.
     """
 
     kind = ServiceKind.REDIS
 
-    def __init__(self, program: Program, folder: Path, limits: RedisLimits, runtime: Runtime) -> None:
+    def __init__(
+        self, program: Program, folder: Path, limits: RedisLimits, runtime: Runtime, *, join: Join = join
+    ) -> None:
         self._program = program
         self._folder = folder
         self._limits = limits
         self._runtime = runtime
+        self._join = join
         # Folders in use.
         self._live: set[str] = set()
 
@@ -88,7 +92,7 @@ class RedisEngine:
         server = Server(command, self._runtime, _answers)
         try:
             async with beside(server.run):
-                yield RedisDatabase(server)
+                yield RedisDatabase(server, self._join)
         finally:
             with trio.move_on_after(_REMOVE_S, shield=True):
                 await trio.to_thread.run_sync(remove_folder, folder, abandon_on_cancel=True)
@@ -106,12 +110,14 @@ class RedisDatabase:
 
     Args:
         server: The preview's own server.
+        join: Forwards bytes between a client and the server.
     """
 
     kind = ServiceKind.REDIS
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, join: Join) -> None:
         self._server = server
+        self._join = join
 
     async def serve(self, client: trio.SocketStream) -> None:
         """See ``BackingDatabase``."""
@@ -130,7 +136,7 @@ class RedisDatabase:
                 # A server with too many connections says so, and has closed this one.
                 with suppress(trio.BrokenResourceError):
                     await server.send_all(first)
-                await join(client, server)
+                await self._join(client, server)
 
     async def _connect(self) -> trio.SocketStream:
         try:
