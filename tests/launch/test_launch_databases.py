@@ -152,7 +152,10 @@ def runs_postgres(pid: int) -> bool:
     return words[0].endswith(b"/postgres") and b"-D" in words
 
 
-ENDS = SHOP.replace('    yield\n\napp', '    yield\n    run("INSERT INTO books VALUES (\'last\')")\n    print("stored")\n\napp')
+LAST = """    run("INSERT INTO books VALUES ('last')")
+    print("stored")
+"""
+ENDS = SHOP.replace("    yield\n", f"    yield\n{LAST}")
 
 
 async def test_the_database_is_there_until_the_program_has_ended(rig: Rig, tmp_path: Path) -> None:
