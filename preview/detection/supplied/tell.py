@@ -35,6 +35,7 @@ _DRIVERS: Final = frozenset(
         "aioredis",
     }
 )
+_CONTEXT: Final = re.compile(r"context|ctx|ssl", re.IGNORECASE)
 _MOST: Final = 3
 
 
@@ -138,17 +139,27 @@ def _options(sources: Sources, files: Iterable[str]) -> Iterator[str]:
                          if isinstance(key, ast.Constant)]  # fmt: skip
                 found = any(_is_demand(name, value) and name != "ssl" for name, value in pairs)
             elif isinstance(node, ast.Call) and last_name(node) in _CALLS:
-                found = any(_is_demand(item.arg, item.value) for item in node.keywords)
+                found = any(_is_demand(name, value) for name, value in _arguments(node))
             else:
                 continue
             if found:
                 yield f"{file}:{node.lineno}"
 
 
+def _arguments(call: ast.Call) -> Iterator[tuple[object, ast.expr]]:
+    """Yield the keywords of a call, and the keys of the table in ``connect_args``."""
+    for item in call.keywords:
+        yield item.arg, item.value
+        if item.arg == "connect_args" and isinstance(item.value, ast.Dict):
+            keys = [getattr(key, "value", None) for key in item.value.keys]
+            yield from zip(keys, item.value.values, strict=True)
+
+
 def _is_demand(name: object, value: ast.expr) -> bool:
     given = value.value if isinstance(value, ast.Constant) else None
     if name == "ssl_require" or name == "ssl":
-        return given is True or (isinstance(given, str) and given.lower() in _MODES)
+        is_context = _CONTEXT.search(last_name(value)) is not None
+        return is_context or given is True or (isinstance(given, str) and given.lower() in _MODES)
     return name in _OPTIONS and isinstance(given, str) and given.lower() in _MODES
 
 
