@@ -73,6 +73,12 @@ CASES = [
         added=("psycopg2-binary",),
     ),
     Case(
+        "SQLAlchemy's default driver, whichever version is taken",
+        fastapi(ENGINE.format('"postgresql://u:p@db/x"')),
+        {"DATABASE_URL": f"postgresql+psycopg2://{OWN}"},
+        added=("psycopg[binary]", "psycopg2-binary"),
+    ),
+    Case(
         "a lock file tells the version",
         fastapi(
             ENGINE.format('os.getenv("DATABASE_URL", "postgresql://u:p@db/x")'),

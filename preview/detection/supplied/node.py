@@ -74,7 +74,9 @@ def supplied_node_variables(
     if sql is not None:
         reads = [read for read in settings.reads.values() if _is_url(read, settings, supply)]
         known = {read.name for read in reads}
-        reads += [SettingRead(name, "", 1, Need.OPTIONAL) for name in named if name not in known]
+        reads += [
+            SettingRead(name, "", 1, Need.OPTIONAL) for name in named if name not in known and name.isidentifier()
+        ]
         decided = {read.name: one for read in reads if (one := _variable(read, settings, sql, supply)) is not None}
         if DATABASE_URL not in decided:
             decided[DATABASE_URL] = supplied_url(own_address(sql, SCHEMES[sql]))

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from preview.detection.databases.services import kind_of_scheme
@@ -167,6 +168,8 @@ _SCRIPT_URL: Final = re.compile(r"\b(?:postgres(?:ql)?|mysql|mariadb|rediss?)://
 _SCRIPT_TLS: Final = re.compile(r"\bssl\s*:\s*(?:true\b|\{)|\brejectUnauthorized\s*:")
 _PRODUCTION: Final = re.compile(r"prod", re.IGNORECASE)
 _NEAR: Final = 300
+# To count the lines before each of very many would take long.
+_MOST_URLS: Final = 50
 
 
 def find_script_obstacles(
@@ -182,7 +185,8 @@ def find_script_obstacles(
     fixed: list[tuple[str, str]] = []
     demands: list[str] = []
     for file, text in texts:
-        found = (match for match in _SCRIPT_URL.finditer(text) if match[0] not in defaults and "${" not in match[0])
+        urls = islice(_SCRIPT_URL.finditer(text), _MOST_URLS)
+        found = [match for match in urls if match[0] not in defaults and "${" not in match[0]]
         fixed += [(match[0], f"{file}:{text.count(chr(10), 0, match.start()) + 1}") for match in found]
         demand = _SCRIPT_TLS.search(text)
         if demand is not None and not _PRODUCTION.search(text, max(0, demand.start() - _NEAR), demand.start()):
