@@ -79,7 +79,7 @@ class _Chooser:
         """Return the kind of SQL server that the project itself wants, or None."""
         if any(map(self._chooses_sqlite, self.settings.reads.values())):
             return None
-        reads = [read for read in self._urls() if not _TEST.search(read.name.upper())]
+        reads = [read for read in self._urls() if not is_for_tests(read)]
         for read in reads:
             told = self.supply.told_kind(read, self.settings)
             if told == SQLITE:
@@ -220,6 +220,11 @@ class _Chooser:
             return ServiceKind.POSTGRESQL
         kinds = self.supply.drivers.kinds(imported_only=imported_only)
         return next((kind for kind in kinds if kind in SQL_KINDS), None)
+
+
+def is_for_tests(read: SettingRead) -> bool:
+    """Return true for a variable that only tests use: ``TEST_DATABASE_URL``."""
+    return _TEST.search(read.name.upper()) is not None
 
 
 def supplied_url(value: str) -> Variable:
