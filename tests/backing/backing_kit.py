@@ -18,6 +18,8 @@ import pymysql
 import pytest
 import redis
 import trio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from preview.backing.interface import BackingDatabase
 from preview.backing.mysql import MysqlEngine
@@ -92,7 +94,7 @@ class Postgresql(Driver):
         "CREATE DATABASE other",
         "SET ROLE preview_admin",
         "SET SESSION AUTHORIZATION preview_admin",
-        "SELECT pg_terminate_backend(1)",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename <> current_user",
         "SELECT * FROM pg_authid",
         "SELECT pg_reload_conf()",
         "SET temp_file_limit = -1",
@@ -135,7 +137,6 @@ class Mysql(Driver):
         "SELECT 1 INTO OUTFILE '/tmp/x'",
         "SELECT 1 INTO DUMPFILE '/tmp/x'",
         "LOAD DATA INFILE '/etc/passwd' INTO TABLE mine",
-        "CREATE TABLE a (b int) DATA DIRECTORY = '/tmp'",
         "INSTALL SONAME 'ha_federated'",
         "CREATE FUNCTION sys_exec RETURNS int SONAME 'lib_mysqludf_sys.so'",
         "CREATE SERVER other FOREIGN DATA WRAPPER mysql OPTIONS (HOST 'x')",
@@ -227,7 +228,7 @@ class Redis(Driver):
             db=number,
             username=user or None,
             password=password or None,
-            retry=None,
+            retry=Retry(NoBackoff(), 0),
             single_connection_client=True,
             socket_timeout=20,
         )
@@ -272,6 +273,13 @@ class Preview:
         found = self.driver.connect(self.port, **values)
         self.held.append(found)
         return found
+
+    def connects(self) -> bool:
+        """Whether a connection can be had now."""
+        with suppress(*self.driver.errors):
+            self.driver.connect(self.port).close()
+            return True
+        return False
 
     def measure(self) -> int | None:
         return self.host.run(self.database.measure)
