@@ -233,7 +233,7 @@ class Server:
                     self._settled.set()
                     try:
                         why = _reason(await process.wait(), kept)
-                        # Before the socket goes: whoever connects from then on is told.
+                        # Before the socket goes: clients that connect from then on get this sentence.
                         self._why = f"{self.command.shown} ended ({why}), and starts again"
                         return why
                     finally:

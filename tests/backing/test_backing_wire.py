@@ -172,8 +172,8 @@ def test_redis_names_the_user_in_leading_logins_and_changes_nothing_else(many: l
 
 @given(st.integers(0, 200), st.binary(max_size=40))
 def test_redis_asks_for_more_only_within_bounds(end: int, filler: bytes) -> None:
-    begun = (wire_redis.encode([b"AUTH", b"joe", b"x" * 120]) + filler)[:end]
-    flood = begun + b"a" * wire_redis.MOST_BYTES + b"a"
+    cut = (wire_redis.encode([b"AUTH", b"joe", b"x" * 120]) + filler)[:end]
+    flood = cut + b"a" * wire_redis.MOST_BYTES + b"a"
     assert wire_redis.rewrite_logins(flood) is not None
 
 
