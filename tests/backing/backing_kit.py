@@ -21,6 +21,7 @@ import trio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from preview.backing.carrier import Carrier
 from preview.backing.interface import BackingDatabase
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
@@ -28,6 +29,7 @@ from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.postgresql_admin import PostgresqlLimits
 from preview.backing.programs import Program, find_mysql, find_postgresql, find_redis
 from preview.backing.redis import RedisEngine, RedisLimits
+from preview.backing.streams import Join
 from preview.runtime import Runtime, SandboxRuntime, child_subreaper, probe_sandbox
 from preview.runtime.sandbox import open_broker_if_needed
 
@@ -51,7 +53,7 @@ class Driver:
     def find(self) -> Program | None:
         raise NotImplementedError
 
-    def engine(self, program: Program, folder: Path, runtime: Runtime) -> Engine:
+    def engine(self, program: Program, folder: Path, runtime: Runtime, join: Join) -> Engine:
         raise NotImplementedError
 
     def connect(self, port: int, user: str = "joe", password: str = "secret", name: str = "shop") -> Any:
@@ -103,8 +105,8 @@ class Postgresql(Driver):
     def find(self) -> Program | None:
         return find_postgresql()
 
-    def engine(self, program: Program, folder: Path, runtime: Runtime) -> Engine:
-        return PostgresqlEngine(program, folder, PostgresqlLimits(512, CONNECTIONS, 30, 1), runtime)
+    def engine(self, program: Program, folder: Path, runtime: Runtime, join: Join) -> Engine:
+        return PostgresqlEngine(program, folder, PostgresqlLimits(512, CONNECTIONS, 30, 1), runtime, join=join)
 
     def connect(self, port: int, user: str = "joe", password: str = "secret", name: str = "shop") -> Any:
         return psycopg.connect(
@@ -155,8 +157,8 @@ class Mysql(Driver):
     def find(self) -> Program | None:
         return find_mysql()
 
-    def engine(self, program: Program, folder: Path, runtime: Runtime) -> Engine:
-        return MysqlEngine(program, folder, MysqlLimits(512, CONNECTIONS, 30), runtime)
+    def engine(self, program: Program, folder: Path, runtime: Runtime, join: Join) -> Engine:
+        return MysqlEngine(program, folder, MysqlLimits(512, CONNECTIONS, 30), runtime, join=join)
 
     def connect(self, port: int, user: str = "joe", password: str = "secret", name: str = "shop") -> Any:
         return pymysql.connect(
@@ -217,8 +219,8 @@ class Redis(Driver):
     def find(self) -> Program | None:
         return find_redis()
 
-    def engine(self, program: Program, folder: Path, runtime: Runtime) -> Engine:
-        return RedisEngine(program, folder, RedisLimits(16, CONNECTIONS), runtime)
+    def engine(self, program: Program, folder: Path, runtime: Runtime, join: Join) -> Engine:
+        return RedisEngine(program, folder, RedisLimits(16, CONNECTIONS), runtime, join=join)
 
     def connect(self, port: int, user: str = "joe", password: str = "secret", name: str = "3") -> Any:
         number = int(name) if name.isdigit() else 0
@@ -378,8 +380,10 @@ def open_host(driver: Driver, folder: Path, program: Program) -> Iterator[Host]:
             if not isinstance(runtime, SandboxRuntime):
                 made.append(runtime.reason)
                 return
-            engine = driver.engine(program, folder / "servers" / driver.kind, runtime)
+            carrier = Carrier()
+            engine = driver.engine(program, folder / "servers" / driver.kind, runtime, carrier.join)
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(carrier.run)
                 nursery.start_soon(engine.run)
                 token = trio.lowlevel.current_trio_token()
                 made.append(Host(driver, engine, folder / "servers" / driver.kind, token, nursery))
