@@ -72,6 +72,10 @@ class PreviewServer:
         finally:
             self._connections -= 1
 
+    async def reset(self) -> None:
+        """See ``BackingDatabase``. Cancellation: some of the data may be left."""
+        await self._database.reset()
+
     async def measure(self) -> int | None:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
         return await self._database.measure()

@@ -86,7 +86,7 @@ class Carrier:
             try:
                 await self._run_once()
             except OSError as error:
-                log.warning("database connections carried by the service itself", why=str(error))
+                log.warning("no carrier of database connections", why=str(error))
             finally:
                 self._close()
             await trio.sleep(_AGAIN_S)

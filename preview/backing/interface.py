@@ -26,6 +26,12 @@ class BackingDatabase(Protocol):
         Cancellation: both ends are closed.
         """
 
+    async def reset(self) -> None:
+        """Drop what the preview has stored; its next connection finds nothing. Its sessions end.
+
+        Cancellation: some of it may be left.
+        """
+
     async def measure(self) -> int | None:
         """Return the database's size in bytes; None before the first connection. Cancellation: nothing changes."""
 

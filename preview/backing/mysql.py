@@ -323,6 +323,13 @@ class MysqlDatabase:
         await client.send_all(frame(sequence + 1, content))
         return content[0] == OK
 
+    async def reset(self) -> None:
+        """See ``BackingDatabase``. Cancellation: the database may still exist."""
+        async with self._turn:
+            if self._is_made:
+                await self._engine.drop(self.name)
+                self._is_made = False
+
     async def measure(self) -> int | None:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
         return await self._engine.measure(self.name) if self._is_made else None

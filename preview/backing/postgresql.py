@@ -251,6 +251,13 @@ class PostgresqlDatabase:
         await server.send_all(first)
         return server
 
+    async def reset(self) -> None:
+        """See ``BackingDatabase``. Cancellation: the database may still exist."""
+        async with self._turn:
+            if self._is_made:
+                await self._engine.drop(self.name)
+                self._is_made = False
+
     async def measure(self) -> int | None:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
         return await self._engine.measure(self.name) if self._is_made else None

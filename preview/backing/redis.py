@@ -145,6 +145,11 @@ class RedisDatabase:
             shown = self._server.command.shown
             raise ServerUnavailable(f"{shown} does not answer ({error.strerror or error})") from error
 
+    async def reset(self) -> None:
+        """See ``BackingDatabase``. Cancellation: some of the data may be left."""
+        if self._server.socket is not None:
+            await _ask(self._server.socket, b"FLUSHALL")
+
     async def measure(self) -> int | None:
         """See ``BackingDatabase``: the memory that its data takes. Cancellation: nothing changes."""
         socket = self._server.socket

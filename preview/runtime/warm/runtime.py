@@ -166,19 +166,24 @@ class WarmRuntime:
     @asynccontextmanager
     async def speculate(self, spec: ProcessSpec) -> AsyncIterator[SpeculativeFork | None]:
         """See ``Runtime``. Cancellation: the process is ended, unless its start has taken it."""
-        # What it wrote to a server of its own could not be taken back.
-        template = None if spec.reaches else self._template_of(spec)
+        template = self._template_of(spec)
         reserved = None if template is None else self._reservations.take(spec.preview_id)
         if template is None or reserved is None:
             yield None
             return
-        process = SpeculativeFork(spec, template, lambda start, forked_from: self._template_of(start) is forked_from)
-        self._speculative[spec.preview_id] = process
-        try:
-            async with running(process, reserved, self._cold.give_files):
-                yield process
-        finally:
-            self._speculative.pop(spec.preview_id, None)
+        # The start that takes the process keeps this context open too.
+        async with open_reached(spec) as way_out:
+            process = SpeculativeFork(spec, template, self._forks_from, way_out)
+            self._speculative[spec.preview_id] = process
+            try:
+                async with running(process, reserved, self._cold.give_files):
+                    yield process
+            finally:
+                self._speculative.pop(spec.preview_id, None)
+
+    def _forks_from(self, spec: ProcessSpec, template: Template) -> bool:
+        """Return whether a start would fork this template now."""
+        return self._template_of(spec) is template
 
     def _template_of(self, spec: ProcessSpec) -> Template | None:
         """Return the template for this start; None for a cold one."""

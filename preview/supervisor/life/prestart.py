@@ -215,6 +215,8 @@ class Prestart(NullPrestart):
         """Prepare the speculative process; None if it cannot start."""
         preview, record = self._preview, self._record
         try:
+            preview.supply(record.analysis.plan, Network.NONE)
+            self._context.backing.want(record.analysis.plan.services)
             prepared = prepare_launch(preview, self._context, self._workspace, record.analysis, record.environment)
             channel = opened.enter_context(ExitStack())
             control = channel.enter_context(open_control())
@@ -250,8 +252,10 @@ class Prestart(NullPrestart):
         return None
 
     async def _discard(self, running: _Running, mismatch: Mismatch) -> None:
-        """End the process and fill the folders again. Cancellation: the process is gone."""
+        """End the process, and fill the folders again, without its data. Cancellation: the process is gone."""
         await running.process.end()
+        for server in self._preview.servers.all():
+            await server.reset()
         self._release(running)
         self._mismatch = mismatch
         await put_aside(self._workspace)
@@ -306,9 +310,6 @@ def _may_run_early(preview: LivePreview, context: SupervisorContext, record: Sta
     ``StartHistory.find`` returns only launches of the same user, so the ids below need no check of the user.
     """
     plan = record.analysis.plan
-    # What it wrote to a database could not be taken back.
-    if any(need.supplied for need in plan.services):
-        return False
     if plan.steps or choose_network(context.settings, plan) is not Network.NONE:
         return False
     origins = frozenset(one.origin for one in plan.variables.values())

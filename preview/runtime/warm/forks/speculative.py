@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -35,10 +36,14 @@ class SpeculativeFork:
         spec: Expected specification of the start.
         template: Template of the reserved fork.
         check: Returns whether a start would fork ``template`` now.
+        way_out: Socket through which the process hands out listening sockets; see ``open_reached``.
     """
 
-    def __init__(self, spec: ProcessSpec, template: Template, check: Check) -> None:
+    def __init__(
+        self, spec: ProcessSpec, template: Template, check: Check, way_out: socket.socket | None = None
+    ) -> None:
         self._spec = spec
+        self._way_out = way_out
         self._template = template
         self._check = check
         self._process: ForkedProcess | None = None
@@ -85,7 +90,7 @@ class SpeculativeFork:
                 if fork is not None:
                     await give_files(spec)
                     self._has_run = True
-                    process = await fork.request.complete(spec, fork.group)
+                    process = await fork.request.complete(spec, fork.group, way_out=self._way_out)
                     self._held.callback(process.close)
                     self._process = await self._held.enter_async_context(open_tree(process, spec))
         except (NotForked, LaunchFailed, OSError) as error:
