@@ -38,6 +38,8 @@ _WITH_WORKERS = {"faults", "hostile", "launch", "worker"}
 
 # A template takes a core for half a second: services of tests make them where a test is of them.
 _OURS = {"PREVIEW_WARM_TEMPLATES": "0"}
+# Which servers a machine has decides nothing, except where a test says so.
+_OURS |= dict.fromkeys(("PREVIEW_POSTGRES", "PREVIEW_MYSQL", "PREVIEW_REDIS"), "off")
 # A service that is root starts nothing without a sandbox; what the tests launch is their own.
 if os.geteuid() == 0 and shutil.which("bwrap") is None:
     _OURS["PREVIEW_ISOLATION"] = "trusted"
@@ -237,10 +239,6 @@ def make_settings_in(tmp_path: Path) -> Callable[..., Settings]:
             "launches_per_minute": 100_000,
             # Most tests that push launch nothing, or watch their own build.
             "build_on_push": False,
-            # What the machine has installed decides nothing, except where a test says so.
-            "postgres": "off",
-            "mysql": "off",
-            "redis": "off",
             **values,
         }
         return Settings(**given)  # type: ignore[arg-type]  # pydantic validates each value

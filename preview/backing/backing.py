@@ -15,10 +15,10 @@ from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.postgresql_admin import PostgresqlLimits
-from preview.backing.programs import find_mysql, find_postgresql, find_redis
 from preview.backing.redis import RedisEngine, RedisLimits
 from preview.backing.streams import Join
 from preview.core.isolation import Network
+from preview.core.server_programs import find_mysql, find_postgresql, find_redis
 from preview.core.service_names import SERVICE_HOSTS
 from preview.detection import ServiceKind, ServiceNeed
 from preview.runtime import Runtime, Serve

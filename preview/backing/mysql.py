@@ -14,7 +14,6 @@ import pymysql
 import trio
 
 from preview.backing.mysql_command import MysqlLimits, mysql_command
-from preview.backing.programs import Program
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
 from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
 from preview.backing.wire_mysql import (
@@ -34,6 +33,7 @@ from preview.backing.wire_mysql import (
     switch_request,
     too_many,
 )
+from preview.core.server_programs import Program
 from preview.detection import ServiceKind
 from preview.runtime import Runtime, join
 

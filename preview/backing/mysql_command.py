@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from preview.backing.programs import Program, find_program
 from preview.backing.server import ServerCommand
+from preview.core.server_programs import Program, find_program
 from preview.runtime import Limits
 
 _SOCKET = "mysql.sock"

@@ -24,7 +24,6 @@ from preview.backing.postgresql_admin import (
     made,
     renamed,
 )
-from preview.backing.programs import Program
 from preview.backing.server import Server, ServerCommand, ServerSocket, ServerUnavailable
 from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
 from preview.backing.wire_postgresql import (
@@ -38,6 +37,7 @@ from preview.backing.wire_postgresql import (
     refusal,
     rewrite_startup,
 )
+from preview.core.server_programs import Program
 from preview.detection import ServiceKind
 from preview.runtime import Limits, Runtime, join
 

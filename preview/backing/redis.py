@@ -10,11 +10,11 @@ from pathlib import Path
 
 import trio
 
-from preview.backing.programs import Program
 from preview.backing.server import Server, ServerCommand, ServerSocket, ServerUnavailable
 from preview.backing.streams import FIRST_S, Join, SessionEnded
 from preview.backing.wire_redis import MOST_BYTES, encode, refusal, rewrite_logins
 from preview.core.removal import remove_folder
+from preview.core.server_programs import Program
 from preview.detection import ServiceKind
 from preview.runtime import Limits, Runtime, beside, join
 

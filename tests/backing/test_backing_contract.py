@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from backing_kit import CONNECTIONS, DRIVERS, Driver, Host, Preview, open_host, program_or_skip, wait_until
 
-from preview.backing.programs import Program
+from preview.core.server_programs import Program
 
 FIRST_S = 0.5
 

@@ -38,7 +38,7 @@ FULL = StartPlan(
 
 def shown(plan: StartPlan, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     """What is printed, each run of blanks as one."""
-    monkeypatch.setattr(detect_module, "detect", lambda *_: plan)
+    monkeypatch.setattr(detect_module, "detect", lambda *_, **__: plan)
     assert run(["detect", str(folder)]) == 0
     return "\n".join(" ".join(line.split()) for line in capsys.readouterr().out.splitlines())
 

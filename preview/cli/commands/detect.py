@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 import typer
@@ -19,7 +20,18 @@ from preview.cli.options import (
 )
 from preview.cli.terminal import print_json, table_console
 from preview.core.quoting import visible
-from preview.detection import Server, ServiceNeed, StartPlan, Step, Variable, describe_plan, detect, shown_value
+from preview.core.server_programs import find_mysql, find_postgresql, find_redis
+from preview.detection import (
+    Server,
+    ServiceKind,
+    ServiceNeed,
+    StartPlan,
+    Step,
+    Variable,
+    describe_plan,
+    detect,
+    shown_value,
+)
 
 app = typer.Typer(add_completion=False)
 
@@ -29,6 +41,11 @@ _SERVERS = {
     Server.DJANGO: "served as runserver does",
     Server.NODE: "run by Node",
     Server.COMMAND: "run as a command, which listens at PORT",
+}
+_PROGRAMS = {
+    ServiceKind.POSTGRESQL: ("PREVIEW_POSTGRES", find_postgresql),
+    ServiceKind.MYSQL: ("PREVIEW_MYSQL", find_mysql),
+    ServiceKind.REDIS: ("PREVIEW_REDIS", find_redis),
 }
 
 
@@ -45,7 +62,7 @@ def detect_command(
     Nothing is run. To correct a decision, set it in a preview.toml in the folder.
     """
     folder = existing_folder(directory)
-    plan = detect(folder, overrides_from_options(chosen_app, command, env))
+    plan = detect(folder, overrides_from_options(chosen_app, command, env), supplied=_supplied())
     if as_json:
         print_json(describe_plan(plan))
         return
@@ -54,6 +71,15 @@ def detect_command(
     for mark, style, sentences in (("-", "dim", plan.decisions), ("!", "yellow", plan.warnings)):
         for sentence in sentences:
             console.print(Text(f"{mark} {visible(sentence)}", style=style), soft_wrap=True)
+
+
+def _supplied() -> frozenset[ServiceKind]:
+    """Return the kinds of servers that a preview would get here, by the programs and the environment alone."""
+    return frozenset(
+        kind
+        for kind, (variable, find) in _PROGRAMS.items()
+        if os.environ.get(variable, "auto") == "auto" and find() is not None
+    )
 
 
 def _table(plan: StartPlan) -> Table:
@@ -108,4 +134,5 @@ def _service(need: ServiceNeed) -> str:
     address = f" at {need.address[0]}:{need.address[1]}" if need.address else ""
     place = ", ".join(part for part in (need.setting, need.where) if part)
     when = "to come up at all" if need.at_startup else "once it is used"
-    return f"{need.kind}{address}{f' ({place})' if place else ''}, {when}"
+    own = "; the preview gets its own" if need.supplied else ""
+    return f"{need.kind}{address}{f' ({place})' if place else ''}, {when}{own}"
