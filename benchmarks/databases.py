@@ -36,10 +36,11 @@ _LATENCY = re.compile(r"latency average = ([\d.]+) ms")
 def pgbench(host: str, port: int, name: str, *options: str) -> tuple[float, float]:
     """Return transactions per second and the average latency in microseconds."""
     command = ["pgbench", "-h", host, "-p", str(port), "-U", name, "-n", *options, name]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = done.stdout
     tps, latency = _TPS.search(said), _LATENCY.search(said)
     if tps is None or latency is None:
-        raise SystemExit(said)
+        raise SystemExit(f"{said}{done.stderr}")
     return float(tps[1]), float(latency[1]) * 1000
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 import structlog
 import trio
 
+from preview.backing.carrier import Carrier
 from preview.backing.interface import BackingDatabase, BackingEngine
+from preview.backing.mysql import MysqlEngine
+from preview.backing.mysql_command import MysqlLimits
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.postgresql_admin import PostgresqlLimits
-from preview.backing.programs import find_postgresql
+from preview.backing.programs import find_mysql, find_postgresql, find_redis
+from preview.backing.redis import RedisEngine, RedisLimits
+from preview.backing.streams import Join
 from preview.core.isolation import Network
 from preview.core.service_names import SERVICE_HOSTS
 from preview.detection import ServiceKind, ServiceNeed
@@ -150,8 +153,11 @@ async def open_backing(settings: Settings, runtime: Runtime) -> AsyncIterator[Ba
 
     Cancellation: the servers are ended (bounded).
     """
-    engines = await trio.to_thread.run_sync(partial(_find_engines, settings, runtime, settings.data_dir / "backing"))
+    carrier = Carrier()
+    engines = await trio.to_thread.run_sync(_find_engines, settings, runtime, carrier.join)
     async with trio.open_nursery() as nursery:
+        if engines:
+            nursery.start_soon(carrier.run)
         for engine in engines:
             nursery.start_soon(engine.run)
         if engines:
@@ -160,10 +166,10 @@ async def open_backing(settings: Settings, runtime: Runtime) -> AsyncIterator[Ba
         nursery.cancel_scope.cancel()
 
 
-def _find_engines(settings: Settings, runtime: Runtime, folder: Path) -> list[BackingEngine]:
+def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[BackingEngine]:
     if settings.network is Network.HOST or runtime.network(Network.NONE) is Network.HOST:
         return []
-    kept = settings.cache_dir / "backing"
+    folder, kept = settings.data_dir / "backing", settings.cache_dir / "backing"
     engines: list[BackingEngine] = []
     postgresql = find_postgresql() if settings.postgres == "auto" else None
     if postgresql is not None:
@@ -173,5 +179,20 @@ def _find_engines(settings: Settings, runtime: Runtime, folder: Path) -> list[Ba
             statement_s=settings.database_statement_timeout_s,
             ready_made=settings.databases_ahead,
         )
-        engines.append(PostgresqlEngine(postgresql, folder / "postgresql", limits, runtime, kept=kept / "postgresql"))
+        engines.append(
+            PostgresqlEngine(postgresql, folder / "postgresql", limits, runtime, join=join, kept=kept / "postgresql")
+        )
+    mysql = find_mysql() if settings.mysql == "auto" else None
+    if mysql is not None:
+        shared = MysqlLimits(
+            memory_mb=settings.backing_memory_mb,
+            connections=settings.database_connections,
+            statement_s=settings.database_statement_timeout_s,
+        )
+        engines.append(MysqlEngine(mysql, folder / "mysql", shared, runtime, join=join, kept=kept / "mysql"))
+    redis = find_redis() if settings.redis == "auto" else None
+    if redis is not None:
+        # A server of its own: its connections take nothing from others, and queues open many.
+        own = RedisLimits(settings.redis_memory_mb, 5 * settings.database_connections)
+        engines.append(RedisEngine(redis, folder / "redis", own, runtime, join=join))
     return engines

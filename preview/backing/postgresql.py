@@ -25,7 +25,7 @@ from preview.backing.postgresql_admin import (
 )
 from preview.backing.programs import Program
 from preview.backing.server import Server, ServerCommand, ServerSocket, ServerUnavailable
-from preview.backing.streams import FIRST_S, SessionEnded, read_exactly
+from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
 from preview.backing.wire_postgresql import (
     CANCEL_REQUEST,
     GSS_REQUEST,
@@ -54,6 +54,7 @@ class PostgresqlEngine:
         folder: Private folder of the service, for the server's files.
         limits: Limits.
         runtime: Confines the server.
+        join: Forwards bytes between a client and the server.
         kept: See ``ServerCommand``.
     """
 
@@ -66,11 +67,13 @@ class PostgresqlEngine:
         limits: PostgresqlLimits,
         runtime: Runtime,
         *,
+        join: Join = join,
         kept: Path | None = None,
     ) -> None:
         self._program = program
         self._folder = folder
         self._limits = limits
+        self.join = join
         self._server = Server(_command(program, folder, limits, kept), runtime, self._set_up)
         self._admin = Administrator(program.name, folder)
         # Names in use, which the next start of the server keeps.
@@ -208,7 +211,7 @@ class PostgresqlDatabase:
             server = await self._open_session(client)
             if server is not None:
                 async with server:
-                    await join(client, server)
+                    await self._engine.join(client, server)
 
     async def _open_session(self, client: trio.SocketStream) -> trio.SocketStream | None:
         with trio.move_on_after(FIRST_S) as scope:

@@ -44,10 +44,15 @@ class Program:
         return self.path.with_name(name)
 
 
+def find_program(name: str) -> str | None:
+    """Return the path of a program of the system; None if it is not installed. Blocks on the disk."""
+    return shutil.which(name, path=_SYSTEM_PATH)
+
+
 def find_postgresql() -> Program | None:
     """Find the newest PostgreSQL whose ``initdb`` is there too. Blocks on the disk."""
     debian = sorted(_DEBIAN.glob("*/bin/postgres"), key=_number, reverse=True)
-    named = shutil.which("postgres", path=_SYSTEM_PATH)
+    named = find_program("postgres")
     for path in (*debian, *([Path(named)] if named else ()), *_embedded()):
         if path.with_name("initdb").is_file():
             own = () if path.is_relative_to("/usr") else (path.parent.parent,)
@@ -57,8 +62,8 @@ def find_postgresql() -> Program | None:
 
 def find_mysql() -> Program | None:
     """Find MariaDB. Blocks on the disk."""
-    path = shutil.which("mariadbd", path=_SYSTEM_PATH)
-    if path is None or shutil.which("mariadb-install-db", path=_SYSTEM_PATH) is None:
+    path = find_program("mariadbd")
+    if path is None or find_program("mariadb-install-db") is None:
         return None
     return Program(Path(path), "MariaDB")
 
@@ -66,7 +71,7 @@ def find_mysql() -> Program | None:
 def find_redis() -> Program | None:
     """Find Valkey or Redis. Blocks on the disk."""
     for file, name in (("valkey-server", "Valkey"), ("redis-server", "Redis")):
-        path = shutil.which(file, path=_SYSTEM_PATH)
+        path = find_program(file)
         if path is not None:
             return Program(Path(path), name)
     return None

@@ -28,7 +28,6 @@ log = structlog.get_logger(__name__)
 _START_S = 30.0
 _PREPARE_S = 60.0
 _LOOK_S = 0.005
-_STOP_GRACE_S = 1.0
 _KILL_S = 5.0
 # Pause before a server that has ended is started again; one that did not come up, if it is still wanted then.
 _AGAIN_S = 0.05
@@ -59,8 +58,9 @@ class ServerCommand:
         prepare: Command that fills a new folder; run once, before ``argv``.
         made_by: Returns the program and main version that ``prepare`` belongs to; another one fills a new folder. It
             may block.
+        grace_s: Seconds that it has to end by itself.
         kept: Folder in the cache for a copy of what ``prepare`` has made, with the file ``secret`` beside the server's
-            folder. A new folder is filled from it, which is ten times faster. None: no copy is kept.
+            folder, if there is one. A new folder is filled from it, which is ten times faster. None: no copy is kept.
         environment: Variables of both commands.
     """
 
@@ -74,6 +74,7 @@ class ServerCommand:
     readable: Sequence[Path] = ()
     prepare: Sequence[str] | None = None
     made_by: Callable[[], str] = str
+    grace_s: float = 1.0
     kept: Path | None = None
     environment: tuple[tuple[str, str], ...] = ()
 
@@ -185,6 +186,7 @@ class Server:
             paused_s = _AGAIN_S
             try:
                 why = await self._run_once()
+                self._why = f"{self.command.shown} ended ({why}), and starts again"
                 log.error("server ended", server=self.command.name, why=why)
             except (LaunchFailed, ServerUnavailable, OSError) as error:
                 self._why = f"{self.command.shown} did not start: {error}"
@@ -235,8 +237,9 @@ class Server:
                     finally:
                         self._socket = None
         finally:
-            with trio.move_on_after(_STOP_GRACE_S + _KILL_S, shield=True):
-                if await process.stop(_STOP_GRACE_S) == Exit(code=0):
+            grace_s = self.command.grace_s
+            with trio.move_on_after(grace_s + _KILL_S, shield=True):
+                if await process.stop(grace_s) == Exit(code=0):
                     await trio.to_thread.run_sync(_note, self.command, "")
 
     async def _wait_ready(self, process: RunningProcess, folder: int, kept: bytearray) -> ServerSocket:
@@ -314,7 +317,8 @@ def _keep(command: ServerCommand, kept: Path) -> None:
         kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         made.mkdir(mode=0o700)
         shutil.copytree(command.folder, made / "files", symlinks=True)
-        shutil.copy2(command.folder.parent / "secret", made / "secret")
+        with suppress(FileNotFoundError):
+            shutil.copy2(command.folder.parent / "secret", made / "secret")
         (made / "made_by").write_text(command.made_by(), "utf-8")
         if kept.exists():
             remove_folder(kept)
@@ -330,7 +334,8 @@ def _fill_from(command: ServerCommand, kept: Path) -> bool:
         if (kept / "made_by").read_text("utf-8") != command.made_by():
             return False
         shutil.copytree(kept / "files", command.folder, symlinks=True)
-        shutil.copy2(kept / "secret", command.folder.parent / "secret")
+        with suppress(FileNotFoundError):
+            shutil.copy2(kept / "secret", command.folder.parent / "secret")
     except OSError:
         if command.folder.exists():
             remove_folder(command.folder)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import trio
 
 # A driver sends its first message at once.
 FIRST_S = 20.0
+
+
+# Forwards bytes between two streams until both sides have ended.
+Join = Callable[[trio.SocketStream, trio.SocketStream], Awaitable[None]]
 
 
 class SessionEnded(Exception):

@@ -80,7 +80,7 @@ def plan_python(
     services = find_needs(facts, settings, database, engine, variables)
     services = with_supplied_needs(services, settings, variables, database, facts, supply)
     server = _database_server(target, database, engine, services, kinds)
-    place = PythonPlace(layout.directory, layout.python_path, files, server)
+    place = PythonPlace(layout.directory, layout.python_path, files, server, database.supplied is not None)
     work = find_python_work(sources, target, place, migrations)
     is_empty = database.supplied is not None or (database.sqlite and bool(database.variables))
     tables = find_model_tables_step(sources, target, files, layout.directory) if is_empty and not work.steps else ()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from preview.detection import StartPlan
+from preview.detection import ServiceKind, StartPlan
 from preview.environments.manifests.requirements_file import PASSED_OPTIONS
 from preview.environments.manifests.stated import Asked
 from preview.environments.python.recipe import SERVERS
@@ -35,13 +35,21 @@ class Forged(ValueError):
     """An answer contains something that no project's files can produce."""
 
 
-def check_analysis(found: Analysis, project: Path) -> Analysis:
+def check_analysis(found: Analysis, project: Path, supplied: frozenset[ServiceKind] = frozenset()) -> Analysis:
     """Return the analysis, checked.
 
+    Args:
+        found: The answer.
+        project: The project's folder.
+        supplied: Kinds of servers that the preview gets.
+
     Raises:
-        Forged: A path leads out of the project, or a requirement has a form that the readers do not accept.
+        Forged: A path leads out of the project, a requirement has a form that the readers do not accept, or a server
+            is claimed that the preview does not get.
     """
     _check_plan(found.plan)
+    if any(need.supplied and need.kind not in supplied for need in found.plan.services):
+        raise Forged("a server is claimed that the preview does not get")
     if found.asked is not None:
         check_asked(found.asked, project)
     return found

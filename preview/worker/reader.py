@@ -87,7 +87,7 @@ class WorkerReader:
             "analyse", {"overrides": given, "supplied": sorted(supplied)}, _ANALYSIS, directory=place
         )
         with _refusing_forged():
-            return check_analysis(found, place)
+            return check_analysis(found, place, supplied)
 
     async def endpoints(self, project: Path) -> Listing:
         """Implement the protocol. Cancellation: the worker is killed."""

@@ -302,8 +302,9 @@ def test_an_application_that_upgrades_by_itself_does_not(tmp_path: Path) -> None
     assert fastapi(tmp_path, text, **MIGRATION).steps == ()
 
 
-def test_a_synchronous_migration_gets_a_url_without_the_driver_for_asyncio(tmp_path: Path) -> None:
-    step = fastapi(tmp_path, ASYNC.format(URL), **MIGRATION).steps[0]
+@pytest.mark.parametrize("env", ["", "from sqlalchemy import engine_from_config, pool\n"])
+def test_a_synchronous_migration_gets_a_url_without_the_driver_for_asyncio(tmp_path: Path, env: str) -> None:
+    step = fastapi(tmp_path, ASYNC.format(URL), **{**MIGRATION, "alembic/env.py": env}).steps[0]
     assert step.variables == {"DATABASE_URL": SQLITE}
 
 

@@ -101,7 +101,7 @@ CASES = [
     Case(
         "MySQL without a driver",
         fastapi(ENGINE.format('os.getenv("DB_URL", "mysql://root:x@mysql/app")')),
-        {"DB_URL": "mysql+pymysql://root:x@mysql/app", "DATABASE_URL": f"mysql+pymysql://{MY}"},
+        {"DB_URL": "mysql://root:x@mysql/app", "DATABASE_URL": f"mysql+pymysql://{MY}"},
         (MYSQL,),
         added=("pymysql",),
     ),
@@ -237,6 +237,16 @@ CASES = [
         steps=("migrations",),
     ),
     Case(
+        "django-environ with an example, and options after it",
+        django(
+            "import environ\nenv = environ.Env()\nDATABASES = {'default': env.db('DATABASE_URL')}\n"
+            'DATABASES["default"]["ATOMIC_REQUESTS"] = True\n', "psycopg[c]\n",
+            **{".env.example": "DATABASE_URL=postgres://a:b@postgres:5432/c\n"},
+        ),
+        {"DATABASE_URL": "postgres://a:b@postgres:5432/c"},
+        steps=("migrations",),
+    ),
+    Case(
         "django-environ, whose default is a server",
         django(
             "import environ\nenv = environ.Env()\n"
@@ -244,6 +254,7 @@ CASES = [
         ),
         {"DATABASE_URL": "mysql://a:b@localhost:3307/c"},
         (MYSQL,),
+        added=("pymysql",),
         steps=("migrations",),
     ),
     Case(
@@ -284,6 +295,12 @@ KEPT = [
     django(table("'django.db.backends.sqlite3'", NAME="'a'"), "psycopg2\n"),
     django("import dj_database_url as d\nDATABASES = {'default': d.config(default='sqlite:///a')}\n", "psycopg2\n"),
     django("import environ\nenv = environ.Env()\nDATABASES = {'default': env.db(default='sqlite:///')}\n", "psycopg\n"),
+    django(
+        "import dj_database_url\nDATABASES = {}\n"
+        + table("'django.db.backends.sqlite3'")
+        + "if os.getenv('DATABASE_URL'):\n  DATABASES['default'] = dj_database_url.parse(os.getenv('DATABASE_URL'))\n",
+        "psycopg2\n",
+    ),
     django(table("os.getenv('DB_ENGINE', 'django.db.backends.sqlite3')"), "psycopg2\n"),
 ]
 
@@ -343,6 +360,24 @@ def test_a_synchronous_migration_gets_a_synchronous_driver(
     plan = supplied_plan(tmp_path, fastapi(ASYNC.format(REQUIRED), "asyncpg", **MIGRATION, **{"alembic/env.py": env}))
     assert plan.steps[0].variables == ({"DATABASE_URL": given} if given else None)
     assert plan.extra_requirements == added
+
+
+def test_a_fixed_host_of_djangos_table_is_told(tmp_path: Path) -> None:
+    plan = supplied_plan(tmp_path, django(table("'django.db.backends.mysql'", HOST="'10.2.3.4'"), "pymysql\n"))
+    assert [one for one in plan.warnings if one.startswith("shop/settings.py:3 connects to 10.2.3.4")]
+
+
+def test_a_fixed_host_of_a_driver_is_told(tmp_path: Path) -> None:
+    plan = supplied_plan(tmp_path, fastapi("import redis\nredis.Redis(host='cache.example')\n"))
+    assert [one for one in plan.warnings if one.startswith("main.py:2 connects to cache.example")]
+
+
+def test_a_main_block_makes_tables_though_the_tests_have_a_database_in_memory(tmp_path: Path) -> None:
+    text = 'import os\nfrom flask_sqlalchemy import SQLAlchemy\nTEST = "sqlite:///:memory:"\n' + FLASK
+    text += f"db = SQLAlchemy(app)\nURL = {REQUIRED}\nif __name__ == '__main__':\n    db.create_all()\n    app.run()\n"
+    plan = supplied_plan(tmp_path, {"app.py": text, "requirements.txt": "flask-sqlalchemy\npymysql\n"})
+    assert [step.name for step in plan.steps] == ["tables"]
+    assert plan.warnings == ()
 
 
 @pytest.mark.parametrize(

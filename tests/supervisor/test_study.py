@@ -79,6 +79,11 @@ async def test_the_same_files_in_another_folder_are_the_same(make: Callable[[str
     assert len(reads) == 1
 
 
+async def test_the_servers_that_previews_get_are_part_of_the_key(project: Path) -> None:
+    kinds: list[frozenset[ServiceKind]] = [frozenset(), frozenset({ServiceKind.REDIS}), frozenset(ServiceKind)]
+    assert len({study_module._digest(project, None, one) for one in kinds}) == 3
+
+
 def write_other_text(project: Path) -> None:
     (project / "main.py").write_text(APP.replace("app =", "application ="))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from preview.detection import Step
+from preview.detection import ServiceKind, ServiceNeed, Step
 from preview.environments.imports.scan import Wanted
 from preview.environments.requirements.requirements import ProjectRequirement, parse_requirement
 from preview.worker import Analysis, analyse
@@ -120,3 +120,11 @@ def test_nothing_else_that_is_installed_does(
 ) -> None:
     with pytest.raises(Forged):
         check_analysis(forge(found), project)
+
+
+def test_a_server_that_the_preview_does_not_get_is_not_claimed(found: Analysis, project: Path) -> None:
+    need = ServiceNeed(ServiceKind.REDIS, None, "main.py:1", supplied=True)
+    claimed = replace(found, plan=replace(found.plan, services=(need,)))
+    assert check_analysis(claimed, project, frozenset({ServiceKind.REDIS})) is claimed
+    with pytest.raises(Forged):
+        check_analysis(claimed, project, frozenset({ServiceKind.POSTGRESQL}))

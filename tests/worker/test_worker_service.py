@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from preview import sources
+from preview.detection import ServiceKind
 from preview.errors import TooComplex
 from preview.settings import Settings
 from preview.sources import files as files_module
@@ -45,6 +46,15 @@ async def test_a_launch_and_its_endpoints_are_read_by_workers(reader: WorkerRead
     assert [one.path for one in (await reader.endpoints(project)).endpoints] == ["/items"]
     document = b'{"openapi": "3.1.0", "paths": {"/shown": {"get": {"responses": {}}}}}'
     assert [one.path for one in await reader.published(document)] == ["/shown"]
+
+
+async def test_a_worker_is_given_the_servers_that_the_preview_gets(reader: WorkerReader, project: Path) -> None:
+    (project / "main.py").write_text(f'import psycopg2\npsycopg2.connect("postgresql://a:b@db/c")\n{APP}')
+    supplied = frozenset({ServiceKind.POSTGRESQL})
+    (need,) = (await AnalysisCache(reader, supplied).analyse(project, None)).plan.services
+    assert (need.kind, need.supplied) == (ServiceKind.POSTGRESQL, True)
+    (need,) = (await AnalysisCache(reader).analyse(project, None)).plan.services
+    assert not need.supplied
 
 
 MANIFESTS: dict[str, dict[str, str]] = {

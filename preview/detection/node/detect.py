@@ -129,7 +129,7 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
     variables = choose_variables(project, settings, kinds, command.variables)
     variables.update({item.name: item for item in work.variables})
     _address_of_prisma(work, variables)
-    servers = servers.with_provider(PROVIDERS.get(work.provider or ""))
+    servers = servers.with_provider(work.provider)
     variables = servers.variables(settings, variables, (work.setting, work.direct))
     values = {name: item.value for name, item in variables.items()}
     services = servers.needs(find_services(project, reads, values, work))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from preview.detection.databases.services import DEFAULT_PORTS, SQL_KINDS
+from preview.detection.node.databases import PROVIDERS
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import ServiceKind, ServiceNeed, Variable
 from preview.detection.settings import ProjectSettings
@@ -30,11 +31,13 @@ class Servers:
     used: frozenset[ServiceKind] = frozenset()
     place: str = ""
 
-    def with_provider(self, provider: ServiceKind | None) -> Servers:
-        """Return the servers of a project whose Prisma schema names its database."""
-        if provider not in SQL_KINDS or provider not in self.supply.kinds:
+    def with_provider(self, provider: str | None) -> Servers:
+        """Return the servers of a project whose Prisma schema names its database; None without Prisma."""
+        if provider is None:
             return self
-        return replace(self, sql=provider, used=self.used | {provider})
+        kind = PROVIDERS.get(provider)
+        sql = kind if kind in SQL_KINDS and kind in self.supply.kinds else None
+        return replace(self, sql=sql, used=(self.used - SQL_KINDS) | ({sql} if sql is not None else set()))
 
     def variables(
         self, settings: ProjectSettings, variables: Mapping[str, Variable], named: Iterable[str | None]

@@ -37,12 +37,14 @@ class PythonPlace:
         python_path: Folders that modules are imported from.
         files: Files that the application loads.
         server: Name of the database server that the project needs; empty if its database is a file.
+        is_supplied: The preview gets the database server that the project wants.
     """
 
     directory: str
     python_path: Sequence[str]
     files: Sequence[str]
     server: str = ""
+    is_supplied: bool = False
 
 
 def find_python_work(
@@ -61,7 +63,11 @@ def find_python_work(
         others = [*([main] if main else []), *found]
         return StepWork(tuple(migrations), tuple(left_out(step, place.server) for step in others))
     warnings: tuple[str, ...] = ()
-    if main is not None and any(_IN_MEMORY.search(sources.text(file)) for file in place.files):
+    if (
+        main is not None
+        and not place.is_supplied
+        and any(_IN_MEMORY.search(sources.text(file)) for file in place.files)
+    ):
         warnings = (f"{main.why}, and the database is in memory: call it when the module is imported",)
         main = None
     steps = in_order(found)

@@ -23,7 +23,6 @@ from preview.detection.settings import (
 )
 from preview.detection.supplied.schemes import (
     converts_to_synchronous,
-    has_driver,
     missing_drivers,
     scheme_for,
     synchronous_url,
@@ -144,7 +143,7 @@ class _Chooser:
         elif not is_usable(text) and "+" not in text.partition("://")[0]:
             value = self._made_up(kind, synchronous=synchronous)
         else:
-            value = self._with_driver(address_from(text, kind), kind)
+            value = address_from(text, kind)
         return as_supplied(read, value, self._place(read, text))
 
     def _place(self, read: SettingRead, text: str | None) -> str:
@@ -154,11 +153,6 @@ class _Chooser:
             if found is not None and found.value == text:
                 return found.file
         return ""
-
-    def _with_driver(self, url: str, kind: ServiceKind) -> str:
-        """Return the URL with PyMySQL as its driver, if it names none and the project has none."""
-        is_bare = self.engine is not None and self.engine.library == "SQLAlchemy" and url.startswith("mysql://")
-        return f"mysql+pymysql{url[5:]}" if is_bare and not has_driver(kind, self.supply.drivers) else url
 
     def _made_up(self, kind: ServiceKind, *, synchronous: bool) -> str:
         scheme = scheme_for(self.engine, kind, self.supply.drivers, self.facts, synchronous=synchronous)

@@ -40,8 +40,8 @@ def choose_supplied_django(
         return None
     driver = next((kind for kind in supply.drivers.kinds() if kind in _ENGINES and kind in supply.kinds), None)
     flags = _flags(settings) if driver is not None else {}
-    values = {**known_values(settings), **_values(settings, supply, driver)}
-    values |= {name: one.value for name, one in flags.items()}
+    values = {name: value for name, value in known_values(settings).items() if name != DATABASE_URL}
+    values |= {name: one.value for name, one in flags.items()} | _values(settings, supply)
     statements = deciding_statements(sources, files, values, choose=False)
     tables = [table for one in statements for table in tables_in(one)]
     engines = [value for table in tables for key, value in table if key == "ENGINE"]
@@ -53,19 +53,19 @@ def choose_supplied_django(
         chosen = _engine_variable(settings.reads[variables[0]], settings, engines, kind)
         return _choice(kind, settings, supply, chosen={**flags, **chosen})
     kinds = {SQLITE if SQLITE in text else engine_server(text) for text in texts} - {None}
-    if statements and has_url(statements[-1]):
-        return _by_url(statements[-1], urls, settings, supply, driver, kinds, flags)
+    # Later statements may only set an option: DATABASES["default"]["ATOMIC_REQUESTS"] = True
+    deciding = next((one for one in reversed(statements) if has_url(one) or any(tables_in(one))), None)
+    if deciding is not None and has_url(deciding):
+        return _by_url(deciding, urls, settings, supply, driver, kinds, flags)
     if len(kinds) != 1 or SQLITE in kinds:
         return None
     return _choice(next(kind for kind in kinds if isinstance(kind, ServiceKind)), settings, supply, chosen=flags)
 
 
-def _values(settings: ProjectSettings, supply: Supply, driver: ServiceKind | None) -> dict[str, str]:
-    """Return ``DATABASE_URL`` for the conditions of a settings module; the preview sets it in any case."""
+def _values(settings: ProjectSettings, supply: Supply) -> dict[str, str]:
+    """Return ``DATABASE_URL`` for the conditions of a settings module, if the project has a value for it."""
     read = settings.reads.get(DATABASE_URL)
     text = next(supply.texts(read, settings), None) if read is not None else None
-    if text is None and driver is not None:
-        text = own_address(driver, SCHEMES[driver])
     return {DATABASE_URL: text} if text is not None else {}
 
 
@@ -149,11 +149,11 @@ def _choice(
         mine = settings.own.get(DATABASE_URL)
         fits = mine is not None and kind_of_scheme(mine.value) is kind
         variables[DATABASE_URL] = supplied_url(address_from(mine.value, kind) if mine is not None and fits else own)
-    needs_driver = kind is ServiceKind.POSTGRESQL and not has_driver(kind, supply.drivers)
+    driver = "psycopg2-binary" if kind is ServiceKind.POSTGRESQL else "pymysql"
     return DatabaseChoice(
         variables,
         server=kind,
         supplied=kind,
         setting=next((read.name for read in urls), None),
-        requirements=("psycopg2-binary",) if needs_driver else (),
+        requirements=() if has_driver(kind, supply.drivers) else (driver,),
     )

@@ -23,7 +23,7 @@ _SYNC: Final = {
 _ALL: Final = frozenset((*_ASYNC[_PG], *_ASYNC[_MYSQL], *_SYNC[_PG], *_SYNC[_MYSQL]))
 _DIALECTS: Final = {"MySQLdb": "mysqldb", "mysql.connector": "mysqlconnector"}
 _MODULES: Final = {"mysqldb": "MySQLdb", "mysqlconnector": "mysql.connector", "psycopg_async": "psycopg"}
-# `mysqlclient` has no wheels for Linux.
+# `mysqlclient` has to be compiled: it is never added.
 _REQUIREMENTS: Final = {
     "psycopg2": "psycopg2-binary",
     "psycopg": "psycopg[binary]",
@@ -110,6 +110,7 @@ def _needed(engine: Engine, kind: ServiceKind, scheme: str, schemes: set[str], d
     elif kind is _PG:
         yield "psycopg" if drivers.psycopg_by_default and engine.library == "SQLAlchemy" else "psycopg2"
     elif not has_driver(kind, drivers):
+        # In an environment without MySQLdb, PyMySQL takes its place.
         yield "pymysql"
 
 

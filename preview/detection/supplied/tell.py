@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from preview.detection.databases.services import kind_of_scheme
-from preview.detection.expressions import last_name
+from preview.detection.expressions import keyword, last_name
 from preview.detection.facts import Facts
 from preview.detection.plan import ServiceKind, ServiceNeed, StartPlan
 from preview.detection.settings import ProjectSettings
@@ -20,6 +20,21 @@ _DATABASES: Final = frozenset({ServiceKind.POSTGRESQL, ServiceKind.MYSQL, Servic
 _MODES: Final = frozenset({"require", "required", "verify-ca", "verify-full", "verify_ca", "verify_identity"})
 _OPTIONS: Final = frozenset({"sslmode", "ssl_mode", "ssl"})
 _CALLS: Final = frozenset({"connect", "create_pool", "create_engine", "create_async_engine", "config", "parse"})
+_DRIVERS: Final = frozenset(
+    {
+        "psycopg2",
+        "psycopg",
+        "asyncpg",
+        "aiopg",
+        "pymysql",
+        "MySQLdb",
+        "mysql",
+        "aiomysql",
+        "asyncmy",
+        "redis",
+        "aioredis",
+    }
+)
 _MOST: Final = 3
 
 
@@ -47,7 +62,10 @@ def find_obstacles(
     # A default is replaced by a variable.
     defaults = {read.default for read in settings.reads.values()}
     fixed = [(one.text, one.where) for one in facts.addresses if one.text not in defaults]
-    return (*tell_addresses(fixed, kinds), *(tls_sentence(where) for where in [*_options(sources, files)][:_MOST]))
+    files = list(files)
+    hosts = [_host_sentence(host, where, "server") for host, where in (*_hosts(sources, files), *_called_hosts(facts))]
+    demands = [tls_sentence(where) for where in _options(sources, files)]
+    return (*tell_addresses(fixed, kinds), *hosts[:_MOST], *demands[:_MOST])
 
 
 def tell_addresses(found: Iterable[tuple[str, str]], kinds: frozenset[ServiceKind]) -> list[str]:
@@ -64,18 +82,49 @@ def tell_addresses(found: Iterable[tuple[str, str]], kinds: frozenset[ServiceKin
             continue
         host = next((one for one in hosts_of(text) if one and "*" not in one and not is_reached(one)), None)
         if host is not None and host.isprintable():
-            sentences[
-                f"{where} connects to {host[:100]}, which is not in the preview: only localhost and names such as "
-                f"db lead to its own {kind}; read the address from a variable"
-            ] = None
+            sentences[_host_sentence(host, where, str(kind))] = None
         if demands_tls(text):
             sentences[tls_sentence(where)] = None
     return list(sentences)[:_MOST]
 
 
+def _host_sentence(host: str, where: str, server: str) -> str:
+    return (
+        f"{where} connects to {host[:100]}, which is not in the preview: only localhost and names such as db lead to "
+        f"its own {server}; read the address from a variable"
+    )
+
+
 def tls_sentence(where: str) -> str:
     """Return the sentence about a fixed demand of TLS."""
     return f"{where} demands TLS, which the preview's own servers do not have: read it from a variable"
+
+
+def _hosts(sources: Sources, files: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the hosts that Django's ``DATABASES`` names as constants and that are not in the preview."""
+    for file in files:
+        if b"DATABASES" not in sources.text(file):
+            continue
+        for node in sources.nodes(file):
+            keys = [getattr(key, "value", None) for key in node.keys] if isinstance(node, ast.Dict) else []
+            if isinstance(node, ast.Dict) and "ENGINE" in keys and "HOST" in keys:
+                host = _other_host(node.values[keys.index("HOST")])
+                if host is not None:
+                    yield host, f"{file}:{node.values[keys.index('HOST')].lineno}"
+
+
+def _called_hosts(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield the constant hosts of ``psycopg2.connect(host="…")`` and the like that are not in the preview."""
+    for call in facts.calls:
+        if call.name.partition(".")[0] in _DRIVERS:
+            host = _other_host(keyword(call.node, "host"))
+            if host is not None:
+                yield host, call.where
+
+
+def _other_host(node: ast.expr | None) -> str | None:
+    host = node.value if isinstance(node, ast.Constant) else None
+    return host if isinstance(host, str) and host and host.isprintable() and not is_reached(host) else None
 
 
 def _options(sources: Sources, files: Iterable[str]) -> Iterator[str]:

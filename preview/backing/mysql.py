@@ -1,0 +1,390 @@
+"""MariaDB for previews that want MySQL: one server for all, and a user and a database of its own for each."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
+from itertools import islice
+from pathlib import Path
+
+import pymysql
+import trio
+
+from preview.backing.mysql_command import MysqlLimits, mysql_command
+from preview.backing.programs import Program
+from preview.backing.server import Server, ServerSocket, ServerUnavailable
+from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
+from preview.backing.wire_mysql import (
+    ERROR,
+    HEAD_BYTES,
+    OK,
+    PLUGIN,
+    Answer,
+    NotMysql,
+    frame,
+    hash_password,
+    log_in,
+    read_answer,
+    read_greeting,
+    read_head,
+    refusal,
+    switch_request,
+    too_many,
+)
+from preview.detection import ServiceKind
+from preview.runtime import Runtime, join
+
+_ADMIN = "preview_admin"
+_PREFIX = "pv_"
+_OWN_USERS = frozenset({_ADMIN, "mariadb.sys"})
+_OWN_DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
+_DROP_S = 5.0
+# The administrator's own statements; a server that does not answer must not hold the service up.
+_ANSWER_S, _LOCK_S = 10, 3
+# Files of one database that are counted for its size: some 25,000 tables.
+_MOST_FILES = 50_000
+# stat(2): the unit of st_blocks.
+_BLOCK_BYTES = 512
+
+
+class MysqlEngine:
+    """See ``BackingEngine``.
+
+    Args:
+        program: The server program.
+        folder: Private folder of the service, for the server's files.
+        limits: Limits.
+        runtime: Confines the server.
+        join: Forwards bytes between a client and the server.
+        kept: See ``ServerCommand``.
+    """
+
+    kind = ServiceKind.MYSQL
+
+    def __init__(
+        self,
+        program: Program,
+        folder: Path,
+        limits: MysqlLimits,
+        runtime: Runtime,
+        *,
+        join: Join = join,
+        kept: Path | None = None,
+    ) -> None:
+        self._program = program
+        self._folder = folder
+        self.limits = limits
+        self.join = join
+        self._server = Server(mysql_command(program, folder, limits, kept), runtime, self._set_up)
+        self._admin: pymysql.Connection | None = None
+        self._turn = trio.Lock()
+        # The administrator's; each start of the server sets it anew.
+        self._password = secrets.token_urlsafe(24)
+        # Names in use, which the next start of the server keeps.
+        self._live: set[str] = set()
+
+    @property
+    def version(self) -> str:
+        """See ``BackingEngine``."""
+        return self._program.describe()
+
+    async def run(self) -> None:
+        """Run the server once it is wanted. Cancellation: the server ends (bounded)."""
+        await trio.to_thread.run_sync(self._write_files)
+        try:
+            await self._server.run()
+        finally:
+            if self._admin is not None:
+                _close(self._admin)
+
+    @asynccontextmanager
+    async def open_database(self, preview_id: str, slot: int) -> AsyncIterator[MysqlDatabase]:  # noqa: ARG002
+        """See ``BackingEngine``."""
+        database = MysqlDatabase(self, _PREFIX + preview_id.replace("-", "_").lower())
+        try:
+            yield database
+        finally:
+            if database.name in self._live:
+                with trio.move_on_after(_DROP_S, shield=True):
+                    await self.drop(database.name)
+                # What could not be dropped is an orphan, which the server's next start drops.
+                self._live.discard(database.name)
+
+    def want(self) -> None:
+        """See ``BackingEngine``."""
+        self._server.want()
+
+    async def connect(self) -> trio.SocketStream:
+        """Connect to the server as a client.
+
+        Raises:
+            ServerUnavailable: It does not run.
+
+        Cancellation: no connection is left.
+        """
+        try:
+            return await (await self._server.connected()).connect()
+        except OSError as error:
+            raise ServerUnavailable(f"{self._program.name} does not answer ({error.strerror or error})") from error
+
+    async def make(self, name: str, password: str) -> None:
+        """Make a database, and the user that owns it, both with this name.
+
+        Raises:
+            ServerUnavailable: The server does not run, or refuses.
+
+        Cancellation: the database may exist; ``drop`` drops it.
+        """
+        await self._server.connected()
+        self._live.add(name)
+        await self._execute(
+            # Again where an earlier try was cut off: nobody else has this name.
+            f"CREATE OR REPLACE USER `{name}`@localhost IDENTIFIED VIA {PLUGIN.decode()}"
+            f" USING '{hash_password(password)}'"
+            f" WITH MAX_USER_CONNECTIONS {self.limits.connections} MAX_STATEMENT_TIME {self.limits.statement_s}",
+            f"CREATE DATABASE IF NOT EXISTS `{name}`",
+            # In a grant `_` stands for any character.
+            f"GRANT ALL ON `{name.replace('_', chr(92) + '_')}`.* TO `{name}`@localhost",
+        )
+
+    async def drop(self, name: str) -> None:
+        """Drop a database with its user, and end its sessions. Cancellation: it may still exist.
+
+        A server that does not run is not started: it drops what nobody owns when it starts.
+        """
+        if self._server.socket is not None:
+            with suppress(ServerUnavailable):
+                await self._execute(*_dropped(name))
+
+    async def measure(self, name: str) -> int | None:
+        """Return the size of a database's files in bytes. Cancellation: nothing changes."""
+        return await trio.to_thread.run_sync(_files_bytes, self._server.command.folder, ("data", name))
+
+    async def _execute(self, *statements: str) -> None:
+        """Execute statements as administrator, one after the other.
+
+        Raises:
+            ServerUnavailable: The server does not run, or refuses.
+
+        Cancellation: the statements end first (bounded).
+        """
+        async with self._turn:
+            socket = self._server.socket
+            if socket is None:
+                raise ServerUnavailable(f"{self._program.name} does not run")
+            try:
+                await trio.to_thread.run_sync(self._execute_now, socket, statements)
+            except (pymysql.Error, OSError) as error:
+                raise ServerUnavailable(f"{self._program.name} refuses: {_one_line(error)}") from error
+
+    def _execute_now(self, socket: ServerSocket, statements: tuple[str, ...]) -> None:
+        if self._admin is None or not self._admin.open:
+            self._admin = self._connect_admin(socket)
+        try:
+            with self._admin.cursor() as cursor:
+                for one in statements:
+                    cursor.execute(one)
+        except pymysql.Error:
+            # The next statement has a connection of its own: this one may have ended.
+            _close(self._admin)
+            raise
+
+    def _connect_admin(self, socket: ServerSocket) -> pymysql.Connection:
+        return pymysql.connect(
+            unix_socket=socket.path,
+            user=_ADMIN,
+            password=self._password,
+            autocommit=True,
+            connect_timeout=_ANSWER_S,
+            read_timeout=_ANSWER_S,
+            write_timeout=_ANSWER_S,
+            init_command=f"SET SESSION lock_wait_timeout = {_LOCK_S}",
+        )
+
+    async def _set_up(self, socket: ServerSocket) -> bool:
+        """Drop what a service that ended has left; return false while the server does not take connections yet."""
+        async with self._turn:
+            return await trio.to_thread.run_sync(self._set_up_now, socket)
+
+    def _set_up_now(self, socket: ServerSocket) -> bool:
+        if self._admin is not None:
+            _close(self._admin)
+        try:
+            self._admin = self._connect_admin(socket)
+            with self._admin.cursor() as cursor:
+                cursor.execute("SELECT User, Host FROM mysql.global_priv")
+                for user, host in list(cursor.fetchall()):
+                    if user not in _OWN_USERS and user not in self._live:
+                        cursor.execute("DROP USER IF EXISTS %s@%s", (user, host))
+                cursor.execute("SHOW DATABASES")
+                for (name,) in list(cursor.fetchall()):
+                    if name not in _OWN_DATABASES and name not in self._live:
+                        cursor.execute(f"DROP DATABASE IF EXISTS `{str(name).replace('`', '``')}`")
+        except (pymysql.Error, OSError):
+            time.sleep(0.01)
+            return False
+        return True
+
+    def _write_files(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        given = self._folder / "given"
+        (given / "none").mkdir(parents=True, exist_ok=True)
+        for folder in (given, given / "none"):
+            folder.chmod(0o755)
+        password = hash_password(self._password)
+        (given / "setup.sql").write_text(
+            f"CREATE OR REPLACE USER {_ADMIN}@localhost IDENTIFIED VIA {PLUGIN.decode()} USING '{password}';\n"
+            f"GRANT ALL ON *.* TO {_ADMIN}@localhost WITH GRANT OPTION;\n",
+            "ascii",
+        )
+        (given / "setup.sql").chmod(0o644)
+
+
+class MysqlDatabase:
+    """See ``BackingDatabase``.
+
+    Args:
+        engine: The server.
+        name: Name of the user and of the database.
+    """
+
+    kind = ServiceKind.MYSQL
+
+    def __init__(self, engine: MysqlEngine, name: str) -> None:
+        self._engine = engine
+        self.name = name
+        self._password = secrets.token_urlsafe(24)
+        self._turn = trio.Lock()
+        self._is_made = False
+        # Connections on which no session has begun: the server counts a user's connections only once it knows the user.
+        self._beginning = 0
+
+    async def serve(self, client: trio.SocketStream) -> None:
+        """See ``BackingDatabase``."""
+        with suppress(SessionEnded, NotMysql, trio.BrokenResourceError, trio.ClosedResourceError):
+            try:
+                server = await self._open_session(client)
+            except ServerUnavailable as error:
+                await client.send_all(refusal(str(error)))
+                return
+            if server is not None:
+                async with server:
+                    await self._engine.join(client, server)
+
+    async def _open_session(self, client: trio.SocketStream) -> trio.SocketStream | None:
+        """Return the server's side once the session has begun; None if the client has been told that it has not.
+
+        Raises:
+            ServerUnavailable: The server does not run.
+        """
+        if self._beginning >= self._engine.limits.connections:
+            await client.send_all(too_many("too many connections begin at once"))
+            return None
+        self._beginning += 1
+        try:
+            async with self._turn:
+                if not self._is_made:
+                    await self._engine.make(self.name, self._password)
+                    self._is_made = True
+            server = await self._engine.connect()
+            is_begun = False
+            try:
+                with trio.move_on_after(FIRST_S):
+                    is_begun = await self._log_in(client, server)
+            finally:
+                if not is_begun:
+                    await trio.aclose_forcefully(server)
+        finally:
+            self._beginning -= 1
+        return server if is_begun else None
+
+    async def _log_in(self, client: trio.SocketStream, server: trio.SocketStream) -> bool:
+        sequence, content = await _read_packet(server)
+        if content[0] == ERROR:
+            await client.send_all(frame(sequence, content))
+            return False
+        greeting = read_greeting(content)
+        await client.send_all(frame(sequence, greeting.shown))
+        sequence, content = await _read_packet(client)
+        answer = _read_answer(content)
+        if isinstance(answer, NotMysql):
+            await client.send_all(refusal(f"no session begins: {answer}", sequence=sequence + 1, is_greeted=True))
+            return False
+        if answer.plugin not in (None, PLUGIN):
+            await client.send_all(frame(sequence + 1, switch_request(greeting.salt)))
+            sequence = await _skip_proof(client)
+        await server.send_all(frame(1, log_in(answer, greeting.salt, self.name, self._password)))
+        _, content = await _read_packet(server)
+        await client.send_all(frame(sequence + 1, content))
+        return content[0] == OK
+
+    async def measure(self) -> int | None:
+        """See ``BackingDatabase``."""
+        return await self._engine.measure(self.name) if self._is_made else None
+
+
+async def _read_packet(stream: trio.SocketStream) -> tuple[int, bytes]:
+    """Return a packet's sequence number and content, of at least one byte."""
+    size, sequence = read_head(await read_exactly(stream, HEAD_BYTES))
+    return sequence, await read_exactly(stream, size)
+
+
+def _read_answer(content: bytes) -> Answer | NotMysql:
+    try:
+        return read_answer(content)
+    except NotMysql as error:
+        return error
+
+
+async def _skip_proof(client: trio.SocketStream) -> int:
+    """Skip the proof of a password, which is empty if the client has none; return its sequence number."""
+    head = await read_exactly(client, HEAD_BYTES)
+    if any(head[:3]):
+        await read_exactly(client, read_head(head)[0])
+    return head[3]
+
+
+def _dropped(name: str) -> tuple[str, ...]:
+    # The user first: no session begins any more. The database waits until those that run have ended.
+    return (
+        f"DROP USER IF EXISTS `{name}`@localhost",
+        f"KILL USER `{name}`@localhost",
+        f"DROP DATABASE IF EXISTS `{name}`",
+    )
+
+
+def _files_bytes(folder: Path, names: tuple[str, ...]) -> int | None:
+    """Return the bytes on the disk of a folder's files; no link is followed, as the server may write there."""
+    with ExitStack() as held:
+        try:
+            descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            held.callback(os.close, descriptor)
+            for name in names:
+                descriptor = os.open(
+                    name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor
+                )
+                held.callback(os.close, descriptor)
+            with os.scandir(descriptor) as entries:
+                return sum(_disk_bytes(entry) for entry in islice(entries, _MOST_FILES))
+        except OSError:
+            return None
+
+
+def _disk_bytes(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
+    except FileNotFoundError:
+        return 0
+
+
+def _close(connection: pymysql.Connection) -> None:
+    with suppress(pymysql.Error, OSError):
+        connection.close()
+
+
+def _one_line(error: Exception) -> str:
+    said = str(error.args[-1]) if error.args else ""
+    return said.strip().splitlines()[0] if said.strip() else type(error).__name__

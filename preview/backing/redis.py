@@ -1,0 +1,237 @@
+"""Redis or Valkey for previews: a small server of its own for each, which starts when the preview first connects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from preview.backing.programs import Program
+from preview.backing.server import Server, ServerCommand, ServerSocket, ServerUnavailable
+from preview.backing.streams import FIRST_S, Join, SessionEnded
+from preview.backing.wire_redis import MOST_BYTES, encode, refusal, rewrite_logins
+from preview.core.removal import remove_folder
+from preview.detection import ServiceKind
+from preview.runtime import Limits, Runtime, beside, join
+
+_SOCKET = "redis.sock"
+_MIB = 1024 * 1024
+_ANSWER_S = 1.0
+_MOST_ANSWER_BYTES = 64 * 1024
+_USED = re.compile(rb"\nused_memory:(\d{1,18})\r")
+# Memory that `maxmemory` does not count: the program, scripts, buffers of connections.
+_BESIDE_MIB = 64
+# Time for a client to read an error before its connection is reset for what it has sent since.
+_READ_S = 1.0
+_REMOVE_S = 5.0
+# Not for previews: they end the server, have it load programs, or fetch from others. By default a server of version 7
+# refuses to change settings of files and folders (enable-protected-configs), and an older one is as confined.
+_HIDDEN = ("SHUTDOWN", "MODULE", "DEBUG", "REPLICAOF", "SLAVEOF")
+
+
+@dataclass(frozen=True, slots=True)
+class RedisLimits:
+    """Limits of each server.
+
+    Attributes:
+        memory_mb: Memory for data, in MiB.
+        connections: Connections.
+    """
+
+    memory_mb: int
+    connections: int
+
+
+class RedisEngine:
+    """See ``BackingEngine``.
+
+    Args:
+        program: The server program.
+        folder: Private folder of the service, in which each server has one.
+        limits: Limits.
+        runtime: Confines the servers.
+        join: Forwards bytes between a client and a server.
+    """
+
+    kind = ServiceKind.REDIS
+
+    def __init__(
+        self, program: Program, folder: Path, limits: RedisLimits, runtime: Runtime, *, join: Join = join
+    ) -> None:
+        self._program = program
+        self._folder = folder
+        self._limits = limits
+        self._runtime = runtime
+        self._join = join
+        # Folders in use.
+        self._live: set[str] = set()
+
+    @property
+    def version(self) -> str:
+        """See ``BackingEngine``."""
+        return self._program.describe()
+
+    def want(self) -> None:
+        """See ``BackingEngine``: a server starts within 30 ms, so none is started ahead."""
+
+    async def run(self) -> None:
+        """Remove what a service that ended has left; each preview's server runs with its database."""
+        await trio.to_thread.run_sync(self._remove_leftovers)
+        await trio.sleep_forever()
+
+    @asynccontextmanager
+    async def open_database(self, preview_id: str, slot: int) -> AsyncIterator[RedisDatabase]:
+        """See ``BackingEngine``."""
+        folder = self._folder / preview_id
+        self._live.add(preview_id)
+        command = _command(self._program, folder / "server", f"redis-{preview_id}", self._limits, slot)
+        server = Server(command, self._runtime, _answers)
+        try:
+            async with beside(server.run):
+                yield RedisDatabase(server, self._join)
+        finally:
+            with trio.move_on_after(_REMOVE_S, shield=True):
+                await trio.to_thread.run_sync(remove_folder, folder, abandon_on_cancel=True)
+            self._live.discard(preview_id)
+
+    def _remove_leftovers(self) -> None:
+        if self._folder.is_dir():
+            for one in list(self._folder.iterdir()):
+                if one.name not in self._live:
+                    remove_folder(one)
+
+
+class RedisDatabase:
+    """See ``BackingDatabase``.
+
+    Args:
+        server: The preview's own server.
+        join: Forwards bytes between a client and the server.
+    """
+
+    kind = ServiceKind.REDIS
+
+    def __init__(self, server: Server, join: Join) -> None:
+        self._server = server
+        self._join = join
+
+    async def serve(self, client: trio.SocketStream) -> None:
+        """See ``BackingDatabase``."""
+        with suppress(SessionEnded, trio.BrokenResourceError, trio.ClosedResourceError):
+            first: bytes | None = None
+            with trio.move_on_after(FIRST_S):
+                first = await _read_first(client)
+            if first is None:
+                return
+            try:
+                server = await self._connect()
+            except ServerUnavailable as error:
+                await _refuse(client, str(error))
+                return
+            async with server:
+                # A server with too many connections says so, and has closed this one.
+                with suppress(trio.BrokenResourceError):
+                    await server.send_all(first)
+                await self._join(client, server)
+
+    async def _connect(self) -> trio.SocketStream:
+        try:
+            return await (await self._server.connected()).connect()
+        except OSError as error:
+            shown = self._server.command.shown
+            raise ServerUnavailable(f"{shown} does not answer ({error.strerror or error})") from error
+
+    async def measure(self) -> int | None:
+        """See ``BackingDatabase``: the memory that its data takes."""
+        socket = self._server.socket
+        if socket is None:
+            return None
+        found = _USED.search(await _ask(socket, b"INFO", b"memory"))
+        return int(found[1]) if found else None
+
+
+async def _read_first(client: trio.SocketStream) -> bytes:
+    """Return the client's first bytes, rewritten.
+
+    Raises:
+        SessionEnded: The client has closed the connection.
+    """
+    read = bytearray()
+    while True:
+        chunk = await client.receive_some(MOST_BYTES)
+        if not chunk:
+            raise SessionEnded
+        read += chunk
+        rewritten = rewrite_logins(bytes(read))
+        if rewritten is not None:
+            return rewritten
+
+
+async def _refuse(client: trio.SocketStream, sentence: str) -> None:
+    """Send an error, and wait until the client has ended the connection, or for a moment."""
+    await client.send_all(refusal(sentence))
+    await client.send_eof()
+    with trio.move_on_after(_READ_S):
+        while await client.receive_some(MOST_BYTES):
+            pass
+
+
+async def _answers(socket: ServerSocket) -> bool:
+    """Return whether the server answers. It runs in a sandbox of its own, and need not be what it was."""
+    return (await _ask(socket, b"PING")).startswith(b"+PONG")
+
+
+async def _ask(socket: ServerSocket, *words: bytes) -> bytes:
+    """Return the start of a server's answer; it is empty if there is none within the time and size."""
+    read = bytearray()
+    with trio.move_on_after(_ANSWER_S), suppress(OSError, trio.BrokenResourceError):
+        async with await socket.connect() as stream:
+            await stream.send_all(encode(words) + encode((b"QUIT",)))
+            while len(read) < _MOST_ANSWER_BYTES and (chunk := await stream.receive_some(_MOST_ANSWER_BYTES)):
+                read += chunk
+    return bytes(read)
+
+
+def _command(program: Program, folder: Path, name: str, limits: RedisLimits, slot: int) -> ServerCommand:
+    settings = {
+        "port": "0",
+        # Relative to the server's folder: a path of a socket may have 107 bytes at most (unix(7)).
+        "unixsocket": f"socket/{_SOCKET}",
+        "save": "",
+        "appendonly": "no",
+        "maxmemory": f"{limits.memory_mb}mb",
+        "maxmemory-policy": "noeviction",
+        "maxclients": str(limits.connections),
+        "databases": "16",
+        # An idle server wakes once a second.
+        "hz": "1",
+        "dynamic-hz": "yes",
+        "crash-log-enabled": "no",
+        "loglevel": "warning",
+    }
+    options = [word for key, value in settings.items() for word in (f"--{key}", value)]
+    hidden = [word for one in _HIDDEN for word in ("--rename-command", one, "")]
+    return ServerCommand(
+        name=name,
+        shown=program.name,
+        argv=(str(program.path), *options, *hidden),
+        folder=folder,
+        socket=_SOCKET,
+        limits=Limits(
+            memory_bytes=(2 * limits.memory_mb + _BESIDE_MIB) * _MIB,
+            open_files=limits.connections + 64,
+            processes=16,
+            # A preview may have its server write files (BGSAVE); none of them is read again.
+            file_bytes=2 * limits.memory_mb * _MIB,
+            cpu_cores=1.0,
+            temp_bytes=_MIB,
+        ),
+        slot=slot,
+        # It has nothing to save, and would look for the signal once a second.
+        grace_s=0,
+        readable=program.readable,
+    )

@@ -1,0 +1,200 @@
+"""Node projects keep the server that they want, if the preview gets one of its kind."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from detection_kit import values_of, write
+
+from preview.detection import Origin, ServiceKind, StartPlan, detect
+
+POSTGRESQL, MYSQL, REDIS = ServiceKind.POSTGRESQL, ServiceKind.MYSQL, ServiceKind.REDIS
+ALL = frozenset({POSTGRESQL, MYSQL, REDIS})
+OWN = "postgresql://preview:preview@localhost:5432/preview"
+MY = "mysql://preview:preview@localhost:3306/preview"
+LISTENS = "const app = require('express')();\napp.listen(process.env.PORT);\n"
+PRISMA = 'datasource db {{\n  provider = "{}"\n  url = env("DATABASE_URL")\n  directUrl = env("DIRECT_URL")\n}}\n'
+
+
+def node(source: str, *packages: str, **files: str) -> dict[str, str]:
+    package = {"dependencies": dict.fromkeys(("express", *packages), "*"), "scripts": {"start": "node index.js"}}
+    return {"package.json": json.dumps(package), "index.js": source + LISTENS, **files}
+
+
+def supplied_plan(folder: Path, files: dict[str, str], kinds: frozenset[ServiceKind] = ALL) -> StartPlan:
+    return detect(write(folder, files), None, None, kinds)
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    files: dict[str, str]
+    values: dict[str, str]
+    kinds: tuple[ServiceKind, ...] = (POSTGRESQL,)
+    steps: tuple[str, ...] = field(default=())
+
+
+CASES = [
+    Case(
+        "Prisma without migrations",
+        node("", "prisma", "@prisma/client", **{"prisma/schema.prisma": PRISMA.format("postgresql")}),
+        {"DATABASE_URL": OWN, "DIRECT_URL": OWN},
+        steps=("prisma generate", "tables"),
+    ),
+    Case(
+        "Prisma with migrations, a seed, and a server elsewhere in .env",
+        {
+            **node(
+                "", "prisma", "@prisma/client", "bcrypt",
+                **{
+                    "prisma/schema.prisma": PRISMA.format("mysql"), "prisma/migrations/1_a/migration.sql": "",
+                    "prisma/seed.js": "1", ".env": 'DATABASE_URL="mysql://a:b@aws.psdb.cloud/c?sslaccept=strict"\n',
+                },
+            ),
+            "README.md": "```\nnode prisma/seed.js\n```\n",
+        },
+        {"DATABASE_URL": "mysql://a:b@localhost/c", "DIRECT_URL": MY},
+        (MYSQL,),
+        steps=("prisma generate", "migrations", "seed"),
+    ),
+    Case(
+        "node-postgres and an example",
+        node(
+            "const { Pool } = require('pg');\nnew Pool({ connectionString: process.env.DATABASE_URL });\n", "pg",
+            **{".env.example": "DATABASE_URL=postgres://user:password@localhost:5432/shop\n"},
+        ),
+        {"DATABASE_URL": "postgres://user:password@localhost:5432/shop"},
+    ),
+    Case(
+        "node-postgres with nothing at all",
+        node("const { Pool } = require('pg');\nnew Pool();\n", "pg"),
+        {"DATABASE_URL": OWN},
+    ),
+    Case(
+        "postgres.js, whose default is elsewhere",
+        node(
+            "const postgres = require('postgres');\n"
+            "postgres(process.env.PG_URL || 'postgres://a:b@x.neon.tech/c?sslmode=require&a=1');\n", "postgres",
+        ),
+        {"PG_URL": "postgres://a:b@localhost/c?a=1", "DATABASE_URL": OWN},
+    ),
+    Case(
+        "mysql2 in parts",
+        node(
+            "const mysql = require('mysql2');\nmysql.createPool({ host: process.env.DB_HOST, port: process.env.DB_PORT,"
+            " user: process.env.DB_USER, database: process.env.DB_NAME || 'shop' });\n", "mysql2",
+            **{".env": "DB_HOST=mysql.example.com\n"},
+        ),
+        {"DB_HOST": "localhost", "DB_PORT": "3306", "DB_USER": "preview", "DATABASE_URL": MY},
+        (MYSQL,),
+    ),
+    Case(
+        "Sequelize with a configuration of its own",
+        node(
+            "const { Sequelize } = require('sequelize');\n"
+            "new Sequelize('a', 'b', 'c', { host: 'db', dialect: 'mysql' });\n", "sequelize", "sequelize-cli", "mysql2",
+            **{"config/config.json": '{"development": {"dialect": "mysql"}}', "migrations/1-a.js": ""},
+        ),
+        {"DATABASE_URL": MY},
+        (MYSQL,),
+        steps=("migrations",),
+    ),
+    Case(
+        "Knex",
+        node(
+            "const knex = require('knex');\nknex(require('./knexfile'));\n", "knex", "pg",
+            **{
+                "knexfile.js": "module.exports = { client: 'pg', connection: process.env.DATABASE_URL };\n",
+                "migrations/1.js": "",
+            },
+        ),
+        {"DATABASE_URL": OWN},
+        steps=("migrations",),
+    ),
+    Case(
+        "TypeORM",
+        node(
+            "const { source } = require('./source');\n", "typeorm", "pg",
+            **{
+                "source.js": "exports.source = new DataSource({ type: 'postgres', host: process.env.DB_HOST || 'db',"
+                " migrations: ['migrations/*.js'] });\n", "migrations/1.js": "",
+            },
+        ),
+        {"DATABASE_URL": OWN},
+        steps=("migrations",),
+    ),
+    Case(
+        "Drizzle",
+        node(
+            "require('pg');\nrequire('./schema');\n", "drizzle-orm", "drizzle-kit", "pg",
+            **{"drizzle.config.js": "module.exports = { dialect: 'postgresql' };\n", "schema.js": "pgTable('a');\n"},
+        ),
+        {"DATABASE_URL": OWN},
+        steps=("tables",),
+    ),
+    Case(
+        "Redis and a queue",
+        node(
+            "const Redis = require('ioredis');\nnew Redis(process.env.REDIS_URL);\nprocess.env.REDIS_HOST;\n",
+            "ioredis", "bullmq",
+            **{".env.example": "REDIS_URL=rediss://:x@a.upstash.io:6380\n"},
+        ),
+        {"REDIS_URL": "redis://:x@localhost:6380", "REDIS_HOST": "localhost"},
+        (REDIS,),
+    ),
+    Case("a queue whose connection is not found", node("", "bull"), {}, (REDIS,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_project_keeps_the_server_that_it_wants(tmp_path: Path, case: Case) -> None:
+    plan = supplied_plan(tmp_path, case.files)
+    values = values_of(plan)
+    implicit = ("localhost", "preview") if POSTGRESQL in case.kinds else (None, None)
+    assert (values.pop("PGHOST", None), values.pop("PGUSER", None)) == implicit
+    assert values == case.values
+    assert {need.kind for need in plan.services if need.supplied} == set(case.kinds)
+    assert tuple(step.name for step in plan.steps) == case.steps
+    for kind in case.kinds:
+        assert any(sentence.startswith(f"{kind}: the preview gets a ") for sentence in plan.decisions)
+    assert not [sentence for sentence in plan.warnings if "may not come up" in sentence or "TLS" in sentence]
+    assert not any("SQLite" in step.why for step in plan.steps)
+    if "DATABASE_URL" in values:
+        assert plan.variables["DATABASE_URL"].origin is Origin.SUPPLIED
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        node("", "prisma", "@prisma/client", "pg", **{"prisma/schema.prisma": PRISMA.format("sqlite")}),
+        node("require('knex');\n", "knex", "pg", "sqlite3", **{"knexfile.js": "'sqlite3'", "migrations/1.js": ""}),
+        node("require('better-sqlite3');\n", "better-sqlite3"),
+        node("require('mongoose').connect(process.env.MONGO_URI);\n", "mongoose"),
+    ],
+)
+def test_a_project_whose_own_choice_is_another_keeps_it(tmp_path: Path, files: dict[str, str]) -> None:
+    assert supplied_plan(tmp_path, files) == supplied_plan(tmp_path, files, frozenset())
+
+
+def test_a_server_of_another_kind_is_no_help(tmp_path: Path) -> None:
+    files = node("", "prisma", "@prisma/client", **{"prisma/schema.prisma": PRISMA.format("mysql")})
+    assert supplied_plan(tmp_path, files, frozenset({POSTGRESQL})) == supplied_plan(tmp_path, files, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("require('pg');\nnew Pool({ ssl: { rejectUnauthorized: false } });\n", "index.js:2 demands TLS"),
+        ("require('pg');\nnew Pool('postgres://a:b@x.example/c');\n", "index.js:2 connects to x.example"),
+    ],
+)
+def test_what_is_hard_coded_and_cannot_work_is_told_with_its_place(tmp_path: Path, source: str, sentence: str) -> None:
+    assert [one for one in supplied_plan(tmp_path, node(source, "pg")).warnings if one.startswith(sentence)]
+
+
+def test_tls_for_production_alone_is_not_told(tmp_path: Path) -> None:
+    source = "require('pg');\nif (process.env.NODE_ENV === 'production') options.db = { ssl: true };\n"
+    assert supplied_plan(tmp_path, node(source, "pg")).warnings == ()
