@@ -1,11 +1,15 @@
 """What a preview's own PostgreSQL costs: the way to it, and making and dropping databases.
 
-    uv run python benchmarks/databases.py [--seconds N] [--rounds N] [--many N]
+    uv run python benchmarks/databases.py [--seconds N] [--rounds N] [--many N] [--launches N] [--previews N]
 
 Both ways lead to the same server in the same run, in turns: straight to its socket, and through the port that a preview
 connects to. ``pgbench`` measures the round trip (``SELECT 1`` by one client) and transactions per second of its
 built-in select script by four clients. ``--many`` databases are then made at once, as previews that connect at the same
 moment make them, and dropped.
+
+``--launches N`` launches new code of ``examples/bookshop`` N times on SQLite and on PostgreSQL, in turns, both with
+their packages installed, half a second after the last one. ``--previews N`` launches so many at once on PostgreSQL,
+stops them, and then looks for what they have left in the server.
 """
 
 from __future__ import annotations
@@ -22,11 +26,17 @@ from functools import partial
 from pathlib import Path
 
 import trio
+from _service import USER, launch, open_bench
+from launch import EXAMPLES, QUIET_S, read_project, write_project
 
+from preview.backing.carrier import Carrier
 from preview.backing.postgresql import PostgresqlDatabase, PostgresqlEngine
 from preview.backing.postgresql_admin import PostgresqlLimits
 from preview.backing.programs import find_postgresql
+from preview.core.clock import utc_now
+from preview.generations import Generation
 from preview.runtime import open_ladder
+from preview.service import Service
 from preview.settings import Settings
 
 _TPS = re.compile(r"tps = ([\d.]+)")
@@ -87,21 +97,90 @@ async def make_many(engine: PostgresqlEngine, many: int) -> None:
     print(f"{many} dropped: {time.perf_counter() - made:.2f} s")
 
 
+class Bookshops:
+    """Generations of the bookshop, ``sqlite-1`` or ``postgresql-2``: each has a line of its own in each file."""
+
+    async def get(self, generation_id: str) -> Generation:
+        await trio.lowlevel.checkpoint()
+        return Generation(generation_id, generation_id.partition("-")[0], USER.id, utc_now())
+
+    async def write_files(self, generation_id: str, directory: Path) -> None:
+        kind, _, number = generation_id.partition("-")
+        files = read_project(EXAMPLES / "bookshop", number)
+        if kind == "postgresql":
+            url = b"postgresql://shop:s3cret@db:5432/shop"
+            files = {name: text.replace(b"sqlite:///./bookshop.db", url) for name, text in files.items()}
+            files["requirements.txt"] += b"\npsycopg[binary]\n"
+        await trio.to_thread.run_sync(write_project, files, directory)
+
+
+async def compare_launches(service: Service, rounds: int) -> None:
+    """Print how long new code takes on each engine."""
+    found: dict[str, list[float]] = {"sqlite": [], "postgresql": []}
+    # The first ones install packages and make templates.
+    for number in range(rounds + 3):
+        for kind, times in found.items():
+            await trio.sleep(QUIET_S if number > 2 else 3)
+            started = time.perf_counter()
+            preview = await launch(service, f"{kind}-{number}")
+            if number > 2:
+                times.append(1000 * (time.perf_counter() - started))
+            lines = preview.last_lines(1000)
+            assert any("PostgreSQL" in line for line in lines) is (kind == "postgresql"), lines
+            await service.previews.stop(f"{kind}-{number}")
+    sqlite, postgresql = (statistics.median(times) for times in found.values())
+    print(f"launch of new code: SQLite {sqlite:.0f} ms, PostgreSQL {postgresql:.0f} ms, {postgresql - sqlite:+.0f} ms")
+
+
+async def launch_many(service: Service, many: int) -> None:
+    """Print how long so many take at once, and what they have left."""
+    names = [f"postgresql-{1000 + number}" for number in range(many)]
+    started = time.perf_counter()
+    async with trio.open_nursery() as nursery:
+        for name in names:
+            nursery.start_soon(launch, service, name)
+    healthy = time.perf_counter()
+    async with trio.open_nursery() as nursery:
+        for name in names:
+            nursery.start_soon(service.previews.stop, name)
+    stopped = time.perf_counter()
+    [engine] = [one for one in service.backing.engines if isinstance(one, PostgresqlEngine)]
+    left = [name for name in await engine.list_names() if name.startswith("pv_")]
+    up_s, down_s = healthy - started, stopped - healthy
+    print(f"{many} at once: healthy after {up_s:.1f} s, stopped after {down_s:.1f} s, left: {left}")
+
+
+async def measure_launches(launches: int, previews: int) -> None:
+    """Open a service, and launch."""
+    async with open_bench(Bookshops(), mysql="off", redis="off", starts_at_once=None) as service:
+        if launches:
+            await compare_launches(service, launches)
+        if previews:
+            await launch_many(service, previews)
+
+
 async def main() -> None:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--many", type=int, default=50)
+    parser.add_argument("--launches", type=int, default=0)
+    parser.add_argument("--previews", type=int, default=0)
     given = parser.parse_args()
+    if given.launches or given.previews:
+        await measure_launches(given.launches, given.previews)
+        return
     program = find_postgresql()
     if program is None:
         raise SystemExit("There is no PostgreSQL here.")
     with tempfile.TemporaryDirectory(prefix="pvbench", dir="/tmp") as name:
         folder = Path(name)
         async with open_ladder(Settings(data_dir=folder)) as ladder:
-            engine = PostgresqlEngine(program, folder / "backing", PostgresqlLimits(1024, 50, 60, 2), ladder.runtime)
+            carrier, limits = Carrier(), PostgresqlLimits(1024, 50, 60, 2)
+            engine = PostgresqlEngine(program, folder / "backing", limits, ladder.runtime, join=carrier.join)
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(carrier.run)
                 nursery.start_soon(engine.run)
                 print(f"{engine.version}, load {os.getloadavg()[0]:.1f}")
                 async with engine.open_database("first", 1) as database:

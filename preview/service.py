@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from preview.backing import open_backing
+from preview.backing import Backing, open_backing
 from preview.core.descriptors import make_private_folder
 from preview.core.isolation import Network
 from preview.core.lifecycle import StopCause
@@ -58,7 +58,7 @@ class Service:
         rungs: Isolation levels, from the weakest; empty if a host provides the runtime.
         reader: Analyses projects' files.
         draining: Set when the shutdown starts: streams end, and launches are refused.
-        supplied: Kinds of servers that each preview gets.
+        backing: Servers that previews get.
     """
 
     settings: Settings
@@ -72,7 +72,12 @@ class Service:
     rungs: Sequence[IsolationLevel]
     reader: ProjectReader
     draining: trio.Event
-    supplied: frozenset[ServiceKind]
+    backing: Backing
+
+    @property
+    def supplied(self) -> frozenset[ServiceKind]:
+        """Kinds of servers that each preview gets."""
+        return self.backing.kinds
 
 
 @asynccontextmanager
@@ -142,7 +147,7 @@ async def open_service(
                 ):
                     yield Service(
                         settings, database, source, library, manager, log_store, writer, users, ladder.rungs, reading,
-                        draining, backing.kinds,
+                        draining, backing,
                     )  # fmt: skip
 
 

@@ -42,6 +42,7 @@ if [ $# = 0 ]; then
     step "tests without bubblewrap, Chromium, nginx and PostgreSQL"
     if bash scripts/hidden.sh true 2>/dev/null; then
         env -u PREVIEW_TEST_REQUIRE_POSTGRES -u PREVIEW_TEST_REQUIRE_CHROMIUM -u PREVIEW_TEST_REQUIRE_NGINX \
+            -u PREVIEW_TEST_REQUIRE_SERVERS \
             bash scripts/hidden.sh uv run --no-sync pytest -q -n 0 -o cache_dir=.pytest_cache/hidden tests/cli/test_cli_confinement.py \
             tests/cli/test_cli_doctor.py tests/cli/test_cli_doctor_isolation.py tests/runtime/test_sandbox_processes.py || hidden=$?
     else

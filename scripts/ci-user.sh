@@ -8,7 +8,7 @@ exec </dev/null
 
 tests=("$@")
 [ $# -gt 0 ] || tests=(
-    tests/runtime tests/hostile tests/launch tests/supervisor tests/faults
+    tests/backing/test_backing_contract.py tests/runtime tests/hostile tests/launch tests/supervisor tests/faults
     tests/environments/test_environment_jail.py tests/environments/test_build_network.py
     tests/cli/test_cli_confinement.py tests/cli/test_cli_doctor.py tests/cli/test_cli_doctor_isolation.py
     tests/cli/test_cli_own_range.py tests/cli/test_cli_run.py tests/cli/test_cli_run_watch.py tests/test_private.py tests/test_removal.py

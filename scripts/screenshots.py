@@ -47,8 +47,20 @@ def take_stories(browser: Browser, work: Path) -> None:
     """Take the pictures of the documents."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with run_service(work / "service") as running:
+        launch_once(browser, running)
         for scheme in ("light", "dark"):
             take_story(browser, running, scheme)
+
+
+def launch_once(browser: Browser, running: Running) -> None:
+    """Build the environment, and start a template of it: the pictures show a usual launch."""
+    with visit(browser) as seen:
+        seen.page.goto(running.url)
+        seen.sign_in(running, "eve")
+        upload(seen, "bookshop")
+        seen.launch()
+        # The template is made after the launch.
+        seen.page.wait_for_timeout(10_000)
 
 
 def take_story(browser: Browser, running: Running, scheme: str) -> None:

@@ -10,7 +10,9 @@ _PACKAGES = {
     r"no sandbox|bubblewrap|bwrap": ("bubblewrap", "libseccomp2"),
     r"Chromium": ("chromium",),
     r"nginx": ("nginx-light",),
-    r"PostgreSQL": ("postgresql",),
+    r"PostgreSQL|no postgresql": ("postgresql",),
+    r"mariadb-server": ("mariadb-server",),
+    r"redis-server": ("redis-server",),
     r"util-linux|setpriv": ("util-linux",),
     r"user session without": ("systemd", "dbus-daemon"),
 }

@@ -1,4 +1,4 @@
-"""How MariaDB is run: its arguments, and what they protect."""
+"""MariaDB's command: arguments, limits and the command that fills its data folder."""
 
 from __future__ import annotations
 

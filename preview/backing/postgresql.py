@@ -19,6 +19,7 @@ from preview.backing.postgresql_admin import (
     Administrator,
     PostgresqlLimits,
     Rows,
+    Statement,
     dropped,
     made,
     renamed,
@@ -153,6 +154,17 @@ class PostgresqlEngine:
             with suppress(ServerUnavailable):
                 await self._execute(*dropped(name))
 
+    async def list_names(self) -> list[str]:
+        """Return the names of all databases and roles.
+
+        Raises:
+            ServerUnavailable: The server does not run.
+
+        Cancellation: nothing changes.
+        """
+        rows = await self._execute(sql.SQL("SELECT datname FROM pg_database UNION SELECT rolname FROM pg_roles"))
+        return [str(row[0]) for row in rows]
+
     async def measure(self, name: str) -> int | None:
         """Return a database's size in bytes; None if the server does not run. Cancellation: nothing changes."""
         if self._server.socket is None:
@@ -178,7 +190,7 @@ class PostgresqlEngine:
                 self._ready.append(name)
             await self._taken.wait()
 
-    async def _execute(self, *statements: sql.Composed) -> Rows:
+    async def _execute(self, *statements: Statement) -> Rows:
         return await self._admin.execute(self._server.socket, *statements)
 
     async def _set_up(self, socket: ServerSocket) -> bool:

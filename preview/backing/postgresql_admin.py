@@ -27,6 +27,7 @@ _GROUP = sql.Identifier(_PREVIEWS)
 _ACCESS = f"local all {ADMIN} scram-sha-256\nlocal sameuser +{_PREVIEWS} trust\nlocal all all reject\n"
 
 Rows = list[tuple[object, ...]]
+Statement = sql.SQL | sql.Composed
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Administrator:
         if self._connection is not None:
             self._connection.close()
 
-    async def execute(self, socket: ServerSocket | None, *statements: sql.Composed) -> Rows:
+    async def execute(self, socket: ServerSocket | None, *statements: Statement) -> Rows:
         """Execute statements, one after the other; return the last one's rows.
 
         Args:
@@ -112,7 +113,7 @@ class Administrator:
             (given / name).write_text(text, "ascii")
             (given / name).chmod(0o644)
 
-    def _execute_now(self, socket: ServerSocket, statements: tuple[sql.Composed, ...]) -> list[tuple[object, ...]]:
+    def _execute_now(self, socket: ServerSocket, statements: tuple[Statement, ...]) -> list[tuple[object, ...]]:
         if self._connection is None or self._connection.closed or self._connection.broken:
             self.close()
             self._connection = self._connect(socket)

@@ -79,13 +79,13 @@ class RedisEngine:
         """See ``BackingEngine``: a server starts within 30 ms, so none is started ahead."""
 
     async def run(self) -> None:
-        """Remove what a service that ended has left; each preview's server runs with its database."""
+        """Remove what a service that ended has left, then wait. Cancellation: nothing changes."""
         await trio.to_thread.run_sync(self._remove_leftovers)
         await trio.sleep_forever()
 
     @asynccontextmanager
     async def open_database(self, preview_id: str, slot: int) -> AsyncIterator[RedisDatabase]:
-        """See ``BackingEngine``."""
+        """See ``BackingEngine``. Cancellation: the database is dropped (bounded)."""
         folder = self._folder / preview_id
         self._live.add(preview_id)
         command = _command(self._program, folder / "server", f"redis-{preview_id}", self._limits, slot)
@@ -120,7 +120,7 @@ class RedisDatabase:
         self._join = join
 
     async def serve(self, client: trio.SocketStream) -> None:
-        """See ``BackingDatabase``."""
+        """See ``BackingDatabase``. Cancellation: both ends are closed."""
         with suppress(SessionEnded, trio.BrokenResourceError, trio.ClosedResourceError):
             first: bytes | None = None
             with trio.move_on_after(FIRST_S):
@@ -146,7 +146,7 @@ class RedisDatabase:
             raise ServerUnavailable(f"{shown} does not answer ({error.strerror or error})") from error
 
     async def measure(self) -> int | None:
-        """See ``BackingDatabase``: the memory that its data takes."""
+        """See ``BackingDatabase``: the memory that its data takes. Cancellation: nothing changes."""
         socket = self._server.socket
         if socket is None:
             return None

@@ -186,7 +186,6 @@ class Server:
             paused_s = _AGAIN_S
             try:
                 why = await self._run_once()
-                self._why = f"{self.command.shown} ended ({why}), and starts again"
                 log.error("server ended", server=self.command.name, why=why)
             except (LaunchFailed, ServerUnavailable, OSError) as error:
                 self._why = f"{self.command.shown} did not start: {error}"
@@ -233,7 +232,10 @@ class Server:
                     self._socket = socket
                     self._settled.set()
                     try:
-                        return _reason(await process.wait(), kept)
+                        why = _reason(await process.wait(), kept)
+                        # Before the socket goes: clients that connect from then on get this sentence.
+                        self._why = f"{self.command.shown} ended ({why}), and starts again"
+                        return why
                     finally:
                         self._socket = None
         finally:

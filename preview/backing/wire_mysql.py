@@ -22,7 +22,7 @@ _WITH_DATABASE, _COMPRESS, _PROTOCOL_41, _SSL = 0x8, 0x20, 0x200, 0x800
 _SECURE, _NAMES_PLUGIN, _ATTRIBUTES, _LENGTH_ENCODED, _ZSTD = 0x8000, 0x80000, 0x100000, 0x200000, 1 << 26
 _REFUSED = _SSL | _COMPRESS | _ZSTD
 _SALT_BYTES, _FIRST_SALT_BYTES = 20, 8
-# Bytes of an answer ahead of the user's name: capabilities, largest packet, character set, reserved.
+# Bytes of an answer before the user's name: capabilities, largest packet, character set, reserved.
 _FIXED_BYTES = 32
 _PROTOCOL_10, _SWITCH = 10, 0xFE
 # Lengths above this take more than a byte (length-encoded integers); no proof of a password is as long.
@@ -167,7 +167,7 @@ def refusal(sentence: str, *, sequence: int = 0, is_greeted: bool = False) -> by
     Args:
         sentence: For people.
         sequence: Of the packet.
-        is_greeted: Whether a greeting went ahead. In place of one, an error has no SQLSTATE.
+        is_greeted: Whether a greeting was sent. An error in its place has no SQLSTATE.
     """
     return _error(_CANNOT_CONNECT, "HY000", sentence, sequence, is_greeted=is_greeted)
 

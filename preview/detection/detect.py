@@ -150,12 +150,24 @@ def _start(plan: StartPlan, given: Overrides) -> StartPlan:
             server=given.server or Server.COMMAND,
             directory=directory,
             command=given.command,
+            variables={**plan.variables, **_flask_app(plan, given.command)},
         )
     server = given.server or (_SERVERS.get(given.framework or "", plan.server) if given.framework else plan.server)
     target = plan.target
     if target is not None and given.factory is not None:
         target = replace(target, factory=given.factory)
     return replace(plan, server=server, directory=directory, target=target)
+
+
+def _flask_app(plan: StartPlan, command: Sequence[str]) -> dict[str, Variable]:
+    """Return the variable that names the application to ``flask run``; Flask before 2.2 has no other way."""
+    known = plan.variables.get("FLASK_APP")
+    if plan.target is None or plan.target.framework != "flask" or "flask" not in command:
+        return {}
+    if known is not None and known.origin is not Origin.MADE_UP:
+        return {}
+    name = str(plan.target) + ("()" if plan.target.factory else "")
+    return {"FLASK_APP": Variable("FLASK_APP", name, Origin.SUPPLIED)}
 
 
 def _path(plan: StartPlan, given: Overrides) -> tuple[str, ...]:

@@ -18,7 +18,10 @@ import pymysql
 import pytest
 import redis
 import trio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from preview.backing.carrier import Carrier
 from preview.backing.interface import BackingDatabase
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
@@ -26,6 +29,7 @@ from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.postgresql_admin import PostgresqlLimits
 from preview.backing.programs import Program, find_mysql, find_postgresql, find_redis
 from preview.backing.redis import RedisEngine, RedisLimits
+from preview.backing.streams import Join
 from preview.runtime import Runtime, SandboxRuntime, child_subreaper, probe_sandbox
 from preview.runtime.sandbox import open_broker_if_needed
 
@@ -49,7 +53,7 @@ class Driver:
     def find(self) -> Program | None:
         raise NotImplementedError
 
-    def engine(self, program: Program, folder: Path, runtime: Runtime) -> Engine:
+    def engine(self, program: Program, folder: Path, runtime: Runtime, join: Join) -> Engine:
         raise NotImplementedError
 
     def connect(self, port: int, user: str = "joe", password: str = "secret", name: str = "shop") -> Any:
@@ -92,7 +96,7 @@ class Postgresql(Driver):
         "CREATE DATABASE other",
         "SET ROLE preview_admin",
         "SET SESSION AUTHORIZATION preview_admin",
-        "SELECT pg_terminate_backend(1)",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename <> current_user",
         "SELECT * FROM pg_authid",
         "SELECT pg_reload_conf()",
         "SET temp_file_limit = -1",
@@ -101,8 +105,8 @@ class Postgresql(Driver):
     def find(self) -> Program | None:
         return find_postgresql()
 
-    def engine(self, program: Program, folder: Path, runtime: Runtime) -> Engine:
-        return PostgresqlEngine(program, folder, PostgresqlLimits(512, CONNECTIONS, 30, 1), runtime)
+    def engine(self, program: Program, folder: Path, runtime: Runtime, join: Join) -> Engine:
+        return PostgresqlEngine(program, folder, PostgresqlLimits(512, CONNECTIONS, 30, 1), runtime, join=join)
 
     def connect(self, port: int, user: str = "joe", password: str = "secret", name: str = "shop") -> Any:
         return psycopg.connect(
@@ -135,7 +139,6 @@ class Mysql(Driver):
         "SELECT 1 INTO OUTFILE '/tmp/x'",
         "SELECT 1 INTO DUMPFILE '/tmp/x'",
         "LOAD DATA INFILE '/etc/passwd' INTO TABLE mine",
-        "CREATE TABLE a (b int) DATA DIRECTORY = '/tmp'",
         "INSTALL SONAME 'ha_federated'",
         "CREATE FUNCTION sys_exec RETURNS int SONAME 'lib_mysqludf_sys.so'",
         "CREATE SERVER other FOREIGN DATA WRAPPER mysql OPTIONS (HOST 'x')",
@@ -154,8 +157,8 @@ class Mysql(Driver):
     def find(self) -> Program | None:
         return find_mysql()
 
-    def engine(self, program: Program, folder: Path, runtime: Runtime) -> Engine:
-        return MysqlEngine(program, folder, MysqlLimits(512, CONNECTIONS, 30), runtime)
+    def engine(self, program: Program, folder: Path, runtime: Runtime, join: Join) -> Engine:
+        return MysqlEngine(program, folder, MysqlLimits(512, CONNECTIONS, 30), runtime, join=join)
 
     def connect(self, port: int, user: str = "joe", password: str = "secret", name: str = "shop") -> Any:
         return pymysql.connect(
@@ -216,8 +219,8 @@ class Redis(Driver):
     def find(self) -> Program | None:
         return find_redis()
 
-    def engine(self, program: Program, folder: Path, runtime: Runtime) -> Engine:
-        return RedisEngine(program, folder, RedisLimits(16, CONNECTIONS), runtime)
+    def engine(self, program: Program, folder: Path, runtime: Runtime, join: Join) -> Engine:
+        return RedisEngine(program, folder, RedisLimits(16, CONNECTIONS), runtime, join=join)
 
     def connect(self, port: int, user: str = "joe", password: str = "secret", name: str = "3") -> Any:
         number = int(name) if name.isdigit() else 0
@@ -227,7 +230,7 @@ class Redis(Driver):
             db=number,
             username=user or None,
             password=password or None,
-            retry=None,
+            retry=Retry(NoBackoff(), 0),
             single_connection_client=True,
             socket_timeout=20,
         )
@@ -272,6 +275,13 @@ class Preview:
         found = self.driver.connect(self.port, **values)
         self.held.append(found)
         return found
+
+    def connects(self) -> bool:
+        """Whether a connection can be had now."""
+        with suppress(*self.driver.errors):
+            self.driver.connect(self.port).close()
+            return True
+        return False
 
     def measure(self) -> int | None:
         return self.host.run(self.database.measure)
@@ -370,8 +380,10 @@ def open_host(driver: Driver, folder: Path, program: Program) -> Iterator[Host]:
             if not isinstance(runtime, SandboxRuntime):
                 made.append(runtime.reason)
                 return
-            engine = driver.engine(program, folder / "servers" / driver.kind, runtime)
+            carrier = Carrier()
+            engine = driver.engine(program, folder / "servers" / driver.kind, runtime, carrier.join)
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(carrier.run)
                 nursery.start_soon(engine.run)
                 token = trio.lowlevel.current_trio_token()
                 made.append(Host(driver, engine, folder / "servers" / driver.kind, token, nursery))

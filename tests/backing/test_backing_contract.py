@@ -107,14 +107,7 @@ def test_connections_are_limited_and_the_driver_says_so(preview: Preview, driver
     with pytest.raises(driver.errors, match=r"(?i)too many connections|max_user_connections|max number of clients"):
         driver.connect(preview.port)
     held[0].close()
-
-    def connects() -> bool:
-        with suppress(*driver.errors):
-            driver.connect(preview.port).close()
-            return True
-        return False
-
-    wait_until(connects)
+    wait_until(preview.connects)
 
 
 def test_a_database_is_measured(preview: Preview, driver: Driver) -> None:

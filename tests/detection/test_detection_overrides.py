@@ -143,6 +143,14 @@ def test_a_command_runs_by_itself(tmp_path: Path) -> None:
     assert (plan.server, plan.command) == (Server.COMMAND, ("python", "-m", "http.server", "$PORT"))
 
 
+@pytest.mark.parametrize("command", [("flask", "run"), ("python", "-m", "flask", "run")])
+def test_a_given_flask_run_gets_the_application_that_was_found(tmp_path: Path, command: tuple[str, ...]) -> None:
+    factory = "from flask import Flask\ndef create_app():\n    return Flask(__name__)\n"
+    files = {"svc/__init__.py": factory}
+    assert plan_of(tmp_path, files, Overrides(command=command)).variables["FLASK_APP"].value == "svc:create_app()"
+    assert "FLASK_APP" not in plan_of(tmp_path, files, Overrides(command=("python", "run.py"))).variables
+
+
 def test_a_command_is_enough_for_a_project_that_nothing_is_known_of(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, {"README": ""}, overrides_from_request({"start": {"command": ["bin/serve"]}}))
     assert (plan.framework, plan.command, plan.target) == ("command", ("bin/serve",), None)

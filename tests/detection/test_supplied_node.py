@@ -115,6 +115,20 @@ CASES = [
         steps=("migrations",),
     ),
     Case(
+        "Knex, with SQLite for tests",
+        node(
+            "require('knex')(require('./knexfile').development);\nprocess.env.TEST_DATABASE_URL || 'sqlite://x';\n",
+            "knex", "mysql2", "sqlite3",
+            **{
+                "knexfile.js": "module.exports = { development: { client: 'mysql2', connection: { host:"
+                " process.env.DB_HOST } }, test: { client: 'sqlite3' } };\n", "migrations/1.js": "",
+            },
+        ),
+        {"DATABASE_URL": MY, "DB_HOST": "localhost"},
+        (MYSQL,),
+        steps=("migrations",),
+    ),
+    Case(
         "TypeORM",
         node(
             "const { source } = require('./source');\n", "typeorm", "pg",

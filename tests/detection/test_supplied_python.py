@@ -73,6 +73,12 @@ CASES = [
         added=("psycopg2-binary",),
     ),
     Case(
+        "SQLAlchemy's default driver, whichever version is taken",
+        fastapi(ENGINE.format('"postgresql://u:p@db/x"')),
+        {"DATABASE_URL": f"postgresql+psycopg2://{OWN}"},
+        added=("psycopg[binary]", "psycopg2-binary"),
+    ),
+    Case(
         "a lock file tells the version",
         fastapi(
             ENGINE.format('os.getenv("DATABASE_URL", "postgresql://u:p@db/x")'),
@@ -160,6 +166,15 @@ CASES = [
         ),
         {"DB_URL": "postgres://u:p@db:5432/x", "DATABASE_URL": f"postgresql://{OWN}"},
         added=("asyncpg",),
+    ),
+    Case(
+        "Tortoise with a table",
+        fastapi(
+            "from tortoise.contrib.fastapi import register_tortoise\n"
+            'register_tortoise(None, config={"connections": {"default": {"engine": "tortoise.backends.asyncpg"}}})\n',
+            "tortoise-orm[asyncpg]",
+        ),
+        {"DATABASE_URL": f"postgresql://{OWN}"},
     ),
     Case(
         "asyncpg by itself, a hard-coded address, and Redis",
@@ -291,6 +306,7 @@ KEPT = [
     fastapi('import os\nURL = os.getenv("DATABASE_URL")\n' + ENGINE.format('URL or "sqlite:///a.db"'), "asyncpg"),
     fastapi(ENGINE.format(REQUIRED), **{".env": "DATABASE_URL=sqlite:///./a.db\n"}),
     fastapi(ENGINE.format(REQUIRED)),
+    fastapi(ENGINE.format('"sqlite://"'), "psycopg2"),
     fastapi(f"import os\nfrom pymongo import MongoClient\nMongoClient({REQUIRED})\n"),
     django(table("'django.db.backends.sqlite3'", NAME="'a'"), "psycopg2\n"),
     django("import dj_database_url as d\nDATABASES = {'default': d.config(default='sqlite:///a')}\n", "psycopg2\n"),
@@ -386,6 +402,7 @@ def test_a_main_block_makes_tables_though_the_tests_have_a_database_in_memory(tm
         ('"postgresql://a:b@db/c?sslmode=require"', "main.py:3 demands TLS"),
         ('"postgresql://a:b@x.rds.example/c"', "main.py:3 connects to x.rds.example"),
         ('"postgresql://a:b@db/c", connect_args={"sslmode": "require"}', "main.py:3 demands TLS"),
+        ('"postgresql://a:b@db/c", connect_args={"ssl": ssl.create_default_context()}', "main.py:3 demands TLS"),
     ],
 )
 def test_what_is_hard_coded_and_cannot_work_is_told_with_its_place(tmp_path: Path, text: str, sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""Old pins beside today's versions: when versions as of the newest pin's date are taken, and when not."""
+"""Old pins beside today's versions: when versions or build tools of their day are taken, and when not."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from preview.core.clock import utc_now
 from preview.environments import EnvironmentCache, EnvironmentRequest
 from preview.environments.python import drift, install
 from preview.environments.python.drift import read_uploads
+from preview.errors import EnvironmentFailed
 from preview.settings import Settings
 
 LIMIT_S = 120
@@ -160,6 +161,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, backend: str = B
         write_wheel(folder, "old", "1.5").name: "2026-01-01",
         write_wheel(folder, "tools", "1", (), {"tools/__init__.py": "gone = 1\n"}).name: "2019-01-01",
         write_wheel(folder, "tools", "2").name: "2024-01-01",
+        write_wheel(folder, "user", "3", ("old<1.5",)).name: "2026-01-01",
         write_wheel(folder, "uvicorn", "99").name: "2026-01-01",
         "old-1-cp37-cp37m-win_amd64.whl": day,
     }
@@ -169,23 +171,38 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, backend: str = B
         yield folder
 
 
-async def test_a_pin_that_only_older_tools_build_is_built_with_those_of_the_newest_pin_s_day(
+@pytest.mark.parametrize("line", ["old==1", "old<1.5", "user"])
+async def test_what_only_older_tools_build_is_built_with_those_of_its_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings, line: str
+) -> None:
+    with sources(tmp_path, monkeypatch, day="2022-05-12"):
+        # A pin that does not exist keeps no other one from being built.
+        found, said = await build(settings, write_project(tmp_path, f"{line}\nuvicorn==98\n", "import old\n"))
+    assert found == {"old-1", "uvicorn-99", *(["user-3"] if line == "user" else [])}
+    assert "is built with tools of 2022-05-12: today's cannot build it" in said
+
+
+async def test_a_package_of_an_address_is_never_built_from_the_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    with sources(tmp_path, monkeypatch, day="2020-05-12"):
-        found, said = await build(settings, write_project(tmp_path, "old==1\n", "import old\n"))
-    assert found == {"old-1", "uvicorn-99"}
-    assert "as of 2020-05-12, the date of the newest pin (old==1): with today's, old==1 cannot be built" in said
+    project = tmp_path / "project"
+    with sources(tmp_path, monkeypatch, day="2022-05-12"):
+        request = write_project(tmp_path, "./old\n", "import old\n")
+        (project / "old").mkdir()
+        (project / "old" / "pyproject.toml").write_text(BUILT + '[project]\nname = "old"\nversion = "1"\n')
+        (project / "old" / "backend.py").write_text("raise SystemExit('Failed to build `old==1`')\n")
+        with pytest.raises(EnvironmentFailed, match="could not be built"):
+            await build(settings, request)
 
 
 async def test_a_pin_with_wheels_for_other_pythons_is_loosened_and_not_compiled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    with sources(tmp_path, monkeypatch, day="2020-05-12") as folder:
+    with sources(tmp_path, monkeypatch, day="2022-05-12") as folder:
         (folder / "old-1-cp37-cp37m-win_amd64.whl").write_bytes(b"of another system")
         found, said = await build(settings, write_project(tmp_path, "old==1\n", "import old\n"))
     assert found == {"old-1.5", "uvicorn-99"}
-    assert "as of" not in said
+    assert "is built with" not in said
 
 
 @pytest.mark.parametrize(
@@ -200,7 +217,7 @@ async def test_what_no_day_helps_to_build_is_loosened_after_one_more_attempt_at_
     with sources(tmp_path, monkeypatch, day=day, backend=backend):
         found, said = await build(settings, write_project(tmp_path, "old==1\n", "import old\n"))
     assert found == {"old-1.5", "uvicorn-99"}
-    assert "as of" not in said
+    assert "is built with" not in said
     assert attempts.read_text() == "x" * tries
 
 

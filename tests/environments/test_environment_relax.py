@@ -110,7 +110,12 @@ def test_what_brings_a_package_that_cannot_be_built_is_replaced() -> None:
 
 def test_extras_and_markers_stay() -> None:
     found = steps(required("uvicorn[standard]==0.1; python_version > '3'"), BUILD.format("uvicorn"), 1)
-    assert found == ['uvicorn[standard]<1,>=0.1; python_version > "3"']
+    assert found == ['uvicorn[standard]<0.2,>=0.1; python_version > "3"']
+
+
+def test_a_pin_below_1_0_stays_near_its_minor_release_before_it_becomes_the_newest() -> None:
+    found = steps(required("jsonapi==0.4.1"), BUILD.format("jsonapi"), 4)
+    assert found == ["jsonapi<0.5,>=0.4.1", "jsonapi<0.7,>=0.4.1", "jsonapi<1,>=0.4.1", "jsonapi>=0.4.1"]
 
 
 def test_a_framework_is_never_left_out() -> None:
@@ -127,7 +132,7 @@ def test_what_others_depend_on_is_loosened_before_them() -> None:
     text += (
         "fastapi==0.68.0, we can conclude that you require starlette==0.14.2. And because you require starlette==0.20,"
     )
-    assert steps(required("fastapi==0.68.0", "starlette==0.20"), text, 1) == ["fastapi==0.68.0 starlette<1,>=0.20"]
+    assert steps(required("fastapi==0.68.0", "starlette==0.20"), text, 1) == ["fastapi==0.68.0 starlette<0.21,>=0.20"]
 
 
 def test_a_package_for_a_newer_python_may_be_older() -> None:

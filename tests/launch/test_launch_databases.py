@@ -150,3 +150,18 @@ def runs_postgres(pid: int) -> bool:
     except OSError:
         return False
     return words[0].endswith(b"/postgres") and b"-D" in words
+
+
+LAST = """    run("INSERT INTO books VALUES ('last')")
+    print("stored")
+"""
+ENDS = SHOP.replace("    yield\n", f"    yield\n{LAST}")
+
+
+async def test_the_database_is_there_until_the_program_has_ended(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(ENDS)
+    (tmp_path / "requirements.txt").write_text(FILES["requirements.txt"])
+    preview = await rig.start({**FILES, "main.py": ENDS}, detect(tmp_path, supplied=rig.service.supplied))
+    assert preview.record.state is State.RUNNING, story(preview)
+    await stop(rig, preview)
+    assert "stored" in story(preview)

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from preview.core.isolation import Network
 from preview.detection import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain, Variable
-from preview.supervisor.diagnosis.request_failures import explain_failure, explain_missing_table, find_missing_table
+from preview.logs import Level
+from preview.logs.model.events import LogLine, Source
+from preview.supervisor.diagnosis.request_failures import (
+    explain_failure,
+    explain_missing_table,
+    find_missing_table,
+    lines_by_request,
+)
 from preview.supervisor.preview.network import Reach
 
 
@@ -160,6 +167,21 @@ def test_a_slip_in_sqlites_own_sql_is_not_blamed_on_another_database() -> None:
     found = explain_failure(['sqlite3.OperationalError: near "FORM": syntax error'], PLAN)
     assert found is not None
     assert found.message.startswith("SQLite does not understand the SQL at 'FORM'. Correct it; ")
+
+
+def line(message: str, request: str | None, *, error: bool = True) -> LogLine:
+    return LogLine(1, 0, Level.ERROR if error else Level.INFO, Source.REQUEST, message, request)
+
+
+def test_lines_of_requests_at_once_are_read_apart() -> None:
+    own = LogLine(1, 0, Level.ERROR, Source.SYSTEM, "of the service", None)
+    both = [line("1a", "a"), line("1b", "b"), line("2a", "a", error=False), own, line("of a thread", None)]
+    fine = line("fine", "c", error=False)
+    assert lines_by_request([*both, fine], "b") == [("a", ["1a", "2a"]), ("b", ["1b"]), (None, ["of a thread"])]
+    # With one request there is no doubt: a server may print its traceback after the request has ended.
+    alone = [line("before", "a", error=False), line("traceback", None), own]
+    assert lines_by_request(alone, "a") == [("a", ["before", "traceback"])]
+    assert lines_by_request([own], None) == [(None, [])]
 
 
 @given(st.lists(st.text(max_size=300), max_size=5))

@@ -49,6 +49,7 @@ answer = lambda path: 200
 """
 SERVER = _LISTEN + "print('up', flush=True)" + _SERVE
 NEVER_ANSWERS = "import time; print('thinking', flush=True); time.sleep(600)"
+SPEAKS_OTHERWISE = _LISTEN + _SERVE.replace("HTTP/1.1", "SSH-2.0")
 EXITS_3 = "import sys; print('ImportError: no module', flush=True); sys.exit(3)"
 IGNORES_TERM = _LISTEN + "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True)" + _SERVE
 # The first connection is the readiness probe; the next one ends it.

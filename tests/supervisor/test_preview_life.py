@@ -22,6 +22,7 @@ from supervisor_kit import (
     NEVER_ANSWERS,
     SERVER,
     SICK_WHEN_TOLD,
+    SPEAKS_OTHERWISE,
     Rig,
     ask,
     open_rig,
@@ -304,6 +305,18 @@ async def test_start_up_that_takes_too_long_is_a_failure(rig: Rig) -> None:
         await rig.service.previews.wait_ready(launched.record.id, 30)
     assert "thinking" in str(caught.value.details["last_lines"])
     assert (await rig.service.previews.current("g1")).state is State.FAILED
+
+
+async def test_a_server_of_another_protocol_is_named_at_once(rig: Rig) -> None:
+    rig.source.add("g1", SPEAKS_OTHERWISE)
+    preview = rig.preview(await rig.launch("g1"))
+    said: list[str] = []
+    with trio.fail_after(30), preview.log.subscribe() as events:
+        while not any("not in HTTP" in line for line in said):
+            await events.receive()
+            said = [line.message for line in preview.log.last_lines(50)]
+    await rig.service.previews.stop("g1")
+    assert len([line for line in said if "not in HTTP" in line]) == 1
 
 
 async def test_waiting_shorter_than_the_start_up_leaves_it_starting(rig: Rig) -> None:

@@ -11,7 +11,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.supervisor.process.probe import Answer, ProbeFailed, ask, find_answer, wait_until_ready
+from preview.supervisor.process.probe import Answer, NotHttp, ProbeFailed, ask, find_answer, wait_until_ready
 
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
 
@@ -64,6 +64,23 @@ async def test_what_is_not_http_is_a_failed_probe(answer: bytes) -> None:
         async with served(answering(answer)) as address:
             with pytest.raises(ProbeFailed):
                 await ask(address, "/")
+
+
+@pytest.mark.parametrize("answer", [b"-ERR unknown command\r\n", b"\x15\x03\x01\x00\x02", b"\x00\x00\x12\x04"])
+async def test_another_protocol_is_noticed_at_once_though_its_connection_stays_open(answer: bytes) -> None:
+    noticed = trio.Event()
+
+    async def handle(stream: trio.SocketStream) -> None:
+        await stream.send_all(answer)
+        await trio.sleep_forever()
+
+    with trio.fail_after(60):
+        async with served(handle) as address:
+            with pytest.raises(NotHttp):
+                await ask(address, "/")
+            with trio.move_on_after(0.5):
+                await wait_until_ready(address, "/", any_answer=True, not_http=noticed.set)
+            assert noticed.is_set()
 
 
 async def test_a_refused_connection_is_a_failed_probe() -> None:

@@ -33,7 +33,7 @@ _MIGRATES: Final = re.compile(r"\b(?:migrationsRun|synchronize)\s*:\s*true\b|\.(
 _MIGRATION: Final = re.compile(r"migrations?/.*\.[cm]?[jt]s$")
 _SQLITE: Final = re.compile(r"sqlite3?|better-sqlite3|\bsqljs\b")
 _SERVER: Final = re.compile(r"['\"](?:pg|postgres\w*|mysql2?|mariadb)['\"]|\bDATABASE_URL\b")
-_DIRECT: Final = re.compile(r"\bdirectUrl\s*=\s*env\(\s*\"([^\"]+)\"\s*\)")
+_DIRECT: Final = re.compile(r"\bdirectUrl\s*=\s*env\(\s*\"(\w{1,100})\"\s*\)")
 
 
 @dataclass(frozen=True, slots=True)

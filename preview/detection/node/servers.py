@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from preview.detection.databases.services import DEFAULT_PORTS, SQL_KINDS
 from preview.detection.node.databases import PROVIDERS
@@ -14,6 +16,10 @@ from preview.detection.supplied.node import PACKAGES, SQLITE_PACKAGES, supplied_
 from preview.detection.supplied.supply import Supply, compose_values
 from preview.detection.supplied.tell import find_script_obstacles
 from preview.detection.supplied.urls import SCHEMES
+
+_DIALECT: Final = re.compile(
+    r"\b(?:dialect|type|client)['\"]?\s{0,8}:\s{0,8}['\"](pg|postgres\w{0,4}|mysql2?|mariadb|(?:better-)?sqlite3?)['\"]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,18 @@ class Servers:
         return find_script_obstacles([(name, project.text(name)) for name in project.reached], defaults, self.used)
 
 
+def _may_use_a_file(project: NodeProject) -> bool:
+    """Return true if the project has a package for SQLite, and the first database that its files name is no server."""
+    if not project.requires(*SQLITE_PACKAGES):
+        return False
+    config = project.find("config/config.json", "src/config/config.json")
+    for name in (*([config] if config is not None else []), *project.by_reach):
+        found = _DIALECT.search(project.text(name))
+        if found is not None:
+            return "sqlite" in found[1]
+    return True
+
+
 def find_servers(project: NodeProject, settings: ProjectSettings, supplied: frozenset[ServiceKind]) -> Servers:
     """Return the supplied servers that the project's packages and variables want."""
     kinds = supplied & frozenset(SCHEMES)
@@ -76,7 +94,7 @@ def find_servers(project: NodeProject, settings: ProjectSettings, supplied: froz
         return Servers(Supply())
     supply = Supply(kinds, composed=compose_values(project.sources))
     installed = [kind for kind, packages in PACKAGES.items() if project.requires(*packages)]
-    sql = wanted_server(settings, supply, installed, has_sqlite=project.requires(*SQLITE_PACKAGES))
+    sql = wanted_server(settings, supply, installed, has_sqlite=_may_use_a_file(project))
     used = frozenset(kind for kind in (*installed, sql) if kind in kinds and (kind not in SQL_KINDS or kind is sql))
     folder = "" if project.folder == "." else f"{project.folder}/"
     return Servers(supply, sql, used, f"{folder}package.json")

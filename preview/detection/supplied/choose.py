@@ -79,7 +79,7 @@ class _Chooser:
         """Return the kind of SQL server that the project itself wants, or None."""
         if any(map(self._chooses_sqlite, self.settings.reads.values())):
             return None
-        reads = [read for read in self._urls() if not _TEST.search(read.name.upper())]
+        reads = [read for read in self._urls() if not is_for_tests(read)]
         for read in reads:
             told = self.supply.told_kind(read, self.settings)
             if told == SQLITE:
@@ -88,11 +88,18 @@ class _Chooser:
                 return told
         literal = next((kind for one in self._literals() if (kind := kind_of_scheme(one))), None)
         if not reads:
-            switched = any(is_sqlite_flag(name) for name in self.settings.reads) or self._switches()
-            return None if self._has_sqlite_file() and not switched else literal or self._driver(imported_only=True)
+            return self._without_url(literal)
         if self.engine is not None and self._has_sqlite_file() and all(one.need is not Need.REQUIRED for one in reads):
             return None
         return _typed(reads) or literal or self._driver(imported_only=False)
+
+    def _without_url(self, literal: ServiceKind | None) -> ServiceKind | None:
+        """Return the kind for a project without a variable for the whole URL."""
+        if literal is None:
+            is_sqlite = any(one.scheme == "sqlite" for one in self.facts.addresses)
+            return None if is_sqlite else self._driver(imported_only=self.engine is None)
+        switched = any(is_sqlite_flag(name) for name in self.settings.reads) or self._switches()
+        return literal if switched or not self._has_sqlite_file() else None
 
     def choice(self, kind: ServiceKind, sources: Sources) -> DatabaseChoice:
         """Return the choice of a server of this kind."""
@@ -211,10 +218,13 @@ class _Chooser:
         """Return the kind of server that the drivers are for."""
         if self.engine is not None and self.facts.imported(*_ONLY_POSTGRESQL):
             return ServiceKind.POSTGRESQL
-        if imported_only and self.engine is not None:
-            return None
         kinds = self.supply.drivers.kinds(imported_only=imported_only)
         return next((kind for kind in kinds if kind in SQL_KINDS), None)
+
+
+def is_for_tests(read: SettingRead) -> bool:
+    """Return true for a variable that only tests use: ``TEST_DATABASE_URL``."""
+    return _TEST.search(read.name.upper()) is not None
 
 
 def supplied_url(value: str) -> Variable:

@@ -8,7 +8,7 @@ from typing import Final
 from preview.detection.databases.services import SQL_KINDS, kind_of_scheme
 from preview.detection.plan import ServiceKind, Variable
 from preview.detection.settings import Need, ProjectSettings, SettingRead, is_database_url
-from preview.detection.supplied.choose import DATABASE_URL, as_supplied, supplied_url
+from preview.detection.supplied.choose import DATABASE_URL, as_supplied, is_for_tests, supplied_url
 from preview.detection.supplied.parts import implicit_variables, local_variables
 from preview.detection.supplied.supply import SQLITE, Supply
 from preview.detection.supplied.urls import SCHEMES, address_from, own_address
@@ -35,9 +35,11 @@ def wanted_server(
         settings: The variables that the project reads.
         supply: Servers that the preview gets.
         installed: Kinds of servers that its packages are for.
-        has_sqlite: It has a package for SQLite too.
+        has_sqlite: It may use a file: it has a package for SQLite, and its sources name no server before it.
     """
     for read in settings.reads.values():
+        if is_for_tests(read):
+            continue
         told = supply.told_kind(read, settings) if _is_url(read, settings, supply) else None
         if told == SQLITE:
             return None
@@ -74,7 +76,9 @@ def supplied_node_variables(
     if sql is not None:
         reads = [read for read in settings.reads.values() if _is_url(read, settings, supply)]
         known = {read.name for read in reads}
-        reads += [SettingRead(name, "", 1, Need.OPTIONAL) for name in named if name not in known]
+        reads += [
+            SettingRead(name, "", 1, Need.OPTIONAL) for name in named if name not in known and name.isidentifier()
+        ]
         decided = {read.name: one for read in reads if (one := _variable(read, settings, sql, supply)) is not None}
         if DATABASE_URL not in decided:
             decided[DATABASE_URL] = supplied_url(own_address(sql, SCHEMES[sql]))

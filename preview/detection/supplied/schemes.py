@@ -85,9 +85,15 @@ def missing_drivers(engine: Engine, kind: ServiceKind, urls: Iterable[str], driv
         urls: URLs of the engine; other kinds of URLs are left out.
         drivers: Drivers that the project has.
     """
-    schemes = {url.partition("://")[0].lower() for url in urls if kind_of_scheme(url) is kind}
+    urls = [url for url in urls if kind_of_scheme(url) is kind]
+    # The second text of `url.replace("postgresql://", "postgresql+asyncpg://")`: no URL stays without a driver.
+    is_converted = any(url.endswith("://") and "+" in url for url in urls)
+    schemes = sorted({url.partition("://")[0].lower() for url in urls})
     needed = dict.fromkeys(
-        driver for scheme in sorted(schemes) for driver in _needed(engine, kind, scheme, schemes, drivers)
+        driver
+        for scheme in schemes
+        if "+" in scheme or not is_converted
+        for driver in _needed(engine, kind, scheme, drivers)
     )
     return tuple(_REQUIREMENTS[name] for name in needed if name in _REQUIREMENTS and not drivers.has(name))
 
@@ -97,18 +103,19 @@ def has_driver(kind: ServiceKind, drivers: Drivers) -> bool:
     return kind in drivers.kinds()
 
 
-def _needed(engine: Engine, kind: ServiceKind, scheme: str, schemes: set[str], drivers: Drivers) -> Iterator[str]:
+def _needed(engine: Engine, kind: ServiceKind, scheme: str, drivers: Drivers) -> Iterator[str]:
     _, plus, dialect = scheme.partition("+")
     if plus:
         yield _MODULES.get(dialect, dialect)
-    elif engine.library in {"databases", "Tortoise"}:
+    elif engine.asynchronous or engine.library in {"databases", "Tortoise"}:
         yield _driver(kind, drivers, asynchronous=True)
-    elif engine.asynchronous:
-        # Without a replacement of the scheme, SQLAlchemy refuses it for an asyncio engine.
-        if not any("+" in one for one in schemes):
-            yield _driver(kind, drivers, asynchronous=True)
+    elif kind is _PG and drivers.psycopg_by_default and engine.library == "SQLAlchemy":
+        yield "psycopg"
+        if not drivers.has("psycopg"):
+            # An environment with packages of an earlier date may have an SQLAlchemy before 2.1.
+            yield "psycopg2"
     elif kind is _PG:
-        yield "psycopg" if drivers.psycopg_by_default and engine.library == "SQLAlchemy" else "psycopg2"
+        yield "psycopg2"
     elif not has_driver(kind, drivers):
         # In an environment without MySQLdb, PyMySQL takes its place.
         yield "pymysql"

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from preview.detection.databases.services import kind_of_scheme
@@ -35,6 +36,7 @@ _DRIVERS: Final = frozenset(
         "aioredis",
     }
 )
+_CONTEXT: Final = re.compile(r"context|ctx|ssl", re.IGNORECASE)
 _MOST: Final = 3
 
 
@@ -138,17 +140,27 @@ def _options(sources: Sources, files: Iterable[str]) -> Iterator[str]:
                          if isinstance(key, ast.Constant)]  # fmt: skip
                 found = any(_is_demand(name, value) and name != "ssl" for name, value in pairs)
             elif isinstance(node, ast.Call) and last_name(node) in _CALLS:
-                found = any(_is_demand(item.arg, item.value) for item in node.keywords)
+                found = any(_is_demand(name, value) for name, value in _arguments(node))
             else:
                 continue
             if found:
                 yield f"{file}:{node.lineno}"
 
 
+def _arguments(call: ast.Call) -> Iterator[tuple[object, ast.expr]]:
+    """Yield the keywords of a call, and the keys of the table in ``connect_args``."""
+    for item in call.keywords:
+        yield item.arg, item.value
+        if item.arg == "connect_args" and isinstance(item.value, ast.Dict):
+            keys = [getattr(key, "value", None) for key in item.value.keys]
+            yield from zip(keys, item.value.values, strict=True)
+
+
 def _is_demand(name: object, value: ast.expr) -> bool:
     given = value.value if isinstance(value, ast.Constant) else None
     if name == "ssl_require" or name == "ssl":
-        return given is True or (isinstance(given, str) and given.lower() in _MODES)
+        is_context = _CONTEXT.search(last_name(value)) is not None
+        return is_context or given is True or (isinstance(given, str) and given.lower() in _MODES)
     return name in _OPTIONS and isinstance(given, str) and given.lower() in _MODES
 
 
@@ -156,6 +168,8 @@ _SCRIPT_URL: Final = re.compile(r"\b(?:postgres(?:ql)?|mysql|mariadb|rediss?)://
 _SCRIPT_TLS: Final = re.compile(r"\bssl\s*:\s*(?:true\b|\{)|\brejectUnauthorized\s*:")
 _PRODUCTION: Final = re.compile(r"prod", re.IGNORECASE)
 _NEAR: Final = 300
+# To count the lines before each of very many would take long.
+_MOST_URLS: Final = 50
 
 
 def find_script_obstacles(
@@ -171,7 +185,8 @@ def find_script_obstacles(
     fixed: list[tuple[str, str]] = []
     demands: list[str] = []
     for file, text in texts:
-        found = (match for match in _SCRIPT_URL.finditer(text) if match[0] not in defaults and "${" not in match[0])
+        urls = islice(_SCRIPT_URL.finditer(text), _MOST_URLS)
+        found = [match for match in urls if match[0] not in defaults and "${" not in match[0]]
         fixed += [(match[0], f"{file}:{text.count(chr(10), 0, match.start()) + 1}") for match in found]
         demand = _SCRIPT_TLS.search(text)
         if demand is not None and not _PRODUCTION.search(text, max(0, demand.start() - _NEAR), demand.start()):

@@ -4,7 +4,7 @@ Drift is suspected if the newest pin is a year old and an unpinned package is mu
 imports tried. If one fails inside a package, ``Dated`` has the installer choose versions as of the newest pin's date.
 
 A failed resolution is not repeated as of a day: what all versions do not satisfy, fewer versions do not satisfy
-either. A build may succeed, because it gets the build tools of that day (``find_build_pin``).
+either. A package that today's tools cannot build is built alone, with the tools of its own day (``OldBuild``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,11 @@ from preview.runtime.launchers.paths import LAUNCHERS
 # Packages of one year mostly go together.
 _OLD: Final = timedelta(days=365)
 _NEWER: Final = timedelta(days=180)
+# The oldest build tools that are taken: setuptools 57.4, the last that converts Python 2 (``use_2to3``) on 3.11. Older
+# ones than 40.8 satisfy no build. Since Python 3.12 there is no distutils: setuptools 68.2, of its day.
+_TOOLS: Final = date(2021, 8, 1)
+_NEWER_TOOLS: Final = date(2023, 10, 2)
+_NO_DISTUTILS: Final = 12
 _AGED: Final = LAUNCHERS / "preview_aged.py"
 _CHECK: Final = BUILDER / "check_imports.py"
 # Larger applications import pandas and the like, without compiled modules.
@@ -47,6 +53,7 @@ _MOST_IMPORTS: Final = 400
 _TRIES: Final = 4
 _PATH: Final = re.compile(r"\([^()\s/]*/[^()\s]*\)|(?:/[^\s/'\"():]+){2,}/?")
 _SHOWN: Final = 200
+_UNBUILT: Final = re.compile(r"build `(?P<name>[A-Za-z0-9._-]{1,100})==(?P<version>[^`\s]{1,100})`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +97,26 @@ class Dated:
         """Arguments for ``uv pip install`` and ``uv pip compile``."""
         if self.day is None:
             return ["--upgrade"]
-        until, today = self.day + timedelta(days=1), utc_now().date() + timedelta(days=1)
+        today = utc_now().date() + timedelta(days=1)
         free = [word for name in sorted(self.exempt) for word in ("--exclude-newer-package", f"{name}={_stamp(today)}")]
-        return ["--upgrade", "--exclude-newer", _stamp(until), *free]
+        return ["--upgrade", *_until_end_of(self.day), *free]
+
+
+@dataclass(frozen=True, slots=True)
+class OldBuild:
+    """A package in one version, and the day whose build tools may build it."""
+
+    pin: str
+    day: date
+
+    @property
+    def arguments(self) -> list[str]:
+        """Arguments for ``uv pip install``."""
+        return [*_until_end_of(self.day), self.pin]
+
+
+def _until_end_of(day: date) -> list[str]:
+    return ["--exclude-newer", _stamp(day + timedelta(days=1))]
 
 
 def _stamp(day: date) -> str:
@@ -129,27 +153,29 @@ async def find_newest_pin(
     return NewestPin(f"{name}=={version}", newest.date())
 
 
-async def find_build_pin(
-    required: RequirementSet, package: str, folder: Path, interpreter: PythonInterpreter, cage: Cage | None
-) -> NewestPin | None:
-    """Return the newest pin if a pinned package that cannot be built should be tried with the build tools of its day.
+async def find_old_build(
+    package: str, lines: Sequence[str], folder: Path, interpreter: PythonInterpreter, cage: Cage | None
+) -> OldBuild | None:
+    """Return how to build a package that could not be built, as the installer's lines say, with older build tools.
 
-    None if the pins are of the last year, or if the package has wheels for other Pythons: it is then compiled, which
-    takes minutes, and a version with a wheel for this Python is there sooner.
+    None if the version is of the last year, or if it has wheels for other Pythons: it is then compiled, which takes
+    minutes, and a version with a wheel for this Python is there sooner.
 
-    The dates come from the index: one resolution of the pins without dependencies, which builds nothing and takes
-    about a second.
+    The date comes from the index: one resolution without dependencies, which builds nothing and takes 0.1 s.
 
     Cancellation: uv is killed.
     """
-    pins = {name: version for name, (version, is_pin) in _written(required).items() if is_pin}
-    if package not in pins:
+    # What a build prints follows after these marks.
+    said = takewhile(lambda line: not line.lstrip().startswith(("[stdout]", "[stderr]")), lines)
+    found = (match["version"] for line in said for match in _UNBUILT.finditer(line) if match["name"] == package)
+    if (version := next(found, None)) is None:
         return None
-    uploads = await _uploads(pins, folder, interpreter, cage, offline=False)
-    if package not in uploads or uploads[package].has_wheel:
+    upload = (await _uploads({package: version}, folder, interpreter, cage, offline=False)).get(package)
+    if upload is None or upload.has_wheel or upload.time > utc_now() - _OLD:
         return None
-    newest, name = max((upload.time, name) for name, upload in uploads.items())
-    return None if newest > utc_now() - _OLD else NewestPin(f"{name}=={pins[name]}", newest.date())
+    minor = int(interpreter.version.split(".")[1])
+    floor = _TOOLS if minor < _NO_DISTUTILS else _NEWER_TOOLS
+    return OldBuild(f"{package}=={version}", max(upload.time.date(), floor))
 
 
 def _installed(folder: Path) -> dict[str, str]:

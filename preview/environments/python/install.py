@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from preview.environments.folders.environment import Report
 from preview.environments.imports.names import Offered, distribution_of, read_offered
 from preview.environments.imports.removed_apis import find_relics
 from preview.environments.imports.scan import Wanted
-from preview.environments.python.drift import Dated, failing_imports, find_build_pin, find_newest_pin
+from preview.environments.python.drift import Dated, failing_imports, find_newest_pin, find_old_build
 from preview.environments.python.explain import Explanation, explain, fail
 from preview.environments.python.mysql import serve_as_mysqldb
 from preview.environments.python.recipe import Recipe
@@ -77,7 +77,7 @@ class Installation:
         self._runs_code = recipe.runs_code
         self._imports = recipe.imports
         self._dated: Dated | None = None
-        self._has_built_dated = False
+        self._built_alone: set[str] = set()
         # Install wheels without builds until it turns out that a package must be built.
         self._unpacks = (self._runs_code or self._is_trial) and cages is not None and cages.unpacking is not None
         self._resolves = False
@@ -160,28 +160,24 @@ class Installation:
                 dated.exempt.add(name)
         return False
 
-    async def _build_dated(self, why: Explanation) -> bool:
-        """Install with build tools and packages as of the newest pin's day, once, after a pin could not be built."""
+    async def _build_alone(self, why: Explanation, lines: Sequence[str]) -> bool:
+        """Install a package that cannot be built, without others, with the build tools of its day; once for each."""
         name = why.package
-        if self._has_built_dated or self._offline or why.reason != "build" or name is None:
+        if self._offline or why.reason != "build" or name is None or name in self._built_alone:
             return False
-        if self._loosening.has_substitute(name):
+        if self._loosening.has_substitute(name) or any(item.location for item in self._required.find_all(name)):
             return False
-        pin = await find_build_pin(self._required, name, self._temporary, self._interpreter, self._building)
-        if pin is None:
-            return False
-        self._has_built_dated = True
-        # The package itself is exempt too: if its build fails again, no second attempt follows.
-        exempt = {name, *self._loosening.levels, *([name_of(self._server)] if self._server else ())}
-        self._dated = Dated(pin.day, exempt)
-        with trio.move_on_after(_DATED_BUILD_S):
-            if await self._install_dated(self._dated):
-                self._decide(
-                    f"packages as of {pin.day}, the date of the newest pin ({pin.text}): with today's, "
-                    f"{why.requirement} cannot be built"
-                )
+        self._built_alone.add(name)
+        with trio.move_on_after(min(_DATED_BUILD_S, max(0.0, self._until - trio.current_time()))):
+            old = await find_old_build(name, lines, self._temporary, self._interpreter, self._building)
+            if old is None:
+                return False
+            # The installation that follows finds it installed, and its wheel in the cache.
+            result = await self._run(["--no-deps", "--no-sources", *self._required.options, *old.arguments])
+            if result.code == 0:
+                self._unpacks = False
+                self._decide(f"{old.pin} is built with tools of {old.day}: today's cannot build it")
                 return True
-        self._dated = Dated(None)
         return False
 
     @property
@@ -259,8 +255,8 @@ class Installation:
             )
             if self._is_trial:
                 fail(result, why)
-            if await self._build_dated(why):
-                return
+            if steps < _MAX_STEPS and await self._build_alone(why, result.lines):
+                continue
             step = self._next(why, result, last=steps >= _MAX_STEPS)
             if step is None:
                 output.release()
@@ -289,8 +285,7 @@ class Installation:
                 return result
             if self._is_trial:
                 return ProgramResult()
-        directory = self._temporary.parent if cages is None else Path("/")
-        run = partial(run_uv, [*self._into(self._temporary), *arguments], directory=directory, cage=self._cage())
+        run = partial(self._run, arguments)
         if not self._offline and pinned:
             # The index cannot change pinned versions: if all is cached, an offline run saves half a second of queries.
             # Its output is reported only on success: a failure here just means that the network is needed.
@@ -307,6 +302,13 @@ class Installation:
                 output.replay(cached)
                 return cached
         return result
+
+    async def _run(
+        self, arguments: Sequence[str], *, offline: bool = False, say: Callable[[str], None] | None = None
+    ) -> ProgramResult:
+        directory = self._temporary.parent if self._cages is None else Path("/")
+        command = [*self._into(self._temporary), *arguments]
+        return await run_uv(command, offline=offline, directory=directory, say=say, cage=self._cage())
 
     async def _without_builds(
         self, arguments: list[str], cages: UvCages, cage: Cage, output: Output

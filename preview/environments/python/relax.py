@@ -70,6 +70,8 @@ _WORDS: Final = {
     "conflict": "contradicts another requirement",
     "denied": "would have to be built, which PREVIEW_BUILD_CODE=deny does not allow",
 }
+# Minor releases of a version below 1.0 that are tried before its newest one.
+_NEAR: Final = 2
 _NAMED: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9])")
 
 
@@ -264,6 +266,19 @@ def _other_name(item: ProjectRequirement, reason: str) -> str | None:
     return _written(parsed, f">={least}" if least and item.name == "psycopg2" else "", name)
 
 
+def _same_minor(item: ProjectRequirement, reason: str, *, further: int = 0) -> str | None:
+    """Return the bound of a version below 1.0, whose minor releases may break what the project uses."""
+    parsed = _parsed(item)
+    least = _least(parsed) if parsed else None
+    if parsed is None or least is None or least.major > 0 or reason in {"not_found", "python"}:
+        return None
+    return _written(parsed, f">={least.public},<0.{least.minor + 1 + further}")
+
+
+def _near_minor(item: ProjectRequirement, reason: str) -> str | None:
+    return _same_minor(item, reason, further=_NEAR)
+
+
 def _same_major(item: ProjectRequirement, reason: str) -> str | None:
     parsed = _parsed(item)
     least = _least(parsed) if parsed else None
@@ -287,7 +302,7 @@ def _any_version(item: ProjectRequirement, reason: str) -> str | None:
     return None if parsed is None or reason == "not_found" else _written(parsed, "")
 
 
-_LEVELS: Final = (_other_name, _same_major, _lower, _any_version)
+_LEVELS: Final = (_other_name, _same_minor, _near_minor, _same_major, _lower, _any_version)
 
 
 # First words of uv's lines about large downloads.

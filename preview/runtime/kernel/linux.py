@@ -83,20 +83,31 @@ def boot_id() -> str:
 
 
 @asynccontextmanager
-async def beside(task: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+async def beside(task: Callable[[], Awaitable[None]], *, outlasts: bool = False) -> AsyncIterator[None]:
     """Run a task as long as the body runs; an exception of the body is raised as it is, without a group.
 
-    Cancellation: both are cancelled.
+    Args:
+        task: The task.
+        outlasts: Whether the task is cancelled only when the body has ended, which the body must bound: a process that
+            ends in its own time may still use what the task serves.
+
+    Cancellation: both are cancelled, the task after the body if it ``outlasts``.
     """
     raised: Exception | None = None
+    scope = trio.CancelScope(shield=outlasts)
+
+    async def run() -> None:
+        with scope:
+            await task()
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(task)
+        nursery.start_soon(run)
         try:
             yield
         except Exception as error:  # noqa: BLE001  raised again below, out of the nursery
             raised = error
         finally:
-            nursery.cancel_scope.cancel()
+            scope.cancel()
     if raised is not None:
         raise raised
 

@@ -277,7 +277,7 @@ async def open_handout(ports: Sequence[int], serve: ServePort) -> AsyncIterator[
     ours.setblocking(False)
     with theirs:
         try:
-            async with beside(partial(_serve, ours, frozenset(ports), serve)):
+            async with beside(partial(_serve, ours, frozenset(ports), serve), outlasts=True):
                 yield theirs
         finally:
             close_inbound(ours)

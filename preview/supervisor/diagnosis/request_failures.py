@@ -18,7 +18,7 @@ from preview.detection import INIT, MAKE_MIGRATIONS, StartPlan, Variable
 from preview.logs import Level
 from preview.logs.model.batch import Batch
 from preview.logs.model.encode import Received
-from preview.logs.model.events import MARKS, Source
+from preview.logs.model.events import MARKS, LogLine, Source
 from preview.supervisor.diagnosis.diagnose import COLOURS, diagnose
 from preview.supervisor.diagnosis.diagnose_network import diagnose_network
 from preview.supervisor.diagnosis.diagnose_servers import diagnose_server, find_setting, is_about_mail
@@ -79,6 +79,22 @@ def explain_missing_table(name: str, plan: StartPlan) -> str:
         f"The database has no table {name!r}, and no command that makes the tables was found. Name it in preview.toml: "
         '[start] steps = ["python init_db.py"].'
     )
+
+
+def lines_by_request(lines: Sequence[LogLine], newest: str | None) -> list[tuple[str | None, list[str]]]:
+    """Return the printed lines to be read together, each group with the request that its explanation is about.
+
+    1. At most one request has lines of its own: all lines are one group, of the request ``newest``.
+    2. Several have: each request with an error is a group. Lines without a request are one too, of no request.
+    """
+    printed = [line for line in lines if line.source not in (Source.SYSTEM, Source.SYSTEM_STARTUP)]
+    if len({line.request_id for line in printed} - {None}) <= 1:
+        return [(newest, [line.message for line in printed])]
+    groups: dict[str | None, list[str]] = {line.request_id: [] for line in printed if line.level >= Level.ERROR}
+    for line in printed:
+        if line.request_id in groups:
+            groups[line.request_id].append(line.message)
+    return list(groups.items())
 
 
 def explain_failure(
@@ -186,6 +202,13 @@ class _Reader:
         self.noticed.set()
 
 
+def _explain_all(
+    groups: Sequence[tuple[str | None, list[str]]], plan: StartPlan, preview: LivePreview
+) -> list[tuple[str | None, Diagnosis]]:
+    explained = [(whose, explain_failure(lines, plan, preview.reach, preview.directory)) for whose, lines in groups]
+    return [(whose, found) for whose, found in explained if found is not None]
+
+
 async def watch_request_failures(preview: LivePreview, plan: StartPlan) -> None:
     """Log the explanation of each cause once, then return after the last allowed one. Cancellation: nothing changes."""
     reader, told = _Reader(), set[str]()
@@ -197,19 +220,18 @@ async def watch_request_failures(preview: LivePreview, plan: StartPlan) -> None:
             await reader.noticed.wait()
             await trio.sleep(_REST_S)
             reader.noticed, request_id, reader.request_id = trio.Event(), reader.request_id, None
-            lines = preview.output_since(since_seq, _MAX_LINES)
+            lines = [line for line in preview.log.last_lines(_MAX_LINES) if line.seq > since_seq]
             since_seq = preview.log.last_seq
             pause_s = min(pause_s * 2, _LAST_PAUSE_S)
             # In a thread, so that the service goes on meanwhile.
-            explain = partial(explain_failure, lines, plan, preview.reach, preview.directory)
-            found = await trio.to_thread.run_sync(explain)
-            if found is not None:
-                found = await explain_blocked(preview, found)
+            explain = partial(_explain_all, lines_by_request(lines, request_id), plan, preview)
+            for whose, diagnosis in await trio.to_thread.run_sync(explain):
+                found = await explain_blocked(preview, diagnosis)
                 cause = f"{found.reason} {sorted(found.details.items(), key=str)}"
-                if cause not in told:
+                if cause not in told and len(told) < _MOST_TOLD:
                     told.add(cause)
                     pause_s = _FIRST_PAUSE_S
-                    preview.log.say(found.message, Level.WARNING, request_id)
+                    preview.log.say(found.message, Level.WARNING, whose)
             await trio.sleep(pause_s)
     finally:
         preview.log.broadcast.remove(reader)

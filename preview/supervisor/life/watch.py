@@ -21,6 +21,7 @@ from preview.supervisor.process.startup_limit import StartupLimit, measure_wait
 
 # Read of its output if it does not answer in time.
 _LAST_LINES = 100
+_NOT_HTTP = "Its server answers, but not in HTTP/1.1. A preview needs a server of plain HTTP, without TLS."
 
 
 async def watch_deadlines(preview: LivePreview) -> None:
@@ -40,13 +41,20 @@ async def watch_health(preview: LivePreview, context: SupervisorContext, health_
     """
     started, limit = trio.current_time(), StartupLimit(preview.startup_timeout_s)
     answer: Answer | None = None
+    is_other_protocol = False
     preview.progress.start(ANSWERS)
+
+    def tell_not_http() -> None:
+        nonlocal is_other_protocol
+        if not is_other_protocol:
+            is_other_protocol = True
+            preview.log.say(_NOT_HTTP, Level.WARNING)
 
     async def wait() -> None:
         nonlocal answer
         async with trio.open_nursery() as nursery:
             nursery.start_soon(tell_while_silent, preview.log, "the application starts")
-            answer = await find_answer(preview.socket_address, health_path)
+            answer = await find_answer(preview.socket_address, health_path, not_http=tell_not_http)
             nursery.cancel_scope.cancel()
 
     await limit.run(wait, partial(measure_wait, preview.record.pid))
@@ -58,6 +66,8 @@ async def watch_health(preview: LivePreview, context: SupervisorContext, health_
         sentence = f"The preview did not answer within {limit.describe()}."
         if elsewhere is not None:
             sentence = f"{sentence} {elsewhere.message}"
+        elif is_other_protocol:
+            sentence = f"{sentence} {_NOT_HTTP}"
         preview.log.say(sentence, Level.ERROR)
         preview.fail(StartupTimeout(sentence, timeout_s=limit.limit_s))
         return

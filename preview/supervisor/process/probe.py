@@ -40,6 +40,8 @@ _SILENT_PATIENCE_S = 8.0
 # Wait for any response of a program that seems to wait for a missing service.
 _ANY_PATIENCE_S = 2.0
 
+_START = b"HTTP/"
+
 Address = tuple[str, int]
 
 
@@ -65,6 +67,10 @@ class ProbeFailed(Exception):
     """No HTTP response: the connection was refused or closed, or the data was not HTTP."""
 
 
+class NotHttp(ProbeFailed):
+    """The response does not start like one of HTTP/1.1: the server speaks another protocol."""
+
+
 async def ask(address: Address, path: str) -> int:
     """Return the status code of ``GET path``.
 
@@ -74,6 +80,7 @@ async def ask(address: Address, path: str) -> int:
 
     Raises:
         ProbeFailed: There was no HTTP response.
+        NotHttp: There was another one.
 
     Cancellation: the connection is closed.
     """
@@ -100,23 +107,35 @@ async def _exchange(stream: trio.SocketStream, port: int, path: str) -> int:
         ],
     )
     await stream.send_all((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
+    start = b""
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
-            connection.receive_data(await stream.receive_some(_READ_BYTES))
+            received = await stream.receive_some(_READ_BYTES)
+            start = start or received[: len(_START)]
+            if not _START.startswith(start):
+                raise NotHttp("the response is not HTTP")
+            connection.receive_data(received)
         elif isinstance(event, h11.Response):
             return event.status_code
         elif not isinstance(event, h11.InformationalResponse):
             raise ProbeFailed("the connection was closed without an answer")
 
 
-async def wait_until_ready(address: Address, path: str, *, any_answer: bool) -> int:
+def _ignore() -> None:
+    """Do nothing."""
+
+
+async def wait_until_ready(
+    address: Address, path: str, *, any_answer: bool, not_http: Callable[[], None] = _ignore
+) -> int:
     """Probe until the response shows that the preview is ready; return its status code.
 
     Args:
         address: Host and port of the preview.
         path: Path to request.
         any_answer: True: any HTTP response counts. False (the project's health route): only one below 500.
+        not_http: Called at each response of another protocol.
 
     Cancellation: the connection is closed. Waits without a limit, so the caller sets a deadline.
     """
@@ -124,6 +143,8 @@ async def wait_until_ready(address: Address, path: str, *, any_answer: bool) -> 
     while True:
         try:
             status = await ask(address, path)
+        except NotHttp:
+            not_http()
         except ProbeFailed:
             pass
         else:
@@ -139,6 +160,7 @@ async def find_answer(
     *,
     sick_patience_s: float = _SICK_PATIENCE_S,
     silent_patience_s: float = _SILENT_PATIENCE_S,
+    not_http: Callable[[], None] = _ignore,
 ) -> Answer:
     """Wait until the application serves: its health route is healthy, or the patience for that has passed.
 
@@ -150,17 +172,18 @@ async def find_answer(
         health_path: The project's health route, or None.
         sick_patience_s: Seconds from the route's first bad response until that response counts too.
         silent_patience_s: Seconds without a response of the route until ``/`` is requested instead.
+        not_http: Called at each response of another protocol.
 
     Cancellation: connections are closed. Waits without a limit, so the caller sets a deadline.
     """
     if health_path is None:
-        return Answer("/", await wait_until_ready(address, "/", any_answer=True))
+        return Answer("/", await wait_until_ready(address, "/", any_answer=True, not_http=not_http))
     answers: list[Answer] = []
     async with trio.open_nursery() as nursery:
         first = trio.Event()
 
         async def ask_for_any() -> None:
-            status = await wait_until_ready(address, health_path, any_answer=True)
+            status = await wait_until_ready(address, health_path, any_answer=True, not_http=not_http)
             answers.append(Answer(health_path, status))
             first.set()
 
