@@ -1,10 +1,11 @@
-"""Start the generated backends of ``tests/generated`` through a real service, and use each as its user would.
+"""Start the backends of ``tests/generated`` or ``tests/databases`` in a real service, and use each as its user would.
 
-    uv run python scripts/generated.py [NAME …] [--jobs N] [--keep CACHE] [--save FILE]
+    uv run python scripts/generated.py [NAME …] [--set databases] [--jobs N] [--keep CACHE] [--save FILE]
 
 ``NAME`` is the beginning of a project's name, such as ``07``. Each project is pushed, installed, launched in the
 sandbox, asked the requests of its ``expected`` file in order, and stopped. It *works* if all answers are the expected
 ones and its endpoints are listed completely. The exit status is 1 if more than two projects of thirty do not work.
+The projects of ``databases`` need the programs of PostgreSQL, MariaDB and Redis on the machine.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from typing import Any
 import trio
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests" / "generated")]
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
 
 from _public import Launch, LaunchRefused, PublicService, open_public_service  # noqa: E402
-from generated_kit import Expected, call_of, compare, judge, load  # noqa: E402
+from generated_kit import TESTS, Expected, call_of, compare, judge, load  # noqa: E402
 
 # Of thirty; fewer projects must all work but for the same share of them.
 _WORKING_OF_THIRTY = 28
@@ -142,7 +143,7 @@ async def measure(options: argparse.Namespace) -> list[Result]:
                 print(f"    {line}", flush=True)
 
         print(HEADING)
-        for expected in load(options.names):
+        for expected in load(options.names, TESTS / options.set):
             nursery.start_soon(one, expected)
     return sorted(results, key=lambda result: result.name)
 
@@ -151,6 +152,7 @@ def main() -> int:
     """Run the projects that the command line names; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="beginnings of projects' names")
+    parser.add_argument("--set", choices=["generated", "databases"], default="generated", help="a folder of tests/")
     parser.add_argument("--jobs", type=int, default=2, help="projects at a time")
     parser.add_argument("--keep", type=Path, default=None, help="a cache folder that stays, with the environments")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for one launch, environment included")

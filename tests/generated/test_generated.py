@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from generated_kit import FOUND_AS, PROJECTS, Expected, call_of, compare, judge, load
+from generated_kit import FOUND_AS, GENERATED, Expected, call_of, compare, judge, load
 
 from preview.detection import detect, read_endpoints
 
@@ -20,7 +20,7 @@ QUICK = ["06", "12", "15", "29"]
 
 
 def test_each_of_thirty_projects_says_what_is_expected_of_it() -> None:
-    assert [one.name for one in ALL] == sorted(folder.name for folder in PROJECTS.iterdir())
+    assert [one.name for one in ALL] == sorted(folder.name for folder in (GENERATED / "projects").iterdir())
     assert len(ALL) == 30
     for one in ALL:
         assert one.endpoints

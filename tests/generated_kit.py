@@ -1,4 +1,4 @@
-"""The thirty generated backends, what is expected of each, and how an answer is compared with it."""
+"""Generated backends, what is expected of each, and how an answer is compared with it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-HERE = Path(__file__).resolve().parent
-PROJECTS = HERE / "projects"
+TESTS = Path(__file__).resolve().parent
+GENERATED = TESTS / "generated"
+# Backends that need database servers.
+DATABASES = TESTS / "databases"
 _PARAMETER = re.compile(r"\{[^}]*\}")
 # Frameworks that may be found under the name of what they are built on, or as a server of any kind.
 FOUND_AS = {
@@ -38,6 +40,9 @@ class Expected:
         endpoints: All its endpoints, ``GET /items/{id}``.
         also: Paths that a framework or library adds, with all below: neither missed nor wrong.
         requests: The scenario, in order.
+        root: The folder of its set.
+        services: Kinds of servers that it needs.
+        hard_coded: Addresses and passwords in its source, ``file: text``.
     """
 
     name: str
@@ -45,10 +50,13 @@ class Expected:
     endpoints: frozenset[str]
     also: tuple[str, ...]
     requests: tuple[Mapping[str, Any], ...]
+    root: Path = GENERATED
+    services: tuple[str, ...] = ()
+    hard_coded: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
-        return PROJECTS / self.name
+        return self.root / "projects" / self.name
 
 
 @dataclass(frozen=True)
@@ -64,10 +72,10 @@ class Compared:
         return not self.missed and not self.wrong
 
 
-def load(names: Sequence[str] = ()) -> list[Expected]:
-    """The projects whose name begins so, or all."""
+def load(names: Sequence[str] = (), root: Path = GENERATED) -> list[Expected]:
+    """The projects of a set whose name begins so, or all."""
     found = []
-    for file in sorted((HERE / "expected").glob("*.toml")):
+    for file in sorted((root / "expected").glob("*.toml")):
         if names and not file.stem.startswith(tuple(names)):
             continue
         facts = tomllib.loads(file.read_text("utf-8"))
@@ -78,6 +86,9 @@ def load(names: Sequence[str] = ()) -> list[Expected]:
                 frozenset(_plain(one, facts["framework"]) for one in facts["endpoints"]),
                 tuple(facts.get("also", ())),
                 tuple(facts["request"]),
+                root,
+                tuple(facts.get("services", ())),
+                tuple(facts.get("hard_coded", ())),
             )
         )
     return found
