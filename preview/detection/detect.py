@@ -16,6 +16,7 @@ from preview.detection.plain import LISTED, PLAIN_SERVERS, find_plain_app
 from preview.detection.plan import Origin, Server, ServiceKind, StartPlan, Toolchain, Variable
 from preview.detection.python import plan_python
 from preview.detection.scripts import plan_command, plan_script
+from preview.detection.steps import with_sql_files
 from preview.detection.supplied.tell import with_servers
 from preview.detection.unsupported import find_language, refuse_language
 from preview.endpoints import NODE_NAMES, FoundApp, find_apps
@@ -49,7 +50,8 @@ def detect(
     sources = sources or Sources(directory)
     apps = find_apps(sources)
     kinds = frozenset() if given.network is Network.HOST else supplied
-    return _overridden(with_servers(_plan(sources, apps, given, kinds), kinds), given)
+    plan = with_sql_files(with_servers(_plan(sources, apps, given, kinds), kinds), sources)
+    return _overridden(plan, given)
 
 
 def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides, kinds: frozenset[ServiceKind]) -> StartPlan:

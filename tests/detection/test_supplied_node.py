@@ -212,3 +212,15 @@ def test_what_is_hard_coded_and_cannot_work_is_told_with_its_place(tmp_path: Pat
 def test_tls_for_production_alone_is_not_told(tmp_path: Path) -> None:
     source = "require('pg');\nif (process.env.NODE_ENV === 'production') options.db = { ssl: true };\n"
     assert supplied_plan(tmp_path, node(source, "pg")).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("port", "number"),
+    [("port: 3307", 3307), ('"port": process.env.MYSQL_PORT || 3308', 3308), ("port: 99999", 3306), ("port: 0", 3306)],
+)
+def test_the_port_among_the_options_of_a_connection_is_the_one_that_is_reached(
+    tmp_path: Path, port: str, number: int
+) -> None:
+    source = f"const pool = require('mysql2').createPool({{ host: '127.0.0.1', {port}, user: 'root' }});\n"
+    plan = supplied_plan(tmp_path, node(source, "mysql2"))
+    assert [(need.kind, need.address and need.address[1]) for need in plan.services] == [(MYSQL, number)]

@@ -90,6 +90,9 @@ _CLIENTS: Final = (
     ),
 )  # fmt: skip
 # Scripts that fill a database: people run them, not the application.
+# `port: 3307`, `port: Number(process.env.DB_PORT) || 3307`, among the first options of a connection.
+_PORT: Final = re.compile(r"\bport['\"]?\s{0,8}:[^,\n}]{0,80}?(\d{2,5})\b")
+_OPTIONS: Final = 600
 _SEEDS: Final = re.compile(
     r"(?:^|/)(?:[\w-]*(?:populate|seed)[\w-]*|scripts|migrations|fixtures|tools)(?:\.\w+$|/)", re.IGNORECASE
 )
@@ -154,7 +157,7 @@ def _need(
     value = values.get(setting, "") if setting else _fixed_address(project.text(file), client.kind)
     if setting and not value:
         value = next((read.default or "" for read in named if read.name == setting), "")
-    address = _address(value) or _address(ADDRESSES[client.kind])
+    address = _address(value) or _with_port(_address(ADDRESSES[client.kind]), project.text(file), client)
     return ServiceNeed(client.kind, setting, f"{file}:{line}", _is_at_startup(project, client, file), address)
 
 
@@ -176,6 +179,14 @@ def _is_at_startup(project: NodeProject, client: _Client, file: str) -> bool:
         and not re.search(r"\btry\b|=>\s*\{?\s*console|function\s*\(\s*err", text)
     )
     return uncaught and "unhandledRejection" not in entry
+
+
+def _with_port(address: tuple[str, int] | None, text: str, client: _Client) -> tuple[str, int] | None:
+    """Return the address with the port among the options of the connection, fixed or by default."""
+    match = client.connects.search(text)
+    found = _PORT.search(text, match.start(), match.start() + _OPTIONS) if match is not None else None
+    port = int(found[1]) if found is not None else 0
+    return (address[0], port) if address is not None and 0 < port < 65536 else address
 
 
 def _fixed_address(text: str, kind: ServiceKind) -> str:

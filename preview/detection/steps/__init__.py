@@ -5,6 +5,7 @@ from preview.detection.steps.folders import find_folders_step
 from preview.detection.steps.model_tables import find_model_tables_step
 from preview.detection.steps.purpose import INIT, MAKE_MIGRATIONS, SEED, StepWork
 from preview.detection.steps.python_work import PythonPlace, find_python_work
+from preview.detection.steps.sql_files import with_sql_files
 
 __all__ = [
     "INIT",
@@ -16,4 +17,5 @@ __all__ = [
     "find_folders_step",
     "find_model_tables_step",
     "find_python_work",
+    "with_sql_files",
 ]

@@ -1,0 +1,100 @@
+"""Load the SQL files that a project's compose file or README loads into a new database."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from preview.detection.plan import ServiceKind, StartPlan, Step
+from preview.detection.steps.purpose import INIT
+from preview.sources import Sources
+from preview.sources.written_documents import runnable_code
+
+_COMPOSE: Final = re.compile(r"(?:docker-)?compose[\w.-]{0,40}\.ya?ml")
+_README: Final = re.compile(r"(?:readme|install|setup|getting[-_]?started)[\w.-]{0,20}", re.IGNORECASE)
+# `- ./db/init:/docker-entrypoint-initdb.d`: the images of PostgreSQL and MySQL run what is there, in order of names.
+_MOUNTED: Final = re.compile(r"([\w./-]{1,200}):/docker-entrypoint-initdb\.d(?:/[\w.-]{0,100})?/?")
+_COMMAND: Final = re.compile(
+    r"\b(?P<program>psql|mysql|mariadb)\b[^\n|]{0,200}?(?:<|-f|--file[= ]|\bsource)\s{0,4}[\"']?"
+    r"(?P<file>[\w./-]{1,200}\.sql)\b"
+)
+# Files that a project with plain SQL has for its tables, where nothing names them.
+_USUAL: Final = frozenset({"schema.sql", "init.sql", "database.sql", "db.sql", "setup.sql", "tables.sql", "create.sql"})
+_TABLE: Final = re.compile(rb"\bCREATE\s{1,20}TABLE\b", re.IGNORECASE)
+_MAKES_TABLES: Final = frozenset({"migrations", "tables", "makemigrations"})
+_PROGRAMS: Final = {"psql": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL, "mariadb": ServiceKind.MYSQL}
+_COMMANDS: Final = {
+    ServiceKind.POSTGRESQL: ("psql", "-q", "-h", "localhost", "-U", "preview", "-d", "preview"),
+    # `--force`: `CREATE DATABASE` and `USE` are refused, and the rest is for the preview's own database.
+    ServiceKind.MYSQL: ("mariadb", "--force", "-h", "127.0.0.1", "-u", "preview", "preview"),
+}
+_MOST: Final = 10
+_MOST_BYTES: Final = 256 * 1024
+
+
+def with_sql_files(plan: StartPlan, sources: Sources) -> StartPlan:
+    """Return the plan with a step that loads the SQL files, in order; unchanged if no SQL server is supplied."""
+    kind = next((need.kind for need in plan.services if need.supplied and need.kind in _COMMANDS), None)
+    if kind is None:
+        return plan
+    mounted = list(_mounted(sources))
+    found = mounted or ([] if any(step.name in _MAKES_TABLES for step in plan.steps) else list(_named(sources, kind)))
+    files = dict(reversed(found))
+    if not files:
+        return plan
+    step = _step(kind, list(dict.fromkeys(file for file, _ in found))[:_MOST], files[found[0][0]])
+    # Before migrations and seeds, which count on these tables; after what makes files and folders.
+    at = next((index for index, step in enumerate(plan.steps) if step.name not in {"folders", ".env"}), len(plan.steps))
+    return replace(plan, steps=(*plan.steps[:at], step, *plan.steps[at:]))
+
+
+def _step(kind: ServiceKind, files: Sequence[str], why: str) -> Step:
+    if kind is ServiceKind.POSTGRESQL:
+        words = [word for file in files for word in ("-f", file)]
+    else:
+        words = ["-e", "; ".join(f"source {file}" for file in files)]
+    return Step(INIT, (*_COMMANDS[kind], *words), ".", why)
+
+
+def _mounted(sources: Sources) -> Iterator[tuple[str, str]]:
+    for compose in _files(sources, _COMPOSE):
+        for match in _MOUNTED.finditer(_text(sources, compose)):
+            path = _inside(compose, match[1])
+            names = sorted(name for name in sources.all_names if name == path or posixpath.dirname(name) == path)
+            yield from ((name, f"{compose} has it run in a new database") for name in names if name.endswith(".sql"))
+
+
+def _named(sources: Sources, kind: ServiceKind) -> Iterator[tuple[str, str]]:
+    """Yield the files that a README loads; else the only file of a usual name, if it makes tables."""
+    said = False
+    for readme in _files(sources, _README):
+        for line in runnable_code(_text(sources, readme)):
+            for match in _COMMAND.finditer(line):
+                path = next((one for one in _places(readme, match["file"]) if sources.has_file(one)), None)
+                if path is not None and _PROGRAMS[match["program"]] is kind:
+                    said = True
+                    yield path, f"{readme} says so"
+    usual = [name for name in sources.all_names if posixpath.basename(name).lower() in _USUAL]
+    if not said and len(usual) == 1 and _TABLE.search(sources.text(usual[0])):
+        yield usual[0], "it makes tables, and nothing else does"
+
+
+def _places(readme: str, file: str) -> Iterable[str]:
+    """Return where a file may be that a README names: from its own folder, or from the project's."""
+    return dict.fromkeys((_inside(readme, file), posixpath.normpath(file)))
+
+
+def _inside(base: str, path: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(base), path))
+
+
+def _files(sources: Sources, pattern: re.Pattern[str]) -> list[str]:
+    names = [name for name in sources.all_names if pattern.fullmatch(posixpath.basename(name))]
+    return sorted(names, key=lambda name: (name.count("/"), name))[:_MOST]
+
+
+def _text(sources: Sources, name: str) -> str:
+    return sources.text(name)[:_MOST_BYTES].decode("utf-8", "replace")

@@ -1,0 +1,80 @@
+"""SQL files that a compose file or a README loads into a new database."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from detection_kit import write
+
+from preview.detection import ServiceKind, detect
+
+ALL = frozenset({ServiceKind.POSTGRESQL, ServiceKind.MYSQL})
+POSTGRESQL = {
+    "main.py": "import psycopg2\nfrom fastapi import FastAPI\napp = FastAPI()\n"
+    "db = psycopg2.connect('postgresql://a:b@db:5432/shop')\n",
+    "requirements.txt": "fastapi\npsycopg2-binary\n",
+}
+MYSQL = {
+    "main.py": "import pymysql\nfrom fastapi import FastAPI\napp = FastAPI()\n"
+    "db = pymysql.connect(host='mysql', user='root', password='x', database='shop')\n",
+    "requirements.txt": "fastapi\npymysql\n",
+}
+TABLE = "CREATE TABLE books (id int);\n"
+PSQL = ("psql", "-q", "-h", "localhost", "-U", "preview", "-d", "preview")
+MARIADB = ("mariadb", "--force", "-h", "127.0.0.1", "-u", "preview", "preview", "-e")
+
+
+def steps(folder: Path, files: dict[str, str], kinds: frozenset[ServiceKind] = ALL) -> list[tuple[str, ...]]:
+    return [step.argv for step in detect(write(folder, files), supplied=kinds).steps]
+
+
+def compose(source: str) -> str:
+    return f"services:\n  db:\n    image: x\n    volumes:\n      - {source}:/docker-entrypoint-initdb.d/\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        pytest.param(
+            POSTGRESQL | {"compose.yaml": compose("./sql"), "sql/2.sql": TABLE, "sql/1.sql": TABLE, "sql/a.txt": ""},
+            [(*PSQL, "-f", "sql/1.sql", "-f", "sql/2.sql")],
+            id="folder",
+        ),
+        pytest.param(
+            MYSQL | {"docker-compose.yml": compose("./dump.sql").replace("d/", "d/dump.sql"), "dump.sql": TABLE},
+            [(*MARIADB, "source dump.sql")],
+            id="file",
+        ),
+        pytest.param(
+            POSTGRESQL | {"README.md": "# Shop\n\n```\npsql shop < db/tables.sql\n```\n", "db/tables.sql": TABLE},
+            [(*PSQL, "-f", "db/tables.sql")],
+            id="readme",
+        ),
+        pytest.param(
+            MYSQL | {"README.md": "Run `mysql -u root -p s < a.sql`, then `mysql s < b.sql`.", "a.sql": "", "b.sql": ""},
+            [(*MARIADB, "source a.sql; source b.sql")],
+            id="two",
+        ),
+        pytest.param(POSTGRESQL | {"db/schema.sql": TABLE}, [(*PSQL, "-f", "db/schema.sql")], id="usual"),
+        pytest.param(POSTGRESQL | {"db/schema.sql": "SELECT 1;"}, [], id="without-tables"),
+        pytest.param(POSTGRESQL | {"a/schema.sql": TABLE, "b/schema.sql": TABLE}, [], id="two-usual"),
+        pytest.param(POSTGRESQL | {"README.md": "```\nmysql shop < a.sql\n```\n", "a.sql": TABLE}, [], id="other-kind"),
+        pytest.param(POSTGRESQL | {"compose.yaml": compose("../../etc"), "README.md": "`psql < /a.sql`"}, [], id="out"),
+    ],
+)  # fmt: skip
+def test_the_files_are_loaded_in_one_step(tmp_path: Path, files: dict[str, str], found: list[tuple[str, ...]]) -> None:
+    assert steps(tmp_path, files) == found
+
+
+def test_without_a_supplied_server_nothing_is_loaded(tmp_path: Path) -> None:
+    assert steps(tmp_path, POSTGRESQL | {"schema.sql": TABLE}, frozenset()) == []
+
+
+def test_long_lines_are_read_quickly(tmp_path: Path) -> None:
+    text = "```\n" + "psql " * 40_000 + "\n" + "./" * 60_000 + ":/docker-entrypoint-initdb.d\n```\n"
+    write(tmp_path, POSTGRESQL | {"README.md": text, "compose.yaml": text})
+    began = time.monotonic()
+    detect(tmp_path, supplied=ALL)
+    assert time.monotonic() - began < 5
