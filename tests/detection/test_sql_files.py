@@ -53,7 +53,7 @@ def compose(source: str) -> str:
             id="readme",
         ),
         pytest.param(
-            MYSQL | {"README.md": "Run `mysql -u root -p s < a.sql`, then `mysql s < b.sql`.", "a.sql": "", "b.sql": ""},
+            MYSQL | {"README.md": "Run `mysql -u root s < a.sql`, then `mysql s < b.sql`.", "a.sql": "", "b.sql": ""},
             [(*MARIADB, "source a.sql; source b.sql")],
             id="two",
         ),
