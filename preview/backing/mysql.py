@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -42,6 +43,8 @@ _PREFIX = "pv_"
 _OWN_USERS = frozenset({_ADMIN, "mariadb.sys"})
 _OWN_DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 _DROP_S = 5.0
+# Names that a preview's database can have: files have them too, as they are. None of another preview's own.
+_PLAIN = re.compile(r"(?!pv_)[A-Za-z][A-Za-z0-9_]{0,62}", re.IGNORECASE)
 # The administrator's own statements; a server that does not answer must not hold the service up.
 _ANSWER_S, _LOCK_S = 10, 3
 # Files of one database that are counted for its size: some 25,000 tables.
@@ -83,8 +86,10 @@ class MysqlEngine:
         self._turn = trio.Lock()
         # The administrator's; each start of the server sets it again.
         self._password = secrets.token_urlsafe(24)
-        # Names in use, which the next start of the server keeps.
-        self._live: set[str] = set()
+        # Users and their databases, which the next start of the server keeps.
+        self._live: dict[str, str] = {}
+        # Databases that could not be dropped: nobody gets their names before the server's next start drops them.
+        self._orphans: set[str] = set()
 
     @property
     def version(self) -> str:
@@ -108,10 +113,12 @@ class MysqlEngine:
             yield database
         finally:
             if database.name in self._live:
+                is_dropped = False
                 with trio.move_on_after(_DROP_S, shield=True):
-                    await self.drop(database.name)
-                # What could not be dropped is an orphan, which the server's next start drops.
-                self._live.discard(database.name)
+                    is_dropped = await self.drop(database.name)
+                name = self._live.pop(database.name)
+                if not is_dropped:
+                    self._orphans.add(name)
 
     def want(self) -> None:
         """See ``BackingEngine``."""
@@ -130,8 +137,17 @@ class MysqlEngine:
         except OSError as error:
             raise ServerUnavailable(f"{self._program.name} does not answer ({error.strerror or error})") from error
 
-    async def make(self, name: str, password: str) -> None:
-        """Make a database, and the user that owns it, both with this name.
+    async def make(self, name: str, password: str, wanted: str) -> str:
+        """Make a user with this name, and its database.
+
+        Args:
+            name: Name of the user.
+            password: Its password.
+            wanted: Name that the project has for its database. Statements may contain it, so the database gets it; if
+                it is no plain word, or another preview's, the database has the user's name.
+
+        Returns:
+            The database's name.
 
         Raises:
             ServerUnavailable: The server does not run, or refuses.
@@ -139,29 +155,42 @@ class MysqlEngine:
         Cancellation: the database may exist; ``drop`` drops it.
         """
         await self._server.connected()
-        self._live.add(name)
+        if name not in self._live:
+            is_free = _PLAIN.fullmatch(wanted) is not None and wanted.lower() not in self._taken()
+            self._live[name] = wanted if is_free else name
+        database = self._live[name]
         await self._execute(
             # Again where an earlier try was cut off: nobody else has this name.
             f"CREATE OR REPLACE USER `{name}`@localhost IDENTIFIED VIA {PLUGIN.decode()}"
             f" USING '{hash_password(password)}'"
             f" WITH MAX_USER_CONNECTIONS {self.limits.connections} MAX_STATEMENT_TIME {self.limits.statement_s}",
-            f"CREATE DATABASE IF NOT EXISTS `{name}`",
+            f"CREATE DATABASE IF NOT EXISTS `{database}`",
             # In a grant `_` stands for any character.
-            f"GRANT ALL ON `{name.replace('_', chr(92) + '_')}`.* TO `{name}`@localhost",
+            f"GRANT ALL ON `{database.replace('_', chr(92) + '_')}`.* TO `{name}`@localhost",
         )
+        return database
 
-    async def drop(self, name: str) -> None:
-        """Drop a database with its user, and end its sessions. Cancellation: it may still exist.
+    def _taken(self) -> set[str]:
+        return {one.lower() for one in (*self._live.values(), *self._orphans)} | _OWN_DATABASES
+
+    async def drop(self, name: str) -> bool:
+        """Drop a user with its database, and end its sessions; return whether they are gone.
 
         A server that does not run is not started: it drops what nobody owns when it starts.
-        """
-        if self._server.socket is not None:
-            with suppress(ServerUnavailable):
-                await self._execute(*_dropped(name))
 
-    async def measure(self, name: str) -> int | None:
+        Cancellation: they may still exist.
+        """
+        if self._server.socket is None:
+            return False
+        try:
+            await self._execute(*_dropped(name, self._live.get(name, name)))
+        except ServerUnavailable:
+            return False
+        return True
+
+    async def measure(self, database: str) -> int | None:
         """Return the size of a database's files in bytes. Cancellation: nothing changes."""
-        return await trio.to_thread.run_sync(_files_bytes, self._server.command.folder, ("data", name))
+        return await trio.to_thread.run_sync(_files_bytes, self._server.command.folder, ("data", database))
 
     async def _execute(self, *statements: str) -> None:
         """Execute statements as administrator, one after the other.
@@ -223,11 +252,12 @@ class MysqlEngine:
                         cursor.execute("DROP USER IF EXISTS %s@%s", (user, host))
                 cursor.execute("SHOW DATABASES")
                 for (name,) in list(cursor.fetchall()):
-                    if name not in _OWN_DATABASES and name not in self._live:
+                    if name not in _OWN_DATABASES and name not in self._live.values():
                         cursor.execute(f"DROP DATABASE IF EXISTS `{str(name).replace('`', '``')}`")
         except (pymysql.Error, OSError):
             time.sleep(0.01)
             return False
+        self._orphans.clear()
         return True
 
     def _write_files(self) -> None:
@@ -250,7 +280,7 @@ class MysqlDatabase:
 
     Args:
         engine: The server.
-        name: Name of the user and of the database.
+        name: Name of the user.
     """
 
     kind = ServiceKind.MYSQL
@@ -260,7 +290,8 @@ class MysqlDatabase:
         self.name = name
         self._password = secrets.token_urlsafe(24)
         self._turn = trio.Lock()
-        self._is_made = False
+        # Its name, once it is made.
+        self._made: str | None = None
         # Connections without a session yet: the server counts a user's connections once it knows the user.
         self._beginning = 0
 
@@ -287,10 +318,6 @@ class MysqlDatabase:
             return None
         self._beginning += 1
         try:
-            async with self._turn:
-                if not self._is_made:
-                    await self._engine.make(self.name, self._password)
-                    self._is_made = True
             server = await self._engine.connect()
             is_begun = False
             try:
@@ -318,14 +345,27 @@ class MysqlDatabase:
         if answer.plugin not in (None, PLUGIN):
             await client.send_all(frame(sequence + 1, switch_request(greeting.salt)))
             sequence = await _skip_proof(client)
-        await server.send_all(frame(1, log_in(answer, greeting.salt, self.name, self._password)))
+        made = await self._make_once(answer.database)
+        if isinstance(made, ServerUnavailable):
+            await client.send_all(refusal(str(made), sequence=sequence + 1, is_greeted=True))
+            return False
+        await server.send_all(frame(1, log_in(answer, greeting.salt, self.name, self._password, made)))
         _, content = await _read_packet(server)
         await client.send_all(frame(sequence + 1, content))
         return content[0] == OK
 
+    async def _make_once(self, wanted: bytes) -> str | ServerUnavailable:
+        async with self._turn:
+            if self._made is None:
+                try:
+                    self._made = await self._engine.make(self.name, self._password, wanted.decode("ascii", "replace"))
+                except ServerUnavailable as error:
+                    return error
+            return self._made
+
     async def measure(self) -> int | None:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
-        return await self._engine.measure(self.name) if self._is_made else None
+        return None if self._made is None else await self._engine.measure(self._made)
 
 
 async def _read_packet(stream: trio.SocketStream) -> tuple[int, bytes]:
@@ -349,12 +389,12 @@ async def _skip_proof(client: trio.SocketStream) -> int:
     return head[3]
 
 
-def _dropped(name: str) -> tuple[str, ...]:
+def _dropped(name: str, database: str) -> tuple[str, ...]:
     # The user first: no session begins any more. The database waits until those that run have ended.
     return (
         f"DROP USER IF EXISTS `{name}`@localhost",
         f"KILL USER `{name}`@localhost",
-        f"DROP DATABASE IF EXISTS `{name}`",
+        f"DROP DATABASE IF EXISTS `{database}`",
     )
 
 
