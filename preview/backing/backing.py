@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 import trio
@@ -21,7 +22,7 @@ from preview.core.isolation import Network
 from preview.core.server_programs import find_mysql, find_postgresql, find_redis
 from preview.core.service_names import SERVICE_HOSTS
 from preview.detection import ServiceKind, ServiceNeed
-from preview.runtime import Runtime, Serve
+from preview.runtime import Runtime, Serve, beside
 from preview.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -159,15 +160,19 @@ async def open_backing(settings: Settings, runtime: Runtime) -> AsyncIterator[Ba
     """
     carrier = Carrier()
     engines = await trio.to_thread.run_sync(_find_engines, settings, runtime, carrier.join)
+    if not engines:
+        yield Backing(())
+        return
+    log.info("servers offered to previews", servers=", ".join(engine.kind for engine in engines))
+    async with beside(partial(_run, engines, carrier)):
+        yield Backing(engines)
+
+
+async def _run(engines: Sequence[BackingEngine], carrier: Carrier) -> None:
     async with trio.open_nursery() as nursery:
-        if engines:
-            nursery.start_soon(carrier.run)
+        nursery.start_soon(carrier.run)
         for engine in engines:
             nursery.start_soon(engine.run)
-        if engines:
-            log.info("servers offered to previews", servers=", ".join(engine.kind for engine in engines))
-        yield Backing(engines)
-        nursery.cancel_scope.cancel()
 
 
 def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[BackingEngine]:

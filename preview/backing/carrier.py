@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import structlog
@@ -32,13 +32,17 @@ class Carrier:
         self._control: socket.socket | None = None
         self._theirs: socket.socket | None = None
         self._wanted = trio.Event()
+        # One task at a time may wait for a socket.
+        self._turn = trio.Lock()
 
     async def join(self, client: trio.SocketStream, server: trio.SocketStream) -> None:
         """Forward bytes in both directions until both sides have ended; the caller closes the streams.
 
         Cancellation: both connections are shut down.
         """
-        lifeline = await self._hand_over(client, server)
+        lifeline = None
+        with suppress(OSError):
+            lifeline = await self._hand_over(client, server)
         if lifeline is None:
             await join(client, server)
             return
@@ -51,26 +55,23 @@ class Carrier:
                 with suppress(OSError):
                     stream.socket.shutdown(socket.SHUT_RDWR)
 
-    async def _hand_over(self, client: trio.SocketStream, server: trio.SocketStream) -> socket.socket | None:
-        """Return the lifeline, which ends when the connection has; None if no process takes the pair."""
-        try:
-            control = self._open_control()
-            ours, theirs = socket.socketpair()
-        except OSError:
-            return None
+    async def _hand_over(self, client: trio.SocketStream, server: trio.SocketStream) -> socket.socket:
+        """Return the lifeline, which ends when the connection has.
+
+        Raises:
+            OSError: No process takes the pair.
+        """
+        control = self._open_control()
+        ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        with theirs:
-            descriptors = [client.socket.fileno(), server.socket.fileno(), theirs.fileno()]
-            while True:
-                try:
-                    socket.send_fds(control, [b"."], descriptors)
-                except BlockingIOError:
+        descriptors = [client.socket.fileno(), server.socket.fileno(), theirs.fileno()]
+        with theirs, ExitStack() as held:
+            held.callback(ours.close)
+            async with self._turn:
+                while not _is_sent(control, descriptors):
                     await trio.lowlevel.wait_writable(control)
-                except OSError:
-                    ours.close()
-                    return None
-                else:
-                    return ours
+            held.pop_all()
+        return ours
 
     def _open_control(self) -> socket.socket:
         if self._control is None:
@@ -111,3 +112,12 @@ class Carrier:
                 one.close()
         self._control = self._theirs = None
         self._wanted = trio.Event()
+
+
+def _is_sent(control: socket.socket, descriptors: list[int]) -> bool:
+    """Send the descriptors; return false if the socket's queue is full."""
+    try:
+        socket.send_fds(control, [b"."], descriptors)
+    except BlockingIOError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -14,24 +15,12 @@ import pymysql
 import trio
 
 from preview.backing.mysql_command import MysqlLimits, mysql_command
+from preview.backing.mysql_session import MysqlDatabase
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
-from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
+from preview.backing.streams import Join
 from preview.backing.wire_mysql import (
-    ERROR,
-    HEAD_BYTES,
-    OK,
     PLUGIN,
-    Answer,
-    NotMysql,
-    frame,
     hash_password,
-    log_in,
-    read_answer,
-    read_greeting,
-    read_head,
-    refusal,
-    switch_request,
-    too_many,
 )
 from preview.core.server_programs import Program
 from preview.detection import ServiceKind
@@ -42,6 +31,8 @@ _PREFIX = "pv_"
 _OWN_USERS = frozenset({_ADMIN, "mariadb.sys"})
 _OWN_DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 _DROP_S = 5.0
+# Names that a preview's database can have: files have them too, as they are. None of another preview's own.
+_PLAIN = re.compile(r"(?!pv_)[A-Za-z][A-Za-z0-9_]{0,62}", re.IGNORECASE)
 # The administrator's own statements; a server that does not answer must not hold the service up.
 _ANSWER_S, _LOCK_S = 10, 3
 # Files of one database that are counted for its size: some 25,000 tables.
@@ -83,8 +74,10 @@ class MysqlEngine:
         self._turn = trio.Lock()
         # The administrator's; each start of the server sets it again.
         self._password = secrets.token_urlsafe(24)
-        # Names in use, which the next start of the server keeps.
-        self._live: set[str] = set()
+        # Users and their databases, which the next start of the server keeps.
+        self._live: dict[str, str] = {}
+        # Databases that could not be dropped: nobody gets their names before the server's next start drops them.
+        self._orphans: set[str] = set()
 
     @property
     def version(self) -> str:
@@ -108,10 +101,12 @@ class MysqlEngine:
             yield database
         finally:
             if database.name in self._live:
+                is_dropped = False
                 with trio.move_on_after(_DROP_S, shield=True):
-                    await self.drop(database.name)
-                # What could not be dropped is an orphan, which the server's next start drops.
-                self._live.discard(database.name)
+                    is_dropped = await self.drop(database.name)
+                name = self._live.pop(database.name)
+                if not is_dropped:
+                    self._orphans.add(name)
 
     def want(self) -> None:
         """See ``BackingEngine``."""
@@ -130,8 +125,17 @@ class MysqlEngine:
         except OSError as error:
             raise ServerUnavailable(f"{self._program.name} does not answer ({error.strerror or error})") from error
 
-    async def make(self, name: str, password: str) -> None:
-        """Make a database, and the user that owns it, both with this name.
+    async def make(self, name: str, password: str, wanted: str) -> str:
+        """Make a user with this name, and its database.
+
+        Args:
+            name: Name of the user.
+            password: Its password.
+            wanted: Name that the project has for its database. Statements may contain it, so the database gets it; if
+                it is no plain word, or another preview's, the database has the user's name.
+
+        Returns:
+            The database's name.
 
         Raises:
             ServerUnavailable: The server does not run, or refuses.
@@ -139,29 +143,42 @@ class MysqlEngine:
         Cancellation: the database may exist; ``drop`` drops it.
         """
         await self._server.connected()
-        self._live.add(name)
+        if name not in self._live:
+            is_free = _PLAIN.fullmatch(wanted) is not None and wanted.lower() not in self._taken()
+            self._live[name] = wanted if is_free else name
+        database = self._live[name]
         await self._execute(
             # Again where an earlier try was cut off: nobody else has this name.
             f"CREATE OR REPLACE USER `{name}`@localhost IDENTIFIED VIA {PLUGIN.decode()}"
             f" USING '{hash_password(password)}'"
             f" WITH MAX_USER_CONNECTIONS {self.limits.connections} MAX_STATEMENT_TIME {self.limits.statement_s}",
-            f"CREATE DATABASE IF NOT EXISTS `{name}`",
+            f"CREATE DATABASE IF NOT EXISTS `{database}`",
             # In a grant `_` stands for any character.
-            f"GRANT ALL ON `{name.replace('_', chr(92) + '_')}`.* TO `{name}`@localhost",
+            f"GRANT ALL ON `{database.replace('_', chr(92) + '_')}`.* TO `{name}`@localhost",
         )
+        return database
 
-    async def drop(self, name: str) -> None:
-        """Drop a database with its user, and end its sessions. Cancellation: it may still exist.
+    def _taken(self) -> set[str]:
+        return {one.lower() for one in (*self._live.values(), *self._orphans)} | _OWN_DATABASES
+
+    async def drop(self, name: str) -> bool:
+        """Drop a user with its database, and end its sessions; return whether they are gone.
 
         A server that does not run is not started: it drops what nobody owns when it starts.
-        """
-        if self._server.socket is not None:
-            with suppress(ServerUnavailable):
-                await self._execute(*_dropped(name))
 
-    async def measure(self, name: str) -> int | None:
+        Cancellation: they may still exist.
+        """
+        if self._server.socket is None:
+            return False
+        try:
+            await self._execute(*_dropped(name, self._live.get(name, name)))
+        except ServerUnavailable:
+            return False
+        return True
+
+    async def measure(self, database: str) -> int | None:
         """Return the size of a database's files in bytes. Cancellation: nothing changes."""
-        return await trio.to_thread.run_sync(_files_bytes, self._server.command.folder, ("data", name))
+        return await trio.to_thread.run_sync(_files_bytes, self._server.command.folder, ("data", database))
 
     async def _execute(self, *statements: str) -> None:
         """Execute statements as administrator, one after the other.
@@ -223,11 +240,12 @@ class MysqlEngine:
                         cursor.execute("DROP USER IF EXISTS %s@%s", (user, host))
                 cursor.execute("SHOW DATABASES")
                 for (name,) in list(cursor.fetchall()):
-                    if name not in _OWN_DATABASES and name not in self._live:
+                    if name not in _OWN_DATABASES and name not in self._live.values():
                         cursor.execute(f"DROP DATABASE IF EXISTS `{str(name).replace('`', '``')}`")
         except (pymysql.Error, OSError):
             time.sleep(0.01)
             return False
+        self._orphans.clear()
         return True
 
     def _write_files(self) -> None:
@@ -245,123 +263,12 @@ class MysqlEngine:
         (given / "setup.sql").chmod(0o644)
 
 
-class MysqlDatabase:
-    """See ``BackingDatabase``.
-
-    Args:
-        engine: The server.
-        name: Name of the user and of the database.
-    """
-
-    kind = ServiceKind.MYSQL
-
-    def __init__(self, engine: MysqlEngine, name: str) -> None:
-        self._engine = engine
-        self.name = name
-        self._password = secrets.token_urlsafe(24)
-        self._turn = trio.Lock()
-        self._is_made = False
-        # Connections without a session yet: the server counts a user's connections once it knows the user.
-        self._beginning = 0
-
-    async def serve(self, client: trio.SocketStream) -> None:
-        """See ``BackingDatabase``. Cancellation: both ends are closed."""
-        with suppress(SessionEnded, NotMysql, trio.BrokenResourceError, trio.ClosedResourceError):
-            try:
-                server = await self._open_session(client)
-            except ServerUnavailable as error:
-                await client.send_all(refusal(str(error)))
-                return
-            if server is not None:
-                async with server:
-                    await self._engine.join(client, server)
-
-    async def _open_session(self, client: trio.SocketStream) -> trio.SocketStream | None:
-        """Return the server's side once the session runs; None if it does not, which the client has read.
-
-        Raises:
-            ServerUnavailable: The server does not run.
-        """
-        if self._beginning >= self._engine.limits.connections:
-            await client.send_all(too_many("too many connections begin at once"))
-            return None
-        self._beginning += 1
-        try:
-            async with self._turn:
-                if not self._is_made:
-                    await self._engine.make(self.name, self._password)
-                    self._is_made = True
-            server = await self._engine.connect()
-            is_begun = False
-            try:
-                with trio.move_on_after(FIRST_S):
-                    is_begun = await self._log_in(client, server)
-            finally:
-                if not is_begun:
-                    await trio.aclose_forcefully(server)
-        finally:
-            self._beginning -= 1
-        return server if is_begun else None
-
-    async def _log_in(self, client: trio.SocketStream, server: trio.SocketStream) -> bool:
-        sequence, content = await _read_packet(server)
-        if content[0] == ERROR:
-            await client.send_all(frame(sequence, content))
-            return False
-        greeting = read_greeting(content)
-        await client.send_all(frame(sequence, greeting.shown))
-        sequence, content = await _read_packet(client)
-        answer = _read_answer(content)
-        if isinstance(answer, NotMysql):
-            await client.send_all(refusal(f"no session begins: {answer}", sequence=sequence + 1, is_greeted=True))
-            return False
-        if answer.plugin not in (None, PLUGIN):
-            await client.send_all(frame(sequence + 1, switch_request(greeting.salt)))
-            sequence = await _skip_proof(client)
-        await server.send_all(frame(1, log_in(answer, greeting.salt, self.name, self._password)))
-        _, content = await _read_packet(server)
-        await client.send_all(frame(sequence + 1, content))
-        return content[0] == OK
-
-    async def reset(self) -> None:
-        """See ``BackingDatabase``. Cancellation: the database may still exist."""
-        async with self._turn:
-            if self._is_made:
-                await self._engine.drop(self.name)
-                self._is_made = False
-
-    async def measure(self) -> int | None:
-        """See ``BackingDatabase``. Cancellation: nothing changes."""
-        return await self._engine.measure(self.name) if self._is_made else None
-
-
-async def _read_packet(stream: trio.SocketStream) -> tuple[int, bytes]:
-    """Return a packet's sequence number and content, of at least one byte."""
-    size, sequence = read_head(await read_exactly(stream, HEAD_BYTES))
-    return sequence, await read_exactly(stream, size)
-
-
-def _read_answer(content: bytes) -> Answer | NotMysql:
-    try:
-        return read_answer(content)
-    except NotMysql as error:
-        return error
-
-
-async def _skip_proof(client: trio.SocketStream) -> int:
-    """Skip the proof of a password, which is empty if the client has none; return its sequence number."""
-    head = await read_exactly(client, HEAD_BYTES)
-    if any(head[:3]):
-        await read_exactly(client, read_head(head)[0])
-    return head[3]
-
-
-def _dropped(name: str) -> tuple[str, ...]:
+def _dropped(name: str, database: str) -> tuple[str, ...]:
     # The user first: no session begins any more. The database waits until those that run have ended.
     return (
         f"DROP USER IF EXISTS `{name}`@localhost",
         f"KILL USER `{name}`@localhost",
-        f"DROP DATABASE IF EXISTS `{name}`",
+        f"DROP DATABASE IF EXISTS `{database}`",
     )
 
 

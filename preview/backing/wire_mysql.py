@@ -49,19 +49,21 @@ class Greeting:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The client's first packet, without its user, password and database.
+    """The client's first packet, without its user and password.
 
     Attributes:
         capabilities: What it wants of the protocol.
         fixed: Largest packet, character set and reserved bytes, as they are.
         plugin: How it proves a password; None if it does not say.
         attributes: Attributes of the connection, as they are: length and pairs.
+        database: Name of the database that it asks for; empty if it names none.
     """
 
     capabilities: int
     fixed: bytes
     plugin: bytes | None
     attributes: bytes
+    database: bytes = b""
 
 
 def read_head(head: bytes) -> tuple[int, int]:
@@ -122,14 +124,16 @@ def read_answer(content: bytes) -> Answer:
     at = _after_zero(content, _FIXED_BYTES)
     has_length = capabilities & (_LENGTH_ENCODED | _SECURE)
     at = _after_proof(content, at) if has_length else _after_zero(content, at)
+    database = b""
     if capabilities & _WITH_DATABASE:
-        at = _after_zero(content, at)
+        end = _after_zero(content, at)
+        database, at = content[at : end - 1], end
     plugin = None
     if capabilities & _NAMES_PLUGIN and at < len(content):
         end = _after_zero(content, at)
         plugin, at = content[at : end - 1], end
     attributes = content[at:] if capabilities & _ATTRIBUTES else b""
-    return Answer(capabilities, content[4:_FIXED_BYTES], plugin, attributes)
+    return Answer(capabilities, content[4:_FIXED_BYTES], plugin, attributes, database)
 
 
 def switch_request(salt: bytes) -> bytes:
@@ -137,15 +141,17 @@ def switch_request(salt: bytes) -> bytes:
     return bytes([_SWITCH]) + PLUGIN + b"\0" + salt + b"\0"
 
 
-def log_in(answer: Answer, salt: bytes, name: str, password: str) -> bytes:
-    """Return the content of a login with the preview's own user and database, which have the same name.
+def log_in(answer: Answer, salt: bytes, user: str, password: str, database: str) -> bytes:
+    """Return the content of a login with the preview's own user and database.
 
     Character set, largest packet, attributes and all other wishes of the client are kept.
     """
     wanted = answer.capabilities | _WITH_DATABASE | _SECURE | _NAMES_PLUGIN | _PROTOCOL_41
     wanted &= ~(_REFUSED | (0 if answer.attributes else _ATTRIBUTES))
-    own, proof = name.encode("ascii") + b"\0", prove(password, salt)
-    login = own + bytes([len(proof)]) + proof + own + PLUGIN + b"\0"
+    proof = prove(password, salt)
+    login = (
+        user.encode("ascii") + b"\0" + bytes([len(proof)]) + proof + database.encode("ascii") + b"\0" + PLUGIN + b"\0"
+    )
     return wanted.to_bytes(4, "little") + answer.fixed + login + answer.attributes
 
 

@@ -338,6 +338,16 @@ class Host:
             self.token.run_sync_soon(stop.set)
             assert ended.wait(_STOP_S)
 
+    def make_orphan(self) -> None:
+        """Make a database that no preview owns, as one is left whose drop failed."""
+        assert not isinstance(self.engine, RedisEngine)
+        if isinstance(self.engine, MysqlEngine):
+            self.run(self.engine.make, "pv_orphan", "x", "orphans")
+            del self.engine._live["pv_orphan"]
+        else:
+            self.run(self.engine.make, "pv_orphan")
+            self.engine._live.discard("pv_orphan")
+
     def kill_server(self) -> None:
         """End the server's processes as the kernel's OOM killer does."""
         pids = server_pids(self.folder)

@@ -78,8 +78,7 @@ def test_a_killed_server_starts_again_and_drops_what_nobody_owns(host: Host, pre
     held = preview.connect()
     driver.store(held, "kept")
     if driver.kind != "redis":
-        host.run(host.engine.make, "pv_orphan", *(["x"] if driver.kind == "mysql" else []))  # type: ignore[union-attr]
-        host.engine._live.discard("pv_orphan")
+        host.make_orphan()
         assert "pv_orphan" in driver.listed(host.engine)
     host.kill_server()
     wait_until(lambda: gone(held, driver))
@@ -99,7 +98,7 @@ def test_a_killed_server_starts_again_and_drops_what_nobody_owns(host: Host, pre
     assert all(said)
     assert ("kept" in driver.names(found[0])) == (driver.kind != "redis")
     if driver.kind != "redis":
-        assert "pv_orphan" not in driver.listed(host.engine)
+        assert "orphan" not in driver.listed(host.engine)
 
 
 def test_connections_are_limited_and_the_driver_says_so(preview: Preview, driver: Driver) -> None:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 import pytest
 from backing_kit import CONNECTIONS, Host, Preview, wait_until
 
+from preview.backing.server import ServerUnavailable
 from preview.backing.wire_mysql import frame
 
 pytestmark = pytest.mark.parametrize("host", ["mysql"], indirect=True)
@@ -79,3 +80,57 @@ def test_a_table_stays_in_the_folder_that_is_measured(preview: Preview) -> None:
     run(connection, "CREATE TABLE a (b int) DATA DIRECTORY = '/tmp'")
     assert run(connection, "SHOW WARNINGS")[0][1] == 1618
     assert "DIRECTORY" not in run(connection, "SHOW CREATE TABLE a")[0][1]
+
+
+def test_a_database_has_the_name_that_the_project_has_as_long_as_it_is_free(host: Host, preview: Preview) -> None:
+    run = preview.driver.run
+    first = preview.connect(name="shop")
+    run(first, "CREATE DATABASE IF NOT EXISTS shop")
+    run(first, "USE shop")
+    run(first, "CREATE TABLE shop.marker_one (a int)")
+    assert run(first, "SELECT DATABASE()") == (("shop",),)
+    with host.open("two-2") as other:
+        second = other.connect(name="SHOP")
+        assert run(second, "SELECT DATABASE()") == (("pv_two_2",),)
+        assert "marker_one" not in preview.driver.names(second)
+        with pytest.raises(preview.driver.errors, match="denied"):
+            run(second, "SELECT * FROM shop.marker_one")
+    assert run(first, "SHOW TABLES IN shop") == (("marker_one",),)
+
+
+@pytest.mark.parametrize(
+    "name", ["mysql", "sys", "PV_two_2", "a`b", "a%", "../mysql", "ä", "x" * 64, "information_schema"]
+)
+def test_no_name_leads_to_anything_but_the_previews_own(host: Host, preview: Preview, name: str) -> None:
+    assert preview.driver.run(preview.connect(name=name), "SELECT DATABASE()") == (("pv_one_1",),)
+
+
+def test_a_name_with_wildcards_of_grants_is_itself_only(host: Host, preview: Preview) -> None:
+    run = preview.driver.run
+    found = preview.connect(name="my_shop")
+    with host.open("two-2") as other:
+        run(other.connect(name="myxshop"), "CREATE TABLE marker_two (a int)")
+        with pytest.raises(preview.driver.errors, match="denied"):
+            run(found, "SELECT * FROM myxshop.marker_two")
+    assert "myxshop" not in preview.driver.listed(host.engine)
+
+
+def test_the_name_of_a_database_that_could_not_be_dropped_is_not_given_again(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise ServerUnavailable("no")
+
+    with host.open("ends-1") as first:
+        first.driver.store(first.connect(name="stuck"), "marker_one")
+        monkeypatch.setattr(host.engine, "_execute", fails)
+    monkeypatch.undo()
+    with host.open("two-2") as other:
+        found = other.connect(name="stuck")
+        assert other.driver.run(found, "SELECT DATABASE()") == (("pv_two_2",),)
+        host.kill_server()
+        wait_until(other.connects)
+    with host.open("three-3") as third:
+        found = third.connect(name="stuck")
+        assert third.driver.run(found, "SELECT DATABASE()") == (("stuck",),)
+        assert third.driver.run(found, "SHOW TABLES") == ()

@@ -81,9 +81,9 @@ def test_mysql_always_names_the_previews_own(content: bytes) -> None:
         answer = wire_mysql.read_answer(content)
     except NotMysql:
         return
-    login = wire_mysql.log_in(answer, SALT, OWN, PASSWORD)
+    login = wire_mysql.log_in(answer, SALT, OWN, PASSWORD, "shop")
     user, proof, database, plugin, attributes = parse_login(login)
-    assert (user, database, plugin) == (OWN.encode(), OWN.encode(), b"mysql_native_password")
+    assert (user, database, plugin) == (OWN.encode(), b"shop", b"mysql_native_password")
     assert proof == wire_mysql.prove(PASSWORD, SALT)
     assert attributes == answer.attributes
     capabilities = int.from_bytes(login[:4], "little")
@@ -97,6 +97,7 @@ def test_mysql_always_names_the_previews_own(content: bytes) -> None:
 def test_mysql_reads_a_drivers_answer() -> None:
     found = wire_mysql.read_answer(LOGIN)
     assert (found.plugin, found.attributes) == (b"mysql_native_password", b"\x05\x01a\x02bc")
+    assert found.database == b"shop"
 
 
 @given(st.one_of(st.binary(max_size=200), st.integers(0, len(GREETING)).map(lambda end: GREETING[:end])))
@@ -138,7 +139,7 @@ def test_a_mysql_password_is_proved_as_the_server_checks_it() -> None:
 
 
 def test_mysql_without_attributes_announces_none() -> None:
-    login = wire_mysql.log_in(Answer(0x100200, bytes(28), None, b""), SALT, OWN, PASSWORD)
+    login = wire_mysql.log_in(Answer(0x100200, bytes(28), None, b""), SALT, OWN, PASSWORD, OWN)
     assert not int.from_bytes(login[:4], "little") & 0x100000
 
 

@@ -1,0 +1,153 @@
+"""A preview's connections to its own MySQL database: whatever name they ask for, they get it."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import trio
+
+from preview.backing.server import ServerUnavailable
+from preview.backing.streams import FIRST_S, SessionEnded, read_exactly
+from preview.backing.wire_mysql import (
+    ERROR,
+    HEAD_BYTES,
+    OK,
+    PLUGIN,
+    Answer,
+    NotMysql,
+    frame,
+    log_in,
+    read_answer,
+    read_greeting,
+    read_head,
+    refusal,
+    switch_request,
+    too_many,
+)
+from preview.detection import ServiceKind
+
+if TYPE_CHECKING:
+    from preview.backing.mysql import MysqlEngine
+
+
+class MysqlDatabase:
+    """See ``BackingDatabase``.
+
+    Args:
+        engine: The server.
+        name: Name of the user.
+    """
+
+    kind = ServiceKind.MYSQL
+
+    def __init__(self, engine: MysqlEngine, name: str) -> None:
+        self._engine = engine
+        self.name = name
+        self._password = secrets.token_urlsafe(24)
+        self._turn = trio.Lock()
+        # Its name, once it is made.
+        self._made: str | None = None
+        # Connections without a session yet: the server counts a user's connections once it knows the user.
+        self._beginning = 0
+
+    async def serve(self, client: trio.SocketStream) -> None:
+        """See ``BackingDatabase``. Cancellation: both ends are closed."""
+        with suppress(SessionEnded, NotMysql, trio.BrokenResourceError, trio.ClosedResourceError):
+            try:
+                server = await self._open_session(client)
+            except ServerUnavailable as error:
+                await client.send_all(refusal(str(error)))
+                return
+            if server is not None:
+                async with server:
+                    await self._engine.join(client, server)
+
+    async def _open_session(self, client: trio.SocketStream) -> trio.SocketStream | None:
+        """Return the server's side once the session runs; None if it does not, which the client has read.
+
+        Raises:
+            ServerUnavailable: The server does not run.
+        """
+        if self._beginning >= self._engine.limits.connections:
+            await client.send_all(too_many("too many connections begin at once"))
+            return None
+        self._beginning += 1
+        try:
+            server = await self._engine.connect()
+            is_begun = False
+            try:
+                with trio.move_on_after(FIRST_S):
+                    is_begun = await self._log_in(client, server)
+            finally:
+                if not is_begun:
+                    await trio.aclose_forcefully(server)
+        finally:
+            self._beginning -= 1
+        return server if is_begun else None
+
+    async def _log_in(self, client: trio.SocketStream, server: trio.SocketStream) -> bool:
+        sequence, content = await _read_packet(server)
+        if content[0] == ERROR:
+            await client.send_all(frame(sequence, content))
+            return False
+        greeting = read_greeting(content)
+        await client.send_all(frame(sequence, greeting.shown))
+        sequence, content = await _read_packet(client)
+        answer = _read_answer(content)
+        if isinstance(answer, NotMysql):
+            await client.send_all(refusal(f"no session begins: {answer}", sequence=sequence + 1, is_greeted=True))
+            return False
+        if answer.plugin not in (None, PLUGIN):
+            await client.send_all(frame(sequence + 1, switch_request(greeting.salt)))
+            sequence = await _skip_proof(client)
+        made = await self._make_once(answer.database)
+        if isinstance(made, ServerUnavailable):
+            await client.send_all(refusal(str(made), sequence=sequence + 1, is_greeted=True))
+            return False
+        await server.send_all(frame(1, log_in(answer, greeting.salt, self.name, self._password, made)))
+        _, content = await _read_packet(server)
+        await client.send_all(frame(sequence + 1, content))
+        return content[0] == OK
+
+    async def reset(self) -> None:
+        """See ``BackingDatabase``. Cancellation: the database may still exist."""
+        async with self._turn:
+            if self._made is not None:
+                await self._engine.drop(self.name)
+                self._made = None
+
+    async def _make_once(self, wanted: bytes) -> str | ServerUnavailable:
+        async with self._turn:
+            if self._made is None:
+                try:
+                    self._made = await self._engine.make(self.name, self._password, wanted.decode("ascii", "replace"))
+                except ServerUnavailable as error:
+                    return error
+            return self._made
+
+    async def measure(self) -> int | None:
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
+        return None if self._made is None else await self._engine.measure(self._made)
+
+
+async def _read_packet(stream: trio.SocketStream) -> tuple[int, bytes]:
+    """Return a packet's sequence number and content, of at least one byte."""
+    size, sequence = read_head(await read_exactly(stream, HEAD_BYTES))
+    return sequence, await read_exactly(stream, size)
+
+
+def _read_answer(content: bytes) -> Answer | NotMysql:
+    try:
+        return read_answer(content)
+    except NotMysql as error:
+        return error
+
+
+async def _skip_proof(client: trio.SocketStream) -> int:
+    """Skip the proof of a password, which is empty if the client has none; return its sequence number."""
+    head = await read_exactly(client, HEAD_BYTES)
+    if any(head[:3]):
+        await read_exactly(client, read_head(head)[0])
+    return head[3]
