@@ -33,7 +33,7 @@ from preview.backing.carrier import Carrier
 from preview.backing.postgresql import PostgresqlDatabase, PostgresqlEngine
 from preview.backing.postgresql_admin import PostgresqlLimits
 from preview.core.clock import utc_now
-from preview.core.server_programs import find_postgresql
+from preview.core.servers import find_postgresql
 from preview.generations import Generation
 from preview.runtime import open_ladder
 from preview.service import Service

@@ -19,8 +19,7 @@ from preview.backing.postgresql_admin import PostgresqlLimits
 from preview.backing.redis import RedisEngine, RedisLimits
 from preview.backing.streams import Join
 from preview.core.isolation import Network
-from preview.core.server_programs import find_mysql, find_postgresql, find_redis
-from preview.core.service_names import SERVICE_HOSTS
+from preview.core.servers import SERVICE_HOSTS, find_mysql, find_postgresql, find_redis
 from preview.detection import ServiceKind, ServiceNeed
 from preview.runtime import Runtime, Serve, beside
 from preview.settings import Settings

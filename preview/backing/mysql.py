@@ -22,7 +22,7 @@ from preview.backing.wire_mysql import (
     PLUGIN,
     hash_password,
 )
-from preview.core.server_programs import Program
+from preview.core.servers import Program
 from preview.detection import ServiceKind
 from preview.runtime import Runtime, join
 

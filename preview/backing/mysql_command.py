@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preview.backing.server import ServerCommand
-from preview.core.server_programs import Program, find_program
+from preview.core.servers import Program, find_program
 from preview.runtime import Limits
 
 _SOCKET = "mysql.sock"

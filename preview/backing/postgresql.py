@@ -37,7 +37,7 @@ from preview.backing.wire_postgresql import (
     refusal,
     rewrite_startup,
 )
-from preview.core.server_programs import Program
+from preview.core.servers import Program
 from preview.detection import ServiceKind
 from preview.runtime import Limits, Runtime, join
 

@@ -14,7 +14,7 @@ from preview.backing.server import Server, ServerCommand, ServerSocket, ServerUn
 from preview.backing.streams import FIRST_S, Join, SessionEnded
 from preview.backing.wire_redis import MOST_BYTES, encode, refusal, rewrite_logins
 from preview.core.removal import remove_folder
-from preview.core.server_programs import Program
+from preview.core.servers import Program
 from preview.detection import ServiceKind
 from preview.runtime import Limits, Runtime, beside, join
 

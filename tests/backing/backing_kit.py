@@ -29,7 +29,7 @@ from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.postgresql_admin import PostgresqlLimits
 from preview.backing.redis import RedisEngine, RedisLimits
 from preview.backing.streams import Join
-from preview.core.server_programs import Program, find_mysql, find_postgresql, find_redis
+from preview.core.servers import Program, find_mysql, find_postgresql, find_redis
 from preview.runtime import Runtime, SandboxRuntime, child_subreaper, probe_sandbox
 from preview.runtime.sandbox import open_broker_if_needed
 

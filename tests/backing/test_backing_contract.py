@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from backing_kit import CONNECTIONS, DRIVERS, Driver, Host, Preview, open_host, program_or_skip, wait_until
 
-from preview.core.server_programs import Program
+from preview.core.servers import Program
 
 FIRST_S = 0.5
 
@@ -148,7 +148,8 @@ def firsts(driver: Driver) -> dict[str, bytes]:
 def test_hostile_first_messages_end_within_bounds_and_others_are_served(
     host: Host, preview: Preview, driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"preview.backing.{driver.kind}.FIRST_S", FIRST_S)
+    module = "mysql_session" if driver.kind == "mysql" else driver.kind
+    monkeypatch.setattr(f"preview.backing.{module}.FIRST_S", FIRST_S)
     with host.open("hostile-1") as hostile:
         sockets = []
         for data in firsts(driver).values():

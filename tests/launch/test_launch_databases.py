@@ -15,7 +15,7 @@ from launch_kit import ANN, Rig, ask, open_rig, story
 
 from preview.core.isolation import Network
 from preview.core.lifecycle import State, StopCause
-from preview.core.server_programs import find_postgresql
+from preview.core.servers import find_postgresql
 from preview.detection import ServiceKind, detect
 from preview.runtime.kernel import proctree
 from preview.runtime.warm import WarmRuntime

@@ -20,7 +20,7 @@ from preview.cli.options import (
 )
 from preview.cli.terminal import print_json, table_console
 from preview.core.quoting import visible
-from preview.core.server_programs import find_mysql, find_postgresql, find_redis
+from preview.core.servers import find_mysql, find_postgresql, find_redis
 from preview.detection import (
     Server,
     ServiceKind,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from preview.cli.doctor.result import Check, Result
 from preview.core.isolation import Network
-from preview.core.server_programs import Program, find_mysql, find_postgresql, find_redis
+from preview.core.servers import Program, find_mysql, find_postgresql, find_redis
 from preview.runtime import Runtime
 from preview.settings import Settings
 

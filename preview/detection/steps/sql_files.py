@@ -15,7 +15,7 @@ from preview.sources.written_documents import runnable_code
 
 _COMPOSE: Final = re.compile(r"(?:docker-)?compose[\w.-]{0,40}\.ya?ml")
 _README: Final = re.compile(r"(?:readme|install|setup|getting[-_]?started)[\w.-]{0,20}", re.IGNORECASE)
-# `- ./db/init:/docker-entrypoint-initdb.d`: the images of PostgreSQL and MySQL run what is there, in order of names.
+# `- ./db/init:/docker-entrypoint-initdb.d`: the images of PostgreSQL and MySQL run these files, in order of names.
 _MOUNTED: Final = re.compile(r"([\w./-]{1,200}):/docker-entrypoint-initdb\.d(?:/[\w.-]{0,100})?/?")
 _COMMAND: Final = re.compile(
     r"\b(?P<program>psql|mysql|mariadb)\b[^\n|]{0,200}?(?:<|-f|--file[= ]|\bsource)\s{0,4}[\"']?"

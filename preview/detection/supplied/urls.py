@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from preview.core.service_names import SERVICE_HOSTS
+from preview.core.servers import SERVICE_HOSTS
 from preview.detection.databases.services import DEFAULT_PORTS
 from preview.detection.plan import ServiceKind
 

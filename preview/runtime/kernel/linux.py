@@ -96,12 +96,12 @@ async def beside(task: Callable[[], Awaitable[None]], *, outlasts: bool = False)
     raised: Exception | None = None
     scope = trio.CancelScope(shield=outlasts)
 
-    async def run() -> None:
+    async def attend() -> None:
         with scope:
             await task()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(run)
+        nursery.start_soon(attend)
         try:
             yield
         except Exception as error:  # noqa: BLE001  raised again below, out of the nursery

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from preview.core.isolation import Network
-from preview.core.service_names import SERVICE_HOSTS
+from preview.core.servers import SERVICE_HOSTS
 
 _ETC = "/etc"
 # Files that the C library, OpenSSL, Python and Node look up; none of them is secret.

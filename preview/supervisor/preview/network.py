@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from preview.core.isolation import Network
-from preview.core.service_names import SERVICE_HOSTS
+from preview.core.servers import SERVICE_HOSTS
 from preview.detection import ServiceNeed, StartPlan
 from preview.errors import InvalidGeneration
 from preview.settings import Settings

@@ -1,4 +1,4 @@
-"""Server programs on this machine: the distribution's, or an installed package's."""
+"""Servers of previews: their programs on this machine, and the host names that lead to them in a sandbox."""
 
 from __future__ import annotations
 
@@ -9,6 +9,25 @@ import subprocess
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+# The names of services in public compose files, most frequent first. Each is one word, so no name server has it.
+SERVICE_HOSTS = (
+    *("db", "postgres", "postgresql", "database", "pg", "postgres_db", "postgres-db", "postgresdb", "pgdb", "psql"),
+    *("db_postgres", "db-postgres", "pgsql", "postgis", "pgvector", "timescaledb", "pg_db", "pg-db", "sqldb", "sql"),
+    *("mysql", "mariadb", "mysqldb", "mysql_db", "mysql-db", "db_mysql", "db-mysql", "mysql-server", "mysql_server"),
+    *("redis", "cache", "redis-server", "redis_server", "redis-cache", "redis_cache", "redis_db", "redis-db", "broker"),
+    *(
+        "valkey",
+        "keydb",
+        "queue",
+        "mongo",
+        "mongodb",
+        "mongo_db",
+        "mongo-db",
+        "mongodb_container",
+        "host.docker.internal",
+    ),
+)
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Debian's packages (postgresql-common) keep each version's programs here.
