@@ -429,3 +429,12 @@ def test_absurd_values_are_replaced(tmp_path: Path, value: str) -> None:
     plan = supplied_plan(tmp_path, {**files, "compose.yml": f"  DB_HOST: {'h' * 90_000}\n"})
     assert plan.variables["DATABASE_URL"].value == f"postgresql+psycopg2://{OWN}"
     assert plan.services[0].address == ("localhost", 5432)
+
+
+@pytest.mark.parametrize(
+    ("port", "number"), [("5433", 5433), ("'5434'", 5434), ("0", 5432), ("'x'", 5432), ("1e9", 5432), ("True", 5432)]
+)
+def test_the_port_in_djangos_settings_is_the_one_that_is_reached(tmp_path: Path, port: str, number: int) -> None:
+    files = django(table("'django.db.backends.postgresql'", PORT=port), "psycopg2\n")
+    [need] = detect(write(tmp_path, files), supplied=ALL).services
+    assert need.address == ("localhost", number)

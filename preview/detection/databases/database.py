@@ -37,6 +37,7 @@ class DatabaseChoice:
         sqlite: True if SQLite replaces a server, or is the project's own choice.
         server: The kind of server that the project needs instead, or None.
         supplied: The kind of SQL server that the preview gets and the project wants, or None.
+        port: The server's port, where Django's settings have it as a constant.
         setting: The variable that configures the database's address.
         step_variables: Variables for migrations, whose URL must not name an asyncio driver.
         step_requirements: Drivers that ``step_variables`` need.
@@ -46,6 +47,7 @@ class DatabaseChoice:
     sqlite: bool = False
     server: ServiceKind | None = None
     supplied: ServiceKind | None = None
+    port: int | None = None
     setting: str | None = None
     step_variables: Mapping[str, str] | None = None
     step_requirements: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from preview.detection.databases.branches import has_url
@@ -38,6 +39,18 @@ def choose_supplied_django(
     """Return the choice of a supplied server; None if the project wants none that the preview gets."""
     if not supply:
         return None
+    choice, tables = _choose(sources, files, settings, supply)
+    ports = [
+        value.value for table in tables for key, value in table if key == "PORT" and isinstance(value, ast.Constant)
+    ]
+    port = next((int(one) for one in map(str, ports) if one.isascii() and one.isdigit() and len(one) < 6), 0)
+    return replace(choice, port=port) if choice is not None and 0 < port < 65536 else choice
+
+
+def _choose(
+    sources: Sources, files: Iterable[str], settings: ProjectSettings, supply: Supply
+) -> tuple[DatabaseChoice | None, list[list[tuple[str, ast.expr]]]]:
+    """Return the choice, and the tables of ``DATABASES`` that decide."""
     driver = next((kind for kind in supply.drivers.kinds() if kind in _ENGINES and kind in supply.kinds), None)
     flags = _flags(settings) if driver is not None else {}
     values = {name: value for name, value in known_values(settings).items() if name != DATABASE_URL}
@@ -51,15 +64,17 @@ def choose_supplied_django(
     if variables:
         kind = _by_variable(settings.reads[variables[0]], settings, supply) or _told(texts) or driver
         chosen = _engine_variable(settings.reads[variables[0]], settings, engines, kind)
-        return _choice(kind, settings, supply, chosen={**flags, **chosen})
+        return _choice(kind, settings, supply, chosen={**flags, **chosen}), tables
     kinds = {SQLITE if SQLITE in text else engine_server(text) for text in texts} - {None}
     # Later statements may only set an option: DATABASES["default"]["ATOMIC_REQUESTS"] = True
     deciding = next((one for one in reversed(statements) if has_url(one) or any(tables_in(one))), None)
     if deciding is not None and has_url(deciding):
-        return _by_url(deciding, urls, settings, supply, driver, kinds, flags)
+        return _by_url(deciding, urls, settings, supply, driver, kinds, flags), tables
     if len(kinds) != 1 or SQLITE in kinds:
-        return None
-    return _choice(next(kind for kind in kinds if isinstance(kind, ServiceKind)), settings, supply, chosen=flags)
+        return None, tables
+    return _choice(
+        next(kind for kind in kinds if isinstance(kind, ServiceKind)), settings, supply, chosen=flags
+    ), tables
 
 
 def _values(settings: ProjectSettings, supply: Supply) -> dict[str, str]:

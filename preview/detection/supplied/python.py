@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from preview.detection.databases.database import DatabaseChoice
 from preview.detection.databases.services import DEFAULT_PORTS, SQL_KINDS, find_uses, kind_of_scheme
@@ -37,7 +38,7 @@ def with_supplied_needs(
     supply: Supply,
 ) -> tuple[ServiceNeed, ...]:
     """Return the needs, with those of libraries that name their server in a setting only (Celery, Django's cache)."""
-    found = list(needs)
+    found = [_at_port(need, database) for need in needs]
     for kind in sorted(_used(database, facts, settings, supply) - {need.kind for need in found}):
         literal = next((one for one in facts.addresses if kind_of_scheme(one.text) is kind), None)
         setting = next((name for name, one in variables.items() if kind_of_scheme(one.value) is kind), None)
@@ -47,6 +48,13 @@ def with_supplied_needs(
         name = setting if read is not None else None
         found.append(ServiceNeed(kind, name, place, address=("localhost", DEFAULT_PORTS[kind])))
     return tuple(found)
+
+
+def _at_port(need: ServiceNeed, database: DatabaseChoice) -> ServiceNeed:
+    """Return the need with the port that the settings have as a constant."""
+    if need.kind is not database.supplied or database.port is None or need.address is None:
+        return need
+    return replace(need, address=(need.address[0], database.port))
 
 
 def _used(database: DatabaseChoice, facts: Facts, settings: ProjectSettings, supply: Supply) -> frozenset[ServiceKind]:

@@ -37,7 +37,7 @@ _COMPANIONS: Final = tuple(
 # One limit leads to the next: Flask-SQLAlchemy 2.2, Flask 1, MarkupSafe 2.0.
 _MAX_ROUNDS: Final = 5
 # A constraint has no effect on packages that are not installed, so these are added as requirements.
-_NEEDED: Final = frozenset({"pytz", "setuptools"})
+_NEEDED: Final = frozenset({"packaging", "pytz", "setuptools"})
 
 
 def with_companions(required: RequirementSet) -> RequirementSet:
