@@ -55,15 +55,16 @@ class Carrier:
     def run(self) -> None:
         """Carry until the service closes the control socket."""
         while True:
+            is_asked = False
             for descriptor, events in self._epoll.poll():
-                if descriptor == self._control.fileno():
-                    if not self._take_pair():
-                        return
-                    continue
                 side = self._sides.get(descriptor)
                 # The other socket's event of the same round may have ended the pair.
                 if side is not None:
                     self._serve(side, events)
+                is_asked |= descriptor == self._control.fileno()
+            # Last: a new pair may get the numbers of one that ended in this round, whose events would be taken for its.
+            if is_asked and not self._take_pair():
+                return
 
     def _take_pair(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(self._control, 1, _DESCRIPTORS)
@@ -129,6 +130,8 @@ class Carrier:
     def _end(self, side: Side) -> None:
         for one in (side, side.peer):
             del self._sides[one.sock.fileno()]
+            # The service still has the socket, so closing it here would not end its events (epoll(7)).
+            self._epoll.unregister(one.sock.fileno())
             one.sock.close()
         side.lifeline.close()
 
