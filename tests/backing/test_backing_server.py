@@ -1,0 +1,91 @@
+"""A server that was taken over: what it puts in place of its socket leads the service nowhere."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import trio
+
+from preview.backing.server import Server, ServerCommand, ServerUnavailable, _find_socket, _make_folder
+from preview.runtime import Limits, PlainRuntime, Runtime
+
+LIMITS = Limits(memory_bytes=1 << 30, open_files=256, processes=64, file_bytes=1 << 30)
+# Puts a link to another service's socket in place of its own, then a folder, then a file; at last it ends.
+LINKS = """
+import os, sys, time
+os.chdir(sys.argv[1])
+os.symlink(sys.argv[2], "one.sock")
+time.sleep(0.5)
+print("cannot listen")
+sys.exit(3)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "server"
+    _make_folder(ServerCommand("x", "X", (), made, "one.sock", LIMITS, 2))
+    return made / "socket"
+
+
+def opened(folder: Path) -> int | None:
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        return _find_socket(descriptor, "one.sock")
+    finally:
+        os.close(descriptor)
+
+
+def test_only_a_socket_of_the_folder_itself_is_taken(folder: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as other, socket.socket(socket.AF_UNIX) as own:
+        other.bind(str(tmp_path / "o"))
+        for put in (
+            lambda path: path.symlink_to(tmp_path / "o"),
+            lambda path: path.mkdir(),
+            lambda path: path.write_text("x"),
+            os.mkfifo,
+        ):
+            put(folder / "one.sock")
+            assert opened(folder) is None
+            (folder / "one.sock").rmdir() if (folder / "one.sock").is_dir() else (folder / "one.sock").unlink()
+        assert opened(folder) is None
+        own.bind(str(folder / "one.sock"))
+        descriptor = opened(folder)
+    assert descriptor is not None
+    os.close(descriptor)
+
+
+async def test_a_link_in_place_of_the_socket_is_no_server(tmp_path: Path) -> None:
+    asked = []
+
+    async def ready(_socket: object) -> bool:
+        asked.append(1)
+        return True
+
+    with socket.socket(socket.AF_UNIX) as other, trio.fail_after(30):
+        other.bind(str(tmp_path / "o"))
+        other.listen()
+        other.setblocking(False)
+        made = tmp_path / "server"
+        command = ServerCommand(
+            "x",
+            "X",
+            ("/usr/bin/python3", "-c", LINKS, str(made / "socket"), str(tmp_path / "o")),
+            made,
+            "one.sock",
+            LIMITS,
+            2,
+        )
+        runtime: Runtime = PlainRuntime()
+        server = Server(command, runtime, ready)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.run)
+            with pytest.raises(ServerUnavailable, match="exit code 3: cannot listen"):
+                await server.connected()
+            nursery.cancel_scope.cancel()
+        assert asked == []
+        with pytest.raises(BlockingIOError):
+            other.accept()
