@@ -8,6 +8,7 @@ It looks at no byte that it carries. Standard library only; the service's own in
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import sys
@@ -70,6 +71,11 @@ class Carrier:
         data, descriptors, _, _ = socket.recv_fds(self._control, 1, _DESCRIPTORS)
         if not data:
             return False
+        if len(descriptors) < _DESCRIPTORS:
+            # No descriptor is free. This pair ends, and the others go on.
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return True
         first, second, lifeline = (socket.socket(fileno=one) for one in descriptors)
         one, other = Side(first, lifeline), Side(second, lifeline)
         one.peer, other.peer = other, one

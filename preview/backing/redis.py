@@ -165,15 +165,16 @@ async def _read_first(client: trio.SocketStream) -> bytes:
     Raises:
         SessionEnded: The client has closed the connection.
     """
-    read = bytearray()
+    done, rest = bytearray(), b""
     while True:
         chunk = await client.receive_some(MOST_BYTES)
         if not chunk:
             raise SessionEnded
-        read += chunk
-        rewritten = rewrite_logins(bytes(read))
-        if rewritten is not None:
-            return rewritten
+        # A login is read again with each chunk, and never those before it: chunks may have one byte.
+        rewritten, rest = rewrite_logins(rest + chunk)
+        done += rewritten
+        if not rest or len(done) > MOST_BYTES:
+            return bytes(done) + rest
 
 
 async def _refuse(client: trio.SocketStream, sentence: str) -> None:

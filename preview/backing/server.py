@@ -34,8 +34,9 @@ _AGAIN_S = 0.05
 _PAUSE_S = 5.0
 _MOST_KEPT_BYTES = 4096
 _MOST_SAID = 200
-# Connections wait here if the server's own queue is full: a unix socket then refuses at once (connect(2), EAGAIN).
-_FULL_S = 0.005
+# Connections wait if the server's own queue is full: a unix socket then refuses at once (connect(2), EAGAIN). A preview
+# can have its Redis accept nothing for hours, and 100 connections waiting.
+_FULL_S, _FULL_MOST_S, _FULL_END_S = 0.005, 0.5, 20.0
 
 
 class ServerUnavailable(Exception):
@@ -121,15 +122,19 @@ class ServerSocket:
         """Connect to the server.
 
         Raises:
-            OSError: The server does not listen.
+            OSError: The server does not listen, or accepts nothing for a while.
 
         Cancellation: no connection is left.
         """
+        pause_s, deadline = _FULL_S, trio.current_time() + _FULL_END_S
         while True:
             try:
                 return await trio.open_unix_socket(self.path)
             except BlockingIOError:
-                await trio.sleep(_FULL_S)
+                if trio.current_time() > deadline:
+                    raise
+                await trio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _FULL_MOST_S)
 
 
 class Server:
@@ -300,8 +305,11 @@ class Server:
 
 
 def _make_folder(command: ServerCommand) -> None:
-    """Make the folder and its folder of sockets; files that the server cannot use are removed."""
-    if command.prepare is not None and not _is_usable(command):
+    """Make the folder and its folder of sockets; files that the server cannot use are removed.
+
+    A server without ``prepare`` starts empty: what it wrote before it was killed would fill the disk.
+    """
+    if command.prepare is None or not _is_usable(command):
         command.prepared.unlink(missing_ok=True)
         if command.folder.exists():
             remove_folder(command.folder)

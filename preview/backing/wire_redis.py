@@ -24,28 +24,28 @@ class _NoLogin(Exception):
     """The bytes are no command that logs in."""
 
 
-def rewrite_logins(data: bytes) -> bytes | None:
+def rewrite_logins(data: bytes) -> tuple[bytes, bytes]:
     """Return a client's first bytes, with the user ``default`` in the logins (AUTH, HELLO) that stand first.
 
     All other bytes stay as they are, well-formed or not: the preview's own server reads them.
 
     Returns:
-        None if more bytes are needed; never for more than ``MOST_BYTES``.
+        What is done, and the start of a login that needs more bytes; at most ``MOST_BYTES``, or empty.
     """
-    done, rest = bytearray(), data
-    while rest:
+    done, at = bytearray(), 0
+    while at < len(data):
         try:
-            found = _read_login(rest)
+            found = _read_login(data[at : at + MOST_BYTES])
         except _NoLogin:
             break
         if found is None:
-            if len(data) > MOST_BYTES:
+            if len(data) - at >= MOST_BYTES:
                 break
-            return None
+            return bytes(done), data[at:]
         words, size = found
         done += encode(_with_default_user(words))
-        rest = rest[size:]
-    return bytes(done) + rest
+        at += size
+    return bytes(done) + data[at:], b""
 
 
 def encode(words: Sequence[bytes]) -> bytes:

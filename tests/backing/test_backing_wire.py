@@ -154,16 +154,16 @@ commands = st.lists(
 
 @given(st.binary(max_size=300))
 def test_redis_passes_on_whatever_is_no_login(data: bytes) -> None:
-    rewritten = wire_redis.rewrite_logins(data)
-    if rewritten is not None and b"AUTH" not in data.upper():
-        assert rewritten == data
+    rewritten, rest = wire_redis.rewrite_logins(data)
+    if b"AUTH" not in data.upper():
+        assert rewritten + rest == data
 
 
 @given(st.lists(commands, max_size=4), st.binary(max_size=30))
 def test_redis_names_the_user_in_leading_logins_and_changes_nothing_else(many: list[list[bytes]], rest: bytes) -> None:
     data = b"".join(map(wire_redis.encode, many)) + rest
-    whole = wire_redis.rewrite_logins(data)
-    if whole is None:
+    whole, left = wire_redis.rewrite_logins(data)
+    if left:
         return
     if many and many[0][0].upper() == b"AUTH" and len(many[0]) in (2, 3):
         assert whole.startswith(wire_redis.encode([many[0][0], b"default", many[0][-1]]))
@@ -175,7 +175,7 @@ def test_redis_names_the_user_in_leading_logins_and_changes_nothing_else(many: l
 def test_redis_asks_for_more_only_within_bounds(end: int, filler: bytes) -> None:
     cut = (wire_redis.encode([b"AUTH", b"joe", b"x" * 120]) + filler)[:end]
     flood = cut + b"a" * wire_redis.MOST_BYTES + b"a"
-    assert wire_redis.rewrite_logins(flood) is not None
+    assert wire_redis.rewrite_logins(flood)[1] == b""
 
 
 @pytest.mark.parametrize(
@@ -196,10 +196,11 @@ def test_redis_logins_in_all_their_forms(given_words: str, expected: str) -> Non
         return wire_redis.encode([one.encode() for one in text.split()])
 
     after = encoded("SET a b")
-    assert wire_redis.rewrite_logins(encoded(given_words) + after) == encoded(expected) + after
-    # Cut anywhere, it is waited for.
+    assert wire_redis.rewrite_logins(encoded(given_words) + after) == (encoded(expected) + after, b"")
+    # Cut anywhere, it is waited for; what stands before it is not read again.
     for end in range(1, len(encoded(given_words))):
-        assert wire_redis.rewrite_logins(encoded(given_words)[:end]) is None
+        cut = encoded(given_words)[:end]
+        assert wire_redis.rewrite_logins(encoded("AUTH x") + cut) == (encoded("AUTH default x"), cut)
 
 
 @given(st.text(max_size=1000))
