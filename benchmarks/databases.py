@@ -21,7 +21,6 @@ import statistics
 import subprocess
 import tempfile
 import time
-from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from _service import USER, launch, open_bench
 from launch import EXAMPLES, QUIET_S, read_project, write_project
 
 from preview.backing.carrier import Carrier
-from preview.backing.postgresql import PostgresqlDatabase, PostgresqlEngine
+from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.postgresql_admin import PostgresqlLimits
 from preview.core.clock import utc_now
 from preview.core.servers import find_postgresql
@@ -62,9 +61,9 @@ async def compare_ways(engine: PostgresqlEngine, folder: Path, seconds: int, rou
         ways = {"direct": (str(folder / "backing/server/socket"), 5432), "preview": ("127.0.0.1", port)}
         query = folder / "one.sql"
         query.write_text("SELECT 1;\n")
-        name = database.name
-        init = ["pgbench", "-h", "127.0.0.1", "-p", str(port), "-U", name, "-i", "-q", "-s", "5", name]
+        init = ["pgbench", "-h", "127.0.0.1", "-p", str(port), "-U", "joe", "-i", "-q", "-s", "5", "shop"]
         await trio.to_thread.run_sync(partial(subprocess.run, init, check=True, capture_output=True))
+        name = str(database.name)
         tests = {
             "round trip, us": ("-f", str(query), "-c", "1", "-T", str(seconds)),
             "select, tps": ("-S", "-c", "4", "-T", str(seconds)),
@@ -84,16 +83,19 @@ async def compare_ways(engine: PostgresqlEngine, folder: Path, seconds: int, rou
 
 async def make_many(engine: PostgresqlEngine, many: int) -> None:
     """Print how long many databases take that are made at once, and dropped at once."""
-    async with AsyncExitStack() as held:
-        databases: list[PostgresqlDatabase] = [
-            await held.enter_async_context(engine.open_database(f"many-{number}", 1)) for number in range(many)
-        ]
-        started = time.perf_counter()
-        async with trio.open_nursery() as nursery:
-            for one in databases:
-                nursery.start_soon(engine.make, one.name)
-        made = time.perf_counter()
-        print(f"{many} made at once: {made - started:.2f} s")
+    names: list[str] = []
+
+    async def make() -> None:
+        names.append(await engine.make())
+
+    started = time.perf_counter()
+    async with trio.open_nursery() as nursery:
+        for _ in range(many):
+            nursery.start_soon(make)
+    made = time.perf_counter()
+    print(f"{many} made at once: {made - started:.2f} s")
+    for name in names:
+        await engine.drop(name)
     print(f"{many} dropped: {time.perf_counter() - made:.2f} s")
 
 
@@ -183,16 +185,15 @@ async def main() -> None:
                 nursery.start_soon(carrier.run)
                 nursery.start_soon(engine.run)
                 print(f"{engine.version}, load {os.getloadavg()[0]:.1f}")
-                async with engine.open_database("first", 1) as database:
-                    started = time.perf_counter()
-                    await engine.make(database.name)
-                    print(f"the first database, with the server's first start: {time.perf_counter() - started:.2f} s")
-                    started = time.perf_counter()
-                async with engine.open_database("second", 1) as database:
-                    await trio.sleep(1)
-                    started = time.perf_counter()
-                    await engine.make(database.name)
-                    print(f"the second, taken from those in advance: {1000 * (time.perf_counter() - started):.1f} ms")
+                started = time.perf_counter()
+                first = await engine.make()
+                print(f"the first database, with the server's first start: {time.perf_counter() - started:.2f} s")
+                await engine.drop(first)
+                await trio.sleep(1)
+                started = time.perf_counter()
+                second = await engine.make()
+                print(f"the second, taken from those in advance: {1000 * (time.perf_counter() - started):.1f} ms")
+                await engine.drop(second)
                 await compare_ways(engine, folder, given.seconds, given.rounds)
                 await make_many(engine, given.many)
                 nursery.cancel_scope.cancel()

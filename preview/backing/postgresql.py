@@ -9,20 +9,15 @@ from pathlib import Path
 
 import structlog
 import trio
-from psycopg import sql
 
 from preview.backing.postgresql_admin import (
     ADMIN,
     PREFIX,
-    READY_MADE,
     SOCKET,
     Administrator,
     PostgresqlLimits,
-    Rows,
-    Statement,
     dropped,
     made,
-    renamed,
 )
 from preview.backing.server import Server, ServerCommand, ServerSocket, ServerUnavailable
 from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
@@ -77,9 +72,10 @@ class PostgresqlEngine:
         self.join = join
         self._server = Server(_command(program, folder, limits, kept), runtime, self._set_up)
         self._admin = Administrator(program.name, folder)
-        # Names in use, which the next start of the server keeps.
+        # Names in use, which the next start of the server keeps; what is made in advance; what is still to be dropped.
         self._live: set[str] = set()
         self._ready: list[str] = []
+        self._orphans: set[str] = set()
         self._taken = trio.Event()
 
     @property
@@ -100,15 +96,13 @@ class PostgresqlEngine:
     @asynccontextmanager
     async def open_database(self, preview_id: str, slot: int) -> AsyncIterator[PostgresqlDatabase]:  # noqa: ARG002
         """See ``BackingEngine``. Cancellation: the database is dropped (bounded)."""
-        database = PostgresqlDatabase(self, PREFIX + preview_id.replace("-", "_").lower())
+        database = PostgresqlDatabase(self)
         try:
             yield database
         finally:
-            if database.name in self._live:
+            if database.name is not None:
                 with trio.move_on_after(_DROP_S, shield=True):
                     await self.drop(database.name)
-                # What could not be dropped is an orphan, which the server's next start drops.
-                self._live.discard(database.name)
 
     def want(self) -> None:
         """See ``BackingEngine``."""
@@ -127,32 +121,33 @@ class PostgresqlEngine:
         except OSError as error:
             raise ServerUnavailable(f"{self._program.name} does not answer ({error.strerror or error})") from error
 
-    async def make(self, name: str) -> None:
-        """Make a database, and the role that owns it, both with this name; take a ready-made one, if there is one.
+    async def make(self) -> str:
+        """Make a database, and the role that owns it; return the name of both, which says nothing.
 
         Raises:
             ServerUnavailable: The server does not run, or refuses.
 
-        Cancellation: the database may exist; ``drop`` drops it.
+        Cancellation: what exists is dropped later.
         """
         await self._server.connected()
-        self._live.add(name)
-        ready = self._ready.pop() if self._ready else None
         self._taken.set()
-        if ready is not None:
-            with suppress(ServerUnavailable):
-                await self._execute(*renamed(ready, name))
-                return
-        await self._execute(*made(name, self._limits))
+        if self._ready:
+            name = self._ready.pop()
+            self._live.add(name)
+            return name
+        return await self._make_new()
 
     async def drop(self, name: str) -> None:
-        """Drop a database with its role, and end its sessions. Cancellation: it may still exist.
+        """Drop a database with its role, and end its sessions. Cancellation: it is tried again later.
 
         A server that does not run is not started: it drops what nobody owns when it starts.
         """
+        self._live.discard(name)
+        self._orphans.add(name)
         if self._server.socket is not None:
             with suppress(ServerUnavailable):
-                await self._execute(*dropped(name))
+                await self._admin.execute(self._server.socket, *dropped(name))
+                self._orphans.discard(name)
 
     async def list_names(self) -> list[str]:
         """Return the names of all databases and roles.
@@ -162,18 +157,25 @@ class PostgresqlEngine:
 
         Cancellation: nothing changes.
         """
-        rows = await self._execute(sql.SQL("SELECT datname FROM pg_database UNION SELECT rolname FROM pg_roles"))
-        return [str(row[0]) for row in rows]
+        return await self._admin.list_names(self._server.socket)
 
     async def measure(self, name: str) -> int | None:
         """Return a database's size in bytes; None if the server does not run. Cancellation: nothing changes."""
-        if self._server.socket is None:
-            return None
+        return await self._admin.measure(self._server.socket, name)
+
+    async def _make_new(self) -> str:
+        # Random: previews see the names, and the id of a preview is in its address.
+        name = PREFIX + secrets.token_hex(8)
+        self._live.add(name)
+        is_made = False
         try:
-            rows = await self._execute(sql.SQL("SELECT pg_database_size({})").format(sql.Literal(name)))
-        except ServerUnavailable:
-            return None
-        return int(str(rows[0][0])) if rows else None
+            await self._admin.execute(self._server.socket, *made(name, self._limits))
+            is_made = True
+        finally:
+            if not is_made:
+                self._live.discard(name)
+                self._orphans.add(name)
+        return name
 
     async def _keep_ready(self) -> None:
         while True:
@@ -181,23 +183,24 @@ class PostgresqlEngine:
             # Nothing is made before the first preview needs a database.
             await self._server.wait_running()
             while self._server.socket is not None and len(self._ready) < self._limits.ready_made:
-                name = READY_MADE + secrets.token_hex(8)
                 try:
-                    await self._execute(*made(name, self._limits))
+                    name = await self._make_new()
                 except ServerUnavailable as error:
                     log.warning("no database made in advance", why=str(error))
                     break
+                self._live.discard(name)
                 self._ready.append(name)
+            for one in tuple(self._orphans):
+                await self.drop(one)
             await self._taken.wait()
-
-    async def _execute(self, *statements: Statement) -> Rows:
-        return await self._admin.execute(self._server.socket, *statements)
 
     async def _set_up(self, socket: ServerSocket) -> bool:
         """Drop what a service that ended has left; return false while the server does not take connections yet."""
-        if not await self._admin.set_up(socket, self._live):
-            return False
         self._ready.clear()
+        left = await self._admin.set_up(socket, self._live)
+        if left is None:
+            return False
+        self._orphans = left
         return True
 
 
@@ -206,16 +209,15 @@ class PostgresqlDatabase:
 
     Args:
         engine: The server.
-        name: Name of the role and of the database.
     """
 
     kind = ServiceKind.POSTGRESQL
 
-    def __init__(self, engine: PostgresqlEngine, name: str) -> None:
+    def __init__(self, engine: PostgresqlEngine) -> None:
         self._engine = engine
-        self.name = name
+        # Of the role and of the database; None until the first connection.
+        self.name: str | None = None
         self._turn = trio.Lock()
-        self._is_made = False
 
     async def serve(self, client: trio.SocketStream) -> None:
         """See ``BackingDatabase``. Cancellation: both ends are closed."""
@@ -242,11 +244,10 @@ class PostgresqlDatabase:
             async with await self._engine.connect() as server:
                 await server.send_all((HEAD_BYTES + len(body)).to_bytes(4) + code.to_bytes(4) + body)
             return None
-        first = rewrite_startup(code, body, self.name)
         async with self._turn:
-            if not self._is_made:
-                await self._engine.make(self.name)
-                self._is_made = True
+            if self.name is None:
+                self.name = await self._engine.make()
+            first = rewrite_startup(code, body, self.name)
         server = await self._engine.connect()
         await server.send_all(first)
         return server
@@ -254,13 +255,13 @@ class PostgresqlDatabase:
     async def reset(self) -> None:
         """See ``BackingDatabase``. Cancellation: the database may still exist."""
         async with self._turn:
-            if self._is_made:
-                await self._engine.drop(self.name)
-                self._is_made = False
+            if self.name is not None:
+                name, self.name = self.name, None
+                await self._engine.drop(name)
 
     async def measure(self) -> int | None:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
-        return await self._engine.measure(self.name) if self._is_made else None
+        return await self._engine.measure(self.name) if self.name is not None else None
 
 
 async def _read_first(client: trio.SocketStream) -> tuple[int, bytes]:

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import time
-from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
+import structlog
 import trio
-from psycopg import sql
 
+from preview.backing.postgresql_session import Refused, Rows, Session, Unreadable, quote_name, quote_text
 from preview.backing.server import ServerSocket, ServerUnavailable
+from preview.backing.streams import SessionEnded
+
+log = structlog.get_logger(__name__)
 
 ADMIN = "preview_admin"
 SOCKET = ".s.PGSQL.5432"
-PREFIX, READY_MADE = "pv_", "ready_"
+PREFIX = "pv_"
 _PREVIEWS = "previews"
-_GROUP = sql.Identifier(_PREVIEWS)
 
 # Only roles of previews, only on the database of the same name; the folder of the socket is the service's alone. The
 # administrator has a password, as a preview could have the server connect to itself (dblink, if it were installed).
-_ACCESS = f"local all {ADMIN} scram-sha-256\nlocal sameuser +{_PREVIEWS} trust\nlocal all all reject\n"
-
-Rows = list[tuple[object, ...]]
-Statement = sql.SQL | sql.Composed
+_ACCESS = f"local all {ADMIN} password\nlocal sameuser +{_PREVIEWS} trust\nlocal all all reject\n"
+# A preview can hold locks of its database and of roles for as long as it likes.
+_OPTIONS = "-c lock_timeout=1s -c statement_timeout=10s -c client_min_messages=error"
+# Statements of one call. A server that was taken over may never answer.
+_ANSWER_S = 20.0
+_MOST_DIGITS = 18
+_ENDED = (SessionEnded, Unreadable, trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class PostgresqlLimits:
 
 
 class Administrator:
-    """One connection to the server as its administrator, opened again when it is broken.
+    """One session with the server as its administrator, opened again when it is broken.
 
     Args:
         name: The server's name for people.
@@ -58,15 +61,16 @@ class Administrator:
     def __init__(self, name: str, folder: Path) -> None:
         self._name = name
         self._folder = folder
-        self._connection: psycopg.Connection[tuple[object, ...]] | None = None
+        self._session: Session | None = None
         self._turn = trio.Lock()
 
     def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
+        """Close the session."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
-    async def execute(self, socket: ServerSocket | None, *statements: Statement) -> Rows:
+    async def execute(self, socket: ServerSocket | None, *statements: str) -> Rows:
         """Execute statements, one after the other; return the last one's rows.
 
         Args:
@@ -74,30 +78,79 @@ class Administrator:
             statements: Each is a transaction of its own.
 
         Raises:
-            ServerUnavailable: The server does not run, or refuses.
+            ServerUnavailable: The server does not run, refuses, or does not answer in time.
 
-        Cancellation: the running statement ends first.
+        Cancellation: some of the statements may have been executed.
         """
         async with self._turn:
             if socket is None:
                 raise ServerUnavailable(f"{self._name} does not run")
             try:
-                return await trio.to_thread.run_sync(self._execute_now, socket, statements)
-            except psycopg.Error as error:
-                raise ServerUnavailable(f"{self._name} refuses: {_one_line(error)}") from error
+                with trio.fail_after(_ANSWER_S):
+                    return await self._execute(socket, statements)
+            except Refused as error:
+                raise ServerUnavailable(f"{self._name} refuses: {error}") from error
+            except (*_ENDED, trio.TooSlowError) as error:
+                raise ServerUnavailable(f"{self._name} does not answer") from error
 
-    async def set_up(self, socket: ServerSocket, live: Container[str]) -> bool:
-        """Drop what a service that ended has left, all but ``live``; return false if the server is not up yet.
+    async def set_up(self, socket: ServerSocket, live: Collection[str]) -> set[str] | None:
+        """Drop what a service that ended has left, all but ``live``; return what could not be dropped.
+
+        Returns:
+            None if the server is not up yet.
 
         Raises:
             ServerUnavailable: The server refuses.
 
-        Cancellation: the running statement ends first.
+        Cancellation: some of it may be left.
         """
+        self.close()
         try:
-            return await trio.to_thread.run_sync(self._set_up_now, socket, live)
-        except psycopg.Error as error:
-            raise ServerUnavailable(_one_line(error)) from error
+            await self.execute(socket)
+        except ServerUnavailable:
+            await trio.sleep(0.01)
+            return None
+        if _PREVIEWS not in await self.list_names(socket):
+            await self.execute(socket, f"CREATE ROLE {_PREVIEWS} NOLOGIN")
+            for name in ("postgres", "template1"):
+                await self.execute(socket, f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+        left: set[str] = set()
+        for name in await self.list_names(socket):
+            if name.startswith(PREFIX) and name not in live:
+                try:
+                    await self.execute(socket, *dropped(name))
+                except ServerUnavailable as error:
+                    # A preview may have given rights to another one's role, which exists as long as they do.
+                    log.warning("database not dropped", server="postgresql", why=str(error))
+                    left.add(name)
+        return left
+
+    async def list_names(self, socket: ServerSocket | None) -> list[str]:
+        """Return the names of all databases and roles.
+
+        Raises:
+            ServerUnavailable: The server does not run.
+
+        Cancellation: nothing changes.
+        """
+        rows = await self.execute(socket, "SELECT datname FROM pg_database UNION SELECT rolname FROM pg_roles")
+        return [row[0] for row in rows if row and row[0]]
+
+    async def measure(self, socket: ServerSocket | None, name: str) -> int | None:
+        """Return the bytes of a database, with the temporary files of its sessions; None if there is no answer.
+
+        Cancellation: nothing changes.
+        """
+        own = quote_text(name)
+        temporary = "SELECT sum(size) FROM pg_ls_tmpdir() AS files JOIN pg_stat_activity AS sessions ON files.name LIKE"
+        of_it = f"'pgsql\\_tmp' || sessions.pid || '.%' AND sessions.datname = {own}"
+        statement = f"SELECT pg_database_size({own}) + coalesce(({temporary} {of_it}), 0)"
+        try:
+            rows = await self.execute(socket, statement)
+        except ServerUnavailable:
+            return None
+        said = rows[0][0] if rows and rows[0] else None
+        return int(said) if said and said.isdecimal() and len(said) <= _MOST_DIGITS else None
 
     def write_files(self) -> None:
         """Write the password and the rules of access that the server reads. Blocks on the disk."""
@@ -113,94 +166,64 @@ class Administrator:
             (given / name).write_text(text, "ascii")
             (given / name).chmod(0o644)
 
-    def _execute_now(self, socket: ServerSocket, statements: tuple[Statement, ...]) -> list[tuple[object, ...]]:
-        if self._connection is None or self._connection.closed or self._connection.broken:
-            self.close()
-            self._connection = self._connect(socket)
-        rows: list[tuple[object, ...]] = []
-        for one in statements:
-            cursor = self._connection.execute(one)
-            rows = cursor.fetchall() if cursor.description else []
+    async def _execute(self, socket: ServerSocket, statements: tuple[str, ...]) -> Rows:
+        if self._session is not None and statements:
+            # The server ends all sessions when one of its processes was killed, and this one may be among them.
+            with suppress(*_ENDED):
+                return await self._execute_in(self._session, statements)
+        self._session = await self._open(socket)
+        return await self._execute_in(self._session, statements)
+
+    async def _execute_in(self, session: Session, statements: tuple[str, ...]) -> Rows:
+        rows: Rows = []
+        is_whole = False
+        try:
+            for one in statements:
+                rows = await session.execute(one)
+            is_whole = True
+        except Refused:
+            is_whole = True
+            raise
+        finally:
+            if not is_whole:
+                self.close()
         return rows
 
-    def _connect(self, socket: ServerSocket) -> psycopg.Connection[tuple[object, ...]]:
-        with _door(self._folder / "door", socket) as host:
-            return psycopg.connect(
-                host=host,
-                user=ADMIN,
-                password=(self._folder / "secret").read_text("ascii"),
-                dbname="postgres",
-                autocommit=True,
-                connect_timeout=5,
-            )
-
-    def _set_up_now(self, socket: ServerSocket, live: Container[str]) -> bool:
+    async def _open(self, socket: ServerSocket) -> Session:
+        # A new folder may have been filled with a kept one, which has its own password.
+        password = await trio.Path(self._folder / "secret").read_text("ascii")
+        session = Session(await socket.connect())
+        is_open = False
         try:
-            admin = self._connect(socket)
-        except (psycopg.OperationalError, OSError):
-            time.sleep(0.01)
-            return False
-        self.close()
-        self._connection = admin
-        if not admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (_PREVIEWS,)).fetchall():
-            admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(_GROUP))
-            for name in ("postgres", "template1"):
-                admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
-        found = admin.execute(
-            "SELECT datname FROM pg_database WHERE NOT datistemplate UNION SELECT rolname FROM pg_roles"
-        ).fetchall()
-        for name in sorted(str(row[0]) for row in found):
-            if name.startswith((PREFIX, READY_MADE)) and name not in live:
-                for one in dropped(name):
-                    admin.execute(one)
-        return True
+            await session.log_in(ADMIN, password, "postgres", _OPTIONS)
+            is_open = True
+        finally:
+            if not is_open:
+                session.close()
+        return session
 
 
-def made(name: str, limits: PostgresqlLimits) -> tuple[sql.Composed, ...]:
+def made(name: str, limits: PostgresqlLimits) -> tuple[str, ...]:
     """Return the statements that make a role, and a database that it owns."""
-    own, limit = sql.Identifier(name), sql.Literal(limits.connections)
-    timeout = sql.Literal(f"{int(limits.statement_s * 1000)}ms")
+    own, limit = quote_name(name), limits.connections
     return (
         # With inheritance: the owner of a database may create in its schema "public" by an inherited role.
-        sql.SQL("CREATE ROLE {} LOGIN IN ROLE {} CONNECTION LIMIT {}").format(own, sql.Identifier(_PREVIEWS), limit),
-        sql.SQL("ALTER ROLE {} SET statement_timeout = {}").format(own, timeout),
-        sql.SQL(
-            "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8' STRATEGY file_copy CONNECTION LIMIT {}"
-        ).format(own, own, limit),
-        sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(own),
+        f"CREATE ROLE {own} LOGIN IN ROLE {_PREVIEWS} CONNECTION LIMIT {limit}",
+        f"ALTER ROLE {own} SET statement_timeout = '{int(limits.statement_s * 1000)}ms'",
+        f"CREATE DATABASE {own} OWNER {own} TEMPLATE template0 ENCODING 'UTF8' STRATEGY file_copy",
+        f"ALTER DATABASE {own} CONNECTION LIMIT {limit}",
+        f"REVOKE ALL ON DATABASE {own} FROM PUBLIC",
     )
 
 
-def renamed(ready: str, name: str) -> tuple[sql.Composed, ...]:
-    """Return the statements that give a ready-made database, and its role, another name."""
-    given, own = sql.Identifier(ready), sql.Identifier(name)
-    return (
-        sql.SQL("ALTER DATABASE {} RENAME TO {}").format(given, own),
-        sql.SQL("ALTER ROLE {} RENAME TO {}").format(given, own),
-    )
-
-
-def dropped(name: str) -> tuple[sql.Composed, ...]:
+def dropped(name: str) -> tuple[str, ...]:
     """Return the statements that drop a database and its role, and end its sessions."""
+    own, text = quote_name(name), quote_text(name)
     return (
-        sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)),
-        sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)),
+        # First: a session may hold locks that the others need, and may have a statement that takes hours.
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {text} OR usename = {text}",  # noqa: S608
+        # Its owner may have made it a template, which cannot be dropped.
+        f"UPDATE pg_database SET datistemplate = false WHERE datname = {text} AND datistemplate",  # noqa: S608
+        f"DROP DATABASE IF EXISTS {own} WITH (FORCE)",
+        f"DROP ROLE IF EXISTS {own}",
     )
-
-
-@contextmanager
-def _door(folder: Path, socket: ServerSocket) -> Iterator[str]:
-    """Yield a folder in which the socket has the name that libpq expects, as a path that is short enough."""
-    folder.mkdir(exist_ok=True, mode=0o700)
-    link = folder / SOCKET
-    link.unlink(missing_ok=True)
-    link.symlink_to(socket.path)
-    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
-
-
-def _one_line(error: psycopg.Error) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

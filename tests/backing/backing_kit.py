@@ -71,7 +71,7 @@ class Driver:
     def run(self, connection: Any, statement: str) -> Any:
         raise NotImplementedError
 
-    def listed(self, engine: Any) -> str:
+    def listed(self, host: Host) -> str:
         """What the administrator sees."""
         raise NotImplementedError
 
@@ -127,9 +127,9 @@ class Postgresql(Driver):
     def run(self, connection: Any, statement: str) -> Any:
         return connection.execute(statement)
 
-    def listed(self, engine: Any) -> str:
-        with engine._admin._connect(engine._server.socket) as admin:
-            return str(admin.execute("SELECT datname FROM pg_database UNION SELECT rolname FROM pg_roles").fetchall())
+    def listed(self, host: Host) -> str:
+        assert isinstance(host.engine, PostgresqlEngine)
+        return str(host.run(host.engine.list_names))
 
 
 class Mysql(Driver):
@@ -191,7 +191,8 @@ class Mysql(Driver):
             cursor.execute(statement)
             return cursor.fetchall()
 
-    def listed(self, engine: Any) -> str:
+    def listed(self, host: Host) -> str:
+        engine: Any = host.engine
         with engine._connect_admin(engine._server.socket) as admin:
             return str(self.run(admin, "SHOW DATABASES")) + str(self.run(admin, "SELECT * FROM mysql.global_priv"))
 
@@ -253,8 +254,8 @@ class Redis(Driver):
             return connection.eval(statement.split('"')[1], 0)
         return connection.execute_command(*statement.split())
 
-    def listed(self, engine: Any) -> str:
-        return str(list(engine._folder.iterdir())) + str(server_pids(engine._folder))
+    def listed(self, host: Host) -> str:
+        return str(list(host.folder.iterdir())) + str(server_pids(host.folder))
 
 
 DRIVERS = {one.kind: one for one in (Postgresql(), Mysql(), Redis())}
@@ -268,7 +269,13 @@ class Preview:
     port: int
     database: BackingDatabase
     host: Host
+    preview_id: str
     held: list[Any] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What the administrator finds it by."""
+        return str(getattr(self.database, "name", self.preview_id))
 
     def connect(self, **values: str) -> Any:
         """Connect as a project does; the connection is closed with the preview."""
@@ -328,7 +335,7 @@ class Host:
                 ended.set()
 
         port, database = self.run(self.nursery.start, hold)
-        found = Preview(self.driver, port, database, self)
+        found = Preview(self.driver, port, database, self, preview_id)
         try:
             yield found
         finally:
@@ -338,15 +345,16 @@ class Host:
             self.token.run_sync_soon(stop.set)
             assert ended.wait(_STOP_S)
 
-    def make_orphan(self) -> None:
-        """Make a database that no preview owns, as one is left whose drop failed."""
+    def make_orphan(self) -> str:
+        """Make a database that no preview owns, as one is left whose drop failed; return its name."""
         assert not isinstance(self.engine, RedisEngine)
         if isinstance(self.engine, MysqlEngine):
-            self.run(self.engine.make, "pv_orphan", "x", "orphans")
+            found = self.run(self.engine.make, "pv_orphan", "x", "orphans")
             del self.engine._live["pv_orphan"]
         else:
-            self.run(self.engine.make, "pv_orphan")
-            self.engine._live.discard("pv_orphan")
+            found = self.run(self.engine.make)
+            self.engine._live.discard(found)
+        return found
 
     def kill_server(self) -> None:
         """End the server's processes as the kernel's OOM killer does."""

@@ -60,8 +60,8 @@ def test_what_a_preview_had_is_dropped_at_its_end_with_its_sessions(host: Host, 
     with host.open("ends-1") as preview:
         held = driver.connect(preview.port)
         driver.store(held, "stored")
-        assert "ends" in driver.listed(host.engine)
-    assert "ends" not in driver.listed(host.engine)
+        assert preview.name in driver.listed(host)
+    assert preview.name not in driver.listed(host)
     with closing(held):
         assert gone(held, driver)
 
@@ -70,16 +70,17 @@ def test_a_preview_that_never_connects_has_nothing_made(host: Host, driver: Driv
     with host.open("ready-1") as ready:
         ready.connect()
         with host.open("unused-1") as unused:
-            assert "unused" not in driver.listed(host.engine)
+            assert unused.name not in driver.listed(host)
             assert unused.measure() is None
 
 
 def test_a_killed_server_starts_again_and_drops_what_nobody_owns(host: Host, preview: Preview, driver: Driver) -> None:
     held = preview.connect()
     driver.store(held, "kept")
+    orphan = ""
     if driver.kind != "redis":
-        host.make_orphan()
-        assert "pv_orphan" in driver.listed(host.engine)
+        orphan = host.make_orphan()
+        assert orphan in driver.listed(host)
     host.kill_server()
     wait_until(lambda: gone(held, driver))
 
@@ -98,7 +99,7 @@ def test_a_killed_server_starts_again_and_drops_what_nobody_owns(host: Host, pre
     assert all(said)
     assert ("kept" in driver.names(found[0])) == (driver.kind != "redis")
     if driver.kind != "redis":
-        assert "orphan" not in driver.listed(host.engine)
+        assert orphan not in driver.listed(host)
 
 
 def test_connections_are_limited_and_the_driver_says_so(preview: Preview, driver: Driver) -> None:

@@ -72,7 +72,7 @@ def test_a_preview_that_changes_its_own_password_harms_itself_only(host: Host, p
         preview.connect()
     with host.open("two-2") as other:
         other.connect()
-    assert "pv_two_2" not in preview.driver.listed(host.engine)
+    assert "pv_two_2" not in preview.driver.listed(host)
 
 
 def test_a_table_stays_in_the_folder_that_is_measured(preview: Preview) -> None:
@@ -112,7 +112,7 @@ def test_a_name_with_wildcards_of_grants_is_itself_only(host: Host, preview: Pre
         run(other.connect(name="myxshop"), "CREATE TABLE marker_two (a int)")
         with pytest.raises(preview.driver.errors, match="denied"):
             run(found, "SELECT * FROM myxshop.marker_two")
-    assert "myxshop" not in preview.driver.listed(host.engine)
+    assert "myxshop" not in preview.driver.listed(host)
 
 
 def test_the_name_of_a_database_that_could_not_be_dropped_is_not_given_again(

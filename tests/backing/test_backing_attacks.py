@@ -1,0 +1,170 @@
+"""Attacks of one preview on the server that it shares with others."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import trio
+from backing_kit import Host, Preview, wait_until
+
+from preview.backing.postgresql import PostgresqlEngine
+from preview.backing.postgresql_admin import Administrator
+from preview.backing.postgresql_session import Refused, Session, Unreadable
+from preview.backing.server import ServerSocket, ServerUnavailable
+from preview.backing.streams import SessionEnded
+
+
+@pytest.fixture
+def preview(host: Host) -> Iterator[Preview]:
+    with host.open("one-1") as found:
+        yield found
+
+
+postgresql = pytest.mark.parametrize("host", ["postgresql"], indirect=True)
+
+
+def restarted(host: Host, preview: Preview) -> None:
+    host.kill_server()
+    wait_until(preview.connects)
+
+
+@postgresql
+def test_a_database_that_was_made_a_template_is_dropped(host: Host, preview: Preview) -> None:
+    with host.open("template-1") as hostile:
+        hostile.connect().execute(f"ALTER DATABASE {hostile.name} IS_TEMPLATE true")
+    assert hostile.name not in preview.driver.listed(host)
+
+
+@postgresql
+def test_rights_granted_to_another_previews_role_do_not_keep_it(host: Host, preview: Preview) -> None:
+    hostile = preview.connect()
+    with host.open("zwei-2") as victim:
+        victim.connect()
+        hostile.execute(f"CREATE TABLE mine (n int); GRANT SELECT ON mine TO {victim.name}")
+        hostile.execute(f"GRANT CONNECT ON DATABASE {preview.name} TO {victim.name}")
+        # Its next start finds an empty database of its own.
+        host.run(victim.database.reset)
+        assert victim.connects()
+    # Nor may they keep the server from coming up again.
+    restarted(host, preview)
+
+
+@postgresql
+@pytest.mark.parametrize("held", ["COMMENT ON DATABASE {} IS 'x'", "ALTER ROLE {} PASSWORD 'x'"])
+def test_locks_held_by_a_long_statement_do_not_hold_the_administrator_up(
+    host: Host, preview: Preview, held: str
+) -> None:
+    preview.connect()
+    with host.open("stuck-1") as hostile:
+        connection = hostile.connect()
+        connection.execute("SET statement_timeout = 0")
+
+        def hold() -> None:
+            with suppress(psycopg.Error):
+                connection.execute(f"BEGIN; {held.format(hostile.name)}; SELECT pg_sleep(60)")
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        time.sleep(0.3)
+        started = time.monotonic()
+    assert time.monotonic() - started < 8
+    assert hostile.name not in preview.driver.listed(host)
+    thread.join(20)
+
+
+@postgresql
+def test_an_open_transaction_does_not_hold_up_others(host: Host, preview: Preview) -> None:
+    hostile: Any = preview.connect()
+    with host.open("victim-1") as victim:
+        victim.connect()
+        hostile.execute("BEGIN")
+        hostile.execute(f"GRANT CONNECT ON DATABASE {preview.name} TO {victim.name}")
+        started = time.monotonic()
+    assert time.monotonic() - started < 8
+    assert preview.measure() is not None
+
+
+@postgresql
+def test_temporary_files_count(preview: Preview) -> None:
+    connection = preview.connect()
+    before = preview.measure()
+    connection.execute("DECLARE c CURSOR WITH HOLD FOR SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
+    after = preview.measure()
+    assert before is not None
+    assert after is not None
+    assert after - before > 10_000_000
+
+
+@postgresql
+def test_an_administrators_broken_session_is_opened_again(host: Host, preview: Preview) -> None:
+    preview.connect()
+    assert isinstance(host.engine, PostgresqlEngine)
+    before = preview.measure()
+    session = host.engine._admin._session
+    assert session is not None
+    session._stream.socket.shutdown(trio.socket.SHUT_RDWR)
+    assert before is not None
+    assert preview.measure() == before
+
+
+def message(kind: bytes, body: bytes, size: int | None = None) -> bytes:
+    return kind + (4 + len(body) if size is None else size).to_bytes(4) + body
+
+
+ROW = message(b"D", b"\0\1\0\0\0\1x")
+READY = message(b"Z", b"I")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (ROW * 200_000, Unreadable),
+        (message(b"D", b"", 2**31), Unreadable),
+        (message(b"D", b"", 3), Unreadable),
+        (message(b"D", b"\0\1\0\0\0\x05x") + READY, Unreadable),
+        (message(b"D", b"\xff\xff") + READY, Unreadable),
+        (message(b"R", b"\0\0\0\x0a") + READY, Unreadable),
+        (message(b"E", b"") + READY, Refused),
+        (message(b"E", b"Mno\n\x1b\0\0") + READY, Refused),
+        (b"D\0", SessionEnded),
+    ],
+    ids=["endless", "huge", "short", "cut off", "no values", "login", "silent refusal", "refusal", "end"],
+)
+async def test_a_server_that_was_taken_over_gets_no_memory_of_the_service(
+    answer: bytes, error: type[Exception]
+) -> None:
+    ours, theirs = trio.socket.socketpair()
+    session = Session(trio.SocketStream(ours))
+    with trio.fail_after(10), theirs, ours:
+        async with trio.open_nursery() as nursery:
+
+            async def send() -> None:
+                with suppress(trio.BrokenResourceError):
+                    await trio.SocketStream(theirs).send_all(answer)
+                    await trio.SocketStream(theirs).send_eof()
+
+            nursery.start_soon(send)
+            with pytest.raises(error) as caught:
+                await session.execute("SELECT 1")
+            assert str(caught.value).isprintable()
+            session.close()
+
+
+async def test_a_server_that_never_answers_is_given_up(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    (tmp_path / "secret").write_text("x")
+    admin = Administrator("PostgreSQL", tmp_path)
+    path = str(tmp_path / "s")
+    with trio.socket.socket(trio.socket.AF_UNIX) as listener:
+        await listener.bind(path)
+        listener.listen()
+        socket = ServerSocket(os.open(path, os.O_PATH | os.O_CLOEXEC))
+        with closing(socket), pytest.raises(ServerUnavailable, match="does not answer"):
+            await admin.execute(socket, "SELECT 1")
