@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
-import pymysql
+import structlog
 import trio
 
+from preview.backing.mysql_admin import Administrator
 from preview.backing.mysql_command import MysqlLimits, mysql_command
 from preview.backing.mysql_session import MysqlDatabase
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
@@ -26,6 +26,8 @@ from preview.core.servers import Program
 from preview.detection import ServiceKind
 from preview.runtime import Runtime, join
 
+log = structlog.get_logger(__name__)
+
 _ADMIN = "preview_admin"
 _PREFIX = "pv_"
 _OWN_USERS = frozenset({_ADMIN, "mariadb.sys"})
@@ -33,8 +35,10 @@ _OWN_DATABASES = frozenset({"information_schema", "mysql", "performance_schema",
 _DROP_S = 5.0
 # Names that a preview's database can have: files have them too, as they are. None of another preview's own.
 _PLAIN = re.compile(r"(?!pv_)[A-Za-z][A-Za-z0-9_]{0,62}", re.IGNORECASE)
-# The administrator's own statements; a server that does not answer must not hold the service up.
-_ANSWER_S, _LOCK_S = 10, 3
+# Statements of previews hold the administrator's up for this long.
+_LOCK_S = 3
+# What could not be dropped is tried again.
+_AGAIN_S = 30.0
 # Files of one database that are counted for its size: some 25,000 tables.
 _MOST_FILES = 50_000
 # stat(2): the unit of st_blocks.
@@ -70,14 +74,14 @@ class MysqlEngine:
         self.limits = limits
         self.join = join
         self._server = Server(mysql_command(program, folder, limits, kept), runtime, self._set_up)
-        self._admin: pymysql.Connection | None = None
-        self._turn = trio.Lock()
         # The administrator's; each start of the server sets it again.
         self._password = secrets.token_urlsafe(24)
+        first = f"SET SESSION lock_wait_timeout = {_LOCK_S}"
+        self._admin = Administrator(program.name, _ADMIN, self._password, first)
         # Users and their databases, which the next start of the server keeps.
         self._live: dict[str, str] = {}
-        # Databases that could not be dropped: nobody gets their names before the server's next start drops them.
-        self._orphans: set[str] = set()
+        # Users whose databases could not be dropped, with these: nobody gets their names before they are.
+        self._orphans: dict[str, str] = {}
 
     @property
     def version(self) -> str:
@@ -88,10 +92,11 @@ class MysqlEngine:
         """Run the server once it is wanted. Cancellation: the server ends (bounded)."""
         await trio.to_thread.run_sync(self._write_files)
         try:
-            await self._server.run()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._server.run)
+                nursery.start_soon(self._drop_orphans)
         finally:
-            if self._admin is not None:
-                _close(self._admin)
+            self._admin.close()
 
     @asynccontextmanager
     async def open_database(self, preview_id: str, slot: int) -> AsyncIterator[MysqlDatabase]:  # noqa: ARG002
@@ -106,7 +111,7 @@ class MysqlEngine:
                     is_dropped = await self.drop(database.name)
                 name = self._live.pop(database.name)
                 if not is_dropped:
-                    self._orphans.add(name)
+                    self._orphans[database.name] = name
 
     def want(self) -> None:
         """See ``BackingEngine``."""
@@ -159,7 +164,7 @@ class MysqlEngine:
         return database
 
     def _taken(self) -> set[str]:
-        return {one.lower() for one in (*self._live.values(), *self._orphans)} | _OWN_DATABASES
+        return {one.lower() for one in (*self._live.values(), *self._orphans.values())} | _OWN_DATABASES
 
     async def drop(self, name: str) -> bool:
         """Drop a user with its database, and end its sessions; return whether they are gone.
@@ -180,72 +185,50 @@ class MysqlEngine:
         """Return the size of a database's files in bytes. Cancellation: nothing changes."""
         return await trio.to_thread.run_sync(_files_bytes, self._server.command.folder, ("data", database))
 
-    async def _execute(self, *statements: str) -> None:
-        """Execute statements as administrator, one after the other.
+    async def list_names(self) -> list[str]:
+        """Return the names of all databases and users.
 
         Raises:
-            ServerUnavailable: The server does not run, or refuses.
+            ServerUnavailable: The server does not run.
 
-        Cancellation: the statements end first (bounded).
+        Cancellation: nothing changes.
         """
-        async with self._turn:
-            socket = self._server.socket
-            if socket is None:
-                raise ServerUnavailable(f"{self._program.name} does not run")
-            try:
-                await trio.to_thread.run_sync(self._execute_now, socket, statements)
-            except (pymysql.Error, OSError) as error:
-                raise ServerUnavailable(f"{self._program.name} refuses: {_one_line(error)}") from error
+        socket = self._server.socket
+        users = await self._admin.execute(socket, "SELECT User FROM mysql.global_priv")
+        return [row[0] for row in (*users, *await self._admin.execute(socket, "SHOW DATABASES")) if row]
 
-    def _execute_now(self, socket: ServerSocket, statements: tuple[str, ...]) -> None:
-        if self._admin is None or not self._admin.open:
-            self._admin = self._connect_admin(socket)
-        try:
-            with self._admin.cursor() as cursor:
-                for one in statements:
-                    cursor.execute(one)
-        except pymysql.Error:
-            # The next statement has a connection of its own: this one may have ended.
-            _close(self._admin)
-            raise
+    async def _drop_orphans(self) -> None:
+        while True:
+            await trio.sleep(_AGAIN_S)
+            for user, database in tuple(self._orphans.items()):
+                if self._server.socket is not None:
+                    with suppress(ServerUnavailable):
+                        await self._admin.execute(self._server.socket, *_dropped(user, database))
+                        self._orphans.pop(user, None)
 
-    def _connect_admin(self, socket: ServerSocket) -> pymysql.Connection:
-        return pymysql.connect(
-            unix_socket=socket.path,
-            user=_ADMIN,
-            password=self._password,
-            autocommit=True,
-            # Its files of certificates take 50 ms to read.
-            ssl_disabled=True,
-            connect_timeout=_ANSWER_S,
-            read_timeout=_ANSWER_S,
-            write_timeout=_ANSWER_S,
-            init_command=f"SET SESSION lock_wait_timeout = {_LOCK_S}",
-        )
+    async def _execute(self, *statements: str) -> None:
+        await self._admin.execute(self._server.socket, *statements)
 
     async def _set_up(self, socket: ServerSocket) -> bool:
         """Drop what a service that ended has left; return false while the server does not take connections yet."""
-        async with self._turn:
-            return await trio.to_thread.run_sync(self._set_up_now, socket)
-
-    def _set_up_now(self, socket: ServerSocket) -> bool:
-        if self._admin is not None:
-            _close(self._admin)
+        self._admin.close()
         try:
-            self._admin = self._connect_admin(socket)
-            with self._admin.cursor() as cursor:
-                cursor.execute("SELECT User, Host FROM mysql.global_priv")
-                for user, host in list(cursor.fetchall()):
-                    if user not in _OWN_USERS and user not in self._live:
-                        cursor.execute("DROP USER IF EXISTS %s@%s", (user, host))
-                cursor.execute("SHOW DATABASES")
-                for (name,) in list(cursor.fetchall()):
-                    if name not in _OWN_DATABASES and name not in self._live.values():
-                        cursor.execute(f"DROP DATABASE IF EXISTS `{str(name).replace('`', '``')}`")
-        except (pymysql.Error, OSError):
-            time.sleep(0.01)
+            users = await self._admin.execute(socket, "SELECT User, Host FROM mysql.global_priv")
+            databases = await self._admin.execute(socket, "SHOW DATABASES")
+            for user, host in users:
+                if user not in _OWN_USERS and user not in self._live:
+                    await self._admin.execute(socket, f"DROP USER IF EXISTS {_quoted(user)}@{_quoted(host)}")
+        except (ServerUnavailable, ValueError):
+            await trio.sleep(0.01)
             return False
         self._orphans.clear()
+        for name in [row[0] for row in databases if row]:
+            if name not in _OWN_DATABASES and name not in self._live.values():
+                try:
+                    await self._admin.execute(socket, f"DROP DATABASE IF EXISTS {_quoted(name)}")
+                except ServerUnavailable as error:
+                    log.warning("database not dropped", server="mysql", why=str(error))
+                    self._orphans[name] = name
         return True
 
     def _write_files(self) -> None:
@@ -296,11 +279,5 @@ def _disk_bytes(entry: os.DirEntry[str]) -> int:
         return 0
 
 
-def _close(connection: pymysql.Connection) -> None:
-    with suppress(pymysql.Error, OSError):
-        connection.close()
-
-
-def _one_line(error: Exception) -> str:
-    said = str(error.args[-1]) if error.args else ""
-    return said.strip().splitlines()[0] if said.strip() else type(error).__name__
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"

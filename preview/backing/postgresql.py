@@ -40,6 +40,8 @@ log = structlog.get_logger(__name__)
 
 _MIB = 1024 * 1024
 _DROP_S = 5.0
+# What could not be dropped, or made, is tried again.
+_AGAIN_S = 30.0
 
 
 class PostgresqlEngine:
@@ -192,7 +194,8 @@ class PostgresqlEngine:
                 self._ready.append(name)
             for one in tuple(self._orphans):
                 await self.drop(one)
-            await self._taken.wait()
+            with trio.move_on_after(_AGAIN_S):
+                await self._taken.wait()
 
     async def _set_up(self, socket: ServerSocket) -> bool:
         """Drop what a service that ended has left; return false while the server does not take connections yet."""

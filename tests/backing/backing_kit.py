@@ -192,9 +192,8 @@ class Mysql(Driver):
             return cursor.fetchall()
 
     def listed(self, host: Host) -> str:
-        engine: Any = host.engine
-        with engine._connect_admin(engine._server.socket) as admin:
-            return str(self.run(admin, "SHOW DATABASES")) + str(self.run(admin, "SELECT * FROM mysql.global_priv"))
+        assert isinstance(host.engine, MysqlEngine)
+        return str(host.run(host.engine.list_names))
 
 
 class Redis(Driver):

@@ -15,11 +15,13 @@ import pytest
 import trio
 from backing_kit import Host, Preview, wait_until
 
+from preview.backing.mysql_admin import Administrator as MysqlAdministrator
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.postgresql_admin import Administrator
 from preview.backing.postgresql_session import Refused, Session, Unreadable
 from preview.backing.server import ServerSocket, ServerUnavailable
 from preview.backing.streams import SessionEnded
+from preview.backing.wire_mysql import frame
 
 
 @pytest.fixture
@@ -119,6 +121,10 @@ def message(kind: bytes, body: bytes, size: int | None = None) -> bytes:
     return kind + (4 + len(body) if size is None else size).to_bytes(4) + body
 
 
+# MariaDB's: protocol 10, version, thread, salt, capabilities, character set, status, salt, plugin.
+GREETING = (
+    b"\x0a10.11\0\7\0\0\0" + b"s" * 8 + b"\0\xff\xff\x2d\2\0\xff\xff\x15" + bytes(10) + b"s" * 12
+) + b"\0mysql_native_password\0"
 ROW = message(b"D", b"\0\1\0\0\0\1x")
 READY = message(b"Z", b"I")
 
@@ -156,6 +162,57 @@ async def test_a_server_that_was_taken_over_gets_no_memory_of_the_service(
                 await session.execute("SELECT 1")
             assert str(caught.value).isprintable()
             session.close()
+
+
+def packets(*contents: bytes) -> bytes:
+    return b"".join(frame(number, one) for number, one in enumerate(contents, 1))
+
+
+MYSQL_END = b"\xfe\0\0\2\0"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (packets(b"\xfb/etc/passwd"), "does not answer"),
+        (packets(b"\1", b"def", MYSQL_END) + packets(b"\1x") * 300_000, "does not answer"),
+        (packets(b"\1") + packets(b"def") * 300_000, "does not answer"),
+        (b"\xff\xff\xff\1" + bytes(300_000), "does not answer"),
+        (packets(b"\1", b"def", MYSQL_END, b"\xfd\xff\xff\xffx", MYSQL_END), "does not answer"),
+        (packets(b"\xff\x15\4#28000\x1bno\n"), "refuses:  no "),
+        (b"\0\0\0\1", "does not answer"),
+        (b"", "does not answer"),
+    ],
+    ids=["asks for a file", "endless rows", "endless columns", "huge", "cut off", "refusal", "empty", "silence"],
+)
+async def test_a_mysql_server_that_was_taken_over_gets_no_file_and_no_memory(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, answer: bytes, said: str
+) -> None:
+    admin = MysqlAdministrator("MariaDB", "preview_admin", "x", "SET a = 1")
+    path = str(tmp_path / "s")
+    sent: list[bytes] = []
+    with trio.socket.socket(trio.socket.AF_UNIX) as listener:
+        await listener.bind(path)
+        listener.listen()
+
+        async def serve() -> None:
+            connection, _ = await listener.accept()
+            with connection, suppress(trio.BrokenResourceError):
+                stream = trio.SocketStream(connection)
+                await stream.send_all(frame(0, GREETING))
+                for one in (packets(b"\0\0\0"), packets(b"\0\0\0"), answer):
+                    sent.append(bytes(await stream.receive_some(10_000)))
+                    await stream.send_all(one)
+                sent.append(bytes(await stream.receive_some(10_000)))
+
+        with closing(ServerSocket(os.open(path, os.O_PATH | os.O_CLOEXEC))) as socket:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(serve)
+                with pytest.raises(ServerUnavailable, match=said):
+                    await admin.execute(socket, "SHOW DATABASES")
+                admin.close()
+    # Nothing follows the statement.
+    assert [one for one in sent[2:] if one] == [frame(0, b"\x03SHOW DATABASES")]
 
 
 async def test_a_server_that_never_answers_is_given_up(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
