@@ -28,9 +28,9 @@ import trio
 from _service import USER, launch, open_bench
 from launch import EXAMPLES, QUIET_S, read_project, write_project
 
+from preview.backing.admin.postgresql import PostgresqlLimits
 from preview.backing.carrier import Carrier
 from preview.backing.postgresql import PostgresqlEngine
-from preview.backing.postgresql_admin import PostgresqlLimits
 from preview.core.clock import utc_now
 from preview.core.servers import find_postgresql
 from preview.generations import Generation

@@ -10,12 +10,12 @@ from functools import partial
 import structlog
 import trio
 
+from preview.backing.admin.postgresql import PostgresqlLimits
 from preview.backing.carrier import Carrier
 from preview.backing.interface import BackingDatabase, BackingEngine
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
 from preview.backing.postgresql import PostgresqlEngine
-from preview.backing.postgresql_admin import PostgresqlLimits
 from preview.backing.redis import RedisEngine, RedisLimits
 from preview.backing.streams import Join
 from preview.core.isolation import Network

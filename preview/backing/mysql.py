@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from preview.backing.mysql_admin import Administrator
+from preview.backing.admin.mysql import Administrator
 from preview.backing.mysql_command import MysqlLimits, mysql_command
 from preview.backing.mysql_session import MysqlDatabase
 from preview.backing.server import Server, ServerSocket, ServerUnavailable

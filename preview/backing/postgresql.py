@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from preview.backing.postgresql_admin import (
+from preview.backing.admin.postgresql import (
     ADMIN,
     PREFIX,
     SOCKET,

@@ -21,12 +21,12 @@ import trio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from preview.backing.admin.postgresql import PostgresqlLimits
 from preview.backing.carrier import Carrier
 from preview.backing.interface import BackingDatabase
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
 from preview.backing.postgresql import PostgresqlEngine
-from preview.backing.postgresql_admin import PostgresqlLimits
 from preview.backing.redis import RedisEngine, RedisLimits
 from preview.backing.streams import Join
 from preview.core.servers import Program, find_mysql, find_postgresql, find_redis

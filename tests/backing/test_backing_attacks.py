@@ -15,10 +15,10 @@ import pytest
 import trio
 from backing_kit import Host, Preview, wait_until
 
-from preview.backing.mysql_admin import Administrator as MysqlAdministrator
+from preview.backing.admin.mysql import Administrator as MysqlAdministrator
+from preview.backing.admin.postgresql import Administrator
+from preview.backing.admin.postgresql_session import Refused, Session, Unreadable
 from preview.backing.postgresql import PostgresqlEngine
-from preview.backing.postgresql_admin import Administrator
-from preview.backing.postgresql_session import Refused, Session, Unreadable
 from preview.backing.server import ServerSocket, ServerUnavailable
 from preview.backing.streams import SessionEnded
 from preview.backing.wire_mysql import frame

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from preview.backing.postgresql_session import Refused, Rows, Session, Unreadable, quote_name, quote_text
+from preview.backing.admin.postgresql_session import Refused, Rows, Session, Unreadable, quote_name, quote_text
 from preview.backing.server import ServerSocket, ServerUnavailable
 from preview.backing.streams import SessionEnded
 

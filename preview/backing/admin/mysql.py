@@ -1,7 +1,7 @@
 """A session with MariaDB as its administrator, which does not believe the server.
 
 The server runs in a sandbox, and has run statements of strangers. What it answers is limited in size and time: a driver
-would store any answer, and waits anew for each byte.
+would store any answer, and waits again for each byte.
 
 Source: MySQL's internals manual, "Text Protocol".
 """
