@@ -42,6 +42,8 @@ _MIB = 1024 * 1024
 _DROP_S = 5.0
 # What could not be dropped, or made, is tried again.
 _AGAIN_S = 30.0
+# Locks are counted this often.
+_LOOK_S = 1.0
 
 
 class PostgresqlEngine:
@@ -92,6 +94,7 @@ class PostgresqlEngine:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._server.run)
                 nursery.start_soon(self._keep_ready)
+                nursery.start_soon(self._end_hogs)
         finally:
             self._admin.close()
 
@@ -178,6 +181,13 @@ class PostgresqlEngine:
                 self._live.discard(name)
                 self._orphans.add(name)
         return name
+
+    async def _end_hogs(self) -> None:
+        while True:
+            await trio.sleep(_LOOK_S)
+            if self._live and self._server.socket is not None:
+                with suppress(ServerUnavailable):
+                    await self._admin.end_hogs(self._server.socket)
 
     async def _keep_ready(self) -> None:
         while True:
@@ -288,6 +298,7 @@ def _command(program: Program, folder: Path, limits: PostgresqlLimits, kept: Pat
         "max_connections": "500",
         "shared_buffers": "64MB",
         "max_wal_size": "256MB",
+        "max_locks_per_transaction": "128",
         "temp_file_limit": f"{1024 * 1024}kB",
         "max_parallel_workers": "0",
         "jit": "off",

@@ -95,6 +95,25 @@ def test_an_open_transaction_does_not_hold_up_others(host: Host, preview: Previe
 
 
 @postgresql
+def test_a_full_table_of_locks_ends_the_sessions_that_fill_it(preview: Preview, host: Host) -> None:
+    with host.open("locks-1") as hostile:
+        connections = [hostile.connect() for _ in range(2)]
+        for one in connections:
+            with suppress(psycopg.Error):
+                # Locks of a session stay when its statement fails.
+                one.execute("SELECT count(pg_advisory_lock(n)) FROM generate_series(1, 200000) n")
+
+        def stores() -> bool:
+            with suppress(psycopg.Error):
+                preview.driver.store(preview.connect(), "served")
+                return True
+            return False
+
+        wait_until(stores)
+        wait_until(lambda: not hostile.connects())
+
+
+@postgresql
 def test_temporary_files_count(preview: Preview) -> None:
     connection = preview.connect()
     before = preview.measure()

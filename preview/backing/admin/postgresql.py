@@ -30,6 +30,13 @@ _OPTIONS = "-c lock_timeout=1s -c statement_timeout=10s -c client_min_messages=e
 # Statements of one call. A server that was taken over may never answer.
 _ANSWER_S = 20.0
 _MOST_DIGITS = 18
+# The table has 500 x 128 locks (``max_connections``, ``max_locks_per_transaction``).
+_MOST_LOCKS = 8_000
+_HOGS = (
+    "SELECT datid, count(pg_terminate_backend(pid)) FROM pg_stat_get_activity(NULL) WHERE datid IN"  # noqa: S608
+    f" (SELECT database FROM pg_lock_status() WHERE database <> 0 GROUP BY database HAVING count(*) > {_MOST_LOCKS})"
+    " GROUP BY datid"
+)
 _ENDED = (SessionEnded, Unreadable, trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 
@@ -63,6 +70,8 @@ class Administrator:
         self._folder = folder
         self._session: Session | None = None
         self._turn = trio.Lock()
+        # Databases, by their number in the server, whose roles may log in no more.
+        self._hogs: set[str] = set()
 
     def close(self) -> None:
         """Close the session."""
@@ -151,6 +160,27 @@ class Administrator:
             return None
         said = rows[0][0] if rows and rows[0] else None
         return int(said) if said and said.isdecimal() and len(said) <= _MOST_DIGITS else None
+
+    async def end_hogs(self, socket: ServerSocket | None) -> None:
+        """End the sessions of previews that hold very many locks, and let them begin no more.
+
+        All previews share the table of locks. When it is full, nobody can use the server, except for what needs no
+        lock: this statement reads no table of roles or databases.
+
+        Raises:
+            ServerUnavailable: The server does not run, or refuses.
+
+        Cancellation: some sessions may have been ended.
+        """
+        rows = await self.execute(socket, _HOGS)
+        self._hogs.update(row[0] for row in rows if row[0] is not None and row[0].isdecimal())
+        # Until the sessions have ended these statements fail. Then the next call tries again.
+        for number in tuple(self._hogs):
+            for (name,) in await self.execute(socket, f"SELECT datname FROM pg_database WHERE oid = {number}"):  # noqa: S608
+                if name is not None and name.startswith(PREFIX):
+                    await self.execute(socket, f"ALTER ROLE {quote_name(name)} NOLOGIN")
+                    log.warning("sessions ended", server="postgresql", database=name, why="too many locks")
+            self._hogs.discard(number)
 
     def write_files(self) -> None:
         """Write the password and the rules of access that the server reads. Blocks on the disk."""
