@@ -69,7 +69,9 @@ class Carrier:
             held.callback(ours.close)
             async with self._turn:
                 while not _is_sent(control, descriptors):
-                    await trio.lowlevel.wait_writable(control)
+                    # Closed meanwhile, it is not sent either.
+                    with suppress(trio.ClosedResourceError):
+                        await trio.lowlevel.wait_writable(control)
             held.pop_all()
         return ours
 
@@ -109,6 +111,8 @@ class Carrier:
     def _close(self) -> None:
         for one in (self._control, self._theirs):
             if one is not None:
+                # Connections that wait to be handed over go on in the service.
+                trio.lowlevel.notify_closing(one)
                 one.close()
         self._control = self._theirs = None
         self._wanted = trio.Event()

@@ -16,6 +16,7 @@ import sys
 _CHUNK_BYTES = 64 * 1024
 _DESCRIPTORS = 3
 _GONE = select.EPOLLHUP | select.EPOLLERR
+_NONE = -1
 
 
 class Side:
@@ -26,7 +27,7 @@ class Side:
         lifeline: Closed with the pair.
         pending: Bytes that this socket did not take yet. Until it has, its peer is not read.
         has_ended: Whether this socket will send no more.
-        mask: Events that are waited for.
+        mask: Events that are waited for; ``_NONE`` if not even its end is.
     """
 
     __slots__ = ("has_ended", "lifeline", "mask", "peer", "pending", "sock")
@@ -92,6 +93,10 @@ class Carrier:
                 self._flush(side)
             if events & select.EPOLLIN and not side.peer.pending:
                 self._read(side)
+            elif events & select.EPOLLHUP and side.peer.pending:
+                # What it sent before its end is read once its peer has taken the rest. The event would repeat.
+                self._epoll.unregister(side.sock.fileno())
+                side.mask = _NONE
             elif events & _GONE:
                 self._end(side)
                 return
@@ -129,7 +134,11 @@ class Carrier:
     def _wait(self, side: Side) -> None:
         mask = 0 if side.has_ended or side.peer.pending else select.EPOLLIN
         mask |= select.EPOLLOUT if side.pending else 0
-        if mask != side.mask:
+        if side.mask == _NONE:
+            if not side.peer.pending:
+                side.mask = mask
+                self._epoll.register(side.sock.fileno(), mask)
+        elif mask != side.mask:
             side.mask = mask
             self._epoll.modify(side.sock.fileno(), mask)
 
@@ -137,7 +146,8 @@ class Carrier:
         for one in (side, side.peer):
             del self._sides[one.sock.fileno()]
             # The service still has the socket, so closing it here would not end its events (epoll(7)).
-            self._epoll.unregister(one.sock.fileno())
+            if one.mask != _NONE:
+                self._epoll.unregister(one.sock.fileno())
             one.sock.close()
         side.lifeline.close()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,33 +10,11 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
+from preview.backing.carrier import Carrier as ServiceCarrier
 from preview.backing.preview_carrier import Carrier
 from preview.backing.server import ServerSocket
-
-
-class Driven(Carrier):
-    """A carrier whose rounds the test decides."""
-
-    rounds: list[list[tuple[int, int]]]
-
-    def run_rounds(self, *rounds: list[tuple[int, int]]) -> None:
-        """Run with these events, then end: the control socket has nothing more."""
-
-        class Poll:
-            def poll(self) -> list[tuple[int, int]]:
-                return left.pop(0)
-
-            def __getattr__(self, name: str) -> object:
-                return getattr(epoll, name)
-
-        left, epoll = list(rounds), self._epoll
-        self._epoll = Poll()  # type: ignore[assignment]
-        try:
-            with suppress(IndexError):
-                self.run()
-        finally:
-            self._epoll = epoll
 
 
 @pytest.fixture
@@ -59,31 +35,6 @@ def hand_over(control: socket.socket, held: ExitStack) -> list[socket.socket]:
     for _, theirs in pairs:
         theirs.close()
     return [ours for ours, _ in pairs]
-
-
-def test_a_new_pair_does_not_get_the_events_of_one_that_has_just_ended(held: ExitStack) -> None:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    held.enter_context(ours)
-    held.enter_context(theirs)
-    carrier = Driven(theirs)
-    control = (theirs.fileno(), select.EPOLLIN)
-    first = hand_over(ours, held)
-    carrier.run_rounds([control])
-    one, other = list(carrier._sides)
-    for end in first:
-        end.close()
-    client, server, _ = hand_over(ours, held)
-    # The kernel gives the lowest number that is free: the next pair gets those of the first.
-    while (filler := os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)) < other:
-        held.callback(os.close, filler)
-    os.close(filler)
-    carrier.run_rounds([(one, select.EPOLLHUP), control, (other, select.EPOLLHUP)])
-    assert len(carrier._sides) == 2
-    client.sendall(b"hello")
-    carrier.run_rounds([(one, select.EPOLLIN)])
-    server.settimeout(5)
-    assert server.recv(10) == b"hello"
-    carrier._end(carrier._sides[one])
 
 
 def test_a_pair_without_all_descriptors_ends_alone(held: ExitStack) -> None:
@@ -110,6 +61,56 @@ def test_a_pair_without_all_descriptors_ends_alone(held: ExitStack) -> None:
         thread.join(5)
         theirs.close()
     assert not thread.is_alive()
+
+
+def test_what_a_server_sent_before_its_end_arrives(held: ExitStack) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    held.enter_context(ours)
+    thread = threading.Thread(target=Carrier(theirs).run)
+    thread.start()
+    try:
+        client, server, lifeline = hand_over(ours, held)
+        for one in (client, server, lifeline):
+            one.settimeout(5)
+        # More than the client's socket takes, so that some waits in the carrier and some in the server's socket.
+        server.sendall(b"x" * 400_000)
+        server.close()
+        lifeline.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            lifeline.recv(1)
+        received = 0
+        while chunk := client.recv(65536):
+            received += len(chunk)
+        assert received == 400_000
+        client.close()
+        lifeline.settimeout(5)
+        assert lifeline.recv(1) == b""
+    finally:
+        ours.close()
+        thread.join(5)
+        theirs.close()
+    assert not thread.is_alive()
+
+
+async def test_connections_that_wait_for_a_carrier_that_ends_go_on_in_the_service() -> None:
+    carrier = ServiceCarrier()
+    async with trio.open_nursery() as nursery:
+        pairs = [trio.socket.socketpair() for _ in range(2)]
+        (client, inner), (server, outer) = pairs
+        control = carrier._open_control()
+        with suppress(BlockingIOError):
+            while True:
+                control.send(b".")
+        nursery.start_soon(carrier.join, trio.SocketStream(inner), trio.SocketStream(outer))
+        await trio.testing.wait_all_tasks_blocked()
+        carrier._close()
+        with trio.fail_after(5):
+            await client.send(b"hello")
+            assert await server.recv(10) == b"hello"
+        nursery.cancel_scope.cancel()
+    for pair in pairs:
+        for one in pair:
+            one.close()
 
 
 async def test_connections_to_a_server_that_accepts_nothing_take_no_time_and_end(
