@@ -36,7 +36,7 @@ _DROP_S = 5.0
 # Names that a preview's database can have: files have them too, as they are. None of another preview's own.
 _PLAIN = re.compile(r"(?!pv_)[A-Za-z][A-Za-z0-9_]{0,62}", re.IGNORECASE)
 # Statements of previews hold the administrator's up for this long.
-_LOCK_S = 3
+_LOCK_S = 1
 # What could not be dropped is tried again.
 _AGAIN_S = 30.0
 # Files of one database that are counted for its size: some 25,000 tables.
@@ -76,7 +76,7 @@ class MysqlEngine:
         self._server = Server(mysql_command(program, folder, limits, kept), runtime, self._set_up)
         # The administrator's; each start of the server sets it again.
         self._password = secrets.token_urlsafe(24)
-        first = f"SET SESSION lock_wait_timeout = {_LOCK_S}"
+        first = f"SET SESSION lock_wait_timeout = {_LOCK_S}, innodb_lock_wait_timeout = {_LOCK_S}"
         self._admin = Administrator(program.name, _ADMIN, self._password, first)
         # Users and their databases, which the next start of the server keeps.
         self._live: dict[str, str] = {}
@@ -176,7 +176,7 @@ class MysqlEngine:
         if self._server.socket is None:
             return False
         try:
-            await self._execute(*_dropped(name, self._live.get(name, name)))
+            await self._drop_now(name, self._live.get(name, name))
         except ServerUnavailable:
             return False
         return True
@@ -203,8 +203,26 @@ class MysqlEngine:
             for user, database in tuple(self._orphans.items()):
                 if self._server.socket is not None:
                     with suppress(ServerUnavailable):
-                        await self._admin.execute(self._server.socket, *_dropped(user, database))
+                        await self._drop_now(user, database)
                         self._orphans.pop(user, None)
+
+    async def _drop_now(self, user: str, database: str) -> None:
+        # The user first: no session begins any more. The database waits until those that run have ended.
+        await self._execute(f"DROP USER IF EXISTS {_quoted(user)}@localhost", f"KILL USER {_quoted(user)}@localhost")
+        try:
+            await self._execute(f"DROP DATABASE IF EXISTS {_quoted(database)}")
+        except ServerUnavailable:
+            await self._end_prepared(self._server.socket)
+            await self._execute(f"DROP DATABASE IF EXISTS {_quoted(database)}")
+
+    async def _end_prepared(self, socket: ServerSocket | None) -> None:
+        """Roll back prepared transactions whose session has ended: their locks outlast it, and a new start.
+
+        The server does not say whose they are. It refuses those of sessions that run.
+        """
+        for row in await self._admin.execute(socket, "XA RECOVER FORMAT='SQL'"):
+            with suppress(ServerUnavailable):
+                await self._admin.execute(socket, f"XA ROLLBACK {row[-1]}")
 
     async def _execute(self, *statements: str) -> None:
         await self._admin.execute(self._server.socket, *statements)
@@ -215,6 +233,7 @@ class MysqlEngine:
         try:
             users = await self._admin.execute(socket, "SELECT User, Host FROM mysql.global_priv")
             databases = await self._admin.execute(socket, "SHOW DATABASES")
+            await self._end_prepared(socket)
             for user, host in users:
                 if user not in _OWN_USERS and user not in self._live:
                     await self._admin.execute(socket, f"DROP USER IF EXISTS {_quoted(user)}@{_quoted(host)}")
@@ -244,15 +263,6 @@ class MysqlEngine:
             "ascii",
         )
         (given / "setup.sql").chmod(0o644)
-
-
-def _dropped(name: str, database: str) -> tuple[str, ...]:
-    # The user first: no session begins any more. The database waits until those that run have ended.
-    return (
-        f"DROP USER IF EXISTS `{name}`@localhost",
-        f"KILL USER `{name}`@localhost",
-        f"DROP DATABASE IF EXISTS `{database}`",
-    )
 
 
 def _files_bytes(folder: Path, names: tuple[str, ...]) -> int | None:

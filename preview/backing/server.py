@@ -29,8 +29,9 @@ _START_S = 30.0
 _PREPARE_S = 60.0
 _LOOK_S = 0.005
 _KILL_S = 5.0
-# Pause before a server that has ended is started again; one that did not come up, if it is still wanted then.
-_AGAIN_S = 0.05
+# Pause before a server that has ended is started again; one that did not come up, if it is still wanted then. Each
+# short run doubles the pause: a preview may have its Redis end as often as it likes, and each start costs some 20 ms.
+_AGAIN_S, _MOST_AGAIN_S, _SHORT_S = 0.05, 1.0, 10.0
 _PAUSE_S = 5.0
 _MOST_KEPT_BYTES = 4096
 _MOST_SAID = 200
@@ -186,11 +187,14 @@ class Server:
 
     async def run(self) -> None:
         """Run the server whenever it is wanted, forever. Cancellation: its processes are ended (bounded)."""
+        again_s = _AGAIN_S
         while True:
             await self._wanted.wait()
-            paused_s = _AGAIN_S
+            paused_s, started = again_s, trio.current_time()
             try:
                 why = await self._run_once()
+                is_short = trio.current_time() - started < _SHORT_S
+                again_s = min(2 * again_s, _MOST_AGAIN_S) if is_short else _AGAIN_S
                 log.error("server ended", server=self.command.name, why=why)
             except (LaunchFailed, ServerUnavailable, OSError) as error:
                 self._why = f"{self.command.shown} did not start: {error}"

@@ -136,6 +136,26 @@ def test_an_administrators_broken_session_is_opened_again(host: Host, preview: P
     assert preview.measure() == before
 
 
+@pytest.mark.parametrize("host", ["mysql"], indirect=True)
+def test_prepared_transactions_neither_keep_a_database_nor_stop_the_servers_next_start(
+    host: Host, preview: Preview
+) -> None:
+    run = preview.driver.run
+    preview.connect()
+    with host.open("prepared-1") as hostile:
+        for owner, table in ((hostile, "mine"), (preview, "kept")):
+            connection = owner.connect(name=table)
+            run(connection, f"CREATE TABLE {table} (n int) ENGINE=InnoDB")
+            for statement in ("XA START '{}'", f"INSERT INTO {table} VALUES (1)", "XA END '{}'", "XA PREPARE '{}'"):
+                run(connection, statement.format(f"{table}'s".replace("'", "''")))
+            connection.close()
+        started = time.monotonic()
+    assert time.monotonic() - started < 4
+    assert hostile.name not in preview.driver.listed(host)
+    assert "'mine'" not in preview.driver.listed(host)
+    restarted(host, preview)
+
+
 def message(kind: bytes, body: bytes, size: int | None = None) -> bytes:
     return kind + (4 + len(body) if size is None else size).to_bytes(4) + body
 
