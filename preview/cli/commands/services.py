@@ -24,9 +24,9 @@ def services(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the servers that a generation's preview has of its own: PostgreSQL, MySQL, Redis.
+    """List the servers that a preview has of its own.
 
-    The service brings them if the project needs them. `preview doctor` shows which ones it can bring.
+    The service brings PostgreSQL, MySQL and Redis if the project needs them. `preview doctor` shows which ones it has.
     """
     with open_api(url, ca) as api:
         answer = api.get_json(generation_path(generation, "/preview/services"))
