@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 
+from preview.backing.mysql_command import MysqlLimits
 from preview.backing.server import ServerUnavailable
-from preview.backing.streams import FIRST_S, SessionEnded, read_exactly
+from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
 from preview.backing.wire_mysql import (
     ERROR,
     HEAD_BYTES,
@@ -28,8 +29,24 @@ from preview.backing.wire_mysql import (
 )
 from preview.detection import ServiceKind
 
-if TYPE_CHECKING:
-    from preview.backing.mysql import MysqlEngine
+
+class Engine(Protocol):
+    """The server, as its databases use it; see ``MysqlEngine``."""
+
+    limits: MysqlLimits
+    join: Join
+
+    async def connect(self) -> trio.SocketStream:
+        """Connect as a client. Cancellation: no connection is left."""
+
+    async def make(self, name: str, password: str, wanted: str) -> str:
+        """Make a user and a database; return the database's name. Cancellation: it may exist."""
+
+    async def drop(self, name: str) -> bool:
+        """Drop a user with its database; return whether they are gone. Cancellation: they may exist."""
+
+    async def measure(self, database: str) -> int | None:
+        """Return the size of a database's files in bytes. Cancellation: nothing changes."""
 
 
 class MysqlDatabase:
@@ -42,7 +59,7 @@ class MysqlDatabase:
 
     kind = ServiceKind.MYSQL
 
-    def __init__(self, engine: MysqlEngine, name: str) -> None:
+    def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
         self.name = name
         self._password = secrets.token_urlsafe(24)

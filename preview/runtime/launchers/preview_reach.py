@@ -14,7 +14,8 @@ LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 def reach(descriptor: int, ports: list[int]) -> None:
     """Listen on the ports, send the sockets through the unix socket to the service, and close them here."""
-    listeners = [made for port in ports for family, host in LOOPBACK if (made := listen(family, host, port))]
+    tried = [listen(family, host, port) for port in ports for family, host in LOOPBACK]
+    listeners = [one for one in tried if one is not None]
     with socket.socket(fileno=descriptor) as out:
         socket.send_fds(out, [b"."], [one.fileno() for one in listeners])
     for one in listeners:
