@@ -8,6 +8,7 @@ times as many transactions (``benchmarks/databases.py``). Without the process, t
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -98,7 +99,9 @@ class Carrier:
         theirs = self._theirs
         assert theirs is not None, "it is wanted"  # noqa: S101
         command = [sys.executable, "-I", "-S", str(_PROGRAM), str(theirs.fileno())]
-        process = await trio.lowlevel.open_process(command, stdin=None, env={}, pass_fds=[theirs.fileno()])
+        process = await trio.lowlevel.open_process(
+            command, stdin=subprocess.DEVNULL, env={}, pass_fds=[theirs.fileno()], start_new_session=True
+        )
         theirs.close()
         try:
             await process.wait()

@@ -118,6 +118,8 @@ async def test_connections_end_with_the_process_and_new_ones_are_carried(carrier
         client.sendall(b"x")
         assert await trio.to_thread.run_sync(server.recv, 1) == b"x"
         [program] = [one for one in proctree.descendants(os.getpid()) if b"preview_carrier" in command(one)]
+        # Ctrl-C in a terminal reaches the service's group: its databases are needed until its previews have ended.
+        assert os.getpgid(program) != os.getpgid(0)
         os.kill(program, 9)
         assert await trio.to_thread.run_sync(client.recv, 1) == b""
         assert await trio.to_thread.run_sync(server.recv, 1) == b""
