@@ -149,7 +149,8 @@ async def launch_many(service: Service, many: int) -> None:
     [engine] = [one for one in service.backing.engines if isinstance(one, PostgresqlEngine)]
     left = [name for name in await engine.list_names() if name.startswith("pv_")]
     up_s, down_s = healthy - started, stopped - healthy
-    print(f"{many} at once: healthy after {up_s:.1f} s, stopped after {down_s:.1f} s, left: {left}")
+    print(f"{many} at once: healthy after {up_s:.1f} s, stopped after {down_s:.1f} s")
+    print(f"left: {len(left)} databases, of which {service.settings.databases_ahead} are made in advance")
 
 
 async def measure_launches(launches: int, previews: int) -> None:
