@@ -125,10 +125,7 @@ class MysqlEngine:
 
         Cancellation: no connection is left.
         """
-        try:
-            return await (await self._server.connected()).connect()
-        except OSError as error:
-            raise ServerUnavailable(f"{self._program.name} does not answer ({error.strerror or error})") from error
+        return await self._server.connect()
 
     async def make(self, name: str, password: str, wanted: str) -> str:
         """Make a user with this name, and its database.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from preview.backing.server import ServerCommand
+from preview.backing.server_command import ServerCommand
 from preview.core.servers import Program, find_program
 from preview.runtime import Limits
 

@@ -19,7 +19,8 @@ from preview.backing.admin.postgresql import (
     dropped,
     made,
 )
-from preview.backing.server import Server, ServerCommand, ServerSocket, ServerUnavailable
+from preview.backing.server import Server, ServerSocket, ServerUnavailable
+from preview.backing.server_command import ServerCommand
 from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
 from preview.backing.wire_postgresql import (
     CANCEL_REQUEST,
@@ -121,10 +122,7 @@ class PostgresqlEngine:
 
         Cancellation: no connection is left.
         """
-        try:
-            return await (await self._server.connected()).connect()
-        except OSError as error:
-            raise ServerUnavailable(f"{self._program.name} does not answer ({error.strerror or error})") from error
+        return await self._server.connect()
 
     async def make(self) -> str:
         """Make a database, and the role that owns it; return the name of both, which says nothing.

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import trio
 
-from preview.backing.server import Server, ServerCommand, ServerSocket, ServerUnavailable
+from preview.backing.server import Server, ServerSocket, ServerUnavailable
+from preview.backing.server_command import ServerCommand
 from preview.backing.streams import FIRST_S, Join, SessionEnded
 from preview.backing.wire_redis import MOST_BYTES, encode, refusal, rewrite_logins
 from preview.core.removal import remove_folder
@@ -128,7 +129,7 @@ class RedisDatabase:
             if first is None:
                 return
             try:
-                server = await self._connect()
+                server = await self._server.connect()
             except ServerUnavailable as error:
                 await _refuse(client, str(error))
                 return
@@ -137,13 +138,6 @@ class RedisDatabase:
                 with suppress(trio.BrokenResourceError):
                     await server.send_all(first)
                 await self._join(client, server)
-
-    async def _connect(self) -> trio.SocketStream:
-        try:
-            return await (await self._server.connected()).connect()
-        except OSError as error:
-            shown = self._server.command.shown
-            raise ServerUnavailable(f"{shown} does not answer ({error.strerror or error})") from error
 
     async def reset(self) -> None:
         """See ``BackingDatabase``. Cancellation: some of the data may be left."""

@@ -8,20 +8,17 @@ socket in it without following a link, so a server cannot lead the service to an
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import structlog
 import trio
 
-from preview.core.removal import remove_folder
+from preview.backing.server_command import ServerCommand, keep_copy, make_folder, note_use
 from preview.errors import LaunchFailed
-from preview.runtime import Exit, Limits, ProcessSpec, RunningProcess, Runtime, beside, boot_id
+from preview.runtime import Exit, RunningProcess, Runtime, beside, boot_id
 
 log = structlog.get_logger(__name__)
 
@@ -42,66 +39,6 @@ _FULL_S, _FULL_MOST_S, _FULL_END_S = 0.005, 0.5, 20.0
 
 class ServerUnavailable(Exception):
     """The server does not run; the message says why, in one sentence for people."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerCommand:
-    """Command, folder and limits of one server.
-
-    Attributes:
-        name: Names its control group and its log lines: ``postgresql``.
-        shown: Name for people.
-        argv: Program and arguments.
-        folder: Its private folder, which the program may write. ``socket`` in it is made before the program runs.
-        socket: File name of its socket, in ``socket`` in the folder.
-        limits: Limits of its process tree.
-        slot: See ``ProcessSpec.slot``; a port that no preview has.
-        readable: Folders that it needs besides the system's.
-        prepare: Command that fills a new folder; run once, before ``argv``.
-        made_by: Returns the program and main version that ``prepare`` belongs to; another one fills a new folder. It
-            may block.
-        grace_s: Seconds that it has to end by itself.
-        kept: Folder in the cache for a copy of what ``prepare`` has made, with the file ``secret`` beside the server's
-            folder, if there is one. A new folder is filled from it, which is ten times faster. None: no copy is kept.
-        environment: Variables of both commands.
-    """
-
-    name: str
-    shown: str
-    argv: Sequence[str]
-    folder: Path
-    socket: str
-    limits: Limits
-    slot: int
-    readable: Sequence[Path] = ()
-    prepare: Sequence[str] | None = None
-    made_by: Callable[[], str] = str
-    grace_s: float = 1.0
-    kept: Path | None = None
-    environment: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def prepared(self) -> Path:
-        """File that exists once ``prepare`` has succeeded: ``made_by``, and the machine's boot while the server runs.
-
-        Servers do not wait for the disk. After a crash of the machine their files may be damaged, and are made again.
-        """
-        return self.folder.with_name("prepared")
-
-    def spec(self, argv: Sequence[str]) -> ProcessSpec:
-        """Return the specification of a process that runs ``argv`` in the server's sandbox."""
-        return ProcessSpec(
-            preview_id=self.name,
-            argv=argv,
-            directory=self.folder,
-            environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": str(self.folder)}
-            | dict(self.environment),
-            listener=None,
-            limits=self.limits,
-            readable=self.readable,
-            writable=(self.folder,),
-            slot=self.slot,
-        )
 
 
 class ServerSocket:
@@ -181,6 +118,19 @@ class Server:
             raise ServerUnavailable(self._why)
         return self._socket
 
+    async def connect(self) -> trio.SocketStream:
+        """Connect to the server as a client; start the server first, if it does not run.
+
+        Raises:
+            ServerUnavailable: It did not come up, or does not answer.
+
+        Cancellation: no connection is left.
+        """
+        try:
+            return await (await self.connected()).connect()
+        except OSError as error:
+            raise ServerUnavailable(f"{self.command.shown} does not answer ({error.strerror or error})") from error
+
     async def wait_running(self) -> None:
         """Wait until the server has come up, or has failed to; it is not started. Cancellation: nothing changes."""
         await self._settled.wait()
@@ -219,10 +169,10 @@ class Server:
             LaunchFailed, OSError, ServerUnavailable: It did not come up.
         """
         command = self.command
-        await trio.to_thread.run_sync(_make_folder, command)
+        await trio.to_thread.run_sync(make_folder, command)
         if command.prepare is not None and not command.prepared.exists():
             await self._prepare(command.prepare)
-        await trio.to_thread.run_sync(_note, command, boot_id())
+        await trio.to_thread.run_sync(note_use, command, boot_id())
         # Opened before the program runs: it cannot replace what this leads to.
         folder = os.open(command.folder / "socket", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -251,7 +201,7 @@ class Server:
             grace_s = self.command.grace_s
             with trio.move_on_after(grace_s + _KILL_S, shield=True):
                 if await process.stop(grace_s) == Exit(code=0):
-                    await trio.to_thread.run_sync(_note, self.command, "")
+                    await trio.to_thread.run_sync(note_use, self.command, "")
 
     async def _wait_ready(self, process: RunningProcess, folder: int, kept: bytearray) -> ServerSocket:
         """Return the server's socket once ``ready`` has accepted it; the caller closes it.
@@ -304,70 +254,8 @@ class Server:
             why = f"took over {_PREPARE_S:g} s" if ended is None else _reason(ended, kept)
             raise ServerUnavailable(f"its data folder could not be made: {why}")
         if self.command.kept is not None:
-            await trio.to_thread.run_sync(_keep, self.command, self.command.kept)
+            await trio.to_thread.run_sync(keep_copy, self.command, self.command.kept)
         log.info("server prepared", server=self.command.name, elapsed_s=round(trio.current_time() - started, 2))
-
-
-def _make_folder(command: ServerCommand) -> None:
-    """Make the folder and its folder of sockets; files that the server cannot use are removed.
-
-    A server without ``prepare`` starts empty: what it wrote before it was killed would fill the disk.
-    """
-    if command.prepare is None or not _is_usable(command):
-        command.prepared.unlink(missing_ok=True)
-        if command.folder.exists():
-            remove_folder(command.folder)
-    command.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not command.folder.exists():
-        if command.kept is not None and _fill_from(command, command.kept):
-            _note(command, "")
-        (command.folder / "socket").mkdir(parents=True, exist_ok=True, mode=0o700)
-
-
-def _keep(command: ServerCommand, kept: Path) -> None:
-    """Copy what ``prepare`` has made. No stranger's code has run in it. A failure only costs time at the next start."""
-    made = kept.with_name(f".{kept.name}-{os.getpid()}")
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        made.mkdir(mode=0o700)
-        shutil.copytree(command.folder, made / "files", symlinks=True)
-        with suppress(FileNotFoundError):
-            shutil.copy2(command.folder.parent / "secret", made / "secret")
-        (made / "made_by").write_text(command.made_by(), "utf-8")
-        if kept.exists():
-            remove_folder(kept)
-        made.rename(kept)
-    except OSError as error:
-        log.warning("prepared server not kept", server=command.name, why=str(error))
-        shutil.rmtree(made, ignore_errors=True)
-
-
-def _fill_from(command: ServerCommand, kept: Path) -> bool:
-    """Fill the folder from the copy, with its secret; return false if there is none of this version."""
-    try:
-        if (kept / "made_by").read_text("utf-8") != command.made_by():
-            return False
-        shutil.copytree(kept / "files", command.folder, symlinks=True)
-        with suppress(FileNotFoundError):
-            shutil.copy2(kept / "secret", command.folder.parent / "secret")
-    except OSError:
-        if command.folder.exists():
-            remove_folder(command.folder)
-        return False
-    return True
-
-
-def _is_usable(command: ServerCommand) -> bool:
-    try:
-        made_by, _, boot = command.prepared.read_text("utf-8").partition("\n")
-    except OSError:
-        return False
-    return made_by == command.made_by() and boot in ("", boot_id())
-
-
-def _note(command: ServerCommand, boot: str) -> None:
-    """Note who made the files, and during which boot of the machine they are in use."""
-    command.prepared.write_text(f"{command.made_by()}\n{boot}", "utf-8")
 
 
 def _find_socket(folder: int, name: str) -> int | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from preview.backing.server import Server, ServerCommand, ServerUnavailable, _find_socket, _make_folder
+from preview.backing.server import Server, ServerUnavailable, _find_socket
+from preview.backing.server_command import ServerCommand, make_folder
 from preview.runtime import Limits, PlainRuntime, Runtime
 
 LIMITS = Limits(memory_bytes=1 << 30, open_files=256, processes=64, file_bytes=1 << 30)
@@ -27,7 +28,7 @@ sys.exit(3)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     made = tmp_path / "server"
-    _make_folder(ServerCommand("x", "X", (), made, "one.sock", LIMITS, 2))
+    make_folder(ServerCommand("x", "X", (), made, "one.sock", LIMITS, 2))
     return made / "socket"
 
 
