@@ -14,6 +14,7 @@ __all__ = [
     "AnalysisFailed",
     "BodyTooLarge",
     "ConfigurationError",
+    "DataUnavailable",
     "DatabaseUnavailable",
     "DiskFull",
     "EnvironmentFailed",
@@ -36,11 +37,14 @@ __all__ = [
     "PreviewTokenRejected",
     "PreviewUnavailable",
     "ProjectMismatch",
+    "QueryRefused",
     "RootWithoutSandbox",
     "ServiceShort",
     "ServiceStopping",
     "ShareLimitReached",
     "ShareNotFound",
+    "SnapshotLimitReached",
+    "SnapshotNotFound",
     "StartupTimeout",
     "TooComplex",
     "TooLarge",
@@ -190,6 +194,12 @@ class ShareNotFound(PreviewError):
     code = "share_not_found"
 
 
+class SnapshotNotFound(PreviewError):
+    """The generation has no data snapshot with this id."""
+
+    code = "snapshot_not_found"
+
+
 class UserNotFound(PreviewError):
     """The service's users table has no such user."""
 
@@ -233,6 +243,12 @@ class ShareLimitReached(LimitReached):
     """The preview has the maximum number of share links. ``details["shares"]`` lists those that could be revoked."""
 
     code = "share_limit_reached"
+
+
+class SnapshotLimitReached(LimitReached):
+    """The user has the maximum number or size of data snapshots. ``details["limit"]`` is that number or size."""
+
+    code = "snapshot_limit_reached"
 
 
 class TooManyLaunches(PreviewError):
@@ -302,6 +318,18 @@ class PreviewUnavailable(PreviewError):
     """The preview is not running, so it cannot serve the request."""
 
     code = "preview_unavailable"
+
+
+class DataUnavailable(PreviewError):
+    """The preview's data cannot be read, saved or replaced now."""
+
+    code = "data_unavailable"
+
+
+class QueryRefused(DataUnavailable):
+    """The database refuses a statement; the message is its own."""
+
+    code = "query_refused"
 
 
 class UpstreamTimeout(PreviewError):

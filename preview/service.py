@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import structlog
@@ -16,21 +17,24 @@ from preview.backing import Backing, open_backing
 from preview.core.descriptors import make_private_folder
 from preview.core.isolation import Network
 from preview.core.lifecycle import StopCause
+from preview.data import Confined, SnapshotStore
 from preview.detection import ServiceKind
 from preview.environments import EnvironmentCache, Jail, find_jail
 from preview.environments.node import NodeEnvironmentCache
 from preview.errors import ConfigurationError
 from preview.generations import GenerationLibrary, GenerationSource
 from preview.logs import LogStore, LogWriter, journal_folder, open_journal, recover_lines, run_log_writer
-from preview.runtime import IsolationLevel, IsolationSupport, Runtime, child_subreaper, many_open_files, open_ladder
+from preview.runtime import IsolationLevel, IsolationSupport, ProcessSpec, Runtime, child_subreaper, many_open_files, open_ladder
 from preview.settings import Settings
 from preview.storage import Database, PreviewStore, UserStore, open_database, prepare
 from preview.supervisor import (
     AnalysisCache,
+    DataManager,
     PreviewManager,
     PushQueue,
     StartQueue,
     SupervisorContext,
+    limits_of,
     reconcile,
     run_builder,
     run_cleanup,
@@ -40,6 +44,9 @@ from preview.worker import ProjectReader, WorkerReader, open_worker_pool
 __all__ = ["Service", "open_service"]
 
 log = structlog.get_logger(__name__)
+
+# A port that no preview has; see ``ProcessSpec.slot``.
+_COMPARE_SLOT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,7 @@ class Service:
         reader: Analyses projects' files.
         draining: Set when the shutdown starts: streams end, and launches are refused.
         backing: Servers that previews get.
+        data: Reads, saves and replaces the data of previews.
     """
 
     settings: Settings
@@ -73,6 +81,7 @@ class Service:
     reader: ProjectReader
     draining: trio.Event
     backing: Backing
+    data: DataManager
 
     @property
     def supplied(self) -> frozenset[ServiceKind]:
@@ -114,6 +123,8 @@ async def open_service(
             # Lines before rows: a client that sees the end of a preview then sees all of its lines.
             await recover_lines(journal_folder(settings), database)
             await reconcile(settings, store)
+            snapshots = SnapshotStore(settings, database)
+            await snapshots.reconcile()
             pushed = PushQueue(settings)
             on_push = pushed.put if settings.build_on_push else None
             library = GenerationLibrary(database, settings, on_push) if generations is None else None
@@ -137,6 +148,7 @@ async def open_service(
                     analyses=AnalysisCache(reading, backing.kinds),
                     start_queue=StartQueue(settings.starts_at_once),
                     backing=backing,
+                    snapshots=snapshots,
                     migration_lock=ladder.migration_lock,
                 )
                 users, log_store = UserStore(database), LogStore(database)
@@ -147,8 +159,22 @@ async def open_service(
                 ):
                     yield Service(
                         settings, database, source, library, manager, log_store, writer, users, ladder.rungs, reading,
-                        draining, backing,
+                        draining, backing, DataManager(manager, snapshots, _comparing(settings, ladder.runtime).run),
                     )  # fmt: skip
+
+
+def _comparing(settings: Settings, runtime: Runtime) -> Confined:
+    """Return what runs the programs that compare snapshots: they belong to no preview."""
+    like = ProcessSpec(
+        preview_id="compare",
+        argv=(),
+        directory=settings.data_dir,
+        environment={},
+        listener=None,
+        limits=limits_of(settings),
+        slot=_COMPARE_SLOT,
+    )
+    return Confined(runtime, like, count(1).__next__)
 
 
 @asynccontextmanager

@@ -182,6 +182,8 @@ class Settings(BaseSettings):
     database_size_mb: Count = 512
     database_statement_timeout_s: Seconds = Field(60, validation_alias=_env("DATABASE_STATEMENT_TIMEOUT"))
     databases_ahead: int = Field(2, ge=0)
+    snapshots_per_user: Count = 20
+    snapshots_mb: Count = 2048
 
     # Logs
     max_log_lines: Count = 10_000

@@ -43,6 +43,7 @@ class Entry:
 
 _MAIN = "Start"
 _CLIENT = "Work with a running service"
+_DATA = "Data of a preview"
 _CARE = "Look after it"
 # Ways to a Linux kernel on other systems, by ``sys.platform``. Only the client commands need none.
 _LINUX_HERE = {"darwin": "a container or a Lima machine", "win32": "WSL 2 or a container"}
@@ -63,6 +64,19 @@ COMMANDS: dict[str, Entry] = {
     "stop": Entry("stop", "Stop a generation's preview.", _CLIENT),
     "services": Entry("services", "List the servers that a preview has of its own.", _CLIENT),
     "ls": Entry("ls", "List your previews, newest first.", _CLIENT),
+    "data": Entry("data.tables", "Show the databases of a running preview, or the rows of one table.", _DATA),
+    "sql": Entry(
+        "data.sql", "Execute one SQL statement in a running preview's database; it can only read.", _DATA
+    ),
+    "snapshot": Entry(
+        "data.snapshot", "Save what a preview has stored, in files and databases, and bring it back.", _DATA
+    ),
+    "fork": Entry(
+        "data.fork", "Make a new generation with the same files, whose previews begin with the data of this one.", _DATA
+    ),
+    "reset": Entry(
+        "data.reset", "Let a running preview begin anew: files as uploaded, empty databases, all steps again.", _DATA
+    ),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
     "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),
     "doctor": Entry("upkeep.doctor", "Check what this machine offers, and say what to do.", _CARE),
@@ -81,7 +95,7 @@ class LazyGroup(TyperGroup):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
-        if sys.platform != "linux" and entry.panel != _CLIENT:
+        if sys.platform != "linux" and entry.panel not in (_CLIENT, _DATA):
             return _elsewhere(cmd_name, entry)
         command = get_command(importlib.import_module(f"preview.cli.commands.{entry.module}").app)
         command.name = cmd_name

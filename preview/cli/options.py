@@ -34,6 +34,11 @@ CaOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Output JSON.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option("--database", metavar="ID", help="As `preview data GEN` shows it. Default: the only one."),
+]
 NoScopeOption = Annotated[
     bool, typer.Option("--no-scope", help="Do not ask the user's systemd for control groups (a delegated scope).")
 ]

@@ -42,6 +42,11 @@ def new_share_id() -> str:
     return f"share_{_random()}"
 
 
+def new_snapshot_id() -> str:
+    """Return a new data snapshot's id: ``snapshot_`` and 16 symbols."""
+    return f"snapshot_{_random()}"
+
+
 def new_token() -> str:
     """Return a secret for bearer use: 32 random bytes, URL-safe base64, 43 characters."""
     return secrets.token_urlsafe(32)

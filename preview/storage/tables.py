@@ -141,6 +141,25 @@ preview_logs = Table(
     sqlite_with_rowid=False,
 )
 
+# No foreign keys, as for previews: see ``preview_instances``. The content is in the data folder.
+data_snapshots = Table(
+    "data_snapshots",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("generation_id", String(128), nullable=False, index=True),
+    Column("user_id", String(128), nullable=False, index=True),
+    Column("name", String(256), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    # SHA-256 of all parts, in hexadecimal.
+    Column("sha256", String(64), nullable=False),
+    # The generation's revision; see ``generations``.
+    Column("revision", Integer, nullable=False),
+    # JSON; see ``preview.data.snapshot.Part``.
+    Column("parts", Text, nullable=False),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PreviewRecord:
@@ -201,7 +220,7 @@ class PreviewRecord:
 
 
 # The newest file in ``migrations/versions``; a test compares them.
-HEAD = "0006"
+HEAD = "0007"
 
 _VERSION_TABLE = "alembic_version"
 

@@ -5,9 +5,10 @@ from preview.supervisor.launch.start_queue import StartQueue, SupervisorContext
 from preview.supervisor.life.run import run_preview
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.ahead import PushQueue, run_builder
+from preview.supervisor.manager.data import DataManager, Replaced
 from preview.supervisor.manager.cleanup import Reconciled, clean_once, reconcile, run_cleanup
 from preview.supervisor.manager.manager import PreviewManager
-from preview.supervisor.preview.confinement import Confinement
+from preview.supervisor.preview.confinement import Confinement, limits_of
 from preview.supervisor.preview.control import FilesChange, Launched, LaunchRequest, Reloaded
 from preview.supervisor.preview.live_preview import LivePreview, hash_token
 from preview.supervisor.preview.service_log import EVENTS, log_call
@@ -17,6 +18,7 @@ __all__ = [
     "EVENTS",
     "AnalysisCache",
     "Confinement",
+    "DataManager",
     "FilesChange",
     "LaunchRequest",
     "Launched",
@@ -25,12 +27,14 @@ __all__ = [
     "PushQueue",
     "Reconciled",
     "Reloaded",
+    "Replaced",
     "StartQueue",
     "SupervisorContext",
     "User",
     "check_free_disk",
     "clean_once",
     "hash_token",
+    "limits_of",
     "log_call",
     "reconcile",
     "run_builder",

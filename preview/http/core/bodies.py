@@ -126,6 +126,44 @@ def file_contents(files: Mapping[str, str | Base64File]) -> dict[str, object]:
     return {path: one if isinstance(one, str) else {"base64": one.base64} for path, one in files.items()}
 
 
+class SnapshotBody(_Body):
+    """A new data snapshot."""
+
+    name: str = Field(default="", max_length=200, description="Name for people; default: the time.")
+
+
+class ForkBody(_Body):
+    """A new generation with the same files, and with data."""
+
+    snapshot: str | None = Field(
+        default=None, max_length=64, description="Id of a data snapshot; default: the running preview's data."
+    )
+    name: str = Field(default="", max_length=200, description="Name of the new generation; default: the same.")
+
+
+class StatementBody(_Body):
+    """A statement that only reads."""
+
+    sql: str = Field(min_length=1, max_length=100_000, examples=["select * from books"])
+    database: str | None = Field(
+        default=None, max_length=2000, description="Id from `GET …/preview/data`; may be left out if there is one only."
+    )
+    limit: int = Field(default=100, ge=1, le=1000, description="Most rows.")
+
+
+class RowsQuery(BaseModel):
+    """A page of a table."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    table: str = Field(max_length=2000, description="Name of the table, as `GET …/preview/data` lists it.")
+    database: str | None = Field(
+        default=None, max_length=2000, description="Id of the database; may be left out if there is one only."
+    )
+    offset: int = Field(default=0, ge=0, le=10**9, description="Rows to leave out.")
+    limit: int = Field(default=50, ge=1, le=500)
+
+
 class PageQuery(BaseModel):
     """A page of a list."""
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from preview import errors
 from preview.errors import PreviewError
-from preview.http.contracts import ANSWERS, generations, v1
+from preview.http.contracts import ANSWERS, data, generations, v1
 from preview.http.contracts.shared import Ticket
 from preview.http.core import bodies
 from preview.logs import Contract
@@ -198,6 +198,36 @@ def _previews() -> dict[str, Operation]:
     }
 
 
+def _data() -> dict[str, Operation]:
+    """Describe the routes of previews' data."""
+    gone = (errors.NoActivePreview, errors.DataUnavailable)
+    kept = (*gone, errors.SnapshotLimitReached)
+    replaced: ErrorKinds = (*kept, errors.SnapshotNotFound, errors.TooManyLaunches, errors.LaunchFailed)
+    forked = Reply(
+        "The new generation.", generations.GenerationShape, headers={"Location": "Address of the generation."}
+    )
+    return {
+        "data.databases": Operation(Reply("The databases.", data.Databases), gone),
+        "data.rows": Operation(Reply("A page of the table.", data.TablePage), gone, query=bodies.RowsQuery),
+        "data.statement": Operation(
+            Reply("The rows.", data.Rows), (*gone, errors.QueryRefused), body=bodies.StatementBody
+        ),
+        "data.reset": Operation(Reply("The data was replaced.", data.ReplacedShape), replaced),
+        "snapshots.save": Operation(
+            Reply("The data snapshot.", data.SnapshotShape), kept, 201, body=bodies.SnapshotBody
+        ),
+        "snapshots.list_snapshots": Operation(Reply("The data snapshots.", data.SnapshotList)),
+        "snapshots.restore": Operation(Reply("The data was replaced.", data.ReplacedShape), replaced),
+        "snapshots.delete": Operation(_GONE, (errors.SnapshotNotFound,), 204),
+        "snapshots.diff": Operation(
+            Reply("What differs.", data.ComparisonShape), (*gone, errors.SnapshotNotFound)
+        ),
+        "snapshots.fork": Operation(
+            forked, (*_UPLOAD, *kept, errors.SnapshotNotFound), 201, body=bodies.ForkBody, is_missing=True
+        ),
+    }
+
+
 def _browser() -> dict[str, Operation]:
     """Describe the routes of access in a browser."""
     link, access = Reply("The share link.", v1.ShareShape), Reply("Who can open the preview.", v1.AccessShape)
@@ -284,6 +314,7 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "preview (v1)": _in_both(Contract.V1),
         "preview (plan)": _in_both(Contract.PLAN),
         "previews": _previews(),
+        "data": _data(),
         "browser": _browser(),
         "generations": _generations(),
         "page": _page(),

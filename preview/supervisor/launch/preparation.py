@@ -10,12 +10,13 @@ from pathlib import Path, PurePosixPath
 import trio
 
 from preview.core.isolation import Network
-from preview.detection import INIT, MAKE_MIGRATIONS, SEED, StartPlan, Step
+from preview.detection import MAKE_MIGRATIONS, StartPlan, Step
 from preview.environments import Environment, Report
 from preview.errors import StartupTimeout
 from preview.logs import Level
 from preview.supervisor.launch.planning import open_environment
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
+from preview.supervisor.launch.shipped_data import FOR_NEW_DATABASE
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.steps import PreparedLaunch, run_steps
 from preview.supervisor.launch.variables import child_environment, keep_made_up, tell_variables
@@ -30,11 +31,9 @@ from preview.supervisor.preview.network import choose_network, tell_unreachable
 _TOLD_LINES = 1000
 
 # Steps that migrate a database, and the files they read: such a step runs again only if one of these has changed.
-_DATABASE_STEPS = frozenset({"migrations", "tables", MAKE_MIGRATIONS})
+DATABASE_STEPS = frozenset({"migrations", "tables", MAKE_MIGRATIONS})
 _DATABASE_FOLDERS = frozenset({"migrations", "versions", "alembic", "migrate", "prisma", "seeders"})
 _DATABASE_SUFFIXES = frozenset({".sql", ".prisma"})
-# The project's own commands, which may insert rows twice or drop tables: they run once in the preview's database.
-_ONCE = frozenset({INIT, SEED})
 
 
 async def write_files(preview: LivePreview, context: SupervisorContext, workspace: Workspace) -> None:
@@ -254,9 +253,10 @@ def _choose_network(preview: LivePreview, context: SupervisorContext, plan: Star
 
 def _is_due(step: Step, before: tuple[Step, ...], changed: Sequence[str]) -> bool:
     """Return True if a step must run (again). Builds may read any file; migrations read only their own."""
-    if step.name in _ONCE:
+    # The project's own commands may insert rows twice, or drop tables.
+    if step.name in FOR_NEW_DATABASE:
         return step.argv not in [one.argv for one in before]
-    if step not in before or step.name not in _DATABASE_STEPS:
+    if step not in before or step.name not in DATABASE_STEPS:
         return True
     paths = [PurePosixPath(path) for path in changed]
     if any(one.name == MAKE_MIGRATIONS for one in before):

@@ -9,6 +9,9 @@ from pathlib import Path
 from preview.core.descriptors import raise_want, walk
 from preview.detection import INIT, SEED, StartPlan
 
+FOR_NEW_DATABASE = frozenset({INIT, SEED})
+"""Names of steps that fill a new database: they run once in its life."""
+
 _SUFFIXES = (".db", ".db3", ".sqlite", ".sqlite3")
 _SKIPPED = frozenset({"node_modules", "venv", "env", "tests", "test"})
 _MAX_FILES = 20_000
@@ -17,7 +20,7 @@ _MAX_FILES = 20_000
 def has_commands_for_new_database(plan: StartPlan) -> bool:
     """Return True if the plan has steps for a new database, and the database may be a file of the project."""
     is_supplied = any("{database_" in variable.value for variable in plan.variables.values())
-    return not is_supplied and any(step.name in (INIT, SEED) for step in plan.steps)
+    return not is_supplied and any(step.name in FOR_NEW_DATABASE for step in plan.steps)
 
 
 def find_shipped_database(project: Path) -> str | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import trio
 
 from preview.backing import Backing
+from preview.data import SnapshotStore
 from preview.environments import EnvironmentCache
 from preview.environments.node import NodeEnvironmentCache
 from preview.generations import GenerationSource
@@ -163,6 +164,7 @@ class SupervisorContext:
         history: History of starts.
         read_queue: Limits concurrent analyses, which are CPU-heavy.
         start_queue: Limits concurrent starts of processes.
+        snapshots: Stored data snapshots; None in tests without any.
         migration_lock: Warms the lock for moving processes between control groups; None without control groups.
     """
 
@@ -180,4 +182,5 @@ class SupervisorContext:
     history: StartHistory = field(default_factory=StartHistory)
     read_queue: StartQueue = field(default_factory=StartQueue)
     start_queue: StartQueue = field(default_factory=StartQueue)
+    snapshots: SnapshotStore | None = None
     migration_lock: MigrationLockWarmer | None = None

@@ -12,7 +12,7 @@ import trio
 from preview.core.isolation import Network
 from preview.core.launch_steps import planned_name
 from preview.core.quoting import quoted
-from preview.detection import INIT, SEED, StartPlan, Step
+from preview.detection import StartPlan, Step
 from preview.environments import Environment
 from preview.errors import LaunchFailed
 from preview.logs import Level
@@ -23,7 +23,7 @@ from preview.supervisor.diagnosis.diagnosis import with_own_paths
 from preview.supervisor.diagnosis.last_words import last_words
 from preview.supervisor.diagnosis.needs import explain
 from preview.supervisor.launch.command import resolve_command
-from preview.supervisor.launch.shipped_data import find_shipped_database, has_commands_for_new_database
+from preview.supervisor.launch.shipped_data import FOR_NEW_DATABASE, find_shipped_database, has_commands_for_new_database
 from preview.supervisor.launch.workspace import Workspace
 from preview.supervisor.limits.limits import (
     memory_error,
@@ -122,8 +122,13 @@ def readable_in(environment: Environment) -> tuple[Path, ...]:
     return (environment.directory, *interpreter_paths(environment.program), LAUNCHERS)
 
 
-async def run_first_steps(preview: LivePreview, prepared: PreparedLaunch) -> None:
-    """Run the plan's steps in new folders. Commands for a new database are left out if the project brings its own.
+async def run_first_steps(preview: LivePreview, prepared: PreparedLaunch, *, has_data: bool = False) -> None:
+    """Run the plan's steps in new folders. Commands for a new database are left out if there is one already.
+
+    Args:
+        preview: The preview.
+        prepared: Its launch.
+        has_data: Whether it has begun with the data of a snapshot. A database may also come with the project.
 
     Raises:
         LaunchFailed: A required step has failed.
@@ -131,14 +136,20 @@ async def run_first_steps(preview: LivePreview, prepared: PreparedLaunch) -> Non
     Cancellation: the running step is killed with all processes that it started.
     """
     plan = prepared.plan
-    if has_commands_for_new_database(plan):
+    if has_data:
+        plan = _without_new_database(plan)
+    elif has_commands_for_new_database(plan):
         project = prepared.workspace.project
         shipped = await trio.to_thread.run_sync(find_shipped_database, project, abandon_on_cancel=True)
         if shipped is not None:
-            left = ", ".join(f"`{' '.join(step.argv)}`" for step in plan.steps if step.name in (INIT, SEED))
+            left = ", ".join(f"`{' '.join(step.argv)}`" for step in plan.steps if step.name in FOR_NEW_DATABASE)
             preview.log.say(f"not run: {left}; the project brings its database, {quoted(shipped)}")
-            plan = replace(plan, steps=tuple(step for step in plan.steps if step.name not in (INIT, SEED)))
+            plan = _without_new_database(plan)
     await run_steps(preview, replace(prepared, plan=plan))
+
+
+def _without_new_database(plan: StartPlan) -> StartPlan:
+    return replace(plan, steps=tuple(step for step in plan.steps if step.name not in FOR_NEW_DATABASE))
 
 
 async def run_steps(preview: LivePreview, prepared: PreparedLaunch) -> None:

@@ -40,6 +40,7 @@ async def conclude(preview: LivePreview, context: SupervisorContext) -> None:
         preview.accepted.set()
         preview.settled.set()
         preview.changes.close(preview.cause)
+        preview.inside.close(preview.cause)
 
 
 def _interrupted(preview: LivePreview) -> Outcome:

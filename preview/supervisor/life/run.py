@@ -23,6 +23,7 @@ from preview.errors import LaunchFailed, PreviewError
 from preview.supervisor.diagnosis.diagnose_network import tell_other_port
 from preview.supervisor.diagnosis.needs import watch_needs
 from preview.supervisor.diagnosis.request_failures import watch_request_failures
+from preview.supervisor.launch.data import load_first_data, open_data
 from preview.supervisor.launch.planning import open_environment
 from preview.supervisor.launch.preparation import EnvironmentLeases, report_to, tell_plan, write_files
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
@@ -106,7 +107,8 @@ async def _launch(preview: LivePreview, context: SupervisorContext, workspace: W
                 _open_environment(preview, context, workspace, analysis) as environment,
                 prestart.adopt_or_discard(analysis, environment) as first,
             ):
-                await run_first_steps(preview, first.prepared)
+                has_data = await load_first_data(preview, context, first.prepared)
+                await run_first_steps(preview, first.prepared, has_data=has_data)
                 await _serve(preview, context, first)
     finally:
         preview.directory = None
@@ -190,6 +192,9 @@ async def _supervise(
             if prepared.plan.server is Server.COMMAND:
                 watchers.start_soon(tell_other_port, preview)
             watchers.start_soon(processes.watch_exits)
+            watchers.start_soon(
+                preview.inside.run, lambda: open_data(preview, context, processes.current.prepared)
+            )
             watchers.start_soon(ProcessReplacer(preview, context, processes, watchers).run)
             await watch_health(preview, context, prepared.plan.health_path)
     finally:

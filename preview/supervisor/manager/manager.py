@@ -33,7 +33,7 @@ from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.queries import PreviewQueries
 from preview.supervisor.manager.registry import LaunchRate, PreviewRegistry, lower_preview_priority, no_active_preview
 from preview.supervisor.manager.spare_slots import SpareSlots
-from preview.supervisor.preview.control import FilesChange, Launched, LaunchRequest, Reloaded
+from preview.supervisor.preview.control import DataChange, FilesChange, Launched, LaunchRequest, Reloaded
 from preview.supervisor.preview.deadlines import Change
 from preview.supervisor.preview.live_preview import LivePreview, new_record
 from preview.user import User
@@ -328,8 +328,25 @@ class PreviewManager(PreviewQueries):
         change = await self._change(preview, user, files)
         return Reloaded(preview.record, tuple(files.written), tuple(files.removed), change.elapsed_s)
 
-    async def _change(self, preview: LivePreview, user: User, files: FilesChange | None) -> Change:
-        change = preview.changes.put(files)
+    async def replace_data(self, user: User, generation_id: str, data: DataChange) -> float:
+        """Replace the data of the generation's running preview; return after how many seconds it served again.
+
+        Raises:
+            NoActivePreview: None runs.
+            DataUnavailable, LaunchFailed: It failed; the data is what it was, unless the preview has ended.
+            TooManyLaunches, DiskFull: See ``launch``.
+
+        Cancellation: it is carried out all the same.
+        """
+        preview = self.require(generation_id)
+        await preview.settled.wait()
+        self._check_launch(user)
+        return (await self._change(preview, user, None, data)).elapsed_s
+
+    async def _change(
+        self, preview: LivePreview, user: User, files: FilesChange | None, data: DataChange | None = None
+    ) -> Change:
+        change = preview.changes.put(files, data)
         self._rate.take(user.id)
         preview.touch()
         await change.settled.wait()

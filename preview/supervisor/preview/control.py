@@ -9,13 +9,15 @@ and its routes.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 import trio
 
 from preview.core.clock import wait_any
+from preview.data import PreviewData
 from preview.detection import Overrides
 from preview.runtime.inbound import close_inbound, receive_now, seal
 from preview.storage.tables import PreviewRecord
@@ -191,6 +193,24 @@ class FilesChange:
     def names(self) -> tuple[str, ...]:
         """All paths, written ones first."""
         return (*self.written, *(path for path in self.removed if path not in self.written))
+
+
+@dataclass(frozen=True, slots=True)
+class DataChange:
+    """A replacement of a running preview's data. No process of the preview runs meanwhile.
+
+    Attributes:
+        what: For the log.
+        apply: Replaces the data.
+        undo: Brings back what was there before; called if ``apply`` has failed, or if the application does not start
+            with the new data.
+        steps: Steps of the plan that run afterwards: those of a first start, or those that bring a database up to date.
+    """
+
+    what: Literal["restore", "reset"]
+    apply: Callable[[PreviewData], Awaitable[None]]
+    undo: Callable[[PreviewData], Awaitable[None]]
+    steps: Literal["all", "migrations", "none"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import trio
 from preview.core.clock import wait_any
 from preview.core.lifecycle import StopCause
 from preview.errors import PreviewError, PreviewUnavailable
-from preview.supervisor.preview.control import FilesChange
+from preview.supervisor.preview.control import DataChange, FilesChange
 
 
 class Hold:
@@ -97,14 +97,16 @@ class Change:
 
     Attributes:
         files: The changes, without contents once they are written; None for a restart with the same files.
+        data: The replacement of the preview's data; None for any other change.
         asked_at: Time of the request, by trio's clock.
         settled: Set when the change was carried out or has failed.
         error: Reason of the failure; None if the new process serves.
         elapsed_s: Seconds from the request until it was settled.
     """
 
-    def __init__(self, files: FilesChange | None) -> None:
+    def __init__(self, files: FilesChange | None, data: DataChange | None = None) -> None:
         self.files = files
+        self.data = data
         self.asked_at = trio.current_time()
         self.settled = trio.Event()
         self.error: PreviewError | None = None
@@ -112,7 +114,9 @@ class Change:
 
     @property
     def what(self) -> str:
-        """``reload`` or ``restart``, for the log."""
+        """``reload``, ``restart``, ``restore`` or ``reset``, for the log."""
+        if self.data is not None:
+            return self.data.what
         return "restart" if self.files is None else "reload"
 
     def let_go_of_contents(self) -> None:
@@ -138,7 +142,7 @@ class Changes:
         self._came = trio.Event()
         self._closed: PreviewError | None = None
 
-    def put(self, files: FilesChange | None) -> Change:
+    def put(self, files: FilesChange | None, data: DataChange | None = None) -> Change:
         """Request a change.
 
         Raises:
@@ -151,17 +155,21 @@ class Changes:
             raise PreviewUnavailable(
                 f"{len(self._waiting)} changes of this preview wait to be carried out; try again in a moment."
             )
-        change = Change(files)
+        change = Change(files, data)
         self._waiting.append(change)
         self._came.set()
         return change
 
     def take(self) -> list[Change]:
-        """Remove and return all waiting changes."""
-        taken = list(self._waiting)
-        self._waiting.clear()
+        """Remove and return the waiting changes, up to the first replacement of data: that one is carried out alone."""
+        taken: list[Change] = []
+        while self._waiting:
+            taken.append(self._waiting.popleft())
+            if taken[-1].data is not None:
+                break
         self._taken = [one for one in (*self._taken, *taken) if not one.settled.is_set()]
-        self._came = trio.Event()
+        if not self._waiting:
+            self._came = trio.Event()
         return taken
 
     async def wait(self) -> None:
@@ -171,7 +179,8 @@ class Changes:
     def close(self, error: PreviewError) -> None:
         """Close the queue at the preview's end; ``error`` is the result for all callers."""
         self._closed = error
-        self.take()
+        while self._waiting:
+            self.take()
         for change in self._taken:
             change.settle(error)
 

@@ -30,6 +30,7 @@ from preview.storage.tables import PreviewRecord
 from preview.supervisor.preview.confinement import Confinement
 from preview.supervisor.preview.control import Control
 from preview.supervisor.preview.deadlines import Changes, Deadlines, Hold, SocketRelease
+from preview.supervisor.preview.inside import Inside
 from preview.supervisor.preview.launch_progress import LaunchProgress
 from preview.supervisor.preview.network import Reach, reach_of
 from preview.supervisor.preview.service_log import log_transition
@@ -121,6 +122,8 @@ class LivePreview:
         servers: Its own databases.
         supplied: What serves each port of its own loopback: the databases that its plan needs.
         needed_servers: These databases.
+        inside: Work of callers with its data.
+        data_turn: Held while its data is saved or replaced.
     """
 
     def __init__(
@@ -157,6 +160,8 @@ class LivePreview:
         self.needed_servers: Sequence[PreviewServer] = ()
         self.any_answer = True
         self.changes = Changes()
+        self.inside = Inside()
+        self.data_turn = trio.Lock()
         self.is_replaced = False
         self.succession = SocketRelease()
         self.restarts = 0

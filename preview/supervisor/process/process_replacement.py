@@ -17,11 +17,12 @@ from preview.core.clock import wait_any
 from preview.errors import LaunchFailed, PreviewError
 from preview.logs import Level
 from preview.supervisor.launch.command import listens_itself
+from preview.supervisor.launch.data import disk_error, open_data, run_steps_again
 from preview.supervisor.launch.preparation import prepare_again
 from preview.supervisor.launch.saving import save
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.steps import PreparedLaunch
-from preview.supervisor.preview.control import FilesChange
+from preview.supervisor.preview.control import DataChange, FilesChange
 from preview.supervisor.preview.deadlines import Change
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.place_files import place_files
@@ -84,6 +85,9 @@ class ProcessReplacer:
             placed = len(changes)
             if errors:
                 return self._tell_failure(changes, errors[0])
+            if changes[-1].data is not None:
+                # Newer changes wait: half of the data may be the new one's.
+                return await self._attempt(changes)
             outcome: list[PreviewError | None] = []
             async with trio.open_nursery() as attempt:
                 attempt.start_soon(self._give_way, attempt.cancel_scope)
@@ -126,7 +130,7 @@ class ProcessReplacer:
         if self._context.migration_lock is not None:
             self._context.migration_lock.request()
         if change.files is None:
-            self._preview.log.say("restart: requested")
+            self._preview.log.say(f"{change.what}: requested")
             return None
         self._preview.log.say(f"reload: {_shown(change.files)}")
         self._changed |= dict.fromkeys(change.files.names)
@@ -144,6 +148,9 @@ class ProcessReplacer:
         try:
             await processes.make_room()
             prepared = processes.current.prepared
+            if change.data is not None:
+                await self._replace_data(prepared, change, change.data)
+                return None
             if self._changed:
                 prepared = await prepare_again(
                     self._preview, self._context, prepared, tuple(self._changed), processes.leases
@@ -229,6 +236,43 @@ class ProcessReplacer:
             preview.is_replaced = False
         self._succeed(candidate, change)
 
+    async def _replace_data(self, prepared: PreparedLaunch, change: Change, data: DataChange) -> None:
+        """Stop all processes, replace the data, and start another process. What fails is undone.
+
+        Raises:
+            PreviewError: The data is what it was, unless the preview has failed.
+        """
+        preview, opened = self._preview, open_data(self._preview, self._context, prepared)
+        preview.is_replaced = True
+        try:
+            async with preview.data_turn:
+                await self._processes.end_all()
+                failed: PreviewError | None = None
+                try:
+                    await data.apply(opened)
+                    await run_steps_again(preview, prepared, data.steps)
+                    candidate = await self._start_again(prepared)
+                except (PreviewError, OSError) as error:
+                    failed = error if isinstance(error, PreviewError) else disk_error(error)
+                    said = f"{data.what} failed: {failed.message} The data from before comes back."
+                    preview.log.say(said, Level.ERROR)
+                    self._processes.drop_candidate()
+                    await self._processes.make_room()
+                    await data.undo(opened)
+                    candidate = await self._start_again(prepared)
+                self._succeed(candidate, change)
+        finally:
+            preview.is_replaced = False
+        if failed is not None:
+            raise failed
+        preview.note_restart()
+        preview.log.say(f"{data.what} done in {trio.current_time() - change.asked_at:.2f} s")
+
+    async def _start_again(self, prepared: PreparedLaunch) -> ServerProcess:
+        candidate = await self._processes.start(prepared)
+        await wait_for_answer(self._preview, candidate)
+        return candidate
+
     def _succeed(self, candidate: ServerProcess, change: Change) -> None:
         """Make the candidate, which serves now, the preview's current process."""
         preview, path = self._preview, candidate.prepared.plan.health_path
@@ -238,7 +282,7 @@ class ProcessReplacer:
             preview.any_answer = path is None
         self._changed.clear()
         self._processes.take(candidate)
-        if change.files is None:
+        if change.files is None and change.data is None:
             self._processes.keep_snapshot()
         self._nursery.start_soon(save, preview, self._context)
 

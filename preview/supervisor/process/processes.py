@@ -193,6 +193,19 @@ class Processes:
         serving.scope.cancel()
         await serving.over.wait()
 
+    async def end_all(self) -> None:
+        """Stop all processes, also those that drain, and the snapshot; wait for their end.
+
+        Cancellation: they are stopped nevertheless.
+        """
+        self._snapshots.retire()
+        for one in self._all:
+            one.scope.cancel()
+        for one in self._all:
+            await one.over.wait()
+        self._draining.clear()
+        await self._snapshots.wait_retired()
+
     async def make_room(self) -> None:
         """Limit the number of processes: wait for dropped ones to end, and for some to drain.
 

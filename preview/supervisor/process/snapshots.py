@@ -31,7 +31,7 @@ class KeptSnapshot:
         snapshot: None until it is ready, and if it could not be made.
         uses: Number of live processes that were started from it.
         is_retired: True if no process is started from it any more.
-        is_over: True if it has ended or could not be made.
+        over: Set when it has ended or could not be made.
         scope: Cancelling this scope ends it.
     """
 
@@ -39,7 +39,7 @@ class KeptSnapshot:
     snapshot: Snapshot | None = None
     uses: int = 0
     is_retired: bool = False
-    is_over: bool = False
+    over: trio.Event = field(default_factory=trio.Event)
     scope: trio.CancelScope = field(default_factory=lambda: trio.CancelScope(shield=True))
 
     @property
@@ -108,7 +108,7 @@ class Snapshots:
             return
         self.retire()
         kept = KeptSnapshot(prepared)
-        self._kept = [*(one for one in self._kept if not one.is_over), kept]
+        self._kept = [*(one for one in self._kept if not one.over.is_set()), kept]
         self._nursery.start_soon(self._keep, kept, spec)
 
     def retire(self) -> None:
@@ -116,6 +116,14 @@ class Snapshots:
         for one in self._kept:
             one.is_retired = True
             one.end_if_unused()
+
+    async def wait_retired(self) -> None:
+        """Wait until no retired snapshot's processes run; all processes that use one must have ended.
+
+        Cancellation: they end nevertheless.
+        """
+        for one in [one for one in self._kept if one.is_retired]:
+            await one.over.wait()
 
     async def _keep(self, kept: KeptSnapshot, spec: ProcessSpec) -> None:
         """Run one snapshot. Cancellation: it is gone; once ready, only its scope ends it."""
@@ -137,7 +145,8 @@ class Snapshots:
         except NoSnapshot as error:
             self._preview.log.say(f"no snapshot for restarts: {error}", Level.INFO)
         finally:
-            kept.snapshot, kept.is_retired, kept.is_over = None, True, True
+            kept.snapshot, kept.is_retired = None, True
+            kept.over.set()
             # A launch whose snapshot failed stays listed, so that it is not tried again while the launch serves.
             if kept.scope.cancel_called:
                 self._kept.remove(kept)

@@ -1,0 +1,29 @@
+"""``preview reset``: let a running preview begin anew."""
+
+from __future__ import annotations
+
+import typer
+
+from preview.cli.client import generation_path, open_api
+from preview.cli.commands.data.showing import ask
+from preview.cli.commands.data.snapshot import replace_data
+from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption, YesOption
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def reset(
+    generation: GenerationArgument,
+    yes: YesOption = False,
+    url: UrlOption = None,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a running preview begin anew: files as uploaded, empty databases, all steps again.
+
+    What was there is kept as a snapshot.
+    """
+    ask(f"Remove what {generation}'s preview has stored, and restart it?", is_agreed=yes)
+    with open_api(url, ca) as api:
+        replace_data(api, generation, generation_path(generation, "/preview/data/reset"), "reset", as_json=as_json)

@@ -1,0 +1,167 @@
+"""``preview snapshot``: save a preview's data, and bring it back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.text import Text
+
+from preview.cli.client import Api, generation_path, open_api
+from preview.cli.commands.data.showing import ask, size
+from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption, YesOption
+from preview.cli.terminal import listing, print_json, progress, say, show, table_console
+from preview.core.quoting import visible
+
+app = typer.Typer(
+    help="Save what a preview has stored, in files and databases, and bring it back.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+SnapshotArgument = Annotated[str, typer.Argument(metavar="SNAPSHOT", help="Its id, as `preview snapshot ls` shows it.")]
+# For the data itself, and the application's start.
+_TIMEOUT_S = 660.0
+
+
+def snapshot_path(generation: str, snapshot: str, rest: str = "") -> str:
+    """Return the snapshot's path below ``/api/v1``."""
+    return generation_path(generation, f"/preview/snapshots/{quote(snapshot, safe='')}{rest}")
+
+
+@app.command()
+def save(
+    generation: GenerationArgument,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name for people. Default: the time.")] = "",
+    url: UrlOption = None,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Save the data of a running preview: files that it has changed, and databases."""
+    path = generation_path(generation, "/preview/snapshots")
+    with open_api(url, ca) as api, progress("saving…"):
+        made: dict[str, Any] = api.call("POST", path, body={"name": name}, timeout_s=_TIMEOUT_S).json()
+    if as_json:
+        print_json(made)
+        return
+    show(made["id"])
+    say(f"saved {_parts(made)}; `preview snapshot restore {generation} {made['id']}` brings it back")
+
+
+@app.command()
+def ls(generation: GenerationArgument, url: UrlOption = None, ca: CaOption = None, as_json: JsonOption = False) -> None:
+    """List the data snapshots of a generation, newest first."""
+    with open_api(url, ca) as api:
+        found = api.get_json(generation_path(generation, "/preview/snapshots"))
+    if as_json:
+        print_json(found)
+        return
+    if not found["snapshots"]:
+        say(f"There is none yet; `preview snapshot save {generation}` makes one.")
+        return
+    shown = listing("SNAPSHOT", "CREATED", "SIZE", "NAME")
+    for one in found["snapshots"]:
+        values = (one["id"], one["created_at"], size(one["size_bytes"]), one["name"])
+        shown.add_row(*(Text(visible(value)) for value in values))
+    table_console().print(shown)
+
+
+@app.command()
+def restore(
+    generation: GenerationArgument,
+    snapshot: SnapshotArgument,
+    yes: YesOption = False,
+    url: UrlOption = None,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace the running preview's data by that of a snapshot; its application is stopped and started again.
+
+    What was there is kept as a snapshot.
+    """
+    ask(f"Replace the data of {generation}'s preview by {snapshot}, and restart it?", is_agreed=yes)
+    with open_api(url, ca) as api:
+        replace_data(api, generation, snapshot_path(generation, snapshot, "/restore"), "restored", as_json=as_json)
+
+
+def replace_data(api: Api, generation: str, path: str, done: str, *, as_json: bool) -> None:
+    """Send a request that replaces a preview's data, and say how to undo it."""
+    with progress("replacing the data…"):
+        made: dict[str, Any] = api.call("POST", path, body={}, timeout_s=_TIMEOUT_S).json()
+    if as_json:
+        print_json(made)
+        return
+    show(f"{done} in {made['elapsed_ms'] / 1000:.2f} s")
+    say(f"to undo it: preview snapshot restore {generation} {made['before']['id']}")
+
+
+@app.command()
+def rm(
+    generation: GenerationArgument,
+    snapshot: SnapshotArgument,
+    yes: YesOption = False,
+    url: UrlOption = None,
+    ca: CaOption = None,
+) -> None:
+    """Delete a data snapshot. This cannot be undone."""
+    ask(f"Delete {snapshot}? This cannot be undone.", is_agreed=yes)
+    with open_api(url, ca) as api:
+        api.call("DELETE", snapshot_path(generation, snapshot))
+    show(f"{snapshot} is deleted")
+
+
+@app.command()
+def diff(
+    generation: GenerationArgument,
+    snapshot: SnapshotArgument,
+    other: Annotated[
+        str, typer.Argument(metavar="[OTHER]", help="Another snapshot. Default: what the running preview has now.")
+    ] = "now",
+    url: UrlOption = None,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the files and rows that differ between two snapshots, or between one and now."""
+    path = snapshot_path(generation, snapshot, f"/diff/{quote(other, safe='')}")
+    with open_api(url, ca) as api, progress("comparing…"):
+        found = api.get_json(path, timeout_s=_TIMEOUT_S)
+    if as_json:
+        print_json(found)
+        return
+    tables = [(database["name"], table) for database in found["databases"] for table in database["tables"]]
+    if not tables and not found["files"]:
+        show("no difference")
+    for one in found["files"]:
+        show(f"{one['change']:8} {one['path']}")
+    for name, table in tables:
+        counts = ", ".join(f"{table[kind]} {kind}" for kind in ("added", "changed", "removed") if table[kind])
+        note = f" ({table['note']})" if table["note"] else ""
+        show(f"{name}  {table['name']}: {counts or 'the same'}{note}")
+        for row in table["samples"]:
+            _show_row(row)
+    if found["is_cut"]:
+        say("there is more than is shown")
+
+
+def _show_row(row: dict[str, Any]) -> None:
+    before, after = row["before"] or {}, row["after"] or {}
+    if row["change"] == "changed":
+        named = {name: f"{before.get(name)} → {after.get(name)}" for name in after if before.get(name) != after.get(name)}
+        same = {name: value for name, value in after.items() if before.get(name) == value}
+        first = dict(list(same.items())[:1])
+        show(f"    ~ {_values({**first, **named})}")
+    else:
+        show(f"    {'+' if row['change'] == 'added' else '-'} {_values(after or before)}")
+
+
+def _values(row: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={'NULL' if value is None else value}" for name, value in row.items())
+
+
+def _parts(made: dict[str, Any]) -> str:
+    named = [
+        f"{part['files']} changed {'file' if part['files'] == 1 else 'files'}" if part["kind"] == "files" else part["kind"]
+        for part in made["parts"]
+    ]
+    return f"{', '.join(named) or 'nothing, as nothing is stored'} ({size(made['size_bytes'])})"

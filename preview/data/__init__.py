@@ -1,0 +1,19 @@
+"""Data of previews: snapshots of files and databases, tables to look at, statements to run."""
+
+from preview.data.client import Confined, ConfinedProgram, RunConfined
+from preview.data.preview_data import Database, DataLimits, PreviewData
+from preview.data.snapshot import DataSnapshot, Part, SnapshotKind
+from preview.data.store import SnapshotStore
+
+__all__ = [
+    "Confined",
+    "ConfinedProgram",
+    "DataLimits",
+    "DataSnapshot",
+    "Database",
+    "Part",
+    "PreviewData",
+    "RunConfined",
+    "SnapshotKind",
+    "SnapshotStore",
+]

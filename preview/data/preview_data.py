@@ -1,0 +1,364 @@
+"""The data of one preview: its databases to look at, and all of it to save and to load.
+
+A snapshot has what the application has made: files that differ from the generation's, and dumps of the databases. Its
+SQLite files are consistent copies. So a snapshot fits later versions of the code, other previews, and forks.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from preview.backing import ClientCommand, PreviewServer, QueryResult, TableSummary
+from preview.core.quoting import quoted
+from preview.core.removal import remove_folder
+from preview.data import sqlite, tree
+from preview.data.client import Confined, ConfinedProgram
+from preview.data.snapshot import FILES, Part
+from preview.detection import ServiceKind
+from preview.errors import DataUnavailable, PreviewError
+
+_REMOVE_S = 5.0
+SQLITE = "SQLite"
+# Names of the parts' files by kind.
+_FILES_TAR, _SQLITE_TAR = "files.tar", "sqlite.tar"
+_DUMPS = {
+    ServiceKind.POSTGRESQL: "postgresql.sql",
+    ServiceKind.MYSQL: "mysql.sql",
+    ServiceKind.REDIS: "redis.rdb",
+}
+_WITH_TABLES = (ServiceKind.POSTGRESQL, ServiceKind.MYSQL)
+# Ids of SQLite files: in the project, and in the folder that DATABASE_URL names.
+_IN_PROJECT, _IN_FOLDER = "sqlite:", "sqlite:@/"
+
+
+@dataclass(frozen=True, slots=True)
+class DataLimits:
+    """Limits of a snapshot's files.
+
+    Attributes:
+        files: Number of files.
+        size_bytes: Size of all.
+    """
+
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of a preview.
+
+    Attributes:
+        id: ``postgresql``, ``mysql``, ``sqlite:instance/app.db``.
+        kind: ``PostgreSQL``, ``MySQL``, ``SQLite``.
+        name: Name for people.
+        tables: Its tables.
+        problem: Why it cannot be read, if so.
+    """
+
+    id: str
+    kind: str
+    name: str
+    size_bytes: int | None = None
+    tables: Sequence[TableSummary] = ()
+    problem: str | None = None
+
+
+class PreviewData:
+    """The data of one preview. Its folders and databases belong to a stranger's code.
+
+    Args:
+        project: Folder of the generation's files.
+        database: Folder of the SQLite file that ``DATABASE_URL`` names.
+        scratch: Private folder, in which folders for programs are made.
+        servers: Its own databases.
+        confined: Runs programs beside it.
+        write_generation: Writes the generation's files into an empty folder.
+        limits: Limits of a snapshot.
+    """
+
+    def __init__(
+        self,
+        *,
+        project: Path,
+        database: Path,
+        scratch: Path,
+        servers: Sequence[PreviewServer],
+        confined: Confined,
+        write_generation: Callable[[Path], Awaitable[None]],
+        limits: DataLimits,
+    ) -> None:
+        self._project = project
+        self._database = database
+        self._scratch = scratch
+        self._servers = servers
+        self._confined = confined
+        self._write_generation = write_generation
+        self._limits = limits
+
+    # Look
+
+    async def list_databases(self) -> list[Database]:
+        """Return the databases with their tables. Cancellation: nothing changes."""
+        found = []
+        for server in self._servers:
+            if server.kind in _WITH_TABLES:
+                found.append(await self._describe_server(server))
+        for folder, prefix in ((self._project, _IN_PROJECT), (self._database, _IN_FOLDER)):
+            for path, size in await trio.to_thread.run_sync(sqlite.find, folder):
+                found.append(await self._describe_file(folder, prefix, path, size))
+        return found
+
+    async def _describe_server(self, server: PreviewServer) -> Database:
+        kind = server.kind
+        try:
+            return Database(kind.name.lower(), kind, kind, await server.measure(), await server.list_tables())
+        except DataUnavailable as error:
+            return Database(kind.name.lower(), kind, kind, problem=error.message)
+
+    async def _describe_file(self, folder: Path, prefix: str, path: str, size: int) -> Database:
+        try:
+            tables = await sqlite.list_tables(folder, path, self._confined.run)
+        except DataUnavailable as error:
+            return Database(prefix + path, SQLITE, path, size, problem=error.message)
+        return Database(prefix + path, SQLITE, path, size, tables)
+
+    async def read_table(self, database: str | None, table: str, *, offset: int, limit: int) -> QueryResult:
+        """Return rows of a table.
+
+        Args:
+            database: Its id; None if there is one only.
+            table: Name as listed.
+            offset: Rows to leave out.
+            limit: Most rows.
+
+        Raises:
+            DataUnavailable: There is no such database or table, or it cannot be read.
+
+        Cancellation: nothing changes.
+        """
+        found = await self._find(database)
+        if isinstance(found, PreviewServer):
+            return await found.read_table(table, offset=offset, limit=limit)
+        return await sqlite.read_table(*found, table, self._confined.run, offset=offset, limit=limit)
+
+    async def query(self, database: str | None, statement: str, *, most_rows: int) -> QueryResult:
+        """Execute one statement that only reads.
+
+        Args:
+            database: Its id; None if there is one only.
+            statement: The statement.
+            most_rows: Most rows.
+
+        Raises:
+            QueryRefused: The database refuses the statement.
+            DataUnavailable: There is no such database, or it cannot be read.
+
+        Cancellation: nothing changes.
+        """
+        found = await self._find(database)
+        if isinstance(found, PreviewServer):
+            return await found.query(statement, most_rows=most_rows)
+        return await sqlite.query(*found, statement, self._confined.run, most_rows=most_rows)
+
+    async def _find(self, database: str | None) -> PreviewServer | tuple[Path, str]:
+        known: dict[str, PreviewServer | tuple[Path, str]] = {}
+        for server in self._servers:
+            if server.kind in _WITH_TABLES:
+                known[server.kind.name.lower()] = server
+        for folder, prefix in ((self._project, _IN_PROJECT), (self._database, _IN_FOLDER)):
+            for path, _ in await trio.to_thread.run_sync(sqlite.find, folder):
+                known[prefix + path] = (folder, path)
+        if database is None and len(known) == 1:
+            return next(iter(known.values()))
+        if database is not None and database in known:
+            return known[database]
+        names = ", ".join(quoted(name) for name in known) or "none"
+        if database is None:
+            raise DataUnavailable(f"Name the database; the preview has {names}.")
+        raise DataUnavailable(f"The preview has no database {quoted(database)}; it has {names}.")
+
+    # Save and load
+
+    async def save(self, folder: Path) -> tuple[Part, ...]:
+        """Write all data into a folder of the service; return its parts, without sizes and hashes.
+
+        The application may go on meanwhile. Each part is consistent by itself.
+
+        Raises:
+            DataUnavailable: Some of it cannot be saved.
+            PreviewError: The generation's files cannot be read.
+
+        Cancellation: the folder may be partly filled.
+        """
+        found: list[Part] = []
+        failures: list[Exception] = []
+
+        async def attempt(work: Callable[[], Awaitable[Part | None]]) -> None:
+            try:
+                part = await work()
+            except (PreviewError, OSError) as error:
+                failures.append(error)
+                nursery.cancel_scope.cancel()
+                return
+            if part is not None:
+                found.append(part)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(attempt, partial(self._save_files, folder))
+            nursery.start_soon(attempt, partial(self._save_folder, folder))
+            for server in self._servers:
+                nursery.start_soon(attempt, partial(self._save_server, server, folder))
+        if failures:
+            raise failures[0]
+        return tuple(sorted(found, key=lambda part: part.file))
+
+    async def _save_files(self, folder: Path) -> Part | None:
+        async with self._open_scratch() as scratch:
+            await self._write_generation(scratch.own)
+            unchanged = await trio.to_thread.run_sync(tree.unchanged, self._project, scratch.own)
+            return await self._save_tree(self._project, folder / _FILES_TAR, scratch, FILES, unchanged)
+
+    async def _save_folder(self, folder: Path) -> Part | None:
+        async with self._open_scratch() as scratch:
+            return await self._save_tree(self._database, folder / _SQLITE_TAR, scratch, SQLITE, ())
+
+    async def _save_tree(
+        self, source: Path, file: Path, scratch: Scratch, kind: str, leave_out: Collection[str]
+    ) -> Part | None:
+        paths = [path for path, _ in await trio.to_thread.run_sync(sqlite.find, source) if path not in leave_out]
+        copies = await sqlite.copy(source, paths, scratch.shared, self._confined.run) if paths else {}
+        write = partial(
+            tree.save_tree,
+            source,
+            file,
+            copies=copies,
+            leave_out=leave_out,
+            most_bytes=self._limits.size_bytes,
+            most_files=self._limits.files,
+        )
+        saved = await trio.to_thread.run_sync(write)
+        return Part(kind, file.name, 0, "", saved.files) if saved.files else None
+
+    async def _save_server(self, server: PreviewServer, folder: Path) -> Part | None:
+        async with self._open_scratch() as scratch:
+            name = _DUMPS[server.kind]
+            if not await server.save(scratch.shared / name, partial(self._run_client, scratch)):
+                return None
+            take = partial(_take, scratch.shared, name, folder / name, self._limits.size_bytes)
+            await trio.to_thread.run_sync(take)
+            return Part(server.kind, name, 0, "")
+
+    async def load(self, folder: Path | None, parts: Sequence[Part] = ()) -> None:
+        """Replace all data by that of a snapshot; no process of the preview may run.
+
+        Args:
+            folder: Folder of the snapshot; None for no data: files are the generation's, and databases empty.
+            parts: Its parts.
+
+        Raises:
+            DataUnavailable: Some of it cannot be loaded; the data may be partly replaced.
+            PreviewError: The generation's files cannot be read.
+
+        Cancellation: the data may be partly replaced.
+        """
+        files = {part.kind: part.file for part in parts}
+        # Databases first: what fails mostly fails there, and files are the simplest to bring back.
+        for server in self._servers:
+            if folder is None or server.kind not in files:
+                await server.reset()
+                continue
+            async with self._open_scratch() as scratch:
+                name = files[server.kind]
+                await trio.to_thread.run_sync(_give, folder / name, scratch.shared / name)
+                await server.load(scratch.shared / name, partial(self._run_client, scratch))
+        async with self._open_scratch() as scratch:
+            await self._write_generation(scratch.own)
+            await self._load_tree(self._project, folder, files.get(FILES), scratch.own)
+        await self._load_tree(self._database, folder, files.get(SQLITE), None)
+
+    async def _load_tree(self, target: Path, folder: Path | None, name: str | None, base: Path | None) -> None:
+        file = None if folder is None or name is None else folder / name
+        restore = partial(
+            tree.restore_tree,
+            file,
+            target,
+            base=base,
+            most_bytes=self._limits.size_bytes,
+            most_files=self._limits.files,
+        )
+        await trio.to_thread.run_sync(restore)
+
+    async def _run_client(self, scratch: Scratch, command: ClientCommand) -> None:
+        await self._confined.run(
+            ConfinedProgram(
+                argv=command.argv,
+                environment=command.environment,
+                readable=command.readable,
+                writable=(scratch.shared,),
+                directory=scratch.shared,
+                reaches={command.port: command.serve},
+            )
+        )
+
+    @asynccontextmanager
+    async def _open_scratch(self) -> AsyncIterator[Scratch]:
+        """Make two empty folders, which are removed at the end (bounded; else with the preview)."""
+        root = self._scratch / f"data-{secrets.token_hex(6)}"
+        scratch = Scratch(root / "own", root / "shared")
+        for folder in (scratch.own, scratch.shared):
+            folder.mkdir(mode=0o700, parents=True)
+        try:
+            yield scratch
+        finally:
+            with trio.move_on_after(_REMOVE_S, shield=True):
+                await trio.to_thread.run_sync(remove_folder, root, abandon_on_cancel=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """Folders for one piece of work.
+
+    Attributes:
+        own: For the service alone.
+        shared: Confined programs write here, as the preview's own user.
+    """
+
+    own: Path
+    shared: Path
+
+
+def _take(folder: Path, name: str, target: Path, most_bytes: int) -> None:
+    """Copy a file that a confined program has written, which is not believed. Raises: DataUnavailable, OSError."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(folder / name, flags)
+    except OSError as error:
+        raise DataUnavailable(f"The saved data cannot be read: {error.strerror}.") from error
+    with open(descriptor, "rb") as source, target.open("xb") as copy:  # noqa: PTH123  a descriptor, not a path
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise DataUnavailable("The saved data is no file.")
+        if found.st_size > most_bytes:
+            raise DataUnavailable(f"The data takes {found.st_size} bytes; a snapshot may take {most_bytes}.")
+        # Nothing writes it any more; all the same, no more than was found.
+        left = found.st_size
+        while left and (chunk := source.read(min(left, 1 << 20))):
+            copy.write(chunk)
+            left -= len(chunk)
+
+
+def _give(source: Path, target: Path) -> None:
+    """Copy a part for a confined program, which has another user."""
+    shutil.copyfile(source, target)
+    target.chmod(0o644)

@@ -1,0 +1,270 @@
+"""Stored data snapshots: a row for each, and a folder with its parts in the service's data folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+import structlog
+import trio
+from sqlalchemy import Connection, Row, delete, func, insert, select
+
+from preview.core.clock import from_ms, to_ms
+from preview.core.quoting import quoted
+from preview.core.removal import remove_folder
+from preview.data.snapshot import AUTOMATIC, DataSnapshot, Part, SnapshotKind, decode_parts, encode_parts
+from preview.errors import DataUnavailable, SnapshotLimitReached, SnapshotNotFound
+from preview.settings import Settings
+from preview.storage import Database
+from preview.storage.tables import data_snapshots
+
+log = structlog.get_logger(__name__)
+
+_S = data_snapshots.c
+_MIB = 1024 * 1024
+_REMOVE_S = 5.0
+# Snapshots that were taken before a change are the way back from it; the last few of a generation are kept.
+_MOST_AUTOMATIC = 3
+_NEW = ".new-"
+
+
+class SnapshotStore:
+    """The data snapshots of all users. All methods raise ``DatabaseUnavailable`` on an outage.
+
+    Args:
+        settings: Where the folders are, and how much a user may keep.
+        database: The service's database.
+    """
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._root = settings.data_dir / "snapshots"
+        self._database = database
+        self._most = settings.snapshots_per_user
+        self._most_mb = settings.snapshots_mb
+        # The first data of forks, by generation: a launch must not wait for the database to learn that there is none.
+        self._first: dict[str, str] = {}
+
+    async def reconcile(self) -> None:
+        """Remove what a service that was killed has left: folders without rows, and rows without folders.
+
+        Cancellation: some of it may be left.
+        """
+        rows = await self._database.read(lambda connection: connection.execute(select(data_snapshots)).all())
+        there = await trio.to_thread.run_sync(_remove_unknown, self._root, {row.id for row in rows})
+        lost = [row.id for row in rows if row.id not in there]
+        if lost:
+            log.error("data snapshots without their files", snapshots=lost)
+            await self._database.write(partial(_delete, lost))
+        self._first = {
+            row.generation_id: row.id for row in rows if row.kind == SnapshotKind.FORK and row.id not in lost
+        }
+
+    def first_data(self, generation_id: str) -> str | None:
+        """Return the snapshot that the generation's previews begin with; None if they begin empty."""
+        return self._first.get(generation_id)
+
+    def folder(self, snapshot: DataSnapshot) -> Path:
+        """Return the folder of a stored snapshot."""
+        return self._root / snapshot.id
+
+    @asynccontextmanager
+    async def open_folder(self) -> AsyncIterator[Path]:
+        """Make an empty folder for a new snapshot, which ``keep`` takes; removed at the end in any other case."""
+        folder = self._root / f"{_NEW}{os.urandom(8).hex()}"
+        folder.mkdir(mode=0o700, parents=True)
+        try:
+            yield folder
+        finally:
+            with trio.move_on_after(_REMOVE_S, shield=True):
+                await trio.to_thread.run_sync(remove_folder, folder, abandon_on_cancel=True)
+
+    async def check(self, user_id: str) -> None:
+        """Check that a user may keep one more snapshot.
+
+        Raises:
+            SnapshotLimitReached: The user has as many, or as large ones, as allowed.
+
+        Cancellation: nothing changes.
+        """
+        count, size = await self._database.read(partial(_usage, user_id))
+        if count >= self._most:
+            raise SnapshotLimitReached(
+                f"You keep {count} data snapshots and may keep {self._most} (PREVIEW_SNAPSHOTS_PER_USER); delete one "
+                "that you do not need any more.",
+                limit=self._most,
+            )
+        self._check_size(size)
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > self._most_mb * _MIB:
+            raise SnapshotLimitReached(
+                f"Your data snapshots would take {size_bytes // _MIB} MiB and may take {self._most_mb} MiB "
+                "(PREVIEW_SNAPSHOTS_MB); delete one that you do not need any more.",
+                limit_mb=self._most_mb,
+            )
+
+    async def keep(self, snapshot: DataSnapshot, folder: Path) -> DataSnapshot:
+        """Store a snapshot whose parts lie in ``folder``; their sizes and hashes are taken here.
+
+        Raises:
+            SnapshotLimitReached: It is too large; ``folder`` is as it was.
+
+        Cancellation: it is stored completely or not at all; a folder that is left is removed at the next start.
+        """
+        parts = await trio.to_thread.run_sync(_measured, folder, snapshot.parts)
+        snapshot = replace(snapshot, parts=parts)
+        if snapshot.kind in AUTOMATIC:
+            await self._drop_oldest(snapshot.generation_id)
+        _, size = await self._database.read(partial(_usage, snapshot.user_id))
+        self._check_size(size + snapshot.size_bytes)
+        kept = self.folder(snapshot)
+        await trio.to_thread.run_sync(os.rename, folder, kept)
+        is_stored = False
+        try:
+            await self._database.write(partial(_insert, snapshot))
+            is_stored = True
+        finally:
+            if not is_stored:
+                # Back, so that ``open_folder`` removes it. A row that was stored all the same goes at the next start.
+                kept.rename(folder)
+        if snapshot.kind is SnapshotKind.FORK:
+            self._first[snapshot.generation_id] = snapshot.id
+        return snapshot
+
+    async def list_for(self, generation_id: str) -> list[DataSnapshot]:
+        """Return the generation's snapshots, newest first. Cancellation: nothing changes."""
+        query = select(data_snapshots).where(_S.generation_id == generation_id).order_by(_S.created_at.desc(), _S.id)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [_snapshot(row) for row in rows]
+
+    async def get(self, generation_id: str, snapshot_id: str) -> DataSnapshot:
+        """Return one of the generation's snapshots.
+
+        Raises:
+            SnapshotNotFound: It has none with this id.
+
+        Cancellation: nothing changes.
+        """
+        query = select(data_snapshots).where(_S.id == snapshot_id, _S.generation_id == generation_id)
+        row = await self._database.read(lambda connection: connection.execute(query).first())
+        if row is None:
+            raise SnapshotNotFound(f"The generation has no data snapshot {quoted(snapshot_id)}.")
+        return _snapshot(row)
+
+    async def verify(self, snapshot: DataSnapshot) -> Path:
+        """Return the snapshot's folder, after a comparison of its files with their hashes.
+
+        Raises:
+            DataUnavailable: A file is missing or was changed.
+
+        Cancellation: nothing changes.
+        """
+        folder = self.folder(snapshot)
+        bare = tuple(replace(part, size_bytes=0, sha256="") for part in snapshot.parts)
+        try:
+            found = await trio.to_thread.run_sync(_measured, folder, bare)
+        except OSError as error:
+            found = ()
+            log.error("data snapshot not readable", snapshot_id=snapshot.id, why=str(error))
+        if found != snapshot.parts:
+            raise DataUnavailable(f"The data snapshot {snapshot.id} is damaged: its files are not those that were saved.")
+        return folder
+
+    async def delete(self, snapshot: DataSnapshot) -> None:
+        """Delete a snapshot. Cancellation: it is deleted; its folder may be left until the next start."""
+        await self._database.write(partial(_delete, [snapshot.id]))
+        if self._first.get(snapshot.generation_id) == snapshot.id:
+            del self._first[snapshot.generation_id]
+        await trio.to_thread.run_sync(remove_folder, self.folder(snapshot), abandon_on_cancel=True)
+
+    async def forget(self, generation_id: str) -> None:
+        """Delete all snapshots of a generation. Cancellation: some may be left."""
+        for snapshot in await self.list_for(generation_id):
+            await self.delete(snapshot)
+
+    async def copy(self, snapshot: DataSnapshot, folder: Path) -> None:
+        """Fill a new folder with the parts of a stored snapshot; nothing is copied, as parts never change.
+
+        Raises:
+            DataUnavailable: See ``verify``.
+
+        Cancellation: the folder may be partly filled.
+        """
+        source = await self.verify(snapshot)
+        for part in snapshot.parts:
+            await trio.to_thread.run_sync(os.link, source / part.file, folder / part.file)
+
+    async def _drop_oldest(self, generation_id: str) -> None:
+        automatic = [one for one in await self.list_for(generation_id) if one.kind in AUTOMATIC]
+        for one in automatic[_MOST_AUTOMATIC - 1 :]:
+            await self.delete(one)
+
+
+def _usage(user_id: str, connection: Connection) -> tuple[int, int]:
+    """Return how many snapshots a user has taken, and the size of all, also of those that the service has taken."""
+    own = select(func.count()).select_from(data_snapshots).where(_S.user_id == user_id)
+    count = connection.scalar(own.where(_S.kind.not_in([kind.value for kind in AUTOMATIC]))) or 0
+    size = connection.scalar(select(func.sum(_S.size_bytes)).where(_S.user_id == user_id)) or 0
+    return count, int(size)
+
+
+def _insert(snapshot: DataSnapshot, connection: Connection) -> None:
+    connection.execute(
+        insert(data_snapshots).values(
+            id=snapshot.id,
+            generation_id=snapshot.generation_id,
+            user_id=snapshot.user_id,
+            name=snapshot.name,
+            kind=snapshot.kind.value,
+            created_at=to_ms(snapshot.created_at),
+            size_bytes=snapshot.size_bytes,
+            sha256=snapshot.sha256,
+            revision=snapshot.revision,
+            parts=encode_parts(snapshot.parts),
+        )
+    )
+
+
+def _delete(ids: Sequence[str], connection: Connection) -> None:
+    connection.execute(delete(data_snapshots).where(_S.id.in_(ids)))
+
+
+def _snapshot(row: Row[Any]) -> DataSnapshot:
+    return DataSnapshot(
+        id=row.id,
+        generation_id=row.generation_id,
+        user_id=row.user_id,
+        name=row.name,
+        kind=SnapshotKind(row.kind),
+        created_at=from_ms(row.created_at),
+        revision=row.revision,
+        parts=decode_parts(row.parts),
+    )
+
+
+def _measured(folder: Path, parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Return the parts with the sizes and hashes of their files."""
+
+    def each() -> Iterator[Part]:
+        for part in parts:
+            with (folder / part.file).open("rb") as file:
+                digest = file_digest(file, "sha256").hexdigest()
+                yield replace(part, size_bytes=os.fstat(file.fileno()).st_size, sha256=digest)
+
+    return tuple(each())
+
+
+def _remove_unknown(root: Path, known: set[str]) -> set[str]:
+    """Remove folders of snapshots that no row has; return the names of the others."""
+    if not root.is_dir():
+        return set()
+    there = {path.name for path in root.iterdir()}
+    for name in there - known:
+        remove_folder(root / name)
+    return there & known

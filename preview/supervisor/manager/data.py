@@ -1,0 +1,280 @@
+"""Requests for the data of previews: look at it, save it, bring it back, begin another generation with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from preview.backing import QueryResult
+from preview.core.clock import utc_now
+from preview.core.ids import new_snapshot_id
+from preview.core.lifecycle import State
+from preview.data import Comparison, Database, DataSnapshot, PreviewData, RunConfined, SnapshotKind, SnapshotStore, compare
+from preview.errors import NoActivePreview
+from preview.generations import Generation
+from preview.supervisor.manager.manager import PreviewManager
+from preview.supervisor.preview.control import DataChange
+from preview.supervisor.preview.live_preview import LivePreview
+from preview.user import User
+
+T = TypeVar("T")
+
+_SPARE_NAME = "%Y-%m-%d %H:%M:%S"
+NOW = "now"
+"""In place of a snapshot's id: the data of the running preview."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Result of a restore or a reset.
+
+    Attributes:
+        before: Snapshot of the data that was replaced.
+        elapsed_s: Seconds from the request until the application served again.
+    """
+
+    before: DataSnapshot
+    elapsed_s: float
+
+
+class DataManager:
+    """Reads, saves and replaces the data of running previews. Callers have checked who owns the generation.
+
+    Args:
+        manager: All previews.
+        store: Stored snapshots.
+        run: Runs programs that compare snapshots.
+    """
+
+    def __init__(self, manager: PreviewManager, store: SnapshotStore, run: RunConfined) -> None:
+        self._manager = manager
+        self._store = store
+        self._run = run
+
+    # Look
+
+    async def databases(self, generation_id: str) -> list[Database]:
+        """Return the databases of the running preview.
+
+        Raises:
+            NoActivePreview: None runs.
+
+        Cancellation: nothing changes.
+        """
+        return await self._do(generation_id, lambda data: data.list_databases())
+
+    async def read_table(
+        self, generation_id: str, database: str | None, table: str, *, offset: int, limit: int
+    ) -> QueryResult:
+        """Return rows of a table.
+
+        Raises:
+            NoActivePreview: No preview runs.
+            DataUnavailable: See ``PreviewData.read_table``.
+
+        Cancellation: nothing changes.
+        """
+        return await self._do(
+            generation_id, lambda data: data.read_table(database, table, offset=offset, limit=limit)
+        )
+
+    async def query(self, generation_id: str, database: str | None, statement: str, *, most_rows: int) -> QueryResult:
+        """Execute one statement that only reads.
+
+        Raises:
+            NoActivePreview: No preview runs.
+            QueryRefused, DataUnavailable: See ``PreviewData.query``.
+
+        Cancellation: nothing changes.
+        """
+        return await self._do(generation_id, lambda data: data.query(database, statement, most_rows=most_rows))
+
+    # Snapshots
+
+    async def snapshots(self, generation_id: str) -> list[DataSnapshot]:
+        """Return the generation's snapshots, newest first. Cancellation: nothing changes."""
+        return await self._store.list_for(generation_id)
+
+    async def save(self, generation: Generation, name: str) -> DataSnapshot:
+        """Save the data of the running preview.
+
+        Raises:
+            NoActivePreview: None runs.
+            SnapshotLimitReached: The user keeps too many or too large ones.
+            DataUnavailable: Some of it cannot be saved.
+
+        Cancellation: nothing is kept.
+        """
+        await self._store.check(generation.user_id)
+        preview = self._running(generation.id)
+        snapshot = _new(generation, name, SnapshotKind.MANUAL)
+        kept = await preview.inside.do(lambda data: self._save(preview, data, snapshot))
+        preview.log.say(f"data saved: {kept.id} ({kept.name})")
+        return kept
+
+    async def delete(self, generation_id: str, snapshot_id: str) -> None:
+        """Delete a snapshot.
+
+        Raises:
+            SnapshotNotFound: The generation has none with this id.
+
+        Cancellation: see ``SnapshotStore.delete``.
+        """
+        await self._store.delete(await self._store.get(generation_id, snapshot_id))
+
+    async def restore(self, user: User, generation: Generation, snapshot_id: str) -> Replaced:
+        """Replace the running preview's data by that of a snapshot. The application is stopped and started again.
+
+        Raises:
+            NoActivePreview: No preview runs.
+            SnapshotNotFound: The generation has none with this id.
+            DataUnavailable, LaunchFailed: It failed; the data is what it was, unless the preview has ended.
+
+        Cancellation: it is carried out all the same.
+        """
+        snapshot = await self._store.get(generation.id, snapshot_id)
+        folder = await self._store.verify(snapshot)
+        return await self._replace(
+            user,
+            generation,
+            _new(generation, f"before the restore of {snapshot.name}", SnapshotKind.BEFORE_RESTORE),
+            lambda data: data.load(folder, snapshot.parts),
+            "restore",
+            "none" if snapshot.revision == generation.revision else "migrations",
+        )
+
+    async def reset(self, user: User, generation: Generation) -> Replaced:
+        """Replace the running preview's data by that of its launch: files as uploaded, new databases, all steps again.
+
+        Raises:
+            NoActivePreview: No preview runs.
+            DataUnavailable, LaunchFailed: See ``restore``.
+
+        Cancellation: it is carried out all the same.
+        """
+        return await self._replace(
+            user,
+            generation,
+            _new(generation, "before the reset", SnapshotKind.BEFORE_RESET),
+            lambda data: data.load(None),
+            "reset",
+            "all",
+        )
+
+    async def compare(self, generation: Generation, before: str, after: str) -> Comparison:
+        """Compare two snapshots; ``NOW`` in place of an id is the running preview's data.
+
+        Raises:
+            SnapshotNotFound: The generation has none with this id.
+            NoActivePreview: ``NOW``, and no preview runs.
+            DataUnavailable: They cannot be compared.
+
+        Cancellation: nothing is kept.
+        """
+        async with self._open(generation, before) as first, self._open(generation, after) as second:
+            return await compare(first, second, self._run)
+
+    async def copy_to(self, source: Generation, snapshot_id: str | None, target: Generation) -> DataSnapshot:
+        """Let the previews of a new generation begin with data of another.
+
+        Args:
+            source: The other generation.
+            snapshot_id: Its snapshot; None: its running preview's data.
+            target: The new generation.
+
+        Raises:
+            NoActivePreview: There is no id, and no preview runs.
+            SnapshotNotFound: The generation has none with this id.
+            SnapshotLimitReached: The user keeps too many or too large ones.
+            DataUnavailable: The data cannot be saved.
+
+        Cancellation: nothing is kept.
+        """
+        await self._store.check(target.user_id)
+        made = _new(target, "first data", SnapshotKind.FORK)
+        if snapshot_id is None:
+            preview = self._running(source.id)
+            return await preview.inside.do(lambda data: self._save(preview, data, made))
+        snapshot = await self._store.get(source.id, snapshot_id)
+        async with self._store.open_folder() as folder:
+            await self._store.copy(snapshot, folder)
+            return await self._store.keep(replace(made, parts=snapshot.parts), folder)
+
+    async def forget(self, generation_id: str) -> None:
+        """Delete the snapshots of a deleted generation. Cancellation: some may be left."""
+        await self._store.forget(generation_id)
+
+    async def _save(self, preview: LivePreview, data: PreviewData, snapshot: DataSnapshot) -> DataSnapshot:
+        async with preview.data_turn:
+            return await self._save_now(data, snapshot)
+
+    async def _save_now(self, data: PreviewData, snapshot: DataSnapshot) -> DataSnapshot:
+        async with self._store.open_folder() as folder:
+            parts = await data.save(folder)
+            return await self._store.keep(replace(snapshot, parts=parts), folder)
+
+    async def _replace(
+        self,
+        user: User,
+        generation: Generation,
+        before: DataSnapshot,
+        load: Callable[[PreviewData], Awaitable[None]],
+        what: Literal["restore", "reset"],
+        steps: Literal["all", "migrations", "none"],
+    ) -> Replaced:
+        """Save what is there, then load; if that fails, load what was saved."""
+        kept: list[DataSnapshot] = []
+
+        async def apply(data: PreviewData) -> None:
+            kept.append(await self._save_now(data, before))
+            await load(data)
+
+        async def undo(data: PreviewData) -> None:
+            for snapshot in kept:
+                await data.load(self._store.folder(snapshot), snapshot.parts)
+
+        elapsed_s = await self._manager.replace_data(user, generation.id, DataChange(what, apply, undo, steps))
+        return Replaced(kept[0], elapsed_s)
+
+    @asynccontextmanager
+    async def _open(self, generation: Generation, snapshot_id: str) -> AsyncIterator[Path]:
+        """Yield the folder of a snapshot, or of the running preview's data."""
+        if snapshot_id != NOW:
+            yield await self._store.verify(await self._store.get(generation.id, snapshot_id))
+            return
+        preview = self._running(generation.id)
+        async with self._store.open_folder() as folder:
+
+            async def save(data: PreviewData) -> None:
+                async with preview.data_turn:
+                    await data.save(folder)
+
+            await preview.inside.do(save)
+            yield folder
+
+    async def _do(self, generation_id: str, work: Callable[[PreviewData], Awaitable[T]]) -> T:
+        return await self._running(generation_id).inside.do(work)
+
+    def _running(self, generation_id: str) -> LivePreview:
+        preview = self._manager.require(generation_id)
+        if preview.record.state is not State.RUNNING:
+            raise NoActivePreview("The generation's preview does not run yet; wait until it is ready.")
+        preview.touch()
+        return preview
+
+
+def _new(generation: Generation, name: str, kind: SnapshotKind) -> DataSnapshot:
+    now = utc_now()
+    return DataSnapshot(
+        id=new_snapshot_id(),
+        generation_id=generation.id,
+        user_id=generation.user_id,
+        name=name or now.strftime(_SPARE_NAME),
+        kind=kind,
+        created_at=now,
+        revision=generation.revision,
+        parts=(),
+    )
