@@ -11,7 +11,7 @@ import trio
 from preview.backing.mysql_command import MysqlLimits
 from preview.backing.server import ServerUnavailable
 from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
-from preview.backing.wire_mysql import (
+from preview.backing.wire.mysql import (
     ERROR,
     HEAD_BYTES,
     OK,

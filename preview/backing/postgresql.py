@@ -22,7 +22,7 @@ from preview.backing.admin.postgresql import (
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
 from preview.backing.server_command import ServerCommand
 from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
-from preview.backing.wire_postgresql import (
+from preview.backing.wire.postgresql import (
     CANCEL_REQUEST,
     GSS_REQUEST,
     HEAD_BYTES,

@@ -13,7 +13,7 @@ import trio
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
 from preview.backing.server_command import ServerCommand
 from preview.backing.streams import FIRST_S, Join, SessionEnded
-from preview.backing.wire_redis import MOST_BYTES, encode, refusal, rewrite_logins
+from preview.backing.wire.redis import MOST_BYTES, encode, refusal, rewrite_logins
 from preview.core.removal import remove_folder
 from preview.core.servers import Program
 from preview.detection import ServiceKind
