@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import structlog
 import trio
 
 from preview.backing.admin.postgresql import PostgresqlLimits
 from preview.backing.carrier import Carrier
-from preview.backing.interface import BackingDatabase, BackingEngine
+from preview.backing.interface import BackingDatabase, BackingEngine, QueryResult, RunClient, TableSummary
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
 from preview.backing.postgresql import PostgresqlEngine
@@ -72,9 +73,34 @@ class PreviewServer:
         finally:
             self._connections -= 1
 
+    @property
+    def kind(self) -> ServiceKind:
+        """Kind of server."""
+        return self._engine.kind
+
     async def reset(self) -> None:
         """See ``BackingDatabase``. Cancellation: some of the data may be left."""
         await self._database.reset()
+
+    async def save(self, file: Path, run: RunClient) -> bool:
+        """See ``BackingDatabase``. Cancellation: there may be a part of the file."""
+        return await self._database.save(file, run)
+
+    async def load(self, file: Path, run: RunClient) -> None:
+        """See ``BackingDatabase``. Cancellation: as if it fails."""
+        await self._database.load(file, run)
+
+    async def list_tables(self) -> Sequence[TableSummary]:
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
+        return await self._database.list_tables()
+
+    async def read_table(self, name: str, *, offset: int, limit: int) -> QueryResult:
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
+        return await self._database.read_table(name, offset=offset, limit=limit)
+
+    async def query(self, statement: str, *, most_rows: int) -> QueryResult:
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
+        return await self._database.query(statement, most_rows=most_rows)
 
     async def measure(self) -> int | None:
         """See ``BackingDatabase``. Cancellation: nothing changes."""

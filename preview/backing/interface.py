@@ -2,12 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import trio
 
 from preview.detection import ServiceKind
+from preview.runtime import Serve
+
+
+class DataUnavailable(Exception):
+    """The data of a preview cannot be saved, loaded or read; the message is one sentence for people."""
+
+
+class QueryRefused(DataUnavailable):
+    """The database refuses a statement; the message is its own sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCommand:
+    """A client program of a server, which saves or loads a preview's data.
+
+    It runs in a sandbox of its own, as the preview's own user, without a network.
+
+    Attributes:
+        argv: Program and arguments.
+        environment: All variables.
+        readable: Folders that it needs besides the system's.
+        port: Port of its loopback that is served.
+        serve: Serves the connections to this port.
+    """
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    readable: tuple[Path, ...]
+    port: int
+    serve: Serve
+
+
+# Runs a client program to its end, within limits of time, memory and size of files; raises DataUnavailable with its
+# last words.
+RunClient = Callable[[ClientCommand], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of an answer.
+
+    Attributes:
+        type: Type, as the server names it: ``integer``, ``text``; empty if unknown.
+    """
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """The rows of an answer.
+
+    Attributes:
+        columns: Columns.
+        rows: Values as the server's text, long ones cut; None for NULL.
+        is_cut: Whether there are more rows than these, or a value was cut.
+    """
+
+    columns: tuple[Column, ...] = ()
+    rows: tuple[tuple[str | None, ...], ...] = ()
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableSummary:
+    """A table, or a view.
+
+    Attributes:
+        name: Name that ``read_table`` takes: ``public.books``, ``books``.
+        rows: Number of rows, often an estimate; None if unknown.
+        size_bytes: Size with its indexes; None if unknown.
+    """
+
+    name: str
+    rows: int | None = None
+    size_bytes: int | None = None
 
 
 class BackingDatabase(Protocol):
@@ -34,6 +114,74 @@ class BackingDatabase(Protocol):
 
     async def measure(self) -> int | None:
         """Return the database's size in bytes; None before the first connection. Cancellation: nothing changes."""
+
+    async def save(self, file: Path, run: RunClient) -> bool:
+        """Write all data into a new file. The application may go on meanwhile.
+
+        Args:
+            file: The file, in a folder that client programs can write. It does not exist.
+            run: Runs a client program that can write this folder.
+
+        Returns:
+            False if nothing is stored; there is no file then.
+
+        Raises:
+            DataUnavailable: The data cannot be saved; there may be a part of the file.
+
+        Cancellation: there may be a part of the file.
+        """
+
+    async def load(self, file: Path, run: RunClient) -> None:
+        """Replace all data by a saved file. Sessions end.
+
+        PostgreSQL: if it fails nothing has changed. MySQL, Redis: if it fails the database may be empty.
+
+        Args:
+            file: A file that ``save`` of the same kind has written, for any preview. It is not believed.
+            run: Runs a client program that can read the file.
+
+        Raises:
+            DataUnavailable: The data cannot be loaded.
+
+        Cancellation: as if it fails.
+        """
+
+    async def list_tables(self) -> Sequence[TableSummary]:
+        """Return the tables and views, sorted by name; none before the first connection.
+
+        Raises:
+            DataUnavailable: The server does not say.
+
+        Cancellation: nothing changes.
+        """
+
+    async def read_table(self, name: str, *, offset: int, limit: int) -> QueryResult:
+        """Return rows of a table, in the order of its primary key.
+
+        Args:
+            name: Its name, as ``list_tables`` has it.
+            offset: Rows to leave out.
+            limit: Most rows.
+
+        Raises:
+            DataUnavailable: There is no such table, or the server does not answer.
+
+        Cancellation: nothing changes.
+        """
+
+    async def query(self, statement: str, *, most_rows: int) -> QueryResult:
+        """Execute one statement that only reads, within a limit of time.
+
+        Args:
+            statement: The statement.
+            most_rows: Most rows; there may be fewer, as the size is limited too.
+
+        Raises:
+            QueryRefused: The database refuses the statement.
+            DataUnavailable: The server does not answer.
+
+        Cancellation: nothing changes.
+        """
 
 
 class BackingEngine(Protocol):

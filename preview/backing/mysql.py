@@ -18,7 +18,7 @@ from preview.backing.mysql_command import MysqlLimits, mysql_command
 from preview.backing.mysql_session import MysqlDatabase
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
 from preview.backing.streams import Join
-from preview.backing.wire_mysql import (
+from preview.backing.wire.mysql import (
     PLUGIN,
     hash_password,
 )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 import trio
 
+from preview.backing.interface import DataUnavailable, QueryResult, RunClient, TableSummary
 from preview.backing.mysql_command import MysqlLimits
 from preview.backing.server import ServerUnavailable
 from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
-from preview.backing.wire_mysql import (
+from preview.backing.wire.mysql import (
     ERROR,
     HEAD_BYTES,
     OK,
@@ -147,6 +150,26 @@ class MysqlDatabase:
     async def measure(self) -> int | None:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
         return None if self._made is None else await self._engine.measure(self._made)
+
+    async def save(self, file: Path, run: RunClient) -> bool:  # noqa: ARG002
+        """See ``BackingDatabase``. Cancellation: there may be a part of the file."""
+        raise DataUnavailable("The data cannot be saved yet.")
+
+    async def load(self, file: Path, run: RunClient) -> None:  # noqa: ARG002
+        """See ``BackingDatabase``. Cancellation: as if it fails."""
+        raise DataUnavailable("The data cannot be loaded yet.")
+
+    async def list_tables(self) -> Sequence[TableSummary]:
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
+        raise DataUnavailable("The data cannot be read yet.")
+
+    async def read_table(self, name: str, *, offset: int, limit: int) -> QueryResult:  # noqa: ARG002
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
+        raise DataUnavailable("The data cannot be read yet.")
+
+    async def query(self, statement: str, *, most_rows: int) -> QueryResult:  # noqa: ARG002
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
+        raise DataUnavailable("The data cannot be read yet.")
 
 
 async def _read_packet(stream: trio.SocketStream) -> tuple[int, bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from preview.backing.admin.postgresql import (
     dropped,
     made,
 )
+from preview.backing.interface import DataUnavailable, QueryResult, RunClient, TableSummary
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
 from preview.backing.server_command import ServerCommand
 from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
-from preview.backing.wire_postgresql import (
+from preview.backing.wire.postgresql import (
     CANCEL_REQUEST,
     GSS_REQUEST,
     HEAD_BYTES,
@@ -273,6 +274,26 @@ class PostgresqlDatabase:
     async def measure(self) -> int | None:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
         return await self._engine.measure(self.name) if self.name is not None else None
+
+    async def save(self, file: Path, run: RunClient) -> bool:  # noqa: ARG002
+        """See ``BackingDatabase``. Cancellation: there may be a part of the file."""
+        raise DataUnavailable("The data cannot be saved yet.")
+
+    async def load(self, file: Path, run: RunClient) -> None:  # noqa: ARG002
+        """See ``BackingDatabase``. Cancellation: as if it fails."""
+        raise DataUnavailable("The data cannot be loaded yet.")
+
+    async def list_tables(self) -> Sequence[TableSummary]:
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
+        raise DataUnavailable("The data cannot be read yet.")
+
+    async def read_table(self, name: str, *, offset: int, limit: int) -> QueryResult:  # noqa: ARG002
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
+        raise DataUnavailable("The data cannot be read yet.")
+
+    async def query(self, statement: str, *, most_rows: int) -> QueryResult:  # noqa: ARG002
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
+        raise DataUnavailable("The data cannot be read yet.")
 
 
 async def _read_first(client: trio.SocketStream) -> tuple[int, bytes]:

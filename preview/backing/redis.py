@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
+from preview.backing.interface import DataUnavailable, QueryResult, RunClient, TableSummary
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
 from preview.backing.server_command import ServerCommand
 from preview.backing.streams import FIRST_S, Join, SessionEnded
-from preview.backing.wire_redis import MOST_BYTES, encode, refusal, rewrite_logins
+from preview.backing.wire.redis import MOST_BYTES, encode, refusal, rewrite_logins
 from preview.core.removal import remove_folder
 from preview.core.servers import Program
 from preview.detection import ServiceKind
@@ -29,6 +30,7 @@ _BESIDE_MIB = 64
 # Time for a client to read an error before its connection is reset for what it has sent since.
 _READ_S = 1.0
 _REMOVE_S = 5.0
+_NO_TABLES = "Redis has no tables."
 # Not for previews: they end the server, have it load programs, or fetch from others. By default a server of version 7
 # refuses to change settings of files and folders (enable-protected-configs), and an older one is as confined.
 _HIDDEN = ("SHUTDOWN", "MODULE", "DEBUG", "REPLICAOF", "SLAVEOF")
@@ -151,6 +153,26 @@ class RedisDatabase:
             return None
         found = _USED.search(await _ask(socket, b"INFO", b"memory"))
         return int(found[1]) if found else None
+
+    async def save(self, file: Path, run: RunClient) -> bool:  # noqa: ARG002
+        """See ``BackingDatabase``. Cancellation: there may be a part of the file."""
+        raise DataUnavailable("The data cannot be saved yet.")
+
+    async def load(self, file: Path, run: RunClient) -> None:  # noqa: ARG002
+        """See ``BackingDatabase``. Cancellation: as if it fails."""
+        raise DataUnavailable("The data cannot be loaded yet.")
+
+    async def list_tables(self) -> Sequence[TableSummary]:
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
+        raise DataUnavailable(_NO_TABLES)
+
+    async def read_table(self, name: str, *, offset: int, limit: int) -> QueryResult:  # noqa: ARG002
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
+        raise DataUnavailable(_NO_TABLES)
+
+    async def query(self, statement: str, *, most_rows: int) -> QueryResult:  # noqa: ARG002
+        """See ``BackingDatabase``. Cancellation: nothing changes."""
+        raise DataUnavailable(_NO_TABLES)
 
 
 async def _read_first(client: trio.SocketStream) -> bytes:

@@ -21,7 +21,7 @@ from preview.backing.admin.postgresql_session import Refused, Session, Unreadabl
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.server import ServerSocket, ServerUnavailable
 from preview.backing.streams import SessionEnded
-from preview.backing.wire_mysql import frame
+from preview.backing.wire.mysql import frame
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from backing_kit import CONNECTIONS, Host, Preview, wait_until
 
 from preview.backing.server import ServerUnavailable
-from preview.backing.wire_mysql import frame
+from preview.backing.wire.mysql import frame
 
 pytestmark = pytest.mark.parametrize("host", ["mysql"], indirect=True)
 

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.backing import wire_mysql, wire_postgresql, wire_redis
-from preview.backing.wire_mysql import Answer, NotMysql
-from preview.backing.wire_postgresql import NotPostgresql
+from preview.backing.wire import mysql as wire_mysql
+from preview.backing.wire import postgresql as wire_postgresql
+from preview.backing.wire import redis as wire_redis
+from preview.backing.wire.mysql import Answer, NotMysql
+from preview.backing.wire.postgresql import NotPostgresql
 
 OWN, PASSWORD = "pv_one_1", "secret"
 SALT = bytes(range(1, 21))

@@ -12,7 +12,7 @@ import trio
 
 from preview.backing.server import ServerSocket, ServerUnavailable
 from preview.backing.streams import SessionEnded, read_exactly
-from preview.backing.wire_mysql import (
+from preview.backing.wire.mysql import (
     ERROR,
     HEAD_BYTES,
     OK,
