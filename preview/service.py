@@ -24,7 +24,15 @@ from preview.environments.node import NodeEnvironmentCache
 from preview.errors import ConfigurationError
 from preview.generations import GenerationLibrary, GenerationSource
 from preview.logs import LogStore, LogWriter, journal_folder, open_journal, recover_lines, run_log_writer
-from preview.runtime import IsolationLevel, IsolationSupport, ProcessSpec, Runtime, child_subreaper, many_open_files, open_ladder
+from preview.runtime import (
+    IsolationLevel,
+    IsolationSupport,
+    ProcessSpec,
+    Runtime,
+    child_subreaper,
+    many_open_files,
+    open_ladder,
+)
 from preview.settings import Settings
 from preview.storage import Database, PreviewStore, UserStore, open_database, prepare
 from preview.supervisor import (

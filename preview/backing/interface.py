@@ -11,15 +11,9 @@ from typing import Protocol
 import trio
 
 from preview.detection import ServiceKind
+from preview.errors import DataUnavailable as DataUnavailable
+from preview.errors import QueryRefused as QueryRefused
 from preview.runtime import Serve
-
-
-class DataUnavailable(Exception):
-    """The data of a preview cannot be saved, loaded or read; the message is one sentence for people."""
-
-
-class QueryRefused(DataUnavailable):
-    """The database refuses a statement; the message is its own sentence."""
 
 
 @dataclass(frozen=True, slots=True)

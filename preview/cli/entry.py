@@ -65,9 +65,7 @@ COMMANDS: dict[str, Entry] = {
     "services": Entry("services", "List the servers that a preview has of its own.", _CLIENT),
     "ls": Entry("ls", "List your previews, newest first.", _CLIENT),
     "data": Entry("data.tables", "Show the databases of a running preview, or the rows of one table.", _DATA),
-    "sql": Entry(
-        "data.sql", "Execute one SQL statement in a running preview's database; it can only read.", _DATA
-    ),
+    "sql": Entry("data.sql", "Execute one SQL statement in a running preview's database; it can only read.", _DATA),
     "snapshot": Entry(
         "data.snapshot", "Save what a preview has stored, in files and databases, and bring it back.", _DATA
     ),

@@ -1,11 +1,13 @@
 """Data of previews: snapshots of files and databases, tables to look at, statements to run."""
 
 from preview.data.client import Confined, ConfinedProgram, RunConfined
+from preview.data.compare import Comparison, compare
 from preview.data.preview_data import Database, DataLimits, PreviewData
 from preview.data.snapshot import DataSnapshot, Part, SnapshotKind
 from preview.data.store import SnapshotStore
 
 __all__ = [
+    "Comparison",
     "Confined",
     "ConfinedProgram",
     "DataLimits",
@@ -16,4 +18,5 @@ __all__ = [
     "RunConfined",
     "SnapshotKind",
     "SnapshotStore",
+    "compare",
 ]

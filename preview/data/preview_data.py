@@ -10,20 +10,24 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import trio
 
 from preview.backing import ClientCommand, PreviewServer, QueryResult, TableSummary
 from preview.core.quoting import quoted
 from preview.core.removal import remove_folder
-from preview.data import sqlite, tree
+from preview.data import sqlite
 from preview.data.client import Confined, ConfinedProgram
+from preview.data.delta import find_unchanged, write_whole
 from preview.data.snapshot import FILES, Part
+from preview.data.sqlite import backup, find_sqlite_files
+from preview.data.tree import add_copy, restore_tree, save_tree
 from preview.detection import ServiceKind
 from preview.errors import DataUnavailable, PreviewError
 
@@ -110,13 +114,10 @@ class PreviewData:
 
     async def list_databases(self) -> list[Database]:
         """Return the databases with their tables. Cancellation: nothing changes."""
-        found = []
-        for server in self._servers:
-            if server.kind in _WITH_TABLES:
-                found.append(await self._describe_server(server))
+        found = [await self._describe_server(server) for server in self._servers if server.kind in _WITH_TABLES]
         for folder, prefix in ((self._project, _IN_PROJECT), (self._database, _IN_FOLDER)):
-            for path, size in await trio.to_thread.run_sync(sqlite.find, folder):
-                found.append(await self._describe_file(folder, prefix, path, size))
+            files = await trio.to_thread.run_sync(find_sqlite_files, folder)
+            found += [await self._describe_file(folder, prefix, one.path, one.size_bytes) for one in files]
         return found
 
     async def _describe_server(self, server: PreviewServer) -> Database:
@@ -177,8 +178,8 @@ class PreviewData:
             if server.kind in _WITH_TABLES:
                 known[server.kind.name.lower()] = server
         for folder, prefix in ((self._project, _IN_PROJECT), (self._database, _IN_FOLDER)):
-            for path, _ in await trio.to_thread.run_sync(sqlite.find, folder):
-                known[prefix + path] = (folder, path)
+            for one in await trio.to_thread.run_sync(find_sqlite_files, folder):
+                known[prefix + one.path] = (folder, one.path)
         if database is None and len(known) == 1:
             return next(iter(known.values()))
         if database is not None and database in known:
@@ -226,7 +227,8 @@ class PreviewData:
     async def _save_files(self, folder: Path) -> Part | None:
         async with self._open_scratch() as scratch:
             await self._write_generation(scratch.own)
-            unchanged = await trio.to_thread.run_sync(tree.unchanged, self._project, scratch.own)
+            find = partial(find_unchanged, self._project, scratch.own, most_files=self._limits.files)
+            unchanged = await trio.to_thread.run_sync(find)
             return await self._save_tree(self._project, folder / _FILES_TAR, scratch, FILES, unchanged)
 
     async def _save_folder(self, folder: Path) -> Part | None:
@@ -236,19 +238,23 @@ class PreviewData:
     async def _save_tree(
         self, source: Path, file: Path, scratch: Scratch, kind: str, leave_out: Collection[str]
     ) -> Part | None:
-        paths = [path for path, _ in await trio.to_thread.run_sync(sqlite.find, source) if path not in leave_out]
-        copies = await sqlite.copy(source, paths, scratch.shared, self._confined.run) if paths else {}
-        write = partial(
-            tree.save_tree,
-            source,
-            file,
-            copies=copies,
-            leave_out=leave_out,
-            most_bytes=self._limits.size_bytes,
-            most_files=self._limits.files,
-        )
-        saved = await trio.to_thread.run_sync(write)
-        return Part(kind, file.name, 0, "", saved.files) if saved.files else None
+        """Save a folder, its SQLite files as consistent copies; without a part if nothing is in it."""
+        paths = [one.path for one in await trio.to_thread.run_sync(find_sqlite_files, source)]
+        paths = [path for path in paths if path not in leave_out]
+        copies = await backup(source, paths, scratch.shared, self._confined.run) if paths else {}
+        count = await trio.to_thread.run_sync(partial(self._write_tar, source, file, copies, leave_out))
+        return Part(kind, file.name, 0, "", count) if count else None
+
+    def _write_tar(self, source: Path, file: Path, copies: Mapping[str, Path], leave_out: Collection[str]) -> int:
+        limits = self._limits
+        with file.open("xb") as tar:
+            saved = save_tree(
+                source, tar, leave_out={*leave_out, *copies}, most_bytes=limits.size_bytes, most_files=limits.files
+            )
+            left = limits.size_bytes - saved.size_bytes
+            for path, copy in copies.items():
+                left -= add_copy(tar, path, copy, most_bytes=left)
+        return saved.files + len(copies)
 
     async def _save_server(self, server: PreviewServer, folder: Path) -> Part | None:
         async with self._open_scratch() as scratch:
@@ -288,15 +294,15 @@ class PreviewData:
         await self._load_tree(self._database, folder, files.get(SQLITE), None)
 
     async def _load_tree(self, target: Path, folder: Path | None, name: str | None, base: Path | None) -> None:
-        file = None if folder is None or name is None else folder / name
-        restore = partial(
-            tree.restore_tree,
-            file,
-            target,
-            base=base,
-            most_bytes=self._limits.size_bytes,
-            most_files=self._limits.files,
-        )
+        """Make a folder the generation's with a snapshot's difference over it."""
+        difference = None if folder is None or name is None else folder / name
+        limits = {"most_bytes": self._limits.size_bytes, "most_files": self._limits.files}
+
+        def restore() -> None:
+            with TemporaryFile(dir=self._scratch) as tar:
+                write_whole(base, difference, tar, **limits)
+                restore_tree(tar, target, **limits)
+
         await trio.to_thread.run_sync(restore)
 
     async def _run_client(self, scratch: Scratch, command: ClientCommand) -> None:

@@ -171,9 +171,9 @@ class SnapshotStore:
             found = await trio.to_thread.run_sync(_measured, folder, bare)
         except OSError as error:
             found = ()
-            log.error("data snapshot not readable", snapshot_id=snapshot.id, why=str(error))
+            log.warning("data snapshot not readable", snapshot_id=snapshot.id, why=str(error))
         if found != snapshot.parts:
-            raise DataUnavailable(f"The data snapshot {snapshot.id} is damaged: its files are not those that were saved.")
+            raise DataUnavailable(f"The data snapshot {snapshot.id} is damaged: its files have changed.")
         return folder
 
     async def delete(self, snapshot: DataSnapshot) -> None:

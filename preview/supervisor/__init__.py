@@ -5,8 +5,8 @@ from preview.supervisor.launch.start_queue import StartQueue, SupervisorContext
 from preview.supervisor.life.run import run_preview
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.ahead import PushQueue, run_builder
-from preview.supervisor.manager.data import DataManager, Replaced
 from preview.supervisor.manager.cleanup import Reconciled, clean_once, reconcile, run_cleanup
+from preview.supervisor.manager.data import DataManager, Replaced
 from preview.supervisor.manager.manager import PreviewManager
 from preview.supervisor.preview.confinement import Confinement, limits_of
 from preview.supervisor.preview.control import FilesChange, Launched, LaunchRequest, Reloaded

@@ -219,9 +219,7 @@ def _data() -> dict[str, Operation]:
         "snapshots.list_snapshots": Operation(Reply("The data snapshots.", data.SnapshotList)),
         "snapshots.restore": Operation(Reply("The data was replaced.", data.ReplacedShape), replaced),
         "snapshots.delete": Operation(_GONE, (errors.SnapshotNotFound,), 204),
-        "snapshots.diff": Operation(
-            Reply("What differs.", data.ComparisonShape), (*gone, errors.SnapshotNotFound)
-        ),
+        "snapshots.diff": Operation(Reply("What differs.", data.ComparisonShape), (*gone, errors.SnapshotNotFound)),
         "snapshots.fork": Operation(
             forked, (*_UPLOAD, *kept, errors.SnapshotNotFound), 201, body=bodies.ForkBody, is_missing=True
         ),

@@ -94,9 +94,7 @@ def snapshot_routes(running: Running) -> Blueprint:
         start with the data, what was there comes back.
         """
         identity, generation = await own_generation(backend, generation_id)
-        return json_answer(
-            ReplacedShape.of(await backend.service.data.restore(identity.user, generation, snapshot_id))
-        )
+        return json_answer(ReplacedShape.of(await backend.service.data.restore(identity.user, generation, snapshot_id)))
 
     @routes.delete("/preview/snapshots/<snapshot_id>")
     async def delete(backend: Backend, generation_id: str, snapshot_id: str) -> Response:
@@ -135,9 +133,7 @@ async def _fork(backend: Backend, generation: Generation, name: str, snapshot_id
         raise NotFound  # a host that stores its generations has its own way to make them
     paths = [path for path, _ in await library.file_list(generation.id)]
     files = await library.read_files(generation.id, paths)
-    made = await library.create(
-        user_id=generation.user_id, project_id=generation.project_id, name=name, files=files
-    )
+    made = await library.create(user_id=generation.user_id, project_id=generation.project_id, name=name, files=files)
     is_whole = False
     try:
         await backend.service.data.copy_to(generation, snapshot_id, made)

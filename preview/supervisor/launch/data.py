@@ -38,6 +38,11 @@ async def _write_generation(context: SupervisorContext, generation_id: str, fold
     await context.source.write_files(generation_id, folder)
 
 
+def has_first_data(context: SupervisorContext, generation_id: str) -> bool:
+    """Return whether the generation's previews begin with data: no process may run before it is loaded."""
+    return context.snapshots is not None and context.snapshots.first_data(generation_id) is not None
+
+
 async def load_first_data(preview: LivePreview, context: SupervisorContext, prepared: PreparedLaunch) -> bool:
     """Load the data that the generation's previews begin with, if it has any; return whether it has.
 

@@ -23,7 +23,11 @@ from preview.supervisor.diagnosis.diagnosis import with_own_paths
 from preview.supervisor.diagnosis.last_words import last_words
 from preview.supervisor.diagnosis.needs import explain
 from preview.supervisor.launch.command import resolve_command
-from preview.supervisor.launch.shipped_data import FOR_NEW_DATABASE, find_shipped_database, has_commands_for_new_database
+from preview.supervisor.launch.shipped_data import (
+    FOR_NEW_DATABASE,
+    find_shipped_database,
+    has_commands_for_new_database,
+)
 from preview.supervisor.launch.workspace import Workspace
 from preview.supervisor.limits.limits import (
     memory_error,

@@ -19,6 +19,7 @@ from preview.detection import Origin
 from preview.environments import Environment
 from preview.errors import PreviewError, StartupTimeout
 from preview.runtime import SpeculativeProcess
+from preview.supervisor.launch.data import has_first_data
 from preview.supervisor.launch.planning import environment_key
 from preview.supervisor.launch.preparation import decide, prepare_launch, whose, write_files
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
@@ -310,6 +311,8 @@ def _may_run_early(preview: LivePreview, context: SupervisorContext, record: Sta
     ``StartHistory.find`` returns only launches of the same user, so the ids below need no check of the user.
     """
     plan = record.analysis.plan
+    if has_first_data(context, preview.record.generation_id):
+        return False
     if plan.steps or choose_network(context.settings, plan) is not Network.NONE:
         return False
     origins = frozenset(one.origin for one in plan.variables.values())

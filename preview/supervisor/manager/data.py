@@ -12,7 +12,16 @@ from preview.backing import QueryResult
 from preview.core.clock import utc_now
 from preview.core.ids import new_snapshot_id
 from preview.core.lifecycle import State
-from preview.data import Comparison, Database, DataSnapshot, PreviewData, RunConfined, SnapshotKind, SnapshotStore, compare
+from preview.data import (
+    Comparison,
+    Database,
+    DataSnapshot,
+    PreviewData,
+    RunConfined,
+    SnapshotKind,
+    SnapshotStore,
+    compare,
+)
 from preview.errors import NoActivePreview
 from preview.generations import Generation
 from preview.supervisor.manager.manager import PreviewManager
@@ -77,9 +86,7 @@ class DataManager:
 
         Cancellation: nothing changes.
         """
-        return await self._do(
-            generation_id, lambda data: data.read_table(database, table, offset=offset, limit=limit)
-        )
+        return await self._do(generation_id, lambda data: data.read_table(database, table, offset=offset, limit=limit))
 
     async def query(self, generation_id: str, database: str | None, statement: str, *, most_rows: int) -> QueryResult:
         """Execute one statement that only reads.

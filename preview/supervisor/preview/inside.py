@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import trio
 
@@ -19,11 +19,10 @@ _AT_ONCE = 2
 
 
 @dataclass(eq=False, slots=True)
-class _Work(Generic[T]):
-    run: Callable[[PreviewData], Awaitable[T]]
+class _Work:
+    run: Callable[[PreviewData], Awaitable[None]]
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     settled: trio.Event = field(default_factory=trio.Event)
-    results: list[T] = field(default_factory=list)
     error: Exception | None = None
 
 
@@ -31,8 +30,8 @@ class Inside:
     """Runs callers' work with a preview's data."""
 
     def __init__(self) -> None:
-        self._send, self._receive = trio.open_memory_channel[_Work[object]](_MOST_WAITING)
-        self._taken: set[_Work[object]] = set()
+        self._send, self._receive = trio.open_memory_channel[_Work](_MOST_WAITING)
+        self._taken: set[_Work] = set()
         self._closed: PreviewError | None = None
 
     async def do(self, run: Callable[[PreviewData], Awaitable[T]]) -> T:
@@ -47,18 +46,23 @@ class Inside:
         """
         if self._closed is not None:
             raise self._closed
-        work = _Work(run)
+        results: list[T] = []
+
+        async def keep_result(data: PreviewData) -> None:
+            results.append(await run(data))
+
+        work = _Work(keep_result)
         try:
-            self._send.send_nowait(work)  # type: ignore[arg-type]  the result goes to this caller only
+            self._send.send_nowait(work)
         except trio.WouldBlock as error:
-            raise PreviewUnavailable("Much other work with this preview's data waits; try again in a moment.") from error
+            raise PreviewUnavailable("Other work with this preview's data waits; try again in a moment.") from error
         try:
             await work.settled.wait()
         finally:
             work.scope.cancel()
         if work.error is not None:
             raise work.error
-        return work.results[0]
+        return results[0]
 
     async def run(self, open_data: Callable[[], PreviewData]) -> None:
         """Do the work, until cancelled.
@@ -74,13 +78,11 @@ class Inside:
                 self._taken.add(work)
                 nursery.start_soon(self._do, work, open_data, limiter)
 
-    async def _do(
-        self, work: _Work[object], open_data: Callable[[], PreviewData], limiter: trio.CapacityLimiter
-    ) -> None:
+    async def _do(self, work: _Work, open_data: Callable[[], PreviewData], limiter: trio.CapacityLimiter) -> None:
         with work.scope:
             async with limiter:
                 try:
-                    work.results.append(await work.run(open_data()))
+                    await work.run(open_data())
                 except Exception as error:  # noqa: BLE001  the caller's
                     work.error = error
                 work.settled.set()

@@ -147,7 +147,9 @@ def diff(
 def _show_row(row: dict[str, Any]) -> None:
     before, after = row["before"] or {}, row["after"] or {}
     if row["change"] == "changed":
-        named = {name: f"{before.get(name)} → {after.get(name)}" for name in after if before.get(name) != after.get(name)}
+        named = {
+            name: f"{before.get(name)} → {after.get(name)}" for name in after if before.get(name) != after.get(name)
+        }
         same = {name: value for name, value in after.items() if before.get(name) == value}
         first = dict(list(same.items())[:1])
         show(f"    ~ {_values({**first, **named})}")
@@ -159,9 +161,17 @@ def _values(row: dict[str, Any]) -> str:
     return ", ".join(f"{name}={'NULL' if value is None else value}" for name, value in row.items())
 
 
+def _part(part: dict[str, Any]) -> str:
+    if part["kind"] != "files":
+        return str(part["kind"])
+    return f"{part['files']} changed {'file' if part['files'] == 1 else 'files'}"
+
+
 def _parts(made: dict[str, Any]) -> str:
     named = [
-        f"{part['files']} changed {'file' if part['files'] == 1 else 'files'}" if part["kind"] == "files" else part["kind"]
+        f"{part['files']} changed {'file' if part['files'] == 1 else 'files'}"
+        if part["kind"] == "files"
+        else part["kind"]
         for part in made["parts"]
     ]
     return f"{', '.join(named) or 'nothing, as nothing is stored'} ({size(made['size_bytes'])})"

@@ -55,7 +55,9 @@ def _print_databases(databases: list[dict[str, Any]]) -> None:
         return
     shown = listing("DATABASE", "TABLE", "ROWS", "SIZE")
     for one in databases:
-        shown.add_row(Text(visible(one["id"])), Text(visible(one["problem"] or "")), Text(""), Text(size(one["size_bytes"])))
+        shown.add_row(
+            Text(visible(one["id"])), Text(visible(one["problem"] or "")), Text(""), Text(size(one["size_bytes"]))
+        )
         for table in one["tables"]:
             rows = "" if table["rows"] is None else str(table["rows"])
             shown.add_row(Text(""), Text(visible(table["name"])), Text(rows), Text(size(table["size_bytes"])))
