@@ -73,7 +73,7 @@ COMMANDS: dict[str, Entry] = {
         "data.fork", "Make a new generation with the same files, whose previews begin with the data of this one.", _DATA
     ),
     "reset": Entry(
-        "data.reset", "Let a running preview begin anew: files as uploaded, empty databases, all steps again.", _DATA
+        "data.reset", "Set a running preview's data back: files as uploaded, empty databases, all steps again.", _DATA
     ),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
     "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),

@@ -1,4 +1,4 @@
-"""What an application has changed in its project: the difference to the generation's own files.
+"""Difference between a project's folder and the generation's own files.
 
 A snapshot has only this difference. So it holds no code, and restoring it brings no old code back. All functions block:
 call them in a thread.

@@ -14,7 +14,7 @@ FILES = "files"
 
 
 class SnapshotKind(StrEnum):
-    """Why a snapshot was taken."""
+    """Reason of a snapshot."""
 
     MANUAL = "manual"
     BEFORE_RESTORE = "before_restore"

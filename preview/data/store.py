@@ -75,7 +75,10 @@ class SnapshotStore:
 
     @asynccontextmanager
     async def open_folder(self) -> AsyncIterator[Path]:
-        """Make an empty folder for a new snapshot, which ``keep`` takes; removed at the end in any other case."""
+        """Make an empty folder for a new snapshot, which ``keep`` takes.
+
+        Cancellation: the folder is removed, as at any end without ``keep``.
+        """
         folder = self._root / f"{_NEW}{os.urandom(8).hex()}"
         folder.mkdir(mode=0o700, parents=True)
         try:

@@ -168,7 +168,7 @@ class ChangedDatabase(Answer):
 
 
 class ComparisonShape(Answer):
-    """What differs between two snapshots."""
+    """Differences between two snapshots."""
 
     files: list[ChangedFile]
     databases: list[ChangedDatabase]

@@ -132,7 +132,7 @@ async def run_first_steps(preview: LivePreview, prepared: PreparedLaunch, *, has
     Args:
         preview: The preview.
         prepared: Its launch.
-        has_data: Whether it has begun with the data of a snapshot. A database may also come with the project.
+        has_data: Whether it starts with the data of a snapshot. A database may also come with the project.
 
     Raises:
         LaunchFailed: A required step has failed.

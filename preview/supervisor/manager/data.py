@@ -232,7 +232,7 @@ class DataManager:
         what: Literal["restore", "reset"],
         steps: Literal["all", "migrations", "none"],
     ) -> Replaced:
-        """Save what is there, then load; if that fails, load what was saved."""
+        """Save the data, then load other data; if that fails, load the saved one."""
         kept: list[DataSnapshot] = []
 
         async def apply(data: PreviewData) -> None:

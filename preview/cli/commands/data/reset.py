@@ -1,4 +1,4 @@
-"""``preview reset``: let a running preview begin anew."""
+"""``preview reset``: set a running preview's data back."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def reset(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a running preview begin anew: files as uploaded, empty databases, all steps again.
+    """Set a running preview's data back: files as uploaded, empty databases, all steps again.
 
-    What was there is kept as a snapshot.
+    The old data is kept as a snapshot.
     """
     ask(f"Remove what {generation}'s preview has stored, and restart it?", is_agreed=yes)
     with open_api(url, ca) as api:

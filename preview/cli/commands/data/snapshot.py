@@ -78,7 +78,7 @@ def restore(
 ) -> None:
     """Replace the running preview's data by that of a snapshot; its application is stopped and started again.
 
-    What was there is kept as a snapshot.
+    The old data is kept as a snapshot.
     """
     ask(f"Replace the data of {generation}'s preview by {snapshot}, and restart it?", is_agreed=yes)
     with open_api(url, ca) as api:
