@@ -19,6 +19,8 @@ from preview.backing.admin.postgresql import (
     dropped,
     made,
 )
+from preview.backing.contents import postgresql_dump
+from preview.backing.contents.postgresql_tables import PostgresqlTables
 from preview.backing.interface import DataUnavailable, QueryResult, RunClient, TableSummary
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
 from preview.backing.server_command import ServerCommand
@@ -72,7 +74,7 @@ class PostgresqlEngine:
         join: Join = join,
         kept: Path | None = None,
     ) -> None:
-        self._program = program
+        self.program = program
         self._folder = folder
         self._limits = limits
         self.join = join
@@ -87,7 +89,7 @@ class PostgresqlEngine:
     @property
     def version(self) -> str:
         """See ``BackingEngine``."""
-        return self._program.describe()
+        return self.program.describe()
 
     async def run(self) -> None:
         """Run the server once it is wanted, and make databases in advance. Cancellation: the server ends (bounded)."""
@@ -229,6 +231,8 @@ class PostgresqlDatabase:
         self._engine = engine
         # Of the role and of the database; None until the first connection.
         self.name: str | None = None
+        # The name of one that is loaded now, and takes its place.
+        self._loaded: str | None = None
         self._turn = trio.Lock()
 
     async def serve(self, client: trio.SocketStream) -> None:
@@ -272,28 +276,50 @@ class PostgresqlDatabase:
                 await self._engine.drop(name)
 
     async def measure(self) -> int | None:
-        """See ``BackingDatabase``. Cancellation: nothing changes."""
-        return await self._engine.measure(self.name) if self.name is not None else None
+        """See ``BackingDatabase``: the larger one while another is loaded. Cancellation: nothing changes."""
+        sizes = [await self._engine.measure(name) for name in (self.name, self._loaded) if name is not None]
+        return max((size for size in sizes if size is not None), default=None)
 
-    async def save(self, file: Path, run: RunClient) -> bool:  # noqa: ARG002
+    async def save(self, file: Path, run: RunClient) -> bool:
         """See ``BackingDatabase``. Cancellation: there may be a part of the file."""
-        raise DataUnavailable("The data cannot be saved yet.")
+        if self.name is None:
+            return False
+        await postgresql_dump.save(self._engine.program, file, run, self.serve)
+        return True
 
-    async def load(self, file: Path, run: RunClient) -> None:  # noqa: ARG002
-        """See ``BackingDatabase``. Cancellation: as if it fails."""
-        raise DataUnavailable("The data cannot be loaded yet.")
+    async def load(self, file: Path, run: RunClient) -> None:
+        """See ``BackingDatabase``. Cancellation: nothing has changed."""
+        new = PostgresqlDatabase(self._engine)
+        try:
+            new.name = self._loaded = await self._engine.make()
+            await postgresql_dump.load(self._engine.program, file, run, new.serve)
+            async with self._turn:
+                self.name, new.name = new.name, self.name
+        except ServerUnavailable as error:
+            raise DataUnavailable(str(error)) from error
+        finally:
+            # The old database, or the new one if it is not complete.
+            self._loaded = None
+            if new.name is not None:
+                with trio.move_on_after(_DROP_S, shield=True):
+                    await self._engine.drop(new.name)
 
     async def list_tables(self) -> Sequence[TableSummary]:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
-        raise DataUnavailable("The data cannot be read yet.")
+        return [] if self.name is None else await self._tables().list_tables()
 
-    async def read_table(self, name: str, *, offset: int, limit: int) -> QueryResult:  # noqa: ARG002
+    async def read_table(self, name: str, *, offset: int, limit: int) -> QueryResult:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
-        raise DataUnavailable("The data cannot be read yet.")
+        return await self._tables().read_table(name, offset=offset, limit=limit)
 
-    async def query(self, statement: str, *, most_rows: int) -> QueryResult:  # noqa: ARG002
+    async def query(self, statement: str, *, most_rows: int) -> QueryResult:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
-        raise DataUnavailable("The data cannot be read yet.")
+        return await self._tables().query(statement, most_rows=most_rows)
+
+    def _tables(self) -> PostgresqlTables:
+        if self.name is None:
+            raise DataUnavailable("The preview has stored nothing in PostgreSQL yet.")
+        return PostgresqlTables(self._engine.connect, self.name)
 
 
 async def _read_first(client: trio.SocketStream) -> tuple[int, bytes]:

@@ -23,14 +23,14 @@ from redis.retry import Retry
 
 from preview.backing.admin.postgresql import PostgresqlLimits
 from preview.backing.carrier import Carrier
-from preview.backing.interface import BackingDatabase
+from preview.backing.interface import BackingDatabase, ClientCommand, DataUnavailable, RunClient
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.redis import RedisEngine, RedisLimits
 from preview.backing.streams import Join
 from preview.core.servers import Program, find_mysql, find_postgresql, find_redis
-from preview.runtime import Runtime, SandboxRuntime, child_subreaper, probe_sandbox
+from preview.runtime import Exit, Limits, ProcessSpec, Runtime, SandboxRuntime, beside, child_subreaper, probe_sandbox
 from preview.runtime.sandbox import open_broker_if_needed
 
 Engine = PostgresqlEngine | MysqlEngine | RedisEngine
@@ -302,6 +302,12 @@ class Host:
     folder: Path
     token: trio.lowlevel.TrioToken
     nursery: trio.Nursery
+    runtime: Runtime
+
+    def client(self, folder: Path, limit_s: float = 20) -> RunClient:
+        """What runs client programs in a sandbox of their own, which can write this folder."""
+        folder.mkdir(exist_ok=True)
+        return partial(run_client, self.runtime, folder, limit_s)
 
     def run(self, function: Callable[..., Awaitable[T]], *values: Any) -> T:
         async def bounded() -> T:
@@ -364,6 +370,35 @@ class Host:
                 os.kill(pid, signal.SIGKILL)
 
 
+async def run_client(runtime: Runtime, folder: Path, limit_s: float, command: ClientCommand) -> None:
+    said = bytearray()
+    spec = ProcessSpec(
+        preview_id="client",
+        argv=command.argv,
+        directory=folder,
+        environment=command.environment,
+        listener=None,
+        limits=Limits(memory_bytes=512 << 20, open_files=256, processes=32, file_bytes=1 << 30),
+        readable=command.readable,
+        writable=(folder,),
+        reaches={command.port: command.serve},
+        slot=_SLOT,
+    )
+    ended = None
+
+    async def read(output: trio.abc.ReceiveStream) -> None:
+        async for chunk in output:
+            said.extend(chunk)
+
+    with trio.move_on_after(limit_s):
+        async with runtime.open_process(spec) as process, beside(partial(read, process.output)):
+            ended = await process.wait()
+            await trio.sleep(0.01)
+    if ended != Exit(code=0):
+        lines = said.decode("utf-8", "replace").split("\n")
+        raise DataUnavailable(next((one for one in reversed(lines) if one.strip()), f"it ended: {ended}"))
+
+
 def server_pids(folder: Path) -> list[int]:
     """The servers themselves, by their command; their launchers in the sandbox have others."""
     found = []
@@ -403,7 +438,7 @@ def open_host(driver: Driver, folder: Path, program: Program) -> Iterator[Host]:
                 nursery.start_soon(carrier.run)
                 nursery.start_soon(engine.run)
                 token = trio.lowlevel.current_trio_token()
-                made.append(Host(driver, engine, folder / "servers" / driver.kind, token, nursery))
+                made.append(Host(driver, engine, folder / "servers" / driver.kind, token, nursery, runtime))
                 ready.set()
                 await stop.wait()
                 nursery.cancel_scope.cancel()

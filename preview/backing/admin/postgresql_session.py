@@ -1,4 +1,4 @@
-"""A session with PostgreSQL as its administrator, which does not believe the server.
+"""A session with PostgreSQL, as its administrator or as a preview's role, which does not believe the server.
 
 The server runs in a sandbox, and has run statements of strangers. What it answers is limited in size, and the caller
 limits the time: a driver would wait for an answer, and store it, without a limit.
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import trio
 
-from preview.backing.streams import read_exactly
+from preview.backing.answers import MOST_READ_BYTES, Kept
+from preview.backing.streams import Reader
 
 Rows = list[tuple[str | None, ...]]
 
@@ -22,8 +24,28 @@ _MOST_BYTES = 1024 * 1024
 _MOST_SAID = 200
 _HEAD = struct.Struct("!cI")
 _PROTOCOL = 3 << 16
+# Of a column: table, number in it, type, size of the type, modifier, format.
+_FIELD = struct.Struct("!6xI2xi2x")
+# The statement's name: a simple statement between ends one without a name.
+_STATEMENT = "preview"
+# Answers that begin a COPY.
+_COPIES = (b"G", b"H", b"W")
 _AUTHENTICATED, _PASSWORD = 0, 3
 _UTF8 = "utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column of an answer.
+
+    Attributes:
+        type_number: Its type's number (``pg_type.oid``).
+        modifier: The type's modifier, such as a length; -1 if there is none.
+    """
+
+    name: str
+    type_number: int
+    modifier: int
 
 
 class Refused(Exception):
@@ -43,6 +65,7 @@ class Session:
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
+        self._reader = Reader(stream)
 
     def close(self) -> None:
         """Close the connection; a statement that runs may go on in the server."""
@@ -77,12 +100,93 @@ class Session:
 
         Cancellation: the statement may have been executed; the session cannot be used any more.
         """
-        await self._send(b"Q", statement)
+        await self._stream.send_all(_message(b"Q", _text(statement)))
         return await self._read_answer(None)
 
-    async def _send(self, kind: bytes, text: str) -> None:
-        said = text.encode(_UTF8) + b"\0"
-        await self._stream.send_all(_HEAD.pack(kind, 4 + len(said)) + said)
+    async def prepare(self, statement: str) -> Sequence[Field]:
+        """Prepare one statement, which ``fetch`` executes; several are refused. Return the columns of its answer.
+
+        Raises:
+            Refused: The server refuses; the session goes on.
+            SessionEnded, Unreadable, trio.BrokenResourceError: The session has ended.
+
+        Cancellation: the session cannot be used any more.
+        """
+        named = _text(_STATEMENT)
+        asked = _message(b"P", named + _text(statement) + bytes(2)) + _message(b"D", b"S" + named) + _message(b"S")
+        await self._stream.send_all(asked)
+        fields: Sequence[Field] = ()
+        refused: str | None = None
+        left = _MOST_BYTES
+        while True:
+            kind, size = await self._read_head()
+            left -= size
+            if left < 0:
+                raise Unreadable("an answer that is too long")
+            body = await self._reader.read(size)
+            if kind == b"Z":
+                break
+            if kind == b"E":
+                refused = _sentence(body)
+            elif kind == b"T":
+                fields = _read_fields(body)
+        if refused is not None:
+            raise Refused(refused)
+        return fields
+
+    async def fetch(self, kept: Kept) -> None:
+        """Execute the prepared statement, and keep its first rows. No other statement may follow.
+
+        Raises:
+            Refused: The server refuses.
+            TooLarge: The first row is too large.
+            SessionEnded, Unreadable, trio.BrokenResourceError: The session has ended.
+
+        Cancellation: the statement may have been executed.
+        """
+        bound = _message(b"B", b"\0" + _text(_STATEMENT) + bytes(6))
+        executed = _message(b"E", b"\0" + (kept.most_rows + 1).to_bytes(4))
+        await self._stream.send_all(bound + executed + _message(b"S"))
+        left = MOST_READ_BYTES
+        while not kept.is_full:
+            kind, size = await self._read_head()
+            left -= _HEAD.size + size
+            if left < 0:
+                kept.stop()
+            elif kind == b"D":
+                await self._read_values(size, kept)
+            elif kind in _COPIES:
+                raise Refused("COPY is not possible here")
+            else:
+                body = await self._reader.read(size)
+                if kind == b"E":
+                    raise Refused(_sentence(body))
+                if kind == b"Z":
+                    break
+
+    async def _read_head(self) -> tuple[bytes, int]:
+        kind, size = _HEAD.unpack(await self._reader.read(_HEAD.size))
+        if size < 4:
+            raise Unreadable("a message without a size")
+        return kind, size - 4
+
+    async def _read_values(self, size: int, kept: Kept) -> None:
+        """Read a row, and keep the start of each of its values."""
+        count = int.from_bytes(await self._reader.read(2))
+        left = size - 2
+        for _ in range(count):
+            length = int.from_bytes(await self._reader.read(4), signed=True)
+            left -= 4 + max(length, 0)
+            if left < 0:
+                raise Unreadable("a row that is cut off")
+            if length < 0:
+                kept.add(None, 0)
+                continue
+            taken = kept.share(length)
+            kept.add(await self._reader.read(taken), length)
+            await self._reader.skip(length - taken)
+        await self._reader.skip(left)
+        kept.end_row()
 
     async def _read_answer(self, password: str | None) -> Rows:
         """Read messages until the server is ready for the next statement."""
@@ -90,11 +194,11 @@ class Session:
         refused: str | None = None
         left = _MOST_BYTES
         while True:
-            kind, size = _HEAD.unpack(await read_exactly(self._stream, _HEAD.size))
+            kind, size = await self._read_head()
             left -= _HEAD.size + size
-            if size < 4 or left < 0:
+            if left < 0:
                 raise Unreadable("an answer that is too long")
-            body = await read_exactly(self._stream, size - 4)
+            body = await self._reader.read(size)
             if kind == b"Z":
                 break
             if kind == b"E":
@@ -106,10 +210,18 @@ class Session:
             elif kind == b"R" and int.from_bytes(body[:4]) != _AUTHENTICATED:
                 if password is None or int.from_bytes(body[:4]) != _PASSWORD:
                     raise Unreadable("another proof is asked for")
-                await self._send(b"p", password)
+                await self._stream.send_all(_message(b"p", _text(password)))
         if refused is not None:
             raise Refused(refused)
         return rows
+
+
+def _message(kind: bytes, body: bytes = b"") -> bytes:
+    return _HEAD.pack(kind, 4 + len(body)) + body
+
+
+def _text(text: str) -> bytes:
+    return text.encode(_UTF8, "replace").replace(b"\0", b"") + b"\0"
 
 
 def quote_name(name: str) -> str:
@@ -133,6 +245,19 @@ def _read_row(body: bytes) -> Sequence[str | None]:
         values.append(body[at : at + size].decode(_UTF8, "replace") if size >= 0 else None)
         at += max(size, 0)
     return values
+
+
+def _read_fields(body: bytes) -> Sequence[Field]:
+    fields: list[Field] = []
+    at = 2
+    for _ in range(int.from_bytes(body[:2])):
+        end = body.find(b"\0", at)
+        if end < 0 or end + 1 + _FIELD.size > len(body):
+            raise Unreadable("a column that is cut off")
+        number, modifier = _FIELD.unpack_from(body, end + 1)
+        fields.append(Field(body[at:end].decode(_UTF8, "replace"), number, modifier))
+        at = end + 1 + _FIELD.size
+    return fields
 
 
 def _sentence(body: bytes) -> str:
