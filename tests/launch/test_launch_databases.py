@@ -17,6 +17,7 @@ from preview.core.isolation import Network
 from preview.core.lifecycle import State, StopCause
 from preview.core.servers import find_postgresql
 from preview.detection import ServiceKind, detect
+from preview.errors import QueryRefused
 from preview.runtime.kernel import proctree
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
@@ -166,3 +167,24 @@ async def test_the_database_is_there_until_the_program_has_ended(rig: Rig, tmp_p
     assert preview.record.state is State.RUNNING, story(preview)
     await stop(rig, preview)
     assert "stored" in story(preview)
+
+
+async def test_its_data_is_saved_compared_and_brought_back(rig: Rig, tmp_path: Path) -> None:
+    preview, data = await start(rig, tmp_path), rig.service.data
+    await answer(preview, "/add?title=Emma")
+    generation = await rig.service.generations.get("g1")
+    assert [row[0] for row in (await data.query("g1", None, "select title from books", most_rows=9)).rows] == ["Emma"]
+    with pytest.raises(QueryRefused):
+        await data.query("g1", "postgresql", "delete from books", most_rows=9)
+    kept = await data.save(generation, "")
+    assert [part.kind for part in kept.parts] == ["PostgreSQL"]
+    await answer(preview, "/add?title=Persuasion")
+    found = await data.compare(generation, kept.id, "now")
+    [table] = found.databases[0].tables
+    assert (found.databases[0].name, table.name, table.added) == ("PostgreSQL", "public.books", 1)
+    replaced = await data.restore(ANN, generation, kept.id)
+    assert await answer(preview, "/books") == ["Emma"]
+    await data.reset(ANN, generation)
+    assert await answer(preview, "/books") == []
+    await data.restore(ANN, generation, replaced.before.id)
+    assert await answer(preview, "/books") == ["Emma", "Persuasion"]
