@@ -1,0 +1,122 @@
+"""How long a preview's data takes to be saved and brought back.
+
+    uv run python benchmarks/data.py [--rounds N] [--megabytes N …]
+
+One preview with PostgreSQL, and one with SQLite, hold a table of so many megabytes. Each round saves the data, and
+restores it under the running preview. A restore first saves the old data, and ends when the application serves again;
+``data`` is the part in which the data itself is replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from pathlib import Path
+
+import httpx2
+import trio
+from _service import USER, launch, open_bench
+
+from preview.core.clock import utc_now
+from preview.data import PreviewData
+from preview.generations import Generation
+from preview.service import Service
+from preview.supervisor import LivePreview
+
+_ROW_BYTES = 250
+_POSTGRESQL = """
+import psycopg
+from fastapi import FastAPI
+app = FastAPI()
+def run(query):
+    with psycopg.connect("postgresql://shop:s3cret@db:5432/shop") as connection:
+        connection.execute(query)
+@app.get("/fill")
+def fill(rows: int):
+    run("create table t (id int primary key, text text)")
+    run(f"insert into t select i, rpad(md5(i::text), 220, 'x') from generate_series(1, {rows}) i")
+"""
+_SQLITE = """
+import sqlite3
+from fastapi import FastAPI
+app = FastAPI()
+@app.get("/fill")
+def fill(rows: int):
+    with sqlite3.connect("shop.db") as base:
+        base.execute("create table t (id integer primary key, text text)")
+        base.executemany("insert into t values (?, ?)", ((i, f"{i:x<240}") for i in range(rows)))
+"""
+_PROGRAMS = {
+    "PostgreSQL": (_POSTGRESQL, "fastapi\nuvicorn\npsycopg[binary]\n"),
+    "SQLite": (_SQLITE, "fastapi\nuvicorn\n"),
+}
+
+
+class Programs:
+    """Generations with the name of their database and the size of its table."""
+
+    async def get(self, generation_id: str) -> Generation:
+        await trio.lowlevel.checkpoint()
+        return Generation(generation_id, generation_id, USER.id, utc_now())
+
+    async def write_files(self, generation_id: str, directory: Path) -> None:
+        program, requirements = _PROGRAMS[generation_id.partition("-")[0]]
+        await trio.Path(directory / "main.py").write_text(program)
+        await trio.Path(directory / "requirements.txt").write_text(requirements)
+
+
+async def fill(preview: LivePreview, megabytes: int) -> None:
+    """Let the application make its table."""
+    host, port = preview.socket_address
+    async with httpx2.AsyncClient(timeout=120) as client:
+        answer = await client.get(f"http://{host}:{port}/fill?rows={megabytes * 1024 * 1024 // _ROW_BYTES}")
+        answer.raise_for_status()
+
+
+async def measure(service: Service, kind: str, megabytes: int, rounds: int) -> None:
+    """Print the medians of so many rounds."""
+    name = f"{kind}-{megabytes}"
+    await fill(await launch(service, name), megabytes)
+    generation = await service.generations.get(name)
+    saved, restored, loaded = [], [], []
+    load = PreviewData.load
+
+    async def timed_load(self: PreviewData, *arguments: object) -> None:
+        started = time.perf_counter()
+        await load(self, *arguments)  # type: ignore[arg-type]  passed on
+        loaded.append(time.perf_counter() - started)
+
+    PreviewData.load = timed_load  # type: ignore[method-assign,assignment]
+    for _ in range(rounds):
+        started = time.perf_counter()
+        snapshot = await service.data.save(generation, "")
+        saved.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        await service.data.restore(USER, generation, snapshot.id)
+        restored.append(time.perf_counter() - started)
+        await service.data.delete(name, snapshot.id)
+    PreviewData.load = load  # type: ignore[method-assign]
+    await service.previews.stop(name)
+    save, restore, data = (1000 * statistics.median(times) for times in (saved, restored, loaded))
+    size = snapshot.size_bytes / 1024**2
+    print(f"{kind:10} {megabytes:3} MB: saved in {save:5.0f} ms ({size:.1f} MB), "
+          f"restored in {restore:5.0f} ms (data {data:.0f} ms)")  # fmt: skip
+
+
+async def main() -> None:
+    """Run the measurements."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[1, 50])
+    given = parser.parse_args()
+    async with open_bench(Programs(), mysql="off", redis="off", launches_per_minute=10_000) as service:
+        print(f"load {os.getloadavg()[0]:.1f}")
+        for kind in _PROGRAMS:
+            for megabytes in given.megabytes:
+                await measure(service, kind, megabytes, given.rounds)
+
+
+if __name__ == "__main__":
+    trio.run(main)
