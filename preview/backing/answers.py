@@ -25,6 +25,11 @@ def as_text(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
+def as_hex(value: bytes) -> str:
+    """Return a value that is no text as it is shown."""
+    return "\\x" + value.hex()
+
+
 class Kept:
     """The rows of one answer, kept up to limits of number and size.
 

@@ -69,7 +69,7 @@ class MysqlEngine:
         join: Join = join,
         kept: Path | None = None,
     ) -> None:
-        self._program = program
+        self.program = program
         self._folder = folder
         self.limits = limits
         self.join = join
@@ -86,7 +86,7 @@ class MysqlEngine:
     @property
     def version(self) -> str:
         """See ``BackingEngine``."""
-        return self._program.describe()
+        return self.program.describe()
 
     async def run(self) -> None:
         """Run the server once it is wanted. Cancellation: the server ends (bounded)."""
@@ -160,6 +160,20 @@ class MysqlEngine:
         )
         return database
 
+    async def empty(self, name: str) -> None:
+        """Drop everything in a user's database, which keeps its name, and end the user's sessions.
+
+        Raises:
+            ServerUnavailable: The server does not run, or refuses.
+
+        Cancellation: there may be no database; ``make`` makes it again.
+        """
+        await self._server.connected()
+        database = self._live[name]
+        await self._execute(f"KILL USER {_quoted(name)}@localhost")
+        await self._drop_database(database)
+        await self._execute(f"CREATE DATABASE IF NOT EXISTS {_quoted(database)}")
+
     def _taken(self) -> set[str]:
         return {one.lower() for one in (*self._live.values(), *self._orphans.values())} | _OWN_DATABASES
 
@@ -206,6 +220,9 @@ class MysqlEngine:
     async def _drop_now(self, user: str, database: str) -> None:
         # The user first: no session begins any more. The database waits until those that run have ended.
         await self._execute(f"DROP USER IF EXISTS {_quoted(user)}@localhost", f"KILL USER {_quoted(user)}@localhost")
+        await self._drop_database(database)
+
+    async def _drop_database(self, database: str) -> None:
         try:
             await self._execute(f"DROP DATABASE IF EXISTS {_quoted(database)}")
         except ServerUnavailable:

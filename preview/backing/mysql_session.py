@@ -10,6 +10,8 @@ from typing import Protocol
 
 import trio
 
+from preview.backing.contents import mysql_dump
+from preview.backing.contents.mysql_tables import MysqlTables
 from preview.backing.interface import DataUnavailable, QueryResult, RunClient, TableSummary
 from preview.backing.mysql_command import MysqlLimits
 from preview.backing.server import ServerUnavailable
@@ -30,12 +32,14 @@ from preview.backing.wire.mysql import (
     switch_request,
     too_many,
 )
+from preview.core.servers import Program
 from preview.detection import ServiceKind
 
 
 class Engine(Protocol):
     """The server, as its databases use it; see ``MysqlEngine``."""
 
+    program: Program
     limits: MysqlLimits
     join: Join
 
@@ -44,6 +48,9 @@ class Engine(Protocol):
 
     async def make(self, name: str, password: str, wanted: str) -> str:
         """Make a user and a database; return the database's name. Cancellation: it may exist."""
+
+    async def empty(self, name: str) -> None:
+        """Drop everything in a user's database, and end its sessions. Cancellation: there may be no database."""
 
     async def drop(self, name: str) -> bool:
         """Drop a user with its database; return whether they are gone. Cancellation: they may exist."""
@@ -151,25 +158,42 @@ class MysqlDatabase:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
         return None if self._made is None else await self._engine.measure(self._made)
 
-    async def save(self, file: Path, run: RunClient) -> bool:  # noqa: ARG002
+    async def save(self, file: Path, run: RunClient) -> bool:
         """See ``BackingDatabase``. Cancellation: there may be a part of the file."""
-        raise DataUnavailable("The data cannot be saved yet.")
+        if self._made is None:
+            return False
+        await self._tables().check_locks()
+        await mysql_dump.save(self._engine.program, file, run, self.serve, self._made)
+        return True
 
-    async def load(self, file: Path, run: RunClient) -> None:  # noqa: ARG002
-        """See ``BackingDatabase``. Cancellation: as if it fails."""
-        raise DataUnavailable("The data cannot be loaded yet.")
+    async def load(self, file: Path, run: RunClient) -> None:
+        """See ``BackingDatabase``. Cancellation: the database may be empty, or have a part of the file."""
+        wanted = await trio.to_thread.run_sync(mysql_dump.named_in, file)
+        try:
+            async with self._turn:
+                if self._made is None:
+                    self._made = await self._engine.make(self.name, self._password, wanted)
+                await self._engine.empty(self.name)
+        except ServerUnavailable as error:
+            raise DataUnavailable(str(error)) from error
+        await mysql_dump.load(self._engine.program, file, run, self.serve, self._made)
 
     async def list_tables(self) -> Sequence[TableSummary]:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
-        raise DataUnavailable("The data cannot be read yet.")
+        return [] if self._made is None else await self._tables().list_tables()
 
-    async def read_table(self, name: str, *, offset: int, limit: int) -> QueryResult:  # noqa: ARG002
+    async def read_table(self, name: str, *, offset: int, limit: int) -> QueryResult:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
-        raise DataUnavailable("The data cannot be read yet.")
+        return await self._tables().read_table(name, offset=offset, limit=limit)
 
-    async def query(self, statement: str, *, most_rows: int) -> QueryResult:  # noqa: ARG002
+    async def query(self, statement: str, *, most_rows: int) -> QueryResult:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
-        raise DataUnavailable("The data cannot be read yet.")
+        return await self._tables().query(statement, most_rows=most_rows)
+
+    def _tables(self) -> MysqlTables:
+        if self._made is None:
+            raise DataUnavailable("The preview has stored nothing in MySQL yet.")
+        return MysqlTables(self._engine.connect, self.name, self._password, self._made)
 
 
 async def _read_packet(stream: trio.SocketStream) -> tuple[int, bytes]:

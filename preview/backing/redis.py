@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import trio
 
+from preview.backing.contents.files import copy_regular, open_regular
 from preview.backing.interface import DataUnavailable, QueryResult, RunClient, TableSummary
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
 from preview.backing.server_command import ServerCommand
@@ -24,6 +26,11 @@ _SOCKET = "redis.sock"
 _MIB = 1024 * 1024
 _ANSWER_S = 1.0
 _MOST_ANSWER_BYTES = 64 * 1024
+# What the server saves, and reads when it starts. Databases are listed only if they have keys.
+_FILE = "dump.rdb"
+_STORED = re.compile(rb"\ndb\d{1,9}:keys=")
+_SAVE_S = 20.0
+_MOST_SAID = 200
 _USED = re.compile(rb"\nused_memory:(\d{1,18})\r")
 # Memory that `maxmemory` does not count: the program, scripts, buffers of connections.
 _BESIDE_MIB = 64
@@ -95,7 +102,7 @@ class RedisEngine:
         server = Server(command, self._runtime, _answers)
         try:
             async with beside(server.run):
-                yield RedisDatabase(server, self._join)
+                yield RedisDatabase(server, self._join, self._limits)
         finally:
             with trio.move_on_after(_REMOVE_S, shield=True):
                 await trio.to_thread.run_sync(remove_folder, folder, abandon_on_cancel=True)
@@ -114,13 +121,15 @@ class RedisDatabase:
     Args:
         server: The preview's own server.
         join: Forwards bytes between a client and the server.
+        limits: Limits of the server.
     """
 
     kind = ServiceKind.REDIS
 
-    def __init__(self, server: Server, join: Join) -> None:
+    def __init__(self, server: Server, join: Join, limits: RedisLimits) -> None:
         self._server = server
         self._join = join
+        self._most_bytes = _most_file_bytes(limits)
 
     async def serve(self, client: trio.SocketStream) -> None:
         """See ``BackingDatabase``. Cancellation: both ends are closed."""
@@ -154,13 +163,36 @@ class RedisDatabase:
         found = _USED.search(await _ask(socket, b"INFO", b"memory"))
         return int(found[1]) if found else None
 
-    async def save(self, file: Path, run: RunClient) -> bool:  # noqa: ARG002
-        """See ``BackingDatabase``. Cancellation: there may be a part of the file."""
-        raise DataUnavailable("The data cannot be saved yet.")
+    async def save(self, file: Path, run: RunClient) -> bool:  # noqa: ARG002  the server itself writes
+        """See ``BackingDatabase``: a copy of the file that the server writes. Cancellation: may leave a part of it."""
+        socket = self._server.socket
+        if socket is None:
+            return False
+        if _STORED.search(await _ask(socket, b"INFO", b"keyspace")) is None:
+            return False
+        said = await _ask(socket, b"SAVE", limit_s=_SAVE_S)
+        if not said.startswith(b"+OK"):
+            raise DataUnavailable(f"{self._server.command.shown} does not save its data: {_sentence(said)}.")
+        try:
+            await trio.to_thread.run_sync(_copy_saved, self._server.command.folder, file, self._most_bytes)
+        except OSError as error:
+            shown = self._server.command.shown
+            raise DataUnavailable(f"What {shown} saved cannot be copied: {error.strerror or error}.") from error
+        return True
 
-    async def load(self, file: Path, run: RunClient) -> None:  # noqa: ARG002
-        """See ``BackingDatabase``. Cancellation: as if it fails."""
-        raise DataUnavailable("The data cannot be loaded yet.")
+    async def load(self, file: Path, run: RunClient) -> None:  # noqa: ARG002  the server itself reads
+        """See ``BackingDatabase``: only the server reads the content. Cancellation: the server starts all the same."""
+        target = self._server.command.folder / _FILE
+        try:
+            # Before the server ends for it.
+            os.close(await trio.to_thread.run_sync(open_regular, file))
+            await self._server.restart(lambda: _copy(file, None, target, self._most_bytes))
+        except OSError as error:
+            raise DataUnavailable(f"The saved file cannot be read: {error.strerror or error}.") from error
+        except ServerUnavailable as error:
+            with suppress(ServerUnavailable):
+                await self._server.restart(lambda: None)
+            raise DataUnavailable(str(error)) from error
 
     async def list_tables(self) -> Sequence[TableSummary]:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
@@ -207,15 +239,41 @@ async def _answers(socket: ServerSocket) -> bool:
     return (await _ask(socket, b"PING")).startswith(b"+PONG")
 
 
-async def _ask(socket: ServerSocket, *words: bytes) -> bytes:
+async def _ask(socket: ServerSocket, *words: bytes, limit_s: float = _ANSWER_S) -> bytes:
     """Return the start of a server's answer; it is empty if there is none within the time and size."""
     read = bytearray()
-    with trio.move_on_after(_ANSWER_S), suppress(OSError, trio.BrokenResourceError):
+    with trio.move_on_after(limit_s), suppress(OSError, trio.BrokenResourceError):
         async with await socket.connect() as stream:
             await stream.send_all(encode(words) + encode((b"QUIT",)))
             while len(read) < _MOST_ANSWER_BYTES and (chunk := await stream.receive_some(_MOST_ANSWER_BYTES)):
                 read += chunk
     return bytes(read)
+
+
+def _sentence(said: bytes) -> str:
+    text = said.partition(b"\r")[0][1 : 1 + _MOST_SAID].decode("utf-8", "replace")
+    return "".join(one if one.isprintable() else " " for one in text) or "it does not answer"
+
+
+def _copy_saved(folder: Path, file: Path, most_bytes: int) -> None:
+    """Copy the file that the server has written. It may have put anything else in its place."""
+    held = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _copy(_FILE, held, file, most_bytes)
+    finally:
+        os.close(held)
+
+
+def _copy(source: Path | str, folder: int | None, target: Path, most_bytes: int) -> None:
+    opened = open_regular(source, folder)
+    try:
+        copy_regular(opened, target, most_bytes)
+    finally:
+        os.close(opened)
+
+
+def _most_file_bytes(limits: RedisLimits) -> int:
+    return 2 * limits.memory_mb * _MIB
 
 
 def _command(program: Program, folder: Path, name: str, limits: RedisLimits, slot: int) -> ServerCommand:
@@ -224,6 +282,7 @@ def _command(program: Program, folder: Path, name: str, limits: RedisLimits, slo
         # Relative to the server's folder: a path of a socket may have 107 bytes at most (unix(7)).
         "unixsocket": f"socket/{_SOCKET}",
         "save": "",
+        "dbfilename": _FILE,
         "appendonly": "no",
         "maxmemory": f"{limits.memory_mb}mb",
         "maxmemory-policy": "noeviction",
@@ -247,8 +306,8 @@ def _command(program: Program, folder: Path, name: str, limits: RedisLimits, slo
             memory_bytes=(2 * limits.memory_mb + _BESIDE_MIB) * _MIB,
             open_files=limits.connections + 64,
             processes=16,
-            # A preview may have its server write files (BGSAVE); none of them is read again.
-            file_bytes=2 * limits.memory_mb * _MIB,
+            # A preview may have its server write files (BGSAVE).
+            file_bytes=_most_file_bytes(limits),
             cpu_cores=1.0,
             temp_bytes=_MIB,
         ),

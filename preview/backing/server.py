@@ -94,6 +94,9 @@ class Server:
         self._settled = trio.Event()
         self._socket: ServerSocket | None = None
         self._why = ""
+        # Set when the running process is to make way for a new one, whose folder is filled first.
+        self._again = trio.Event()
+        self._fill: Callable[[], object] | None = None
 
     def want(self) -> None:
         """Start the server in the background."""
@@ -131,6 +134,23 @@ class Server:
         except OSError as error:
             raise ServerUnavailable(f"{self.command.shown} does not answer ({error.strerror or error})") from error
 
+    async def restart(self, fill: Callable[[], object]) -> None:
+        """End the server, and start it with files in its folder; clients wait meanwhile.
+
+        Args:
+            fill: Puts files into the folder; called in a thread once the folder is new, and before the program runs.
+
+        Raises:
+            ServerUnavailable: It did not come up with these files. The next start has an empty folder.
+
+        Cancellation: the server starts all the same.
+        """
+        self._fill = fill
+        if self._settled.is_set():
+            self._settled = trio.Event()
+        self._again.set()
+        await self.connected()
+
     async def wait_running(self) -> None:
         """Wait until the server has come up, or has failed to; it is not started. Cancellation: nothing changes."""
         await self._settled.wait()
@@ -140,36 +160,47 @@ class Server:
         again_s = _AGAIN_S
         while True:
             await self._wanted.wait()
-            paused_s, started = again_s, trio.current_time()
+            self._again, fill, self._fill = trio.Event(), self._fill, None
+            is_up, paused_s, started = True, again_s, trio.current_time()
             try:
-                why = await self._run_once()
+                why = await self._run_once(fill)
                 is_short = trio.current_time() - started < _SHORT_S
                 again_s = min(2 * again_s, _MOST_AGAIN_S) if is_short else _AGAIN_S
-                log.error("server ended", server=self.command.name, why=why)
+                if not self._again.is_set():
+                    log.error("server ended", server=self.command.name, why=why)
             except (LaunchFailed, ServerUnavailable, OSError) as error:
                 self._why = f"{self.command.shown} did not start: {error}"
                 log.warning("server did not start", server=self.command.name, why=str(error))
-                paused_s = _PAUSE_S
-                self._wanted = trio.Event()
+                is_up, paused_s = False, _PAUSE_S
             except Exception:
                 # An exception here would end the service.
                 self._why = f"{self.command.shown} did not start; see the service's own log"
                 log.exception("server did not start", server=self.command.name)
-                paused_s = _PAUSE_S
-                self._wanted = trio.Event()
-            # Wakes all waiting tasks, and those that ask during the pause.
-            self._settled.set()
-            await trio.sleep(paused_s)
+                is_up, paused_s = False, _PAUSE_S
+            if not self._again.is_set():
+                await self._pause(paused_s, is_wanted=is_up)
+
+    async def _pause(self, paused_s: float, *, is_wanted: bool) -> None:
+        """Wait before the next start, or until ``restart`` asks for it."""
+        if not is_wanted:
+            self._wanted = trio.Event()
+        # Wakes all waiting tasks, and those that ask during the pause.
+        self._settled.set()
+        with trio.move_on_after(paused_s):
+            await self._again.wait()
+        if self._settled.is_set():
             self._settled = trio.Event()
 
-    async def _run_once(self) -> str:
-        """Run the server to its end; return why it ended.
+    async def _run_once(self, fill: Callable[[], object] | None) -> str:
+        """Run the server to its end, or until it is to start again; return why it ended.
 
         Raises:
             LaunchFailed, OSError, ServerUnavailable: It did not come up.
         """
         command = self.command
         await trio.to_thread.run_sync(make_folder, command)
+        if fill is not None:
+            await trio.to_thread.run_sync(fill)
         if command.prepare is not None and not command.prepared.exists():
             await self._prepare(command.prepare)
         await trio.to_thread.run_sync(note_use, command, boot_id())
@@ -188,10 +219,12 @@ class Server:
         try:
             async with beside(partial(_keep_last, process.output, kept)):
                 with closing(await self._wait_ready(process, folder, kept)) as socket:
+                    if self._again.is_set():
+                        return ""
                     self._socket = socket
                     self._settled.set()
                     try:
-                        why = _reason(await process.wait(), kept)
+                        why = _reason(await self._wait_end(process), kept)
                         # Before the socket goes: clients that connect from then on get this sentence.
                         self._why = f"{self.command.shown} ended ({why}), and starts again"
                         return why
@@ -202,6 +235,19 @@ class Server:
             with trio.move_on_after(grace_s + _KILL_S, shield=True):
                 if await process.stop(grace_s) == Exit(code=0):
                     await trio.to_thread.run_sync(note_use, self.command, "")
+
+    async def _wait_end(self, process: RunningProcess) -> Exit:
+        """Wait until the process has ended, or is to end; return how it ended, if it has."""
+        ended: list[Exit] = []
+
+        async def watch() -> None:
+            ended.append(await process.wait())
+            scope.cancel()
+
+        with trio.CancelScope() as scope:
+            async with beside(watch):
+                await self._again.wait()
+        return ended[0] if ended else Exit()
 
     async def _wait_ready(self, process: RunningProcess, folder: int, kept: bytearray) -> ServerSocket:
         """Return the server's socket once ``ready`` has accepted it; the caller closes it.
