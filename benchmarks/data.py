@@ -13,6 +13,7 @@ import argparse
 import os
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx2
@@ -20,7 +21,7 @@ import trio
 from _service import USER, launch, open_bench
 
 from preview.core.clock import utc_now
-from preview.data import PreviewData
+from preview.data import Part, PreviewData
 from preview.generations import Generation
 from preview.service import Service
 from preview.supervisor import LivePreview
@@ -83,12 +84,12 @@ async def measure(service: Service, kind: str, megabytes: int, rounds: int) -> N
     saved, restored, loaded = [], [], []
     load = PreviewData.load
 
-    async def timed_load(self: PreviewData, *arguments: object) -> None:
+    async def timed_load(self: PreviewData, folder: Path | None, parts: Sequence[Part] = ()) -> None:
         started = time.perf_counter()
-        await load(self, *arguments)  # type: ignore[arg-type]  passed on
+        await load(self, folder, parts)
         loaded.append(time.perf_counter() - started)
 
-    PreviewData.load = timed_load  # type: ignore[method-assign,assignment]
+    PreviewData.load = timed_load  # type: ignore[method-assign]
     for _ in range(rounds):
         started = time.perf_counter()
         snapshot = await service.data.save(generation, "")

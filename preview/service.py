@@ -132,7 +132,7 @@ async def open_service(
             await recover_lines(journal_folder(settings), database)
             await reconcile(settings, store)
             snapshots = SnapshotStore(settings, database)
-            await snapshots.reconcile()
+            await snapshots.reconcile(has_generations=generations is None)
             pushed = PushQueue(settings)
             on_push = pushed.put if settings.build_on_push else None
             library = GenerationLibrary(database, settings, on_push) if generations is None else None
@@ -167,7 +167,8 @@ async def open_service(
                 ):
                     yield Service(
                         settings, database, source, library, manager, log_store, writer, users, ladder.rungs, reading,
-                        draining, backing, DataManager(manager, snapshots, _comparing(settings, ladder.runtime).run),
+                        draining, backing,
+                        DataManager(settings, manager, snapshots, _comparing(settings, ladder.runtime).run),
                     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from preview.data.snapshot import AUTOMATIC, DataSnapshot, Part, SnapshotKind, d
 from preview.errors import DataUnavailable, SnapshotLimitReached, SnapshotNotFound
 from preview.settings import Settings
 from preview.storage import Database
-from preview.storage.tables import data_snapshots
+from preview.storage.tables import data_snapshots, generations
 
 log = structlog.get_logger(__name__)
 
@@ -50,11 +50,17 @@ class SnapshotStore:
         # The first data of forks, by generation: a launch must not wait for the database to learn that there is none.
         self._first: dict[str, str] = {}
 
-    async def reconcile(self) -> None:
+    async def reconcile(self, *, has_generations: bool) -> None:
         """Remove what a service that was killed has left: folders without rows, and rows without folders.
+
+        Args:
+            has_generations: Whether the database has all generations: then snapshots of others are removed too.
 
         Cancellation: some of it may be left.
         """
+        if has_generations:
+            deleted = _S.generation_id.not_in(select(generations.c.id))
+            await self._database.write(lambda connection: connection.execute(delete(data_snapshots).where(deleted)))
         rows = await self._database.read(lambda connection: connection.execute(select(data_snapshots)).all())
         there = await trio.to_thread.run_sync(_remove_unknown, self._root, {row.id for row in rows})
         lost = [row.id for row in rows if row.id not in there]

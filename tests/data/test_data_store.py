@@ -29,7 +29,9 @@ def store(settings: Settings, database: Database) -> SnapshotStore:
     return SnapshotStore(settings, database)
 
 
-def new(kind: SnapshotKind = SnapshotKind.MANUAL, *, user: str = "ann", generation: str = "g1", age: int = 0) -> DataSnapshot:
+def new(
+    kind: SnapshotKind = SnapshotKind.MANUAL, *, user: str = "ann", generation: str = "g1", age: int = 0
+) -> DataSnapshot:
     return DataSnapshot(
         new_snapshot_id(), generation, user, "name", kind, BEGAN - timedelta(seconds=age), 1,
         (Part("PostgreSQL", "postgresql.sql", 0, ""),),
@@ -47,7 +49,7 @@ async def test_it_is_listed_with_size_and_hash_and_read_as_it_was(store: Snapsho
     assert (kept.size_bytes, kept.parts[0].size_bytes) == (4, 4)
     # The same data has the same hash.
     assert kept.sha256 == (await keep(store, new(age=10))).sha256
-    assert [one.id for one in await store.list_for("g1")][0] == kept.id
+    assert (await store.list_for("g1"))[0] == kept
     assert await store.get("g1", kept.id) == kept
     assert (await store.verify(kept) / "postgresql.sql").read_bytes() == b"text"
 
@@ -102,9 +104,12 @@ async def test_what_a_killed_service_leaves_is_removed(
     root = settings.data_dir / "snapshots"
     (root / ".new-0123").mkdir()
     (root / ".new-0123" / "half").touch()
-    await SnapshotStore(settings, database).reconcile()
+    await SnapshotStore(settings, database).reconcile(has_generations=False)
     assert [path.name for path in root.iterdir()] == [kept.id]
     assert await store.list_for("g1") == []
+    # This one's generation is not there any more.
+    await SnapshotStore(settings, database).reconcile(has_generations=True)
+    assert list(root.iterdir()) == []
 
 
 async def test_a_row_that_cannot_be_stored_leaves_no_folder(
@@ -129,7 +134,7 @@ async def test_first_data_outlasts_the_service_and_ends_with_its_snapshot(
     # The copy is its own: the other's end does not harm it.
     await store.delete(source)
     again = SnapshotStore(settings, database)
-    await again.reconcile()
+    await again.reconcile(has_generations=False)
     assert (again.first_data("g1"), again.first_data("g2")) == (None, first.id)
     assert (await again.verify(first) / "postgresql.sql").read_bytes() == b"text"
     await again.forget("g2")

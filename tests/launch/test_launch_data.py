@@ -15,7 +15,7 @@ from preview.data import DataSnapshot, PreviewData, SnapshotKind
 from preview.errors import DataUnavailable, LaunchFailed, NoActivePreview, PreviewError, SnapshotNotFound
 from preview.generations import Generation
 from preview.settings import Settings
-from preview.supervisor import LivePreview
+from preview.supervisor import LaunchRequest, LivePreview
 
 # Rows in a SQLite file, texts in files, and a file that keeps it from starting.
 NOTES = """
@@ -58,7 +58,6 @@ ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forev
 """
 FILES = {"main.py": NOTES, "README.md": "notes"}
 PLAN = command("python", "main.py")
-LISTS = {"/list": [], "/files": []}
 
 
 @pytest.fixture
@@ -177,8 +176,6 @@ async def test_another_generation_begins_with_the_data(rig: Rig) -> None:
     assert first.kind is SnapshotKind.FORK
     await answer(preview, "/add/Persuasion")
     await rig.service.previews.stop("g1")
-    from preview.supervisor import LaunchRequest
-
     launched = await rig.service.previews.launch(LaunchRequest(ANN, "g2"))
     fork = rig.service.previews.find(launched.record.id)
     assert fork is not None

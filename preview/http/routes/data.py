@@ -90,8 +90,8 @@ def snapshot_routes(running: Running) -> Blueprint:
     async def restore(backend: Backend, generation_id: str, snapshot_id: str) -> Response:
         """Replace the running preview's data by a snapshot's.
 
-        The application is stopped and started again. The old data is kept as a snapshot. If the application does not start
-        with the new data, the old data comes back.
+        The application is stopped and started again. The old data is kept as a snapshot. If the application does not
+        start with the new data, the old data comes back.
         """
         identity, generation = await own_generation(backend, generation_id)
         return json_answer(ReplacedShape.of(await backend.service.data.restore(identity.user, generation, snapshot_id)))

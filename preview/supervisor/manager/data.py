@@ -24,6 +24,8 @@ from preview.data import (
 )
 from preview.errors import NoActivePreview
 from preview.generations import Generation
+from preview.settings import Settings
+from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.manager import PreviewManager
 from preview.supervisor.preview.control import DataChange
 from preview.supervisor.preview.live_preview import LivePreview
@@ -53,12 +55,14 @@ class DataManager:
     """Reads, saves and replaces the data of running previews. Callers have checked who owns the generation.
 
     Args:
+        settings: The service's settings.
         manager: All previews.
         store: Stored snapshots.
         run: Runs programs that compare snapshots.
     """
 
-    def __init__(self, manager: PreviewManager, store: SnapshotStore, run: RunConfined) -> None:
+    def __init__(self, settings: Settings, manager: PreviewManager, store: SnapshotStore, run: RunConfined) -> None:
+        self._settings = settings
         self._manager = manager
         self._store = store
         self._run = run
@@ -111,12 +115,13 @@ class DataManager:
         Raises:
             NoActivePreview: None runs.
             SnapshotLimitReached: The user keeps too many or too large ones.
+            DiskFull: The service's own disk has no space.
             DataUnavailable: Some of it cannot be saved.
 
         Cancellation: nothing is kept.
         """
-        await self._store.check(generation.user_id)
         preview = self._running(generation.id)
+        await self._check(generation.user_id)
         snapshot = _new(generation, name, SnapshotKind.MANUAL)
         kept = await preview.inside.do(lambda data: self._save(preview, data, snapshot))
         preview.log.say(f"data saved: {kept.id} ({kept.name})")
@@ -200,7 +205,7 @@ class DataManager:
 
         Cancellation: nothing is kept.
         """
-        await self._store.check(target.user_id)
+        await self._check(target.user_id)
         made = _new(target, "first data", SnapshotKind.FORK)
         if snapshot_id is None:
             preview = self._running(source.id)
@@ -210,9 +215,9 @@ class DataManager:
             await self._store.copy(snapshot, folder)
             return await self._store.keep(replace(made, parts=snapshot.parts), folder)
 
-    async def forget(self, generation_id: str) -> None:
-        """Delete the snapshots of a deleted generation. Cancellation: some may be left."""
-        await self._store.forget(generation_id)
+    async def _check(self, user_id: str) -> None:
+        check_free_disk(self._settings)
+        await self._store.check(user_id)
 
     async def _save(self, preview: LivePreview, data: PreviewData, snapshot: DataSnapshot) -> DataSnapshot:
         async with preview.data_turn:

@@ -94,7 +94,9 @@ class PreviewManager(PreviewQueries):
     # Deletion
 
     async def forget(self, generation_id: str, user_id: str) -> None:
-        """Stop and disown the previews of a deleted generation; the cleanup deletes their logs soon after.
+        """Stop and disown the previews of a deleted generation, and delete its data snapshots.
+
+        The cleanup deletes the previews' logs soon after.
 
         Cancellation: the running preview stops nevertheless; the cleanup does the rest.
         """
@@ -106,6 +108,8 @@ class PreviewManager(PreviewQueries):
             await preview.over.wait()
             await self._context.store.disown(generation_id, user_id)
             self._has_disowned = True
+        if self._context.snapshots is not None:
+            await self._context.snapshots.forget(generation_id)
         for record in list(self._context.pending.values()):
             if record.generation_id == generation_id:
                 self._context.pending[record.id] = replace(record, user_id=NOBODY)
