@@ -10,6 +10,7 @@ from preview.backing.interface import (
     RunClient,
     TableSummary,
 )
+from preview.errors import DataUnavailable, QueryRefused
 
 __all__ = [
     "Backing",
@@ -17,8 +18,10 @@ __all__ = [
     "BackingEngine",
     "ClientCommand",
     "Column",
+    "DataUnavailable",
     "PreviewServer",
     "PreviewServers",
+    "QueryRefused",
     "QueryResult",
     "RunClient",
     "ServerUse",

@@ -22,11 +22,10 @@ import trio
 from preview.backing import ClientCommand, PreviewServer, QueryResult, TableSummary
 from preview.core.quoting import quoted
 from preview.core.removal import remove_folder
-from preview.data import sqlite
 from preview.data.client import Confined, ConfinedProgram
 from preview.data.delta import find_unchanged, write_whole
 from preview.data.snapshot import FILES, Part
-from preview.data.sqlite import backup, find_sqlite_files
+from preview.data.sqlite import SqliteFile, backup, find_sqlite_files, list_tables, query, read_table
 from preview.data.tree import add_copy, restore_tree, save_tree
 from preview.detection import ServiceKind
 from preview.errors import DataUnavailable, PreviewError
@@ -116,9 +115,17 @@ class PreviewData:
         """Return the databases with their tables. Cancellation: nothing changes."""
         found = [await self._describe_server(server) for server in self._servers if server.kind in _WITH_TABLES]
         for folder, prefix in ((self._project, _IN_PROJECT), (self._database, _IN_FOLDER)):
-            files = await trio.to_thread.run_sync(find_sqlite_files, folder)
-            found += [await self._describe_file(folder, prefix, one.path, one.size_bytes) for one in files]
+            files = await self._find_files(folder)
+            listed = await list_tables(folder, [one.path for one in files], self._confined.run)
+            found += [
+                Database(prefix + file.path, SQLITE, file.path, file.size_bytes, one.tables, one.problem)
+                for file, one in zip(files, listed, strict=True)
+            ]
         return found
+
+    async def _find_files(self, folder: Path) -> Sequence[SqliteFile]:
+        find = partial(find_sqlite_files, folder, most_files=self._limits.files)
+        return await trio.to_thread.run_sync(find)
 
     async def _describe_server(self, server: PreviewServer) -> Database:
         kind = server.kind
@@ -126,13 +133,6 @@ class PreviewData:
             return Database(kind.name.lower(), kind, kind, await server.measure(), await server.list_tables())
         except DataUnavailable as error:
             return Database(kind.name.lower(), kind, kind, problem=error.message)
-
-    async def _describe_file(self, folder: Path, prefix: str, path: str, size: int) -> Database:
-        try:
-            tables = await sqlite.list_tables(folder, path, self._confined.run)
-        except DataUnavailable as error:
-            return Database(prefix + path, SQLITE, path, size, problem=error.message)
-        return Database(prefix + path, SQLITE, path, size, tables)
 
     async def read_table(self, database: str | None, table: str, *, offset: int, limit: int) -> QueryResult:
         """Return rows of a table.
@@ -151,7 +151,7 @@ class PreviewData:
         found = await self._find(database)
         if isinstance(found, PreviewServer):
             return await found.read_table(table, offset=offset, limit=limit)
-        return await sqlite.read_table(*found, table, self._confined.run, offset=offset, limit=limit)
+        return await read_table(*found, table, offset=offset, limit=limit, run=self._confined.run)
 
     async def query(self, database: str | None, statement: str, *, most_rows: int) -> QueryResult:
         """Execute one statement that only reads.
@@ -170,7 +170,7 @@ class PreviewData:
         found = await self._find(database)
         if isinstance(found, PreviewServer):
             return await found.query(statement, most_rows=most_rows)
-        return await sqlite.query(*found, statement, self._confined.run, most_rows=most_rows)
+        return await query(*found, statement, most_rows=most_rows, run=self._confined.run)
 
     async def _find(self, database: str | None) -> PreviewServer | tuple[Path, str]:
         known: dict[str, PreviewServer | tuple[Path, str]] = {}
@@ -178,7 +178,7 @@ class PreviewData:
             if server.kind in _WITH_TABLES:
                 known[server.kind.name.lower()] = server
         for folder, prefix in ((self._project, _IN_PROJECT), (self._database, _IN_FOLDER)):
-            for one in await trio.to_thread.run_sync(find_sqlite_files, folder):
+            for one in await self._find_files(folder):
                 known[prefix + one.path] = (folder, one.path)
         if database is None and len(known) == 1:
             return next(iter(known.values()))
@@ -239,9 +239,9 @@ class PreviewData:
         self, source: Path, file: Path, scratch: Scratch, kind: str, leave_out: Collection[str]
     ) -> Part | None:
         """Save a folder, its SQLite files as consistent copies; without a part if nothing is in it."""
-        paths = [one.path for one in await trio.to_thread.run_sync(find_sqlite_files, source)]
-        paths = [path for path in paths if path not in leave_out]
-        copies = await backup(source, paths, scratch.shared, self._confined.run) if paths else {}
+        paths = [one.path for one in await self._find_files(source) if one.path not in leave_out]
+        most_bytes = self._limits.size_bytes
+        copies = await backup(source, paths, scratch.shared, self._confined.run, most_bytes=most_bytes)
         count = await trio.to_thread.run_sync(partial(self._write_tar, source, file, copies, leave_out))
         return Part(kind, file.name, 0, "", count) if count else None
 

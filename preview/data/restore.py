@@ -8,21 +8,20 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 from tarfile import TarInfo
 from typing import BinaryIO, Self
 
+from preview.backing import DataUnavailable
 from preview.core.quoting import quoted
 from preview.core.removal import remove_folder
 from preview.data.tar import CHUNK_BYTES, Index, copy_out
-from preview.data.walk import FILE, FOLDER, look_at
-from preview.errors import DataUnavailable
+from preview.data.walk import FILE, FOLDER, Found, look_at
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ONLY_NAMED = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A folder of millions of names is listed in parts.
-_NAMES_AT_ONCE = 1000
+# Hostile code makes millions of files.
+MOST_NAMED = 10_000
 
 
 class Restore:
@@ -30,7 +29,7 @@ class Restore:
 
     Attributes:
         written: Paths of files and links that were written.
-        removed: Paths of everything that was removed, a folder for all its content.
+        removed: Paths of what was removed, the first ``MOST_NAMED``; a folder stands for all its content.
     """
 
     def __init__(self, project: Path, file: BinaryIO, index: Index) -> None:
@@ -60,47 +59,46 @@ class Restore:
 
         What ``save_tree`` leaves out stays, unless a saved name needs its place, or its folder goes.
         """
-        self._remove_in(self._root, "")
+        folders = sorted(path for path, info in self._index.items() if info.isdir())
+        for path in ("", *folders):
+            with _restoring(path), suppress(FileNotFoundError):
+                folder = self._open_below(path)
+                try:
+                    # A file system may leave names out while others are removed (readdir(3)).
+                    while self._remove_in(folder, f"{path}/" if path else ""):
+                        pass
+                finally:
+                    os.close(folder)
 
-    def _remove_in(self, folder: int, prefix: str) -> None:
-        """Remove in a folder that is in the index, which has few levels."""
-        kept: set[str] = set()
-        for name in _listed(folder, kept):
-            path = f"{prefix}{name}"
-            with _restoring(path):
-                self._remove_or_keep(folder, name, path, kept)
+    def _remove_in(self, folder: int, prefix: str) -> bool:
+        """Remove from one folder; return whether something was removed. A list of its names may be too long."""
+        has_removed = False
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                path = f"{prefix}{entry.name}"
+                found = look_at(folder, entry.name, path)
+                if found is not None and not self._is_kept(found):
+                    self._remove(folder, found)
+                    has_removed = True
+        return has_removed
 
-    def _remove_or_keep(self, folder: int, name: str, path: str, kept: set[str]) -> None:
-        found, wanted = look_at(folder, name, path), self._index.get(path)
-        if found is None:
-            return
-        if wanted is None:
-            is_kept = not found.is_saved
-        else:
-            is_kept = wanted.isdir() == found.is_folder
-        if not is_kept:
-            self._remove(folder, name, path, is_folder=found.is_folder)
-            return
-        kept.add(name)
-        if wanted is not None and found.is_folder:
-            inner = _open_folder(name, folder)
-            try:
-                self._remove_in(inner, f"{path}/")
-            finally:
-                os.close(inner)
+    def _is_kept(self, found: Found) -> bool:
+        wanted = self._index.get(found.path)
+        return wanted.isdir() == found.is_folder if wanted is not None else not found.is_saved
 
-    def _remove(self, folder: int, name: str, path: str, *, is_folder: bool) -> None:
-        self.removed.append(path)
-        if not is_folder:
-            os.unlink(name, dir_fd=folder)
+    def _remove(self, folder: int, found: Found) -> None:
+        if len(self.removed) < MOST_NAMED:
+            self.removed.append(found.path)
+        if not found.is_folder:
+            os.unlink(found.name, dir_fd=folder)
             return
         with suppress(OSError, RecursionError):
-            shutil.rmtree(name, dir_fd=folder)
+            shutil.rmtree(found.name, dir_fd=folder)
             return
         # Closed to its owner, or very deep.
-        remove_folder(self._project / path)
-        if look_at(folder, name, path) is not None:
-            raise DataUnavailable(f"The folder {quoted(path)} cannot be removed.")
+        remove_folder(self._project / found.path)
+        if look_at(folder, found.name, found.path) is not None:
+            raise DataUnavailable(f"The folder {quoted(found.path)} cannot be removed.")
 
     def write_all(self) -> None:
         """Write every folder, link and file of the index that is not there yet; folders come before their content."""
@@ -229,16 +227,6 @@ def _open_folder(name: str, parent: int | None) -> int:
         return os.open(".", FOLDER, dir_fd=named)
     finally:
         os.close(named)
-
-
-def _listed(folder: int, kept: set[str]) -> Iterator[str]:
-    """Yield all names in a folder but ``kept``, while the caller removes them or adds them to ``kept``."""
-    while True:
-        with os.scandir(folder) as entries:
-            names = list(islice((entry.name for entry in entries if entry.name not in kept), _NAMES_AT_ONCE))
-        if not names:
-            return
-        yield from names
 
 
 @contextmanager

@@ -86,7 +86,8 @@ class SnapshotStore:
         Cancellation: the folder is removed, as at any end without ``keep``.
         """
         folder = self._root / f"{_NEW}{os.urandom(8).hex()}"
-        folder.mkdir(mode=0o700, parents=True)
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
         try:
             yield folder
         finally:
@@ -127,6 +128,7 @@ class SnapshotStore:
         Cancellation: it is stored completely or not at all; a folder that is left is removed at the next start.
         """
         parts = await trio.to_thread.run_sync(_measured, folder, snapshot.parts)
+        await trio.to_thread.run_sync(open_to_programs, folder, parts)
         snapshot = replace(snapshot, parts=parts)
         if snapshot.kind in AUTOMATIC:
             await self._drop_oldest(snapshot.generation_id)
@@ -267,6 +269,13 @@ def _measured(folder: Path, parts: Sequence[Part]) -> tuple[Part, ...]:
                 yield replace(part, size_bytes=os.fstat(file.fileno()).st_size, sha256=digest)
 
     return tuple(each())
+
+
+def open_to_programs(folder: Path, parts: Sequence[Part]) -> None:
+    """Let confined programs read the folder where it is shown to them; the folder above is the service's alone."""
+    for part in parts:
+        (folder / part.file).chmod(0o644)
+    folder.chmod(0o755)
 
 
 def _remove_unknown(root: Path, known: set[str]) -> set[str]:

@@ -8,9 +8,9 @@ import tarfile
 from collections.abc import Callable, Collection
 from typing import BinaryIO
 
+from preview.backing import DataUnavailable
 from preview.core.quoting import quoted
 from preview.data.walk import leads_out, reading
-from preview.errors import DataUnavailable
 
 CHUNK_BYTES = 1024 * 1024
 _ENCODING, _ERRORS = "utf-8", "surrogateescape"
@@ -97,6 +97,8 @@ def read_index(file: BinaryIO, *, most_bytes: int, most_files: int) -> Index:
     try:
         with tarfile.open(fileobj=file, mode="r:", encoding=_ENCODING, errors=_ERRORS) as archive:
             for info in archive:
+                if info.name == "." and info.isdir():
+                    continue
                 most_bytes -= info.size
                 most_files -= 1
                 if most_bytes < 0 or most_files < 0 or not _is_sound(info):

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from preview.backing import DataUnavailable
 from preview.core.quoting import quoted
 from preview.data.restore import Restore
 from preview.data.tar import companions, read_index, write_entry, write_file
 from preview.data.walk import FOLDER, look_at, open_file, walk_folder
-from preview.errors import DataUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,12 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class TreeChange:
-    """Paths that a restore has changed: files and links that were written, and all that was removed."""
+    """Paths that a restore has changed.
+
+    Attributes:
+        written: Files and links.
+        removed: What was removed, the first 10,000; a folder stands for all its content.
+    """
 
     written: tuple[str, ...]
     removed: tuple[str, ...]
@@ -62,6 +67,8 @@ def save_tree(project: Path, file: BinaryIO, *, leave_out: Collection[str], most
     left_out = companions(leave_out)
     files = size_bytes = 0
     with _writing_snapshot(), _opened(project) as root:
+        # The folder itself, so that no tar is empty.
+        write_entry(file, ".", os.fstat(root))
         for found in walk_folder(root, most=most_files):
             if not found.is_saved or found.path in left_out:
                 continue

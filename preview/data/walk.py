@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from preview.backing import DataUnavailable
 from preview.core.quoting import quoted
-from preview.errors import DataUnavailable
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a pipe or a lease (fcntl(2), F_SETLEASE) would block.
@@ -89,8 +89,7 @@ def _walk(folder: int, prefix: str, budget: Iterator[int], level: int) -> Iterat
         yield found
         if found.is_folder and found.is_saved:
             with reading(found.path), _opened(name, folder) as inner:
-                if inner is not None:
-                    yield from _walk(inner, f"{found.path}/", budget, level + 1)
+                yield from _walk(inner, f"{found.path}/", budget, level + 1)
 
 
 def _names(folder: int, budget: Iterator[int]) -> list[str]:
@@ -119,9 +118,7 @@ def look_at(folder: int, name: str, path: str) -> Found | None:
 @contextmanager
 def open_file(found: Found) -> Iterator[int | None]:
     """Open a regular file for reading; None if it has become something else."""
-    descriptor = None
-    with reading(found.path):
-        descriptor = os.open(found.name, FILE, dir_fd=found.folder)
+    descriptor = _descriptor(found)
     try:
         yield descriptor if descriptor is not None and stat.S_ISREG(os.fstat(descriptor).st_mode) else None
     finally:
@@ -129,8 +126,14 @@ def open_file(found: Found) -> Iterator[int | None]:
             os.close(descriptor)
 
 
+def _descriptor(found: Found) -> int | None:
+    with reading(found.path):
+        return os.open(found.name, FILE, dir_fd=found.folder)
+    return None
+
+
 @contextmanager
-def _opened(name: str, parent: int) -> Iterator[int | None]:
+def _opened(name: str, parent: int) -> Iterator[int]:
     descriptor = os.open(name, FOLDER, dir_fd=parent)
     try:
         yield descriptor

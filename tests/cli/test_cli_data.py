@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -37,25 +38,37 @@ HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 
 
 @pytest.fixture(scope="module")
-def generation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("shop")
-    (root / "project").mkdir()
-    (root / "project" / "main.py").write_text(SHOP)
-    (root / "project" / "preview.toml").write_text('[start]\ncommand = "python main.py"\n')
-    folders = {"PREVIEW_DATA_DIR": str(root / "data"), "PREVIEW_CACHE_DIR": str(root / "cache")}
-    with pytest.MonkeyPatch.context() as patched, serving(folders):
-        for name in ("PREVIEW_URL", "PREVIEW_TOKEN"):
-            patched.delenv(name, raising=False)
-        for name, value in folders.items():
-            patched.setenv(name, value)
-        [made] = [line for line in _out(["push", str(root / "project")]).splitlines() if line]
-        _out(["launch", made, "--wait", "60"])
+    return {"PREVIEW_DATA_DIR": str(root / "data"), "PREVIEW_CACHE_DIR": str(root / "cache")}
+
+
+@pytest.fixture(scope="module")
+def launched(folders: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    project = tmp_path_factory.mktemp("project")
+    (project / "main.py").write_text(SHOP)
+    (project / "preview.toml").write_text('[start]\ncommand = "python main.py"\n')
+    environment = {name: value for name, value in os.environ.items() if name not in ("PREVIEW_URL", "PREVIEW_TOKEN")}
+
+    def tell(*arguments: str) -> str:
+        command = [*PROGRAM, *arguments]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment | folders)
+        return done.stdout.strip()
+
+    with serving(folders):
+        made = tell("push", str(project))
+        tell("launch", made, "--wait", "60")
         yield made
 
 
-def _out(arguments: list[str]) -> str:
-    """What a command prints; for use outside of tests."""
-    return subprocess.run([*PROGRAM, *arguments], check=True, capture_output=True, text=True).stdout
+@pytest.fixture
+def generation(launched: str, folders: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The client commands as a person beside the service calls them."""
+    for name in ("PREVIEW_URL", "PREVIEW_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in folders.items():
+        monkeypatch.setenv(name, value)
+    return launched
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:

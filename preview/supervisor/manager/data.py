@@ -22,6 +22,7 @@ from preview.data import (
     SnapshotStore,
     compare,
 )
+from preview.data.store import open_to_programs
 from preview.errors import NoActivePreview
 from preview.generations import Generation
 from preview.settings import Settings
@@ -186,8 +187,12 @@ class DataManager:
 
         Cancellation: nothing is kept.
         """
-        async with self._open(generation, before) as first, self._open(generation, after) as second:
-            return await compare(first, second, self._run)
+        async with (
+            self._open(generation, before) as first,
+            self._open(generation, after) as second,
+            self._store.open_folder() as scratch,
+        ):
+            return await compare(first, second, self._run, scratch)
 
     async def copy_to(self, source: Generation, snapshot_id: str | None, target: Generation) -> DataSnapshot:
         """Let the previews of a new generation begin with data of another.
@@ -262,7 +267,7 @@ class DataManager:
 
             async def save(data: PreviewData) -> None:
                 async with preview.data_turn:
-                    await data.save(folder)
+                    open_to_programs(folder, await data.save(folder))
 
             await preview.inside.do(save)
             yield folder
