@@ -100,7 +100,7 @@ def _compare_dumps(
     read: Callable[[str, Callable[[], None]], Mapping[str, Table]],
 ) -> None:
     files = [f"{folder}/{name.lower()}.sql" for folder in (before, after)]
-    tables = [read(file, found.comparer.look_at_clock) if os.path.exists(file) else {} for file in files]  # noqa: PTH110
+    tables = [read(file, found.comparer.look_at_clock) if _is_there(file) else {} for file in files]
     found.add_database(name, *tables)
 
 
@@ -125,10 +125,17 @@ def _compare_files(found: _Answer, before: str, after: str, scratch: str) -> Non
 
 
 def _opened(path: str) -> BinaryIO:
+    return open(path if _is_there(path) else os.devnull, "rb")  # noqa: PTH123  the caller closes it
+
+
+def _is_there(path: str) -> bool:
+    """Return whether there is such a file; raise ValueError for a pipe or a link."""
     try:
-        return open(path, "rb")  # noqa: PTH123  the caller closes it
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise ValueError("no regular file")
     except FileNotFoundError:
-        return open(os.devnull, "rb")  # noqa: PTH123
+        return False
+    return True
 
 
 def _entries(file: BinaryIO, look: Callable[[], None]) -> dict[str, tarfile.TarInfo]:
@@ -239,11 +246,8 @@ def _sqlite_tables(database: Database) -> dict[str, Table]:
 def _compare_redis(found: _Answer, before: str, after: str) -> None:
     contents = []
     for folder in (before, after):
-        try:
-            with open(f"{folder}/redis.rdb", "rb") as file:  # noqa: PTH123
-                contents.append(_without_head(file.read()))
-        except FileNotFoundError:
-            contents.append(b"")
+        with _opened(f"{folder}/redis.rdb") as file:
+            contents.append(_without_head(file.read()))
     if contents[0] != contents[1]:
         found.add_note("Redis", "The stored keys differ, or only their order; they are not compared one by one.")
 
