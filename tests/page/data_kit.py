@@ -121,7 +121,7 @@ class MadeUpData:
     )  # fmt: skip
     snapshots: list[dict[str, Any]] = field(
         default_factory=lambda: [
-            snapshot(9, "", "before_restore"),
+            snapshot(9, "before the restore of nightly", "before_restore"),
             snapshot(4, "before the change"),
             snapshot(2, ""),
         ]
@@ -189,11 +189,11 @@ class MadeUpData:
             self.snapshots = [one for one in self.snapshots if one["id"] != call.rpartition("/")[2]]
             return 200, None
         if call.endswith("/restore"):
-            restored = next(one for one in self.snapshots if one["id"] in call)
-            self.snapshots.insert(0, snapshot(number, "", "before_restore"))
-            return 200, {"restored": restored, "before": self.snapshots[0], "elapsed_ms": 314}
+            name = next(one["name"] for one in self.snapshots if one["id"] in call)
+            self.snapshots.insert(0, snapshot(number, f"before the restore of {name}", "before_restore"))
+            return 200, {"before": self.snapshots[0], "elapsed_ms": 314}
         if call == "POST /preview/data/reset":
-            self.snapshots.insert(0, snapshot(number, "", "before_reset"))
+            self.snapshots.insert(0, snapshot(number, "before the reset", "before_reset"))
             return 200, {"before": self.snapshots[0], "elapsed_ms": 1_250}
         return 404, {"status": 404, "detail": "There is nothing here.", "code": "not_found"}
 

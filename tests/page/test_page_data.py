@@ -23,7 +23,7 @@ def test_a_hostile_database_neither_acts_on_the_page_nor_stops_it(running: Runni
     data = MadeUpData()
     data.databases[0]["tables"] = [{"name": f"t{n}", "rows": n, "size_bytes": None} for n in range(4_000)]
     data.rows = {"columns": columns, "rows": [["<img src=x onerror=alert(1)>"] * 1_600] * 50}
-    changed = [{"change": "changed", "before": {f"c{n}": "a" for n in range(1_600)}, "after": {"__proto__": "b"}}] * 3
+    changed = [{"change": "changed", "before": {f"c{n}": "a" for n in range(1_600)}, "after": {"__proto__": "b"}}] * 9
     tables: list[dict[str, Any]] = [
         {"name": f"t{n}", "added": 1, "changed": 0, "removed": 0, "samples": changed, "note": None} for n in range(60)
     ]

@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 
 import type { PreviewClient } from "./api/client";
-import type { Reset, Restored, Snapshot } from "./api/data";
+import type { Replaced, Snapshot } from "./api/data";
 import { asProblem, type Problem } from "./api/problem";
 import type { Generation } from "./api/types";
 import { usePreviewClient } from "./context";
@@ -10,8 +10,8 @@ export type SnapshotAction = "saving" | "restoring" | "deleting" | "resetting" |
 
 export type SnapshotOutcome =
   | { kind: "saved"; snapshot: Snapshot }
-  | ({ kind: "restored" } & Restored)
-  | ({ kind: "reset" } & Reset)
+  | ({ kind: "restored"; snapshot: Snapshot } & Replaced)
+  | ({ kind: "reset" } & Replaced)
   | { kind: "deleted"; snapshot: Snapshot }
   | { kind: "forked"; generation: Generation };
 
@@ -24,7 +24,7 @@ export interface PreviewSnapshots {
   /** Why the last action, or the list, failed. */
   problem: Problem | null;
   save: (name: string) => Promise<void>;
-  restore: (snapshotId: string) => Promise<void>;
+  restore: (snapshot: Snapshot) => Promise<void>;
   remove: (snapshot: Snapshot) => Promise<void>;
   /** Null: the data of the running preview. */
   fork: (snapshotId: string | null, name: string) => Promise<void>;
@@ -97,8 +97,10 @@ export function usePreviewSnapshots(
     [act, data, generationId],
   );
   const restore = useCallback(
-    (id: string) =>
-      act("restoring", async () => ({ kind: "restored", ...(await data.restoreSnapshot(generationId, id)) })),
+    (snapshot: Snapshot) =>
+      act("restoring", async () => {
+        return { kind: "restored", snapshot, ...(await data.restoreSnapshot(generationId, snapshot.id)) };
+      }),
     [act, data, generationId],
   );
   const remove = useCallback(

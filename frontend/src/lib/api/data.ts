@@ -68,15 +68,9 @@ export interface Snapshot {
   parts: SnapshotPart[];
 }
 
-export interface Restored {
-  restored: Snapshot;
-  /** The data before the restore. */
-  before: Snapshot;
-  elapsed_ms: number;
-}
-
-export interface Reset {
-  /** The data before the reset; null where nothing was stored. */
+/** The result of a restore or a reset. */
+export interface Replaced {
+  /** The data that was replaced: restore it to undo this. Null where nothing was stored. */
   before: Snapshot | null;
   elapsed_ms: number;
 }
@@ -155,8 +149,8 @@ export class DataClient {
     return this.#transport.json(of(generationId, "/preview/data/query"), call);
   }
 
-  /** Make files and databases as they were at the launch. */
-  reset(generationId: string): Promise<Reset> {
+  /** Replace the data by that of a launch: files as uploaded, empty databases, all steps again. */
+  reset(generationId: string): Promise<Replaced> {
     return this.#change(generationId, "/preview/data/reset");
   }
 
@@ -170,7 +164,7 @@ export class DataClient {
     return this.#change(generationId, "/preview/snapshots", { name });
   }
 
-  restoreSnapshot(generationId: string, snapshotId: string): Promise<Restored> {
+  restoreSnapshot(generationId: string, snapshotId: string): Promise<Replaced> {
     return this.#change(generationId, `/preview/snapshots/${encodeURIComponent(snapshotId)}/restore`);
   }
 

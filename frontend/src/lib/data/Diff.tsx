@@ -1,12 +1,16 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useState } from "react";
 
 import type { ChangeKind, FileChange, RowSample, SnapshotDiff, TableChange } from "../api/data";
+import { Button } from "../ui/controls";
 import { bytes, count } from "../ui/format";
 import { visible } from "../ui/visible";
 import styles from "./data.module.css";
 import { Value } from "./Value";
 
 const MOST_LISTED = 200;
+// A stranger decides on the number of tables and columns: all of them could stop the page for a second.
+const MOST_OPEN = 8;
+const MOST_COMPARED = 200;
 const MOST_FIELDS = 12;
 const SIGNS: Record<ChangeKind, string> = { added: "+", removed: "−", changed: "~" };
 
@@ -32,8 +36,8 @@ export function Diff({ diff }: { diff: SnapshotDiff }): ReactNode {
             <h3 className={styles.name}>{visible(database.name)}</h3>
             <span className={styles.fact}>{count(database.tables.length, "table")}</span>
           </div>
-          {database.tables.slice(0, MOST_LISTED).map((table) => (
-            <Table key={table.name} table={table} />
+          {database.tables.slice(0, MOST_LISTED).map((table, at) => (
+            <Table key={table.name} table={table} isOpenFirst={at < MOST_OPEN} />
           ))}
           <More left={database.tables.length - MOST_LISTED} word="table" />
         </section>
@@ -78,7 +82,8 @@ function sizesOf({ size_before, size_after }: FileChange): string {
   return size === null ? "" : bytes(size);
 }
 
-function Table({ table }: { table: TableChange }): ReactNode {
+function Table({ table, isOpenFirst }: { table: TableChange; isOpenFirst: boolean }): ReactNode {
+  const [isOpen, setOpen] = useState(isOpenFirst);
   const counts = (["added", "changed", "removed"] as const).filter((kind) => table[kind] > 0);
   return (
     <div className={styles.tableChange}>
@@ -91,7 +96,12 @@ function Table({ table }: { table: TableChange }): ReactNode {
         ))}
       </div>
       {table.note !== null && <p className={styles.tableNote}>{visible(table.note)}</p>}
-      {table.samples.length > 0 && (
+      {table.samples.length > 0 && !isOpen && (
+        <Button small kind="quiet" onClick={() => setOpen(true)}>
+          Show {count(table.samples.length, "sample")}
+        </Button>
+      )}
+      {table.samples.length > 0 && isOpen && (
         <ul className={styles.samples} aria-label={`Samples of ${visible(table.name)}`}>
           {table.samples.map((sample, at) => (
             <Sample key={at} sample={sample} table={visible(table.name)} />
@@ -108,8 +118,10 @@ function Sample({ sample, table }: { sample: RowSample; table: string }): ReactN
   const names = Object.keys({ ...before, ...after });
   const isBoth = before !== null && after !== null;
   const differs = (name: string): boolean => isBoth && valueOf(before, name) !== valueOf(after, name);
-  const told = isBoth ? names.filter((name, at) => at === 0 || differs(name)) : names;
+  const compared = names.slice(0, MOST_COMPARED);
+  const told = isBoth ? compared.filter((name, at) => at === 0 || differs(name)) : compared;
   const shown = told.slice(0, MOST_FIELDS);
+  const left = told.length - shown.length + names.length - compared.length;
   return (
     <li>
       <Sign change={change} />
@@ -130,9 +142,7 @@ function Sample({ sample, table }: { sample: RowSample; table: string }): ReactN
             </dd>
           </div>
         ))}
-        {told.length > shown.length && (
-          <div className={styles.fact}>{count(told.length - shown.length, "more column")}</div>
-        )}
+        {left > 0 && <div className={styles.fact}>{count(left, "more column")}</div>}
       </dl>
     </li>
   );

@@ -51,9 +51,9 @@ function sentenceOf(outcome: SnapshotOutcome): string {
     case "saved":
       return `Saved “${titleOf(outcome.snapshot)}”.`;
     case "restored":
-      return `Restored “${titleOf(outcome.restored)}” in ${milliseconds(outcome.elapsed_ms)}.`;
+      return `Restored “${titleOf(outcome.snapshot)}” in ${milliseconds(outcome.elapsed_ms)}.`;
     case "reset":
-      return `Reset in ${milliseconds(outcome.elapsed_ms)}. The data is as it was at the launch.`;
+      return `The data was reset in ${milliseconds(outcome.elapsed_ms)}.`;
     case "deleted":
       return `Deleted “${titleOf(outcome.snapshot)}”.`;
     case "forked":

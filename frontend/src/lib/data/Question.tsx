@@ -29,11 +29,12 @@ export function Question({ asked, name, snapshots, onClose }: QuestionProps): Re
         <Ask
           title={`Restore “${titleOf(asked.snapshot)}”?`}
           action="Restore"
-          onYes={() => void snapshots.restore(asked.snapshot.id)}
+          onYes={() => void snapshots.restore(asked.snapshot)}
           onClose={onClose}
         >
           <p>
-            The preview’s files and databases become as they were at {timeOf(asked.snapshot)}. Its process is replaced.
+            The application is stopped, its files and databases become as they were at {timeOf(asked.snapshot)}, and it
+            is started again. The code stays as it is now.
           </p>
           <p>The current data is saved as a snapshot first, so you can undo this.</p>
         </Ask>
@@ -46,7 +47,12 @@ export function Question({ asked, name, snapshots, onClose }: QuestionProps): Re
           onYes={() => void snapshots.remove(asked.snapshot)}
           onClose={onClose}
         >
-          <p>The snapshot ({bytes(asked.snapshot.size_bytes)}) is deleted. The preview’s own data stays as it is.</p>
+          <p>
+            The snapshot ({bytes(asked.snapshot.size_bytes)}) is deleted.{" "}
+            {asked.snapshot.kind === "fork"
+              ? "New previews of this project begin with its data; without it, they begin empty."
+              : "The data of a running preview stays as it is."}
+          </p>
           <p>You cannot undo this.</p>
         </Ask>
       );
@@ -54,8 +60,8 @@ export function Question({ asked, name, snapshots, onClose }: QuestionProps): Re
       return (
         <Ask title="Reset the data?" action="Reset" onYes={() => void snapshots.reset()} onClose={onClose}>
           <p>
-            The preview’s files and databases become as they were at its launch. The steps of the launch, such as
-            migrations and initial data, run again, and its process is replaced.
+            The application is stopped and started again with the data of a launch: files as uploaded, empty databases,
+            then all steps, such as migrations and initial data.
           </p>
           <p>The current data is saved as a snapshot first, so you can undo this.</p>
         </Ask>

@@ -6,7 +6,7 @@ import { ago, bytes } from "../ui/format";
 import { useNow } from "../ui/useNow";
 import styles from "./data.module.css";
 import type { Asked } from "./Question";
-import { partsOf, reasonOf, timeOf, titleOf } from "./words";
+import { originOf, partsOf, timeOf, titleOf } from "./words";
 
 interface SnapshotListProps {
   /** Null while it is not known. */
@@ -49,7 +49,7 @@ interface SnapshotRowProps extends SnapshotListProps {
 
 function SnapshotRow({ snapshot, now, canCompare, ...props }: SnapshotRowProps): ReactNode {
   const title = titleOf(snapshot);
-  const reason = snapshot.name ? reasonOf(snapshot) : null;
+  const origin = originOf(snapshot);
   const button = (word: string, act: () => void): ReactNode => (
     <Button small aria-label={`${word} ${title}`} disabled={props.isBusy} onClick={act}>
       {word}
@@ -59,7 +59,7 @@ function SnapshotRow({ snapshot, now, canCompare, ...props }: SnapshotRowProps):
     <li>
       <span className={styles.snapshotName}>
         {title}
-        {reason !== null && <small>{reason}</small>}
+        {origin !== null && <small>{origin}</small>}
       </span>
       <span className={styles.fact}>
         <span title={`SHA-256: ${snapshot.sha256}`}>{bytes(snapshot.size_bytes)}</span> ·{" "}

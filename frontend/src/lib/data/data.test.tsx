@@ -132,11 +132,11 @@ describe("SQL", () => {
 
 describe("snapshots", () => {
   test("a restore asks first, and says how to undo it", async () => {
-    const before = snapshot("s3", "", { kind: "before_restore" });
+    const before = snapshot("s3", "before the restore", { kind: "before_restore" });
     const client = service((call) => {
       if (call !== "POST /preview/snapshots/s2/restore") return undefined;
       snapshots.unshift(before);
-      return json({ restored: snapshots[1], before, elapsed_ms: 12 });
+      return json({ before, elapsed_ms: 12 });
     });
     open(client, /Snapshots/);
     fireEvent.click(await screen.findByRole("button", { name: "Restore after lunch" }));
@@ -147,11 +147,11 @@ describe("snapshots", () => {
     fireEvent.click(screen.getByRole("button", { name: "Restore after lunch" }));
     agree();
     expect(
-      await screen.findByText(/Restored “after lunch” in 12 ms. To undo this, restore “Before a restore/),
+      await screen.findByText(/Restored “after lunch” in 12 ms. To undo this, restore “before the restore”/),
     ).toBeTruthy();
     expect(await screen.findByRole("tab", { name: "Snapshots (3)" })).toBeTruthy();
     fireEvent.click(screen.getByRole("button", { name: "Undo…" }));
-    expect(screen.getByRole("alertdialog").textContent).toContain("Before a restore");
+    expect(screen.getByRole("alertdialog").textContent).toContain("before the restore");
   });
 
   test("one is saved with a click, and a refusal is shown", async () => {

@@ -1,23 +1,16 @@
-import type { Snapshot, SnapshotKind } from "../api/data";
+import type { Snapshot } from "../api/data";
 import { bytes, count } from "../ui/format";
 import { visible } from "../ui/visible";
 
-const MANUAL = "Snapshot";
-const KINDS: Partial<Record<SnapshotKind, string>> = {
-  before_restore: "Before a restore",
-  before_reset: "Before a reset",
-  fork: "From a fork",
-};
-
-/** Why the service took it; null for one that was asked for. */
-export function reasonOf({ kind }: Snapshot): string | null {
-  return KINDS[kind] ?? null;
+/** Its name, else the time. */
+export function titleOf(snapshot: Snapshot): string {
+  return snapshot.name ? visible(snapshot.name) : `Snapshot of ${timeOf(snapshot)}`;
 }
 
-/** Its name, else the reason and the time. */
-export function titleOf(snapshot: Snapshot): string {
-  if (snapshot.name) return visible(snapshot.name);
-  return `${KINDS[snapshot.kind] ?? MANUAL}, ${timeOf(snapshot)}`;
+/** The origin of one that nobody asked for; null for the others. */
+export function originOf({ kind }: Snapshot): string | null {
+  if (kind === "manual") return null;
+  return kind === "fork" ? "first data" : "automatic";
 }
 
 export function timeOf({ created_at }: Snapshot): string {
