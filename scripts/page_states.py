@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from data_kit import MadeUpData
 from page_kit import BROKEN, FILES, Running, Visit, run_service, visit
 from playwright.sync_api import Browser, Route
 
@@ -42,6 +43,8 @@ def take_states(browser: Browser, folder: Path, work: Path) -> None:
         for scheme, width in _looks():
             with visit(browser, scheme=scheme, width=width, height=800 if width > 900 else 740) as seen:
                 _Album(seen, folder, f"{scheme}-{width}").walk(running)
+            with visit(browser, scheme=scheme, width=width, height=800 if width > 900 else 740) as seen:
+                _Album(seen, folder, f"{scheme}-{width}").walk_through_data(running)
     for scheme, width in _looks():
         with (
             run_service(work / f"short-{scheme}-{width}", PREVIEW_MAX_UPTIME=_SHORT_LIFE_S) as running,
@@ -153,6 +156,32 @@ class _Album:
         running.start_again()
         page.get_by_text("Ended", exact=True).first.wait_for(timeout=60_000)
         self.take("17-after-a-restart")
+
+    def walk_through_data(self, running: Running) -> None:
+        """Take the panel "Data", with made-up answers."""
+        page = self.seen.page
+        MadeUpData().open(self.seen, running, f"ada-{self.look}")
+        page.get_by_role("button", name="Data", exact=True).click()
+        page.get_by_text("PostgreSQL 17.2").wait_for()
+        self.take("18-databases")
+        page.get_by_role("button", name="public.books").click()
+        page.get_by_text("Book 1", exact=True).wait_for()
+        self.take("19-table")
+        page.get_by_role("tab", name="SQL").click()
+        page.get_by_label("SQL statement").fill("select * from bookz")
+        page.get_by_role("button", name="Run").click()
+        page.get_by_role("alert").wait_for()
+        self.take("20-statement-refused")
+        page.get_by_role("tab", name=re.compile("^Snapshots")).click()
+        self.take("21-snapshots")
+        page.get_by_role("button", name="Restore before the change").click()
+        self.take("22-question")
+        page.get_by_role("button", name="Restore", exact=True).click()
+        page.get_by_text("To undo this").wait_for()
+        self.take("23-restored")
+        page.get_by_role("button", name="Compare before the change").click()
+        page.get_by_text("Dune").wait_for()
+        self.take("24-changes")
 
     def _pane(self, name: str) -> None:
         """On a small screen one pane at a time is shown."""

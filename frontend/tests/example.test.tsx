@@ -29,16 +29,20 @@ test("an app that imports the package shows the preview's state and its lines", 
     asked.push({ path, authorization: new Headers(init?.headers).get("authorization") });
     if (path.endsWith("/stream")) return Promise.resolve(stream.response);
     if (path.endsWith("/previews")) return Promise.resolve(json({ previews: [instance] }));
+    if (path.endsWith("/snapshots")) return Promise.resolve(json({ snapshots: [] }));
+    if (path.endsWith("/data")) return Promise.resolve(json({ databases: [] }));
+    if (path.endsWith("/services")) return Promise.resolve(json({ services: [] }));
     if (path.endsWith("/endpoints"))
       return Promise.resolve(json({ endpoints: [{ method: "GET", path: "/books", tags: [] }] }));
     return Promise.resolve(json(instance));
   });
   render(<Studio service="http://service" token="secret" />);
   stream.write(statusEvent("p1") + frame(line(1, "hello")));
-  await waitFor(() => expect(screen.getByTestId("badge").textContent).toBe("running live hello"));
+  await waitFor(() => expect(screen.getByTestId("badge").textContent).toBe("running live hello 0"));
   expect(await screen.findByRole("heading", { name: "My backend" })).toBeTruthy();
   expect(await screen.findByRole("button", { name: /GET \/books/ })).toBeTruthy();
   expect(screen.getByRole("region", { name: "Log" })).toBeTruthy();
+  expect(await screen.findByText(/This preview has no database/)).toBeTruthy();
   expect(asked.every((one) => one.authorization === "Bearer secret")).toBe(true);
   expect(asked.filter((one) => one.path.endsWith("/stream"))).toHaveLength(1);
 });

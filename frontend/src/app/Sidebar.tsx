@@ -2,6 +2,7 @@ import { type ReactNode, type RefObject, useRef, useState } from "react";
 
 import { asProblem } from "../lib/api/problem";
 import { Button, Dot, IconButton, Notice } from "../lib/ui/controls";
+import { ago } from "../lib/ui/format";
 import { pickInput, type Picked } from "./folder";
 import styles from "./app.module.css";
 import { isOn, type Project, type Projects } from "./useProjects";
@@ -198,12 +199,4 @@ function stateOf({ preview, createdAt }: Project): string {
 
 function ageOf({ createdAt }: Project): string | undefined {
   return createdAt === null ? undefined : `Added ${ago(createdAt)}`;
-}
-
-function ago(time: string): string {
-  const minutes = Math.floor((Date.now() - Date.parse(time)) / 60_000);
-  if (minutes < 1) return "just now";
-  if (minutes < 60) return `${minutes} min ago`;
-  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)} h ago`;
-  return new Date(time).toLocaleDateString();
 }

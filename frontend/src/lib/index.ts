@@ -1,5 +1,20 @@
-export { type ClientOptions, PreviewClient } from "./api/client";
+export { PreviewClient } from "./api/client";
+export type {
+  DataDatabase,
+  DataServer,
+  DataTable,
+  FileChange,
+  QueryRows,
+  Replaced,
+  Snapshot,
+  SnapshotDiff,
+  SnapshotKind,
+  SnapshotPart,
+  TableChange,
+  TableRows,
+} from "./api/data";
 export { Problem } from "./api/problem";
+export type { ClientOptions } from "./api/transport";
 export type {
   EndEvent,
   Endpoint,
@@ -21,6 +36,7 @@ export type {
   ToldStep,
 } from "./api/types";
 export { PreviewProvider, usePreviewClient } from "./context";
+export { DataPanel, type DataPanelProps } from "./data/DataPanel";
 export { LaunchPanel, type LaunchPanelProps } from "./launch/LaunchPanel";
 export type { LaunchStep } from "./logs/steps";
 export { LogStore } from "./logs/store";
@@ -31,3 +47,5 @@ export { PreviewTerminal, type PreviewTerminalProps } from "./terminal/PreviewTe
 export type { ThemeChoice } from "./ui/theme";
 export { type Preview, usePreview, type UsePreviewOptions } from "./usePreview";
 export { type PreviewLog, type PreviewLogs, usePreviewLogs, type UsePreviewLogsOptions } from "./usePreviewLogs";
+export { type PreviewData, usePreviewData, type UsePreviewDataOptions } from "./usePreviewData";
+export { type PreviewSnapshots, usePreviewSnapshots } from "./usePreviewSnapshots";

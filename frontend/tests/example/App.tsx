@@ -4,6 +4,7 @@ import "@preview/react/style.css";
 import { useMemo } from "react";
 
 import {
+  DataPanel,
   LaunchPanel,
   PreviewClient,
   PreviewProvider,
@@ -11,6 +12,7 @@ import {
   RequestPanel,
   usePreview,
   usePreviewLogs,
+  usePreviewSnapshots,
 } from "@preview/react";
 
 export function Studio({ service, token }: { service: string; token: string }) {
@@ -22,16 +24,18 @@ export function Studio({ service, token }: { service: string; token: string }) {
       <LaunchPanel generationId="gen_1" name="My backend" />
       <PreviewTerminal generationId="gen_1" style={{ height: 400 }} />
       <RequestPanel generationId="gen_1" />
+      <DataPanel generationId="gen_1" />
     </PreviewProvider>
   );
 }
 
 function Badge({ generationId }: { generationId: string }) {
   const { instance } = usePreview(generationId);
+  const { snapshots } = usePreviewSnapshots(generationId);
   const { lines, connection } = usePreviewLogs(generationId, { limit: 3 });
   return (
     <p data-testid="badge">
-      {instance?.status ?? "none"} {connection.phase} {lines.map((one) => one.message).join(",")}
+      {instance?.status ?? "none"} {connection.phase} {lines.map((one) => one.message).join(",")} {snapshots?.length}
     </p>
   );
 }

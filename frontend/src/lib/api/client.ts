@@ -1,4 +1,6 @@
-import { asProblem, Problem, problemOf } from "./problem";
+import { DataClient } from "./data";
+import { Problem } from "./problem";
+import { type Call, type ClientOptions, of, Transport } from "./transport";
 import type {
   Endpoint,
   EndpointListing,
@@ -18,22 +20,6 @@ import type {
   Session,
   ShareLink,
 } from "./types";
-
-export interface ClientOptions {
-  /** Where the service is: "" for this page's own origin. */
-  baseUrl?: string;
-  /** The bearer token of now; undefined relies on the session cookie. */
-  token?: () => string | undefined | Promise<string | undefined>;
-  fetch?: typeof fetch;
-}
-
-interface Call {
-  method?: string;
-  json?: unknown;
-  form?: FormData;
-  headers?: Record<string, string>;
-  signal?: AbortSignal;
-}
 
 /** What a service says, of any version. */
 interface ToldListing {
@@ -56,82 +42,85 @@ export type Change = "launched" | "changed";
 
 /** Talks to the service in the words of contract v1. All methods reject with `Problem`. */
 export class PreviewClient {
-  readonly #base: string;
-  readonly #token: ClientOptions["token"];
-  readonly #fetch: typeof fetch;
+  readonly data: DataClient;
+  readonly #transport: Transport;
   readonly #listeners = new Map<string, Set<(change: Change) => void>>();
   readonly #previewTokens = new Map<string, string>();
 
   constructor(options: ClientOptions = {}) {
-    this.#base = (options.baseUrl ?? "").replace(/\/$/, "");
-    this.#token = options.token;
-    this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
+    this.#transport = new Transport(options);
+    this.data = new DataClient(this.#transport, (generationId) => this.#tell(generationId, "changed"));
   }
 
   // Previews
 
   async launch(generationId: string, signal?: AbortSignal): Promise<Launched> {
     const call: Call = { method: "POST", json: {}, ...(signal && { signal }) };
-    return this.#launched(await this.#json<Launched>(of(generationId, "/preview/launch"), call));
+    return this.#launched(await this.#transport.json<Launched>(of(generationId, "/preview/launch"), call));
   }
 
   async restart(generationId: string): Promise<Launched> {
-    return this.#launched(await this.#json<Launched>(of(generationId, "/preview/restart"), { method: "POST" }));
+    return this.#launched(
+      await this.#transport.json<Launched>(of(generationId, "/preview/restart"), { method: "POST" }),
+    );
   }
 
   async stop(generationId: string): Promise<void> {
     try {
-      await this.#send(of(generationId, "/preview"), { method: "DELETE" });
+      await this.#transport.send(of(generationId, "/preview"), { method: "DELETE" });
     } finally {
       this.#tell(generationId, "changed");
     }
   }
 
   async extend(generationId: string, seconds: number): Promise<PreviewInstance> {
-    return this.#json(of(generationId, "/preview/extend"), { method: "POST", json: { seconds } });
+    return this.#transport.json(of(generationId, "/preview/extend"), { method: "POST", json: { seconds } });
   }
 
   status(generationId: string, signal?: AbortSignal): Promise<PreviewStatus> {
-    return this.#json(of(generationId, "/preview/status"), signal ? { signal } : {});
+    return this.#transport.json(of(generationId, "/preview/status"), signal ? { signal } : {});
   }
 
   /** Rejects with the reason if the generation cannot be launched as it is. Nothing is run for it. */
   async checkPlan(generationId: string): Promise<void> {
-    await this.#send(of(generationId, "/plan"), {});
+    await this.#transport.send(of(generationId, "/plan"), {});
   }
 
   config(generationId: string): Promise<PreviewConfig> {
-    return this.#json(of(generationId, "/preview/config"));
+    return this.#transport.json(of(generationId, "/preview/config"));
   }
 
   preview(previewId: string): Promise<PreviewInstance> {
-    return this.#json(`/api/v1/previews/${encodeURIComponent(previewId)}`);
+    return this.#transport.json(`/api/v1/previews/${encodeURIComponent(previewId)}`);
   }
 
   async previews(limit = 100): Promise<PreviewInstance[]> {
-    return (await this.#json<{ previews: PreviewInstance[] }>(`/api/v1/previews?limit=${limit}`)).previews;
+    return (await this.#transport.json<{ previews: PreviewInstance[] }>(`/api/v1/previews?limit=${limit}`)).previews;
   }
 
   // In the browser
 
   openLink(generationId: string): Promise<OpenLink> {
-    return this.#json(of(generationId, "/preview/open"), { method: "POST", json: {} });
+    return this.#transport.json(of(generationId, "/preview/open"), { method: "POST", json: {} });
   }
 
   access(generationId: string, signal?: AbortSignal): Promise<PreviewAccess> {
-    return this.#json(of(generationId, "/preview/access"), signal ? { signal } : {});
+    return this.#transport.json(of(generationId, "/preview/access"), signal ? { signal } : {});
   }
 
   setPublic(generationId: string, isPublic: boolean): Promise<PreviewAccess> {
-    return this.#json(of(generationId, "/preview/access"), { method: "PUT", json: { public: isPublic } });
+    return this.#transport.json(of(generationId, "/preview/access"), { method: "PUT", json: { public: isPublic } });
   }
 
   share(generationId: string, expiresInS: number): Promise<ShareLink> {
-    return this.#json(of(generationId, "/preview/share"), { method: "POST", json: { expires_in: expiresInS } });
+    return this.#transport.json(of(generationId, "/preview/share"), {
+      method: "POST",
+      json: { expires_in: expiresInS },
+    });
   }
 
   async revokeShare(generationId: string, shareId: string): Promise<void> {
-    await this.#send(of(generationId, `/preview/share/${encodeURIComponent(shareId)}`), { method: "DELETE" });
+    await this.#transport.send(of(generationId, `/preview/share/${encodeURIComponent(shareId)}`), { method: "DELETE" });
   }
 
   // Logs
@@ -147,7 +136,7 @@ export class PreviewClient {
     if (where.follow === false) query.set("follow", "false");
     const headers: Record<string, string> = { Accept: "text/event-stream" };
     if (where.after !== undefined) headers["Last-Event-ID"] = String(where.after);
-    return this.#send(of(generationId, `/preview/logs/stream?${query.toString()}`), {
+    return this.#transport.send(of(generationId, `/preview/logs/stream?${query.toString()}`), {
       headers,
       ...(signal && { signal }),
     });
@@ -161,13 +150,13 @@ export class PreviewClient {
       limit: String(limit),
       ansi: "keep",
     });
-    return this.#json(of(generationId, `/preview/logs?${query.toString()}`));
+    return this.#transport.json(of(generationId, `/preview/logs?${query.toString()}`));
   }
 
   /** The first `limit` lines that are kept, oldest first. */
   firstLogPage(generationId: string, previewId: string, limit: number): Promise<LogPage> {
     const query = new URLSearchParams({ preview_id: previewId, after: "0", limit: String(limit), ansi: "keep" });
-    return this.#json(of(generationId, `/preview/logs?${query.toString()}`));
+    return this.#transport.json(of(generationId, `/preview/logs?${query.toString()}`));
   }
 
   /** The log as a file, all lines that are kept and pass; the caller reads the body. */
@@ -182,7 +171,7 @@ export class PreviewClient {
     if (what.previewId !== null) query.set("preview_id", what.previewId);
     if (what.level !== undefined) query.set("level", what.level);
     if (what.source !== undefined) query.set("source", what.source);
-    return this.#send(of(generationId, `/preview/logs?${query.toString()}`), signal ? { signal } : {});
+    return this.#transport.send(of(generationId, `/preview/logs?${query.toString()}`), signal ? { signal } : {});
   }
 
   // Endpoints and requests
@@ -190,8 +179,10 @@ export class PreviewClient {
   /** The endpoints, with the schemas that only the other contract's document carries. */
   async endpoints(generationId: string): Promise<EndpointListing> {
     const [words, schemas] = await Promise.all([
-      this.#json<ToldListing>(of(generationId, "/preview/endpoints")),
-      this.#json<{ endpoints: PlanEndpoint[] }>(`/api/generations/${encodeURIComponent(generationId)}/endpoints`),
+      this.#transport.json<ToldListing>(of(generationId, "/preview/endpoints")),
+      this.#transport.json<{ endpoints: PlanEndpoint[] }>(
+        `/api/generations/${encodeURIComponent(generationId)}/endpoints`,
+      ),
     ]);
     const known = new Map(schemas.endpoints.map((one) => [`${one.method} ${one.path}`, one]));
     const endpoints = words.endpoints.map((one): Endpoint => {
@@ -214,7 +205,7 @@ export class PreviewClient {
   /** Send a request to the running preview. A token that is missing or over is fetched again, once. */
   async request(generationId: string, request: ProxyRequest, signal?: AbortSignal): Promise<ProxyResponse> {
     const send = (token: string): Promise<ProxyResponse> =>
-      this.#json(of(generationId, "/preview/request"), {
+      this.#transport.json(of(generationId, "/preview/request"), {
         method: "POST",
         json: request,
         headers: { "X-Preview-Token": token },
@@ -230,7 +221,9 @@ export class PreviewClient {
   }
 
   async #newPreviewToken(generationId: string): Promise<string> {
-    const made = await this.#json<{ session_token: string }>(of(generationId, "/preview/token"), { method: "POST" });
+    const made = await this.#transport.json<{ session_token: string }>(of(generationId, "/preview/token"), {
+      method: "POST",
+    });
     this.#previewTokens.set(generationId, made.session_token);
     return made.session_token;
   }
@@ -238,22 +231,22 @@ export class PreviewClient {
   // Generations
 
   async generations(): Promise<Generation[]> {
-    return (await this.#json<{ generations: Generation[] }>("/api/v1/generations?limit=100")).generations;
+    return (await this.#transport.json<{ generations: Generation[] }>("/api/v1/generations?limit=100")).generations;
   }
 
   async deleteGeneration(generationId: string): Promise<void> {
-    await this.#send(of(generationId, ""), { method: "DELETE" });
+    await this.#transport.send(of(generationId, ""), { method: "DELETE" });
   }
 
   uploadFiles(name: string, files: Record<string, string | { base64: string }>): Promise<Generation> {
-    return this.#json("/api/v1/generations", { method: "POST", json: { name, files } });
+    return this.#transport.json("/api/v1/generations", { method: "POST", json: { name, files } });
   }
 
   uploadArchive(name: string, archive: File): Promise<Generation> {
     const form = new FormData();
     form.set("name", name);
     form.set("archive", archive);
-    return this.#json("/api/v1/generations", { method: "POST", form });
+    return this.#transport.json("/api/v1/generations", { method: "POST", form });
   }
 
   /** Make the generation's files these; its running preview is reloaded. */
@@ -269,7 +262,7 @@ export class PreviewClient {
 
   async #replace(generationId: string, call: Call): Promise<FilesChanged> {
     try {
-      return await this.#json<FilesChanged>(of(generationId, "/files"), call);
+      return await this.#transport.json<FilesChanged>(of(generationId, "/files"), call);
     } finally {
       this.#tell(generationId, "changed");
     }
@@ -278,16 +271,16 @@ export class PreviewClient {
   // Session
 
   session(): Promise<Session> {
-    return this.#json("/api/v1/session");
+    return this.#transport.json("/api/v1/session");
   }
 
   /** Trade a pasted token for the HttpOnly cookie. */
   openSession(token: string): Promise<Session> {
-    return this.#json("/api/v1/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+    return this.#transport.json("/api/v1/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
   }
 
   async logout(): Promise<void> {
-    await this.#send("/api/v1/logout", { method: "POST" });
+    await this.#transport.send("/api/v1/logout", { method: "POST" });
   }
 
   // News between the pieces on one page
@@ -316,41 +309,4 @@ export class PreviewClient {
     this.#tell(launched.generation_id, "launched");
     return launched;
   }
-
-  async #json<T>(path: string, call: Call = {}): Promise<T> {
-    const response = await this.#send(path, call);
-    try {
-      return (await response.json()) as T;
-    } catch (error) {
-      throw asProblem(error);
-    }
-  }
-
-  async #send(path: string, call: Call): Promise<Response> {
-    const headers: Record<string, string> = { Accept: "application/json", ...call.headers };
-    const token = await this.#token?.();
-    if (token !== undefined && headers.Authorization === undefined) headers.Authorization = `Bearer ${token}`;
-    if (call.json !== undefined) headers["Content-Type"] = "application/json";
-    const body = call.json === undefined ? call.form : JSON.stringify(call.json);
-    let response: Response;
-    try {
-      response = await this.#fetch(`${this.#base}${path}`, {
-        method: call.method ?? "GET",
-        headers,
-        credentials: "same-origin",
-        cache: "no-store",
-        ...(body !== undefined && { body }),
-        ...(call.signal && { signal: call.signal }),
-      });
-    } catch (error) {
-      if (call.signal?.aborted) throw error;
-      throw asProblem(error);
-    }
-    if (!response.ok) throw await problemOf(response);
-    return response;
-  }
-}
-
-function of(generationId: string, path: string): string {
-  return `/api/v1/generations/${encodeURIComponent(generationId)}${path}`;
 }

@@ -1,10 +1,11 @@
-import { type ReactNode, useEffect, useRef, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { asProblem } from "../api/problem";
 import type { PreviewAccess } from "../api/types";
 import { Button, classes, CopyButton, IconButton, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
+import { Dialog } from "../ui/Dialog";
 import styles from "./launch.module.css";
 
 const HOUR_S = 3_600;
@@ -27,7 +28,6 @@ interface ShareDialogProps {
 
 /** Links to pass on, each with an end, and whether anybody may look. */
 export function ShareDialog({ client, generationId, onClose }: ShareDialogProps): ReactNode {
-  const dialog = useRef<HTMLDialogElement>(null);
   const [access, setAccess] = useState<PreviewAccess | null>(null);
   const [wrong, setWrong] = useState<string | null>(null);
   const [life, setLife] = useState(24 * HOUR_S);
@@ -41,15 +41,10 @@ export function ShareDialog({ client, generationId, onClose }: ShareDialogProps)
     }
   };
   useEffect(() => {
-    dialog.current?.showModal();
     client.access(generationId).then(setAccess, (error: unknown) => setWrong(asProblem(error).message));
   }, [client, generationId]);
   return (
-    <dialog ref={dialog} className={styles.share} aria-label="Share the preview" onClose={onClose}>
-      <div className={styles.shareHead}>
-        <h3>Share the preview</h3>
-        <IconButton icon="close" label="Close" onClick={() => dialog.current?.close()} />
-      </div>
+    <Dialog title="Share the preview" onClose={onClose}>
       {wrong !== null && (
         <Notice tone="bad" role="alert">
           {wrong}
@@ -117,6 +112,6 @@ export function ShareDialog({ client, generationId, onClose }: ShareDialogProps)
         Public: open to anyone with the address
       </label>
       <p className={styles.hint}>Links stop working when the preview ends.</p>
-    </dialog>
+    </Dialog>
   );
 }

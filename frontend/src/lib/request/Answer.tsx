@@ -3,11 +3,11 @@ import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import type { ProxyResponse } from "../api/types";
 import { Button, CopyButton, saveFile } from "../ui/controls";
 import { bytes, milliseconds } from "../ui/format";
+import { Tabs } from "../ui/Tabs";
 import { visible } from "../ui/visible";
 import { type Content, contentOf, sizeOf } from "./answer";
 import { JsonTree } from "./JsonTree";
 import styles from "./request.module.css";
-import { Tabs } from "./Tabs";
 
 type Part = "body" | "raw" | "headers";
 

@@ -4,6 +4,7 @@ import type { PreviewClient } from "../api/client";
 import { Contained } from "../ui/Contained";
 import { Button, classes, Notice } from "../ui/controls";
 import { clockOf, duration, milliseconds } from "../ui/format";
+import { Tabs } from "../ui/Tabs";
 import { colorScheme, type ThemeChoice } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
 import { useNow } from "../ui/useNow";
@@ -16,7 +17,6 @@ import { Editor } from "./Editor";
 import { EndpointList, Method, Unread } from "./EndpointList";
 import { LogLines } from "./LogLines";
 import styles from "./request.module.css";
-import { Tabs } from "./Tabs";
 import { useEndpoints } from "./useEndpoints";
 import { type Requests, useRequests } from "./useRequests";
 

@@ -30,6 +30,15 @@ export function count(value: number, one: string, many = `${one}s`): string {
   return `${value.toLocaleString("en")} ${value === 1 ? one : many}`;
 }
 
+/** `just now`, `3 min ago`, `2 h ago`, then the date. */
+export function ago(time: string, now = Date.now()): string {
+  const minutes = Math.floor((now - Date.parse(time)) / 60_000);
+  if (minutes < 1) return "just now";
+  if (minutes < 60) return `${minutes} min ago`;
+  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)} h ago`;
+  return new Date(time).toLocaleDateString();
+}
+
 /** `14:03:07` in local time. */
 export function clockOf(at: number): string {
   return new Date(at).toLocaleTimeString(undefined, { hour12: false });

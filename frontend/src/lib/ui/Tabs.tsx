@@ -1,5 +1,6 @@
 import { useRef, type KeyboardEvent, type ReactNode } from "react";
-import styles from "./request.module.css";
+
+import controls from "./controls.module.css";
 
 export interface TabsProps<T extends string> {
   label: string;
@@ -28,7 +29,7 @@ export function Tabs<T extends string>({ label, tabs, tab, onTab }: TabsProps<T>
     list.current?.querySelectorAll<HTMLElement>('[role="tab"]')[at]?.focus();
   };
   return (
-    <div ref={list} className={styles.tabs} role="tablist" aria-label={label} onKeyDown={onKeyDown}>
+    <div ref={list} className={controls.tabs} role="tablist" aria-label={label} onKeyDown={onKeyDown}>
       {tabs.map(([name, text]) => (
         <button
           key={name}
@@ -36,7 +37,7 @@ export function Tabs<T extends string>({ label, tabs, tab, onTab }: TabsProps<T>
           role="tab"
           aria-selected={tab === name}
           tabIndex={tab === name ? 0 : -1}
-          className={styles.tab}
+          className={controls.tab}
           onClick={() => onTab(name)}
         >
           {text}

@@ -1,0 +1,68 @@
+import { asProblem, problemOf } from "./problem";
+
+export interface ClientOptions {
+  /** Where the service is: "" for this page's own origin. */
+  baseUrl?: string;
+  /** The bearer token of now; undefined relies on the session cookie. */
+  token?: () => string | undefined | Promise<string | undefined>;
+  fetch?: typeof fetch;
+}
+
+export interface Call {
+  method?: string;
+  json?: unknown;
+  form?: FormData;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+/** Sends requests to the service and reads its answers. All methods reject with `Problem`. */
+export class Transport {
+  readonly #base: string;
+  readonly #token: ClientOptions["token"];
+  readonly #fetch: typeof fetch;
+
+  constructor(options: ClientOptions = {}) {
+    this.#base = (options.baseUrl ?? "").replace(/\/$/, "");
+    this.#token = options.token;
+    this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
+  }
+
+  async json<T>(path: string, call: Call = {}): Promise<T> {
+    const response = await this.send(path, call);
+    try {
+      return (await response.json()) as T;
+    } catch (error) {
+      throw asProblem(error);
+    }
+  }
+
+  async send(path: string, call: Call = {}): Promise<Response> {
+    const headers: Record<string, string> = { Accept: "application/json", ...call.headers };
+    const token = await this.#token?.();
+    if (token !== undefined && headers.Authorization === undefined) headers.Authorization = `Bearer ${token}`;
+    if (call.json !== undefined) headers["Content-Type"] = "application/json";
+    const body = call.json === undefined ? call.form : JSON.stringify(call.json);
+    let response: Response;
+    try {
+      response = await this.#fetch(`${this.#base}${path}`, {
+        method: call.method ?? "GET",
+        headers,
+        credentials: "same-origin",
+        cache: "no-store",
+        ...(body !== undefined && { body }),
+        ...(call.signal && { signal: call.signal }),
+      });
+    } catch (error) {
+      if (call.signal?.aborted) throw error;
+      throw asProblem(error);
+    }
+    if (!response.ok) throw await problemOf(response);
+    return response;
+  }
+}
+
+/** The path of something of a generation. */
+export function of(generationId: string, path: string): string {
+  return `/api/v1/generations/${encodeURIComponent(generationId)}${path}`;
+}

@@ -1,0 +1,137 @@
+import type { ReactNode } from "react";
+
+import type { DataDatabase, DataServer } from "../api/data";
+import { Button, classes, IconButton, Notice } from "../ui/controls";
+import { bytes, count } from "../ui/format";
+import { visible } from "../ui/visible";
+import type { PreviewData } from "../usePreviewData";
+import styles from "./data.module.css";
+import type { TableChoice } from "./useRows";
+
+const MOST_TABLES = 500;
+
+interface DatabasesProps {
+  data: PreviewData;
+  /** The table that was open last: it has the focus. */
+  last: TableChoice | null;
+  onOpen: (choice: TableChoice) => void;
+}
+
+/** The servers of a preview, and the tables of its databases. */
+export function Databases({ data, last, onOpen }: DatabasesProps): ReactNode {
+  const { servers, databases, problem } = data;
+  if (!data.isRunning) return <p className={styles.none}>{whyNothing(data)}</p>;
+  const isEmpty = servers?.length === 0 && databases?.length === 0;
+  return (
+    <div className={styles.scroll}>
+      {problem && (
+        <div className={styles.pad}>
+          <Notice
+            tone="bad"
+            role="alert"
+            actions={
+              <Button small onClick={data.refresh}>
+                Try again
+              </Button>
+            }
+          >
+            {problem.message}
+          </Notice>
+        </div>
+      )}
+      {!problem && !servers && !databases && <p className={styles.none}>Looking for databases…</p>}
+      {isEmpty && (
+        <div className={styles.none}>
+          <p>
+            This preview has no database. Servers that the project needs, and SQLite files that it writes, are listed
+            here. Send it a request that stores something, then look again.
+          </p>
+          <Button onClick={data.refresh}>Look again</Button>
+        </div>
+      )}
+      {!isEmpty && (servers ?? databases) && (
+        <div className={styles.sectionHead}>
+          <h3>Servers</h3>
+          <span className={styles.spring} />
+          <IconButton icon="restart" label="Read again" disabled={data.isLoading} onClick={data.refresh} />
+        </div>
+      )}
+      {!isEmpty && servers && <Servers servers={servers} />}
+      {databases?.map((one) => (
+        <Database key={one.id} database={one} last={last?.database === one.id ? last.table : null} onOpen={onOpen} />
+      ))}
+    </div>
+  );
+}
+
+/** Why there is nothing to read. */
+export function whyNothing({ state }: PreviewData): string {
+  if (state === null) return "";
+  if (state === "starting") return "The preview is starting; its databases can be read once it answers.";
+  return "The preview is not running. Launch it to see its databases.";
+}
+
+function Servers({ servers }: { servers: readonly DataServer[] }): ReactNode {
+  if (servers.length === 0) return <p className={styles.hint}>The project needs no server.</p>;
+  return (
+    <ul className={styles.servers}>
+      {servers.map((one) => (
+        <li key={one.kind}>
+          <span className={styles.server}>{visible(one.version)}</span>
+          <span className={styles.fact}>{one.size_bytes === null ? "not used yet" : bytes(one.size_bytes)}</span>
+          <span className={styles.fact}>{count(one.connections, "connection")}</span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+interface DatabaseProps {
+  database: DataDatabase;
+  last: string | null;
+  onOpen: (choice: TableChoice) => void;
+}
+
+function Database({ database, last, onOpen }: DatabaseProps): ReactNode {
+  const { id, kind, tables, problem } = database;
+  const name = visible(database.name);
+  const shown = tables.slice(0, MOST_TABLES);
+  return (
+    <section aria-label={`Tables of ${name}`}>
+      <div className={styles.sectionHead}>
+        <h3 className={styles.name}>{name}</h3>
+        {kind !== database.name && <span className={styles.fact}>{kind}</span>}
+        {database.size_bytes !== null && <span className={styles.fact}>{bytes(database.size_bytes)}</span>}
+      </div>
+      {problem !== null && (
+        <div className={styles.pad}>
+          <Notice tone="bad">{visible(problem)}</Notice>
+        </div>
+      )}
+      {problem === null && tables.length === 0 && (
+        <p className={styles.hint}>No tables yet. They are listed here when the project has created them.</p>
+      )}
+      <ul className={styles.list}>
+        {shown.map((one) => (
+          <li key={one.name}>
+            <button
+              type="button"
+              className={styles.row}
+              autoFocus={one.name === last}
+              onClick={() => onOpen({ database: id, table: one.name })}
+            >
+              <span className={styles.tableName}>{visible(one.name)}</span>
+              <span className={styles.number}>{one.rows === null ? "" : count(one.rows, "row")}</span>
+              <span className={classes(styles.number, styles.size)}>
+                {one.size_bytes === null ? "" : bytes(one.size_bytes)}
+              </span>
+            </button>
+          </li>
+        ))}
+      </ul>
+      {tables.length > shown.length && (
+        <p className={styles.hint}>{count(tables.length - shown.length, "more table")}: read them with SQL.</p>
+      )}
+    </section>
+  );
+}

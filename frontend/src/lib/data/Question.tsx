@@ -1,0 +1,96 @@
+import { type ReactNode, useState } from "react";
+
+import type { Snapshot } from "../api/data";
+import controls from "../ui/controls.module.css";
+import { Ask } from "../ui/Dialog";
+import { bytes } from "../ui/format";
+import type { PreviewSnapshots } from "../usePreviewSnapshots";
+import styles from "./data.module.css";
+import { timeOf, titleOf } from "./words";
+
+/** Something that is asked before it is done. */
+export type Asked =
+  { kind: "restore" | "delete"; snapshot: Snapshot } | { kind: "fork"; snapshot: Snapshot | null } | { kind: "reset" };
+
+interface QuestionProps {
+  asked: Asked;
+  /** The project's name. */
+  name: string;
+  snapshots: PreviewSnapshots;
+  onClose: () => void;
+}
+
+/** Says what will happen, and does it if that is wanted. */
+export function Question({ asked, name, snapshots, onClose }: QuestionProps): ReactNode {
+  const [forkName, setForkName] = useState(`${name}-fork`);
+  switch (asked.kind) {
+    case "restore":
+      return (
+        <Ask
+          title={`Restore “${titleOf(asked.snapshot)}”?`}
+          action="Restore"
+          onYes={() => void snapshots.restore(asked.snapshot)}
+          onClose={onClose}
+        >
+          <p>
+            The application is stopped, its files and databases become as they were at {timeOf(asked.snapshot)}, and it
+            is started again. The code stays as it is now.
+          </p>
+          <p>The current data is saved as a snapshot first, so you can undo this.</p>
+        </Ask>
+      );
+    case "delete":
+      return (
+        <Ask
+          title={`Delete “${titleOf(asked.snapshot)}”?`}
+          action="Delete"
+          onYes={() => void snapshots.remove(asked.snapshot)}
+          onClose={onClose}
+        >
+          <p>
+            The snapshot ({bytes(asked.snapshot.size_bytes)}) is deleted.{" "}
+            {asked.snapshot.kind === "fork"
+              ? "New previews of this project begin with its data; without it, they begin empty."
+              : "The data of a running preview stays as it is."}
+          </p>
+          <p>You cannot undo this.</p>
+        </Ask>
+      );
+    case "reset":
+      return (
+        <Ask title="Reset the data?" action="Reset" onYes={() => void snapshots.reset()} onClose={onClose}>
+          <p>
+            The application is stopped and started again with the data of a launch: files as uploaded, empty databases,
+            then all steps, such as migrations and initial data.
+          </p>
+          <p>The current data is saved as a snapshot first, so you can undo this.</p>
+        </Ask>
+      );
+    case "fork":
+      return (
+        <Ask
+          title="Fork into a new project"
+          action="Fork"
+          kind="primary"
+          onYes={() => void snapshots.fork(asked.snapshot?.id ?? null, forkName.trim())}
+          onClose={onClose}
+        >
+          <p>
+            The new project has the same source.{" "}
+            {asked.snapshot
+              ? `Its previews begin with the data of “${titleOf(asked.snapshot)}”.`
+              : "Its previews begin with the current data."}
+          </p>
+          <label className={styles.forkName}>
+            Name
+            <input
+              className={controls.field}
+              value={forkName}
+              required
+              onChange={(event) => setForkName(event.target.value)}
+            />
+          </label>
+        </Ask>
+      );
+  }
+}

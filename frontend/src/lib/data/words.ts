@@ -1,0 +1,32 @@
+import type { Snapshot } from "../api/data";
+import { bytes, count } from "../ui/format";
+import { visible } from "../ui/visible";
+
+/** Its name, else the time. */
+export function titleOf(snapshot: Snapshot): string {
+  return snapshot.name ? visible(snapshot.name) : `Snapshot of ${timeOf(snapshot)}`;
+}
+
+/** The origin of one that nobody asked for; null for the others. */
+export function originOf({ kind }: Snapshot): string | null {
+  if (kind === "manual") return null;
+  return kind === "fork" ? "first data" : "automatic";
+}
+
+export function timeOf({ created_at }: Snapshot): string {
+  return new Date(created_at).toLocaleString("en", {
+    day: "numeric",
+    month: "short",
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    hour12: false,
+  });
+}
+
+/** `34 files, PostgreSQL 1.2 MB`. */
+export function partsOf({ parts }: Snapshot): string {
+  return parts
+    .map((one) => (one.files === null ? `${one.kind} ${bytes(one.size_bytes)}` : count(one.files, "file")))
+    .join(", ");
+}
