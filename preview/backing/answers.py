@@ -1,4 +1,4 @@
-"""The rows that are kept of an answer of a server, which is not believed: the first ones, and the start of each value."""
+"""Answers of a database about rows, kept within limits: few rows, long values cut, all of it in 1 MiB."""
 
 from __future__ import annotations
 
