@@ -87,7 +87,7 @@ class DatabaseChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How two snapshots differ.
+    """Differences of two snapshots.
 
     Attributes:
         files: Files and links that differ, without SQLite files that both have.

@@ -14,7 +14,8 @@ from confined_kit import open_sandbox, run_plain
 
 from preview.backing import Column, DataUnavailable, QueryRefused, QueryResult, TableSummary
 from preview.data import ConfinedProgram
-from preview.data.confined import preview_sqlite
+from preview.data.answers import call_confined
+from preview.data.confined import SQLITE, preview_sqlite
 from preview.data.sqlite import SqliteFile, SqliteTables, backup, find_sqlite_files, list_tables, query, read_table
 
 _MIB = 1024 * 1024
@@ -301,3 +302,10 @@ async def test_a_transaction_that_was_cut_off_gives_a_sentence(tmp_path: Path) -
         application.execute("ROLLBACK")
     with pytest.raises(DataUnavailable, match="start the application"):
         await ask(tmp_path / "killed-app.db", "SELECT * FROM a")
+
+
+async def test_an_unexpected_error_of_the_program_and_a_long_request_are_sentences(tmp_path: Path) -> None:
+    with pytest.raises(DataUnavailable, match=r"^The data cannot be read \(KeyError\)\.$"):
+        await call_confined(SQLITE, {"act": "nothing"}, run_plain, writable=(tmp_path,))
+    with pytest.raises(QueryRefused, match="too long"):
+        await ask(tmp_path / "app.db", "SELECT '" + "x" * 200_000)

@@ -39,7 +39,7 @@ _RDB_AUX = 0xFA
 
 
 class _Answer:
-    """What is answered, within its bounds."""
+    """The answer, within its bounds."""
 
     def __init__(self, seconds: float) -> None:
         self.comparer = Comparer(seconds)
