@@ -28,10 +28,11 @@ REPEATS = 50_000
 # A text of 50,000 characters takes a linear one a millisecond; a quadratic one takes seconds.
 LIMIT_S = 0.4
 
-# Run by workers alone (docs/security.md): their time is bounded, whatever they take.
+# Run by workers and confined programs alone (docs/security.md): their time is bounded, whatever they take.
 IN_WORKERS: Final = (
-    "preview/detection/", "preview/endpoints/", "preview/sources/", "preview/environments/manifests/",
-    "preview/environments/imports/", "preview/environments/node/manifest.py", "preview/environments/node/locks/",
+    "preview/data/confined/", "preview/detection/", "preview/endpoints/", "preview/sources/",
+    "preview/environments/manifests/", "preview/environments/imports/",
+    "preview/environments/node/manifest.py", "preview/environments/node/locks/",
     "preview/environments/node/registries.py", "preview/environments/node/registries.py",
     "preview/environments/requirements/local_paths.py",
 )  # fmt: skip

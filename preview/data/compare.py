@@ -87,7 +87,7 @@ class DatabaseChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How two snapshots differ.
+    """Differences of two snapshots.
 
     Attributes:
         files: Files and links that differ, without SQLite files that both have.
@@ -104,8 +104,9 @@ async def compare(before: Path, after: Path, run: RunConfined, scratch: Path) ->
     """Compare two folders of snapshots: files, tables and rows.
 
     Args:
-        before: Folder with ``files.tar``, ``postgresql.sql``, ``mysql.sql`` and ``redis.rdb``, each if there is one.
-            The program's user must be able to read the folder and its files.
+        before: Folder with ``files.tar`` (the project), ``database.tar`` (the folder of the preview's own SQLite file),
+            ``postgresql.sql``, ``mysql.sql`` and ``redis.rdb``, each if there is one. The program's user must be able
+            to read the folder and its files.
         after: The other folder.
         run: Runs the program.
         scratch: An empty folder that the program may write. SQLite files are unpacked there.

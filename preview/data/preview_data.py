@@ -33,7 +33,7 @@ from preview.errors import DataUnavailable, PreviewError
 _REMOVE_S = 5.0
 SQLITE = "SQLite"
 # Names of the parts' files by kind.
-_FILES_TAR, _SQLITE_TAR = "files.tar", "sqlite.tar"
+_FILES_TAR, _SQLITE_TAR = "files.tar", "database.tar"
 _DUMPS = {
     ServiceKind.POSTGRESQL: "postgresql.sql",
     ServiceKind.MYSQL: "mysql.sql",

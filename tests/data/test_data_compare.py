@@ -33,14 +33,14 @@ CREATE TABLE public.books (
     id integer NOT NULL,
     title text
 );
-CREATE TABLE public."Odd, name" (
+CREATE TABLE public."Odd"", (name)" (
     "a b" text
 );
 COPY public.books (id, title) FROM stdin;
 {books}\.
 
 
-COPY public."Odd, name" ("a b") FROM stdin;
+COPY public."Odd"", (name)" ("a b") FROM stdin;
 {odd}\.
 
 
@@ -61,7 +61,7 @@ CREATE TABLE `books` (
 ) ENGINE=InnoDB AUTO_INCREMENT=3 DEFAULT CHARSET=utf8mb4;
 LOCK TABLES `books` WRITE;
 /*!40000 ALTER TABLE `books` DISABLE KEYS */;
-INSERT INTO `books` (`id`, `title`, `cover`) VALUES{books};
+INSERT INTO `books` VALUES{books};
 /*!40000 ALTER TABLE `books` ENABLE KEYS */;
 UNLOCK TABLES;
 """
@@ -104,7 +104,7 @@ def database(path: Path, *statements: str) -> Path:
 @pytest.mark.parametrize("name", ["files.tar", "postgresql.sql", "mysql.sql", "redis.rdb", "app.db"])
 async def test_snapshots_of_noise_are_compared_or_said_to_be_damaged(tmp_path: Path, name: str) -> None:
     noise = random.Random(name).randbytes(200_000)
-    kept = {"postgresql.sql": PG.format(books="1\ta\n", odd=""), "mysql.sql": MY.format(books="\n(1,'a',NULL)")}
+    kept = {"postgresql.sql": PG.format(books="1\ta\n", odd=""), "mysql.sql": MY.format(books="\n(1,'a',NULL,NULL)")}
     sound = kept.get(name, "").encode()
     for number, (one, other) in enumerate([(noise, sound), (sound + noise, noise + sound), (sound[:-40], b"(" * 9999)]):
         before, after = tmp_path / f"{number}a", tmp_path / f"{number}b"
@@ -167,7 +167,10 @@ async def test_no_answer_of_the_program_is_believed(tmp_path: Path, said: bytes)
 
 
 async def test_equal_snapshots_do_not_differ(tmp_path: Path) -> None:
-    files = {"postgresql_sql": PG.format(books="1\ta\n2\tb\n", odd=""), "mysql_sql": MY.format(books="\n(1,'a',NULL)")}
+    files = {
+        "postgresql_sql": PG.format(books="1\ta\n2\tb\n", odd=""),
+        "mysql_sql": MY.format(books="\n(1,'a',NULL,NULL)"),
+    }
     other = {**files, "postgresql_sql": PG.format(books="2\tb\n1\ta\n", odd="")}
     assert await compared(snapshot(tmp_path / "a", **files), snapshot(tmp_path / "b", **other)) == NOTHING
     assert await compared(snapshot(tmp_path / "none"), snapshot(tmp_path / "nothing")) == NOTHING
@@ -186,23 +189,30 @@ async def test_rows_of_postgresql_are_compared_by_their_key(tmp_path: Path) -> N
         RowSample("added", None, {"id": "4", "title": "four"}),
         RowSample("removed", {"id": "1", "title": "one"}, None),
     )
-    tables = (TableChange("public.Odd, name", 2, 0, 1, odd, None), TableChange("public.books", 1, 1, 1, books, None))
+    tables = (
+        TableChange('public.Odd", (name)', 2, 0, 1, odd, None),
+        TableChange("public.books", 1, 1, 1, books, None),
+    )
     assert found == Comparison((), (DatabaseChange("PostgreSQL", tables),), is_cut=False)
 
 
 @pytest.mark.parametrize("between", ["\n", " "], ids=["lines", "one line"])
 async def test_rows_of_mysql_are_compared_by_their_key(tmp_path: Path, between: str) -> None:
     separator = ",\n" if between == "\n" else ","
-    before = separator.join([r"(1,'It\'s (a) \\, \n',0x00FF)", "(2,NULL,NULL)"])
-    after = separator.join([r"(2,'),(',NULL)", "(3,'x',_binary 'y')"])
+    before = separator.join([r"(1,'It\'s (a) \\, \n',NULL,0x00FF)", "(2,NULL,NULL,NULL)"])
+    after = separator.join([r"(2,'),(',NULL,NULL)", "(3,'x',NULL,_binary 'y')"])
     found = await compared(
         snapshot(tmp_path / "a", mysql_sql=MY.format(books=between + before)),
         snapshot(tmp_path / "b", mysql_sql=MY.format(books=between + after)),
     )
     samples = (
-        RowSample("changed", {"id": "2", "title": None, "cover": None}, {"id": "2", "title": "),(", "cover": None}),
-        RowSample("added", None, {"id": "3", "title": "x", "cover": "y"}),
-        RowSample("removed", {"id": "1", "title": "It's (a) \\, \n", "cover": "0x00FF"}, None),
+        RowSample(
+            "changed",
+            {"id": "2", "title": None, "twice": None, "cover": None},
+            {"id": "2", "title": "),(", "twice": None, "cover": None},
+        ),
+        RowSample("added", None, {"id": "3", "title": "x", "twice": None, "cover": "y"}),
+        RowSample("removed", {"id": "1", "title": "It's (a) \\, \n", "twice": None, "cover": "0x00FF"}, None),
     )
     assert found.databases == (DatabaseChange("MySQL", (TableChange("books", 1, 1, 1, samples, None),)),)
 
@@ -276,7 +286,7 @@ async def test_in_a_sandbox_snapshots_are_compared(tmp_path: Path) -> None:
 _ROWS = st.lists(st.tuples(st.integers(0, 5), st.sampled_from("abc")), max_size=8)
 
 
-@hypothesis_settings(max_examples=100)
+@hypothesis_settings(max_examples=50)
 @given(before=_ROWS, after=_ROWS, has_key=st.booleans())
 def test_the_counts_lead_from_one_table_to_the_other(
     before: list[tuple[int, str]],

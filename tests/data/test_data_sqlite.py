@@ -14,7 +14,8 @@ from confined_kit import open_sandbox, run_plain
 
 from preview.backing import Column, DataUnavailable, QueryRefused, QueryResult, TableSummary
 from preview.data import ConfinedProgram
-from preview.data.confined import preview_sqlite
+from preview.data.answers import call_confined
+from preview.data.confined import SQLITE, preview_sqlite
 from preview.data.sqlite import SqliteFile, SqliteTables, backup, find_sqlite_files, list_tables, query, read_table
 
 _MIB = 1024 * 1024
@@ -288,3 +289,23 @@ def test_the_folder_itself_may_be_a_link_and_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(DataUnavailable, match="cannot be opened"):
         find_sqlite_files(tmp_path / "link", most_files=10)
+
+
+async def test_a_transaction_that_was_cut_off_gives_a_sentence(tmp_path: Path) -> None:
+    path = make(tmp_path / "app.db", "CREATE TABLE a (x)", "INSERT INTO a VALUES (zeroblob(100000))")
+    with closing(sqlite3.connect(path, isolation_level=None)) as application:
+        application.execute("PRAGMA cache_size = 1")
+        application.execute("BEGIN EXCLUSIVE")
+        application.execute("UPDATE a SET x = randomblob(100000)")
+        for name in ("app.db", "app.db-journal"):  # as a killed application leaves them
+            (tmp_path / f"killed-{name}").write_bytes((tmp_path / name).read_bytes())
+        application.execute("ROLLBACK")
+    with pytest.raises(DataUnavailable, match="start the application"):
+        await ask(tmp_path / "killed-app.db", "SELECT * FROM a")
+
+
+async def test_an_unexpected_error_of_the_program_and_a_long_request_are_sentences(tmp_path: Path) -> None:
+    with pytest.raises(DataUnavailable, match=r"^The data cannot be read \(KeyError\)\.$"):
+        await call_confined(SQLITE, {"act": "nothing"}, run_plain, writable=(tmp_path,))
+    with pytest.raises(QueryRefused, match="too long"):
+        await ask(tmp_path / "app.db", "SELECT '" + "x" * 200_000)

@@ -53,6 +53,8 @@ def answer(act: Callable[[dict[str, Any]], object], *, seconds: float, late: str
         said = {"unavailable": str(error)}
     except MemoryError:
         said = {"unavailable": "The data needs too much memory to be read."}
+    except Exception as error:  # noqa: BLE001  a sentence, not a traceback
+        said = {"unavailable": f"The data cannot be read ({type(error).__name__})."}
     lock.acquire()
     _print(said)
     # Without the end of threads and the release of memory.

@@ -5,6 +5,7 @@ Everything in a snapshot is hostile. Time, memory and the size of the answer are
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import sys
@@ -29,6 +30,7 @@ else:
 _MOST_FILES = 1000
 _MOST_TABLES = 200
 _MOST_DATABASES = 50
+_ANSWER_BYTES = 2 * 1024 * 1024
 _MOST_SQLITE_TABLES = 500
 _SQLITE_S = 20.0
 _CHUNK_BYTES = 1024 * 1024
@@ -37,36 +39,50 @@ _RDB_AUX = 0xFA
 
 
 class _Answer:
-    """What is answered, within its bounds."""
+    """The answer, within its bounds."""
 
     def __init__(self, seconds: float) -> None:
         self.comparer = Comparer(seconds)
         self.files: list[list[object]] = []
         self.databases: list[dict[str, object]] = []
+        self._left_bytes = _ANSWER_BYTES
+
+    def _fits(self, item: object) -> bool:
+        """Count an item; return whether the answer has space for it."""
+        self._left_bytes -= len(json.dumps(item)) + 1
+        self.comparer.is_cut |= self._left_bytes < 0
+        return self._left_bytes >= 0
 
     def add_file(self, path: str, change: str, before: int | None, after: int | None) -> None:
-        if len(self.files) < _MOST_FILES:
-            self.files.append([path[:_CHUNK_BYTES], change, before, after])
-        else:
+        """Add a file that differs."""
+        item: list[object] = [path, change, before, after]
+        if len(self.files) == _MOST_FILES:
             self.comparer.is_cut = True
+        elif self._fits(item):
+            self.files.append(item)
 
     def add_database(self, name: str, before: Mapping[str, Table], after: Mapping[str, Table]) -> None:
         """Compare all tables of a database."""
         tables: list[dict[str, object]] = []
         for table in sorted({*before, *after}):
             change = self.comparer.compare(table, before.get(table), after.get(table))
-            if change is not None and len(tables) < _MOST_TABLES:
-                tables.append(change)
-            elif change is not None:
+            if change is not None and len(tables) == _MOST_TABLES:
                 self.comparer.is_cut = True
-        if tables and len(self.databases) < _MOST_DATABASES:
+            elif change is not None and self._fits(change):
+                tables.append(change)
+        if tables:
+            self._add(name, tables)
+
+    def _add(self, name: str, tables: list[dict[str, object]]) -> None:
+        if len(self.databases) == _MOST_DATABASES:
+            self.comparer.is_cut = True
+        elif self._fits(name):
             self.databases.append({"name": name, "tables": tables})
 
     def add_note(self, name: str, note: str) -> None:
         """Add a database whose tables cannot be compared."""
-        self.databases.append({"name": name, "tables": [
-            {"name": "", "added": 0, "changed": 0, "removed": 0, "samples": [], "note": note}
-        ]})  # fmt: skip
+        empty = {"name": "", "added": 0, "changed": 0, "removed": 0, "samples": [], "note": note}
+        self._add(name, [empty])
 
 
 def main(request: dict[str, Any]) -> object:
@@ -75,7 +91,7 @@ def main(request: dict[str, Any]) -> object:
     found = _Answer(request["seconds"])
     steps: list[tuple[str, Callable[[], None]]] = [
         ("Files", lambda: _compare_files(found, f"{before}/files.tar", f"{after}/files.tar", scratch)),
-        ("SQLite", lambda: _compare_files(found, f"{before}/sqlite.tar", f"{after}/sqlite.tar", scratch)),
+        ("SQLite", lambda: _compare_files(found, f"{before}/database.tar", f"{after}/database.tar", scratch)),
         ("PostgreSQL", lambda: _compare_dumps(found, "PostgreSQL", before, after, read_postgresql)),
         ("MySQL", lambda: _compare_dumps(found, "MySQL", before, after, read_mysql)),
         ("Redis", lambda: _compare_redis(found, before, after)),
@@ -116,8 +132,7 @@ def _compare_files(found: _Answer, before: str, after: str, scratch: str) -> Non
             if old is not None and new is not None and _is_equal(old_file, old, new_file, new):
                 continue
             if _is_sqlite(old_file, old) and _is_sqlite(new_file, new) and (old or new):
-                if len(found.databases) < _MOST_DATABASES:
-                    _compare_sqlite(found, path, (old_file, old), (new_file, new), scratch)
+                _compare_sqlite(found, path, (old_file, old), (new_file, new), scratch)
                 if old is not None and new is not None:
                     continue
             change = "added" if old is None else "removed" if new is None else "changed"
@@ -179,13 +194,13 @@ def _is_sqlite(file: BinaryIO, info: tarfile.TarInfo | None) -> bool:
 class _SqliteTable:
     """See ``preview_tables.Table``."""
 
-    def __init__(self, database: Database, name: str) -> None:
+    def __init__(self, database: Database, name: str, size_bytes: int) -> None:
         """Read the columns, and count the rows."""
         columns = database.run(f"PRAGMA table_info({quoted(name)})").fetchall()
         self.columns: Sequence[str] = [str(one[1]) for one in columns]
         self.key: Sequence[str] = [str(name) for _, name in sorted((one[5], one[1]) for one in columns if one[5])]
         self.count = database.count(name, time.monotonic() + 2) or 0
-        self.size_bytes = 0
+        self.size_bytes = size_bytes
         self._database = database
         self._select = f"SELECT {', '.join(map(quoted, self.columns)) or '1'} FROM {quoted(name)}"  # noqa: S608
 
@@ -222,7 +237,7 @@ def _compare_sqlite(
             with open(copy, "wb") as extracted:  # noqa: PTH123
                 extracted.writelines(_content(file, info))
             opened.append(Database(copy, _SQLITE_S, is_copy=True))
-            tables.append(_sqlite_tables(opened[-1]))
+            tables.append(_sqlite_tables(opened[-1], info.size, found.comparer.look_at_clock))
         found.add_database(name, *tables)
     except (Unavailable, Refused) as error:
         found.add_note(name, str(error))
@@ -231,13 +246,18 @@ def _compare_sqlite(
             one.__exit__()
 
 
-def _sqlite_tables(database: Database) -> dict[str, Table]:
+def _sqlite_tables(database: Database, size_bytes: int, look: Callable[[], None]) -> dict[str, Table]:
+    """Return the tables of a file; its size stands for that of each."""
     statement = (
         r"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\' "
         "AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
     )
     names = [str(name) for (name,) in database.run(statement).fetchmany(_MOST_SQLITE_TABLES)]
-    return {name: _SqliteTable(database, name) for name in names}
+    tables: dict[str, Table] = {}
+    for name in names:
+        look()
+        tables[name] = _SqliteTable(database, name, size_bytes)
+    return tables
 
 
 # Redis

@@ -21,16 +21,17 @@ else:
 
 _MOST_TABLES = 2000
 
-_COPY = re.compile(rb"COPY ([^(\n]{1,300}) \(([^\n]{0,100000})\) FROM stdin;\n")
-_ALTER = re.compile(rb"ALTER TABLE (?:ONLY )?([^(\n]{1,300})\n")
-_PG_KEY = re.compile(rb"    ADD CONSTRAINT [^\n(]{1,300} PRIMARY KEY \(([^\n]{1,10000})\);\n")
+# A name, with its schema; quoted parts may have any characters.
+_PG_TABLE = rb'((?:"(?:[^"\n]|"")*+"|[^"(\s])++)'
+_COPY = re.compile(rb"COPY " + _PG_TABLE + rb" \(([^\n]{0,100000})\) FROM stdin;\n")
+_ALTER = re.compile(rb"ALTER TABLE (?:ONLY )?" + _PG_TABLE + rb"\n")
+_PG_KEY = re.compile(rb"    ADD CONSTRAINT " + _PG_TABLE + rb" PRIMARY KEY \(([^\n]{1,10000})\);\n")
 _PG_NAME = re.compile(rb'"((?:[^"]|"")*+)"|([^",.\s]++)')
 _PG_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _PG_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 _CREATE = re.compile(rb"CREATE TABLE (`(?:[^`\n]|``)*+`) \(\n")
 _COLUMN = re.compile(rb"  (`(?:[^`\n]|``)*+`) ")
-_GENERATED = re.compile(rb" (?:GENERATED ALWAYS )?AS \(")
 _MY_KEY = re.compile(rb"  PRIMARY KEY \(([^)\n]{1,10000})\)[^\n]{0,100}\n")
 _INSERT = re.compile(rb"INSERT INTO (`(?:[^`\n]|``)*+`)(?: \(([^)\n]{1,100000})\))? VALUES[ \n]")
 _MY_NAME = re.compile(rb"`((?:[^`\n]|``)*+)`")
@@ -142,7 +143,7 @@ def read_postgresql(path: str, look: Callable[[], None]) -> dict[str, DumpedTabl
             elif altered and (found := _PG_KEY.fullmatch(line)):
                 name = ".".join(_pg_names(altered))
                 if name in tables:
-                    tables[name].key = _pg_names(found[1])
+                    tables[name].key = _pg_names(found[2])
     return tables
 
 
@@ -187,8 +188,7 @@ def read_mysql(path: str, look: Callable[[], None]) -> dict[str, DumpedTable]:
                 if len(tables) < _MOST_TABLES:
                     tables[_my_names(found[1])[0]] = made
             elif made is not None and (found := _COLUMN.match(line)):
-                if not _GENERATED.search(line):
-                    columns.append(_my_names(found[1])[0])
+                columns.append(_my_names(found[1])[0])
             elif made is not None and (found := _MY_KEY.fullmatch(line)):
                 made.key = _my_names(found[1])
             elif line.startswith(b")"):

@@ -6,6 +6,7 @@ sandbox holds then, and the answer is data for display.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -88,12 +89,11 @@ def _result(database: Database, cursor: sqlite3.Cursor, most_rows: int, types: d
     """Return rows up to the limits of rows and bytes."""
     columns = [[shown(one[0])[0], shown(types.get(one[0], ""))[0]] for one in cursor.description]
     rows: list[list[str | None]] = []
-    is_cut, size = False, sum(len(name or "") for name, _ in columns)
+    is_cut, size = False, 0
     with database.translated():
         for row in cursor:
             values = [shown(value) for value in row]
-            # A value takes its quotes and a comma, an escape six bytes.
-            size += sum(4 + 2 * len(text or "") for text, _ in values)
+            size += len(json.dumps(values))
             if len(rows) == most_rows or size > _ANSWER_BYTES:
                 is_cut = True
                 break
@@ -212,6 +212,8 @@ class _Translated:
             raise Unavailable(
                 f"The application has locked the file for more than {_BUSY_S:g} s; end its transaction."
             ) from error
+        if name in ("SQLITE_READONLY_ROLLBACK", "SQLITE_READONLY_RECOVERY"):
+            raise Unavailable("A transaction was cut off; start the application, which repairs the file.") from error
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")):
             raise Unavailable("The file is damaged, or is no SQLite file.") from error
         if name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY_")):
