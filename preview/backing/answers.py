@@ -1,4 +1,4 @@
-"""The rows that are kept of an answer of a server, which is not believed: the first ones, and the start of each value."""
+"""The part of an answer that is kept: its first rows, and the start of each value. The server is not believed."""
 
 from __future__ import annotations
 
