@@ -16,7 +16,7 @@ from functools import partial
 import structlog
 import trio
 
-from preview.backing.server_command import ServerCommand, keep_copy, make_folder, note_use
+from preview.backing.server_command import ServerCommand, discard_left, keep_copy, make_folder, note_use
 from preview.errors import LaunchFailed
 from preview.runtime import Exit, RunningProcess, Runtime, beside, boot_id
 
@@ -157,6 +157,10 @@ class Server:
 
     async def run(self) -> None:
         """Run the server whenever it is wanted, forever. Cancellation: its processes are ended (bounded)."""
+        try:
+            await trio.to_thread.run_sync(discard_left, self.command)
+        except OSError as error:
+            log.warning("files of a server not removed", server=self.command.name, why=str(error))
         again_s = _AGAIN_S
         while True:
             await self._wanted.wait()

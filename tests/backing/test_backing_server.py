@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from preview.backing.server import Server, ServerUnavailable, _find_socket
-from preview.backing.server_command import ServerCommand, make_folder
-from preview.runtime import Limits, PlainRuntime, Runtime
+from preview.backing.server_command import ServerCommand, make_folder, note_use
+from preview.runtime import Limits, PlainRuntime, Runtime, boot_id
 
 LIMITS = Limits(memory_bytes=1 << 30, open_files=256, processes=64, file_bytes=1 << 30)
 # Puts a link to another service's socket in place of its own, then a folder, then a file; at last it ends.
@@ -90,3 +91,22 @@ async def test_a_link_in_place_of_the_socket_is_no_server(tmp_path: Path) -> Non
         assert asked == []
         with pytest.raises(BlockingIOError):
             other.accept()
+
+
+@pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "ended"])
+async def test_the_files_of_a_server_whose_service_was_killed_are_gone_at_the_next_start(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, is_killed: bool
+) -> None:
+    # The server itself starts at first need: fifty previews would leave their databases on the disk until then.
+    command = ServerCommand("x", "X", (), tmp_path / "server", "one.sock", LIMITS, 2, prepare=("true",))
+    make_folder(command)
+    (command.folder / "of a preview").touch()
+    note_use(command, boot_id() if is_killed else "")
+
+    async def ready(_socket: object) -> bool:
+        raise AssertionError("it is not wanted")
+
+    with trio.move_on_after(1):
+        await Server(command, PlainRuntime(), ready).run()
+    assert command.folder.exists() is not is_killed
+    assert command.prepared.exists() is not is_killed

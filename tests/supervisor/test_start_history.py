@@ -58,6 +58,17 @@ async def test_a_generation_s_own_environment_counts_first_and_then_its_user_s_l
     assert key_of(history, tmp_path, "never seen", "bob") is None
 
 
+async def test_a_project_s_last_environment_counts_before_the_last_one_of_its_user(
+    tmp_path: Path, study: ProjectAnalysis
+) -> None:
+    history = StartHistory()
+    history.note(StartRecord("g1", "shop", "ann", environment(tmp_path, "one"), study))
+    history.note(StartRecord("g2", "blog", "ann", environment(tmp_path, "two"), study))
+    assert key_of(history, tmp_path, "never seen", "ann", "shop") == "one"
+    assert key_of(history, tmp_path, "never seen", "ann", "new") == "two"
+    assert key_of(history, tmp_path, "never seen", "bob", "shop") is None
+
+
 async def test_what_was_used_longest_ago_is_forgotten(
     tmp_path: Path, study: ProjectAnalysis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

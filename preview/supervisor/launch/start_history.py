@@ -48,15 +48,16 @@ class StartRecord:
 
 
 class StartHistory:
-    """Starts and preparations of the last thousand generations, and the last one of each user.
+    """Starts and preparations of the last thousand generations, and the last one of each project and each user.
 
     The next start of a generation assumes the same, and checks that later. An unknown generation is likely to be the
-    next version of its user's last project, with the same packages.
+    next version of its project, with the same packages; a new project is likely to have those of its user's last one.
     """
 
     def __init__(self) -> None:
-        # Keys: user and generation; user alone.
+        # Keys: user and generation; user and project; user alone.
         self._known: BoundedDict[tuple[str, ...], StartRecord] = BoundedDict(_MOST_KNOWN)
+        self._of_projects: BoundedDict[tuple[str, ...], StartRecord] = BoundedDict(_MOST_KNOWN)
         self._of_users: BoundedDict[tuple[str, ...], StartRecord] = BoundedDict(_MOST_KNOWN)
         self._last: StartRecord | None = None
         self._noted = trio.Event()
@@ -64,6 +65,7 @@ class StartHistory:
     def note(self, start: StartRecord) -> None:
         """Record a start that is imminent or expected."""
         self._known[start.user_id, start.generation_id] = start
+        self._of_projects[start.user_id, start.project_id] = start
         self._of_users[start.user_id,] = start
         self.expect(start)
 
@@ -76,7 +78,12 @@ class StartHistory:
             generation_id: The generation.
             whose: Its owner and project. A start in an environment with another project's own packages is not returned.
         """
-        start = self._known.get((whose.user_id, generation_id)) or self._of_users.get((whose.user_id,))
+        user_id = whose.user_id
+        start = (
+            self._known.get((user_id, generation_id))
+            or self._of_projects.get((user_id, whose.project_id))
+            or self._of_users.get((user_id,))
+        )
         return None if start is None or (start.environment.is_own and start.whose != whose) else start
 
     def expect(self, start: StartRecord) -> None:

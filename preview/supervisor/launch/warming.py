@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from preview.detection import Server
+from preview.detection import Server, ServiceKind
 from preview.environments import Environment
 from preview.runtime import ProcessSpec, Runtime, WarmStart
 from preview.settings import Settings
@@ -81,6 +81,17 @@ _FRAMEWORKS: Final = {
     "flask": ("flask", "flask.json.provider", "flask.sessions", "flask.templating", "jinja2", "werkzeug.debug"),
     "django": _DJANGO,
 }
+# Frameworks load drivers by name, so no file of the project imports them. psycopg alone takes 90 ms. Those that are not
+# installed cost nothing.
+_DRIVERS: Final = {
+    ServiceKind.POSTGRESQL: (
+        *("psycopg", "psycopg2", "asyncpg", "sqlalchemy.dialects.postgresql", "django.db.backends.postgresql.base"),
+    ),
+    ServiceKind.MYSQL: (
+        *("MySQLdb", "pymysql", "aiomysql", "asyncmy", "mysql.connector", "sqlalchemy.dialects.mysql"),
+        "django.db.backends.mysql.base",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +136,18 @@ def warm_start(
     return WarmStart(
         key=template_key(environment, whose),
         launcher=launcher,
-        modules=(*_SERVERS[plan.server], *_FRAMEWORKS.get(plan.framework, ()), *analysis.imports),
+        modules=(
+            *(*_SERVERS[plan.server], *_FRAMEWORKS.get(plan.framework, ()), *analysis.imports),
+            *(name for need in plan.services for name in _DRIVERS.get(need.kind, ()) if _top(name) not in analysis.own),
+        ),
         own=analysis.own,
         anchors=(workspace_root(settings).absolute(), settings.resolved_db_path.absolute()),
         tell=tell,
     )
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def prepare_template(
