@@ -84,7 +84,7 @@ class Driver:
 class Postgresql(Driver):
     kind, package, module = "postgresql", "postgresql", "postgresql"
     errors = (psycopg.Error,)
-    hostile = (
+    hostile: tuple[str, ...] = (
         "COPY (SELECT 1) TO PROGRAM 'id'",
         "CREATE TABLE a (b text); COPY a FROM PROGRAM 'id'",
         "COPY (SELECT 1) TO '/tmp/x'",

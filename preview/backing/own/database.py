@@ -22,7 +22,7 @@ from preview.backing.own.server_folder import (
     put_back,
     renew,
 )
-from preview.backing.own.sessions import find_first, make_missing
+from preview.backing.own.sessions import find_used, make_missing
 from preview.backing.postgresql_first import read_first
 from preview.backing.server import Server, ServerUnavailable
 from preview.backing.streams import FIRST_S, Join, SessionEnded
@@ -154,8 +154,10 @@ class OwnPostgresqlDatabase:
             return
         try:
             if code == CANCEL_REQUEST:
-                async with await self._server.connect() as server:
-                    await server.send_all(with_head(code, body))
+                # There is nothing to cancel in a server that does not run.
+                if self._server.socket is not None:
+                    async with await self._server.connect() as server:
+                        await server.send_all(with_head(code, body))
                 return
             if self._connections > self._limits.connections:
                 said = f"too many connections: a preview may have {self._limits.connections}"
@@ -210,7 +212,7 @@ class OwnPostgresqlDatabase:
             if into is not None:
                 await make_missing(socket, ADMIN, into)
             await cluster_dump.load(self._program, file, run, self._serve_program, into)
-            found = await find_first(socket)
+            used = await find_used(socket, into or self._used)
             is_loaded = True
         except ServerUnavailable as error:
             raise DataUnavailable(str(error)) from error
@@ -220,4 +222,4 @@ class OwnPostgresqlDatabase:
                     await self._server.restart(partial(put_back if self._used is not None else renew, command))
         await trio.to_thread.run_sync(drop_aside, command)
         self._made.clear()
-        self._used = into or found or FIRST_DATABASE
+        self._used = used

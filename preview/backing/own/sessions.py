@@ -23,8 +23,13 @@ _EXISTS = (
     "SELECT (SELECT count(*) FROM pg_roles WHERE rolname = {user}::name),"
     " (SELECT count(*) FROM pg_database WHERE datname = {database}::name)"
 )
-# The first that the project has made, unless there is none.
-_FIRST = f"SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY datname = '{FIRST_DATABASE}', oid LIMIT 1"  # noqa: S608
+# "… is starting up", "… is not yet accepting connections", "… is in recovery mode".
+_NOT_YET = "the database system is "
+# The one that was used before, else the first by its name that the project has made.
+_FIRST = (
+    "SELECT datname FROM pg_database WHERE NOT datistemplate"  # noqa: S608
+    f" ORDER BY datname = {{before}} DESC, datname = '{FIRST_DATABASE}', datname LIMIT 1"
+)
 
 
 async def answers(socket: ServerSocket) -> bool:
@@ -32,9 +37,14 @@ async def answers(socket: ServerSocket) -> bool:
     try:
         async with _session(socket):
             return True
+    except Refused as error:
+        # Any other refusal is the project's doing: it may have removed the service's role or database.
+        if not str(error).startswith(_NOT_YET):
+            return True
     except ServerUnavailable:
-        await trio.sleep(0.01)
-        return False
+        pass
+    await trio.sleep(0.01)
+    return False
 
 
 async def make_missing(socket: ServerSocket, user: str, database: str) -> None:
@@ -61,14 +71,21 @@ async def make_missing(socket: ServerSocket, user: str, database: str) -> None:
         pass
 
 
-async def find_first(socket: ServerSocket) -> str | None:
-    """Return the database that was made first; None if the server does not say. Cancellation: nothing changes."""
+async def find_used(socket: ServerSocket, before: str | None) -> str:
+    """Return the database that the project is taken to use after a load.
+
+    Args:
+        socket: The server's.
+        before: The one that it used before; None if it has not connected.
+
+    Cancellation: nothing changes.
+    """
     try:
         async with _session(socket) as session:
-            rows = await session.execute(_FIRST)
-            return rows[0][0] if rows and rows[0] else None
+            rows = await session.execute(_FIRST.format(before=quote_text(before or "")))
+            return (rows[0][0] if rows and rows[0] else None) or FIRST_DATABASE
     except (Refused, ServerUnavailable):
-        return None
+        return FIRST_DATABASE
 
 
 @asynccontextmanager
