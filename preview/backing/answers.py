@@ -1,4 +1,4 @@
-"""What is kept of a server's answer, which is not believed: its first rows, and the start of each value."""
+"""The rows that are kept of an answer of a server, which is not believed: the first ones, and the start of each value."""
 
 from __future__ import annotations
 
