@@ -55,6 +55,11 @@ class Driver:
     # Module that reads first messages.
     module: str
 
+    @property
+    def dialect(self) -> str:
+        """What its statements are written in."""
+        return self.kind
+
     def find(self) -> Program | None:
         raise NotImplementedError
 
@@ -143,6 +148,10 @@ class OwnPostgresql(Postgresql):
     kind, is_shared, module = "own", False, "own.database"
     # It may do all else, in its own sandbox: see ``test_backing_own.py``.
     hostile = ("SET max_connections = 5",)
+
+    @property
+    def dialect(self) -> str:
+        return "postgresql"
 
     def engine(self, program: Program, folder: Path, runtime: Runtime, join: Join) -> Engine:
         tree = Limits(memory_bytes=256 << 20, open_files=256, processes=64, file_bytes=1 << 30)

@@ -142,7 +142,7 @@ def firsts(driver: Driver) -> dict[str, bytes]:
         "zeros": bytes(4096),
         "text": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         "flood": b"\xff" * 300_000,
-        **of_kind["postgresql" if driver.kind == "own" else driver.kind],
+        **of_kind[driver.dialect],
     }
 
 

@@ -33,7 +33,7 @@ def said(connection: Any, command: str) -> str:
     connection.execute(
         f"COPY said FROM PROGRAM '({quoted}) 2>&1 || true' (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')"
     )
-    return "\n".join(line for (line,) in connection.execute("SELECT line FROM said").fetchall())
+    return "\n".join(line or "" for (line,) in connection.execute("SELECT line FROM said").fetchall())
 
 
 def test_its_programs_reach_no_other_preview_no_file_of_the_service_and_no_network(
@@ -174,12 +174,12 @@ def test_the_project_is_the_administrator(host: Host, preview: Preview) -> None:
     assert preview.connects()
 
 
-def test_all_databases_are_saved_and_loaded_and_a_failure_changes_nothing(host: Host, preview: Preview) -> None:
+def test_all_databases_and_roles_are_saved_and_loaded(host: Host, preview: Preview) -> None:
+    shop: Any = preview.connect()
     scratch = host.folder.parent / "scratch"
     run = host.client(scratch)
     if os.getuid() == 0:
         scratch.chmod(0o777)
-    shop: Any = preview.connect()
     shop.execute("CREATE TABLE books (n int PRIMARY KEY, title text); INSERT INTO books VALUES (1, 'Emma ü')")
     shop.execute(
         "CREATE ROLE reader LOGIN; GRANT SELECT ON books TO reader; ALTER TABLE books ENABLE ROW LEVEL SECURITY"
@@ -191,15 +191,6 @@ def test_all_databases_are_saved_and_loaded_and_a_failure_changes_nothing(host: 
     shop = preview.connect()
     saved = scratch / "saved.sql"
     assert host.run(preview.database.save, saved, run)
-
-    shop.execute("DROP TABLE books")
-    garbage = scratch / "garbage.sql"
-    garbage.write_text(saved.read_text("utf-8") + "\nCREATE TABLE broken (;\n", "utf-8")
-    with pytest.raises(DataUnavailable):
-        host.run(preview.database.load, garbage, run)
-    assert [one.name for one in host.run(preview.database.list_tables)] == []
-    assert preview.connect(name="second").execute("SELECT count(*) FROM notes").fetchone() == (1000,)
-    preview.connect()
 
     for target in (preview, None):
         with host.open("forked-1") as forked:
