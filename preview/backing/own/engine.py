@@ -77,7 +77,7 @@ class OwnPostgresqlEngine:
 
             async def run() -> None:
                 await database.wanted.wait()
-                # Why it fails is told by the server's own start, which fails too.
+                # The start of the server itself fails too then, and says why.
                 with suppress(ServerUnavailable):
                     await self._prepare()
                 await server.run()

@@ -92,7 +92,7 @@ def own_command(
 
 
 def renew(command: ServerCommand) -> None:
-    """Remove all that the server has stored, and make its folder anew. The server does not run. Blocks on the disk."""
+    """Remove all that the server has stored, and make a new folder. The server does not run. Blocks on the disk."""
     command.prepared.unlink(missing_ok=True)
     if command.folder.exists():
         remove_folder(command.folder)
