@@ -176,6 +176,7 @@ class Settings(BaseSettings):
     postgres: Literal["auto", "off"] = "auto"
     mysql: Literal["auto", "off"] = "auto"
     redis: Literal["auto", "off"] = "auto"
+    databases: Literal["shared", "own"] = "shared"
     backing_memory_mb: Count = 1024
     redis_memory_mb: Count = 64
     database_connections: Count = 20

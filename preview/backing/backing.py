@@ -16,16 +16,19 @@ from preview.backing.carrier import Carrier
 from preview.backing.interface import BackingDatabase, BackingEngine, QueryResult, RunClient, TableSummary
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
+from preview.backing.own import OwnLimits, OwnPostgresqlEngine
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.redis import RedisEngine, RedisLimits
 from preview.backing.streams import Join
 from preview.core.isolation import Network
 from preview.core.servers import SERVICE_HOSTS, find_mysql, find_postgresql, find_redis
 from preview.detection import ServiceKind, ServiceNeed
-from preview.runtime import Runtime, Serve, beside
+from preview.runtime import Runtime, Serve, beside, limits_of
 from preview.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+_MIB = 1024 * 1024
 
 DEFAULT_PORTS: Mapping[ServiceKind, int] = {
     ServiceKind.POSTGRESQL: 5432,
@@ -77,6 +80,10 @@ class PreviewServer:
     def kind(self) -> ServiceKind:
         """Kind of server."""
         return self._engine.kind
+
+    def want(self) -> None:
+        """See ``BackingDatabase``."""
+        self._database.want()
 
     async def reset(self) -> None:
         """See ``BackingDatabase``. Cancellation: some of the data may be left."""
@@ -206,7 +213,16 @@ def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[Back
     folder, kept = settings.data_dir / "backing", settings.cache_dir / "backing"
     engines: list[BackingEngine] = []
     postgresql = find_postgresql() if settings.postgres == "auto" else None
-    if postgresql is not None:
+    if postgresql is not None and settings.databases == "own":
+        own_limits = OwnLimits(
+            tree=limits_of(settings),
+            connections=settings.database_connections,
+            statement_s=settings.database_statement_timeout_s,
+            size_bytes=settings.database_size_mb * _MIB,
+        )
+        name = "postgresql-own"
+        engines.append(OwnPostgresqlEngine(postgresql, folder / name, own_limits, runtime, join=join, kept=kept / name))
+    elif postgresql is not None:
         limits = PostgresqlLimits(
             memory_mb=settings.backing_memory_mb,
             connections=settings.database_connections,

@@ -91,6 +91,9 @@ class BackingDatabase(Protocol):
     def kind(self) -> ServiceKind:
         """Kind of server."""
 
+    def want(self) -> None:
+        """Start the preview's own server in the background, if it has one and that takes longer than a moment."""
+
     async def serve(self, client: trio.SocketStream) -> None:
         """Serve one connection of the preview, whatever user, password and database name it asks for.
 

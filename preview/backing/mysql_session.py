@@ -79,6 +79,9 @@ class MysqlDatabase:
         # Connections without a session yet: the server counts a user's connections once it knows the user.
         self._beginning = 0
 
+    def want(self) -> None:
+        """See ``BackingDatabase``: the engine starts the server that all share."""
+
     async def serve(self, client: trio.SocketStream) -> None:
         """See ``BackingDatabase``. Cancellation: both ends are closed."""
         with suppress(SessionEnded, NotMysql, trio.BrokenResourceError, trio.ClosedResourceError):

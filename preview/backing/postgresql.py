@@ -22,19 +22,16 @@ from preview.backing.admin.postgresql import (
 from preview.backing.contents import postgresql_dump
 from preview.backing.contents.postgresql_tables import PostgresqlTables
 from preview.backing.interface import DataUnavailable, QueryResult, RunClient, TableSummary
+from preview.backing.postgresql_first import read_first
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
 from preview.backing.server_command import ServerCommand
-from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
+from preview.backing.streams import FIRST_S, Join, SessionEnded
 from preview.backing.wire.postgresql import (
     CANCEL_REQUEST,
-    GSS_REQUEST,
-    HEAD_BYTES,
-    NO_TLS,
-    SSL_REQUEST,
     NotPostgresql,
-    read_head,
     refusal,
     rewrite_startup,
+    with_head,
 )
 from preview.core.servers import Program
 from preview.detection import ServiceKind
@@ -235,6 +232,9 @@ class PostgresqlDatabase:
         self._loaded: str | None = None
         self._turn = trio.Lock()
 
+    def want(self) -> None:
+        """See ``BackingDatabase``: the engine starts the server that all share."""
+
     async def serve(self, client: trio.SocketStream) -> None:
         """See ``BackingDatabase``. Cancellation: both ends are closed."""
         with suppress(SessionEnded, NotPostgresql, trio.BrokenResourceError, trio.ClosedResourceError):
@@ -245,7 +245,7 @@ class PostgresqlDatabase:
 
     async def _open_session(self, client: trio.SocketStream) -> trio.SocketStream | None:
         with trio.move_on_after(FIRST_S) as scope:
-            code, body = await _read_first(client)
+            code, body = await read_first(client)
         if scope.cancelled_caught:
             return None
         try:
@@ -258,7 +258,7 @@ class PostgresqlDatabase:
         """Return a connection on which the session starts; None if the client only cancels a statement."""
         if code == CANCEL_REQUEST:
             async with await self._engine.connect() as server:
-                await server.send_all((HEAD_BYTES + len(body)).to_bytes(4) + code.to_bytes(4) + body)
+                await server.send_all(with_head(code, body))
             return None
         async with self._turn:
             if self.name is None:
@@ -320,16 +320,6 @@ class PostgresqlDatabase:
         if self.name is None:
             raise DataUnavailable("The preview has stored nothing in PostgreSQL yet.")
         return PostgresqlTables(self._engine.connect, self.name)
-
-
-async def _read_first(client: trio.SocketStream) -> tuple[int, bytes]:
-    """Return the code and the rest of the client's first message; a wish for encryption is answered with no."""
-    for _ in range(3):
-        left, code = read_head(await read_exactly(client, HEAD_BYTES))
-        if code not in (SSL_REQUEST, GSS_REQUEST):
-            return code, await read_exactly(client, left)
-        await client.send_all(NO_TLS)
-    raise NotPostgresql("it asks for encryption again and again")
 
 
 def _command(program: Program, folder: Path, limits: PostgresqlLimits, kept: Path | None) -> ServerCommand:

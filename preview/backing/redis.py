@@ -131,6 +131,9 @@ class RedisDatabase:
         self._join = join
         self._most_bytes = _most_file_bytes(limits)
 
+    def want(self) -> None:
+        """See ``BackingDatabase``: a server starts within 30 ms."""
+
     async def serve(self, client: trio.SocketStream) -> None:
         """See ``BackingDatabase``. Cancellation: both ends are closed."""
         with suppress(SessionEnded, trio.BrokenResourceError, trio.ClosedResourceError):

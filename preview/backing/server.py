@@ -93,6 +93,8 @@ class Server:
         self._wanted = trio.Event()
         self._settled = trio.Event()
         self._socket: ServerSocket | None = None
+        # The running process; None while none runs.
+        self.process: RunningProcess | None = None
         self._why = ""
         # Set when the running process is to make way for a new one, whose folder is filled first.
         self._again = trio.Event()
@@ -214,8 +216,10 @@ class Server:
             with suppress(FileNotFoundError):
                 os.unlink(command.socket, dir_fd=folder)
             async with self._runtime.open_process(command.spec(command.argv)) as process:
+                self.process = process
                 return await self._watch(process, folder)
         finally:
+            self.process = None
             os.close(folder)
 
     async def _watch(self, process: RunningProcess, folder: int) -> str:

@@ -125,11 +125,19 @@ def keep_copy(command: ServerCommand, kept: Path) -> None:
         shutil.rmtree(made, ignore_errors=True)
 
 
+def is_kept(command: ServerCommand) -> bool:
+    """Return whether there is a copy of what ``prepare`` makes, of this version. Blocks on the disk."""
+    try:
+        return command.kept is not None and (command.kept / "made_by").read_text("utf-8") == command.made_by()
+    except OSError:
+        return False
+
+
 def _fill_from(command: ServerCommand, kept: Path) -> bool:
     """Fill the folder from the copy, with its secret; return false if there is none of this version."""
+    if not is_kept(command):
+        return False
     try:
-        if (kept / "made_by").read_text("utf-8") != command.made_by():
-            return False
         shutil.copytree(kept / "files", command.folder, symlinks=True)
         with suppress(FileNotFoundError):
             shutil.copy2(kept / "secret", command.folder.parent / "secret")

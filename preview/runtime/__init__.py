@@ -1,6 +1,7 @@
 """Start, confine, measure and end the process tree of a preview."""
 
 from preview.runtime.cold import ColdStarts
+from preview.runtime.disk_use import DiskUse, measure
 from preview.runtime.interface import (
     CONTROL_PLACEHOLDER,
     FD_PLACEHOLDER,
@@ -24,6 +25,7 @@ from preview.runtime.interface import (
 from preview.runtime.isolation_levels import IsolationLevel, IsolationSupport, PlainRuntime, open_ladder
 from preview.runtime.kernel.linux import beside, boot_id, child_subreaper, many_open_files
 from preview.runtime.listener import bind_in_range, hold_without_listening, listen_again, listen_at_last
+from preview.runtime.preview_limits import limits_of
 from preview.runtime.process.ending import end_tree
 from preview.runtime.sandbox import Refusal, SandboxRuntime, probe_sandbox, refuse_fenced
 from preview.runtime.sandbox.port_forwarding import join
@@ -33,6 +35,7 @@ __all__ = [
     "CONTROL_PLACEHOLDER",
     "FD_PLACEHOLDER",
     "ColdStarts",
+    "DiskUse",
     "Excess",
     "Exit",
     "Held",
@@ -62,9 +65,11 @@ __all__ = [
     "hold_without_listening",
     "interpreter_paths",
     "join",
+    "limits_of",
     "listen_again",
     "listen_at_last",
     "many_open_files",
+    "measure",
     "open_ladder",
     "probe_sandbox",
     "refuse_fenced",

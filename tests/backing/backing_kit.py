@@ -26,6 +26,7 @@ from preview.backing.carrier import Carrier
 from preview.backing.interface import BackingDatabase, ClientCommand, DataUnavailable, RunClient
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
+from preview.backing.own import OwnLimits, OwnPostgresqlEngine
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.redis import RedisEngine, RedisLimits
 from preview.backing.streams import Join
@@ -33,7 +34,7 @@ from preview.core.servers import Program, find_mysql, find_postgresql, find_redi
 from preview.runtime import Exit, Limits, ProcessSpec, Runtime, SandboxRuntime, beside, child_subreaper, probe_sandbox
 from preview.runtime.sandbox import open_broker_if_needed
 
-Engine = PostgresqlEngine | MysqlEngine | RedisEngine
+Engine = PostgresqlEngine | OwnPostgresqlEngine | MysqlEngine | RedisEngine
 T = TypeVar("T")
 
 CONNECTIONS = 5
@@ -49,6 +50,15 @@ class Driver:
     errors: tuple[type[Exception], ...]
     # Statements that must be refused.
     hostile: tuple[str, ...]
+    # Whether all previews share one server, and whether data outlives a kill of it.
+    is_shared, is_durable = True, True
+    # Module that reads first messages.
+    module: str
+
+    @property
+    def dialect(self) -> str:
+        """What its statements are written in."""
+        return self.kind
 
     def find(self) -> Program | None:
         raise NotImplementedError
@@ -77,9 +87,9 @@ class Driver:
 
 
 class Postgresql(Driver):
-    kind, package = "postgresql", "postgresql"
+    kind, package, module = "postgresql", "postgresql", "postgresql"
     errors = (psycopg.Error,)
-    hostile = (
+    hostile: tuple[str, ...] = (
         "COPY (SELECT 1) TO PROGRAM 'id'",
         "CREATE TABLE a (b text); COPY a FROM PROGRAM 'id'",
         "COPY (SELECT 1) TO '/tmp/x'",
@@ -132,8 +142,28 @@ class Postgresql(Driver):
         return str(host.run(host.engine.list_names))
 
 
+class OwnPostgresql(Postgresql):
+    """A server for each preview, whose administrator the project is."""
+
+    kind, is_shared, module = "own", False, "own.database"
+    # It may do all else, in its own sandbox: see ``test_backing_own.py``.
+    hostile = ("SET max_connections = 5",)
+
+    @property
+    def dialect(self) -> str:
+        return "postgresql"
+
+    def engine(self, program: Program, folder: Path, runtime: Runtime, join: Join) -> Engine:
+        tree = Limits(memory_bytes=256 << 20, open_files=256, processes=64, file_bytes=1 << 30)
+        limits = OwnLimits(tree, CONNECTIONS, 30, 256 << 20)
+        return OwnPostgresqlEngine(program, folder, limits, runtime, join=join, kept=folder.with_name("kept"))
+
+    def listed(self, host: Host) -> str:
+        return str(list(host.folder.iterdir())) + str(server_pids(host.folder))
+
+
 class Mysql(Driver):
-    kind, package = "mysql", "mariadb-server"
+    kind, package, module = "mysql", "mariadb-server", "mysql_session"
     errors = (pymysql.Error,)
     hostile = (
         "SELECT 1 INTO OUTFILE '/tmp/x'",
@@ -197,7 +227,8 @@ class Mysql(Driver):
 
 
 class Redis(Driver):
-    kind, package = "redis", "redis-server"
+    kind, package, module = "redis", "redis-server", "redis"
+    is_shared, is_durable = False, False
     errors = (redis.RedisError,)
     hostile = (
         "CONFIG SET dir /tmp",
@@ -257,7 +288,7 @@ class Redis(Driver):
         return str(list(host.folder.iterdir())) + str(server_pids(host.folder))
 
 
-DRIVERS = {one.kind: one for one in (Postgresql(), Mysql(), Redis())}
+DRIVERS = {one.kind: one for one in (Postgresql(), OwnPostgresql(), Mysql(), Redis())}
 
 
 @dataclass
@@ -352,7 +383,7 @@ class Host:
 
     def make_orphan(self) -> str:
         """Make a database that no preview owns, as one is left whose drop failed; return its name."""
-        assert not isinstance(self.engine, RedisEngine)
+        assert not isinstance(self.engine, RedisEngine | OwnPostgresqlEngine)
         if isinstance(self.engine, MysqlEngine):
             found = self.run(self.engine.make, "pv_orphan", "x", "orphans")
             del self.engine._live["pv_orphan"]

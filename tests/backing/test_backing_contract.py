@@ -78,7 +78,7 @@ def test_a_killed_server_starts_again_and_drops_what_nobody_owns(host: Host, pre
     held = preview.connect()
     driver.store(held, "kept")
     orphan = ""
-    if driver.kind != "redis":
+    if driver.is_shared:
         orphan = host.make_orphan()
         assert orphan in driver.listed(host)
     host.kill_server()
@@ -97,8 +97,8 @@ def test_a_killed_server_starts_again_and_drops_what_nobody_owns(host: Host, pre
     wait_until(connects)
     # Until then the driver had a sentence for people, or the connection's end.
     assert all(said)
-    assert ("kept" in driver.names(found[0])) == (driver.kind != "redis")
-    if driver.kind != "redis":
+    assert ("kept" in driver.names(found[0])) == driver.is_durable
+    if driver.is_shared:
         assert orphan not in driver.listed(host)
 
 
@@ -142,15 +142,14 @@ def firsts(driver: Driver) -> dict[str, bytes]:
         "zeros": bytes(4096),
         "text": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         "flood": b"\xff" * 300_000,
-        **of_kind[driver.kind],
+        **of_kind[driver.dialect],
     }
 
 
 def test_hostile_first_messages_end_within_bounds_and_others_are_served(
     host: Host, preview: Preview, driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = "mysql_session" if driver.kind == "mysql" else driver.kind
-    monkeypatch.setattr(f"preview.backing.{module}.FIRST_S", FIRST_S)
+    monkeypatch.setattr(f"preview.backing.{driver.module}.FIRST_S", FIRST_S)
     with host.open("hostile-1") as hostile:
         sockets = []
         for data in firsts(driver).values():
@@ -204,6 +203,6 @@ def test_a_preview_is_no_administrator(host: Host, preview: Preview, driver: Dri
 
 def test_nothing_of_the_service_is_readable_by_others(host: Host, preview: Preview) -> None:
     preview.connect()
-    folder = host.folder if host.driver.kind != "redis" else host.folder / "one-1"
+    folder = host.folder if host.driver.is_shared else host.folder / "one-1"
     assert (folder.stat().st_mode & 0o077) == 0
     assert folder.stat().st_uid == os.getuid()

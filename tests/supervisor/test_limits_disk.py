@@ -12,10 +12,10 @@ import pytest
 from limit_kit import no_descriptor_free
 
 from preview.errors import DiskFull
+from preview.runtime import DiskUse, disk_use, measure
 from preview.settings import Settings
 from preview.supervisor import check_free_disk
-from preview.supervisor.limits import disk as disk_module
-from preview.supervisor.limits.disk import DiskUse, Free, measure
+from preview.supervisor.limits.disk import Free
 from preview.supervisor.limits.watch_disk import Pace, Watchers
 
 MIB = 1024 * 1024
@@ -81,7 +81,7 @@ async def test_a_folder_that_its_program_has_closed_hides_nothing(tmp_path: Path
 async def test_folders_nested_without_end_are_found_to_be_too_deep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk_module, "_MOST_LEVELS", 5)
+    monkeypatch.setattr(disk_use, "_MOST_LEVELS", 5)
     (tmp_path / "/".join("abc")).mkdir(parents=True)
     assert not measure([tmp_path], (), GIB).is_too_deep
     (tmp_path / "/".join("abcdefgh")).mkdir(parents=True)

@@ -55,11 +55,13 @@ class PostgresqlTables:
 
     Attributes:
         connect: Connects to the server.
-        name: Name of role and database.
+        name: Name of the database.
+        user: Role; None if it has the database's name.
     """
 
     connect: Callable[[], Awaitable[trio.SocketStream]]
     name: str
+    user: str | None = None
 
     async def list_tables(self) -> Sequence[TableSummary]:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
@@ -94,7 +96,7 @@ class PostgresqlTables:
                 session = Session(await self.connect())
                 try:
                     try:
-                        await session.log_in(self.name, "", self.name, _OPTIONS + options)
+                        await session.log_in(self.user or self.name, "", self.name, _OPTIONS + options)
                     except Refused as error:
                         raise DataUnavailable(f"PostgreSQL refuses: {error}.") from error
                     yield session

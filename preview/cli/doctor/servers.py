@@ -11,11 +11,11 @@ from preview.runtime import Runtime
 from preview.settings import Settings
 
 _SECTION = "servers of previews"
-# What is looked for, by the setting that turns it off, and the Debian package that has it.
+# What is looked for, by the setting that turns it off, and where it is had from.
 _KINDS: tuple[tuple[str, str, Callable[[], Program | None], str], ...] = (
-    ("PostgreSQL", "postgres", find_postgresql, "postgresql"),
-    ("MySQL", "mysql", find_mysql, "mariadb-server"),
-    ("Redis", "redis", find_redis, "redis-server"),
+    ("PostgreSQL", "postgres", find_postgresql, "Debian's package postgresql, or pip install preview[postgres]"),
+    ("MySQL", "mysql", find_mysql, "Debian's package mariadb-server"),
+    ("Redis", "redis", find_redis, "Debian's package redis-server"),
 )
 
 
@@ -31,11 +31,12 @@ def server_checks(settings: Settings, runtime: Runtime) -> Iterator[Check]:
             continue
         program = find()
         if program is None:
-            advice = f"for previews that need it, install a server (Debian's package {package}); it need not run"
+            advice = f"for previews that need it, install a server ({package}); it need not run"
             yield Check(name, Result.OK, "no server program found", advice, _SECTION)
         elif not program.version():
             advice = f"run `{program.path} --version` and see what it says"
             yield Check(name, Result.WARN, f"{program.path} does not run", advice, _SECTION)
         else:
-            found = f"{program.describe()} ({program.path}): each preview that needs it gets its own"
+            own = "a server of its own" if field == "postgres" and settings.databases == "own" else "its own"
+            found = f"{program.describe()} ({program.path}): each preview that needs it gets {own}"
             yield Check(name, Result.OK, found, "", _SECTION)

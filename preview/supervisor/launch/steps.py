@@ -16,7 +16,7 @@ from preview.detection import StartPlan, Step
 from preview.environments import Environment
 from preview.errors import LaunchFailed
 from preview.logs import Level
-from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, Serve, WarmStart, interpreter_paths
+from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, Serve, WarmStart, interpreter_paths, limits_of
 from preview.runtime.launchers import LAUNCHERS
 from preview.settings import Settings
 from preview.supervisor.diagnosis.diagnosis import with_own_paths
@@ -37,7 +37,6 @@ from preview.supervisor.limits.limits import (
     watch_usage,
 )
 from preview.supervisor.limits.watch_disk import DiskWatch, watch_disk
-from preview.supervisor.preview.confinement import limits_of
 from preview.supervisor.preview.control import Control
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.preview.patience import tell_while_silent

@@ -13,13 +13,12 @@ import structlog
 
 from preview.detection import Server, ServiceKind
 from preview.environments import Environment
-from preview.runtime import ProcessSpec, Runtime, WarmStart
+from preview.runtime import ProcessSpec, Runtime, WarmStart, limits_of
 from preview.settings import Settings
 from preview.supervisor.launch.command import launcher_of
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.steps import readable_in
 from preview.supervisor.launch.workspace import workspace_root
-from preview.supervisor.preview.confinement import limits_of
 
 log = structlog.get_logger(__name__)
 

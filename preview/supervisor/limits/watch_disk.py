@@ -12,8 +12,9 @@ from pathlib import Path
 import structlog
 import trio
 
+from preview.runtime import DiskUse, measure
 from preview.settings import Settings
-from preview.supervisor.limits.disk import DiskUse, Free, free_by, measure
+from preview.supervisor.limits.disk import Free, free_by
 from preview.supervisor.limits.limits import stop_for
 from preview.supervisor.preview.live_preview import LivePreview
 

@@ -22,6 +22,7 @@ from preview.data import (
     SnapshotStore,
     compare,
 )
+from preview.data.snapshot import AUTOMATIC
 from preview.data.store import open_to_programs
 from preview.errors import NoActivePreview
 from preview.generations import Generation
@@ -150,10 +151,11 @@ class DataManager:
         """
         snapshot = await self._store.get(generation.id, snapshot_id)
         folder = await self._store.verify(snapshot)
+        name = "before an undo" if snapshot.kind in AUTOMATIC else f"before the restore of {snapshot.name}"
         return await self._replace(
             user,
             generation,
-            _new(generation, f"before the restore of {snapshot.name}", SnapshotKind.BEFORE_RESTORE),
+            _new(generation, name, SnapshotKind.BEFORE_RESTORE),
             lambda data: data.load(folder, snapshot.parts),
             "restore",
             "none" if snapshot.revision == generation.revision else "migrations",

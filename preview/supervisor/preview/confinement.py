@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from preview.core.isolation import Network
-from preview.runtime import Held, Limits, Runtime
+from preview.runtime import Held, Limits, Runtime, limits_of
 from preview.settings import Settings
 
 _MIB = 1024 * 1024
@@ -108,18 +108,6 @@ class Confinement:
 def cores(number: float) -> str:
     """Format a number of cores: ``1 core``, ``0.5 cores``."""
     return f"{number:g} core{'' if number == 1 else 's'}"
-
-
-def limits_of(settings: Settings) -> Limits:
-    """Return the operator's limits for each preview's processes."""
-    return Limits(
-        memory_bytes=settings.memory_limit_mb * _MIB,
-        open_files=settings.max_open_files,
-        processes=settings.max_processes,
-        file_bytes=settings.max_file_bytes,
-        cpu_cores=settings.cpu_limit,
-        temp_bytes=settings.temp_limit_mb * _MIB,
-    )
 
 
 # The network has its own field, and the way of starting is not an isolation measure.

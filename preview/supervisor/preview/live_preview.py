@@ -213,6 +213,8 @@ class LivePreview:
         services = () if network is Network.HOST else plan.services
         self.supplied = self.servers.reaches(services)
         self.needed_servers = self.servers.of(services)
+        for server in self.needed_servers:
+            server.want()
 
     def next_number(self) -> int:
         """Return the number of the preview's next process; numbers are unique."""
