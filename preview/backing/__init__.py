@@ -12,6 +12,8 @@ from preview.backing.interface import (
     RunClient,
     TableSummary,
 )
+from preview.backing.operator.check import check_server
+from preview.backing.server import ServerUnavailable
 
 __all__ = [
     "Backing",
@@ -25,7 +27,9 @@ __all__ = [
     "QueryRefused",
     "QueryResult",
     "RunClient",
+    "ServerUnavailable",
     "ServerUse",
     "TableSummary",
+    "check_server",
     "open_backing",
 ]

@@ -16,14 +16,17 @@ from preview.backing.carrier import Carrier
 from preview.backing.interface import BackingDatabase, BackingEngine, QueryResult, RunClient, TableSummary
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
+from preview.backing.operator.names import Names, read_mark
+from preview.backing.operator.postgresql import OperatorPostgresql
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.redis import RedisEngine, RedisLimits
 from preview.backing.streams import Join
 from preview.core.isolation import Network
-from preview.core.servers import SERVICE_HOSTS, find_mysql, find_postgresql, find_redis
+from preview.core.servers import SERVICE_HOSTS, Program, find_mysql, find_postgresql, find_redis
 from preview.detection import ServiceKind, ServiceNeed
 from preview.runtime import Runtime, Serve, beside
 from preview.settings import Settings
+from preview.settings_address import ServerAddress
 
 log = structlog.get_logger(__name__)
 
@@ -205,14 +208,17 @@ def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[Back
         return []
     folder, kept = settings.data_dir / "backing", settings.cache_dir / "backing"
     engines: list[BackingEngine] = []
-    postgresql = find_postgresql() if settings.postgres == "auto" else None
-    if postgresql is not None:
-        limits = PostgresqlLimits(
-            memory_mb=settings.backing_memory_mb,
-            connections=settings.database_connections,
-            statement_s=settings.database_statement_timeout_s,
-            ready_made=settings.databases_ahead,
-        )
+    limits = PostgresqlLimits(
+        memory_mb=settings.backing_memory_mb,
+        connections=settings.database_connections,
+        statement_s=settings.database_statement_timeout_s,
+        ready_made=settings.databases_ahead,
+    )
+    postgresql = find_postgresql() if settings.postgres != "off" else None
+    if isinstance(settings.postgres, ServerAddress):
+        clients, names = postgresql or Program(Path("/usr/bin/postgres"), "PostgreSQL"), Names(read_mark(folder))
+        engines.append(OperatorPostgresql(settings.postgres, clients, names, limits, join=join))
+    elif postgresql is not None:
         engines.append(
             PostgresqlEngine(postgresql, folder / "postgresql", limits, runtime, join=join, kept=kept / "postgresql")
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 import trio
 
+from preview.backing.admin.interface import PostgresqlServing
 from preview.backing.admin.postgresql import (
     ADMIN,
     PREFIX,
@@ -127,6 +128,16 @@ class PostgresqlEngine:
         """
         return await self._server.connect()
 
+    async def begin(self, client: trio.SocketStream, first: bytes, name: str) -> trio.SocketStream:  # noqa: ARG002
+        """See ``PostgresqlServing``: no proof is needed. Cancellation: no connection is left."""
+        server = await self.connect()
+        await server.send_all(first)
+        return server
+
+    def password(self, name: str) -> str:  # noqa: ARG002
+        """See ``PostgresqlServing``: none is needed."""
+        return ""
+
     async def make(self) -> str:
         """Make a database, and the role that owns it; return the name of both, which says nothing.
 
@@ -227,7 +238,7 @@ class PostgresqlDatabase:
 
     kind = ServiceKind.POSTGRESQL
 
-    def __init__(self, engine: PostgresqlEngine) -> None:
+    def __init__(self, engine: PostgresqlServing) -> None:
         self._engine = engine
         # Of the role and of the database; None until the first connection.
         self.name: str | None = None
@@ -249,12 +260,12 @@ class PostgresqlDatabase:
         if scope.cancelled_caught:
             return None
         try:
-            return await self._begin(code, body)
+            return await self._begin(client, code, body)
         except ServerUnavailable as error:
             await client.send_all(refusal(str(error)))
         return None
 
-    async def _begin(self, code: int, body: bytes) -> trio.SocketStream | None:
+    async def _begin(self, client: trio.SocketStream, code: int, body: bytes) -> trio.SocketStream | None:
         """Return a connection on which the session starts; None if the client only cancels a statement."""
         if code == CANCEL_REQUEST:
             async with await self._engine.connect() as server:
@@ -264,9 +275,7 @@ class PostgresqlDatabase:
             if self.name is None:
                 self.name = await self._engine.make()
             first = rewrite_startup(code, body, self.name)
-        server = await self._engine.connect()
-        await server.send_all(first)
-        return server
+        return await self._engine.begin(client, first, self.name)
 
     async def reset(self) -> None:
         """See ``BackingDatabase``. Cancellation: the database may still exist."""
@@ -319,7 +328,7 @@ class PostgresqlDatabase:
     def _tables(self) -> PostgresqlTables:
         if self.name is None:
             raise DataUnavailable("The preview has stored nothing in PostgreSQL yet.")
-        return PostgresqlTables(self._engine.connect, self.name)
+        return PostgresqlTables(self._engine.connect, self.name, self._engine.password(self.name))
 
 
 async def _read_first(client: trio.SocketStream) -> tuple[int, bytes]:

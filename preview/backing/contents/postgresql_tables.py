@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import trio
 
-from preview.backing.admin.postgresql_session import Field, Refused, Rows, Session, Unreadable, quote_name, quote_text
+from preview.backing.admin.postgresql_proof import Refused, Unreadable
+from preview.backing.admin.postgresql_session import Field, Rows, Session, quote_name, quote_text
 from preview.backing.answers import Kept, TooLarge, as_number
 from preview.backing.interface import Column, DataUnavailable, QueryRefused, QueryResult, TableSummary
 from preview.backing.server import ServerUnavailable
@@ -56,10 +57,12 @@ class PostgresqlTables:
     Attributes:
         connect: Connects to the server.
         name: Name of role and database.
+        password: Password of the role; empty if none is needed.
     """
 
     connect: Callable[[], Awaitable[trio.SocketStream]]
     name: str
+    password: str = ""
 
     async def list_tables(self) -> Sequence[TableSummary]:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
@@ -94,7 +97,7 @@ class PostgresqlTables:
                 session = Session(await self.connect())
                 try:
                     try:
-                        await session.log_in(self.name, "", self.name, _OPTIONS + options)
+                        await session.log_in(self.name, self.password, self.name, _OPTIONS + options)
                     except Refused as error:
                         raise DataUnavailable(f"PostgreSQL refuses: {error}.") from error
                     yield session
