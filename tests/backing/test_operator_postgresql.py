@@ -17,7 +17,9 @@ import trio
 from backing_kit import Driver, Host, Preview, open_host, program_or_skip, wait_until
 from operator_kit import MARK, PASSWORD, Operator, address_of, beside_it, open_operator
 
-from preview.backing import ServerUnavailable, check_server
+from preview.backing import ServerUnavailable, check_server, open_backing
+from preview.cli.doctor.servers import server_checks
+from preview.settings import load_settings
 
 # The same contract, for this module's host.
 preview = contract.preview
@@ -175,3 +177,24 @@ def test_data_is_saved_loaded_and_read(host: Host, preview: Preview, tmp_path: P
     assert (table.name, table.rows) == ("public.books", 100)
     found = host.run(partial(preview.database.query, "SELECT count(*) FROM books", most_rows=5))
     assert found.rows == (("100",),)
+
+
+def test_doctor_and_the_service_use_the_address_and_never_show_its_password(
+    host: Host, operator: Operator, tmp_path: Path
+) -> None:
+    common = {"mysql": "off", "redis": "off", "data_dir": tmp_path, "network": "none"}
+    for url, result, said in (
+        (operator.url(), "ok", f"127.0.0.1:{operator.server.port}: PostgreSQL 1"),
+        (operator.url("weak"), "warn", "the account lacks rights"),
+    ):
+        settings = load_settings(postgres=url, **common)
+        (check,) = (one for one in server_checks(settings, host.runtime) if one.name == "PostgreSQL")
+        assert (check.result, said in check.found) == (result, True)
+        assert "sesame" not in f"{check} {settings!r}"
+
+    async def offered() -> frozenset[str]:
+        async with open_backing(load_settings(postgres=operator.url(), **common), host.runtime) as backing:
+            return backing.kinds
+
+    assert host.run(offered) == {"PostgreSQL"}
+    assert (tmp_path / "backing" / "mark").exists()

@@ -264,7 +264,7 @@ class PostgresqlServer:
 
     async def _log_in(self, session: Session) -> None:
         address = self._address
-        await session.log_in(address.user, address.password, address.database or "postgres", _OPTIONS)
+        await session.log_in(address.user, address.password, address.database, _OPTIONS)
 
 
 async def _ask_for_tls(stream: trio.SocketStream) -> bool:
