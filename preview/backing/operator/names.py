@@ -11,6 +11,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+_NAME = re.compile(r"pv_([0-9a-f]{12})_[0-9a-f]{16}", re.ASCII)
 _MARK = re.compile(r"[0-9a-f]{12}", re.ASCII)
 
 
@@ -30,7 +31,8 @@ class Names:
 
     def is_own(self, name: str | None) -> bool:
         """Return whether a name is one of this service's."""
-        return name is not None and re.fullmatch(f"pv_{self.mark}_[0-9a-f]{{16}}", name, re.ASCII) is not None
+        found = _NAME.fullmatch(name or "")
+        return found is not None and found[1] == self.mark
 
 
 def read_mark(folder: Path) -> str:

@@ -274,7 +274,7 @@ async def _ask_for_tls(stream: trio.SocketStream) -> bool:
     except SessionEnded:
         said = b""
     if said not in (b"S", NO_TLS):
-        raise ServerUnavailable(f"{_NAME} does not answer (what is there is another server)")
+        raise ServerUnavailable(f"{_NAME} does not answer (another server has its address)")
     return said == b"S"
 
 
