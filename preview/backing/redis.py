@@ -183,6 +183,7 @@ class RedisDatabase:
     async def load(self, file: Path, run: RunClient) -> None:  # noqa: ARG002  the server itself reads
         """See ``BackingDatabase``: only the server reads the content. Cancellation: the server starts all the same."""
         target = self._server.command.folder / _FILE
+        failed: ServerUnavailable | None = None
         try:
             # Before the server ends for it.
             os.close(await trio.to_thread.run_sync(open_regular, file))
@@ -190,9 +191,11 @@ class RedisDatabase:
         except OSError as error:
             raise DataUnavailable(f"The saved file cannot be read: {error.strerror or error}.") from error
         except ServerUnavailable as error:
+            failed = error
+        if failed is not None:
             with suppress(ServerUnavailable):
                 await self._server.restart(lambda: None)
-            raise DataUnavailable(str(error)) from error
+            raise DataUnavailable(str(failed)) from failed
 
     async def list_tables(self) -> Sequence[TableSummary]:
         """See ``BackingDatabase``. Cancellation: nothing changes."""

@@ -146,8 +146,8 @@ async def _summarize(session: Session, rows: Rows) -> Sequence[TableSummary]:
     return [TableSummary(name, counts.get(name, estimate), size) for name, _, estimate, size in found]
 
 
-async def _count(session: Session, names: Sequence[str]) -> Mapping[str, int]:
-    """Return the rows of tables that have few; none if one of the tables cannot be read now."""
+async def _count(session: Session, names: Sequence[str]) -> Mapping[str, int | None]:
+    """Return the rows of tables, None if a table has many; nothing if one of the tables cannot be read now."""
     asked = ", ".join(
         f"(SELECT COUNT(*) FROM (SELECT 1 FROM {_quoted(name)} LIMIT {_MOST_COUNTED + 1}) AS part)"  # noqa: S608
         for name in names
@@ -157,7 +157,8 @@ async def _count(session: Session, names: Sequence[str]) -> Mapping[str, int]:
     except Refused:
         return {}
     counts = {name: as_number(said) for name, said in zip(names, rows[0] if rows else (), strict=False)}
-    return {name: count for name, count in counts.items() if count is not None and count <= _MOST_COUNTED}
+    # The estimate of a table that has more, and that was not analyzed yet, says nothing.
+    return {name: None if count is None or count > _MOST_COUNTED else count for name, count in counts.items()}
 
 
 def _quoted(name: str) -> str:

@@ -161,8 +161,8 @@ async def _summarize(session: Session, rows: Rows) -> Sequence[TableSummary]:
     ]
 
 
-async def _count(session: Session, names: Sequence[str]) -> Mapping[str, int]:
-    """Return the rows of tables that have few; none if one of the tables cannot be read now."""
+async def _count(session: Session, names: Sequence[str]) -> Mapping[str, int | None]:
+    """Return the rows of tables, None if a table has many; nothing if one of the tables cannot be read now."""
     # The server has quoted the names; the session can do nothing that the preview could not.
     asked = ", ".join(
         f"(SELECT count(*) FROM (SELECT FROM {name} LIMIT {_MOST_COUNTED + 1}) AS part)"  # noqa: S608
@@ -173,4 +173,5 @@ async def _count(session: Session, names: Sequence[str]) -> Mapping[str, int]:
     except Refused:
         return {}
     counts = {name: as_number(said) for name, said in zip(names, rows[0] if rows else (), strict=False)}
-    return {name: count for name, count in counts.items() if count is not None and count <= _MOST_COUNTED}
+    # The estimate of a table that has more, and that was not analyzed yet, says nothing.
+    return {name: None if count is None or count > _MOST_COUNTED else count for name, count in counts.items()}
