@@ -30,6 +30,7 @@ from preview.runtime import (
     ProcessSpec,
     Runtime,
     child_subreaper,
+    limits_of,
     many_open_files,
     open_ladder,
 )
@@ -42,7 +43,6 @@ from preview.supervisor import (
     PushQueue,
     StartQueue,
     SupervisorContext,
-    limits_of,
     reconcile,
     run_builder,
     run_cleanup,

@@ -19,6 +19,7 @@ from preview.core.env_file import EnvFile
 from preview.core.isolation import Isolation, Network
 from preview.core.quoting import quoted
 from preview.errors import ConfigurationError
+from preview.settings_address import MysqlChoice, PostgresChoice, RedisChoice
 from preview.settings_errors import problem_of
 from preview.settings_fields import (
     Bytes,
@@ -173,9 +174,9 @@ class Settings(BaseSettings):
     node_env: str = "development"
 
     # Servers that the service brings for previews
-    postgres: Literal["auto", "off"] = "auto"
-    mysql: Literal["auto", "off"] = "auto"
-    redis: Literal["auto", "off"] = "auto"
+    postgres: PostgresChoice = "auto"
+    mysql: MysqlChoice = "auto"
+    redis: RedisChoice = "auto"
     databases: Literal["shared", "own"] = "shared"
     backing_memory_mb: Count = 1024
     redis_memory_mb: Count = 64

@@ -9,7 +9,12 @@ from preview.core.quoting import quoted
 __all__ = ["problem_of"]
 
 # Values never shown, because they may contain passwords or keys.
-_SECRET = frozenset({"PREVIEW_DATABASE_URL", "PREVIEW_JWT_SECRET", "PREVIEW_JWKS_URL"})
+_SECRET = frozenset(
+    {
+        *("PREVIEW_DATABASE_URL", "PREVIEW_JWT_SECRET", "PREVIEW_JWKS_URL"),
+        *("PREVIEW_POSTGRES", "PREVIEW_MYSQL", "PREVIEW_REDIS"),
+    }
+)
 
 
 def problem_of(item: ErrorDetails) -> str:

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +44,10 @@ class NoPostgres(Exception):
 @dataclass(frozen=True)
 class Server:
     folder: Path
+    port: int = 5432
 
     def url(self, database: str) -> str:
-        return f"postgresql://preview@/{database}?host={self.folder}"
+        return f"postgresql://preview@/{database}?host={self.folder}&port={self.port}"
 
     def run(self, statement: str, *names: str) -> None:
         """One statement outside of a transaction, with identifiers for each ``{}``."""
@@ -62,8 +63,16 @@ class Server:
 
 
 @contextmanager
-def open_server() -> Iterator[Server]:
-    """Start a cluster; on leaving it is stopped and its files are gone."""
+def open_server(
+    options: Mapping[str, str] = {}, access: str = "", prepare: Callable[[Path], None] = lambda data: None
+) -> Iterator[Server]:
+    """Start a cluster; on leaving it is stopped and its files are gone.
+
+    Args:
+        options: Settings of the server.
+        access: Rules of access (``pg_hba.conf``) after the one for the folder's socket.
+        prepare: Puts files into the data folder.
+    """
     # Not pytest's folder: the path of a Unix socket has 107 bytes at most.
     folder = Path(tempfile.mkdtemp(prefix="preview-pg-"))
     account = _account()
@@ -73,10 +82,12 @@ def open_server() -> Iterator[Server]:
         binaries = _binaries(folder, account)
         data = folder / "data"
         _initdb(binaries, data, account)
+        (data / "pg_hba.conf").write_text(f"local all preview trust\n{access}")
+        prepare(data)
         log = folder / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                _server_command(binaries, data, folder),
+                _server_command(binaries, data, folder, options),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -86,7 +97,7 @@ def open_server() -> Iterator[Server]:
                 **_identity(account),  # type: ignore[call-overload]
             )
         try:
-            server = Server(folder)
+            server = Server(folder, int(options.get("port", "5432")))
             _wait_ready(process, server, log)
             yield server
         finally:
@@ -172,8 +183,8 @@ def _initdb(binaries: Path, data: Path, account: pwd.struct_passwd | None) -> No
         raise NoPostgres(f"initdb failed: {done.stderr.strip()[-500:]}")
 
 
-def _server_command(binaries: Path, data: Path, folder: Path) -> list[str]:
-    options = [word for name, value in _OPTIONS.items() for word in ("-c", f"{name}={value}")]
+def _server_command(binaries: Path, data: Path, folder: Path, chosen: Mapping[str, str] | None = None) -> list[str]:
+    options = [word for name, value in (_OPTIONS | dict(chosen or {})).items() for word in ("-c", f"{name}={value}")]
     command = [str(binaries / "postgres"), "-D", str(data), "-k", str(folder), *options]
     setpriv = shutil.which("setpriv")
     # A test run that is killed takes its server along.

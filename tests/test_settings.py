@@ -7,6 +7,7 @@ import pytest
 
 from preview.errors import ConfigurationError
 from preview.settings import Settings, load_settings
+from preview.settings_address import ServerAddress, Tls
 
 SECRET = "sesame-sesame-sesame-sesame-sesame-sesame"
 
@@ -195,3 +196,37 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("PREVIEW_MAX_UPTIME", "")
     # Else the database and the secret would land in whatever folder the service is started from.
     assert load_settings() == unset
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("PREVIEW_POSTGRES", "postgresql://admin:sesame@[host", "cannot be read"),
+        ("PREVIEW_POSTGRES", "postgresql://admin:sesame@host:port", "cannot be read"),
+        ("PREVIEW_POSTGRES", "postgresql://admin:sesame#1@host", "cannot be read"),
+        ("PREVIEW_POSTGRES", "mysql://admin:sesame@host", "write auto, off or the address"),
+        ("PREVIEW_POSTGRES", "postgresql://sesame@", "needs a user and one host"),
+        ("PREVIEW_POSTGRES", "postgresql://admin:sesame@a,b", "needs a user and one host"),
+        ("PREVIEW_POSTGRES", "postgresql://admin@host?password=sesame", "an option of the address is not known"),
+        ("PREVIEW_POSTGRES", "postgresql://admin:sesame@host?sslmode=sesame", "sslmode is one of disable, prefer"),
+        ("PREVIEW_POSTGRES", "postgresql://admin:sesame@host?sslrootcert=/sesame", "names no file"),
+        ("PREVIEW_MYSQL", "mysql://admin:sesame@host", "cannot be used yet; write auto"),
+        ("PREVIEW_REDIS", "redis://:sesame@host", "clients do not mark their keys"),
+    ],
+)
+def test_a_wrong_address_of_a_server_is_one_sentence_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=f"^{variable}: .*{said}") as caught:
+        load_settings()
+    assert "sesame" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_address_of_a_server_is_read_as_libpq_reads_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PREVIEW_POSTGRES", "postgres://ad%40min:s%C3%A9same@Db.example:5433/main?sslmode=verify-full")
+    found = load_settings().postgres
+    assert found == ServerAddress("db.example", 5433, "ad@min", "s\u00e9same", "main", Tls.HOST)
+    assert "same" not in f"{found} {found!r}"
+    monkeypatch.setenv("PREVIEW_POSTGRES", f"postgresql://admin@?host={tmp_path}")
+    assert load_settings().postgres == ServerAddress(str(tmp_path), 5432, "admin")

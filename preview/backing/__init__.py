@@ -10,7 +10,8 @@ from preview.backing.interface import (
     RunClient,
     TableSummary,
 )
-from preview.errors import DataUnavailable, QueryRefused
+from preview.backing.operator.check import check_server
+from preview.backing.server import ServerUnavailable
 
 __all__ = [
     "Backing",
@@ -18,13 +19,13 @@ __all__ = [
     "BackingEngine",
     "ClientCommand",
     "Column",
-    "DataUnavailable",
     "PreviewServer",
     "PreviewServers",
-    "QueryRefused",
     "QueryResult",
     "RunClient",
+    "ServerUnavailable",
     "ServerUse",
     "TableSummary",
+    "check_server",
     "open_backing",
 ]

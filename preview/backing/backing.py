@@ -16,15 +16,18 @@ from preview.backing.carrier import Carrier
 from preview.backing.interface import BackingDatabase, BackingEngine, QueryResult, RunClient, TableSummary
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
+from preview.backing.operator.names import Names, read_mark
+from preview.backing.operator.postgresql import OperatorPostgresql
 from preview.backing.own import OwnLimits, OwnPostgresqlEngine
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.redis import RedisEngine, RedisLimits
 from preview.backing.streams import Join
 from preview.core.isolation import Network
-from preview.core.servers import SERVICE_HOSTS, find_mysql, find_postgresql, find_redis
+from preview.core.servers import SERVICE_HOSTS, Program, find_mysql, find_postgresql, find_redis
 from preview.detection import ServiceKind, ServiceNeed
 from preview.runtime import Runtime, Serve, beside, limits_of
 from preview.settings import Settings
+from preview.settings_address import ServerAddress
 
 log = structlog.get_logger(__name__)
 
@@ -212,8 +215,17 @@ def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[Back
         return []
     folder, kept = settings.data_dir / "backing", settings.cache_dir / "backing"
     engines: list[BackingEngine] = []
-    postgresql = find_postgresql() if settings.postgres == "auto" else None
-    if postgresql is not None and settings.databases == "own":
+    limits = PostgresqlLimits(
+        memory_mb=settings.backing_memory_mb,
+        connections=settings.database_connections,
+        statement_s=settings.database_statement_timeout_s,
+        ready_made=settings.databases_ahead,
+    )
+    postgresql = find_postgresql() if settings.postgres != "off" else None
+    if isinstance(settings.postgres, ServerAddress):
+        clients, names = postgresql or Program(Path("/usr/bin/postgres"), "PostgreSQL"), Names(read_mark(folder))
+        engines.append(OperatorPostgresql(settings.postgres, clients, names, limits, join=join))
+    elif postgresql is not None and settings.databases == "own":
         own_limits = OwnLimits(
             tree=limits_of(settings),
             connections=settings.database_connections,
@@ -223,12 +235,6 @@ def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[Back
         name = "postgresql-own"
         engines.append(OwnPostgresqlEngine(postgresql, folder / name, own_limits, runtime, join=join, kept=kept / name))
     elif postgresql is not None:
-        limits = PostgresqlLimits(
-            memory_mb=settings.backing_memory_mb,
-            connections=settings.database_connections,
-            statement_s=settings.database_statement_timeout_s,
-            ready_made=settings.databases_ahead,
-        )
         engines.append(
             PostgresqlEngine(postgresql, folder / "postgresql", limits, runtime, join=join, kept=kept / "postgresql")
         )

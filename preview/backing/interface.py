@@ -11,8 +11,6 @@ from typing import Protocol
 import trio
 
 from preview.detection import ServiceKind
-from preview.errors import DataUnavailable as DataUnavailable
-from preview.errors import QueryRefused as QueryRefused
 from preview.runtime import Serve
 
 

@@ -12,7 +12,7 @@ import trio
 
 from preview.backing.contents import mysql_dump
 from preview.backing.contents.mysql_tables import MysqlTables
-from preview.backing.interface import DataUnavailable, QueryResult, RunClient, TableSummary
+from preview.backing.interface import QueryResult, RunClient, TableSummary
 from preview.backing.mysql_command import MysqlLimits
 from preview.backing.server import ServerUnavailable
 from preview.backing.streams import FIRST_S, Join, SessionEnded, read_exactly
@@ -34,6 +34,7 @@ from preview.backing.wire.mysql import (
 )
 from preview.core.servers import Program
 from preview.detection import ServiceKind
+from preview.errors import DataUnavailable
 
 
 class Engine(Protocol):

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 import trio
 
+from preview.backing.admin.interface import PostgresqlServing
 from preview.backing.admin.postgresql import (
     ADMIN,
     PREFIX,
@@ -21,7 +22,7 @@ from preview.backing.admin.postgresql import (
 )
 from preview.backing.contents import postgresql_dump
 from preview.backing.contents.postgresql_tables import PostgresqlTables
-from preview.backing.interface import DataUnavailable, QueryResult, RunClient, TableSummary
+from preview.backing.interface import QueryResult, RunClient, TableSummary
 from preview.backing.postgresql_first import read_first
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
 from preview.backing.server_command import ServerCommand
@@ -35,6 +36,7 @@ from preview.backing.wire.postgresql import (
 )
 from preview.core.servers import Program
 from preview.detection import ServiceKind
+from preview.errors import DataUnavailable
 from preview.runtime import Limits, Runtime, join
 
 log = structlog.get_logger(__name__)
@@ -123,6 +125,16 @@ class PostgresqlEngine:
         Cancellation: no connection is left.
         """
         return await self._server.connect()
+
+    async def begin(self, client: trio.SocketStream, first: bytes, name: str) -> trio.SocketStream:  # noqa: ARG002
+        """See ``PostgresqlServing``: no proof is needed. Cancellation: no connection is left."""
+        server = await self.connect()
+        await server.send_all(first)
+        return server
+
+    def password(self, name: str) -> str:  # noqa: ARG002
+        """See ``PostgresqlServing``: none is needed."""
+        return ""
 
     async def make(self) -> str:
         """Make a database, and the role that owns it; return the name of both, which says nothing.
@@ -224,7 +236,7 @@ class PostgresqlDatabase:
 
     kind = ServiceKind.POSTGRESQL
 
-    def __init__(self, engine: PostgresqlEngine) -> None:
+    def __init__(self, engine: PostgresqlServing) -> None:
         self._engine = engine
         # Of the role and of the database; None until the first connection.
         self.name: str | None = None
@@ -249,12 +261,12 @@ class PostgresqlDatabase:
         if scope.cancelled_caught:
             return None
         try:
-            return await self._begin(code, body)
+            return await self._begin(client, code, body)
         except ServerUnavailable as error:
             await client.send_all(refusal(str(error)))
         return None
 
-    async def _begin(self, code: int, body: bytes) -> trio.SocketStream | None:
+    async def _begin(self, client: trio.SocketStream, code: int, body: bytes) -> trio.SocketStream | None:
         """Return a connection on which the session starts; None if the client only cancels a statement."""
         if code == CANCEL_REQUEST:
             async with await self._engine.connect() as server:
@@ -264,9 +276,7 @@ class PostgresqlDatabase:
             if self.name is None:
                 self.name = await self._engine.make()
             first = rewrite_startup(code, body, self.name)
-        server = await self._engine.connect()
-        await server.send_all(first)
-        return server
+        return await self._engine.begin(client, first, self.name)
 
     async def reset(self) -> None:
         """See ``BackingDatabase``. Cancellation: the database may still exist."""
@@ -319,7 +329,7 @@ class PostgresqlDatabase:
     def _tables(self) -> PostgresqlTables:
         if self.name is None:
             raise DataUnavailable("The preview has stored nothing in PostgreSQL yet.")
-        return PostgresqlTables(self._engine.connect, self.name)
+        return PostgresqlTables(self._engine.connect, self.name, password=self._engine.password(self.name))
 
 
 def _command(program: Program, folder: Path, limits: PostgresqlLimits, kept: Path | None) -> ServerCommand:

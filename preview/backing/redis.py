@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 
 from preview.backing.contents.files import copy_regular, open_regular
-from preview.backing.interface import DataUnavailable, QueryResult, RunClient, TableSummary
+from preview.backing.interface import QueryResult, RunClient, TableSummary
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
 from preview.backing.server_command import ServerCommand
 from preview.backing.streams import FIRST_S, Join, SessionEnded
@@ -20,6 +20,7 @@ from preview.backing.wire.redis import MOST_BYTES, encode, refusal, rewrite_logi
 from preview.core.removal import remove_folder
 from preview.core.servers import Program
 from preview.detection import ServiceKind
+from preview.errors import DataUnavailable
 from preview.runtime import Limits, Runtime, beside, join
 
 _SOCKET = "redis.sock"

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from preview.backing import DataUnavailable, QueryRefused
 from preview.core.quoting import clipped, visible
 from preview.data.client import ConfinedProgram, RunConfined
 from preview.data.confined import CONFINED
+from preview.errors import DataUnavailable, QueryRefused
 from preview.runtime.sandbox import interpreter_paths
 
 # execve(2): one variable has 128 KiB at most (MAX_ARG_STRLEN).

@@ -12,11 +12,11 @@ from pathlib import Path
 from tarfile import TarInfo
 from typing import BinaryIO, Self
 
-from preview.backing import DataUnavailable
 from preview.core.quoting import quoted
 from preview.core.removal import remove_folder
 from preview.data.tar import CHUNK_BYTES, Index, copy_out
 from preview.data.walk import FILE, FOLDER, Found, look_at
+from preview.errors import DataUnavailable
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ONLY_NAMED = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

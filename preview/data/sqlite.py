@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from preview.backing import Column, DataUnavailable, QueryResult, TableSummary
+from preview.backing import Column, QueryResult, TableSummary
 from preview.core.quoting import quoted
 from preview.data.answers import call_confined, count_of, field, list_of, malformed, pair_of, sentence_of, text_of
 from preview.data.client import RunConfined
 from preview.data.confined import SQLITE
 from preview.data.walk import FOLDER, open_file, walk_folder
+from preview.errors import DataUnavailable
 
 # https://www.sqlite.org/fileformat.html, section 1.3
 _MAGIC = b"SQLite format 3\0"

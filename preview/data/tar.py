@@ -8,9 +8,9 @@ import tarfile
 from collections.abc import Callable, Collection
 from typing import BinaryIO
 
-from preview.backing import DataUnavailable
 from preview.core.quoting import quoted
 from preview.data.walk import leads_out, reading
+from preview.errors import DataUnavailable
 
 CHUNK_BYTES = 1024 * 1024
 _ENCODING, _ERRORS = "utf-8", "surrogateescape"

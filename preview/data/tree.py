@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from preview.backing import DataUnavailable
 from preview.core.quoting import quoted
 from preview.data.restore import Restore
 from preview.data.tar import companions, read_index, write_entry, write_file
 from preview.data.walk import FOLDER, look_at, open_file, walk_folder
+from preview.errors import DataUnavailable
 
 
 @dataclass(frozen=True, slots=True)

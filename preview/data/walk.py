@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from preview.backing import DataUnavailable
 from preview.core.quoting import quoted
+from preview.errors import DataUnavailable
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a pipe or a lease (fcntl(2), F_SETLEASE) would block.

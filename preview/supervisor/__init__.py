@@ -8,7 +8,7 @@ from preview.supervisor.manager.ahead import PushQueue, run_builder
 from preview.supervisor.manager.cleanup import Reconciled, clean_once, reconcile, run_cleanup
 from preview.supervisor.manager.data import DataManager, Replaced
 from preview.supervisor.manager.manager import PreviewManager
-from preview.supervisor.preview.confinement import Confinement, limits_of
+from preview.supervisor.preview.confinement import Confinement
 from preview.supervisor.preview.control import FilesChange, Launched, LaunchRequest, Reloaded
 from preview.supervisor.preview.live_preview import LivePreview, hash_token
 from preview.supervisor.preview.service_log import EVENTS, log_call
@@ -34,7 +34,6 @@ __all__ = [
     "check_free_disk",
     "clean_once",
     "hash_token",
-    "limits_of",
     "log_call",
     "reconcile",
     "run_builder",

@@ -23,7 +23,7 @@ from redis.retry import Retry
 
 from preview.backing.admin.postgresql import PostgresqlLimits
 from preview.backing.carrier import Carrier
-from preview.backing.interface import BackingDatabase, ClientCommand, DataUnavailable, RunClient
+from preview.backing.interface import BackingDatabase, ClientCommand, RunClient
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
 from preview.backing.own import OwnLimits, OwnPostgresqlEngine
@@ -31,6 +31,7 @@ from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.redis import RedisEngine, RedisLimits
 from preview.backing.streams import Join
 from preview.core.servers import Program, find_mysql, find_postgresql, find_redis
+from preview.errors import DataUnavailable
 from preview.runtime import Exit, Limits, ProcessSpec, Runtime, SandboxRuntime, beside, child_subreaper, probe_sandbox
 from preview.runtime.sandbox import open_broker_if_needed
 

@@ -17,7 +17,8 @@ from backing_kit import Host, Preview, wait_until
 
 from preview.backing.admin.mysql import Administrator as MysqlAdministrator
 from preview.backing.admin.postgresql import Administrator
-from preview.backing.admin.postgresql_session import Refused, Session, Unreadable
+from preview.backing.admin.postgresql_proof import Refused, Unreadable
+from preview.backing.admin.postgresql_session import Session
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.server import ServerSocket, ServerUnavailable
 from preview.backing.streams import SessionEnded
@@ -129,7 +130,7 @@ def test_an_administrators_broken_session_is_opened_again(host: Host, preview: P
     preview.connect()
     assert isinstance(host.engine, PostgresqlEngine)
     before = preview.measure()
-    session = host.engine._admin._session
+    session = host.engine._admin._statements._session
     assert session is not None
     session._stream.socket.shutdown(trio.socket.SHUT_RDWR)
     assert before is not None

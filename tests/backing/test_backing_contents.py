@@ -16,7 +16,8 @@ import trio
 from backing_kit import Driver, Host, Preview, wait_until
 
 from preview.backing.contents import clients
-from preview.backing.interface import ClientCommand, DataUnavailable, RunClient
+from preview.backing.interface import ClientCommand, RunClient
+from preview.errors import DataUnavailable
 
 ODD = "ü'\"\\\n\t\r\x01 \N{SNOWMAN}\N{PILE OF POO} $1 %s `"
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from backing_kit import CONNECTIONS, Host, Preview, server_pids, wait_until
 
-from preview.backing.interface import DataUnavailable, QueryRefused
+from preview.errors import DataUnavailable, QueryRefused
 
 pytestmark = pytest.mark.parametrize("host", ["own"], indirect=True)
 

@@ -15,8 +15,9 @@ from backing_kit import Driver, Host, Preview
 from preview.backing.contents import mysql_tables, postgresql_tables
 from preview.backing.contents.mysql_tables import MysqlTables
 from preview.backing.contents.postgresql_tables import PostgresqlTables
-from preview.backing.interface import Column, DataUnavailable, QueryRefused, QueryResult
+from preview.backing.interface import Column, QueryResult
 from preview.backing.wire.mysql import frame
+from preview.errors import DataUnavailable, QueryRefused
 
 shared = pytest.mark.parametrize("host", ["postgresql", "mysql"], indirect=True)
 

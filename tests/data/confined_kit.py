@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from preview.backing import DataUnavailable
 from preview.data import ConfinedProgram, RunConfined
+from preview.errors import DataUnavailable
 from preview.runtime import Exit, Limits, ProcessSpec, SandboxRuntime, probe_sandbox
 from preview.runtime.sandbox import open_broker_if_needed
 

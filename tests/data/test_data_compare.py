@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from preview.backing import DataUnavailable
 from preview.data import ConfinedProgram, RunConfined
 from preview.data.compare import Comparison, DatabaseChange, FileChange, RowSample, TableChange, compare
 from preview.data.confined import preview_dumps, preview_tables
 from preview.data.tree import add_copy, save_tree
+from preview.errors import DataUnavailable
 
 _MIB = 1024 * 1024
 NOTHING = Comparison((), (), is_cut=False)

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from confined_kit import open_sandbox, run_plain
 
-from preview.backing import Column, DataUnavailable, QueryRefused, QueryResult, TableSummary
+from preview.backing import Column, QueryResult, TableSummary
 from preview.data import ConfinedProgram
 from preview.data.answers import call_confined
 from preview.data.confined import SQLITE, preview_sqlite
 from preview.data.sqlite import SqliteFile, SqliteTables, backup, find_sqlite_files, list_tables, query, read_table
+from preview.errors import DataUnavailable, QueryRefused
 
 _MIB = 1024 * 1024
 

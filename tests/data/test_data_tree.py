@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from preview.backing import DataUnavailable
 from preview.data.tar import read_index
 from preview.data.tree import Tree, TreeChange, add_copy, restore_tree, save_tree
 from preview.data.walk import FOLDER, walk_folder
+from preview.errors import DataUnavailable
 
 _MIB = 1024 * 1024
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")

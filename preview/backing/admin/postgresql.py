@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 import trio
 
-from preview.backing.admin.postgresql_session import Refused, Rows, Session, Unreadable, quote_name, quote_text
+from preview.backing.admin.postgresql_session import Rows, Session, quote_name, quote_text
+from preview.backing.admin.postgresql_statements import Statements
 from preview.backing.server import ServerSocket, ServerUnavailable
-from preview.backing.streams import SessionEnded
 
 log = structlog.get_logger(__name__)
 
@@ -27,8 +26,6 @@ _PREVIEWS = "previews"
 _ACCESS = f"local all {ADMIN} password\nlocal sameuser +{_PREVIEWS} trust\nlocal all all reject\n"
 # A preview can hold locks of its database and of roles for as long as it likes.
 _OPTIONS = "-c lock_timeout=1s -c statement_timeout=10s -c client_min_messages=error"
-# Statements of one call. A server that was taken over may never answer.
-_ANSWER_S = 20.0
 _MOST_DIGITS = 18
 # The table has 500 x 128 locks (``max_connections``, ``max_locks_per_transaction``).
 _MOST_LOCKS = 8_000
@@ -37,7 +34,6 @@ _HOGS = (
     f" (SELECT database FROM pg_lock_status() WHERE database <> 0 GROUP BY database HAVING count(*) > {_MOST_LOCKS})"
     " GROUP BY datid"
 )
-_ENDED = (SessionEnded, Unreadable, trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +62,14 @@ class Administrator:
     """
 
     def __init__(self, name: str, folder: Path) -> None:
-        self._name = name
         self._folder = folder
-        self._session: Session | None = None
-        self._turn = trio.Lock()
+        self._statements = Statements(name, self._log_in)
         # Databases, by their number in the server, whose roles may log in no more.
         self._hogs: set[str] = set()
 
     def close(self) -> None:
         """Close the session."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        self._statements.close()
 
     async def execute(self, socket: ServerSocket | None, *statements: str) -> Rows:
         """Execute statements, one after the other; return the last one's rows.
@@ -91,16 +83,7 @@ class Administrator:
 
         Cancellation: some of the statements may have been executed.
         """
-        async with self._turn:
-            if socket is None:
-                raise ServerUnavailable(f"{self._name} does not run")
-            try:
-                with trio.fail_after(_ANSWER_S):
-                    return await self._execute(socket, statements)
-            except Refused as error:
-                raise ServerUnavailable(f"{self._name} refuses: {error}") from error
-            except (*_ENDED, trio.TooSlowError) as error:
-                raise ServerUnavailable(f"{self._name} does not answer") from error
+        return await self._statements.execute(None if socket is None else socket.connect, *statements)
 
     async def set_up(self, socket: ServerSocket, live: Collection[str]) -> set[str] | None:
         """Drop what a service that ended has left, all but ``live``; return what could not be dropped.
@@ -196,41 +179,10 @@ class Administrator:
             (given / name).write_text(text, "ascii")
             (given / name).chmod(0o644)
 
-    async def _execute(self, socket: ServerSocket, statements: tuple[str, ...]) -> Rows:
-        if self._session is not None and statements:
-            # The server ends all sessions when one of its processes was killed, and this one may be among them.
-            with suppress(*_ENDED):
-                return await self._execute_in(self._session, statements)
-        self._session = await self._open(socket)
-        return await self._execute_in(self._session, statements)
-
-    async def _execute_in(self, session: Session, statements: tuple[str, ...]) -> Rows:
-        rows: Rows = []
-        is_whole = False
-        try:
-            for one in statements:
-                rows = await session.execute(one)
-            is_whole = True
-        except Refused:
-            is_whole = True
-            raise
-        finally:
-            if not is_whole:
-                self.close()
-        return rows
-
-    async def _open(self, socket: ServerSocket) -> Session:
+    async def _log_in(self, session: Session) -> None:
         # A new folder may have been filled with a kept one, which has its own password.
         password = await trio.Path(self._folder / "secret").read_text("ascii")
-        session = Session(await socket.connect())
-        is_open = False
-        try:
-            await session.log_in(ADMIN, password, "postgres", _OPTIONS)
-            is_open = True
-        finally:
-            if not is_open:
-                session.close()
-        return session
+        await session.log_in(ADMIN, password, "postgres", _OPTIONS)
 
 
 def made(name: str, limits: PostgresqlLimits) -> tuple[str, ...]:

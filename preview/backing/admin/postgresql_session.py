@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import trio
 
+from preview.backing.admin.postgresql_proof import Refused, Unreadable, prove, sentence
 from preview.backing.answers import MOST_READ_BYTES, Kept
 from preview.backing.streams import Reader
 
@@ -21,7 +22,6 @@ Rows = list[tuple[str | None, ...]]
 
 # Names of some hundred databases and roles are 30 KB.
 _MOST_BYTES = 1024 * 1024
-_MOST_SAID = 200
 _HEAD = struct.Struct("!cI")
 _PROTOCOL = 3 << 16
 # Of a column: table, number in it, type, size of the type, modifier, format.
@@ -30,7 +30,6 @@ _FIELD = struct.Struct("!6xI2xi2x")
 _STATEMENT = "preview"
 # Answers that begin a COPY.
 _COPIES = (b"G", b"H", b"W")
-_AUTHENTICATED, _PASSWORD = 0, 3
 _UTF8 = "utf-8"
 
 
@@ -46,14 +45,6 @@ class Field:
     name: str
     type_number: int
     modifier: int
-
-
-class Refused(Exception):
-    """The server refuses a statement; the message is its sentence."""
-
-
-class Unreadable(Exception):
-    """The server's answer is not of the protocol, or too long."""
 
 
 class Session:
@@ -89,7 +80,8 @@ class Session:
         pairs = ("user", user, "database", database, "options", options)
         said = struct.pack("!I", _PROTOCOL) + b"".join(one.encode(_UTF8) + b"\0" for one in pairs) + b"\0"
         await self._stream.send_all(struct.pack("!I", 4 + len(said)) + said)
-        await self._read_answer(password)
+        await prove(self._stream, self._reader.read, user, password)
+        await self._read_answer(is_first=True)
 
     async def execute(self, statement: str) -> Rows:
         """Execute one statement; return its rows as text.
@@ -101,7 +93,7 @@ class Session:
         Cancellation: the statement may have been executed; the session cannot be used any more.
         """
         await self._stream.send_all(_message(b"Q", _text(statement)))
-        return await self._read_answer(None)
+        return await self._read_answer()
 
     async def prepare(self, statement: str) -> Sequence[Field]:
         """Prepare one statement, which ``fetch`` executes; several are refused. Return the columns of its answer.
@@ -127,7 +119,7 @@ class Session:
             if kind == b"Z":
                 break
             if kind == b"E":
-                refused = _sentence(body)
+                refused = sentence(body)
             elif kind == b"T":
                 fields = _read_fields(body)
         if refused is not None:
@@ -160,7 +152,7 @@ class Session:
             else:
                 body = await self._reader.read(size)
                 if kind == b"E":
-                    raise Refused(_sentence(body))
+                    raise Refused(sentence(body))
                 if kind == b"Z":
                     break
 
@@ -188,7 +180,7 @@ class Session:
         await self._reader.skip(left)
         kept.end_row()
 
-    async def _read_answer(self, password: str | None) -> Rows:
+    async def _read_answer(self, *, is_first: bool = False) -> Rows:
         """Read messages until the server is ready for the next statement."""
         rows: Rows = []
         refused: str | None = None
@@ -202,15 +194,13 @@ class Session:
             if kind == b"Z":
                 break
             if kind == b"E":
-                refused = _sentence(body)
-                if password is not None:
+                refused = sentence(body)
+                if is_first:
                     break
             elif kind == b"D":
                 rows.append(tuple(_read_row(body)))
-            elif kind == b"R" and int.from_bytes(body[:4]) != _AUTHENTICATED:
-                if password is None or int.from_bytes(body[:4]) != _PASSWORD:
-                    raise Unreadable("another proof is asked for")
-                await self._stream.send_all(_message(b"p", _text(password)))
+            elif kind == b"R":
+                raise Unreadable("a proof is asked for again")
         if refused is not None:
             raise Refused(refused)
         return rows
@@ -258,11 +248,3 @@ def _read_fields(body: bytes) -> Sequence[Field]:
         fields.append(Field(body[at:end].decode(_UTF8, "replace"), number, modifier))
         at = end + 1 + _FIELD.size
     return fields
-
-
-def _sentence(body: bytes) -> str:
-    for field in body.split(b"\0"):
-        if field[:1] == b"M":
-            said = field[1 : 1 + _MOST_SAID].decode(_UTF8, "replace")
-            return "".join(one if one.isprintable() else " " for one in said)
-    return "it does not say why"

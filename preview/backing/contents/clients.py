@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from preview.backing.interface import DataUnavailable
 from preview.core.servers import Program, find_program
+from preview.errors import DataUnavailable
 
 
 def find_client(program: Program, name: str, package: str) -> str:

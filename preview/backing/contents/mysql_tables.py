@@ -16,10 +16,11 @@ import trio
 
 from preview.backing.admin.mysql_session import Refused, Rows, Session
 from preview.backing.answers import Kept, TooLarge, as_number
-from preview.backing.interface import DataUnavailable, QueryRefused, QueryResult, TableSummary
+from preview.backing.interface import QueryResult, TableSummary
 from preview.backing.server import ServerUnavailable
 from preview.backing.streams import SessionEnded
 from preview.backing.wire.mysql import NotMysql
+from preview.errors import DataUnavailable, QueryRefused
 
 _STATEMENT_S = 10
 # A server that was taken over may never answer.

@@ -11,8 +11,9 @@ from pathlib import Path
 import trio
 
 from preview.backing.contents.clients import client_environment, find_client
-from preview.backing.interface import ClientCommand, DataUnavailable, RunClient
+from preview.backing.interface import ClientCommand, RunClient
 from preview.core.servers import Program
+from preview.errors import DataUnavailable
 from preview.runtime import Serve
 
 _PORT = 5432

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 import trio
 
-from preview.backing.admin.postgresql_session import Field, Refused, Rows, Session, Unreadable, quote_name, quote_text
+from preview.backing.admin.postgresql_proof import Refused, Unreadable
+from preview.backing.admin.postgresql_session import Field, Rows, Session, quote_name, quote_text
 from preview.backing.answers import Kept, TooLarge, as_number
-from preview.backing.interface import Column, DataUnavailable, QueryRefused, QueryResult, TableSummary
+from preview.backing.interface import Column, QueryResult, TableSummary
 from preview.backing.server import ServerUnavailable
 from preview.backing.streams import SessionEnded
+from preview.errors import DataUnavailable, QueryRefused
 
 _STATEMENT_S = 10
 # A server that was taken over may never answer.
@@ -57,11 +59,13 @@ class PostgresqlTables:
         connect: Connects to the server.
         name: Name of the database.
         user: Role; None if it has the database's name.
+        password: Password of the role; empty if none is needed.
     """
 
     connect: Callable[[], Awaitable[trio.SocketStream]]
     name: str
     user: str | None = None
+    password: str = ""
 
     async def list_tables(self) -> Sequence[TableSummary]:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
@@ -96,7 +100,7 @@ class PostgresqlTables:
                 session = Session(await self.connect())
                 try:
                     try:
-                        await session.log_in(self.user or self.name, "", self.name, _OPTIONS + options)
+                        await session.log_in(self.user or self.name, self.password, self.name, _OPTIONS + options)
                     except Refused as error:
                         raise DataUnavailable(f"PostgreSQL refuses: {error}.") from error
                     yield session

@@ -13,9 +13,10 @@ import trio
 
 from preview.backing.contents.clients import client_environment, find_client
 from preview.backing.contents.files import open_regular
-from preview.backing.interface import ClientCommand, DataUnavailable, RunClient
+from preview.backing.interface import ClientCommand, RunClient
 from preview.backing.own.server_folder import ADMIN, FIRST_DATABASE
 from preview.core.servers import Program
+from preview.errors import DataUnavailable
 from preview.runtime import Serve
 
 _PORT = 5432

@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from preview.backing.contents.postgresql_tables import PostgresqlTables
-from preview.backing.interface import DataUnavailable, QueryResult, RunClient, TableSummary
+from preview.backing.interface import QueryResult, RunClient, TableSummary
 from preview.backing.own import cluster_dump
 from preview.backing.own.server_folder import (
     ADMIN,
@@ -36,6 +36,7 @@ from preview.backing.wire.postgresql import (
 )
 from preview.core.servers import Program
 from preview.detection import ServiceKind
+from preview.errors import DataUnavailable
 from preview.runtime import measure
 
 log = structlog.get_logger(__name__)

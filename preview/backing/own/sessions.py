@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from preview.backing.admin.postgresql_session import Refused, Session, Unreadable, quote_name, quote_text
+from preview.backing.admin.postgresql_proof import Refused, Unreadable
+from preview.backing.admin.postgresql_session import Session, quote_name, quote_text
 from preview.backing.own.server_folder import ADMIN, FIRST_DATABASE
 from preview.backing.server import ServerSocket, ServerUnavailable
 from preview.backing.streams import SessionEnded

@@ -78,7 +78,7 @@ def _supplied() -> frozenset[ServiceKind]:
     return frozenset(
         kind
         for kind, (variable, find) in _PROGRAMS.items()
-        if os.environ.get(variable, "auto") == "auto" and find() is not None
+        if "://" in (chosen := os.environ.get(variable, "auto")) or (chosen == "auto" and find() is not None)
     )
 
 

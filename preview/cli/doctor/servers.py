@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import trio
+
+from preview.backing import ServerUnavailable, check_server
 from preview.cli.doctor.result import Check, Result
 from preview.core.isolation import Network
+from preview.core.quoting import visible
 from preview.core.servers import Program, find_mysql, find_postgresql, find_redis
 from preview.runtime import Runtime
 from preview.settings import Settings
+from preview.settings_address import ServerAddress
 
 _SECTION = "servers of previews"
 # What is looked for, by the setting that turns it off, and where it is had from.
@@ -26,8 +31,12 @@ def server_checks(settings: Settings, runtime: Runtime) -> Iterator[Check]:
         yield Check("servers", Result.OK, found, "", _SECTION)
         return
     for name, field, find, package in _KINDS:
-        if getattr(settings, field) == "off":
+        chosen = getattr(settings, field)
+        if chosen == "off":
             yield Check(name, Result.OK, f"off (PREVIEW_{field.upper()}=off)", "", _SECTION)
+            continue
+        if isinstance(chosen, ServerAddress):
+            yield _operator_check(name, field, chosen)
             continue
         program = find()
         if program is None:
@@ -40,3 +49,14 @@ def server_checks(settings: Settings, runtime: Runtime) -> Iterator[Check]:
             own = "a server of its own" if field == "postgres" and settings.databases == "own" else "its own"
             found = f"{program.describe()} ({program.path}): each preview that needs it gets {own}"
             yield Check(name, Result.OK, found, "", _SECTION)
+
+
+def _operator_check(name: str, field: str, address: ServerAddress) -> Check:
+    """Log in to a server of the operator's. Nothing that is shown contains the password."""
+    where = f"PREVIEW_{field.upper()}: {visible(str(address))}"
+    try:
+        version = trio.run(check_server, address)
+    except ServerUnavailable as error:
+        advice = "see that the server runs, and that address, user, password and rights are right"
+        return Check(name, Result.WARN, f"{where}: {visible(str(error))}", advice, _SECTION)
+    return Check(name, Result.OK, f"{where}: {version}; each preview gets a database of its own there", "", _SECTION)

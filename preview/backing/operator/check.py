@@ -1,0 +1,19 @@
+"""A look at a server of the operator's, without a service."""
+
+from __future__ import annotations
+
+from preview.backing.operator.postgresql import PostgresqlServer
+from preview.settings_address import ServerAddress
+
+
+async def check_server(address: ServerAddress) -> str:
+    """Return the name and version of a server whose administrator's account has the rights that are needed.
+
+    Raises:
+        ServerUnavailable: It does not answer, or lacks something; the sentence contains no password.
+
+    Cancellation: no connection is left.
+    """
+    server = PostgresqlServer(address)
+    async with server.open():
+        return f"PostgreSQL {await server.check()}"

@@ -1,0 +1,56 @@
+"""Names of roles, users and databases on a server of the operator's.
+
+Each contains the mark of one service, so two services and the operator's own databases never touch each other's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+_NAME = re.compile(r"pv_([0-9a-f]{12})_[0-9a-f]{16}", re.ASCII)
+_MARK = re.compile(r"[0-9a-f]{12}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names that one service gives.
+
+    Attributes:
+        mark: Mark of the service's data folder; see ``read_mark``.
+    """
+
+    mark: str
+
+    def new(self) -> str:
+        """Return a new name of 32 characters, the most that MySQL accepts for a user."""
+        return f"pv_{self.mark}_{secrets.token_hex(8)}"
+
+    def is_own(self, name: str | None) -> bool:
+        """Return whether a name is one of this service's."""
+        found = _NAME.fullmatch(name or "")
+        return found is not None and found[1] == self.mark
+
+
+def read_mark(folder: Path) -> str:
+    """Return the mark of a data folder; make it the first time. Blocks on the disk.
+
+    It is random: services on two machines may have their data in folders of the same name.
+
+    Args:
+        folder: Private folder of the service.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = folder / "mark"
+    if file.exists():
+        found = file.read_text("ascii", "replace").strip()
+        if _MARK.fullmatch(found):
+            return found
+    new = folder / "mark.new"
+    new.write_text(secrets.token_hex(6), "ascii")
+    # A service that is killed here has made nothing on a server yet.
+    os.replace(new, file)  # noqa: PTH105  atomic
+    return file.read_text("ascii")

@@ -1,0 +1,120 @@
+"""The address of a server of the operator's, with an administrator's account, as a URL in a setting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import PlainValidator
+from pydantic_settings import NoDecode
+
+__all__ = ["MysqlChoice", "PostgresChoice", "RedisChoice", "ServerAddress", "Tls"]
+
+_SCHEMES = ("postgresql", "postgres")
+_PORT = 5432
+_FORM = "postgresql://USER:PASSWORD@HOST:5432"
+
+
+class Tls(Enum):
+    """Encryption of the connections to a server (libpq's ``sslmode``)."""
+
+    OFF = "disable"
+    PREFERRED = "prefer"
+    REQUIRED = "require"
+    # The certificate is of an authority that is known; with the last, it is the host's.
+    AUTHORITY = "verify-ca"
+    HOST = "verify-full"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """An administrator's account on a server. The password is in no text of it.
+
+    Attributes:
+        host: Name or address; an absolute path is the folder of a unix socket.
+        port: Port.
+        user: The administrator.
+        password: Its password; empty if it has none.
+        database: Database for the administrator's sessions.
+        tls: Encryption. A unix socket has none.
+        roots: File with the authorities' certificates; None for those of the system.
+    """
+
+    host: str
+    port: int
+    user: str
+    password: str = field(default="", repr=False)
+    database: str = "postgres"
+    tls: Tls = Tls.PREFERRED
+    roots: Path | None = None
+
+    def __str__(self) -> str:
+        return self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
+
+
+def _postgres(value: object) -> object:
+    """Return ``auto``, ``off`` or an address. Messages contain no part of the value."""
+    if value in ("auto", "off") or isinstance(value, ServerAddress):
+        return value
+    text = value if isinstance(value, str) else ""
+    try:
+        parts = urlsplit(text)
+        host, port = unquote(parts.hostname or ""), parts.port
+        options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query), keep_blank_values=True))
+    except ValueError:
+        # Without the cause, which may quote a password.
+        raise ValueError(f"the address cannot be read; write {_FORM}, with %XX for special characters") from None
+    if parts.scheme not in _SCHEMES or parts.fragment:
+        raise ValueError(f"write auto, off or the address of a server of yours: {_FORM}")
+    tls, roots = options.pop("sslmode", Tls.PREFERRED.value), options.pop("sslrootcert", "")
+    host = options.pop("host", host)
+    if options:
+        raise ValueError("an option of the address is not known; there are sslmode, sslrootcert and host")
+    if tls not in [one.value for one in Tls]:
+        raise ValueError(f"sslmode is one of {', '.join(one.value for one in Tls)}")
+    if not parts.username or not host or "," in host or "," in parts.netloc.rpartition("@")[2]:
+        raise ValueError(f"the address needs a user and one host: {_FORM}")
+    if roots and not Path(roots).is_file():
+        raise ValueError("sslrootcert names no file")
+    return ServerAddress(
+        host,
+        port or _PORT,
+        unquote(parts.username),
+        unquote(parts.password or ""),
+        unquote(parts.path.strip("/")) or "postgres",
+        Tls(tls),
+        Path(roots) if roots else None,
+    )
+
+
+def _without_address(why: str) -> PlainValidator:
+    """Return a validator: ``auto`` or ``off``; an address is refused for a reason."""
+
+    def validate(value: object) -> object:
+        if isinstance(value, str) and "://" in value:
+            raise ValueError(why)
+        if value not in ("auto", "off"):
+            raise ValueError("write auto or off")
+        return value
+
+    return PlainValidator(validate)
+
+
+PostgresChoice = Annotated[Literal["auto", "off"] | ServerAddress, NoDecode, PlainValidator(_postgres)]
+MysqlChoice = Annotated[
+    Literal["auto", "off"],
+    _without_address(
+        "a MySQL of yours cannot be used yet; write auto, and install mariadb-server: the service runs it for all "
+        "previews"
+    ),
+]
+RedisChoice = Annotated[
+    Literal["auto", "off"],
+    _without_address(
+        "a Redis of yours cannot be shared: clients do not mark their keys, so previews would read and delete each "
+        "other's; write auto, and install redis-server: the service runs one for each preview"
+    ),
+]
