@@ -1,4 +1,4 @@
-"""The rows that are kept of an answer of a server, which is not believed: the first ones, and the start of each value."""
+"""The part of an answer that is kept: its first rows, and the start of each value. The server is not believed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from preview.backing.interface import Column, QueryResult
 
 # Bytes that are read of an answer, and those that are kept of it, and of one value.
-MOST_READ_BYTES = 8 * 1024 * 1024
+MOST_READ_BYTES = 32 * 1024 * 1024
 _MOST_KEPT_BYTES = 1024 * 1024
 _MOST_VALUE_BYTES = 2048
 # A value of no bytes takes memory too.

@@ -166,13 +166,17 @@ class MysqlEngine:
         Raises:
             ServerUnavailable: The server does not run, or refuses.
 
-        Cancellation: there may be no database; ``make`` makes it again.
+        Cancellation: some of it may be left.
         """
         await self._server.connected()
         database = self._live[name]
         await self._execute(f"KILL USER {_quoted(name)}@localhost")
-        await self._drop_database(database)
-        await self._execute(f"CREATE DATABASE IF NOT EXISTS {_quoted(database)}")
+        try:
+            await self._drop_database(database)
+        finally:
+            # Without a database, no session of the preview would begin any more.
+            with trio.move_on_after(_DROP_S, shield=True):
+                await self._execute(f"CREATE DATABASE IF NOT EXISTS {_quoted(database)}")
 
     def _taken(self) -> set[str]:
         return {one.lower() for one in (*self._live.values(), *self._orphans.values())} | _OWN_DATABASES

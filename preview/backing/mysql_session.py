@@ -50,7 +50,7 @@ class Engine(Protocol):
         """Make a user and a database; return the database's name. Cancellation: it may exist."""
 
     async def empty(self, name: str) -> None:
-        """Drop everything in a user's database, and end its sessions. Cancellation: there may be no database."""
+        """Drop everything in a user's database, and end its sessions. Cancellation: some of it may be left."""
 
     async def drop(self, name: str) -> bool:
         """Drop a user with its database; return whether they are gone. Cancellation: they may exist."""

@@ -291,6 +291,28 @@ LOCKS = {
 OPEN = {"postgresql": "BEGIN; DELETE FROM kept", "mysql": "BEGIN; DELETE FROM kept"}
 
 
+@postgresql
+def test_what_cannot_be_saved_is_said(preview: Preview, driver: Driver, run: RunClient, scratch: Path) -> None:
+    driver.run(preview.connect(), "CREATE TABLE kept (n int); ALTER TABLE kept FORCE ROW LEVEL SECURITY")
+    driver.run(preview.connect(), "ALTER TABLE kept ENABLE ROW LEVEL SECURITY")
+    with pytest.raises(DataUnavailable, match="row-level security policy"):
+        save(preview, run, scratch / "saved")
+    (scratch / "wrong").write_text("SELECT 1;\nSELEC 2;\n")
+    with pytest.raises(DataUnavailable, match=r'wrong:2: ERROR:  syntax error at or near "SELEC"'):
+        load(preview, run, scratch / "wrong")
+
+
+@mysql
+def test_a_large_value_comes_back(preview: Preview, driver: Driver, run: RunClient, scratch: Path) -> None:
+    connection = preview.connect()
+    driver.run(connection, "CREATE TABLE large (a longblob)")
+    driver.run(connection, "INSERT INTO large VALUES (repeat(x'00ff27', 4000000))")
+    assert save(preview, run, scratch / "saved")
+    load(preview, run, scratch / "saved")
+    found = driver.run(preview.connect(), "SELECT a = repeat(x'00ff27', 4000000) FROM large")
+    assert list(found) == [(1,)]
+
+
 @shared
 def test_a_locked_table_is_waited_for_only_a_moment(
     host: Host, preview: Preview, driver: Driver, run: RunClient, scratch: Path, monkeypatch: pytest.MonkeyPatch

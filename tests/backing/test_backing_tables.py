@@ -195,7 +195,8 @@ def test_an_answer_of_a_gigabyte_is_cut(preview: Preview, driver: Driver) -> Non
     found = ask(preview, gigabyte, 1000)
     assert time.monotonic() - started < 5
     assert found.is_cut
-    assert 1 <= len(found.rows) <= 8
+    # Each has a megabyte, and 32 MiB are read.
+    assert 1 <= len(found.rows) <= 33
     value = found.rows[0][1]
     assert value is not None
     assert value == "ü" * 1024 + "…"
@@ -258,7 +259,7 @@ FIRST = [LOGGED_IN, BEGUN, PREPARED, TYPES]
         [*FIRST, message(b"D", b"\0\1", 2**32 - 1) + bytes(10_000_000)],
         [*FIRST, message(b"D", b"", 3)],
         [*FIRST, ROW],
-        [*FIRST, message(b"N", b"x" * 1000) * 20_000],
+        [*FIRST, message(b"N", b"x" * 1000) * 40_000],
     ],
     ids=[
         *("end", "garbage", "login", "columns", "huge columns", "endless", "values", "cut off", "huge", "short"),

@@ -5,6 +5,7 @@ Both programs run as the preview's own role. Owners and rights are left out, so 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import trio
@@ -18,7 +19,15 @@ _PORT = 5432
 _PACKAGE = "postgresql-client"
 # Time to wait for a table that a transaction has locked.
 _LOCK_MS = 5_000
-_LOCKED = "LOCK TABLE"
+# pg_dump sets a limit of time only while it locks the tables.
+_LOCKED = "statement timeout"
+# pg_dump says what is wrong, and then shows its statement: the sentence is repeated as the last line.
+_SAVE = """
+said=$("$@" 2>&1) && exit
+printf '%s\\n' "$said"
+printf '%s\\n' "$said" | grep '^pg_dump: error: '
+exit 1
+"""
 
 
 async def save(program: Program, file: Path, run: RunClient, serve: Serve) -> None:
@@ -37,7 +46,8 @@ async def save(program: Program, file: Path, run: RunClient, serve: Serve) -> No
     """
     options = ("--no-owner", "--no-privileges", f"--lock-wait-timeout={_LOCK_MS}", "-f", str(file))
     try:
-        await run(await _command(program, "pg_dump", options, file, serve))
+        command = await _command(program, "pg_dump", options, file, serve)
+        await run(replace(command, argv=("/bin/sh", "-c", _SAVE, "save", *command.argv)))
     except DataUnavailable as error:
         if _LOCKED in str(error):
             raise DataUnavailable(
@@ -51,7 +61,7 @@ async def load(program: Program, file: Path, run: RunClient, serve: Serve) -> No
 
     Cancellation: the file may have committed a part itself; the caller drops the database.
     """
-    options = ("-X", "-q", "-v", "ON_ERROR_STOP=1", "-1", "-o", "/dev/null", "-f", str(file))
+    options = ("-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-1", "-o", "/dev/null", "-f", str(file))
     await run(await _command(program, "psql", options, file, serve))
 
 
