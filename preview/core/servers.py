@@ -74,8 +74,7 @@ def find_postgresql() -> Program | None:
     named = find_program("postgres")
     for path in (*debian, *([Path(named)] if named else ()), *_embedded()):
         if path.with_name("initdb").is_file():
-            own = () if path.is_relative_to("/usr") else (path.parent.parent,)
-            return Program(path, "PostgreSQL", own)
+            return Program(path, "PostgreSQL", _own_folders(path))
     return None
 
 
@@ -107,6 +106,15 @@ def _embedded() -> list[Path]:
         return []
     path = Path(found.origin).parent / "pginstall" / "bin" / "postgres"
     return [path] if path.is_file() else []
+
+
+def _own_folders(path: Path) -> tuple[Path, ...]:
+    """Return the folders that a server needs besides the system's: its installation, and a wheel's own libraries."""
+    if path.is_relative_to("/usr"):
+        return ()
+    package = path.parent.parent.parent
+    libraries = package.parent / f"{package.name}.libs"
+    return (path.parent.parent, *([libraries] if libraries.is_dir() else []))
 
 
 @lru_cache
