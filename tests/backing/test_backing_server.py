@@ -10,8 +10,10 @@ import pytest
 import trio
 import trio.testing
 
+from preview.backing.own import OwnLimits, OwnPostgresqlEngine
 from preview.backing.server import Server, ServerUnavailable, _find_socket
 from preview.backing.server_command import ServerCommand, make_folder, note_use
+from preview.core.servers import Program
 from preview.runtime import Limits, PlainRuntime, Runtime, boot_id
 
 LIMITS = Limits(memory_bytes=1 << 30, open_files=256, processes=64, file_bytes=1 << 30)
@@ -110,3 +112,19 @@ async def test_the_files_of_a_server_whose_service_was_killed_are_gone_at_the_ne
         await Server(command, PlainRuntime(), ready).run()
     assert command.folder.exists() is not is_killed
     assert command.prepared.exists() is not is_killed
+
+
+async def test_what_a_service_that_ended_has_left_of_previews_own_servers_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / "own" / "one-1" / "server" / "data"
+    left.mkdir(parents=True)
+    (left / "link").symlink_to(tmp_path)
+    limits = OwnLimits(LIMITS, 5, 30, 1 << 30)
+    program = Program(Path("/usr/bin/false"), "Broken")
+    engine = OwnPostgresqlEngine(program, tmp_path / "own", limits, PlainRuntime(), kept=tmp_path / "kept")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(engine.run)
+        with trio.fail_after(10):
+            while (tmp_path / "own" / "one-1").exists():  # noqa: ASYNC110  a thread removes it
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    assert os.listdir(tmp_path) == ["own"]  # noqa: PTH208
