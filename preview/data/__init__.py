@@ -1,7 +1,7 @@
 """Data of previews: snapshots of files and databases, tables to look at, statements to run."""
 
 from preview.data.client import Confined, ConfinedProgram, RunConfined
-from preview.data.compare import Comparison, compare
+from preview.data.compare import Comparison
 from preview.data.preview_data import Database, DataLimits, PreviewData
 from preview.data.snapshot import DataSnapshot, Part, SnapshotKind
 from preview.data.store import SnapshotStore
@@ -18,5 +18,4 @@ __all__ = [
     "RunConfined",
     "SnapshotKind",
     "SnapshotStore",
-    "compare",
 ]

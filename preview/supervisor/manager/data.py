@@ -20,8 +20,8 @@ from preview.data import (
     RunConfined,
     SnapshotKind,
     SnapshotStore,
-    compare,
 )
+from preview.data.compare import compare
 from preview.data.snapshot import AUTOMATIC
 from preview.data.store import open_to_programs
 from preview.errors import NoActivePreview
