@@ -97,7 +97,7 @@ async def measure(service: Service, kind: str, megabytes: int, rounds: int) -> N
         started = time.perf_counter()
         await service.data.restore(USER, generation, snapshot.id)
         restored.append(time.perf_counter() - started)
-        await service.data.delete(name, snapshot.id)
+        await service.data.delete(generation, snapshot.id)
     PreviewData.load = load  # type: ignore[method-assign]
     await service.previews.stop(name)
     save, restore, data = (1000 * statistics.median(times) for times in (saved, restored, loaded))

@@ -42,6 +42,7 @@ class Kept:
         # Whether no more is kept; the rest of the answer is not read.
         self.is_full = False
         self.is_cut = False
+        self.has_more = False
         # Shows the values of each column; columns beyond these are text.
         self.shows: Sequence[Callable[[bytes], str]] = ()
         self._rows: list[tuple[str | None, ...]] = []
@@ -93,11 +94,11 @@ class Kept:
         """
         if not self._rows and self.most_rows > 0:
             raise TooLarge
-        self.is_full = self.is_cut = True
+        self.is_full = self.is_cut = self.has_more = True
 
     def result(self, columns: Sequence[Column]) -> QueryResult:
         """Return what was kept."""
-        return QueryResult(tuple(columns), tuple(self._rows), self.is_cut)
+        return QueryResult(tuple(columns), tuple(self._rows), self.is_cut, self.has_more)
 
 
 def as_number(said: str | None) -> int | None:

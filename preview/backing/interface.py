@@ -60,11 +60,13 @@ class QueryResult:
         columns: Columns.
         rows: Values as the server's text, long ones cut; None for NULL.
         is_cut: Whether there are more rows than these, or a value was cut.
+        has_more: Whether there are more rows than these.
     """
 
     columns: tuple[Column, ...] = ()
     rows: tuple[tuple[str | None, ...], ...] = ()
     is_cut: bool = False
+    has_more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ given.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,15 +15,14 @@ import trio
 
 from preview.core.isolation import Network
 from preview.errors import DataUnavailable, LaunchFailed
-from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, Serve, beside, interpreter_paths
+from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, Serve, beside
 
 _MOST_BYTES = 4 * 1024 * 1024
-_LONGEST_S = 60.0
 _DRAIN_S = 0.5
 _LOOK_S = 0.2
 _MOST_SAID = 300
-CONFINED = Path(__file__).resolve().parent / "confined"
-"""Folder of this package's own programs."""
+LONGEST_S = 60.0
+"""Seconds that a program may take, if its caller does not say otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,7 @@ class ConfinedProgram:
         writable: Folders that it may write; they belong to the preview's own user afterwards.
         directory: Its working folder.
         reaches: Ports of its own loopback, each with what serves its connections.
+        longest_s: Seconds that it may take.
     """
 
     argv: tuple[str, ...]
@@ -46,6 +45,7 @@ class ConfinedProgram:
     writable: tuple[Path, ...]
     directory: Path
     reaches: Mapping[int, Serve] = field(default_factory=dict)
+    longest_s: float = LONGEST_S
 
 
 RunConfined = Callable[[ConfinedProgram], Awaitable[bytes]]
@@ -70,7 +70,7 @@ class Confined:
         """Run a program to its end; return what it printed, at most 4 MiB.
 
         Raises:
-            DataUnavailable: It failed, took over a minute or too much memory, or printed too much. The message ends
+            DataUnavailable: It failed, took too long or too much memory, or printed too much. The message ends
                 with its last line.
 
         Cancellation: all its processes are gone.
@@ -78,14 +78,14 @@ class Confined:
         printed, why = bytearray(), list[str]()
         ended: Exit | None = None
         try:
-            with trio.move_on_after(_LONGEST_S):
+            with trio.move_on_after(program.longest_s):
                 async with self._runtime.open_process(self._spec(program)) as process:
                     ended = await self._read(process, printed, why)
         except LaunchFailed as error:
             raise DataUnavailable(f"A program of the service could not be started: {error.message}") from error
         name = Path(program.argv[0]).name
         if ended is None:
-            raise DataUnavailable(f"{name} took over {_LONGEST_S:g} s and was stopped.")
+            raise DataUnavailable(f"{name} took over {program.longest_s:g} s and was stopped.")
         if why:
             raise DataUnavailable(f"{name} was stopped: {why[0]}.")
         if ended != Exit(code=0):
@@ -142,13 +142,6 @@ class Confined:
             with trio.move_on_after(_DRAIN_S):
                 await done.wait()
         return ended
-
-
-def own_program(file: str, *arguments: str) -> tuple[tuple[str, ...], tuple[Path, ...]]:
-    """Return the command of one of this package's own programs, and what it must be able to read."""
-    program = Path(sys.executable)
-    argv = (str(program), "-I", "-S", "-B", str(CONFINED / file), *arguments)
-    return argv, (*interpreter_paths(program), CONFINED)
 
 
 def _last_line(printed: bytes | bytearray) -> str:

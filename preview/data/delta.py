@@ -13,14 +13,18 @@ from pathlib import Path
 from tarfile import BLOCKSIZE
 from typing import BinaryIO
 
+from preview.data.threads import check_cancelled
 from preview.data.tree import save_tree
 from preview.data.walk import FILE, FOLDER, open_file, reading, walk_folder
 
 _CHUNK_BYTES = 1024 * 1024
+_JOURNALS = ("-wal", "-journal")
 
 
 def find_unchanged(project: Path, generation: Path, *, most_files: int) -> set[str]:
     """Return the paths of files that have the same content in both folders.
+
+    A SQLite file with a journal beside is none of them: its newest rows are in the journal.
 
     Args:
         project: The project's folder; its code may run meanwhile.
@@ -31,17 +35,28 @@ def find_unchanged(project: Path, generation: Path, *, most_files: int) -> set[s
         DataUnavailable: It is over the limit, or a file cannot be read.
     """
     same: set[str] = set()
+    journals: set[str] = set()
     with ExitStack() as held:
         root = os.open(project, FOLDER)
         held.callback(os.close, root)
         for found in walk_folder(root, most=most_files):
+            if found.is_folder or found.is_link or not found.is_saved:
+                continue
+            journals.update(found.path.removesuffix(one) for one in _JOURNALS if found.path.endswith(one))
             own = generation / found.path
-            if found.is_folder or found.is_link or not found.is_saved or not own.is_file():
+            if not _is_file(own):
                 continue
             with open_file(found) as theirs, reading(found.path):
                 if theirs is not None and _is_same(theirs, own):
                     same.add(found.path)
-    return same
+    return same - journals
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # for instance a path that is too long
+        return False
 
 
 def _is_same(theirs: int, path: Path) -> bool:
@@ -51,6 +66,7 @@ def _is_same(theirs: int, path: Path) -> bool:
         if os.fstat(theirs).st_size != left:
             return False
         while left:
+            check_cancelled()
             chunk = os.read(own, _CHUNK_BYTES)
             if not chunk or os.read(theirs, len(chunk)) != chunk:
                 return False

@@ -22,15 +22,18 @@ import trio
 from preview.backing import ClientCommand, PreviewServer, QueryResult, TableSummary
 from preview.core.quoting import quoted
 from preview.core.removal import remove_folder
-from preview.data.client import Confined, ConfinedProgram
+from preview.data.client import LONGEST_S, Confined, ConfinedProgram
 from preview.data.delta import find_unchanged, write_whole
 from preview.data.snapshot import FILES, Part
 from preview.data.sqlite import SqliteFile, backup, find_sqlite_files, list_tables, query, read_table
+from preview.data.threads import check_cancelled, in_thread
 from preview.data.tree import add_copy, restore_tree, save_tree
 from preview.detection import ServiceKind
 from preview.errors import DataUnavailable, PreviewError
 
 _REMOVE_S = 5.0
+# Indexes are made again, which takes several times as long as the dump.
+_LOAD_S = 600.0
 SQLITE = "SQLite"
 # Names of the parts' files by kind.
 _FILES_TAR, _SQLITE_TAR = "files.tar", "database.tar"
@@ -125,7 +128,7 @@ class PreviewData:
 
     async def _find_files(self, folder: Path) -> Sequence[SqliteFile]:
         find = partial(find_sqlite_files, folder, most_files=self._limits.files)
-        return await trio.to_thread.run_sync(find)
+        return await in_thread(find)
 
     async def _describe_server(self, server: PreviewServer) -> Database:
         kind = server.kind
@@ -173,10 +176,11 @@ class PreviewData:
         return await query(*found, statement, most_rows=most_rows, run=self._confined.run)
 
     async def _find(self, database: str | None) -> PreviewServer | tuple[Path, str]:
-        known: dict[str, PreviewServer | tuple[Path, str]] = {}
-        for server in self._servers:
-            if server.kind in _WITH_TABLES:
-                known[server.kind.name.lower()] = server
+        known: dict[str, PreviewServer | tuple[Path, str]] = {
+            server.kind.name.lower(): server for server in self._servers if server.kind in _WITH_TABLES
+        }
+        if database is not None and database in known:
+            return known[database]
         for folder, prefix in ((self._project, _IN_PROJECT), (self._database, _IN_FOLDER)):
             for one in await self._find_files(folder):
                 known[prefix + one.path] = (folder, one.path)
@@ -184,7 +188,9 @@ class PreviewData:
             return next(iter(known.values()))
         if database is not None and database in known:
             return known[database]
-        names = ", ".join(quoted(name) for name in known) or "none"
+        names = ", ".join(quoted(name) for name in known)
+        if not known:
+            raise DataUnavailable("The preview has no database yet.")
         if database is None:
             raise DataUnavailable(f"Name the database; the preview has {names}.")
         raise DataUnavailable(f"The preview has no database {quoted(database)}; it has {names}.")
@@ -228,7 +234,7 @@ class PreviewData:
         async with self._open_scratch() as scratch:
             await self._write_generation(scratch.own)
             find = partial(find_unchanged, self._project, scratch.own, most_files=self._limits.files)
-            unchanged = await trio.to_thread.run_sync(find)
+            unchanged = await in_thread(find)
             return await self._save_tree(self._project, folder / _FILES_TAR, scratch, FILES, unchanged)
 
     async def _save_folder(self, folder: Path) -> Part | None:
@@ -236,25 +242,33 @@ class PreviewData:
             return await self._save_tree(self._database, folder / _SQLITE_TAR, scratch, SQLITE, ())
 
     async def _save_tree(
-        self, source: Path, file: Path, scratch: Scratch, kind: str, leave_out: Collection[str]
+        self, source: Path, file: Path, scratch: Scratch, kind: str, unchanged: Collection[str]
     ) -> Part | None:
         """Save a folder, its SQLite files as consistent copies; without a part if nothing is in it."""
-        paths = [one.path for one in await self._find_files(source) if one.path not in leave_out]
+        paths = [one.path for one in await self._find_files(source) if one.path not in unchanged]
         most_bytes = self._limits.size_bytes
         copies = await backup(source, paths, scratch.shared, self._confined.run, most_bytes=most_bytes)
-        count = await trio.to_thread.run_sync(partial(self._write_tar, source, file, copies, leave_out))
+        count = await in_thread(partial(self._write_tar, source, file, copies, unchanged))
         return Part(kind, file.name, 0, "", count) if count else None
 
-    def _write_tar(self, source: Path, file: Path, copies: Mapping[str, Path], leave_out: Collection[str]) -> int:
+    def _write_tar(self, source: Path, file: Path, copies: Mapping[str, Path], unchanged: Collection[str]) -> int:
         limits = self._limits
         with file.open("xb") as tar:
             saved = save_tree(
-                source, tar, leave_out={*leave_out, *copies}, most_bytes=limits.size_bytes, most_files=limits.files
+                source,
+                tar,
+                leave_out=copies.keys(),
+                unchanged=unchanged,
+                most_bytes=limits.size_bytes,
+                most_files=limits.files,
             )
             left = limits.size_bytes - saved.size_bytes
             for path, copy in copies.items():
                 left -= add_copy(tar, path, copy, most_bytes=left)
-        return saved.files + len(copies)
+        count = saved.files + len(copies)
+        if not count:
+            file.unlink()
+        return count
 
     async def _save_server(self, server: PreviewServer, folder: Path) -> Part | None:
         async with self._open_scratch() as scratch:
@@ -262,7 +276,7 @@ class PreviewData:
             if not await server.save(scratch.shared / name, partial(self._run_client, scratch)):
                 return None
             take = partial(_take, scratch.shared, name, folder / name, self._limits.size_bytes)
-            await trio.to_thread.run_sync(take)
+            await in_thread(take)
             return Part(server.kind, name, 0, "")
 
     async def load(self, folder: Path | None, parts: Sequence[Part] = ()) -> None:
@@ -279,6 +293,10 @@ class PreviewData:
         Cancellation: the data may be partly replaced.
         """
         files = {part.kind: part.file for part in parts}
+        missing = files.keys() - {FILES, SQLITE} - {server.kind for server in self._servers}
+        if missing:
+            names = " and ".join(sorted(missing))
+            raise DataUnavailable(f"The snapshot has data of {names}, and the preview has no such server.")
         # Databases first: what fails mostly fails there, and files are the simplest to bring back.
         for server in self._servers:
             if folder is None or server.kind not in files:
@@ -286,8 +304,8 @@ class PreviewData:
                 continue
             async with self._open_scratch() as scratch:
                 name = files[server.kind]
-                await trio.to_thread.run_sync(_give, folder / name, scratch.shared / name)
-                await server.load(scratch.shared / name, partial(self._run_client, scratch))
+                await in_thread(partial(_give, folder / name, scratch.shared / name))
+                await server.load(scratch.shared / name, partial(self._run_client, scratch, longest_s=_LOAD_S))
         async with self._open_scratch() as scratch:
             await self._write_generation(scratch.own)
             await self._load_tree(self._project, folder, files.get(FILES), scratch.own)
@@ -296,16 +314,17 @@ class PreviewData:
     async def _load_tree(self, target: Path, folder: Path | None, name: str | None, base: Path | None) -> None:
         """Make a folder the generation's with a snapshot's difference over it."""
         difference = None if folder is None or name is None else folder / name
-        limits = {"most_bytes": self._limits.size_bytes, "most_files": self._limits.files}
+        # The generation's own files come on top of those that were saved.
+        limits = {"most_bytes": 2 * self._limits.size_bytes, "most_files": 2 * self._limits.files}
 
         def restore() -> None:
             with TemporaryFile(dir=self._scratch) as tar:
                 write_whole(base, difference, tar, **limits)
                 restore_tree(tar, target, **limits)
 
-        await trio.to_thread.run_sync(restore)
+        await in_thread(restore)
 
-    async def _run_client(self, scratch: Scratch, command: ClientCommand) -> None:
+    async def _run_client(self, scratch: Scratch, command: ClientCommand, *, longest_s: float = LONGEST_S) -> None:
         await self._confined.run(
             ConfinedProgram(
                 argv=command.argv,
@@ -314,6 +333,7 @@ class PreviewData:
                 writable=(scratch.shared,),
                 directory=scratch.shared,
                 reaches={command.port: command.serve},
+                longest_s=longest_s,
             )
         )
 
@@ -360,6 +380,7 @@ def _take(folder: Path, name: str, target: Path, most_bytes: int) -> None:
         # Nothing writes it any more; all the same, no more than was found.
         left = found.st_size
         while left and (chunk := source.read(min(left, 1 << 20))):
+            check_cancelled()
             copy.write(chunk)
             left -= len(chunk)
 

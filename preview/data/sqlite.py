@@ -221,4 +221,5 @@ def _result(answer: object, most_rows: int) -> QueryResult:
         if len(values) != len(columns):
             raise malformed()
         rows.append(tuple(None if value is None else text_of(value) for value in values))
-    return QueryResult(tuple(columns), tuple(rows), field(answer, "is_cut") is True)
+    is_cut, has_more = (field(answer, name) is True for name in ("is_cut", "has_more"))
+    return QueryResult(tuple(columns), tuple(rows), is_cut, has_more)

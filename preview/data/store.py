@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from hashlib import file_digest
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ import trio
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from preview.core.clock import from_ms, to_ms
+from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.core.removal import remove_folder
 from preview.data.snapshot import AUTOMATIC, DataSnapshot, Part, SnapshotKind, decode_parts, encode_parts
+from preview.data.threads import check_cancelled, in_thread
 from preview.errors import DataUnavailable, SnapshotLimitReached, SnapshotNotFound
 from preview.settings import Settings
 from preview.storage import Database
@@ -28,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 _S = data_snapshots.c
 _MIB = 1024 * 1024
+_CHUNK_BYTES = _MIB
 _REMOVE_S = 5.0
 # Snapshots that were taken before a change are the way back from it; the last few of a generation are kept.
 _MOST_AUTOMATIC = 3
@@ -51,25 +54,28 @@ class SnapshotStore:
         self._first: dict[str, str] = {}
 
     async def reconcile(self, *, has_generations: bool) -> None:
-        """Remove what a service that was killed has left: folders without rows, and rows without folders.
+        """Remove what a service that was killed has left: unfinished folders, and snapshots of deleted generations.
+
+        Folders without rows, and rows without folders, stay: the database, or the disk, may be another one by mistake.
 
         Args:
-            has_generations: Whether the database has all generations: then snapshots of others are removed too.
+            has_generations: Whether the database has all generations.
 
         Cancellation: some of it may be left.
         """
         if has_generations:
-            deleted = _S.generation_id.not_in(select(generations.c.id))
-            await self._database.write(lambda connection: connection.execute(delete(data_snapshots).where(deleted)))
+            orphans = select(_S.id).where(_S.generation_id.not_in(select(generations.c.id)))
+            deleted = await self._database.read(lambda connection: connection.scalars(orphans).all())
+            await self._database.write(partial(_delete, deleted))
+            for one in deleted:
+                await trio.to_thread.run_sync(remove_folder, self._root / one)
         rows = await self._database.read(lambda connection: connection.execute(select(data_snapshots)).all())
-        there = await trio.to_thread.run_sync(_remove_unknown, self._root, {row.id for row in rows})
-        lost = [row.id for row in rows if row.id not in there]
-        if lost:
-            log.error("data snapshots without their files", snapshots=lost)
-            await self._database.write(partial(_delete, lost))
-        self._first = {
-            row.generation_id: row.id for row in rows if row.kind == SnapshotKind.FORK and row.id not in lost
-        }
+        known = {row.id for row in rows}
+        there = await trio.to_thread.run_sync(_remove_unfinished, self._root)
+        for what, names in (("rows without files", known - there), ("files without a row", there - known)):
+            if names:
+                log.warning("data snapshots incomplete", what=what, count=len(names), first=min(names))
+        self._first = {row.generation_id: row.id for row in rows if row.kind == SnapshotKind.FORK}
 
     def first_data(self, generation_id: str) -> str | None:
         """Return the snapshot that the generation's previews begin with; None if they begin empty."""
@@ -103,13 +109,16 @@ class SnapshotStore:
         Cancellation: nothing changes.
         """
         count, size = await self._database.read(partial(_usage, user_id))
+        self._check_count(count)
+        self._check_size(size)
+
+    def _check_count(self, count: int) -> None:
         if count >= self._most:
             raise SnapshotLimitReached(
                 f"You keep {count} data snapshots and may keep {self._most} (PREVIEW_SNAPSHOTS_PER_USER); delete one "
                 "that you do not need any more.",
                 limit=self._most,
             )
-        self._check_size(size)
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._most_mb * _MIB:
@@ -119,51 +128,59 @@ class SnapshotStore:
                 limit_mb=self._most_mb,
             )
 
-    async def keep(self, snapshot: DataSnapshot, folder: Path) -> DataSnapshot:
+    async def keep(self, snapshot: DataSnapshot, folder: Path, *, needed: str | None = None) -> DataSnapshot:
         """Store a snapshot whose parts lie in ``folder``; their sizes and hashes are taken here.
 
+        Args:
+            snapshot: The snapshot. Of those before a restore or reset, the oldest are deleted.
+            folder: Made by ``open_folder``.
+            needed: Id of a snapshot that is not deleted.
+
         Raises:
-            SnapshotLimitReached: It is too large; ``folder`` is as it was.
+            SnapshotLimitReached: It is too large, or one too many; ``folder`` is as it was.
 
         Cancellation: it is stored completely or not at all; a folder that is left is removed at the next start.
         """
-        parts = await trio.to_thread.run_sync(_measured, folder, snapshot.parts)
+        parts = await in_thread(partial(_measured, folder, snapshot.parts))
         await trio.to_thread.run_sync(open_to_programs, folder, parts)
         snapshot = replace(snapshot, parts=parts)
-        if snapshot.kind in AUTOMATIC:
-            await self._drop_oldest(snapshot.generation_id)
-        _, size = await self._database.read(partial(_usage, snapshot.user_id))
-        self._check_size(size + snapshot.size_bytes)
         kept = self.folder(snapshot)
         await trio.to_thread.run_sync(os.rename, folder, kept)
         is_stored = False
         try:
-            await self._database.write(partial(_insert, snapshot))
+            await self._database.write(partial(self._insert, snapshot))
             is_stored = True
         finally:
             if not is_stored:
-                # Back, so that ``open_folder`` removes it. A row that was stored all the same goes at the next start.
+                # Back, so that ``open_folder`` removes it.
                 kept.rename(folder)
+        if snapshot.kind in AUTOMATIC:
+            await self._drop_oldest(snapshot, needed)
         if snapshot.kind is SnapshotKind.FORK:
             self._first[snapshot.generation_id] = snapshot.id
         return snapshot
 
-    async def list_for(self, generation_id: str) -> list[DataSnapshot]:
-        """Return the generation's snapshots, newest first. Cancellation: nothing changes."""
+    async def list_for(self, generation_id: str, user_id: str | None = None) -> list[DataSnapshot]:
+        """Return the generation's snapshots, newest first; with a user, only those. Cancellation: nothing changes."""
         query = select(data_snapshots).where(_S.generation_id == generation_id).order_by(_S.created_at.desc(), _S.id)
+        if user_id is not None:
+            query = query.where(_S.user_id == user_id)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [_snapshot(row) for row in rows]
 
-    async def get(self, generation_id: str, snapshot_id: str) -> DataSnapshot:
-        """Return one of the generation's snapshots.
+    async def get(self, generation_id: str, user_id: str, snapshot_id: str) -> DataSnapshot:
+        """Return one of the user's snapshots of a generation.
 
         Raises:
             SnapshotNotFound: It has none with this id.
 
         Cancellation: nothing changes.
         """
-        query = select(data_snapshots).where(_S.id == snapshot_id, _S.generation_id == generation_id)
-        row = await self._database.read(lambda connection: connection.execute(query).first())
+        mine = _S.generation_id == generation_id, _S.user_id == user_id
+        query = select(data_snapshots).where(_S.id == snapshot_id, *mine)
+        row = None
+        if is_valid_id(snapshot_id):
+            row = await self._database.read(lambda connection: connection.execute(query).first())
         if row is None:
             raise SnapshotNotFound(f"The generation has no data snapshot {quoted(snapshot_id)}.")
         return _snapshot(row)
@@ -179,7 +196,7 @@ class SnapshotStore:
         folder = self.folder(snapshot)
         bare = tuple(replace(part, size_bytes=0, sha256="") for part in snapshot.parts)
         try:
-            found = await trio.to_thread.run_sync(_measured, folder, bare)
+            found = await in_thread(partial(_measured, folder, bare))
         except OSError as error:
             found = ()
             log.warning("data snapshot not readable", snapshot_id=snapshot.id, why=str(error))
@@ -208,13 +225,25 @@ class SnapshotStore:
         Cancellation: the folder may be partly filled.
         """
         source = await self.verify(snapshot)
-        for part in snapshot.parts:
-            await trio.to_thread.run_sync(os.link, source / part.file, folder / part.file)
+        try:
+            for part in snapshot.parts:
+                await trio.to_thread.run_sync(os.link, source / part.file, folder / part.file)
+        except OSError as error:  # it was deleted meanwhile
+            raise DataUnavailable(f"The data snapshot cannot be copied: {error.strerror or error}.") from error
 
-    async def _drop_oldest(self, generation_id: str) -> None:
-        automatic = [one for one in await self.list_for(generation_id) if one.kind in AUTOMATIC]
+    async def _drop_oldest(self, newest: DataSnapshot, needed: str | None) -> None:
+        listed = await self.list_for(newest.generation_id, newest.user_id)
+        automatic = [one for one in listed if one.kind in AUTOMATIC and one.id not in (newest.id, needed)]
         for one in automatic[_MOST_AUTOMATIC - 1 :]:
             await self.delete(one)
+
+    def _insert(self, snapshot: DataSnapshot, connection: Connection) -> None:
+        """Insert the row, if the user's limits allow it: others may have been stored since ``check``."""
+        count, size = _usage(snapshot.user_id, connection)
+        if snapshot.kind not in AUTOMATIC:
+            self._check_count(count)
+        self._check_size(size + snapshot.size_bytes)
+        _insert(snapshot, connection)
 
 
 def _usage(user_id: str, connection: Connection) -> tuple[int, int]:
@@ -264,9 +293,13 @@ def _measured(folder: Path, parts: Sequence[Part]) -> tuple[Part, ...]:
 
     def each() -> Iterator[Part]:
         for part in parts:
+            digest, size = sha256(), 0
             with (folder / part.file).open("rb") as file:
-                digest = file_digest(file, "sha256").hexdigest()
-                yield replace(part, size_bytes=os.fstat(file.fileno()).st_size, sha256=digest)
+                while chunk := file.read(_CHUNK_BYTES):
+                    check_cancelled()
+                    digest.update(chunk)
+                    size += len(chunk)
+            yield replace(part, size_bytes=size, sha256=digest.hexdigest())
 
     return tuple(each())
 
@@ -278,11 +311,12 @@ def open_to_programs(folder: Path, parts: Sequence[Part]) -> None:
     folder.chmod(0o755)
 
 
-def _remove_unknown(root: Path, known: set[str]) -> set[str]:
-    """Remove folders of snapshots that no row has; return the names of the others."""
+def _remove_unfinished(root: Path) -> set[str]:
+    """Remove folders that were never kept; return the names of the others."""
     if not root.is_dir():
         return set()
     there = {path.name for path in root.iterdir()}
-    for name in there - known:
+    unfinished = {name for name in there if name.startswith(_NEW)}
+    for name in unfinished:
         remove_folder(root / name)
-    return there & known
+    return there - unfinished

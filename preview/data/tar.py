@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from typing import BinaryIO
 
 from preview.core.quoting import quoted
+from preview.data.threads import check_cancelled
 from preview.data.walk import leads_out, reading
 from preview.errors import DataUnavailable
 
@@ -55,6 +56,7 @@ def write_file(file: BinaryIO, path: str, descriptor: int, left_bytes: int) -> i
     file.write(_header(path, status, tarfile.REGTYPE, size=status.st_size))
     count = 0
     while count < status.st_size:
+        check_cancelled()
         with reading(path):
             chunk = os.read(descriptor, min(CHUNK_BYTES, status.st_size - count))
             if not chunk:
@@ -117,7 +119,9 @@ def _add(index: Index, info: tarfile.TarInfo) -> None:
             index[above] = tarfile.TarInfo(above)
             index[above].type, index[above].mode = tarfile.DIRTYPE, 0o755
     if not info.isdir() and info.name in index and index[info.name].isdir():
-        raise DataUnavailable("The snapshot's files are damaged.")
+        # An application may put a file or a link in place of a folder of its generation.
+        for below in [path for path in index if path.startswith(f"{info.name}/")]:
+            del index[below]
     index[info.name] = info
 
 
@@ -138,6 +142,7 @@ def copy_out(file: BinaryIO, info: tarfile.TarInfo, write: Callable[[bytes], obj
     file.seek(info.offset_data)
     left = info.size
     while left:
+        check_cancelled()
         chunk = file.read(min(CHUNK_BYTES, left))
         if not chunk:
             raise DataUnavailable("The snapshot's files are damaged.")

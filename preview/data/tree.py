@@ -47,7 +47,15 @@ class TreeChange:
     removed: tuple[str, ...]
 
 
-def save_tree(project: Path, file: BinaryIO, *, leave_out: Collection[str], most_bytes: int, most_files: int) -> Tree:
+def save_tree(
+    project: Path,
+    file: BinaryIO,
+    *,
+    leave_out: Collection[str],
+    unchanged: Collection[str] = (),
+    most_bytes: int,
+    most_files: int,
+) -> Tree:
     """Write regular files, folders and links of a project into a tar. The project's code may run meanwhile.
 
     Left out are folders that tools make again (``node_modules``, ``venv``), links that lead out of the project, and
@@ -58,13 +66,14 @@ def save_tree(project: Path, file: BinaryIO, *, leave_out: Collection[str], most
         file: An empty, seekable file.
         leave_out: Paths of SQLite files; these and their journals are left out. Each must be added by ``add_copy``, as
             ``restore_tree`` removes files that the tar lacks.
+        unchanged: Paths of other files to leave out.
         most_bytes: Maximum bytes of all files; of a sparse file, all bytes count.
         most_files: Maximum number of names, also of those that are left out.
 
     Raises:
         DataUnavailable: It is over a limit, or a file cannot be read or written.
     """
-    left_out = companions(leave_out)
+    left_out = companions(leave_out) | frozenset(unchanged)
     files = size_bytes = 0
     with _writing_snapshot(), _opened(project) as root:
         # The folder itself, so that no tar is empty.

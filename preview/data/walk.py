@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from preview.core.quoting import quoted
+from preview.data.threads import check_cancelled
 from preview.errors import DataUnavailable
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -83,6 +84,7 @@ def _walk(folder: int, prefix: str, budget: Iterator[int], level: int) -> Iterat
     if level > _MOST_LEVELS:
         raise DataUnavailable(f"The folder {quoted(prefix)} is nested too deeply: more than {_MOST_LEVELS} levels.")
     for name in _names(folder, budget):
+        check_cancelled()
         found = look_at(folder, name, f"{prefix}{name}")
         if found is None:
             continue

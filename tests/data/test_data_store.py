@@ -50,14 +50,18 @@ async def test_it_is_listed_with_size_and_hash_and_read_as_it_was(store: Snapsho
     # The same data has the same hash.
     assert kept.sha256 == (await keep(store, new(age=10))).sha256
     assert (await store.list_for("g1"))[0] == kept
-    assert await store.get("g1", kept.id) == kept
+    assert await store.get("g1", "ann", kept.id) == kept
     assert (await store.verify(kept) / "postgresql.sql").read_bytes() == b"text"
 
 
-async def test_another_generation_does_not_have_it(store: SnapshotStore) -> None:
+async def test_another_generation_or_user_does_not_have_it(store: SnapshotStore) -> None:
     kept = await keep(store, new())
+    for user, odd in (("bob", kept.id), ("ann", "../x"), ("ann", "a\0b")):
+        with pytest.raises(SnapshotNotFound):
+            await store.get("g1", user, odd)
+    assert await store.list_for("g1", "bob") == []
     with pytest.raises(SnapshotNotFound, match=kept.id):
-        await store.get("g2", kept.id)
+        await store.get("g2", "ann", kept.id)
 
 
 @pytest.mark.parametrize("content", [b"texT", b"text more", b"", None])
@@ -86,6 +90,23 @@ async def test_a_user_keeps_so_many_and_so_large_ones(store: SnapshotStore, sett
     assert len(list((settings.data_dir / "snapshots").iterdir())) == 3
 
 
+async def test_one_that_is_needed_is_not_dropped_for_newer_ones(store: SnapshotStore) -> None:
+    made = [await keep(store, new(SnapshotKind.BEFORE_RESTORE, age=9 - number)) for number in range(3)]
+    async with store.open_folder() as folder:
+        (folder / "postgresql.sql").write_bytes(b"now")
+        await store.keep(new(SnapshotKind.BEFORE_RESTORE), folder, needed=made[0].id)
+    assert store.folder(made[0]).exists()
+
+
+async def test_saves_at_once_keep_no_more_than_allowed(store: SnapshotStore) -> None:
+    await store.check("ann")
+    await keep(store, new())
+    await keep(store, new())
+    # As a save that was checked before the other two were kept.
+    with pytest.raises(SnapshotLimitReached):
+        await keep(store, new())
+
+
 async def test_the_last_automatic_ones_are_kept(store: SnapshotStore) -> None:
     made = [await keep(store, new(SnapshotKind.BEFORE_RESTORE, age=9 - number)) for number in range(5)]
     assert [one.id for one in await store.list_for("g1")] == [one.id for one in reversed(made[2:])]
@@ -95,7 +116,9 @@ async def test_the_last_automatic_ones_are_kept(store: SnapshotStore) -> None:
 async def test_what_a_killed_service_leaves_is_removed(
     store: SnapshotStore, settings: Settings, database: Database
 ) -> None:
-    kept, without_files, without_row = [await keep(store, new(generation=f"g{number}")) for number in range(3)]
+    kept, without_files, without_row = [
+        await keep(store, new(generation=f"g{number}", user=f"u{number}")) for number in range(3)
+    ]
     (store.folder(without_files) / "postgresql.sql").unlink()
     store.folder(without_files).rmdir()
     await database.write(
@@ -105,11 +128,14 @@ async def test_what_a_killed_service_leaves_is_removed(
     (root / ".new-0123").mkdir()
     (root / ".new-0123" / "half").touch()
     await SnapshotStore(settings, database).reconcile(has_generations=False)
-    assert [path.name for path in root.iterdir()] == [kept.id]
-    assert await store.list_for("g1") == []
-    # This one's generation is not there any more.
+    # A folder, or a row, may be missing by mistake: the disk was not mounted, or the database is another one.
+    assert {path.name for path in root.iterdir()} == {kept.id, without_row.id}
+    with pytest.raises(DataUnavailable, match="damaged"):
+        await store.verify(without_files)
+    # Their generations are not there any more.
     await SnapshotStore(settings, database).reconcile(has_generations=True)
-    assert list(root.iterdir()) == []
+    assert {path.name for path in root.iterdir()} == {without_row.id}
+    assert await store.list_for("g0") == []
 
 
 async def test_a_row_that_cannot_be_stored_leaves_no_folder(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import socket
 import stat
 import tarfile
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from preview.data.delta import find_unchanged, write_whole
 from preview.data.tar import read_index
 from preview.data.tree import Tree, TreeChange, add_copy, restore_tree, save_tree
 from preview.data.walk import FOLDER, walk_folder
@@ -312,6 +314,35 @@ def test_what_is_written_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> N
     os.chown(other, 12345, 12345)
     restore(file, other)
     assert {(one.lstat().st_uid, one.lstat().st_gid) for one in other.rglob("*")} == {(12345, 12345)}
+
+
+def test_a_file_in_place_of_the_generations_folder_is_restored(tmp_path: Path) -> None:
+    generation, project = tmp_path / "generation", tmp_path / "project"
+    for folder in (generation, project):
+        (folder / "uploads").mkdir(parents=True)
+        (folder / "uploads" / "kept").touch()
+    shutil.rmtree(project / "uploads")
+    (project / "uploads").symlink_to("elsewhere")
+    difference = tmp_path / "files.tar"
+    with difference.open("xb") as tar:
+        save_tree(project, tar, leave_out=(), most_bytes=9999, most_files=99)
+    (project / "uploads").unlink()
+    with (tmp_path / "whole.tar").open("x+b") as whole:
+        write_whole(generation, difference, whole, most_bytes=9999, most_files=99)
+        restore_tree(whole, project, most_bytes=9999, most_files=99)
+    assert (project / "uploads").readlink() == Path("elsewhere")
+
+
+def test_a_database_with_a_journal_is_never_unchanged(tmp_path: Path) -> None:
+    generation, project = tmp_path / "generation", tmp_path / "project"
+    for folder in (generation, project):
+        folder.mkdir()
+        for name in ("a.db", "b.db", "c.db", "x" * 250):
+            (folder / name).write_text(name)
+    (project / "a.db-wal").write_text("rows")
+    (project / "b.db-journal").write_text("rows")
+    (project / "c.db").write_text("other")
+    assert find_unchanged(project, generation, most_files=99) == {"x" * 250}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from preview.data import DataSnapshot, PreviewData, SnapshotKind
 from preview.errors import DataUnavailable, LaunchFailed, NoActivePreview, PreviewError, SnapshotNotFound
 from preview.generations import Generation
 from preview.settings import Settings
-from preview.supervisor import LaunchRequest, LivePreview
+from preview.supervisor import FilesChange, LaunchRequest, LivePreview
 
 # Rows in a SQLite file, texts in files, and a file that keeps it from starting.
 NOTES = """
@@ -124,7 +124,7 @@ async def test_a_snapshot_is_compared_and_brought_back_under_the_running_preview
     assert await holds(preview) == (["Emma"], ["one.txt"])
     assert (preview.record.state, preview.record.port) == (State.RUNNING, port)
     assert replaced.before.kind is SnapshotKind.BEFORE_RESTORE
-    assert [one.id for one in await data.snapshots("g1")] == [replaced.before.id, kept.id]
+    assert [one.id for one in await data.snapshots(await generation(rig))] == [replaced.before.id, kept.id]
     # The way back.
     await data.restore(ANN, await generation(rig), replaced.before.id)
     assert await holds(preview) == (["Emma", "Persuasion"], ["one.txt", "two.txt"])
@@ -168,6 +168,31 @@ async def test_data_that_the_application_does_not_start_with_is_taken_back(rig: 
     assert await answer(preview, "/list") == ["Emma"]
 
 
+async def test_the_way_back_is_there_after_many_ways(rig: Rig) -> None:
+    preview, data = await start(rig), rig.service.data
+    await answer(preview, "/add/Emma")
+    replaced = [await data.reset(ANN, await generation(rig)) for _ in range(3)]
+    # The oldest of the three that are kept: it must not be dropped for the newest.
+    await data.restore(ANN, await generation(rig), replaced[0].before.id)
+    assert await answer(preview, "/list") == ["Emma"]
+
+
+async def test_changes_that_come_together_are_each_carried_out(rig: Rig) -> None:
+    preview, data = await start(rig), rig.service.data
+    await answer(preview, "/add/Emma")
+    kept = await save(rig)
+    await answer(preview, "/add/Persuasion")
+    new = NOTES.replace('"old"', '"new"')
+    rig.source.projects["g1"] = FILES | {"main.py": new}
+    snapshot_of = await generation(rig)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.service.previews.reload, ANN, "g1", FilesChange({"main.py": new.encode()}))
+        nursery.start_soon(data.restore, ANN, snapshot_of, kept.id)
+        nursery.start_soon(rig.service.previews.restart, ANN, "g1")
+    assert await answer(preview, "/version") == "new"
+    assert await answer(preview, "/list") == ["Emma"]
+
+
 async def test_another_generation_begins_with_the_data(rig: Rig) -> None:
     preview, data = await start(rig), rig.service.data
     await answer(preview, "/add/Emma")
@@ -182,7 +207,7 @@ async def test_another_generation_begins_with_the_data(rig: Rig) -> None:
     await fork.settled.wait()
     assert await answer(fork, "/list") == ["Emma"], story(fork)
     # It has become its own: whoever deletes the first data begins empty.
-    await data.delete("g2", first.id)
+    await data.delete(await generation(rig, "g2"), first.id)
     await rig.service.previews.stop("g2")
     launched = await rig.service.previews.launch(LaunchRequest(ANN, "g2"))
     again = rig.service.previews.find(launched.record.id)

@@ -143,5 +143,5 @@ async def test_files_that_change_while_they_are_saved_harm_nobody(rig: Rig) -> N
     for _ in range(5):
         snapshot = await data.save(await generation(rig), "")
         await data.restore(ANN, await generation(rig), snapshot.id)
-        await data.delete("g1", snapshot.id)
+        await data.delete(await generation(rig), snapshot.id)
     assert preview.record.state is State.RUNNING

@@ -17,11 +17,11 @@ from preview.core.isolation import Network
 from preview.core.lifecycle import State, StopCause
 from preview.core.servers import find_postgresql
 from preview.detection import ServiceKind, detect
-from preview.errors import QueryRefused
+from preview.errors import DataUnavailable, LaunchFailed, QueryRefused
 from preview.runtime.kernel import proctree
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
-from preview.supervisor import LivePreview
+from preview.supervisor import FilesChange, LivePreview
 
 # Address, user, password and name are those of a compose file that nobody runs.
 SHOP = """
@@ -189,3 +189,12 @@ async def test_its_data_is_saved_compared_and_brought_back(rig: Rig, tmp_path: P
     assert await answer(preview, "/books") == []
     await data.restore(ANN, generation, replaced.before.id)
     assert await answer(preview, "/books") == ["Emma", "Persuasion"]
+    # Nothing is restored into code that does not start: neither the new data nor the old would be served.
+    with pytest.raises(LaunchFailed):
+        await rig.service.previews.reload(ANN, "g1", FilesChange({"main.py": b"raise SystemExit('broken')"}))
+    with pytest.raises(DataUnavailable, match="mend it first"):
+        await data.restore(ANN, generation, kept.id)
+    assert await answer(preview, "/books") == ["Emma", "Persuasion"]
+    await rig.service.previews.reload(ANN, "g1", FilesChange({"main.py": SHOP.encode()}))
+    await data.restore(ANN, generation, kept.id)
+    assert await answer(preview, "/books") == ["Emma"]

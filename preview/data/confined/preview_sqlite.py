@@ -89,17 +89,17 @@ def _result(database: Database, cursor: sqlite3.Cursor, most_rows: int, types: d
     """Return rows up to the limits of rows and bytes."""
     columns = [[shown(one[0])[0], shown(types.get(one[0], ""))[0]] for one in cursor.description]
     rows: list[list[str | None]] = []
-    is_cut, size = False, 0
+    is_cut, has_more, size = False, False, 0
     with database.translated():
         for row in cursor:
             values = [shown(value) for value in row]
             size += len(json.dumps(values))
             if len(rows) == most_rows or size > _ANSWER_BYTES:
-                is_cut = True
+                is_cut = has_more = True
                 break
             is_cut |= any(was_cut for _, was_cut in values)
             rows.append([text for text, _ in values])
-    return {"columns": columns, "rows": rows, "is_cut": is_cut}
+    return {"columns": columns, "rows": rows, "is_cut": is_cut, "has_more": has_more}
 
 
 def _backup(files: list[str], to: str, most_bytes: int) -> object:

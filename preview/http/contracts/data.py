@@ -66,7 +66,7 @@ class TablePage(Answer):
         """Return the first ``limit`` rows; one more shows that there are more."""
         columns = [ColumnShape.model_validate(one) for one in found.columns]
         rows = [list(row) for row in found.rows[:limit]]
-        return cls(columns=columns, rows=rows, offset=offset, has_more=len(found.rows) > limit)
+        return cls(columns=columns, rows=rows, offset=offset, has_more=found.has_more or len(found.rows) > limit)
 
 
 class Rows(Answer):

@@ -83,8 +83,8 @@ def snapshot_routes(running: Running) -> Blueprint:
     @routes.get("/preview/snapshots")
     async def list_snapshots(backend: Backend, generation_id: str) -> Response:
         """Return the generation's data snapshots, newest first. No preview need run."""
-        await own_generation(backend, generation_id)
-        return json_answer(SnapshotList.of(await backend.service.data.snapshots(generation_id)))
+        _, generation = await own_generation(backend, generation_id)
+        return json_answer(SnapshotList.of(await backend.service.data.snapshots(generation)))
 
     @routes.post("/preview/snapshots/<snapshot_id>/restore")
     async def restore(backend: Backend, generation_id: str, snapshot_id: str) -> Response:
@@ -99,8 +99,8 @@ def snapshot_routes(running: Running) -> Blueprint:
     @routes.delete("/preview/snapshots/<snapshot_id>")
     async def delete(backend: Backend, generation_id: str, snapshot_id: str) -> Response:
         """Delete a data snapshot."""
-        await own_generation(backend, generation_id)
-        await backend.service.data.delete(generation_id, snapshot_id)
+        _, generation = await own_generation(backend, generation_id)
+        await backend.service.data.delete(generation, snapshot_id)
         return no_content()
 
     @routes.get("/preview/snapshots/<snapshot_id>/diff/<other_id>")

@@ -7,14 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import structlog
+
 from preview.data import Confined, DataLimits, PreviewData
 from preview.detection import MAKE_MIGRATIONS
-from preview.errors import DataUnavailable
+from preview.errors import DataUnavailable, PreviewError
 from preview.generations import GenerationLimits
 from preview.supervisor.launch.preparation import DATABASE_STEPS
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.steps import PreparedLaunch, run_steps
 from preview.supervisor.preview.live_preview import LivePreview
+
+log = structlog.get_logger(__name__)
 
 _MIB = 1024 * 1024
 
@@ -55,7 +59,7 @@ async def load_first_data(preview: LivePreview, context: SupervisorContext, prep
     snapshot_id = None if store is None else store.first_data(generation_id)
     if store is None or snapshot_id is None:
         return False
-    snapshot = await store.get(generation_id, snapshot_id)
+    snapshot = await store.get(generation_id, preview.record.user_id, snapshot_id)
     preview.log.say(f"data: loading the snapshot {snapshot.id}")
     folder = await store.verify(snapshot)
     await open_data(preview, context, prepared).load(folder, snapshot.parts)
@@ -85,6 +89,11 @@ async def run_steps_again(
     await run_steps(preview, replace(prepared, plan=replace(prepared.plan, steps=steps)))
 
 
-def disk_error(error: OSError) -> DataUnavailable:
-    """Return the error for the service's own disk."""
-    return DataUnavailable(f"The data cannot be written or read: {error.strerror or error}.")
+def as_data_error(error: Exception) -> PreviewError:
+    """Return the error for the caller of a replacement that has failed; a mistake of the service is logged."""
+    if isinstance(error, PreviewError):
+        return error
+    if isinstance(error, OSError):
+        return DataUnavailable(f"The data cannot be written or read: {error.strerror or error}.")
+    log.error("data not replaced", exc_info=error)
+    return DataUnavailable(f"The service could not replace the data ({type(error).__name__}); see its own log.")

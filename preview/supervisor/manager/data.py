@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
+import trio
+
 from preview.backing import QueryResult
 from preview.core.clock import utc_now
 from preview.core.ids import new_snapshot_id
@@ -24,7 +26,7 @@ from preview.data import (
 from preview.data.compare import compare
 from preview.data.snapshot import AUTOMATIC
 from preview.data.store import open_to_programs
-from preview.errors import NoActivePreview
+from preview.errors import DataUnavailable, NoActivePreview
 from preview.generations import Generation
 from preview.settings import Settings
 from preview.supervisor.limits.disk import check_free_disk
@@ -68,6 +70,10 @@ class DataManager:
         self._manager = manager
         self._store = store
         self._run = run
+        # Each takes a core for some seconds, of the service and not of a preview.
+        self._comparisons = trio.CapacityLimiter(1)
+        # Snapshots that a restore reads, or may go back to.
+        self._in_use: set[str] = set()
 
     # Look
 
@@ -107,9 +113,9 @@ class DataManager:
 
     # Snapshots
 
-    async def snapshots(self, generation_id: str) -> list[DataSnapshot]:
+    async def snapshots(self, generation: Generation) -> list[DataSnapshot]:
         """Return the generation's snapshots, newest first. Cancellation: nothing changes."""
-        return await self._store.list_for(generation_id)
+        return await self._store.list_for(generation.id, generation.user_id)
 
     async def save(self, generation: Generation, name: str) -> DataSnapshot:
         """Save the data of the running preview.
@@ -125,19 +131,23 @@ class DataManager:
         preview = self._running(generation.id)
         await self._check(generation.user_id)
         snapshot = _new(generation, name, SnapshotKind.MANUAL)
-        kept = await preview.inside.do(lambda data: self._save(preview, data, snapshot))
+        kept = await self._save(preview, snapshot)
         preview.log.say(f"data saved: {kept.id} ({kept.name})")
         return kept
 
-    async def delete(self, generation_id: str, snapshot_id: str) -> None:
+    async def delete(self, generation: Generation, snapshot_id: str) -> None:
         """Delete a snapshot.
 
         Raises:
             SnapshotNotFound: The generation has none with this id.
+            DataUnavailable: It is being restored.
 
         Cancellation: see ``SnapshotStore.delete``.
         """
-        await self._store.delete(await self._store.get(generation_id, snapshot_id))
+        snapshot = await self._store.get(generation.id, generation.user_id, snapshot_id)
+        if snapshot.id in self._in_use:
+            raise DataUnavailable("The snapshot is being restored, or is the way back from it; try again in a moment.")
+        await self._store.delete(snapshot)
 
     async def restore(self, user: User, generation: Generation, snapshot_id: str) -> Replaced:
         """Replace the running preview's data by that of a snapshot. The application is stopped and started again.
@@ -149,7 +159,7 @@ class DataManager:
 
         Cancellation: it is carried out all the same.
         """
-        snapshot = await self._store.get(generation.id, snapshot_id)
+        snapshot = await self._store.get(generation.id, generation.user_id, snapshot_id)
         folder = await self._store.verify(snapshot)
         name = "before an undo" if snapshot.kind in AUTOMATIC else f"before the restore of {snapshot.name}"
         return await self._replace(
@@ -157,6 +167,7 @@ class DataManager:
             generation,
             _new(generation, name, SnapshotKind.BEFORE_RESTORE),
             lambda data: data.load(folder, snapshot.parts),
+            snapshot.id,
             "restore",
             "none" if snapshot.revision == generation.revision else "migrations",
         )
@@ -175,6 +186,7 @@ class DataManager:
             generation,
             _new(generation, "before the reset", SnapshotKind.BEFORE_RESET),
             lambda data: data.load(None),
+            None,
             "reset",
             "all",
         )
@@ -190,6 +202,7 @@ class DataManager:
         Cancellation: nothing is kept.
         """
         async with (
+            self._comparisons,
             self._open(generation, before) as first,
             self._open(generation, after) as second,
             self._store.open_folder() as scratch,
@@ -215,9 +228,8 @@ class DataManager:
         await self._check(target.user_id)
         made = _new(target, "first data", SnapshotKind.FORK)
         if snapshot_id is None:
-            preview = self._running(source.id)
-            return await preview.inside.do(lambda data: self._save(preview, data, made))
-        snapshot = await self._store.get(source.id, snapshot_id)
+            return await self._save(self._running(source.id), made)
+        snapshot = await self._store.get(source.id, source.user_id, snapshot_id)
         async with self._store.open_folder() as folder:
             await self._store.copy(snapshot, folder)
             return await self._store.keep(replace(made, parts=snapshot.parts), folder)
@@ -226,14 +238,15 @@ class DataManager:
         check_free_disk(self._settings)
         await self._store.check(user_id)
 
-    async def _save(self, preview: LivePreview, data: PreviewData, snapshot: DataSnapshot) -> DataSnapshot:
+    async def _save(self, preview: LivePreview, snapshot: DataSnapshot) -> DataSnapshot:
+        # Waits here, and not as work of the preview, which others wait for.
         async with preview.data_turn:
-            return await self._save_now(data, snapshot)
+            return await preview.inside.do(lambda data: self._save_now(data, snapshot))
 
-    async def _save_now(self, data: PreviewData, snapshot: DataSnapshot) -> DataSnapshot:
+    async def _save_now(self, data: PreviewData, snapshot: DataSnapshot, *, needed: str | None = None) -> DataSnapshot:
         async with self._store.open_folder() as folder:
             parts = await data.save(folder)
-            return await self._store.keep(replace(snapshot, parts=parts), folder)
+            return await self._store.keep(replace(snapshot, parts=parts), folder, needed=needed)
 
     async def _replace(
         self,
@@ -241,37 +254,41 @@ class DataManager:
         generation: Generation,
         before: DataSnapshot,
         load: Callable[[PreviewData], Awaitable[None]],
+        loaded: str | None,
         what: Literal["restore", "reset"],
         steps: Literal["all", "migrations", "none"],
     ) -> Replaced:
         """Save the data, then load other data; if that fails, load the saved one."""
         kept: list[DataSnapshot] = []
+        needed = {before.id} if loaded is None else {before.id, loaded}
 
         async def apply(data: PreviewData) -> None:
-            kept.append(await self._save_now(data, before))
+            kept.append(await self._save_now(data, before, needed=loaded))
             await load(data)
 
         async def undo(data: PreviewData) -> None:
             for snapshot in kept:
                 await data.load(self._store.folder(snapshot), snapshot.parts)
 
-        elapsed_s = await self._manager.replace_data(user, generation.id, DataChange(what, apply, undo, steps))
+        self._in_use |= needed
+        try:
+            elapsed_s = await self._manager.replace_data(user, generation.id, DataChange(what, apply, undo, steps))
+        finally:
+            self._in_use -= needed
         return Replaced(kept[0], elapsed_s)
 
     @asynccontextmanager
     async def _open(self, generation: Generation, snapshot_id: str) -> AsyncIterator[Path]:
         """Yield the folder of a snapshot, or of the running preview's data."""
         if snapshot_id != NOW:
-            yield await self._store.verify(await self._store.get(generation.id, snapshot_id))
+            yield await self._store.verify(await self._store.get(generation.id, generation.user_id, snapshot_id))
             return
+        check_free_disk(self._settings)
         preview = self._running(generation.id)
         async with self._store.open_folder() as folder:
-
-            async def save(data: PreviewData) -> None:
-                async with preview.data_turn:
-                    open_to_programs(folder, await data.save(folder))
-
-            await preview.inside.do(save)
+            async with preview.data_turn:
+                parts = await preview.inside.do(lambda data: data.save(folder))
+            open_to_programs(folder, parts)
             yield folder
 
     async def _do(self, generation_id: str, work: Callable[[PreviewData], Awaitable[T]]) -> T:

@@ -140,6 +140,7 @@ class Changes:
         # Taken and not settled yet, without contents: at most those of one start-up timeout.
         self._taken: list[Change] = []
         self._came = trio.Event()
+        self._next = trio.Event()
         self._closed: PreviewError | None = None
 
     def put(self, files: FilesChange | None, data: DataChange | None = None) -> Change:
@@ -158,15 +159,14 @@ class Changes:
         change = Change(files, data)
         self._waiting.append(change)
         self._came.set()
+        self._next.set()
         return change
 
     def take(self) -> list[Change]:
-        """Remove and return the waiting changes, up to the first replacement of data: that one is carried out alone."""
+        """Remove and return the waiting changes that are carried out together: a replacement of data is alone."""
         taken: list[Change] = []
-        while self._waiting:
+        while self._waiting and (not taken or (taken[0].data is None and self._waiting[0].data is None)):
             taken.append(self._waiting.popleft())
-            if taken[-1].data is not None:
-                break
         self._taken = [one for one in (*self._taken, *taken) if not one.settled.is_set()]
         if not self._waiting:
             self._came = trio.Event()
@@ -175,6 +175,16 @@ class Changes:
     async def wait(self) -> None:
         """Wait until a change is requested. Cancellation: nothing changes."""
         await self._came.wait()
+
+    async def wait_newer(self) -> None:
+        """Wait until a change is requested that belongs to those that are carried out now.
+
+        A replacement of data waits until they are done. Cancellation: nothing changes.
+        """
+        while not self._waiting or self._waiting[0].data is not None:
+            # A change that comes after a replacement of data waits too.
+            self._next = trio.Event()
+            await self._next.wait()
 
     def close(self, error: PreviewError) -> None:
         """Close the queue at the preview's end; ``error`` is the result for all callers."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ T = TypeVar("T")
 # Work that waits, and that runs at once: each may start a program with the preview's limits.
 _MOST_WAITING = 16
 _AT_ONCE = 2
+_LOOK_S = 0.05
 
 
 @dataclass(eq=False, slots=True)
@@ -33,6 +35,8 @@ class Inside:
         self._send, self._receive = trio.open_memory_channel[_Work](_MOST_WAITING)
         self._taken: set[_Work] = set()
         self._closed: PreviewError | None = None
+        self._paused: PreviewError | None = None
+        self._idle = trio.Event()
 
     async def do(self, run: Callable[[PreviewData], Awaitable[T]]) -> T:
         """Run work in the preview's nursery; return its result.
@@ -46,6 +50,10 @@ class Inside:
         """
         if self._closed is not None:
             raise self._closed
+        if self._paused is not None:
+            raise self._paused
+        if len(self._taken) >= _MOST_WAITING + _AT_ONCE:
+            raise PreviewUnavailable("Other work with this preview's data waits; try again in a moment.")
         results: list[T] = []
 
         async def keep_result(data: PreviewData) -> None:
@@ -87,6 +95,30 @@ class Inside:
                     work.error = error
                 work.settled.set()
         self._taken.discard(work)
+        if not self._taken:
+            self._idle.set()
+
+    @asynccontextmanager
+    async def paused(self, error: PreviewError) -> AsyncIterator[None]:
+        """End all work, and refuse more while the context is open; ``error`` is what callers get.
+
+        Cancellation: work is possible again.
+        """
+        self._paused = error
+        try:
+            while self._taken or self._receive.statistics().current_buffer_used:
+                self._idle = trio.Event()
+                for work in self._taken:
+                    if not work.settled.is_set():
+                        work.error = error
+                        work.settled.set()
+                    work.scope.cancel()
+                # Work that the other task has not taken yet comes a turn later.
+                with trio.move_on_after(_LOOK_S):
+                    await self._idle.wait()
+            yield
+        finally:
+            self._paused = None
 
     def close(self, error: PreviewError) -> None:
         """Refuse all work from now on; ``error`` is what callers get, also those that wait."""

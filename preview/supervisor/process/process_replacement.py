@@ -14,10 +14,10 @@ from dataclasses import replace
 import trio
 
 from preview.core.clock import wait_any
-from preview.errors import LaunchFailed, PreviewError
+from preview.errors import DataUnavailable, LaunchFailed, PreviewError, PreviewUnavailable
 from preview.logs import Level
 from preview.supervisor.launch.command import listens_itself
-from preview.supervisor.launch.data import disk_error, open_data, run_steps_again
+from preview.supervisor.launch.data import as_data_error, open_data, run_steps_again
 from preview.supervisor.launch.preparation import prepare_again
 from preview.supervisor.launch.saving import save
 from preview.supervisor.launch.start_queue import SupervisorContext
@@ -121,7 +121,7 @@ class ProcessReplacer:
             preview.log.say(f"restarted in {took_s:.2f} s")
 
     async def _give_way(self, scope: trio.CancelScope) -> None:
-        await self._preview.changes.wait()
+        await self._preview.changes.wait_newer()
         scope.cancel()
 
     async def _announce(self, change: Change) -> PreviewError | None:
@@ -149,6 +149,11 @@ class ProcessReplacer:
             await processes.make_room()
             prepared = processes.current.prepared
             if change.data is not None:
+                if self._changed:
+                    # Neither the new data nor the old would find code that starts.
+                    raise DataUnavailable(
+                        "The code was changed and does not start: mend it first. Until then the old process serves."
+                    )
                 await self._replace_data(prepared, change, change.data)
                 return None
             if self._changed:
@@ -243,17 +248,18 @@ class ProcessReplacer:
             PreviewError: The data is what it was, unless the preview has failed.
         """
         preview, opened = self._preview, open_data(self._preview, self._context, prepared)
-        preview.is_replaced = True
-        try:
-            async with preview.data_turn:
+        busy = PreviewUnavailable("The preview's data is being replaced; try again in a moment.")
+        async with preview.data_turn, preview.inside.paused(busy):
+            preview.is_replaced = True
+            try:
                 await self._processes.end_all()
                 failed: PreviewError | None = None
                 try:
                     await data.apply(opened)
                     await run_steps_again(preview, prepared, data.steps)
                     candidate = await self._start_again(prepared)
-                except (PreviewError, OSError) as error:
-                    failed = error if isinstance(error, PreviewError) else disk_error(error)
+                except Exception as error:  # noqa: BLE001  whatever it is, the old data comes back
+                    failed = as_data_error(error)
                     said = f"{data.what} failed: {failed.message} The data from before comes back."
                     preview.log.say(said, Level.ERROR)
                     self._processes.drop_candidate()
@@ -261,8 +267,8 @@ class ProcessReplacer:
                     await data.undo(opened)
                     candidate = await self._start_again(prepared)
                 self._succeed(candidate, change)
-        finally:
-            preview.is_replaced = False
+            finally:
+                preview.is_replaced = False
         if failed is not None:
             raise failed
         preview.note_restart()

@@ -59,7 +59,7 @@ export function TableView(props: TableViewProps): ReactNode {
             {number > 0 &&
               `Rows ${(rows.offset + 1).toLocaleString("en")} to ${(rows.offset + number).toLocaleString("en")}`}
           </span>
-          <Button small disabled={isLoading || !rows.has_more} onClick={() => setOffset(offset + PAGE_ROWS)}>
+          <Button small disabled={isLoading || !rows.has_more} onClick={() => setOffset(offset + number)}>
             Next
           </Button>
         </div>

@@ -168,10 +168,5 @@ def _part(part: dict[str, Any]) -> str:
 
 
 def _parts(made: dict[str, Any]) -> str:
-    named = [
-        f"{part['files']} changed {'file' if part['files'] == 1 else 'files'}"
-        if part["kind"] == "files"
-        else part["kind"]
-        for part in made["parts"]
-    ]
+    named = [_part(part) for part in made["parts"]]
     return f"{', '.join(named) or 'nothing, as nothing is stored'} ({size(made['size_bytes'])})"
