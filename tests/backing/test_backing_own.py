@@ -241,6 +241,17 @@ def test_a_load_that_fails_leaves_what_was_there(host: Host, preview: Preview, t
     assert preview.connect().execute("SELECT n FROM books").fetchall() == [(1,)]
 
 
+def test_a_table_that_is_locked_is_named_as_the_reason(host: Host, preview: Preview, tmp_path: Path) -> None:
+    run = host.client(tmp_path / "locked")
+    (tmp_path / "locked").chmod(0o777)
+    connection: Any = preview.connect()
+    connection.execute("CREATE TABLE books (n int)")
+    with connection.transaction():
+        connection.execute("LOCK TABLE books")
+        with pytest.raises(DataUnavailable, match="A table is locked by a transaction"):
+            host.run(preview.database.save, tmp_path / "locked" / "saved.sql", run)
+
+
 def full(command: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

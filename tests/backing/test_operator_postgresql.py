@@ -13,13 +13,18 @@ from typing import Any
 import psycopg
 import pytest
 import structlog
+import structlog.testing
 import test_backing_contract as contract
 import trio
+import trio.testing
 import trustme
 from backing_kit import Driver, Host, Preview, open_host, program_or_skip, wait_until
 from operator_kit import PASSWORD, SIZE_BYTES, Operator, address_of, beside_it, open_operator
 
 from preview.backing import ServerUnavailable, check_server, open_backing
+from preview.backing.admin.postgresql_statements import Statements
+from preview.backing.contents.mysql_tables import MysqlTables
+from preview.backing.contents.postgresql_tables import PostgresqlTables
 from preview.backing.operator.account import PostgresqlServer
 from preview.cli.doctor.servers import server_checks
 from preview.errors import ConfigurationError
@@ -179,6 +184,64 @@ def test_the_account_is_checked_and_its_password_never_shown(operator: Operator)
 )
 def test_a_password_itself_is_sent_only_where_nobody_else_reads_it(rest: str, may: bool) -> None:
     assert address_of(f"postgresql://admin:sesame@{rest}").is_private is may
+
+
+async def test_statements_that_wait_for_their_turn_have_the_same_deadline(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def never() -> trio.SocketStream:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async def log_in(session: object) -> None:
+        """Never reached."""
+
+    statements = Statements("PostgreSQL", log_in)
+
+    async def ask() -> None:
+        with pytest.raises(ServerUnavailable, match="does not answer"):
+            await statements.execute(never, "SELECT 1")
+
+    started = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(ask)
+    assert trio.current_time() - started < 30
+
+
+def test_no_password_is_in_what_reads_tables() -> None:
+    async def never() -> trio.SocketStream:
+        raise AssertionError
+
+    assert "sesame" not in repr(PostgresqlTables(never, "pv_x", password="sesame"))
+    assert "sesame" not in repr(MysqlTables(never, "pv_x", "sesame", "pv_x"))
+
+
+async def test_after_a_server_that_does_not_answer_no_other_drop_is_tried(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = operator.engine_with(OTHER, None, None)  # type: ignore[arg-type]  # nothing is saved or served
+    tried: list[str] = []
+    is_tried = trio.Event()
+
+    async def fail(self: object, *statements: str) -> Any:
+        tried.append(statements[0])
+        is_tried.set()
+        raise ServerUnavailable("PostgreSQL does not answer")
+
+    with structlog.testing.capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            engine._orphans |= {f"pv_{OTHER}_1", f"pv_{OTHER}_2"}
+            engine._version = "15"
+            engine._has_looked = True
+            monkeypatch.setattr(PostgresqlServer, "execute", fail)
+            nursery.start_soon(engine.run)
+            with trio.fail_after(10):
+                await is_tried.wait()
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            nursery.cancel_scope.cancel()
+    assert len(tried) == 1
+    assert [line["database"][:15] for line in logged] == [f"pv_{OTHER}"]
 
 
 async def test_a_connection_after_the_end_fails_at_once(operator: Operator) -> None:

@@ -264,17 +264,19 @@ class OperatorPostgresql:
         self._holder = holder
         if self._has_looked:
             return
-        if is_alone and (is_first or is_same):
-            self._orphans |= {name for name in await self.list_names() if name not in self._live}
-            self._has_looked = True
+        if is_alone:
+            try:
+                if is_first or is_same:
+                    self._orphans |= {name for name in await self.list_names() if name not in self._live}
+                    self._has_looked = True
+            finally:
+                await self._server.let_others_hold(self._names.number)
         elif is_first:
             log.warning(
                 "old databases kept",
                 server="postgresql",
                 why="another service uses a copy of this data folder, or has just ended: a copy needs a new mark",
             )
-        if is_alone:
-            await self._server.let_others_hold(self._names.number)
 
 
 def _made(name: str, verifier: str, limits: PostgresqlLimits) -> tuple[str, ...]:

@@ -230,4 +230,6 @@ class OwnPostgresqlDatabase:
                     await self._server.restart(partial(put_back if self._used is not None else renew, command))
         self._made.clear()
         self._used = used
-        await trio.to_thread.run_sync(drop_aside, command)
+        # What is left is removed by the next load, or with the preview.
+        with suppress(OSError):
+            await trio.to_thread.run_sync(drop_aside, command)

@@ -103,8 +103,9 @@ def put_aside(command: ServerCommand) -> None:
     """Put the folder aside for ``put_back``, and make a new one. The server does not run. Blocks on the disk."""
     drop_aside(command)
     command.folder.rename(_aside(command))
-    command.prepared.rename(_prepared_aside(command))
     try:
+        if command.prepared.exists():
+            command.prepared.rename(_prepared_aside(command))
         renew(command)
     except OSError:
         # The disk is full: this needs no space.
