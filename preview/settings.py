@@ -19,7 +19,7 @@ from preview.core.env_file import EnvFile
 from preview.core.isolation import Isolation, Network
 from preview.core.quoting import quoted
 from preview.errors import ConfigurationError
-from preview.settings_address import MysqlChoice, PostgresChoice, RedisChoice
+from preview.settings_address import MysqlChoice, PostgresChoice, RedisChoice, ServerAddress
 from preview.settings_errors import problem_of
 from preview.settings_fields import (
     Bytes,
@@ -276,6 +276,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 "PREVIEW_CORS_CREDENTIALS lets other pages act as the user who is logged in: "
                 "name their origins in PREVIEW_CORS_ORIGINS instead of '*'"
+            )
+        if isinstance(self.postgres, ServerAddress) and self.databases == "own":
+            raise ValueError(
+                "PREVIEW_DATABASES=own gives each preview a server, PREVIEW_POSTGRES has the address of one for all: "
+                "set one"
             )
         if self.domain is not None and self.path_host is not None:
             raise ValueError(

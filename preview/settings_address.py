@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -51,6 +52,16 @@ class ServerAddress:
     tls: Tls = Tls.PREFERRED
     roots: Path | None = None
 
+    @property
+    def is_private(self) -> bool:
+        """True if only this server can read what is sent: it is on this machine, or its certificate is checked."""
+        if self.host.startswith("/") or self.host.lower() == "localhost" or self.tls in (Tls.AUTHORITY, Tls.HOST):
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
     def __str__(self) -> str:
         return self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
 
@@ -79,6 +90,11 @@ def _postgres(value: object) -> object:
         raise ValueError(f"the address needs a user and one host: {_FORM}")
     if roots and not Path(roots).is_file():
         raise ValueError("sslrootcert names no file")
+    if roots and tls in (Tls.OFF.value, Tls.PREFERRED.value):
+        raise ValueError("sslrootcert needs sslmode=require, verify-ca or verify-full")
+    if roots and tls == Tls.REQUIRED.value:
+        # As for libpq: who names authorities wants the certificate checked.
+        tls = Tls.AUTHORITY.value
     return ServerAddress(
         host,
         port or _PORT,

@@ -111,6 +111,7 @@ def test_what_was_given_is_shown_within_bounds() -> None:
         ({"port_min": 4000, "port_max": 3999}, "PREVIEW_PORT_MIN"),
         ({"stop_grace_s": 8, "stop_budget_s": 8}, "PREVIEW_STOP_GRACE"),
         ({"stop_budget_s": 8, "shutdown_timeout_s": 11.9}, "PREVIEW_SHUTDOWN_TIMEOUT"),
+        ({"postgres": "postgresql://u:p@h", "databases": "own"}, "PREVIEW_DATABASES=own .*PREVIEW_POSTGRES"),
         ({"jwt_algorithm": "RS256"}, "PREVIEW_JWKS_URL or PREVIEW_JWKS_FILE"),
     ],
 )

@@ -224,7 +224,11 @@ def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[Back
     postgresql = find_postgresql() if settings.postgres != "off" else None
     if isinstance(settings.postgres, ServerAddress):
         clients, names = postgresql or Program(Path("/usr/bin/postgres"), "PostgreSQL"), Names(read_mark(folder))
-        engines.append(OperatorPostgresql(settings.postgres, clients, names, limits, join=join))
+        engines.append(
+            OperatorPostgresql(
+                settings.postgres, clients, names, limits, size_bytes=settings.database_size_mb * _MIB, join=join
+            )
+        )
     elif postgresql is not None and settings.databases == "own":
         own_limits = OwnLimits(
             tree=limits_of(settings),

@@ -106,6 +106,9 @@ class BackingDatabase(Protocol):
     async def reset(self) -> None:
         """Drop what the preview has stored; its next connection finds nothing. Its sessions end.
 
+        Raises:
+            DataUnavailable: Some of it may be left (Redis: it refuses, and does not start again).
+
         Cancellation: some of it may be left.
         """
 

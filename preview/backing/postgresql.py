@@ -62,6 +62,7 @@ class PostgresqlEngine:
     """
 
     kind = ServiceKind.POSTGRESQL
+    is_private = False
 
     def __init__(
         self,
@@ -329,7 +330,10 @@ class PostgresqlDatabase:
     def _tables(self) -> PostgresqlTables:
         if self.name is None:
             raise DataUnavailable("The preview has stored nothing in PostgreSQL yet.")
-        return PostgresqlTables(self._engine.connect, self.name, password=self._engine.password(self.name))
+        engine = self._engine
+        return PostgresqlTables(
+            engine.connect, self.name, password=engine.password(self.name), is_private=engine.is_private
+        )
 
 
 def _command(program: Program, folder: Path, limits: PostgresqlLimits, kept: Path | None) -> ServerCommand:

@@ -29,6 +29,7 @@ _ANSWER_S = 1.0
 _MOST_ANSWER_BYTES = 64 * 1024
 # What the server saves, and reads when it starts. Databases are listed only if they have keys.
 _FILE = "dump.rdb"
+_KEYSPACE = b"# Keyspace\r\n"
 _STORED = re.compile(rb"\ndb\d{1,9}:keys=")
 _SAVE_S = 20.0
 _MOST_SAID = 200
@@ -155,9 +156,19 @@ class RedisDatabase:
                 await self._join(client, server)
 
     async def reset(self) -> None:
-        """See ``BackingDatabase``. Cancellation: some of the data may be left."""
-        if self._server.socket is not None:
-            await _ask(self._server.socket, b"FLUSHALL")
+        """See ``BackingDatabase``. Cancellation: some of the data may be left.
+
+        Raises:
+            DataUnavailable: The data may not be removed: the server refuses, and does not start again.
+        """
+        socket = self._server.socket
+        if socket is None or (await _ask(socket, b"FLUSHALL")).startswith(b"+OK"):
+            return
+        try:
+            # A script runs, there are too many clients, or a password was set. A new server is empty.
+            await self._server.restart(lambda: None)
+        except ServerUnavailable as error:
+            raise DataUnavailable(str(error)) from error
 
     async def measure(self) -> int | None:
         """See ``BackingDatabase``: the memory that its data takes. Cancellation: nothing changes."""
@@ -172,7 +183,10 @@ class RedisDatabase:
         socket = self._server.socket
         if socket is None:
             return False
-        if _STORED.search(await _ask(socket, b"INFO", b"keyspace")) is None:
+        said = await _ask(socket, b"INFO", b"keyspace")
+        if _KEYSPACE not in said:
+            raise DataUnavailable(f"{self._server.command.shown} does not say what it has stored: {_sentence(said)}.")
+        if _STORED.search(said) is None:
             return False
         said = await _ask(socket, b"SAVE", limit_s=_SAVE_S)
         if not said.startswith(b"+OK"):

@@ -28,6 +28,7 @@ from preview.settings_address import ServerAddress
 
 PASSWORD = "sesame-öpen"
 MARK = "0123456789ab"
+SIZE_BYTES = 256 << 20
 
 
 def free_port() -> int:
@@ -58,7 +59,9 @@ class Operator(Postgresql):
 
     def engine_with(self, mark: str, program: Program, join: Join) -> OperatorPostgresql:
         limits = PostgresqlLimits(512, CONNECTIONS, 30, 0)
-        return OperatorPostgresql(address_of(self.url()), program, Names(mark), limits, join=join)
+        return OperatorPostgresql(
+            address_of(self.url()), program, Names(mark), limits, size_bytes=SIZE_BYTES, join=join
+        )
 
     def listed(self, host: Host) -> str:
         assert isinstance(host.engine, OperatorPostgresql)

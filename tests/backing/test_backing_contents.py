@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import trio
 from backing_kit import Driver, Host, Preview, wait_until
 
@@ -459,6 +460,30 @@ def test_only_a_regular_file_of_redis_is_copied(
     with pytest.raises(DataUnavailable, match="cannot be copied"):
         save(preview, run, scratch / "saved")
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("host", ["redis"], indirect=True)
+def test_redis_that_is_busy_does_not_count_as_empty_and_is_emptied_all_the_same(
+    preview: Preview, run: RunClient, scratch: Path
+) -> None:
+    first = preview.connect()
+    first.set("a", 1)
+    first.execute_command("CONFIG", "SET", "lua-time-limit", "1")
+    sleepy = threading.Thread(target=lambda: suppressed(first, "while true do end"))
+    sleepy.start()
+    try:
+        wait_until(lambda: not preview.connects())
+        with pytest.raises(DataUnavailable, match="does not say what it has stored"):
+            save(preview, run, scratch / "saved")
+    finally:
+        preview.host.run(preview.database.reset)
+        sleepy.join(10)
+    assert preview.connect().dbsize() == 0
+
+
+def suppressed(connection: Any, script: str) -> None:
+    with suppress(redis.RedisError):
+        connection.eval(script, 0)
 
 
 @pytest.mark.parametrize("host", ["redis"], indirect=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -14,6 +15,8 @@ import psycopg
 import pytest
 from backing_kit import CONNECTIONS, Host, Preview, server_pids, wait_until
 
+from preview.backing import server_command
+from preview.backing.own import server_folder
 from preview.errors import DataUnavailable, QueryRefused
 
 pytestmark = pytest.mark.parametrize("host", ["own"], indirect=True)
@@ -205,6 +208,65 @@ def test_all_databases_and_roles_are_saved_and_loaded(host: Host, preview: Previ
             assert second.execute("SELECT line FROM odd").fetchone() == ("CREATE ROLE postgres;",)
 
 
+def test_a_dump_of_one_database_becomes_the_first_one_that_is_asked_for(
+    host: Host, preview: Preview, tmp_path: Path
+) -> None:
+    scratch = tmp_path / "single"
+    run = host.client(scratch)
+    scratch.chmod(0o755)
+    saved = scratch / "saved.sql"
+    saved.write_text("CREATE TABLE public.books (n int);\nINSERT INTO public.books VALUES (7);\n")
+    saved.chmod(0o644)
+    host.run(preview.database.load, saved, run)
+    assert [one.name for one in host.run(preview.database.list_tables)] == ["public.books"]
+    assert preview.connect(name="shop").execute("SELECT n FROM books").fetchall() == [(7,)]
+    with pytest.raises(psycopg.Error, match="does not exist"):
+        preview.connect(name="second").execute("SELECT n FROM books")
+
+
+def test_a_load_that_fails_leaves_what_was_there(host: Host, preview: Preview, tmp_path: Path) -> None:
+    scratch = tmp_path / "failed"
+    run = host.client(scratch)
+    scratch.chmod(0o755)
+    saved = scratch / "saved.sql"
+    saved.write_text("SELECT nothing;\n")
+    saved.chmod(0o644)
+    preview.connect().execute("CREATE TABLE books AS SELECT 1 AS n")
+    # A full disk: the new folder cannot be made at all.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server_folder, "make_folder", full)
+        patch.setattr(server_command, "_fill_from", lambda command, kept: False)
+        with pytest.raises(DataUnavailable):
+            host.run(preview.database.load, saved, run)
+    assert preview.connect().execute("SELECT n FROM books").fetchall() == [(1,)]
+
+
+def test_a_table_that_is_locked_is_named_as_the_reason(host: Host, preview: Preview, tmp_path: Path) -> None:
+    run = host.client(tmp_path / "locked")
+    (tmp_path / "locked").chmod(0o777)
+    connection: Any = preview.connect()
+    connection.execute("CREATE TABLE books (n int)")
+    with connection.transaction():
+        connection.execute("LOCK TABLE books")
+        with pytest.raises(DataUnavailable, match="A table is locked by a transaction"):
+            host.run(preview.database.save, tmp_path / "locked" / "saved.sql", run)
+
+
+def full(command: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_names_of_any_length_and_number_take_little_memory(host: Host, preview: Preview) -> None:
+    long = "x" * 5000
+    preview.connect(name=long)
+    database: Any = preview.database
+    assert max(len(name) for pair in database._made for name in pair) == 63
+    database._made.update((f"user{number}", "shop") for number in range(2000))
+    held = len(database._made)
+    preview.connect(user="another")
+    assert len(database._made) == held
+
+
 def test_queries_read_and_cannot_write(host: Host, preview: Preview) -> None:
     async def query(statement: str) -> Any:
         return await preview.database.query(statement, most_rows=10)
@@ -216,6 +278,11 @@ def test_queries_read_and_cannot_write(host: Host, preview: Preview) -> None:
     for statement in ("DELETE FROM books", "CREATE TABLE x (n int)", "SELECT 1; COMMIT; DELETE FROM books"):
         with pytest.raises(QueryRefused):
             host.run(query, statement)
+    # The administrator's session may run programs, even if it only reads.
+    for statement in ("COPY (SELECT 1) TO PROGRAM 'touch marker_ran'", "DO $$ BEGIN END $$", "SET work_mem = '1MB'"):
+        with pytest.raises(QueryRefused, match="Only statements that return rows can run here"):
+            host.run(query, statement)
+    assert "marker_ran" not in said(preview.connect(), "ls")
     assert host.run(query, "SELECT n FROM books").rows == (("1",),)
 
 

@@ -12,13 +12,22 @@ from typing import Any
 
 import psycopg
 import pytest
+import structlog
+import structlog.testing
 import test_backing_contract as contract
 import trio
+import trio.testing
+import trustme
 from backing_kit import Driver, Host, Preview, open_host, program_or_skip, wait_until
-from operator_kit import MARK, PASSWORD, Operator, address_of, beside_it, open_operator
+from operator_kit import PASSWORD, SIZE_BYTES, Operator, address_of, beside_it, open_operator
 
 from preview.backing import ServerUnavailable, check_server, open_backing
+from preview.backing.admin.postgresql_statements import Statements
+from preview.backing.contents.mysql_tables import MysqlTables
+from preview.backing.contents.postgresql_tables import PostgresqlTables
+from preview.backing.operator.account import PostgresqlServer
 from preview.cli.doctor.servers import server_checks
+from preview.errors import ConfigurationError
 from preview.settings import load_settings
 
 # The same contract, for this module's host.
@@ -84,18 +93,46 @@ def test_the_statements_of_the_server_contain_no_password(host: Host, preview: P
     assert kept[0].startswith("SCRAM-SHA-256$4096:")
 
 
+def test_a_preview_cannot_hide_its_size(host: Host, operator: Operator) -> None:
+    with host.open("one-1") as one:
+        connection: Any = one.connect()
+        before = one.measure() or 0
+        assert before > 1 << 20
+        own = one.name
+        connection.execute(f"REVOKE CONNECT ON DATABASE {own} FROM {own}")
+        with suppress(psycopg.Error):
+            connection.execute(f"REVOKE {own} FROM admin")
+        assert before <= (one.measure() or 0) < SIZE_BYTES
+        # Where the right cannot be taken back it counts as too large.
+        connection.execute(f"REVOKE CONNECT ON DATABASE {own} FROM {own}")
+        operator.server.run("ALTER DATABASE {} OWNER TO preview", own)
+        assert (one.measure() or 0) > SIZE_BYTES
+        operator.server.run("ALTER DATABASE {} OWNER TO {}", own, own)
+
+
 def test_what_a_killed_service_left_is_dropped_by_its_next_start_only(host: Host, operator: Operator) -> None:
     with beside_it(host, OTHER) as other:
-        of_other = host.run(other.make)
-    left = host.run(host.engine.make)  # type: ignore[union-attr]  # it is the operator's
-    own = f"pv_{MARK}_of_the_operator"
+        left = host.run(other.make)
+    of_host = host.run(host.engine.make)  # type: ignore[union-attr]  # it is the operator's
+    own = f"pv_{OTHER}_of_the_operator"
     operator.server.run("CREATE DATABASE {}", own)
-    with beside_it(host, MARK):
-        wait_until(lambda: left not in operator.all_names())
-        assert {of_other, own} <= set(operator.all_names())
     with beside_it(host, OTHER):
-        wait_until(lambda: of_other not in operator.all_names())
+        wait_until(lambda: left not in operator.all_names())
+        assert {of_host, own} <= set(operator.all_names())
     operator.server.drop(own)
+    host.run(host.engine.drop, of_host)  # type: ignore[union-attr]
+
+
+def test_two_services_with_one_mark_drop_nothing_of_each_other(host: Host, operator: Operator) -> None:
+    with beside_it(host, OTHER) as one:
+        of_one = host.run(one.make)
+        with structlog.testing.capture_logs() as logged, beside_it(host, OTHER) as copied:
+            of_copied = host.run(copied.make)
+            assert {of_one, of_copied} <= set(operator.all_names())
+            host.run(copied.drop, of_copied)
+        assert [line["event"] for line in logged] == ["old databases kept"]
+        assert of_one in operator.all_names()
+        host.run(one.drop, of_one)
 
 
 def test_tls_and_its_certificate_are_checked_as_the_address_says(operator: Operator) -> None:
@@ -103,6 +140,15 @@ def test_tls_and_its_certificate_are_checked_as_the_address_says(operator: Opera
     assert check(f"{url}sslmode=require").startswith("PostgreSQL 1")
     trusted = f"sslmode=verify-full&sslrootcert={operator.roots}"
     assert check(url.replace("127.0.0.1", "localhost") + trusted).startswith("PostgreSQL 1")
+    # As for libpq, authorities are for checking.
+    assert check(f"{url}sslmode=require&sslrootcert={operator.roots}").startswith("PostgreSQL 1")
+    other = operator.roots.with_name("other.pem")
+    trustme.CA().cert_pem.write_to_path(str(other))
+    with pytest.raises(ServerUnavailable, match="its certificate is not accepted"):
+        check(f"{url}sslmode=require&sslrootcert={other}")
+    for mode in ("", "sslmode=prefer&", "sslmode=disable&"):
+        with pytest.raises(ConfigurationError, match="sslrootcert needs sslmode=require, verify-ca or verify-full"):
+            check(f"{url}{mode}sslrootcert={operator.roots}")
     for wrong in (url + trusted, url + "sslmode=verify-ca"):
         with pytest.raises(ServerUnavailable, match="its certificate is not accepted"):
             check(wrong)
@@ -120,6 +166,90 @@ def test_the_account_is_checked_and_its_password_never_shown(operator: Operator)
     assert check(operator.url("hashed")).startswith("PostgreSQL 1")
     with pytest.raises(ServerUnavailable, match=r"does not answer \(Connection refused\)"):
         check("postgresql://a:b@127.0.0.1:1/postgres")
+
+
+@pytest.mark.parametrize(
+    ("rest", "may"),
+    [
+        ("db.example/x?sslmode=require", False),
+        ("db.example/x", False),
+        ("db.example/x?sslmode=verify-ca", True),
+        ("db.example/x?sslmode=verify-full", True),
+        ("127.0.0.1/x", True),
+        ("localhost/x?sslmode=require", True),
+        ("[::1]/x", True),
+        ("10.0.0.1/x", False),
+        ("/x?host=/run/postgresql", True),
+    ],
+)
+def test_a_password_itself_is_sent_only_where_nobody_else_reads_it(rest: str, may: bool) -> None:
+    assert address_of(f"postgresql://admin:sesame@{rest}").is_private is may
+
+
+async def test_statements_that_wait_for_their_turn_have_the_same_deadline(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def never() -> trio.SocketStream:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async def log_in(session: object) -> None:
+        """Never reached."""
+
+    statements = Statements("PostgreSQL", log_in)
+
+    async def ask() -> None:
+        with pytest.raises(ServerUnavailable, match="does not answer"):
+            await statements.execute(never, "SELECT 1")
+
+    started = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(ask)
+    assert trio.current_time() - started < 30
+
+
+def test_no_password_is_in_what_reads_tables() -> None:
+    async def never() -> trio.SocketStream:
+        raise AssertionError
+
+    assert "sesame" not in repr(PostgresqlTables(never, "pv_x", password="sesame"))
+    assert "sesame" not in repr(MysqlTables(never, "pv_x", "sesame", "pv_x"))
+
+
+async def test_after_a_server_that_does_not_answer_no_other_drop_is_tried(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = operator.engine_with(OTHER, None, None)  # type: ignore[arg-type]  # nothing is saved or served
+    tried: list[str] = []
+    is_tried = trio.Event()
+
+    async def fail(self: object, *statements: str) -> Any:
+        tried.append(statements[0])
+        is_tried.set()
+        raise ServerUnavailable("PostgreSQL does not answer")
+
+    with structlog.testing.capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            engine._orphans |= {f"pv_{OTHER}_1", f"pv_{OTHER}_2"}
+            engine._version = "15"
+            engine._has_looked = True
+            monkeypatch.setattr(PostgresqlServer, "execute", fail)
+            nursery.start_soon(engine.run)
+            with trio.fail_after(10):
+                await is_tried.wait()
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            nursery.cancel_scope.cancel()
+    assert len(tried) == 1
+    assert [line["database"][:15] for line in logged] == [f"pv_{OTHER}"]
+
+
+async def test_a_connection_after_the_end_fails_at_once(operator: Operator) -> None:
+    server = PostgresqlServer(address_of(operator.url() + "sslmode=require"))
+    async with server.open():
+        assert await server.check()
+    with trio.fail_after(5), pytest.raises(ServerUnavailable):
+        await server.connector.connect()
 
 
 def message(kind: bytes, body: bytes) -> bytes:

@@ -196,6 +196,23 @@ async def test_rows_of_postgresql_are_compared_by_their_key(tmp_path: Path) -> N
     assert found == Comparison((), (DatabaseChange("PostgreSQL", tables),), is_cut=False)
 
 
+async def test_tables_of_the_same_name_in_several_databases_are_not_confused(tmp_path: Path) -> None:
+    def cluster(shop: str, odd: str) -> str:
+        named = (("shop", shop), ("-reuse-previous=on \"dbname='my shop'\"", odd))
+        parts = (f"\\connect {name}\n\n{PG.format(books=books, odd='')}" for name, books in named)
+        return "--\n-- PostgreSQL database cluster dump\n--\n\n\\connect postgres\n" + "\n".join(parts)
+
+    found = await compared(
+        snapshot(tmp_path / "a", postgresql_sql=cluster("1\tone\n", "1\tuno\n")),
+        snapshot(tmp_path / "b", postgresql_sql=cluster("1\ttwo\n", "1\tuno\n2\tdue\n")),
+    )
+    (change,) = found.databases
+    assert [(one.name, one.added, one.changed, one.removed) for one in change.tables] == [
+        ("my shop.public.books", 1, 0, 0),
+        ("shop.public.books", 0, 1, 0),
+    ]
+
+
 @pytest.mark.parametrize("between", ["\n", " "], ids=["lines", "one line"])
 async def test_rows_of_mysql_are_compared_by_their_key(tmp_path: Path, between: str) -> None:
     separator = ",\n" if between == "\n" else ","

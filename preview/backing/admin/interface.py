@@ -15,6 +15,8 @@ class PostgresqlServing(Protocol):
 
     program: Program
     join: Join
+    # Whether a password itself may be sent to it; see ``ServerAddress.is_private``.
+    is_private: bool
 
     async def connect(self) -> trio.SocketStream:
         """Connect as a client. Cancellation: no connection is left."""

@@ -182,7 +182,8 @@ class Administrator:
     async def _log_in(self, session: Session) -> None:
         # A new folder may have been filled with a kept one, which has its own password.
         password = await trio.Path(self._folder / "secret").read_text("ascii")
-        await session.log_in(ADMIN, password, "postgres", _OPTIONS)
+        # Its socket is in the server's folder, which only the service opens.
+        await session.log_in(ADMIN, password, "postgres", _OPTIONS, is_private=True)
 
 
 def made(name: str, limits: PostgresqlLimits) -> tuple[str, ...]:

@@ -6,9 +6,7 @@ Source: PostgreSQL 17 documentation, chapters 53.2.1 (start-up) and 53.3 (SASL a
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
-import socket
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 
@@ -37,7 +35,7 @@ class Unreadable(Exception):
     """The server's answer is not of the protocol, or too long."""
 
 
-async def prove(stream: trio.SocketStream, read: Read, user: str, password: str) -> bytes:
+async def prove(stream: trio.SocketStream, read: Read, user: str, password: str, *, is_private: bool = False) -> bytes:
     """Answer the server's requests after the first message of a session, until it accepts.
 
     Args:
@@ -45,12 +43,13 @@ async def prove(stream: trio.SocketStream, read: Read, user: str, password: str)
         read: Reads a number of bytes from it.
         user: Role.
         password: Its password.
+        is_private: Whether the password itself may be sent; see ``ServerAddress.is_private``.
 
     Returns:
         The messages that a client reads if no proof is asked for.
 
     Raises:
-        Refused: The server does not accept, or wants the password itself on a network without encryption.
+        Refused: The server does not accept, or wants the password itself on a connection that is not private.
         SessionEnded, Unreadable, trio.BrokenResourceError: There is no session.
 
     Cancellation: there is none.
@@ -58,8 +57,8 @@ async def prove(stream: trio.SocketStream, read: Read, user: str, password: str)
     requests = _Requests(read)
     code, said = await requests.next()
     if code == _CLEAR:
-        if not _is_private(stream):
-            raise Refused("it wants to read the password, and the connection is not encrypted")
+        if not is_private:
+            raise Refused("it wants to read the password, which needs sslmode=verify-full or verify-ca")
         await stream.send_all(_answer(password.encode() + b"\0"))
     elif code == _MD5:
         await stream.send_all(_answer(b"md5" + _md5(_md5(password.encode() + user.encode()) + said[:4]) + b"\0"))
@@ -154,13 +153,6 @@ async def _expect(requests: _Requests, wanted: int) -> str:
     if code != wanted or (wanted == _CONTINUE and (found is None or int(found[1]) > _MOST_ITERATIONS)):
         raise Unreadable("no proof of its own")
     return text
-
-
-def _is_private(stream: trio.SocketStream) -> bool:
-    """Return whether what is sent stays on this machine, or is encrypted behind a pair of sockets."""
-    if stream.socket.family == socket.AF_UNIX:
-        return True
-    return ipaddress.ip_address(stream.socket.getpeername()[0].partition("%")[0]).is_loopback
 
 
 def _answer(content: bytes) -> bytes:

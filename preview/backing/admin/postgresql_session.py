@@ -62,7 +62,7 @@ class Session:
         """Close the connection; a statement that runs may go on in the server."""
         self._stream.socket.close()
 
-    async def log_in(self, user: str, password: str, database: str, options: str) -> None:
+    async def log_in(self, user: str, password: str, database: str, options: str, *, is_private: bool = False) -> None:
         """Begin the session.
 
         Args:
@@ -70,6 +70,7 @@ class Session:
             password: Its password.
             database: Database.
             options: Settings as command line options: ``-c lock_timeout=1s``.
+            is_private: See ``prove``.
 
         Raises:
             Refused: The server refuses.
@@ -80,7 +81,7 @@ class Session:
         pairs = ("user", user, "database", database, "options", options)
         said = struct.pack("!I", _PROTOCOL) + b"".join(one.encode(_UTF8) + b"\0" for one in pairs) + b"\0"
         await self._stream.send_all(struct.pack("!I", 4 + len(said)) + said)
-        await prove(self._stream, self._reader.read, user, password)
+        await prove(self._stream, self._reader.read, user, password, is_private=is_private)
         await self._read_answer(is_first=True)
 
     async def execute(self, statement: str) -> Rows:
@@ -95,8 +96,11 @@ class Session:
         await self._stream.send_all(_message(b"Q", _text(statement)))
         return await self._read_answer()
 
-    async def prepare(self, statement: str) -> Sequence[Field]:
-        """Prepare one statement, which ``fetch`` executes; several are refused. Return the columns of its answer.
+    async def prepare(self, statement: str) -> Sequence[Field] | None:
+        """Prepare one statement, which ``fetch`` executes; several are refused.
+
+        Returns:
+            The columns of its answer; None if it returns no rows.
 
         Raises:
             Refused: The server refuses; the session goes on.
@@ -107,7 +111,7 @@ class Session:
         named = _text(_STATEMENT)
         asked = _message(b"P", named + _text(statement) + bytes(2)) + _message(b"D", b"S" + named) + _message(b"S")
         await self._stream.send_all(asked)
-        fields: Sequence[Field] = ()
+        fields: Sequence[Field] | None = None
         refused: str | None = None
         left = _MOST_BYTES
         while True:

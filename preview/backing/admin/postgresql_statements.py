@@ -51,16 +51,17 @@ class Statements:
 
         Cancellation: some of the statements may have been executed.
         """
-        async with self._turn:
-            if connect is None:
-                raise ServerUnavailable(f"{self._name} does not run")
-            try:
-                with trio.fail_after(_ANSWER_S):
+        if connect is None:
+            raise ServerUnavailable(f"{self._name} does not run")
+        try:
+            # With the wait for its turn: statements of many previews may be ahead.
+            with trio.fail_after(_ANSWER_S):
+                async with self._turn:
                     return await self._execute(connect, statements)
-            except Refused as error:
-                raise ServerUnavailable(f"{self._name} refuses: {error}") from error
-            except (*_ENDED, trio.TooSlowError) as error:
-                raise ServerUnavailable(f"{self._name} does not answer") from error
+        except Refused as error:
+            raise ServerUnavailable(f"{self._name} refuses: {error}") from error
+        except (*_ENDED, trio.TooSlowError) as error:
+            raise ServerUnavailable(f"{self._name} does not answer") from error
 
     async def _execute(self, connect: Connect, statements: tuple[str, ...]) -> Rows:
         if self._session is not None and statements:

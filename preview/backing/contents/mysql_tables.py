@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
@@ -62,7 +62,7 @@ class MysqlTables:
 
     connect: Callable[[], Awaitable[trio.SocketStream]]
     user: str
-    password: str
+    password: str = field(repr=False)
     database: str
 
     async def list_tables(self) -> Sequence[TableSummary]:

@@ -21,9 +21,9 @@ _PACKAGE = "postgresql-client"
 # Time to wait for a table that a transaction has locked.
 _LOCK_MS = 5_000
 # pg_dump sets a limit of time only while it locks the tables.
-_LOCKED = "statement timeout"
+LOCKED = "statement timeout"
 # pg_dump says what is wrong, and then shows its statement: the sentence is repeated as the last line.
-_SAVE = """
+SAVE = """
 said=$("$@" 2>&1) && exit
 printf '%s\\n' "$said"
 printf '%s\\n' "$said" | grep '^pg_dump: error: '
@@ -48,9 +48,9 @@ async def save(program: Program, file: Path, run: RunClient, serve: Serve) -> No
     options = ("--no-owner", "--no-privileges", f"--lock-wait-timeout={_LOCK_MS}", "-f", str(file))
     try:
         command = await _command(program, "pg_dump", options, file, serve)
-        await run(replace(command, argv=("/bin/sh", "-c", _SAVE, "save", *command.argv)))
+        await run(replace(command, argv=("/bin/sh", "-c", SAVE, "save", *command.argv)))
     except DataUnavailable as error:
-        if _LOCKED in str(error):
+        if LOCKED in str(error):
             raise DataUnavailable(
                 f"A table is locked by a transaction of the application that did not end within {_LOCK_MS // 1000} s."
             ) from error

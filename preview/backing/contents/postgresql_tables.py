@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
@@ -60,12 +60,14 @@ class PostgresqlTables:
         name: Name of the database.
         user: Role; None if it has the database's name.
         password: Password of the role; empty if none is needed.
+        is_private: Whether the password itself may be sent; see ``ServerAddress.is_private``.
     """
 
     connect: Callable[[], Awaitable[trio.SocketStream]]
     name: str
     user: str | None = None
-    password: str = ""
+    password: str = field(default="", repr=False)
+    is_private: bool = False
 
     async def list_tables(self) -> Sequence[TableSummary]:
         """See ``BackingDatabase``. Cancellation: nothing changes."""
@@ -100,7 +102,10 @@ class PostgresqlTables:
                 session = Session(await self.connect())
                 try:
                     try:
-                        await session.log_in(self.user or self.name, self.password, self.name, _OPTIONS + options)
+                        await session.log_in(
+                            *(self.user or self.name, self.password, self.name, _OPTIONS + options),
+                            is_private=self.is_private,
+                        )
                     except Refused as error:
                         raise DataUnavailable(f"PostgreSQL refuses: {error}.") from error
                     yield session
@@ -119,6 +124,9 @@ class PostgresqlTables:
 async def _fetch(session: Session, statement: str, most_rows: int) -> QueryResult:
     await session.execute("BEGIN READ ONLY")
     fields = await session.prepare(statement)
+    if fields is None:
+        # An administrator's session would run a program here: COPY … TO PROGRAM.
+        raise QueryRefused("Only statements that return rows can run here.")
     columns = await _columns(session, fields)
     kept = Kept(most_rows)
     await session.fetch(kept)

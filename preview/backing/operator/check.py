@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from preview.backing.operator.postgresql import PostgresqlServer
+from preview.backing.operator.account import PostgresqlServer
 from preview.settings_address import ServerAddress
 
 

@@ -40,6 +40,7 @@ class Connector:
         self._address = address
         self._file = file if address.host.startswith("/") else ""
         self._ask = ask
+        self._has_ended = False
         self._send, self._receive = trio.open_memory_channel[tuple[trio.SSLStream[trio.SocketStream], socket.socket]](
             _MOST_WAITING
         )
@@ -51,6 +52,7 @@ class Connector:
                 async for encrypted, end in self._receive:
                     nursery.start_soon(_carry, encrypted, trio.SocketStream(trio.socket.from_stdlib_socket(end)))
         finally:
+            self._has_ended = True
             with suppress(trio.WouldBlock):
                 while True:
                     encrypted, end = self._receive.receive_nowait()
@@ -102,9 +104,16 @@ class Connector:
                 await trio.aclose_forcefully(plain)
 
     async def _encrypt(self, plain: trio.SocketStream) -> trio.SocketStream:
+        """Encrypt a connection.
+
+        Raises:
+            ServerUnavailable: Nobody carries it: ``run`` has ended, or has too much to do.
+        """
         context = await trio.to_thread.run_sync(_context, self._address)
         encrypted = trio.SSLStream(plain, context, server_hostname=self._address.host, https_compatible=True)
         await encrypted.do_handshake()
+        if self._has_ended:
+            raise ServerUnavailable(f"{self._name} is not used any more: the service ends")
         ours, theirs = socket.socketpair()
         try:
             self._send.send_nowait((encrypted, theirs))

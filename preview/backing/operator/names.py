@@ -29,6 +29,11 @@ class Names:
         """Return a new name of 32 characters, the most that MySQL accepts for a user."""
         return f"pv_{self.mark}_{secrets.token_hex(8)}"
 
+    @property
+    def number(self) -> int:
+        """The mark as a number, for a lock."""
+        return int(self.mark, 16)
+
     def is_own(self, name: str | None) -> bool:
         """Return whether a name is one of this service's."""
         found = _NAME.fullmatch(name or "")

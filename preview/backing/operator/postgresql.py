@@ -15,33 +15,29 @@ import trio
 
 from preview.backing.admin.postgresql import PostgresqlLimits
 from preview.backing.admin.postgresql_proof import Refused, Unreadable, prove, verifier
-from preview.backing.admin.postgresql_session import Rows, Session, quote_name, quote_text
-from preview.backing.admin.postgresql_statements import Statements
+from preview.backing.admin.postgresql_session import quote_name, quote_text
 from preview.backing.answers import as_number
-from preview.backing.operator.connection import Connector
+from preview.backing.operator.account import PostgresqlServer
 from preview.backing.operator.names import Names
 from preview.backing.postgresql import PostgresqlDatabase
 from preview.backing.server import ServerUnavailable
 from preview.backing.streams import Join, SessionEnded, read_exactly
-from preview.backing.wire.postgresql import NO_TLS, SSL_REQUEST
 from preview.core.servers import Program
 from preview.detection import ServiceKind
-from preview.runtime import beside
 from preview.settings_address import ServerAddress
 
 log = structlog.get_logger(__name__)
 
 _NAME = "PostgreSQL"
-# A preview can hold locks for as long as it likes. It may have functions in the administrator's database.
-_OPTIONS = "-c lock_timeout=2s -c statement_timeout=15s -c client_min_messages=error -c search_path=pg_catalog"
 _DROP_S = 5.0
 # What could not be dropped, and a server that does not answer, are tried again.
 _AGAIN_S = 15.0
 _PROVE_S = 15.0
-_LEAST_VERSION = 13
-_RIGHTS = (
-    "SELECT current_setting('server_version_num')::int / 10000, split_part(current_setting('server_version'), ' ', 1),"
-    " rolsuper OR (rolcreatedb AND rolcreaterole AND rolinherit) FROM pg_roles WHERE rolname = current_user"
+# Without this right the function fails.
+_HIDDEN = -1
+_SIZE = (
+    "SELECT CASE WHEN has_database_privilege({name}, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE')"
+    f" THEN pg_database_size({{name}}) ELSE {_HIDDEN} END"
 )
 _NAMES = "SELECT datname FROM pg_database UNION SELECT rolname FROM pg_roles"
 _ENDED = (SessionEnded, Unreadable, trio.BrokenResourceError, trio.ClosedResourceError)
@@ -55,24 +51,37 @@ class OperatorPostgresql:
         program: Program beside which the client programs are, if there is one.
         names: Names of this service.
         limits: Limits.
+        size_bytes: Size that a preview's databases may have.
         join: Forwards bytes between a client and the server.
     """
 
     kind = ServiceKind.POSTGRESQL
 
     def __init__(
-        self, address: ServerAddress, program: Program, names: Names, limits: PostgresqlLimits, *, join: Join
+        self,
+        address: ServerAddress,
+        program: Program,
+        names: Names,
+        limits: PostgresqlLimits,
+        *,
+        size_bytes: int,
+        join: Join,
     ) -> None:
         self.program = program
         self.join = join
         self._names = names
+        self.is_private = address.is_private
         self._limits = limits
+        self._size_bytes = size_bytes
         self._server = PostgresqlServer(address)
         # Passwords of the roles in use; what is still to be dropped.
         self._live: dict[str, str] = {}
         self._orphans: set[str] = set()
         self._version = ""
         self._setting_up = trio.Lock()
+        # Session that holds the lock of the mark; whether what an ended service has left was looked for.
+        self._holder: str | None = None
+        self._has_looked = False
 
     @property
     def version(self) -> str:
@@ -89,9 +98,11 @@ class OperatorPostgresql:
             while True:
                 try:
                     await self._set_up()
+                    await self._hold_mark()
                     said = ""
                     for one in tuple(self._orphans):
-                        await self.drop(one)
+                        if not await self._try_drop(one):
+                            break
                 except ServerUnavailable as error:
                     if str(error) != said:
                         log.warning("server unavailable", server="postgresql", why=str(error))
@@ -131,7 +142,9 @@ class OperatorPostgresql:
         try:
             with trio.fail_after(_PROVE_S):
                 await server.send_all(first)
-                said = await prove(server, partial(read_exactly, server), name, self.password(name))
+                said = await prove(
+                    server, partial(read_exactly, server), name, self.password(name), is_private=self.is_private
+                )
             await client.send_all(said)
             is_begun = True
         except Refused as error:
@@ -172,6 +185,10 @@ class OperatorPostgresql:
         """Drop a database with its role, and end its sessions. Cancellation: it is tried again later."""
         self._live.pop(name, None)
         self._orphans.add(name)
+        await self._try_drop(name)
+
+    async def _try_drop(self, name: str) -> bool:
+        """Drop a database with its role; return false if the server does not answer."""
         try:
             own = quote_text(name)
             roles = await self._server.execute(f"SELECT 1 FROM pg_roles WHERE rolname = {own}")  # noqa: S608
@@ -179,7 +196,9 @@ class OperatorPostgresql:
             await self._server.execute(*_dropped(name, has_role=bool(roles), has_database=bool(databases)))
             self._orphans.discard(name)
         except ServerUnavailable as error:
-            log.warning("database not dropped", server="postgresql", why=str(error))
+            log.warning("database not dropped", server="postgresql", database=name, why=str(error))
+            return isinstance(error.__cause__, Refused)
+        return True
 
     async def list_names(self) -> list[str]:
         """Return the names of this service's databases and roles. Raises: ServerUnavailable: No answer.
@@ -189,11 +208,32 @@ class OperatorPostgresql:
         return [row[0] for row in await self._server.execute(_NAMES) if row[0] is not None and self._is_own(row)]
 
     async def measure(self, name: str) -> int | None:
-        """Return a database's size in bytes; None if there is no answer. Cancellation: nothing changes."""
+        """Return a database's size in bytes; None if there is no answer. Cancellation: nothing changes.
+
+        A role can take the right to measure its database from the administrator. Then the right is granted again. If
+        that fails, the size counts as too large.
+        """
         with suppress(ServerUnavailable):
-            rows = await self._server.execute(f"SELECT pg_database_size({quote_text(name)})")
-            return as_number(rows[0][0]) if rows and rows[0] else None
+            found = await self._read_size(name)
+            if found == _HIDDEN:
+                await self._allow_measuring(name)
+                found = await self._read_size(name)
+            return self._size_bytes + 1 if found == _HIDDEN else found
         return None
+
+    async def _read_size(self, name: str) -> int | None:
+        rows = await self._server.execute(_SIZE.format(name=quote_text(name)))
+        said = rows[0][0] if rows and rows[0] else None
+        return _HIDDEN if said == str(_HIDDEN) else as_number(said)
+
+    async def _allow_measuring(self, name: str) -> None:
+        own = quote_name(name)
+        for one in (f"GRANT {own} TO CURRENT_USER", f"GRANT CONNECT ON DATABASE {own} TO {own}"):
+            try:
+                await self._server.execute(one)
+            except ServerUnavailable as error:
+                if not isinstance(error.__cause__, Refused):
+                    raise
 
     def _is_own(self, row: tuple[str | None, ...]) -> bool:
         return self._names.is_own(row[0])
@@ -207,75 +247,36 @@ class OperatorPostgresql:
         async with self._setting_up:
             if not self._version:
                 version = await self._server.check()
-                self._orphans |= {name for name in await self.list_names() if name not in self._live}
+                await self._hold_mark()
                 self._version = version
 
+    async def _hold_mark(self) -> None:
+        """Hold the lock of the mark, and find what a service that ended has left, once nobody else holds it.
 
-class PostgresqlServer:
-    """The administrator's account on a server.
+        A copied data folder has the same mark, and its service must not drop this one's databases.
 
-    Args:
-        address: Its address.
-    """
-
-    def __init__(self, address: ServerAddress) -> None:
-        self._address = address
-        file = f"{address.host}/.s.PGSQL.{address.port}"
-        self.connector = Connector(_NAME, address, file, _ask_for_tls)
-        self._statements = Statements(_NAME, self._log_in)
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
-        """Carry connections with TLS. Cancellation: they end."""
-        async with beside(self.connector.run):
+        Raises:
+            ServerUnavailable: The server does not answer.
+        """
+        holder, is_alone = await self._server.hold(self._names.number, alone=not self._has_looked)
+        # After a lost session another service may need a moment to hold the lock again: then the next turn looks.
+        is_first, is_same = self._holder is None, self._holder == holder
+        self._holder = holder
+        if self._has_looked:
+            return
+        if is_alone:
             try:
-                yield
+                if is_first or is_same:
+                    self._orphans |= {name for name in await self.list_names() if name not in self._live}
+                    self._has_looked = True
             finally:
-                self._statements.close()
-
-    async def execute(self, *statements: str) -> Rows:
-        """Execute statements, one after the other; return the last one's rows.
-
-        Raises:
-            ServerUnavailable: The server does not answer in time, or refuses.
-
-        Cancellation: some of the statements may have been executed.
-        """
-        return await self._statements.execute(self.connector.connect, *statements)
-
-    async def check(self) -> str:
-        """Return the server's version.
-
-        Raises:
-            ServerUnavailable: It does not answer, is too old, or the account lacks rights.
-
-        Cancellation: nothing changes.
-        """
-        rows = await self.execute(_RIGHTS)
-        number, version, may = rows[0] if rows and len(rows[0]) == 3 else (None, None, None)
-        shown = "".join(one for one in version or "" if one.isalnum() or one == ".")[:20]
-        if (as_number(number) or 0) < _LEAST_VERSION:
-            raise ServerUnavailable(f"{_NAME} {shown} is too old: previews need {_LEAST_VERSION} or newer")
-        if may != "t":
-            raise ServerUnavailable(
-                f"the account lacks rights in {_NAME} {shown}: ALTER ROLE … CREATEDB CREATEROLE INHERIT gives them"
+                await self._server.let_others_hold(self._names.number)
+        elif is_first:
+            log.warning(
+                "old databases kept",
+                server="postgresql",
+                why="another service uses a copy of this data folder, or has just ended: a copy needs a new mark",
             )
-        return shown
-
-    async def _log_in(self, session: Session) -> None:
-        address = self._address
-        await session.log_in(address.user, address.password, address.database, _OPTIONS)
-
-
-async def _ask_for_tls(stream: trio.SocketStream) -> bool:
-    await stream.send_all((8).to_bytes(4) + SSL_REQUEST.to_bytes(4))
-    try:
-        said = await read_exactly(stream, 1)
-    except SessionEnded:
-        said = b""
-    if said not in (b"S", NO_TLS):
-        raise ServerUnavailable(f"{_NAME} does not answer (another server has its address)")
-    return said == b"S"
 
 
 def _made(name: str, verifier: str, limits: PostgresqlLimits) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import trio
 
 from preview.backing.contents.clients import client_environment, find_client
 from preview.backing.contents.files import open_regular
+from preview.backing.contents.postgresql_dump import LOCKED, SAVE
 from preview.backing.interface import ClientCommand, RunClient
 from preview.backing.own.server_folder import ADMIN, FIRST_DATABASE
 from preview.core.servers import Program
@@ -24,7 +25,6 @@ _PACKAGE = "postgresql-client"
 # Time to wait for a table that a transaction has locked.
 _LOCK_MS = 5_000
 _HEAD = b"--\n-- PostgreSQL database cluster dump\n"
-_FAILED = "pg_dump failed on database"
 # $0: the file, then the program. A new server has its administrator already; all roles come before the databases.
 _LOAD = f"""
 test -r "$0" && LC_ALL=C sed '1,/^-- Databases$/{{/^CREATE ROLE {ADMIN};$/d;}}' "$0" | "$@"
@@ -48,11 +48,12 @@ async def save(program: Program, file: Path, run: RunClient, serve: Serve) -> No
     path = await trio.to_thread.run_sync(find_client, program, "pg_dumpall", _PACKAGE)
     options = ("--no-tablespaces", f"--lock-wait-timeout={_LOCK_MS}", "-f", str(file))
     try:
-        await run(_command(program, (path, *options), file, serve, FIRST_DATABASE))
+        argv = ("/bin/sh", "-c", SAVE, "save", path, *options)
+        await run(_command(program, argv, file, serve, FIRST_DATABASE))
     except DataUnavailable as error:
-        if _FAILED in str(error):
+        if LOCKED in str(error):
             raise DataUnavailable(
-                f"A database cannot be saved; a transaction may have locked a table for over {_LOCK_MS // 1000} s."
+                f"A table is locked by a transaction of the application that did not end within {_LOCK_MS // 1000} s."
             ) from error
         raise
 

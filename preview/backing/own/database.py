@@ -22,7 +22,7 @@ from preview.backing.own.server_folder import (
     put_back,
     renew,
 )
-from preview.backing.own.sessions import find_used, make_missing
+from preview.backing.own.sessions import find_used, make_missing, rename_database
 from preview.backing.postgresql_first import read_first
 from preview.backing.server import Server, ServerUnavailable
 from preview.backing.streams import FIRST_S, Join, SessionEnded
@@ -41,6 +41,10 @@ from preview.runtime import measure
 
 log = structlog.get_logger(__name__)
 
+# A project has some; for more than these, each connection looks at the server.
+_MOST_MADE = 1000
+# Has the data of a dump without a name until the first connection names it.
+_UNNAMED = "app"
 # A server is ended at once, and is up again within 0.5 s.
 _BACK_S = 10.0
 _LOST = (SessionEnded, NotPostgresql, trio.BrokenResourceError, trio.ClosedResourceError)
@@ -69,6 +73,8 @@ class OwnPostgresqlDatabase:
         self._made: set[tuple[str, str]] = set()
         # The database that the project uses: the last one asked for. None before the first connection.
         self._used: str | None = None
+        # Whether that is _UNNAMED, and takes the next connection's name.
+        self._is_unnamed = False
         # Held while the server's folder is exchanged.
         self._turn = trio.Lock()
 
@@ -119,13 +125,10 @@ class OwnPostgresqlDatabase:
     async def load(self, file: Path, run: RunClient) -> None:
         """See ``BackingDatabase``: into a new server. Cancellation: nothing has changed."""
         is_of_all = await cluster_dump.is_of_all(file)
-        if not is_of_all and self._used is None:
-            raise DataUnavailable(
-                "This was saved with PREVIEW_DATABASES=shared: it has one database without a name, and can be loaded "
-                "once the application has connected."
-            )
         async with self._turn:
-            await self._load(file, run, None if is_of_all else self._used)
+            is_unnamed = not is_of_all and (self._used is None or self._is_unnamed)
+            await self._load(file, run, None if is_of_all else self._used or _UNNAMED)
+            self._is_unnamed = is_unnamed
 
     async def list_tables(self) -> Sequence[TableSummary]:
         """See ``BackingDatabase``: of the database that the project uses. Cancellation: nothing changes."""
@@ -146,7 +149,7 @@ class OwnPostgresqlDatabase:
 
     def _forget(self) -> None:
         self._made.clear()
-        self._used = None
+        self._used, self._is_unnamed = None, False
 
     async def _serve(self, client: trio.SocketStream) -> None:
         with trio.move_on_after(FIRST_S) as scope:
@@ -180,9 +183,13 @@ class OwnPostgresqlDatabase:
         self.wanted.set()
         async with self._turn:
             socket = await self._server.connected()
+            if self._is_unnamed and database != FIRST_DATABASE:
+                await rename_database(socket, _UNNAMED, database)
+                self._is_unnamed = False
             if (user, database) not in self._made:
                 await make_missing(socket, user, database)
-                self._made.add((user, database))
+                if len(self._made) < _MOST_MADE:
+                    self._made.add((user, database))
             # Tools connect to the first database to make another.
             if self._used is None or database != FIRST_DATABASE:
                 self._used = database
@@ -221,6 +228,8 @@ class OwnPostgresqlDatabase:
             if not is_loaded:
                 with trio.move_on_after(_BACK_S, shield=True), suppress(ServerUnavailable):
                     await self._server.restart(partial(put_back if self._used is not None else renew, command))
-        await trio.to_thread.run_sync(drop_aside, command)
         self._made.clear()
         self._used = used
+        # What is left is removed by the next load, or with the preview.
+        with suppress(OSError):
+            await trio.to_thread.run_sync(drop_aside, command)

@@ -103,7 +103,14 @@ def put_aside(command: ServerCommand) -> None:
     """Put the folder aside for ``put_back``, and make a new one. The server does not run. Blocks on the disk."""
     drop_aside(command)
     command.folder.rename(_aside(command))
-    renew(command)
+    try:
+        if command.prepared.exists():
+            command.prepared.rename(_prepared_aside(command))
+        renew(command)
+    except OSError:
+        # The disk is full: this needs no space.
+        put_back(command)
+        raise
 
 
 def put_back(command: ServerCommand) -> None:
@@ -111,13 +118,21 @@ def put_back(command: ServerCommand) -> None:
     if _aside(command).exists():
         remove_folder(command.folder)
         _aside(command).rename(command.folder)
+    if _prepared_aside(command).exists():
+        _prepared_aside(command).replace(command.prepared)
 
 
 def drop_aside(command: ServerCommand) -> None:
     """Remove the folder that is aside, if there is one. Blocks on the disk."""
     if _aside(command).exists():
         remove_folder(_aside(command))
+    _prepared_aside(command).unlink(missing_ok=True)
 
 
 def _aside(command: ServerCommand) -> Path:
     return command.folder.with_name("aside")
+
+
+def _prepared_aside(command: ServerCommand) -> Path:
+    """Return the file beside the folder that is aside: without it, the folder counts as unusable, and is removed."""
+    return command.folder.with_name("aside-prepared")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import trio
 
@@ -70,6 +70,19 @@ async def make_missing(socket: ServerSocket, user: str, database: str) -> None:
                 await session.execute(f"CREATE DATABASE {quote_name(database)} OWNER {quote_name(user)}")
     except Refused:
         pass
+
+
+async def rename_database(socket: ServerSocket, old: str, new: str) -> None:
+    """Give a database another name, unless there is one of this name. Raises and is cancelled like ``make_missing``."""
+    with suppress(Refused):
+        async with _session(socket) as session:
+            rows = await session.execute(f"SELECT 1 FROM pg_database WHERE datname = {quote_text(new)}::name")  # noqa: S608
+            if not rows:
+                # Nobody may be connected to it: the page may show its tables now.
+                await session.execute(
+                    f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {quote_text(old)}"  # noqa: S608
+                )
+                await session.execute(f"ALTER DATABASE {quote_name(old)} RENAME TO {quote_name(new)}")
 
 
 async def find_used(socket: ServerSocket, before: str | None) -> str:

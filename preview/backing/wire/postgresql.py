@@ -14,6 +14,8 @@ HEAD_BYTES = 8
 MOST_BYTES = 10_000
 NO_TLS = b"N"
 # PostgreSQL's appendix A.
+# src/include/pg_config_manual.h, NAMEDATALEN - 1: the server cuts longer names.
+_MOST_NAME_BYTES = 63
 CANNOT_CONNECT, TOO_MANY_CONNECTIONS = "57P03", "53300"
 _HEAD = struct.Struct("!II")
 
@@ -59,7 +61,7 @@ def rewrite_startup(code: int, body: bytes, name: str) -> bytes:
 
 
 def read_startup(code: int, body: bytes) -> tuple[str, str]:
-    """Return the user and the database that a client's startup message names.
+    """Return the user and the database that a client's startup message names, cut as the server does.
 
     Raises:
         NotPostgresql: The message is no startup message of protocol 3, or names none.
@@ -72,7 +74,7 @@ def read_startup(code: int, body: bytes) -> tuple[str, str]:
         raise NotPostgresql("a name that is no text") from error
     if not user:
         raise NotPostgresql("a startup message without a user")
-    return user, database
+    return _cut(user), _cut(database)
 
 
 def refusal(sentence: str, code: str = CANNOT_CONNECT) -> bytes:
@@ -80,6 +82,10 @@ def refusal(sentence: str, code: str = CANNOT_CONNECT) -> bytes:
     fields = (("S", "FATAL"), ("V", "FATAL"), ("C", code), ("M", sentence))
     said = b"".join(kind.encode() + text.encode().replace(b"\0", b"") + b"\0" for kind, text in fields) + b"\0"
     return b"E" + struct.pack("!I", 4 + len(said)) + said
+
+
+def _cut(name: str) -> str:
+    return name.encode("utf-8")[:_MOST_NAME_BYTES].decode("utf-8", "ignore")
 
 
 def _parameters(code: int, body: bytes) -> dict[bytes, bytes]:

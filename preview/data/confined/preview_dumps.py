@@ -23,6 +23,8 @@ _MOST_TABLES = 2000
 
 # A name, with its schema; quoted parts may have any characters.
 _PG_TABLE = rb'((?:"(?:[^"\n]|"")*+"|[^"(\s])++)'
+_CONNECT = re.compile(rb'\\connect (?:-reuse-previous=on )?("(?:[^"\n]|"")*+"|[^"\s]++)\n')
+_PG_DATABASE = re.compile(r"dbname='((?:[^'\\]|\\.)*+)'")
 _COPY = re.compile(rb"COPY " + _PG_TABLE + rb" \(([^\n]{0,100000})\) FROM stdin;\n")
 _ALTER = re.compile(rb"ALTER TABLE (?:ONLY )?" + _PG_TABLE + rb"\n")
 _PG_KEY = re.compile(rb"    ADD CONSTRAINT " + _PG_TABLE + rb" PRIMARY KEY \(([^\n]{1,10000})\);\n")
@@ -123,7 +125,7 @@ def _text(value: bytes) -> str:
 
 
 def read_postgresql(path: str, look: Callable[[], None]) -> dict[str, DumpedTable]:
-    """Return the tables of a dump by ``pg_dump``.
+    """Return the tables of a dump by ``pg_dump``; with the database's name before theirs for ``pg_dumpall``.
 
     Args:
         path: The dump.
@@ -131,17 +133,21 @@ def read_postgresql(path: str, look: Callable[[], None]) -> dict[str, DumpedTabl
     """
     tables: dict[str, DumpedTable] = {}
     altered = b""
+    database = ""
     with open(path, "rb") as file:  # noqa: PTH123  starts faster
         for line in file:
             if line.startswith(b"COPY ") and (found := _COPY.fullmatch(line)):
                 table = _PostgresqlTable(path, _pg_names(found[2]))
                 table.add(*_copied(file, look))
                 if len(tables) < _MOST_TABLES:
-                    tables[".".join(_pg_names(found[1]))] = table
+                    tables[database + ".".join(_pg_names(found[1]))] = table
+            elif line.startswith(b"\\connect ") and (found := _CONNECT.fullmatch(line)):
+                # A dump by pg_dumpall has "postgres" besides the project's: always more than one.
+                database = _pg_database(found[1]) + "."
             elif line.startswith(b"ALTER TABLE ") and (found := _ALTER.fullmatch(line)):
                 altered = found[1]
             elif altered and (found := _PG_KEY.fullmatch(line)):
-                name = ".".join(_pg_names(altered))
+                name = database + ".".join(_pg_names(altered))
                 if name in tables:
                     tables[name].key = _pg_names(found[2])
     return tables
@@ -157,6 +163,13 @@ def _copied(file: Any, look: Callable[[], None]) -> tuple[int, int, int]:
         if count % 65536 == 0:
             look()
     return offset, end - offset, count
+
+
+def _pg_database(text: bytes) -> str:
+    r"""Return the database of a ``\connect``: a name, or ``dbname='…'`` if it has unusual characters."""
+    name = "".join(_pg_names(text))
+    found = _PG_DATABASE.fullmatch(name)
+    return name if found is None else _PG_ESCAPE.sub(r"\1", found[1])
 
 
 def _pg_names(text: bytes) -> list[str]:
