@@ -28,12 +28,12 @@ rm -f .coverage .coverage.*
 step "tests"
 # Most tests wait for processes: one more at a time than there are cores keeps those busy.
 tested=0
-covering -m "not timed" -n $(($(nproc) + 1)) "$@" || tested=$?
+covering -m "not timed and not long" -n $(($(nproc) + 1)) "$@" || tested=$?
 
 # With nothing beside them: how long something takes says little on a busy machine.
 step "tests that bound a time, one by one"
 # 5: there are none in these paths.
-covering -m timed -n 0 "$@" || { code=$? && [ "$code" = 5 ] || tested=$code; }
+covering -m "timed and not long" -n 0 "$@" || { code=$? && [ "$code" = 5 ] || tested=$code; }
 
 hidden=0 as_user=0 covered=0
 if [ $# = 0 ]; then

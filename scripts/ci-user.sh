@@ -8,7 +8,7 @@ exec </dev/null
 
 tests=("$@")
 [ $# -gt 0 ] || tests=(
-    tests/backing/test_backing_contract.py tests/runtime tests/hostile tests/supervisor tests/faults
+    tests/backing/test_backing_contract.py tests/runtime tests/hostile
     tests/launch/test_launch_{data,data_hostile,databases,handover,limits,network,node_build,own_modules,own_ports}.py
     tests/launch/test_launch_{own_templates,servers,warm}.py
     tests/environments/test_environment_jail.py tests/environments/test_build_network.py

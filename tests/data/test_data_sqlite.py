@@ -260,7 +260,9 @@ async def test_tables_are_listed_and_read_by_pages(tmp_path: Path) -> None:
     tables = (TableSummary("books", 3), TableSummary("few", 1), TableSummary(odd, 0))
     assert found == SqliteTables("app.db", tables)
     rows = await read_table(tmp_path, "app.db", "books", offset=1, limit=1, run=run_plain)
-    assert rows == QueryResult((Column("id", "INTEGER"), Column("title", "VARCHAR(20)")), (("2", "two"),), is_cut=True)
+    assert rows == QueryResult(
+        (Column("id", "INTEGER"), Column("title", "VARCHAR(20)")), (("2", "two"),), is_cut=True, has_more=True
+    )
     rows = await read_table(tmp_path, "app.db", "books", offset=2, limit=5, run=run_plain)
     assert (rows.rows, rows.is_cut) == ((("3", None),), False)
     assert (await read_table(tmp_path, "app.db", odd, offset=0, limit=5, run=run_plain)).rows == ()

@@ -110,6 +110,7 @@ async def test_a_database_that_is_held_or_endless_is_given_up(rig: Rig, monkeypa
     assert preview.record.state is State.RUNNING
 
 
+@pytest.mark.long
 async def test_too_much_is_refused_in_time(rig: Rig) -> None:
     preview, data = await start(rig), rig.service.data
     await do(preview, "os.truncate(os.open('sparse', os.O_CREAT | os.O_RDWR), 1 << 30)")
@@ -126,6 +127,7 @@ async def test_too_much_is_refused_in_time(rig: Rig) -> None:
     assert preview.record.state is State.RUNNING
 
 
+@pytest.mark.long
 async def test_files_that_change_while_they_are_saved_harm_nobody(rig: Rig) -> None:
     preview, data = await start(rig), rig.service.data
     await do(

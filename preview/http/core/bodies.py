@@ -156,7 +156,9 @@ class RowsQuery(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    table: str = Field(max_length=2000, description="Name of the table, as `GET …/preview/data` lists it.")
+    table: str = Field(
+        default="", max_length=2000, description="Name of the table, as `GET …/preview/data` lists it; required."
+    )
     database: str | None = Field(
         default=None, max_length=2000, description="Id of the database; may be left out if there is one only."
     )

@@ -6,7 +6,6 @@ import trio
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from preview.errors import InvalidRequest
 from preview.generations import Generation
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.data import (
@@ -77,7 +76,7 @@ def snapshot_routes(running: Running) -> Blueprint:
         """Save the running preview's data: files that the application has changed, and databases."""
         _, generation = await own_generation(backend, generation_id)
         body = await read_json(request, SnapshotBody, limit_bytes=_BODY_BYTES)
-        made = await backend.service.data.save(generation, _checked_name(body.name))
+        made = await backend.service.data.save(generation, _name(body.name))
         return json_answer(SnapshotShape.model_validate(made), 201)
 
     @routes.get("/preview/snapshots")
@@ -118,7 +117,7 @@ def snapshot_routes(running: Running) -> Blueprint:
         """
         _, generation = await own_generation(backend, generation_id)
         body = await read_json(request, ForkBody, limit_bytes=_BODY_BYTES)
-        made = await _fork(backend, generation, _checked_name(body.name) or generation.name, body.snapshot)
+        made = await _fork(backend, generation, _name(body.name) or generation.name, body.snapshot)
         return json_answer(
             GenerationShape.model_validate(made), 201, {"Location": link(f"/api/v1/generations/{made.id}")}
         )
@@ -145,7 +144,6 @@ async def _fork(backend: Backend, generation: Generation, name: str, snapshot_id
     return made
 
 
-def _checked_name(name: str) -> str:
-    if not name.isprintable():
-        raise InvalidRequest("The name has control characters; use printable ones.", field="name")
-    return name.strip()
+def _name(name: str) -> str:
+    """Return a name for people, without characters that cannot be shown or stored."""
+    return "".join(one if one.isprintable() else " " for one in name).strip()
