@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from preview.core.lifecycle import State
 from preview.http.core.line_query import LineQuery
@@ -29,6 +29,11 @@ _ENV: Any = Field(default=None, description="Environment variables for the backe
 
 class _Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+def _whole(value: object) -> object:
+    """Return a number like 100.0 as the integer that it is in JSON Schema."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class PlanLaunchBody(_Body):
@@ -148,7 +153,7 @@ class StatementBody(_Body):
     database: str | None = Field(
         default=None, max_length=2000, description="Id from `GET …/preview/data`; may be left out if there is one only."
     )
-    limit: int = Field(default=100, ge=1, le=1000, description="Most rows.")
+    limit: Annotated[int, BeforeValidator(_whole)] = Field(default=100, ge=1, le=1000, description="Most rows.")
 
 
 class RowsQuery(BaseModel):
