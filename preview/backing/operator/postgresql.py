@@ -28,6 +28,7 @@ from preview.settings_address import ServerAddress
 
 log = structlog.get_logger(__name__)
 
+_UNLOCK_S = 5.0
 _NAME = "PostgreSQL"
 _DROP_S = 5.0
 # What could not be dropped, and a server that does not answer, are tried again.
@@ -270,7 +271,8 @@ class OperatorPostgresql:
                     self._orphans |= {name for name in await self.list_names() if name not in self._live}
                     self._has_looked = True
             finally:
-                await self._server.let_others_hold(self._names.number)
+                with trio.move_on_after(_UNLOCK_S, shield=True):
+                    await self._server.let_others_hold(self._names.number)
         elif is_first:
             log.warning(
                 "old databases kept",
