@@ -20,6 +20,7 @@ import trio.testing
 import trustme
 from backing_kit import Driver, Host, Preview, open_host, program_or_skip, wait_until
 from operator_kit import PASSWORD, SIZE_BYTES, Operator, address_of, beside_it, open_operator
+from postgres import Server
 
 from preview.backing import ServerUnavailable, check_server, open_backing
 from preview.backing.admin.postgresql_statements import Statements
@@ -307,6 +308,26 @@ def test_data_is_saved_loaded_and_read(host: Host, preview: Preview, tmp_path: P
     assert (table.name, table.rows) == ("public.books", 100)
     found = host.run(partial(preview.database.query, "SELECT count(*) FROM books", most_rows=5))
     assert found.rows == (("100",),)
+
+
+def test_a_server_that_is_down_is_said_and_tried_again(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    down = Operator(Server(tmp_path, port), tmp_path)
+    with open_host(down, tmp_path / "host", program_or_skip(down)) as host, host.open("one-1") as preview:
+        with pytest.raises(psycopg.OperationalError, match=r"PostgreSQL does not answer \(Connection refused\)"):
+            preview.connect()
+        # Now another program has the port, which is no PostgreSQL.
+        with socket.create_server(("127.0.0.1", port)) as listener:
+
+            def accept() -> None:
+                listener.accept()[0].close()
+
+            thread = threading.Thread(target=accept)
+            thread.start()
+            with pytest.raises(psycopg.OperationalError, match=r"does not answer \(another server has its address\)"):
+                preview.connect()
+            thread.join(10)
 
 
 def test_doctor_and_the_service_use_the_address_and_never_show_its_password(
