@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from preview.backing.interface import Column, QueryResult
+from preview.backing.server import ServerUnavailable
+from preview.errors import DataUnavailable, QueryRefused
 
 # Bytes that are read of an answer, and those that are kept of it, and of one value.
 MOST_READ_BYTES = 32 * 1024 * 1024
@@ -18,6 +21,30 @@ _CUT = "…"
 
 class TooLarge(Exception):
     """Not even the first row can be read within the limit."""
+
+
+@contextmanager
+def reading(name: str, refused: type[Exception], ended: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Translate what fails while a preview's data is read.
+
+    Args:
+        name: The server's name for people.
+        refused: The server refuses a statement.
+        ended: The session is over.
+
+    Raises:
+        QueryRefused, DataUnavailable: Instead of the others.
+    """
+    try:
+        yield
+    except refused as error:
+        raise QueryRefused(str(error)) from error
+    except TooLarge as error:
+        raise DataUnavailable("A row is too large to be read; ask for fewer columns.") from error
+    except ServerUnavailable as error:
+        raise DataUnavailable(str(error)) from error
+    except ended as error:
+        raise DataUnavailable(f"{name} does not answer.") from error
 
 
 def as_text(value: bytes) -> str:

@@ -240,12 +240,12 @@ def message(kind: bytes, body: bytes = b"", size: int | None = None) -> bytes:
 
 READY = message(b"Z", b"I")
 LOGGED_IN = message(b"R", bytes(4)) + READY
-BEGUN = message(b"C", b"BEGIN\0") + READY
+STARTED = message(b"C", b"BEGIN\0") + READY
 ONE = b"\0\1" + b"a\0" + bytes(6) + (23).to_bytes(4) + b"\0\4" + b"\xff" * 4 + b"\0\0"
 PREPARED = message(b"1") + message(b"T", ONE) + READY
 TYPES = message(b"D", b"\0\1\0\0\0\1x") + READY
 ROW = message(b"D", b"\0\1\0\0\0\1x")
-FIRST = [LOGGED_IN, BEGUN, PREPARED, TYPES]
+FIRST = [LOGGED_IN, STARTED, PREPARED, TYPES]
 
 
 @pytest.mark.parametrize(
@@ -254,9 +254,9 @@ FIRST = [LOGGED_IN, BEGUN, PREPARED, TYPES]
         [],
         [b"garbage" * 1000],
         [message(b"R", b"\0\0\0\x0a")],
-        [LOGGED_IN, BEGUN, message(b"T", b"\xff\xff" + b"a" * 100) + READY],
-        [LOGGED_IN, BEGUN, message(b"T", ONE, 2**31)],
-        [LOGGED_IN, BEGUN, message(b"1") * 500_000],
+        [LOGGED_IN, STARTED, message(b"T", b"\xff\xff" + b"a" * 100) + READY],
+        [LOGGED_IN, STARTED, message(b"T", ONE, 2**31)],
+        [LOGGED_IN, STARTED, message(b"1") * 500_000],
         [*FIRST, message(b"D", b"\xff\xff", 6)],
         [*FIRST, message(b"D", b"\0\1\x7f\xff\xff\xff", 10)],
         [*FIRST, message(b"D", b"\0\1", 2**32 - 1) + bytes(10_000_000)],

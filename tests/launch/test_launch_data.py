@@ -1,4 +1,4 @@
-"""The data of a running preview: saved, compared, brought back, begun anew, and given to another generation."""
+"""The data of a running preview: saved, compared, restored, reset, and given to another generation."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ async def test_another_generation_begins_with_the_data(rig: Rig) -> None:
     assert fork is not None
     await fork.settled.wait()
     assert await answer(fork, "/list") == ["Emma"], story(fork)
-    # It has become its own: whoever deletes the first data begins empty.
+    # It is its own now: without its first data, it begins empty.
     await data.delete(await generation(rig, "g2"), first.id)
     await rig.service.previews.stop("g2")
     launched = await rig.service.previews.launch(LaunchRequest(ANN, "g2"))
@@ -233,11 +233,11 @@ async def test_what_is_not_there_is_refused(rig: Rig) -> None:
 
 async def test_work_ends_with_the_preview_and_leaves_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     preview = await start(rig)
-    begun = trio.Event()
+    started = trio.Event()
 
     async def save_forever(_: PreviewData, folder: Path) -> None:
         (folder / "half").touch()
-        begun.set()
+        started.set()
         await trio.sleep_forever()
 
     monkeypatch.setattr(PreviewData, "save", save_forever)
@@ -251,7 +251,7 @@ async def test_work_ends_with_the_preview_and_leaves_nothing(rig: Rig, monkeypat
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(try_to_save)
-        await begun.wait()
+        await started.wait()
         await rig.service.previews.stop("g1")
     assert len(failed) == 1
     assert list((rig.service.settings.data_dir / "snapshots").iterdir()) == []
@@ -261,17 +261,17 @@ async def test_work_ends_with_the_preview_and_leaves_nothing(rig: Rig, monkeypat
 
 async def test_a_caller_that_leaves_ends_its_work(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     await start(rig)
-    begun = trio.Event()
+    started = trio.Event()
 
     async def save_forever(_: PreviewData, __: Path) -> None:
-        begun.set()
+        started.set()
         await trio.sleep_forever()
 
     with monkeypatch.context() as patched:
         patched.setattr(PreviewData, "save", save_forever)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(save, rig)
-            await begun.wait()
+            await started.wait()
             nursery.cancel_scope.cancel()
     # The turn is free again.
     assert (await save(rig, "next")).name == "next"

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 import trio
 
 from preview.backing.admin.mysql_session import Refused, Rows, Session
-from preview.backing.answers import Kept, TooLarge, as_number
+from preview.backing.answers import Kept, as_number, reading
 from preview.backing.interface import QueryResult, TableSummary
-from preview.backing.server import ServerUnavailable
 from preview.backing.streams import SessionEnded
 from preview.backing.wire.mysql import NotMysql
 from preview.errors import DataUnavailable, QueryRefused
@@ -109,27 +108,18 @@ class MysqlTables:
     @asynccontextmanager
     async def _session(self, most_rows: int) -> AsyncIterator[Session]:
         """Open a session. Cancellation: it ends."""
-        try:
-            with trio.fail_after(_ANSWER_S):
-                session = Session(await self.connect())
+        with reading("MariaDB", Refused, _ENDED), trio.fail_after(_ANSWER_S):
+            session = Session(await self.connect())
+            try:
                 try:
-                    try:
-                        await session.log_in(self.user, self.password, self.database)
-                    except Refused as error:
-                        raise DataUnavailable(f"MariaDB refuses: {error}.") from error
-                    await session.execute(_FIRST.format(most=most_rows))
-                    await session.execute(_BEGIN)
-                    yield session
-                finally:
-                    session.close()
-        except Refused as error:
-            raise QueryRefused(str(error)) from error
-        except TooLarge as error:
-            raise DataUnavailable("A row is too large to be read; ask for fewer columns.") from error
-        except ServerUnavailable as error:
-            raise DataUnavailable(str(error)) from error
-        except _ENDED as error:
-            raise DataUnavailable("MariaDB does not answer.") from error
+                    await session.log_in(self.user, self.password, self.database)
+                except Refused as error:
+                    raise DataUnavailable(f"MariaDB refuses: {error}.") from error
+                await session.execute(_FIRST.format(most=most_rows))
+                await session.execute(_BEGIN)
+                yield session
+            finally:
+                session.close()
 
 
 async def _fetch(session: Session, statement: str, most_rows: int) -> QueryResult:

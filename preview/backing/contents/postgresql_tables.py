@@ -15,9 +15,8 @@ import trio
 
 from preview.backing.admin.postgresql_proof import Refused, Unreadable
 from preview.backing.admin.postgresql_session import Field, Rows, Session, quote_name, quote_text
-from preview.backing.answers import Kept, TooLarge, as_number
+from preview.backing.answers import Kept, as_number, reading
 from preview.backing.interface import Column, QueryResult, TableSummary
-from preview.backing.server import ServerUnavailable
 from preview.backing.streams import SessionEnded
 from preview.errors import DataUnavailable, QueryRefused
 
@@ -97,28 +96,19 @@ class PostgresqlTables:
     @asynccontextmanager
     async def _session(self, options: str = "") -> AsyncIterator[Session]:
         """Open a session. Cancellation: it ends."""
-        try:
-            with trio.fail_after(_ANSWER_S):
-                session = Session(await self.connect())
+        with reading("PostgreSQL", Refused, _ENDED), trio.fail_after(_ANSWER_S):
+            session = Session(await self.connect())
+            try:
                 try:
-                    try:
-                        await session.log_in(
-                            *(self.user or self.name, self.password, self.name, _OPTIONS + options),
-                            is_private=self.is_private,
-                        )
-                    except Refused as error:
-                        raise DataUnavailable(f"PostgreSQL refuses: {error}.") from error
-                    yield session
-                finally:
-                    session.close()
-        except Refused as error:
-            raise QueryRefused(str(error)) from error
-        except TooLarge as error:
-            raise DataUnavailable("A row is too large to be read; ask for fewer columns.") from error
-        except ServerUnavailable as error:
-            raise DataUnavailable(str(error)) from error
-        except _ENDED as error:
-            raise DataUnavailable("PostgreSQL does not answer.") from error
+                    await session.log_in(
+                        *(self.user or self.name, self.password, self.name, _OPTIONS + options),
+                        is_private=self.is_private,
+                    )
+                except Refused as error:
+                    raise DataUnavailable(f"PostgreSQL refuses: {error}.") from error
+                yield session
+            finally:
+                session.close()
 
 
 async def _fetch(session: Session, statement: str, most_rows: int) -> QueryResult:
