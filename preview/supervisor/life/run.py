@@ -121,6 +121,8 @@ async def _store_row(
     preview.record = replace(preview.record, health_path=plan.health_path or "/", directory=str(workspace.root))
     await context.store.insert(preview.record)
     preview.stored = True
+    for observe in context.observers:
+        observe(preview)
     # From here on the end must be logged too; after a crash, the next start of the service finds the row.
     log_transition(preview.record)
     preview.accepted.set()
