@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -168,6 +169,18 @@ class PreviewStore:
             while not await self._database.write(partial(_delete_part, preview_id)):
                 pass
         return len(ids)
+
+    def hidden(self) -> PreviewStore:
+        """Return a store whose new rows belong to no user; no list shows them, and they are deleted after their end."""
+        return _HiddenStore(self._database)
+
+
+class _HiddenStore(PreviewStore):
+    """See ``PreviewStore.hidden``."""
+
+    async def insert(self, record: PreviewRecord) -> None:
+        """Insert a row without an owner. Cancellation: the row is inserted completely or not at all."""
+        await super().insert(replace(record, user_id=NOBODY))
 
 
 def disown_previews(connection: Connection, *, generation_id: str, user_id: str) -> int:

@@ -8,6 +8,7 @@ from preview.supervisor.manager.ahead import PushQueue, run_builder
 from preview.supervisor.manager.cleanup import Reconciled, clean_once, reconcile, run_cleanup
 from preview.supervisor.manager.data import DataManager, Replaced
 from preview.supervisor.manager.manager import PreviewManager
+from preview.supervisor.manager.trials import TrialRequest
 from preview.supervisor.preview.confinement import Confinement
 from preview.supervisor.preview.control import FilesChange, Launched, LaunchRequest, Reloaded
 from preview.supervisor.preview.live_preview import LivePreview, hash_token
@@ -30,6 +31,7 @@ __all__ = [
     "Replaced",
     "StartQueue",
     "SupervisorContext",
+    "TrialRequest",
     "User",
     "check_free_disk",
     "clean_once",

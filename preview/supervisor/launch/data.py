@@ -42,9 +42,11 @@ async def _write_generation(context: SupervisorContext, generation_id: str, fold
     await context.source.write_files(generation_id, folder)
 
 
-def has_first_data(context: SupervisorContext, generation_id: str) -> bool:
-    """Return whether the generation's previews begin with data: no process may run before it is loaded."""
-    return context.snapshots is not None and context.snapshots.first_data(generation_id) is not None
+def has_first_data(preview: LivePreview, context: SupervisorContext) -> bool:
+    """Return whether the preview begins with data: no process may run before it is loaded."""
+    if preview.first_data is not None:
+        return True
+    return context.snapshots is not None and context.snapshots.first_data(preview.record.generation_id) is not None
 
 
 async def load_first_data(preview: LivePreview, context: SupervisorContext, prepared: PreparedLaunch) -> bool:
@@ -55,6 +57,10 @@ async def load_first_data(preview: LivePreview, context: SupervisorContext, prep
 
     Cancellation: the data may be partly loaded; the preview ends.
     """
+    if preview.first_data is not None:
+        preview.log.say(f"data: loading {preview.first_data.source}")
+        await open_data(preview, context, prepared).load(preview.first_data.folder, preview.first_data.parts)
+        return True
     store, generation_id = context.snapshots, preview.record.generation_id
     snapshot_id = None if store is None else store.first_data(generation_id)
     if store is None or snapshot_id is None:

@@ -311,7 +311,7 @@ def _may_run_early(preview: LivePreview, context: SupervisorContext, record: Sta
     ``StartHistory.find`` returns only launches of the same user, so the ids below need no check of the user.
     """
     plan = record.analysis.plan
-    if has_first_data(context, preview.record.generation_id):
+    if has_first_data(preview, context):
         return False
     if plan.steps or choose_network(context.settings, plan) is not Network.NONE:
         return False

@@ -31,7 +31,7 @@ from preview.generations import Generation
 from preview.settings import Settings
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.manager import PreviewManager
-from preview.supervisor.preview.control import DataChange
+from preview.supervisor.preview.control import DataChange, FirstData
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.user import User
 
@@ -234,6 +234,31 @@ class DataManager:
             await self._store.copy(snapshot, folder)
             return await self._store.keep(replace(made, parts=snapshot.parts), folder)
 
+    @asynccontextmanager
+    async def open_first_data(self, generation: Generation, snapshot_id: str) -> AsyncIterator[FirstData]:
+        """Yield data of a generation for a trial preview; ``NOW`` in place of an id is the running preview's data.
+
+        Raises:
+            SnapshotNotFound: The generation has none with this id.
+            NoActivePreview: ``NOW``, and no preview runs.
+            DataUnavailable: It cannot be read.
+
+        Cancellation: nothing is kept.
+        """
+        if snapshot_id != NOW:
+            snapshot = await self._store.get(generation.id, generation.user_id, snapshot_id)
+            async with self._store.open_folder() as folder:
+                await self._store.copy(snapshot, folder)
+                yield FirstData(folder, snapshot.parts, f"the snapshot {snapshot.id}")
+            return
+        check_free_disk(self._settings)
+        preview = self._running(generation.id)
+        async with self._store.open_folder() as folder:
+            async with preview.data_turn:
+                parts = tuple(await preview.inside.do(lambda data: data.save(folder)))
+            open_to_programs(folder, parts)
+            yield FirstData(folder, parts, f"the data of {preview.id}")
+
     async def _check(self, user_id: str) -> None:
         check_free_disk(self._settings)
         await self._store.check(user_id)
@@ -283,13 +308,8 @@ class DataManager:
         if snapshot_id != NOW:
             yield await self._store.verify(await self._store.get(generation.id, generation.user_id, snapshot_id))
             return
-        check_free_disk(self._settings)
-        preview = self._running(generation.id)
-        async with self._store.open_folder() as folder:
-            async with preview.data_turn:
-                parts = await preview.inside.do(lambda data: data.save(folder))
-            open_to_programs(folder, parts)
-            yield folder
+        async with self.open_first_data(generation, NOW) as data:
+            yield data.folder
 
     async def _do(self, generation_id: str, work: Callable[[PreviewData], Awaitable[T]]) -> T:
         return await self._running(generation_id).inside.do(work)

@@ -13,7 +13,6 @@ from preview.core.quoting import quoted
 from preview.detection import Overrides
 from preview.errors import (
     Forbidden,
-    PreviewError,
     PreviewNotFound,
     ProjectMismatch,
     ServiceStopping,
@@ -31,8 +30,15 @@ from preview.supervisor.life.preview_slot import PreviewSlot
 from preview.supervisor.life.run import run_preview
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.queries import PreviewQueries
-from preview.supervisor.manager.registry import LaunchRate, PreviewRegistry, lower_preview_priority, no_active_preview
+from preview.supervisor.manager.registry import (
+    LaunchRate,
+    PreviewRegistry,
+    lower_preview_priority,
+    no_active_preview,
+    with_last_lines,
+)
 from preview.supervisor.manager.spare_slots import SpareSlots
+from preview.supervisor.manager.trials import Trials
 from preview.supervisor.preview.control import DataChange, FilesChange, Launched, LaunchRequest, Reloaded
 from preview.supervisor.preview.deadlines import Change
 from preview.supervisor.preview.live_preview import LivePreview, new_record
@@ -40,7 +46,6 @@ from preview.user import User
 
 log = structlog.get_logger(__name__)
 
-# Error details repeat at most one screen of lines; the log has them all.
 _LAST_LINES = 20
 _MAX_REMEMBERED = 1000
 
@@ -69,6 +74,7 @@ class PreviewManager(PreviewQueries):
         self._draining = draining
         self._slots = SpareSlots(context, self._registry, self._start)
         self._rate = LaunchRate(context.settings.launches_per_minute)
+        self.trials = Trials(nursery, context, self._registry, self._slots, log_store, draining)
         # True if the database may have previews of deleted generations; a killed service may have left some.
         self._has_disowned = True
         # Start options by user and generation. ``BoundedDict`` drops the oldest.
@@ -237,8 +243,8 @@ class PreviewManager(PreviewQueries):
                 slot.preview.over.set()
 
     def is_held(self, preview_id: str) -> bool:
-        """Return True for the id of a live preview, or of a spare slot."""
-        return preview_id in self.all_active or self._slots.has(preview_id)
+        """Return True for the id of a live or trial preview, or of a spare slot."""
+        return preview_id in self.all_active or self._slots.has(preview_id) or self.trials.has(preview_id)
 
     async def keep_spares(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep spare slots; see ``SpareSlots.keep``. Cancellation: the spare slots end with the nursery."""
@@ -269,7 +275,7 @@ class PreviewManager(PreviewQueries):
         if preview.record.state is State.RUNNING:
             return preview.record
         await preview.over.wait()
-        raise _with_story(preview.cause, preview)
+        raise with_last_lines(preview.cause, preview)
 
     # Stop
 
@@ -355,12 +361,12 @@ class PreviewManager(PreviewQueries):
         preview.touch()
         await change.settled.wait()
         if change.error is not None:
-            raise _with_story(change.error, preview)
+            raise with_last_lines(change.error, preview)
         return change
 
     async def stop_all(self, cause: StopCause = StopCause.SHUTDOWN) -> None:
         """Stop every preview; return when all are over. Cancellation: the previews stop nevertheless."""
-        previews = list(self.all_active.values())
+        previews = [*self.all_active.values(), *self._registry.trials]
         if cause is StopCause.SHUTDOWN:
             self._slots.close()
             lower_preview_priority(previews)
@@ -385,9 +391,3 @@ class PreviewManager(PreviewQueries):
         except PreviewNotFound as error:  # the preview ended meanwhile
             raise no_active_preview(generation_id) from error
         return preview.record
-
-
-def _with_story(cause: PreviewError, preview: LivePreview) -> PreviewError:
-    """Return the same error with the preview's id and last lines in its details."""
-    details = {**cause.details, "preview_id": preview.id, "last_lines": preview.last_lines(_LAST_LINES)}
-    return type(cause)(cause.message, **details)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import trio
 
 from preview.core.bounded_dict import BoundedDict
-from preview.errors import AlreadyRunning, LimitReached, NoActivePreview, TooManyLaunches
+from preview.errors import AlreadyRunning, LimitReached, NoActivePreview, PreviewError, TooManyLaunches
 from preview.runtime import ProcessIdentity
 from preview.runtime.process.ending import give_way
 from preview.settings import Tier
@@ -18,6 +18,8 @@ from preview.supervisor.preview.confinement import Confinement
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.user import User
 
+# Error details repeat at most one screen of lines; the log has them all.
+_LAST_LINES = 20
 # Maximum number of ended previews whose confinement stays known; of older ones only the reason is stored.
 _MAX_HELD = 1000
 
@@ -36,6 +38,8 @@ class PreviewRegistry:
         self._max_previews = max_previews
         self._active: dict[str, LivePreview] = {}
         self._by_id: dict[str, LivePreview] = {}
+        # Trial previews by user; no list and no lookup finds them.
+        self._trials: dict[str, LivePreview] = {}
         # Confinements of ended previews, by id; drops the oldest.
         self._held: BoundedDict[str, Confinement] = BoundedDict(_MAX_HELD)
 
@@ -47,7 +51,12 @@ class PreviewRegistry:
     @property
     def ports(self) -> set[int]:
         """Ports of live previews; a program may use its port without the service listening on it."""
-        return {one.record.port for one in self._by_id.values() if one.record.port is not None}
+        return {one.record.port for one in (*self._by_id.values(), *self.trials) if one.record.port is not None}
+
+    @property
+    def trials(self) -> tuple[LivePreview, ...]:
+        """All trial previews."""
+        return tuple(self._trials.values())
 
     def of(self, generation_id: str) -> LivePreview | None:
         """Return the generation's live preview, or None."""
@@ -107,6 +116,30 @@ class PreviewRegistry:
         if preview.confinement is not None:
             self._held[preview.id] = preview.confinement
 
+    def check_trial(self, user: User, most: int) -> None:
+        """Check that this user may launch a trial preview now.
+
+        Raises:
+            LimitReached: The user has one, or the service has ``most``.
+        """
+        if user.id in self._trials:
+            raise LimitReached(
+                "You already have a trial preview (a replay, comparison, probe or check); wait for its end.", limit=1
+            )
+        if len(self._trials) >= most:
+            raise LimitReached(
+                f"The service runs {most} trial previews and may run no more (PREVIEW_TRIALS); try again in a moment.",
+                limit=most,
+            )
+
+    def add_trial(self, preview: LivePreview) -> None:
+        """Register a trial preview; ``check_trial`` must have succeeded."""
+        self._trials[preview.record.user_id] = preview
+
+    def remove_trial(self, preview: LivePreview) -> None:
+        """Unregister a trial preview whose resources are all released."""
+        del self._trials[preview.record.user_id]
+
     def confinement(self, preview_id: str) -> Confinement | None:
         """Return a preview's confinement, live or ended; None if unknown."""
         preview = self._by_id.get(preview_id)
@@ -116,6 +149,12 @@ class PreviewRegistry:
 def no_active_preview(generation_id: str) -> NoActivePreview:
     """Return the error for a missing live preview."""
     return NoActivePreview("No active preview for this generation", generation_id=generation_id)
+
+
+def with_last_lines(cause: PreviewError, preview: LivePreview) -> PreviewError:
+    """Return the same error with the preview's id and last lines in its details."""
+    details = {**cause.details, "preview_id": preview.id, "last_lines": preview.last_lines(_LAST_LINES)}
+    return type(cause)(cause.message, **details)
 
 
 _WINDOW_S = 60.0

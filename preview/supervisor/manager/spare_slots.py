@@ -58,9 +58,17 @@ class SpareSlots:
         Raises:
             NoPortFree: No port is free.
         """
-        return self._claim_spare(generation_id, whose) or self._new()
+        return self._claim_spare(generation_id, whose) or self.new(self._run)
 
-    def _new(self) -> PreviewSlot:
+    def new(self, run: Callable[[PreviewSlot], None]) -> PreviewSlot:
+        """Return a new slot; its port listens. The caller must take it at once.
+
+        Args:
+            run: Starts the slot's task; returns at once.
+
+        Raises:
+            NoPortFree: No port is free.
+        """
         try:
             listener = self._bind()
         except NoPortFree:
@@ -68,7 +76,7 @@ class SpareSlots:
                 raise
             listener = self._bind()
         slot = PreviewSlot(new_preview_id(), listener)
-        self._run(slot)
+        run(slot)
         return slot
 
     def _bind(self, *, listens: bool = True) -> socket.socket:

@@ -12,12 +12,13 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import trio
 
 from preview.core.clock import wait_any
-from preview.data import PreviewData
+from preview.data import Part, PreviewData
 from preview.detection import Overrides
 from preview.runtime.inbound import close_inbound, receive_now, seal
 from preview.storage.tables import PreviewRecord
@@ -162,6 +163,21 @@ class LaunchRequest:
     project_id: str | None = None
     startup_timeout_s: float | None = None
     overrides: Overrides | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstData:
+    """Data that a preview begins with.
+
+    Attributes:
+        folder: Folder of the parts. It stays until the preview runs.
+        parts: The parts.
+        source: Names the data, for the log.
+    """
+
+    folder: Path
+    parts: tuple[Part, ...]
+    source: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from preview.runtime import Exit, InnerAddress, InnerSocket, Serve, Usage
 from preview.settings import Settings, Tier
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.preview.confinement import Confinement
-from preview.supervisor.preview.control import Control
+from preview.supervisor.preview.control import Control, FirstData
 from preview.supervisor.preview.deadlines import Changes, Deadlines, Hold, SocketRelease
 from preview.supervisor.preview.inside import Inside
 from preview.supervisor.preview.launch_progress import LaunchProgress
@@ -124,6 +124,7 @@ class LivePreview:
         needed_servers: These databases.
         inside: Work of callers with its data.
         data_turn: Held while its data is saved or replaced.
+        first_data: Data that it begins with in place of the generation's; None: the generation's, if it has any.
     """
 
     def __init__(
@@ -137,6 +138,7 @@ class LivePreview:
         startup_timeout_s: float,
         overrides: Overrides | None = None,
         scope: trio.CancelScope | None = None,
+        first_data: FirstData | None = None,
     ) -> None:
         self.record = record
         self.log: PreviewLog = log
@@ -162,6 +164,7 @@ class LivePreview:
         self.changes = Changes()
         self.inside = Inside()
         self.data_turn = trio.Lock()
+        self.first_data = first_data
         self.is_replaced = False
         self.succession = SocketRelease()
         self.restarts = 0

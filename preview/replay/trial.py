@@ -1,0 +1,72 @@
+"""Open a trial preview of a generation, with a copy of the data of its running preview."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from preview.core.lifecycle import State
+from preview.detection import Overrides
+from preview.generations import Generation
+from preview.service import Service
+from preview.supervisor import LivePreview, TrialRequest, User
+
+NOW = "now"
+"""In place of a snapshot's id: the data of the running preview."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialOptions:
+    """Options of a trial preview.
+
+    Attributes:
+        snapshot: Id of the data snapshot to begin with, or ``NOW``. None: ``NOW`` if a preview of the data's generation
+            runs; else the generation's first data, if it has any.
+        data_of: Generation of the data; None means the one that is launched.
+        overrides: Start options in place of those of detection.
+        observers: Called with the trial before its first line, as ``SupervisorContext.observers``.
+    """
+
+    snapshot: str | None = None
+    data_of: Generation | None = None
+    overrides: Overrides | None = None
+    observers: Sequence[Callable[[LivePreview], None]] = ()
+
+
+@asynccontextmanager
+async def open_trial(
+    service: Service, user: User, generation: Generation, options: TrialOptions | None = None
+) -> AsyncIterator[LivePreview]:
+    """Launch a trial preview and yield it when it serves. Use ``PreviewClient.send`` for its requests.
+
+    A user has at most one trial at a time. It does not count as one of the user's previews, no list shows it, and its
+    lines and requests do not enter the records of any preview. It is gone when the context is left.
+
+    Args:
+        service: The running service.
+        user: The owner of the generation; the caller has checked this.
+        generation: The files to run.
+        options: See there.
+
+    Raises:
+        LimitReached, NoPortFree, ServiceStopping, DiskFull: A limit is reached.
+        NoActivePreview, SnapshotNotFound, DataUnavailable: The data cannot be copied.
+        LaunchFailed, StartupTimeout, PreviewError: It does not start; ``details`` has its last lines.
+
+    Cancellation: the trial is stopped, and its data deleted, within the stop budget.
+    """
+    options = options or TrialOptions()
+    async with AsyncExitStack() as held:
+        source = options.data_of or generation
+        snapshot = options.snapshot or (NOW if _runs(service, source) else None)
+        first_data = None
+        if snapshot is not None:
+            first_data = await held.enter_async_context(service.data.open_first_data(source, snapshot))
+        request = TrialRequest(user, generation, first_data, options.overrides, options.observers)
+        yield await held.enter_async_context(service.previews.trials.open(request))
+
+
+def _runs(service: Service, generation: Generation) -> bool:
+    preview = service.previews.active(generation.id)
+    return preview is not None and preview.record.state is State.RUNNING
