@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -14,9 +15,21 @@ from pydantic_settings import NoDecode
 
 __all__ = ["MysqlChoice", "PostgresChoice", "RedisChoice", "ServerAddress", "Tls"]
 
-_SCHEMES = ("postgresql", "postgres")
-_PORT = 5432
-_FORM = "postgresql://USER:PASSWORD@HOST:5432"
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """The form of addresses of one kind of server."""
+
+    schemes: tuple[str, ...]
+    port: int
+    database: str
+    shown: str
+    is_mysql: bool
+
+
+_POSTGRESQL = _Form(("postgresql", "postgres"), 5432, "postgres", "postgresql://USER:PASSWORD@HOST:5432", False)
+# A session of MySQL needs no database.
+_MYSQL = _Form(("mysql", "mariadb"), 3306, "", "mysql://USER:PASSWORD@HOST:3306", True)
 
 
 class Tls(Enum):
@@ -35,13 +48,14 @@ class ServerAddress:
     """An administrator's account on a server. The password is in no text of it.
 
     Attributes:
-        host: Name or address; an absolute path is the folder of a unix socket.
+        host: Name or address; an absolute path is the folder of a unix socket, or MySQL's socket itself.
         port: Port.
         user: The administrator.
         password: Its password; empty if it has none.
-        database: Database for the administrator's sessions.
+        database: Database for the administrator's sessions; empty for none.
         tls: Encryption. A unix socket has none.
         roots: File with the authorities' certificates; None for those of the system.
+        is_mysql: Whether it is one of MySQL, else of PostgreSQL.
     """
 
     host: str
@@ -51,6 +65,7 @@ class ServerAddress:
     database: str = "postgres"
     tls: Tls = Tls.PREFERRED
     roots: Path | None = None
+    is_mysql: bool = False
 
     @property
     def is_private(self) -> bool:
@@ -66,7 +81,7 @@ class ServerAddress:
         return self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
 
 
-def _postgres(value: object) -> object:
+def _read(form: _Form, value: object) -> object:
     """Return ``auto``, ``off`` or an address. Messages contain no part of the value."""
     if value in ("auto", "off") or isinstance(value, ServerAddress):
         return value
@@ -77,9 +92,9 @@ def _postgres(value: object) -> object:
         options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query), keep_blank_values=True))
     except ValueError:
         # Without the cause, which may quote a password.
-        raise ValueError(f"the address cannot be read; write {_FORM}, with %XX for special characters") from None
-    if parts.scheme not in _SCHEMES or parts.fragment:
-        raise ValueError(f"write auto, off or the address of a server of yours: {_FORM}")
+        raise ValueError(f"the address cannot be read; write {form.shown}, with %XX for special characters") from None
+    if parts.scheme not in form.schemes or parts.fragment:
+        raise ValueError(f"write auto, off or the address of a server of yours: {form.shown}")
     tls, roots = options.pop("sslmode", Tls.PREFERRED.value), options.pop("sslrootcert", "")
     host = options.pop("host", host)
     if options:
@@ -87,7 +102,7 @@ def _postgres(value: object) -> object:
     if tls not in [one.value for one in Tls]:
         raise ValueError(f"sslmode is one of {', '.join(one.value for one in Tls)}")
     if not parts.username or not host or "," in host or "," in parts.netloc.rpartition("@")[2]:
-        raise ValueError(f"the address needs a user and one host: {_FORM}")
+        raise ValueError(f"the address needs a user and one host: {form.shown}")
     if roots and not Path(roots).is_file():
         raise ValueError("sslrootcert names no file")
     if roots and tls in (Tls.OFF.value, Tls.PREFERRED.value):
@@ -97,12 +112,13 @@ def _postgres(value: object) -> object:
         tls = Tls.AUTHORITY.value
     return ServerAddress(
         host,
-        port or _PORT,
+        port or form.port,
         unquote(parts.username),
         unquote(parts.password or ""),
-        unquote(parts.path.strip("/")) or "postgres",
+        unquote(parts.path.strip("/")) or form.database,
         Tls(tls),
         Path(roots) if roots else None,
+        form.is_mysql,
     )
 
 
@@ -119,14 +135,10 @@ def _without_address(why: str) -> PlainValidator:
     return PlainValidator(validate)
 
 
-PostgresChoice = Annotated[Literal["auto", "off"] | ServerAddress, NoDecode, PlainValidator(_postgres)]
-MysqlChoice = Annotated[
-    Literal["auto", "off"],
-    _without_address(
-        "a MySQL of yours cannot be used yet; write auto, and install mariadb-server: the service runs it for all "
-        "previews"
-    ),
+PostgresChoice = Annotated[
+    Literal["auto", "off"] | ServerAddress, NoDecode, PlainValidator(partial(_read, _POSTGRESQL))
 ]
+MysqlChoice = Annotated[Literal["auto", "off"] | ServerAddress, NoDecode, PlainValidator(partial(_read, _MYSQL))]
 RedisChoice = Annotated[
     Literal["auto", "off"],
     _without_address(

@@ -211,7 +211,8 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
         ("PREVIEW_POSTGRES", "postgresql://admin@host?password=sesame", "an option of the address is not known"),
         ("PREVIEW_POSTGRES", "postgresql://admin:sesame@host?sslmode=sesame", "sslmode is one of disable, prefer"),
         ("PREVIEW_POSTGRES", "postgresql://admin:sesame@host?sslrootcert=/sesame", "names no file"),
-        ("PREVIEW_MYSQL", "mysql://admin:sesame@host", "cannot be used yet; write auto"),
+        ("PREVIEW_MYSQL", "postgresql://admin:sesame@host", "write auto, off or the address .*: mysql://USER"),
+        ("PREVIEW_MYSQL", "mysql://sesame@", "needs a user and one host: mysql://USER"),
         ("PREVIEW_REDIS", "redis://:sesame@host", "clients do not mark their keys"),
     ],
 )
@@ -222,6 +223,15 @@ def test_a_wrong_address_of_a_server_is_one_sentence_without_its_password(
     with pytest.raises(ConfigurationError, match=f"^{variable}: .*{said}") as caught:
         load_settings()
     assert "sesame" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_address_of_mysql_is_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREVIEW_MYSQL", "mariadb://admin:s%C3%A9same@db.example?sslmode=require")
+    found = load_settings().mysql
+    assert found == ServerAddress("db.example", 3306, "admin", "s\u00e9same", "", Tls.REQUIRED, None, is_mysql=True)
+    assert "same" not in f"{found} {found!r}"
+    monkeypatch.setenv("PREVIEW_MYSQL", "mysql://admin@?host=/run/mysqld/mysqld.sock")
+    assert load_settings().mysql == ServerAddress("/run/mysqld/mysqld.sock", 3306, "admin", database="", is_mysql=True)
 
 
 def test_an_address_of_a_server_is_read_as_libpq_reads_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

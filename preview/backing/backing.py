@@ -16,7 +16,8 @@ from preview.backing.carrier import Carrier
 from preview.backing.interface import BackingDatabase, BackingEngine, QueryResult, RunClient, TableSummary
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
-from preview.backing.operator.names import Names, read_mark
+from preview.backing.operator.mysql import OperatorMysql
+from preview.backing.operator.names import Names, read_mark, read_secret
 from preview.backing.operator.postgresql import OperatorPostgresql
 from preview.backing.own import OwnLimits, OwnPostgresqlEngine
 from preview.backing.postgresql import PostgresqlEngine
@@ -223,7 +224,7 @@ def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[Back
     )
     postgresql = find_postgresql() if settings.postgres != "off" else None
     if isinstance(settings.postgres, ServerAddress):
-        clients, names = postgresql or Program(Path("/usr/bin/postgres"), "PostgreSQL"), Names(read_mark(folder))
+        clients, names = postgresql or Program(Path("/usr/bin/postgres"), "PostgreSQL"), _names(folder)
         engines.append(
             OperatorPostgresql(
                 settings.postgres, clients, names, limits, size_bytes=settings.database_size_mb * _MIB, join=join
@@ -242,13 +243,16 @@ def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[Back
         engines.append(
             PostgresqlEngine(postgresql, folder / "postgresql", limits, runtime, join=join, kept=kept / "postgresql")
         )
-    mysql = find_mysql() if settings.mysql == "auto" else None
-    if mysql is not None:
-        shared = MysqlLimits(
-            memory_mb=settings.backing_memory_mb,
-            connections=settings.database_connections,
-            statement_s=settings.database_statement_timeout_s,
-        )
+    mysql = find_mysql() if settings.mysql != "off" else None
+    shared = MysqlLimits(
+        memory_mb=settings.backing_memory_mb,
+        connections=settings.database_connections,
+        statement_s=settings.database_statement_timeout_s,
+    )
+    if isinstance(settings.mysql, ServerAddress):
+        clients, names = mysql or Program(Path("/usr/sbin/mariadbd"), "MariaDB"), _names(folder)
+        engines.append(OperatorMysql(settings.mysql, clients, names, shared, join=join))
+    elif mysql is not None:
         engines.append(MysqlEngine(mysql, folder / "mysql", shared, runtime, join=join, kept=kept / "mysql"))
     redis = find_redis() if settings.redis == "auto" else None
     if redis is not None:
@@ -256,3 +260,7 @@ def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[Back
         own = RedisLimits(settings.redis_memory_mb, 5 * settings.database_connections)
         engines.append(RedisEngine(redis, folder / "redis", own, runtime, join=join))
     return engines
+
+
+def _names(folder: Path) -> Names:
+    return Names(read_mark(folder), read_secret(folder))

@@ -13,15 +13,13 @@ from pathlib import Path
 import structlog
 import trio
 
-from preview.backing.admin.mysql import Administrator
+from preview.backing.admin.mysql import Administrator, Connect
+from preview.backing.admin.mysql_link import Link, linked, open_link
 from preview.backing.mysql_command import MysqlLimits, mysql_command
 from preview.backing.mysql_session import MysqlDatabase
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
 from preview.backing.streams import Join
-from preview.backing.wire.mysql import (
-    PLUGIN,
-    hash_password,
-)
+from preview.backing.wire.mysql import PLUGIN, hash_password
 from preview.core.servers import Program
 from preview.detection import ServiceKind
 from preview.runtime import Runtime, join
@@ -117,15 +115,16 @@ class MysqlEngine:
         """See ``BackingEngine``."""
         self._server.want()
 
-    async def connect(self) -> trio.SocketStream:
+    async def connect(self) -> Link:
         """Connect to the server as a client.
 
         Raises:
             ServerUnavailable: It does not run.
+            SessionEnded, NotMysql: It does not greet.
 
         Cancellation: no connection is left.
         """
-        return await self._server.connect()
+        return await open_link(await self._server.connect())
 
     async def make(self, name: str, password: str, wanted: str) -> str:
         """Make a user with this name, and its database.
@@ -209,8 +208,8 @@ class MysqlEngine:
         Cancellation: nothing changes.
         """
         socket = self._server.socket
-        users = await self._admin.execute(socket, "SELECT User FROM mysql.global_priv")
-        return [row[0] for row in (*users, *await self._admin.execute(socket, "SHOW DATABASES")) if row]
+        users = await self._admin.execute(_to(socket), "SELECT User FROM mysql.global_priv")
+        return [row[0] for row in (*users, *await self._admin.execute(_to(socket), "SHOW DATABASES")) if row]
 
     async def _drop_orphans(self) -> None:
         while True:
@@ -238,23 +237,23 @@ class MysqlEngine:
 
         The server does not say whose they are. It refuses those of sessions that run.
         """
-        for row in await self._admin.execute(socket, "XA RECOVER FORMAT='SQL'"):
+        for row in await self._admin.execute(_to(socket), "XA RECOVER FORMAT='SQL'"):
             with suppress(ServerUnavailable):
-                await self._admin.execute(socket, f"XA ROLLBACK {row[-1]}")
+                await self._admin.execute(_to(socket), f"XA ROLLBACK {row[-1]}")
 
     async def _execute(self, *statements: str) -> None:
-        await self._admin.execute(self._server.socket, *statements)
+        await self._admin.execute(_to(self._server.socket), *statements)
 
     async def _set_up(self, socket: ServerSocket) -> bool:
         """Drop what a service that ended has left; return false while the server does not take connections yet."""
         self._admin.close()
         try:
-            users = await self._admin.execute(socket, "SELECT User, Host FROM mysql.global_priv")
-            databases = await self._admin.execute(socket, "SHOW DATABASES")
+            users = await self._admin.execute(_to(socket), "SELECT User, Host FROM mysql.global_priv")
+            databases = await self._admin.execute(_to(socket), "SHOW DATABASES")
             await self._end_prepared(socket)
             for user, host in users:
                 if user not in _OWN_USERS and user not in self._live:
-                    await self._admin.execute(socket, f"DROP USER IF EXISTS {_quoted(user)}@{_quoted(host)}")
+                    await self._admin.execute(_to(socket), f"DROP USER IF EXISTS {_quoted(user)}@{_quoted(host)}")
         except (ServerUnavailable, ValueError):
             await trio.sleep(0.01)
             return False
@@ -262,7 +261,7 @@ class MysqlEngine:
         for name in [row[0] for row in databases if row]:
             if name not in _OWN_DATABASES and name not in self._live.values():
                 try:
-                    await self._admin.execute(socket, f"DROP DATABASE IF EXISTS {_quoted(name)}")
+                    await self._admin.execute(_to(socket), f"DROP DATABASE IF EXISTS {_quoted(name)}")
                 except ServerUnavailable as error:
                     log.warning("database not dropped", server="mysql", why=str(error))
                     self._orphans[name] = name
@@ -281,6 +280,11 @@ class MysqlEngine:
             "ascii",
         )
         (given / "setup.sql").chmod(0o644)
+
+
+def _to(socket: ServerSocket | None) -> Connect | None:
+    """Return what connects to a running server."""
+    return None if socket is None else linked(socket.connect)
 
 
 def _files_bytes(folder: Path, names: tuple[str, ...]) -> int | None:

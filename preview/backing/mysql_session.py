@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import trio
 
+from preview.backing.admin.mysql_link import Link, log_in_to, read_packet
 from preview.backing.contents import mysql_dump
 from preview.backing.contents.mysql_tables import MysqlTables
 from preview.backing.interface import QueryResult, RunClient, TableSummary
@@ -24,7 +26,6 @@ from preview.backing.wire.mysql import (
     Answer,
     NotMysql,
     frame,
-    log_in,
     read_answer,
     read_greeting,
     read_head,
@@ -44,7 +45,7 @@ class Engine(Protocol):
     limits: MysqlLimits
     join: Join
 
-    async def connect(self) -> trio.SocketStream:
+    async def connect(self) -> Link:
         """Connect as a client. Cancellation: no connection is left."""
 
     async def make(self, name: str, password: str, wanted: str) -> str:
@@ -106,56 +107,65 @@ class MysqlDatabase:
             return None
         self._beginning += 1
         try:
-            server = await self._engine.connect()
-            is_begun = False
-            try:
-                with trio.move_on_after(FIRST_S):
-                    is_begun = await self._log_in(client, server)
-            finally:
-                if not is_begun:
-                    await trio.aclose_forcefully(server)
+            with trio.move_on_after(FIRST_S):
+                return await self._log_in(client, await self._engine.connect())
         finally:
             self._beginning -= 1
-        return server if is_begun else None
+        return None
 
-    async def _log_in(self, client: trio.SocketStream, server: trio.SocketStream) -> bool:
-        sequence, content = await _read_packet(server)
-        if content[0] == ERROR:
-            await client.send_all(frame(sequence, content))
-            return False
-        greeting = read_greeting(content)
-        await client.send_all(frame(sequence, greeting.shown))
-        sequence, content = await _read_packet(client)
-        answer = _read_answer(content)
-        if isinstance(answer, NotMysql):
-            await client.send_all(refusal(f"no session begins: {answer}", sequence=sequence + 1, is_greeted=True))
-            return False
-        if answer.plugin not in (None, PLUGIN):
-            await client.send_all(frame(sequence + 1, switch_request(greeting.salt)))
-            sequence = await _skip_proof(client)
-        made = await self._make_once(answer.database)
-        if isinstance(made, ServerUnavailable):
-            await client.send_all(refusal(str(made), sequence=sequence + 1, is_greeted=True))
-            return False
-        await server.send_all(frame(1, log_in(answer, greeting.salt, self.name, self._password, made)))
-        _, content = await _read_packet(server)
-        await client.send_all(frame(sequence + 1, content))
-        return content[0] == OK
+    async def _log_in(self, client: trio.SocketStream, link: Link) -> trio.SocketStream | None:
+        is_used = False
+        try:
+            if link.greeting[0] == ERROR:
+                await client.send_all(frame(link.sequence, link.greeting))
+                return None
+            greeting = read_greeting(link.greeting)
+            await client.send_all(frame(link.sequence, greeting.shown))
+            sequence, content = await read_packet(client)
+            answer = _read_answer(content)
+            if isinstance(answer, NotMysql):
+                await client.send_all(refusal(f"no session begins: {answer}", sequence=sequence + 1, is_greeted=True))
+                return None
+            if answer.plugin not in (None, PLUGIN):
+                await client.send_all(frame(sequence + 1, switch_request(greeting.salt)))
+                sequence = await _skip_proof(client)
+            is_used = True
+        finally:
+            if not is_used:
+                link.close()
+        return await self._begin(client, link, answer, sequence + 1)
+
+    async def _begin(
+        self, client: trio.SocketStream, link: Link, answer: Answer, sequence: int
+    ) -> trio.SocketStream | None:
+        """Log in to the server in place of the client, and pass on what it says, with this sequence number."""
+        is_open = False
+        try:
+            made = await self._make_once(answer.database)
+            server, said = await log_in_to(link, answer, self.name, self._password, made)
+            link = replace(link, stream=server)
+            await client.send_all(frame(sequence, said))
+            is_open = said[0] == OK
+        except ServerUnavailable as error:
+            await client.send_all(refusal(str(error), sequence=sequence, is_greeted=True))
+            return None
+        finally:
+            if not is_open:
+                link.close()
+        return server if is_open else None
 
     async def reset(self) -> None:
         """See ``BackingDatabase``. Cancellation: the database may still exist."""
         async with self._turn:
             if self._made is not None:
-                await self._engine.drop(self.name)
+                if not await self._engine.drop(self.name):
+                    raise DataUnavailable("MySQL did not drop the data; try again in a moment.")
                 self._made = None
 
-    async def _make_once(self, wanted: bytes) -> str | ServerUnavailable:
+    async def _make_once(self, wanted: bytes) -> str:
         async with self._turn:
             if self._made is None:
-                try:
-                    self._made = await self._engine.make(self.name, self._password, wanted.decode("ascii", "replace"))
-                except ServerUnavailable as error:
-                    return error
+                self._made = await self._engine.make(self.name, self._password, wanted.decode("ascii", "replace"))
             return self._made
 
     async def measure(self) -> int | None:
@@ -198,12 +208,6 @@ class MysqlDatabase:
         if self._made is None:
             raise DataUnavailable("The preview has stored nothing in MySQL yet.")
         return MysqlTables(self._engine.connect, self.name, self._password, self._made)
-
-
-async def _read_packet(stream: trio.SocketStream) -> tuple[int, bytes]:
-    """Return a packet's sequence number and content, of at least one byte."""
-    size, sequence = read_head(await read_exactly(stream, HEAD_BYTES))
-    return sequence, await read_exactly(stream, size)
 
 
 def _read_answer(content: bytes) -> Answer | NotMysql:

@@ -16,6 +16,7 @@ import trio
 from backing_kit import Host, Preview, wait_until
 
 from preview.backing.admin.mysql import Administrator as MysqlAdministrator
+from preview.backing.admin.mysql_link import linked
 from preview.backing.admin.postgresql import Administrator
 from preview.backing.admin.postgresql_proof import Refused, Unreadable
 from preview.backing.admin.postgresql_session import Session
@@ -249,7 +250,7 @@ async def test_a_mysql_server_that_was_taken_over_gets_no_file_and_no_memory(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(serve)
                 with pytest.raises(ServerUnavailable, match=said):
-                    await admin.execute(socket, "SHOW DATABASES")
+                    await admin.execute(linked(socket.connect), "SHOW DATABASES")
                 admin.close()
     # Nothing follows the statement.
     assert [one for one in sent[2:] if one] == [frame(0, b"\x03SHOW DATABASES")]

@@ -11,6 +11,7 @@ from backing_kit import CONNECTIONS, Host, Preview, wait_until
 
 from preview.backing.server import ServerUnavailable
 from preview.backing.wire.mysql import frame
+from preview.errors import DataUnavailable
 
 pytestmark = pytest.mark.parametrize("host", ["mysql"], indirect=True)
 
@@ -134,3 +135,17 @@ def test_the_name_of_a_database_that_could_not_be_dropped_is_not_given_again(
         found = third.connect(name="stuck")
         assert third.driver.run(found, "SELECT DATABASE()") == (("stuck",),)
         assert third.driver.run(found, "SHOW TABLES") == ()
+
+
+def test_a_reset_that_drops_nothing_is_said(host: Host, preview: Preview, monkeypatch: pytest.MonkeyPatch) -> None:
+    preview.driver.store(preview.connect(), "kept")
+
+    async def fail(name: str) -> bool:
+        return False
+
+    monkeypatch.setattr(host.engine, "drop", fail)
+    with pytest.raises(DataUnavailable, match="did not drop the data"):
+        host.run(preview.database.reset)
+    monkeypatch.undo()
+    host.run(preview.database.reset)
+    assert "kept" not in preview.driver.names(preview.connect())

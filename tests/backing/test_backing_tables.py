@@ -12,6 +12,7 @@ import pytest
 import trio
 from backing_kit import Driver, Host, Preview
 
+from preview.backing.admin.mysql_link import linked
 from preview.backing.contents import mysql_tables, postgresql_tables
 from preview.backing.contents.mysql_tables import MysqlTables
 from preview.backing.contents.postgresql_tables import PostgresqlTables
@@ -325,7 +326,7 @@ def packets(*contents: bytes) -> bytes:
 async def test_garbage_of_a_mysql_server_is_one_sentence(answer: bytes, autojump_clock: trio.testing.MockClock) -> None:
     async with trio.open_nursery() as nursery:
         answers = [*MYSQL_FIRST_ANSWERS, answer]
-        tables = MysqlTables(partial(answered, nursery, answers, frame(0, GREETING)), "pv_x", "secret", "shop")
+        tables = MysqlTables(linked(partial(answered, nursery, answers, frame(0, GREETING))), "pv_x", "secret", "shop")
         with pytest.raises(DataUnavailable, match=r"does not answer|too large"):
             await tables.query("SELECT 1", most_rows=5)
         nursery.cancel_scope.cancel()

@@ -23,6 +23,7 @@ from operator_kit import PASSWORD, SIZE_BYTES, Operator, address_of, beside_it, 
 from postgres import Server
 
 from preview.backing import ServerUnavailable, check_server, open_backing
+from preview.backing.admin.mysql_link import linked
 from preview.backing.admin.postgresql_statements import Statements
 from preview.backing.contents.mysql_tables import MysqlTables
 from preview.backing.contents.postgresql_tables import PostgresqlTables
@@ -215,7 +216,7 @@ def test_no_password_is_in_what_reads_tables() -> None:
         raise AssertionError
 
     assert "sesame" not in repr(PostgresqlTables(never, "pv_x", password="sesame"))
-    assert "sesame" not in repr(MysqlTables(never, "pv_x", "sesame", "pv_x"))
+    assert "sesame" not in repr(MysqlTables(linked(never), "pv_x", "sesame", "pv_x"))
 
 
 async def test_after_a_server_that_does_not_answer_no_other_drop_is_tried(
@@ -250,7 +251,7 @@ async def test_a_connection_after_the_end_fails_at_once(operator: Operator) -> N
     async with server.open():
         assert await server.check()
     with trio.fail_after(5), pytest.raises(ServerUnavailable):
-        await server.connector.connect()
+        await server.connect()
 
 
 def message(kind: bytes, body: bytes) -> bytes:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import trio
 
+from preview.backing.admin.mysql_link import Link
 from preview.backing.admin.mysql_session import Refused, Session
-from preview.backing.server import ServerSocket, ServerUnavailable
+from preview.backing.server import ServerUnavailable
 from preview.backing.streams import SessionEnded
 from preview.backing.wire.mysql import NotMysql
 
@@ -13,6 +16,8 @@ Rows = list[tuple[str, ...]]
 
 # Statements of one call.
 _ANSWER_S = 20.0
+# Connects to the server; its caller closes the link.
+Connect = Callable[[], Awaitable[Link]]
 _BROKEN = (SessionEnded, NotMysql, trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 
@@ -24,9 +29,11 @@ class Administrator:
         user: The administrator.
         password: Its password.
         first: Statement with which a session begins.
+        database: Database in which a session begins; none if it is empty.
     """
 
-    def __init__(self, name: str, user: str, password: str, first: str) -> None:
+    def __init__(self, name: str, user: str, password: str, first: str, database: str = "mysql") -> None:
+        self._database = database
         self._name = name
         self._user = user
         self._password = password
@@ -40,11 +47,11 @@ class Administrator:
             self._session.close()
             self._session = None
 
-    async def execute(self, socket: ServerSocket | None, *statements: str) -> Rows:
+    async def execute(self, connect: Connect | None, *statements: str) -> Rows:
         """Execute statements, one after the other; return the last one's rows.
 
         Args:
-            socket: The running server's; None if none runs.
+            connect: Connects to the running server; None if none runs.
             statements: Each is a transaction of its own.
 
         Raises:
@@ -53,12 +60,12 @@ class Administrator:
         Cancellation: some of the statements may have been executed.
         """
         async with self._turn:
-            if socket is None:
+            if connect is None:
                 raise ServerUnavailable(f"{self._name} does not run")
             is_whole = False
             try:
                 with trio.fail_after(_ANSWER_S):
-                    rows = await self._execute(socket, statements)
+                    rows = await self._execute(connect, statements)
                 is_whole = True
             except Refused as error:
                 is_whole = True
@@ -70,16 +77,16 @@ class Administrator:
                     self.close()
             return rows
 
-    async def _execute(self, socket: ServerSocket, statements: tuple[str, ...]) -> Rows:
+    async def _execute(self, connect: Connect, statements: tuple[str, ...]) -> Rows:
         if self._session is not None:
             try:
                 return await _execute_in(self._session, statements)
             except _BROKEN:
                 # The server ends a session that is idle for hours. All statements may be executed twice.
                 self.close()
-        self._session = Session(await socket.connect())
+        self._session = Session(await connect())
         try:
-            await self._session.log_in(self._user, self._password, "mysql")
+            await self._session.log_in(self._user, self._password, self._database)
         except Refused:
             self.close()
             raise

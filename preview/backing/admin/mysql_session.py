@@ -12,8 +12,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import trio
-
+from preview.backing.admin.mysql_link import Link, log_in_to
 from preview.backing.answers import MOST_READ_BYTES, Kept, TooLarge, as_hex, as_text
 from preview.backing.interface import Column
 from preview.backing.streams import Reader
@@ -25,8 +24,6 @@ from preview.backing.wire.mysql import (
     Answer,
     NotMysql,
     frame,
-    log_in,
-    read_greeting,
     read_head,
 )
 
@@ -91,12 +88,13 @@ class Session:
     """One session, whose statements follow each other.
 
     Args:
-        stream: Connection to the server; closed by ``close``.
+        link: Connection to the server; closed by ``close``.
     """
 
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._stream = stream
-        self._reader = Reader(stream)
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._stream = link.stream
+        self._reader = Reader(link.stream)
         self._left = _MOST_BYTES
 
     def close(self) -> None:
@@ -108,15 +106,18 @@ class Session:
 
         Raises:
             Refused: The server refuses.
-            SessionEnded, NotMysql, trio.BrokenResourceError: There is no session.
+            SessionEnded, NotMysql, ServerUnavailable, trio.BrokenResourceError: There is no session.
 
         Cancellation: there is none.
         """
-        self._left = _MOST_BYTES
-        greeting = read_greeting(await self._read_packet())
+        if self._link.greeting[0] == ERROR:
+            raise Refused(_sentence(self._link.greeting))
         answer = Answer(_CAPABILITIES, _FIXED, PLUGIN, b"")
-        await self._stream.send_all(frame(1, log_in(answer, greeting.salt, user, password, database)))
-        if (await self._read_packet())[0] != OK:
+        self._stream, said = await log_in_to(self._link, answer, user, password, database)
+        self._reader = Reader(self._stream)
+        if said[0] == ERROR:
+            raise Refused(_sentence(said))
+        if said[0] != OK:
             raise NotMysql("another proof is asked for")
 
     async def execute(self, statement: str) -> Rows:
@@ -256,6 +257,7 @@ def _is_end(content: bytes) -> bool:
 
 
 def _sentence(content: bytes) -> str:
-    # Error, number (2), "#", state (5)
-    said = content[9 : 9 + _MOST_SAID].decode("utf-8", "replace")
+    # Error, number (2), "#", state (5); without a state before the session
+    at = 9 if content[3:4] == b"#" else 3
+    said = content[at : at + _MOST_SAID].decode("utf-8", "replace")
     return "".join(one if one.isprintable() else " " for one in said)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from preview.backing.admin.mysql_link import Link
 from preview.backing.admin.mysql_session import Refused, Rows, Session
 from preview.backing.answers import Kept, as_number, reading
 from preview.backing.interface import QueryResult, TableSummary
@@ -59,7 +60,7 @@ class MysqlTables:
         database: Its database.
     """
 
-    connect: Callable[[], Awaitable[trio.SocketStream]]
+    connect: Callable[[], Awaitable[Link]]
     user: str
     password: str = field(repr=False)
     database: str

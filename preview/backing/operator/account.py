@@ -37,7 +37,7 @@ class PostgresqlServer:
     def __init__(self, address: ServerAddress) -> None:
         self._address = address
         file = f"{address.host}/.s.PGSQL.{address.port}"
-        self.connector = Connector(_NAME, address, file, _ask_for_tls)
+        self.connector = Connector(_NAME, address, file)
         self._statements = Statements(_NAME, self._log_in)
         # A session that stays open, for a lock.
         self._holding = Statements(_NAME, self._log_in)
@@ -52,6 +52,10 @@ class PostgresqlServer:
                 self._statements.close()
                 self._holding.close()
 
+    async def connect(self) -> trio.SocketStream:
+        """Connect to the server. Raises and is cancelled like ``Connector.connect``."""
+        return await self.connector.connect(_ask_for_tls)
+
     async def execute(self, *statements: str) -> Rows:
         """Execute statements, one after the other; return the last one's rows.
 
@@ -60,7 +64,7 @@ class PostgresqlServer:
 
         Cancellation: some of the statements may have been executed.
         """
-        return await self._statements.execute(self.connector.connect, *statements)
+        return await self._statements.execute(self.connect, *statements)
 
     async def hold(self, number: int, *, alone: bool) -> tuple[str, bool]:
         """Hold a lock together with others, until the session ends.
@@ -80,13 +84,13 @@ class PostgresqlServer:
         statements = [f"SELECT pg_advisory_lock_shared({number})", "SELECT pg_backend_pid(), false"]
         if alone:
             statements[1] = f"SELECT pg_backend_pid(), pg_try_advisory_lock({number})"
-        rows = await self._holding.execute(self.connector.connect, *statements)
+        rows = await self._holding.execute(self.connect, *statements)
         pid, is_alone = rows[0] if rows and len(rows[0]) == 2 else (None, None)
         return pid or "", is_alone == "t"
 
     async def let_others_hold(self, number: int) -> None:
         """Let other sessions hold the lock too. Raises and is cancelled like ``hold``."""
-        await self._holding.execute(self.connector.connect, f"SELECT pg_advisory_unlock({number})")
+        await self._holding.execute(self.connect, f"SELECT pg_advisory_unlock({number})")
 
     async def check(self) -> str:
         """Return the server's version.

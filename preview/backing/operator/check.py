@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from preview.backing.operator.account import PostgresqlServer
+from preview.backing.operator.mysql_account import MysqlServer
 from preview.settings_address import ServerAddress
 
 
@@ -14,6 +15,6 @@ async def check_server(address: ServerAddress) -> str:
 
     Cancellation: no connection is left.
     """
-    server = PostgresqlServer(address)
+    server = MysqlServer(address) if address.is_mysql else PostgresqlServer(address)
     async with server.open():
-        return f"PostgreSQL {await server.check()}"
+        return f"{'MariaDB' if address.is_mysql else 'PostgreSQL'} {await server.check()}"

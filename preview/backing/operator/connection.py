@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 import trio
 
@@ -32,14 +33,12 @@ class Connector:
         name: The server's name for people.
         address: Its address.
         file: The unix socket, if the address names one.
-        ask: Asks for encryption.
     """
 
-    def __init__(self, name: str, address: ServerAddress, file: str, ask: Ask) -> None:
+    def __init__(self, name: str, address: ServerAddress, file: str) -> None:
         self._name = name
         self._address = address
         self._file = file if address.host.startswith("/") else ""
-        self._ask = ask
         self._has_ended = False
         self._send, self._receive = trio.open_memory_channel[tuple[trio.SSLStream[trio.SocketStream], socket.socket]](
             _MOST_WAITING
@@ -59,17 +58,55 @@ class Connector:
                     encrypted.transport_stream.socket.close()
                     end.close()
 
-    async def connect(self) -> trio.SocketStream:
+    async def connect(self, ask: Ask | None = None) -> trio.SocketStream:
         """Connect to the server.
+
+        Args:
+            ask: Asks for encryption; without it the connection is plain, and ``encrypt`` may follow.
 
         Raises:
             ServerUnavailable: It does not answer in time, or does not encrypt, or is another one.
 
         Cancellation: no connection is left.
         """
+        return await self._within_time(partial(self._connect, ask))
+
+    async def encrypt(self, plain: trio.SocketStream) -> trio.SocketStream:
+        """Encrypt a connection whose server expects it now. The plain one must not be used any more.
+
+        Raises:
+            ServerUnavailable: No encryption begins, or nobody carries it: ``run`` has ended, or has too much to do.
+
+        Cancellation: no connection is left.
+        """
+        is_used = False
+        try:
+            encrypted = await self._within_time(partial(self._encrypt, plain))
+            is_used = True
+        finally:
+            if not is_used:
+                plain.socket.close()
+        return encrypted
+
+    def wants_tls(self, *, is_offered: bool) -> bool:
+        """Return whether a connection is encrypted.
+
+        Args:
+            is_offered: Whether the server can.
+
+        Raises:
+            ServerUnavailable: The address asks for encryption, which the server does not offer.
+        """
+        if self._file or self._address.tls is Tls.OFF:
+            return False
+        if not is_offered and self._address.tls is not Tls.PREFERRED:
+            raise ServerUnavailable(f"{self._name} does not offer encryption, which its address asks for")
+        return is_offered
+
+    async def _within_time(self, open_stream: Callable[[], Awaitable[trio.SocketStream]]) -> trio.SocketStream:
         try:
             with trio.fail_after(CONNECT_S):
-                return await self._connect()
+                return await open_stream()
         except (trio.BrokenResourceError, ssl.SSLError) as error:
             cause = error.__cause__ or error
             why = "no encryption begins"
@@ -81,19 +118,13 @@ class Connector:
             why = f"within {CONNECT_S:g} s"
         raise ServerUnavailable(f"{self._name} does not answer ({why})")
 
-    async def _connect(self) -> trio.SocketStream:
-        address = self._address
+    async def _connect(self, ask: Ask | None) -> trio.SocketStream:
         if self._file:
             return await trio.open_unix_socket(self._file)
-        plain = await trio.open_tcp_stream(address.host, address.port)
+        plain = await trio.open_tcp_stream(self._address.host, self._address.port)
         is_used = False
         try:
-            if address.tls is Tls.OFF:
-                is_used = True
-                return plain
-            if not await self._ask(plain):
-                if address.tls is not Tls.PREFERRED:
-                    raise ServerUnavailable(f"{self._name} does not offer encryption, which its address asks for")
+            if ask is None or self._address.tls is Tls.OFF or not self.wants_tls(is_offered=await ask(plain)):
                 is_used = True
                 return plain
             encrypted = await self._encrypt(plain)
@@ -101,14 +132,9 @@ class Connector:
             return encrypted
         finally:
             if not is_used:
-                await trio.aclose_forcefully(plain)
+                plain.socket.close()
 
     async def _encrypt(self, plain: trio.SocketStream) -> trio.SocketStream:
-        """Encrypt a connection.
-
-        Raises:
-            ServerUnavailable: Nobody carries it: ``run`` has ended, or has too much to do.
-        """
         context = await trio.to_thread.run_sync(_context, self._address)
         encrypted = trio.SSLStream(plain, context, server_hostname=self._address.host, https_compatible=True)
         await encrypted.do_handshake()

@@ -123,7 +123,7 @@ class OperatorPostgresql:
 
     async def connect(self) -> trio.SocketStream:
         """See ``PostgresqlEngine``. Cancellation: no connection is left."""
-        return await self._server.connector.connect()
+        return await self._server.connect()
 
     async def begin(self, client: trio.SocketStream, first: bytes, name: str) -> trio.SocketStream:
         """Begin a session of a preview's role: prove its password, and tell the client that it is accepted.

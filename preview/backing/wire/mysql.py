@@ -41,10 +41,14 @@ class Greeting:
     Attributes:
         salt: 20 random bytes, with which a password is proved.
         shown: The packet's content for the client.
+        offers_tls: Whether the server encrypts, if it is asked.
+        version: The server's version, as it says.
     """
 
     salt: bytes
     shown: bytes
+    offers_tls: bool = False
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +105,12 @@ def read_greeting(content: bytes) -> Greeting:
         raise NotMysql("the server's greeting is not of protocol 10")
     salt = content[at - 1 - _FIRST_SALT_BYTES : at - 1] + content[rest : rest + _SALT_BYTES - _FIRST_SALT_BYTES]
     low, high = content[at : at + 2], content[at + 5 : at + 7]
-    offered = (int.from_bytes(low, "little") | int.from_bytes(high, "little") << 16) & ~_REFUSED
+    said = int.from_bytes(low, "little") | int.from_bytes(high, "little") << 16
+    offered = said & ~_REFUSED
     shown = bytearray(content)
     shown[at : at + 2] = (offered & 0xFFFF).to_bytes(2, "little")
     shown[at + 5 : at + 7] = (offered >> 16).to_bytes(2, "little")
-    return Greeting(salt, bytes(shown))
+    return Greeting(salt, bytes(shown), bool(said & _SSL), content[1:end].decode("ascii", "replace"))
 
 
 def read_answer(content: bytes) -> Answer:
@@ -144,19 +149,42 @@ def switch_request(salt: bytes) -> bytes:
 def log_in(answer: Answer, salt: bytes, user: str, password: str, database: str) -> bytes:
     """Return the content of a login with the preview's own user and database.
 
-    Character set, largest packet, attributes and all other wishes of the client are kept.
+    Character set, largest packet, attributes and all other wishes of the client are kept. Without a database the
+    session begins in none.
     """
-    wanted = answer.capabilities | _WITH_DATABASE | _SECURE | _NAMES_PLUGIN | _PROTOCOL_41
-    wanted &= ~(_REFUSED | (0 if answer.attributes else _ATTRIBUTES))
+    wanted = answer.capabilities | _SECURE | _NAMES_PLUGIN | _PROTOCOL_41
+    wanted &= ~(_REFUSED | _WITH_DATABASE | (0 if answer.attributes else _ATTRIBUTES))
     proof = prove(password, salt)
-    login = (
-        user.encode("ascii") + b"\0" + bytes([len(proof)]) + proof + database.encode("ascii") + b"\0" + PLUGIN + b"\0"
-    )
-    return wanted.to_bytes(4, "little") + answer.fixed + login + answer.attributes
+    login = user.encode() + b"\0" + bytes([len(proof)]) + proof
+    if database:
+        wanted |= _WITH_DATABASE
+        login += database.encode("ascii") + b"\0"
+    return wanted.to_bytes(4, "little") + answer.fixed + login + PLUGIN + b"\0" + answer.attributes
+
+
+def ask_for_tls(login: bytes) -> tuple[bytes, bytes]:
+    """Return what asks the server to encrypt, and the login that follows, encrypted.
+
+    Both have the same wishes: MariaDB reads those of the first.
+
+    Args:
+        login: Content of a login.
+    """
+    wanted = (int.from_bytes(login[:4], "little") | _SSL).to_bytes(4, "little")
+    return wanted + login[4:_FIXED_BYTES], wanted + login[4:]
+
+
+def read_switch(content: bytes) -> bytes | None:
+    """Return the salt with which the server asks for a proof with ``PLUGIN``; None if it asks for anything else."""
+    start = bytes([_SWITCH]) + PLUGIN + b"\0"
+    salt = content[len(start) : len(start) + _SALT_BYTES]
+    return salt if content.startswith(start) and len(salt) == _SALT_BYTES else None
 
 
 def prove(password: str, salt: bytes) -> bytes:
-    """Return the proof of a password for this salt (``mysql_native_password``)."""
+    """Return the proof of a password for this salt (``mysql_native_password``); empty for an empty one."""
+    if not password:
+        return b""
     once = _sha1(password.encode())
     mask = _sha1(salt + _sha1(once))
     return bytes(one ^ other for one, other in zip(once, mask, strict=True))

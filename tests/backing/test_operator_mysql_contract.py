@@ -1,0 +1,22 @@
+"""The contract of all kinds of servers, on a MariaDB of the operator's."""
+
+from __future__ import annotations
+
+import pytest
+import test_backing_contract as contract
+import test_operator_mysql as own
+
+pytestmark = pytest.mark.long
+
+driver = own.driver
+host = own.host
+operator = own.operator
+preview = contract.preview
+test_a_database_is_measured = contract.test_a_database_is_measured
+test_a_preview_is_no_administrator = contract.test_a_preview_is_no_administrator
+test_a_preview_that_never_connects_has_nothing_made = contract.test_a_preview_that_never_connects_has_nothing_made
+test_any_name_leads_to_the_previews_own = contract.test_any_user_password_and_name_lead_to_the_previews_own
+test_connections_are_limited = contract.test_connections_are_limited_and_the_driver_says_so
+test_hostile_first_messages = contract.test_hostile_first_messages_end_within_bounds_and_others_are_served
+test_two_previews_do_not_see_each_other = contract.test_two_previews_do_not_see_each_others_data_and_sessions
+test_a_preview_leaves_nothing = contract.test_what_a_preview_had_is_dropped_at_its_end_with_its_sessions
