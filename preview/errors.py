@@ -24,6 +24,7 @@ __all__ = [
     "GenerationNotFound",
     "GenerationReadOnly",
     "HostNotAllowed",
+    "InvalidFilter",
     "InvalidGeneration",
     "InvalidPath",
     "InvalidRequest",
@@ -108,6 +109,21 @@ class InvalidPath(InvalidRequest):
     """The proxy path is not an absolute path on the preview."""
 
     code = "invalid_path"
+
+
+class InvalidFilter(InvalidRequest):
+    """A filter cannot be understood, or has a term that does not apply.
+
+    Args:
+        message: One sentence that names the term and the remedy.
+        position: Number of characters before the term in the filter's text.
+    """
+
+    code = "invalid_filter"
+
+    def __init__(self, message: str, position: int = 0) -> None:
+        super().__init__(message, position=position)
+        self.position = position
 
 
 class InvalidGeneration(InvalidRequest):

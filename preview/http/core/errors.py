@@ -31,6 +31,7 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         errors.InvalidRequest: (400, "Invalid request"),
         errors.ProjectMismatch: (400, "Wrong project"),
         errors.InvalidPath: (400, "Invalid path"),
+        errors.InvalidFilter: (400, "Invalid filter"),
         errors.InvalidGeneration: (400, "The generation cannot be used"),
         errors.TooComplex: (400, "Too complex to analyse"),
         errors.TooLarge: (413, "Too large"),

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from preview.core.escapes import without_colours
 from preview.logs.model.events import MARKS, Level, LogLine, Requests, Source
 
 _ALL_MARKS = len(MARKS)
+_LOWER = str.maketrans({letter: letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"})
 # Cache size: one entry per filter in use; evicted entries are computed again.
 _KEPT_FILTERS = 256
+
+
+class Columns(NamedTuple):
+    """Lines as columns, like a batch.
+
+    Attributes:
+        first_seq: Number of the first line; the others follow.
+        timestamps: Milliseconds since the epoch.
+        marks: Level and source, see ``events``.
+        messages: Texts.
+        requests: Request ids by position; None if no line has one.
+    """
+
+    first_seq: int
+    timestamps: Sequence[int]
+    marks: bytes
+    messages: Sequence[str]
+    requests: Requests | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +74,7 @@ class LineFilter:
             found = [index for index in found if requests is not None and requests.get(index) == self.request_id]
         if not self.q:
             return found
-        has_text = _finder(self.q)
+        has_text = text_finder(self.q)
         return [index for index in found if has_text(messages[index])]
 
     def passes(self, line: LogLine) -> bool:
@@ -64,7 +83,7 @@ class LineFilter:
             line.level >= self.level
             and (self.sources is None or line.source in self.sources)
             and (not self.request_id or line.request_id == self.request_id)
-            and (not self.q or _finder(self.q)(line.message))
+            and (not self.q or text_finder(self.q)(line.message))
         )
 
 
@@ -82,10 +101,22 @@ def _passing(level: Level, sources: frozenset[Source] | None) -> bytes:
     )
 
 
+def ascii_lower(text: str) -> str:
+    """Return the text with the letters A to Z in lower case; other letters, such as the Kelvin sign, stay."""
+    return text.lower() if text.isascii() else text.translate(_LOWER)
+
+
 @lru_cache(_KEPT_FILTERS)
-def _finder(q: str) -> Callable[[str], bool]:
-    # ASCII: otherwise the search would fold characters that SQL's lower() does not, such as the Kelvin sign to k.
-    search = re.compile(re.escape(q), re.IGNORECASE | re.ASCII).search
+def text_finder(q: str) -> Callable[[str], bool]:
+    """Return a test whether a message contains the text, see ``LineFilter.q``."""
+    wanted = ascii_lower(q)
     if "\x1b" in q:
-        return lambda message: search(message) is not None
-    return lambda message: search(without_colours(message) if "\x1b" in message else message) is not None
+        return lambda message: wanted in ascii_lower(message)
+
+    def found(message: str) -> bool:
+        if "\x1b" in message:
+            message = without_colours(message)
+        # Inlined, as a call costs as much as the search; nearly all messages are ASCII.
+        return wanted in (message.lower() if message.isascii() else message.translate(_LOWER))
+
+    return found

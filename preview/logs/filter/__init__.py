@@ -1,0 +1,7 @@
+"""The one filter language, for log lines and for recorded requests."""
+
+from preview.errors import InvalidFilter
+from preview.logs.filter.filter import NO_FILTER, Filter, Resolved, TermInfo
+from preview.logs.filter.parse import parse_filter
+
+__all__ = ["NO_FILTER", "Filter", "InvalidFilter", "Resolved", "TermInfo", "parse_filter"]

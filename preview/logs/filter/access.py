@@ -1,0 +1,85 @@
+"""Facts of access lines: method, path, status and duration, from the formats that ``ingest.line_marks`` recognises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from preview.core.escapes import without_colours
+from preview.logs.filter.fields import json_object
+
+_METHODS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|TRACE|CONNECT|WebSocket"
+# Combined and common formats, uvicorn, hypercorn, werkzeug, Django, daphne.
+_QUOTED = re.compile(rf'"({_METHODS}) ([^"\s]{{1,8192}}+)[^"]{{0,16}}+" (?:(\d{{3}})\b|\[accepted\])')
+# morgan's dev and tiny formats.
+_MORGAN = re.compile(
+    rf"({_METHODS}) (/\S{{0,8192}}+) (\d{{3}}) (?:([\d.]{{1,20}}) ms|[\d.]{{1,20}} - ([\d.]{{1,20}}) ms)"
+)
+_QUOTED_MS = re.compile(r"\b(\d{1,9}(?:\.\d{1,9})?) ?ms\b")
+
+
+class Access(NamedTuple):
+    """Facts of one request, as an access line reports them; None for what it does not report."""
+
+    method: str | None
+    path: str | None
+    status: int | None
+    ms: float | None
+
+
+NOTHING = Access(None, None, None, None)
+"""The facts of a line that reports none."""
+
+
+def access_of(message: str) -> Access:
+    """Return the facts of an access line.
+
+    Args:
+        message: A line with source ``request``, with or without colours.
+    """
+    text = without_colours(message) if "\x1b" in message else message
+    quoted = _QUOTED.search(text)
+    if quoted is not None:
+        method, target, status = quoted.groups()
+        ms = _QUOTED_MS.search(text, quoted.end(), quoted.end() + 400)
+        is_socket = method == "WebSocket"
+        return Access(
+            "GET" if is_socket else method,
+            _path(target),
+            101 if status is None else int(status),
+            float(ms[1]) if ms else None,
+        )
+    if text.startswith("{"):
+        return _pino(json_object(text))
+    morgan = _MORGAN.match(text)
+    if morgan is None:
+        return NOTHING
+    return Access(morgan[1], _path(morgan[2]), int(morgan[3]), _number(morgan[4] or morgan[5]))
+
+
+def _path(target: str) -> str:
+    return target.partition("?")[0]
+
+
+def _number(word: str) -> float | None:
+    try:
+        return float(word)
+    except ValueError:
+        return None
+
+
+def _pino(found: Mapping[str, object] | None) -> Access:
+    """Return the facts of a line of pino-http."""
+    if found is None:
+        return NOTHING
+    request, response, ms = found.get("req"), found.get("res"), found.get("responseTime")
+    if not (isinstance(request, Mapping) and isinstance(response, Mapping)):
+        return NOTHING
+    method, url, status = request.get("method"), request.get("url"), response.get("statusCode")
+    return Access(
+        method.upper() if isinstance(method, str) else None,
+        _path(url) if isinstance(url, str) else None,
+        status if isinstance(status, int) else None,
+        float(ms) if isinstance(ms, int | float) and abs(ms) < 1e15 else None,
+    )

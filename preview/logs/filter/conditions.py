@@ -1,0 +1,188 @@
+"""Conditions that terms stand for, on columns of lines and on recorded requests: levels, sources and texts.
+
+Conditions are immutable values, so that equal filters share encoded lines. Compiled forms are cached elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from preview.core.escapes import without_colours
+from preview.logs.filter.fields import field_values, json_value, values_in
+from preview.logs.filter.regex import searcher
+from preview.logs.filter.subjects import Record
+from preview.logs.filter.values import COMPARE, NUMBER, glob
+from preview.logs.model.events import Level
+from preview.logs.model.filtering import Columns, ascii_lower, text_finder
+
+Positions = Sequence[int]
+
+# A record of a failed request counts as an error, like its access line.
+_FAILED = 500
+
+
+class Condition:
+    """One condition.
+
+    Attributes:
+        on_lines: True if the condition can be decided for log lines.
+        on_requests: True if it can be decided for recorded requests.
+        cost: Order of evaluation: conditions of low cost first.
+    """
+
+    on_lines: ClassVar[bool] = True
+    on_requests: ClassVar[bool] = True
+    cost: ClassVar[int] = 0
+
+    def keep(self, lines: Columns, found: Positions, *, negated: bool) -> Positions:
+        """Return those of the positions ``found`` at which the condition holds, or with ``negated`` does not."""
+        raise NotImplementedError
+
+    def holds_for(self, record: Record) -> bool:
+        """Return True if the condition holds for a recorded request."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class MarkCondition(Condition):
+    """Lines with one of these marks: levels and sources.
+
+    Attributes:
+        marks: Passing marks, in order.
+        levels: Levels that pass, for recorded requests; empty for sources, which recorded requests do not have.
+    """
+
+    marks: bytes
+    levels: frozenset[Level] = frozenset()
+
+    def keep(self, lines: Columns, found: Positions, *, negated: bool) -> Positions:
+        """Compare marks."""
+        marks, passing = lines.marks, self.marks
+        if negated:
+            return [at for at in found if marks[at] not in passing]
+        return [at for at in found if marks[at] in passing]
+
+    def holds_for(self, record: Record) -> bool:
+        """Compare the level that the request's access line would have."""
+        level = Level.ERROR if record.status >= _FAILED or record.error is not None else Level.INFO
+        return level in self.levels
+
+
+class MessageCondition(Condition):
+    """A condition on the text of a line."""
+
+    cost: ClassVar[int] = 1
+
+    def finder(self) -> Callable[[str], bool]:
+        """Return the test of one message."""
+        raise NotImplementedError
+
+    def keep(self, lines: Columns, found: Positions, *, negated: bool) -> Positions:
+        """Test the messages."""
+        has, messages = self.finder(), lines.messages
+        if negated:
+            return [at for at in found if not has(messages[at])]
+        return [at for at in found if has(messages[at])]
+
+    def holds_for(self, record: Record) -> bool:
+        """Test the record's first line."""
+        return self.finder()(_text_of(record))
+
+
+def _text_of(record: Record) -> str:
+    return f"{record.method} {record.target} {record.status} {record.error or ''}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class TextCondition(MessageCondition):
+    """Lines that contain a text, see ``LineFilter.q``."""
+
+    words: str
+
+    def finder(self) -> Callable[[str], bool]:
+        """Return the search."""
+        return text_finder(self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class RegexCondition(MessageCondition):
+    """Lines in which a regular expression is found; colours are ignored."""
+
+    cost: ClassVar[int] = 2
+
+    pattern: str
+    ignores_case: bool
+
+    def finder(self) -> Callable[[str], bool]:
+        """Return the search."""
+        found = searcher(self.pattern, ignores_case=self.ignores_case)
+        return lambda message: found(without_colours(message) if "\x1b" in message else message)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldCondition(MessageCondition):
+    """Lines with a field that compares with a value.
+
+    Attributes:
+        path: Names joined by dots.
+        operator: See ``COMPARE``.
+        value: Text, or a number for a comparison other than ``=``.
+        is_literal: True if ``*`` stands for itself.
+    """
+
+    cost: ClassVar[int] = 3
+
+    path: str
+    operator: str
+    value: str
+    is_literal: bool
+
+    def finder(self) -> Callable[[str], bool]:
+        """Return the search."""
+        path, passes = self.path, self._passes()
+        return lambda message: any(map(passes, field_values(message, path)))
+
+    def holds_for(self, record: Record) -> bool:
+        """Look into the JSON bodies of the request and the response, where they are kept."""
+        passes = self._passes()
+        for content in (record.request, record.response):
+            if content is not None and any(map(passes, values_in(json_value(content.body), self.path))):
+                return True
+        return False
+
+    def _passes(self) -> Callable[[object], bool]:
+        wanted = float(self.value) if NUMBER.fullmatch(self.value) else None
+        if self.operator in {"", "="}:
+            literal = ascii_lower(self.value)
+            same = literal.__eq__ if self.is_literal else glob(self.value, ignores_case=True)
+            return lambda value: (
+                same(ascii_lower(_word_of(value)))
+                or (wanted is not None and not self.is_literal and _number_of(value) == wanted)
+            )
+        compare = COMPARE[self.operator]
+        return lambda value: (
+            wanted is not None and (number := _number_of(value)) is not None and compare(number, wanted)
+        )
+
+
+def _word_of(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return repr(value)
+    return ""
+
+
+def _number_of(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    return float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else None

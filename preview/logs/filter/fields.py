@@ -1,0 +1,121 @@
+"""Fields of structured lines: JSON objects (structlog, pino, OpenTelemetry, …) and logfmt.
+
+Every step is bounded and linear: a line has a limited size, ``json`` refuses deep nesting, and a path has few parts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from preview.core.escapes import without_colours
+
+_MOST_PARTS = 16
+# Objects in which libraries put the fields that an application adds.
+_NESTED = ("attributes", "fields", "extra", "context")
+# Wrappers of values in OpenTelemetry's JSON encoding (``AnyValue``).
+_OTEL_VALUES = ("stringValue", "intValue", "doubleValue", "boolValue")
+_MESSAGES = ("message", "msg", "event", "body")
+_LEVELS = ("level", "severity", "levelname", "severityText", "severity_text", "lvl")
+_ALIASES: Mapping[str, tuple[str, ...]] = {"message": _MESSAGES, "level": _LEVELS}
+
+
+def json_object(message: str) -> Mapping[str, object] | None:
+    """Return the object that a line consists of; None if it is no JSON object.
+
+    Args:
+        message: One line, with or without colours.
+    """
+    text = without_colours(message) if "\x1b" in message else message
+    if not (text.startswith("{") and text.rstrip().endswith("}")):
+        return None
+    found = json_value(text)
+    return found if isinstance(found, dict) else None
+
+
+def json_value(text: str | bytes) -> object:
+    """Return the value of a JSON text; None if it is none. Its size is bounded by the caller."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # not JSON; integers of thousands of digits; deep nesting
+        return None
+
+
+def field_values(message: str, path: str) -> list[object]:
+    """Return the values of a field in a line; empty if the line has no such field.
+
+    Args:
+        message: One line.
+        path: Names joined by dots. The line may have them nested, or as one name with dots. The paths ``message`` and
+            ``level`` also find the usual other names of these fields.
+    """
+    paths = _ALIASES.get(path, (path,))
+    if not any(one.rpartition(".")[2] in message for one in paths):
+        return []
+    if message[:1] == "{" or "{" in message[:80]:
+        found = json_object(message)
+        if found is not None:
+            return values_in(found, path)
+    if "=" not in message:
+        return []
+    text = without_colours(message) if "\x1b" in message else message
+    return [value for one in paths for value in _logfmt(text, one)]
+
+
+def values_in(found: object, path: str) -> list[object]:
+    """Return the values of a field in a JSON value, see ``field_values``; of a list, its elements."""
+    for one in _ALIASES.get(path, (path,)):
+        values = _lookup(found, one)
+        if not values and isinstance(found, Mapping):
+            for name in _NESTED:
+                values = _lookup(_opened(found.get(name)), one)
+                if values:
+                    break
+        if values:
+            return values
+    return []
+
+
+def _lookup(found: object, path: str) -> list[object]:
+    if not isinstance(found, Mapping):
+        return []
+    if path in found:
+        return _listed(_opened(found[path]))
+    parts = path.split(".", _MOST_PARTS)
+    # The longest name with dots first: `{"user.id": 7}`, then `{"user": {"id": 7}}`.
+    for cut in range(len(parts) - 1, 0, -1):
+        inner = found.get(".".join(parts[:cut]))
+        if inner is not None:
+            values = _lookup(_opened(inner), ".".join(parts[cut:]))
+            if values:
+                return values
+    return []
+
+
+def _opened(value: object) -> object:
+    """Return an OpenTelemetry value without its wrapper, and a list of keys and values as an object."""
+    if isinstance(value, Mapping) and len(value) == 1:
+        for name in _OTEL_VALUES:
+            if name in value:
+                return value[name]
+    if isinstance(value, list) and value and all(isinstance(one, Mapping) and "key" in one for one in value):
+        return {str(one["key"]): _opened(one.get("value")) for one in value}
+    return value
+
+
+def _listed(value: object) -> list[object]:
+    return [_opened(one) for one in value] if isinstance(value, list) else [value]
+
+
+@lru_cache(256)
+def _logfmt_pattern(name: str) -> re.Pattern[str]:
+    return re.compile(rf'(?<!\S){re.escape(name)}=(?:"((?:[^"\\]|\\.)*+)"|([^\s"]*+)(?!\S))')
+
+
+def _logfmt(text: str, name: str) -> list[object]:
+    return [
+        match[2] if match[1] is None else re.sub(r"\\(.)", r"\1", match[1])
+        for match in _logfmt_pattern(name).finditer(text)
+    ]

@@ -1,0 +1,174 @@
+"""A parsed filter: terms that a line or a recorded request must all match."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from preview.errors import InvalidFilter
+from preview.logs.filter.conditions import Condition, Positions
+from preview.logs.filter.request_conditions import ReloadCondition, RequestCondition
+from preview.logs.filter.subjects import Record, columns_of
+from preview.logs.model.batch import Batch
+from preview.logs.model.events import LogLine
+from preview.logs.model.filtering import Columns
+
+_MOST_DIGITS = 18
+
+
+class TermInfo(NamedTuple):
+    """A term as shown to people.
+
+    Attributes:
+        text: The term as written.
+        start: Number of characters before it.
+        kind: ``text``, ``regex``, ``field`` or the term's key.
+        negated: True if it must not match.
+        sentence: One sentence that says which lines or requests it selects.
+        on_lines: True if it applies to log lines.
+        on_requests: True if it applies to recorded requests.
+    """
+
+    text: str
+    start: int
+    kind: str
+    negated: bool
+    sentence: str
+    on_lines: bool
+    on_requests: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One term of a filter.
+
+    Attributes:
+        condition: The condition.
+        negated: True if it must not hold.
+        info: The term as written; not compared, so that equal filters share encoded lines.
+    """
+
+    condition: Condition
+    negated: bool
+    info: TermInfo = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Facts of a preview that terms refer to.
+
+    Attributes:
+        reloads: Number of the first line of each process, in order: the first process, then each reload.
+        requests: Request ids by number of the record.
+    """
+
+    reloads: Sequence[int] = (1,)
+    requests: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter; lines and requests pass if they match all terms. Filters without a term match everything.
+
+    ``since:5m`` counts from the moment of parsing. ``reload:`` and a ``req:`` with a number match no line until they
+    are resolved. Time is linear in the size of lines and requests.
+
+    Attributes:
+        terms: The terms, in order.
+    """
+
+    terms: tuple[Term, ...] = ()
+    # Conditions of low cost first.
+    _ordered: tuple[Term, ...] = field(init=False, repr=False, compare=False, default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ordered", tuple(sorted(self.terms, key=lambda one: one.condition.cost)))
+
+    @property
+    def is_empty(self) -> bool:
+        """True if everything passes."""
+        return not self.terms
+
+    def matches_line(self, line: LogLine) -> bool:
+        """Return True if the line passes; for many lines ``positions`` is faster."""
+        return bool(self.narrow(columns_of(line), (0,)))
+
+    def positions(self, batch: Batch) -> Positions:
+        """Return the positions of the batch's lines that pass, oldest first."""
+        columns = Columns(batch.first_seq, batch.timestamps, batch.marks, batch.messages, batch.requests)
+        return self.narrow(columns, range(len(batch)))
+
+    def narrow(self, lines: Columns, found: Positions) -> Positions:
+        """Return those of the positions ``found`` whose lines pass."""
+        for term in self._ordered:
+            if not found:
+                break
+            found = term.condition.keep(lines, found, negated=term.negated)
+        return found
+
+    def matches_request(self, record: Record) -> bool:
+        """Return True if the recorded request passes."""
+        return all(term.condition.holds_for(record) is not term.negated for term in self._ordered)
+
+    def check_lines(self) -> None:
+        """Check that all terms apply to log lines.
+
+        Raises:
+            InvalidFilter: A term does not.
+        """
+        for term in self.terms:
+            if not term.condition.on_lines:
+                raise InvalidFilter(
+                    f"{term.info.text!r} applies to recorded requests only, as log lines do not report it; "
+                    "remove the term.",
+                    term.info.start,
+                )
+
+    def check_requests(self) -> None:
+        """Check that all terms apply to recorded requests.
+
+        Raises:
+            InvalidFilter: A term does not.
+        """
+        for term in self.terms:
+            if not term.info.on_requests:
+                raise InvalidFilter(
+                    f"{term.info.text!r} applies to log lines only, as recorded requests have no source; "
+                    "remove the term, or use origin.",
+                    term.info.start,
+                )
+
+    @property
+    def needs_reloads(self) -> bool:
+        """True if a term names a reload."""
+        return any(isinstance(term.condition, ReloadCondition) for term in self.terms)
+
+    @property
+    def request_numbers(self) -> frozenset[int]:
+        """Numbers of recorded requests that terms name."""
+        words = [one.condition.word for one in self.terms if isinstance(one.condition, RequestCondition)]
+        return frozenset(
+            int(word) for word in words if word.isascii() and word.isdecimal() and len(word) <= _MOST_DIGITS
+        )
+
+    def resolved(self, facts: Resolved) -> Filter:
+        """Return the filter for one preview, with ``reload:`` and ``req:`` resolved."""
+        return Filter(tuple(replace(term, condition=_resolve(term.condition, facts)) for term in self.terms))
+
+
+NO_FILTER = Filter()
+"""The filter without a term."""
+
+
+def _resolve(condition: Condition, facts: Resolved) -> Condition:
+    if isinstance(condition, RequestCondition) and condition.word.isdecimal() and len(condition.word) <= _MOST_DIGITS:
+        return replace(condition, request_id=facts.requests.get(int(condition.word), ""))
+    if isinstance(condition, ReloadCondition):
+        reloads = facts.reloads
+        number = len(reloads) - 1 if condition.word == "last" else int(condition.word)
+        if number >= len(reloads):
+            return replace(condition, number=number)
+        last = reloads[number + 1] - 1 if number + 1 < len(reloads) else None
+        return replace(condition, number=number, first_seq=reloads[number], last_seq=last)
+    return condition

@@ -1,0 +1,140 @@
+"""Parser of filters: tokens to terms, or one sentence about the first mistake."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from preview.core.quoting import quoted
+from preview.errors import InvalidFilter
+from preview.logs.filter.conditions import Condition, FieldCondition, MarkCondition, RegexCondition, TextCondition
+from preview.logs.filter.filter import Filter, Term, TermInfo
+from preview.logs.filter.keys import LEVEL_TERMS, PARSERS, Parsed, level_condition
+from preview.logs.filter.regex import fault_of
+from preview.logs.filter.tokens import Kind, Token, tokens_of
+from preview.logs.filter.values import NUMBER
+
+MAX_CHARACTERS = 1000
+"""Longest filter."""
+MAX_TERMS = 30
+"""Most terms of one filter."""
+
+_OPERATORS = {"OR", "AND", "NOT", "||", "&&", "|"}
+# Names that people know from other tools, and what they are here.
+_OTHER_NAMES = {
+    "request": "req", "request_id": "req", "id": "req", "duration": "ms", "time": "since", "url": "path",
+    "route": "path", "code": "status", "severity": "level", "lvl": "level", "after": "since", "before": "until",
+    "user": "who", "verb": "method", "restart": "reload", "msg": "@msg", "message": "@message",
+}  # fmt: skip
+
+
+def parse_filter(text: str, now_ms: int | None = None) -> Filter:
+    """Parse a filter. Linear in its length.
+
+    Args:
+        text: Terms separated by spaces, at most ``MAX_CHARACTERS``.
+        now_ms: Moment from which ``since:5m`` counts, in milliseconds since the epoch; by default now.
+
+    Raises:
+        InvalidFilter: The filter has a mistake; the message names it, and ``position`` its place.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidFilter(f"The filter is too long: at most {MAX_CHARACTERS} characters are allowed.", MAX_CHARACTERS)
+    if "\0" in text:
+        raise InvalidFilter("The filter has a NUL character, which no line has; remove it.", text.index("\0"))
+    tokens = tokens_of(text)
+    if len(tokens) > MAX_TERMS:
+        raise InvalidFilter(f"The filter has too many terms: at most {MAX_TERMS} are allowed.", tokens[MAX_TERMS].start)
+    return Filter(tuple(_term(token, now_ms) for token in tokens))
+
+
+def _term(token: Token, now_ms: int | None) -> Term:
+    kind, condition, meaning = _parsed(token, now_ms)
+    # Sources are the one thing that lines have and requests have not.
+    on_requests = condition.on_requests and not (isinstance(condition, MarkCondition) and not condition.levels)
+    sentence = f"{'Without' if token.negated else 'Only'} {meaning}."
+    info = TermInfo(token.text, token.start, kind, token.negated, sentence, condition.on_lines, on_requests)
+    return Term(condition, token.negated, info)
+
+
+def _parsed(token: Token, now_ms: int | None) -> Parsed:
+    match token.kind:
+        case Kind.REGEX:
+            return _regex(token)
+        case Kind.FIELD:
+            return _field(token)
+        case Kind.KEY:
+            return _key(token, now_ms)
+        case Kind.WORD:
+            return _word(token)
+        case Kind.PHRASE:
+            return _text(token)
+
+
+def _text(token: Token) -> Parsed:
+    if not token.value:
+        raise InvalidFilter(
+            "The phrase is empty; write the text to search for between the quotation marks.", token.start
+        )
+    return Parsed("text", TextCondition(token.value), f"entries with the text {quoted(token.value)}")
+
+
+def _word(token: Token) -> Parsed:
+    word = token.value
+    if word in _OPERATORS:
+        raise InvalidFilter(
+            f"{quoted(word)} is not an operator here: all terms must match, and a leading - excludes a term; "
+            "put the word in quotes to search for it, or use /one|other/ for alternatives.",
+            token.start,
+        )
+    level = LEVEL_TERMS.get(word.lower())
+    if level is not None:
+        return level_condition(level, ">=")
+    if word.startswith("@"):
+        raise InvalidFilter(
+            f"{quoted(word)} has no value; write a field as @name:value, or @name:* if any value will do.", token.start
+        )
+    return _text(token)
+
+
+def _regex(token: Token) -> Parsed:
+    ignores_case = token.key == "i"
+    fault = fault_of(token.value, ignores_case=ignores_case)
+    if fault is not None:
+        raise InvalidFilter(f"The regular expression {quoted(token.value)} {fault}.", token.start)
+    ignoring = ", in any case" if ignores_case else ""
+    condition: Condition = RegexCondition(token.value, ignores_case)
+    return Parsed(
+        "regex", condition, f"entries in which the regular expression {quoted(token.value)} is found{ignoring}"
+    )
+
+
+def _field(token: Token) -> Parsed:
+    operator = token.operator or "="
+    if operator != "=" and NUMBER.fullmatch(token.value) is None:
+        raise InvalidFilter(
+            f"{quoted(token.value)} is not a number; a field is compared by {operator} with numbers only.", token.start
+        )
+    named = f"the field {quoted(token.key)}"
+    meaning = (
+        f"entries with {named}" if token.value == "*" else f"entries with {named} {_relation(operator)} {token.value}"
+    )
+    return Parsed("field", FieldCondition(token.key, operator, token.value, token.is_quoted), meaning)
+
+
+def _relation(operator: str) -> str:
+    return {"=": "equal to", ">": "above", ">=": "of at least", "<": "below", "<=": "of at most"}[operator]
+
+
+def _key(token: Token, now_ms: int | None) -> Parsed:
+    parse = PARSERS.get(token.key)
+    if parse is not None:
+        return parse(token, now_ms)
+    known = ", ".join(PARSERS)
+    other = _OTHER_NAMES.get(token.key.lower())
+    close = get_close_matches(token.key.lower(), PARSERS, 1) if other is None else [other]
+    meant = f"did you mean {close[0]}? " if close else ""
+    raise InvalidFilter(
+        f"{quoted(token.key)} is not a term; {meant}The terms are {known}; "
+        f"write @{token.key[:40]}: for a field of JSON lines, or put the term in quotes to search for it.",
+        token.start,
+    )
