@@ -21,9 +21,13 @@ MAX_TERMS = 30
 _OPERATORS = {"OR", "AND", "NOT", "||", "&&", "|"}
 # Names that people know from other tools, and what they are here.
 _OTHER_NAMES = {
-    "request": "req", "request_id": "req", "id": "req", "duration": "ms", "time": "since", "url": "path",
-    "route": "path", "code": "status", "severity": "level", "lvl": "level", "after": "since", "before": "until",
-    "user": "who", "verb": "method", "restart": "reload", "msg": "@msg", "message": "@message",
+    other: name
+    for name, others in {
+        "req": "request request_id id", "ms": "duration", "since": "time after", "until": "before", "path": "url route",
+        "status": "code", "level": "severity lvl", "who": "user", "method": "verb", "reload": "restart",
+        "@message": "message msg event",
+    }.items()
+    for other in others.split()
 }  # fmt: skip
 
 
