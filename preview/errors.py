@@ -39,6 +39,7 @@ __all__ = [
     "PreviewUnavailable",
     "ProjectMismatch",
     "QueryRefused",
+    "RecordIncomplete",
     "RootWithoutSandbox",
     "ServiceShort",
     "ServiceStopping",
@@ -340,6 +341,12 @@ class DataUnavailable(PreviewError):
     """The preview's data cannot be read, saved or replaced now."""
 
     code = "data_unavailable"
+
+
+class RecordIncomplete(PreviewError):
+    """A recorded request cannot be sent again, because a part of it was not kept."""
+
+    code = "record_incomplete"
 
 
 class QueryRefused(DataUnavailable):

@@ -54,6 +54,7 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         errors.SnapshotLimitReached: (409, "Snapshot limit reached"),
         errors.DataUnavailable: (409, "Data unavailable"),
         errors.QueryRefused: (422, "Statement refused"),
+        errors.RecordIncomplete: (409, "Record incomplete"),
         errors.GenerationReadOnly: (409, "Generation is read-only"),
         errors.PreconditionFailed: (412, "Changed meanwhile"),
         errors.NoPortFree: (503, "No port free"),
