@@ -13,6 +13,9 @@ import trio
 from preview.detection import ServiceKind
 from preview.runtime import Serve
 
+# Connections of a preview's user beyond the preview's own limit: for the service's look at the data, and for saving it.
+RESERVED_CONNECTIONS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class ClientCommand:

@@ -152,7 +152,7 @@ class MysqlEngine:
             # Again where an earlier try was cut off: nobody else has this name.
             f"CREATE OR REPLACE USER `{name}`@localhost IDENTIFIED VIA {PLUGIN.decode()}"
             f" USING '{hash_password(password)}'"
-            f" WITH MAX_USER_CONNECTIONS {self.limits.connections} MAX_STATEMENT_TIME {self.limits.statement_s}",
+            f" WITH MAX_USER_CONNECTIONS {self.limits.of_user} MAX_STATEMENT_TIME {self.limits.statement_s}",
             f"CREATE DATABASE IF NOT EXISTS `{database}`",
             # In a grant `_` stands for any character.
             f"GRANT ALL ON `{database.replace('_', chr(92) + '_')}`.* TO `{name}`@localhost",

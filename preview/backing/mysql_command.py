@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from preview.backing.interface import RESERVED_CONNECTIONS
 from preview.backing.server_command import ServerCommand
 from preview.core.servers import Program, find_program
 from preview.runtime import Limits
@@ -35,6 +36,11 @@ class MysqlLimits:
     memory_mb: int
     connections: int
     statement_s: float
+
+    @property
+    def of_user(self) -> int:
+        """Connections of a preview's user, with those of the service."""
+        return self.connections + RESERVED_CONNECTIONS
 
 
 def mysql_command(program: Program, folder: Path, limits: MysqlLimits, kept: Path | None) -> ServerCommand:

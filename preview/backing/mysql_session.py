@@ -78,14 +78,27 @@ class MysqlDatabase:
         self._turn = trio.Lock()
         # Its name, once it is made.
         self._made: str | None = None
-        # Connections without a session yet: the server counts a user's connections once it knows the user.
-        self._beginning = 0
+        # The preview's connections, those without a session too.
+        self._connections = 0
 
     def want(self) -> None:
         """See ``BackingDatabase``: the engine starts the server that all share."""
 
     async def serve(self, client: trio.SocketStream) -> None:
         """See ``BackingDatabase``. Cancellation: both ends are closed."""
+        most = self._engine.limits.connections
+        if self._connections >= most:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await client.send_all(too_many(f"too many connections: a preview may have {most}"))
+            return
+        self._connections += 1
+        try:
+            await self._serve_program(client)
+        finally:
+            self._connections -= 1
+
+    async def _serve_program(self, client: trio.SocketStream) -> None:
+        """Serve a connection that does not count as the preview's: of a client program of the service."""
         with suppress(SessionEnded, NotMysql, trio.BrokenResourceError, trio.ClosedResourceError):
             try:
                 server = await self._open_session(client)
@@ -102,15 +115,8 @@ class MysqlDatabase:
         Raises:
             ServerUnavailable: The server does not run.
         """
-        if self._beginning >= self._engine.limits.connections:
-            await client.send_all(too_many("too many connections begin at once"))
-            return None
-        self._beginning += 1
-        try:
-            with trio.move_on_after(FIRST_S):
-                return await self._log_in(client, await self._engine.connect())
-        finally:
-            self._beginning -= 1
+        with trio.move_on_after(FIRST_S):
+            return await self._log_in(client, await self._engine.connect())
         return None
 
     async def _log_in(self, client: trio.SocketStream, link: Link) -> trio.SocketStream | None:
@@ -177,7 +183,7 @@ class MysqlDatabase:
         if self._made is None:
             return False
         await self._tables().check_locks()
-        await mysql_dump.save(self._engine.program, file, run, self.serve, self._made)
+        await mysql_dump.save(self._engine.program, file, run, self._serve_program, self._made)
         return True
 
     async def load(self, file: Path, run: RunClient) -> None:
@@ -190,7 +196,7 @@ class MysqlDatabase:
                 await self._engine.empty(self.name)
         except ServerUnavailable as error:
             raise DataUnavailable(str(error)) from error
-        await mysql_dump.load(self._engine.program, file, run, self.serve, self._made)
+        await mysql_dump.load(self._engine.program, file, run, self._serve_program, self._made)
 
     async def list_tables(self) -> Sequence[TableSummary]:
         """See ``BackingDatabase``. Cancellation: nothing changes."""

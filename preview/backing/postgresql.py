@@ -29,6 +29,7 @@ from preview.backing.server_command import ServerCommand
 from preview.backing.streams import FIRST_S, Join, SessionEnded
 from preview.backing.wire.postgresql import (
     CANCEL_REQUEST,
+    TOO_MANY_CONNECTIONS,
     NotPostgresql,
     refusal,
     rewrite_startup,
@@ -77,6 +78,7 @@ class PostgresqlEngine:
         self.program = program
         self._folder = folder
         self._limits = limits
+        self.connections = limits.connections
         self.join = join
         self._server = Server(_command(program, folder, limits, kept), runtime, self._set_up)
         self._admin = Administrator(program.name, folder)
@@ -239,27 +241,38 @@ class PostgresqlDatabase:
 
     def __init__(self, engine: PostgresqlServing) -> None:
         self._engine = engine
-        # Of the role and of the database; None until the first connection.
+        # Of the role and of the database, None until the first connection; and of one that is loaded in its place.
         self.name: str | None = None
-        # The name of one that is loaded now, and takes its place.
         self._loaded: str | None = None
         self._turn = trio.Lock()
+        self._connections = 0
 
     def want(self) -> None:
         """See ``BackingDatabase``: the engine starts the server that all share."""
 
     async def serve(self, client: trio.SocketStream) -> None:
         """See ``BackingDatabase``. Cancellation: both ends are closed."""
+        self._connections += 1
+        try:
+            await self._serve(client, self._engine.connections)
+        finally:
+            self._connections -= 1
+
+    async def _serve(self, client: trio.SocketStream, most: int = 1 << 30) -> None:
+        """Serve a connection: of a client program of the service, if no limit is given."""
         with suppress(SessionEnded, NotPostgresql, trio.BrokenResourceError, trio.ClosedResourceError):
-            server = await self._open_session(client)
+            server = await self._open_session(client, most)
             if server is not None:
                 async with server:
                     await self._engine.join(client, server)
 
-    async def _open_session(self, client: trio.SocketStream) -> trio.SocketStream | None:
+    async def _open_session(self, client: trio.SocketStream, most: int) -> trio.SocketStream | None:
         with trio.move_on_after(FIRST_S) as scope:
             code, body = await read_first(client)
         if scope.cancelled_caught:
+            return None
+        if self._connections > most and code != CANCEL_REQUEST:
+            await client.send_all(refusal(f"too many connections: a preview may have {most}", TOO_MANY_CONNECTIONS))
             return None
         try:
             return await self._begin(client, code, body)
@@ -295,7 +308,7 @@ class PostgresqlDatabase:
         """See ``BackingDatabase``. Cancellation: there may be a part of the file."""
         if self.name is None:
             return False
-        await postgresql_dump.save(self._engine.program, file, run, self.serve)
+        await postgresql_dump.save(self._engine.program, file, run, self._serve)
         return True
 
     async def load(self, file: Path, run: RunClient) -> None:
@@ -303,7 +316,7 @@ class PostgresqlDatabase:
         new = PostgresqlDatabase(self._engine)
         try:
             new.name = self._loaded = await self._engine.make()
-            await postgresql_dump.load(self._engine.program, file, run, new.serve)
+            await postgresql_dump.load(self._engine.program, file, run, new._serve)
             async with self._turn:
                 self.name, new.name = new.name, self.name
         except ServerUnavailable as error:
@@ -330,10 +343,8 @@ class PostgresqlDatabase:
     def _tables(self) -> PostgresqlTables:
         if self.name is None:
             raise DataUnavailable("The preview has stored nothing in PostgreSQL yet.")
-        engine = self._engine
-        return PostgresqlTables(
-            engine.connect, self.name, password=engine.password(self.name), is_private=engine.is_private
-        )
+        engine, password = self._engine, self._engine.password(self.name)
+        return PostgresqlTables(engine.connect, self.name, password=password, is_private=engine.is_private)
 
 
 def _command(program: Program, folder: Path, limits: PostgresqlLimits, kept: Path | None) -> ServerCommand:

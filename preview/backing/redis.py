@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 
 from preview.backing.contents.files import copy_regular, open_regular
-from preview.backing.interface import QueryResult, RunClient, TableSummary
+from preview.backing.interface import RESERVED_CONNECTIONS, QueryResult, RunClient, TableSummary
 from preview.backing.server import Server, ServerSocket, ServerUnavailable
 from preview.backing.server_command import ServerCommand
 from preview.backing.streams import FIRST_S, Join, SessionEnded
@@ -132,17 +132,29 @@ class RedisDatabase:
         self._server = server
         self._join = join
         self._most_bytes = _most_file_bytes(limits)
+        self._most = limits.connections
+        self._connections = 0
 
     def want(self) -> None:
         """See ``BackingDatabase``: a server starts within 30 ms."""
 
     async def serve(self, client: trio.SocketStream) -> None:
         """See ``BackingDatabase``. Cancellation: both ends are closed."""
+        self._connections += 1
+        try:
+            await self._serve(client)
+        finally:
+            self._connections -= 1
+
+    async def _serve(self, client: trio.SocketStream) -> None:
         with suppress(SessionEnded, trio.BrokenResourceError, trio.ClosedResourceError):
             first: bytes | None = None
             with trio.move_on_after(FIRST_S):
                 first = await _read_first(client)
             if first is None:
+                return
+            if self._connections > self._most:
+                await _refuse(client, f"max number of clients reached: a preview may have {self._most}")
                 return
             try:
                 server = await self._server.connect()
@@ -307,7 +319,7 @@ def _command(program: Program, folder: Path, name: str, limits: RedisLimits, slo
         "appendonly": "no",
         "maxmemory": f"{limits.memory_mb}mb",
         "maxmemory-policy": "noeviction",
-        "maxclients": str(limits.connections),
+        "maxclients": str(limits.connections + RESERVED_CONNECTIONS),
         "databases": "16",
         # An idle server wakes once a second.
         "hz": "1",

@@ -102,10 +102,19 @@ def test_a_killed_server_starts_again_and_drops_what_nobody_owns(host: Host, pre
         assert orphan not in driver.listed(host)
 
 
-def test_connections_are_limited_and_the_driver_says_so(preview: Preview, driver: Driver) -> None:
+def test_connections_are_limited_and_the_driver_says_so(
+    host: Host, preview: Preview, driver: Driver, tmp_path: Path
+) -> None:
     held = [preview.connect() for _ in range(CONNECTIONS)]
+    driver.store(held[0], "stored")
     with pytest.raises(driver.errors, match=r"(?i)too many connections|max_user_connections|max number of clients"):
         driver.connect(preview.port)
+    # The service still reads and saves the data.
+    run = host.client(tmp_path / "client")
+    (tmp_path / "client").chmod(0o777)
+    assert host.run(preview.database.save, tmp_path / "client" / "saved", run)
+    if driver.kind != "redis":
+        assert "stored" in str(host.run(preview.database.list_tables))
     held[0].close()
     wait_until(preview.connects)
 

@@ -17,6 +17,8 @@ class PostgresqlServing(Protocol):
     join: Join
     # Whether a password itself may be sent to it; see ``ServerAddress.is_private``.
     is_private: bool
+    # Of one preview.
+    connections: int
 
     async def connect(self) -> trio.SocketStream:
         """Connect as a client. Cancellation: no connection is left."""

@@ -12,6 +12,7 @@ import trio
 
 from preview.backing.admin.postgresql_session import Rows, Session, quote_name, quote_text
 from preview.backing.admin.postgresql_statements import Statements
+from preview.backing.interface import RESERVED_CONNECTIONS
 from preview.backing.server import ServerSocket, ServerUnavailable
 
 log = structlog.get_logger(__name__)
@@ -188,7 +189,7 @@ class Administrator:
 
 def made(name: str, limits: PostgresqlLimits) -> tuple[str, ...]:
     """Return the statements that make a role, and a database that it owns."""
-    own, limit = quote_name(name), limits.connections
+    own, limit = quote_name(name), limits.connections + RESERVED_CONNECTIONS
     return (
         # With inheritance: the owner of a database may create in its schema "public" by an inherited role.
         f"CREATE ROLE {own} LOGIN IN ROLE {_PREVIEWS} CONNECTION LIMIT {limit}",

@@ -126,7 +126,7 @@ class OperatorMysql:
         await self._server.execute(
             _made(name),
             f"CREATE OR REPLACE USER `{name}`@'%' IDENTIFIED VIA {PLUGIN.decode()} USING '{hash_password(password)}'"
-            f" WITH MAX_USER_CONNECTIONS {self.limits.connections} MAX_STATEMENT_TIME {self.limits.statement_s}",
+            f" WITH MAX_USER_CONNECTIONS {self.limits.of_user} MAX_STATEMENT_TIME {self.limits.statement_s}",
             # In a grant `_` stands for any character.
             f"GRANT ALL ON `{name.replace('_', chr(92) + '_')}`.* TO `{name}`@'%'",
         )

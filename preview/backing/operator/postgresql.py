@@ -17,6 +17,7 @@ from preview.backing.admin.postgresql import PostgresqlLimits
 from preview.backing.admin.postgresql_proof import Refused, Unreadable, prove, verifier
 from preview.backing.admin.postgresql_session import quote_name, quote_text
 from preview.backing.answers import as_number
+from preview.backing.interface import RESERVED_CONNECTIONS
 from preview.backing.operator.account import PostgresqlServer
 from preview.backing.operator.names import Names
 from preview.backing.postgresql import PostgresqlDatabase
@@ -73,6 +74,7 @@ class OperatorPostgresql:
         self._names = names
         self.is_private = address.is_private
         self._limits = limits
+        self.connections = limits.connections
         self._size_bytes = size_bytes
         self._server = PostgresqlServer(address)
         # Passwords of the roles in use; what is still to be dropped.
@@ -287,8 +289,9 @@ def _made(name: str, verifier: str, limits: PostgresqlLimits) -> tuple[str, ...]
     Previews have what ``template1`` has: an operator may create extensions there.
     """
     own = quote_name(name)
+    most = limits.connections + RESERVED_CONNECTIONS
     return (
-        f"CREATE ROLE {own} LOGIN CONNECTION LIMIT {limits.connections} PASSWORD {quote_text(verifier)}",
+        f"CREATE ROLE {own} LOGIN CONNECTION LIMIT {most} PASSWORD {quote_text(verifier)}",
         f"ALTER ROLE {own} SET statement_timeout = '{int(limits.statement_s * 1000)}ms'",
         # Who is no superuser makes databases only for a role that it is a member of.
         f"GRANT {own} TO CURRENT_USER",
