@@ -7,6 +7,7 @@ given.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, Serve, b
 _MOST_BYTES = 4 * 1024 * 1024
 _DRAIN_S = 0.5
 _LOOK_S = 0.2
+_ERROR = re.compile(r"\berror\b", re.IGNORECASE)
 _MOST_SAID = 300
 LONGEST_S = 60.0
 """Seconds that a program may take, if its caller does not say otherwise."""
@@ -89,7 +91,7 @@ class Confined:
         if why:
             raise DataUnavailable(f"{name} was stopped: {why[0]}.")
         if ended != Exit(code=0):
-            raise DataUnavailable(f"{name} failed: {_last_line(printed) or ended}")
+            raise DataUnavailable(f"{name} failed: {last_words(printed) or ended}")
         return bytes(printed)
 
     def _spec(self, program: ConfinedProgram) -> ProcessSpec:
@@ -144,6 +146,8 @@ class Confined:
         return ended
 
 
-def _last_line(printed: bytes | bytearray) -> str:
+def last_words(printed: bytes | bytearray) -> str:
+    """Return the last line that names an error, else the last one; an error may quote lines of a stranger's."""
     lines = [line for line in bytes(printed[-4096:]).decode("utf-8", "replace").splitlines() if line.strip()]
-    return "".join(one if one.isprintable() else "?" for one in lines[-1][:_MOST_SAID]) if lines else ""
+    line = next((line for line in reversed(lines) if _ERROR.search(line)), lines[-1] if lines else "")
+    return "".join(one if one.isprintable() else "?" for one in line[:_MOST_SAID])

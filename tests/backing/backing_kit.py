@@ -31,6 +31,7 @@ from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.redis import RedisEngine, RedisLimits
 from preview.backing.streams import Join
 from preview.core.servers import Program, find_mysql, find_postgresql, find_redis
+from preview.data.client import last_words
 from preview.errors import DataUnavailable
 from preview.runtime import Exit, Limits, ProcessSpec, Runtime, SandboxRuntime, beside, child_subreaper, probe_sandbox
 from preview.runtime.sandbox import open_broker_if_needed
@@ -427,8 +428,7 @@ async def run_client(runtime: Runtime, folder: Path, limit_s: float, command: Cl
             ended = await process.wait()
             await trio.sleep(0.01)
     if ended != Exit(code=0):
-        lines = said.decode("utf-8", "replace").split("\n")
-        raise DataUnavailable(next((one for one in reversed(lines) if one.strip()), f"it ended: {ended}"))
+        raise DataUnavailable(last_words(said) or f"it ended: {ended}")
 
 
 def server_pids(folder: Path) -> list[int]:
