@@ -32,6 +32,7 @@ __all__ = [
     "LimitReached",
     "NoActivePreview",
     "NoPortFree",
+    "PinLimitReached",
     "PreconditionFailed",
     "PreviewError",
     "PreviewNotFound",
@@ -40,6 +41,7 @@ __all__ = [
     "ProjectMismatch",
     "QueryRefused",
     "RecordIncomplete",
+    "RequestNotFound",
     "RootWithoutSandbox",
     "ServiceShort",
     "ServiceStopping",
@@ -217,6 +219,12 @@ class SnapshotNotFound(PreviewError):
     code = "snapshot_not_found"
 
 
+class RequestNotFound(PreviewError):
+    """The preview has no recorded request with this number."""
+
+    code = "request_not_found"
+
+
 class UserNotFound(PreviewError):
     """The service's users table has no such user."""
 
@@ -266,6 +274,12 @@ class SnapshotLimitReached(LimitReached):
     """The user has the maximum number or size of data snapshots. ``details["limit"]`` is that number or size."""
 
     code = "snapshot_limit_reached"
+
+
+class PinLimitReached(LimitReached):
+    """The user has pinned the maximum number of recorded requests. ``details["limit"]`` is that number."""
+
+    code = "pin_limit_reached"
 
 
 class TooManyLaunches(PreviewError):

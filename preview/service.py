@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -47,6 +48,7 @@ from preview.supervisor import (
     run_builder,
     run_cleanup,
 )
+from preview.traffic import TrafficStore, TrafficWriter, run_traffic_writer
 from preview.worker import ProjectReader, WorkerReader, open_worker_pool
 
 __all__ = ["Service", "open_service"]
@@ -75,6 +77,8 @@ class Service:
         draining: Set when the shutdown starts: streams end, and launches are refused.
         backing: Servers that previews get.
         data: Reads, saves and replaces the data of previews.
+        traffic: Stored requests to previews.
+        traffic_writer: Stores requests to previews.
     """
 
     settings: Settings
@@ -90,6 +94,8 @@ class Service:
     draining: trio.Event
     backing: Backing
     data: DataManager
+    traffic: TrafficStore
+    traffic_writer: TrafficWriter
 
     @property
     def supplied(self) -> frozenset[ServiceKind]:
@@ -141,6 +147,7 @@ async def open_service(
             async with (
                 _open_reader(settings, reader) as reading,
                 _open_writer(database, settings) as writer,
+                _open_traffic(database, settings) as traffic,
                 _open_ladder(settings, runtime) as ladder,
                 open_backing(settings, ladder.runtime) as backing,
             ):
@@ -158,6 +165,7 @@ async def open_service(
                     backing=backing,
                     snapshots=snapshots,
                     migration_lock=ladder.migration_lock,
+                    traffic=traffic,
                 )
                 users, log_store = UserStore(database), LogStore(database)
                 draining = trio.Event()
@@ -169,6 +177,7 @@ async def open_service(
                         settings, database, source, library, manager, log_store, writer, users, ladder.rungs, reading,
                         draining, backing,
                         DataManager(settings, manager, snapshots, _comparing(settings, ladder.runtime).run),
+                        TrafficStore(database), traffic,
                     )  # fmt: skip
 
 
@@ -270,19 +279,32 @@ async def _open_writer(database: Database, settings: Settings) -> AsyncIterator[
 
 @asynccontextmanager
 async def _run_writer(writer: LogWriter) -> AsyncIterator[LogWriter]:
-    """Run the writer in a shielded task that outlives the body; the task is cancelled here afterwards."""
+    async with _outliving(partial(run_log_writer, writer)):
+        yield writer
+
+
+@asynccontextmanager
+async def _open_traffic(database: Database, settings: Settings) -> AsyncIterator[TrafficWriter]:
+    writer = TrafficWriter(database, settings)
+    async with _outliving(partial(run_traffic_writer, writer)):
+        yield writer
+
+
+@asynccontextmanager
+async def _outliving(run_writer: Callable[..., Awaitable[None]]) -> AsyncIterator[None]:
+    """Run a writer in a shielded task that outlives the body; the task is cancelled here afterwards."""
     scope = trio.CancelScope(shield=True)
 
     async def run(*, task_status: trio.TaskStatus[None]) -> None:
         with scope:
-            await run_log_writer(writer, task_status=task_status)
+            await run_writer(task_status=task_status)
 
     async with trio.open_nursery() as nursery:
         await nursery.start(run)
         try:
-            yield writer
+            yield
         finally:
-            # Bounded: run_log_writer sets a deadline for its last write.
+            # Bounded: each writer sets a deadline for its last write.
             scope.cancel()
 
 

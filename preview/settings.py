@@ -208,6 +208,13 @@ class Settings(BaseSettings):
     proxy_body_bytes: Bytes = 10 * _MIB
     proxy_response_bytes: Bytes = 10 * _MIB
 
+    # Recorded requests
+    capture: Literal["off", "meta", "full"] = "meta"
+    request_queue_bytes: Bytes = 32 * _MIB
+    preview_requests_mb: Count = 64
+    stored_requests_mb: Count = 1024
+    pinned_requests: Count = 200
+
     # Previews in the browser
     domain: HostName | None = None
     path_host: HostName | None = None

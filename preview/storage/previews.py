@@ -15,13 +15,16 @@ from preview.core.lifecycle import ACTIVE, Health, State
 from preview.errors import PreviewNotFound
 from preview.storage.database import Database
 from preview.storage.group_commit import GroupCommit
-from preview.storage.tables import PreviewRecord, preview_instances, preview_logs
+from preview.storage.tables import PreviewRecord, pinned_requests, preview_instances, preview_logs, preview_requests
 from preview.storage.users import read_page
 
 _C = preview_instances.c
 _LOGS = preview_logs.c
+_REQUESTS = preview_requests.c
 # Lines deleted in one transaction: tens of milliseconds, so the log writer does not wait long (SQLite has one lock).
 _DELETE_LINES = 10_000
+# Recorded requests may be larger than lines.
+_DELETE_REQUESTS = 500
 
 # Owner of previews whose generation was deleted; hides them until they are deleted too. No user's id contains this
 # character (see ``ids.is_valid_id``).
@@ -141,6 +144,8 @@ class PreviewStore:
     async def delete_ended_before(self, ms: int, limit: int = 100) -> int:
         """Delete previews that ended before ``ms``, oldest first, with their lines; return the number of previews.
 
+        Previews with pinned requests stay.
+
         Each transaction deletes a bounded number of lines, so that other writers do not wait long for the lock.
 
         Args:
@@ -150,7 +155,8 @@ class PreviewStore:
         Cancellation: finished deletions are kept; the next run continues.
         """
         ended = func.coalesce(_C.stopped_at, _C.created_at)
-        return await self._delete(select(_C.id).where(_OVER, ended < ms).order_by(ended).limit(limit))
+        is_pinned = select(pinned_requests.c.number).where(pinned_requests.c.preview_id == _C.id).exists()
+        return await self._delete(select(_C.id).where(_OVER, ended < ms, ~is_pinned).order_by(ended).limit(limit))
 
     async def disown(self, generation_id: str, user_id: str) -> int:
         """Call ``disown_previews`` in one transaction. Cancellation: completed, or nothing changes."""
@@ -202,8 +208,13 @@ def _insert(row: dict[str, Any], connection: Connection) -> None:
 
 
 def _delete_part(preview_id: str, connection: Connection) -> bool:
-    """Delete a batch of an ended preview's lines, or its row if no lines are left; return true in the latter case."""
+    """Delete a batch of an ended preview's lines and requests, or its row if none is left; return true then."""
     first = connection.scalar(select(func.min(_LOGS.seq)).where(_LOGS.preview_id == preview_id))
+    number = connection.scalar(select(func.min(_REQUESTS.number)).where(_REQUESTS.preview_id == preview_id))
+    if number is not None:
+        few = (_REQUESTS.preview_id == preview_id) & (_REQUESTS.number < number + _DELETE_REQUESTS)
+        connection.execute(delete(preview_requests).where(few))
+        return False
     if first is None:
         connection.execute(delete(preview_instances).where(_C.id == preview_id))
         return True

@@ -1,5 +1,25 @@
 """Recorded requests: what the service carried to previews, kept for reading, replay and comparison."""
 
-from preview.traffic.record import Capture, Message, Origin, RecordedRequest, Timing, Who
+from preview.traffic.draft import Draft, DraftMessage
+from preview.traffic.preview_traffic import PreviewTraffic, unrecorded
+from preview.traffic.record import BODY_BYTES, Capture, Message, Origin, RecordedRequest, Timing, Who
+from preview.traffic.store import RequestPage, TrafficStore
+from preview.traffic.writer import TrafficWriter, run_traffic_writer
 
-__all__ = ["Capture", "Message", "Origin", "RecordedRequest", "Timing", "Who"]
+__all__ = [
+    "BODY_BYTES",
+    "Capture",
+    "Draft",
+    "DraftMessage",
+    "Message",
+    "Origin",
+    "PreviewTraffic",
+    "RecordedRequest",
+    "RequestPage",
+    "Timing",
+    "TrafficStore",
+    "TrafficWriter",
+    "Who",
+    "run_traffic_writer",
+    "unrecorded",
+]

@@ -190,11 +190,13 @@ async def _live_preview(edge: Edge, generation: str, port: int, state: State) ->
         runtime="plain",
     )
     context = service.previews._context
+    log = PreviewLog(record.id, settings=settings, writer=context.writer, store=service.log_store)
     preview = LivePreview(
         replace(record, state=state, health=Health.HEALTHY, pid=1),
         settings=settings,
         tier=tier,
-        log=PreviewLog(record.id, settings=settings, writer=context.writer, store=service.log_store),
+        log=log,
+        traffic=service.traffic_writer.open(record.id, log),
         listener=socket.socket(),
         startup_timeout_s=1,
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import trio
 from quart import Blueprint, Response, request
 
+from preview.core.clock import now_ms
 from preview.errors import (
     BodyTooLarge,
     DatabaseUnavailable,
@@ -27,6 +30,7 @@ from preview.proxy import PreviewClient, ProxyRequest, ProxyResponse, make_reque
 from preview.proxy.headers import TOKEN_HEADER
 from preview.settings import Settings
 from preview.supervisor import LivePreview, log_call
+from preview.traffic import BODY_BYTES, Draft, DraftMessage, Origin, Who
 
 # JSON may use six bytes for one byte of text (``\\u00ff``); the rest of the envelope needs space too.
 _JSON_GROWTH = 6
@@ -62,8 +66,9 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
             body_limit_bytes=settings.proxy_body_bytes,
         )
         before = preview.log.last_seq
+        who = Who.AGENT if request.headers.get("Authorization") else Who.OWNER
         try:
-            answer = await _carry(backend.client, preview, asked)
+            answer = await carry_call(backend.client, preview, asked, who=who)
         except (PreviewUnavailable, UpstreamFailed, UpstreamTimeout) as error:
             # Clients find the lines printed until then by this id.
             error.details["request_id"] = asked.request_id
@@ -136,14 +141,30 @@ def _shown(reason: str) -> str:
     return reason.removeprefix("stopped: ").rstrip(".")
 
 
-async def _carry(client: PreviewClient, preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
-    """Send like ``_send``, and log the call in the service's own log. Cancellation: as for ``_send``."""
+async def carry_call(
+    client: PreviewClient, preview: LivePreview, asked: ProxyRequest, *, who: Who, origin: Origin = Origin.CALL
+) -> ProxyResponse:
+    """Send a request to a preview, record it in full, and log it in the service's own log.
+
+    Args:
+        client: Sends it.
+        preview: The preview.
+        asked: The request.
+        who: The sender, for the record.
+        origin: The reason, for the record.
+
+    Raises:
+        PreviewUnavailable, UpstreamFailed, UpstreamTimeout: There is no complete response.
+
+    Cancellation: as for ``PreviewClient.send``; recorded as well.
+    """
     began = trio.current_time()
-    status: int | None = None
+    first_line = preview.log.last_seq + 1
+    answer: ProxyResponse | None = None
     code: str | None = "internal_error"
     try:
         answer = await _send(client, preview, asked)
-        status, code = answer.status, None
+        code = None
     except PreviewError as error:
         code = error.code
         raise
@@ -151,16 +172,62 @@ async def _carry(client: PreviewClient, preview: LivePreview, asked: ProxyReques
         code = "cancelled"
         raise
     finally:
+        elapsed_s = trio.current_time() - began
+        if not preview.traffic.is_off:
+            preview.traffic.record(_draft(preview, asked, answer, code, elapsed_s, first_line, who, origin))
         log_call(
             preview.record,
             request_id=asked.request_id,
             method=asked.method,
             path=asked.path,
-            status=status,
+            status=None if answer is None else answer.status,
             code=code,
-            elapsed_s=trio.current_time() - began,
+            elapsed_s=elapsed_s,
         )
     return answer
+
+
+def _draft(
+    preview: LivePreview,
+    asked: ProxyRequest,
+    answer: ProxyResponse | None,
+    code: str | None,
+    elapsed_s: float,
+    first_line: int,
+    who: Who,
+    origin: Origin,
+) -> Draft:
+    """Return the record of a call: headers and bodies too, as the caller has them anyway."""
+    sent = asked.body or b""
+    received = b"" if answer is None else answer.body
+    # The client reports one duration; where it was spent is not known.
+    first_byte = -1.0 if answer is None else elapsed_s
+    return Draft(
+        asked.request_id.encode(),
+        origin,
+        who,
+        asked.method,
+        asked.target,
+        0 if answer is None else answer.status,
+        code,
+        now_ms(),
+        0.0,
+        -1.0,
+        first_byte,
+        elapsed_s,
+        len(sent),
+        len(received),
+        preview.restarts,
+        first_line,
+        _message(asked.headers, sent),
+        None if answer is None else _message(answer.headers, received),
+    )
+
+
+def _message(headers: Sequence[tuple[str, str]], body: bytes) -> DraftMessage:
+    fields = [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers]
+    size = sum(len(name) + len(value) for name, value in fields)
+    return DraftMessage(fields, body[:BODY_BYTES], len(body), size)
 
 
 async def _send(client: PreviewClient, preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:

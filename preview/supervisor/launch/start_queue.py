@@ -30,6 +30,7 @@ from preview.supervisor.launch.project_analysis import AnalysisCache
 from preview.supervisor.launch.start_history import StartHistory
 from preview.supervisor.limits.watch_disk import Watchers
 from preview.supervisor.preview.live_preview import LivePreview
+from preview.traffic import TrafficWriter
 
 # A start works on several things in parallel (namespaces, files, imports): two per processor keep all processors busy.
 _EACH_PROCESSOR = 2
@@ -167,6 +168,7 @@ class SupervisorContext:
         start_queue: Limits concurrent starts of processes.
         snapshots: Stored data snapshots; None in tests without any.
         migration_lock: Warms the lock for moving processes between control groups; None without control groups.
+        traffic: Stores requests to previews; None in tests that record none.
         observers: Called with each new preview before its first line. They may add listeners to its log, and must not
             wait.
     """
@@ -187,4 +189,5 @@ class SupervisorContext:
     start_queue: StartQueue = field(default_factory=StartQueue)
     snapshots: SnapshotStore | None = None
     migration_lock: MigrationLockWarmer | None = None
+    traffic: TrafficWriter | None = None
     observers: list[Callable[[LivePreview], None]] = field(default_factory=list)

@@ -201,15 +201,17 @@ class PreviewManager(PreviewQueries):
             port=slot.port,
             runtime=self._context.runtime.name,
         )
+        log = PreviewLog(record.id, settings=settings, writer=self._context.writer, store=self._log_store)
         preview = LivePreview(
             record,
             settings=settings,
             tier=tier,
-            log=PreviewLog(record.id, settings=settings, writer=self._context.writer, store=self._log_store),
+            log=log,
             listener=slot.listener,
             scope=slot.scope,
             startup_timeout_s=request.startup_timeout_s or settings.startup_timeout_s,
             overrides=request.overrides,
+            traffic=None if self._context.traffic is None else self._context.traffic.open(record.id, log),
         )
         self._registry.add(preview)
         self._remember((request.user.id, generation.id), request.overrides)
@@ -240,6 +242,7 @@ class PreviewManager(PreviewQueries):
                 self._slots.forget(slot)
             else:
                 self._registry.remove(slot.preview)
+                slot.preview.traffic.close()
                 slot.preview.over.set()
 
     def is_held(self, preview_id: str) -> bool:

@@ -34,6 +34,7 @@ from preview.supervisor.preview.inside import Inside
 from preview.supervisor.preview.launch_progress import LaunchProgress
 from preview.supervisor.preview.network import Reach, reach_of
 from preview.supervisor.preview.service_log import log_transition
+from preview.traffic import PreviewTraffic, unrecorded
 from preview.user import User
 
 # One token per browser tab that sends requests; a client whose token was dropped requests a new one.
@@ -102,6 +103,7 @@ class LivePreview:
     Attributes:
         record: The database row; the stored one may be slightly older.
         log: The preview's lines and events.
+        traffic: Recorder of its requests.
         listener: Socket that the preview serves on; closed when the preview is over.
         inner: Socket that its processes inherit in place of ``listener``; None if there is none.
         scope: Cancelling this scope tears the preview down.
@@ -139,9 +141,11 @@ class LivePreview:
         overrides: Overrides | None = None,
         scope: trio.CancelScope | None = None,
         first_data: FirstData | None = None,
+        traffic: PreviewTraffic | None = None,
     ) -> None:
         self.record = record
         self.log: PreviewLog = log
+        self.traffic = unrecorded(record.id, log) if traffic is None else traffic
         self.listener = listener
         self.inner: InnerSocket | None = None
         self.tier = tier
@@ -262,7 +266,7 @@ class LivePreview:
 
     def note_restart(self) -> None:
         """Record that a new process has taken over."""
-        self.restarts += 1
+        self.restarts = self.traffic.reload = self.restarts + 1
         self._publish()
 
     def _take_steps(self, steps: tuple[LaunchStep, ...]) -> None:

@@ -1,0 +1,210 @@
+"""The requests of one live preview: gives numbers, and queues drafts for the writer. Nothing here waits."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+import trio
+
+from preview.traffic.draft import Draft
+from preview.traffic.record import Capture
+
+log = structlog.get_logger(__name__)
+
+# Seconds of work with bodies that one preview may cause in a second. Later bodies of this second are dropped.
+WORK_S = 0.1
+
+
+class LineNumbers(Protocol):
+    """Source of the number of the newest log line."""
+
+    last_seq: int
+
+
+class Bounds:
+    """Drafts of all previews that wait for the database, with limits of their number and their bytes.
+
+    Each preview may use an equal share, so that a flood costs only the records of the preview that causes it. A
+    preview that has used its share before others came keeps it: in the worst case there are twice as many.
+
+    Args:
+        most: Number of drafts.
+        most_bytes: Their memory.
+    """
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self.most = most
+        self.most_bytes = most_bytes
+        self.count = 0
+        self.size_bytes = 0
+        self.waiting: dict[str, PreviewTraffic] = {}
+
+    def takes(self, count: int, size_bytes: int, more_bytes: int) -> bool:
+        """Return whether a preview with this many drafts and bytes may add one."""
+        sharers = len(self.waiting) or 1
+        return (
+            count < self.most // sharers
+            and self.count < 2 * self.most
+            and size_bytes + more_bytes <= self.most_bytes // sharers
+            and self.size_bytes + more_bytes <= 2 * self.most_bytes
+        )
+
+
+class PreviewTraffic:
+    """Requests of one preview. Made by ``TrafficWriter.open``, closed with the preview.
+
+    Args:
+        preview_id: The preview; its row exists before the first record.
+        capture: See the attribute.
+        lines: The preview's log.
+        bounds: Limits of all previews.
+        wake: Called when there is work for the writer.
+
+    Attributes:
+        capture: Amount of data to keep. May change at any time.
+        reload: Number of times that a new process has taken over.
+        last_number: Number of the newest request; 0 before the first.
+        stored_number: Number up to which each request is stored or lost.
+        lost_records: Number of requests that could not be kept.
+        lost_bodies: Number of requests without the headers and bodies that were to be kept.
+        waiting: Numbered drafts for the writer.
+        is_closed: No request follows.
+    """
+
+    def __init__(
+        self, preview_id: str, *, capture: Capture, lines: LineNumbers, bounds: Bounds, wake: Callable[[], None]
+    ) -> None:
+        self.preview_id = preview_id
+        self.capture = capture
+        self.lines = lines
+        self.reload = 0
+        self.last_number = 0
+        self.stored_number = 0
+        self.lost_records = 0
+        self.lost_bodies = 0
+        self.waiting: deque[tuple[int, Draft]] = deque()
+        self.waiting_bytes = 0
+        self.in_flight = 0
+        self.stored_bytes = 0
+        self.is_closed = False
+        self._bounds = bounds
+        self._wake = wake
+        self._arrived = trio.Event()
+        self._is_logged = False
+        self._work_s = 0.0
+        self._work_until = 0.0
+
+    @property
+    def is_off(self) -> bool:
+        """True if requests are not recorded."""
+        return self.capture is Capture.OFF
+
+    @property
+    def is_full(self) -> bool:
+        """True if headers and bodies are recorded."""
+        return self.capture is Capture.FULL
+
+    def record(self, draft: Draft) -> int:
+        """Queue a request for the database; return its number. Never waits.
+
+        If the queue is full, headers and bodies are dropped, then the whole record; both are counted and logged.
+        """
+        number = self.last_number = self.last_number + 1
+        bounds = self._bounds
+        size = draft.size_bytes
+        if not bounds.takes(len(self.waiting), self.waiting_bytes, size):
+            bare = draft.bare()
+            size = bare.size_bytes
+            if draft.request is not None or draft.response is not None:
+                self.lose_bodies()
+            if draft.request is None or not bounds.takes(len(self.waiting), self.waiting_bytes, size):
+                self.lose_records(1)
+                if not self.waiting and not self.in_flight:
+                    self.settle(number)
+                return number
+            draft = bare
+        self.waiting.append((number, draft))
+        self.waiting_bytes += size
+        bounds.count += 1
+        bounds.size_bytes += size
+        if len(self.waiting) == 1:
+            bounds.waiting[self.preview_id] = self
+        self._wake()
+        return number
+
+    def take(self, most: int) -> list[tuple[int, Draft]]:
+        """Take waiting drafts, oldest first."""
+        taken = [self.waiting.popleft() for _ in range(min(most, len(self.waiting)))]
+        self.in_flight += len(taken)
+        if not self.waiting:
+            self._bounds.waiting.pop(self.preview_id, None)
+        return taken
+
+    def done(self, taken: list[tuple[int, Draft]]) -> None:
+        """Settle drafts, which are stored or lost."""
+        self.in_flight -= len(taken)
+        size = sum(draft.size_bytes for _, draft in taken)
+        self.waiting_bytes -= size
+        self._bounds.count -= len(taken)
+        self._bounds.size_bytes -= size
+        self.settle(taken[-1][0] if self.waiting else self.last_number)
+
+    def settle(self, number: int) -> None:
+        """Wake those who wait for a record up to this number."""
+        if number > self.stored_number:
+            self.stored_number = number
+            self.wake_readers()
+
+    def wake_readers(self) -> None:
+        """Wake all tasks in ``wait_beyond``."""
+        arrived, self._arrived = self._arrived, trio.Event()
+        arrived.set()
+
+    async def wait_beyond(self, number: int) -> None:
+        """Wait until a later request is stored, or the preview is closed. Cancellation: nothing changes."""
+        await trio.lowlevel.checkpoint()
+        while self.stored_number <= number and not self.is_closed:
+            await self._arrived.wait()
+
+    def close(self) -> None:
+        """End the recording: no request follows. Queued ones are still stored."""
+        if not self.is_closed:
+            self.is_closed = True
+            self.wake_readers()
+            self._wake()
+
+    def lose_records(self, count: int) -> None:
+        """Count lost records."""
+        self.lost_records += count
+        self._log_loss()
+
+    def lose_bodies(self) -> None:
+        """Count a record that lost its headers and bodies."""
+        self.lost_bodies += 1
+        self._log_loss()
+
+    def _log_loss(self) -> None:
+        # One line for each preview: a flood of requests must not become a flood of lines.
+        if not self._is_logged:
+            self._is_logged = True
+            log.warning("recorded requests dropped", preview_id=self.preview_id, queued_bytes=self._bounds.size_bytes)
+
+    # The writer's work with bodies
+
+    def may_work(self, now: float) -> bool:
+        """Return whether the writer may redact another body of this preview now."""
+        if now >= self._work_until:
+            self._work_until, self._work_s = now + 1, 0.0
+        return self._work_s < WORK_S
+
+    def worked(self, seconds: float) -> None:
+        """Count the writer's work with a body."""
+        self._work_s += seconds
+
+
+def unrecorded(preview_id: str, lines: LineNumbers) -> PreviewTraffic:
+    """Return a recorder that keeps nothing."""
+    return PreviewTraffic(preview_id, capture=Capture.OFF, lines=lines, bounds=Bounds(0, 0), wake=lambda: None)

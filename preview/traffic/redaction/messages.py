@@ -1,0 +1,139 @@
+"""Redaction of whole messages: header fields by their names, contents by their kind."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable
+from hashlib import blake2b
+from secrets import token_bytes
+
+from preview.traffic.record import BODY_BYTES
+from preview.traffic.redaction.names import Secrecy, secrecy_of
+from preview.traffic.redaction.text import redact_parameters, redact_target, redact_text
+
+Field = tuple[str, str]
+
+_MARK_BYTES = 4
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
+_ADDRESSES = frozenset({"location", "content-location", "referer", "refresh", "link", "origin"})
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,31})[ \t]+")
+_FORM = re.compile(r"[^\s&={}<>\"]{1,256}=[^\s{}<>\"]*+")
+# Kinds of binary content that is kept: pictures and the like. Others may have secrets in a form that is not read.
+_KEPT_BINARY = ("image/", "audio/", "video/", "font/", "application/pdf", "application/wasm")
+_CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+class Redactor:
+    """Replaces secrets by marks.
+
+    A mark is ``[redacted:1a2b3c4d]``. Equal secrets have equal marks, so that a reader can follow a token from a login
+    to later requests. The digits are a keyed hash; its key is never stored and ends with this object.
+    """
+
+    def __init__(self) -> None:
+        self._key = token_bytes(32)
+
+    def hide(self, secret: str) -> str:
+        """Return the mark of a secret."""
+        given = secret.encode("utf-8", "surrogatepass")
+        return f"[redacted:{blake2b(given, digest_size=_MARK_BYTES, key=self._key).hexdigest()}]"
+
+    def target(self, target: str) -> str:
+        """Return a target (path and query) without secrets."""
+        return redact_target(target, self.hide)
+
+    def fields(self, fields: Iterable[Field]) -> list[Field]:
+        """Return header fields without secrets. Schemes and names of cookies stay."""
+        return [(name, self._field(name.lower(), value)) for name, value in fields]
+
+    def body(self, body: bytes, kind: str) -> bytes:
+        """Return content without secrets.
+
+        Args:
+            body: The first bytes of the content, not compressed.
+            kind: ``Content-Type``, in lower case; a hint only.
+        """
+        if not body:
+            return b""
+        try:
+            text = body.decode("utf-8")
+            coding = "utf-8"
+        except UnicodeDecodeError:
+            # A cut may have split the last character.
+            text, coding = body.decode("latin-1"), "latin-1"
+        if "\0" in text or (coding == "latin-1" and not _is_text(kind)):
+            return body if kind.startswith(_KEPT_BINARY) else b""
+        return self._text(text, kind).encode(coding, "replace")
+
+    def _text(self, text: str, kind: str) -> str:
+        if kind.startswith("multipart/"):
+            return self._multipart(text)
+        if "x-www-form-urlencoded" in kind or _FORM.fullmatch(text.strip()[:4096]):
+            return redact_parameters(text, self.hide)
+        return redact_text(text, self.hide)
+
+    def _multipart(self, text: str) -> str:
+        """Return a form in parts without secrets. Its first line is the boundary (RFC 2046 section 5.1.1)."""
+        boundary = text[:128].partition("\n")[0].rstrip("\r")
+        if not boundary.startswith("--"):
+            return redact_text(text, self.hide)
+        return boundary.join(self._part(part) for part in text.split(boundary))
+
+    def _part(self, part: str) -> str:
+        head, gap, content = part.partition("\r\n\r\n")
+        name = re.search(r'name="([^"\r\n]{0,256})"', head[:2048])
+        if not gap:
+            return part
+        if name is not None and secrecy_of(name[1]) is not Secrecy.PLAIN:
+            end = "\r\n" if content.endswith("\r\n") else ""
+            return f"{head}{gap}{self.hide(content.removesuffix(end))}{end}"
+        return f"{head}{gap}{redact_text(content, self.hide)}"
+
+    def _field(self, name: str, value: str) -> str:
+        if name in _CREDENTIALS:
+            scheme = _SCHEME.match(value)
+            return self.hide(value) if scheme is None else scheme[0] + self.hide(value[scheme.end() :])
+        if name == "cookie":
+            return ";".join(self._cookie(pair) for pair in value.split(";"))
+        if name == "set-cookie":
+            pair, semicolon, attributes = value.partition(";")
+            return self._cookie(pair) + semicolon + attributes
+        if name in _ADDRESSES:
+            return redact_target(value, self.hide)
+        if secrecy_of(name) is not Secrecy.PLAIN:
+            return self.hide(value)
+        return redact_text(value, self.hide)
+
+    def _cookie(self, pair: str) -> str:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            # A cookie without a name is its value.
+            return self.hide(pair) if pair.strip() else pair
+        return f"{name}{sign}{self.hide(value)}" if value else pair
+
+
+def _is_text(kind: str) -> bool:
+    return kind.startswith("text/") or "json" in kind or "xml" in kind or "form" in kind or "javascript" in kind
+
+
+def decoded(body: bytes, coding: str) -> bytes | None:
+    """Return the first bytes of compressed content, decoded; None if it cannot be read.
+
+    Time and memory are bounded by ``BODY_BYTES``: the rest is not decoded.
+
+    Args:
+        body: The first bytes of the content, as sent.
+        coding: ``Content-Encoding``, in lower case.
+    """
+    if coding in {"", "identity"}:
+        return body
+    bits = _CODINGS.get(coding)
+    if bits is None:
+        return None
+    for window in (bits, -15) if bits == _CODINGS["deflate"] else (bits,):
+        try:
+            return zlib.decompressobj(window).decompress(body, BODY_BYTES)
+        except zlib.error:
+            continue
+    return None
