@@ -18,6 +18,7 @@ __all__ = [
     "DatabaseUnavailable",
     "DiskFull",
     "EnvironmentFailed",
+    "FailureNotFound",
     "FileNotKept",
     "Forbidden",
     "GenerationLimitReached",
@@ -223,6 +224,12 @@ class RequestNotFound(PreviewError):
     """The preview has no recorded request with this number."""
 
     code = "request_not_found"
+
+
+class FailureNotFound(PreviewError):
+    """The preview has no failure record with this id."""
+
+    code = "failure_not_found"
 
 
 class UserNotFound(PreviewError):

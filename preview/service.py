@@ -25,6 +25,7 @@ from preview.environments.node import NodeEnvironmentCache
 from preview.errors import ConfigurationError
 from preview.generations import GenerationLibrary, GenerationSource
 from preview.logs import LogStore, LogWriter, journal_folder, open_journal, recover_lines, run_log_writer
+from preview.logs.failures.collector import FailureCollector, open_failures
 from preview.runtime import (
     IsolationLevel,
     IsolationSupport,
@@ -79,6 +80,7 @@ class Service:
         data: Reads, saves and replaces the data of previews.
         traffic: Stored requests to previews.
         traffic_writer: Stores requests to previews.
+        failures: Failure records of previews.
     """
 
     settings: Settings
@@ -96,6 +98,7 @@ class Service:
     data: DataManager
     traffic: TrafficStore
     traffic_writer: TrafficWriter
+    failures: FailureCollector
 
     @property
     def supplied(self) -> frozenset[ServiceKind]:
@@ -148,6 +151,7 @@ async def open_service(
                 _open_reader(settings, reader) as reading,
                 _open_writer(database, settings) as writer,
                 _open_traffic(database, settings) as traffic,
+                open_failures(database, settings) as failures,
                 _open_ladder(settings, runtime) as ladder,
                 open_backing(settings, ladder.runtime) as backing,
             ):
@@ -167,6 +171,8 @@ async def open_service(
                     migration_lock=ladder.migration_lock,
                     traffic=traffic,
                 )
+                context.observers.append(failures.watch)
+                context.farewells.append(lambda preview: failures.settle_last(preview.id))
                 users, log_store = UserStore(database), LogStore(database)
                 draining = trio.Event()
                 async with (
@@ -178,6 +184,7 @@ async def open_service(
                         draining, backing,
                         DataManager(settings, manager, snapshots, _comparing(settings, ladder.runtime).run),
                         TrafficStore(database), traffic,
+                        failures,
                     )  # fmt: skip
 
 

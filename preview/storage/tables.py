@@ -195,6 +195,25 @@ data_snapshots = Table(
     Column("parts", Text, nullable=False),
 )
 
+preview_failures = Table(
+    "preview_failures",
+    metadata,
+    Column("preview_id", String(64), ForeignKey("preview_instances.id", ondelete="CASCADE"), primary_key=True),
+    # The first digits of the fingerprint.
+    Column("id", String(16), primary_key=True),
+    Column("last_at", BigInteger, nullable=False),
+    # JSON; see ``preview.logs.failures.encode``.
+    Column("data", Text, nullable=False),
+)
+
+preview_failure_totals = Table(
+    "preview_failure_totals",
+    metadata,
+    Column("preview_id", String(64), ForeignKey("preview_instances.id", ondelete="CASCADE"), primary_key=True),
+    Column("further", BigInteger, nullable=False),
+    Column("unread_lines", BigInteger, nullable=False),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PreviewRecord:
@@ -255,7 +274,7 @@ class PreviewRecord:
 
 
 # The newest file in ``migrations/versions``; a test compares them.
-HEAD = "0008"
+HEAD = "0009"
 
 _VERSION_TABLE = "alembic_version"
 

@@ -1,5 +1,6 @@
 """Supervision of previews: one supervisor task each, one manager for all, and reconciliation after a crash."""
 
+from preview.supervisor.diagnosis.report import Report, report_on
 from preview.supervisor.launch.project_analysis import AnalysisCache
 from preview.supervisor.launch.start_queue import StartQueue, SupervisorContext
 from preview.supervisor.life.run import run_preview
@@ -29,6 +30,7 @@ __all__ = [
     "Reconciled",
     "Reloaded",
     "Replaced",
+    "Report",
     "StartQueue",
     "SupervisorContext",
     "TrialRequest",
@@ -38,6 +40,7 @@ __all__ = [
     "hash_token",
     "log_call",
     "reconcile",
+    "report_on",
     "run_builder",
     "run_cleanup",
     "run_preview",

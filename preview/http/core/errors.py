@@ -47,6 +47,7 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         errors.ShareNotFound: (404, "No such share link"),
         errors.SnapshotNotFound: (404, "No such snapshot"),
         errors.RequestNotFound: (404, "No such recorded request"),
+        errors.FailureNotFound: (404, "No such failure"),
         errors.UserNotFound: (404, "No such user"),
         errors.AlreadyRunning: (409, "Already running"),
         errors.LimitReached: (409, "Preview limit reached"),

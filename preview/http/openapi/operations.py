@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from preview import errors
 from preview.errors import PreviewError
-from preview.http.contracts import ANSWERS, data, generations, v1
+from preview.http.contracts import ANSWERS, data, failures, generations, v1
 from preview.http.contracts.shared import Ticket
 from preview.http.core import bodies
 from preview.logs import Contract
@@ -226,6 +226,26 @@ def _data() -> dict[str, Operation]:
     }
 
 
+def _failures() -> dict[str, Operation]:
+    """Describe the routes of previews' failures."""
+    gone: ErrorKinds = (errors.NoActivePreview, errors.PreviewNotFound)
+    return {
+        "failures.failures": Operation(
+            Reply("The failures.", failures.FailureList),
+            (*gone, errors.InvalidFilter),
+            query=failures.FailuresQuery,
+        ),
+        "failures.failure": Operation(
+            Reply("The failure.", failures.FailureDetail, further_kinds=("text/plain",)),
+            (*gone, errors.FailureNotFound),
+            query=failures.FailureQuery,
+        ),
+        "failures.diagnosis": Operation(
+            Reply("The diagnosis.", failures.DiagnosisShape), gone, query=failures.DiagnosisQuery
+        ),
+    }
+
+
 def _browser() -> dict[str, Operation]:
     """Describe the routes of access in a browser."""
     link, access = Reply("The share link.", v1.ShareShape), Reply("Who can open the preview.", v1.AccessShape)
@@ -313,6 +333,7 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "preview (plan)": _in_both(Contract.PLAN),
         "previews": _previews(),
         "data": _data(),
+        "failures": _failures(),
         "browser": _browser(),
         "generations": _generations(),
         "page": _page(),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from preview.logs.failures.model import Frame, Language, Raised, Relation
 
@@ -32,9 +32,6 @@ _VALUES = (
 # Values in the messages of JavaScript's engine are quoted; names of properties are quoted too.
 _ENGINE = re.compile(r"(?:TypeError|ReferenceError)$")
 _ENGINE_VALUES = _VALUES[1:]
-
-ReadLine = Callable[[Frame], str]
-"""Returns the text of a frame's line; empty if unknown."""
 
 
 def where_to_look(exceptions: Sequence[Raised]) -> Frame | None:
@@ -64,13 +61,13 @@ def _is_wrapped(raised: Raised) -> bool:
     return bool(raised.frames) and raised.frames[0].is_own and _RAISES.match(raised.frames[0].code) is not None
 
 
-def fingerprint_of(language: Language, exceptions: Sequence[Raised], read_line: ReadLine) -> str:
+def fingerprint_of(language: Language, exceptions: Sequence[Raised], code: str = "") -> str:
     """Return the fingerprint of a failure: 32 hexadecimal digits.
 
     Args:
         language: Language of the program.
         exceptions: The exceptions.
-        read_line: Returns the text of an own line that the program did not print.
+        code: Text of the line in ``where_to_look``, if the program did not print it; empty if unknown.
     """
     frame = where_to_look(exceptions)
     parts: list[str] = [language]
@@ -78,9 +75,8 @@ def fingerprint_of(language: Language, exceptions: Sequence[Raised], read_line: 
     parts += [one.type for one in dict.fromkeys((exceptions[0], origin))]
     if exceptions[0].type in _DEEP and (turn := _repeated(origin)) is not None:
         return _hash([*parts, turn.path, turn.function])
-    code = ""
     if frame is not None:
-        code = " ".join((frame.code or read_line(frame)).split())
+        code = " ".join((frame.code or code).split())
         parts += [frame.path, frame.function, code]
     is_decided = frame is not None and bool(code) and origin.frames[0] is frame
     if not is_decided:

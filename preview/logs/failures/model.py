@@ -137,7 +137,7 @@ class Occurrence:
         request_id: Its request, if known.
         reload: Number of processes that had taken over before: 0 for the first process.
         is_startup: True if it was before the preview was ready.
-        message: Message at this time; empty if it is the record's.
+        message: Start of its message.
     """
 
     timestamp_ms: int
@@ -158,7 +158,7 @@ class FailureRecord:
         id: Name of the record in its preview: the first digits of the fingerprint.
         fingerprint: Hash of type and place; the same in each preview of the project.
         language: Language of the program.
-        exceptions: Of the first occurrence; see ``Failure``.
+        exceptions: Of the first occurrence in the newest reload with one; see ``Failure``.
         frame: The place to look at: the deepest frame of the project's own code; None if it has none.
         source: Source around that frame; None if it could not be read.
         count: Number of occurrences.
@@ -182,7 +182,7 @@ class FailureRecord:
 
     @property
     def message(self) -> str:
-        """Message at the first occurrence."""
+        """Message that its exceptions have."""
         return self.exceptions[0].message
 
     @property

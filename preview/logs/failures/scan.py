@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from preview.logs.failures.model import Language, Raised
@@ -12,6 +12,8 @@ from preview.logs.failures.python import TRACEBACK, opens, opens_syntax_error, r
 from preview.logs.failures.unpack import opens_packed, unpack
 
 _MOST_CHARACTERS = 4_000
+# A turn is about a millisecond: a thousand plain lines, or a packed line of 64 KiB.
+_TURN_WORK, _LINE_WORK, _READ_WORK = 65_536, 64, 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +34,35 @@ class Found:
 
 
 def scan(lines: Sequence[str], own: Own) -> list[Found]:
-    """Return the failures in the lines of one request or program, in order.
+    """Return the failures in the lines of one request or program, in order; see ``scan_in_turns``."""
+    return [one for one in scan_in_turns(lines, own) if one is not None and one.exceptions]
+
+
+def scan_in_turns(lines: Sequence[str], own: Own) -> Iterator[Found | None]:
+    """Yield the failures in the lines of one request or program, in order, with a bounded amount of work between.
 
     Args:
         lines: Texts without colours, oldest first. Longer ones than 4,000 characters are cut, unless they are JSON.
         own: Decides which code is the project's.
+
+    Yields:
+        A failure; one without exceptions if a traceback has no end yet, or is none; None when some work was done.
     """
     cut = [line if len(line) <= _MOST_CHARACTERS or line[:1] == "{" else line[:_MOST_CHARACTERS] for line in lines]
-    found: list[Found] = []
-    position = floor = 0
+    position = floor = work = 0
     while position < len(cut):
+        # A packed line costs more: it is parsed whole.
+        work += _LINE_WORK + len(cut[position])
         one = _read(cut, position, floor, own)
-        if one is None:
+        if one is not None:
+            position = floor = one.end
+            work += (one.end - one.first) * _READ_WORK
+            yield one
+        else:
             position += 1
-            continue
-        if one.exceptions:
-            found.append(one)
-        position = floor = one.end
-    return found
+        if work > _TURN_WORK:
+            work = 0
+            yield None
 
 
 def _read(lines: Sequence[str], at: int, floor: int, own: Own) -> Found | None:

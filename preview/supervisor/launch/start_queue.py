@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
@@ -36,6 +36,9 @@ from preview.traffic import TrafficWriter
 _EACH_PROCESSOR = 2
 # A start that takes longer most likely waits for something other than a processor, so others need not wait for it.
 _LONGEST_S = 1.0
+
+FAREWELL_S = 1.0
+"""Longest time between a preview's last process and the removal of its folder, for those who read its files."""
 
 
 class StartSlot:
@@ -171,6 +174,8 @@ class SupervisorContext:
         traffic: Stores requests to previews; None in tests that record none.
         observers: Called with each new preview before its first line. They may add listeners to its log, and must not
             wait.
+        farewells: Called with each preview after its processes' end, before its folder is removed; together they may
+            take ``FAREWELL_S``.
     """
 
     settings: Settings
@@ -191,3 +196,4 @@ class SupervisorContext:
     migration_lock: MigrationLockWarmer | None = None
     traffic: TrafficWriter | None = None
     observers: list[Callable[[LivePreview], None]] = field(default_factory=list)
+    farewells: list[Callable[[LivePreview], Awaitable[None]]] = field(default_factory=list)

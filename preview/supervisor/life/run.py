@@ -29,7 +29,7 @@ from preview.supervisor.launch.preparation import EnvironmentLeases, report_to, 
 from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.saving import FLUSH_S, STORE_S, save, save_stopping
 from preview.supervisor.launch.start_history import StartRecord
-from preview.supervisor.launch.start_queue import StartSlot, SupervisorContext
+from preview.supervisor.launch.start_queue import FAREWELL_S, StartSlot, SupervisorContext
 from preview.supervisor.launch.steps import run_first_steps
 from preview.supervisor.launch.workspace import Workspace, open_workspace
 from preview.supervisor.life.persistence import conclude
@@ -111,6 +111,9 @@ async def _launch(preview: LivePreview, context: SupervisorContext, workspace: W
                 await run_first_steps(preview, first.prepared, has_data=has_data)
                 await _serve(preview, context, first)
     finally:
+        with trio.move_on_after(FAREWELL_S, shield=True):
+            for say_farewell in context.farewells:
+                await say_farewell(preview)
         preview.directory = None
 
 

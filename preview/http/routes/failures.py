@@ -1,0 +1,122 @@
+"""Routes of a preview's failures and of its diagnosis, relative to ``/api/v1/generations/<generation_id>``."""
+
+from __future__ import annotations
+
+from quart import Blueprint, Response, request
+
+from preview.core.quoting import quoted
+from preview.errors import FailureNotFound, PreviewNotFound
+from preview.http.backend import Backend, BackendRoutes, Running
+from preview.http.contracts.failures import (
+    DiagnosisQuery,
+    DiagnosisShape,
+    FailureDetail,
+    FailureList,
+    FailureQuery,
+    FailuresQuery,
+)
+from preview.http.core.answers import json_answer
+from preview.http.core.reading import checked_query
+from preview.http.identity import own_generation
+from preview.logs import EVERYTHING, Level, LogLine, Range, Source
+from preview.logs.failures.model import FailureRecord
+from preview.logs.failures.text import text_of
+from preview.logs.filter import Filter, parse_filter
+from preview.storage.tables import PreviewRecord
+from preview.supervisor import report_on
+
+_LAST_LINES = 30
+_READ_LINES = 200
+_NEWEST = 5
+_BEFORE, _AFTER = 20, 5
+_OWN = frozenset({Source.SYSTEM, Source.SYSTEM_STARTUP})
+
+
+def failure_routes(running: Running) -> Blueprint:
+    """Return the routes that explain why a preview, or a request to it, failed."""
+    routes = BackendRoutes("failures", running)
+
+    @routes.get("/preview/failures")
+    async def failures(backend: Backend, generation_id: str) -> Response:
+        """Return the failures of the newest preview, one record for each cause, the newest first.
+
+        A failure is a traceback of Python or Node in the log. The preview may be over.
+        """
+        await own_generation(backend, generation_id)
+        query = checked_query(request, FailuresQuery)
+        chosen = parse_filter(query.filter)
+        chosen.check_lines()
+        record = await _preview_of(backend, generation_id, query.preview_id)
+        records, further, unread_lines = await backend.service.failures.records(record.id)
+        passing = [one for one in records if _passes(one, chosen)]
+        return json_answer(FailureList.of(record.id, passing[: query.limit], further, unread_lines))
+
+    @routes.get("/preview/failures/<failure_id>")
+    async def failure(backend: Backend, generation_id: str, failure_id: str) -> Response:
+        """Return a failure with its stack, the source around its place, and its occurrences."""
+        await own_generation(backend, generation_id)
+        query = checked_query(request, FailureQuery)
+        record = await _preview_of(backend, generation_id, query.preview_id)
+        records, _, _ = await backend.service.failures.records(record.id)
+        found = next((one for one in records if one.id == failure_id), None)
+        if found is None:
+            raise FailureNotFound(f"The preview has no failure {quoted(failure_id)}; list them to see which it has.")
+        if query.format == "text":
+            text = text_of(found, await _lines_around(backend, record, found))
+            return Response(text.encode("utf-8", "replace"), content_type="text/plain; charset=utf-8")
+        return json_answer(FailureDetail.of(found))
+
+    @routes.get("/preview/diagnosis")
+    async def diagnosis(backend: Backend, generation_id: str) -> Response:
+        """Explain the newest preview: how far it came, how it ended, the cause, and what to do.
+
+        Also of a preview that did not start, and of one that runs and in which requests fail.
+        """
+        await own_generation(backend, generation_id)
+        query = checked_query(request, DiagnosisQuery)
+        record = await _preview_of(backend, generation_id, query.preview_id)
+        records, _, _ = await backend.service.failures.records(record.id)
+        confinement = backend.service.previews.confinement(record.id)
+        lines = await _last_lines(backend, record, _READ_LINES)
+        reached = [] if confinement is None else confinement.reached
+        printed = [line.message for line in lines if line.source not in _OWN]
+        report = report_on(record, reached, printed, records)
+        return json_answer(DiagnosisShape.of(record, confinement, report, lines[-_LAST_LINES:], records[:_NEWEST]))
+
+    return routes
+
+
+async def _preview_of(backend: Backend, generation_id: str, preview_id: str | None) -> PreviewRecord:
+    """Return the preview of this generation with this id; by default the newest."""
+    previews = backend.service.previews
+    if preview_id is None:
+        return await previews.latest(generation_id)
+    record = await previews.get(preview_id)
+    if record.generation_id != generation_id:
+        raise PreviewNotFound(f"There is no preview {quoted(preview_id)}.")
+    return record
+
+
+def _passes(record: FailureRecord, chosen: Filter) -> bool:
+    """Return True if a line with type, message and place of the failure passes the filter."""
+    if chosen.is_empty:
+        return True
+    place = "" if record.frame is None else f" {record.frame.path}:{record.frame.line} {record.frame.function}"
+    last = record.last
+    text = f"{record.type}: {record.message}{place}".replace("\n", " ")
+    return chosen.matches_line(
+        LogLine(last.last_seq, last.timestamp_ms, Level.ERROR, Source.PREVIEW, text, last.request_id)
+    )
+
+
+async def _last_lines(backend: Backend, record: PreviewRecord, count: int) -> list[LogLine]:
+    pager = backend.service.previews.look_back(record)
+    return (await pager.page(Range(0, None, count, newest=True), EVERYTHING)).lines
+
+
+async def _lines_around(backend: Backend, record: PreviewRecord, found: FailureRecord) -> list[LogLine]:
+    """Return lines before and after the newest occurrence; those of its traceback are in the stack."""
+    pager, last = backend.service.previews.look_back(record), found.last
+    before = await pager.page(Range(0, last.first_seq, _BEFORE, newest=True), EVERYTHING)
+    after = await pager.page(Range(last.last_seq, None, _AFTER), EVERYTHING)
+    return [*before.lines, *after.lines]

@@ -1,0 +1,118 @@
+"""Failures and diagnosis over HTTP: a bug, its record, the fix, and what is new since the reload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from http_kit import World, open_world
+
+BACKEND = """
+from fastapi import FastAPI
+
+app = FastAPI()
+USERS = {"ann": {"mail": "ann@example.com"}}
+
+
+def load(name):
+    return USERS[name]
+
+
+@app.get("/users/{name}")
+def user(name: str):
+    return load(name)
+
+
+@app.get("/health")
+def health():
+    return {}
+"""
+REQUIREMENTS = {"requirements.txt": "fastapi\n"}
+BROKEN = {
+    "main.py": "from fastapi import FastAPI\nimport helpers\napp = FastAPI()\n",
+    "helpers.py": "LIMIT = int('many')\n",
+}
+
+
+async def call(world: World, launched: dict[str, Any], path: str) -> int:
+    answer = await world.ask(
+        "POST",
+        f"/api/v1/generations/{launched['generation_id']}/preview/request",
+        {"method": "GET", "path": path},
+        headers={"X-Preview-Token": launched["session_token"]},
+    )
+    assert answer.status_code == 200, answer.text
+    status: int = answer.json()["status_code"]
+    return status
+
+
+async def test_the_story_of_a_bug_its_record_and_its_fix(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        made = await world.keep({"main.py": BACKEND, **REQUIREMENTS})
+        launched = await world.launch(made)
+        base = f"/api/v1/generations/{made}/preview"
+        assert await call(world, launched, "/users/ann") == 200
+        assert (await world.ask("GET", f"{base}/failures")).json()["items"] == []
+        assert [await call(world, launched, f"/users/{name}") for name in ("bob", "eve")] == [500, 500]
+
+        (shown,) = (await world.ask("GET", f"{base}/failures")).json()["items"]
+        assert (shown["type"], shown["count"], shown["first"]["reload"]) == ("KeyError", 2, 0)
+        assert (shown["frame"]["path"], shown["frame"]["line"], shown["frame"]["function"]) == ("main.py", 9, "load")
+        assert shown["last"]["request_id"]
+        detail = (await world.ask("GET", f"{base}/failures/{shown['id']}")).json()
+        assert detail["source"]["lines"][detail["source"]["line"] - detail["source"]["first_line"]] == (
+            "    return USERS[name]"
+        )
+        assert [one["function"] for one in detail["exceptions"][0]["frames"] if one["is_own"]] == ["load", "user"]
+        lines = (await world.ask("GET", f"{base}/logs?after={shown['last']['first_line'] - 1}&limit=1")).json()
+        assert "Traceback" in lines["lines"][0]["message"]
+        text = (await world.ask("GET", f"{base}/failures/{shown['id']}?format=text")).text
+        assert "# KeyError: 'bob'" in text
+        assert ">     9 |     return USERS[name]" in text
+
+        for query, count in (("KeyError", 1), ("-KeyError", 0), ("load", 1), ("since:1m", 1), ("/Value.*/", 0)):
+            answer = await world.client.get(f"{base}/failures", params={"filter": query}, headers=world.headers("ann"))
+            found = answer.json()
+            assert len(found["items"]) == count, query
+        assert (
+            await world.client.get(f"{base}/failures?filter=status:", headers=world.headers("ann"))
+        ).status_code == 400
+        for path in ("failures", f"failures/{shown['id']}", "diagnosis"):
+            assert (await world.ask("GET", f"{base}/{path}", user="bob")).status_code == 403
+        assert (await world.ask("GET", f"{base}/failures/none")).json()["code"] == "failure_not_found"
+
+        # The fix, in which another bug comes in.
+        fixed = BACKEND.replace("return USERS[name]", "return USERS.get(name).copy()")
+        await world.ask("PATCH", f"/api/v1/generations/{made}/files", {"files": {"main.py": fixed}})
+        assert await call(world, launched, "/users/bob") == 500
+        items = (await world.ask("GET", f"{base}/failures")).json()["items"]
+        assert [(one["type"], one["first"]["reload"]) for one in items] == [("AttributeError", 1), ("KeyError", 0)]
+        why = (await world.ask("GET", f"{base}/diagnosis")).json()
+        assert (why["status"], why["reason"], why["exit"]) == ("running", "exception", None)
+        assert why["advice"] == ["Look at main.py:9 in load."]
+        assert [one["type"] for one in why["failures"]] == ["AttributeError", "KeyError"]
+
+        await world.stop_preview(made)
+        assert (await world.ask("GET", f"{base}/failures")).json()["items"] == items
+
+        # A start that fails.
+        broken = await world.keep({**BROKEN, **REQUIREMENTS})
+        base = f"/api/v1/generations/{broken}/preview"
+        failed = await world.ask("POST", f"{base}/launch", {}, headers={"Prefer": "wait=60"})
+        assert failed.status_code == 500
+        why = (await world.ask("GET", f"{base}/diagnosis")).json()
+        assert (why["status"], why["reason"]) == ("failed", "exception")
+        assert why["exit"]["code"] not in (0, None)
+        assert why["exit"]["words"]
+        assert why["summary"] == failed.json()["detail"]
+        assert "Look at helpers.py:1." in why["advice"]
+        assert [one["state"] for one in why["phases"]] == ["done", "done", "done", "failed"]
+        assert any("invalid literal" in line["message"] for line in why["last_lines"])
+        (one,) = why["failures"]
+        assert one["last"]["is_startup"]
+        detail = (await world.ask("GET", f"{base}/failures/{one['id']}")).json()
+        assert detail["source"]["lines"][0] == "LIMIT = int('many')"
+
+    # After a restart of the service.
+    async with open_world(tmp_path) as world:
+        assert (await world.ask("GET", f"/api/v1/generations/{made}/preview/failures")).json()["items"] == items
