@@ -44,6 +44,7 @@ class Entry:
 _MAIN = "Start"
 _CLIENT = "Work with a running service"
 _DATA = "Data of a preview"
+_UNDERSTAND = "Understand a preview"
 _CARE = "Look after it"
 # Ways to a Linux kernel on other systems, by ``sys.platform``. Only the client commands need none.
 _LINUX_HERE = {"darwin": "a container or a Lima machine", "win32": "WSL 2 or a container"}
@@ -75,6 +76,9 @@ COMMANDS: dict[str, Entry] = {
     "reset": Entry(
         "data.reset", "Set a running preview's data back: files as uploaded, empty databases, all steps again.", _DATA
     ),
+    "requests": Entry(
+        "understand.requests", "Show the requests that a preview received, or one of them in full.", _UNDERSTAND
+    ),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
     "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),
     "doctor": Entry("upkeep.doctor", "Check what this machine offers, and say what to do.", _CARE),
@@ -93,7 +97,7 @@ class LazyGroup(TyperGroup):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
-        if sys.platform != "linux" and entry.panel not in (_CLIENT, _DATA):
+        if sys.platform != "linux" and entry.panel not in (_CLIENT, _DATA, _UNDERSTAND):
             return _elsewhere(cmd_name, entry)
         command = get_command(importlib.import_module(f"preview.cli.commands.{entry.module}").app)
         command.name = cmd_name

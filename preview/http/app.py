@@ -34,6 +34,7 @@ from preview.http.routes.generations import file_routes, generation_routes
 from preview.http.routes.logs import history_routes, log_routes, log_socket_routes
 from preview.http.routes.previews import PREFIXES, preview_routes, previews_routes
 from preview.http.routes.proxied import proxy_routes
+from preview.http.routes.requests import request_routes
 from preview.http.routes.system import plan_routes, system_routes
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
@@ -322,7 +323,8 @@ def _install_routes(app: PreviewApp) -> None:
     of_v1 = (previews_routes(running), browser_routes(running, app.access_gate.places), generation_routes(running))
     for made in (*of_v1, file_routes(running), plan_routes(running)):
         app.register_blueprint(made, url_prefix="/api/v1")
-    for made in (data_routes(running), snapshot_routes(running), failure_routes(running)):
+    of_preview = (data_routes, snapshot_routes, failure_routes, request_routes)
+    for made in (one(running) for one in of_preview):
         app.register_blueprint(made, url_prefix=PREFIXES[Contract.V1])
     for made in (session_routes(running), system_routes(running), page_routes()):
         app.register_blueprint(made)

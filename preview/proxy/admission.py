@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from preview.errors import PreviewError
+from preview.traffic import PreviewTraffic, Who
 
 Fields = Sequence[tuple[bytes, bytes]]
 """Header fields in their order: names in lower case, values without surrounding white space."""
@@ -56,6 +57,8 @@ class Admitted(NamedTuple):
         hides_authorization: True if ``Authorization`` held the owner's bearer token for the service, which the preview
             must not see.
         again: See ``Reauthorize``; None if each such request needs a full check.
+        traffic: Recorder of the preview's requests; None if they are not recorded.
+        who: The sender, for the record.
     """
 
     preview_id: str
@@ -67,6 +70,8 @@ class Admitted(NamedTuple):
     answer_fields: Fields = ()
     hides_authorization: bool = False
     again: Reauthorize | None = None
+    traffic: PreviewTraffic | None = None
+    who: Who = Who.UNKNOWN
 
     def target_of(self, target: bytes) -> bytes:
         """Return the preview's target for the request's target."""

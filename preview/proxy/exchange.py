@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from time import monotonic
 
 import trio
 
@@ -97,6 +98,7 @@ class UpstreamExchange:
         connection: The connection in use; None before the start and after its return to the pool.
         unsent: Bytes that the kernel has not taken yet; None if the preview accepts no more.
         has_begun: Whether any byte of a response has arrived.
+        connected_at: When a new connection was opened, by ``time.monotonic``; 0 if an idle one is used.
         answer: The head of the final response; None until it has arrived.
         body: Reader of the response's content.
 
@@ -111,6 +113,7 @@ class UpstreamExchange:
     connection: UpstreamConnection | None = None
     unsent: memoryview | None = NOTHING
     has_begun = False
+    connected_at = 0.0
     answer: Answer | None = None
     body: Body = body_of(0)
     # The whole request, while it can still be repeated on another connection.
@@ -161,6 +164,7 @@ class UpstreamExchange:
         self._left = length
         if self.take_idle(has_content=length != 0) is None:
             self.connection = await self._connect()
+            self.connected_at = monotonic()
         elif not length and self._method in _IDEMPOTENT:
             self._again = head
         self._send_now((head, *self._framed(content, is_last=is_last)))

@@ -19,16 +19,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement, Executable
 
 from preview.storage.tables import preview_requests
-from preview.traffic.draft import Draft, DraftMessage
+from preview.traffic.draft import Draft, DraftMessage, Fields
 from preview.traffic.record import Message, Origin, RecordedRequest, Timing, Who
-from preview.traffic.redaction import Redactor
-from preview.traffic.redaction.messages import Field, decoded
+from preview.traffic.redaction import Redaction, Redactor, decoded
 
 # After the control characters and the quotes, so that no escape is needed.
 _BASE = 0x80
 # A length is one character below the surrogates (0xD800).
 _MAX_TARGET = 0x8000
 _NEVER = "-"
+_FACTS = "%d %s %s %s %s %d %s %d %d %d %d %d %d %d %d %d %s"
 # A space ends a word of the facts; PostgreSQL stores no NUL.
 _UNSTORABLE = {ord(" "): "%20", 0: "%00"}
 
@@ -53,13 +53,32 @@ class Run:
         return sum(map(len, self.elements))
 
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """Redacted header fields.
+
+    Attributes:
+        given: The fields as sent; keeps the object alive, because its identity is the key of the cache.
+        text: The fields as JSON.
+        kind: ``Content-Type``, in lower case.
+        coding: ``Content-Encoding``, in lower case.
+        secrets: Secrets in the fields, with their marks.
+    """
+
+    given: object
+    text: str
+    kind: str
+    coding: str
+    secrets: Mapping[str, str]
+
+
 class RecordEncoder:
-    """Redacts and encodes the drafts of one transaction. Heads that several drafts share are encoded once."""
+    """Redacts and encodes the drafts of one transaction. Heads and targets that drafts share are encoded once."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        # By the identity of the fields, which the drafts keep alive.
-        self._heads: dict[int, tuple[object, str, str, str]] = {}
+        self._heads: dict[int, _Head] = {}
+        self._targets: dict[bytes, str] = {}
 
     def encode(self, draft: Draft, last_line: int) -> str:
         """Return the element of a draft, redacted.
@@ -68,55 +87,59 @@ class RecordEncoder:
             draft: The request.
             last_line: Number of the newest log line.
         """
-        target = self._redactor.target(draft.target.decode("latin-1")).translate(_UNSTORABLE)[:_MAX_TARGET]
-        facts = (
-            "%d %s %s %s %s %d %s %d %d %d %d %d %d %d %d %d %s"  # noqa: UP031  fast, and it rounds
-            % (
-                draft.ended_ms - int(draft.ended * 1000),
-                draft.origin.value,
-                draft.who.value,
-                draft.method[:64] or _NEVER,
-                target or "/",
-                draft.status,
-                draft.error or _NEVER,
-                draft.queued * 1e6,
-                draft.connected * 1e6,
-                draft.first_byte * 1e6,
-                draft.ended * 1e6,
-                draft.sent_bytes,
-                draft.received_bytes,
-                draft.reload,
-                draft.first_line,
-                max(draft.first_line - 1, last_line),
-                draft.request_id.decode("latin-1"),
-            )
-        )
         content = ""
+        target = self._targets.get(draft.target)
         if draft.request is not None:
-            content = f"[{self._message(draft.request)},{self._message(draft.response)}]"
+            redaction = Redaction(self._redactor)
+            target = _storable(redaction.target(draft.target.decode("latin-1")))
+            request = self._message(draft.request, redaction)
+            content = f"[{request},{self._message(draft.response, redaction)}]"
+            target = redaction.sweep(target)
+        elif target is None:
+            target = _storable(Redaction(self._redactor).target(draft.target.decode("latin-1")))
+            self._targets[draft.target] = target
+        facts = _FACTS % (
+            draft.ended_ms - int(draft.ended * 1000),
+            draft.origin.value,
+            draft.who.value,
+            draft.method[:64] or _NEVER,
+            target,
+            draft.status,
+            draft.error or _NEVER,
+            draft.queued * 1e6,
+            draft.connected * 1e6,
+            draft.first_byte * 1e6,
+            draft.ended * 1e6,
+            draft.sent_bytes,
+            draft.received_bytes,
+            draft.reload,
+            draft.first_line,
+            max(draft.first_line - 1, last_line),
+            draft.request_id.decode("latin-1"),
+        )
         return encode_basestring(f"{chr(_BASE + len(facts))}{facts}{content}")
 
-    def _message(self, message: DraftMessage | None) -> str:
+    def _message(self, message: DraftMessage | None, redaction: Redaction) -> str:
         if message is None:
             return "null"
-        given = self._heads.get(id(message.fields))
-        if given is None:
-            given = self._heads[id(message.fields)] = self._head(message.fields)
-        _, head, kind, coding = given
-        content = decoded(message.body, coding) or b""
-        shown = self._redactor.body(content, kind)
-        # Size of the content as sent. Of content that was decoded, only this much is known.
+        head = self._heads.get(id(message.fields))
+        if head is None:
+            head = self._heads[id(message.fields)] = self._head(message.fields)
+        redaction.secrets.update(head.secrets)
+        content = decoded(message.body, head.coding) or b""
+        shown = redaction.body(content, head.kind)
         size = message.size_bytes
-        if coding and content and len(message.body) == size:
+        if head.coding and content and len(message.body) == size:
+            # All of it was decoded.
             size = len(shown)
         elif len(content) == size:
             # Marks have other lengths than what they replace; nothing was cut.
             size = len(shown) if shown else size
         else:
             size = max(size, len(shown) + 1)
-        return f"[{head},{_text(shown)},{size}]"
+        return f"[{redaction.sweep(head.text)},{_text(shown)},{size}]"
 
-    def _head(self, given: object) -> tuple[object, str, str, str]:
+    def _head(self, given: Fields | bytes) -> _Head:
         fields = _lines(given) if isinstance(given, bytes) else _pairs(given)
         kind = coding = ""
         for name, value in fields:
@@ -128,14 +151,21 @@ class RecordEncoder:
         if coding in {"gzip", "x-gzip", "deflate"}:
             # The content is stored decoded.
             fields = [field for field in fields if field[0].lower() != "content-encoding"]
-        return given, json.dumps(self._redactor.fields(fields)), kind, coding
+        redaction = Redaction(self._redactor)
+        redacted = redaction.fields(fields)
+        return _Head(given, json.dumps(redacted), kind, coding, redaction.secrets)
 
 
-def _pairs(fields: Any) -> list[Field]:
+def _storable(target: str) -> str:
+    """Return a target as one word of the facts."""
+    return target.translate(_UNSTORABLE)[:_MAX_TARGET] or "/"
+
+
+def _pairs(fields: Fields) -> list[tuple[str, str]]:
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
 
 
-def _lines(lines: bytes) -> list[Field]:
+def _lines(lines: bytes) -> list[tuple[str, str]]:
     pairs = (line.partition(":") for line in lines.decode("latin-1").split("\r\n") if line)
     return [(name, value.strip()) for name, _, value in pairs]
 

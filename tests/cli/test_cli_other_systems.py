@@ -21,7 +21,9 @@ ROOT = Path(__file__).parents[2]
 AS = Path(__file__).with_name("other_system.py")
 SYSTEMS = ("darwin", "win32")
 CLIENT = [
-    name for name, entry in COMMANDS.items() if entry.panel in ("Work with a running service", "Data of a preview")
+    name
+    for name, entry in COMMANDS.items()
+    if entry.panel in ("Work with a running service", "Data of a preview", "Understand a preview")
 ]
 OTHERS = [name for name in COMMANDS if name not in CLIENT]
 

@@ -23,7 +23,7 @@ from preview.http.backend import Backend
 from preview.http.browser.addresses import RESERVED, PreviewAddresses, PreviewTarget
 from preview.http.browser.entry import answer_reserved
 from preview.http.browser.pages import error_answer, is_navigation, redirect_answer, waiting_page
-from preview.http.browser.visitors import Visitor, has_bearer, identify, may_look
+from preview.http.browser.visitors import Visitor, has_bearer, identify, may_look, who_of
 from preview.http.core.errors import problem_of
 from preview.proxy.admission import Admitted, Fields, OwnAnswer, Reauthorize, RequestHead
 from preview.settings import Settings
@@ -261,6 +261,8 @@ class PreviewAccessGate:
             _SANDBOX if place.shares_origin else (),
             visitor.user_id is not None,
             again,
+            preview.traffic,
+            who_of(visitor, preview),
         )
 
     async def _past(self, head: RequestHead, place: PreviewTarget, visitor: Visitor) -> OwnAnswer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 from functools import partial
+from time import monotonic
 from typing import Any
 
 import trio
@@ -21,6 +22,7 @@ from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.carriage import answer_fields, carried_fields, trailer_fields
 from preview.proxy.exchange import FINAL, UpstreamExchange, alongside, open_exchange
 from preview.proxy.http1 import CHUNKED, LENGTH, NO_CONTENT, Answer, Field, request_head, takes_trailers
+from preview.proxy.recording import Recording, recording_of
 
 # Seconds for an unfinished response after the service starts to shut down; a stream has no end of its own.
 _DRAIN_S = 1.0
@@ -42,6 +44,7 @@ async def serve_ordinary(app: BrowserApp, scope: Scope, receive: Receive, send: 
     Cancellation: the connection to the preview is closed.
     """
     begun = trio.current_time()
+    arrived_at = monotonic()
     head = head_of(scope, peer)
 
     async def send_counted(message: Mapping[str, Any]) -> None:
@@ -51,11 +54,11 @@ async def serve_ordinary(app: BrowserApp, scope: Scope, receive: Receive, send: 
 
     outcome = await _admit(app, scope, head)
     if scope["type"] == "websocket":
-        await serve_socket(app, scope, head, outcome, receive, send_counted)
+        await serve_socket(app, scope, head, outcome, receive, send_counted, arrived_at=arrived_at)
     elif isinstance(outcome, OwnAnswer):
         await send_answer(outcome, head, send_counted)
     else:
-        await _Exchange(app, scope, head, outcome, receive, send_counted).run()
+        await _Exchange(app, scope, head, outcome, receive, send_counted, arrived_at=arrived_at).run()
 
 
 async def _admit(app: BrowserApp, scope: Scope, head: RequestHead) -> Admitted | OwnAnswer:
@@ -80,7 +83,15 @@ class _Exchange:
     """One request and its response, streamed in both directions at once."""
 
     def __init__(
-        self, app: BrowserApp, scope: Scope, head: RequestHead, admitted: Admitted, receive: Receive, send: Send
+        self,
+        app: BrowserApp,
+        scope: Scope,
+        head: RequestHead,
+        admitted: Admitted,
+        receive: Receive,
+        send: Send,
+        *,
+        arrived_at: float,
     ) -> None:
         self._app = app
         self._extensions = scope.get("extensions") or {}
@@ -101,6 +112,8 @@ class _Exchange:
         # Time limit for silence from both sides once the response has started.
         self._idle_s = app.settings.proxy_idle_timeout_s
         self._quiet = trio.CancelScope()
+        self._recording: Recording | None = None
+        self._arrived_at = arrived_at
 
     async def run(self) -> None:
         """Carry the exchange to its end. Cancellation: the connection to the preview is closed."""
@@ -114,13 +127,22 @@ class _Exchange:
                     alongside(partial(self._upload, upstream)),
                 ):
                     await self._carry(upstream)
+            self._end_record(None)
         except _Abandoned:
             pass
         except PreviewError as error:
+            self._end_record(error.code)
             # A response that breaks off after its start stays without its end, which its reader can see.
             if not self._begun:
                 own = await self._app.access_gate.explain(self._head, admitted, error)
                 await send_answer(own, self._head, self._send)
+        finally:
+            self._end_record("client_gone")
+
+    def _end_record(self, error: str | None) -> None:
+        recording, self._recording = self._recording, None
+        if recording is not None:
+            recording.end(error)
 
     async def _drain(self) -> None:
         await self._app.backend.service.draining.wait()
@@ -129,12 +151,19 @@ class _Exchange:
 
     async def _carry(self, upstream: UpstreamExchange) -> None:
         fields, self._number = carried_fields(self._head, self._admitted)
+        recording = self._recording = recording_of(
+            self._admitted, self._head.method, self._head.target, self._number, self._arrived_at, monotonic()
+        )
+        if recording is not None:
+            recording.fields = fields
         target, trailers = self._admitted.target_of(self._head.target), self._takes_trailers()
         with self._patience:
             length = await self._framing()
             self._renew()
             head = request_head(self._head.method, target, fields, length, takes_trailers=trailers)
             await upstream.start(head, length or 0, is_last=not length)
+            if recording is not None:
+                recording.connected_at = monotonic()
             await upstream.drain()
             self._head_sent.set()
             answer = await self._final_head(upstream)
@@ -199,6 +228,8 @@ class _Exchange:
         A preview that reads nothing within the response time limit gets no more content. Otherwise the client's
         disconnect, which follows the content, would stay unnoticed.
         """
+        if self._recording is not None:
+            self._recording.send(piece)
         with trio.move_on_after(self._limit_s) as patience:
             upstream.send_content([piece])
             takes = await upstream.drain()
@@ -225,6 +256,9 @@ class _Exchange:
         return "http.response.trailers" in self._extensions and takes_trailers(self._head.fields)
 
     async def _answer(self, upstream: UpstreamExchange, answer: Answer) -> None:
+        recording = self._recording
+        if recording is not None:
+            recording.answer, recording.first_byte_at = answer, monotonic()
         fields = answer_fields(_framed_once(answer), self._head, self._admitted, self._number)
         # From here on, no other response can be sent.
         self._begun = True
@@ -240,10 +274,13 @@ class _Exchange:
         with self._quiet:
             self._renew()
             while (piece := await upstream.read_piece()) is not None:
+                if recording is not None:
+                    recording.receive(piece)
                 await self._send({"type": "http.response.body", "body": piece, "more_body": True})
                 self._renew()
         if self._quiet.cancelled_caught:
             raise UpstreamTimeout(f"The preview's answer was quiet for {self._idle_s:g} s.", timeout_s=self._idle_s)
+        self._end_record(None)
         # The server reports a disconnect after the last message, and ``_upload`` then ends the exchange.
         with trio.move_on_after(_LAST_MESSAGE_S, shield=True):
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})

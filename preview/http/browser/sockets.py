@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any
 
 import trio
@@ -11,8 +12,11 @@ from preview.errors import PreviewError, UpstreamTimeout
 from preview.http.browser.scopes import BrowserApp, Receive, Scope, Send
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.carriage import answer_fields, carried_fields
+from preview.proxy.exchange import SWITCHING
 from preview.proxy.http1 import Field
 from preview.proxy.message_socket import Accepted, Closed, MessageSocket, Rejected, open_message_socket
+from preview.proxy.recording import recording_of
+from preview.traffic import Origin
 
 # The client is gone: RFC 6455 section 7.4.1 has a code for an endpoint that leaves, none for a silent one.
 _GOING_AWAY = 1001
@@ -23,9 +27,25 @@ _OF_HANDSHAKE = b"sec-websocket-"
 
 
 async def serve_socket(
-    app: BrowserApp, scope: Scope, head: RequestHead, outcome: Admitted | OwnAnswer, receive: Receive, send: Send
+    app: BrowserApp,
+    scope: Scope,
+    head: RequestHead,
+    outcome: Admitted | OwnAnswer,
+    receive: Receive,
+    send: Send,
+    *,
+    arrived_at: float,
 ) -> None:
     """Serve one WebSocket scope: forward it, or refuse the handshake with a response.
+
+    Args:
+        app: Provides the access gate and the backend.
+        scope: An ASGI scope.
+        head: The handshake.
+        outcome: The result of the access check.
+        receive: ASGI.
+        send: ASGI.
+        arrived_at: Arrival of the handshake, by ``time.monotonic``.
 
     Cancellation: the connection to the preview is closed.
     """
@@ -37,7 +57,7 @@ async def serve_socket(
     try:
         with outcome.hold():
             async with open_message_socket(outcome.address, limit) as upstream:
-                answered = await _shake_hands(app, scope, head, outcome, upstream)
+                answered = await _shake_hands(app, scope, head, outcome, upstream, arrived_at)
                 if isinstance(answered, Rejected):
                     await _refuse(scope, OwnAnswer(answered.status, answered.fields, answered.body), send)
                     return
@@ -50,16 +70,35 @@ async def serve_socket(
 
 
 async def _shake_hands(
-    app: BrowserApp, scope: Scope, head: RequestHead, admitted: Admitted, upstream: MessageSocket
+    app: BrowserApp,
+    scope: Scope,
+    head: RequestHead,
+    admitted: Admitted,
+    upstream: MessageSocket,
+    arrived_at: float,
 ) -> Accepted | Rejected:
     fields, number = carried_fields(head, admitted)
     host = next((value for name, value in fields if name == b"host"), b"")
     more = [field for field in fields if field[0] != b"host" and not field[0].startswith(_OF_HANDSHAKE)]
     limit_s = app.settings.proxy_timeout_s
-    with trio.move_on_after(limit_s) as patience:
-        answered = await upstream.shake_hands(
-            host, admitted.target_of(head.target), more, scope.get("subprotocols") or ()
-        )
+    recording = recording_of(admitted, head.method, head.target, number, arrived_at, monotonic())
+    error: str | None = "upstream_timeout"
+    try:
+        with trio.move_on_after(limit_s) as patience:
+            answered = await upstream.shake_hands(
+                host, admitted.target_of(head.target), more, scope.get("subprotocols") or ()
+            )
+            error = None
+    except PreviewError as failure:
+        error = failure.code
+        raise
+    finally:
+        if recording is not None:
+            recording.origin, recording.fields = Origin.SOCKET, fields
+            if error is None:
+                recording.first_byte_at = monotonic()
+                recording.status = answered.status if isinstance(answered, Rejected) else SWITCHING
+            recording.end(error)
     if patience.cancelled_caught:
         raise UpstreamTimeout(f"The preview did not answer the WebSocket within {limit_s:g} s.", timeout_s=limit_s)
     returned = answer_fields(_lowered(answered.fields), head, admitted, number)

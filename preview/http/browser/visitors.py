@@ -14,6 +14,7 @@ from preview.http.browser.pages import Field
 from preview.proxy.admission import RequestHead
 from preview.proxy.headers import ACCESS_COOKIE
 from preview.supervisor import LivePreview
+from preview.traffic import Who
 
 # RFC 9110 section 9.2.1: these methods request no change.
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -135,6 +136,13 @@ def may_look(visitor: Visitor, preview: LivePreview, book: AccessBook) -> bool:
     """Return whether the visitor may see the live preview."""
     is_owner = visitor.user_id == preview.record.user_id
     return is_owner or visitor.statement is not None or book.of(preview.id).public
+
+
+def who_of(visitor: Visitor, preview: LivePreview) -> Who:
+    """Return the kind of visitor, for the record of the request. A bearer token is a program's."""
+    if visitor.user_id is not None and visitor.user_id == preview.record.user_id:
+        return Who.AGENT
+    return Who.OWNER if visitor.grant is not None and visitor.grant.is_owner else Who.VIEWER
 
 
 def access_cookie(value: str, ttl_s: float, scheme: str, place: PreviewTarget) -> Field:

@@ -171,6 +171,39 @@ class RowsQuery(BaseModel):
     limit: int = Field(default=50, ge=1, le=500)
 
 
+class OneRequestQuery(BaseModel):
+    """The preview of a recorded request."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    preview_id: str | None = Field(
+        default=None,
+        max_length=128,
+        description="A preview of the generation, also an ended one; by default the newest.",
+    )
+
+
+class RequestsQuery(OneRequestQuery):
+    """A page of recorded requests."""
+
+    filter: str | None = Field(
+        default=None, max_length=4000, description="Only requests that match: `status:>=500 -path:/health`."
+    )
+    before: int | None = Field(default=None, ge=0, le=10**18, description="Only numbers below this one.")
+    after: int | None = Field(
+        default=None, ge=0, le=10**18, description="Only numbers above this one, in ascending order."
+    )
+    limit: int = Field(default=50, ge=1, le=500)
+
+
+class CaptureBody(BaseModel):
+    """What to record of a preview's requests."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    capture: Literal["off", "meta", "full"]
+
+
 class PageQuery(BaseModel):
     """A page of a list."""
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from preview import errors
 from preview.errors import PreviewError
-from preview.http.contracts import ANSWERS, data, failures, generations, v1
+from preview.http.contracts import ANSWERS, data, failures, generations, requests, v1
 from preview.http.contracts.shared import Ticket
 from preview.http.core import bodies
 from preview.logs import Contract
@@ -246,6 +246,31 @@ def _failures() -> dict[str, Operation]:
     }
 
 
+def _requests() -> dict[str, Operation]:
+    """Describe the routes of recorded requests."""
+    gone: ErrorKinds = (errors.NoActivePreview, errors.PreviewNotFound)
+    missing: ErrorKinds = (*gone, errors.RequestNotFound)
+    one = bodies.OneRequestQuery
+    listed = Reply(
+        "The requests; as Server-Sent Events with `request`, `lost`, `end` and `expired`.",
+        requests.RequestList,
+        further_kinds=("text/event-stream",),
+    )
+    return {
+        "requests.list_requests": Operation(
+            listed,
+            (*gone, errors.InvalidFilter, errors.TooManyStreams),
+            query=bodies.RequestsQuery,
+            headers={"Last-Event-ID": "Number of the last request that the client has."},
+        ),
+        "requests.one_request": Operation(Reply("The request.", requests.RequestShape), missing, query=one),
+        "requests.pin": Operation(_GONE, (*missing, errors.PinLimitReached), 204, query=one),
+        "requests.unpin": Operation(_GONE, missing, 204, query=one),
+        "requests.capture": Operation(Reply("The setting.", requests.CaptureShape), gone),
+        "requests.set_capture": Operation(Reply("The setting.", requests.CaptureShape), gone, body=bodies.CaptureBody),
+    }
+
+
 def _browser() -> dict[str, Operation]:
     """Describe the routes of access in a browser."""
     link, access = Reply("The share link.", v1.ShareShape), Reply("Who can open the preview.", v1.AccessShape)
@@ -334,6 +359,7 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "previews": _previews(),
         "data": _data(),
         "failures": _failures(),
+        "requests": _requests(),
         "browser": _browser(),
         "generations": _generations(),
         "page": _page(),

@@ -232,10 +232,13 @@ class Connection:
                 self._asked = None
             raise
         message, number = self._head(ask, head, admitted, block)
-        request = ProxiedRequest(ask, target, head, admitted, number, begun)
+        request = ProxiedRequest(ask, target, head, admitted, number, begun, monotonic())
         key = admitted.preview_id, admitted.process
         exchange = UpstreamExchange(relay.pool, key, admitted.address, ask.method)
         delivery = self.delivery = Delivery(self, request, exchange)
+        if delivery.recording is not None:
+            # The fields as the preview gets them: without the request line.
+            delivery.recording.fields = message[message.find(b"\r\n") + 2 :]
         self._asked = None
         self._slow_path = SlowPath(delivery)
         return await self._finish(delivery, self._slow_path.run(message))
@@ -269,6 +272,7 @@ class Connection:
         """Release and log the request. A late request without a response is logged elsewhere."""
         request = delivery.request
         delivery.release()
+        delivery.end_record(is_late=self._is_late)
         if delivery.status or not self._is_late:
             self._tell(
                 request.standing.method,
@@ -293,6 +297,8 @@ class Connection:
             is_kept = await run
         except PreviewError as failure:
             error = failure
+            if delivery.recording is not None:
+                delivery.recording.error = failure.code
         else:
             delivery.release()
             if not is_kept and not self.is_tunnel:

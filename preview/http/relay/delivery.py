@@ -12,6 +12,7 @@ from preview.proxy.carriage import trailer_fields
 from preview.proxy.exchange import UpstreamExchange
 from preview.proxy.http1 import LAST_CHUNK, Ask, Payload, chunk, field_lines
 from preview.proxy.network_stream import NOTHING
+from preview.proxy.recording import recording_of
 
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
@@ -27,6 +28,7 @@ class ProxiedRequest(NamedTuple):
         admitted: The request's admission.
         number: The request's id.
         arrived_at: Arrival time, by ``time.monotonic``.
+        admitted_at: When the access check was done.
     """
 
     ask: Ask
@@ -35,6 +37,7 @@ class ProxiedRequest(NamedTuple):
     admitted: Admitted
     number: bytes
     arrived_at: float
+    admitted_at: float
 
     @property
     def head(self) -> RequestHead:
@@ -59,6 +62,7 @@ class Delivery:
         sent_bytes: Bytes of content that were forwarded.
         unsent: Bytes that the client's socket has not taken yet.
         failure: Error that occurred while no task was waiting.
+        recording: Facts for the request's record; None if it is not recorded.
     """
 
     # Class attributes save work in ``__init__``: one object is made per request.
@@ -79,6 +83,14 @@ class Delivery:
         self.closes = request.ask.closes
         self._hold: AbstractContextManager[None] | None = request.admitted.hold()
         self._hold.__enter__()
+        self.recording = recording_of(
+            request.admitted,
+            request.standing.method,
+            request.target,
+            request.number,
+            request.arrived_at,
+            request.admitted_at,
+        )
 
     @property
     def is_unbounded(self) -> bool:
@@ -92,6 +104,19 @@ class Delivery:
             hold.__exit__(None, None, None)
         self.exchange.release()
 
+    def end_record(self, *, is_late: bool) -> None:
+        """Record the request, which has ended.
+
+        Args:
+            is_late: Whether it took too long.
+        """
+        recording, self.recording = self.recording, None
+        if recording is None:
+            return
+        recording.connected_at = self.exchange.connected_at or recording.connected_at
+        is_whole = self.returned is not None and self.exchange.body.is_over and not self.unsent
+        recording.end(None if is_whole else recording.error or ("upstream_timeout" if is_late else "client_gone"))
+
     def begin(self, found: Returned, content: list[memoryview]) -> None:
         """Send the response's head and available content; ``unsent`` is what the socket does not take.
 
@@ -102,6 +127,8 @@ class Delivery:
         relay = connection.relay
         self.closes = self.closes or relay.is_draining or found.is_unbounded
         self.returned, self.status, self.answered_at = found, found.answer.status, monotonic()
+        if self.recording is not None:
+            self.recording.answer, self.recording.first_byte_at = found.answer, self.answered_at
         connection.deadline = self.answered_at + relay.idle_s
         head = found.head(self.request.number, relay.dates.now(), closes=self.closes)
         self.unsent = connection.stream.send_now([head, *self._framed(content, in_chunks=found.in_chunks)])
@@ -125,8 +152,11 @@ class Delivery:
     def _framed(self, content: list[memoryview], *, in_chunks: bool) -> list[Payload]:
         """Return the content as framed for the client."""
         body = self.exchange.body
+        recording = self.recording
         for piece in content:
             self.sent_bytes += len(piece)
+            if recording is not None:
+                recording.receive(piece)
         if not in_chunks:
             return list(content)
         if not body.is_over:

@@ -62,13 +62,20 @@ class FastPath:
         upstream = exchange.take_idle(has_content=has_content)
         if upstream is None:
             return False
-        request = ProxiedRequest(ask, target, known.head, admitted, relay.numbers.new(), monotonic())
+        now = monotonic()
+        request = ProxiedRequest(ask, target, known.head, admitted, relay.numbers.new(), now, now)
         head = relayed_head(ask.method, admitted.target_of(target), known.standing, request.number)
-        connection.take(Delivery(connection, request, exchange, known))
+        delivery = Delivery(connection, request, exchange, known)
+        connection.take(delivery)
+        content = data[end + len(HEAD_END) :]
+        if delivery.recording is not None:
+            delivery.recording.fields, delivery.recording.connected_at = known.standing, now
+            if content:
+                delivery.recording.send(content)
         connection.deadline = request.arrived_at + relay.answer_s
         upstream.reader = self
         relay.watch.listen_to(upstream)
-        if not exchange.send_whole(head + data[end + len(HEAD_END) :], has_content=has_content):
+        if not exchange.send_whole(head + content, has_content=has_content):
             # A preview that takes no more may have responded before; the reader finds out.
             self._leave(upstream)
         return True

@@ -14,6 +14,7 @@ from preview.proxy.carriage import answer_fields
 from preview.proxy.exchange import FINAL, SWITCHING, UpstreamExchange, alongside, translated
 from preview.proxy.http1 import Answer, Unclean, body_of, field_lines
 from preview.proxy.network_stream import BrokenConnection, ClientGone, NetworkStream
+from preview.traffic import Origin
 
 if TYPE_CHECKING:
     from preview.http.relay.connection import Connection
@@ -96,11 +97,15 @@ class SlowPath:
         A server would add trailers to the fields, and so bypass the rules for fields.
         """
         try:
-            return self._body.feed(came)
+            content = self._body.feed(came)
         except Unclean as cause:
             raise InvalidRequest(
                 f"The request's content is not framed as RFC 9112 section 7.1 has it: {cause}."
             ) from cause
+        if self._delivery.recording is not None:
+            for piece in content:
+                self._delivery.recording.send(piece)
+        return content
 
     async def _upload(self) -> None:
         relay, connection, exchange, body = self._relay, self._connection, self._exchange, self._body
@@ -184,8 +189,17 @@ class SlowPath:
                 delivery.unsent = self._client.send_now((head,))
                 await self._send_unsent()
             if is_switching:
+                self._record_handshake(answer)
                 break
         return answer
+
+    def _record_handshake(self, answer: Answer) -> None:
+        """Record the switch to another protocol now: the tunnel may stay open for hours."""
+        recording, self._delivery.recording = self._delivery.recording, None
+        if recording is not None:
+            recording.origin, recording.answer, recording.first_byte_at = Origin.SOCKET, answer, monotonic()
+            recording.connected_at = self._exchange.connected_at
+            recording.end()
 
     async def _send_unsent(self) -> None:
         delivery, connection = self._delivery, self._connection

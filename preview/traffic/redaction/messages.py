@@ -24,8 +24,13 @@ _KEPT_BINARY = ("image/", "audio/", "video/", "font/", "application/pdf", "appli
 _CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
+# Shorter secrets are replaced where they have a name, and nowhere else.
+_SWEPT_CHARACTERS = 6
+_MOST_SWEPT = 64
+
+
 class Redactor:
-    """Replaces secrets by marks.
+    """Makes the marks that replace secrets.
 
     A mark is ``[redacted:1a2b3c4d]``. Equal secrets have equal marks, so that a reader can follow a token from a login
     to later requests. The digits are a keyed hash; its key is never stored and ends with this object.
@@ -38,6 +43,32 @@ class Redactor:
         """Return the mark of a secret."""
         given = secret.encode("utf-8", "surrogatepass")
         return f"[redacted:{blake2b(given, digest_size=_MARK_BYTES, key=self._key).hexdigest()}]"
+
+
+class Redaction:
+    """Replaces the secrets of one request and its response by marks.
+
+    Attributes:
+        secrets: Mark of each secret found so far, of those with a name or a known form.
+    """
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._hide = redactor.hide
+        self.secrets: dict[str, str] = {}
+
+    def hide(self, secret: str) -> str:
+        """Return the mark of a secret."""
+        mark = self._hide(secret)
+        if len(secret) >= _SWEPT_CHARACTERS and len(self.secrets) < _MOST_SWEPT and not secret.startswith("[redacted"):
+            self.secrets[secret] = mark
+        return mark
+
+    def sweep(self, text: str) -> str:
+        """Replace known secrets wherever they are: responses often repeat what was sent, under any name."""
+        for secret, mark in self.secrets.items():
+            if secret in text:
+                text = text.replace(secret, mark)
+        return text
 
     def target(self, target: str) -> str:
         """Return a target (path and query) without secrets."""
@@ -64,7 +95,7 @@ class Redactor:
             text, coding = body.decode("latin-1"), "latin-1"
         if "\0" in text or (coding == "latin-1" and not _is_text(kind)):
             return body if kind.startswith(_KEPT_BINARY) else b""
-        return self._text(text, kind).encode(coding, "replace")
+        return self.sweep(self._text(self.sweep(text), kind)).encode(coding, "replace")
 
     def _text(self, text: str, kind: str) -> str:
         if kind.startswith("multipart/"):

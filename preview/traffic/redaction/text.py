@@ -75,17 +75,24 @@ def _hidden_word(given: str, secrecy: Secrecy, hide: Hide) -> str:
     return given if is_plain else hide(given)
 
 
+# Longest run of backslashes that is counted before a quote.
+_MOST_SLASHES = 64
+
+
 def _closing(text: str, at: int, quote_: str) -> int:
-    """Return the position of the quote that ends a string; the text's end if it was cut."""
-    while (end := text.find(quote_, at)) >= 0:
+    """Return the position of the quote that ends a string; the text's end if it was cut.
+
+    JSON in a string in JSON has one, three, seven … backslashes before each quote, as many as the first one has. A
+    quote within the string has more, and a backslash at the string's end adds a multiple of twice as many and two.
+    """
+    sign, depth = quote_[-1], len(quote_) - 1
+    while (end := text.find(sign, at)) >= 0:
         slashes = 0
-        # Bounded: more backslashes than these belong to no quote that ``_QUOTE`` accepts.
-        while slashes < 16 and end - 1 - slashes >= at and text[end - 1 - slashes] == "\\":
+        while slashes < _MOST_SLASHES and end - 1 - slashes >= at and text[end - 1 - slashes] == "\\":
             slashes += 1
-        # ``\"`` inside of ``"…"`` is part of the string; an escaped quote begins with its own backslashes.
-        if slashes % 2 == 0:
-            return end
-        at = end + len(quote_)
+        if slashes % (2 * depth + 2) == depth:
+            return end - depth
+        at = end + 1
     return len(text)
 
 
