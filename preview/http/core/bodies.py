@@ -187,7 +187,7 @@ class RequestsQuery(OneRequestQuery):
     """A page of recorded requests."""
 
     filter: str | None = Field(
-        default=None, max_length=4000, description="Only requests that match: `status:>=500 -path:/health`."
+        default=None, max_length=1000, description="Only requests that match: `status:>=500 -path:/health`."
     )
     before: int | None = Field(default=None, ge=0, le=10**18, description="Only numbers below this one.")
     after: int | None = Field(
