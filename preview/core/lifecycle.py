@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -79,3 +81,45 @@ def advance(current: State, following: State) -> State:
     if following not in TRANSITIONS[current]:
         raise IllegalTransition(f"{current} -> {following}")
     return following
+
+
+# Reloads whose line numbers are kept; some 8 bytes each in the preview's row.
+_KEPT_RELOADS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Reloads:
+    """Takeovers of new processes in one preview, and the log's line numbers at these moments.
+
+    Attributes:
+        count: Number of reloads.
+        lines: Number of the first line after each reload, of the newest ``_KEPT_RELOADS``.
+    """
+
+    count: int = 0
+    lines: tuple[int, ...] = ()
+
+    def after(self, first_line: int) -> Reloads:
+        """Return the reloads with one more, whose first line is ``first_line``."""
+        return Reloads(self.count + 1, (*self.lines, first_line)[-_KEPT_RELOADS:])
+
+    @property
+    def first_lines(self) -> Mapping[int, int]:
+        """First line by number of the reload; 0 is the first process. Old ones may be missing."""
+        forgotten = self.count - len(self.lines)
+        known = dict(enumerate(self.lines, forgotten + 1))
+        return known if forgotten else {0: 1} | known
+
+    def to_text(self) -> str | None:
+        """Return the reloads as JSON for a row; None if there are none."""
+        return json.dumps([self.count, *self.lines]) if self.count else None
+
+
+NO_RELOADS = Reloads()
+"""The reloads of a new preview."""
+
+
+def reloads_of(text: str | None) -> Reloads:
+    """Parse the text of ``Reloads.to_text``."""
+    count, *lines = json.loads(text) if text else [0]
+    return Reloads(count, tuple(lines))

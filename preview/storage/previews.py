@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert,
 from preview.core.clock import from_ms, to_ms
 from preview.core.ids import is_valid_id
 from preview.core.launch_steps import load_steps, store_steps
-from preview.core.lifecycle import ACTIVE, Health, State
+from preview.core.lifecycle import ACTIVE, Health, State, reloads_of
 from preview.errors import PreviewNotFound
 from preview.storage.database import Database
 from preview.storage.group_commit import GroupCommit
@@ -31,7 +31,13 @@ _DELETE_REQUESTS = 500
 NOBODY = "!deleted"
 
 # Record fields and their columns, where the names differ.
-_RENAMED = {"state": "status", "health": "health_status", "reason": "error_message", "steps": "launch_steps"}
+_RENAMED = {
+    "state": "status",
+    "health": "health_status",
+    "reason": "error_message",
+    "steps": "launch_steps",
+    "reloads": "reload_lines",
+}
 _TIMES = frozenset({"created_at", "expires_at", "token_expires_at", "started_at", "stopped_at", "last_health_check"})
 _FIELDS = tuple(PreviewRecord.__dataclass_fields__)
 _ACTIVE = tuple(sorted(state.value for state in ACTIVE))
@@ -231,6 +237,8 @@ def to_row(record: PreviewRecord) -> dict[str, Any]:
             value = to_ms(value)
         elif field == "steps":
             value = store_steps(value)
+        elif field == "reloads":
+            value = value.to_text()
         elif isinstance(value, str):
             value = _storable(str(value))
         row[_RENAMED.get(field, field)] = value
@@ -247,6 +255,7 @@ def to_record(row: Row[Any]) -> PreviewRecord:
     values["state"] = State(values["state"])
     values["health"] = Health(values["health"])
     values["steps"] = load_steps(values["steps"])
+    values["reloads"] = reloads_of(values["reloads"])
     return PreviewRecord(**values)
 
 

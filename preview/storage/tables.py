@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from preview.core.launch_steps import LaunchStep
-from preview.core.lifecycle import ACTIVE, Health, State, StopCause, cause_of
+from preview.core.lifecycle import ACTIVE, NO_RELOADS, Health, Reloads, State, StopCause, cause_of
 
 # Explicit constraint names, so that Alembic can drop constraints on every database.
 metadata = MetaData(
@@ -119,6 +119,8 @@ preview_instances = Table(
     Column("last_seq", BigInteger),
     # JSON; see launch_steps.
     Column("launch_steps", Text),
+    # JSON; see lifecycle.Reloads.
+    Column("reload_lines", Text),
 )
 Index(
     "ix_preview_instances_generation_id_created_at", preview_instances.c.generation_id, preview_instances.c.created_at
@@ -232,6 +234,7 @@ class PreviewRecord:
         log_level: Passed to the preview as ``LOG_LEVEL``.
         last_seq: Number of the last line, stored or not; None while the preview is active, and after a crash.
         steps: Steps of the launch; empty for previews from before revision 0006.
+        reloads: Takeovers of new processes.
     """
 
     id: str
@@ -261,6 +264,7 @@ class PreviewRecord:
     directory: str | None = None
     last_seq: int | None = None
     steps: tuple[LaunchStep, ...] = ()
+    reloads: Reloads = NO_RELOADS
 
     @property
     def cause(self) -> StopCause | None:

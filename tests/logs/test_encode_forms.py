@@ -111,7 +111,7 @@ def test_a_filter_gives_the_lines_that_pass_with_their_own_numbers(
 def test_case_is_ignored_for_the_letters_of_ascii_only(q: str, text: str, is_found: bool) -> None:
     batch = batch_of(text)
     assert LineFilter(q=q).passes(batch.lines[0]) is is_found
-    assert bool(LineFilter(q=q).positions(batch.marks, batch.messages)) is is_found
+    assert bool(LineFilter(q=q).positions(batch.columns)) is is_found
 
 
 COLOURED = "\x1b[32mINFO\x1b[0m: here"

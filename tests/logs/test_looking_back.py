@@ -85,7 +85,7 @@ def test_a_filter_in_memory_gives_the_lines_that_it_gives_in_sql(
     finally:
         engine.dispose()
     batch = Batch("p", 1, [0] * len(rows), bytes([mark for mark, _ in rows]), [text for _, text in rows])
-    assert got == [1 + index for index in chosen.positions(batch.marks, batch.messages)]
+    assert got == [1 + index for index in chosen.positions(batch.columns)]
     assert got == [line.seq for line in batch if chosen.passes(line)]
 
 

@@ -41,6 +41,10 @@ def logs(
     request: Annotated[
         str | None, typer.Option("--request", metavar="ID", help="Only lines printed for the request with this id.")
     ] = None,
+    filter_: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="TERMS", help="Only lines that match all terms, see docs/filter.md."),
+    ] = None,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
@@ -50,7 +54,7 @@ def logs(
     Lines come in order, each once, even over lost connections. With --json each event is one JSON object on its line.
     """
     show = _show_json if as_json else _shower(LinePrinter(wants_colour(sys.stdout), columns_of(sys.stdout)))
-    words = {"level": level, "source": source, "q": grep, "request_id": request}
+    words = {"level": level, "source": source, "q": grep, "request_id": request, "filter": filter_}
     chosen = {name: word for name, word in words.items() if word is not None}
     with open_api(url, ca) as api:
         try:

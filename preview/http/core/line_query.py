@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from preview.core.ids import REQUEST_ID
 from preview.core.quoting import quoted
 from preview.logs import Contract, Level, LineFilter, Source
+from preview.logs.filter import MAX_CHARACTERS, Filter
 
 MAX_Q = 200
 
@@ -57,6 +58,14 @@ def _request(word: str) -> str:
     return word
 
 
+class FilterQuery(BaseModel):
+    """A filter to explain."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    text: str = Field(default="", max_length=MAX_CHARACTERS, examples=["error -path:/health"])
+
+
 class LineQuery(BaseModel):
     """Filter for log lines: a line must match every given field."""
 
@@ -87,9 +96,18 @@ class LineQuery(BaseModel):
         | None
     ) = Field(default=None, description="Only lines known to belong to the request with this `X-Request-Id`.")
 
-    @property
-    def filter(self) -> LineFilter:
-        """The parameters as a line filter."""
+    filter: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = Field(
+        default=None,
+        description="Only lines that match these terms, see docs/filter.md; combined with the other parameters.",
+        examples=['error -path:/health since:5m "payment failed"'],
+    )
+
+    def chosen(self, terms: Filter) -> LineFilter:
+        """Return the parameters as a line filter.
+
+        Args:
+            terms: The parsed and resolved terms of ``filter``.
+        """
         return LineFilter(
             level=Level.DEBUG if self.level is None else LEVEL_WORDS[self.level],
             sources=None
@@ -97,4 +115,5 @@ class LineQuery(BaseModel):
             else frozenset(source for word in self.source.split(",") for source in SOURCE_WORDS[word]),
             q=self.q or "",
             request_id=self.request_id or "",
+            terms=None if terms.is_empty else terms,
         )

@@ -10,9 +10,10 @@ from pydantic import BaseModel
 
 from preview import errors
 from preview.errors import PreviewError
-from preview.http.contracts import ANSWERS, data, failures, generations, requests, v1
+from preview.http.contracts import ANSWERS, data, failures, filters, generations, requests, v1
 from preview.http.contracts.shared import Ticket
 from preview.http.core import bodies
+from preview.http.core.line_query import FilterQuery
 from preview.logs import Contract
 
 ErrorKinds = tuple[type[PreviewError], ...]
@@ -49,7 +50,12 @@ _EDIT: ErrorKinds = (
     errors.TooLarge,
 )
 _NO_PREVIEW: ErrorKinds = (errors.NoActivePreview,)
-_STREAM: ErrorKinds = (errors.NoActivePreview, errors.PreviewNotFound, errors.TooManyStreams)
+_STREAM: ErrorKinds = (
+    errors.InvalidFilter,
+    errors.NoActivePreview,
+    errors.PreviewNotFound,
+    errors.TooManyStreams,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +366,11 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "data": _data(),
         "failures": _failures(),
         "requests": _requests(),
+        "filters": {
+            "filters.explain": Operation(
+                Reply("The terms.", filters.FilterShape), (errors.InvalidFilter,), query=FilterQuery
+            ),
+        },
         "browser": _browser(),
         "generations": _generations(),
         "page": _page(),

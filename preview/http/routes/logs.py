@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from types import MappingProxyType
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ from preview.http.contracts import ANSWERS
 from preview.http.contracts.shared import Ticket
 from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import HistoryQuery, StreamQuery
+from preview.http.core.line_query import LineQuery
 from preview.http.core.reading import checked_query
 from preview.http.identity import own_generation, owned_by, require_identity
 from preview.http.protocol.listening import request_resources
@@ -27,7 +29,8 @@ from preview.http.streams.direct import DirectStream
 from preview.http.streams.exports import EXPORTS, ExportBody, ExportKind, ExportStyle
 from preview.http.streams.log_socket import LogSocket, StreamRequester, first_lines, watching
 from preview.http.streams.log_streams import Farewell, LogStreamBody
-from preview.logs import PREAMBLE, Contract, Encoding, Format, LogPager, Range, StreamEncoder
+from preview.logs import PREAMBLE, Contract, Encoding, Format, LineFilter, LogPager, Range, StreamEncoder
+from preview.logs.filter import NO_FILTER, parse_filter
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import PreviewManager
 
@@ -57,11 +60,12 @@ def log_routes(contract: Contract, running: Running) -> Blueprint:
         if after is not None and await backend.previews.has_all(watcher.record, after):
             # The client has every line there will be; a 204 stops a browser from reconnecting.
             return no_content(_HEADERS)
-        encoding = Encoding(contract, _accepted_format(), query.filter, query.colours)
+        chosen = await line_filter(backend, watcher.record, query)
+        encoding = Encoding(contract, _accepted_format(), chosen, query.colours)
         if request.method == "HEAD":
             return _stream_response(b"", encoding.format)
         request_resources().enter_context(backend.slots.hold(watcher.user_id))
-        after, tail = await first_lines(backend.previews, watcher.record, query, after)
+        after, tail = await first_lines(backend.previews, watcher.record, query, chosen, after)
         direct = _open_direct(backend, encoding, watcher, after=after, tail=tail) if query.follow else None
         if direct is not None:
             # Hypercorn no longer serves the connection then, so no further request can be read.
@@ -172,6 +176,18 @@ def _stream_response(
     return response
 
 
+async def line_filter(backend: Backend, record: PreviewRecord, query: LineQuery) -> LineFilter:
+    """Return the filter of a query for this preview's lines.
+
+    Raises:
+        InvalidFilter: The filter has a mistake, or a term that does not apply to lines.
+
+    Cancellation: no state changes.
+    """
+    terms = NO_FILTER if query.filter is None else parse_filter(query.filter)
+    return query.chosen(backend.previews.resolve(record, terms, {}))
+
+
 _PAGE_LINES = 500
 _JSON = "application/json"
 _BY_MEDIA_TYPE = {export.media_type: kind for kind, export in EXPORTS.items()}
@@ -190,9 +206,10 @@ def history_routes(contract: Contract, running: Running) -> Blueprint:
         identity, _ = await own_generation(backend, generation_id)
         query = checked_query(request, HistoryQuery)
         record = await _preview_of(backend.previews, generation_id, query.preview_id)
+        chosen = await line_filter(backend, record, query)
         kind = _export_kind(query)
         if kind is None:
-            return await _page(backend.previews.look_back(record), contract, record, query)
+            return await _page(backend.previews.look_back(record), contract, record, query, chosen)
         resources = request_resources()
         resources.enter_context(backend.slots.hold(identity.user.id))
         export = EXPORTS[kind]
@@ -201,7 +218,7 @@ def history_routes(contract: Contract, running: Running) -> Blueprint:
             kind,
             ExportStyle(contract, query.colours),
             asked=_range(query),
-            chosen=query.filter,
+            chosen=chosen,
             whole=query.limit is None,
             waits=backend.waits,
         )
@@ -229,8 +246,10 @@ def _range(query: HistoryQuery) -> Range:
     return Range(query.after, query.before, query.limit or _PAGE_LINES, newest=newest)
 
 
-async def _page(pager: LogPager, contract: Contract, record: PreviewRecord, query: HistoryQuery) -> Response:
-    page = await pager.page(_range(query), query.filter)
+async def _page(
+    pager: LogPager, contract: Contract, record: PreviewRecord, query: HistoryQuery, chosen: LineFilter
+) -> Response:
+    page = await pager.page(_range(query), chosen)
     following = previous = None
     if record.is_active or page.last < page.last_seq:
         following = _address(query, record, after=page.last)
@@ -243,6 +262,7 @@ async def _page(pager: LogPager, contract: Contract, record: PreviewRecord, quer
 def _address(query: HistoryQuery, record: PreviewRecord, **place: int) -> str:
     """Return the same query at another position. It names the preview, so a later launch does not matter."""
     kept = {"level": query.level, "source": query.source, "q": query.q, "request_id": query.request_id}
+    kept["filter"] = query.filter
     kept |= {"limit": None if query.limit is None else str(query.limit), "ansi": "keep" if query.colours else None}
     words = {name: value for name, value in kept.items() if value is not None}
     return f"{link(request.path)}?{urlencode({'preview_id': record.id} | place | words)}"
@@ -281,10 +301,12 @@ def log_socket_routes(contract: Contract, running: Running) -> Blueprint:
         settings = backend.settings
         with ExitStack() as held:
             held.enter_context(backend.slots.hold(watcher.user_id))
-            after, tail = await first_lines(backend.previews, watcher.record, query, given)
-            encoding = Encoding(contract, Format.NDJSON, query.filter, query.colours)
+            resolve = partial(line_filter, backend, watcher.record)
+            chosen = await resolve(query)
+            after, tail = await first_lines(backend.previews, watcher.record, query, chosen, given)
+            encoding = Encoding(contract, Format.NDJSON, chosen, query.colours)
             body = _open_body(backend, held, encoding, watcher, after=after, tail=tail, follow=query.follow)
             await asked.accept()
-            await LogSocket(asked, body, peer=peer_in(asked.scope), ping_s=settings.keep_alive_s).run()
+            await LogSocket(asked, body, peer=peer_in(asked.scope), ping_s=settings.keep_alive_s, resolve=resolve).run()
 
     return routes

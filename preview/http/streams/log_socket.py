@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ import trio
 from pydantic import ConfigDict, ValidationError
 from quart import Websocket
 
-from preview.errors import InvalidRequest
+from preview.errors import InvalidRequest, PreviewError
 from preview.http.core.bodies import MAX_SEQ, StreamQuery
 from preview.http.core.line_query import LineQuery
 from preview.http.core.reading import sentence_of
@@ -72,10 +72,20 @@ class LogSocket:
         body: Source of the events as NDJSON.
         peer: The other end; None if the server itself checks whether it is alive.
         ping_s: Seconds between two pings; a peer that is silent for two intervals is gone.
+        resolve: Returns the filter of a query; raises a ``PreviewError`` if it has a mistake.
     """
 
-    def __init__(self, socket: Websocket, body: LogStreamBody, *, peer: Peer | None, ping_s: float) -> None:
+    def __init__(
+        self,
+        socket: Websocket,
+        body: LogStreamBody,
+        *,
+        peer: Peer | None,
+        ping_s: float,
+        resolve: Callable[[LineQuery], Awaitable[LineFilter]],
+    ) -> None:
         self._socket = socket
+        self._resolve = resolve
         self._body = body
         self._peer = peer
         self._ping_s = ping_s
@@ -113,18 +123,23 @@ class LogSocket:
             elif len(said) > _MESSAGE_CHARACTERS:
                 self._close = _TOO_LONG
             else:
-                await self._socket.send(json.dumps([self._answer(said)]))
+                await self._socket.send(json.dumps([await self._answer(said)]))
         scope.cancel()
 
-    def _answer(self, said: str) -> dict[str, object]:
+    async def _answer(self, said: str) -> dict[str, object]:
         try:
             message = _Message.model_validate_json(said)
         except ValidationError as error:
             return {"type": "error", "code": InvalidRequest.code, "detail": sentence_of(error, "The message")}
         if message.type == "ping":
             return {"type": "pong"}
-        seq = self._body.refilter(message.filter)
+        try:
+            chosen = await self._resolve(message)
+        except PreviewError as error:
+            return {"type": "error", "code": error.code, "detail": error.message} | error.details
+        seq = self._body.refilter(chosen)
         kept = {"level": message.level, "source": message.source, "q": message.q, "request_id": message.request_id}
+        kept["filter"] = message.filter
         return {"type": "filter", "after": seq} | kept
 
     async def _watch(self, peer: Peer, scope: trio.CancelScope) -> None:
@@ -176,7 +191,7 @@ def watching(
 
 
 async def first_lines(
-    previews: PreviewManager, record: PreviewRecord, query: StreamQuery, after: int | None
+    previews: PreviewManager, record: PreviewRecord, query: StreamQuery, chosen: LineFilter, after: int | None
 ) -> tuple[int | None, int | None]:
     """Return a stream's start for ``open_log``: after a line, or a number of last lines.
 
@@ -191,9 +206,9 @@ async def first_lines(
     preview = previews.find(record.id)
     if after is not None and preview is not None and after > preview.log.last_seq:
         return 0, None
-    if after is not None or query.tail is None or query.filter.is_open:
+    if after is not None or query.tail is None or chosen.is_open:
         return after, query.tail
-    return await _ahead_of_last(previews.look_back(record), query.filter, query.tail), None
+    return await _ahead_of_last(previews.look_back(record), chosen, query.tail), None
 
 
 async def _ahead_of_last(look_back: LogPager, chosen: LineFilter, count: int) -> int:

@@ -88,7 +88,7 @@ class Backlog:
         start, stop = self._position(first - 1), min(self._position(last) + 1, len(self._batches))
         for at in range(stop - 1, start - 1, -1) if newest else range(start, stop):
             batch = self._batches[at]
-            positions = chosen.positions(batch.marks, batch.messages, batch.requests)
+            positions = chosen.positions(batch.columns)
             for index in reversed(positions) if newest else positions:
                 if len(found) >= limit:
                     break

@@ -2,6 +2,6 @@
 
 from preview.errors import InvalidFilter
 from preview.logs.filter.filter import NO_FILTER, Filter, Resolved, TermInfo
-from preview.logs.filter.parse import parse_filter
+from preview.logs.filter.parse import MAX_CHARACTERS, parse_filter
 
-__all__ = ["NO_FILTER", "Filter", "InvalidFilter", "Resolved", "TermInfo", "parse_filter"]
+__all__ = ["MAX_CHARACTERS", "NO_FILTER", "Filter", "InvalidFilter", "Resolved", "TermInfo", "parse_filter"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from preview.core.escapes import without_colours
-from preview.logs.filter.fields import field_values, json_value, values_in
+from preview.logs.filter.fields import field_values, json_value, last_names, values_in
 from preview.logs.filter.regex import searcher
 from preview.logs.filter.subjects import Record
 from preview.logs.filter.values import COMPARE, NUMBER, glob
@@ -138,6 +138,11 @@ class FieldCondition(MessageCondition):
     operator: str
     value: str
     is_literal: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of which a line with the field has at least one."""
+        return last_names(self.path)
 
     def finder(self) -> Callable[[str], bool]:
         """Return the search."""

@@ -51,8 +51,7 @@ def field_values(message: str, path: str) -> list[object]:
         path: Names joined by dots. The line may have them nested, or as one name with dots. The paths ``message`` and
             ``level`` also find the usual other names of these fields.
     """
-    paths = _ALIASES.get(path, (path,))
-    if not any(one.rpartition(".")[2] in message for one in paths):
+    if not any(name in message for name in last_names(path)):
         return []
     if message[:1] == "{" or "{" in message[:80]:
         found = json_object(message)
@@ -61,7 +60,13 @@ def field_values(message: str, path: str) -> list[object]:
     if "=" not in message:
         return []
     text = without_colours(message) if "\x1b" in message else message
-    return [value for one in paths for value in _logfmt(text, one)]
+    return [value for one in _ALIASES.get(path, (path,)) for value in _logfmt(text, one)]
+
+
+@lru_cache(256)
+def last_names(path: str) -> tuple[str, ...]:
+    """Return the names, of which a line that has the field has at least one as it is; a first, cheap test."""
+    return tuple(one.rpartition(".")[2] for one in _ALIASES.get(path, (path,)))
 
 
 def values_in(found: object, path: str) -> list[object]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from preview.errors import InvalidFilter
 from preview.logs.filter.conditions import Condition, Positions
 from preview.logs.filter.request_conditions import ReloadCondition, RequestCondition
-from preview.logs.filter.subjects import Record, columns_of
+from preview.logs.filter.subjects import Record
 from preview.logs.model.batch import Batch
 from preview.logs.model.events import LogLine
-from preview.logs.model.filtering import Columns
+from preview.logs.model.filtering import Columns, columns_of
 
 _MOST_DIGITS = 18
 
@@ -59,11 +59,11 @@ class Resolved:
     """Facts of a preview that terms refer to.
 
     Attributes:
-        reloads: Number of the first line of each process, in order: the first process, then each reload.
+        reloads: First line of each process by number: 0 for the first process, 1 for the first reload, and so on.
         requests: Request ids by number of the record.
     """
 
-    reloads: Sequence[int] = (1,)
+    reloads: Mapping[int, int] = field(default_factory=lambda: {0: 1})
     requests: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -96,8 +96,7 @@ class Filter:
 
     def positions(self, batch: Batch) -> Positions:
         """Return the positions of the batch's lines that pass, oldest first."""
-        columns = Columns(batch.first_seq, batch.timestamps, batch.marks, batch.messages, batch.requests)
-        return self.narrow(columns, range(len(batch)))
+        return self.narrow(batch.columns, range(len(batch)))
 
     def narrow(self, lines: Columns, found: Positions) -> Positions:
         """Return those of the positions ``found`` whose lines pass."""
@@ -166,9 +165,8 @@ def _resolve(condition: Condition, facts: Resolved) -> Condition:
         return replace(condition, request_id=facts.requests.get(int(condition.word), ""))
     if isinstance(condition, ReloadCondition):
         reloads = facts.reloads
-        number = len(reloads) - 1 if condition.word == "last" else int(condition.word)
-        if number >= len(reloads):
-            return replace(condition, number=number)
-        last = reloads[number + 1] - 1 if number + 1 < len(reloads) else None
-        return replace(condition, number=number, first_seq=reloads[number], last_seq=last)
+        number = max(reloads, default=0) if condition.word == "last" else int(condition.word)
+        following = reloads.get(number + 1)
+        last = None if following is None else following - 1
+        return replace(condition, number=number, first_seq=reloads.get(number), last_seq=last)
     return condition

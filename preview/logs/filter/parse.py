@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 
 from preview.core.quoting import quoted
@@ -45,6 +46,8 @@ def parse_filter(text: str, now_ms: int | None = None) -> Filter:
         raise InvalidFilter(f"The filter is too long: at most {MAX_CHARACTERS} characters are allowed.", MAX_CHARACTERS)
     if "\0" in text:
         raise InvalidFilter("The filter has a NUL character, which no line has; remove it.", text.index("\0"))
+    if (surrogate := re.search("[\ud800-\udfff]", text)) is not None:
+        raise InvalidFilter("The filter has half of a surrogate pair, which no line has; remove it.", surrogate.start())
     tokens = tokens_of(text)
     if len(tokens) > MAX_TERMS:
         raise InvalidFilter(f"The filter has too many terms: at most {MAX_TERMS} are allowed.", tokens[MAX_TERMS].start)

@@ -1,18 +1,8 @@
-"""Subjects of a filter: lines as columns, and recorded requests."""
+"""Recorded requests as filters see them; lines are columns (``model.filtering``)."""
 
 from __future__ import annotations
 
 from typing import Protocol
-
-from preview.logs.model.events import LogLine, mark_of
-from preview.logs.model.filtering import Columns
-
-
-def columns_of(line: LogLine) -> Columns:
-    """Return one line as columns."""
-    requests = None if line.request_id is None else {0: line.request_id}
-    mark = bytes([mark_of(line.level.value, line.source.value)])
-    return Columns(line.seq, (line.timestamp_ms,), mark, (line.message,), requests)
 
 
 class Content(Protocol):

@@ -8,6 +8,7 @@ from sys import getsizeof
 from preview.core.escapes import has_escapes, without_escapes
 from preview.logs.model.encoding import Encoding
 from preview.logs.model.events import MARKS, LogLine, Requests, mark_of
+from preview.logs.model.filtering import Columns
 from preview.logs.model.frames import encode_lines
 
 # Memory per line besides its text: two list slots and a mark.
@@ -101,6 +102,11 @@ class Batch:
         return _KEPT_FORMS * self.sent_bytes
 
     @property
+    def columns(self) -> Columns:
+        """The lines as columns, for filters."""
+        return Columns(self.first_seq, self.timestamps, self.marks, self.messages, self.requests)
+
+    @property
     def lines(self) -> Sequence[LogLine]:
         """The lines as objects, created on each call: for tests and small responses, not for streams."""
         return list(self)
@@ -148,7 +154,7 @@ class Batch:
             if strips:
                 shown = list(map(without_escapes, messages))
             return encode_lines(seqs, stamps, marks, shown, encoding.contract, encoding.format, requests)
-        chosen = encoding.filter.positions(marks, messages, requests)
+        chosen = encoding.filter.positions(self.columns)
         shown = [messages[index] for index in chosen]
         return encode_lines(
             [self.first_seq + index for index in chosen],

@@ -1,14 +1,14 @@
-"""Filters of lines by level, source, text and request; ``searching`` implements the same filters in SQL."""
+"""Filters of lines by level, source, text, request and terms; ``searching`` implements the same filters in SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from preview.core.escapes import without_colours
-from preview.logs.model.events import MARKS, Level, LogLine, Requests, Source
+from preview.logs.model.events import MARKS, Level, LogLine, Requests, Source, mark_of
 
 _ALL_MARKS = len(MARKS)
 _LOWER = str.maketrans({letter: letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"})
@@ -34,6 +34,22 @@ class Columns(NamedTuple):
     requests: Requests | None = None
 
 
+def columns_of(line: LogLine) -> Columns:
+    """Return one line as columns."""
+    requests = None if line.request_id is None else {0: line.request_id}
+    mark = bytes([mark_of(line.level.value, line.source.value)])
+    return Columns(line.seq, (line.timestamp_ms,), mark, (line.message,), requests)
+
+
+class LineTerms(Protocol):
+    """Terms of the filter language; ``filter.Filter`` implements this. Immutable, and equal if its terms are."""
+
+    def narrow(self, lines: Columns, found: Sequence[int]) -> Sequence[int]:
+        """Return those of the positions ``found`` whose lines match all terms."""
+
+    def __hash__(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class LineFilter:
     """A filter: lines pass if they match all its conditions. Filtering does not change line numbers.
@@ -45,26 +61,28 @@ class LineFilter:
             the letters A to Z only, like in SQLite and PostgreSQL's "C" collation, so that memory and database agree.
             Other characters must be the same code points, without normalisation.
         request_id: Lines printed for this request; empty means any.
+        terms: Lines that match these terms too; None means any.
     """
 
     level: Level = Level.DEBUG
     sources: frozenset[Source] | None = None
     q: str = ""
     request_id: str = ""
+    terms: LineTerms | None = None
 
     @property
     def is_open(self) -> bool:
         """True if all lines pass."""
-        return not self.q and not self.request_id and len(_passing(self.level, self.sources)) == _ALL_MARKS
+        return (
+            not self.q
+            and not self.request_id
+            and self.terms is None
+            and len(_passing(self.level, self.sources)) == _ALL_MARKS
+        )
 
-    def positions(self, marks: bytes, messages: Sequence[str], requests: Requests | None = None) -> Sequence[int]:
-        """Return the positions of the lines that pass, oldest first.
-
-        Args:
-            marks: One per line (see ``events``).
-            messages: One per line.
-            requests: Request ids by position; None if no line has one.
-        """
+    def positions(self, lines: Columns) -> Sequence[int]:
+        """Return the positions of the lines that pass, oldest first."""
+        marks, messages, requests = lines.marks, lines.messages, lines.requests
         passing = _passing(self.level, self.sources)
         if not marks.translate(None, passing):
             found: Sequence[int] = range(len(marks))
@@ -72,19 +90,14 @@ class LineFilter:
             found = [index for index, mark in enumerate(marks) if mark in passing]
         if self.request_id:
             found = [index for index in found if requests is not None and requests.get(index) == self.request_id]
-        if not self.q:
-            return found
-        has_text = text_finder(self.q)
-        return [index for index in found if has_text(messages[index])]
+        if self.q:
+            has_text = text_finder(self.q)
+            found = [index for index in found if has_text(messages[index])]
+        return found if self.terms is None else self.terms.narrow(lines, found)
 
     def passes(self, line: LogLine) -> bool:
         """Return True if the line passes."""
-        return (
-            line.level >= self.level
-            and (self.sources is None or line.source in self.sources)
-            and (not self.request_id or line.request_id == self.request_id)
-            and (not self.q or text_finder(self.q)(line.message))
-        )
+        return bool(self.positions(columns_of(line)))
 
 
 EVERYTHING = LineFilter()

@@ -1,58 +1,24 @@
 """Search of stored lines with a filter, and of missing numbers in the searched range.
 
-The SQL gives the same result as ``LineFilter`` in memory, on SQLite and PostgreSQL; a property test compares them.
-
-The search does not use LIKE: a literal search needs no wildcards, and SQLite limits the length of LIKE's pattern. Both
-``lower`` functions used here change only the letters A to Z: SQLite's own, and PostgreSQL's with the collation "C".
+SQL does what it can (``conditions``); Python tests the other terms on the rows that are left, within bounds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import thread_time
 from typing import TypeVarTuple
 
-from sqlalchemy import Connection, Row, Select, case, collate, func, select
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy import Connection, Row, Select, func, select
 
-from preview.core.escapes import SGR
-from preview.logs.model.events import Gap, Level, LogLine, Source
-from preview.logs.model.filtering import LineFilter
+from preview.logs.filter import Filter
+from preview.logs.model.events import Gap, Level, LogLine, Source, mark_of
+from preview.logs.model.filtering import Columns, LineFilter
+from preview.logs.storage.conditions import conditions
 from preview.storage.tables import preview_logs
 
 _C = preview_logs.c
-_LOWER = str.maketrans({letter: letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"})
-
-
-def conditions(chosen: LineFilter, dialect: str) -> list[ColumnElement[bool]]:
-    """Return the SQL conditions of a filter on ``preview_logs``; empty if all rows pass."""
-    found: list[ColumnElement[bool]] = []
-    if chosen.level > Level.DEBUG:
-        found.append(_C.level >= chosen.level.value)
-    if chosen.sources is not None:
-        found.append(_C.source.in_(sorted(source.value for source in chosen.sources)))
-    if chosen.request_id:
-        found.append(_C.request_id == chosen.request_id)
-    if chosen.q:
-        wanted = chosen.q.translate(_LOWER)
-        is_sqlite = dialect == "sqlite"
-        message = _C.message if "\x1b" in wanted else _plain_message(is_sqlite=is_sqlite)
-        if is_sqlite:
-            found.append(func.instr(func.lower(message), wanted) > 0)
-        else:
-            found.append(func.strpos(func.lower(collate(message, "C")), wanted) > 0)
-    return found
-
-
-def _plain_message(*, is_sqlite: bool) -> ColumnElement[str]:
-    """Return the message without colours; messages without colours cost no time."""
-    if is_sqlite:
-        # ``storage.engine`` registers this function.
-        return case((func.instr(_C.message, "\x1b") > 0, func.without_colours(_C.message)), else_=_C.message)
-    bare = func.regexp_replace(_C.message, SGR.replace(r"\x1b", "\x1b"), "", "g")
-    return case((func.strpos(_C.message, "\x1b") > 0, bare), else_=_C.message)
-
-
 Ts = TypeVarTuple("Ts")
 
 # Maximum text of a page, which stays in memory as long as its reader takes. A line has at most 64 KiB.
@@ -105,22 +71,74 @@ def find_lines(
 ) -> Found:
     """Find up to ``limit`` matching lines in ``first`` to ``last``: the newest, or the oldest.
 
-    Very long lines reduce the limit, see ``take_rows``. At a limit, the result's range covers only the lines found.
+    Very long lines reduce the limit, see ``take_rows``, and so do terms that cost much time. At a limit, the result's
+    range covers only the lines that were searched.
     """
-    order = _C.seq.desc() if newest else _C.seq
+    tests, rest = conditions(chosen, connection.dialect.name)
     wanted = (
         select(_C.seq, _C.timestamp, _C.level, _C.source, _C.message, _C.request_id)
-        .where(_C.preview_id == preview_id, _C.seq.between(first, last))
-        .where(*conditions(chosen, connection.dialect.name))
-        .order_by(order)
+        .where(_C.preview_id == preview_id, *tests)
+        .order_by(_C.seq.desc() if newest else _C.seq)
     )
-    rows, is_cut = take_rows(connection, wanted, limit=limit)
-    lines = [LogLine(seq, stamp, Level(level), Source(source), *rest) for seq, stamp, level, source, *rest in rows]
+    scan = _Scan(connection, wanted, rest, limit, newest=newest)
+    lines, edge = scan.run(first, last)
     if newest:
         lines.reverse()
-    if is_cut:
-        first, last = (lines[0].seq, last) if newest else (first, lines[-1].seq)
+    if edge is not None:
+        first, last = (edge, last) if newest else (first, edge)
     return Found(lines, _gaps(connection, preview_id, first, last), first, last)
+
+
+# Rows that are read for terms that Python tests.
+_SCAN_ROWS = 1000
+# Processor time of one search for such terms; then the page ends, and the next one continues there.
+_SCAN_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """Reads rows until enough match the terms that SQL cannot test."""
+
+    connection: Connection
+    wanted: Select[int, int, int, str, str, str | None]
+    terms: Filter
+    limit: int
+    newest: bool
+
+    def run(self, first: int, last: int) -> tuple[list[LogLine], int | None]:
+        """Return matching lines in the query's order, and the last number searched; None if all were."""
+        lines: list[LogLine] = []
+        characters, until = 0, thread_time() + _SCAN_S
+        while True:
+            most = self.limit if self.terms.is_empty else _SCAN_ROWS
+            rows, is_cut = take_rows(self.connection, self.wanted.where(_C.seq.between(first, last)), limit=most)
+            found = [
+                LogLine(seq, stamp, Level(level), Source(source), text, request)
+                for seq, stamp, level, source, text, request in rows
+            ]
+            matching = self._matching(found)[: self.limit - len(lines)]
+            lines += matching
+            if len(lines) >= self.limit:
+                return lines, lines[-1].seq
+            characters += sum(len(line.message) for line in matching)
+            if is_cut and characters >= PAGE_CHARACTERS:
+                return lines, found[-1].seq
+            if not is_cut:
+                return lines, None
+            if thread_time() >= until:
+                return lines, found[-1].seq
+            first, last = (first, found[-1].seq - 1) if self.newest else (found[-1].seq + 1, last)
+
+    def _matching(self, found: list[LogLine]) -> list[LogLine]:
+        if self.terms.is_empty:
+            return found
+        # Positions stand for rows here, which may have gaps; terms on line numbers are SQL's.
+        marks = bytes([mark_of(line.level.value, line.source.value) for line in found])
+        requests = {at: line.request_id for at, line in enumerate(found) if line.request_id is not None}
+        columns = Columns(
+            0, [line.timestamp_ms for line in found], marks, [line.message for line in found], requests or None
+        )
+        return [found[at] for at in self.terms.narrow(columns, range(len(found)))]
 
 
 def first_kept(connection: Connection, preview_id: str) -> int:

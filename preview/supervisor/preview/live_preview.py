@@ -265,8 +265,9 @@ class LivePreview:
         return changed
 
     def note_restart(self) -> None:
-        """Record that a new process has taken over."""
+        """Record that a new process has taken over: the next line is its first."""
         self.restarts = self.traffic.reload = self.restarts + 1
+        self.record = replace(self.record, reloads=self.record.reloads.after(self.log.last_seq + 1))
         self._publish()
 
     def _take_steps(self, steps: tuple[LaunchStep, ...]) -> None:

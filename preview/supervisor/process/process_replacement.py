@@ -112,13 +112,17 @@ class ProcessReplacer:
                 await wait_any(old.control.closed, old.ended, old.over)
         self._told.set()
         preview, took_s = self._preview, trio.current_time() - change.asked_at
-        preview.note_restart()
+        self._note_restart()
         if change.files is not None:
             preview.log.say(f"reloaded in {took_s:.2f} s")
             return
         preview.log.say(f"ready in {took_s:.2f} s: process {preview.record.pid} takes over")
         if old is None:
             preview.log.say(f"restarted in {took_s:.2f} s")
+
+    def _note_restart(self) -> None:
+        self._preview.note_restart()
+        self._nursery.start_soon(save, self._preview, self._context)
 
     async def _give_way(self, scope: trio.CancelScope) -> None:
         await self._preview.changes.wait_newer()
@@ -271,7 +275,7 @@ class ProcessReplacer:
                 preview.is_replaced = False
         if failed is not None:
             raise failed
-        preview.note_restart()
+        self._note_restart()
         preview.log.say(f"{data.what} done in {trio.current_time() - change.asked_at:.2f} s")
 
     async def _start_again(self, prepared: PreparedLaunch) -> ServerProcess:
