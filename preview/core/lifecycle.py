@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -104,11 +104,11 @@ class Reloads:
         return Reloads(self.count + 1, (*self.lines, first_line)[-_KEPT_RELOADS:])
 
     @property
-    def first_lines(self) -> Mapping[int, int]:
-        """First line by number of the reload; 0 is the first process. Old ones may be missing."""
+    def first_lines(self) -> Sequence[int | None]:
+        """First line of each process, in order: the first process, then each reload; None for lines not kept."""
         forgotten = self.count - len(self.lines)
-        known = dict(enumerate(self.lines, forgotten + 1))
-        return known if forgotten else {0: 1} | known
+        # Without the following line the end of a process's lines is unknown too.
+        return [*[None] * forgotten, None if forgotten else 1, *self.lines]
 
     def to_text(self) -> str | None:
         """Return the reloads as JSON for a row; None if there are none."""

@@ -51,6 +51,8 @@ async def test_a_filter_is_the_same_wherever_lines_are_read(tmp_path: Path) -> N
             assert await lines_of(world, generation, "@user.id:7", contract=contract) == [PAID]
         assert await lines_of(world, generation, "version source:startup") == ["version 1"]
         assert await lines_of(world, generation, "@user.id:>0", more="&level=error") == [PAID]
+        assert await lines_of(world, generation, "req:1 said") == ["said 1 /one"]
+        assert await lines_of(world, generation, "req:2") == []
         await streams_and_files_take_it(world, generation)
         await a_socket_changes_it(world, generation)
         await mistakes_are_one_sentence(world, generation)

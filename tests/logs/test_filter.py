@@ -124,7 +124,7 @@ REGISTERED = line("registered Ada at /health")
     ],
 )  # fmt: skip
 def test_a_filter_selects_lines(text: str, given: LogLine, *, passes: bool) -> None:
-    chosen = parse_filter(text, NOW).resolved(Resolved({0: 1, 1: 5}, {42: "abc"}))
+    chosen = parse_filter(text, NOW).resolved(Resolved((1, 5), {42: "abc"}))
     assert chosen.matches_line(given) is passes
 
 
@@ -143,7 +143,7 @@ def test_a_filter_selects_recorded_requests(text: str, *, passes: bool) -> None:
         request=Message((), b'{"user":{"id":7}}', 17),
         response=Message((), b'{"total":3}', 11),
     )
-    chosen = parse_filter(text, NOW).resolved(Resolved({0: 1, 1: 5}))
+    chosen = parse_filter(text, NOW).resolved(Resolved((1, 5)))
     assert chosen.matches_request(given) is passes
 
 
@@ -304,7 +304,7 @@ def test_a_batch_gives_what_its_lines_give() -> None:
     texts = [JSON, UVICORN, "plain", PINO, LOGFMT] * 4
     marks = bytes(range(len(MARKS)))
     batch = Batch("p", 11, list(range(NOW, NOW + 20)), marks, texts, {3: "abc", 4: "42"})
-    facts = Resolved({0: 1, 1: 14, 2: 20}, {42: "abc"})
+    facts = Resolved((1, 14, 20), {42: "abc"})
     for text in ("error", "-error plain", "path:/books", "req:42", "-reload:1", "reload:last", "@user.id:7", "/l/ -a"):
         chosen: Filter = parse_filter(text).resolved(facts)
         expected = [at for at, one in enumerate(batch) if chosen.matches_line(one)]

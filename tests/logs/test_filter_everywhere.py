@@ -17,7 +17,7 @@ from preview.storage.engine import make_engine
 from preview.storage.tables import preview_instances, preview_logs
 
 NOW = 1_760_000_000_000
-FACTS = Resolved({0: 1, 1: 4, 2: 9}, {42: "abc"})
+FACTS = Resolved((1, 4, 9), {42: "abc"})
 MESSAGES = st.one_of(
     st.text("aAkK\u212aéÉ%_\\'\x1b[1m\u2028\U0001f600 x", max_size=8),
     st.sampled_from(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from types import MappingProxyType
 from urllib.parse import urlencode
 
+import trio
 from quart import Blueprint, Request, Response, Websocket, request, websocket
 from quart.wrappers.response import ResponseBody
 
 from preview.core.quoting import quoted
-from preview.errors import Forbidden, PreviewNotFound, UpgradeRequired
+from preview.errors import Forbidden, PreviewNotFound, RequestNotFound, UpgradeRequired
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts import ANSWERS
 from preview.http.contracts.shared import Ticket
@@ -176,6 +177,10 @@ def _stream_response(
     return response
 
 
+# Maximum wait until a request that has just ended is stored; in an outage it is not found.
+_STORED_S = 1.0
+
+
 async def line_filter(backend: Backend, record: PreviewRecord, query: LineQuery) -> LineFilter:
     """Return the filter of a query for this preview's lines.
 
@@ -185,7 +190,14 @@ async def line_filter(backend: Backend, record: PreviewRecord, query: LineQuery)
     Cancellation: no state changes.
     """
     terms = NO_FILTER if query.filter is None else parse_filter(query.filter)
-    return query.chosen(backend.previews.resolve(record, terms, {}))
+    requests: dict[int, str] = {}
+    if terms.request_numbers:
+        with trio.move_on_after(_STORED_S):
+            await backend.service.traffic_writer.flush(record.id)
+        for number in terms.request_numbers:
+            with suppress(RequestNotFound):
+                requests[number] = (await backend.service.traffic.get(record.id, number)).request_id
+    return query.chosen(backend.previews.resolve(record, terms, requests))
 
 
 _PAGE_LINES = 500

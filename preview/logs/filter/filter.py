@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -59,11 +59,11 @@ class Resolved:
     """Facts of a preview that terms refer to.
 
     Attributes:
-        reloads: First line of each process by number: 0 for the first process, 1 for the first reload, and so on.
+        reloads: First line of each process, in order: the first process, then each reload; None if unknown.
         requests: Request ids by number of the record.
     """
 
-    reloads: Mapping[int, int] = field(default_factory=lambda: {0: 1})
+    reloads: Sequence[int | None] = (1,)
     requests: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -165,8 +165,8 @@ def _resolve(condition: Condition, facts: Resolved) -> Condition:
         return replace(condition, request_id=facts.requests.get(int(condition.word), ""))
     if isinstance(condition, ReloadCondition):
         reloads = facts.reloads
-        number = max(reloads, default=0) if condition.word == "last" else int(condition.word)
-        following = reloads.get(number + 1)
-        last = None if following is None else following - 1
-        return replace(condition, number=number, first_seq=reloads.get(number), last_seq=last)
+        number = len(reloads) - 1 if condition.word == "last" else int(condition.word)
+        first, *following = reloads[number : number + 2] or [None]
+        last = following[0] - 1 if following and following[0] is not None else None
+        return replace(condition, number=number, first_seq=first, last_seq=last)
     return condition
