@@ -1,6 +1,6 @@
 """Store the line numbers at which new processes of a preview took over.
 
-Revision: 0009, after 0008. The column is null for previews without reloads.
+Revision: 0010, after 0009. The column is null for previews without reloads.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
