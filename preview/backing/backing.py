@@ -33,6 +33,7 @@ from preview.settings_address import ServerAddress
 log = structlog.get_logger(__name__)
 
 _MIB = 1024 * 1024
+_MOST_PORTS = 8
 
 DEFAULT_PORTS: Mapping[ServiceKind, int] = {
     ServiceKind.POSTGRESQL: 5432,
@@ -142,7 +143,9 @@ class PreviewServers:
             if database is None or not need.supplied:
                 continue
             host, port = need.address or ("localhost", DEFAULT_PORTS[need.kind])
-            for one in (DEFAULT_PORTS[need.kind], port if host.lower() in _HERE else 0):
+            # A plan is a worker's: more ports than a project names would be an attack.
+            further = [one for one in need.ports[:_MOST_PORTS] if 0 < one < 65536]
+            for one in (DEFAULT_PORTS[need.kind], port if host.lower() in _HERE else 0, *further):
                 if one and one not in found:
                     found[one] = database.serve
         return found

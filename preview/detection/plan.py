@@ -111,6 +111,7 @@ class ServiceNeed:
         at_startup: The application cannot start without the server, as far as the source shows.
         address: Host and port that the application uses with the plan's variables; None if unknown.
         supplied: The preview gets a server of this kind.
+        ports: Further local ports at which the code expects a server of this kind.
     """
 
     kind: ServiceKind
@@ -119,6 +120,7 @@ class ServiceNeed:
     at_startup: bool = False
     address: tuple[str, int] | None = None
     supplied: bool = False
+    ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from preview.detection.steps import (
 )
 from preview.detection.supplied.choose import choose_supplied
 from preview.detection.supplied.django import choose_supplied_django
+from preview.detection.supplied.ports import with_ports
 from preview.detection.supplied.python import supplied_variables, with_supplied_needs
 from preview.detection.supplied.supply import find_supply
 from preview.detection.supplied.tell import find_obstacles
@@ -79,6 +80,10 @@ def plan_python(
     variables = with_config_classes(variables, sources, target.app_dir)
     services = find_needs(facts, settings, database, engine, variables)
     services = with_supplied_needs(services, settings, variables, database, facts, supply)
+    if supply:
+        raw = (sources.text(file) for file in files)
+        texts = [one.decode("utf-8", "replace") for one in raw if b"://" in one or b"port=" in one]
+        services = with_ports(services, (*texts, *(one.value for one in variables.values())), facts)
     server = _database_server(target, database, engine, services, kinds)
     place = PythonPlace(layout.directory, layout.python_path, files, server, database.supplied is not None)
     work = find_python_work(sources, target, place, migrations)

@@ -89,6 +89,11 @@ def kind_of_scheme(url: str) -> ServiceKind | None:
     return _SCHEMES.get(scheme.partition("+")[0].strip().lower()) if colon else None
 
 
+def kind_of_call(name: str) -> ServiceKind | None:
+    """Return the kind of server that a driver's function connects to; None for other functions."""
+    return _kind(name, _EAGER) or _kind(name, _LAZY)
+
+
 def find_uses(facts: Facts) -> list[Use]:
     """Return one use for each kind of server, preferring a use at startup."""
     uses: list[Use] = []

@@ -21,6 +21,7 @@ from preview.detection.overrides.given import Overrides
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Toolchain, Variable
 from preview.detection.steps.env_file import find_env_file_step
 from preview.detection.steps.node_work import find_node_work
+from preview.detection.supplied.ports import with_ports
 from preview.endpoints import AppTarget, Found, find_apps, find_health_path
 from preview.endpoints.budget import OutOfBudget
 from preview.errors import InvalidGeneration
@@ -133,6 +134,8 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
     variables = servers.variables(settings, variables, (work.setting, work.direct))
     values = {name: item.value for name, item in variables.items()}
     services = servers.needs(find_services(project, reads, values, work))
+    if servers.used:
+        services = with_ports(services, (*(project.text(file) for file in project.reached), *values.values()))
     env_file = find_env_file_step(project.sources, project.reached, project.folder, Toolchain.NODE)
     tables = find_node_work(project, command, work.steps, services, supplied)
     return StartPlan(

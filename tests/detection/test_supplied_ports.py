@@ -1,0 +1,78 @@
+"""All ports at which a project expects its servers lead to the preview's own."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from preview.backing.backing import PreviewServer, PreviewServers
+from preview.detection import ServiceKind, ServiceNeed, detect
+from preview.detection.supplied.ports import with_ports
+
+ALL = frozenset({ServiceKind.POSTGRESQL, ServiceKind.MYSQL, ServiceKind.REDIS})
+POSTGRESQL = ServiceNeed(ServiceKind.POSTGRESQL, None, "", address=("localhost", 5432))
+
+
+@pytest.mark.parametrize(
+    ("code", "ports"),
+    [
+        ("import psycopg\npsycopg.connect('host=db port=5433 dbname=shop user=joe')\n", (5433,)),
+        ("import psycopg\nDSN = 'dbname=shop user=joe password=x port=6000'\npsycopg.connect(DSN)\n", (6000,)),
+        ("import psycopg\npsycopg.connect('host=pg.example port=5433 dbname=shop')\n", ()),
+        ("import psycopg\npsycopg.connect('host=db port=5432 dbname=shop')\n", ()),
+        ("import psycopg\npsycopg.connect(host='db', port=5434, dbname='shop')\n", (5434,)),
+        ("import psycopg\npsycopg.connect(host='pg.example', port=5434)\n", ()),
+        ("import psycopg\nA = 'postgresql://a:b@db/x'\nB = 'postgresql+psycopg://a:b@localhost:5439/y'\n", (5439,)),
+        ("import psycopg\nA = 'postgresql://a:b@db:22/x'\npsycopg.connect(A)\n", ()),
+    ],
+)
+def test_ports_of_texts_calls_and_second_addresses_are_found(tmp_path: Path, code: str, ports: tuple[int, ...]) -> None:
+    (tmp_path / "main.py").write_text(f"from fastapi import FastAPI\napp = FastAPI()\n{code}")
+    (tmp_path / "requirements.txt").write_text("fastapi\npsycopg\n")
+    (need,) = detect(tmp_path, supplied=ALL).services
+    named = {*need.ports, need.address[1] if need.address else 0} - {5432, 22}
+    assert named == set(ports)
+
+
+def test_a_node_project_with_two_caches_gets_both_ports(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text('{"main": "a.js", "dependencies": {"express": "4", "redis": "4"}}')
+    (tmp_path / "a.js").write_text(
+        "const express = require('express'); const redis = require('redis');\n"
+        "const one = redis.createClient({url: 'redis://localhost:6379'});\n"
+        "const two = redis.createClient({url: 'redis://:pw@cache:6390/2'});\n"
+        "const app = express(); app.listen(3000);\n"
+    )
+    (need,) = detect(tmp_path, supplied=ALL).services
+    assert (need.kind, 6390 in need.ports) == (ServiceKind.REDIS, True)
+
+
+def test_every_port_of_a_plan_is_served_within_bounds() -> None:
+    server = PreviewServer(None, None)  # type: ignore[arg-type]  # no connection is made
+    servers = PreviewServers({ServiceKind.POSTGRESQL: server})
+    for ports, served in (
+        ((5433, 5434), {5432, 5433, 5434}),
+        ((0, -1, 70000), {5432}),
+        (tuple(range(2000, 3000)), {5432, *range(2000, 2008)}),
+    ):
+        need = ServiceNeed(ServiceKind.POSTGRESQL, None, "", supplied=True, ports=ports)
+        assert set(servers.reaches([need])) == served
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://" * 100_000,
+        "redis://a:b@h:1," * 50_000,
+        "host=a port=1 " * 100_000,
+        "port=" + "host=x" + " " * 1_000_000,
+        "mysql://" + "x@" * 500_000,
+    ],
+    ids=["schemes", "hosts", "words", "spaces", "users"],
+)
+def test_hostile_texts_take_no_time(text: str) -> None:
+    started = time.process_time()
+    (need,) = with_ports([POSTGRESQL], [text])
+    assert len(need.ports) <= 8
+    assert time.process_time() - started < 2
