@@ -19,6 +19,7 @@ from preview.detection.scripts import plan_command, plan_script
 from preview.detection.steps import with_sql_files
 from preview.detection.supplied.tell import with_servers
 from preview.detection.unsupported import find_language, refuse_language
+from preview.detection.workers import with_workers
 from preview.endpoints import NODE_NAMES, FoundApp, find_apps
 from preview.endpoints.ranking import LATER, commands_for
 from preview.errors import InvalidGeneration
@@ -51,6 +52,7 @@ def detect(
     apps = find_apps(sources)
     kinds = frozenset() if given.network is Network.HOST else supplied
     plan = with_sql_files(with_servers(_plan(sources, apps, given, kinds), kinds), sources)
+    plan = with_workers(plan, sources)
     return _overridden(plan, given)
 
 

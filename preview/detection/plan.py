@@ -141,6 +141,7 @@ class StartPlan:
         manifests: The folder of the manifest that lists the requirements, relative to the project.
         extra_requirements: Requirements that no manifest declares, as lines for the installer.
         steps: Commands that run in this order before the application.
+        workers: Commands that run beside the application.
         variables: Environment variables by name, in addition to those of every preview.
         services: Servers that the application connects to.
         health_path: The project's own health route; None means that any response to ``/`` counts.
@@ -165,6 +166,7 @@ class StartPlan:
     network: Network | None = None
     decisions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    workers: tuple[Step, ...] = ()
 
 
 def describe_plan(plan: StartPlan) -> dict[str, object]:

@@ -82,12 +82,12 @@ class Processes:
 
     def members(self) -> list[int]:
         """Return the pids of all processes, see ``RunningProcess.members``."""
-        return [pid for one in self._all for pid in one.process.members()]
+        return [pid for one in self._all for pid in one.members()]
 
     def note_usage(self, serving: ServerProcess, usage: Usage) -> None:
         """See ``Keeper``: the preview's usage is the sum of its processes."""
         serving.usage = usage
-        known = [one.usage for one in {*self._all, serving} if one.usage is not None]
+        known = [usage for one in {*self._all, serving} for usage in one.usages]
         self._preview.usage = Usage(
             sum(one.memory_bytes for one in known),
             round(sum(one.cpu_percent for one in known), 1),
@@ -143,6 +143,7 @@ class Processes:
         identity = serving.process.identity
         self.current, self._candidate, self._has_begun = serving, None, True
         self._preview.control = serving.control
+        serving.taken.set()
         self._preview.record = replace(
             self._preview.record, pid=identity.pid, pid_start_ticks=identity.start_ticks, boot_id=identity.boot_id
         )

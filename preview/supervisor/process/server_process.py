@@ -27,6 +27,7 @@ from preview.supervisor.limits.limits import tell_output, watch_usage
 from preview.supervisor.preview.control import Control, open_control
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.snapshots import KeptSnapshot, using
+from preview.supervisor.process.workers import MOST_WORKERS, Worker, run_worker
 
 # Reading the rest of the pipe (at most 64 KiB, pipe(7)) takes a millisecond. A process outside the tree that keeps the
 # pipe open must not delay the end.
@@ -63,6 +64,8 @@ class ServerProcess:
         failure: Error that the supervisor ends the process for.
         draining: Scope of the drain, with its deadline, while the process drains.
         usage: Last measured resource usage.
+        taken: Set when the process has become the preview's current one.
+        workers: Background workers that run beside it.
         lines: Sequence numbers of its last lines.
     """
 
@@ -78,7 +81,19 @@ class ServerProcess:
     failure: LaunchFailed | None = None
     draining: trio.CancelScope | None = None
     usage: Usage | None = None
+    taken: trio.Event = field(default_factory=trio.Event)
+    workers: list[Worker] = field(default_factory=list)
     lines: deque[range] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
+
+    @property
+    def usages(self) -> list[Usage]:
+        """Last measured usages, with those of its workers."""
+        return [one for one in (self.usage, *(worker.usage for worker in self.workers)) if one is not None]
+
+    def members(self) -> list[int]:
+        """Return the pids of all its processes, with those of its workers."""
+        running = [self.process, *(one.process for one in self.workers if one.process is not None)]
+        return [pid for process in running for pid in process.members()]
 
     @property
     def is_told_to_end(self) -> bool:
@@ -226,6 +241,7 @@ async def _attend(
             async with trio.open_nursery() as watchers:
                 watchers.start_soon(watch_exit)
                 watchers.start_soon(serving.control.listen)
+                watchers.start_soon(_run_workers, preview, serving, keeper)
                 note, end = partial(keeper.note_usage, serving), partial(keeper.end_for_memory, serving)
                 watchers.start_soon(partial(watch_usage, preview, process, settings, note=note, end=end))
                 task_status.started(serving)
@@ -236,6 +252,23 @@ async def _attend(
             with trio.CancelScope(shield=True):  # ``read_rest`` has its own time limit
                 await preview.log.read_rest(process.output, drained, _DRAIN_S)
             reading.cancel()
+
+
+async def _run_workers(preview: LivePreview, serving: ServerProcess, keeper: Keeper) -> None:
+    """Run the plan's workers once the process serves. They stop when it does, and before it."""
+
+    def measured() -> None:
+        if serving.usage is not None:
+            keeper.note_usage(serving, serving.usage)
+
+    if not serving.prepared.plan.workers:
+        return
+    await serving.taken.wait()
+    await preview.settled.wait()
+    serving.workers.extend(map(Worker, serving.prepared.plan.workers[:MOST_WORKERS]))
+    async with trio.open_nursery() as nursery:
+        for worker in serving.workers:
+            nursery.start_soon(run_worker, preview, serving.prepared, worker, measured)
 
 
 def _grace_s(preview: LivePreview, serving: ServerProcess) -> float:
