@@ -205,7 +205,10 @@ class DirectStream:
                 self._end(LAST_CHUNK)
                 return
         chunk = b"" if scope.cancelled_caught else self._encoder.encode(events)
-        if chunk:
+        if self._encoder.has_failed:
+            # As above; the next request gets a sentence about the filter.
+            self._end(LAST_CHUNK)
+        elif chunk:
             self.put(framed(chunk, self.cursor.ended))
 
     async def _finish_rest(self, sends: Sends) -> None:

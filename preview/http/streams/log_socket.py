@@ -48,6 +48,7 @@ CLOSE_CODES: Mapping[Ending, Close] = MappingProxyType(
         Ending.COMPLETE: Close(1000, "All lines were sent."),
         Ending.DRAINING: Close(1001, "The service is stopping; reconnect in a moment."),
         Ending.UNAVAILABLE: Close(1013, "The database does not respond; reconnect in a moment."),
+        Ending.TOO_COSTLY: Close(1008, "The filter's regular expression needs too much time; make it simpler."),
         Ending.EXPIRED: Close(4401, "The token that opened this stream has expired; reconnect with a new one."),
     }
 )

@@ -56,6 +56,7 @@ class Ending(Enum):
     EXPIRED = "its token has ended"
     DRAINING = "the service goes down"
     UNAVAILABLE = "the database does not answer"
+    TOO_COSTLY = "its filter needs too much time"
 
 
 class Receiver(Protocol):
@@ -206,6 +207,8 @@ class LogStreamBody(PiecewiseBody):
                 return self._sender.idle()
             return self._last(last, Ending.DRAINING if self._waits.draining else Ending.EXPIRED)
         chunk = self._sender.encode(events)
+        if self._sender.has_failed:
+            return self._last(b"", Ending.TOO_COSTLY)
         return self._last(chunk, Ending.COMPLETE) if any(isinstance(event, End) for event in events) else chunk
 
     def _last(self, chunk: bytes, ending: Ending) -> bytes:

@@ -153,6 +153,8 @@ class FanOut:
             while True:
                 with trio.move_on_after(max(0, self._spoke_at + self._keep_alive_s - trio.current_time())):
                     await self._wake.wait()
+                if self.has_failed:
+                    return
                 if self._wake.is_set():
                     await self._rounds()
                 else:
@@ -185,6 +187,9 @@ class FanOut:
                 self._detach_all()
             else:
                 chunk = self._encoder.encode(self._take())
+                if self._encoder.has_failed:
+                    self.give_up()
+                    return
                 # If the readers' filter drops all lines, the connection is silent and needs a keep-alive.
                 if not chunk and trio.current_time() - self._spoke_at >= self._keep_alive_s:
                     chunk = self._encoder.idle()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from preview.errors import InvalidFilter
 from preview.logs.delivery.backlog import Backlog
 from preview.logs.model.events import Gap, LogLine
 from preview.logs.model.filtering import LineFilter
@@ -96,6 +97,7 @@ class LogPager:
 
         Raises:
             DatabaseUnavailable: Lines that are no longer in memory cannot be read now.
+            InvalidFilter: A term needs too much time.
 
         Cancellation: nothing changes.
         """
@@ -111,6 +113,8 @@ class LogPager:
         if first <= last:
             find = self._newest if asked.newest else self._oldest
             parts = await find(chosen, first, last, asked.limit, last_seq + 1 if held is None else held)
+            if (fault := chosen.fault) is not None:
+                raise InvalidFilter(fault)
         kept = await self._first_kept(held) if last_seq else 0
         return LogSlice(
             [line for part in parts for line in part.lines],

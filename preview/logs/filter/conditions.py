@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import thread_time
 from typing import ClassVar
 
 from preview.core.escapes import without_colours
+from preview.core.quoting import quoted
 from preview.logs.filter.fields import field_values, json_value, last_names, values_in
-from preview.logs.filter.regex import searcher
+from preview.logs.filter.regex import fault_of, pattern_of
 from preview.logs.filter.subjects import Record
 from preview.logs.filter.values import COMPARE, NUMBER, glob
 from preview.logs.model.events import Level
@@ -21,6 +23,9 @@ Positions = Sequence[int]
 
 # A record of a failed request counts as an error, like its access line.
 _FAILED = 500
+# Lines and characters between two readings of the clock.
+_PART_LINES = 64
+_PART_CHARACTERS = 8192
 
 
 class Condition:
@@ -43,6 +48,11 @@ class Condition:
     def holds_for(self, record: Record) -> bool:
         """Return True if the condition holds for a recorded request."""
         raise NotImplementedError
+
+    @property
+    def fault(self) -> str | None:
+        """One sentence if the condition cannot be decided any more; None otherwise."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +125,32 @@ class RegexCondition(MessageCondition):
     pattern: str
     ignores_case: bool
 
+    @property
+    def fault(self) -> str | None:
+        """One sentence if the expression has used too much time; then no line passes. None otherwise."""
+        fault = fault_of(self.pattern, ignores_case=self.ignores_case)
+        return None if fault is None else f"The regular expression {quoted(self.pattern)} {fault}."
+
     def finder(self) -> Callable[[str], bool]:
         """Return the search."""
-        found = searcher(self.pattern, ignores_case=self.ignores_case)
-        return lambda message: found(without_colours(message) if "\x1b" in message else message)
+        pattern = pattern_of(self.pattern, ignores_case=self.ignores_case)
+        return lambda message: pattern.has(without_colours(message) if "\x1b" in message else message)
+
+    def keep(self, lines: Columns, found: Positions, *, negated: bool) -> Positions:
+        """Search the messages, in parts, as long as the expression's allowance of time lasts."""
+        pattern, has, messages = pattern_of(self.pattern, ignores_case=self.ignores_case), self.finder(), lines.messages
+        kept: list[int] = []
+        at = 0
+        while at < len(found) and not pattern.is_slow:
+            start, characters, started = at, 0, thread_time()
+            while at < len(found) and at - start < _PART_LINES and characters < _PART_CHARACTERS:
+                message = messages[found[at]]
+                characters += len(message)
+                if has(message) is not negated:
+                    kept.append(found[at])
+                at += 1
+            pattern.charge(thread_time() - started, at - start, characters)
+        return [] if pattern.is_slow else kept
 
 
 @dataclass(frozen=True, slots=True)

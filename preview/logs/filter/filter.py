@@ -90,6 +90,11 @@ class Filter:
         """True if everything passes."""
         return not self.terms
 
+    @property
+    def fault(self) -> str | None:
+        """One sentence if a term was given up for the time it needs; then no line passes. None otherwise."""
+        return next((fault for term in self._ordered if (fault := term.condition.fault) is not None), None)
+
     def matches_line(self, line: LogLine) -> bool:
         """Return True if the line passes; for many lines ``positions`` is faster."""
         return bool(self.narrow(columns_of(line), (0,)))

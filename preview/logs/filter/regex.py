@@ -1,58 +1,86 @@
-"""Regular expressions in linear time, with RE2, and with a bound of time for hostile ones.
+"""Regular expressions in linear time, with RE2, and with a bound of processor time for hostile ones.
 
-RE2 needs time in proportion to the text times the size of the expression. Both are bounded here.
+RE2 needs time in proportion to the text times the size of the expression. Both are bounded here. Chosen text can still
+make one character cost a microsecond, a hundred times the usual; so each expression has an allowance of time that grows
+with the text, and one that exceeds it is not used any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import re2  # type: ignore[import-untyped]  # it has no types
 
 SEARCHED_CHARACTERS = 16 * 1024
 """A regular expression looks at this many characters of a line; a plain text search looks at all."""
 
-# 16 Ki characters times 250 instructions take 40 ms in the worst case.
+# 16 Ki characters times 250 instructions take 20 ms in the worst case.
 _MOST_INSTRUCTIONS = 250
 _MEMORY_BYTES = 1024 * 1024
+# Allowed time: usual expressions need 2 µs for a line and 2 ns for a character.
+_S_PER_LINE = 5e-6
+_S_PER_CHARACTER = 20e-9
+# Excess at which an expression is given up. One charge counts little, as a garbage collection may be in it.
+_MOST_EXCESS_S = 0.05
+_MOST_CHARGE_S = 0.025
+
+
+class Pattern:
+    """A compiled expression, and the time it has used beyond its allowance.
+
+    Attributes:
+        has: Returns True if the expression is found in a text.
+        size: Number of instructions.
+        is_slow: True once it has used too much time; then it must not be used.
+    """
+
+    __slots__ = ("_excess_s", "_search", "is_slow", "size")
+
+    def __init__(self, pattern: str, *, ignores_case: bool) -> None:
+        options = re2.Options()
+        options.max_mem = _MEMORY_BYTES
+        options.log_errors = False
+        options.case_sensitive = not ignores_case
+        options.never_capture = True
+        compiled = re2.compile(pattern, options=options)
+        self.size: int = compiled.programsize
+        self._search: Callable[[str], Any] = compiled.search
+        self._excess_s = 0.0
+        self.is_slow = False
+
+    def has(self, text: str) -> bool:
+        """Return True if the expression is found in the text's first ``SEARCHED_CHARACTERS``."""
+        if len(text) > SEARCHED_CHARACTERS:
+            text = text[:SEARCHED_CHARACTERS]
+        return self._search(text) is not None
+
+    def charge(self, spent_s: float, lines: int, characters: int) -> None:
+        """Count processor time against the allowance for these lines."""
+        allowed_s = lines * _S_PER_LINE + characters * _S_PER_CHARACTER
+        self._excess_s = max(0.0, self._excess_s + min(spent_s - allowed_s, _MOST_CHARGE_S))
+        self.is_slow = self.is_slow or self._excess_s > _MOST_EXCESS_S
+
+
+@lru_cache(256)
+def pattern_of(pattern: str, *, ignores_case: bool) -> Pattern:
+    """Return the compiled expression, which has no fault; the same object while it is in use."""
+    return Pattern(pattern, ignores_case=ignores_case)
 
 
 def fault_of(pattern: str, *, ignores_case: bool) -> str | None:
-    """Return one sentence why the expression cannot be used; None if it can."""
+    """Return why the expression cannot be used, as the end of a sentence; None if it can."""
     try:
-        made = _compile(pattern, ignores_case)
+        made = pattern_of(pattern, ignores_case=ignores_case)
     except re2.error as error:
         said = error.args[0] if error.args else ""
         why = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
         if "too large" in why:
             return "is too large; write it shorter, with smaller numbers of repeats"
         return f"is not a valid expression ({why}); RE2 has no look-around and no back-references"
-    except UnicodeError:
-        return "has a character that is no text"
-    if made.programsize > _MOST_INSTRUCTIONS:
+    if made.size > _MOST_INSTRUCTIONS:
         return "is too large; write it shorter, with smaller numbers of repeats"
+    if made.is_slow:
+        return "has needed too much time on lines of a log; make it simpler, with fewer repeats"
     return None
-
-
-@lru_cache(256)
-def searcher(pattern: str, *, ignores_case: bool) -> Callable[[str], bool]:
-    """Return a test whether the expression, which has no fault, is found in a text."""
-    search = _compile(pattern, ignores_case).search
-
-    def found(text: str) -> bool:
-        if len(text) > SEARCHED_CHARACTERS:
-            text = text[:SEARCHED_CHARACTERS]
-        return search(text) is not None
-
-    return found
-
-
-@lru_cache(256)
-def _compile(pattern: str, ignores_case: bool):  # type: ignore[no-untyped-def]  # ``re2`` has no types
-    options = re2.Options()
-    options.max_mem = _MEMORY_BYTES
-    options.log_errors = False
-    options.case_sensitive = not ignores_case
-    options.never_capture = True
-    return re2.compile(pattern, options=options)

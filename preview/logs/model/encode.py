@@ -155,6 +155,11 @@ class StreamEncoder:
             chunk += self.progress()
         return chunk
 
+    @property
+    def has_failed(self) -> bool:
+        """True if the filter cannot be used any more; then the stream must end, as lines are missing from it."""
+        return self.encoding.filter.fault is not None
+
     def progress(self) -> bytes:
         """Encode the number of the last line that was searched."""
         self._told_seq = self.seen_seq

@@ -47,6 +47,10 @@ class LineTerms(Protocol):
     def narrow(self, lines: Columns, found: Sequence[int]) -> Sequence[int]:
         """Return those of the positions ``found`` whose lines match all terms."""
 
+    @property
+    def fault(self) -> str | None:
+        """One sentence if a term was given up; None otherwise."""
+
     def __hash__(self) -> int: ...
 
 
@@ -79,6 +83,11 @@ class LineFilter:
             and self.terms is None
             and len(_passing(self.level, self.sources)) == _ALL_MARKS
         )
+
+    @property
+    def fault(self) -> str | None:
+        """One sentence if a term was given up for the time it needs; then no line passes. None otherwise."""
+        return None if self.terms is None else self.terms.fault
 
     def positions(self, lines: Columns) -> Sequence[int]:
         """Return the positions of the lines that pass, oldest first."""
