@@ -79,6 +79,19 @@ COMMANDS: dict[str, Entry] = {
     "requests": Entry(
         "understand.requests", "Show the requests that a preview received, or one of them in full.", _UNDERSTAND
     ),
+    "replay": Entry(
+        "understand.replay",
+        "Send recorded requests of a preview again, and show what differs from the recorded answers.",
+        _UNDERSTAND,
+    ),
+    "compare": Entry(
+        "understand.compare",
+        "Send the same requests to two versions, on trials with the same data, and show what differs.",
+        _UNDERSTAND,
+    ),
+    "check": Entry(
+        "understand.check", "Run the checks in preview.checks.toml, of a folder or a generation.", _UNDERSTAND
+    ),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
     "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),
     "doctor": Entry("upkeep.doctor", "Check what this machine offers, and say what to do.", _CARE),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -28,13 +29,15 @@ from preview.http.metrics import Metrics
 from preview.http.openapi import install_openapi
 from preview.http.protocol.listening import RequestConnection
 from preview.http.routes.browser import browser_routes, page_routes, session_routes
+from preview.http.routes.checks import check_routes
 from preview.http.routes.data import data_routes, snapshot_routes
 from preview.http.routes.failures import failure_routes
 from preview.http.routes.filters import filter_routes
 from preview.http.routes.generations import file_routes, generation_routes
 from preview.http.routes.logs import history_routes, log_routes, log_socket_routes
 from preview.http.routes.previews import PREFIXES, preview_routes, previews_routes
-from preview.http.routes.proxied import proxy_routes
+from preview.http.routes.proxied import carry_check, proxy_routes
+from preview.http.routes.replay import replay_routes
 from preview.http.routes.requests import request_routes
 from preview.http.routes.system import plan_routes, system_routes
 from preview.http.streams.direct import DirectStreams
@@ -42,6 +45,7 @@ from preview.http.streams.log_streams import StreamSlots, Waits
 from preview.logs import Contract
 from preview.proxy import PreviewClient, open_preview_client
 from preview.proxy.forwarded import TrustedProxies
+from preview.replay.checks.book import CheckBook
 from preview.service import Service, open_service
 from preview.settings import Settings, load_settings
 
@@ -216,8 +220,10 @@ class PreviewApp(QuartTrio):
         async with open_preview_client(self.settings) as client, trio.open_nursery() as nursery:
             made = self._backend = self._make_backend(service, client, nursery)
             nursery.start_soon(_wake_streams, service.draining, made.waits)
+            nursery.start_soon(made.checks.run)
             try:
-                yield
+                with service.previews.observing(made.checks.watch):
+                    yield
             finally:
                 # Running requests keep the backend that they have looked up; new requests are refused.
                 self._backend = None
@@ -253,6 +259,7 @@ class PreviewApp(QuartTrio):
                 previews=lambda: len(service.previews.all_active),
             ),
             edits=None if service.library is None else FileEdits(nursery, service.library, service.previews),
+            checks=CheckBook(service, partial(carry_check, client)),
         )
 
 
@@ -324,7 +331,7 @@ def _install_routes(app: PreviewApp) -> None:
     of_v1 = (previews_routes(running), browser_routes(running, app.access_gate.places), generation_routes(running))
     for made in (*of_v1, file_routes(running), plan_routes(running), filter_routes(running)):
         app.register_blueprint(made, url_prefix="/api/v1")
-    of_preview = (data_routes, snapshot_routes, failure_routes, request_routes)
+    of_preview = (data_routes, snapshot_routes, failure_routes, request_routes, replay_routes, check_routes)
     for made in (one(running) for one in of_preview):
         app.register_blueprint(made, url_prefix=PREFIXES[Contract.V1])
     for made in (session_routes(running), system_routes(running), page_routes()):

@@ -16,6 +16,7 @@ from preview.http.metrics import Metrics
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
 from preview.proxy import PreviewClient
+from preview.replay.checks.book import CheckBook
 from preview.service import Service
 from preview.settings import Settings
 from preview.supervisor import PreviewManager
@@ -48,6 +49,7 @@ class Backend:
         endpoints: Endpoints by generation.
         metrics: Counters.
         edits: Saves changes of files; None if a host keeps the generations.
+        checks: Checks of generations.
     """
 
     service: Service
@@ -64,6 +66,7 @@ class Backend:
     endpoints: EndpointBook
     metrics: Metrics
     edits: FileEdits | None
+    checks: CheckBook
 
     @property
     def settings(self) -> Settings:

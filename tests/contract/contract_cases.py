@@ -31,7 +31,7 @@ _STREAM_EVENTS = 3
 _STREAM_S = 1
 
 # The document cannot say all that makes these good: a cursor that we gave, the project of a generation, a path
-# without "..", a file's name, a life that may be longer.
+# without "..", a file's name, a life that may be longer, requests that were recorded, the syntax of an expectation.
 _RULES_BEYOND = (
     "GET /api/v1/generations",
     "GET /api/v1/previews",
@@ -42,8 +42,25 @@ _RULES_BEYOND = (
     "/files",
     "/plan",
     "preview/request",
+    "/replay",
+    "preview/compare",
+    "requests/import",
+    "preview/checks",
+    "checks/run",
+    "/check",
 )
-_CHANGES = ("preview/launch", "preview/restart", "}/preview", "/generations/{generation_id}", "/files")
+_CHANGES = (
+    "preview/launch",
+    "preview/restart",
+    "}/preview",
+    "/generations/{generation_id}",
+    "/files",
+    "/replay",
+    "/compare",
+    "/checks",
+    "/run",
+    "/check",
+)
 
 
 def bounded(examples: int = _EXAMPLES) -> settings:

@@ -31,7 +31,7 @@ class _Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
     """Return a number like 100.0 as the integer that it is in JSON Schema."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -153,7 +153,7 @@ class StatementBody(_Body):
     database: str | None = Field(
         default=None, max_length=2000, description="Id from `GET …/preview/data`; may be left out if there is one only."
     )
-    limit: Annotated[int, BeforeValidator(_whole)] = Field(default=100, ge=1, le=1000, description="Most rows.")
+    limit: Annotated[int, BeforeValidator(whole)] = Field(default=100, ge=1, le=1000, description="Most rows.")
 
 
 class RowsQuery(BaseModel):

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from pydantic import BaseModel
-
 from preview import errors
-from preview.errors import PreviewError
 from preview.http.contracts import ANSWERS, data, failures, filters, generations, requests, v1
 from preview.http.contracts.shared import Ticket
 from preview.http.core import bodies
 from preview.http.core.line_query import FilterQuery
+from preview.http.openapi.model import ErrorKinds, Operation, Reply
+from preview.http.openapi.replay_operations import replay_operations
 from preview.logs import Contract
-
-ErrorKinds = tuple[type[PreviewError], ...]
 
 # In addition to the errors of every API route; see ``provider``.
 _LAUNCH: ErrorKinds = (
@@ -56,54 +52,6 @@ _STREAM: ErrorKinds = (
     errors.PreviewNotFound,
     errors.TooManyStreams,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A successful response.
-
-    Attributes:
-        about: One sentence.
-        model: Schema of the body; None if there is no body, or no schema can describe it.
-        kind: Media type of the body; None if there is no body.
-        headers: Name and meaning of the response's header fields.
-        links: Requests that can follow, by name (OpenAPI 3.1, Link Object).
-        further_kinds: Other media types that a client can request.
-    """
-
-    about: str
-    model: type[BaseModel] | None = None
-    kind: str | None = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    links: Mapping[str, object] = field(default_factory=dict)
-    further_kinds: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One route.
-
-    Attributes:
-        reply: The successful response.
-        errors: Possible errors, in addition to those of every route.
-        status: Status of ``reply``.
-        others: Other successful responses, by status.
-        body: Schema of the request's body.
-        query: Schema of the query.
-        headers: Request header fields and their meaning.
-        is_open: Whether the route requires no token.
-        is_missing: Whether the route may respond 404 although its address is valid.
-    """
-
-    reply: Reply
-    errors: ErrorKinds = ()
-    status: int = 200
-    others: Mapping[int, Reply] = field(default_factory=dict)
-    body: type[BaseModel] | None = None
-    query: type[BaseModel] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    is_open: bool = False
-    is_missing: bool = False
 
 
 def _links(parameter: str, value: str, *routes: str) -> dict[str, object]:
@@ -371,6 +319,7 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
                 Reply("The terms.", filters.FilterShape), (errors.InvalidFilter,), query=FilterQuery
             ),
         },
+        "replay": replay_operations(),
         "browser": _browser(),
         "generations": _generations(),
         "page": _page(),

@@ -17,7 +17,8 @@ from preview.errors import PreviewError
 from preview.http.contracts import plan, v1
 from preview.http.core.answers import EarlyProblem
 from preview.http.core.errors import HTTP_CODES, problem_of
-from preview.http.openapi.operations import BY_TAG, Operation, Reply
+from preview.http.openapi.model import Operation, Reply
+from preview.http.openapi.operations import BY_TAG
 from preview.logs import Contract
 
 _OPERATIONS = {route: (tag, operation) for tag, routes in BY_TAG.items() for route, operation in routes.items()}

@@ -187,6 +187,11 @@ async def carry_call(
     return answer
 
 
+async def carry_check(client: PreviewClient, preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
+    """Send a request of a check, as ``carry_call`` does. Cancellation: as there."""
+    return await carry_call(client, preview, asked, who=Who.SERVICE, origin=Origin.CHECK)
+
+
 def _draft(
     preview: LivePreview,
     asked: ProxyRequest,

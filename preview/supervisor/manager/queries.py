@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 from preview.core.clock import to_ms
@@ -51,6 +52,15 @@ class PreviewQueries:
             NoActivePreview: The generation has no live preview.
         """
         return self._registry.require(generation_id)
+
+    @contextmanager
+    def observing(self, observer: Callable[[LivePreview], None]) -> Iterator[None]:
+        """Call ``observer`` with each new preview while the context is open; see ``SupervisorContext.observers``."""
+        self._context.observers.append(observer)
+        try:
+            yield
+        finally:
+            self._context.observers.remove(observer)
 
     # Previews in any state
 

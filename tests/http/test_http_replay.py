@@ -1,0 +1,139 @@
+"""Requests replayed, compared and checked through the API, against real previews."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from http_kit import open_world
+from replay_kit import FILES, FIXED, SHOP, Caller
+
+WEBKIT = {"log": {"entries": [{"request": {"method": "GET", "url": "http://shop.test/orders"}}]}}
+
+
+async def test_the_story_of_a_bug(tmp_path: Path) -> None:
+    """A request fails; after the fix and a reload, its replay shows what has changed, and a check guards it."""
+    async with open_world(tmp_path) as world:
+        shop = await Caller.launch(world, FILES)
+        assert (await shop.call("GET", "/books"))["status_code"] == 200
+        failed = await shop.call("GET", "/books/0")
+        assert failed["status_code"] == 500
+        # Replayed as it is, nothing differs but ids and times.
+        again = await shop.ask("POST", "/replay", {"numbers": [1, 2]})
+        assert again["on"] == "preview"
+        assert [(one["number"], one["verdict"], one["differences"]) for one in again["items"]] == [
+            (1, "noisy", []),
+            (2, "same", []),
+        ]
+        assert any("ZeroDivisionError" in line for line in again["items"][1]["answer"]["lines"])
+        changed = await shop.push(main_py=FIXED)
+        assert changed["reload"]["status"] == "reloaded", changed
+        now = await shop.ask("POST", "/requests/2/replay", {})
+        [item] = now["items"]
+        assert (item["verdict"], item["recorded"]["status"], item["answer"]["status"]) == ("changed", 500, 200)
+        assert {one["path"] for one in item["differences"]} >= {"status", "$.error", "$.title"}
+        # The replay is recorded too; the next one compares with it.
+        assert (await shop.ask("POST", "/replay", {"filter": "status:200 path:/books/0"}))["items"][0]["number"] == 5
+        saved = await shop.ask("POST", "/requests/5/check", {"name": "a book without pages"}, status=201)
+        assert '$.title == "Emma"' in saved["checks"][0]["expect"][0]
+        assert "$.request is id" in saved["checks"][0]["expect"]
+        run = await shop.ask("POST", "/checks/run", {})
+        assert (run["summary"], run["on"]) == ("1 ok", "preview")
+        # The bug comes back: the run after the reload marks it.
+        await shop.push(main_py=SHOP)
+        preview = world.service.previews.require(shop.generation)
+        with preview.log.subscribe() as events:
+            while not any("checks: 0 ok" in line for line in preview.last_lines(50)):
+                await events.receive()
+        read = await shop.ask("GET", "/checks")
+        assert read["last_run"]["summary"] == "0 ok, 1 broke since reload 2"
+        assert read["last_run"]["results"][0]["problems"] == ["The status is 500, and 200 was expected."]
+        # Others learn nothing.
+        for method, path in (
+            ("POST", "/replay"),
+            ("GET", "/checks"),
+            ("POST", "/compare"),
+            ("POST", "/requests/2/check"),
+        ):
+            await shop.ask(method, path, {} if method == "POST" else None, status=403, user="eve")
+
+
+async def test_a_login_is_replayed_on_a_trial_with_new_tokens_and_ids(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        shop = await Caller.launch(world, FILES)
+        login = await shop.call("POST", "/login", {"password": "correct horse"})
+        token = (
+            json.loads(login["body"])["access_token"]
+            if isinstance(login["body"], str)
+            else login["body"]["access_token"]
+        )
+        made = await shop.call("POST", "/orders", {"title": "Emma"}, Authorization=f"Bearer {token}")
+        order = json.loads(made["body"])["id"] if isinstance(made["body"], str) else made["body"]["id"]
+        await shop.call("GET", f"/orders/{order}")
+        assert (await shop.call("GET", "/orders"))["status_code"] == 200
+        found = await shop.ask("POST", "/replay", {"secrets": {"password": "correct horse"}})
+        assert found["on"] == "trial"
+        assert [(one["path"].partition("/orders/")[0], one["answer"]["status"]) for one in found["items"]] == [
+            ("/login", 200),
+            ("/orders", 201),
+            ("", 200),
+            ("/orders", 200),
+        ]
+        assert [one["verdict"] for one in found["items"]] == ["noisy", "noisy", "same", "changed"]
+        # The trial had a copy of the data; the preview's own is as it was.
+        assert found["items"][3]["differences"][0] == {
+            "path": "$.count",
+            "kind": "changed",
+            "before": "1",
+            "after": "2",
+        }
+        body = (await shop.call("GET", "/orders"))["body"]
+        assert (json.loads(body) if isinstance(body, str) else body)["count"] == 1
+        skipped = await shop.ask("POST", "/requests/1/replay", {"on": "preview"})
+        assert "may change data" in skipped["items"][0]["skipped"]
+        # Requests of a file become records; a pasted command is a request to send.
+        imported = await shop.ask("POST", "/requests/import", WEBKIT)
+        assert (imported["host"], len(imported["numbers"])) == ("shop.test", 1)
+        number = imported["numbers"][0]
+        assert (await shop.ask("POST", f"/requests/{number}/replay", {}))["items"][0]["answer"]["status"] == 200
+        got = await world.client.post(
+            f"{shop.path}/requests/import",
+            content="curl 'http://h/books?x=1' -H 'Accept: */*'",
+            headers=world.headers("ann") | {"Content-Type": "text/plain"},
+        )
+        assert got.json()["requests"] == [
+            {"method": "GET", "path": "/books?x=1", "headers": {"Accept": "*/*"}, "body": None, "body_base64": None}
+        ]
+        assert (await shop.ask("POST", "/requests/99/replay", {}, status=404))["code"] == "request_not_found"
+        assert (await shop.ask("POST", "/replay", {"filter": "status:999x"}, status=400))["code"] == "invalid_filter"
+
+
+async def test_two_versions_are_compared(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        shop = await Caller.launch(world, FILES)
+        for path in ("/books", "/books/1", "/", "/orders"):
+            await shop.call("GET", path)
+        broken = await world.keep(FILES | {"main.py": "raise SystemExit('no')\n"})
+        other = await world.keep(
+            FILES | {"main.py": SHOP.replace('"price": 12', '"price": 13').replace('{"ok": True}', "1 / 0")}
+        )
+        same = await shop.ask("POST", "/compare", {})
+        assert same["verdict"] == "noisy"
+        assert [one["differences"] for one in same["items"]] == [[], [], [], []]
+        found = await shop.ask("POST", "/compare", {"b": {"generation": other}, "ignore": ["$.cents_a_page"]})
+        assert found["verdict"] == "broke"
+        assert {one["endpoint"]: one["verdict"] for one in found["endpoints"]} == {
+            "GET /books": "changed",
+            "GET /books/{id}": "changed",
+            "GET /": "broke",
+            "GET /orders": "same",
+        }
+        paths = [[one["path"] for one in item["differences"]] for item in found["items"]]
+        assert paths[:2] == [["$.items[1].price"], ["$.price"]]
+        assert found["items"][1]["ignored"] == ["$.cents_a_page"]
+        failed = await shop.ask("POST", "/compare", {"b": {"generation": broken}})
+        assert (failed["verdict"], failed["last_lines"][-1:]) != ("same", [])
+        assert "no" in failed["last_lines"]
+        eves = await world.keep(FILES, user="eve")
+        await shop.ask("POST", "/compare", {"b": {"generation": eves}}, status=403)
+        assert len(world.service.previews.all_active) == 1
