@@ -10,57 +10,16 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
-    "AlreadyRunning",
-    "AnalysisFailed",
-    "BodyTooLarge",
-    "ConfigurationError",
-    "DataUnavailable",
-    "DatabaseUnavailable",
-    "DiskFull",
-    "EnvironmentFailed",
-    "FailureNotFound",
-    "FileNotKept",
-    "Forbidden",
-    "GenerationLimitReached",
-    "GenerationNotFound",
-    "GenerationReadOnly",
-    "HostNotAllowed",
-    "InvalidFilter",
-    "InvalidGeneration",
-    "InvalidPath",
-    "InvalidRequest",
-    "LaunchFailed",
-    "LimitReached",
-    "NoActivePreview",
-    "NoPortFree",
-    "PinLimitReached",
-    "PreconditionFailed",
-    "PreviewError",
-    "PreviewNotFound",
-    "PreviewTokenRejected",
-    "PreviewUnavailable",
-    "ProjectMismatch",
-    "QueryRefused",
-    "RecordIncomplete",
-    "RequestNotFound",
-    "RootWithoutSandbox",
-    "ServiceShort",
-    "ServiceStopping",
-    "ShareLimitReached",
-    "ShareNotFound",
-    "SnapshotLimitReached",
-    "SnapshotNotFound",
-    "StartupTimeout",
-    "TooComplex",
-    "TooLarge",
-    "TooManyLaunches",
-    "TooManyStreams",
-    "Unauthenticated",
-    "UpgradeRequired",
-    "UpstreamFailed",
-    "UpstreamTimeout",
-    "UserNotFound",
-]
+    "AlertLimitReached", "AlertNotFound", "AlreadyRunning", "AnalysisFailed", "BodyTooLarge", "ConfigurationError",
+    "DataUnavailable", "DatabaseUnavailable", "DiskFull", "EnvironmentFailed", "FailureNotFound", "FileNotKept",
+    "Forbidden", "GenerationLimitReached", "GenerationNotFound", "GenerationReadOnly", "HostNotAllowed",
+    "InvalidFilter", "InvalidGeneration", "InvalidPath", "InvalidRequest", "LaunchFailed", "LimitReached",
+    "NoActivePreview", "NoPortFree", "PinLimitReached", "PreconditionFailed", "PreviewError", "PreviewNotFound",
+    "PreviewTokenRejected", "PreviewUnavailable", "ProjectMismatch", "QueryRefused", "RecordIncomplete",
+    "RequestNotFound", "RootWithoutSandbox", "ServiceShort", "ServiceStopping", "ShareLimitReached", "ShareNotFound",
+    "SnapshotLimitReached", "SnapshotNotFound", "StartupTimeout", "TooComplex", "TooLarge", "TooManyLaunches",
+    "TooManyStreams", "Unauthenticated", "UpgradeRequired", "UpstreamFailed", "UpstreamTimeout", "UserNotFound",
+]  # fmt: skip
 
 
 class PreviewError(Exception):
@@ -232,6 +191,12 @@ class FailureNotFound(PreviewError):
     code = "failure_not_found"
 
 
+class AlertNotFound(PreviewError):
+    """The user has no alert rule with this id."""
+
+    code = "alert_not_found"
+
+
 class UserNotFound(PreviewError):
     """The service's users table has no such user."""
 
@@ -287,6 +252,12 @@ class PinLimitReached(LimitReached):
     """The user has pinned the maximum number of recorded requests. ``details["limit"]`` is that number."""
 
     code = "pin_limit_reached"
+
+
+class AlertLimitReached(LimitReached):
+    """The user has the maximum number of alert rules. ``details["limit"]`` is that number."""
+
+    code = "alert_limit_reached"
 
 
 class TooManyLaunches(PreviewError):

@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 import trio
 
+from preview.alerts import Alerts, open_alerts
 from preview.backing import Backing, open_backing
 from preview.core.descriptors import make_private_folder
 from preview.core.isolation import Network
@@ -81,6 +82,7 @@ class Service:
         traffic: Stored requests to previews.
         traffic_writer: Stores requests to previews.
         failures: Failure records of previews.
+        alerts: Rules of users, and their firings.
     """
 
     settings: Settings
@@ -99,6 +101,7 @@ class Service:
     traffic: TrafficStore
     traffic_writer: TrafficWriter
     failures: FailureCollector
+    alerts: Alerts
 
     @property
     def supplied(self) -> frozenset[ServiceKind]:
@@ -176,6 +179,9 @@ async def open_service(
                 users, log_store = UserStore(database), LogStore(database)
                 draining = trio.Event()
                 async with (
+                    open_alerts(
+                        settings, database, log_store, context.observers, has_generations=library is not None
+                    ) as alerts,
                     _open_manager(context, users, log_store, draining) as manager,
                     _run_builders(context, pushed),
                 ):
@@ -184,7 +190,7 @@ async def open_service(
                         draining, backing,
                         DataManager(settings, manager, snapshots, _comparing(settings, ladder.runtime).run),
                         TrafficStore(database), traffic,
-                        failures,
+                        failures, alerts,
                     )  # fmt: skip
 
 

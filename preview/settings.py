@@ -226,6 +226,10 @@ class Settings(BaseSettings):
     browser_wait_s: Seconds = Field(10, validation_alias=_env("BROWSER_WAIT"))
     websocket_message_bytes: Bytes = 16 * _MIB
 
+    # Alerts
+    alerts_per_user: Count = 20
+    webhook_networks: Networks = ()
+
     # Generations
     upload_bytes: Bytes = 50 * _MIB
     generation_bytes: Bytes = 100 * _MIB

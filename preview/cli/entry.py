@@ -92,6 +92,7 @@ COMMANDS: dict[str, Entry] = {
     "check": Entry(
         "understand.check", "Run the checks in preview.checks.toml, of a folder or a generation.", _UNDERSTAND
     ),
+    "alerts": Entry("understand.alerts", "Watch previews with rules: firings, webhooks, tests.", _UNDERSTAND),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
     "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),
     "doctor": Entry("upkeep.doctor", "Check what this machine offers, and say what to do.", _CARE),

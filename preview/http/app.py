@@ -28,6 +28,7 @@ from preview.http.identity import TokenAuthenticate, session_cookie_name
 from preview.http.metrics import Metrics
 from preview.http.openapi import install_openapi
 from preview.http.protocol.listening import RequestConnection
+from preview.http.routes.alerts import alert_routes, firing_routes
 from preview.http.routes.browser import browser_routes, page_routes, session_routes
 from preview.http.routes.checks import check_routes
 from preview.http.routes.data import data_routes, snapshot_routes
@@ -329,9 +330,17 @@ def _install_routes(app: PreviewApp) -> None:
         for routes in (preview_routes, log_routes, log_socket_routes, history_routes, proxy_routes):
             app.register_blueprint(routes(contract, running), url_prefix=PREFIXES[contract])
     of_v1 = (previews_routes(running), browser_routes(running, app.access_gate.places), generation_routes(running))
-    for made in (*of_v1, file_routes(running), plan_routes(running), filter_routes(running)):
+    for made in (*of_v1, file_routes(running), plan_routes(running), alert_routes(running), filter_routes(running)):
         app.register_blueprint(made, url_prefix="/api/v1")
-    of_preview = (data_routes, snapshot_routes, failure_routes, request_routes, replay_routes, check_routes)
+    of_preview = (
+        data_routes,
+        snapshot_routes,
+        failure_routes,
+        request_routes,
+        replay_routes,
+        check_routes,
+        firing_routes,
+    )
     for made in (one(running) for one in of_preview):
         app.register_blueprint(made, url_prefix=PREFIXES[Contract.V1])
     for made in (session_routes(running), system_routes(running), page_routes()):

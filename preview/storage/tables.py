@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Float,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -216,6 +217,56 @@ preview_failure_totals = Table(
     Column("unread_lines", BigInteger, nullable=False),
 )
 
+# No foreign keys to generations, as for previews. See ``preview.alerts``.
+alert_rules = Table(
+    "alert_rules",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("user_id", String(128), nullable=False, index=True),
+    # At most one of the two; neither means all previews of the user.
+    Column("generation_id", String(128), index=True),
+    Column("project_id", String(128)),
+    Column("name", String(256), nullable=False),
+    # JSON; see ``preview.alerts.conditions``.
+    Column("condition", Text, nullable=False),
+    Column("cooldown_s", Float, nullable=False),
+    Column("enabled", SmallInteger, nullable=False),
+    Column("webhook_url", Text),
+    Column("webhook_secret", Text),
+    # JSON, the user's template.
+    Column("webhook_body", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+alert_firings = Table(
+    "alert_firings",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("rule_id", String(64), ForeignKey("alert_rules.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", String(128), nullable=False),
+    Column("generation_id", String(128), nullable=False),
+    Column("project_id", String(128), nullable=False),
+    Column("preview_id", String(64), nullable=False),
+    Column("fired_at", BigInteger, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("matches", BigInteger, nullable=False),
+    Column("line", Text),
+    Column("first_line", BigInteger),
+    Column("last_line", BigInteger),
+    Column("request", BigInteger),
+    Column("suppressed", BigInteger, nullable=False),
+    Column("test", SmallInteger, nullable=False),
+    # State of the webhook; see ``preview.alerts.rule.Delivery``.
+    Column("delivery", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("status", Integer),
+    Column("problem", Text),
+    Column("attempted_at", BigInteger),
+)
+Index("ix_alert_firings_rule_id_fired_at", alert_firings.c.rule_id, alert_firings.c.fired_at)
+Index("ix_alert_firings_preview_id_fired_at", alert_firings.c.preview_id, alert_firings.c.fired_at)
+
 
 @dataclass(frozen=True, slots=True)
 class PreviewRecord:
@@ -278,7 +329,7 @@ class PreviewRecord:
 
 
 # The newest file in ``migrations/versions``; a test compares them.
-HEAD = "0010"
+HEAD = "0011"
 
 _VERSION_TABLE = "alembic_version"
 

@@ -70,6 +70,7 @@ class PreviewTraffic:
         stored_number: Number up to which each request is stored or lost.
         lost_records: Number of requests that could not be kept.
         lost_bodies: Number of requests without the headers and bodies that were to be kept.
+        listeners: Called with the number and the draft of each request. They must not wait, raise, or keep bodies.
         waiting: Numbered drafts for the writer.
         is_closed: No request follows.
     """
@@ -85,6 +86,7 @@ class PreviewTraffic:
         self.stored_number = 0
         self.lost_records = 0
         self.lost_bodies = 0
+        self.listeners: list[Callable[[int, Draft], None]] = []
         self.waiting: deque[tuple[int, Draft]] = deque()
         self.waiting_bytes = 0
         self.in_flight = 0
@@ -113,6 +115,8 @@ class PreviewTraffic:
         If the queue is full, headers and bodies are dropped, then the whole record; both are counted and logged.
         """
         number = self.last_number = self.last_number + 1
+        for listener in self.listeners:
+            listener(number, draft)
         bounds = self._bounds
         size = draft.size_bytes
         if not bounds.takes(len(self.waiting), self.waiting_bytes, size):

@@ -48,6 +48,10 @@ _RULES_BEYOND = (
     "preview/checks",
     "checks/run",
     "/check",
+    # A filter, a webhook's address, a project of one's own, a condition that goes with lines.
+    "POST /api/v1/alerts",
+    "preview/firings/trial",
+    "PUT /api/v1/alerts/{alert_id}",
 )
 _CHANGES = (
     "preview/launch",

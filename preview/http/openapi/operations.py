@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from preview import errors
-from preview.http.contracts import ANSWERS, data, failures, filters, generations, requests, v1
+from preview.http.contracts import ANSWERS, alerts, data, failures, filters, generations, requests, v1
 from preview.http.contracts.shared import Ticket
 from preview.http.core import bodies
 from preview.http.core.line_query import FilterQuery
@@ -225,6 +225,38 @@ def _requests() -> dict[str, Operation]:
     }
 
 
+def _alerts() -> dict[str, Operation]:
+    """Describe the routes of alerts."""
+    rule, firings = Reply("The rule.", alerts.RuleShape), Reply("A page of firings.", alerts.FiringPage)
+    made = Reply(
+        "The new rule.",
+        alerts.RuleShape,
+        headers={"Location": "Address of the rule."},
+        links=_links(
+            "alert_id", "$response.body#/id", "alerts.get_alert", "alerts.test_alert", "alerts.list_firings",
+            "alerts.replace_alert", "alerts.delete_alert",
+        ),
+    )  # fmt: skip
+    wrong: ErrorKinds = (errors.InvalidRequest, errors.InvalidFilter, errors.GenerationNotFound)
+    gone: ErrorKinds = (errors.AlertNotFound,)
+    no_preview: ErrorKinds = (errors.NoActivePreview, errors.PreviewNotFound)
+    return {
+        "alerts.list_alerts": Operation(Reply("The rules.", alerts.RuleList)),
+        "alerts.create_alert": Operation(made, (*wrong, errors.AlertLimitReached), 201, body=alerts.AlertBody),
+        "alerts.get_alert": Operation(rule, gone),
+        "alerts.replace_alert": Operation(rule, (*wrong, *gone), body=alerts.AlertBody),
+        "alerts.delete_alert": Operation(_GONE, gone, 204),
+        "alerts.test_alert": Operation(Reply("The firing, with the result.", alerts.FiringShape), gone),
+        "alerts.list_firings": Operation(firings, gone, query=alerts.FiringsQuery),
+        "firings.preview_firings": Operation(firings, no_preview, query=alerts.PreviewFiringsQuery),
+        "firings.try_alert": Operation(
+            Reply("What the rule would have done.", alerts.TrialShape),
+            (errors.InvalidRequest, errors.InvalidFilter, *no_preview),
+            body=alerts.TrialBody,
+        ),
+    }
+
+
 def _browser() -> dict[str, Operation]:
     """Describe the routes of access in a browser."""
     link, access = Reply("The share link.", v1.ShareShape), Reply("Who can open the preview.", v1.AccessShape)
@@ -312,6 +344,7 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "preview (plan)": _in_both(Contract.PLAN),
         "previews": _previews(),
         "data": _data(),
+        "alerts": _alerts(),
         "failures": _failures(),
         "requests": _requests(),
         "filters": {

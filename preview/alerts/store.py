@@ -1,0 +1,343 @@
+"""Rules and firings in the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+
+from preview.alerts.rule import (
+    Delivery,
+    DeliveryState,
+    Firing,
+    Rule,
+    Scope,
+    Webhook,
+    condition_json,
+    read_condition,
+)
+from preview.core.clock import from_ms, to_ms
+from preview.core.ids import is_valid_id
+from preview.core.quoting import quoted
+from preview.errors import AlertLimitReached, AlertNotFound
+from preview.storage import Database
+from preview.storage.tables import alert_firings, alert_rules, generations, projects
+
+_R = alert_rules.c
+_F = alert_firings.c
+FIRINGS_PER_RULE: Final = 200
+"""Firings that are kept of a rule, the newest."""
+
+# Oldest undelivered webhooks that a restart of the service sends again.
+_RESUMED_MS: Final = 3600 * 1000
+_MOST_RESUMED: Final = 1000
+
+
+class AlertStore:
+    """The tables of alerts. All methods raise ``DatabaseUnavailable`` in an outage.
+
+    Args:
+        database: The service's database.
+        most_rules: Rules that a user may have.
+    """
+
+    def __init__(self, database: Database, most_rules: int) -> None:
+        self._database = database
+        self._most = most_rules
+
+    # Rules
+
+    async def users(self) -> set[str]:
+        """Return the users that have rules. Cancellation: nothing changes."""
+        query = select(_R.user_id).distinct()
+        return await self._database.read(lambda connection: set(connection.scalars(query)))
+
+    async def rules(self, user_id: str) -> list[Rule]:
+        """Return the user's rules, oldest first. Cancellation: nothing changes."""
+        query = select(alert_rules).where(_R.user_id == user_id).order_by(_R.created_at, _R.id)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [_rule(row) for row in rows]
+
+    async def rule(self, user_id: str, rule_id: str) -> Rule:
+        """Return one of the user's rules.
+
+        Raises:
+            AlertNotFound: The user has none with this id.
+
+        Cancellation: nothing changes.
+        """
+        row = None
+        if is_valid_id(rule_id):
+            query = select(alert_rules).where(_R.id == rule_id, _R.user_id == user_id)
+            row = await self._database.read(lambda connection: connection.execute(query).first())
+        if row is None:
+            raise _no_rule(rule_id)
+        return _rule(row)
+
+    async def add(self, rule: Rule) -> None:
+        """Store a new rule.
+
+        Raises:
+            AlertLimitReached: The user has as many as allowed.
+
+        Cancellation: it is stored completely or not at all.
+        """
+        await self._database.write(partial(self._add, rule))
+
+    def _add(self, rule: Rule, connection: Connection) -> None:
+        count = connection.scalar(select(func.count()).select_from(alert_rules).where(_R.user_id == rule.user_id)) or 0
+        if count >= self._most:
+            raise AlertLimitReached(
+                f"You have {count} alert rules and may have {self._most} (PREVIEW_ALERTS_PER_USER); delete one first.",
+                limit=self._most,
+            )
+        connection.execute(insert(alert_rules).values(_row(rule)))
+
+    async def replace(self, rule: Rule) -> None:
+        """Overwrite a rule.
+
+        Raises:
+            AlertNotFound: It was deleted.
+
+        Cancellation: it is overwritten completely or not at all.
+        """
+        statement = update(alert_rules).where(_R.id == rule.id, _R.user_id == rule.user_id).values(_row(rule))
+        if not await self._database.write(lambda connection: connection.execute(statement).rowcount):
+            raise _no_rule(rule.id)
+
+    async def delete(self, user_id: str, rule_id: str) -> None:
+        """Delete a rule with its firings.
+
+        Raises:
+            AlertNotFound: The user has none with this id.
+
+        Cancellation: it is deleted completely or not at all.
+        """
+        rule = await self.rule(user_id, rule_id)
+        await self._database.write(partial(_delete, [rule.id]))
+
+    async def delete_for(self, generation_id: str) -> set[str]:
+        """Delete the rules of a generation; return their users. Cancellation: completely or not at all."""
+
+        def change(connection: Connection) -> set[str]:
+            rows = connection.execute(select(_R.id, _R.user_id).where(_R.generation_id == generation_id)).all()
+            _delete([row.id for row in rows], connection)
+            connection.execute(delete(alert_firings).where(_F.generation_id == generation_id))
+            return {row.user_id for row in rows}
+
+        return await self._database.write(change)
+
+    async def delete_orphans(self) -> int:
+        """Delete the rules of generations that do not exist any more; return their number.
+
+        Only for a service that keeps the generations itself.
+
+        Cancellation: completely or not at all.
+        """
+
+        def change(connection: Connection) -> int:
+            gone = _R.generation_id.is_not(None) & _R.generation_id.not_in(select(generations.c.id))
+            ids = connection.scalars(select(_R.id).where(gone)).all()
+            _delete(ids, connection)
+            return len(ids)
+
+        return await self._database.write(change)
+
+    async def has_project(self, user_id: str, project_id: str) -> bool:
+        """Return True if the service keeps such a project of the user. Cancellation: nothing changes."""
+        query = select(projects.c.id).where(projects.c.id == project_id, projects.c.user_id == user_id)
+        return await self._database.read(lambda connection: connection.execute(query).first()) is not None
+
+    # Firings
+
+    async def save_firings(self, firings: Sequence[Firing]) -> None:
+        """Store firings, new ones and those whose delivery has changed; delete the oldest of a rule with too many.
+
+        Firings of deleted rules are dropped.
+
+        Cancellation: all are stored, or none.
+        """
+        await self._database.write(partial(_save_firings, firings))
+
+    async def firings_of_rule(self, rule: Rule, *, limit: int, before: str | None = None) -> tuple[list[Firing], bool]:
+        """Return a page of the rule's firings, newest first, and True if there are older ones.
+
+        Args:
+            rule: One of the caller's rules.
+            limit: Most firings.
+            before: Id of a firing; only older ones are returned.
+
+        Cancellation: nothing changes.
+        """
+        return await self._page(select(alert_firings).where(_F.rule_id == rule.id), limit, before)
+
+    async def firings_of_preview(
+        self, user_id: str, preview_id: str, *, limit: int, before: str | None = None
+    ) -> tuple[list[Firing], bool]:
+        """Return a page of the preview's firings, see ``firings_of_rule``. Cancellation: nothing changes."""
+        query = select(alert_firings).where(_F.preview_id == preview_id, _F.user_id == user_id)
+        return await self._page(query, limit, before)
+
+    async def _page(self, query: Select[Any], limit: int, before: str | None) -> tuple[list[Firing], bool]:
+        def read(connection: Connection) -> Sequence[Row[Any]]:
+            wanted = query
+            if before is not None and is_valid_id(before):
+                last = connection.execute(select(_F.fired_at, _F.id).where(_F.id == before)).first()
+                if last is not None:
+                    older = (_F.fired_at < last.fired_at) | ((_F.fired_at == last.fired_at) & (_F.id < last.id))
+                    wanted = wanted.where(older)
+            return connection.execute(wanted.order_by(_F.fired_at.desc(), _F.id.desc()).limit(limit + 1)).all()
+
+        rows = await self._database.read(read)
+        return [_firing(row) for row in rows[:limit]], len(rows) > limit
+
+    async def undelivered(self, now_ms: int) -> list[tuple[Firing, Rule]]:
+        """Return firings of the last hour whose webhook was pending when the service ended.
+
+        Older ones are marked as failed.
+
+        Cancellation: nothing changes, or all of it.
+        """
+
+        def change(connection: Connection) -> list[tuple[Firing, Rule]]:
+            pending = _F.delivery == DeliveryState.PENDING.value
+            connection.execute(
+                update(alert_firings)
+                .where(pending, _F.fired_at < now_ms - _RESUMED_MS)
+                .values(delivery=DeliveryState.FAILED.value, problem="The service ended before it was delivered.")
+            )
+            rows = connection.execute(
+                select(alert_firings).where(pending).order_by(_F.fired_at).limit(_MOST_RESUMED)
+            ).all()
+            ids = {row.rule_id for row in rows}
+            found = {
+                row.id: _rule(row) for row in connection.execute(select(alert_rules).where(_R.id.in_(sorted(ids))))
+            }
+            return [(_firing(row), found[row.rule_id]) for row in rows if row.rule_id in found]
+
+        return await self._database.write(change)
+
+
+def _no_rule(rule_id: str) -> AlertNotFound:
+    return AlertNotFound(f"You have no alert rule {quoted(rule_id)}; `preview alerts ls` lists yours.")
+
+
+def _delete(ids: Sequence[str], connection: Connection) -> None:
+    connection.execute(delete(alert_firings).where(_F.rule_id.in_(ids)))
+    connection.execute(delete(alert_rules).where(_R.id.in_(ids)))
+
+
+def _save_firings(firings: Sequence[Firing], connection: Connection) -> None:
+    wanted = sorted({one.rule_id for one in firings})
+    known = set(connection.scalars(select(_R.id).where(_R.id.in_(wanted))))
+    stored = set(connection.scalars(select(_F.id).where(_F.id.in_([one.id for one in firings]))))
+    for one in firings:
+        if one.id in stored:
+            connection.execute(update(alert_firings).where(_F.id == one.id).values(_delivery_row(one.delivery)))
+        elif one.rule_id in known:
+            connection.execute(insert(alert_firings).values(_firing_row(one)))
+    for rule_id in known:
+        mine = select(_F.id).where(_F.rule_id == rule_id).order_by(_F.fired_at.desc(), _F.id.desc())
+        old = connection.scalars(mine.offset(FIRINGS_PER_RULE)).all()
+        if old:
+            connection.execute(delete(alert_firings).where(_F.id.in_(old)))
+
+
+def _row(rule: Rule) -> dict[str, object]:
+    webhook = rule.webhook
+    body = None if webhook is None or webhook.body is None else json.dumps(webhook.body)
+    return {
+        "id": rule.id,
+        "user_id": rule.user_id,
+        "generation_id": rule.scope.generation_id,
+        "project_id": rule.scope.project_id,
+        "name": rule.name,
+        "condition": condition_json(rule.condition),
+        "cooldown_s": rule.cooldown_s,
+        "enabled": int(rule.is_enabled),
+        "webhook_url": None if webhook is None else webhook.url,
+        "webhook_secret": None if webhook is None else webhook.secret,
+        "webhook_body": body,
+        "created_at": to_ms(rule.created_at),
+        "updated_at": to_ms(rule.updated_at),
+    }
+
+
+def _rule(row: Row[Any]) -> Rule:
+    webhook = None
+    if row.webhook_url is not None:
+        body = None if row.webhook_body is None else json.loads(row.webhook_body)
+        webhook = Webhook(row.webhook_url, row.webhook_secret, body)
+    return Rule(
+        id=row.id,
+        user_id=row.user_id,
+        name=row.name,
+        condition=read_condition(row.condition),
+        scope=Scope(row.generation_id, row.project_id),
+        cooldown_s=row.cooldown_s,
+        is_enabled=bool(row.enabled),
+        webhook=webhook,
+        created_at=from_ms(row.created_at),
+        updated_at=from_ms(row.updated_at),
+    )
+
+
+def _delivery_row(delivery: Delivery) -> dict[str, object]:
+    return {
+        "delivery": delivery.state.value,
+        "attempts": delivery.attempts,
+        "status": delivery.status,
+        "problem": delivery.problem,
+        "attempted_at": None if delivery.at is None else to_ms(delivery.at),
+    }
+
+
+def _firing_row(firing: Firing) -> dict[str, object]:
+    return {
+        "id": firing.id,
+        "rule_id": firing.rule_id,
+        "user_id": firing.user_id,
+        "generation_id": firing.generation_id,
+        "project_id": firing.project_id,
+        "preview_id": firing.preview_id,
+        "fired_at": to_ms(firing.fired_at),
+        "summary": firing.summary,
+        "matches": firing.matches,
+        "line": firing.line,
+        "first_line": firing.first_line,
+        "last_line": firing.last_line,
+        "request": firing.request,
+        "suppressed": firing.suppressed,
+        "test": int(firing.is_test),
+    } | _delivery_row(firing.delivery)
+
+
+def _firing(row: Row[Any]) -> Firing:
+    delivery = Delivery(
+        DeliveryState(row.delivery),
+        row.attempts,
+        row.status,
+        row.problem,
+        None if row.attempted_at is None else from_ms(row.attempted_at),
+    )
+    return Firing(
+        id=row.id,
+        rule_id=row.rule_id,
+        user_id=row.user_id,
+        generation_id=row.generation_id,
+        project_id=row.project_id,
+        preview_id=row.preview_id,
+        fired_at=from_ms(row.fired_at),
+        summary=row.summary,
+        matches=row.matches,
+        line=row.line,
+        first_line=row.first_line,
+        last_line=row.last_line,
+        request=row.request,
+        suppressed=row.suppressed,
+        is_test=bool(row.test),
+        delivery=delivery,
+    )
