@@ -72,7 +72,7 @@ def step_of(record: RecordedRequest, original: ReadyRequest | None = None) -> St
         request = original or ready_request(record)
     except RecordIncomplete as error:
         return Step(ReadyRequest(record.method, record.target), record.number, recorded, error.message)
-    return Step(request, record.number, recorded)
+    return Step(request, record.number, recorded, shown=record.target)
 
 
 def _recorded_answer(record: RecordedRequest) -> Answer | None:

@@ -10,6 +10,7 @@ import structlog
 import trio
 
 from preview.traffic.draft import Draft
+from preview.traffic.originals import Originals
 from preview.traffic.record import Capture
 
 log = structlog.get_logger(__name__)
@@ -73,6 +74,7 @@ class PreviewTraffic:
         listeners: Called with the number and the draft of each request. They must not wait, raise, or keep bodies.
         waiting: Numbered drafts for the writer.
         is_closed: No request follows.
+        originals: The owner's newest requests, with their secrets.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class PreviewTraffic:
         self.lost_records = 0
         self.lost_bodies = 0
         self.listeners: list[Callable[[int, Draft], None]] = []
+        self.originals = Originals()
         self.waiting: deque[tuple[int, Draft]] = deque()
         self.waiting_bytes = 0
         self.in_flight = 0
@@ -117,6 +120,8 @@ class PreviewTraffic:
         number = self.last_number = self.last_number + 1
         for listener in self.listeners:
             listener(number, draft)
+        if draft.request is not None:
+            self.originals.note(number, draft)
         bounds = self._bounds
         size = draft.size_bytes
         if not bounds.takes(len(self.waiting), self.waiting_bytes, size):

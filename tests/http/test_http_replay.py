@@ -32,6 +32,9 @@ async def test_the_story_of_a_bug(tmp_path: Path) -> None:
         [item] = now["items"]
         assert (item["verdict"], item["recorded"]["status"], item["answer"]["status"]) == ("changed", 500, 200)
         assert {one["path"] for one in item["differences"]} >= {"status", "$.error", "$.title"}
+        # The failure record, in which the request, its replay and the frame are.
+        failures = (await shop.ask("GET", "/failures"))["items"]
+        assert [(one["type"], one["count"]) for one in failures] == [("ZeroDivisionError", 2)]
         # The replay is recorded too; the next one compares with it.
         assert (await shop.ask("POST", "/replay", {"filter": "status:200 path:/books/0"}))["items"][0]["number"] == 5
         saved = await shop.ask("POST", "/requests/5/check", {"name": "a book without pages"}, status=201)
@@ -71,6 +74,15 @@ async def test_a_login_is_replayed_on_a_trial_with_new_tokens_and_ids(tmp_path: 
         order = json.loads(made["body"])["id"] if isinstance(made["body"], str) else made["body"]["id"]
         await shop.call("GET", f"/orders/{order}")
         assert (await shop.call("GET", "/orders"))["status_code"] == 200
+        # The password is no longer known after a restart of the service; then the caller gives it.
+        originals = world.service.previews.require(shop.generation).traffic.originals
+        known = originals.find(1)
+        assert known is not None
+        assert b"correct horse" in (known.body or b"")
+        originals._drafts.clear()
+        lacking = await shop.ask("POST", "/replay", {})
+        assert [one["answer"]["status"] for one in lacking["items"]] == [401, 401, 200, 200]
+        assert [one["lacks_secrets"] for one in lacking["items"]][:2] == [True, True]
         found = await shop.ask("POST", "/replay", {"secrets": {"password": "correct horse"}})
         assert found["on"] == "trial"
         assert [(one["path"].partition("/orders/")[0], one["answer"]["status"]) for one in found["items"]] == [
@@ -104,6 +116,11 @@ async def test_a_login_is_replayed_on_a_trial_with_new_tokens_and_ids(tmp_path: 
         assert got.json()["requests"] == [
             {"method": "GET", "path": "/books?x=1", "headers": {"Accept": "*/*"}, "body": None, "body_base64": None}
         ]
+        got = await world.ask("GET", f"{shop.path}/requests/1?format=curl")
+        assert got.text.startswith("curl --globoff http://localhost:")
+        assert "correct horse" not in got.text
+        archive = (await world.ask("GET", f"{shop.path}/requests?format=har&limit=2")).json()
+        assert [one["request"]["method"] for one in archive["log"]["entries"]] == ["GET", "GET"]
         assert (await shop.ask("POST", "/requests/99/replay", {}, status=404))["code"] == "request_not_found"
         assert (await shop.ask("POST", "/replay", {"filter": "status:999x"}, status=400))["code"] == "invalid_filter"
 

@@ -91,7 +91,7 @@ class ReplayedShape(Answer):
         return cls(
             number=sent.step.number,
             method=sent.step.request.method,
-            path=sent.step.request.target,
+            path=sent.step.target,
             skipped=sent.skipped,
             lacks_secrets=sent.lacks_secrets,
             request_id=sent.request_id or None,
@@ -146,7 +146,7 @@ class ComparedShape(Answer):
         return cls(
             number=one.step.number,
             method=one.step.request.method,
-            path=one.step.request.target,
+            path=one.step.target,
             endpoint=comparing.endpoint_of(one.step),
             skipped=one.skipped,
             verdict=None if found is None else found.verdict.value,

@@ -194,6 +194,17 @@ class RequestsQuery(OneRequestQuery):
         default=None, ge=0, le=10**18, description="Only numbers above this one, in ascending order."
     )
     limit: int = Field(default=50, ge=1, le=500)
+    format: Literal["json", "har"] = Field(
+        default="json", description="`har`: an HTTP Archive of the page, oldest first, with headers and bodies."
+    )
+
+
+class RecordQuery(OneRequestQuery):
+    """Form of a recorded request."""
+
+    format: Literal["json", "curl", "httpx", "fetch", "pytest"] = Field(
+        default="json", description="Others than `json` are text to paste; secrets are left out."
+    )
 
 
 class CaptureBody(BaseModel):

@@ -208,8 +208,9 @@ def _requests() -> dict[str, Operation]:
     listed = Reply(
         "The requests; as Server-Sent Events with `request`, `lost`, `end` and `expired`.",
         requests.RequestList,
-        further_kinds=("text/event-stream",),
+        further_kinds=("text/event-stream", "application/har+json"),
     )
+    text = Reply("The request; or text to paste.", requests.RequestShape, further_kinds=("text/plain",))
     return {
         "requests.list_requests": Operation(
             listed,
@@ -217,7 +218,7 @@ def _requests() -> dict[str, Operation]:
             query=bodies.RequestsQuery,
             headers={"Last-Event-ID": "Number of the last request that the client has."},
         ),
-        "requests.one_request": Operation(Reply("The request.", requests.RequestShape), missing, query=one),
+        "requests.one_request": Operation(text, (*missing, errors.RecordIncomplete), query=bodies.RecordQuery),
         "requests.pin": Operation(_GONE, (*missing, errors.PinLimitReached), 204, query=one),
         "requests.unpin": Operation(_GONE, missing, 204, query=one),
         "requests.capture": Operation(Reply("The setting.", requests.CaptureShape), gone),

@@ -63,7 +63,7 @@ def check_routes(running: Running) -> Blueprint:
         """Save a recorded request as a check: it expects what the answer had, and of values that change, their form."""
         _, generation = await own_generation(backend, generation_id)
         body = await read_json(request, SaveCheckBody, limit_bytes=_BODY_BYTES)
-        [step] = await find_steps(backend, generation, [record_number(number)], None, [])
+        [step] = await find_steps(backend, generation, [record_number(number)], None, [], with_secrets=False)
         if step.problem is not None:
             raise InvalidRequest(step.problem, number=number)
         file, _ = await backend.checks.read(generation_id)

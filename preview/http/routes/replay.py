@@ -41,6 +41,7 @@ from preview.user import User
 
 _BODY_BYTES = 4 * 1024 * 1024
 _DEFAULT_REQUESTS = 50
+_SETTLE_S = 1.0
 _REPLAYED = frozenset({Origin.BROWSER, Origin.CALL, Origin.IMPORT})
 
 
@@ -143,8 +144,18 @@ async def find_steps(
     numbers: Sequence[int] | None,
     text: str | None,
     given: Sequence[GivenRequest],
+    *,
+    with_secrets: bool = True,
 ) -> list[Step]:
     """Return the requests that a caller names: given ones, numbers, those that match a filter, or the last ones.
+
+    Args:
+        backend: The backend.
+        generation: The generation.
+        numbers: Numbers of records.
+        text: A filter.
+        given: Requests that are not recorded.
+        with_secrets: Put in the secrets of the owner's own requests, if they are still in memory.
 
     Raises:
         InvalidRequest: There is none, or the filter cannot be read.
@@ -159,10 +170,9 @@ async def find_steps(
         ]
     newest = await backend.previews.latest(generation.id)
     store, live = backend.service.traffic, backend.previews.active(generation.id)
-    if live is not None:
-        # Requests that have just ended are stored within a moment.
-        with trio.move_on_after(1.0):
-            await live.traffic.wait_beyond(live.traffic.last_number - 1)
+    # Requests that have just ended are stored within a moment.
+    with trio.move_on_after(_SETTLE_S):
+        await backend.service.traffic_writer.flush(newest.id)
     if numbers is not None:
         records = [await store.get(newest.id, number) for number in numbers]
     else:
@@ -174,7 +184,8 @@ async def find_steps(
         raise InvalidRequest(
             "No recorded request matches; send some to the preview first, or give `requests`.", field="filter"
         )
-    return [step_of(one) for one in records]
+    originals = None if live is None or live.id != newest.id or not with_secrets else live.traffic.originals
+    return [step_of(one, None if originals is None else originals.find(one.number)) for one in records]
 
 
 def _is_replayed(record: RecordedRequest) -> bool:

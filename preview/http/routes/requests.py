@@ -15,14 +15,16 @@ from preview.errors import NoActivePreview, PreviewNotFound, RequestNotFound
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.requests import CaptureShape, RequestItem, RequestList, RequestShape
 from preview.http.core.answers import json_answer, no_content
-from preview.http.core.bodies import CaptureBody, OneRequestQuery, RequestsQuery
+from preview.http.core.bodies import CaptureBody, OneRequestQuery, RecordQuery, RequestsQuery
 from preview.http.core.reading import checked_query, read_json
+from preview.http.core.request_exports import har_answer, text_answer
 from preview.http.identity import own_generation
 from preview.http.protocol.listening import request_resources
 from preview.http.streams.request_stream import RequestStreamBody
 from preview.logs.filter import Resolved, parse_filter
 from preview.storage.tables import PreviewRecord
 from preview.traffic import Capture, RecordedRequest
+from preview.traffic.exports import Format
 
 _BODY_BYTES = 4096
 # Longest wait of a reader for requests that are not stored yet; during an outage, older ones are shown.
@@ -50,16 +52,25 @@ def request_routes(running: Running) -> Blueprint:
             return await _stream(backend, identity, record, query, matches)
         await _settle(backend, record.id)
         page = await backend.service.traffic.list(
-            record.id, matches, before=query.before, after=query.after, limit=query.limit
+            record.id,
+            matches,
+            before=query.before,
+            after=query.after,
+            limit=query.limit,
+            with_content=query.format == "har",
         )
+        if query.format == "har":
+            return await har_answer(record, page.items)
         capture = await _capture(backend, record)
         return json_answer(RequestList.of(page, record.id, capture.value), headers={"Vary": "Accept"})
 
     @routes.get("/preview/requests/<number>")
     async def one_request(backend: Backend, generation_id: str, number: str) -> Response:
-        """Return one recorded request, with headers and bodies if these were recorded."""
+        """Return one recorded request, with headers and bodies if these were recorded; or as text to paste."""
         record, place = await _one(backend, generation_id, number)
-        return json_answer(RequestShape.of(await backend.service.traffic.get(record.id, place)))
+        form = checked_query(request, RecordQuery).format
+        found = await backend.service.traffic.get(record.id, place)
+        return json_answer(RequestShape.of(found)) if form == "json" else text_answer(record, found, Format(form))
 
     @routes.put("/preview/requests/<number>/pin")
     async def pin(backend: Backend, generation_id: str, number: str) -> Response:

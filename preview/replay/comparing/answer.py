@@ -18,6 +18,7 @@ _NOT_COMPARED = frozenset(
     {
         "age",
         "connection",
+        "content-encoding",
         "content-length",
         "date",
         "etag",

@@ -38,12 +38,19 @@ class Step:
         number: Number of its record; None if it is not recorded.
         recorded: The recorded answer; None if its content was not recorded.
         problem: Sentence about why it cannot be sent; None if it can.
+        shown: Target to show, without secrets; None: that of the request.
     """
 
     request: ReadyRequest
     number: int | None = None
     recorded: Answer | None = None
     problem: str | None = None
+    shown: str | None = None
+
+    @property
+    def target(self) -> str:
+        """Target to show."""
+        return self.request.target if self.shown is None else self.shown
 
     @property
     def changes(self) -> bool:
