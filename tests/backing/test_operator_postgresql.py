@@ -233,9 +233,9 @@ async def test_after_a_server_that_does_not_answer_no_other_drop_is_tried(
 
     with structlog.testing.capture_logs() as logged:
         async with trio.open_nursery() as nursery:
-            engine._orphans |= {f"pv_{OTHER}_1", f"pv_{OTHER}_2"}
-            engine._version = "15"
-            engine._has_looked = True
+            engine.keeper.orphans |= {f"pv_{OTHER}_1": "", f"pv_{OTHER}_2": ""}
+            engine.keeper.version = "15"
+            engine.keeper.has_looked = True
             monkeypatch.setattr(PostgresqlServer, "execute", fail)
             nursery.start_soon(engine.run)
             with trio.fail_after(10):

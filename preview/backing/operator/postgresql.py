@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
-import structlog
 import trio
 
 from preview.backing.admin.postgresql import PostgresqlLimits
@@ -19,6 +18,7 @@ from preview.backing.admin.postgresql_session import quote_name, quote_text
 from preview.backing.answers import as_number
 from preview.backing.interface import RESERVED_CONNECTIONS
 from preview.backing.operator.account import PostgresqlServer
+from preview.backing.operator.keeper import Keeper
 from preview.backing.operator.names import Names
 from preview.backing.postgresql import PostgresqlDatabase
 from preview.backing.server import ServerUnavailable
@@ -27,13 +27,8 @@ from preview.core.servers import Program
 from preview.detection import ServiceKind
 from preview.settings_address import ServerAddress
 
-log = structlog.get_logger(__name__)
-
-_UNLOCK_S = 5.0
 _NAME = "PostgreSQL"
 _DROP_S = 5.0
-# What could not be dropped, and a server that does not answer, are tried again.
-_AGAIN_S = 15.0
 _PROVE_S = 15.0
 # Without this right the function fails.
 _HIDDEN = -1
@@ -77,40 +72,22 @@ class OperatorPostgresql:
         self.connections = limits.connections
         self._size_bytes = size_bytes
         self._server = PostgresqlServer(address)
-        # Passwords of the roles in use; what is still to be dropped.
+        # Passwords of the roles in use.
         self._live: dict[str, str] = {}
-        self._orphans: set[str] = set()
-        self._version = ""
-        self._setting_up = trio.Lock()
-        # Session that holds the lock of the mark; whether what an ended service has left was looked for.
-        self._holder: str | None = None
-        self._has_looked = False
+        self.keeper = Keeper("postgresql", self, Refused)
 
     @property
     def version(self) -> str:
         """See ``BackingEngine``."""
-        return f"{_NAME} {self._version}".rstrip()
+        return f"{_NAME} {self.keeper.version}".rstrip()
 
     def want(self) -> None:
         """See ``BackingEngine``: the operator runs the server."""
 
     async def run(self) -> None:
         """Drop what a service that ended has left, and what could not be dropped. Cancellation: it ends."""
-        said = ""
         async with self._server.open():
-            while True:
-                try:
-                    await self._set_up()
-                    await self._hold_mark()
-                    said = ""
-                    for one in tuple(self._orphans):
-                        if not await self._try_drop(one):
-                            break
-                except ServerUnavailable as error:
-                    if str(error) != said:
-                        log.warning("server unavailable", server="postgresql", why=str(error))
-                    said = str(error)
-                await trio.sleep(_AGAIN_S)
+            await self.keeper.run()
 
     @asynccontextmanager
     async def open_database(self, preview_id: str, slot: int) -> AsyncIterator[PostgresqlDatabase]:  # noqa: ARG002
@@ -171,7 +148,7 @@ class OperatorPostgresql:
 
         Cancellation: what exists is dropped later.
         """
-        await self._set_up()
+        await self.keeper.set_up()
         name, password = self._names.new(), secrets.token_urlsafe(24)
         self._live[name] = password
         is_made = False
@@ -181,27 +158,36 @@ class OperatorPostgresql:
         finally:
             if not is_made:
                 self._live.pop(name, None)
-                self._orphans.add(name)
+                self.keeper.orphans[name] = ""
         return name
 
     async def drop(self, name: str) -> None:
         """Drop a database with its role, and end its sessions. Cancellation: it is tried again later."""
         self._live.pop(name, None)
-        self._orphans.add(name)
-        await self._try_drop(name)
+        await self.keeper.drop(name)
 
-    async def _try_drop(self, name: str) -> bool:
-        """Drop a database with its role; return false if the server does not answer."""
-        try:
-            own = quote_text(name)
-            roles = await self._server.execute(f"SELECT 1 FROM pg_roles WHERE rolname = {own}")  # noqa: S608
-            databases = await self._server.execute(f"SELECT 1 FROM pg_database WHERE datname = {own}")  # noqa: S608
-            await self._server.execute(*_dropped(name, has_role=bool(roles), has_database=bool(databases)))
-            self._orphans.discard(name)
-        except ServerUnavailable as error:
-            log.warning("database not dropped", server="postgresql", database=name, why=str(error))
-            return isinstance(error.__cause__, Refused)
-        return True
+    async def drop_now(self, name: str) -> None:
+        """See ``Databases``. Cancellation: some of it may be left."""
+        own = quote_text(name)
+        roles = await self._server.execute(f"SELECT 1 FROM pg_roles WHERE rolname = {own}")  # noqa: S608
+        databases = await self._server.execute(f"SELECT 1 FROM pg_database WHERE datname = {own}")  # noqa: S608
+        await self._server.execute(*_dropped(name, has_role=bool(roles), has_database=bool(databases)))
+
+    async def check(self) -> str:
+        """See ``Databases``. Cancellation: nothing changes."""
+        return await self._server.check()
+
+    async def hold_lock(self, *, alone: bool) -> tuple[str, bool]:
+        """See ``Databases``. Cancellation: it may be held."""
+        return await self._server.hold(self._names.number, alone=alone)
+
+    async def let_others_hold(self) -> None:
+        """See ``Databases``. Cancellation: they may have to wait."""
+        await self._server.let_others_hold(self._names.number)
+
+    def is_live(self, name: str) -> bool:
+        """See ``Databases``."""
+        return name in self._live
 
     async def list_names(self) -> list[str]:
         """Return the names of this service's databases and roles. Raises: ServerUnavailable: No answer.
@@ -240,47 +226,6 @@ class OperatorPostgresql:
 
     def _is_own(self, row: tuple[str | None, ...]) -> bool:
         return self._names.is_own(row[0])
-
-    async def _set_up(self) -> None:
-        """Check the account, and find what a service that ended has left; once.
-
-        Raises:
-            ServerUnavailable: The server does not answer, or the account lacks rights.
-        """
-        async with self._setting_up:
-            if not self._version:
-                version = await self._server.check()
-                await self._hold_mark()
-                self._version = version
-
-    async def _hold_mark(self) -> None:
-        """Hold the lock of the mark, and find what a service that ended has left, once nobody else holds it.
-
-        A copied data folder has the same mark, and its service must not drop this one's databases.
-
-        Raises:
-            ServerUnavailable: The server does not answer.
-        """
-        holder, is_alone = await self._server.hold(self._names.number, alone=not self._has_looked)
-        # After a lost session another service may need a moment to hold the lock again: then the next turn looks.
-        is_first, is_same = self._holder is None, self._holder == holder
-        self._holder = holder
-        if self._has_looked:
-            return
-        if is_alone:
-            try:
-                if is_first or is_same:
-                    self._orphans |= {name for name in await self.list_names() if name not in self._live}
-                    self._has_looked = True
-            finally:
-                with trio.move_on_after(_UNLOCK_S, shield=True):
-                    await self._server.let_others_hold(self._names.number)
-        elif is_first:
-            log.warning(
-                "old databases kept",
-                server="postgresql",
-                why="another service uses a copy of this data folder, or has just ended: a copy needs a new mark",
-            )
 
 
 def _made(name: str, verifier: str, limits: PostgresqlLimits) -> tuple[str, ...]:
