@@ -4,7 +4,7 @@ Needs a folder with a Python environment (``py``) and a Node project (``node``) 
 
     uv venv ENV/py && uv pip install -p ENV/py fastapi uvicorn flask django sqlalchemy loguru structlog rich …
     cd ENV/node && npm install express pino winston tsx typescript ts-node fastify koa
-    uv run python scripts/tracebacks.py ENV PROGRAMS.toml FIXTURES.json.xz
+    uv run python scripts/tracebacks.py ENV PROGRAMS.toml FIXTURES.json.xz [CAUSE …]
 
 Each fixture has the output's lines, the cause that its program was written for, and the deepest own line. Paths of this
 machine are replaced.
@@ -34,6 +34,7 @@ from typing import Any
 PROJECT = "/srv/project"
 MARK = "@@"
 _PADDINGS = (0, 4, 11, 7)
+_OWN_FRAME = re.compile(rf'File "{PROJECT}/([^"]+)", line (\d+)')
 _START_S, _REST_S, _RUN_S = 20.0, 0.8, 30.0
 _SCRIPTS = ("script", "start")
 
@@ -42,12 +43,15 @@ def main() -> None:
     """Run all programs of a file, and write the fixtures."""
     tools, programs, target = Path(sys.argv[1]).resolve(), Path(sys.argv[2]), Path(sys.argv[3])
     causes = tomllib.loads(programs.read_text())
-    jobs = [(name, causes, number) for name in causes for number in range(len(_PADDINGS))]
+    wanted = sys.argv[4:] or list(causes)
+    jobs = [(name, causes, number) for name in wanted for number in range(len(_PADDINGS))]
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda job: _provoke(tools, *job), jobs))
     for one in found:
         if not any("rror" in line or "xception" in line for line in one["lines"]):
             print("no error in", one["cause"], one["variant"], one["lines"][-5:])
+    if len(wanted) < len(causes):
+        found += [one for one in json.loads(lzma.decompress(target.read_bytes())) if one["cause"] not in wanted]
     text = json.dumps(found, ensure_ascii=False, indent=0)
     target.write_bytes(lzma.compress(text.encode(), preset=9))
     print(len(found), "tracebacks of", len(causes), "causes,", target.stat().st_size, "bytes")
@@ -68,6 +72,9 @@ def _provoke(tools: Path, name: str, causes: dict[str, Any], number: int) -> dic
         output = _run(tools, folder, cause["runner"], paths[number % len(paths)], cause.get("environment", {}))
         sources = {path: (folder / path).read_text() for path in files}
     lines = [_clean(line, folder, tools) for line in output.splitlines()]
+    if cause.get("place") == "printed":
+        # Chance decides which function of a recursion is the deepest.
+        frame = [[match[1], int(match[2])] for line in lines if (match := _OWN_FRAME.search(line))][-1]
     return {"cause": name, "variant": number, "frame": frame, "sources": sources, "lines": lines}
 
 

@@ -93,6 +93,16 @@ COMMANDS: dict[str, Entry] = {
         "understand.check", "Run the checks in preview.checks.toml, of a folder or a generation.", _UNDERSTAND
     ),
     "alerts": Entry("understand.alerts", "Watch previews with rules: firings, webhooks, tests.", _UNDERSTAND),
+    "failures": Entry(
+        "understand.failures",
+        "List why requests to a preview failed: one record for each cause, newest first.",
+        _UNDERSTAND,
+    ),
+    "why": Entry(
+        "understand.why",
+        "Explain why a preview failed, or why requests to it fail: the cause, and what to do.",
+        _UNDERSTAND,
+    ),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
     "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),
     "doctor": Entry("upkeep.doctor", "Check what this machine offers, and say what to do.", _CARE),

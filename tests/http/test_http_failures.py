@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
+import trio
 from http_kit import World, open_world
 
 BACKEND = """
@@ -46,6 +49,14 @@ async def call(world: World, launched: dict[str, Any], path: str) -> int:
     return status
 
 
+async def tell(world: World, *words: str) -> str:
+    """Return the output of a command, as a person with a token calls it."""
+    environment = {**os.environ, "PREVIEW_URL": world.url, "PREVIEW_TOKEN": world.token("ann")}
+    program = [sys.executable, "-c", "from preview.cli import main; main()"]
+    done = await trio.run_process([*program, *words], capture_stdout=True, env=environment)
+    return done.stdout.decode()
+
+
 async def test_the_story_of_a_bug_its_record_and_its_fix(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         made = await world.keep({"main.py": BACKEND, **REQUIREMENTS})
@@ -63,11 +74,14 @@ async def test_the_story_of_a_bug_its_record_and_its_fix(tmp_path: Path) -> None
         assert detail["source"]["lines"][detail["source"]["line"] - detail["source"]["first_line"]] == (
             "    return USERS[name]"
         )
+        request = detail["request"]
+        assert (request["method"], request["target"], request["status"]) == ("GET", "/users/eve", 500)
         assert [one["function"] for one in detail["exceptions"][0]["frames"] if one["is_own"]] == ["load", "user"]
         lines = (await world.ask("GET", f"{base}/logs?after={shown['last']['first_line'] - 1}&limit=1")).json()
         assert "Traceback" in lines["lines"][0]["message"]
         text = (await world.ask("GET", f"{base}/failures/{shown['id']}?format=text")).text
         assert "# KeyError: 'bob'" in text
+        assert "GET /users/eve -> 500 (record 3)" in text
         assert ">     9 |     return USERS[name]" in text
 
         for query, count in (("KeyError", 1), ("-KeyError", 0), ("load", 1), ("since:1m", 1), ("/Value.*/", 0)):
@@ -92,6 +106,12 @@ async def test_the_story_of_a_bug_its_record_and_its_fix(tmp_path: Path) -> None
         assert why["advice"] == ["Look at main.py:9 in load."]
         assert [one["type"] for one in why["failures"]] == ["AttributeError", "KeyError"]
 
+        told = await tell(world, "why")
+        assert told.startswith(f"{made}: running\nThe preview is running; its newest failure is AttributeError")
+        assert "- Look at main.py:9 in load." in told
+        assert shown["id"] in await tell(world, "failures", made)
+        assert "return USERS[name]" in await tell(world, "failures", made, shown["id"])
+
         await world.stop_preview(made)
         assert (await world.ask("GET", f"{base}/failures")).json()["items"] == items
 
@@ -110,6 +130,9 @@ async def test_the_story_of_a_bug_its_record_and_its_fix(tmp_path: Path) -> None
         assert any("invalid literal" in line["message"] for line in why["last_lines"])
         (one,) = why["failures"]
         assert one["last"]["is_startup"]
+        told = await tell(world, "why")
+        assert told.startswith(f"{broken}: failed\n")
+        assert "- Look at helpers.py:1." in told
         detail = (await world.ask("GET", f"{base}/failures/{one['id']}")).json()
         assert detail["source"]["lines"][0] == "LIMIT = int('many')"
 

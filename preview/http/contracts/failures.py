@@ -15,6 +15,7 @@ from preview.logs import LogLine
 from preview.logs.failures.model import FailureRecord, Occurrence, Raised
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import Confinement, Report
+from preview.traffic.record import RecordedRequest
 
 LanguageWord = Literal["python", "node"]
 
@@ -130,6 +131,15 @@ class FailureShape(Answer):
         return cls(**_fields(record))
 
 
+class FailedRequest(Answer):
+    """The recorded request of a failure."""
+
+    number: int = Field(description="Number of the record: `GET …/preview/requests/{number}`.")
+    method: str
+    target: str = Field(description="Path and query; secrets in the query are replaced.")
+    status: int = Field(description="0 without a response.")
+
+
 class FailureDetail(FailureShape):
     """A failure with its stack and source."""
 
@@ -137,9 +147,10 @@ class FailureDetail(FailureShape):
     exceptions: list[RaisedShape] = Field(description="The one that reached the server first, then its causes.")
     source: SourceShape | None
     occurrences: list[OccurrenceShape] = Field(description="The first one and the newest ones.")
+    request: FailedRequest | None = Field(description="Request of the newest occurrence; null if it has no record.")
 
     @classmethod
-    def of(cls, record: FailureRecord) -> Self:
+    def of(cls, record: FailureRecord, request: RecordedRequest | None = None) -> Self:
         """Return the record."""
         source = record.source
         return cls(
@@ -150,6 +161,7 @@ class FailureDetail(FailureShape):
                 path=source.path, line=source.line, first_line=source.first_line, lines=list(source.lines)
             ),
             occurrences=[OccurrenceShape.of(one) for one in record.occurrences],
+            request=None if request is None else FailedRequest.model_validate(request),
         )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import trio
 from quart import Blueprint, Response, request
 
 from preview.core.quoting import quoted
@@ -24,11 +25,14 @@ from preview.logs.failures.text import text_of
 from preview.logs.filter import Filter, parse_filter
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import report_on
+from preview.traffic.record import RecordedRequest
 
 _LAST_LINES = 30
 _READ_LINES = 200
 _NEWEST = 5
 _BEFORE, _AFTER = 20, 5
+_FLUSH_S = 1.0
+_BODY_BYTES = 4_000
 _OWN = frozenset({Source.SYSTEM, Source.SYSTEM_STARTUP})
 
 
@@ -61,10 +65,11 @@ def failure_routes(running: Running) -> Blueprint:
         found = next((one for one in records if one.id == failure_id), None)
         if found is None:
             raise FailureNotFound(f"The preview has no failure {quoted(failure_id)}; list them to see which it has.")
+        sent = await _request_of(backend, record, found)
         if query.format == "text":
-            text = text_of(found, await _lines_around(backend, record, found))
+            text = text_of(found, await _lines_around(backend, record, found), [] if sent is None else _described(sent))
             return Response(text.encode("utf-8", "replace"), content_type="text/plain; charset=utf-8")
-        return json_answer(FailureDetail.of(found))
+        return json_answer(FailureDetail.of(found, sent))
 
     @routes.get("/preview/diagnosis")
     async def diagnosis(backend: Backend, generation_id: str) -> Response:
@@ -112,6 +117,28 @@ def _passes(record: FailureRecord, chosen: Filter) -> bool:
 async def _last_lines(backend: Backend, record: PreviewRecord, count: int) -> list[LogLine]:
     pager = backend.service.previews.look_back(record)
     return (await pager.page(Range(0, None, count, newest=True), EVERYTHING)).lines
+
+
+async def _request_of(backend: Backend, record: PreviewRecord, found: FailureRecord) -> RecordedRequest | None:
+    """Return the recorded request of the newest occurrence, with what is known of its content; None without one."""
+    request_id = found.last.request_id
+    if request_id is None:
+        return None
+    with trio.move_on_after(_FLUSH_S):
+        await backend.service.traffic_writer.flush(record.id)
+    page = await backend.service.traffic.list(
+        record.id, lambda one: one.request_id == request_id, limit=1, with_content=True
+    )
+    return next(iter(page.items), None)
+
+
+def _described(sent: RecordedRequest) -> list[str]:
+    lines = [f"{sent.method} {sent.target} -> {sent.status or 'no response'} (record {sent.number})"]
+    if sent.request is not None:
+        lines += [f"{name}: {value}" for name, value in sent.request.headers]
+        if sent.request.body:
+            lines += ["", sent.request.body[:_BODY_BYTES].decode("utf-8", "replace")]
+    return lines
 
 
 async def _lines_around(backend: Backend, record: PreviewRecord, found: FailureRecord) -> list[LogLine]:

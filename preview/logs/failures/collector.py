@@ -145,7 +145,10 @@ class FailureCollector:
             watch.end_searched()
 
     async def _search(self, watch: FailureWatch) -> None:
-        watch.sort()
+        began = perf_counter()
+        while watch.sort():
+            await _rest(perf_counter() - began, watch)
+            began = perf_counter()
         for request_id, stream in list(watch.streams.items()):
             is_final = watch.is_hurried or watch.is_over or trio.current_time() - stream.last_at > QUIET_S
             if stream.is_new or is_final:
@@ -153,7 +156,9 @@ class FailureCollector:
                 found = await self._scan(watch, stream)
                 # New lines may have come meanwhile only to the queue.
                 for one in stream.keep_after(found, is_final=is_final):
+                    began = perf_counter()
                     await self._add(watch, *failure_of(one, lines, request_id))
+                    await _rest(perf_counter() - began, watch)
         self._report(watch)
         watch.end_searched()
 

@@ -75,16 +75,17 @@ class FailureGroups:
         """
         record_id = id_of(fingerprint)
         record = self.records.get(record_id)
-        exceptions = trimmed(failure.exceptions)
         if record is None:
             if len(self.records) >= self._most:
                 self.further += 1
                 return False
+            exceptions = trimmed(failure.exceptions)
             frame = where_to_look(exceptions)
             record = FailureRecord(self.preview_id, record_id, fingerprint, failure.language, exceptions, frame, source)
             self.records[record_id] = record
         elif record.last.reload != reload:
-            record.exceptions, record.frame = exceptions, where_to_look(exceptions)
+            record.exceptions = trimmed(failure.exceptions)
+            record.frame = where_to_look(record.exceptions)
             record.source = source or record.source
         self._changed.add(record_id)
         _add(

@@ -12,6 +12,7 @@ from preview.logs.failures.model import MAX_NAME, Frame
 _FOREIGN = frozenset({"site-packages", "dist-packages", "node_modules", ".pnpm", ".yarn", "__pypackages__"})
 _STANDARD = re.compile(r"/(?:lib|lib64)/python\d(?:\.\d{1,2})?/|/python\d{2}\.zip/")
 _PACKAGES = re.compile(r".*/(?:site-packages|dist-packages|node_modules)/")
+_COMPILED = (".py", ".pyx", ".pxd", ".pxi")
 # Names of code without a file, such as ``<frozen importlib._bootstrap>``, ``node:internal/…``.
 _NO_FILE = ("<", "node:", "internal/", "native", "webpack:", "eval ", "wasm:", "[")
 
@@ -42,8 +43,11 @@ class Own:
                 shown = os.path.normpath(path.removeprefix(root))
                 return shown, not shown.startswith("..") and _FOREIGN.isdisjoint(shown.split("/"))
         if not path.startswith("/"):
-            # A program that runs in its folder may print paths from there.
+            # A program that runs in its folder may print paths from there. Compiled packages print paths of their
+            # sources, from a folder that is not here: `pandas/_libs/index.pyx`, `lib/sqlalchemy/engine/_cy.py`.
             shown = os.path.normpath(path)
+            if "/" in shown and path.endswith(_COMPILED):
+                return shown, False
             return shown, not shown.startswith("..") and _FOREIGN.isdisjoint(shown.split("/"))
         is_foreign = bool(self._roots) or not _FOREIGN.isdisjoint(path.split("/")) or _STANDARD.search(path) is not None
         return (_PACKAGES.sub("", path) if is_foreign else path), not is_foreign

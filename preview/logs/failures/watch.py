@@ -31,6 +31,8 @@ _MOST_BYTES = 8 * 1024 * 1024
 _FOLLOWING = 1
 # Lines before an error that may belong to it: Node shows the line of an uncaught error above it.
 _CONTEXT = 16
+# Lines that are sorted at once, in a millisecond.
+_TURN_LINES = 250
 # See ``preview.logs.failures.python``: lines of others that may stand in a traceback.
 _FOREIGN = 5
 _NOT_ERRORS = bytes(
@@ -136,6 +138,10 @@ class FailureWatch:
         self._wake = wake
         self._queue: deque[tuple[Batch, int]] = deque()
         self._queued_bytes = 0
+        # Place in the first batch of the queue.
+        self._position = 0
+        # Lines in the queue and in the streams.
+        self._waiting = 0
         self._before: Batch | None = None
         self._following = 0
         self._reload = 0
@@ -181,33 +187,40 @@ class FailureWatch:
         self._wake()
 
     def _take(self, batch: Batch) -> None:
-        waiting = sum(len(one) for one, _ in self._queue) + sum(len(one.lines) for one in self.streams.values())
-        if waiting + len(batch) > MOST_LINES or self._queued_bytes + batch.size_bytes > _MOST_BYTES:
+        if self._waiting + len(batch) > MOST_LINES or self._queued_bytes + batch.size_bytes > _MOST_BYTES:
             self.groups.unread_lines += len(batch)
             return
+        self._waiting += len(batch)
         self._queue.append((batch, self._reload))
         self._queued_bytes += batch.size_bytes
 
-    def sort(self) -> None:
-        """Move the lines that were taken to their streams."""
-        now = trio.current_time()
-        while self._queue:
-            batch, reload = self._queue.popleft()
-            self._queued_bytes -= batch.size_bytes
-            requests = batch.requests or {}
-            rows = zip(batch.timestamps, batch.marks, batch.messages, strict=True)
-            for at, (timestamp, mark, message) in enumerate(rows):
-                source = MARKS[mark][1]
-                if source in _OWN_SOURCES:
-                    continue
-                stream = self.streams.setdefault(requests.get(at), Stream())
-                text = without_escapes(message)
-                stream.lines.append(Line(batch.first_seq + at, timestamp, text, reload, source is Source.STARTUP))
-                stream.last_at, stream.is_new = now, True
+    def sort(self) -> bool:
+        """Move some of the lines that were taken to their streams; returns True if there are more."""
+        now, left = trio.current_time(), _TURN_LINES
+        while self._queue and left:
+            batch, reload = self._queue[0]
+            stop = min(len(batch), self._position + left)
+            for at in range(self._position, stop):
+                source = MARKS[batch.marks[at]][1]
+                if source not in _OWN_SOURCES:
+                    request = None if batch.requests is None else batch.requests.get(at)
+                    stream = self.streams.setdefault(request, Stream())
+                    text, is_startup = without_escapes(batch.messages[at]), source is Source.STARTUP
+                    stream.lines.append(Line(batch.first_seq + at, batch.timestamps[at], text, reload, is_startup))
+                    stream.last_at, stream.is_new = now, True
+            left -= stop - self._position
+            self._position = stop
+            if stop == len(batch):
+                self._queue.popleft()
+                self._queued_bytes -= batch.size_bytes
+                self._position = 0
+        return bool(self._queue)
 
     def end_searched(self) -> None:
         """Forget streams without lines, and report a change."""
         self.streams = {request: one for request, one in self.streams.items() if one.lines}
+        queued = sum(len(one) for one, _ in self._queue)
+        self._waiting = queued + sum(len(one.lines) for one in self.streams.values())
         self.changed.set()
         self.changed = trio.Event()
 
