@@ -5,4 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "supervisor"))
 
-from supervisor_fixtures import *  # noqa: F403  pytest looks for fixtures here
+from supervisor_fixtures import make_settings, shared_cache_dir
+
+__all__ = ["make_settings", "shared_cache_dir"]
