@@ -7,6 +7,7 @@ import { Button, classes, IconButton, Notice } from "../lib/ui/controls";
 import controls from "../lib/ui/controls.module.css";
 import tokens from "../lib/ui/tokens.module.css";
 import styles from "./app.module.css";
+import { projectOf } from "./address";
 import { DropVeil } from "./DropVeil";
 import { Logo } from "./Logo";
 import { client, keepToken } from "./ownToken";
@@ -217,10 +218,5 @@ function useSelection(projects: Projects): [string | null, (id: string) => void]
 }
 
 function fromAddress(): string | null {
-  if (!location.hash.startsWith("#/")) return null;
-  try {
-    return decodeURIComponent(location.hash.slice(2));
-  } catch {
-    return null; // half an escape: no address of ours
-  }
+  return projectOf(location.hash);
 }

@@ -36,11 +36,16 @@ export type {
   ToldStep,
 } from "./api/types";
 export { PreviewProvider, usePreviewClient } from "./context";
-export { DataPanel, type DataPanelProps } from "./data/DataPanel";
+export type { DataPanelProps } from "./data/DataPanel";
 export { LaunchPanel, type LaunchPanelProps } from "./launch/LaunchPanel";
 export type { LaunchStep } from "./logs/steps";
 export { LogStore } from "./logs/store";
+export { type LogLook, lookOfAddress, lookToAddress } from "./logs/look";
 export type { LogFilter } from "./logs/view";
+export type { AlertsPanelProps } from "./alerts/AlertsPanel";
+export type { FailuresPanelProps } from "./failures/FailuresPanel";
+export { AlertsPanel, DataPanel, FailuresPanel, TestsPanel } from "./panels";
+export type { TestsPanelProps } from "./trials/TestsPanel";
 export { RequestPanel, type RequestPanelProps } from "./request/RequestPanel";
 export type { ConnectionState } from "./stream/connection";
 export { PreviewTerminal, type PreviewTerminalProps } from "./terminal/PreviewTerminal";

@@ -36,25 +36,25 @@ export interface PreviewLogs extends LogSnapshot {
   loadOlder: () => Promise<void>;
 }
 
-/** The shared session of a generation, for as long as the component lives. */
+/** The shared session of a generation, for as long as the component lives; with a filter, one that has what it lets through. */
 export function useLogSession(
   generationId: string,
-  options: { client?: PreviewClient | undefined; enabled?: boolean } = {},
+  options: { client?: PreviewClient | undefined; enabled?: boolean; filter?: string } = {},
 ): LogSession {
   const client = usePreviewClient(options.client);
-  const enabled = options.enabled ?? true;
-  const idle = useMemo(() => new LogSession(client, generationId), [client, generationId]);
+  const { enabled = true, filter = "" } = options;
+  const idle = useMemo(() => new LogSession(client, generationId, filter), [client, generationId, filter]);
   const [open, setOpen] = useState<LogSession | null>(null);
   useEffect(() => {
     if (!enabled) return;
-    const { session, release } = openLogSession(client, generationId);
+    const { session, release } = openLogSession(client, generationId, filter);
     setOpen(session);
     return () => {
       setOpen(null);
       release();
     };
-  }, [client, generationId, enabled]);
-  return open?.generationId === generationId ? open : idle;
+  }, [client, generationId, enabled, filter]);
+  return open?.generationId === generationId && open.filter === filter ? open : idle;
 }
 
 export function useLogSnapshot(session: LogSession): LogSnapshot {
@@ -66,7 +66,8 @@ export function useLogSnapshot(session: LogSession): LogSnapshot {
  * It reconnects by itself without losing or repeating a line.
  */
 export function usePreviewLogs(generationId: string, options: UsePreviewLogsOptions = {}): PreviewLogs {
-  const session = useLogSession(generationId, options);
+  const { client, enabled } = options;
+  const session = useLogSession(generationId, { ...(client && { client }), ...(enabled !== undefined && { enabled }) });
   const snapshot = useLogSnapshot(session);
   const lines = useNewestLines(session.store, options.limit ?? 1_000, options.filter ?? EVERYTHING);
   const logs = useMemo(() => lines.map(asPreviewLog), [lines]);

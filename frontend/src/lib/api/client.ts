@@ -1,4 +1,5 @@
 import { DataClient } from "./data";
+import type { FilterTerm } from "./filter";
 import { Problem } from "./problem";
 import { type Call, type ClientOptions, of, Transport } from "./transport";
 import type {
@@ -50,6 +51,16 @@ export class PreviewClient {
   constructor(options: ClientOptions = {}) {
     this.#transport = new Transport(options);
     this.data = new DataClient(this.#transport, (generationId) => this.#tell(generationId, "changed"));
+  }
+
+  /** Call any route of the service; `path` begins with `/api/v1`. */
+  json<T>(path: string, call: Call = {}): Promise<T> {
+    return this.#transport.json<T>(path, call);
+  }
+
+  /** The same, for answers that are no JSON. */
+  send(path: string, call: Call = {}): Promise<Response> {
+    return this.#transport.send(path, call);
   }
 
   // Previews
@@ -128,12 +139,13 @@ export class PreviewClient {
   /** Open the log stream; the caller reads the body. Rejects unless the answer is 200 or 204. */
   openLog(
     generationId: string,
-    where: { after?: number; tail?: number; follow?: boolean },
+    where: { after?: number; tail?: number; follow?: boolean; filter?: string },
     signal?: AbortSignal,
   ): Promise<Response> {
     const query = new URLSearchParams({ ansi: "keep" });
     if (where.after === undefined && where.tail !== undefined) query.set("tail", String(where.tail));
     if (where.follow === false) query.set("follow", "false");
+    if (where.filter) query.set("filter", where.filter);
     const headers: Record<string, string> = { Accept: "text/event-stream" };
     if (where.after !== undefined) headers["Last-Event-ID"] = String(where.after);
     return this.#transport.send(of(generationId, `/preview/logs/stream?${query.toString()}`), {
@@ -143,12 +155,13 @@ export class PreviewClient {
   }
 
   /** Up to `limit` lines right before number `before`, oldest first. */
-  logPage(generationId: string, previewId: string, before: number, limit: number): Promise<LogPage> {
+  logPage(generationId: string, previewId: string, before: number, limit: number, filter = ""): Promise<LogPage> {
     const query = new URLSearchParams({
       preview_id: previewId,
       before: String(before),
       limit: String(limit),
       ansi: "keep",
+      ...(filter && { filter }),
     });
     return this.#transport.json(of(generationId, `/preview/logs?${query.toString()}`));
   }
@@ -171,7 +184,16 @@ export class PreviewClient {
     if (what.previewId !== null) query.set("preview_id", what.previewId);
     if (what.level !== undefined) query.set("level", what.level);
     if (what.source !== undefined) query.set("source", what.source);
+    if (what.filter) query.set("filter", what.filter);
     return this.#transport.send(of(generationId, `/preview/logs?${query.toString()}`), signal ? { signal } : {});
+  }
+
+  /** The terms of a filter. Rejects with a sentence if the text is none. */
+  async explainFilter(text: string): Promise<FilterTerm[]> {
+    const found = await this.#transport.json<{ terms: FilterTerm[] }>(
+      `/api/v1/filter?text=${encodeURIComponent(text)}`,
+    );
+    return found.terms;
   }
 
   // Endpoints and requests

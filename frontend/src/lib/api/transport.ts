@@ -12,6 +12,8 @@ export interface Call {
   method?: string;
   json?: unknown;
   form?: FormData;
+  /** A body as it is; its type is a header. */
+  text?: string;
   headers?: Record<string, string>;
   signal?: AbortSignal;
 }
@@ -42,7 +44,7 @@ export class Transport {
     const token = await this.#token?.();
     if (token !== undefined && headers.Authorization === undefined) headers.Authorization = `Bearer ${token}`;
     if (call.json !== undefined) headers["Content-Type"] = "application/json";
-    const body = call.json === undefined ? call.form : JSON.stringify(call.json);
+    const body = call.json === undefined ? (call.text ?? call.form) : JSON.stringify(call.json);
     let response: Response;
     try {
       response = await this.#fetch(`${this.#base}${path}`, {

@@ -166,6 +166,8 @@ export interface LogChoice {
   /** At least so severe. */
   level?: Level;
   source?: Source;
+  /** In the filter language. */
+  filter?: string;
 }
 
 /** One line of a preview's log. */

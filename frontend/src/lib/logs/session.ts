@@ -1,6 +1,6 @@
 import type { PreviewClient } from "../api/client";
 import { asProblem, Problem } from "../api/problem";
-import type { EndEvent, LogLine, StatusEvent, ToldStep } from "../api/types";
+import type { EndEvent, LogLine, LogPage, StatusEvent, ToldStep } from "../api/types";
 import { type ConnectionState, LogConnection, type StreamEvent } from "../stream/connection";
 import { canShare, type Feed, SharedFeed } from "../stream/shared";
 import { type HealthCheck, healthCheckOf } from "./health";
@@ -39,11 +39,14 @@ let nextMark = 0;
 /**
  * The log of one generation's preview in this tab: its lines, its connection, and what they tell of the preview.
  *
- * All components on a page that show the same generation share one (see `openLogSession`).
+ * All components on a page that show the same generation share one (see `openLogSession`). With a filter it has the lines
+ * that the service lets through, over a connection of its own.
  */
 export class LogSession {
   readonly generationId: string;
-  readonly store = new LogStore();
+  /** In the filter language; empty for none. */
+  readonly filter: string;
+  readonly store: LogStore;
   readonly #client: PreviewClient;
   readonly #listeners = new Set<() => void>();
   readonly #revealers = new Set<(seq: number) => void>();
@@ -53,9 +56,11 @@ export class LogSession {
   #loading: Promise<void> | undefined;
   #forgetChange: (() => void) | undefined;
 
-  constructor(client: PreviewClient, generationId: string) {
+  constructor(client: PreviewClient, generationId: string, filter = "") {
     this.#client = client;
     this.generationId = generationId;
+    this.filter = filter;
+    this.store = new LogStore({ isSparse: filter !== "" });
     this.#snapshot = {
       connection: { phase: "idle" },
       status: null,
@@ -84,7 +89,7 @@ export class LogSession {
       if (change === "launched") this.#reconnect();
     });
     globalThis.addEventListener("pagehide", this.#keep);
-    const kept = this.store.lastSeq === 0 ? keptTail(this.generationId) : null;
+    const kept = this.store.lastSeq === 0 && this.filter === "" ? keptTail(this.generationId) : null;
     if (kept) {
       this.store.append(kept.lines);
       this.#update({ previewId: kept.previewId });
@@ -108,7 +113,7 @@ export class LogSession {
 
   readonly clear = (): void => {
     this.store.clear();
-    forgetTail(this.generationId);
+    this.#forgetTail();
   };
 
   /** Show again what was cleared. */
@@ -164,11 +169,13 @@ export class LogSession {
     this.#update({ loadingOlder: true });
     try {
       const before = this.store.firstSeq;
-      let page = await this.#client.logPage(this.generationId, previewId, before, OLDER_LINES);
-      if (page.lines.at(-1)?.seq !== before - 1) {
+      const read = (): Promise<LogPage> =>
+        this.#client.logPage(this.generationId, previewId, before, OLDER_LINES, this.filter);
+      let page = await read();
+      if (page.lines.at(-1)?.seq !== before - 1 && this.filter === "") {
         // What was said a moment ago may not have been written down yet.
         await new Promise((resolve) => setTimeout(resolve, STORED_MS));
-        page = await this.#client.logPage(this.generationId, previewId, before, OLDER_LINES);
+        page = await read();
       }
       this.store.prepend(page.lines, page.first_kept);
     } catch (error) {
@@ -192,16 +199,18 @@ export class LogSession {
       onState: (connection: ConnectionState) => this.#update({ connection }),
       resume: previewId !== null && this.store.lastSeq > 0 ? { previewId, lastSeq: this.store.lastSeq } : undefined,
     };
-    this.#feed = canShare()
-      ? new SharedFeed({ ...options, key: `preview:log:${this.generationId}` })
-      : new LogConnection(options);
+    // What a filter lets through has holes, which tabs that share cannot tell from a loss.
+    this.#feed =
+      canShare() && this.filter === ""
+        ? new SharedFeed({ ...options, key: `preview:log:${this.generationId}` })
+        : new LogConnection(options);
     this.#feed.start();
   }
 
   async #open(after: number | undefined, signal: AbortSignal, follow: boolean): Promise<Response> {
     // Behind a number of an earlier preview nothing would be missing from that one, but perhaps from this one.
-    const where = after === undefined ? { tail: TAIL_LINES, follow } : { after, follow };
-    return this.#client.openLog(this.generationId, where, signal);
+    const where = after === undefined ? { tail: TAIL_LINES } : { after };
+    return this.#client.openLog(this.generationId, { ...where, follow, filter: this.filter }, signal);
   }
 
   #take(event: StreamEvent): void {
@@ -218,10 +227,10 @@ export class LogSession {
         break;
       case "end":
         this.#update({ end: event.end, previewId: event.end.id, ...stepsOf(event.end.steps) });
-        this.#client.noteChange(this.generationId);
+        this.#noteChange();
         break;
       case "reset":
-        forgetTail(this.generationId);
+        this.#forgetTail();
         this.store.reset();
         this.#update({
           previewId: event.previewId,
@@ -242,14 +251,23 @@ export class LogSession {
     this.#update({ status, previewId: status.id, end: null, restarts, ...stepsOf(status.steps) });
     // A step of a launch is no change of the preview.
     if (before?.id !== status.id || before.status !== status.status || before.health !== status.health)
-      this.#client.noteChange(this.generationId);
+      this.#noteChange();
+  }
+
+  /** The session without a filter speaks for all. */
+  #noteChange(): void {
+    if (this.filter === "") this.#client.noteChange(this.generationId);
+  }
+
+  #forgetTail(): void {
+    if (this.filter === "") forgetTail(this.generationId);
   }
 
   readonly #keep = (): void => {
     clearTimeout(this.#keepTimer);
     this.#keepTimer = undefined;
     const { previewId } = this.#snapshot;
-    if (previewId !== null) keepTail(this.generationId, previewId, this.store);
+    if (previewId !== null && this.filter === "") keepTail(this.generationId, previewId, this.store);
   };
 
   #update(change: Partial<LogSnapshot>): void {
@@ -264,17 +282,19 @@ function stepsOf(told: readonly ToldStep[] | undefined): Pick<LogSnapshot, "step
 
 const sessions = new WeakMap<PreviewClient, Map<string, { session: LogSession; users: number }>>();
 
-/** The session of a generation on this page, opened by its first user and closed behind the last. */
+/** The session of a generation on this page, opened by its first user and closed behind the last; one for each filter. */
 export function openLogSession(
   client: PreviewClient,
   generationId: string,
+  filter = "",
 ): { session: LogSession; release: () => void } {
   const ofClient = sessions.get(client) ?? new Map<string, { session: LogSession; users: number }>();
   sessions.set(client, ofClient);
-  let shared = ofClient.get(generationId);
+  const key = JSON.stringify([generationId, filter]);
+  let shared = ofClient.get(key);
   if (!shared) {
-    shared = { session: new LogSession(client, generationId), users: 0 };
-    ofClient.set(generationId, shared);
+    shared = { session: new LogSession(client, generationId, filter), users: 0 };
+    ofClient.set(key, shared);
     shared.session.open();
   }
   const mine = shared;
@@ -284,7 +304,7 @@ export function openLogSession(
     release: () => {
       mine.users -= 1;
       if (mine.users > 0) return;
-      ofClient.delete(generationId);
+      ofClient.delete(key);
       mine.session.close();
     },
   };

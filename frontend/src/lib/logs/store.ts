@@ -31,6 +31,8 @@ const HELD = 2;
 export class LogStore {
   readonly maxLines: number;
   readonly maxChars: number;
+  /** Whether numbers are left out, as a filter does: that is no gap. */
+  readonly #isSparse: boolean;
   #entries: Entry[] = [];
   #first = 0;
   #chars = 0;
@@ -44,7 +46,8 @@ export class LogStore {
   #cleared: { entries: Entry[]; firstSeq: number; floorSeq: number; chars: number; notes: number } | null = null;
   #listeners = new Set<() => void>();
 
-  constructor(limits: { maxLines?: number; maxChars?: number } = {}) {
+  constructor(limits: { maxLines?: number; maxChars?: number; isSparse?: boolean } = {}) {
+    this.#isSparse = limits.isSparse ?? false;
     this.maxLines = limits.maxLines ?? MAX_LINES;
     this.maxChars = limits.maxChars ?? MAX_CHARS;
   }
@@ -157,7 +160,7 @@ export class LogStore {
     const oldest = older[0];
     const newest = older.at(-1)?.seq ?? 0;
     const hole: Note[] =
-      newest === this.#firstSeq - 1
+      this.#isSparse || newest === this.#firstSeq - 1
         ? []
         : [{ kind: "gap", seq: newest, text: `lines ${newest + 1} to ${this.#firstSeq - 1} are missing` }];
     this.#notes += hole.length;

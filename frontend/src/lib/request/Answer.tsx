@@ -72,7 +72,8 @@ export function Answer({ name, answer }: AnswerProps): ReactNode {
   );
 }
 
-function Body({ content }: { content: Content }): ReactNode {
+/** A body in the form that suits it. */
+export function Body({ content }: { content: Content }): ReactNode {
   switch (content.kind) {
     case "empty":
       return <p className={styles.none}>The response has no body.</p>;
@@ -113,7 +114,7 @@ function pretty(content: Content): string {
   return "text" in content ? content.text : "";
 }
 
-const REASONS: Record<number, string> = {
+export const REASONS: Record<number, string> = {
   200: "OK",
   201: "Created",
   202: "Accepted",

@@ -1,6 +1,7 @@
 import type { CSSProperties, ReactNode } from "react";
 
 import type { PreviewClient } from "../api/client";
+import { ComparePanel, RecordsPanel } from "../panels";
 import { Contained } from "../ui/Contained";
 import { Button, classes, Notice } from "../ui/controls";
 import { clockOf, duration, milliseconds } from "../ui/format";
@@ -25,7 +26,9 @@ export interface RequestPanelProps {
   client?: PreviewClient;
   theme?: ThemeChoice;
   /** Called before a line is brought into sight in the log, where that may be hidden. */
-  onShowLog?: () => void;
+  onShowLog?: (() => void) | undefined;
+  /** Called to show a failure of a recorded request; without it there is no way from one to the other. */
+  onShowFailure?: (failureId: string) => void;
   className?: string;
   style?: CSSProperties;
 }
@@ -62,6 +65,8 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
           ],
           ["request", "Request"],
           ["history", "History"],
+          ["records", "Recorded"],
+          ["compare", "Compare"],
         ]}
         tab={view}
         onTab={desk.look}
@@ -77,6 +82,16 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
           />
         )}
         {view === "history" && <HistoryView requests={requests} canSend={isRunning} />}
+        {view === "records" && (
+          <RecordsPanel
+            generationId={generationId}
+            client={client}
+            desk={desk}
+            onShowLog={props.onShowLog}
+            onShowFailure={props.onShowFailure}
+          />
+        )}
+        {view === "compare" && <ComparePanel generationId={generationId} client={client} />}
       </div>
     </div>
   );

@@ -15,7 +15,7 @@ export interface Exchange {
   markId: number | null;
 }
 
-export type DeskView = "endpoints" | "request" | "history";
+export type DeskView = "endpoints" | "request" | "history" | "records" | "compare";
 
 /** A new object with each change. */
 export interface DeskSnapshot {
@@ -24,6 +24,8 @@ export interface DeskSnapshot {
   /** What stands under the draft; nothing where the draft is another request's. */
   shown: Exchange | null;
   history: readonly Sent[];
+  /** Number of the recorded request that is shown; null for the list. */
+  record: number | null;
 }
 
 /** Marks what the log says from now on, until `end`. */
@@ -48,7 +50,7 @@ export class RequestDesk {
   constructor(client: PreviewClient, generationId: string) {
     this.#client = client;
     this.#generationId = generationId;
-    this.#snapshot = { view: "endpoints", draft: EMPTY, shown: null, history: loadHistory(generationId) };
+    this.#snapshot = { view: "endpoints", draft: EMPTY, shown: null, history: loadHistory(generationId), record: null };
   }
 
   get snapshot(): DeskSnapshot {
@@ -59,6 +61,9 @@ export class RequestDesk {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   };
+
+  /** Show a recorded request. */
+  readonly showRecord = (record: number | null): void => this.#update({ view: "records", record });
 
   readonly look = (view: DeskView): void => this.#update({ view });
 

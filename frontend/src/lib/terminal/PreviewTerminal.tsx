@@ -1,12 +1,26 @@
 import "@xterm/xterm/css/xterm.css";
 
-import { type CSSProperties, type KeyboardEvent, type ReactNode, useMemo, useState } from "react";
+import {
+  type CSSProperties,
+  type KeyboardEvent,
+  type ReactNode,
+  useCallback,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 
 import type { PreviewClient } from "../api/client";
 import type { LogLine } from "../api/types";
+import { usePreviewClient } from "../context";
 import { isNothingYet } from "../logs/session";
 import { isNote } from "../logs/store";
-import { EVERYTHING, isUnfiltered, LogView } from "../logs/view";
+import { FilterField } from "../filter/FilterField";
+import type { Term } from "../filter/terms";
+import { useTerms } from "../filter/useTerms";
+import { type LogLook, WHOLE_LOG } from "../logs/look";
+import { EVERYTHING, isUnfiltered, type LogFilter, LogView } from "../logs/view";
 import { Contained } from "../ui/Contained";
 import { Button, classes, copyText, IconButton } from "../ui/controls";
 import { Icon } from "../ui/icons";
@@ -37,6 +51,9 @@ export interface PreviewTerminalProps {
   timestamps?: boolean;
   wrap?: boolean;
   fontSize?: number;
+  /** The filter and the chosen line to begin with, and what is called when the person changes them. */
+  look?: LogLook;
+  onLook?: (look: LogLook) => void;
   className?: string;
   style?: CSSProperties;
 }
@@ -54,10 +71,14 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const { generationId, fontSize = 13 } = props;
   const session = useLogSession(generationId, { client: props.client });
   const snapshot = useLogSnapshot(session);
+  const { look, terms, setFilter, setLine, showAll } = useLook(props);
+  const { filter, line } = look;
+  // The lines that pass the terms are the service's to say.
+  const passing = useLogSession(generationId, { client: props.client, filter: terms.filter });
+  const passingSnapshot = useLogSnapshot(passing);
   const theme = useTheme(props.theme);
   const [timestamps, setTimestamps] = useState(props.timestamps ?? true);
   const [wrap, setWrap] = useState(props.wrap ?? true);
-  const [filter, setFilter] = useState(EVERYTHING);
   const [open, setOpen] = useState<"search" | "filter" | null>(null);
   const [isSpoken, setSpoken] = useSpoken();
   const [hovered, setHovered] = useState<HoveredLine | null>(null);
@@ -67,14 +88,15 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const view = useMemo(() => {
     const without = showsChecks || path === undefined || status === undefined ? null : { path, status };
     const isOwn = (line: LogLine): boolean => session.markOf(line) !== undefined;
-    return new LogView(session.store, { ...filter, without, isOwn });
-  }, [session, filter, showsChecks, path, status]);
-  const options = { timestamps, wrap, theme, fontSize, isSpoken };
-  const { host, screen, state } = useScreen(session, view, options, setHovered);
+    return new LogView(passing.store, { ...filter, without, isOwn });
+  }, [session, passing, filter, showsChecks, path, status]);
+  const options = { timestamps, wrap, theme, fontSize, isSpoken, line };
+  const { host, screen, state } = useScreen({ session, passing, view, options, onHover: setHovered, onPick: setLine });
   const search = useSearch(view, screen, open === "search");
-  const counts = useLineCounts(session, view);
+  const counts = useLineCounts(session, passing, view);
   const file = useExport(session, props.client);
-  useReveal(session, view, screen, () => setFilter(EVERYTHING));
+  const isFiltered = !isUnfiltered(filter) || terms.filter !== "";
+  useReveal({ session, passing, view, screen, line, isFiltered, onUnfilter: showAll });
 
   const closeSearch = (): void => {
     setOpen(null);
@@ -88,9 +110,14 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   };
   const name = `${generationId}-${snapshot.previewId ?? "log"}`;
   // A file that is kept has no holes: health checks are only left out of sight.
-  const whole = (): LogView => new LogView(session.store, filter);
+  const whole = (): LogView => new LogView(passing.store, filter);
+  const clear = (): void => {
+    session.clear();
+    if (passing !== session) passing.clear();
+  };
   const restore = (): void => {
     session.restore();
+    passing.restore();
     view.sync();
     screen?.show(view);
   };
@@ -115,19 +142,19 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
           <IconButton
             icon="filter"
             label="Filter by level and source"
-            aria-expanded={open === "filter" || !isUnfiltered(filter)}
+            aria-expanded={open === "filter" || isFiltered}
             onClick={() => setOpen(open === "filter" ? null : "filter")}
           />
           <IconButton icon="clock" label="Timestamps" pressed={timestamps} onClick={() => setTimestamps(!timestamps)} />
           <IconButton icon="wrap" label="Wrap long lines" pressed={wrap} onClick={() => setWrap(!wrap)} />
-          <ExportMenu filter={filter} onExport={(format) => file.start(format, filter)} />
+          <ExportMenu filter={filter} onExport={(format) => file.start(format, filter, terms.filter)} />
           <MoreMenu
             onCopy={() => void copyText(screen?.terminal.getSelection() || allText(view))}
             onSaveText={() => void saveAsText(whole(), name)}
             onSaveJson={() => void saveAsJsonLines(whole(), name)}
             isSpoken={isSpoken}
             onSpoken={setSpoken}
-            onClear={session.clear}
+            onClear={clear}
             hiddenChecks={check ? counts.hidden : null}
             showsChecks={showsChecks}
             onChecks={setShowsChecks}
@@ -135,6 +162,22 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
         </div>
         {open === "search" && <SearchRow search={search} onClose={closeSearch} />}
         {open === "filter" && <FilterRow filter={filter} onFilter={setFilter} />}
+        {(open === "filter" || terms.terms.length > 0) && (
+          <div className={styles.row}>
+            <FilterField
+              terms={terms}
+              label="Filter the log"
+              example='error -path:/health "phrase"'
+              isOpen={open === "filter"}
+            />
+          </div>
+        )}
+        {terms.filter !== "" && passingSnapshot.connection.phase === "failed" && (
+          <div className={styles.row} role="alert">
+            {passingSnapshot.connection.problem.message}
+          </div>
+        )}
+        {line !== null && <ChosenLine line={line} onShow={session.reveal} onClear={() => setLine(null)} />}
         <ExportRow file={file} />
         <div className={styles.stage}>
           {!isSpoken && (
@@ -147,7 +190,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
             <div className={styles.empty}>
               <strong>No lines match</strong>
               <span>{countWords(counts)} shown.</span>
-              <Button onClick={() => setFilter(EVERYTHING)}>Show all</Button>
+              <Button onClick={showAll}>Show all</Button>
             </div>
           ) : (
             counts.all === 0 &&
@@ -161,7 +204,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
               <Empty isNothing={isNothingYet(snapshot.connection)} phase={snapshot.connection.phase} />
             ))
           )}
-          {snapshot.loadingOlder && (
+          {passingSnapshot.loadingOlder && (
             <div className={styles.older} role="status">
               Loading earlier lines…
             </div>
@@ -180,8 +223,49 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   );
 }
 
-function countWords({ all, shown }: LineCounts): string {
-  if (shown !== null) return `${shown.toLocaleString("en")} of ${count(all, "line")}`;
+/** The look at a log: of the host's page to begin with, and of the person from then on. */
+function useLook({ client: given, look: first, onLook }: PreviewTerminalProps) {
+  const client = usePreviewClient(given);
+  const [look, setLook] = useState(first ?? WHOLE_LOG);
+  const told = useRef(onLook);
+  useEffect(() => {
+    told.current = onLook;
+  });
+  useEffect(() => told.current?.(look), [look]);
+  const setTerms = useCallback((terms: Term[]) => setLook((now) => ({ ...now, terms })), []);
+  const terms = useTerms(client, look.terms, setTerms, "on_lines");
+  const setFilter = useCallback((filter: LogFilter) => setLook((now) => ({ ...now, filter })), []);
+  const setLine = useCallback((line: number | null) => setLook((now) => ({ ...now, line })), []);
+  const showAll = useCallback(
+    () =>
+      setLook((now) => ({
+        ...now,
+        filter: EVERYTHING,
+        terms: now.terms.map((one) => ({ ...one, isOn: false })),
+      })),
+    [],
+  );
+  return { look, terms, setFilter, setLine, showAll };
+}
+
+function ChosenLine(props: { line: number; onShow: (line: number) => void; onClear: () => void }): ReactNode {
+  return (
+    <div className={styles.row} role="note">
+      <span className={styles.chosen}>
+        Line {props.line.toLocaleString("en")} is chosen: the page’s address has it.
+      </span>
+      <Button small kind="quiet" onClick={() => props.onShow(props.line)}>
+        Show it
+      </Button>
+      <Button small kind="quiet" onClick={props.onClear}>
+        Clear
+      </Button>
+    </div>
+  );
+}
+
+function countWords({ all, shown, isMore }: LineCounts): string {
+  if (shown !== null) return `${shown.toLocaleString("en")}${isMore ? "+" : ""} of ${count(all, "line")}`;
   return all > 0 ? count(all, "line") : "";
 }
 

@@ -16,6 +16,7 @@ export interface LineHeadsOptions {
   /** The entry with so many lines below it. */
   entryAt: (below: number) => Entry | undefined;
   onHover: (line: HoveredLine | null) => void;
+  onPick: (entry: Entry) => void;
 }
 
 /** Tells which line's head the pointer is on. */
@@ -31,19 +32,31 @@ export class LineHeads {
     this.#options = options;
     host.addEventListener("mousemove", this.#move);
     host.addEventListener("mouseleave", this.#leave);
+    host.addEventListener("click", this.#click);
   }
 
   dispose(): void {
     this.#host.removeEventListener("mousemove", this.#move);
     this.#host.removeEventListener("mouseleave", this.#leave);
+    this.#host.removeEventListener("click", this.#click);
+  }
+
+  readonly #click = (event: MouseEvent): void => {
+    const entry = this.#under(event);
+    if (entry && !this.#terminal.hasSelection()) this.#options.onPick(entry);
+  };
+
+  /** The entry whose head is under the pointer. */
+  #under(event: MouseEvent): Entry | null {
+    const box = this.#host.querySelector(".xterm-screen")?.getBoundingClientRect();
+    if (!box) return null;
+    const column = Math.floor(((event.clientX - box.left) / box.width) * this.#terminal.cols);
+    const row = Math.floor(((event.clientY - box.top) / box.height) * this.#terminal.rows);
+    return column >= 0 && column < this.#options.columns() ? this.#entryAt(row) : null;
   }
 
   readonly #move = (event: MouseEvent): void => {
-    const box = this.#host.querySelector(".xterm-screen")?.getBoundingClientRect();
-    if (!box) return;
-    const column = Math.floor(((event.clientX - box.left) / box.width) * this.#terminal.cols);
-    const row = Math.floor(((event.clientY - box.top) / box.height) * this.#terminal.rows);
-    const entry = column >= 0 && column < this.#options.columns() ? this.#entryAt(row) : null;
+    const entry = this.#under(event);
     if (entry === this.#hovered) return;
     this.#hovered = entry;
     this.#options.onHover(entry && { entry, x: event.clientX, y: event.clientY });

@@ -8,6 +8,7 @@ const QUIET = "\u001b[90m";
 const SYSTEM = "\u001b[36m";
 const MARKED = "\u001b[35m";
 const NOTE = "\u001b[3;33m";
+const CHOSEN = "\u001b[7m";
 const BAR = "▌";
 
 /** Columns before the message. */
@@ -16,12 +17,13 @@ export function prefixWidth(timestamps: boolean): number {
 }
 
 /** One entry as a line of the terminal, without its line end. */
-export function paint(entry: Entry, options: { timestamps: boolean; isMarked: boolean }): string {
+export function paint(entry: Entry, options: { timestamps: boolean; isMarked: boolean; isChosen?: boolean }): string {
   if (isNote(entry)) return `${NOTE}${BAR} ${entry.kind === "gap" ? "⋯ " : ""}${coloured(entry.text)}${RESET}`;
   const own = coloured(entry.message);
-  const time = options.timestamps ? `${QUIET}${clock(entry.timestamp)}${RESET} ` : "";
+  const chosen = options.isChosen ? CHOSEN : "";
+  const time = options.timestamps ? `${QUIET}${chosen}${clock(entry.timestamp)}${RESET} ` : "";
   const colour = own.includes("\u001b") ? "" : colourOf(entry.level, entry.source);
-  return `${gutter(entry.level, options.isMarked)}${time}${colour}${own}${RESET}`;
+  return `${chosen}${gutter(entry.level, options.isMarked)}${time}${colour}${own}${RESET}`;
 }
 
 function gutter(level: string, isMarked: boolean): string {

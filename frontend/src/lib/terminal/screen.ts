@@ -58,6 +58,7 @@ export class Screen {
       columns: () => prefixWidth(this.#options.timestamps),
       entryAt: (below) => this.#view.at(this.#window.at(below)),
       onHover: events.onHover,
+      onPick: (entry) => !isNote(entry) && events.onPick(entry.seq),
     });
     bindKeys(terminal, {
       byLines: (lines) => this.#move(() => terminal.scrollLines(lines)),
@@ -119,7 +120,8 @@ export class Screen {
     if (before.theme !== options.theme) terminal.options.theme = THEMES[options.theme];
     if (before.fontSize !== options.fontSize) terminal.options.fontSize = options.fontSize;
     if (before.isSpoken !== options.isSpoken) terminal.options.screenReaderMode = options.isSpoken;
-    if (before.timestamps !== options.timestamps || before.wrap !== options.wrap) this.repaint();
+    if (before.timestamps !== options.timestamps || before.wrap !== options.wrap || before.line !== options.line)
+      this.repaint();
     if (before.theme !== options.theme || before.fontSize !== options.fontSize) this.#size.fitNow();
   }
 
@@ -204,7 +206,8 @@ export class Screen {
 
   #paint(entry: Entry): string {
     const isMarked = !isNote(entry) && this.#events.isMarked(entry);
-    return paint(entry, { timestamps: this.#options.timestamps, isMarked });
+    const isChosen = !isNote(entry) && entry.seq === this.#options.line;
+    return paint(entry, { timestamps: this.#options.timestamps, isMarked, isChosen });
   }
 
   // Scrolling

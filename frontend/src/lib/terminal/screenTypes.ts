@@ -9,6 +9,8 @@ export interface ScreenOptions {
   fontSize: number;
   /** For screen readers: the lines in sight are in the page as text, and new ones are spoken. */
   isSpoken: boolean;
+  /** Number of the line that is chosen. */
+  line: number | null;
 }
 
 export interface ScreenState {
@@ -23,5 +25,7 @@ export interface ScreenEvents {
   onNeedOlder: () => void;
   /** The pointer is on a line's timestamp or gutter. */
   onHover: (line: HoveredLine | null) => void;
+  /** Its timestamp or gutter was clicked. */
+  onPick: (seq: number) => void;
   isMarked: (line: LogLine) => boolean;
 }

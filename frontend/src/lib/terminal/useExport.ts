@@ -13,7 +13,8 @@ export interface Export {
   isOn: boolean;
   /** Why there is no file, as a sentence. */
   error: string | null;
-  start: (format: ExportFormat, filter: LogFilter) => void;
+  /** `terms` are in the filter language; empty for none. */
+  start: (format: ExportFormat, filter: LogFilter, terms?: string) => void;
   /** Give up, or take note of the error. */
   dismiss: () => void;
 }
@@ -29,7 +30,7 @@ export function useExport(session: LogSession, given?: PreviewClient): Export {
   }, []);
   useEffect(() => dismiss, [dismiss, session]);
   const start = useCallback(
-    (format: ExportFormat, filter: LogFilter) => {
+    (format: ExportFormat, filter: LogFilter, terms = "") => {
       running.current?.abort();
       const mine = (running.current = new AbortController());
       setState({ isOn: true, error: null });
@@ -37,7 +38,7 @@ export function useExport(session: LogSession, given?: PreviewClient): Export {
       const save = async (): Promise<void> => {
         const response = await client.exportLog(
           generationId,
-          { ...choiceOf(filter), format, previewId: snapshot.previewId },
+          { ...choiceOf(filter), ...(terms && { filter: terms }), format, previewId: snapshot.previewId },
           mine.signal,
         );
         // The browser gathers it, on disk where it is long; the page does not read it.

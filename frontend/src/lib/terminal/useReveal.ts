@@ -1,23 +1,63 @@
 import { useEffect, useRef, useState } from "react";
 
 import type { LogSession } from "../logs/session";
-import { isUnfiltered, type LogView } from "../logs/view";
+import type { LogView } from "../logs/view";
 import type { Screen } from "./screen";
 
+/** Pages of older lines that are fetched to get to a line. */
+const MOST_PAGES = 30;
+
+interface RevealParts {
+  session: LogSession;
+  /** The session whose lines are shown. */
+  passing: LogSession;
+  view: LogView;
+  screen: Screen | null;
+  /** A line to begin with. */
+  line: number | null;
+  isFiltered: boolean;
+  onUnfilter: () => void;
+}
+
 /** Shows the line that somebody elsewhere on the page asks for, without the filter where that leaves it out. */
-export function useReveal(session: LogSession, view: LogView, screen: Screen | null, onUnfilter: () => void): void {
-  const [wanted, setWanted] = useState<{ seq: number } | null>(null);
+export function useReveal(parts: RevealParts): void {
+  const { session, passing, view, screen, isFiltered } = parts;
+  const [wanted, setWanted] = useState<{ seq: number } | null>(parts.line === null ? null : { seq: parts.line });
   const done = useRef<{ seq: number } | null>(null);
-  const unfilter = useRef(onUnfilter);
+  const pages = useRef(0);
+  const unfilter = useRef(parts.onUnfilter);
+  // The lines of the first moment come after the page.
+  const [version, setVersion] = useState(0);
   useEffect(() => {
-    unfilter.current = onUnfilter;
+    unfilter.current = parts.onUnfilter;
   });
-  useEffect(() => session.onReveal((seq) => setWanted({ seq })), [session]);
+  useEffect(
+    () =>
+      session.onReveal((seq) => {
+        pages.current = 0;
+        setWanted({ seq });
+      }),
+    [session],
+  );
+  useEffect(() => {
+    if (!wanted || done.current === wanted) return;
+    return passing.store.subscribe(() => {
+      if (done.current !== wanted) setVersion(passing.store.version);
+    });
+  }, [passing, wanted]);
   useEffect(() => {
     if (!screen || !wanted || done.current === wanted) return;
     view.sync();
+    const { store } = passing;
+    if (store.lastSeq === 0 || (store.lastSeq < wanted.seq && version === 0)) return;
     const position = view.positionOf(wanted.seq);
-    if (view.at(position)?.seq !== wanted.seq && !isUnfiltered(view.filter)) {
+    const isHere = view.at(position)?.seq === wanted.seq;
+    if (!isHere && wanted.seq < store.firstSeq && store.hasOlder && pages.current < MOST_PAGES) {
+      pages.current += 1;
+      void passing.loadOlder();
+      return;
+    }
+    if (!isHere && isFiltered) {
       unfilter.current();
       return;
     }
@@ -26,5 +66,5 @@ export function useReveal(session: LogSession, view: LogView, screen: Screen | n
     // The log may have been out of sight until now: it gets its size first.
     const frame = requestAnimationFrame(() => screen.reveal(Math.min(position, view.end - 1)));
     return () => cancelAnimationFrame(frame);
-  }, [wanted, view, screen]);
+  }, [wanted, view, screen, passing, isFiltered, version]);
 }

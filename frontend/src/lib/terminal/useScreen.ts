@@ -11,15 +11,17 @@ export interface LineCounts {
   all: number;
   /** Lines that pass the filter; null where there is none. */
   shown: number | null;
+  /** Whether older lines that the service has may pass too. */
+  isMore: boolean;
   /** Health checks that are left out. */
   hidden: number;
   hasCleared: boolean;
 }
 
-const NONE: LineCounts = { all: 0, shown: null, hidden: 0, hasCleared: false };
+const NONE: LineCounts = { all: 0, shown: null, isMore: false, hidden: 0, hasCleared: false };
 
-/** How many lines there are and are shown, at most once per frame. */
-export function useLineCounts(session: LogSession, view: LogView): LineCounts {
+/** How many lines there are and are shown, at most once per frame. `passing` has those that pass the terms of a filter. */
+export function useLineCounts(session: LogSession, passing: LogSession, view: LogView): LineCounts {
   const [value, setValue] = useState(NONE);
   useEffect(() => {
     let frame = 0;
@@ -27,18 +29,26 @@ export function useLineCounts(session: LogSession, view: LogView): LineCounts {
       frame = 0;
       const { store } = session;
       view.sync();
-      const isFiltered = !isUnfiltered(view.filter);
-      const all = isFiltered ? store.lines : store.length === 0 ? 0 : store.lastSeq;
-      const next = { all, shown: isFiltered ? view.lines : null, hidden: view.hidden, hasCleared: store.hasCleared };
+      const hasTerms = passing !== session;
+      const isFiltered = !isUnfiltered(view.filter) || hasTerms;
+      const all = isFiltered && !hasTerms ? store.lines : store.length === 0 ? 0 : store.lastSeq;
+      const next = {
+        all,
+        shown: isFiltered ? view.lines : null,
+        isMore: hasTerms && passing.store.hasOlder,
+        hidden: view.hidden,
+        hasCleared: store.hasCleared,
+      };
       setValue((now) => (JSON.stringify(now) === JSON.stringify(next) ? now : next));
     };
     look();
-    const forget = session.store.subscribe(() => (frame ||= requestAnimationFrame(look)));
+    const again = (): number => (frame ||= requestAnimationFrame(look));
+    const forget = [session.store.subscribe(again), passing.store.subscribe(again)];
     return () => {
-      forget();
+      for (const one of forget) one();
       cancelAnimationFrame(frame);
     };
-  }, [session, view]);
+  }, [session, passing, view]);
   return value;
 }
 
@@ -49,42 +59,47 @@ export interface ScreenOfHost {
   state: ScreenState;
 }
 
+interface ScreenParts {
+  session: LogSession;
+  /** The session whose lines are shown: another one with a filter. */
+  passing: LogSession;
+  view: LogView;
+  options: ScreenOptions;
+  onHover: (line: HoveredLine | null) => void;
+  onPick: (seq: number) => void;
+}
+
 /** A screen in an element: made once per session, told of each change of the view and the options. */
-export function useScreen(
-  session: LogSession,
-  view: LogView,
-  options: ScreenOptions,
-  onHover: (line: HoveredLine | null) => void,
-): ScreenOfHost {
+export function useScreen({ session, passing, view, options, onHover, onPick }: ScreenParts): ScreenOfHost {
   const host = useRef<HTMLDivElement>(null);
   const [screen, setScreen] = useState<Screen | null>(null);
   const [state, setState] = useState<ScreenState>({ isFollowing: true, newLines: 0 });
-  const first = useRef({ view, options });
+  const first = useRef({ view, options, passing });
   useEffect(() => {
     if (!host.current) return;
     const made = new Screen(host.current, first.current.view, first.current.options, {
       onState: (next) =>
         setState((now) => (now.isFollowing === next.isFollowing && now.newLines === next.newLines ? now : next)),
-      onNeedOlder: () => void session.loadOlder().then(() => made.sync()),
+      onNeedOlder: () => void first.current.passing.loadOlder().then(() => made.sync()),
       onHover,
+      onPick,
       isMarked: (line) => session.markOf(line) !== undefined,
     });
     setScreen(made);
-    const forget = session.store.subscribe(() => made.sync());
     return () => {
-      forget();
       setScreen(null);
       made.dispose();
     };
-  }, [session, onHover]);
+  }, [session, onHover, onPick]);
   useEffect(() => {
-    first.current.view = view;
+    first.current = { ...first.current, view, passing };
     if (screen && screen.view !== view) screen.show(view);
-  }, [screen, view]);
-  const { timestamps, wrap, theme, fontSize, isSpoken } = options;
+    return screen ? passing.store.subscribe(() => screen.sync()) : undefined;
+  }, [screen, view, passing]);
+  const { timestamps, wrap, theme, fontSize, isSpoken, line } = options;
   useEffect(() => {
-    first.current.options = { timestamps, wrap, theme, fontSize, isSpoken };
+    first.current.options = { timestamps, wrap, theme, fontSize, isSpoken, line };
     screen?.setOptions(first.current.options);
-  }, [screen, timestamps, wrap, theme, fontSize, isSpoken]);
+  }, [screen, timestamps, wrap, theme, fontSize, isSpoken, line]);
   return { host, screen, state };
 }

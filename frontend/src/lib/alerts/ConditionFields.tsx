@@ -1,0 +1,158 @@
+import type { ReactNode } from "react";
+
+import type { PreviewEvent, Subject } from "../api/alerts";
+import controls from "../ui/controls.module.css";
+import panel from "../ui/panel.module.css";
+import type { Fields } from "./fields";
+
+interface ConditionFieldsProps {
+  fields: Fields;
+  onFields: (change: Partial<Fields>) => void;
+}
+
+const KINDS: readonly (readonly [Fields["kind"], string])[] = [
+  ["matches", "lines or requests match a filter"],
+  ["absent", "nothing matches a filter for some time"],
+  ["event", "something happens to the preview"],
+  ["error_rate", "a share of the requests fails"],
+  ["memory", "memory is nearly used up"],
+];
+
+const EVENTS: readonly (readonly [PreviewEvent, string])[] = [
+  ["failed", "it fails"],
+  ["ended", "it ends, for any reason"],
+  ["exited", "its process exits"],
+  ["unhealthy", "it is unhealthy"],
+  ["restarted", "it is reloaded"],
+];
+
+/** The condition of a rule. */
+export function ConditionFields({ fields, onFields }: ConditionFieldsProps): ReactNode {
+  const { kind } = fields;
+  const hasFilter = kind === "matches" || kind === "absent";
+  return (
+    <>
+      <label>
+        Fires when
+        <select
+          className={controls.field}
+          value={kind}
+          onChange={(event) => onFields({ kind: event.target.value as Fields["kind"] })}
+        >
+          {KINDS.map(([one, words]) => (
+            <option key={one} value={one}>
+              {words}
+            </option>
+          ))}
+        </select>
+      </label>
+      {hasFilter && (
+        <div className={panel.pair}>
+          <label style={{ gridColumn: "1 / -1" }}>
+            Filter
+            <input
+              className={controls.field}
+              required
+              spellCheck={false}
+              placeholder="error -path:/health"
+              value={fields.filter}
+              onChange={(event) => onFields({ filter: event.target.value })}
+            />
+          </label>
+          <label>
+            Of
+            <select
+              className={controls.field}
+              value={fields.on}
+              onChange={(event) => onFields({ on: event.target.value as Subject })}
+            >
+              <option value="lines">log lines</option>
+              <option value="requests">recorded requests</option>
+            </select>
+          </label>
+          {kind === "matches" && (
+            <Whole label="Number of matches" name="count" max={10_000} {...{ fields, onFields }} />
+          )}
+          <Seconds label={kind === "matches" ? "Within (seconds)" : "For (seconds)"} {...{ fields, onFields }} />
+        </div>
+      )}
+      {kind === "event" && (
+        <div className={panel.pair}>
+          <label>
+            What happens
+            <select
+              className={controls.field}
+              value={fields.event}
+              onChange={(event) => onFields({ event: event.target.value as PreviewEvent })}
+            >
+              {EVENTS.map(([one, words]) => (
+                <option key={one} value={one}>
+                  {words}
+                </option>
+              ))}
+            </select>
+          </label>
+          {fields.event === "exited" && (
+            <label>
+              Exit code (any without one)
+              <input
+                className={controls.field}
+                type="number"
+                min={0}
+                max={255}
+                value={fields.exitCode}
+                onChange={(event) => onFields({ exitCode: event.target.value })}
+              />
+            </label>
+          )}
+        </div>
+      )}
+      {(kind === "error_rate" || kind === "memory") && (
+        <div className={panel.pair}>
+          <Whole
+            label={kind === "memory" ? "Percent of its limit" : "Percent of the requests"}
+            name="percent"
+            max={100}
+            {...{ fields, onFields }}
+          />
+          {kind === "error_rate" && (
+            <>
+              <Seconds label="Within (seconds)" {...{ fields, onFields }} />
+              <Whole label="Of at least (requests)" name="atLeast" max={10_000} {...{ fields, onFields }} />
+            </>
+          )}
+        </div>
+      )}
+    </>
+  );
+}
+
+interface NumberProps extends ConditionFieldsProps {
+  label: string;
+}
+
+function Seconds(props: NumberProps): ReactNode {
+  return <Whole {...props} name="seconds" max={86_400} />;
+}
+
+interface WholeProps extends NumberProps {
+  name: "count" | "seconds" | "percent" | "atLeast";
+  max: number;
+}
+
+function Whole({ label, name, max, fields, onFields }: WholeProps): ReactNode {
+  return (
+    <label>
+      {label}
+      <input
+        className={controls.field}
+        type="number"
+        min={1}
+        max={max}
+        required
+        value={fields[name]}
+        onChange={(event) => onFields({ [name]: event.target.value })}
+      />
+    </label>
+  );
+}

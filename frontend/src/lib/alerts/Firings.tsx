@@ -1,0 +1,92 @@
+import type { ReactNode } from "react";
+
+import type { AlertFiring, FiringPage } from "../api/alerts";
+import { Button } from "../ui/controls";
+import { ago, count } from "../ui/format";
+import panel from "../ui/panel.module.css";
+import { visible } from "../ui/visible";
+import styles from "./alerts.module.css";
+
+/** The ways from a firing to its line and its request. */
+export interface Links {
+  /** The preview that the page shows: only its lines can be shown. */
+  previewId: string | null;
+  onShow: (seq: number) => void;
+  onShowRequest: ((number: number) => void) | undefined;
+}
+
+interface FiringsProps {
+  page: FiringPage;
+  links: Links;
+  /** Whether each says its rule. */
+  hasNames?: boolean;
+}
+
+const DELIVERY = {
+  none: null,
+  pending: ["info", "webhook: trying"],
+  delivered: ["good", "webhook: delivered"],
+  failed: ["bad", "webhook: failed"],
+} as const;
+
+/** Firings, newest first. */
+export function Firings({ page, links, hasNames = false }: FiringsProps): ReactNode {
+  if (page.items.length === 0) return <p className={panel.hint}>Nothing has fired yet.</p>;
+  return (
+    <>
+      <ul className={panel.list}>
+        {page.items.map((one) => (
+          <li key={one.id} className={styles.firing}>
+            <OneFiring one={one} links={links} hasName={hasNames} />
+          </li>
+        ))}
+      </ul>
+      {page.next !== null && <p className={panel.hint}>There are older ones; “preview alerts firings” lists them.</p>}
+    </>
+  );
+}
+
+function OneFiring({ one, links, hasName }: { one: AlertFiring; links: Links; hasName: boolean }): ReactNode {
+  const { first_line: line, request, delivery } = one;
+  const isHere = one.preview_id === links.previewId;
+  const sent = DELIVERY[delivery.state];
+  return (
+    <>
+      <div className={panel.wrap}>
+        {hasName && <span className={styles.name}>{visible(one.alert)}</span>}
+        {one.test && (
+          <span className={panel.badge} data-tone="info">
+            test
+          </span>
+        )}
+        {sent && (
+          <span className={panel.badge} data-tone={sent[0]}>
+            {sent[1]}
+          </span>
+        )}
+        <span className={panel.spring} />
+        <time className={panel.fact} dateTime={one.fired_at}>
+          {ago(one.fired_at)}
+        </time>
+      </div>
+      <div className={styles.summary}>
+        {visible(one.summary)}
+        {one.suppressed > 0 && ` (${count(one.suppressed, "more time")}, not reported)`}
+      </div>
+      {one.line !== null && <div className={styles.line}>{visible(one.line)}</div>}
+      {delivery.problem !== null && <div className={styles.summary}>{visible(delivery.problem)}</div>}
+      <div className={panel.wrap}>
+        {isHere && line !== null && (
+          <Button small kind="quiet" icon="terminal" onClick={() => links.onShow(line)}>
+            Line {line.toLocaleString("en")}
+          </Button>
+        )}
+        {isHere && request !== null && links.onShowRequest && (
+          <Button small kind="quiet" icon="send" onClick={() => links.onShowRequest?.(request)}>
+            Request {request.toLocaleString("en")}
+          </Button>
+        )}
+      </div>
+    </>
+  );
+}

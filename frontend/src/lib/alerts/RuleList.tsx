@@ -1,0 +1,98 @@
+import type { ReactNode } from "react";
+
+import type { AlertRule, FiringPage } from "../api/alerts";
+import { Button, IconButton, Notice } from "../ui/controls";
+import panel from "../ui/panel.module.css";
+import type { Loaded } from "../ui/useLoad";
+import { visible } from "../ui/visible";
+import styles from "./alerts.module.css";
+import { Firings, type Links } from "./Firings";
+
+const MOST_RULES = 500;
+
+interface RuleListProps {
+  rules: Loaded<AlertRule[]>;
+  firings: Loaded<FiringPage>;
+  links: Links;
+  /** The rule that was open last: it has the focus. */
+  last: string | null;
+  onRefresh: () => void;
+  onAdd: () => void;
+  onOpen: (id: string) => void;
+}
+
+/** All rules with their state, and what fired for this preview. */
+export function RuleList(props: RuleListProps): ReactNode {
+  const { rules, firings } = props;
+  const problem = rules.problem ?? firings.problem;
+  return (
+    <div className={panel.scroll}>
+      <div className={panel.bar}>
+        <h3>Alert rules</h3>
+        <span className={panel.spring} />
+        <Button small kind="primary" icon="plus" onClick={props.onAdd}>
+          Add a rule
+        </Button>
+        <IconButton icon="restart" label="Read again" onClick={props.onRefresh} />
+      </div>
+      {problem && (
+        <div className={panel.pad}>
+          <Notice tone="bad" role="alert">
+            {problem.message}
+          </Notice>
+        </div>
+      )}
+      {!rules.value && !rules.problem && <p className={panel.none}>Reading…</p>}
+      {rules.value?.length === 0 && (
+        <p className={panel.none}>
+          There are no rules yet. A rule fires when lines or requests match a filter, when they are missing, or when the
+          preview ends; it can call a webhook.
+        </p>
+      )}
+      <ul className={panel.list}>
+        {rules.value?.slice(0, MOST_RULES).map((rule) => (
+          <li key={rule.id}>
+            <button
+              type="button"
+              className={styles.rule}
+              autoFocus={rule.id === props.last}
+              onClick={() => props.onOpen(rule.id)}
+            >
+              <span className={styles.name}>{visible(rule.name)}</span>
+              <State rule={rule} />
+              <span className={styles.summary}>
+                {rule.name === rule.summary ? scopeWords(rule) : `${visible(rule.summary)} · ${scopeWords(rule)}`}
+              </span>
+            </button>
+          </li>
+        ))}
+      </ul>
+      <section className={panel.section} aria-label="Firings of this preview">
+        <h4>Fired for this preview</h4>
+        {firings.value ? (
+          <Firings page={firings.value} links={props.links} hasNames />
+        ) : (
+          <p className={panel.hint}>
+            {props.links.previewId === null ? "Nothing: no preview was launched." : "Reading…"}
+          </p>
+        )}
+      </section>
+    </div>
+  );
+}
+
+const TONES = { active: "good", off: undefined, paused: "warn" } as const;
+
+export function State({ rule }: { rule: AlertRule }): ReactNode {
+  const title = rule.state === "paused" ? "It took too much time, and goes on after a minute" : undefined;
+  return (
+    <span className={panel.badge} data-tone={TONES[rule.state]} title={title}>
+      {rule.state}
+    </span>
+  );
+}
+
+export function scopeWords({ scope }: AlertRule): string {
+  if (scope.generation_id !== null) return "one generation";
+  return scope.project_id === null ? "all previews" : "one project";
+}

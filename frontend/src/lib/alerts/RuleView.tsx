@@ -1,0 +1,106 @@
+import { type ReactNode, useState } from "react";
+
+import { type AlertRule, draftOfRule, listFirings, removeAlert, replaceAlert, testAlert } from "../api/alerts";
+import type { PreviewClient } from "../api/client";
+import { Button } from "../ui/controls";
+import { Ask } from "../ui/Dialog";
+import { duration } from "../ui/format";
+import { News } from "../ui/News";
+import panel from "../ui/panel.module.css";
+import { useAction } from "../ui/useAction";
+import { useLoad } from "../ui/useLoad";
+import { visible } from "../ui/visible";
+import styles from "./alerts.module.css";
+import { Firings, type Links } from "./Firings";
+import { scopeWords, State } from "./RuleList";
+
+interface RuleViewProps {
+  client: PreviewClient;
+  rule: AlertRule;
+  links: Links;
+  onBack: () => void;
+  onEdit: () => void;
+  /** The rule, or the list of rules, has changed. */
+  onChanged: () => void;
+}
+
+/** One rule: what it watches, its state, and its firings. */
+export function RuleView({ client, rule, links, onBack, onEdit, onChanged }: RuleViewProps): ReactNode {
+  const action = useAction();
+  const [isAsking, ask] = useState(false);
+  const firings = useLoad(rule.id, (signal) => listFirings(client, rule.id, null, signal));
+  const isBusy = action.busy !== null;
+  const test = (): void =>
+    void action.run("Sending a test…", async () => {
+      const { delivery } = await testAlert(client, rule.id);
+      firings.refresh();
+      if (delivery.state === "none") return "A test is in the list of firings. The rule has no webhook.";
+      if (delivery.state === "delivered") return `The webhook answered ${delivery.status ?? ""}.`;
+      return `The webhook failed: ${visible(delivery.problem ?? "it gave no answer")}`;
+    });
+  const turn = (): void =>
+    void action.run(rule.enabled ? "Pausing…" : "Resuming…", async () => {
+      await replaceAlert(client, rule.id, draftOfRule(rule, { enabled: !rule.enabled }));
+      onChanged();
+      return rule.enabled ? "Off: it does not fire until you resume it." : "It watches again.";
+    });
+  const remove = (): void =>
+    void action.run("Removing…", async () => {
+      await removeAlert(client, rule.id);
+      onBack();
+      return undefined;
+    });
+  return (
+    <div className={panel.scroll}>
+      <div className={panel.bar}>
+        <Button small autoFocus icon="left" onClick={onBack}>
+          Alerts
+        </Button>
+        <h3 className={styles.name}>{visible(rule.name)}</h3>
+        <State rule={rule} />
+      </div>
+      <dl className={panel.facts}>
+        <dt>Fires when</dt>
+        <dd>{visible(rule.summary)}</dd>
+        <dt>Applies to</dt>
+        <dd>{scopeWords(rule)}</dd>
+        <dt>Cool-down</dt>
+        <dd>{duration(rule.cooldown_s)}</dd>
+        <dt>Webhook</dt>
+        <dd>
+          {rule.webhook
+            ? `${visible(rule.webhook.url)} (${rule.webhook.has_secret ? "signed" : "not signed"})`
+            : "none"}
+        </dd>
+      </dl>
+      <div className={panel.actions}>
+        <Button small icon="bell" disabled={isBusy} onClick={test}>
+          Test
+        </Button>
+        <Button small disabled={isBusy} onClick={onEdit}>
+          Edit…
+        </Button>
+        <Button small icon={rule.enabled ? "stop" : "play"} disabled={isBusy} onClick={turn}>
+          {rule.enabled ? "Pause" : "Resume"}
+        </Button>
+        <Button small kind="danger" icon="clear" disabled={isBusy} onClick={() => ask(true)}>
+          Remove…
+        </Button>
+      </div>
+      <News action={action} />
+      <section className={panel.section} aria-label="Firings of the rule">
+        <h4>Fired</h4>
+        {firings.value ? (
+          <Firings page={firings.value} links={links} />
+        ) : (
+          <p className={panel.hint}>{firings.problem?.message ?? "Reading…"}</p>
+        )}
+      </section>
+      {isAsking && (
+        <Ask title={`Remove “${visible(rule.name)}”?`} action="Remove" onYes={remove} onClose={() => ask(false)}>
+          <p>The rule and its firings are deleted. You cannot undo this.</p>
+        </Ask>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,59 @@
+import { type ReactNode, useEffect, useRef } from "react";
+
+import type { AlertTrial } from "../api/alerts";
+import { clock } from "../logs/text";
+import { Button } from "../ui/controls";
+import { count } from "../ui/format";
+import panel from "../ui/panel.module.css";
+import { visible } from "../ui/visible";
+import styles from "./alerts.module.css";
+
+const MOST = 20;
+
+/** What a rule would have matched, and when it would have fired. */
+export function TrialResult({ trial, onShow }: { trial: AlertTrial; onShow: (seq: number) => void }): ReactNode {
+  const firings = trial.firings.slice(-MOST).reverse();
+  const section = useRef<HTMLElement>(null);
+  useEffect(() => {
+    section.current?.scrollIntoView({ block: "nearest" });
+  }, [trial]);
+  return (
+    <section ref={section} className={panel.section} aria-label="What it would have matched">
+      <h4 role="status">
+        {count(trial.matched, "line")} of {trial.examined.toLocaleString("en")} would have matched; it would have fired{" "}
+        {trial.firings.length === 1 ? "once" : count(trial.firings.length, "time")}
+      </h4>
+      {trial.is_cut && <p className={panel.hint}>Only the newest lines were looked at.</p>}
+      <ul className={panel.list}>
+        {firings.map((one, at) => {
+          const { line } = one;
+          return (
+            <li key={at} className={styles.firing}>
+              <div className={panel.wrap}>
+                <time className={panel.fact} dateTime={one.at}>
+                  {clock(one.at)}
+                </time>
+                <span className={styles.summary}>{visible(one.summary)}</span>
+                {line !== null && (
+                  <Button small kind="quiet" onClick={() => onShow(line)}>
+                    Line {line.toLocaleString("en")}
+                  </Button>
+                )}
+              </div>
+              {one.text !== null && <div className={styles.line}>{visible(one.text)}</div>}
+            </li>
+          );
+        })}
+      </ul>
+      {trial.matched > 0 && firings.length === 0 && (
+        <ul className={panel.list}>
+          {trial.samples.slice(-MOST).map((one) => (
+            <li key={one.seq} className={styles.firing}>
+              <div className={styles.line}>{visible(one.message)}</div>
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}

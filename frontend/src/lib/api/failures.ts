@@ -1,0 +1,92 @@
+import type { PreviewClient } from "./client";
+import { of } from "./transport";
+
+export interface FailureFrame {
+  path: string;
+  /** 0 if unknown. */
+  line: number;
+  function: string;
+  code: string;
+  /** Whether it is the project's own code. */
+  is_own: boolean;
+}
+
+export interface FailureException {
+  type: string;
+  message: string;
+  /** Innermost first. */
+  frames: FailureFrame[];
+  relation: "raised" | "cause" | "context" | "member" | "group";
+}
+
+export interface SourceLines {
+  path: string;
+  line: number;
+  first_line: number;
+  lines: string[];
+}
+
+export interface Occurrence {
+  timestamp: string;
+  first_line: number;
+  last_line: number;
+  request_id: string | null;
+  /** Number of its recorded request, if known. */
+  request: number | null;
+  reload: number;
+  is_startup: boolean;
+  message: string;
+}
+
+/** All failures of one cause, as lists have them. */
+export interface FailureGroup {
+  id: string;
+  preview_id: string;
+  language: "python" | "node";
+  type: string;
+  message: string;
+  frame: FailureFrame | null;
+  count: number;
+  first: Occurrence;
+  last: Occurrence;
+}
+
+export interface WholeFailure extends FailureGroup {
+  exceptions: FailureException[];
+  source: SourceLines | null;
+  occurrences: Occurrence[];
+}
+
+export interface FailurePage {
+  items: FailureGroup[];
+  next: string | null;
+}
+
+export function listFailures(client: PreviewClient, generationId: string, signal?: AbortSignal): Promise<FailurePage> {
+  return client.json(of(generationId, "/preview/failures?limit=100"), signal ? { signal } : {});
+}
+
+export function readFailure(
+  client: PreviewClient,
+  generationId: string,
+  id: string,
+  signal?: AbortSignal,
+): Promise<WholeFailure> {
+  return client.json(of(generationId, `/preview/failures/${encodeURIComponent(id)}`), signal ? { signal } : {});
+}
+
+/** A bounded text for an agent: source, request and lines. */
+export async function failureText(client: PreviewClient, generationId: string, id: string): Promise<string> {
+  const path = of(generationId, `/preview/failures/${encodeURIComponent(id)}?format=text`);
+  return (await client.send(path, { headers: { Accept: "text/plain" } })).text();
+}
+
+/** Why a preview did not start or ended, and what to do. */
+export interface Diagnosis {
+  sentence: string;
+  todo: string | null;
+}
+
+export function readDiagnosis(client: PreviewClient, generationId: string, signal?: AbortSignal): Promise<Diagnosis> {
+  return client.json(of(generationId, "/preview/diagnosis"), signal ? { signal } : {});
+}

@@ -1,0 +1,105 @@
+import type { ReactNode } from "react";
+
+import type { FailureGroup } from "../api/failures";
+import { Button, IconButton, Notice } from "../ui/controls";
+import { ago, count } from "../ui/format";
+import panel from "../ui/panel.module.css";
+import { visible } from "../ui/visible";
+import { DiagnosisNotice } from "./DiagnosisNotice";
+import styles from "./failures.module.css";
+import type { Failures } from "./useFailures";
+import { firstLine, newSince, placeOf } from "./words";
+
+/** The service sends no more at a time. */
+const MOST = 200;
+
+interface FailureListProps {
+  failures: Failures;
+  /** The failure that was open last: it has the focus. */
+  last: string | null;
+  onShow: (id: string) => void;
+}
+
+/** All failures of a preview, the newest first. */
+export function FailureList({ failures, last, onShow }: FailureListProps): ReactNode {
+  const { page, problem, state } = failures;
+  const items = (page?.items ?? []).slice(0, MOST);
+  return (
+    <div className={panel.view}>
+      <div className={panel.bar}>
+        <h3>Failures</h3>
+        <span className={panel.fact} role="status">
+          {page && count(items.length, "cause")}
+          {page?.next != null && " and more"}
+        </span>
+        <span className={panel.spring} />
+        <IconButton icon="restart" label="Read again" onClick={failures.refresh} />
+      </div>
+      <div className={panel.scroll}>
+        {problem && (
+          <div className={panel.pad}>
+            <Notice tone="bad" role="alert">
+              {problem.message}
+            </Notice>
+          </div>
+        )}
+        {failures.diagnosis && <DiagnosisNotice diagnosis={failures.diagnosis} onShow={onShow} />}
+        {!page && !problem && (
+          <p className={panel.none}>
+            {state === "none" ? "Launch the preview: its failures are gathered here." : "Reading…"}
+          </p>
+        )}
+        {page && items.length === 0 && (
+          <p className={panel.none}>
+            Nothing has failed. Tracebacks and unhandled errors appear here, grouped by cause.
+          </p>
+        )}
+        <ul className={panel.list}>
+          {items.map((one) => (
+            <li key={one.id}>
+              <FailureRow one={one} hasFocus={one.id === last} reloads={failures.reloads} onShow={onShow} />
+            </li>
+          ))}
+        </ul>
+      </div>
+    </div>
+  );
+}
+
+interface FailureRowProps {
+  one: FailureGroup;
+  hasFocus: boolean;
+  reloads: number;
+  onShow: (id: string) => void;
+}
+
+function FailureRow({ one, hasFocus, reloads, onShow }: FailureRowProps): ReactNode {
+  const fresh = newSince(one, reloads);
+  return (
+    <button type="button" className={styles.row} autoFocus={hasFocus} onClick={() => onShow(one.id)}>
+      <span className={styles.type}>{visible(one.type)}</span>
+      <span className={styles.count} title={`It happened ${count(one.count, "time")}`}>
+        {one.count.toLocaleString("en")}×
+      </span>
+      <span className={styles.message}>{firstLine(one.message)}</span>
+      <span className={styles.place}>
+        {placeOf(one.frame)}
+        {fresh !== null && (
+          <span className={panel.badge} data-tone="bad">
+            {fresh}
+          </span>
+        )}
+        <time dateTime={one.last.timestamp}>{ago(one.last.timestamp)}</time>
+      </span>
+    </button>
+  );
+}
+
+/** A button back to the list. */
+export function Back({ onBack }: { onBack: () => void }): ReactNode {
+  return (
+    <Button small autoFocus icon="left" onClick={onBack}>
+      Failures
+    </Button>
+  );
+}

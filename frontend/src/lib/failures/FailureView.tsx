@@ -1,0 +1,242 @@
+import { type ReactNode, useState } from "react";
+
+import type { PreviewClient } from "../api/client";
+import { failureText, type FailureException, type FailureFrame, readFailure, type WholeFailure } from "../api/failures";
+import { replayOne, type Replayed } from "../api/replay";
+import { ReplayResult } from "../traffic/ReplayResult";
+import { Button, copyText, Notice } from "../ui/controls";
+import { ago, count } from "../ui/format";
+import { News } from "../ui/News";
+import panel from "../ui/panel.module.css";
+import { useAction } from "../ui/useAction";
+import { useLoad } from "../ui/useLoad";
+import { visible } from "../ui/visible";
+import { useLogSession } from "../usePreviewLogs";
+import { Back } from "./FailureList";
+import styles from "./failures.module.css";
+import { newSince, placeOf } from "./words";
+
+const MOST_FRAMES = 60;
+const MOST_EXCEPTIONS = 10;
+const MOST_OCCURRENCES = 20;
+
+const RELATIONS: Record<FailureException["relation"], string> = {
+  raised: "",
+  cause: "caused by",
+  context: "while handling",
+  member: "with, in the group",
+  group: "in the group",
+};
+
+interface FailureViewProps {
+  client: PreviewClient;
+  generationId: string;
+  id: string;
+  /** Read again with each change. */
+  revision: number;
+  reloads: number;
+  onBack: () => void;
+  onShowLog: (() => void) | undefined;
+  onShowRequest: ((number: number) => void) | undefined;
+}
+
+/** One failure in full: source, frames, request and lines. */
+export function FailureView(props: FailureViewProps): ReactNode {
+  const { client, generationId, id } = props;
+  const { value, problem } = useLoad(`${generationId} ${id} ${props.revision}`, (signal) =>
+    readFailure(client, generationId, id, signal),
+  );
+  const [shown, setShown] = useState<WholeFailure | null>(null);
+  if (value && value !== shown) setShown(value);
+  return (
+    <div className={panel.view}>
+      <div className={panel.bar}>
+        <Back onBack={props.onBack} />
+      </div>
+      {problem && (
+        <div className={panel.pad}>
+          <Notice tone="bad" role="alert">
+            {problem.message}
+          </Notice>
+        </div>
+      )}
+      {!shown && !problem && <p className={panel.none}>Reading…</p>}
+      {shown && <Whole {...props} failure={shown} />}
+    </div>
+  );
+}
+
+function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
+  const { client, generationId, failure, onShowRequest } = props;
+  const action = useAction();
+  const [replayed, setReplayed] = useState<Replayed | null>(null);
+  const session = useLogSession(generationId, { client });
+  const request = failure.occurrences.findLast((one) => one.request !== null)?.request ?? null;
+  const fresh = newSince(failure, props.reloads);
+  const replay = (number: number): void =>
+    void action.run("Replaying…", async () => {
+      setReplayed(await replayOne(client, generationId, number));
+      return undefined;
+    });
+  const copy = (): void =>
+    void action.run("Copying…", async () => {
+      await copyText(await failureText(client, generationId, failure.id));
+      return "Copied: source, request and lines, as text for an agent.";
+    });
+  const show = (seq: number): void => {
+    props.onShowLog?.();
+    session.reveal(seq);
+  };
+  return (
+    <div className={panel.scroll}>
+      <div className={styles.head}>
+        <h3>{visible(failure.type)}</h3>
+        <p className={styles.whole} tabIndex={0} aria-label="Message">
+          {visible(failure.message)}
+        </p>
+        <p className={panel.wrap}>
+          <span className={panel.mono}>{placeOf(failure.frame)}</span>
+          {fresh !== null && (
+            <span className={panel.badge} data-tone="bad">
+              {fresh}
+            </span>
+          )}
+        </p>
+      </div>
+      <div className={panel.actions}>
+        {request !== null && (
+          <Button small icon="restart" disabled={action.busy !== null} onClick={() => replay(request)}>
+            Replay
+          </Button>
+        )}
+        {request !== null && onShowRequest && (
+          <Button small icon="send" onClick={() => onShowRequest(request)}>
+            Show the request
+          </Button>
+        )}
+        <Button small icon="copy" disabled={action.busy !== null} onClick={copy}>
+          Copy for an agent
+        </Button>
+        <Button small icon="terminal" onClick={() => show(failure.last.first_line)}>
+          Show in the log
+        </Button>
+      </div>
+      <News action={action} />
+      {replayed && (
+        <ReplayResult
+          result={replayed}
+          onShow={(number) => onShowRequest?.(number)}
+          onClose={() => setReplayed(null)}
+        />
+      )}
+      {failure.source && <Source source={failure.source} />}
+      {failure.exceptions.slice(0, MOST_EXCEPTIONS).map((one, at) => (
+        <Exception key={at} one={one} isFirst={at === 0} />
+      ))}
+      <Occurrences failure={failure} onShow={show} onShowRequest={onShowRequest} />
+    </div>
+  );
+}
+
+function Source({ source }: { source: NonNullable<WholeFailure["source"]> }): ReactNode {
+  return (
+    <section className={panel.section} aria-label="Source">
+      <h4>{visible(source.path)}, as it was then</h4>
+      <ol
+        className={styles.source}
+        start={source.first_line}
+        tabIndex={0}
+        aria-label={`Source of ${visible(source.path)}`}
+      >
+        {source.lines.map((text, at) => {
+          const number = source.first_line + at;
+          return (
+            <li key={number} aria-current={number === source.line ? "true" : undefined}>
+              <span aria-hidden="true">{number}</span>
+              <code>{visible(text)}</code>
+            </li>
+          );
+        })}
+      </ol>
+    </section>
+  );
+}
+
+function Exception({ one, isFirst }: { one: FailureException; isFirst: boolean }): ReactNode {
+  const frames = one.frames.slice(0, MOST_FRAMES);
+  const own = frames.filter((frame) => frame.is_own);
+  const others = frames.filter((frame) => !frame.is_own);
+  return (
+    <section
+      className={panel.section}
+      aria-label={isFirst ? "Frames" : `${RELATIONS[one.relation]} ${visible(one.type)}`}
+    >
+      {isFirst ? (
+        <h4>Frames, the innermost first</h4>
+      ) : (
+        <h4>
+          {RELATIONS[one.relation]} {visible(one.type)}: {visible(one.message.slice(0, 300))}
+        </h4>
+      )}
+      <Frames frames={own} />
+      {others.length > 0 && (
+        <details className={styles.others}>
+          <summary>{count(others.length, "frame")} of packages and libraries</summary>
+          <Frames frames={others} />
+        </details>
+      )}
+    </section>
+  );
+}
+
+function Frames({ frames }: { frames: readonly FailureFrame[] }): ReactNode {
+  return (
+    <ol className={styles.frames}>
+      {frames.map((one, at) => (
+        <li key={at}>
+          <span className={panel.mono}>{placeOf(one)}</span>
+          {one.code && <code>{visible(one.code.trim())}</code>}
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+interface OccurrencesProps {
+  failure: WholeFailure;
+  onShow: (seq: number) => void;
+  onShowRequest: ((number: number) => void) | undefined;
+}
+
+function Occurrences({ failure, onShow, onShowRequest }: OccurrencesProps): ReactNode {
+  const newest = failure.occurrences.slice(-MOST_OCCURRENCES).reverse();
+  return (
+    <section className={panel.section} aria-label="Occurrences">
+      <h4>
+        {count(failure.count, "occurrence")}
+        {failure.count > newest.length && `; the newest ${newest.length} are shown`}
+      </h4>
+      <ul className={styles.occurrences}>
+        {newest.map((one) => {
+          const { request } = one;
+          return (
+            <li key={one.first_line}>
+              <time dateTime={one.timestamp}>{ago(one.timestamp)}</time>
+              <span className={panel.fact}>
+                {one.is_startup ? "while starting" : one.reload > 0 ? `after reload ${one.reload}` : ""}
+              </span>
+              <Button small kind="quiet" onClick={() => onShow(one.first_line)}>
+                Line {one.first_line.toLocaleString("en")}
+              </Button>
+              {request !== null && onShowRequest && (
+                <Button small kind="quiet" onClick={() => onShowRequest(request)}>
+                  Request {request.toLocaleString("en")}
+                </Button>
+              )}
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}

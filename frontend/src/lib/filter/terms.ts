@@ -1,0 +1,54 @@
+/** A term of a filter, and whether it is in force. */
+export interface Term {
+  text: string;
+  /** What it selects; empty until the service has explained it. */
+  sentence: string;
+  isOn: boolean;
+}
+
+/** Terms that a page keeps; the service refuses filters that are longer. */
+export const MAX_TERMS = 30;
+
+/** The filter that the terms in force make. */
+export function filterOf(terms: readonly Term[]): string {
+  return terms
+    .filter((one) => one.isOn)
+    .map((one) => one.text)
+    .join(" ");
+}
+
+/** Terms as the address keeps them: those that are switched off begin with `~`, as no term does. */
+export function toAddress(terms: readonly Term[]): string[] {
+  return terms.map((one) => `${one.isOn ? "" : "~"}${one.text}`);
+}
+
+export function fromAddress(words: readonly string[]): Term[] {
+  return words
+    .filter((one) => one !== "" && one !== "~")
+    .slice(0, MAX_TERMS)
+    .map((one) => ({ text: one.replace(/^~/, ""), sentence: "", isOn: !one.startsWith("~") }));
+}
+
+/** The ranges of time that a menu offers: a term each. */
+export const RANGES: readonly (readonly [term: string, label: string])[] = [
+  ["", "All time"],
+  ["since:5m", "Last 5 minutes"],
+  ["since:1h", "Last hour"],
+  ["since:24h", "Last day"],
+  ["reload:last", "Since the last reload"],
+];
+
+/** The range that is chosen: a term of the menu, the empty text for all time, or null for another one. */
+export function rangeOf(terms: readonly Term[]): string | null {
+  const own = terms.filter((one) => one.isOn && /^(since|until|reload):/.test(one.text));
+  const [first] = own;
+  if (!first) return "";
+  return own.length === 1 && RANGES.some(([term]) => term === first.text) ? first.text : null;
+}
+
+/** The same terms with another range of time. */
+export function withRange(terms: readonly Term[], range: string): Term[] {
+  const others = terms.filter((one) => !/^(since|until|reload):/.test(one.text));
+  const label = RANGES.find(([term]) => term === range)?.[1] ?? "";
+  return range === "" ? others : [...others, { text: range, sentence: label, isOn: true }];
+}

@@ -1,0 +1,42 @@
+import { fromAddress, type Term, toAddress } from "../filter/terms";
+import { EVERYTHING, hasLevel, LEVELS, type LogFilter, SOURCES } from "./view";
+
+/** The part of a log that a person looks at: filter, terms of the filter language, and the line that was chosen. */
+export interface LogLook {
+  filter: LogFilter;
+  terms: readonly Term[];
+  /** Number of a line; null if none was chosen. */
+  line: number | null;
+}
+
+export const WHOLE_LOG: LogLook = { filter: EVERYTHING, terms: [], line: null };
+
+/** The look as values of a page's address; null or nothing leaves a value out. */
+export function lookToAddress({ filter, terms, line }: LogLook): Record<string, string | string[] | null> {
+  const levels = LEVELS.filter((one) => hasLevel(filter, one));
+  return {
+    level: levels.length < LEVELS.length ? levels.join(",") || "none" : null,
+    from: filter.sources.length < SOURCES.length ? filter.sources.join(",") || "none" : null,
+    filter: toAddress(terms),
+    line: line === null ? null : String(line),
+  };
+}
+
+/** The look that an address says; what it does not know is left out. */
+export function lookOfAddress(query: URLSearchParams): LogLook {
+  const line = Number(query.get("line"));
+  return {
+    filter: {
+      levels: chosen(query.get("level"), LEVELS),
+      sources: chosen(query.get("from"), SOURCES),
+    },
+    terms: fromAddress(query.getAll("filter")),
+    line: Number.isSafeInteger(line) && line > 0 ? line : null,
+  };
+}
+
+function chosen<T extends string>(words: string | null, all: readonly T[]): readonly T[] {
+  if (words === null) return all;
+  const named = words.split(",");
+  return all.filter((one) => named.includes(one));
+}

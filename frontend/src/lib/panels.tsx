@@ -1,0 +1,55 @@
+import { type ComponentType, lazy, type ReactNode, Suspense } from "react";
+
+import type { AlertsPanelProps } from "./alerts/AlertsPanel";
+import type { DataPanelProps } from "./data/DataPanel";
+import type { FailuresPanelProps } from "./failures/FailuresPanel";
+import type { ComparePanelProps } from "./traffic/ComparePanel";
+import type { RecordsPanelProps } from "./traffic/RecordsPanel";
+import type { TestsPanelProps } from "./trials/TestsPanel";
+import { Contained } from "./ui/Contained";
+import styles from "./ui/loading.module.css";
+import tokens from "./ui/tokens.module.css";
+
+/** Panels that are fetched when they are shown for the first time. */
+
+interface OfGeneration {
+  generationId: string;
+}
+
+function fetched<Props extends OfGeneration>(load: () => Promise<ComponentType<Props>>): ComponentType<Props> {
+  const Whole = lazy(async () => ({ default: await load() }));
+  return function Fetched(props: Props): ReactNode {
+    const Panel = Whole as unknown as ComponentType<Props>;
+    return (
+      <Contained name="This panel" key={props.generationId}>
+        <Suspense fallback={<p className={`${tokens.root} ${styles.loading}`}>Loading…</p>}>
+          <Panel {...props} />
+        </Suspense>
+      </Contained>
+    );
+  };
+}
+
+/** The recorded requests of a generation's preview. */
+export const RecordsPanel = fetched<RecordsPanelProps>(
+  async () => (await import("./traffic/RecordsPanel")).RecordsPanel,
+);
+
+/** Two versions of a generation, compared by their responses. */
+export const ComparePanel = fetched<ComparePanelProps>(
+  async () => (await import("./traffic/ComparePanel")).ComparePanel,
+);
+
+/** The data of a generation's preview: servers, databases, read-only SQL and snapshots. */
+export const DataPanel = fetched<DataPanelProps>(async () => (await import("./data/DataPanel")).DataPanel);
+
+/** The failures of a generation's preview: tracebacks, grouped by cause. */
+export const FailuresPanel = fetched<FailuresPanelProps>(
+  async () => (await import("./failures/FailuresPanel")).FailuresPanel,
+);
+
+/** The probe of a generation's endpoints, and the checks beside its code. */
+export const TestsPanel = fetched<TestsPanelProps>(async () => (await import("./trials/TestsPanel")).TestsPanel);
+
+/** Alert rules for a generation's previews, and their firings. */
+export const AlertsPanel = fetched<AlertsPanelProps>(async () => (await import("./alerts/AlertsPanel")).AlertsPanel);

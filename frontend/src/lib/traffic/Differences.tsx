@@ -1,0 +1,53 @@
+import type { ReactNode } from "react";
+
+import type { Difference } from "../api/replay";
+import { count } from "../ui/format";
+import panel from "../ui/panel.module.css";
+import { visible } from "../ui/visible";
+import styles from "./traffic.module.css";
+
+const MOST = 100;
+const MOST_CHARACTERS = 2_000;
+
+interface DifferencesProps {
+  differences: readonly Difference[];
+  /** Names of the two sides. */
+  before: string;
+  after: string;
+}
+
+/** Differences of two answers, side by side. */
+export function Differences({ differences, before, after }: DifferencesProps): ReactNode {
+  if (differences.length === 0) return null;
+  const shown = differences.slice(0, MOST);
+  return (
+    <>
+      <table className={styles.differences}>
+        <thead>
+          <tr>
+            <th scope="col">Where</th>
+            <th scope="col">{before}</th>
+            <th scope="col">{after}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map((one, at) => (
+            <tr key={at}>
+              <td>{visible(one.path)}</td>
+              <td>{valueOf(one.before)}</td>
+              <td>{valueOf(one.after)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {differences.length > shown.length && (
+        <p className={panel.hint}>And {count(differences.length - shown.length, "more difference")}.</p>
+      )}
+    </>
+  );
+}
+
+function valueOf(value: string | null): ReactNode {
+  if (value === null) return <i className={panel.fact}>missing</i>;
+  return visible(value.length > MOST_CHARACTERS ? `${value.slice(0, MOST_CHARACTERS)}…` : value);
+}

@@ -1,0 +1,66 @@
+import { type ReactNode, useMemo } from "react";
+
+import type { RecordedMessage } from "../api/records";
+import { contentOf } from "../request/answer";
+import { Body } from "../request/Answer";
+import request from "../request/request.module.css";
+import { CopyButton } from "../ui/controls";
+import { bytes, count } from "../ui/format";
+import panel from "../ui/panel.module.css";
+import { visible } from "../ui/visible";
+import styles from "./traffic.module.css";
+import { cutOf } from "./words";
+
+/** More headers than a server sends are not drawn. */
+const MOST_HEADERS = 200;
+
+/** Headers and body of a recorded message. */
+export function MessageView({ message, name }: { message: RecordedMessage | null; name: string }): ReactNode {
+  const content = useMemo(() => {
+    if (message === null) return null;
+    const headers = Object.fromEntries(message.headers.map(([key, value]) => [key.toLowerCase(), value]));
+    const { body, encoding } = message;
+    return contentOf({ status_code: 0, headers, body, elapsed_ms: 0, ...(encoding === "base64" && { encoding }) });
+  }, [message]);
+  if (message === null || content === null)
+    return (
+      <p className={panel.none}>
+        Only facts of this request were recorded. Switch recording to “everything” to keep headers and bodies.
+      </p>
+    );
+  const cut = cutOf(message);
+  const shown = message.headers.slice(0, MOST_HEADERS);
+  return (
+    <div className={styles.message}>
+      <div className={panel.sectionHead}>
+        <h4>Body</h4>
+        <span className={panel.fact}>{bytes(message.size_bytes)}</span>
+        {cut !== null && (
+          <span className={panel.badge} data-tone="warn">
+            {cut}
+          </span>
+        )}
+        {content.kind !== "empty" && content.kind !== "binary" && (
+          <CopyButton text={message.body} label={`Copy the body of the ${name}`} />
+        )}
+      </div>
+      <div className={styles.body}>
+        {content.kind === "empty" ? <p className={panel.hint}>The {name} has no body.</p> : <Body content={content} />}
+      </div>
+      <div className={panel.sectionHead}>
+        <h4>Headers ({message.headers.length.toLocaleString("en")})</h4>
+      </div>
+      <dl className={request.headers}>
+        {shown.map(([key, value], at) => (
+          <div key={at}>
+            <dt>{visible(key)}</dt>
+            <dd>{visible(value)}</dd>
+          </div>
+        ))}
+      </dl>
+      {message.headers.length > shown.length && (
+        <p className={panel.hint}>And {count(message.headers.length - shown.length, "more header")}.</p>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,106 @@
+import { type ReactNode, useRef, useState } from "react";
+
+import type { PreviewClient } from "../api/client";
+import { type Capture, exportHar, readCapture, setCapture } from "../api/records";
+import { importHar } from "../api/replay";
+import type { RequestDesk } from "../request/desk";
+import { Button, classes, saveFile } from "../ui/controls";
+import controls from "../ui/controls.module.css";
+import { count } from "../ui/format";
+import { News } from "../ui/News";
+import panel from "../ui/panel.module.css";
+import { useAction } from "../ui/useAction";
+import { useLoad } from "../ui/useLoad";
+import { PasteCurl } from "./PasteCurl";
+import styles from "./traffic.module.css";
+import type { Records } from "./useRecords";
+
+interface RecordToolsProps {
+  client: PreviewClient;
+  generationId: string;
+  desk: RequestDesk;
+  records: Records;
+  filter: string;
+  isRunning: boolean;
+}
+
+/** The number of records, how much is recorded, and the ways in and out: HAR files and curl commands. */
+export function RecordTools({ client, generationId, desk, records, filter, isRunning }: RecordToolsProps): ReactNode {
+  const action = useAction();
+  const file = useRef<HTMLInputElement>(null);
+  const [isPasting, setPasting] = useState(false);
+  const capture = useLoad(isRunning ? generationId : null, () => readCapture(client, generationId));
+  const number = records.records?.length ?? 0;
+  const change = (next: Capture): void =>
+    void action.run("Changing what is recorded…", async () => {
+      const now = await setCapture(client, generationId, next);
+      capture.put(() => now);
+      return undefined;
+    });
+  const save = (): void =>
+    void action.run("Fetching the HAR file…", async () => {
+      saveFile(`${generationId}.har`, [await exportHar(client, generationId, filter)], "application/json");
+      return undefined;
+    });
+  const load = (chosen: File | undefined): void => {
+    if (!chosen) return;
+    void action.run("Reading the HAR file…", async () => {
+      const imported = await importHar(client, generationId, chosen);
+      records.refresh();
+      return `${count(imported, "request")} imported.`;
+    });
+  };
+  return (
+    <>
+      <div className={styles.toolRow}>
+        <span className={panel.fact} role="status">
+          {count(number, "request")}
+          {records.hasOlder && " and older ones"}
+          {records.isLive && " · live"}
+        </span>
+        <span className={panel.spring} />
+        {capture.value && (
+          <label>
+            Record
+            <select
+              className={controls.field}
+              value={capture.value.capture}
+              onChange={(event) => change(event.target.value as Capture)}
+            >
+              <option value="off">nothing</option>
+              <option value="meta">facts</option>
+              <option value="full">everything</option>
+            </select>
+          </label>
+        )}
+      </div>
+      <div className={styles.toolRow}>
+        <Button small icon="plus" onClick={() => setPasting(true)}>
+          Paste a curl
+        </Button>
+        <Button small icon="download" disabled={number === 0} onClick={save}>
+          Export HAR
+        </Button>
+        <Button small icon="upload" onClick={() => file.current?.click()}>
+          Import HAR
+        </Button>
+        <input
+          ref={file}
+          type="file"
+          accept=".har,application/json"
+          className={classes(controls.hidden)}
+          tabIndex={-1}
+          aria-label="HAR file"
+          onChange={(event) => {
+            load(event.target.files?.[0]);
+            event.target.value = "";
+          }}
+        />
+      </div>
+      <News action={action} />
+      {isPasting && (
+        <PasteCurl client={client} generationId={generationId} onDraft={desk.begin} onClose={() => setPasting(false)} />
+      )}
+    </>
+  );
+}

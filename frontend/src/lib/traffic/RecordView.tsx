@@ -1,0 +1,237 @@
+import { type ReactNode, useState } from "react";
+
+import type { PreviewClient } from "../api/client";
+import {
+  type RecordedRequest,
+  readRecord,
+  recordText,
+  type RecordText,
+  setPinned,
+  type WholeRecord,
+} from "../api/records";
+import { replayOne, type Replayed, saveCheck } from "../api/replay";
+import { isNote } from "../logs/store";
+import type { RequestDesk } from "../request/desk";
+import { LogLines } from "../request/LogLines";
+import { Button, copyText, IconButton, Notice } from "../ui/controls";
+import controls from "../ui/controls.module.css";
+import { bytes, clockOf } from "../ui/format";
+import { News } from "../ui/News";
+import panel from "../ui/panel.module.css";
+import { Tabs } from "../ui/Tabs";
+import { useAction } from "../ui/useAction";
+import { useLoad } from "../ui/useLoad";
+import { visible } from "../ui/visible";
+import { useLogSession } from "../usePreviewLogs";
+import { MessageView } from "./MessageView";
+import { draftOfParsed } from "./PasteCurl";
+import { Status } from "./RecordList";
+import { ReplayResult } from "./ReplayResult";
+import { TimingBar } from "./TimingBar";
+import styles from "./traffic.module.css";
+import { useRecordLines } from "./useRecordLines";
+import { fromWords } from "./words";
+
+interface RecordViewProps {
+  client: PreviewClient;
+  generationId: string;
+  number: number;
+  desk: RequestDesk;
+  isRunning: boolean;
+  onBack: () => void;
+  onChanged: (record: RecordedRequest) => void;
+  onShowLog: (() => void) | undefined;
+  onShowFailure: ((failureId: string) => void) | undefined;
+}
+
+/** One recorded request in full: facts, timing, headers and bodies, its log lines; and what can be done with it. */
+export function RecordView(props: RecordViewProps): ReactNode {
+  const { client, generationId, number, onBack } = props;
+  const { value, problem, put } = useLoad(`${generationId} ${number}`, (signal) =>
+    readRecord(client, generationId, number, signal),
+  );
+  return (
+    <div className={panel.view}>
+      <div className={panel.bar}>
+        <Button small autoFocus icon="left" onClick={onBack}>
+          Recorded
+        </Button>
+        {value && (
+          <>
+            <Status record={value} />
+            <h3 className={styles.title}>
+              {visible(value.method)} {visible(value.target)}
+            </h3>
+          </>
+        )}
+      </div>
+      {problem && (
+        <div className={panel.pad}>
+          <Notice tone="bad" role="alert">
+            {problem.message}
+          </Notice>
+        </div>
+      )}
+      {!value && !problem && <p className={panel.none}>Reading…</p>}
+      {value && <Whole {...props} record={value} onRecord={(record) => put(() => record)} />}
+    </div>
+  );
+}
+
+interface WholeProps extends RecordViewProps {
+  record: WholeRecord;
+  onRecord: (record: WholeRecord) => void;
+}
+
+function Whole(props: WholeProps): ReactNode {
+  const { client, generationId, record, isRunning } = props;
+  const action = useAction();
+  const [replayed, setReplayed] = useState<Replayed | null>(null);
+  const [part, setPart] = useState<"response" | "request">("response");
+  const replay = (): void =>
+    void action.run("Replaying…", async () => {
+      setReplayed(await replayOne(client, generationId, record.number));
+      return undefined;
+    });
+  const pin = (): void =>
+    void action.run("Pinning…", async () => {
+      await setPinned(client, generationId, record.number, !record.pinned);
+      const changed = { ...record, pinned: !record.pinned };
+      props.onRecord(changed);
+      props.onChanged(changed);
+      return changed.pinned ? "Pinned: it is not deleted by age or size." : "No longer pinned.";
+    });
+  const check = (): void =>
+    void action.run("Saving a check…", async () => {
+      await saveCheck(client, generationId, record.number);
+      return "Saved as a check in preview.checks.toml; it runs after each reload. The pane “Tests” shows its result.";
+    });
+  return (
+    <div className={panel.scroll}>
+      <div className={panel.actions}>
+        <Button small icon="restart" disabled={!isRunning || action.busy !== null} onClick={replay}>
+          Replay
+        </Button>
+        {record.request && (
+          <Button small icon="send" onClick={() => props.desk.begin(draftOfRecord(record))}>
+            Edit and send
+          </Button>
+        )}
+        <Button small icon="check" disabled={action.busy !== null} onClick={check}>
+          Save as check
+        </Button>
+        <CopyAs client={client} generationId={generationId} number={record.number} run={action.run} />
+        <IconButton
+          icon="pin"
+          label={record.pinned ? "Unpin" : "Pin: never delete it"}
+          pressed={record.pinned}
+          disabled={action.busy !== null}
+          onClick={pin}
+        />
+      </div>
+      <News action={action} />
+      {replayed && <ReplayResult result={replayed} onShow={props.desk.showRecord} onClose={() => setReplayed(null)} />}
+      <Facts record={record} />
+      <TimingBar timing={record.timing} />
+      <RecordLines {...props} />
+      <Tabs
+        label="Parts of the request"
+        tabs={[
+          ["response", "Response"],
+          ["request", "Request"],
+        ]}
+        tab={part}
+        onTab={setPart}
+      />
+      <div role="tabpanel" aria-label={part}>
+        {part === "response" && record.status === 0 && record.response === null ? (
+          <p className={panel.none}>There was no response.</p>
+        ) : (
+          <MessageView key={part} message={part === "response" ? record.response : record.request} name={part} />
+        )}
+      </div>
+    </div>
+  );
+}
+
+function Facts({ record }: { record: WholeRecord }): ReactNode {
+  const at = Date.parse(record.started_at);
+  return (
+    <>
+      <dl className={panel.facts}>
+        <dt>Sent by</dt>
+        <dd>
+          {fromWords(record)}
+          {record.origin === "direct" && ": reported by the application, not verified"}
+        </dd>
+        <dt>Started</dt>
+        <dd>
+          <time dateTime={record.started_at}>{Number.isNaN(at) ? "" : clockOf(at)}</time>
+          {record.reload > 0 && `, after reload ${record.reload}`}
+        </dd>
+        <dt>Sizes</dt>
+        <dd>
+          {bytes(record.sent_bytes)} sent, {bytes(record.received_bytes)} received
+        </dd>
+        {record.error !== null && (
+          <>
+            <dt>Error</dt>
+            <dd>{visible(record.error)}</dd>
+          </>
+        )}
+        <dt>Request id</dt>
+        <dd className={panel.mono}>{visible(record.request_id)}</dd>
+      </dl>
+    </>
+  );
+}
+
+const FORMATS: readonly RecordText[] = ["curl", "httpx", "fetch", "pytest"];
+
+function CopyAs(props: {
+  client: PreviewClient;
+  generationId: string;
+  number: number;
+  run: ReturnType<typeof useAction>["run"];
+}): ReactNode {
+  const copy = (format: RecordText): void =>
+    void props.run("Copying…", async () => {
+      await copyText(await recordText(props.client, props.generationId, props.number, format));
+      return `Copied as ${format}.`;
+    });
+  return (
+    <select
+      className={controls.field}
+      style={{ minHeight: 26, padding: "0 6px", fontSize: 12 }}
+      aria-label="Copy as"
+      value=""
+      onChange={(event) => copy(event.target.value as RecordText)}
+    >
+      <option value="" disabled>
+        Copy as…
+      </option>
+      {FORMATS.map((one) => (
+        <option key={one}>{one}</option>
+      ))}
+    </select>
+  );
+}
+
+function RecordLines({ client, generationId, record, onShowLog }: WholeProps): ReactNode {
+  const session = useLogSession(generationId, { client });
+  const { lines, isExact } = useRecordLines(client, session, record);
+  const show = (seq: number): void => {
+    onShowLog?.();
+    session.reveal(seq);
+  };
+  const shown = lines.filter((one) => !isNote(one));
+  return <LogLines lines={shown} isExact={isExact} onShow={show} />;
+}
+
+function draftOfRecord({ method, target, request }: WholeRecord): ReturnType<typeof draftOfParsed> {
+  // The host is the preview's, and the length is that of what is sent.
+  const left = new Set(["host", "content-length", "connection", "transfer-encoding", "accept-encoding"]);
+  const headers = (request?.headers ?? []).filter(([name]) => !left.has(name.toLowerCase()));
+  const body = request && request.encoding !== "base64" ? request.body : "";
+  return draftOfParsed({ method, target, headers, body });
+}

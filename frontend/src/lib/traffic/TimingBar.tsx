@@ -1,0 +1,36 @@
+import type { CSSProperties, ReactNode } from "react";
+
+import type { RecordTiming } from "../api/records";
+import { milliseconds } from "../ui/format";
+import styles from "./traffic.module.css";
+import { spansOf } from "./words";
+
+/** The time of a request as a bar, a piece for each phase. */
+export function TimingBar({ timing }: { timing: RecordTiming }): ReactNode {
+  const spans = spansOf(timing);
+  return (
+    <div className={styles.timing}>
+      <div className={styles.timingBar} aria-hidden="true">
+        {spans.map((one) => (
+          <span
+            key={one.name}
+            data-phase={one.name}
+            style={{ "--share": Math.max(0.001, one.to - one.from) } as CSSProperties}
+          />
+        ))}
+      </div>
+      <dl className={styles.phases}>
+        {spans.map((one) => (
+          <div key={one.name} data-phase={one.name}>
+            <dt>{one.name}</dt>
+            <dd>{milliseconds(one.to - one.from)}</dd>
+          </div>
+        ))}
+        <div>
+          <dt>total</dt>
+          <dd>{milliseconds(timing.ended_ms)}</dd>
+        </div>
+      </dl>
+    </div>
+  );
+}
