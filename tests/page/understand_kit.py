@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from data_kit import GENERATION, MadeUpData
 from page_kit import Running, Visit
@@ -18,7 +18,7 @@ _AT = "2026-11-20T12:00:00.000Z"
 
 def record(number: int, **more: Any) -> dict[str, Any]:
     """A recorded request as a list has it."""
-    status = (200, 200, 404, 500, 201)[number % 5]
+    status = (200, None, 404, 500, 201)[number % 5]
     made = {
         "number": number,
         "preview_id": "preview_data",
@@ -28,6 +28,7 @@ def record(number: int, **more: Any) -> dict[str, Any]:
         "who": ("owner", "viewer", "agent", "unknown")[number % 4],
         "method": ("GET", "POST", "GET", "DELETE")[number % 4],
         "target": f"/books/{number}?language=eo",
+        "path": f"/books/{number}",
         "status": status,
         "error": None,
         "timing": {"queued_ms": 0.4, "connected_ms": 1.2, "first_byte_ms": 18.5, "ended_ms": 24.25},
@@ -36,6 +37,7 @@ def record(number: int, **more: Any) -> dict[str, Any]:
         "reload": 2,
         "first_line": 3,
         "last_line": 4,
+        "is_verified": number % 4 != 3,
         "pinned": number % 7 == 0,
     }
     return made | more
@@ -48,16 +50,18 @@ def whole_record(number: int) -> dict[str, Any]:
         "request": {
             "headers": [["Host", "localhost"], ["Authorization", "Bearer [redacted]"], ["X-<b>", HOSTILE]],
             "body": '{"title": "Emma"}',
-            "encoding": None,
-            "kept_bytes": 17,
+            "body_encoding": "utf-8",
             "size_bytes": 17,
+            "is_cut": False,
+            "note": None,
         },
         "response": {
             "headers": [["Content-Type", "application/json"], ["Server", "uvicorn"]],
             "body": body,
-            "encoding": None,
-            "kept_bytes": len(body),
+            "body_encoding": "utf-8",
             "size_bytes": 90_000,
+            "is_cut": True,
+            "note": f"cut at {len(body)} of 90000",
         },
     }
 
@@ -67,11 +71,10 @@ _FRAME = {"path": "main.py", "line": 12, "function": "get_book", "code": "return
 
 def _occurrence(number: int) -> dict[str, Any]:
     return {
-        "timestamp": _AT,
+        "at": _AT,
         "first_line": number,
         "last_line": number + 8,
         "request_id": f"req-{number}",
-        "request": number,
         "reload": 2,
         "is_startup": False,
         "message": "",
@@ -82,7 +85,7 @@ def failure(number: int, **more: Any) -> dict[str, Any]:
     """A group of failures as a list has it."""
     made = {
         "id": f"f{number}",
-        "preview_id": "preview_data",
+        "fingerprint": "0" * 64,
         "language": "python",
         "type": ("KeyError", "sqlalchemy.exc.IntegrityError", HOSTILE)[number % 3],
         "message": ("'7'", "UNIQUE constraint failed: books.title\n[SQL: INSERT INTO books]", HOSTILE)[number % 3],
@@ -98,6 +101,7 @@ def whole_failure(number: int) -> dict[str, Any]:
     """The same with source, frames and occurrences."""
     library = {"path": "starlette/routing.py", "line": 74, "function": "app", "code": "await func()", "is_own": False}
     return failure(number) | {
+        "preview_id": "preview_data",
         "exceptions": [
             {"type": "KeyError", "message": "'7'", "frames": [_FRAME, *[library] * 20], "relation": "raised"},
             {"type": "ValueError", "message": HOSTILE, "frames": [_FRAME], "relation": "cause"},
@@ -106,7 +110,12 @@ def whole_failure(number: int) -> dict[str, Any]:
             "path": "main.py",
             "line": 12,
             "first_line": 10,
-            "lines": ['@app.get("/books/{book_id}")', "def get_book(book_id: str):", "    return BOOKS[book_id]", HOSTILE],
+            "lines": [
+                '@app.get("/books/{book_id}")',
+                "def get_book(book_id: str):",
+                "    return BOOKS[book_id]",
+                HOSTILE,
+            ],
         },
         "occurrences": [_occurrence(3), _occurrence(40)],
     }
@@ -189,6 +198,73 @@ def _probe() -> dict[str, Any]:
     }
 
 
+_DIAGNOSIS = {
+    "preview_id": "preview_data",
+    "generation_id": GENERATION,
+    "status": "running",
+    "summary": "It runs, and 3 kinds of requests fail.",
+    "reason": "exception",
+    "advice": ["Look at main.py:12 in get_book first.", HOSTILE],
+    "exit": None,
+    "phases": [],
+    "reached": [],
+    "last_lines": [],
+    "failures": [],
+}
+_CHECKS_RUN = {
+    "summary": "1 ok, 1 broke since reload 2",
+    "ok": 1,
+    "broke": 1,
+    "skipped": 0,
+    "on": "preview",
+    "at": _AT,
+    "reload": 2,
+    "results": [
+        {"name": "books", "request": "GET /books", "is_ok": True, "problems": [], "skipped": None, "status": 200,
+         "elapsed_ms": 3.5, "lines": []},
+        {"name": HOSTILE, "request": "GET /books/7", "is_ok": False, "problems": ["status: 500 in place of 200"],
+         "skipped": None, "status": 500, "elapsed_ms": 4.5, "lines": []},
+    ],
+}  # fmt: skip
+_CHECK: dict[str, Any] = {"headers": {}, "body": None, "body_base64": None, "status": 200, "expect": ["$.id is number"]}
+
+
+def _answer_of(status: int, line: str) -> dict[str, Any]:
+    return {"status": status, "elapsed_ms": 4.2, "error": None, "body": "{}", "size_bytes": 2, "lines": [line]}
+
+
+_DIFFERENCES = [
+    {"path": "status", "kind": "changed", "before": "200", "after": "500"},
+    {"path": "$.items[0].title", "kind": "changed", "before": '"Emma"', "after": json.dumps(HOSTILE)},
+    {"path": "$.price", "kind": "removed", "before": "9.9", "after": None},
+]
+_REPLAY = {
+    "on": "preview",
+    "items": [
+        {"number": 38, "method": "GET", "path": "/books/38", "skipped": None, "lacks_secrets": True,
+         "request_id": "r", "recorded": _answer_of(200, "a"), "answer": _answer_of(500, "b"), "verdict": "broke",
+         "differences": _DIFFERENCES, "noise": ["$.created_at"]},
+    ],
+}  # fmt: skip
+_COMPARED = {
+    "number": 38, "method": "GET", "path": "/books/38", "endpoint": "GET /books/{id}", "skipped": None,
+    "verdict": "broke", "differences": _DIFFERENCES, "noise": ["$.created_at"], "ignored": [], "is_cut": False,
+    "first": _answer_of(200, "found it"), "second": _answer_of(200, "found it"), "candidate": _answer_of(500, HOSTILE),
+}  # fmt: skip
+_COMPARISON = {
+    "verdict": "broke",
+    "endpoints": [{"endpoint": "GET /health", "verdict": "same"}, {"endpoint": "GET /books/{id}", "verdict": "broke"}],
+    "items": [_COMPARED, _COMPARED | {"endpoint": "GET /health", "path": "/health", "verdict": "same",
+                                      "differences": [], "noise": []}],
+    "failure": None,
+    "last_lines": [],
+}  # fmt: skip
+
+
+def _page(items: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"items": items, "next": None, "preview_id": "preview_data"}
+
+
 @dataclass
 class MadeUpProject(MadeUpData):
     """Answers the page's requests about one project. Attributes change what it answers."""
@@ -196,6 +272,15 @@ class MadeUpProject(MadeUpData):
     records: list[dict[str, Any]] = field(default_factory=lambda: [record(number) for number in range(40, 0, -1)])
     failures: list[dict[str, Any]] = field(default_factory=lambda: [failure(number) for number in range(3)])
     rules: list[dict[str, Any]] = field(default_factory=lambda: [rule(number) for number in range(3)])
+    checks: dict[str, Any] = field(
+        default_factory=lambda: {
+            "checks": [{"name": "books", "request": "GET /books"} | _CHECK,
+                       {"name": HOSTILE, "request": "GET /books/7"} | _CHECK],
+            "ignore": [],
+            "text": "",
+            "last_run": None,
+        }
+    )  # fmt: skip
     sent: list[tuple[str, Any]] = field(default_factory=list)
 
     def open(self, seen: Visit, running: Running, user: str) -> None:
@@ -215,9 +300,13 @@ class MadeUpProject(MadeUpData):
 
     def _answer_to(self, call: str, query: dict[str, list[str]], body: str | None) -> tuple[int, Any]:
         known = {
-            "GET /preview/requests": {"items": self.records, "next": None, "lost": 2},
-            "GET /preview/capture": {"capture": "full"},
-            "GET /preview/failures": {"items": self.failures, "next": None},
+            "GET /preview/requests": _page(self.records) | {"lost": 2, "lost_bodies": 0, "capture": "full"},
+            "GET /preview/failures": _page(self.failures) | {"further": 0, "unread_lines": 0},
+            "GET /preview/diagnosis": _DIAGNOSIS,
+            "GET /preview/checks": self.checks,
+            "POST /preview/checks/run": _CHECKS_RUN,
+            "POST /preview/compare": _COMPARISON,
+            "POST /preview/requests/38/replay": _REPLAY,
             "GET /preview/firings": {"items": [_firing(0), _firing(1)], "next": None},
             "GET /alerts": {"items": self.rules, "next": None},
             "GET /preview/probe": _probe(),

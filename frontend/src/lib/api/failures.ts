@@ -27,12 +27,10 @@ export interface SourceLines {
 }
 
 export interface Occurrence {
-  timestamp: string;
+  at: string;
   first_line: number;
   last_line: number;
   request_id: string | null;
-  /** Number of its recorded request, if known. */
-  request: number | null;
   reload: number;
   is_startup: boolean;
   message: string;
@@ -41,7 +39,6 @@ export interface Occurrence {
 /** All failures of one cause, as lists have them. */
 export interface FailureGroup {
   id: string;
-  preview_id: string;
   language: "python" | "node";
   type: string;
   message: string;
@@ -60,6 +57,10 @@ export interface WholeFailure extends FailureGroup {
 export interface FailurePage {
   items: FailureGroup[];
   next: string | null;
+  /** Failures without a record, as there are too many different ones. */
+  further: number;
+  /** Lines that were not searched, as too many came at once. */
+  unread_lines: number;
 }
 
 export function listFailures(client: PreviewClient, generationId: string, signal?: AbortSignal): Promise<FailurePage> {
@@ -83,8 +84,12 @@ export async function failureText(client: PreviewClient, generationId: string, i
 
 /** Why a preview did not start or ended, and what to do. */
 export interface Diagnosis {
-  sentence: string;
-  todo: string | null;
+  summary: string;
+  /** One word; null if nothing failed. */
+  reason: string | null;
+  /** What to do, the most telling first. */
+  advice: string[];
+  exit: { code: number | null; signal: number | null; words: string } | null;
 }
 
 export function readDiagnosis(client: PreviewClient, generationId: string, signal?: AbortSignal): Promise<Diagnosis> {

@@ -24,8 +24,8 @@ export interface RecordedRequest {
   method: string;
   /** Path and query. */
   target: string;
-  /** 0 if there was no response. */
-  status: number;
+  /** Null if there was no response. */
+  status: number | null;
   error: string | null;
   timing: RecordTiming;
   sent_bytes: number;
@@ -34,17 +34,22 @@ export interface RecordedRequest {
   reload: number;
   first_line: number;
   last_line: number;
+  /** False if the application itself has reported it. */
+  is_verified: boolean;
   pinned: boolean;
 }
 
 /** Headers and body; secrets are replaced. */
 export interface RecordedMessage {
   headers: readonly (readonly [string, string])[];
+  /** The first bytes of the content. */
   body: string;
-  encoding?: "base64" | null;
-  /** Bytes that were kept, and of the whole body. */
-  kept_bytes: number;
+  body_encoding: "utf-8" | "base64";
+  /** Of the whole content. */
   size_bytes: number;
+  is_cut: boolean;
+  /** `cut at 65536 of 120000`. */
+  note: string | null;
 }
 
 export interface WholeRecord extends RecordedRequest {
@@ -56,9 +61,12 @@ export interface WholeRecord extends RecordedRequest {
 export interface RecordPage {
   items: RecordedRequest[];
   /** Where the next page begins; null at the end. */
-  next: string | null;
+  next: number | null;
   /** Records that were lost as the service was too busy. */
   lost: number;
+  /** Records without their headers and bodies, for the same reason. */
+  lost_bodies: number;
+  capture: Capture;
 }
 
 export type Capture = "off" | "meta" | "full";
@@ -68,9 +76,9 @@ export type RecordText = "curl" | "httpx" | "fetch" | "pytest";
 export interface ParsedRequest {
   method: string;
   /** Path and query. */
-  target: string;
-  headers: readonly (readonly [string, string])[];
-  body: string;
+  path: string;
+  headers: Record<string, string>;
+  body: string | null;
 }
 
 export const PAGE_RECORDS = 100;
@@ -82,12 +90,12 @@ function at(generationId: string, rest = ""): string {
 export function listRecords(
   client: PreviewClient,
   generationId: string,
-  where: { filter: string; before?: string | null },
+  where: { filter: string; before?: number | null },
   signal?: AbortSignal,
 ): Promise<RecordPage> {
   const query = new URLSearchParams({ limit: String(PAGE_RECORDS) });
   if (where.filter) query.set("filter", where.filter);
-  if (where.before) query.set("before", where.before);
+  if (where.before != null) query.set("before", String(where.before));
   return client.json(at(generationId, `?${query.toString()}`), signal ? { signal } : {});
 }
 
@@ -138,14 +146,21 @@ export async function exportHar(client: PreviewClient, generationId: string, fil
   return (await client.send(at(generationId, `?${query.toString()}`))).blob();
 }
 
-export function readCapture(client: PreviewClient, generationId: string): Promise<{ capture: Capture }> {
-  return client.json(of(generationId, "/preview/capture"));
-}
-
 export function setCapture(
   client: PreviewClient,
   generationId: string,
   capture: Capture,
 ): Promise<{ capture: Capture }> {
   return client.json(of(generationId, "/preview/capture"), { method: "PUT", json: { capture } });
+}
+
+/** The number of the recorded request with this id; null if there is none any more. */
+export async function findRecord(
+  client: PreviewClient,
+  generationId: string,
+  requestId: string,
+): Promise<number | null> {
+  const query = new URLSearchParams({ limit: "1", filter: `req:${requestId}` });
+  const page = await client.json<RecordPage>(at(generationId, `?${query.toString()}`));
+  return page.items[0]?.number ?? null;
 }

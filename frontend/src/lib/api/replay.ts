@@ -1,54 +1,85 @@
 import type { PreviewClient } from "./client";
+import { Problem } from "./problem";
 import type { ParsedRequest } from "./records";
 import { of } from "./transport";
 
-/** One place at which two answers differ. */
+export type Verdict = "same" | "noisy" | "changed" | "broke";
+
+/** One place at which two answers differ; values are JSON texts, null where there is none. */
 export interface Difference {
-  /** `status`, a header, a JSON path, `body`, `time` or `log lines`. */
   path: string;
+  kind: "added" | "removed" | "changed";
   before: string | null;
   after: string | null;
 }
 
-/** A replayed request, beside the recorded one. */
-export interface ReplayedOne {
-  number: number;
-  method: string;
-  target: string;
-  /** The new record; null if it was not recorded. */
-  replayed_as: number | null;
-  status_before: number;
-  status: number | null;
+/** An answer of a preview. */
+export interface PreviewAnswer {
+  /** 0 if there was none. */
+  status: number;
+  elapsed_ms: number;
   error: string | null;
-  elapsed_ms: number | null;
+  /** Its beginning. */
+  body: string;
+  size_bytes: number;
+  lines: string[];
+}
+
+/** A request that was sent again, beside the recorded answer. */
+export interface ReplayedOne {
+  number: number | null;
+  method: string;
+  path: string;
+  /** Why it was not sent; null if it was. */
+  skipped: string | null;
+  lacks_secrets: boolean;
+  request_id: string | null;
+  recorded: PreviewAnswer | null;
+  answer: PreviewAnswer | null;
+  verdict: Verdict | null;
   differences: Difference[];
+  /** Paths that differ in ids, times and tokens only. */
+  noise: string[];
 }
 
 export interface Replayed {
   on: "preview" | "trial";
   items: ReplayedOne[];
-  notes: string[];
 }
 
 export function replayOne(client: PreviewClient, generationId: string, number: number): Promise<Replayed> {
   return client.json(of(generationId, `/preview/requests/${number}/replay`), { method: "POST", json: {} });
 }
 
-export async function importHar(client: PreviewClient, generationId: string, file: File): Promise<number> {
-  const answer = await client.json<{ imported: number }>(of(generationId, "/preview/requests/import"), {
+interface Imported {
+  numbers: number[];
+  skipped: number;
+  requests: ParsedRequest[];
+}
+
+/** Requests of a HAR file become records; how many did, and how many were left out. */
+export async function importHar(
+  client: PreviewClient,
+  generationId: string,
+  file: File,
+): Promise<{ imported: number; skipped: number }> {
+  const answer = await client.json<Imported>(of(generationId, "/preview/requests/import"), {
     method: "POST",
     text: await file.text(),
     headers: { "Content-Type": "application/json" },
   });
-  return answer.imported;
+  return { imported: answer.numbers.length, skipped: answer.skipped };
 }
 
-export function importCurl(client: PreviewClient, generationId: string, text: string): Promise<ParsedRequest> {
-  return client.json(of(generationId, "/preview/requests/import"), {
+export async function importCurl(client: PreviewClient, generationId: string, text: string): Promise<ParsedRequest> {
+  const { requests } = await client.json<Imported>(of(generationId, "/preview/requests/import"), {
     method: "POST",
     text,
     headers: { "Content-Type": "text/plain" },
   });
+  const [request] = requests;
+  if (!request) throw new Problem("There is no request in this command.");
+  return request;
 }
 
 export async function saveCheck(client: PreviewClient, generationId: string, number: number): Promise<void> {
@@ -57,38 +88,42 @@ export async function saveCheck(client: PreviewClient, generationId: string, num
 
 // Compare
 
-export type Verdict = "same" | "noisy" | "changed" | "broke";
-
-export interface ComparedEndpoint {
+/** Result for one request, sent twice to the baseline and once to the candidate. */
+export interface Compared {
+  number: number | null;
   method: string;
   path: string;
-  verdict: Verdict;
-  requests: number;
+  endpoint: string;
+  skipped: string | null;
+  verdict: Verdict | null;
   differences: Difference[];
-  /** Log lines of both sides, where they differ. */
-  lines_before?: string[];
-  lines_after?: string[];
-  ms_before: number | null;
-  ms_after: number | null;
+  noise: string[];
+  ignored: string[];
+  is_cut: boolean;
+  first: PreviewAnswer | null;
+  second: PreviewAnswer | null;
+  candidate: PreviewAnswer | null;
 }
 
 export interface Comparison {
-  endpoints: ComparedEndpoint[];
-  notes: string[];
-  elapsed_ms: number;
+  verdict: Verdict;
+  endpoints: { endpoint: string; verdict: Verdict }[];
+  items: Compared[];
+  /** Why the candidate does not start; null if it does. */
+  failure: string | null;
+  last_lines: string[];
 }
 
 export interface CompareSide {
-  generation?: string;
-  revision?: number;
+  generation: string;
   snapshot?: string;
 }
 
+/** Send the recorded requests of `a` to copies of both. */
 export function compare(
   client: PreviewClient,
   generationId: string,
-  sides: { a: CompareSide; b: CompareSide; requests: { filter: string } },
-  signal?: AbortSignal,
+  sides: { a: CompareSide; b: CompareSide; filter?: string; ignore?: string[] },
 ): Promise<Comparison> {
-  return client.json(of(generationId, "/preview/compare"), { method: "POST", json: sides, ...(signal && { signal }) });
+  return client.json(of(generationId, "/preview/compare"), { method: "POST", json: sides });
 }

@@ -30,7 +30,7 @@ export function FailureList({ failures, last, onShow }: FailureListProps): React
         <h3>Failures</h3>
         <span className={panel.fact} role="status">
           {page && count(items.length, "cause")}
-          {page?.next != null && " and more"}
+          {page && page.further > 0 && ` and ${count(page.further, "occurrence")} of others`}
         </span>
         <span className={panel.spring} />
         <IconButton icon="restart" label="Read again" onClick={failures.refresh} />
@@ -43,7 +43,7 @@ export function FailureList({ failures, last, onShow }: FailureListProps): React
             </Notice>
           </div>
         )}
-        {failures.diagnosis && <DiagnosisNotice diagnosis={failures.diagnosis} onShow={onShow} />}
+        {failures.diagnosis && <DiagnosisNotice diagnosis={failures.diagnosis} />}
         {!page && !problem && (
           <p className={panel.none}>
             {state === "none" ? "Launch the preview: its failures are gathered here." : "Reading…"}
@@ -53,6 +53,9 @@ export function FailureList({ failures, last, onShow }: FailureListProps): React
           <p className={panel.none}>
             Nothing has failed. Tracebacks and unhandled errors appear here, grouped by cause.
           </p>
+        )}
+        {page && page.unread_lines > 0 && (
+          <p className={panel.hint}>{count(page.unread_lines, "line")} could not be searched: too many came at once.</p>
         )}
         <ul className={panel.list}>
           {items.map((one) => (
@@ -89,7 +92,7 @@ function FailureRow({ one, hasFocus, reloads, onShow }: FailureRowProps): ReactN
             {fresh}
           </span>
         )}
-        <time dateTime={one.last.timestamp}>{ago(one.last.timestamp)}</time>
+        <time dateTime={one.last.at}>{ago(one.last.at)}</time>
       </span>
     </button>
   );

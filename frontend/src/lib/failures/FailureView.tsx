@@ -2,6 +2,8 @@ import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { failureText, type FailureException, type FailureFrame, readFailure, type WholeFailure } from "../api/failures";
+import { Problem } from "../api/problem";
+import { findRecord } from "../api/records";
 import { replayOne, type Replayed } from "../api/replay";
 import { ReplayResult } from "../traffic/ReplayResult";
 import { Button, copyText, Notice } from "../ui/controls";
@@ -71,11 +73,22 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
   const action = useAction();
   const [replayed, setReplayed] = useState<Replayed | null>(null);
   const session = useLogSession(generationId, { client });
-  const request = failure.occurrences.findLast((one) => one.request !== null)?.request ?? null;
+  // The newest one with a request; its record is looked up when it is wanted.
+  const request = failure.occurrences.findLast((one) => one.request_id !== null)?.request_id ?? null;
   const fresh = newSince(failure, props.reloads);
-  const replay = (number: number): void =>
+  const numberOf = async (requestId: string): Promise<number> => {
+    const number = await findRecord(client, generationId, requestId);
+    if (number === null) throw new Problem("This request is not recorded, or not any more.");
+    return number;
+  };
+  const replay = (requestId: string): void =>
     void action.run("Replaying…", async () => {
-      setReplayed(await replayOne(client, generationId, number));
+      setReplayed(await replayOne(client, generationId, await numberOf(requestId)));
+      return undefined;
+    });
+  const showRequest = (requestId: string): void =>
+    void action.run("Looking for the request…", async () => {
+      onShowRequest?.(await numberOf(requestId));
       return undefined;
     });
   const copy = (): void =>
@@ -110,7 +123,7 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
           </Button>
         )}
         {request !== null && onShowRequest && (
-          <Button small icon="send" onClick={() => onShowRequest(request)}>
+          <Button small icon="send" onClick={() => showRequest(request)}>
             Show the request
           </Button>
         )}
@@ -122,18 +135,12 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
         </Button>
       </div>
       <News action={action} />
-      {replayed && (
-        <ReplayResult
-          result={replayed}
-          onShow={(number) => onShowRequest?.(number)}
-          onClose={() => setReplayed(null)}
-        />
-      )}
+      {replayed && <ReplayResult result={replayed} onClose={() => setReplayed(null)} />}
       {failure.source && <Source source={failure.source} />}
       {failure.exceptions.slice(0, MOST_EXCEPTIONS).map((one, at) => (
         <Exception key={at} one={one} isFirst={at === 0} />
       ))}
-      <Occurrences failure={failure} onShow={show} onShowRequest={onShowRequest} />
+      <Occurrences failure={failure} onShow={show} onShowRequest={onShowRequest && showRequest} />
     </div>
   );
 }
@@ -205,7 +212,7 @@ function Frames({ frames }: { frames: readonly FailureFrame[] }): ReactNode {
 interface OccurrencesProps {
   failure: WholeFailure;
   onShow: (seq: number) => void;
-  onShowRequest: ((number: number) => void) | undefined;
+  onShowRequest: ((requestId: string) => void) | undefined;
 }
 
 function Occurrences({ failure, onShow, onShowRequest }: OccurrencesProps): ReactNode {
@@ -218,10 +225,10 @@ function Occurrences({ failure, onShow, onShowRequest }: OccurrencesProps): Reac
       </h4>
       <ul className={styles.occurrences}>
         {newest.map((one) => {
-          const { request } = one;
+          const { request_id: request } = one;
           return (
             <li key={one.first_line}>
-              <time dateTime={one.timestamp}>{ago(one.timestamp)}</time>
+              <time dateTime={one.at}>{ago(one.at)}</time>
               <span className={panel.fact}>
                 {one.is_startup ? "while starting" : one.reload > 0 ? `after reload ${one.reload}` : ""}
               </span>
@@ -230,7 +237,7 @@ function Occurrences({ failure, onShow, onShowRequest }: OccurrencesProps): Reac
               </Button>
               {request !== null && onShowRequest && (
                 <Button small kind="quiet" onClick={() => onShowRequest(request)}>
-                  Request {request.toLocaleString("en")}
+                  Its request
                 </Button>
               )}
             </li>

@@ -1,61 +1,59 @@
 import { type ReactNode, useState } from "react";
 
+import type { Snapshot } from "../api/data";
 import type { PreviewClient } from "../api/client";
-import { compare, type ComparedEndpoint, type Comparison, type Verdict } from "../api/replay";
+import { compare, type CompareSide, type Comparison } from "../api/replay";
 import type { Generation } from "../api/types";
 import { usePreviewClient } from "../context";
 import { Button } from "../ui/controls";
 import controls from "../ui/controls.module.css";
-import { ago, count, milliseconds } from "../ui/format";
+import { ago } from "../ui/format";
 import { News } from "../ui/News";
 import panel from "../ui/panel.module.css";
 import { useAction } from "../ui/useAction";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
-import { Differences } from "./Differences";
-import styles from "./traffic.module.css";
+import { CompareResult } from "./CompareResult";
 
 export interface ComparePanelProps {
   generationId: string;
   client?: PreviewClient | undefined;
 }
 
-const TONES: Record<Verdict, "good" | "info" | "warn" | "bad"> = {
-  same: "good",
-  noisy: "info",
-  changed: "warn",
-  broke: "bad",
-};
-const WORDS: Record<Verdict, string> = {
-  same: "The same answers",
-  noisy: "Only values that differ each time, such as ids and times",
-  changed: "Other answers",
-  broke: "An answer failed that did not fail before",
-};
-const ORDER: readonly Verdict[] = ["broke", "changed", "noisy", "same"];
+interface Choice {
+  key: string;
+  label: string;
+  side: CompareSide;
+}
 
 /** Recorded requests, sent to two versions of a project; the endpoints whose answers differ. */
 export function ComparePanel(props: ComparePanelProps): ReactNode {
   const { generationId } = props;
   const client = usePreviewClient(props.client);
   const action = useAction();
-  const [other, setOther] = useState("");
+  const [[first, second], choose] = useState<[string | null, string | null]>([null, null]);
   const [filter, setFilter] = useState("");
   const [result, setResult] = useState<Comparison | null>(null);
-  const generations = useLoad("generations", () => client.generations());
-  const others = (generations.value ?? []).filter((one) => one.id !== generationId);
-  const chosen = other || (others[0]?.id ?? "");
-  const run = (): void =>
+  const found = useLoad(generationId, async () => {
+    const [generations, snapshots] = await Promise.allSettled([
+      client.generations(),
+      client.data.snapshots(generationId),
+    ]);
+    if (generations.status === "rejected") throw generations.reason;
+    return choicesOf(generationId, generations.value, snapshots.status === "fulfilled" ? snapshots.value : []);
+  });
+  const choices = found.value ?? [];
+  const a = choices.find((one) => one.key === first) ?? choices.find((one) => one.side.generation !== generationId) ?? choices[0]; // prettier-ignore
+  const b = choices.find((one) => one.key === second) ?? choices[0];
+  const run = (ignore?: string[]): void => {
+    if (!a || !b) return;
+    const words = filter.trim();
     void action.run("Comparing: both versions are started as hidden copies…", async () => {
-      setResult(
-        await compare(client, generationId, {
-          a: { generation: chosen },
-          b: { generation: generationId },
-          requests: { filter: filter.trim() },
-        }),
-      );
+      const sides = { a: a.side, b: b.side, ...(words && { filter: words }), ...(ignore && { ignore }) };
+      setResult(await compare(client, generationId, sides));
       return undefined;
     });
+  };
   return (
     <div className={panel.scroll}>
       <form
@@ -67,20 +65,14 @@ export function ComparePanel(props: ComparePanelProps): ReactNode {
         }}
       >
         <p className={panel.hint} style={{ padding: 0 }}>
-          The recorded requests are sent to copies of both versions; what differs is shown for each endpoint.
+          The recorded requests of the first version are sent to copies of both. What differs each time is left out.
         </p>
+        <div className={panel.pair}>
+          <Side label="First version" choices={choices} value={a?.key} onChoose={(key) => choose([key, second])} />
+          <Side label="Second version" choices={choices} value={b?.key} onChoose={(key) => choose([first, key])} />
+        </div>
         <label>
-          Compare this project with
-          <select className={controls.field} value={chosen} onChange={(event) => setOther(event.target.value)}>
-            {others.map((one) => (
-              <option key={one.id} value={one.id}>
-                {nameOf(one)}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label>
-          Requests (a filter; all without one)
+          Requests: a filter (without one, the newest 50)
           <input
             className={controls.field}
             placeholder="method:GET path:/books*"
@@ -90,77 +82,56 @@ export function ComparePanel(props: ComparePanelProps): ReactNode {
           />
         </label>
         <div className={panel.wrap}>
-          <Button kind="primary" icon="play" type="submit" disabled={action.busy !== null || chosen === ""}>
+          <Button kind="primary" icon="play" type="submit" disabled={action.busy !== null || !a || !b}>
             Compare
           </Button>
-          {generations.value && others.length === 0 && (
-            <span className={panel.fact}>Upload another version to compare with.</span>
-          )}
+          {found.problem && <span className={panel.fact}>{found.problem.message}</span>}
+          {a && b && a.key === b.key && <span className={panel.fact}>Both are the same version.</span>}
         </div>
       </form>
       <News action={action} />
-      {result && <Result result={result} />}
+      {result && <CompareResult client={client} generationId={generationId} result={result} onAgain={() => run()} />}
     </div>
   );
 }
 
-function nameOf(one: Generation): string {
-  return `${visible(one.name)} (${ago(one.created_at)})`;
+interface SideProps {
+  label: string;
+  choices: readonly Choice[];
+  value: string | undefined;
+  onChoose: (key: string) => void;
 }
 
-function Result({ result }: { result: Comparison }): ReactNode {
-  const sorted = [...result.endpoints].sort((a, b) => ORDER.indexOf(a.verdict) - ORDER.indexOf(b.verdict));
+function Side({ label, choices, value, onChoose }: SideProps): ReactNode {
   return (
-    <section className={panel.section} aria-label="Result of the comparison">
-      <div className={styles.counts} role="status">
-        {ORDER.map((verdict) => {
-          const number = result.endpoints.filter((one) => one.verdict === verdict).length;
-          return (
-            <span key={verdict} className={panel.badge} data-tone={number > 0 ? TONES[verdict] : undefined}>
-              {number} {verdict}
-            </span>
-          );
-        })}
-        <span className={panel.fact}>in {milliseconds(result.elapsed_ms)}</span>
-      </div>
-      {sorted.length === 0 && <p className={panel.none}>No recorded request could be sent to both versions.</p>}
-      {sorted.map((one) => (
-        <Endpoint key={`${one.method} ${one.path}`} one={one} />
-      ))}
-      {result.notes.map((note) => (
-        <p key={note} className={panel.hint}>
-          {visible(note)}
-        </p>
-      ))}
-    </section>
+    <label>
+      {label}
+      <select className={controls.field} value={value ?? ""} onChange={(event) => onChoose(event.target.value)}>
+        {choices.map((one) => (
+          <option key={one.key} value={one.key}>
+            {one.label}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }
 
-function Endpoint({ one }: { one: ComparedEndpoint }): ReactNode {
-  const [isOpen, setOpen] = useState(one.verdict === "broke" || one.verdict === "changed");
-  return (
-    <div className={styles.endpoint}>
-      <button type="button" className={styles.endpointHead} aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
-        <span className={panel.badge} data-tone={TONES[one.verdict]}>
-          {one.verdict}
-        </span>
-        <span className={styles.title}>
-          {visible(one.method)} {visible(one.path)}
-        </span>
-        <span className={panel.fact}>{count(one.requests, "request")}</span>
-      </button>
-      {isOpen && (
-        <>
-          <p className={panel.fact} style={{ margin: "4px 0 0" }}>
-            {WORDS[one.verdict]}
-            {one.ms_before !== null &&
-              one.ms_after !== null &&
-              `; ${milliseconds(one.ms_before)} before, ${milliseconds(one.ms_after)} now`}
-            .
-          </p>
-          <Differences differences={one.differences} before="the other version" after="this version" />
-        </>
-      )}
-    </div>
-  );
+/** This project as it is now comes first, then its data of each snapshot, then all other projects. */
+function choicesOf(generationId: string, generations: Generation[], snapshots: readonly Snapshot[]): Choice[] {
+  return [
+    { key: "now", label: "this project", side: { generation: generationId } },
+    ...snapshots.map((one) => ({
+      key: one.id,
+      label: `this project with the data “${visible(one.name || "snapshot")}” (${ago(one.created_at)})`,
+      side: { generation: generationId, snapshot: one.id },
+    })),
+    ...generations
+      .filter((one) => one.id !== generationId)
+      .map((one) => ({
+        key: one.id,
+        label: `${visible(one.name)} (${ago(one.created_at)})`,
+        side: { generation: one.id },
+      })),
+  ];
 }

@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { Difference } from "../api/replay";
+import { Button } from "../ui/controls";
 import { count } from "../ui/format";
 import panel from "../ui/panel.module.css";
 import { visible } from "../ui/visible";
@@ -14,10 +15,12 @@ interface DifferencesProps {
   /** Names of the two sides. */
   before: string;
   after: string;
+  /** Called to leave a path out from now on. */
+  onIgnore?: (path: string) => void;
 }
 
 /** Differences of two answers, side by side. */
-export function Differences({ differences, before, after }: DifferencesProps): ReactNode {
+export function Differences({ differences, before, after, onIgnore }: DifferencesProps): ReactNode {
   if (differences.length === 0) return null;
   const shown = differences.slice(0, MOST);
   return (
@@ -33,7 +36,14 @@ export function Differences({ differences, before, after }: DifferencesProps): R
         <tbody>
           {shown.map((one, at) => (
             <tr key={at}>
-              <td>{visible(one.path)}</td>
+              <td>
+                {visible(one.path)}
+                {onIgnore && one.path.startsWith("$") && (
+                  <Button small kind="quiet" onClick={() => onIgnore(one.path)}>
+                    Ignore
+                  </Button>
+                )}
+              </td>
               <td>{valueOf(one.before)}</td>
               <td>{valueOf(one.after)}</td>
             </tr>

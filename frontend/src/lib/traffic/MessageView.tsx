@@ -9,7 +9,6 @@ import { bytes, count } from "../ui/format";
 import panel from "../ui/panel.module.css";
 import { visible } from "../ui/visible";
 import styles from "./traffic.module.css";
-import { cutOf } from "./words";
 
 /** More headers than a server sends are not drawn. */
 const MOST_HEADERS = 200;
@@ -19,7 +18,7 @@ export function MessageView({ message, name }: { message: RecordedMessage | null
   const content = useMemo(() => {
     if (message === null) return null;
     const headers = Object.fromEntries(message.headers.map(([key, value]) => [key.toLowerCase(), value]));
-    const { body, encoding } = message;
+    const { body, body_encoding: encoding } = message;
     return contentOf({ status_code: 0, headers, body, elapsed_ms: 0, ...(encoding === "base64" && { encoding }) });
   }, [message]);
   if (message === null || content === null)
@@ -28,16 +27,15 @@ export function MessageView({ message, name }: { message: RecordedMessage | null
         Only facts of this request were recorded. Switch recording to “everything” to keep headers and bodies.
       </p>
     );
-  const cut = cutOf(message);
   const shown = message.headers.slice(0, MOST_HEADERS);
   return (
     <div className={styles.message}>
       <div className={panel.sectionHead}>
         <h4>Body</h4>
         <span className={panel.fact}>{bytes(message.size_bytes)}</span>
-        {cut !== null && (
+        {message.is_cut && (
           <span className={panel.badge} data-tone="warn">
-            {cut}
+            {message.note !== null && visible(message.note)}
           </span>
         )}
         {content.kind !== "empty" && content.kind !== "binary" && (

@@ -66,8 +66,21 @@ export function PasteCurl({ client, generationId, onDraft, onClose }: PasteCurlP
   );
 }
 
+interface Sendable {
+  method: string;
+  /** Path and query. */
+  target: string;
+  headers: readonly (readonly [string, string])[];
+  body: string;
+}
+
+/** A request that was read from a command, as the editor has it. */
+export function draftOfParsed({ method, path, headers, body }: ParsedRequest): Draft {
+  return draftOfSendable({ method, target: path, headers: Object.entries(headers), body: body ?? "" });
+}
+
 /** A request as the editor has it. Braces of the path stay as they are, so they are written as escapes. */
-export function draftOfParsed({ method, target, headers, body }: ParsedRequest): Draft {
+export function draftOfSendable({ method, target, headers, body }: Sendable): Draft {
   const at = target.indexOf("?");
   const path = at === -1 ? target : target.slice(0, at);
   const query = new URLSearchParams(at === -1 ? "" : target.slice(at + 1));

@@ -165,13 +165,15 @@ function RecordRow({ record, top, hasFocus, onShow }: RecordRowProps): ReactNode
 /** The status of a record, or that there was no response. */
 export function Status({ record }: { record: Pick<RecordedRequest, "status"> }): ReactNode {
   const { status } = record;
+  if (status === null)
+    return (
+      <span className={panel.status} data-class="0" title="No response">
+        –
+      </span>
+    );
   return (
-    <span
-      className={panel.status}
-      data-class={Math.floor(status / 100)}
-      title={status === 0 ? "No response" : undefined}
-    >
-      {status === 0 ? "–" : status}
+    <span className={panel.status} data-class={Math.floor(status / 100)}>
+      {status}
     </span>
   );
 }

@@ -1,7 +1,7 @@
 import { type ReactNode, useRef, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
-import { type Capture, exportHar, readCapture, setCapture } from "../api/records";
+import { type Capture, exportHar, setCapture } from "../api/records";
 import { importHar } from "../api/replay";
 import type { RequestDesk } from "../request/desk";
 import { Button, classes, saveFile } from "../ui/controls";
@@ -10,7 +10,6 @@ import { count } from "../ui/format";
 import { News } from "../ui/News";
 import panel from "../ui/panel.module.css";
 import { useAction } from "../ui/useAction";
-import { useLoad } from "../ui/useLoad";
 import { PasteCurl } from "./PasteCurl";
 import styles from "./traffic.module.css";
 import type { Records } from "./useRecords";
@@ -29,12 +28,12 @@ export function RecordTools({ client, generationId, desk, records, filter, isRun
   const action = useAction();
   const file = useRef<HTMLInputElement>(null);
   const [isPasting, setPasting] = useState(false);
-  const capture = useLoad(isRunning ? generationId : null, () => readCapture(client, generationId));
+  const { capture } = records;
   const number = records.records?.length ?? 0;
   const change = (next: Capture): void =>
     void action.run("Changing what is recorded…", async () => {
       const now = await setCapture(client, generationId, next);
-      capture.put(() => now);
+      records.setCapture(now.capture);
       return undefined;
     });
   const save = (): void =>
@@ -45,9 +44,9 @@ export function RecordTools({ client, generationId, desk, records, filter, isRun
   const load = (chosen: File | undefined): void => {
     if (!chosen) return;
     void action.run("Reading the HAR file…", async () => {
-      const imported = await importHar(client, generationId, chosen);
+      const { imported, skipped } = await importHar(client, generationId, chosen);
       records.refresh();
-      return `${count(imported, "request")} imported.`;
+      return `${count(imported, "request")} imported${skipped > 0 ? `, ${skipped.toLocaleString("en")} left out` : ""}.`;
     });
   };
   return (
@@ -59,12 +58,12 @@ export function RecordTools({ client, generationId, desk, records, filter, isRun
           {records.isLive && " · live"}
         </span>
         <span className={panel.spring} />
-        {capture.value && (
+        {capture !== null && isRunning && (
           <label>
             Record
             <select
               className={controls.field}
-              value={capture.value.capture}
+              value={capture}
               onChange={(event) => change(event.target.value as Capture)}
             >
               <option value="off">nothing</option>

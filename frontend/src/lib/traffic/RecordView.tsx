@@ -24,7 +24,7 @@ import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import { useLogSession } from "../usePreviewLogs";
 import { MessageView } from "./MessageView";
-import { draftOfParsed } from "./PasteCurl";
+import { draftOfSendable } from "./PasteCurl";
 import { Status } from "./RecordList";
 import { ReplayResult } from "./ReplayResult";
 import { TimingBar } from "./TimingBar";
@@ -130,7 +130,7 @@ function Whole(props: WholeProps): ReactNode {
         />
       </div>
       <News action={action} />
-      {replayed && <ReplayResult result={replayed} onShow={props.desk.showRecord} onClose={() => setReplayed(null)} />}
+      {replayed && <ReplayResult result={replayed} onClose={() => setReplayed(null)} />}
       <Facts record={record} />
       <TimingBar timing={record.timing} />
       <RecordLines {...props} />
@@ -144,7 +144,7 @@ function Whole(props: WholeProps): ReactNode {
         onTab={setPart}
       />
       <div role="tabpanel" aria-label={part}>
-        {part === "response" && record.status === 0 && record.response === null ? (
+        {part === "response" && record.status === null && record.response === null ? (
           <p className={panel.none}>There was no response.</p>
         ) : (
           <MessageView key={part} message={part === "response" ? record.response : record.request} name={part} />
@@ -162,7 +162,7 @@ function Facts({ record }: { record: WholeRecord }): ReactNode {
         <dt>Sent by</dt>
         <dd>
           {fromWords(record)}
-          {record.origin === "direct" && ": reported by the application, not verified"}
+          {!record.is_verified && ": reported by the application, not verified"}
         </dd>
         <dt>Started</dt>
         <dd>
@@ -228,10 +228,10 @@ function RecordLines({ client, generationId, record, onShowLog }: WholeProps): R
   return <LogLines lines={shown} isExact={isExact} onShow={show} />;
 }
 
-function draftOfRecord({ method, target, request }: WholeRecord): ReturnType<typeof draftOfParsed> {
+function draftOfRecord({ method, target, request }: WholeRecord): ReturnType<typeof draftOfSendable> {
   // The host is the preview's, and the length is that of what is sent.
   const left = new Set(["host", "content-length", "connection", "transfer-encoding", "accept-encoding"]);
   const headers = (request?.headers ?? []).filter(([name]) => !left.has(name.toLowerCase()));
-  const body = request && request.encoding !== "base64" ? request.body : "";
-  return draftOfParsed({ method, target, headers, body });
+  const body = request && request.body_encoding !== "base64" ? request.body : "";
+  return draftOfSendable({ method, target, headers, body });
 }

@@ -1,62 +1,58 @@
 import type { ReactNode } from "react";
 
-import type { Replayed, ReplayedOne } from "../api/replay";
-import { Button, IconButton } from "../ui/controls";
-import { milliseconds } from "../ui/format";
+import type { PreviewAnswer, Replayed, ReplayedOne } from "../api/replay";
+import { IconButton } from "../ui/controls";
+import { count, milliseconds } from "../ui/format";
 import panel from "../ui/panel.module.css";
 import { visible } from "../ui/visible";
 import { Differences } from "./Differences";
+import { VerdictBadge } from "./VerdictBadge";
 
-interface ReplayResultProps {
-  result: Replayed;
-  /** Show a recorded request. */
-  onShow: (number: number) => void;
-  onClose: () => void;
-}
+const MOST = 50;
 
 /** The answers of a replay, beside those that were recorded. */
-export function ReplayResult({ result, onShow, onClose }: ReplayResultProps): ReactNode {
+export function ReplayResult({ result, onClose }: { result: Replayed; onClose: () => void }): ReactNode {
   return (
     <section className={panel.section} aria-label="Replay">
       <div className={panel.sectionHead}>
         <h4>Replay {result.on === "trial" ? "on a copy of the preview and its data" : "on the preview"}</h4>
         <IconButton icon="close" label="Close the replay" onClick={onClose} />
       </div>
-      {result.items.map((one) => (
-        <One key={one.number} one={one} onShow={onShow} />
+      {result.items.slice(0, MOST).map((one, at) => (
+        <One key={at} one={one} />
       ))}
-      {result.notes.map((note) => (
-        <p key={note} className={panel.hint}>
-          {visible(note)}
-        </p>
-      ))}
+      {result.items.length > MOST && (
+        <p className={panel.hint}>And {count(result.items.length - MOST, "more request")}.</p>
+      )}
     </section>
   );
 }
 
-function One({ one, onShow }: { one: ReplayedOne; onShow: (number: number) => void }): ReactNode {
-  const { replayed_as: record } = one;
+function One({ one }: { one: ReplayedOne }): ReactNode {
+  if (one.skipped !== null) return <p className={panel.hint}>It was not sent: {visible(one.skipped)}</p>;
   return (
     <div className={panel.pad} style={{ paddingTop: 0 }}>
       <div className={panel.wrap}>
-        <span
-          className={panel.badge}
-          data-tone={one.error !== null ? "bad" : one.differences.length > 0 ? "warn" : "good"}
-        >
-          {one.error !== null ? "no response" : one.differences.length > 0 ? "changed" : "same"}
-        </span>
+        <VerdictBadge verdict={one.verdict} />
         <span className={panel.fact}>
-          {one.status_before || "no response"} → {one.status ?? "no response"}
-          {one.elapsed_ms !== null && ` in ${milliseconds(one.elapsed_ms)}`}
+          {answered(one.recorded)} before, {answered(one.answer)} now
         </span>
-        {record !== null && (
-          <Button small kind="quiet" onClick={() => onShow(record)}>
-            Show the new record
-          </Button>
-        )}
       </div>
-      {one.error !== null && <p className={panel.hint}>{visible(one.error)}</p>}
+      {one.answer?.error != null && <p className={panel.hint}>{visible(one.answer.error)}</p>}
+      {one.lacks_secrets && (
+        <p className={panel.hint}>
+          It was sent without a secret: secrets are not recorded. Replay the login before it.
+        </p>
+      )}
       <Differences differences={one.differences} before="recorded" after="now" />
+      {one.noise.length > 0 && (
+        <p className={panel.hint}>Left out, as it differs each time: {visible(one.noise.slice(0, 20).join(", "))}</p>
+      )}
     </div>
   );
+}
+
+function answered(answer: PreviewAnswer | null): string {
+  if (answer === null || answer.status === 0) return "no answer";
+  return `${answer.status} in ${milliseconds(answer.elapsed_ms)}`;
 }

@@ -2,7 +2,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { asProblem, type Problem } from "../api/problem";
-import { listRecords, openRecords, type RecordedRequest } from "../api/records";
+import { type Capture, listRecords, openRecords, type RecordedRequest } from "../api/records";
 import { backoffMs } from "../stream/backoff";
 import { readEventStream } from "../stream/sse";
 
@@ -16,18 +16,21 @@ export interface Records {
   hasOlder: boolean;
   /** Records that were not kept as the service was too busy. */
   lost: number;
+  capture: Capture | null;
   problem: Problem | null;
   isLive: boolean;
   loadOlder: () => void;
   put: (record: RecordedRequest) => void;
+  setCapture: (capture: Capture) => void;
   refresh: () => void;
 }
 
 interface State {
   key: string;
   records: readonly RecordedRequest[] | null;
-  next: string | null;
+  next: number | null;
   lost: number;
+  capture: Capture | null;
   problem: Problem | null;
   isLive: boolean;
 }
@@ -51,7 +54,14 @@ export function useRecords(client: PreviewClient, generationId: string, previewI
     };
     void follow(client, generationId, filter, signal, {
       onPage: (page) =>
-        update((before) => ({ ...before, records: page.items, next: page.next, lost: page.lost, problem: null })),
+        update((before) => ({
+          ...before,
+          records: page.items,
+          next: page.next,
+          lost: page.lost,
+          capture: page.capture,
+          problem: null,
+        })),
       onRecords: (fresh) => update((before) => ({ ...before, records: merged(before.records ?? [], fresh) })),
       onLive: (isLive) => update((before) => ({ ...before, isLive, ...(isLive && { problem: null }) })),
       onProblem: (problem) => update((before) => ({ ...before, problem, isLive: false })),
@@ -84,14 +94,15 @@ export function useRecords(client: PreviewClient, generationId: string, previewI
       })),
     [],
   );
+  const setCapture = useCallback((next: Capture) => setState((before) => ({ ...before, capture: next })), []);
   const refresh = useCallback(() => setRound((before) => before + 1), []);
-  const { records, lost, problem, isLive } = shown;
+  const { records, lost, capture, problem, isLive } = shown;
   const hasOlder = next !== null && (records?.length ?? 0) < MOST_RECORDS;
-  return { records, hasOlder, lost, problem, isLive, loadOlder, put, refresh };
+  return { records, hasOlder, lost, capture, problem, isLive, loadOlder, put, setCapture, refresh };
 }
 
 function empty(key: string): State {
-  return { key, records: null, next: null, lost: 0, problem: null, isLive: false };
+  return { key, records: null, next: null, lost: 0, capture: null, problem: null, isLive: false };
 }
 
 interface Handlers {
@@ -132,7 +143,7 @@ async function follow(
         response.body,
         {
           onEvent: (event) => {
-            const record = event.event === undefined || event.event === "message" ? recordOf(event.data) : null;
+            const record = event.event === "request" ? recordOf(event.data) : null;
             if (record === null) return;
             newest = Math.max(newest ?? 0, record.number);
             attempt = 1;

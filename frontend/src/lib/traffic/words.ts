@@ -1,5 +1,4 @@
-import type { Origin, RecordedMessage, RecordTiming, Sender } from "../api/records";
-import { bytes } from "../ui/format";
+import type { Origin, RecordTiming, Sender } from "../api/records";
 
 const ORIGINS: Record<Origin, string> = {
   browser: "browser",
@@ -24,12 +23,6 @@ const SENDERS: Record<Sender, string> = {
 export function fromWords({ who, origin }: { who: string; origin: string }): string {
   const words: Partial<Record<string, string>> = { ...ORIGINS, ...SENDERS };
   return `${words[who] ?? "unknown"}, ${words[origin] ?? "unknown"}`;
-}
-
-/** The part of a body that was kept; null if it is all of it. */
-export function cutOf(message: RecordedMessage): string | null {
-  if (message.kept_bytes >= message.size_bytes) return null;
-  return `cut at ${bytes(message.kept_bytes)} of ${bytes(message.size_bytes)}`;
 }
 
 export interface Span {

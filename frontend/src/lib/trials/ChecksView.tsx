@@ -1,9 +1,9 @@
 import { type ReactNode, useEffect } from "react";
 
-import { type CheckResult, readChecks, runChecks } from "../api/checks";
+import { type Check, type CheckResult, readChecks, runChecks } from "../api/checks";
 import type { PreviewClient } from "../api/client";
 import { Button, Notice } from "../ui/controls";
-import { ago, count } from "../ui/format";
+import { ago, count, milliseconds } from "../ui/format";
 import { News } from "../ui/News";
 import panel from "../ui/panel.module.css";
 import { useAction } from "../ui/useAction";
@@ -13,8 +13,7 @@ import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
 import styles from "./trials.module.css";
 
 const MOST = 500;
-const TONES = { ok: "good", broke: "bad", skipped: "warn", unknown: undefined } as const;
-
+const MOST_PROBLEMS = 10;
 interface ChecksViewProps {
   client: PreviewClient;
   generationId: string;
@@ -36,7 +35,7 @@ export function ChecksView({ client, generationId, isRunning }: ChecksViewProps)
   const run = (): void =>
     void action.run("Running the checks…", async () => {
       const result = await runChecks(client, generationId);
-      found.put(() => result);
+      found.put((before) => ({ ...before, last_run: result }));
       return undefined;
     });
   const checks = found.value;
@@ -50,16 +49,16 @@ export function ChecksView({ client, generationId, isRunning }: ChecksViewProps)
         <Button
           kind="primary"
           icon="play"
-          disabled={!isRunning || action.busy !== null || (checks?.items.length ?? 0) === 0}
+          disabled={!isRunning || action.busy !== null || (checks?.checks.length ?? 0) === 0}
           onClick={run}
         >
           Run now
         </Button>
         <span className={panel.fact} role="status">
           {checks &&
-            (checks.summary !== null
-              ? `${visible(checks.summary)}${checks.ran_at !== null ? `, ${ago(checks.ran_at)}` : ""}`
-              : count(checks.items.length, "check"))}
+            (checks.last_run
+              ? `${visible(checks.last_run.summary)}, ${ago(checks.last_run.at)}`
+              : count(checks.checks.length, "check"))}
         </span>
       </div>
       <News action={action} />
@@ -70,13 +69,13 @@ export function ChecksView({ client, generationId, isRunning }: ChecksViewProps)
           </Notice>
         </div>
       )}
-      {checks?.items.length === 0 && (
+      {checks?.checks.length === 0 && (
         <p className={panel.none}>There are no checks. Open a recorded request and choose “Save as check”.</p>
       )}
       <ul className={panel.list}>
-        {checks?.items.slice(0, MOST).map((one) => (
+        {checks?.checks.slice(0, MOST).map((one) => (
           <li key={one.name} className={styles.finding}>
-            <Row one={one} />
+            <Row one={one} result={checks.last_run?.results.find((result) => result.name === one.name)} />
           </li>
         ))}
       </ul>
@@ -84,17 +83,37 @@ export function ChecksView({ client, generationId, isRunning }: ChecksViewProps)
   );
 }
 
-function Row({ one }: { one: CheckResult }): ReactNode {
+function Row({ one, result }: { one: Check; result: CheckResult | undefined }): ReactNode {
   return (
     <div className={styles.checkRow}>
-      <span className={panel.badge} data-tone={TONES[one.state]}>
-        {one.state === "unknown" ? "not run" : one.state}
-      </span>
+      <State result={result} />
       <span className={styles.where}>{visible(one.name)}</span>
       <span className={panel.fact}>
-        {visible(one.method)} {visible(one.target)}
+        {visible(one.request)} · expects {one.status}
+        {one.expect.length > 0 && ` and ${count(one.expect.length, "condition")}`}
+        {result?.skipped === null && ` · ${milliseconds(result.elapsed_ms)}`}
       </span>
-      {one.reason !== null && <span className={styles.sentence}>{visible(one.reason)}</span>}
+      {result?.skipped != null && <span className={styles.sentence}>{visible(result.skipped)}</span>}
+      {result?.problems.slice(0, MOST_PROBLEMS).map((problem) => (
+        <span key={problem} className={styles.error}>
+          {visible(problem)}
+        </span>
+      ))}
     </div>
+  );
+}
+
+function State({ result }: { result: CheckResult | undefined }): ReactNode {
+  const [tone, word] = !result
+    ? ([undefined, "not run"] as const)
+    : result.skipped !== null
+      ? (["warn", "skipped"] as const)
+      : result.is_ok
+        ? (["good", "ok"] as const)
+        : (["bad", "broke"] as const);
+  return (
+    <span className={panel.badge} data-tone={tone}>
+      {word}
+    </span>
   );
 }
