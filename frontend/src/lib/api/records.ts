@@ -127,9 +127,9 @@ export async function recordText(
   number: number,
   format: RecordText,
 ): Promise<string> {
-  return (
-    await client.send(at(generationId, `/${number}?format=${format}`), { headers: { Accept: "text/plain" } })
-  ).text();
+  const address = at(generationId, `/${number}?format=${format}`);
+  const response = await client.send(address);
+  return response.text();
 }
 
 export async function setPinned(

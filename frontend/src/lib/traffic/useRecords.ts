@@ -112,7 +112,7 @@ interface Handlers {
   onProblem: (problem: Problem) => void;
 }
 
-/** Read the newest page, then what comes; connect again after a loss until the signal is given. */
+/** Read the newest page, then each as it is stored; connect again after a loss until the signal is given. */
 async function follow(
   client: PreviewClient,
   generationId: string,
