@@ -38,9 +38,15 @@ export const RANGES: readonly (readonly [term: string, label: string])[] = [
   ["reload:last", "Since the last reload"],
 ];
 
+const RANGE_KEYS: ReadonlySet<string> = new Set(["since", "until", "reload"]);
+
+function isRange({ text }: Term): boolean {
+  return RANGE_KEYS.has(text.split(":", 1)[0] ?? "");
+}
+
 /** The range that is chosen: a term of the menu, the empty text for all time, or null for another one. */
 export function rangeOf(terms: readonly Term[]): string | null {
-  const own = terms.filter((one) => one.isOn && /^(since|until|reload):/.test(one.text));
+  const own = terms.filter((one) => one.isOn && isRange(one));
   const [first] = own;
   if (!first) return "";
   return own.length === 1 && RANGES.some(([term]) => term === first.text) ? first.text : null;
@@ -48,7 +54,7 @@ export function rangeOf(terms: readonly Term[]): string | null {
 
 /** The same terms with another range of time. */
 export function withRange(terms: readonly Term[], range: string): Term[] {
-  const others = terms.filter((one) => !/^(since|until|reload):/.test(one.text));
+  const others = terms.filter((one) => !isRange(one));
   const label = RANGES.find(([term]) => term === range)?.[1] ?? "";
   return range === "" ? others : [...others, { text: range, sentence: label, isOn: true }];
 }
