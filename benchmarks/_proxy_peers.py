@@ -17,7 +17,8 @@ async def main():
     ports, relays = [int(one) for one in sys.argv[1:3]], sys.argv[3] == "relay"
     source = Programs()
     source.programs = {name: CHILD.format(extra="") for name in ("a", "b")}
-    async with open_bench(source, LightRuntime(), relay=relays) as service, trio.open_nursery() as nursery:
+    opened = open_bench(source, LightRuntime(), relay=relays, capture=sys.argv[4])
+    async with opened as service, trio.open_nursery() as nursery:
         app, over = create_app(service.settings, service=service), trio.Event()
         urls = await nursery.start(
             partial(serve, service.settings, service=service, app=app, bind="127.0.0.1:0", shutdown_trigger=over.wait))

@@ -45,7 +45,12 @@ location / {{ proxy_pass http://u; }}
 location = /long {{ proxy_pass http://127.0.0.1:{2}; proxy_buffering off; proxy_request_buffering off; }} }}"""
 _SMALL, _LARGE, _ALONE = "small answers, 32 connections", "answers of 64 KiB, 32 connections", "one connection"
 _MEMORY = ", memory added"
-_PEERS = ("direct", "nginx", "preview", "preview, open door", "preview, ordinary way", "Quart + HTTP client")
+_OFF, _FULL = "preview, capture off", "preview, capture full"
+_PEERS = (
+    "direct", "nginx", "preview", _OFF, _FULL, "preview, open door", "preview, ordinary way", "Quart + HTTP client",
+)  # fmt: skip
+# With --recording: who records requests, and who does not.
+_RECORDING = ("nginx", "preview", _OFF, _FULL)
 _MIB = 1024 * 1024
 # A buffer or two and what the allocator keeps; the content is a hundred times that.
 _FLAT_MIB = 8
@@ -122,8 +127,13 @@ def start(opened: ExitStack, folder: Path, size: int) -> dict[str, Peer]:
         process = opened.enter_context(running(["nginx", "-c", str(folder / f"{name}.conf")], port))
         pids[name] = [one.pid for one in psutil.Process(process.pid).children()]
     peers = {"direct": Peer(upstream, sink, []), "nginx": Peer(proxy, proxy, pids["proxy"])}
-    for name, mode in (("preview", "relay"), ("preview, ordinary way", "ordinary")):
-        process = opened.enter_context(running([*python, SERVICE, str(upstream), str(sink), mode]))
+    for name, mode, capture in (
+        ("preview", "relay", "meta"),
+        (_OFF, "relay", "off"),
+        (_FULL, "relay", "full"),
+        ("preview, ordinary way", "ordinary", "meta"),
+    ):
+        process = opened.enter_context(running([*python, SERVICE, str(upstream), str(sink), mode, capture]))
         assert process.stdout is not None
         while not (line := process.stdout.readline()).startswith(b"[") and line:
             pass
@@ -211,6 +221,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--megabytes", type=int, default=1024)
     parser.add_argument("--save", type=Path, default=None, help="the figures as JSON")
+    parser.add_argument("--recording", action="store_true", help="only compare what recording of requests costs")
     options = parser.parse_args()
     if not shutil.which("nginx") or not shutil.which("wrk"):
         raise SystemExit("nginx and wrk are needed: apt-get install nginx-light wrk")
@@ -219,6 +230,8 @@ def main() -> None:
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         peers = start(opened, folder, size)
+        if options.recording:
+            peers = {name: peers[name] for name in _RECORDING}
         for scenario, path, connections in ((_SMALL, "/small", 32), (_LARGE, "/64k", 32), (_ALONE, "/small", 1)):
             print(f"{scenario}, as {RUN_BY}")
             for _ in range(options.rounds):
@@ -229,7 +242,7 @@ def main() -> None:
                 ratio = statistics.median(one[0] / two[0] for one, two in pairs)
                 rate, middle = (statistics.median(values) for values in zip(*peer.found[scenario], strict=True))
                 print(f"  {name:22} {rate:9.0f} req/s  {ratio:5.2f} x nginx  p50 {middle:.3f} ms")
-        for method, title in (("GET", "down"), ("POST", "up")):
+        for method, title in () if options.recording else (("GET", "down"), ("POST", "up")):
             what = f"{options.megabytes} MiB {title}"
             print(f"{what}, as {RUN_BY}")
             for name, peer in peers.items():
@@ -239,6 +252,15 @@ def main() -> None:
                     carried.setdefault(f"{what}{_MEMORY}", {})[name] = more
                     print(f"  {name:22} {rate:9.0f} MiB/s  memory +{more:.1f} MiB")
     print()
+    judge("small answers, facts recorded", beside(peers, _SMALL, _OFF), "x capture off", 0.95)
+    judge(
+        "small answers, recorded in full",
+        1 / beside(peers, _SMALL, _FULL) * beside(peers, _SMALL, _OFF),
+        "x capture off",
+        0.8,
+    )
+    if options.recording:
+        return
     judge("small answers", beside(peers, _SMALL, "nginx"), "x nginx", 0.4)
     judge("small answers", beside(peers, _SMALL, "Quart + HTTP client"), "x Quart", 10)
     judge("answers of 64 KiB", beside(peers, _LARGE, "nginx"), "x nginx", 0.8)

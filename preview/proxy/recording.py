@@ -8,9 +8,10 @@ from time import monotonic
 from preview.core.clock import now_ms
 from preview.proxy.admission import Admitted, Fields
 from preview.proxy.http1 import Answer, Payload
-from preview.traffic import BODY_BYTES, Draft, DraftMessage, Origin, PreviewTraffic
+from preview.traffic import BODY_BYTES, Draft, DraftMessage, Origin, PreviewTraffic, keeps_body
 
-_STREAM = b"text/event-stream"
+# Approximate size of a field.
+_FIELD = 64
 
 
 class Recording:
@@ -38,6 +39,7 @@ class Recording:
     status = 0
     _sent: bytes | bytearray = b""
     _received: bytes | bytearray = b""
+    _keeps_answer = False
     _is_over = False
 
     def __init__(
@@ -69,10 +71,16 @@ class Recording:
         if self.is_full:
             self._sent = _joined(self._sent, piece)
 
+    def begin(self, answer: Answer, now: float) -> None:
+        """Note the head of the response."""
+        self.answer, self.first_byte_at = answer, now
+        if self.is_full:
+            self._keeps_answer = keeps_body(answer.fields)
+
     def receive(self, piece: Payload) -> None:
         """Note content of the response."""
         self.received_bytes += len(piece)
-        if self.is_full:
+        if self._keeps_answer:
             self._received = _joined(self._received, piece)
 
     def end(self, error: str | None = None, clock: Callable[[], float] = monotonic) -> None:
@@ -88,12 +96,11 @@ class Recording:
         arrived, answer = self._arrived_at, self.answer
         request = response = None
         if self.is_full:
-            head_bytes = len(self.fields) if isinstance(self.fields, bytes) else _size(self.fields)
+            head_bytes = len(self.fields) if isinstance(self.fields, bytes) else _FIELD * len(self.fields)
             request = DraftMessage(self.fields, bytes(self._sent), self.sent_bytes, head_bytes)
             if answer is not None:
-                is_stream = any(name == b"content-type" and value.startswith(_STREAM) for name, value in answer.fields)
-                received = b"" if is_stream else bytes(self._received)
-                response = DraftMessage(answer.fields, received, self.received_bytes, _size(answer.fields))
+                received = bytes(self._received)
+                response = DraftMessage(answer.fields, received, self.received_bytes, _FIELD * len(answer.fields))
         self._traffic.record(
             Draft(
                 self._number,
@@ -137,7 +144,3 @@ def _joined(kept: bytes | bytearray, piece: Payload) -> bytes | bytearray:
     joined = kept if isinstance(kept, bytearray) else bytearray(kept)
     joined += piece[:room]
     return joined
-
-
-def _size(fields: Fields) -> int:
-    return sum(len(name) + len(value) for name, value in fields)

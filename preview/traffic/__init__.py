@@ -3,6 +3,7 @@
 from preview.traffic.draft import Draft, DraftMessage
 from preview.traffic.preview_traffic import PreviewTraffic, unrecorded
 from preview.traffic.record import BODY_BYTES, Capture, Message, Origin, RecordedRequest, Timing, Who
+from preview.traffic.redaction import keeps_body
 from preview.traffic.store import RequestPage, TrafficStore
 from preview.traffic.writer import TrafficWriter, run_traffic_writer
 
@@ -20,6 +21,7 @@ __all__ = [
     "TrafficStore",
     "TrafficWriter",
     "Who",
+    "keeps_body",
     "run_traffic_writer",
     "unrecorded",
 ]

@@ -62,6 +62,8 @@ class Draft(NamedTuple):
     def size_bytes(self) -> int:
         """Approximate memory."""
         size = _DRAFT_BYTES + len(self.target)
+        if self.request is None:
+            return size
         for message in (self.request, self.response):
             if message is not None:
                 size += len(message.body) + message.head_bytes

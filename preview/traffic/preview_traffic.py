@@ -19,6 +19,10 @@ log = structlog.get_logger(__name__)
 WORK_S = 0.1
 
 
+# Queued records at which the writer starts at once.
+HURRY = 4000
+
+
 class LineNumbers(Protocol):
     """Source of the number of the newest log line."""
 
@@ -28,8 +32,8 @@ class LineNumbers(Protocol):
 class Bounds:
     """Drafts of all previews that wait for the database, with limits of their number and their bytes.
 
-    Each preview may use an equal share, so that a flood costs only the records of the preview that causes it. A
-    preview that has used its share before others came keeps it: in the worst case there are twice as many.
+    When half of it is used, each preview may use an equal share, so that a flood costs only the records of the preview
+    that causes it. A preview that has used more before others came keeps it: in the worst case there are twice as many.
 
     Args:
         most: Number of drafts.
@@ -45,6 +49,8 @@ class Bounds:
 
     def takes(self, count: int, size_bytes: int, more_bytes: int) -> bool:
         """Return whether a preview with this many drafts and bytes may add one."""
+        if 2 * self.count < self.most and 2 * (self.size_bytes + more_bytes) < self.most_bytes:
+            return True
         sharers = len(self.waiting) or 1
         return (
             count < self.most // sharers
@@ -122,8 +128,7 @@ class PreviewTraffic:
             listener(number, draft)
         if draft.request is not None:
             self.originals.note(number, draft)
-        bounds = self._bounds
-        size = draft.size_bytes
+        bounds, size = self._bounds, draft.size_bytes
         if not bounds.takes(len(self.waiting), self.waiting_bytes, size):
             bare = draft.bare()
             size = bare.size_bytes
@@ -141,7 +146,9 @@ class PreviewTraffic:
         bounds.size_bytes += size
         if len(self.waiting) == 1:
             bounds.waiting[self.preview_id] = self
-        self._wake()
+            self._wake()
+        elif bounds.count >= HURRY:
+            self._wake()
         return number
 
     def take(self, most: int) -> list[tuple[int, Draft]]:

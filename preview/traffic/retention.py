@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import Executable
 
 from preview.core.lifecycle import ACTIVE
 from preview.settings import Settings
@@ -43,21 +44,21 @@ class Statistics(NamedTuple):
 
 def store_statistics(connection: Connection, statistics: Iterable[Statistics]) -> None:
     """Insert or overwrite rows of ``preview_traffic``."""
+    statement = _STORE[connection.dialect.name]
     for one in statistics:
-        row = one._asdict() | {"capture": one.capture.value}
-        changed = {name: value for name, value in row.items() if name != "preview_id"}
-        if connection.dialect.name == "sqlite":
-            connection.execute(
-                sqlite.insert(preview_traffic)
-                .values(row)
-                .on_conflict_do_update(set_=changed, index_elements=[_T.preview_id])
-            )
-        else:
-            connection.execute(
-                postgresql.insert(preview_traffic)
-                .values(row)
-                .on_conflict_do_update(set_=changed, index_elements=[_T.preview_id])
-            )
+        connection.execute(statement, one._asdict() | {"capture": one.capture.value})
+
+
+def _store_statement(dialect: str) -> Executable:
+    # Made once: making it takes longer than executing it.
+    insert = (sqlite if dialect == "sqlite" else postgresql).insert(preview_traffic)
+    values = insert.values({name: bindparam(name) for name in Statistics._fields})
+    changed = {name: values.excluded[name] for name in Statistics._fields if name != "preview_id"}
+    statement: Executable = values.on_conflict_do_update(index_elements=[_T.preview_id], set_=changed)
+    return statement
+
+
+_STORE = {dialect: _store_statement(dialect) for dialect in ("sqlite", "postgresql")}
 
 
 class Retention:

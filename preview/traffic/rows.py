@@ -79,6 +79,8 @@ class RecordEncoder:
         self._redactor = redactor
         self._heads: dict[int, _Head] = {}
         self._targets: dict[bytes, str] = {}
+        # Messages without a secret, by their parts.
+        self._messages: dict[tuple[int, bytes, int], str] = {}
 
     def encode(self, draft: Draft, last_line: int) -> str:
         """Return the element of a draft, redacted.
@@ -91,7 +93,10 @@ class RecordEncoder:
         target = self._targets.get(draft.target)
         if draft.request is not None:
             redaction = Redaction(self._redactor)
-            target = _storable(redaction.target(draft.target.decode("latin-1")))
+            if target is None:
+                target = _storable(redaction.target(draft.target.decode("latin-1")))
+                if not redaction.secrets:
+                    self._targets[draft.target] = target
             request = self._message(draft.request, redaction)
             content = f"[{request},{self._message(draft.response, redaction)}]"
             target = redaction.sweep(target)
@@ -122,10 +127,13 @@ class RecordEncoder:
     def _message(self, message: DraftMessage | None, redaction: Redaction) -> str:
         if message is None:
             return "null"
+        key = (id(message.fields), message.body, message.size_bytes)
+        if not redaction.secrets and (known := self._messages.get(key)) is not None:
+            return known
         head = self._heads.get(id(message.fields))
         if head is None:
             head = self._heads[id(message.fields)] = self._head(message.fields)
-        redaction.secrets.update(head.secrets)
+        redaction.secrets |= head.secrets
         content = decoded(message.body, head.coding) or b""
         shown = redaction.body(content, head.kind)
         size = message.size_bytes
@@ -137,7 +145,10 @@ class RecordEncoder:
             size = len(shown) if shown else size
         else:
             size = max(size, len(shown) + 1)
-        return f"[{redaction.sweep(head.text)},{_text(shown)},{size}]"
+        text = f"[{redaction.sweep(head.text)},{_text(shown)},{size}]"
+        if not redaction.secrets:
+            self._messages[key] = text
+        return text
 
     def _head(self, given: Fields | bytes) -> _Head:
         fields = _lines(given) if isinstance(given, bytes) else _pairs(given)

@@ -14,7 +14,7 @@ from preview.errors import DatabaseUnavailable
 from preview.settings import Settings
 from preview.storage.database import Database
 from preview.traffic.draft import Draft
-from preview.traffic.preview_traffic import Bounds, LineNumbers, PreviewTraffic
+from preview.traffic.preview_traffic import HURRY, Bounds, LineNumbers, PreviewTraffic
 from preview.traffic.record import Capture
 from preview.traffic.redaction import Redactor
 from preview.traffic.retention import Retention, Statistics, store_statistics
@@ -23,12 +23,13 @@ from preview.traffic.rows import RecordEncoder, Run, insert_runs
 log = structlog.get_logger(__name__)
 
 # Limit of one transaction, as for log lines: 10 to 20 ms on SQLite.
-_TRANSACTION_RECORDS = 2000
+_TRANSACTION_RECORDS = 4000
 _TRANSACTION_BYTES = 4 * 1024 * 1024
 # Records of a quiet service are collected this long for one commit. A reader does not wait this long (``flush``).
 _LINGER_S = 0.1
-# Queued records at which the writer starts at once.
-_HURRY = 1000
+# Of a busy one for longer: each commit delays other tasks, as two threads that run Python code share one lock.
+_BUSY_RECORDS = 100
+_BUSY_LINGER_S = 0.4
 # Work between two turns of other tasks.
 _TURN_S = 0.001
 _RETRY_FIRST_S = 0.1
@@ -97,7 +98,7 @@ class TrafficWriter:
 
     def _wake_up(self) -> None:
         self._wake.set()
-        if self._bounds.count >= _HURRY:
+        if self._bounds.count >= HURRY:
             self._hurry.set()
 
     async def _run(self) -> None:
@@ -105,6 +106,9 @@ class TrafficWriter:
             await self._wake.wait()
             with trio.move_on_after(_LINGER_S):
                 await self._hurry.wait()
+            if self._bounds.count > _BUSY_RECORDS:
+                with trio.move_on_after(_BUSY_LINGER_S):
+                    await self._hurry.wait()
             self._wake, self._hurry = trio.Event(), trio.Event()
             self._forget_closed()
             while self._take():

@@ -258,7 +258,7 @@ class _Exchange:
     async def _answer(self, upstream: UpstreamExchange, answer: Answer) -> None:
         recording = self._recording
         if recording is not None:
-            recording.answer, recording.first_byte_at = answer, monotonic()
+            recording.begin(answer, monotonic())
         fields = answer_fields(_framed_once(answer), self._head, self._admitted, self._number)
         # From here on, no other response can be sent.
         self._begun = True

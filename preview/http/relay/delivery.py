@@ -128,7 +128,7 @@ class Delivery:
         self.closes = self.closes or relay.is_draining or found.is_unbounded
         self.returned, self.status, self.answered_at = found, found.answer.status, monotonic()
         if self.recording is not None:
-            self.recording.answer, self.recording.first_byte_at = found.answer, self.answered_at
+            self.recording.begin(found.answer, self.answered_at)
         connection.deadline = self.answered_at + relay.idle_s
         head = found.head(self.request.number, relay.dates.now(), closes=self.closes)
         self.unsent = connection.stream.send_now([head, *self._framed(content, in_chunks=found.in_chunks)])

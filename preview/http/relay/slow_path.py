@@ -197,7 +197,8 @@ class SlowPath:
         """Record the switch to another protocol now: the tunnel may stay open for hours."""
         recording, self._delivery.recording = self._delivery.recording, None
         if recording is not None:
-            recording.origin, recording.answer, recording.first_byte_at = Origin.SOCKET, answer, monotonic()
+            recording.origin = Origin.SOCKET
+            recording.begin(answer, monotonic())
             recording.connected_at = self._exchange.connected_at
             recording.end()
 

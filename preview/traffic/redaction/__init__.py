@@ -1,5 +1,5 @@
 """Redaction: secrets in requests and responses are replaced before anything is stored."""
 
-from preview.traffic.redaction.messages import Redaction, Redactor, decoded
+from preview.traffic.redaction.messages import Redaction, Redactor, decoded, keeps_body
 
-__all__ = ["Redaction", "Redactor", "decoded"]
+__all__ = ["Redaction", "Redactor", "decoded", "keeps_body"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from secrets import token_bytes
 
@@ -22,6 +23,8 @@ _FORM = re.compile(r"[^\s&={}<>\"]{1,256}=[^\s{}<>\"]*+")
 # Kinds of binary content that is kept: pictures and the like. Others may have secrets in a form that is not read.
 _KEPT_BINARY = ("image/", "audio/", "video/", "font/", "application/pdf", "application/wasm")
 _CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+_ABOUT_CONTENT = frozenset({b"content-type", b"content-encoding"})
+_READ_CODINGS = frozenset({"", "identity", *_CODINGS})
 
 
 # Shorter secrets are replaced where they have a name, and nowhere else.
@@ -145,7 +148,28 @@ class Redaction:
 
 
 def _is_text(kind: str) -> bool:
-    return kind.startswith("text/") or "json" in kind or "xml" in kind or "form" in kind or "javascript" in kind
+    return kind.startswith("text/") or any(
+        word in kind for word in ("json", "xml", "form", "javascript", "yaml", "graphql")
+    )
+
+
+def keeps_body(fields: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return whether content with these header fields can be kept: false for streams, and for what cannot be read.
+
+    Args:
+        fields: Names in lower case.
+    """
+    return all(name not in _ABOUT_CONTENT or _is_kept(name, value[:256]) for name, value in fields)
+
+
+@lru_cache(maxsize=256)
+def _is_kept(name: bytes, value: bytes) -> bool:
+    word = value.decode("latin-1").strip().lower()
+    if name == b"content-encoding":
+        return word in _READ_CODINGS
+    if word.startswith("text/event-stream"):
+        return False
+    return _is_text(word) or word.startswith((*_KEPT_BINARY, "multipart/"))
 
 
 def decoded(body: bytes, coding: str) -> bytes | None:
