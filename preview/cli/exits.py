@@ -88,6 +88,6 @@ _CLASSES: tuple[tuple[type[PreviewError], ExitCode], ...] = (
 def exit_code_of(error: PreviewError) -> ExitCode:
     """Return the exit code for an error that ended a command."""
     if isinstance(error, ApiRefused):
-        usage = error.problem == "invalid_request"
+        usage = error.problem in {"invalid_request", errors.InvalidFilter.code}
         return ExitCode.USAGE if usage else _STATUSES.get(error.status, ExitCode.FAILED)
     return next((code for kind, code in _CLASSES if isinstance(error, kind)), ExitCode.FAILED)

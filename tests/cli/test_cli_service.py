@@ -103,7 +103,12 @@ def test_a_verbose_request_says_under_which_id_its_lines_are(running: str, capsy
 
 @pytest.mark.parametrize(
     "mistake",
-    [["logs", "--level", "LOUD"], ["logs", "--source", "nope"], ["open", "--path", "docs"], ["open", "--path", "//x"]],
+    [
+        ["logs", "--level", "LOUD"],
+        ["logs", "--filter", "stauts:500"],
+        ["open", "--path", "docs"],
+        ["open", "--path", "//x"],
+    ],
     ids=" ".join,
 )
 def test_what_cannot_be_meant_is_a_mistake_in_the_command_line(
@@ -169,6 +174,8 @@ def test_logs_show_what_was_said_and_end(running: str, capsys: pytest.CaptureFix
     lines = capsys.readouterr().out.splitlines()
     assert any(line.endswith("| hello from the app") for line in lines)
     assert any(" * " in line for line in lines)
+    assert run(["logs", running, "--filter", "HELLO -source:system -path:/health"]) == 0
+    assert [line.rpartition("| ")[2] for line in capsys.readouterr().out.splitlines()] == ["hello from the app"]
     assert run(["logs", running, "--tail", "1"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
 

@@ -58,6 +58,7 @@ CASES = [
     ('{"level": "error", "msg": "x"}', ERROR),
     ('{"severity": "WARNING", "message": "x"}', WARNING),
     ('{"levelname": "DEBUG", "message": "x"}', DEBUG),
+    ('{"severityText": "WARN", "body": {"stringValue": "x"}}', WARNING),
     ('{"levelno": 30, "message": "x"}', WARNING),
     ('{"level": 30, "msg": "pino"}', INFO),
     ('{"level": 60, "msg": "pino"}', ERROR),

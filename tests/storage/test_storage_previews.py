@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, func, insert, select
 
-from preview.core.lifecycle import ACTIVE, Health, State
+from preview.core.lifecycle import ACTIVE, NO_RELOADS, Health, Reloads, State, reloads_of
 from preview.errors import InvalidRequest, PreviewNotFound
 from preview.storage import Database, PreviewRecord, PreviewStore, UserStore
 from preview.storage.previews import to_row
@@ -58,6 +58,7 @@ FULL = make_record(
     last_health_check=START + timedelta(seconds=5),
     reason="It ended with signal SIGKILL: out of memory? ✓",
     exit_code=255,
+    reloads=Reloads(3, (120, 340)),
     exit_signal=9,
     directory="/var/lib/preview/previews/preview_a",
 )
@@ -355,3 +356,14 @@ async def test_many_lines_are_deleted_in_short_transactions(
     assert len(left) > 4
     assert all(before - after <= 10_000 for before, after in itertools.pairwise(left))
     assert await count_lines(database) == 0
+
+
+def test_the_lines_of_the_newest_reloads_are_kept() -> None:
+    reloads = NO_RELOADS
+    assert (reloads.to_text(), reloads.first_lines) == (None, [1])
+    for line in range(2, 504):
+        reloads = reloads.after(line)
+    assert (reloads.count, len(reloads.lines)) == (502, 500)
+    assert reloads.first_lines[:4] == [None, None, None, 4]
+    assert reloads.first_lines[reloads.count] == 503
+    assert reloads_of(reloads.to_text()) == reloads

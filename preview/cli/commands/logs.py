@@ -52,6 +52,8 @@ def logs(
     """Show what a generation's preview printed.
 
     Lines come in order, each once, even over lost connections. With --json each event is one JSON object on its line.
+
+    Example: preview logs gen_abc --filter 'error -path:/health since:5m'
     """
     show = _show_json if as_json else _shower(LinePrinter(wants_colour(sys.stdout), columns_of(sys.stdout)))
     words = {"level": level, "source": source, "q": grep, "request_id": request, "filter": filter_}
