@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
+from weakref import WeakValueDictionary
 
 import structlog
 import trio
@@ -55,7 +56,8 @@ class AlertEngine:
         self._store = store
         self.deliveries = Deliveries(sender, self._note)
         self._users: set[str] = set()
-        self._live: dict[str, LivePreview] = {}
+        # Weak: a preview that is over, with the lines in its memory, is not kept for this.
+        self._live: WeakValueDictionary[str, LivePreview] = WeakValueDictionary()
         self._watches: dict[str, PreviewWatch] = {}
         self._cool_downs: BoundedDict[tuple[str, float, str], CoolDown] = BoundedDict(_MOST_KEPT)
         self._budgets: BoundedDict[str, Budget] = BoundedDict(_MOST_KEPT)
@@ -68,8 +70,6 @@ class AlertEngine:
 
     def observe(self, preview: LivePreview) -> None:
         """Take a new preview: see ``SupervisorContext.observers``. It costs nothing for a user without rules."""
-        for one in [one for one, live in self._live.items() if live.over.is_set()]:
-            del self._live[one]
         self._live[preview.id] = preview
         if preview.record.user_id in self._users:
             self._watch(preview)
