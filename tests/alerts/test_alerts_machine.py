@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.alerts.budget import PAUSE_S, SHARE, Budget
+from preview.alerts.budget import SHARE, Budget
 from preview.alerts.machine import CoolDown, Edge, Rate, Silence, Threshold
 
 # Whole numbers, so that the models need no tolerance.
@@ -118,16 +118,21 @@ def test_a_cool_down_counts_what_it_prevents() -> None:
     assert cool_down.suppressed == 3
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 0.2), st.sampled_from("abc")), max_size=80))
-def test_a_budget_never_lets_rules_take_more_than_their_share(steps: list[tuple[int, float, str]]) -> None:
-    budget, at, paused, spent = Budget(0), 0, dict[str, float](), 0.0
-    for step, cost, rule in steps:
+@given(st.lists(st.tuples(st.integers(1, 2), st.floats(0, 1), st.sampled_from("abc")), max_size=60))
+def test_rules_within_their_share_are_never_paused(steps: list[tuple[int, float, str]]) -> None:
+    budget, at = Budget(0), 0
+    for step, part, rule in steps:
         at += step
-        if paused.get(rule, -1.0) > at:
-            continue
-        spent += cost
-        stopped = budget.spend(rule, cost, at)
+        assert budget.spend(rule, 0.99 * part * SHARE * step, at) is None
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=40), st.sampled_from("abc"))
+def test_of_rules_that_take_too_much_the_costliest_is_paused(order: list[str], costly: str) -> None:
+    budget = Budget(0)
+    for number, rule in enumerate(order):
+        stopped = budget.spend(rule, 0.1 if rule == costly else 0.001, number / 1000)
         if stopped is not None:
-            paused[stopped] = at + PAUSE_S
-        # Each pause forgives one burst; there are three rules.
-        assert spent <= 0.3 * (1 + len(paused) * (1 + at // PAUSE_S)) + SHARE * at + 0.2 * (1 + len(paused) * (1 + at))
+            assert stopped == costly
+            assert order[: number + 1].count(costly) >= 3
+            return
+    assert order.count(costly) <= 3
