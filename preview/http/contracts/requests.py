@@ -141,7 +141,7 @@ class RequestList(Answer):
 
 
 class CaptureShape(Answer):
-    """What is recorded of a preview's requests."""
+    """Capture setting of a preview's requests."""
 
     preview_id: str
     capture: Literal["off", "meta", "full"] = Field(

@@ -208,7 +208,7 @@ class RecordQuery(OneRequestQuery):
 
 
 class CaptureBody(BaseModel):
-    """What to record of a preview's requests."""
+    """Capture setting to apply to a preview's requests."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
