@@ -52,6 +52,7 @@ _RULES_BEYOND = (
     "POST /api/v1/alerts",
     "preview/firings/trial",
     "PUT /api/v1/alerts/{alert_id}",
+    "preview/failures",
 )
 _CHANGES = (
     "preview/launch",

@@ -32,7 +32,7 @@ class FailuresQuery(BaseModel):
 
     preview_id: str | None = Field(default=None, max_length=200, description="An earlier preview; else the newest.")
     filter: str = Field(
-        default="", max_length=2000, description="Terms of the filter language, about type, message, place and time."
+        default="", max_length=1000, description="Terms of the filter language, about type, message, place and time."
     )
     limit: Annotated[int, BeforeValidator(_whole)] = Field(default=100, ge=1, le=1000, description="Most failures.")
 
