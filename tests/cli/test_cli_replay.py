@@ -93,8 +93,8 @@ def test_the_story_of_a_bug(tmp_path: Path, tell: Tell) -> None:
         assert compared.returncode == 1, compared.stderr
         assert "broke" in compared.stdout
         suite = ET.parse(report).getroot()[0]
-        assert suite.get("failures") == "2"
-        assert int(suite.get("tests") or 0) == 5 - 1
+        # Replays are not replayed again: two requests were made by hand.
+        assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
         kept = tell("compare", made, made, "--number", "3", "--ignore", "$.minutes", "--save", "--json")
         assert json.loads(kept.stdout)["verdict"] == "noisy", kept.stderr
         assert tell("check", made, "--list").stdout.startswith('ignore = [\n  "$.minutes",\n]')
