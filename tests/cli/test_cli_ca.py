@@ -80,8 +80,14 @@ def test_a_file_that_holds_no_certificate_is_a_mistake(
 
 
 def test_each_command_that_asks_a_service_takes_its_authority() -> None:
-    modules = [importlib.import_module(f"preview.cli.commands.{entry.module}") for entry in COMMANDS.values()]
-    options = [{option for one in get_command(module.app).params for option in one.opts} for module in modules]
-    clients = [entry for entry in COMMANDS.values() if entry.panel not in ("Start", "Look after it")]
-    assert sum("--url" in given for given in options) == len(clients)
+    loaded = {
+        name: get_command(importlib.import_module(f"preview.cli.commands.{entry.module}").app)
+        for name, entry in COMMANDS.items()
+    }
+    # Of a group, its commands.
+    commands = [one for made in loaded.values() for one in getattr(made, "commands", {"": made}).values()]
+    options = [{option for param in one.params for option in param.opts} for one in commands]
     assert [given for given in options if ("--url" in given) is not ("--ca" in given)] == []
+    clients = [name for name, entry in COMMANDS.items() if entry.panel not in ("Start", "Look after it")]
+    of_clients = [one for name in clients for one in getattr(loaded[name], "commands", {"": loaded[name]}).values()]
+    assert all("--url" in {option for param in one.params for option in param.opts} for one in of_clients)
