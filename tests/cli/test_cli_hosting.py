@@ -15,9 +15,9 @@ import trio
 from preview.cli.commands.run import _listen
 from preview.cli.exits import CommandFailed
 from preview.cli.local.hosting import configure_logging
-from preview.cli.local.ports import can_bind
 from preview.cli.local.run_async import run_async
 from preview.errors import ConfigurationError, LaunchFailed, PreviewError
+from preview.runtime.listener import can_bind
 
 
 async def fail_with(*errors: Exception) -> None:

@@ -20,12 +20,12 @@ from preview.cli.data_folder import read_note
 from preview.cli.doctor.result import Check, Result
 from preview.cli.doctor.servers import server_checks
 from preview.cli.local.own_range import try_range
-from preview.cli.local.ports import can_bind
 from preview.cli.local.scope import NoScope, enter_scope
 from preview.core.isolation import Isolation, Network
 from preview.environments import find_newer
 from preview.errors import PreviewError
 from preview.runtime import Held, IsolationSupport, Runtime, child_subreaper, open_ladder
+from preview.runtime.listener import can_bind
 from preview.runtime.reading import closed_to_previews
 from preview.runtime.sandbox.users import users_here
 from preview.settings import Settings

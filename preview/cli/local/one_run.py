@@ -12,7 +12,6 @@ import trio
 
 from preview.cli.client import LOCAL_USER
 from preview.cli.local.hosting import Host
-from preview.cli.local.ports import can_bind
 from preview.cli.local.story import Addresses, Freed, Story
 from preview.cli.tokens import name_option
 from preview.core.lifecycle import State
@@ -20,6 +19,7 @@ from preview.detection import Overrides
 from preview.endpoints import extract_endpoints, find_health_path
 from preview.errors import InvalidGeneration, NoActivePreview
 from preview.logs import End, StatusChange
+from preview.runtime.listener import can_bind
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import LaunchRequest, PreviewManager, User
 
