@@ -15,7 +15,8 @@ __all__ = [
     "Forbidden", "GenerationLimitReached", "GenerationNotFound", "GenerationReadOnly", "HostNotAllowed",
     "InvalidFilter", "InvalidGeneration", "InvalidPath", "InvalidRequest", "LaunchFailed", "LimitReached",
     "NoActivePreview", "NoPortFree", "PinLimitReached", "PreconditionFailed", "PreviewError", "PreviewNotFound",
-    "PreviewTokenRejected", "PreviewUnavailable", "ProjectMismatch", "QueryRefused", "RecordIncomplete",
+    "PreviewTokenRejected", "PreviewUnavailable", "ProbeNotFound",
+    "ProjectMismatch", "QueryRefused", "RecordIncomplete",
     "RequestNotFound", "RootWithoutSandbox", "ServiceShort", "ServiceStopping", "ShareLimitReached", "ShareNotFound",
     "SnapshotLimitReached", "SnapshotNotFound", "StartupTimeout", "TooComplex", "TooLarge", "TooManyLaunches",
     "TooManyStreams", "Unauthenticated", "UpgradeRequired", "UpstreamFailed", "UpstreamTimeout", "UserNotFound",
@@ -195,6 +196,12 @@ class AlertNotFound(PreviewError):
     """The user has no alert rule with this id."""
 
     code = "alert_not_found"
+
+
+class ProbeNotFound(PreviewError):
+    """The generation was never probed."""
+
+    code = "probe_not_found"
 
 
 class UserNotFound(PreviewError):

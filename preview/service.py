@@ -78,6 +78,7 @@ class Service:
         reader: Analyses projects' files.
         draining: Set when the shutdown starts: streams end, and launches are refused.
         backing: Servers that previews get.
+        runtime: Starts processes.
         data: Reads, saves and replaces the data of previews.
         traffic: Stored requests to previews.
         traffic_writer: Stores requests to previews.
@@ -97,6 +98,7 @@ class Service:
     reader: ProjectReader
     draining: trio.Event
     backing: Backing
+    runtime: Runtime
     data: DataManager
     traffic: TrafficStore
     traffic_writer: TrafficWriter
@@ -187,7 +189,7 @@ async def open_service(
                 ):
                     yield Service(
                         settings, database, source, library, manager, log_store, writer, users, ladder.rungs, reading,
-                        draining, backing,
+                        draining, backing, ladder.runtime,
                         DataManager(settings, manager, snapshots, _comparing(settings, ladder.runtime).run),
                         TrafficStore(database), traffic,
                         failures, alerts,

@@ -141,6 +141,7 @@ class Settings(BaseSettings):
     max_previews: Count = 100
     trials: Count = 2
     trial_max_s: Seconds = Field(300, validation_alias=_env("TRIAL_MAX"))
+    probe_max_s: Seconds = Field(240, validation_alias=_env("PROBE_MAX"))
     max_streams_per_user: Count = 20
     launches_per_minute: Count = 120
     starts_at_once: Count | None = None

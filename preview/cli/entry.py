@@ -103,6 +103,11 @@ COMMANDS: dict[str, Entry] = {
         "Explain why a preview failed, or why requests to it fail: the cause, and what to do.",
         _UNDERSTAND,
     ),
+    "probe": Entry(
+        "understand.probe",
+        "Find requests that a backend answers wrongly, on a trial preview with a copy of the data.",
+        _UNDERSTAND,
+    ),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
     "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),
     "doctor": Entry("upkeep.doctor", "Check what this machine offers, and say what to do.", _CARE),

@@ -47,6 +47,11 @@ def new_snapshot_id() -> str:
     return f"snapshot_{_random()}"
 
 
+def new_probe_id() -> str:
+    """Return a new probe's id: ``probe_`` and 16 symbols."""
+    return f"probe_{_random()}"
+
+
 def new_token() -> str:
     """Return a secret for bearer use: 32 random bytes, URL-safe base64, 43 characters."""
     return secrets.token_urlsafe(32)

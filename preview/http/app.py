@@ -37,6 +37,7 @@ from preview.http.routes.filters import filter_routes
 from preview.http.routes.generations import file_routes, generation_routes
 from preview.http.routes.logs import history_routes, log_routes, log_socket_routes
 from preview.http.routes.previews import PREFIXES, preview_routes, previews_routes
+from preview.http.routes.probes import probe_routes
 from preview.http.routes.proxied import carry_check, proxy_routes
 from preview.http.routes.replay import replay_routes
 from preview.http.routes.requests import request_routes
@@ -47,6 +48,7 @@ from preview.logs import Contract
 from preview.proxy import PreviewClient, open_preview_client
 from preview.proxy.forwarded import TrustedProxies
 from preview.replay.checks.book import CheckBook
+from preview.replay.probe import Prober
 from preview.service import Service, open_service
 from preview.settings import Settings, load_settings
 
@@ -241,6 +243,7 @@ class PreviewApp(QuartTrio):
             authenticate = TokenAuthenticate(JwtAuthenticator(settings, secret), cookie, trusted_origins=trusted)
         slots = StreamSlots(settings.max_streams_per_user)
         direct = DirectStreams(nursery, keep_alive_s=settings.keep_alive_s, pending_bytes=settings.backlog_bytes)
+        endpoints = EndpointBook(service.generations, client, service.reader)
         return Backend(
             service=service,
             client=client,
@@ -253,7 +256,8 @@ class PreviewApp(QuartTrio):
             slots=slots,
             waits=Waits(),
             direct=direct,
-            endpoints=EndpointBook(service.generations, client, service.reader),
+            endpoints=endpoints,
+            prober=Prober(nursery, service, client, endpoints.find),
             metrics=Metrics(
                 streams=lambda: slots.total,
                 direct_streams=lambda: direct.total,
@@ -335,6 +339,7 @@ def _install_routes(app: PreviewApp) -> None:
     of_preview = (
         data_routes,
         snapshot_routes,
+        probe_routes,
         failure_routes,
         request_routes,
         replay_routes,

@@ -17,6 +17,7 @@ from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
 from preview.proxy import PreviewClient
 from preview.replay.checks.book import CheckBook
+from preview.replay.probe import Prober
 from preview.service import Service
 from preview.settings import Settings
 from preview.supervisor import PreviewManager
@@ -49,6 +50,7 @@ class Backend:
         endpoints: Endpoints by generation.
         metrics: Counters.
         edits: Saves changes of files; None if a host keeps the generations.
+        prober: Probes generations.
         checks: Checks of generations.
     """
 
@@ -66,6 +68,7 @@ class Backend:
     endpoints: EndpointBook
     metrics: Metrics
     edits: FileEdits | None
+    prober: Prober
     checks: CheckBook
 
     @property

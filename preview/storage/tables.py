@@ -268,6 +268,18 @@ Index("ix_alert_firings_rule_id_fired_at", alert_firings.c.rule_id, alert_firing
 Index("ix_alert_firings_preview_id_fired_at", alert_firings.c.preview_id, alert_firings.c.fired_at)
 
 
+# The last one of each generation; no foreign keys, as for previews.
+probe_results = Table(
+    "probe_results",
+    metadata,
+    Column("generation_id", String(128), primary_key=True),
+    Column("user_id", String(128), nullable=False),
+    Column("finished_at", BigInteger, nullable=False),
+    # JSON; see ``preview.replay.probe.result.ProbeResult``.
+    Column("result", Text, nullable=False),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PreviewRecord:
     """A preview at one moment, as stored in its row and shown in views.
@@ -329,7 +341,7 @@ class PreviewRecord:
 
 
 # The newest file in ``migrations/versions``; a test compares them.
-HEAD = "0011"
+HEAD = "0012"
 
 _VERSION_TABLE = "alembic_version"
 

@@ -24,6 +24,7 @@ from preview.cli.local.scope import NoScope, enter_scope
 from preview.core.isolation import Isolation, Network
 from preview.environments import find_newer
 from preview.errors import PreviewError
+from preview.replay.probe import has_schemathesis
 from preview.runtime import Held, IsolationSupport, Runtime, child_subreaper, open_ladder
 from preview.runtime.listener import can_bind
 from preview.runtime.reading import closed_to_previews
@@ -62,6 +63,7 @@ def isolation_checks(settings: Settings) -> Iterator[Check]:
     yield _starts(settings, ladder.runtime)
     yield from _limits(settings, ladder.runtime)
     yield from server_checks(settings, ladder.runtime)
+    yield _probes()
 
 
 async def _look(settings: Settings) -> IsolationSupport:
@@ -124,6 +126,14 @@ def _network(settings: Settings, runtime: Runtime) -> Check:
         advice = "name ports, as in PREVIEW_LOOPBACK_PORTS=5432,6379: without any, loopback-only is none"
         return Check("network", Result.WARN, found, advice, _SECTION)
     return Check("network", Result.OK, f"{found} (ports {ports})", "", _SECTION)
+
+
+def _probes() -> Check:
+    """Check whether probes compare answers with an application's OpenAPI document."""
+    if has_schemathesis():
+        return Check("probes", Result.OK, "with Schemathesis, for OpenAPI documents", "", _SECTION)
+    advice = "pip install preview[probe] compares answers with an application's OpenAPI document"
+    return Check("probes", Result.OK, "without Schemathesis", advice, _SECTION)
 
 
 def _builds(settings: Settings, ladder: IsolationSupport) -> Check:

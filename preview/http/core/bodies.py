@@ -73,6 +73,20 @@ class EnvelopeBody(_Body):
     headers: dict[str, str] = Field(default_factory=dict)
 
 
+class ProbeBody(_Body):
+    """A probe of a generation."""
+
+    seconds: Annotated[float, Field(ge=1, le=_MAX_START_S)] = Field(
+        default=30, description="Time for the requests; the service's setting is the most."
+    )
+    endpoints: list[Annotated[str, Field(max_length=1000)]] = Field(
+        default_factory=list,
+        max_length=100,
+        examples=[["GET /books/{id}"]],
+        description="Endpoints, as `GET /books/{id}` or `/books/{id}`; empty for all.",
+    )
+
+
 class ExtendBody(_Body):
     """Extension of a preview's life, in seconds."""
 

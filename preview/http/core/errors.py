@@ -46,6 +46,7 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         errors.NoActivePreview: (404, "No active preview"),
         errors.ShareNotFound: (404, "No such share link"),
         errors.SnapshotNotFound: (404, "No such snapshot"),
+        errors.ProbeNotFound: (404, "Never probed"),
         errors.RequestNotFound: (404, "No such recorded request"),
         errors.FailureNotFound: (404, "No such failure"),
         errors.AlertNotFound: (404, "No such alert rule"),

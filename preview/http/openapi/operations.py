@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from preview import errors
-from preview.http.contracts import ANSWERS, alerts, data, failures, filters, generations, requests, v1
+from preview.http.contracts import ANSWERS, alerts, data, failures, filters, generations, probe, requests, v1
 from preview.http.contracts.shared import Ticket
 from preview.http.core import bodies
 from preview.http.core.line_query import FilterQuery
@@ -258,6 +258,16 @@ def _alerts() -> dict[str, Operation]:
     }
 
 
+def _probes() -> dict[str, Operation]:
+    """Describe the routes of probes."""
+    shown = Reply("The running probe, or the last one.", probe.ProbeShape)
+    return {
+        "probes.start": Operation(Reply("The probe.", probe.ProbeShape), status=202, body=bodies.ProbeBody),
+        "probes.last": Operation(shown, (errors.ProbeNotFound,)),
+        "probes.stop": Operation(_GONE, status=204),
+    }
+
+
 def _browser() -> dict[str, Operation]:
     """Describe the routes of access in a browser."""
     link, access = Reply("The share link.", v1.ShareShape), Reply("Who can open the preview.", v1.AccessShape)
@@ -354,6 +364,7 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
             ),
         },
         "replay": replay_operations(),
+        "probes": _probes(),
         "browser": _browser(),
         "generations": _generations(),
         "page": _page(),

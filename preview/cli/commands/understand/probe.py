@@ -1,0 +1,100 @@
+"""``preview probe``: find requests that a backend answers wrongly."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from preview.cli.client import Api, generation_path, open_api
+from preview.cli.exits import CommandFailed, ExitCode
+from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
+from preview.cli.terminal import listing, print_json, progress, say, show, table_console
+from preview.core.quoting import visible
+
+app = typer.Typer(add_completion=False)
+
+_POLL_S = 0.5
+_MOST_LINES = 4
+
+
+@app.command()
+def probe(
+    generation: GenerationArgument,
+    seconds: Annotated[float, typer.Option("--seconds", metavar="S", min=1, help="Time for the requests.")] = 30,
+    endpoint: Annotated[
+        list[str] | None,
+        typer.Option("--endpoint", metavar="'METHOD PATH'", help="Probe only this endpoint; may be repeated."),
+    ] = None,
+    last: Annotated[bool, typer.Option("--last", help="Show the last probe, and start none.")] = False,
+    url: UrlOption = None,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find requests that a backend answers wrongly, on a trial preview with a copy of the data.
+
+    Exits with 1 if there is a finding that cannot be intended. Example: preview probe GEN --endpoint 'GET /books/{id}'
+    """
+    path = generation_path(generation, "/preview/probe")
+    with open_api(url, ca) as api, progress("probing…"):
+        found = api.get_json(path) if last else _run(api, path, {"seconds": seconds, "endpoints": endpoint or []})
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    if found["state"] == "failed":
+        raise CommandFailed(f"The probe failed: {found['error']}")
+    if any(not one["is_doubtful"] for one in found["findings"]):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _run(api: Api, path: str, body: dict[str, object]) -> dict[str, Any]:
+    """Start a probe and wait for its end; with Ctrl-C it ends early."""
+    found: dict[str, Any] = api.call("POST", path, body=body).json()
+    try:
+        while found["state"] in ("starting", "running"):
+            time.sleep(_POLL_S)
+            found = api.get_json(path)
+    except KeyboardInterrupt:
+        api.call("DELETE", path)
+        raise
+    return found
+
+
+def _print(found: dict[str, Any]) -> None:
+    for number, one in enumerate(found["findings"]):
+        if number:
+            show("")
+        doubt = " (can be intended)" if one["is_doubtful"] else ""
+        show(f"{one['number']}. {one['method']} {one['path']}: {one['sentence']}{doubt}")
+        if one["frame"]:
+            show(f"   at {one['frame']}")
+        for step in one["steps"]:
+            show(f"   {step['curl']}")
+        for line in [] if one["frame"] else one["lines"][-_MOST_LINES:]:
+            show(f"   | {line['message']}")
+    if found["findings"]:
+        show("")
+    _print_rows(found["rows"])
+    for note in found["notes"]:
+        say(note)
+    count = len(found["findings"])
+    findings = "nothing found" if count == 0 else f"{count} finding{'' if count == 1 else 's'}"
+    say(f"{findings}; {found['requests']} requests in {found['elapsed_s']:.1f} s")
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        say("No endpoints were found.")
+        return
+    shown = listing("ENDPOINT", "OK", "4XX", "5XX", "NO ANSWER", "MISMATCH", "")
+    for row in rows:
+        counts = (row["ok"], row["client_errors"], row["server_errors"], row["no_answers"], row["mismatches"])
+        shown.add_row(
+            Text(visible(f"{row['method']} {row['path']}")),
+            *(Text(str(count) if count else "·", "" if count else "dim") for count in counts),
+            Text("" if row["is_reached"] else "never reached", "yellow"),
+        )
+    table_console().print(shown)
