@@ -212,6 +212,7 @@ class Settings(BaseSettings):
 
     # Recorded requests
     capture: Literal["off", "meta", "full"] = "meta"
+    recorded_requests_per_s: Count = 1000
     request_queue_bytes: Bytes = 32 * _MIB
     preview_requests_mb: Count = 64
     stored_requests_mb: Count = 1024

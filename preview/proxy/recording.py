@@ -128,9 +128,9 @@ class Recording:
 def recording_of(
     admitted: Admitted, method: str, target: bytes, number: bytes, arrived_at: float, admitted_at: float
 ) -> Recording | None:
-    """Return the recording of an admitted request; None if its preview records none."""
+    """Return the recording of an admitted request; None if its preview records none, or no more in this second."""
     traffic = admitted.traffic
-    if traffic is None or traffic.is_off:
+    if traffic is None or not traffic.records_next():
         return None
     return Recording(traffic, admitted, method, target, number, arrived_at, admitted_at)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Protocol
 
 import structlog
@@ -68,6 +69,7 @@ class PreviewTraffic:
         capture: See the attribute.
         lines: The preview's log.
         bounds: Limits of all previews.
+        most_per_s: Requests to record in one second.
         wake: Called when there is work for the writer.
 
     Attributes:
@@ -84,7 +86,14 @@ class PreviewTraffic:
     """
 
     def __init__(
-        self, preview_id: str, *, capture: Capture, lines: LineNumbers, bounds: Bounds, wake: Callable[[], None]
+        self,
+        preview_id: str,
+        *,
+        capture: Capture,
+        lines: LineNumbers,
+        bounds: Bounds,
+        wake: Callable[[], None],
+        most_per_s: int = 1000,
     ) -> None:
         self.preview_id = preview_id
         self.capture = capture
@@ -107,6 +116,9 @@ class PreviewTraffic:
         self._is_logged = False
         self._work_s = 0.0
         self._work_until = 0.0
+        self._most_per_s = most_per_s
+        self._left = 0
+        self._second_ends = 0.0
 
     @property
     def is_off(self) -> bool:
@@ -117,6 +129,19 @@ class PreviewTraffic:
     def is_full(self) -> bool:
         """True if headers and bodies are recorded."""
         return self.capture is Capture.FULL
+
+    def records_next(self) -> bool:
+        """Return whether a request that arrives now is recorded. One that is not, because of the rate, is counted."""
+        if self.capture is Capture.OFF:
+            return False
+        now = monotonic()
+        if now >= self._second_ends:
+            self._second_ends, self._left = now + 1, self._most_per_s
+        if self._left:
+            self._left -= 1
+            return True
+        self.lose_records(1)
+        return False
 
     def record(self, draft: Draft) -> int:
         """Queue a request for the database; return its number. Never waits.

@@ -49,6 +49,7 @@ class TrafficWriter:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._default = Capture(settings.capture)
+        self._most_per_s = settings.recorded_requests_per_s
         self._bounds = Bounds(_QUEUED_RECORDS, settings.request_queue_bytes)
         self._redactor = Redactor()
         self._retention = Retention(database, settings)
@@ -70,7 +71,14 @@ class TrafficWriter:
 
     def open(self, preview_id: str, lines: LineNumbers) -> PreviewTraffic:
         """Return the recorder of a new preview. Its owner closes it."""
-        made = PreviewTraffic(preview_id, capture=self._default, lines=lines, bounds=self._bounds, wake=self._wake_up)
+        made = PreviewTraffic(
+            preview_id,
+            capture=self._default,
+            lines=lines,
+            bounds=self._bounds,
+            wake=self._wake_up,
+            most_per_s=self._most_per_s,
+        )
         self._open[preview_id] = made
         return made
 

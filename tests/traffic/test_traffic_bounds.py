@@ -106,3 +106,25 @@ async def test_a_reader_waits_until_a_request_is_stored(sqlite_database_url: str
             traffic.record(draft())
             assert seen == []
         assert seen == [1]
+
+
+async def test_requests_beyond_the_rate_are_counted_and_have_no_number(
+    sqlite_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("preview.traffic.preview_traffic.monotonic", lambda: now[0])
+    async with (
+        open_database(sqlite_database_url) as database,
+        open_traffic_room(database, tmp_path, recorded_requests_per_s=3) as room,
+    ):
+        traffic, other = await room.open(), await room.open("preview_b")
+        assert [traffic.records_next() for _ in range(5)] == [True, True, True, False, False]
+        assert (traffic.lost_records, traffic.last_number) == (2, 0)
+        assert other.records_next()
+        now[0] += 0.99
+        assert not traffic.records_next()
+        now[0] += 0.01
+        assert traffic.records_next()
+        traffic.record(draft())
+        await room.writer.flush("preview_a")
+        assert (await room.store.list("preview_a")).lost_records == 3
