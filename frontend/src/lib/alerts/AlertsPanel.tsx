@@ -27,7 +27,7 @@ type View = { kind: "list" } | { kind: "rule"; id: string } | { kind: "form"; ru
 export function AlertsPanel(props: AlertsPanelProps): ReactNode {
   const { generationId } = props;
   const client = usePreviewClient(props.client);
-  const { instance } = usePreview(generationId, { client, poll: false });
+  const { instance, isLoaded } = usePreview(generationId, { client, poll: false });
   const session = useLogSession(generationId, { client });
   const [view, setView] = useState<View>({ kind: "list" });
   const [last, setLast] = useState<string | null>(null);
@@ -78,6 +78,7 @@ export function AlertsPanel(props: AlertsPanelProps): ReactNode {
           rules={rules}
           firings={firings}
           links={links}
+          hasPreview={instance !== null || !isLoaded}
           last={last}
           onRefresh={refresh}
           onAdd={() => setView({ kind: "form", rule: null })}

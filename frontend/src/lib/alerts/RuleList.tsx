@@ -14,6 +14,8 @@ interface RuleListProps {
   rules: Loaded<AlertRule[]>;
   firings: Loaded<FiringPage>;
   links: Links;
+  /** False if there never was a preview of this generation. */
+  hasPreview: boolean;
   /** The rule that was open last: it has the focus. */
   last: string | null;
   onRefresh: () => void;
@@ -72,9 +74,7 @@ export function RuleList(props: RuleListProps): ReactNode {
         {firings.value ? (
           <Firings page={firings.value} links={props.links} hasNames />
         ) : (
-          <p className={panel.hint}>
-            {props.links.previewId === null ? "Nothing: no preview was launched." : "Reading…"}
-          </p>
+          <p className={panel.hint}>{props.hasPreview ? "Reading…" : "Nothing: no preview was launched."}</p>
         )}
       </section>
     </div>
