@@ -321,7 +321,7 @@ class MadeUpProject(MadeUpData):
             return 200, {"items": [_firing(0)], "next": None}
         if re.fullmatch(r"(POST|PUT) /alerts(/alert_\d+)?", call):
             return 200, rule(0)
-        if call == "POST /alerts/preview":
+        if call == "POST /preview/firings/trial":
             return 200, {"preview_id": "preview_data", "examined": 900, "first_line": 1, "last_line": 900, "matched": 7,
                          "samples": [], "is_cut": False,
                          "firings": [{"at": _AT, "summary": "5 lines", "line": 40, "text": HOSTILE}]}  # fmt: skip

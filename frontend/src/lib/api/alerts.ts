@@ -119,9 +119,9 @@ export function tryAlert(
   condition: Condition,
   cooldownS: number,
 ): Promise<AlertTrial> {
-  return client.json("/api/v1/alerts/preview", {
+  return client.json(of(generationId, "/preview/firings/trial"), {
     method: "POST",
-    json: { generation_id: generationId, condition, cooldown_s: cooldownS },
+    json: { condition, cooldown_s: cooldownS },
   });
 }
 
