@@ -17,7 +17,7 @@ from quart_trio.asgi import TrioASGILifespan
 from preview.auth import AccessBook, JwtAuthenticator, LoginCodes, TicketBox, load_or_create_secret
 from preview.errors import PreviewError, ServiceStopping
 from preview.generations import GenerationSource
-from preview.http.backend import Authenticate, Backend
+from preview.http.backend import Authenticate, Backend, RecordNumber
 from preview.http.browser import PreviewAccessGate, is_for_preview, serve_ordinary
 from preview.http.core.guard import HostCheck, check_request, host_names, origin_form
 from preview.http.core.page_policy import Cors
@@ -123,6 +123,7 @@ class PreviewApp(QuartTrio):
         generations: GenerationSource | None,
     ) -> None:
         super().__init__("preview.http", static_folder=None)
+        self.url_map.converters["record"] = RecordNumber
         self.settings = settings
         self._given_service = service
         self._authenticate = authenticate

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 from quart import Blueprint
+from werkzeug.routing import BaseConverter
 
 from preview.auth import AccessBook, Identity, LoginCodes, TicketBox, issue_token
 from preview.http.edits import FileEdits
@@ -90,6 +91,15 @@ class Backend:
 
 Running = Callable[[], Backend]
 """Returns the running app's backend. Raises ``ServiceStopping`` if the app is not running."""
+
+
+class RecordNumber(BaseConverter):
+    """Converter of a path's segment that may be a record's number: ``/requests/import`` is another route."""
+
+    MOST = 10**15 - 1
+    regex = r"\d[^/]*"
+    # Below literal segments, above other variables.
+    weight = 90
 
 
 class BackendRoutes(Blueprint):

@@ -82,7 +82,7 @@ def bounded(examples: int = _EXAMPLES) -> settings:
 def _labels() -> list[str]:
     rules = create_app(load_settings()).url_map.iter_rules()
     found = [
-        f"{method} {rule.rule.replace('<path:', '{').replace('<', '{').replace('>', '}')}"
+        f"{method} {rule.rule.replace('<path:', '{').replace('<record:', '{').replace('<', '{').replace('>', '}')}"
         for rule in rules
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     ]

@@ -49,6 +49,10 @@ def test_nobody_gets_anything_without_a_good_token(
     @given(cases(world, operation), CREDENTIALS)
     def ask(case: Case, authorization: str | None) -> None:  # type: ignore[type-arg]  # hypothesis reads it
         answer = sender.send(case, authorization)
-        assert answer.status_code in {401, 405, 431} or (label.endswith("logs/stream") and answer.status_code == 400)
+        # A segment that cannot be a number belongs to no route.
+        unknown = {404} if "{number}" in label else set()
+        assert answer.status_code in {401, 405, 431} | unknown or (
+            label.endswith("logs/stream") and answer.status_code == 400
+        )
 
     ask()

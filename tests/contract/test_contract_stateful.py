@@ -86,6 +86,14 @@ def test_each_link_leads_on_through_the_life_of_a_generation(schema: BaseSchema,
     for name in ("status", "ticket", "stream", "stop"):
         walk.follow(as_planned, launched, name, 200)
 
+    rules = "POST /api/v1/alerts"
+    rule = {"condition": {"kind": "matches", "filter": "error"}}
+    made = walk.ask(rules, 201, body=rule)
+    for name in ("get_alert", "test_alert", "list_firings"):
+        walk.follow(rules, made, name, 200)
+    walk.follow(rules, made, "replace_alert", 200, body=rule)
+    walk.follow(rules, made, "delete_alert", 204)
+
     walk.follow(_KEEP, kept, "delete_generation", 204)
     assert walk.followed == walk.all_links()
 

@@ -14,6 +14,7 @@ from werkzeug.routing.rules import Rule
 
 from preview import errors
 from preview.errors import PreviewError
+from preview.http.backend import RecordNumber
 from preview.http.contracts import plan, v1
 from preview.http.core.answers import EarlyProblem
 from preview.http.core.errors import HTTP_CODES, problem_of
@@ -86,7 +87,8 @@ def _schema(model: type[BaseModel], mode: str, schemas: dict[str, Any]) -> dict[
 
 def _parameters(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in sorted(rule.arguments)
+        {"name": name, "in": "path", "required": True, "schema": _path_schema(rule, name)}
+        for name in sorted(rule.arguments)
     ]
     if operation.query is not None:
         made = operation.query.model_json_schema(ref_template=_REF)
@@ -97,6 +99,12 @@ def _parameters(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> li
     for name, about in operation.headers.items():
         found.append({"name": name, "in": "header", "description": about, "schema": {"type": "string"}})
     return found
+
+
+def _path_schema(rule: Rule, name: str) -> dict[str, Any]:
+    if isinstance(rule._converters[name], RecordNumber):  # noqa: SLF001  as in Quart-Schema: there is no public way
+        return {"type": "integer", "minimum": 1, "maximum": RecordNumber.MOST}
+    return {"type": "string"}
 
 
 def _request_body(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> dict[str, Any] | None:

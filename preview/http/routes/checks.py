@@ -58,7 +58,7 @@ def check_routes(running: Running) -> Blueprint:
         )
         return json_answer(ChecksRunShape.of(backend.checks.note(generation_id, found)))
 
-    @routes.post("/preview/requests/<number>/check")
+    @routes.post("/preview/requests/<record:number>/check")
     async def save(backend: Backend, generation_id: str, number: str) -> Response:
         """Save a recorded request as a check: it expects what the answer had, and of values that change, their form."""
         _, generation = await own_generation(backend, generation_id)

@@ -70,7 +70,7 @@ def replay_routes(running: Running) -> Blueprint:
         steps = await find_steps(backend, generation, body.numbers, body.filter, body.requests)
         return json_answer(await _replay(backend, identity.user, generation, steps, body))
 
-    @routes.post("/preview/requests/<number>/replay")
+    @routes.post("/preview/requests/<record:number>/replay")
     async def one(backend: Backend, generation_id: str, number: str) -> Response:
         """Send one recorded request again, and compare its answer with the recorded one."""
         identity, generation = await own_generation(backend, generation_id)

@@ -64,7 +64,7 @@ def request_routes(running: Running) -> Blueprint:
         capture = await _capture(backend, record)
         return json_answer(RequestList.of(page, record.id, capture.value), headers={"Vary": "Accept"})
 
-    @routes.get("/preview/requests/<number>")
+    @routes.get("/preview/requests/<record:number>")
     async def one_request(backend: Backend, generation_id: str, number: str) -> Response:
         """Return one recorded request, with headers and bodies if these were recorded; or as text to paste."""
         record, place = await _one(backend, generation_id, number)
@@ -72,7 +72,7 @@ def request_routes(running: Running) -> Blueprint:
         found = await backend.service.traffic.get(record.id, place)
         return json_answer(RequestShape.of(found)) if form == "json" else text_answer(record, found, Format(form))
 
-    @routes.put("/preview/requests/<number>/pin")
+    @routes.put("/preview/requests/<record:number>/pin")
     async def pin(backend: Backend, generation_id: str, number: str) -> Response:
         """Keep a recorded request: it is not deleted by age or size."""
         record, place = await _one(backend, generation_id, number)
@@ -81,7 +81,7 @@ def request_routes(running: Running) -> Blueprint:
         )
         return no_content()
 
-    @routes.delete("/preview/requests/<number>/pin")
+    @routes.delete("/preview/requests/<record:number>/pin")
     async def unpin(backend: Backend, generation_id: str, number: str) -> Response:
         """Let a recorded request be deleted again by age or size."""
         record, place = await _one(backend, generation_id, number)
