@@ -225,6 +225,7 @@ class PreviewApp(QuartTrio):
             made = self._backend = self._make_backend(service, client, nursery)
             nursery.start_soon(_wake_streams, service.draining, made.waits)
             nursery.start_soon(made.checks.run)
+            nursery.start_soon(made.prober.clean)
             try:
                 with service.previews.observing(made.checks.watch):
                     yield

@@ -6,9 +6,12 @@ import pytest
 import trio
 from http_kit import FILES, NEVER_READY, World, open_world
 
+from preview.core.clock import utc_now
 from preview.generations import GenerationLibrary
 from preview.logs import journal_folder, open_journal
 from preview.logs.model.batch import Batch
+from preview.replay.probe import ProbeResult, ProbeState
+from preview.replay.probe.store import ProbeStore
 from preview.storage import PreviewStore
 from preview.supervisor.manager import cleanup
 
@@ -29,6 +32,15 @@ async def test_a_preview_launched_while_its_generation_is_deleted_is_stopped(
         assert answer.status_code == 204
         assert world.service.previews.active(generation_id) is None
         await gone(world, launched[0])
+
+
+async def test_the_last_probe_goes_with_its_generation(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        generation_id = await world.keep(FILES)
+        store = ProbeStore(world.service.database)
+        await store.save(ProbeResult("probe_1", generation_id, ProbeState.DONE, utc_now(), 30, 1), "ann")
+        assert (await world.ask("DELETE", f"/api/v1/generations/{generation_id}")).status_code == 204
+        assert await store.last(generation_id, "ann") is None
 
 
 async def lines_of(world: World, preview_id: str) -> int:

@@ -69,6 +69,7 @@ def generation_routes(running: Running) -> Blueprint:
         await library.delete(generation_id)
         await backend.previews.forget(generation_id, identity.user.id)
         await backend.service.alerts.forget(generation_id)
+        await backend.prober.forget(generation_id)
         return no_content()
 
     return routes

@@ -35,8 +35,8 @@ _MOST_ENDPOINTS = 300
 _OK = 200
 # The program stops by its own clock; a hostile schema may keep it from that.
 _GRACE_S = 3.0
-# Results in memory that the database has too, or could not take.
-_KEPT = 64
+# Time to store a result; the end of the service waits for it.
+_SAVE_S = 2.0
 
 FindEndpoints = Callable[[Generation, LivePreview], Awaitable[Listing]]
 """Returns the endpoints of a generation and of its preview."""
@@ -61,6 +61,7 @@ class _Active:
     user_id: str
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     over: trio.Event = field(default_factory=trio.Event)
+    is_forgotten: bool = False
 
 
 class Prober:
@@ -119,6 +120,34 @@ class Prober:
             active.scope.cancel()
             await active.over.wait()
 
+    async def forget(self, generation_id: str) -> None:
+        """End the running probe of a deleted generation, and delete its last result. An outage is logged.
+
+        Cancellation: the probe ends all the same; the next start deletes the result.
+        """
+        active = self._active.get(generation_id)
+        if active is not None:
+            active.is_forgotten = True
+            active.scope.cancel()
+            await active.over.wait()
+        try:
+            await self._store.delete(generation_id)
+        except PreviewError as error:
+            log.warning("probe result not deleted yet", generation_id=generation_id, error=error.message)
+
+    async def clean(self) -> None:
+        """Delete what earlier services have left: folders, and results of deleted generations. Errors are logged.
+
+        Cancellation: some of it may be left.
+        """
+        try:
+            await self._programs.remove_leftovers()
+            if self._service.library is not None:
+                await self._store.delete_orphans()
+        except Exception:
+            # An error that leaves this task would cancel the nursery of the application.
+            log.exception("probes not cleaned")
+
     async def _run(self, active: _Active, user: User, generation: Generation, request: ProbeRequest) -> None:
         result = active.result
         try:
@@ -131,20 +160,31 @@ class Prober:
             result.state, result.error = ProbeState.FAILED, error.message
         except ProtocolBroken:
             result.state, result.error = ProbeState.FAILED, "The program that makes the requests could not be started."
+        except Exception:
+            # An error that leaves this task would cancel the nursery of the application.
+            log.exception("probe failed", generation_id=result.generation_id)
+            result.state, result.error = (
+                ProbeState.FAILED,
+                "The probe could not be run; the log of the service says why.",
+            )
         finally:
             if result.state in (ProbeState.STARTING, ProbeState.RUNNING):
                 result.state, result.error = ProbeState.FAILED, "The service stopped while the probe ran."
             result.phase, result.finished_at = "", utc_now()
-            with trio.move_on_after(self._service.settings.database_timeout_s, shield=True):
+            if not active.is_forgotten:
                 await self._save(result, active.user_id)
-            del self._active[generation.id]
+            del self._active[result.generation_id]
             active.over.set()
 
     async def _save(self, result: ProbeResult, user_id: str) -> None:
+        """Store a result; errors are logged. Cancellation: it is completed, for at most ``_SAVE_S``."""
         try:
-            await self._store.save(result, user_id)
-        except PreviewError as error:
-            log.warning("probe result not stored", generation_id=result.generation_id, error=error.message)
+            with trio.move_on_after(_SAVE_S, shield=True) as scope:
+                await self._store.save(result, user_id)
+            if scope.cancelled_caught:
+                log.warning("probe result not stored in time", generation_id=result.generation_id)
+        except Exception:
+            log.exception("probe result not stored", generation_id=result.generation_id)
 
     async def _probe(self, result: ProbeResult, user: User, generation: Generation, request: ProbeRequest) -> None:
         lines = TrialLines()

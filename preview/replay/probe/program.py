@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from tempfile import mkdtemp
 
 import trio
 
 from preview.core.isolation import Network
+from preview.core.removal import remove_folder
 from preview.replay.probe.confined import CONFINED, PROGRAM
 from preview.replay.probe.messages import MOST_LINE_BYTES, ProtocolBroken
 from preview.runtime import CONTROL_PLACEHOLDER, ProcessSpec, RunningProcess, Runtime, beside, limits_of
@@ -35,6 +37,9 @@ _REMOVE_S = 5.0
 _FIRST_SLOT = 5
 _MOST_SLOTS = 200
 _MOST_PRINTED = 4096
+# Folders of this process: the data folder is its own, so that all others are leftovers.
+_FOLDERS = "probe-"
+_OURS = f"{_FOLDERS}{token_hex(4)}-"
 
 
 def has_schemathesis() -> bool:
@@ -109,6 +114,16 @@ class ProbePrograms:
         self._numbers = count(1)
         self._slots = set(range(_FIRST_SLOT, _FIRST_SLOT + _MOST_SLOTS))
 
+    async def remove_leftovers(self) -> None:
+        """Remove the folders of services that were killed.
+
+        Raises:
+            OSError: The data folder cannot be listed.
+
+        Cancellation: some may be left.
+        """
+        await trio.to_thread.run_sync(_remove_leftovers, self._settings.data_dir, abandon_on_cancel=True)
+
     @asynccontextmanager
     async def open(self, task: Mapping[str, object]) -> AsyncIterator[ProgramConnection]:
         """Start a program with a task; it is ended when the context is left.
@@ -120,8 +135,8 @@ class ProbePrograms:
         """
         folder = Path(await trio.to_thread.run_sync(_make_folder, self._settings.data_dir))
         slot = self._slots.pop()
-        ours, theirs = socket.socketpair()
         try:
+            ours, theirs = socket.socketpair()
             with theirs:
                 async with (
                     trio.SocketStream(trio.socket.from_stdlib_socket(ours)) as stream,
@@ -189,8 +204,14 @@ class _Watch:
 
 
 def _make_folder(parent: Path) -> str:
-    return mkdtemp(prefix="probe-", dir=parent)
+    return mkdtemp(prefix=_OURS, dir=parent)
 
 
 def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_leftovers(parent: Path) -> None:
+    for folder in parent.glob(f"{_FOLDERS}*"):
+        if not folder.name.startswith(_OURS):
+            remove_folder(folder)

@@ -57,6 +57,11 @@ class ProbeStore:
             log.warning("probe result not readable", generation_id=generation_id)
             return None
 
+    async def delete(self, generation_id: str) -> None:
+        """Delete the generation's result, if there is one. Cancellation: completed, or nothing changes."""
+        gone = delete(probe_results).where(_P.generation_id == generation_id)
+        await self._database.write(lambda connection: connection.execute(gone))
+
     async def delete_orphans(self) -> None:
         """Delete results of generations that are gone. Cancellation: completed, or nothing changes."""
         gone = delete(probe_results).where(_P.generation_id.not_in(select(generations.c.id)))
