@@ -99,7 +99,8 @@ class Retention:
         """
         for preview_id in [one for one in self._pieces if one not in live]:
             del self._pieces[preview_id]
-        for traffic in live.values():
+        # A copy: previews begin and end while this waits for the database.
+        for traffic in list(live.values()):
             if traffic.stored_bytes > self._limit_of_one:
                 await self._cut(traffic, self._limit_of_one)
         if self._total is None:

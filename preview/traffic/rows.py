@@ -26,6 +26,7 @@ from preview.traffic.redaction import Redaction, Redactor, decoded
 # After the control characters and the quotes, so that no escape is needed.
 _BASE = 0x80
 # A length is one character below the surrogates (0xD800).
+_MOST_FACTS = 0xD7FF - _BASE
 _MAX_TARGET = 0x8000
 _NEVER = "-"
 _FACTS = "%d %s %s %s %s %d %s %d %d %d %d %d %d %d %d %d %s"
@@ -99,7 +100,8 @@ class RecordEncoder:
                     self._targets[draft.target] = target
             request = self._message(draft.request, redaction)
             content = f"[{request},{self._message(draft.response, redaction)}]"
-            target = redaction.sweep(target)
+            # A mark may be longer than its secret: cut again.
+            target = redaction.sweep(target)[:_MAX_TARGET]
         elif target is None:
             target = _storable(Redaction(self._redactor).target(draft.target.decode("latin-1")))
             self._targets[draft.target] = target
@@ -122,6 +124,8 @@ class RecordEncoder:
             max(draft.first_line - 1, last_line),
             draft.request_id.decode("latin-1"),
         )
+        if len(facts) > _MOST_FACTS:
+            raise ValueError("The facts are longer than their length can say.")
         return encode_basestring(f"{chr(_BASE + len(facts))}{facts}{content}")
 
     def _message(self, message: DraftMessage | None, redaction: Redaction) -> str:

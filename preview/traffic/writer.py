@@ -127,8 +127,8 @@ class TrafficWriter:
     async def _drain(self) -> None:
         while self._taken or self._take():
             try:
-                await self._store(await self._encode())
-            except (DatabaseUnavailable, SQLAlchemyError) as error:
+                await self._attempt(await self._encode())
+            except DatabaseUnavailable as error:
                 count = self._bounds.count
                 log.warning("recorded requests not stored", records=count, reason=str(error).partition("\n")[0])
                 return
@@ -164,11 +164,13 @@ class TrafficWriter:
                 if draft.request is not None and not traffic.may_work(now):
                     traffic.lose_bodies()
                     draft = draft.bare()
-                if run is None or number != expected:
-                    run = Run(traffic.preview_id, number, [])
-                    runs.append(run)
-                run.elements.append(encoder.encode(draft, last_line))
-                expected = number + 1
+                element = _element(encoder, traffic, draft, last_line)
+                if element is not None:
+                    if run is None or number != expected:
+                        run = Run(traffic.preview_id, number, [])
+                        runs.append(run)
+                    run.elements.append(element)
+                    expected = number + 1
                 if draft.request is not None:
                     before, now = now, trio.current_time()
                     traffic.worked(now - before)
@@ -195,13 +197,17 @@ class TrafficWriter:
     async def _attempt(self, runs: list[Run]) -> None:
         try:
             await self._store(runs)
-        except SQLAlchemyError:
-            # The database refuses some preview's records (its row was deleted): write each preview's separately.
+        except DatabaseUnavailable:
+            raise
+        except Exception:  # noqa: BLE001  the requests of one preview must not end the recording of all
+            # Some preview's records are refused (its row was deleted): write each preview's separately.
             for traffic, taken in self._taken:
                 own = [run for run in runs if run.preview_id == traffic.preview_id]
                 try:
                     await self._store(own, [traffic])
-                except SQLAlchemyError as error:
+                except DatabaseUnavailable:
+                    raise
+                except Exception as error:  # noqa: BLE001  as above; logged
                     traffic.lose_records(len(taken))
                     log.warning(
                         "recorded requests refused by the database",
@@ -238,6 +244,26 @@ class TrafficWriter:
             await self._retention.trim(self._open)
         except (DatabaseUnavailable, SQLAlchemyError) as error:
             log.warning("recorded requests not deleted", reason=type(error).__name__)
+        except Exception:
+            log.exception("recorded requests not deleted")
+
+
+def _element(encoder: RecordEncoder, traffic: PreviewTraffic, draft: Draft, last_line: int) -> str | None:
+    """Return a draft's element; None if it cannot be encoded. Its headers and bodies are lost first, then all of it."""
+    try:
+        return encoder.encode(draft, last_line)
+    except Exception:
+        log.exception("recorded request not encoded", preview_id=traffic.preview_id)
+    if draft.request is not None:
+        try:
+            element = encoder.encode(draft.bare(), last_line)
+        except Exception:
+            log.exception("recorded request not encoded", preview_id=traffic.preview_id)
+        else:
+            traffic.lose_bodies()
+            return element
+    traffic.lose_records(1)
+    return None
 
 
 def _statistics(traffic: PreviewTraffic, more_bytes: int = 0) -> Statistics:
