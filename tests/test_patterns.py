@@ -30,6 +30,7 @@ LIMIT_S = 0.4
 
 # Run by workers and confined programs alone (docs/security.md): their time is bounded, whatever they take.
 IN_WORKERS: Final = (
+    "preview/replay/probe/confined/",
     "preview/data/confined/", "preview/detection/", "preview/endpoints/", "preview/sources/",
     "preview/environments/manifests/", "preview/environments/imports/",
     "preview/environments/node/manifest.py", "preview/environments/node/locks/",
@@ -43,7 +44,10 @@ IN_SERVICE: Final = "preview/endpoints/merging.py"
 MADE: Final = {
     "preview/environments/python/relax.py": "parts of sentences, each a text above, over a build's last lines",
     "preview/http/core/line_query.py": "the form of a request id, which preview/logs/model/frames.py has too",
+    "preview/logs/filter/fields.py": "the name of a field, escaped, at the start of a word; possessive",
+    "preview/logs/filter/keys.py": "the form of a request id, matched as a whole",
     "preview/logs/model/filtering.py": "a text that is looked for, escaped",
+    "preview/replay/sending/credentials.py": "the name of a field, escaped, before spaces that no second name shares",
     "preview/supervisor/diagnosis/diagnosis.py": "the path of a folder, escaped",
 }
 # Put together by functions; found in what the modules have.

@@ -19,7 +19,8 @@ _PLACE = re.compile(r"(.{1,4096}?):(\d{1,9})(?::\d{1,9})?$")
 _ARROW = re.compile(r"\s*[\^~]+\s*$")
 _REJECTION = "[UnhandledPromiseRejection: "
 # Compilers: esbuild (tsx), ts-node, tsc.
-_COMPILED = re.compile(r"(\S[^\n]{0,400}?)(?::(\d{1,9}):\d{1,9}|\((\d{1,9}),\d{1,9}\))(?:: ERROR:|: error | - error )")
+_COMPILED = re.compile(r"(?::(\d{1,9}):\d{1,9}|\((\d{1,9}),\d{1,9}\))(?:: ERROR:|: error | - error )")
+_MOST_PATH = 400
 _ALIAS = re.compile(r" \[as [^\]]{1,200}\]$")
 _LINKS = {"[cause]: ": Relation.CAUSE, "caused by: ": Relation.CAUSE, "Caused by: ": Relation.CAUSE}
 _SAME = re.compile(r"\s{0,64}\.\.\. \d{1,9} lines matching cause stack trace")
@@ -193,7 +194,8 @@ def _with_place(raised: Raised, place: Frame | None, own: Own) -> Raised:
         if first is None or raised.type.startswith("SyntaxError"):
             return replace(raised, frames=(place, *raised.frames))
     if first is None and (match := _COMPILED.search(raised.message)):
-        frame = own.frame(match[1].strip(), int(match[2] or match[3]))
+        before = raised.message[max(0, match.start() - _MOST_PATH) : match.start()]
+        frame = own.frame(before.rpartition("\n")[2].strip(), int(match[1] or match[2]))
         return replace(raised, frames=(frame, *raised.frames)) if frame.is_own else raised
     return raised
 

@@ -11,7 +11,7 @@ from preview.logs.failures.model import MAX_NAME, Frame
 
 _FOREIGN = frozenset({"site-packages", "dist-packages", "node_modules", ".pnpm", ".yarn", "__pypackages__"})
 _STANDARD = re.compile(r"/(?:lib|lib64)/python\d(?:\.\d{1,2})?/|/python\d{2}\.zip/")
-_PACKAGES = re.compile(r".*/(?:site-packages|dist-packages|node_modules)/")
+_PACKAGES = ("/site-packages/", "/dist-packages/", "/node_modules/")
 _COMPILED = (".py", ".pyx", ".pxd", ".pxi")
 # Names of code without a file, such as ``<frozen importlib._bootstrap>``, ``node:internal/…``.
 _NO_FILE = ("<", "node:", "internal/", "native", "webpack:", "eval ", "wasm:", "[")
@@ -50,4 +50,9 @@ class Own:
                 return shown, False
             return shown, not shown.startswith("..") and _FOREIGN.isdisjoint(shown.split("/"))
         is_foreign = bool(self._roots) or not _FOREIGN.isdisjoint(path.split("/")) or _STANDARD.search(path) is not None
-        return (_PACKAGES.sub("", path) if is_foreign else path), not is_foreign
+        return (_in_package(path) if is_foreign else path), not is_foreign
+
+
+def _in_package(path: str) -> str:
+    """Return a path without the folders in which packages are installed."""
+    return path[max((at + len(one) for one in _PACKAGES if (at := path.rfind(one)) >= 0), default=0) :]

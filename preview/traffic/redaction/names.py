@@ -24,7 +24,7 @@ _ALL = (
 _EXACT = frozenset({"pwd", "pass", "pw", "pin", "otp", "totp", "cvv", "cvc", "ssn", "sid", "auth", "sig", "iban"})
 _HARMLESS = frozenset({"tokentype", "tokenizer", "tokenlimit", "tokenusage", "signaturealgorithm"})
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
-_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
+_ESCAPE = re.compile(r"(?<!\\)\\+u([0-9a-fA-F]{4})")
 # Longer names are not names of fields. They are checked all the same, but not cached.
 _CACHED_CHARACTERS = 64
 
