@@ -10,7 +10,8 @@ If no request may change data, one trial of the baseline answers twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -23,9 +24,9 @@ from preview.replay.comparing import Answer, IgnoreRules, Judgement, Verdict, ju
 from preview.replay.comparing.judge import worst
 from preview.replay.comparing.shapes import VOLATILE, shape_of
 from preview.replay.sending.sequence import Send, Sent, SequenceOptions, Step, run_sequence
-from preview.replay.trial import TrialOptions, open_trial
+from preview.replay.trial import NOW, open_trial_data
 from preview.service import Service
-from preview.supervisor import User
+from preview.supervisor import FirstData, TrialRequest, User
 
 # Failures of a version, and not of the service.
 _OWN_FAILURES = (LaunchFailed, StartupTimeout, EnvironmentFailed, InvalidGeneration)
@@ -38,7 +39,7 @@ class Side:
     Attributes:
         generation: Its files.
         overrides: Its start options and variables; None: as detected.
-        snapshot: Data to begin with: see ``TrialOptions``.
+        snapshot: Data to begin with: see ``TrialOptions``. None for a candidate: the baseline's.
     """
 
     generation: Generation
@@ -126,6 +127,8 @@ async def compare(
         LaunchFailed, StartupTimeout: The baseline does not start. If the candidate does not, that is the result.
         PreviewError: See ``open_trial``.
 
+    The data of the running preview is copied once, so that a request to it changes no version's data.
+
     Cancellation: the trial is stopped.
     """
     sequence = SequenceOptions(service.settings.proxy_body_bytes, given=dict(options.given))
@@ -143,24 +146,39 @@ async def _run(
 ) -> _Runs:
     baseline, candidate = sides
     second: list[Sent] = []
-    async with open_trial(service, user, baseline.generation, _options(baseline, baseline)) as trial:
-        first = await run_sequence(trial, steps, send, sequence)
-        if not any(step.changes for step in steps):
-            second = await run_sequence(trial, steps, send, sequence)
-    if not second:
-        async with open_trial(service, user, baseline.generation, _options(baseline, baseline)) as trial:
-            second = await run_sequence(trial, steps, send, sequence)
-    try:
-        async with open_trial(service, user, candidate.generation, _options(candidate, baseline)) as trial:
-            return _Runs(first, second, await run_sequence(trial, steps, send, sequence))
-    except _OWN_FAILURES as error:
-        return _Runs(first, second, (), error)
+    async with _open_data(service, sides) as (data, data_of_candidate):
+        of_baseline = TrialRequest(user, baseline.generation, data, baseline.overrides)
+        of_candidate = TrialRequest(user, candidate.generation, data_of_candidate, candidate.overrides)
+        open_one = service.previews.trials.open
+        async with open_one(of_baseline) as trial:
+            first = await run_sequence(trial, steps, send, sequence)
+            if not any(step.changes for step in steps):
+                second = await run_sequence(trial, steps, send, sequence)
+        if not second:
+            async with open_one(of_baseline) as trial:
+                second = await run_sequence(trial, steps, send, sequence)
+        try:
+            async with open_one(of_candidate) as trial:
+                return _Runs(first, second, await run_sequence(trial, steps, send, sequence))
+        except _OWN_FAILURES as error:
+            return _Runs(first, second, (), error)
 
 
-def _options(side: Side, baseline: Side) -> TrialOptions:
-    """Both begin with the baseline's data, unless a version names other data."""
-    source = side.generation if side.snapshot is not None else baseline.generation
-    return TrialOptions(side.snapshot or baseline.snapshot, source, side.overrides)
+@asynccontextmanager
+async def _open_data(
+    service: Service, sides: tuple[Side, Side]
+) -> AsyncIterator[tuple[FirstData | None, FirstData | None]]:
+    """Yield the data of both, copied once: the baseline's, unless the candidate names other data."""
+    baseline, candidate = sides
+    async with AsyncExitStack() as held:
+        data = await held.enter_async_context(open_trial_data(service, baseline.generation, baseline.snapshot))
+        snapshot = baseline.snapshot or (None if data is None else NOW)
+        same = (baseline.generation.id, snapshot) == (candidate.generation.id, candidate.snapshot)
+        if same or candidate.snapshot is None:
+            yield data, data
+            return
+        other = open_trial_data(service, candidate.generation, candidate.snapshot)
+        yield data, await held.enter_async_context(other)
 
 
 def _result(steps: Sequence[Step], runs: _Runs, rules: IgnoreRules) -> CompareResult:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from preview.core.lifecycle import State
 from preview.detection import Overrides
 from preview.generations import Generation
 from preview.service import Service
-from preview.supervisor import LivePreview, TrialRequest, User
+from preview.supervisor import FirstData, LivePreview, TrialRequest, User
 
 NOW = "now"
 """In place of a snapshot's id: the data of the running preview."""
@@ -21,15 +21,13 @@ class TrialOptions:
     """Options of a trial preview.
 
     Attributes:
-        snapshot: Id of the data snapshot to begin with, or ``NOW``. None: ``NOW`` if a preview of the data's generation
-            runs; else the generation's first data, if it has any.
-        data_of: Generation of the data; None means the one that is launched.
+        snapshot: Id of the data snapshot to begin with, or ``NOW``. None: ``NOW`` if a preview of the generation runs;
+            else the generation's first data, if it has any.
         overrides: Start options in place of those of detection.
         observers: Called with the trial before its first line, as ``SupervisorContext.observers``.
     """
 
     snapshot: str | None = None
-    data_of: Generation | None = None
     overrides: Overrides | None = None
     observers: Sequence[Callable[[LivePreview], None]] = ()
 
@@ -57,14 +55,34 @@ async def open_trial(
     Cancellation: the trial is stopped, and its data deleted, within the stop budget.
     """
     options = options or TrialOptions()
-    async with AsyncExitStack() as held:
-        source = options.data_of or generation
-        snapshot = options.snapshot or (NOW if _runs(service, source) else None)
-        first_data = None
-        if snapshot is not None:
-            first_data = await held.enter_async_context(service.data.open_first_data(source, snapshot))
-        request = TrialRequest(user, generation, first_data, options.overrides, options.observers)
-        yield await held.enter_async_context(service.previews.trials.open(request))
+    async with open_trial_data(service, generation, options.snapshot) as data:
+        request = TrialRequest(user, generation, data, options.overrides, options.observers)
+        async with service.previews.trials.open(request) as trial:
+            yield trial
+
+
+@asynccontextmanager
+async def open_trial_data(
+    service: Service, generation: Generation, snapshot: str | None
+) -> AsyncIterator[FirstData | None]:
+    """Yield a copy of a generation's data, for one trial or for several; None: see ``TrialRequest.first_data``.
+
+    Args:
+        service: The running service.
+        generation: The generation; the caller has checked its owner.
+        snapshot: See ``TrialOptions``.
+
+    Raises:
+        NoActivePreview, SnapshotNotFound, DataUnavailable: The data cannot be copied.
+
+    Cancellation: the copy is deleted.
+    """
+    snapshot = snapshot or (NOW if _runs(service, generation) else None)
+    if snapshot is None:
+        yield None
+        return
+    async with service.data.open_first_data(generation, snapshot) as data:
+        yield data
 
 
 def _runs(service: Service, generation: Generation) -> bool:

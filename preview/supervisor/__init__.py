@@ -11,7 +11,7 @@ from preview.supervisor.manager.data import DataManager, Replaced
 from preview.supervisor.manager.manager import PreviewManager
 from preview.supervisor.manager.trials import TrialRequest
 from preview.supervisor.preview.confinement import Confinement
-from preview.supervisor.preview.control import FilesChange, Launched, LaunchRequest, Reloaded
+from preview.supervisor.preview.control import FilesChange, FirstData, Launched, LaunchRequest, Reloaded
 from preview.supervisor.preview.live_preview import LivePreview, hash_token
 from preview.supervisor.preview.service_log import EVENTS, log_call
 from preview.user import User
@@ -22,6 +22,7 @@ __all__ = [
     "Confinement",
     "DataManager",
     "FilesChange",
+    "FirstData",
     "LaunchRequest",
     "Launched",
     "LivePreview",
