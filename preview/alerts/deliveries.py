@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import stamina
+import structlog
 import trio
 
 from preview.alerts.rule import Delivery, DeliveryState, Firing, Rule
@@ -14,6 +15,8 @@ from preview.alerts.webhooks.message import Fields, body_of
 from preview.alerts.webhooks.sender import Attempt, Message, WebhookSender
 from preview.alerts.webhooks.target import parse_target
 from preview.core.clock import rfc3339, utc_now
+
+log = structlog.get_logger(__name__)
 
 ATTEMPTS: Final = 5
 """Most attempts for one webhook; the pauses are about 1, 5, 25 and 125 s."""
@@ -131,6 +134,13 @@ class Deliveries:
                     self._report(firing)
                     if firing.delivery.state is DeliveryState.PENDING:
                         raise _TryAgain
+        except Exception:
+            # A mistake in one delivery must not end the service.
+            log.exception("alert webhook given up", firing_id=firing.id, rule_id=rule.id)
+            problem = "Not sent: the service could not make the request; its log says why."
+            self._report(
+                replace(firing, delivery=replace(firing.delivery, state=DeliveryState.FAILED, problem=problem))
+            )
         finally:
             self._release(firing.user_id, user)
 

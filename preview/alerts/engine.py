@@ -197,6 +197,24 @@ class AlertEngine:
             log.warning("alert firings wait", count=len(self._unsaved), why=error.message)
             await trio.sleep(_RETRY_S)
             return
+        except Exception:
+            log.exception("alert firings stored one by one", count=len(firings))
+            await self._save_each(firings)
+            return
+        self._saved(firings)
+
+    async def _save_each(self, firings: Sequence[Firing]) -> None:
+        """Store firings one by one; those that cannot be stored are dropped. Cancellation: the rest stays queued."""
+        for one in firings:
+            try:
+                await self._store.save_firings([one])
+            except DatabaseUnavailable:
+                return
+            except Exception:
+                log.exception("alert firing dropped", firing_id=one.id, rule_id=one.rule_id)
+            self._saved([one])
+
+    def _saved(self, firings: Sequence[Firing]) -> None:
         for one in firings:
             # It may have changed meanwhile.
             if self._unsaved.get(one.id) is one:

@@ -1,0 +1,86 @@
+"""Mistakes and rules that vanish: one firing may be lost, the service goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import trio
+import trio.testing
+from pydantic import TypeAdapter
+from sqlalchemy.dialects import postgresql
+
+from preview.alerts.conditions import Condition
+from preview.alerts.deliveries import Deliveries
+from preview.alerts.engine import AlertEngine
+from preview.alerts.rule import DeliveryState, Firing, Rule, Scope, Webhook
+from preview.alerts.store import _locked
+from preview.core.clock import utc_now
+
+
+def rule_of(**fields: object) -> Rule:
+    condition: Condition = TypeAdapter(Condition).validate_python(fields)
+    webhook = Webhook("http://127.0.0.1:1/", None, None)
+    return Rule("alert_1", "ann", "a rule", condition, Scope(), 1.0, True, webhook, utc_now(), utc_now())
+
+
+def firing_of(name: str) -> Firing:
+    return Firing(name, "alert_1", "ann", "g1", "", "p1", utc_now(), "it fired")
+
+
+class RefusingStore:
+    """Refuses a transaction with one firing, as a database does whose foreign key is violated."""
+
+    def __init__(self) -> None:
+        self.stored: list[str] = []
+        self.all_seen = trio.Event()
+
+    async def save_firings(self, firings: Sequence[Firing]) -> None:
+        await trio.lowlevel.checkpoint()
+        if any(one.id == "bad" for one in firings):
+            raise ValueError("the foreign key is violated")
+        self.stored += [one.id for one in firings]
+        if "c" in self.stored:
+            self.all_seen.set()
+
+
+async def test_a_firing_that_cannot_be_stored_is_dropped_and_the_others_are_stored(nursery: trio.Nursery) -> None:
+    store, unused = RefusingStore(), SimpleNamespace()
+    engine = AlertEngine(nursery, unused, store, unused)  # type: ignore[arg-type]  # stand-ins
+    nursery.start_soon(engine.run_saver)
+    for name in ("a", "bad", "b"):
+        engine._note(firing_of(name))
+    await trio.testing.wait_all_tasks_blocked()
+    engine._note(firing_of("c"))
+    with trio.fail_after(5):
+        await store.all_seen.wait()
+    assert store.stored == ["a", "b", "c"]
+    await trio.testing.wait_all_tasks_blocked()
+    assert not engine._unsaved
+
+
+def test_rules_are_locked_while_their_firings_are_stored() -> None:
+    dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
+    assert "FOR SHARE" in str(_locked(["a"], for_change=False).compile(dialect=dialect))
+    assert "ORDER BY" in str(_locked(["a"]).compile(dialect=dialect))
+    assert str(_locked(["a"]).compile(dialect=dialect)).endswith("FOR UPDATE")
+
+
+async def test_a_delivery_that_breaks_is_reported_and_the_next_ones_go_on(nursery: trio.Nursery) -> None:
+    class BrokenSender:
+        async def send(self, message: object) -> None:
+            await trio.lowlevel.checkpoint()
+            raise ExceptionGroup("a mistake", [ValueError(message)])
+
+    reported: list[Firing] = []
+    deliveries = Deliveries(BrokenSender(), reported.append)  # type: ignore[arg-type]
+    await nursery.start(deliveries.run)
+    for name in ("a", "b"):
+        deliveries.put(firing_of(name), rule_of(kind="matches", filter="x"))
+        await trio.testing.wait_all_tasks_blocked()
+    assert [(one.id, one.delivery.state) for one in reported] == [
+        ("a", DeliveryState.FAILED),
+        ("b", DeliveryState.FAILED),
+    ]
+    assert deliveries.pending == 0
