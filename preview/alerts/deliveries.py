@@ -118,31 +118,33 @@ class Deliveries:
 
     async def _deliver(self, firing: Firing, rule: Rule, user: _User) -> None:
         try:
-            retries = stamina.retry_context(
-                on=_TryAgain,
-                attempts=ATTEMPTS,
-                timeout=None,
-                wait_initial=self._first_pause_s,
-                wait_exp_base=_GROWTH,
-                wait_max=_LONGEST_PAUSE_S,
-                wait_jitter=self._first_pause_s,
-            )
-            async for attempt in retries:
-                with attempt:
-                    is_last = attempt.num >= ATTEMPTS
-                    firing = await self._attempt(firing, rule, user, is_last=is_last)
-                    self._report(firing)
-                    if firing.delivery.state is DeliveryState.PENDING:
-                        raise _TryAgain
+            await self._repeat(firing, rule, user)
         except Exception:
             # A mistake in one delivery must not end the service.
             log.exception("alert webhook given up", firing_id=firing.id, rule_id=rule.id)
             problem = "Not sent: the service could not make the request; its log says why."
-            self._report(
-                replace(firing, delivery=replace(firing.delivery, state=DeliveryState.FAILED, problem=problem))
-            )
+            failed = replace(firing.delivery, state=DeliveryState.FAILED, problem=problem)
+            self._report(replace(firing, delivery=failed))
         finally:
             self._release(firing.user_id, user)
+
+    async def _repeat(self, firing: Firing, rule: Rule, user: _User) -> None:
+        retries = stamina.retry_context(
+            on=_TryAgain,
+            attempts=ATTEMPTS,
+            timeout=None,
+            wait_initial=self._first_pause_s,
+            wait_exp_base=_GROWTH,
+            wait_max=_LONGEST_PAUSE_S,
+            wait_jitter=self._first_pause_s,
+        )
+        async for attempt in retries:
+            with attempt:
+                is_last = attempt.num >= ATTEMPTS
+                firing = await self._attempt(firing, rule, user, is_last=is_last)
+                self._report(firing)
+                if firing.delivery.state is DeliveryState.PENDING:
+                    raise _TryAgain
 
     async def _attempt(self, firing: Firing, rule: Rule, user: _User, *, is_last: bool) -> Firing:
         async with user.limiter, self._all:

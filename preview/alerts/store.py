@@ -232,14 +232,14 @@ def _delete(ids: Sequence[str], connection: Connection) -> None:
     connection.execute(delete(alert_rules).where(_R.id.in_(ids)))
 
 
-def _locked(ids: Sequence[str], *, for_change: bool = True) -> Select[tuple[str]]:
+def _locked(ids: Sequence[str], *, for_change: bool = True) -> Select[Any]:
     """Select and lock rules, in order: until the transaction's end they are not deleted by others."""
     return select(_R.id).where(_R.id.in_(ids)).order_by(_R.id).with_for_update(read=not for_change)
 
 
 def _save_firings(firings: Sequence[Firing], connection: Connection) -> None:
     wanted = sorted({one.rule_id for one in firings})
-    known = set(connection.scalars(_locked(wanted, for_change=False)))
+    known = set(connection.scalars(_locked(wanted, for_change=False)).all())
     stored = set(connection.scalars(select(_F.id).where(_F.id.in_([one.id for one in firings]))))
     for one in firings:
         if one.id in stored:
