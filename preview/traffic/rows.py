@@ -20,8 +20,8 @@ from sqlalchemy.sql import ColumnElement, Executable
 
 from preview.storage.tables import preview_requests
 from preview.traffic.draft import Draft, DraftMessage, Fields
-from preview.traffic.record import Message, Origin, RecordedRequest, Timing, Who
-from preview.traffic.redaction import Redaction, Redactor, decoded
+from preview.traffic.record import BODY_BYTES, Message, Origin, RecordedRequest, Timing, Who
+from preview.traffic.redaction import TARGET_CHARACTERS, Redaction, Redactor, decoded
 
 # After the control characters and the quotes, so that no escape is needed.
 _BASE = 0x80
@@ -60,13 +60,15 @@ class _Head:
 
     Attributes:
         given: The fields as sent; keeps the object alive, because its identity is the key of the cache.
-        text: The fields as JSON.
+        fields: The redacted fields.
+        text: The same as JSON.
         kind: ``Content-Type``, in lower case.
         coding: ``Content-Encoding``, in lower case.
         secrets: Secrets in the fields, with their marks.
     """
 
     given: object
+    fields: list[tuple[str, str]]
     text: str
     kind: str
     coding: str
@@ -83,28 +85,30 @@ class RecordEncoder:
         # Messages without a secret, by their parts.
         self._messages: dict[tuple[int, bytes, int], str] = {}
 
-    def encode(self, draft: Draft, last_line: int) -> str:
+    def encode(self, draft: Draft, last_line: int, most: int = TARGET_CHARACTERS) -> str:
         """Return the element of a draft, redacted.
 
         Args:
             draft: The request.
             last_line: Number of the newest log line.
+            most: Characters of the target to read; less of it takes less time.
         """
         content = ""
         target = self._targets.get(draft.target)
         if draft.request is not None:
             redaction = Redaction(self._redactor)
             if target is None:
-                target = _storable(redaction.target(draft.target.decode("latin-1")))
-                if not redaction.secrets:
+                target = _storable(redaction.target(draft.target.decode("latin-1"), most))
+                if not redaction.secrets and most >= TARGET_CHARACTERS:
                     self._targets[draft.target] = target
             request = self._message(draft.request, redaction)
             content = f"[{request},{self._message(draft.response, redaction)}]"
             # A mark may be longer than its secret: cut again.
             target = redaction.sweep(target)[:_MAX_TARGET]
         elif target is None:
-            target = _storable(Redaction(self._redactor).target(draft.target.decode("latin-1")))
-            self._targets[draft.target] = target
+            target = _storable(Redaction(self._redactor).target(draft.target.decode("latin-1"), most))
+            if most >= TARGET_CHARACTERS:
+                self._targets[draft.target] = target
         facts = _FACTS % (
             draft.ended_ms - int(draft.ended * 1000),
             draft.origin.value,
@@ -141,7 +145,11 @@ class RecordEncoder:
         content = decoded(message.body, head.coding) or b""
         shown = redaction.body(content, head.kind)
         size = message.size_bytes
-        if head.coding and content and len(message.body) == size:
+        if len(shown) > BODY_BYTES:
+            # It has grown by its marks.
+            shown = shown[:BODY_BYTES].decode("utf-8", "ignore").encode()
+            size = max(size, len(shown) + 1)
+        elif head.coding and content and len(message.body) == size:
             # All of it was decoded.
             size = len(shown)
         elif len(content) == size:
@@ -149,7 +157,11 @@ class RecordEncoder:
             size = len(shown) if shown else size
         else:
             size = max(size, len(shown) + 1)
-        text = f"[{redaction.sweep(head.text)},{_text(shown)},{size}]"
+        fields = head.text
+        if redaction.secrets:
+            # Each by itself: a secret may look like what separates them.
+            fields = json.dumps([(redaction.sweep(name), redaction.sweep(value)) for name, value in head.fields])
+        text = f"[{fields},{_text(shown)},{size}]"
         if not redaction.secrets:
             self._messages[key] = text
         return text
@@ -168,7 +180,7 @@ class RecordEncoder:
             fields = [field for field in fields if field[0].lower() != "content-encoding"]
         redaction = Redaction(self._redactor)
         redacted = redaction.fields(fields)
-        return _Head(given, json.dumps(redacted), kind, coding, redaction.secrets)
+        return _Head(given, redacted, json.dumps(redacted), kind, coding, redaction.secrets)
 
 
 def _storable(target: str) -> str:

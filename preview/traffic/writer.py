@@ -16,7 +16,7 @@ from preview.storage.database import Database
 from preview.traffic.draft import Draft
 from preview.traffic.preview_traffic import HURRY, Bounds, LineNumbers, PreviewTraffic
 from preview.traffic.record import Capture
-from preview.traffic.redaction import Redactor
+from preview.traffic.redaction import TARGET_CHARACTERS, Redactor
 from preview.traffic.retention import Retention, Statistics, store_statistics
 from preview.traffic.rows import RecordEncoder, Run, insert_runs
 
@@ -32,6 +32,8 @@ _BUSY_RECORDS = 100
 _BUSY_LINGER_S = 0.4
 # Work between two turns of other tasks.
 _TURN_S = 0.001
+# Longer targets cost measurable work, at worst 4 µs a character. Only so much is read when a preview has caused enough.
+_SHORT_TARGET = 64
 _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 5.0
 # Deadline of the last write, at the service's end.
@@ -159,19 +161,23 @@ class TrafficWriter:
             run: Run | None = None
             expected = 0
             last_line = traffic.lines.last_seq
+            now = trio.current_time()
             for number, given in taken:
-                draft = given
-                if draft.request is not None and not traffic.may_work(now):
-                    traffic.lose_bodies()
-                    draft = draft.bare()
-                element = _element(encoder, traffic, draft, last_line)
+                draft, most = given, TARGET_CHARACTERS
+                is_work = draft.request is not None or len(draft.target) > _SHORT_TARGET
+                if is_work and not traffic.may_work(now):
+                    most = _SHORT_TARGET
+                    if draft.request is not None:
+                        traffic.lose_bodies()
+                        draft = draft.bare()
+                element = _element(encoder, traffic, draft, last_line, most)
                 if element is not None:
                     if run is None or number != expected:
                         run = Run(traffic.preview_id, number, [])
                         runs.append(run)
                     run.elements.append(element)
                     expected = number + 1
-                if draft.request is not None:
+                if is_work:
                     before, now = now, trio.current_time()
                     traffic.worked(now - before)
                 elif not number & 31:
@@ -248,15 +254,15 @@ class TrafficWriter:
             log.exception("recorded requests not deleted")
 
 
-def _element(encoder: RecordEncoder, traffic: PreviewTraffic, draft: Draft, last_line: int) -> str | None:
+def _element(encoder: RecordEncoder, traffic: PreviewTraffic, draft: Draft, last_line: int, most: int) -> str | None:
     """Return a draft's element; None if it cannot be encoded. Its headers and bodies are lost first, then all of it."""
     try:
-        return encoder.encode(draft, last_line)
+        return encoder.encode(draft, last_line, most)
     except Exception:
         log.exception("recorded request not encoded", preview_id=traffic.preview_id)
     if draft.request is not None:
         try:
-            element = encoder.encode(draft.bare(), last_line)
+            element = encoder.encode(draft.bare(), last_line, most)
         except Exception:
             log.exception("recorded request not encoded", preview_id=traffic.preview_id)
         else:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import thread_time
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 from traffic_room import TrafficRoom, draft, message, open_traffic_room
 
 from preview.storage.database import open_database
-from preview.traffic import PreviewTraffic
+from preview.traffic import BODY_BYTES, PreviewTraffic
+from preview.traffic.redaction import Redaction, Redactor
 from preview.traffic.rows import RecordEncoder
 
 # A secret of six characters that fills the target: each one becomes a mark of 19.
@@ -33,9 +37,90 @@ async def test_a_target_that_swells_by_its_marks_is_stored(
         traffic.record(draft())
         await flushed(room)
         first, second = [await room.store.get("preview_a", number) for number in (1, 2)]
-        assert first.target.startswith("/?q=")
+        assert first.target.startswith("/?")
         assert "abcdef" not in first.target
         assert second.target == "/books?x=1"
+
+
+BODIES = [
+    # Secrets that are parts of marks, and of each other.
+    (
+        b"acted:" * 10_000,
+        "; ".join(f"a{n}={part}" for n, part in enumerate(("acted:", "dacted", "[redac", "redacted"))),
+    ),
+    (b"abcdef" * 10_922, "a=abcdef; b=bcdefa; c=cdefab"),
+    (bytes(range(48, 58)) * 6500, "; ".join(f"a{n}={n:06d}" for n in range(64))),
+    (b"0" * 65_000, "; ".join(f"a{n}={'0' * (n + 6)}" for n in range(64))),
+]
+
+
+@pytest.mark.parametrize(("body", "cookie"), BODIES)
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/json"])
+def test_a_body_stays_within_its_bound(body: bytes, cookie: str, kind: str) -> None:
+    sent = message(body, cookie=cookie, content_type=kind)
+    started = thread_time()
+    element = RecordEncoder(Redactor()).encode(draft(request=sent, response=sent), 0)
+    # A tenth of this on an idle machine.
+    assert thread_time() - started < 1
+    assert len(element) < 2 * BODY_BYTES + 8192
+
+
+@given(
+    st.lists(st.sampled_from(["qrstuv", "dacted", "redacted", "[redac", "acted:", "qrstuvwx", "x", " "]), max_size=30)
+)
+def test_marks_stay_whole_and_no_secret_stays(words: list[str]) -> None:
+    redaction = Redaction(Redactor())
+    secrets = ("qrstuv", "qrstuvwx", "stuvqr", "redacted:", "[redac", "123456")
+    marks = {redaction.hide(secret) for secret in secrets}
+    text = "".join(words).join(marks)
+    for swept in (redaction.sweep(text), redaction.sweep(redaction.sweep(text))):
+        for mark in marks:
+            assert swept.count(mark) >= text.count(mark)
+        assert not {one for one in secrets[:3] if one in swept}
+        assert len(swept) <= 4 * len(text)
+
+
+async def test_a_secret_that_looks_like_a_border_of_fields(sqlite_database_url: str, tmp_path: Path) -> None:
+    async with open_database(sqlite_database_url) as database, open_traffic_room(database, tmp_path) as room:
+        traffic = await room.open()
+        traffic.record(draft(request=message(accept="x", cookie='a="], ["', x_other="y")))
+        await flushed(room)
+        found = await room.store.get("preview_a", 1)
+        assert found.request is not None
+        assert [name for name, _ in found.request.headers] == ["accept", "cookie", "x-other", "x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("/a?x=1&token=" + "s" * 5000, "/a?x=1&[redacted:cut]"),
+        ("/a?" + "x" * 4090 + "&u=https://me:pass" + "word" * 9, "/a?" + "x" * 4090 + "&[redacted:cut]"),
+        ("/a/" + "x" * 5000, "/a/[redacted:cut]"),
+        ("/a?" + "x" * 4093, "/a?" + "x" * 4093),
+    ],
+)
+def test_a_long_target_is_cut_at_a_border(target: str, shown: str) -> None:
+    assert Redaction(Redactor()).target(target) == shown
+
+
+async def test_long_targets_are_charged_to_their_preview(
+    sqlite_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preview.traffic.preview_traffic.WORK_S", 1e-9)
+    async with open_database(sqlite_database_url) as database, open_traffic_room(database, tmp_path) as room:
+        traffic, other = await room.open(), await room.open("preview_b")
+        long = b"/a?" + b"a=%20&" * 680
+        for target in (long + b"1", long + b"2", b"/a?short=1"):
+            traffic.record(draft(target=target))
+        other.record(draft(target=long))
+        await flushed(room)
+        with trio.fail_after(20):
+            await room.writer.flush("preview_b")
+        shown = [(await room.store.get("preview_a", number)).target for number in (1, 2, 3)]
+        # The first one used up what this preview may cause.
+        assert shown == [f"{long.decode()}1", "/a?" + "a=%20&" * 10 + "[redacted:cut]", "/a?short=1"]
+        assert (await room.store.get("preview_b", 1)).target == long.decode()
+        assert traffic.lost_records == traffic.lost_bodies == 0
 
 
 async def test_a_request_that_cannot_be_encoded_costs_itself_only(
@@ -43,10 +128,10 @@ async def test_a_request_that_cannot_be_encoded_costs_itself_only(
 ) -> None:
     encode = RecordEncoder.encode
 
-    def failing(encoder: RecordEncoder, given: Any, last_line: int) -> str:
-        if b"bad" in given.target or given.request is not None:
+    def failing(encoder: RecordEncoder, one: Any, last_line: int, most: int) -> str:
+        if b"bad" in one.target or one.request is not None:
             raise ValueError("it cannot be read")
-        return encode(encoder, given, last_line)
+        return encode(encoder, one, last_line, most)
 
     monkeypatch.setattr(RecordEncoder, "encode", failing)
     async with open_database(sqlite_database_url) as database, open_traffic_room(database, tmp_path) as room:

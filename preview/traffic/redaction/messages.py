@@ -30,6 +30,17 @@ _READ_CODINGS = frozenset({"", "identity", *_CODINGS})
 # Shorter secrets are replaced where they have a name, and nowhere else.
 _SWEPT_CHARACTERS = 6
 _MOST_SWEPT = 64
+# A secret that occurs in a mark would be found in each of them.
+_MARK_BEGINS = "[redacted:"
+_MARK = re.compile(r"\[redacted:(?:[0-9a-f]{8}|cut)\]")
+# Stand for marks while a text is swept: the first one for those it has, the others for those of the secrets. They are
+# surrogates, which no text has.
+_HOLE = 0xD800
+_HOLES = re.compile("[\ud800-\udfff]")
+# Characters of a target that are read. The rest may have a part of a secret, and is dropped.
+TARGET_CHARACTERS = 4096
+CUT = "[redacted:cut]"
+"""Stands for the end of a target."""
 
 
 class Redactor:
@@ -62,20 +73,33 @@ class Redaction:
     def hide(self, secret: str) -> str:
         """Return the mark of a secret."""
         mark = self._hide(secret)
-        if len(secret) >= _SWEPT_CHARACTERS and len(self.secrets) < _MOST_SWEPT and not secret.startswith("[redacted"):
+        is_known = len(secret) >= _SWEPT_CHARACTERS and secret not in _MARK_BEGINS and _MARK_BEGINS not in secret
+        if is_known and len(self.secrets) < _MOST_SWEPT:
             self.secrets[secret] = mark
         return mark
 
     def sweep(self, text: str) -> str:
-        """Replace known secrets wherever they are: responses often repeat what was sent, under any name."""
-        for secret, mark in self.secrets.items():
-            if secret in text:
-                text = text.replace(secret, mark)
-        return text
+        """Replace known secrets wherever they are: responses often repeat what was sent, under any name.
 
-    def target(self, target: str) -> str:
-        """Return a target (path and query) without secrets."""
-        return redact_target(target, self.hide)
+        Nothing is replaced within a mark, so that the text grows by a constant factor at most.
+        """
+        if not any(secret in text for secret in self.secrets):
+            return text
+        text = _HOLES.sub("\ufffd", text)
+        kept = iter(_MARK.findall(text))
+        text = _MARK.sub(chr(_HOLE), text)
+        marks: list[str] = []
+        # A secret may be a part of a longer one.
+        for secret in sorted(self.secrets, key=len, reverse=True):
+            marks.append(self.secrets[secret])
+            text = text.replace(secret, chr(_HOLE + len(marks)))
+        return _HOLES.sub(lambda hole: marks[ord(hole[0]) - _HOLE - 1] if hole[0] != chr(_HOLE) else next(kept), text)
+
+    def target(self, target: str, most: int = TARGET_CHARACTERS) -> str:
+        """Return a target (path and query) without secrets; of a long one, its beginning and ``CUT``."""
+        if len(target) <= most:
+            return redact_target(target, self.hide)
+        return redact_target(_cut(target, most), self.hide) + CUT
 
     def fields(self, fields: Iterable[Field]) -> list[Field]:
         """Return header fields without secrets. Schemes and names of cookies stay."""
@@ -145,6 +169,13 @@ class Redaction:
             # A cookie without a name is its value.
             return self.hide(pair) if pair.strip() else pair
         return f"{name}{sign}{self.hide(value)}" if value else pair
+
+
+def _cut(target: str, most: int) -> str:
+    """Return the target's beginning up to a border: a secret that is cut in two is not recognised."""
+    kept = target[:most]
+    end = max(map(kept.rfind, "&?#")) if "?" in kept or "#" in kept else kept.rfind("/")
+    return kept[: end + 1]
 
 
 def _is_text(kind: str) -> bool:
