@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
@@ -27,6 +28,11 @@ HURRY = 4000
 class LineNumbers(Protocol):
     """Source of the number of the newest log line."""
 
+    last_seq: int
+
+
+@dataclass(slots=True)
+class _LastLine:
     last_seq: int
 
 
@@ -151,7 +157,7 @@ class PreviewTraffic:
         number = self.last_number = self.last_number + 1
         for listener in self.listeners:
             listener(number, draft)
-        if draft.request is not None:
+        if draft.request is not None and not self.is_closed:
             self.originals.note(number, draft)
         bounds, size = self._bounds, draft.size_bytes
         if not bounds.takes(len(self.waiting), self.waiting_bytes, size):
@@ -216,6 +222,12 @@ class PreviewTraffic:
             self.is_closed = True
             self.wake_readers()
             self._wake()
+
+    def forget(self) -> None:
+        """Drop what only a live preview needs: its log, its listeners and the secrets. The counts stay."""
+        self.lines = _LastLine(self.lines.last_seq)
+        self.listeners = []
+        self.originals = Originals()
 
     def lose_records(self, count: int) -> None:
         """Count lost records."""

@@ -242,6 +242,7 @@ class TrafficWriter:
     def _forget_closed(self) -> None:
         for traffic in [one for one in self._open.values() if one.is_closed and not one.waiting and not one.in_flight]:
             del self._open[traffic.preview_id]
+            traffic.forget()
             self._ended[traffic.preview_id] = traffic
 
     async def _retain(self) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from traffic_room import TrafficRoom, draft, message, open_traffic_room
 
 from preview.storage.database import open_database
-from preview.traffic import BODY_BYTES, PreviewTraffic
+from preview.traffic import BODY_BYTES, PreviewTraffic, Who
 from preview.traffic.redaction import Redaction, Redactor
 from preview.traffic.rows import RecordEncoder
 
@@ -215,3 +215,27 @@ async def test_an_unexpected_error_of_the_deletion_is_logged(
             await flushed(room)
             await trio.testing.wait_all_tasks_blocked()
         assert traffic.stored_number == 2
+
+
+async def test_an_ended_preview_keeps_neither_its_log_nor_its_secrets(sqlite_database_url: str, tmp_path: Path) -> None:
+    async with open_database(sqlite_database_url) as database, open_traffic_room(database, tmp_path) as room:
+        traffic = await room.open()
+        traffic.listeners.append(lambda _number, _draft: None)
+        sent = message(authorization="Bearer abcdef1234567890")
+        number = traffic.record(draft(who=Who.OWNER, request=sent))
+        assert traffic.originals.find(number) is not None
+        room.lines.last_seq = 7
+        traffic.close()
+        await flushed(room)
+        with trio.fail_after(20):
+            while room.writer._open:
+                await trio.testing.wait_all_tasks_blocked()
+        assert room.writer.find("preview_a") is traffic
+        assert traffic.originals.find(number) is None
+        assert (traffic.listeners, traffic.lines.last_seq, traffic.last_number) == ([], 7, 1)
+        assert traffic.lines is not room.lines
+        # A request that ends after its preview is stored, and no more.
+        late = traffic.record(draft(who=Who.OWNER, request=sent))
+        await flushed(room)
+        assert traffic.originals.find(late) is None
+        assert (await room.store.get("preview_a", late)).number == late
