@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 import trio
 
@@ -57,6 +58,8 @@ class Alerts:
         self._store = store
         self._engine = engine
         self._log_store = log_store
+        # Weak: a lock lives as long as a trial uses it.
+        self._trying: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
 
     async def rules(self, user_id: str) -> list[Rule]:
         """Return the user's rules, oldest first. Cancellation: nothing changes."""
@@ -75,6 +78,10 @@ class Alerts:
     def is_paused(self, rule: Rule) -> bool:
         """Return True while the rule is paused because it costs too much."""
         return self._engine.is_paused(rule.id)
+
+    def fault(self, rule: Rule) -> str | None:
+        """Return one sentence if the rule's filter was given up, so that it matches nothing; None otherwise."""
+        return self._engine.fault(rule)
 
     async def add(self, user_id: str, draft: RuleDraft) -> Rule:
         """Store a new rule, and apply it to live previews.
@@ -169,8 +176,8 @@ class Alerts:
         """Return a page of a preview's firings, see ``firings``. Cancellation: nothing changes."""
         return await self._store.firings_of_preview(user_id, preview_id, limit=limit, before=before)
 
-    async def try_out(self, condition: Condition, cooldown_s: float, preview_id: str) -> Tried:
-        """Return what a rule would have done with the newest stored lines of a preview.
+    async def try_out(self, condition: Condition, cooldown_s: float, preview_id: str, *, user_id: str) -> Tried:
+        """Return what a rule would have done with the newest stored lines of a preview. A user's trials wait in turn.
 
         Raises:
             InvalidRequest, InvalidFilter: The condition has a mistake, or does not look at lines.
@@ -178,7 +185,9 @@ class Alerts:
         Cancellation: nothing changes.
         """
         check_condition(condition)
-        return await try_on_lines(self._log_store, preview_id, condition, cooldown_s)
+        lock = self._trying.setdefault(user_id, trio.Lock())
+        async with lock:
+            return await try_on_lines(self._log_store, preview_id, condition, cooldown_s)
 
     async def check_project(self, user_id: str, project_id: str) -> None:
         """Check that the service keeps such a project of the user.

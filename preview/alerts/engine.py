@@ -10,10 +10,11 @@ import structlog
 import trio
 
 from preview.alerts.budget import PAUSE_S, Budget
+from preview.alerts.conditions import Condition
 from preview.alerts.deliveries import Deliveries
 from preview.alerts.evaluation import Fact
 from preview.alerts.machine import CoolDown
-from preview.alerts.rule import Firing, Rule, new_firing_id
+from preview.alerts.rule import Firing, Rule, fault_of, new_firing_id
 from preview.alerts.store import AlertStore
 from preview.alerts.watch import PreviewWatch
 from preview.alerts.webhooks.sender import WebhookSender
@@ -62,6 +63,7 @@ class AlertEngine:
         self._cool_downs: BoundedDict[tuple[str, float, str], CoolDown] = BoundedDict(_MOST_KEPT)
         self._budgets: BoundedDict[str, Budget] = BoundedDict(_MOST_KEPT)
         self._paused: BoundedDict[str, float] = BoundedDict(_MOST_KEPT)
+        self._faults: BoundedDict[str, tuple[Condition, str]] = BoundedDict(_MOST_KEPT)
         self._unsaved: dict[str, Firing] = {}
         self._dropped = 0
         self._has_unsaved = trio.Event()
@@ -142,6 +144,16 @@ class AlertEngine:
     def is_paused(self, rule_id: str) -> bool:
         """Return True while the rule is paused for its cost."""
         return self._paused.get(rule_id, 0.0) > trio.current_time()
+
+    def give_up(self, rule: Rule, fault: str) -> None:
+        """Note that a rule's filter cannot be used any more, and why."""
+        self._faults[rule.id] = rule.condition, fault
+        log.warning("alert rule given up", rule_id=rule.id, user_id=rule.user_id, why=fault)
+
+    def fault(self, rule: Rule) -> str | None:
+        """Return one sentence if the rule does not match any more; None otherwise."""
+        condition, fault = self._faults.get(rule.id, (None, None))
+        return fault if condition == rule.condition else fault_of(rule.condition)
 
     def fire(self, preview: LivePreview, rule: Rule, fact: Fact, suppressed: int) -> None:
         """Store a firing and send it to the rule's webhook, in the background."""

@@ -57,12 +57,13 @@ class Evaluation:
         rule: The rule; it applies to the preview.
         cool_down: The rule's cool-down for the preview's generation.
         memory_limit_bytes: The preview's memory limit.
+        restarts: Number of times that a new process of the preview has taken over before.
 
     Attributes:
         seen: Number of matches so far.
     """
 
-    def __init__(self, rule: Rule, cool_down: CoolDown, memory_limit_bytes: int) -> None:
+    def __init__(self, rule: Rule, cool_down: CoolDown, memory_limit_bytes: int, restarts: int = 0) -> None:
         self.rule = rule
         self.cool_down = cool_down
         self._limit_bytes = memory_limit_bytes
@@ -71,7 +72,7 @@ class Evaluation:
         self._silence: Silence | None = None
         self._edge: Edge | None = None
         self._rate: Rate | None = None
-        self._restarts: int | None = None
+        self._restarts = restarts
         self.seen = 0
         self._matches = 0
         self._first_line: int | None = None
@@ -86,6 +87,11 @@ class Evaluation:
                 self._rate = Rate(condition.share, condition.within_s, condition.at_least, cool_down)
             case Happened() | Memory():
                 self._edge = Edge(cool_down)
+
+    @property
+    def fault(self) -> str | None:
+        """One sentence if the filter was given up for the time it needs; then nothing matches. None otherwise."""
+        return None if self._filter is None else self._filter.fault
 
     @property
     def looks_at_lines(self) -> bool:
@@ -179,10 +185,10 @@ class Evaluation:
         condition, edge = self.rule.condition, self._edge
         if not isinstance(condition, Happened) or edge is None:
             return None
-        restarts, self._restarts = self._restarts, change.restarts
+        restarts, self._restarts = self._restarts, max(self._restarts, change.restarts)
         if condition.event is PreviewEvent.UNHEALTHY:
             return self._when(edge, at, is_true=change.health == Health.UNHEALTHY)
-        if condition.event is PreviewEvent.RESTARTED and restarts is not None and change.restarts > restarts:
+        if condition.event is PreviewEvent.RESTARTED and change.restarts > restarts:
             edge.see(at, is_true=False)
             return self._when(edge, at, is_true=True)
         return None

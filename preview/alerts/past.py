@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from time import thread_time
 from typing import Final
 
 import trio
@@ -22,7 +23,8 @@ MOST_LINES: Final = 20_000
 MOST_FIRINGS: Final = 100
 MOST_SAMPLES: Final = 20
 _PAGE_LINES: Final = 1000
-_TURN_LINES: Final = 100
+# Then other tasks get a turn.
+_TURN_S: Final = 0.002
 _LONGEST_S: Final = 5.0
 
 
@@ -86,6 +88,7 @@ async def try_on_lines(store: LogStore, preview_id: str, condition: Condition, c
     past = _Past(Evaluation(rule, CoolDown(cooldown_s), 1))
     first, last = await store.bounds(preview_id)
     start = max(first, last - MOST_LINES + 1)
+    turn_ends = thread_time() + _TURN_S
     after, ends_at = start - 1, trio.current_time() + _LONGEST_S
     while after < last and trio.current_time() < ends_at and len(past.firings) < MOST_FIRINGS:
         page = await store.read_page(preview_id, after=after, limit=_PAGE_LINES)
@@ -94,8 +97,9 @@ async def try_on_lines(store: LogStore, preview_id: str, condition: Condition, c
         for batch in page.batches:
             for position in range(len(batch)):
                 past.take(batch, position)
-                if not past.examined % _TURN_LINES:
+                if thread_time() >= turn_ends:
                     await trio.lowlevel.checkpoint()
+                    turn_ends = thread_time() + _TURN_S
         after = page.batches[-1].last_seq
     is_cut = start > first or after < last
     lines = (start, after) if past.examined else (0, 0)

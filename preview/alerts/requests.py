@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from preview.traffic import Draft, RecordedRequest, Timing
 from preview.traffic.redaction import Redaction, Redactor
+
+_MOST_TARGET_BYTES: Final = 4096
+"""Rules see this much of a target; the time of redaction grows with it."""
 
 
 class RequestReader:
@@ -33,7 +38,7 @@ class RequestReader:
             origin=draft.origin,
             who=draft.who,
             method=draft.method,
-            target=Redaction(self._redactor).target(draft.target.decode("latin-1")),
+            target=Redaction(self._redactor).target(draft.target[:_MOST_TARGET_BYTES].decode("latin-1")),
             status=draft.status,
             error=draft.error,
             timing=Timing(_ms(draft.queued), _ms(draft.connected), _ms(draft.first_byte), draft.ended * 1000),

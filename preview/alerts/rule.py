@@ -94,6 +94,16 @@ class Rule:
         return in_words(self.condition)
 
 
+def fault_of(condition: Condition) -> str | None:
+    """Return one sentence if the condition's filter cannot be used any more; None otherwise."""
+    if isinstance(condition, Matches | Absent):
+        try:
+            parse_filter(condition.filter)
+        except InvalidFilter as error:
+            return error.message
+    return None
+
+
 def check_condition(condition: Condition) -> None:
     """Check the parts of a condition that its types do not.
 

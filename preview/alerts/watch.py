@@ -14,7 +14,7 @@ from preview.alerts.budget import PAUSE_S, SHARE, Budget
 from preview.alerts.evaluation import LINE_PREFIX, Evaluation, Fact
 from preview.alerts.machine import CoolDown
 from preview.alerts.requests import RequestReader
-from preview.alerts.rule import Rule
+from preview.alerts.rule import Rule, fault_of
 from preview.core.lifecycle import State
 from preview.logs import Batch, End, Gap, Level, StatusChange
 from preview.logs.model.encode import Received
@@ -55,6 +55,9 @@ class Owner(Protocol):
 
     def pause(self, user_id: str, rule_id: str) -> None:
         """Pause a rule in all previews."""
+
+    def give_up(self, rule: Rule, fault: str) -> None:
+        """Note that a rule's filter cannot be used any more, and why."""
 
     def fire(self, preview: LivePreview, rule: Rule, fact: Fact, suppressed: int) -> None:
         """Take a firing."""
@@ -176,7 +179,7 @@ class PreviewWatch:
     async def _take_rules(self) -> None:
         """Read the rules; those that have not changed keep their state."""
         self._has_new_rules = False
-        record = self._preview.record
+        record, restarts = self._preview.record, self._preview.restarts
         rules = await self._owner.rules_for(record.user_id)
         now, before = trio.current_time(), self._evaluations
         self._evaluations = {}
@@ -188,7 +191,12 @@ class PreviewWatch:
                 known.rule = rule
                 self._evaluations[rule.id] = known
                 continue
-            made = Evaluation(rule, self._owner.cool_down(rule, record.generation_id), self._limit_bytes)
+            fault = fault_of(rule.condition)
+            if fault is not None:
+                self._give_up(rule, fault)
+                continue
+            cool_down = self._owner.cool_down(rule, record.generation_id)
+            made = Evaluation(rule, cool_down, self._limit_bytes, restarts)
             made.resume(now, is_running=self._is_running)
             self._evaluations[rule.id] = made
         self._has_request_rules = any(one.looks_at_requests for one in self._evaluations.values())
@@ -240,13 +248,18 @@ class PreviewWatch:
                 await self._yield()
 
     def _take_request(self, seen: _Seen, at: float) -> None:
+        looking = [one for one in self._active() if one.looks_at_requests]
+        if not looking:
+            return
+        started = thread_time()
         record = self._requests.read(*seen)
-        for one in self._active():
-            if one.looks_at_requests:
-                started = thread_time()
-                fact = one.request(record, at)
-                self._spend(one, thread_time() - started)
-                self._fire(one, fact)
+        # A hostile address makes reading the greatest cost.
+        share = (thread_time() - started) / len(looking)
+        for one in looking:
+            started = thread_time()
+            fact = one.request(record, at)
+            self._spend(one, share + thread_time() - started)
+            self._fire(one, fact)
 
     async def _yield(self) -> None:
         if thread_time() >= self._turn_ends:
@@ -288,6 +301,14 @@ class PreviewWatch:
         stopped = self._budget.spend(one.rule.id, seconds, now)
         if stopped is not None:
             self._owner.pause(self._preview.record.user_id, stopped)
+        fault = one.fault
+        if fault is not None and self._evaluations.pop(one.rule.id, None) is not None:
+            self._give_up(one.rule, fault)
+
+    def _give_up(self, rule: Rule, fault: str) -> None:
+        """Say that a rule does not match any more; otherwise it would look as if nothing had happened."""
+        self._owner.give_up(rule, fault)
+        self._say(f'{LINE_PREFIX}{rule.name}" does not match any more: {fault}')
 
     def pause(self, rule: str, until: float) -> None:
         """Leave out a rule until a time, as it costs too much."""

@@ -294,14 +294,14 @@ async def test_a_rule_can_be_tried_on_the_past(open_alerts_rig: Rig) -> None:
         await ask(preview, f"/{number}")
     await has_said(preview, "asked /3")
     await preview.log.settle(preview.log.last_seq)
-    tried = await alerts.try_out(condition(kind="matches", filter="asked", count=2), 1, preview.id)
+    tried = await alerts.try_out(condition(kind="matches", filter="asked", count=2), 1, preview.id, user_id="ann")
     assert tried.examined == preview.log.last_seq
     assert tried.matched >= 4
     assert [line.message for line in tried.samples][-1] == "asked /3"
     assert tried.firings[0].text in ("asked /", "asked /0", "asked /1")
     assert not tried.is_cut
     with pytest.raises(InvalidRequest):
-        await alerts.try_out(condition(kind="memory"), 1, preview.id)
+        await alerts.try_out(condition(kind="memory"), 1, preview.id, user_id="ann")
 
 
 def request_draft(status: int, target: bytes = b"/orders?token=abc123secret", error: str | None = None) -> Draft:

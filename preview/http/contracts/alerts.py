@@ -139,14 +139,15 @@ class RuleShape(Answer):
     cooldown_s: Seconds
     enabled: bool
     state: Literal["active", "off", "paused"] = Field(
-        description="`paused`: the user's rules took too much time, and this one most; it goes on after a minute."
+        description="`paused`: it took too much time. It goes on after a minute; with a `problem`, once it is changed."
     )
+    problem: str | None = Field(description="One sentence why the rule does not match any more; null if it does.")
     webhook: WebhookShape | None
     created_at: Time
     updated_at: Time
 
     @classmethod
-    def of(cls, rule: Rule, *, is_paused: bool) -> Self:
+    def of(cls, rule: Rule, *, is_paused: bool, fault: str | None) -> Self:
         """Return the rule, without its secret."""
         webhook = None
         if rule.webhook is not None:
@@ -162,7 +163,8 @@ class RuleShape(Answer):
             scope=ScopeShape(generation_id=rule.scope.generation_id, project_id=rule.scope.project_id),
             cooldown_s=rule.cooldown_s,
             enabled=rule.is_enabled,
-            state="paused" if is_paused and rule.is_enabled else state,
+            state="paused" if (is_paused or fault is not None) and rule.is_enabled else state,
+            problem=fault,
             webhook=webhook,
             created_at=rule.created_at,
             updated_at=rule.updated_at,

@@ -103,17 +103,18 @@ def firing_routes(running: Running) -> Blueprint:
     @routes.post("/preview/firings/trial")
     async def try_alert(backend: Backend, generation_id: str) -> Response:
         """Return what a rule would have done with the newest stored lines of a preview. Nothing is stored or sent."""
-        await own_generation(backend, generation_id)
+        identity, _ = await own_generation(backend, generation_id)
         body = await read_json(request, TrialBody, limit_bytes=_BODY_BYTES)
         record = await _preview_of(backend, generation_id, body.preview_id)
-        tried = await backend.service.alerts.try_out(body.condition, body.cooldown_s, record.id)
+        alerts, user_id = backend.service.alerts, identity.user.id
+        tried = await alerts.try_out(body.condition, body.cooldown_s, record.id, user_id=user_id)
         return json_answer(TrialShape.of(tried, record.id))
 
     return routes
 
 
 def _shape(alerts: Alerts, rule: Rule) -> RuleShape:
-    return RuleShape.of(rule, is_paused=alerts.is_paused(rule))
+    return RuleShape.of(rule, is_paused=alerts.is_paused(rule), fault=alerts.fault(rule))
 
 
 async def _read_draft(backend: Backend, user_id: str) -> RuleDraft:

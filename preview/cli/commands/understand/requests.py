@@ -105,10 +105,11 @@ def _follow(api: Api, path: str, chosen: str | None, after: int, *, as_json: boo
                     elif event.event in {"end", "expired"}:
                         return
         except httpx2.TransportError:
-            if failures == len(_PAUSES_S):
+            if failures >= len(_PAUSES_S):
                 raise
-            time.sleep(_PAUSES_S[failures])
-            failures += 1
+        # Also after a stream without an end: the service may close each one at once.
+        time.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
+        failures += 1
 
 
 def _print_list(found: list[dict[str, Any]], *, as_json: bool, has_head: bool = True) -> None:
