@@ -65,6 +65,8 @@ def test_any_content_is_a_file_or_one_sentence(content: bytes) -> None:
         b"x = " + b"[" * (MOST_BYTES - 10),
         b"x = " + b"{a=" * 40_000,
         b".".join([b"a"] * 60_000) + b" = 1",
+        b".".join([b'"$"'] * 30_000) + b" = 1",
+        b".".join(['"\u2028\\""'.encode()] * 14_000) + b" = 1",
         b"\n".join(b"a" + b".a" * 18 + b".k%d = 1" % at for at in range(2500)),
         b'[[check]]\nname = "n"\nrequest = "GET /"\n' * (MOST_CHECKS + 1),
         b'[[check]]\nname = "n"\nrequest = "GET /"\n' * 2,
@@ -81,6 +83,23 @@ def test_a_hostile_file_is_one_sentence_in_little_time(content: bytes) -> None:
     with pytest.raises(InvalidRequest):
         read_checks(content)
     assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '\\\\\\"' * 15_000,
+        "a" * 30_000,
+        "a." * 10 + "a" * 20_000,
+        "a " * 15_000,
+        "[ " * 30 + " " * 20_000,
+        "'-" * 15_000,
+    ],
+)
+def test_a_long_value_takes_little_time(value: str) -> None:
+    began = time.process_time()
+    assert read_checks(f'[[check]]\nname = "n"\nrequest = "POST /"\nbody = "{value}"\n'.encode()).checks
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(
