@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import trio
@@ -26,14 +26,14 @@ from preview.http.core.replay_bodies import (
 )
 from preview.http.identity import own_generation, owned_by
 from preview.http.routes.proxied import carry_call
-from preview.logs.filter import parse_filter
+from preview.http.routes.requests import matches_of
 from preview.proxy import ProxyRequest, ProxyResponse
 from preview.replay.compare import CompareOptions, Side, compare
 from preview.replay.comparing import IgnoreRules
 from preview.replay.replaying import ReplayOptions, replay, step_of
 from preview.replay.sending import MOST_REQUESTS, Send, Step
 from preview.supervisor import LivePreview
-from preview.traffic import Draft, DraftMessage, Origin, RecordedRequest, Who
+from preview.traffic import Draft, DraftMessage, Origin, RecordedRequest, TrafficStore, Who
 from preview.traffic.curl import MOST_CHARACTERS, parse_curl
 from preview.traffic.har import MOST_BYTES, ImportedRequest, read_har
 from preview.traffic.ready import ReadyRequest
@@ -158,7 +158,8 @@ async def find_steps(
         with_secrets: Put in the secrets of the owner's own requests, if they are still in memory.
 
     Raises:
-        InvalidRequest: There is none, or the filter cannot be read.
+        InvalidRequest: There is none.
+        InvalidFilter: The filter has a mistake, or a term that does not apply to requests.
         RequestNotFound: A number has no record.
         NoActivePreview: The generation has no preview with records.
 
@@ -176,16 +177,29 @@ async def find_steps(
     if numbers is not None:
         records = [await store.get(newest.id, number) for number in numbers]
     else:
-        matches = _is_replayed if text is None else parse_filter(text).matches_request
-        limit = _DEFAULT_REQUESTS if text is None else MOST_REQUESTS
-        page = await store.list(newest.id, matches, limit=limit, with_content=True)
-        records = page.items[::-1]
+        matches = _is_replayed if text is None else await matches_of(backend, newest, text)
+        records = await _last(store, newest.id, matches, _DEFAULT_REQUESTS if text is None else MOST_REQUESTS)
     if not records:
         raise InvalidRequest(
             "No recorded request matches; send some to the preview first, or give `requests`.", field="filter"
         )
     originals = None if live is None or live.id != newest.id or not with_secrets else live.traffic.originals
     return [step_of(one, None if originals is None else originals.find(one.number)) for one in records]
+
+
+async def _last(
+    store: TrafficStore, preview_id: str, matches: Callable[[RecordedRequest], bool] | None, limit: int
+) -> list[RecordedRequest]:
+    """Return the last records that match, in order."""
+    found: list[RecordedRequest] = []
+    before: int | None = None
+    while len(found) < limit:
+        page = await store.list(preview_id, matches, before=before, limit=limit - len(found), with_content=True)
+        found += page.items
+        before = page.next
+        if before is None:
+            break
+    return found[::-1]
 
 
 def _is_replayed(record: RecordedRequest) -> bool:

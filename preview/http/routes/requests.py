@@ -47,7 +47,7 @@ def request_routes(running: Running) -> Blueprint:
         identity, _ = await own_generation(backend, generation_id)
         query = checked_query(request, RequestsQuery)
         record = await preview_of(backend, generation_id, query.preview_id)
-        matches = await _matches(backend, record, query.filter)
+        matches = await matches_of(backend, record, query.filter)
         if request.accept_mimetypes.best_match(["application/json", _EVENTS]) == _EVENTS:
             return await _stream(backend, identity, record, query, matches)
         await _settle(backend, record.id)
@@ -156,13 +156,15 @@ async def _capture(backend: Backend, record: PreviewRecord) -> Capture:
     return await backend.service.traffic.capture(record.id) or Capture(backend.settings.capture)
 
 
-async def _matches(
+async def matches_of(
     backend: Backend, record: PreviewRecord, text: str | None
 ) -> Callable[[RecordedRequest], bool] | None:
     """Return the test of the filter; None for an empty one.
 
     Raises:
         InvalidFilter: The filter has a mistake, or a term that does not apply to requests.
+
+    Cancellation: no state changes.
     """
     chosen = parse_filter(text or "")
     if chosen.is_empty:
