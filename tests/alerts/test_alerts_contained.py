@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import trio
 import trio.testing
 from pydantic import TypeAdapter
@@ -15,8 +17,11 @@ from preview.alerts.conditions import Condition
 from preview.alerts.deliveries import Deliveries
 from preview.alerts.engine import AlertEngine
 from preview.alerts.rule import DeliveryState, Firing, Rule, Scope, Webhook
-from preview.alerts.store import _locked
+from preview.alerts.store import AlertStore, _locked
 from preview.core.clock import utc_now
+from preview.storage import open_database
+
+_WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 def rule_of(**fields: object) -> Rule:
@@ -65,6 +70,28 @@ def test_rules_are_locked_while_their_firings_are_stored() -> None:
     assert "FOR SHARE" in str(_locked(["a"], for_change=False).compile(dialect=dialect))
     assert "ORDER BY" in str(_locked(["a"]).compile(dialect=dialect))
     assert str(_locked(["a"]).compile(dialect=dialect)).endswith("FOR UPDATE")
+
+
+async def test_a_rule_that_is_deleted_while_its_firing_is_stored_loses_the_firing_alone(
+    postgres_database_url: str,
+) -> None:
+    async with open_database(postgres_database_url) as database:
+        store = AlertStore(database, 10)
+        for name in ("alert_1", "alert_2"):
+            await store.add(replace(rule_of(kind="matches", filter="x"), id=name))
+        with (
+            psycopg.connect(postgres_database_url) as deleting,
+            psycopg.connect(postgres_database_url, autocommit=True) as looking,
+        ):
+            deleting.execute("DELETE FROM alert_rules WHERE id = 'alert_1'")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(store.save_firings, [firing_of("a"), replace(firing_of("b"), rule_id="alert_2")])
+                with trio.fail_after(10):
+                    while not looking.execute(_WAITING).fetchone():
+                        await trio.lowlevel.checkpoint()
+                deleting.commit()
+        kept, _ = await store.firings_of_preview("ann", "p1", limit=10)
+        assert [one.id for one in kept] == ["b"]
 
 
 async def test_a_delivery_that_breaks_is_reported_and_the_next_ones_go_on(nursery: trio.Nursery) -> None:
