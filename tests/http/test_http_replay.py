@@ -8,6 +8,8 @@ from pathlib import Path
 from http_kit import open_world
 from replay_kit import FILES, FIXED, SHOP, Caller
 
+from preview.traffic import Capture
+
 WEBKIT = {"log": {"entries": [{"request": {"method": "GET", "url": "http://shop.test/orders"}}]}}
 
 
@@ -108,6 +110,11 @@ async def test_a_login_is_replayed_on_a_trial_with_new_tokens_and_ids(tmp_path: 
         assert (imported["host"], len(imported["numbers"])) == ("shop.test", 1)
         number = imported["numbers"][0]
         assert (await shop.ask("POST", f"/requests/{number}/replay", {}))["items"][0]["answer"]["status"] == 200
+        traffic = world.service.previews.require(shop.generation).traffic
+        traffic.capture, last = Capture.OFF, traffic.last_number
+        unstored = await shop.ask("POST", "/requests/import", WEBKIT)
+        assert (unstored["numbers"], len(unstored["requests"]), traffic.last_number) == ([], 1, last)
+        traffic.capture = Capture.META
         got = await world.client.post(
             f"{shop.path}/requests/import",
             content="curl 'http://h/books?x=1' -H 'Accept: */*'",

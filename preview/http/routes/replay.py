@@ -112,8 +112,10 @@ def replay_routes(running: Running) -> Blueprint:
         if preview is None:
             raise NoActivePreview("Imported requests become records of the running preview; launch it first.")
         found = await trio.to_thread.run_sync(partial(read_har, bytes(content), query.host))
-        numbers = [preview.traffic.record(_draft(preview, one)) for one in found.requests]
-        return json_answer(ImportedShape.of(found, [] if preview.traffic.is_off else numbers))
+        # With capture off nothing is stored; the answer has the requests all the same.
+        kept = [] if preview.traffic.is_off else found.requests
+        numbers = [preview.traffic.record(_draft(preview, one)) for one in kept]
+        return json_answer(ImportedShape.of(found, numbers))
 
     return routes
 
