@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+import tracemalloc
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -181,6 +182,34 @@ def test_hostile_content_takes_little_time() -> None:
     for first, second in ((deep, wide), (wide, other), (numbers, deep), (numbers, numbers)):
         judge(first, None, second)
     assert time.process_time() - began < 5
+
+
+def test_wide_and_deep_content_takes_little_memory() -> None:
+    def nested(leaf: int) -> Any:
+        value: Any = [leaf] * 4000
+        for at in range(200):
+            value = {"k" * 64: value, f"z{at}": list(range(100))}
+        return value
+
+    tracemalloc.start()
+    found = judge(answer(nested(1)), None, answer(nested(2)))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.verdict is Verdict.CHANGED
+    assert max(len(one.path) for one in found.differences) <= 300
+    assert most < 20_000_000
+
+
+def test_a_report_has_at_most_fifty_patterns() -> None:
+    first, second = ({f"k{at}": str(uuid.UUID(int=at + run)) for at in range(150)} for run in (0, 500))
+    found = judge(answer(first), answer(second), answer(second))
+    assert (len(found.noise), found.is_cut, found.verdict) == (50, True, Verdict.NOISY)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), "\u00b2", "1.\u00b2", float("inf")])
+def test_odd_numbers_are_judged(value: Any) -> None:
+    assert judge(answer({"n": 1}), None, answer({"n": value})).verdict is Verdict.CHANGED
+    assert judge(answer({"n": value}), None, answer({"n": 1})).verdict is Verdict.CHANGED
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,8 +11,12 @@ from preview.replay.comparing.answer import Json
 
 MOST_DIFFERENCES = 200
 _MOST_VALUES = 100_000
+# At a longer path, values are compared as a whole. Rules of ignored paths are no longer either.
+_MOST_PATH = 300
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _INDEX = re.compile(r"\[\d+\]")
+
+_Pair = tuple[str, Json, Json]
 
 
 class Kind(StrEnum):
@@ -58,23 +63,33 @@ def differences(before: Json, after: Json, root: str) -> list[Difference]:
         root: Path of both.
     """
     found: list[Difference] = []
-    open_pairs: list[tuple[str, Json, Json]] = [(root, before, after)]
+    # Pairs are made when they are read: all paths of wide and deep values would fill the memory.
+    open_pairs: list[Iterator[_Pair]] = [iter([(root, before, after)])]
     visited = 0
     while open_pairs and len(found) < MOST_DIFFERENCES and visited < _MOST_VALUES:
-        path, first, second = open_pairs.pop()
-        visited += 1
-        if isinstance(first, dict) and isinstance(second, dict):
-            names = [*second, *(name for name in first if name not in second)]
-            pairs = [(_child(path, name), _get(first, name), _get(second, name)) for name in names]
-        elif isinstance(first, list) and isinstance(second, list):
-            longest = min(max(len(first), len(second)), _MOST_VALUES)
-            pairs = [(f"{path}[{at}]", _at(first, at), _at(second, at)) for at in range(longest)]
-        else:
-            if not _is_same(first, second):
-                found.append(_difference(path, first, second))
+        pair = next(open_pairs[-1], None)
+        if pair is None:
+            open_pairs.pop()
             continue
-        open_pairs.extend(reversed(pairs))
+        visited += 1
+        path, first, second = pair
+        below = _below(path, first, second) if len(path) < _MOST_PATH else None
+        if below is not None:
+            open_pairs.append(below)
+        elif not _is_same(first, second):
+            found.append(_difference(path, first, second))
     return found
+
+
+def _below(path: str, first: Json, second: Json) -> Iterator[_Pair] | None:
+    """Return the pairs of two objects or two lists, each with its path; None for other values."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        names = [*second, *(name for name in first if name not in second)]
+        return ((_child(path, name), _get(first, name), _get(second, name)) for name in names)
+    if isinstance(first, list) and isinstance(second, list):
+        longest = max(len(first), len(second))
+        return ((f"{path}[{at}]"[:_MOST_PATH], _at(first, at), _at(second, at)) for at in range(longest))
+    return None
 
 
 class _Missing:
@@ -93,16 +108,18 @@ def _at(values: list[Json], at: int) -> Json:
 
 
 def _child(path: str, name: str) -> str:
-    return f"{path}.{name}" if _NAME.fullmatch(name) else f"{path}[{name[:64]!r}]"
+    child = f"{path}.{name}" if _NAME.fullmatch(name) else f"{path}[{name[:64]!r}]"
+    return child[:_MOST_PATH]
 
 
 def _is_same(first: Json, second: Json) -> bool:
     # In Python, True equals 1.
     if isinstance(first, bool) is not isinstance(second, bool):
         return False
-    if isinstance(first, dict | list) or isinstance(second, dict | list):
-        return False  # of two kinds, or one is missing
-    return first == second
+    try:
+        return first == second
+    except RecursionError:
+        return False
 
 
 def _difference(path: str, first: Json, second: Json) -> Difference:

@@ -11,7 +11,7 @@ from preview.replay.comparing.differences import Difference, Kind, differences
 from preview.replay.comparing.shapes import VOLATILE, Shape, is_duration, is_now, shape_of, template_of
 from preview.traffic.ready import REDACTED
 
-# Differences in one report.
+# Differences in one report, and patterns of each kind.
 MOST_SHOWN = 50
 
 
@@ -40,9 +40,9 @@ class Judgement:
     Attributes:
         verdict: See there.
         differences: Real differences, at most ``MOST_SHOWN``.
-        noise: Patterns of paths that were left out as noise.
-        ignored: Patterns of paths that a rule leaves out.
-        is_cut: There are more differences, or a part of the content was not compared.
+        noise: Patterns of paths that were left out as noise, at most ``MOST_SHOWN``.
+        ignored: Patterns of paths that a rule leaves out, at most ``MOST_SHOWN``.
+        is_cut: There are more differences or patterns, or a part of the content was not compared.
     """
 
     verdict: Verdict
@@ -127,8 +127,9 @@ def judge(
     verdict = Verdict.CHANGED if real else Verdict.NOISY if noisy else Verdict.SAME
     if _is_broken(candidate, [one for one in (first, second) if one is not None]):
         verdict = Verdict.BROKE
-    is_cut = len(real) > MOST_SHOWN or first.is_cut or candidate.is_cut
-    return Judgement(verdict, real[:MOST_SHOWN], sorted(noisy), sorted(ignored), is_cut)
+    is_cut = max(map(len, (real, noisy, ignored))) > MOST_SHOWN or first.is_cut or candidate.is_cut
+    noisy_shown, ignored_shown = sorted(noisy)[:MOST_SHOWN], sorted(ignored)[:MOST_SHOWN]
+    return Judgement(verdict, real[:MOST_SHOWN], noisy_shown, ignored_shown, is_cut)
 
 
 def _compare(first: Answer, second: Answer) -> list[Difference]:

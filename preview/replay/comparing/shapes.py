@@ -88,11 +88,14 @@ def is_now(value: Json, at_s: float) -> bool:
     if isinstance(value, bool) or value is None:
         return False
     if isinstance(value, int | float):
-        return abs(value - at_s) < _NOW_S or abs(value / 1000 - at_s) < _NOW_S
+        try:
+            return abs(value - at_s) < _NOW_S or abs(value / 1000 - at_s) < _NOW_S
+        except OverflowError:
+            return False
     if not isinstance(value, str) or len(value) > 64:
         return False
     text = value.strip()
-    if text.replace(".", "", 1).isdigit() and len(text) <= 20:
+    if text.isascii() and text.replace(".", "", 1).isdigit() and len(text) <= 20:
         return is_now(float(text), at_s)
     if not _TIME.fullmatch(text) and not _DATE.fullmatch(text):
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -77,23 +76,24 @@ def parse_message(line: bytes) -> Message:
         said = json.loads(line)
         ((key, value),) = said.items()
         return _parse(key, value)
-    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, LookupError) as error:
         raise ProtocolBroken(type(error).__name__) from error
 
 
 def _parse(key: object, value: Any) -> Message:
     if key == "send":
         operation, method, target, headers, body = value
-        fields = tuple((_text(name), _text(one)) for name, one in headers[:_MOST_HEADERS])
+        fields = tuple((_text(name), _text(one)) for name, one in _list(headers)[:_MOST_HEADERS])
         content = None if body is None else base64.b64decode(_text(body), validate=True)
         return Send(_number(operation), _text(method), _text(target), fields, content)
     if key == "finding":
         kind, operation, steps, sentence = value
-        numbers = tuple(_number(one) for one in steps[:_MOST_STEPS])
+        numbers = tuple(_number(one) for one in _list(steps)[:_MOST_STEPS])
         return Found(FindingKind(_text(kind)), _number(operation), numbers, _sentence(sentence))
     if key == "operations":
+        operations = _list(value)[:MOST_OPERATIONS]
         return Operations(
-            tuple((_sentence(method), _sentence(path), bool(known)) for method, path, known in value[:MOST_OPERATIONS])
+            tuple((_sentence(method), _sentence(path), bool(known)) for method, path, known in operations)
         )
     if key in ("phase", "note", "engine"):
         return Said(str(key), _sentence(value))
@@ -104,6 +104,12 @@ def _parse(key: object, value: Any) -> Message:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
         raise TypeError
     return value
 
