@@ -128,6 +128,11 @@ async def test_a_login_is_replayed_on_a_trial_with_new_tokens_and_ids(tmp_path: 
         assert "correct horse" not in got.text
         archive = (await world.ask("GET", f"{shop.path}/requests?format=har&limit=2")).json()
         assert [one["request"]["method"] for one in archive["log"]["entries"]] == ["GET", "GET"]
+        # With recording off, a file leaves nothing.
+        last = (await shop.ask("GET", "/requests"))["items"][0]["number"]
+        await shop.ask("PUT", "/capture", {"capture": "off"})
+        assert (await shop.ask("POST", "/requests/import", WEBKIT))["numbers"] == []
+        assert (await shop.ask("GET", "/requests"))["items"][0]["number"] == last
         assert (await shop.ask("POST", "/requests/99/replay", {}, status=404))["code"] == "request_not_found"
         assert (await shop.ask("POST", "/replay", {"filter": "status:999x"}, status=400))["code"] == "invalid_filter"
 

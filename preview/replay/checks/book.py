@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 _MOST_RUNS = 1000
 # Reloads that wait for their checks. Of more, the checks are left out, as the line of the log says.
 _MOST_WAITING = 100
+# Previews whose checks run at the same time, each of another user.
+_WORKERS = 4
 _LONGEST_S = 60.0
 
 
@@ -40,7 +42,11 @@ class CheckBook:
         self._service = service
         self._send_request = send
         self._runs: BoundedDict[str, ChecksRun] = BoundedDict(_MOST_RUNS)
-        self._reloads, self._wanted = trio.open_memory_channel[LivePreview](_MOST_WAITING)
+        # Previews that wait for their checks, in order; a second reload of one adds nothing.
+        self._waiting: dict[str, LivePreview] = {}
+        self._busy: set[str] = set()
+        self._changed = trio.lowlevel.ParkingLot()
+        self._is_over = False
 
     async def read(self, generation_id: str) -> tuple[CheckFile, str]:
         """Return a generation's checks, and the text of its file; both are empty if it has none.
@@ -96,19 +102,48 @@ class CheckBook:
         preview.log.broadcast.add(_Reloads(partial(self._put, preview)))
 
     def _put(self, preview: LivePreview) -> None:
-        try:
-            self._reloads.send_nowait(preview)
-        except trio.WouldBlock:
-            preview.log.say("checks: not run, too many previews reload at once", Level.WARNING)
-        except trio.BrokenResourceError:
+        if self._is_over:
             return  # the application has ended, and the service goes on without it
+        if preview.id not in self._waiting and len(self._waiting) >= _MOST_WAITING:
+            preview.log.say("checks: not run, too many previews reload at once", Level.WARNING)
+            return
+        self._waiting[preview.id] = preview
+        self._changed.unpark_all()
 
     async def run(self) -> None:
-        """Run checks after reloads until cancelled; one preview at a time. Cancellation: the run ends."""
-        with self._wanted:
-            async for preview in self._wanted:
+        """Run checks after reloads until cancelled; of each user, one preview at a time.
+
+        Cancellation: the runs end.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                for _ in range(_WORKERS):
+                    nursery.start_soon(self._work)
+        finally:
+            self._is_over = True
+            self._waiting.clear()
+
+    async def _work(self) -> None:
+        while True:
+            preview = self._take()
+            if preview is None:
+                await self._changed.park()
+                continue
+            user_id = preview.record.user_id
+            self._busy.add(user_id)
+            try:
                 if preview.record.state is State.RUNNING:
                     await self._check_soundly(preview)
+            finally:
+                self._busy.discard(user_id)
+                self._changed.unpark_all()
+
+    def _take(self) -> LivePreview | None:
+        """Return the first preview that waits and whose user has no run; None if there is none."""
+        for preview in self._waiting.values():
+            if preview.record.user_id not in self._busy:
+                return self._waiting.pop(preview.id)
+        return None
 
     async def _check_soundly(self, preview: LivePreview) -> None:
         """Run the checks of a preview; errors are logged. Cancellation: the run ends."""
