@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import Any
 
@@ -11,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preview.errors import InvalidRequest
-from preview.replay.checks import Check, CheckFile, Expectation, check_of, read_checks, write_checks
+from preview.replay.checks import Check, CheckFile, Expectation, check_of, read_checks, running, write_checks
+from preview.replay.checks.expectations import Content
 from preview.replay.checks.file import MOST_BYTES, MOST_CHECKS
 from preview.replay.checks.running import CheckResult, ChecksRun, problems_of
 from preview.replay.comparing import Answer
+from preview.replay.comparing.answer import content_of
 from preview.replay.sending import Step
+from preview.replay.sending.sequence import Sent, SequenceOptions, _reason_to_skip
 from preview.traffic.ready import ReadyRequest
 
 NOW = 1_790_000_000.0
@@ -70,6 +74,10 @@ def test_any_content_is_a_file_or_one_sentence(content: bytes) -> None:
         b"\n".join(b"a" + b".a" * 18 + b".k%d = 1" % at for at in range(2500)),
         b'[[check]]\nname = "n"\nrequest = "GET /"\n' * (MOST_CHECKS + 1),
         b'[[check]]\nname = "n"\nrequest = "GET /"\n' * 2,
+        b"\n".join(
+            b'[[check]]\nname = "%d"\nrequest = "GET /"\nexpect = %s' % (at, json.dumps(["$ exists"] * 91).encode())
+            for at in range(11)
+        ),
         b'[[check]]\nname = "n"\nrequest = "GET http://elsewhere/"\n',
         b'[[check]]\nname = "n"\nrequest = "GET /"\nexpect = ["$.a = 1"]\n',
         b'[[check]]\nname = "n"\nrequest = "GET /"\nbody_base64 = "\\u00e9"\n',
@@ -128,7 +136,7 @@ def test_expectations(text: str, problem: str | None) -> None:
         "at": "2026-11-25T19:44:58Z",
         "a key": None,
     }
-    found = Expectation.parse(text).problem(answer(value, location="/books/7"))
+    found = Expectation.parse(text).problem(Content.of(answer(value, location="/books/7")))
     assert (found is None) if problem is None else problem in (found or "")
 
 
@@ -165,6 +173,41 @@ def test_a_check_of_a_record_expects_what_stays_and_the_form_of_what_changes() -
     assert problems_of(check, answer(value, 201)) == ()
     assert problems_of(check, answer({**value, "title": "Emmy"}, 201)) == ('$.title == "Emma": it is "Emmy".',)
     assert problems_of(check, Answer(0, error="no answer")) == ("no answer",)
+
+
+def test_an_answer_is_parsed_once_for_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[Answer] = []
+
+    def counted(one: Answer) -> tuple[str, Any]:
+        parsed.append(one)
+        return content_of(one)
+
+    monkeypatch.setattr("preview.replay.checks.expectations.content_of", counted)
+    check = Check("n", ReadyRequest("GET", "/"), 200, (Expectation.parse("$.a == 1"),) * 50)
+    assert problems_of(check, answer({"a": 1})) == ()
+    assert len(parsed) == 1
+
+
+def test_comparing_answers_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "_COMPARING_S", -1.0)
+    check = Check("n", ReadyRequest("GET", "/"), 200)
+    (found,) = running._results([check], [Sent(Step(check.request), answer({}))])
+    assert "were over" in (found.skipped or "")
+
+
+def test_of_large_answers_the_beginning_is_kept_and_the_hash_is_compared() -> None:
+    large = Answer(200, (), b"a" * 3_000_000)
+    other = Answer(200, (), b"a" * 2_999_999 + b"b")
+    assert len(large.shortened().body) == 1024 * 1024
+    assert content_of(large.shortened()) == content_of(large)
+    assert content_of(large.shortened()) != content_of(other.shortened())
+    assert answer({}).shortened() == answer({})
+
+
+async def test_a_sequence_ends_with_its_budget_of_bytes() -> None:
+    step, options = Step(ReadyRequest("GET", "/")), SequenceOptions(1)
+    assert _reason_to_skip(step, options, math.inf, 32 * 1024 * 1024 - 1) is None
+    assert "32 MiB" in (_reason_to_skip(step, options, math.inf, 32 * 1024 * 1024) or "")
 
 
 def test_a_run_remembers_since_which_reload_a_check_breaks() -> None:

@@ -35,6 +35,28 @@ _TYPES: dict[str, Callable[[Json], bool]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """An answer that is parsed once for many expectations.
+
+    Attributes:
+        root: Name of its root: see ``content_of``.
+        value: Its value.
+        fields: Header fields that are compared.
+        text: The content as text; of large content, its beginning.
+    """
+
+    root: str
+    value: Json
+    fields: dict[str, Json]
+    text: str
+
+    @classmethod
+    def of(cls, answer: Answer) -> Content:
+        """Return the content of an answer. Takes time: parses it."""
+        return cls(*content_of(answer), dict(fields_of(answer)), answer.body.decode("utf-8", "replace"))
+
+
+@dataclass(frozen=True, slots=True)
 class Expectation:
     """One expectation of an answer.
 
@@ -73,9 +95,9 @@ class Expectation:
             raise _wrong(text, 'the value must be JSON, with text in double quotes: "Emma"') from None
         return cls(text, found["path"], found["verb"], value)
 
-    def problem(self, answer: Answer) -> str | None:
+    def problem(self, content: Content) -> str | None:
         """Return a sentence about how an answer misses the expectation; None if it meets it."""
-        values = _values(answer, self.path, self.text)
+        values = _values(content, self.path, self.text)
         if not values:
             return None if "[*]" in self.path and self.verb != "exists" else f"{self.path} is missing."
         for value in values:
@@ -104,17 +126,16 @@ def _is_equal(first: Json, second: Json) -> bool:
         return False
 
 
-def _values(answer: Answer, path: str, text: str) -> list[Json]:
+def _values(content: Content, path: str, text: str) -> list[Json]:
     """Return the values at a path; ``[*]`` stands for each element."""
-    root, content = content_of(answer)
     if path.startswith("header"):
-        values: list[Json] = [dict(fields_of(answer))]
+        values: list[Json] = [content.fields]
     elif path.startswith("text"):
-        return [answer.body.decode("utf-8", "replace")]
-    elif root != "$":
+        return [content.text]
+    elif content.root != "$":
         return []
     else:
-        values = [content]
+        values = [content.value]
     for step in _steps(path, text):
         values = [one for value in values for one in _below(value, step)][:_MOST_VALUES]
     return values

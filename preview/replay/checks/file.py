@@ -34,6 +34,7 @@ CHECKS_FILE = "preview.checks.toml"
 MOST_BYTES = 128 * 1024
 MOST_CHECKS = 200
 _MOST_EXPECTATIONS = 100
+MOST_EXPECTATIONS_IN_ALL = 1000
 _REQUEST = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/\S*)")
 # A dotted key makes a table for each part; TOML allows thousands, and each costs the parser more than the last.
 # A match starts at the start of a part, and tries no part again: else the time would be quadratic.
@@ -128,6 +129,8 @@ def check_file(tables: Sequence[CheckTable], ignore: Sequence[str]) -> CheckFile
     """
     if len(tables) > MOST_CHECKS:
         raise InvalidRequest(f"There are more than {MOST_CHECKS} checks; remove some.")
+    if sum(len(one.expect) for one in tables) > MOST_EXPECTATIONS_IN_ALL:
+        raise InvalidRequest(f"The checks have more than {MOST_EXPECTATIONS_IN_ALL} expectations; remove some.")
     IgnoreRules(ignore)
     names = [one.name for one in tables]
     double = next((name for name in names if names.count(name) > 1), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,12 +13,16 @@ import trio
 from preview.core.clock import now_ms
 from preview.errors import PreviewUnavailable
 from preview.generations import Generation
+from preview.replay.checks.expectations import Content
 from preview.replay.checks.file import Check
 from preview.replay.comparing.answer import Answer
 from preview.replay.sending.sequence import Send, Sent, SequenceOptions, Step, run_sequence
 from preview.replay.trial import TrialOptions, open_trial
 from preview.service import Service
 from preview.supervisor import LivePreview, User
+
+# Comparing all answers of one run; the rest is skipped.
+_COMPARING_S = 20.0
 
 Where = Literal["auto", "preview", "trial"]
 
@@ -148,12 +153,17 @@ async def _run(
 
 
 def _results(checks: Sequence[Check], sent: Sequence[Sent]) -> list[CheckResult]:
-    """Compare all answers. Runs in a thread: contents are large."""
-    return [_result(check, one) for check, one in zip(checks, sent, strict=True)]
+    """Compare all answers. Runs in a thread, as contents are large; it cannot be cancelled, and has a deadline."""
+    deadline = time.monotonic() + _COMPARING_S
+    return [_result(check, one, deadline) for check, one in zip(checks, sent, strict=True)]
 
 
-def _result(check: Check, sent: Sent) -> CheckResult:
+def _result(check: Check, sent: Sent, deadline: float) -> CheckResult:
     request = f"{check.request.method} {check.request.target}"
+    if time.monotonic() > deadline:
+        return CheckResult(
+            check.name, skipped=f"The {_COMPARING_S:g} s for comparing all answers were over.", request=request
+        )
     if sent.answer is None:
         return CheckResult(check.name, skipped=sent.skipped or "not sent", request=request)
     problems = problems_of(check, sent.answer)
@@ -167,5 +177,8 @@ def problems_of(check: Check, answer: Answer) -> tuple[str, ...]:
         return (answer.error,)
     if answer.status != check.status:
         return (f"The status is {answer.status}, and {check.status} was expected.",)
-    found = (one.problem(answer) for one in check.expectations)
+    if not check.expectations:
+        return ()
+    content = Content.of(answer)
+    found = (one.problem(content) for one in check.expectations)
     return tuple(problem for problem in found if problem is not None)

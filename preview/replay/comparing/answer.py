@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 Json = object
@@ -47,6 +47,7 @@ class Answer:
         error: Sentence about why there is no answer; None if there is one.
         lines: Log lines that were printed meanwhile, at most a screen.
         is_cut: A part of the content is missing, so that it is not compared.
+        summary: Size and hash of content of which only the beginning is in ``body``; None if all of it is.
     """
 
     status: int
@@ -57,6 +58,18 @@ class Answer:
     error: str | None = None
     lines: tuple[str, ...] = ()
     is_cut: bool = False
+    summary: str | None = None
+
+    @property
+    def is_large(self) -> bool:
+        """True if the content is compared by its hash."""
+        return self.summary is not None or len(self.body) > _MOST_BYTES
+
+    def shortened(self) -> Answer:
+        """Return the answer with the beginning, the size and the hash of large content. Reads all of it."""
+        if len(self.body) <= _MOST_BYTES:
+            return self
+        return replace(self, body=self.body[:_MOST_BYTES], summary=_summary(self.body))
 
     def header(self, name: str) -> str:
         """Return the first value of a field by its name in lower case; empty if it is missing."""
@@ -89,8 +102,8 @@ def content_of(answer: Answer) -> tuple[str, Json]:
     """
     if answer.is_cut:
         return "body", None
-    if len(answer.body) > _MOST_BYTES:
-        return "body", f"{len(answer.body)} bytes, sha256 {sha256(answer.body).hexdigest()}"
+    if answer.is_large:
+        return "body", answer.summary or _summary(answer.body)
     kind = answer.header("content-type").lower()
     if "json" in kind or answer.body[:1] in (b"{", b"["):
         try:
@@ -100,5 +113,9 @@ def content_of(answer: Answer) -> tuple[str, Json]:
     try:
         text = answer.body.decode()
     except UnicodeDecodeError:
-        return "body", f"{len(answer.body)} bytes, sha256 {sha256(answer.body).hexdigest()}"
+        return "body", _summary(answer.body)
     return "text", text.split("\n", _MOST_LINES) if text else None
+
+
+def _summary(body: bytes) -> str:
+    return f"{len(body)} bytes, sha256 {sha256(body).hexdigest()}"

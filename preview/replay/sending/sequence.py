@@ -22,6 +22,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Requests of one sequence together; the rest is not sent.
 _SEQUENCE_S = 120.0
 _REQUEST_S = 20.0
+# Content of all answers of one sequence, of each at most the part that is compared; after that, the rest is not sent.
+_SEQUENCE_BYTES = 32 * 1024 * 1024
 _MOST_LINES = 30
 _MOST_LINE = 500
 
@@ -99,24 +101,27 @@ async def run_sequence(preview: LivePreview, steps: Sequence[Step], send: Send, 
     """
     credentials = Credentials(options.given)
     results: list[Sent] = []
-    deadline = trio.current_time() + _SEQUENCE_S
+    deadline, kept_bytes = trio.current_time() + _SEQUENCE_S, 0
     for step in steps:
-        skipped = step.problem or _reason_to_skip(step, options, deadline)
+        skipped = step.problem or _reason_to_skip(step, options, deadline, kept_bytes)
         if skipped is not None:
             results.append(Sent(step, skipped=skipped))
             continue
         sent = await _send_one(preview, step, send, options, credentials)
         if sent.answer is not None:
+            kept_bytes += len(sent.answer.body)
             credentials.learn(step.request, step.recorded, sent.answer)
         results.append(sent)
     return results
 
 
-def _reason_to_skip(step: Step, options: SequenceOptions, deadline: float) -> str | None:
+def _reason_to_skip(step: Step, options: SequenceOptions, deadline: float, kept_bytes: int) -> str | None:
     if step.changes and not options.allow_changes:
         return f"{step.request.method} may change data; send it to a trial, or allow changes."
     if trio.current_time() > deadline:
         return f"The {_SEQUENCE_S:g} s of one sequence were over."
+    if kept_bytes >= _SEQUENCE_BYTES:
+        return f"The answers before it have more than the {_SEQUENCE_BYTES // 1024**2} MiB of one sequence; send fewer."
     return None
 
 
@@ -139,6 +144,8 @@ async def _send_one(
             answer = Answer(
                 response.status, tuple(response.headers), response.body, response.elapsed_ms, now_ms() / 1000
             )
+            if answer.is_large:
+                answer = await trio.to_thread.run_sync(answer.shortened)
     except PreviewError as error:
         answer = _no_answer(error.message, began)
     # By now the pipe contains everything that was printed before the answer.
