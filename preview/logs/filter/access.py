@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from preview.core.escapes import without_colours
-from preview.logs.filter.fields import json_object
 
 _METHODS = "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|TRACE|CONNECT|WebSocket"
 # Combined and common formats, uvicorn, hypercorn, werkzeug, Django, daphne.
@@ -32,11 +31,12 @@ NOTHING = Access(None, None, None, None)
 """The facts of a line that reports none."""
 
 
-def access_of(message: str) -> Access:
+def access_of(message: str, json_of: Callable[[], Mapping[str, object] | None]) -> Access:
     """Return the facts of an access line.
 
     Args:
         message: A line with source ``request``, with or without colours.
+        json_of: Returns the JSON object that the line consists of.
     """
     text = without_colours(message) if "\x1b" in message else message
     quoted = _QUOTED.search(text)
@@ -51,7 +51,7 @@ def access_of(message: str) -> Access:
             float(ms[1]) if ms else None,
         )
     if text.startswith("{"):
-        return _pino(json_object(text))
+        return _pino(json_of())
     morgan = _MORGAN.match(text)
     if morgan is None:
         return NOTHING

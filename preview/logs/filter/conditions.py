@@ -12,7 +12,8 @@ from typing import ClassVar
 
 from preview.core.escapes import without_colours
 from preview.core.quoting import quoted
-from preview.logs.filter.fields import field_values, json_value, last_names, values_in
+from preview.logs.filter.facts import Facts, RequestFacts
+from preview.logs.filter.fields import last_names
 from preview.logs.filter.regex import fault_of, pattern_of
 from preview.logs.filter.subjects import Record
 from preview.logs.filter.values import COMPARE, NUMBER, glob
@@ -153,8 +154,20 @@ class RegexCondition(MessageCondition):
         return [] if pattern.is_slow else kept
 
 
+class FactCondition(Condition):
+    """A condition on facts that are read from the text. ``keep`` only leaves out lines that cannot pass."""
+
+    def test(self) -> Callable[[Facts], bool]:
+        """Return the test of the facts of one line or request."""
+        raise NotImplementedError
+
+    def holds_for(self, record: Record) -> bool:
+        """Test the record's facts."""
+        return self.test()(RequestFacts(record))
+
+
 @dataclass(frozen=True, slots=True)
-class FieldCondition(MessageCondition):
+class FieldCondition(FactCondition):
     """Lines with a field that compares with a value.
 
     Attributes:
@@ -176,18 +189,17 @@ class FieldCondition(MessageCondition):
         """Names of which a line with the field has at least one."""
         return last_names(self.path)
 
-    def finder(self) -> Callable[[str], bool]:
-        """Return the search."""
-        path, passes = self.path, self._passes()
-        return lambda message: any(map(passes, field_values(message, path)))
+    def keep(self, lines: Columns, found: Positions, *, negated: bool) -> Positions:
+        """Leave out lines without the name."""
+        if negated:
+            return found
+        names, messages = self.names, lines.messages
+        return [at for at in found if any(name in messages[at] for name in names)]
 
-    def holds_for(self, record: Record) -> bool:
-        """Look into the JSON bodies of the request and the response, where they are kept."""
-        passes = self._passes()
-        for content in (record.request, record.response):
-            if content is not None and any(map(passes, values_in(json_value(content.body), self.path))):
-                return True
-        return False
+    def test(self) -> Callable[[Facts], bool]:
+        """Return the comparison."""
+        path, passes = self.path, self._passes()
+        return lambda facts: any(map(passes, facts.values(path)))
 
     def _passes(self) -> Callable[[object], bool]:
         wanted = float(self.value) if NUMBER.fullmatch(self.value) else None

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import islice
 
 from preview.core.escapes import without_colours
 
 _MOST_PARTS = 16
+# Elements of a list, and values of a name in a line, that are compared.
+_MOST_VALUES = 32
 # Objects in which libraries put the fields that an application adds.
 _NESTED = ("attributes", "fields", "extra", "context")
 # Wrappers of values in OpenTelemetry's JSON encoding (``AnyValue``).
@@ -43,18 +46,19 @@ def json_value(text: str | bytes) -> object:
         return None
 
 
-def field_values(message: str, path: str) -> list[object]:
+def field_values(message: str, path: str, json_of: Callable[[], Mapping[str, object] | None]) -> list[object]:
     """Return the values of a field in a line; empty if the line has no such field.
 
     Args:
         message: One line.
         path: Names joined by dots. The line may have them nested, or as one name with dots. The paths ``message`` and
             ``level`` also find the usual other names of these fields.
+        json_of: Returns the JSON object that the line consists of.
     """
     if not any(name in message for name in last_names(path)):
         return []
     if message[:1] == "{" or "{" in message[:80]:
-        found = json_object(message)
+        found = json_of()
         if found is not None:
             return values_in(found, path)
     if "=" not in message:
@@ -70,7 +74,7 @@ def last_names(path: str) -> tuple[str, ...]:
 
 
 def values_in(found: object, path: str) -> list[object]:
-    """Return the values of a field in a JSON value, see ``field_values``; of a list, its elements."""
+    """Return the values of a field in a JSON value, see ``field_values``; of a list, its first elements."""
     for one in _ALIASES.get(path, (path,)):
         values = _lookup(found, one)
         if not values and isinstance(found, Mapping):
@@ -105,13 +109,18 @@ def _opened(value: object) -> object:
         for name in _OTEL_VALUES:
             if name in value:
                 return value[name]
-    if isinstance(value, list) and value and all(isinstance(one, Mapping) and "key" in one for one in value):
-        return {str(one["key"]): _opened(one.get("value")) for one in value}
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(one, Mapping) and isinstance(one.get("key"), str) for one in value)
+    ):
+        # The values are opened when they are looked up: opening all here would recurse as deep as the text nests.
+        return {one["key"]: one.get("value") for one in value}
     return value
 
 
 def _listed(value: object) -> list[object]:
-    return [_opened(one) for one in value] if isinstance(value, list) else [value]
+    return [_opened(one) for one in value[:_MOST_VALUES]] if isinstance(value, list) else [value]
 
 
 @lru_cache(256)
@@ -122,5 +131,5 @@ def _logfmt_pattern(name: str) -> re.Pattern[str]:
 def _logfmt(text: str, name: str) -> list[object]:
     return [
         match[2] if match[1] is None else re.sub(r"\\(.)", r"\1", match[1])
-        for match in _logfmt_pattern(name).finditer(text)
+        for match in islice(_logfmt_pattern(name).finditer(text), _MOST_VALUES)
     ]

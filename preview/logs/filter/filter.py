@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from preview.errors import InvalidFilter
-from preview.logs.filter.conditions import Condition, Positions
+from preview.logs.filter.conditions import Condition, FactCondition, Positions
+from preview.logs.filter.fact_terms import FactTerms, fact_terms
 from preview.logs.filter.request_conditions import ReloadCondition, RequestCondition
 from preview.logs.filter.subjects import Record
 from preview.logs.model.batch import Batch
@@ -81,9 +82,13 @@ class Filter:
     terms: tuple[Term, ...] = ()
     # Conditions of low cost first.
     _ordered: tuple[Term, ...] = field(init=False, repr=False, compare=False, default=())
+    # Terms that share what is read from a line or request, and an allowance of time.
+    _facts: FactTerms = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_ordered", tuple(sorted(self.terms, key=lambda one: one.condition.cost)))
+        on_facts = [(one.condition, one.negated) for one in self._ordered if isinstance(one.condition, FactCondition)]
+        object.__setattr__(self, "_facts", fact_terms(tuple(on_facts)))
 
     @property
     def is_empty(self) -> bool:
@@ -93,6 +98,8 @@ class Filter:
     @property
     def fault(self) -> str | None:
         """One sentence if a term was given up for the time it needs; then no line passes. None otherwise."""
+        if (fault := self._facts.fault) is not None:
+            return fault
         return next((fault for term in self._ordered if (fault := term.condition.fault) is not None), None)
 
     def matches_line(self, line: LogLine) -> bool:
@@ -109,11 +116,15 @@ class Filter:
             if not found:
                 break
             found = term.condition.keep(lines, found, negated=term.negated)
-        return found
+        return self._facts.keep(lines, found) if found else found
 
     def matches_request(self, record: Record) -> bool:
         """Return True if the recorded request passes."""
-        return all(term.condition.holds_for(record) is not term.negated for term in self._ordered)
+        return all(
+            term.condition.holds_for(record) is not term.negated
+            for term in self._ordered
+            if not isinstance(term.condition, FactCondition)
+        ) and self._facts.hold_for(record)
 
     def check_lines(self) -> None:
         """Check that all terms apply to log lines.

@@ -51,7 +51,10 @@ def parse_filter(text: str, now_ms: int | None = None) -> Filter:
     tokens = tokens_of(text)
     if len(tokens) > MAX_TERMS:
         raise InvalidFilter(f"The filter has too many terms: at most {MAX_TERMS} are allowed.", tokens[MAX_TERMS].start)
-    return Filter(tuple(_term(token, now_ms) for token in tokens))
+    parsed = Filter(tuple(_term(token, now_ms) for token in tokens))
+    if (fault := parsed.fault) is not None:
+        raise InvalidFilter(fault, 0)
+    return parsed
 
 
 def _term(token: Token, now_ms: int | None) -> Term:

@@ -13,6 +13,8 @@ from typing import Any
 
 import re2  # type: ignore[import-untyped]  # it has no types
 
+from preview.logs.filter.allowance import Allowance
+
 SEARCHED_CHARACTERS = 16 * 1024
 """A regular expression looks at this many characters of a line; a plain text search looks at all."""
 
@@ -22,9 +24,6 @@ _MEMORY_BYTES = 1024 * 1024
 # Allowed time: usual expressions need 2 µs for a line and 2 ns for a character.
 _S_PER_LINE = 5e-6
 _S_PER_CHARACTER = 20e-9
-# Excess at which an expression is given up. One charge counts little, as a garbage collection may be in it.
-_MOST_EXCESS_S = 0.05
-_MOST_CHARGE_S = 0.025
 
 
 class Pattern:
@@ -33,10 +32,9 @@ class Pattern:
     Attributes:
         has: Returns True if the expression is found in a text.
         size: Number of instructions.
-        is_slow: True once it has used too much time; then it must not be used.
     """
 
-    __slots__ = ("_excess_s", "_search", "is_slow", "size")
+    __slots__ = ("_allowance", "_search", "size")
 
     def __init__(self, pattern: str, *, ignores_case: bool) -> None:
         options = re2.Options()
@@ -47,8 +45,12 @@ class Pattern:
         compiled = re2.compile(pattern, options=options)
         self.size: int = compiled.programsize
         self._search: Callable[[str], Any] = compiled.search
-        self._excess_s = 0.0
-        self.is_slow = False
+        self._allowance = Allowance(_S_PER_LINE, _S_PER_CHARACTER)
+
+    @property
+    def is_slow(self) -> bool:
+        """True once it has used too much time; then it must not be used."""
+        return self._allowance.is_spent
 
     def has(self, text: str) -> bool:
         """Return True if the expression is found in the text's first ``SEARCHED_CHARACTERS``."""
@@ -58,9 +60,7 @@ class Pattern:
 
     def charge(self, spent_s: float, lines: int, characters: int) -> None:
         """Count processor time against the allowance for these lines."""
-        allowed_s = lines * _S_PER_LINE + characters * _S_PER_CHARACTER
-        self._excess_s = max(0.0, self._excess_s + min(spent_s - allowed_s, _MOST_CHARGE_S))
-        self.is_slow = self.is_slow or self._excess_s > _MOST_EXCESS_S
+        self._allowance.charge(spent_s, lines, characters)
 
 
 @lru_cache(256)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from preview.logs.filter.access import NOTHING, Access, access_of
-from preview.logs.filter.conditions import Condition, Positions
+from preview.logs.filter.access import Access
+from preview.logs.filter.conditions import Condition, FactCondition, Positions
+from preview.logs.filter.facts import Facts
 from preview.logs.filter.subjects import Record
 from preview.logs.filter.values import COMPARE, glob
 from preview.logs.model.events import MARKS, Source
@@ -114,7 +115,7 @@ class WordCondition(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class AccessCondition(Condition):
+class AccessCondition(FactCondition):
     """Access lines and requests by method, path, status or duration. Other lines have none of these.
 
     Attributes:
@@ -132,17 +133,14 @@ class AccessCondition(Condition):
     number: float = 0.0
 
     def keep(self, lines: Columns, found: Positions, *, negated: bool) -> Positions:
-        """Read the access lines."""
-        passes, marks, messages = self._passes(), lines.marks, lines.messages
-        return [
-            at
-            for at in found
-            if passes(access_of(messages[at]) if marks[at] in REQUEST_MARKS else NOTHING) is not negated
-        ]
+        """Leave out other lines than access lines."""
+        marks = lines.marks
+        return found if negated else [at for at in found if marks[at] in REQUEST_MARKS]
 
-    def holds_for(self, record: Record) -> bool:
-        """Compare the recorded facts."""
-        return self._passes()(Access(record.method, record.path, record.status, record.timing.ended))
+    def test(self) -> Callable[[Facts], bool]:
+        """Return the comparison."""
+        passes = self._passes()
+        return lambda facts: passes(facts.access)
 
     def _passes(self) -> Callable[[Access], bool]:
         at, number = Access._fields.index(self.key), self.number
