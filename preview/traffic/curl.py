@@ -48,6 +48,8 @@ _PART = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+# A server or a proxy could read these as the end of the target: controls, spaces, and half surrogates.
+_UNSENDABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
 _HOST_END = re.compile(r"[/?]|\Z")
 
 # Options with a value that does not change the request.
@@ -228,6 +230,7 @@ def _request(command: _Command) -> ReadyRequest:
     data = "&".join(command.data) if not command.is_json else "".join(command.data)
     if command.is_get and command.data:
         target = f"{target}{'&' if '?' in target else '?'}{data}"
+        _check(target)
     has_body = bool(command.data) and not command.is_get
     if has_body and not command.has("content-type"):
         kind = "application/json" if command.is_json else "application/x-www-form-urlencoded"
@@ -243,8 +246,9 @@ def target_of(url: str) -> str:
     """Return path and query of an address; the host may be missing.
 
     Raises:
-        InvalidRequest: It is not an address.
+        InvalidRequest: It is not an address, or it has a space or a control character.
     """
+    _check(url)
     rest = url.partition("#")[0]
     if not rest.startswith("/"):
         rest = rest.partition("://")[2] if "://" in rest else rest
@@ -253,6 +257,14 @@ def target_of(url: str) -> str:
             raise InvalidRequest(f"{quoted(url)} is not an address.")
         rest = rest[host_end.start() :]
     return rest if rest.startswith("/") else f"/{rest}"
+
+
+def _check(url: str) -> None:
+    bad = _UNSENDABLE.search(url)
+    if bad is not None:
+        raise InvalidRequest(
+            f"The address {quoted(url)} has a space or a control character; write it with % and two digits."
+        )
 
 
 def _words(text: str) -> Iterator[str]:

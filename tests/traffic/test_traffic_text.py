@@ -239,6 +239,17 @@ def test_a_hostile_archive_is_one_sentence(content: bytes) -> None:
         read_har(content)
 
 
+@pytest.mark.parametrize("bad", ["\0", " ", "\r\n", "\t", "\x7f", "\x85", "\u2028"])
+def test_a_target_has_no_space_and_no_control_character(bad: str) -> None:
+    url = f"http://h/a{bad}HTTP/1.1"
+    entries = [{"request": {"method": "GET", "url": url}}]
+    with pytest.raises(InvalidRequest, match="space or a control character"):
+        read_har(json.dumps({"log": {"entries": entries}}).encode())
+    for command in (["curl", url], ["curl", "-G", "http://h/a", "-d", f"x={bad}y"]):
+        with pytest.raises(InvalidRequest, match="space or a control character"):
+            parse_curl(shlex.join(command))
+
+
 def test_records_that_lack_a_part_are_not_sent() -> None:
     assert ready_request(record(method="GET", request=None, sent_bytes=0)) == ReadyRequest("GET", "/books?draft=1")
     with pytest.raises(RecordIncomplete, match="not recorded"):
