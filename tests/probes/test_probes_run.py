@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64encode
 from collections import deque
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,7 +20,7 @@ from preview.replay.probe.curl import curl_command
 from preview.replay.probe.lines import TrialLines
 from preview.replay.probe.messages import ProtocolBroken
 from preview.replay.probe.program import ProgramConnection
-from preview.replay.probe.result import ProbeResult, ProbeState
+from preview.replay.probe.result import ProbeResult, ProbeState, encode_result
 from preview.replay.probe.run import ProbeRun
 from preview.replay.probe.store import ProbeStore
 from preview.storage import Database
@@ -129,6 +132,31 @@ async def test_requests_are_counted_and_findings_kept() -> None:
     assert len(found.answer) == 2048
     # The program gets a bounded part of the answer.
     assert program.answers[0]["is_cut"] is True
+
+
+async def test_secrets_are_not_kept_in_findings() -> None:
+    class Login(Client):
+        async def send(self, address: object, request: ProxyRequest, **more: object) -> ProxyResponse:
+            response = await super().send(address, request, **more)
+            return replace(response, body=b'{"access_token": "s3cr3t-of-the-answer"}')
+
+    body = b64encode(b'{"password": "hunter2hunter2", "name": "Ann"}').decode()
+    program = Program(
+        OPERATIONS,
+        send("/a", "POST", body),
+        {"send": [0, "GET", "/a?q=s3cr3t-of-the-answer", [["Authorization", "Bearer s3cr3t-of-the-answer"]], None]},
+        {"finding": ["server_error", 0, [1, 2], "It said s3cr3t-of-the-answer"]},
+        {"done": True},
+    )
+    result = await run(program, Login())
+    kept = encode_result(result)
+    assert "s3cr3t" not in kept
+    assert "hunter2" not in kept
+    assert "Ann" in kept
+    mark = re.search(r"Bearer (\[redacted:[0-9a-f]+\])", result.findings[0].steps[1].curl)
+    assert mark is not None
+    assert mark[1] in result.findings[0].sentence
+    assert any("replaced by marks" in note for note in result.notes)
 
 
 async def test_a_request_without_an_answer_is_counted() -> None:

@@ -188,6 +188,16 @@ def test_an_answer_is_parsed_once_for_a_check(monkeypatch: pytest.MonkeyPatch) -
     assert len(parsed) == 1
 
 
+def test_a_check_is_added_up_to_the_most_expectations() -> None:
+    expectations = (Expectation.parse("$ exists"),) * 100
+    file = CheckFile()
+    for at in range(10):
+        file = file.with_check(Check(str(at), ReadyRequest("GET", "/"), 200, expectations))
+    with pytest.raises(InvalidRequest):
+        file.with_check(Check("n", ReadyRequest("GET", "/"), 200, expectations[:1]))
+    assert file.with_check(Check("9", ReadyRequest("GET", "/"), 200)).checks[-1].expectations == ()
+
+
 def test_comparing_answers_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "_COMPARING_S", -1.0)
     check = Check("n", ReadyRequest("GET", "/"), 200)

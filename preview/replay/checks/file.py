@@ -71,9 +71,15 @@ class CheckFile:
     ignore: tuple[str, ...] = ()
 
     def with_check(self, check: Check) -> CheckFile:
-        """Return the file with a check added at its end; one of the same name is replaced."""
+        """Return the file with a check added at its end; one of the same name is replaced.
+
+        Raises:
+            InvalidRequest: It would have too many checks or expectations.
+        """
         others = tuple(one for one in self.checks if one.name != check.name)
-        return CheckFile((*others, check), self.ignore)
+        checks = (*others, check)
+        _bound(len(checks), sum(len(one.expectations) for one in checks))
+        return CheckFile(checks, self.ignore)
 
 
 class _Table(BaseModel):
@@ -127,16 +133,20 @@ def check_file(tables: Sequence[CheckTable], ignore: Sequence[str]) -> CheckFile
     Raises:
         InvalidRequest: A check or a rule cannot be read, there are too many, or two have the same name.
     """
-    if len(tables) > MOST_CHECKS:
-        raise InvalidRequest(f"There are more than {MOST_CHECKS} checks; remove some.")
-    if sum(len(one.expect) for one in tables) > MOST_EXPECTATIONS_IN_ALL:
-        raise InvalidRequest(f"The checks have more than {MOST_EXPECTATIONS_IN_ALL} expectations; remove some.")
+    _bound(len(tables), sum(len(one.expect) for one in tables))
     IgnoreRules(ignore)
     names = [one.name for one in tables]
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
         raise InvalidRequest(f"There are two checks with the name {quoted(double)}; rename one.")
     return CheckFile(tuple(map(_check, tables)), tuple(ignore))
+
+
+def _bound(checks: int, expectations: int) -> None:
+    if checks > MOST_CHECKS:
+        raise InvalidRequest(f"There are more than {MOST_CHECKS} checks; remove some.")
+    if expectations > MOST_EXPECTATIONS_IN_ALL:
+        raise InvalidRequest(f"The checks have more than {MOST_EXPECTATIONS_IN_ALL} expectations; remove some.")
 
 
 def _check(table: CheckTable) -> Check:

@@ -26,6 +26,7 @@ from preview.replay.probe.messages import (
 from preview.replay.probe.program import ProgramConnection
 from preview.replay.probe.result import DOUBTFUL, MISMATCHES, Finding, FindingKind, ProbeLine, ProbeResult, Row, Step
 from preview.supervisor import LivePreview
+from preview.traffic.redaction import Redaction, Redactor
 
 _REQUEST_S = 5.0
 _BODY_BYTES = 512 * 1024
@@ -77,6 +78,7 @@ class ProbeRun:
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self._kept_bytes = 0
         self._said = 0
+        self._redactor = Redactor()
 
     async def run(self, program: ProgramConnection) -> None:
         """Serve the program until it is done, breaks its protocol, or the application is over.
@@ -206,6 +208,10 @@ class ProbeRun:
             return
         row, last = self._result.rows[message.operation], steps[-1][1]
         row.mismatches += message.kind in MISMATCHES
+        redaction = Redaction(self._redactor)
+        shown = [_step(number, kept, redaction) for number, kept in steps]
+        if redaction.secrets:
+            self._note("Secrets in requests and answers are replaced by marks; put your own into a curl command.")
         self._result.findings.append(
             Finding(
                 number=len(self._result.findings) + 1,
@@ -213,12 +219,12 @@ class ProbeRun:
                 is_doubtful=message.kind in DOUBTFUL,
                 method=row.method,
                 path=row.path,
-                sentence=message.sentence,
-                steps=[_step(number, kept) for number, kept in steps],
-                answer=last.answer.decode("utf-8", "replace"),
-                error=last.error[0] or None,
-                frame=last.error[1] or None,
-                lines=list(last.lines),
+                sentence=_clean(message.sentence, redaction),
+                steps=shown,
+                answer=_clean(last.answer.decode("utf-8", "replace"), redaction),
+                error=_clean(last.error[0], redaction) or None,
+                frame=_clean(last.error[1], redaction) or None,
+                lines=[replace(one, message=_clean(one.message, redaction)) for one in last.lines],
             )
         )
 
@@ -235,12 +241,28 @@ def _request_of(message: Send) -> ProxyRequest:
     return replace(request, body=message.body)
 
 
-def _step(number: int, kept: _Kept) -> Step:
+def _step(number: int, kept: _Kept, redaction: Redaction) -> Step:
+    """Return a request without its secrets: the command too has marks in their place."""
     request = kept.request
-    target = request.target.decode("ascii")
-    body = None if request.body is None else request.body[:_SHOWN_BODY].decode("utf-8", "replace")
-    return Step(number, request.method, target[:_SHOWN_BODY], body, kept.status, _curl(request))
+    # Secrets of the answer, which later requests repeat.
+    _clean(kept.answer.decode("utf-8", "replace"), redaction)
+    headers = redaction.fields(request.headers)
+    target = redaction.sweep(redaction.target(request.target.decode("ascii")))
+    body = None
+    if request.body is not None:
+        kind = next((value for name, value in request.headers if name.lower() == "content-type"), "")
+        body = _clean(request.body.decode("utf-8", "replace"), redaction, kind.lower())
+    curl = curl_command(request.method, target, headers, None if body is None else body.encode())
+    return Step(
+        number,
+        request.method,
+        target[:_SHOWN_BODY],
+        None if body is None else body[:_SHOWN_BODY],
+        kept.status,
+        curl,
+    )
 
 
-def _curl(request: ProxyRequest) -> str:
-    return curl_command(request.method, request.target.decode("ascii"), request.headers, request.body)
+def _clean(text: str, redaction: Redaction, kind: str = "") -> str:
+    """Return a text without secrets. A null byte would make it binary, and is replaced."""
+    return redaction.body(text.replace("\0", "\ufffd").encode("utf-8", "replace"), kind).decode("utf-8", "replace")
