@@ -146,13 +146,18 @@ async def test_a_rule_sees_the_first_restart_after_it_was_made(nursery: trio.Nur
     assert world.fired == ["a"]
 
 
+def spend_all(pattern: str) -> None:
+    for _ in range(4):
+        regex.pattern_of(pattern, ignores_case=False).charge(1.0, 1, 1)
+
+
 @pytest.mark.usefixtures("clean_patterns")
 async def test_a_rule_that_is_given_up_says_so_once_and_the_others_go_on(nursery: trio.Nursery) -> None:
     world = World([rule_of("a", kind="matches", filter="/x+/"), rule_of("b", kind="matches", filter="y")])
     nursery.start_soon(world.watch.run)
     await world.take(batch_of("xx"))
     assert world.fired == ["a"]
-    regex.pattern_of("x+", ignores_case=False).is_slow = True
+    spend_all("x+")
     await world.take(batch_of("xx"), batch_of("xx"))
     assert world.given_up == ["a"]
     assert [one for one in world.said if "does not match any more" in one and "too much time" in one]
@@ -168,7 +173,7 @@ async def test_the_fault_of_a_rule_stays_until_its_condition_changes(nursery: tr
     engine = AlertEngine(nursery, unused, unused, unused)
     alerts, rule = Alerts(unused, engine, unused), rule_of("a", kind="matches", filter="/x+/")
     assert alerts.fault(rule) is None
-    regex.pattern_of("x+", ignores_case=False).is_slow = True
+    spend_all("x+")
     assert "too much time" in (alerts.fault(rule) or "")
     engine.give_up(rule, "it needs too much time")
     # The expression is not in use any more.
