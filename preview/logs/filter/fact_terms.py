@@ -42,7 +42,7 @@ class FactTerms:
     @property
     def fault(self) -> str | None:
         """One sentence if the terms have used too much time; then nothing passes. None otherwise."""
-        if not self._allowance.is_spent:
+        if not self._allowance.is_slow:
             return None
         return "The terms on fields have needed too much time on lines of a log or on requests; use fewer of them."
 
@@ -54,7 +54,7 @@ class FactTerms:
         allowance, marks, messages = self._allowance, lines.marks, lines.messages
         kept: list[int] = []
         at = 0
-        while at < len(found) and not allowance.is_spent:
+        while at < len(found) and not allowance.is_slow:
             start, characters, started = at, 0, thread_time()
             while at < len(found) and at - start < _PART_LINES and characters < _PART_CHARACTERS:
                 position = found[at]
@@ -65,13 +65,13 @@ class FactTerms:
                     kept.append(position)
                 at += 1
             allowance.charge(thread_time() - started, at - start, characters)
-        return [] if allowance.is_spent else kept
+        return [] if allowance.is_slow else kept
 
     def hold_for(self, record: Record) -> bool:
         """Return True if all terms match a recorded request, and the allowance of time lasts."""
         if not self._terms:
             return True
-        if self._allowance.is_spent:
+        if self._allowance.is_slow:
             return False
         started, facts = thread_time(), RequestFacts(record)
         holds = all(condition.test()(facts) is not negated for condition, negated in self._terms)

@@ -26,7 +26,7 @@ _S_PER_LINE = 5e-6
 _S_PER_CHARACTER = 20e-9
 
 
-class Pattern:
+class Pattern(Allowance):
     """A compiled expression, and the time it has used beyond its allowance.
 
     Attributes:
@@ -34,7 +34,7 @@ class Pattern:
         size: Number of instructions.
     """
 
-    __slots__ = ("_allowance", "_search", "size")
+    __slots__ = ("_search", "size")
 
     def __init__(self, pattern: str, *, ignores_case: bool) -> None:
         options = re2.Options()
@@ -45,22 +45,13 @@ class Pattern:
         compiled = re2.compile(pattern, options=options)
         self.size: int = compiled.programsize
         self._search: Callable[[str], Any] = compiled.search
-        self._allowance = Allowance(_S_PER_LINE, _S_PER_CHARACTER)
-
-    @property
-    def is_slow(self) -> bool:
-        """True once it has used too much time; then it must not be used."""
-        return self._allowance.is_spent
+        super().__init__(_S_PER_LINE, _S_PER_CHARACTER)
 
     def has(self, text: str) -> bool:
         """Return True if the expression is found in the text's first ``SEARCHED_CHARACTERS``."""
         if len(text) > SEARCHED_CHARACTERS:
             text = text[:SEARCHED_CHARACTERS]
         return self._search(text) is not None
-
-    def charge(self, spent_s: float, lines: int, characters: int) -> None:
-        """Count processor time against the allowance for these lines."""
-        self._allowance.charge(spent_s, lines, characters)
 
 
 @lru_cache(256)
