@@ -84,7 +84,8 @@ export function RuleList(props: RuleListProps): ReactNode {
 const TONES = { active: "good", off: undefined, paused: "warn" } as const;
 
 export function State({ rule }: { rule: AlertRule }): ReactNode {
-  const title = rule.state === "paused" ? "It took too much time, and goes on after a minute" : undefined;
+  const pause = rule.problem ? visible(rule.problem) : "It took too much time, and goes on after a minute";
+  const title = rule.state === "paused" ? pause : undefined;
   return (
     <span className={panel.badge} data-tone={TONES[rule.state]} title={title}>
       {rule.state}

@@ -2,7 +2,7 @@ import { type ReactNode, useState } from "react";
 
 import { type AlertRule, draftOfRule, listFirings, removeAlert, replaceAlert, testAlert } from "../api/alerts";
 import type { PreviewClient } from "../api/client";
-import { Button } from "../ui/controls";
+import { Button, Notice } from "../ui/controls";
 import { Ask } from "../ui/Dialog";
 import { duration } from "../ui/format";
 import { News } from "../ui/News";
@@ -73,6 +73,11 @@ export function RuleView({ client, rule, links, onBack, onEdit, onChanged }: Rul
             : "none"}
         </dd>
       </dl>
+      {rule.problem && (
+        <div className={panel.pad}>
+          <Notice tone="bad">{visible(rule.problem)}</Notice>
+        </div>
+      )}
       <div className={panel.actions}>
         <Button small icon="bell" disabled={isBusy} onClick={test}>
           Test

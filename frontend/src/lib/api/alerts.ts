@@ -32,8 +32,10 @@ export interface AlertRule {
   scope: AlertScope;
   cooldown_s: number;
   enabled: boolean;
-  /** `paused`: it took too much time, and goes on after a minute. */
+  /** `paused`: it took too much time. It goes on after a minute; with a `problem`, once it is changed. */
   state: "active" | "off" | "paused";
+  /** One sentence why it does not match any more. */
+  problem?: string | null;
   webhook: AlertWebhook | null;
 }
 
