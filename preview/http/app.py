@@ -49,6 +49,7 @@ from preview.proxy import PreviewClient, open_preview_client
 from preview.proxy.forwarded import TrustedProxies
 from preview.replay.checks.book import CheckBook
 from preview.replay.probe import Prober
+from preview.replay.turns import UserTurns
 from preview.service import Service, open_service
 from preview.settings import Settings, load_settings
 
@@ -266,6 +267,7 @@ class PreviewApp(QuartTrio):
                 previews=lambda: len(service.previews.all_active),
             ),
             edits=None if service.library is None else FileEdits(nursery, service.library, service.previews),
+            turns=UserTurns(),
             checks=CheckBook(service, partial(carry_check, client)),
         )
 

@@ -19,6 +19,7 @@ from preview.http.streams.log_streams import StreamSlots, Waits
 from preview.proxy import PreviewClient
 from preview.replay.checks.book import CheckBook
 from preview.replay.probe import Prober
+from preview.replay.turns import UserTurns
 from preview.service import Service
 from preview.settings import Settings
 from preview.supervisor import PreviewManager
@@ -52,6 +53,7 @@ class Backend:
         metrics: Counters.
         edits: Saves changes of files; None if a host keeps the generations.
         prober: Probes generations.
+        turns: Turns of users for replays, comparisons and runs of checks.
         checks: Checks of generations.
     """
 
@@ -70,6 +72,7 @@ class Backend:
     metrics: Metrics
     edits: FileEdits | None
     prober: Prober
+    turns: UserTurns
     checks: CheckBook
 
     @property

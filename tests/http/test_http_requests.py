@@ -163,11 +163,12 @@ HEADERS = {
     "Authorization": "Bearer S", "Proxy-X-Api-Key": "S", "X-Api-Key": "S", "X-Auth-Token": "S", "X-CSRF-Token": "S",
     "Cookie": "sid=S; theme=S", "Api-Key": "S", "X-Amz-Security-Token": "S", "X-Client-Secret": "S",
     "Referer": "https://h/p?access_token=S", "X-Note": "sent with Bearer S1234567",
-    "X-Database": "postgres://ann:S@db/x",
+    "X-Database": "postgres://ann:S@db/x", "X-Session": "S", "X-Access-Code": "S",
 }  # fmt: skip
 QUERIES = [
     "token=S", "access_token=S&x=1", "api_key=S", "pass%77ord=S", "user[password]=S", "url=" + quote("mysql://u:S@h/d"),
     "sig=S", "q=" + quote('{"secret":"S"}'), "client_secret=S%20S", "session_id=S",
+    "session=S", "state=1&code=S",
 ]  # fmt: skip
 BODIES = [
     ("application/json", '{"password":"S"}'), ("application/json", '{"user":{"profile":{"api_key":"S"}}}'),
@@ -180,6 +181,10 @@ BODIES = [
     ("text/plain", "-----BEGIN RSA PRIVATE KEY-----\nMIIS\nS\n-----END RSA PRIVATE KEY-----"),
     ("text/plain", "key sk_live_S1234567890 and ghp_S123456789012"), ("text/html", '<a href="?token=S">x</a>'),
     ("application/x-www-form-urlencoded", "user=ann&password=S;,S&x=1"),
+    ("application/xml", "<a><password>S</password></a>"), ("application/json", '[{"name":"password","value":"S"}]'),
+    ("application/xml", '<s:Body xmlns:s="x"><w:Password Type="t">S</w:Password></s:Body>'),
+    ("text/html", '<input type="hidden" name="csrf_token" value="S">'), ("text/html", "<meta name='csrf' content='S'>"),
+    ("multipart/form-data; boundary=b", '--b\r\nContent-Disposition: form-data; name=pin\r\n\r\nS\r\n--b--\r\n'),
     ("multipart/form-data; boundary=b", '--b\r\nContent-Disposition: form-data; name="password"\r\n\r\nS\r\n--b--\r\n'),
 ]  # fmt: skip
 
@@ -190,7 +195,7 @@ def test_there_are_forty_forms() -> None:
 
 @pytest.mark.parametrize("relay", [True, False])
 async def test_no_secret_is_found_in_the_database(tmp_path: Path, relay: bool) -> None:
-    words = [f"zq{number}hidden{number}" for number in range(90)]
+    words = [f"zq{number}hidden{number}" for number in range(120)]
     fresh = iter(words)
 
     def filled(text: str) -> str:
@@ -216,6 +221,9 @@ async def test_no_secret_is_found_in_the_database(tmp_path: Path, relay: bool) -
             call = {"method": "POST", "path": "/", "headers": {"Content-Type": kind}, "body": filled(body)}
             assert await _call(door, call)
             count += 2
+        for path in (filled("/a;jsessionid=S"), filled("/password=S/x")):
+            await door.get(path, headers=headers)
+            count += 1
         for text in (JWT, f"a={JWT}"):
             await door.get(f"/p/{JWT}", method="POST", content=text.encode(), headers=headers)
             count += 1

@@ -47,15 +47,16 @@ def check_routes(running: Running) -> Blueprint:
         file, _ = await backend.checks.read(generation_id)
         if not file.checks:
             raise InvalidRequest("The generation has no check; save a recorded request as one first.")
-        found = await run_checks(
-            backend.service,
-            identity.user,
-            generation,
-            file.checks,
-            sender(backend, Origin.CHECK),
-            on=body.on,
-            allow_changes=body.allow_changes,
-        )
+        async with backend.turns.take(identity.user.id):
+            found = await run_checks(
+                backend.service,
+                identity.user,
+                generation,
+                file.checks,
+                sender(backend, Origin.CHECK),
+                on=body.on,
+                allow_changes=body.allow_changes,
+            )
         return json_answer(ChecksRunShape.of(backend.checks.note(generation_id, found)))
 
     @routes.post("/preview/requests/<record:number>/check")

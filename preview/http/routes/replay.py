@@ -90,7 +90,8 @@ def replay_routes(running: Running) -> Blueprint:
         steps = await find_steps(backend, sides[0].generation, body.numbers, body.filter, body.requests)
         options = CompareOptions(body.secrets, await _rules(backend, generation, body.ignore))
         sent = sender(backend, Origin.REPLAY)
-        found = await compare(backend.service, identity.user, sides, steps, sent, options)
+        async with backend.turns.take(identity.user.id):
+            found = await compare(backend.service, identity.user, sides, steps, sent, options)
         return json_answer(CompareShape.of(found))
 
     @routes.post("/preview/requests/import")
@@ -125,7 +126,8 @@ async def _replay(
 ) -> ReplayShape:
     rules = await _rules(backend, generation, body.ignore)
     options = ReplayOptions(body.on, body.allow_changes, body.secrets, rules)
-    found = await replay(backend.service, user, generation, steps, sender(backend, Origin.REPLAY), options)
+    async with backend.turns.take(user.id):
+        found = await replay(backend.service, user, generation, steps, sender(backend, Origin.REPLAY), options)
     return ReplayShape.of(found)
 
 

@@ -140,7 +140,7 @@ class Redaction:
 
     def _part(self, part: str) -> str:
         head, gap, content = part.partition("\r\n\r\n")
-        name = re.search(r'name="([^"\r\n]{0,256})"', head[:2048])
+        name = re.search(r'\bname="?([^"\r\n;]{0,256})', head[:2048])
         if not gap:
             return part
         if name is not None and secrecy_of(name[1]) is not Secrecy.PLAIN:

@@ -19,9 +19,11 @@ class Secrecy(Enum):
 _ALL = (
     "password", "passwd", "passwort", "passphrase", "passcode", "secret", "apikey", "accesskey", "privatekey",
     "signingkey", "encryptionkey", "credential", "sessionid", "sessionkey", "csrf", "xsrf", "jwt", "authorization",
-    "signature", "securitycode", "cardnumber", "creditcard", "connectionstring",
+    "signature", "securitycode", "accesscode", "cardnumber", "creditcard", "connectionstring",
 )  # fmt: skip
-_EXACT = frozenset({"pwd", "pass", "pw", "pin", "otp", "totp", "cvv", "cvc", "ssn", "sid", "auth", "sig", "iban"})
+_EXACT = frozenset(
+    {"pwd", "pass", "pw", "pin", "otp", "totp", "session", "cvv", "cvc", "ssn", "sid", "auth", "sig", "iban"}
+)
 _HARMLESS = frozenset({"tokentype", "tokenizer", "tokenlimit", "tokenusage", "signaturealgorithm"})
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 _ESCAPE = re.compile(r"(?<!\\)\\+u([0-9a-fA-F]{4})")

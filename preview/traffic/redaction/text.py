@@ -35,6 +35,11 @@ def redact_text(text: str, hide: Hide) -> str:
     lowered = text.lower()
     if any(word in lowered for word in WORDS):
         text = _redact_named(text, hide)
+        if "<" in text:
+            text = _ELEMENT.sub(lambda found: _element(found, hide), text)
+            text = _TAG.sub(lambda found: _tag(found[0], hide), text)
+        if "value" in text:
+            text = _PAIR.sub(lambda found: _pair(found, hide), text)
     return redact_tokens(text, hide)
 
 
@@ -123,6 +128,39 @@ def _nested(text: str, at: int, secrecy: Secrecy, hide: Hide) -> tuple[str, int]
     return "".join([*kept, text[done:at]]), at
 
 
+# Elements and attributes of HTML and XML; no part crosses a ``<``. Fields as ``{"name": "password", "value": "…"}``.
+_ELEMENT = re.compile(r"<(?:[\w-]{1,64}+:)?([\w.-]{1,64}+)(?:\s[^<>]{0,1024}+)?>([^<]{1,8192}+)(?=</)")
+_TAG = re.compile(r"(?i)<(?:input|meta|param|property|entry|add)\b[^<>]{0,2048}+>")
+_ATTRIBUTE = re.compile(r"""(?i)\b(name|id|key|value|content)(\s{0,8}+=\s{0,8}+["'])([^"'<>]{0,2048}+)""")
+_PAIR = re.compile(
+    r"""(["'](?:name|key|field|id)["']\s{0,16}+:\s{0,16}+["']([^"'\\]{1,64}+)["']\s{0,16}+,\s{0,16}+"""
+    r"""["']value["']\s{0,16}+:\s{0,16}+["'])((?:[^"'\\]|\\.){1,4096}+)"""
+)
+
+
+def _element(found: re.Match[str], hide: Hide) -> str:
+    if secrecy_of(found[1]) is Secrecy.PLAIN or found[2].startswith(_MARK) or not found[2].strip():
+        return found[0]
+    return found[0][: -len(found[2])] + hide(found[2])
+
+
+def _tag(text: str, hide: Hide) -> str:
+    """Hide the values of a tag whose ``name`` is a secret's."""
+    attributes = [(one[1].lower(), one[3]) for one in _ATTRIBUTE.finditer(text)]
+    if all(name in {"value", "content"} or secrecy_of(value) is Secrecy.PLAIN for name, value in attributes):
+        return text
+    return _ATTRIBUTE.sub(
+        lambda one: one[1] + one[2] + hide(one[3]) if one[1].lower() in {"value", "content"} and one[3] else one[0],
+        text,
+    )
+
+
+def _pair(found: re.Match[str], hide: Hide) -> str:
+    if secrecy_of(found[2]) is Secrecy.PLAIN or found[3].startswith(_MARK):
+        return found[0]
+    return found[1] + hide(found[3])
+
+
 # Tokens that are secrets wherever they are.
 _PREFIXES = (
     "eyJ", "sk_live_", "sk_test_", "rk_live_", "sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-",
@@ -186,6 +224,9 @@ def _private_keys(text: str, hide: Hide) -> str:
 
 # Parameters
 
+# Codes of a login (RFC 6749 section 4.1.2) are longer than those of errors or countries.
+_CODE_CHARACTERS = 12
+
 
 def redact_parameters(text: str, hide: Hide) -> str:
     """Replace secrets in ``a=1&b=2``: a query or a form."""
@@ -196,7 +237,7 @@ def _parameter(pair: str, hide: Hide) -> str:
     name, sign, value = pair.partition("=")
     if not value:
         return redact_tokens(pair, hide)
-    if secrecy_of(name) is not Secrecy.PLAIN:
+    if secrecy_of(name) is not Secrecy.PLAIN or (name == "code" and len(value) >= _CODE_CHARACTERS):
         return f"{name}{sign}{hide(value)}"
     decoded = unquote_plus(value)
     redacted = redact_text(decoded, hide)
@@ -210,7 +251,12 @@ def redact_target(target: str, hide: Hide) -> str:
     path, question, query = target.partition("?")
     if not question:
         path, hash_, fragment = path.partition("#")
-        return redact_tokens(path, hide) + (hash_ + redact_parameters(fragment, hide) if hash_ else "")
+        return _redact_path(path, hide) + (hash_ + redact_parameters(fragment, hide) if hash_ else "")
     query, hash_, fragment = query.partition("#")
-    shown = f"{redact_tokens(path, hide)}?{redact_parameters(query, hide)}"
+    shown = f"{_redact_path(path, hide)}?{redact_parameters(query, hide)}"
     return f"{shown}#{redact_parameters(fragment, hide)}" if hash_ else shown
+
+
+def _redact_path(path: str, hide: Hide) -> str:
+    """Replace secrets in a path, also in parameters of its segments: ``/a;jsessionid=…``."""
+    return redact_text(path, hide) if "=" in path else redact_tokens(path, hide)
