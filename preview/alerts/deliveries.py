@@ -85,12 +85,10 @@ class Deliveries:
         """Start the delivery of a firing, if its rule has a webhook; return the firing with its delivery's state."""
         if rule.webhook is None:
             return firing
-        user = self._users.get(firing.user_id)
         if self._nursery is None:
             return replace(firing, delivery=Delivery(DeliveryState.PENDING))
-        if self.pending >= _PENDING or (user is not None and user.pending >= PENDING_PER_USER):
-            problem = "Not sent: too many webhooks wait for their delivery."
-            return replace(firing, delivery=Delivery(DeliveryState.FAILED, problem=problem))
+        if self._is_full(firing.user_id):
+            return _not_sent(firing)
         pending = replace(firing, delivery=replace(firing.delivery, state=DeliveryState.PENDING))
         self._nursery.start_soon(self._deliver, pending, rule, self._claim(firing.user_id))
         return pending
@@ -100,11 +98,18 @@ class Deliveries:
 
         Cancellation: the receiver may have the webhook.
         """
+        await trio.lowlevel.checkpoint()
+        if self._is_full(firing.user_id):
+            return _not_sent(firing)
         user = self._claim(firing.user_id)
         try:
             return await self._attempt(firing, rule, user, is_last=True)
         finally:
             self._release(firing.user_id, user)
+
+    def _is_full(self, user_id: str) -> bool:
+        user = self._users.get(user_id)
+        return self.pending >= _PENDING or (user is not None and user.pending >= PENDING_PER_USER)
 
     def _claim(self, user_id: str) -> _User:
         user = self._users.setdefault(user_id, _User())
@@ -150,6 +155,11 @@ class Deliveries:
         async with user.limiter, self._all:
             result = await self._sender.send(message_of(firing, rule))
         return replace(firing, delivery=_after(firing.delivery, result, is_last=is_last))
+
+
+def _not_sent(firing: Firing) -> Firing:
+    problem = "Not sent: too many webhooks wait for their delivery."
+    return replace(firing, delivery=Delivery(DeliveryState.FAILED, problem=problem))
 
 
 def _after(delivery: Delivery, result: Attempt, *, is_last: bool) -> Delivery:

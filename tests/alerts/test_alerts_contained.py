@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.dialects import postgresql
 
 from preview.alerts.conditions import Condition
-from preview.alerts.deliveries import Deliveries
+from preview.alerts.deliveries import PENDING_PER_USER, Deliveries
 from preview.alerts.engine import AlertEngine
 from preview.alerts.rule import DeliveryState, Firing, Rule, Scope, Webhook
 from preview.alerts.store import AlertStore, _locked
@@ -111,3 +111,21 @@ async def test_a_delivery_that_breaks_is_reported_and_the_next_ones_go_on(nurser
         ("b", DeliveryState.FAILED),
     ]
     assert deliveries.pending == 0
+
+
+async def test_tests_of_a_rule_keep_to_the_bound_of_pending_webhooks(nursery: trio.Nursery) -> None:
+    class HangingSender:
+        async def send(self, message: object) -> None:
+            await trio.sleep_forever()
+
+    deliveries = Deliveries(HangingSender(), lambda _: None)  # type: ignore[arg-type]
+    await nursery.start(deliveries.run)
+    rule = rule_of(kind="matches", filter="x")
+    for number in range(PENDING_PER_USER):
+        nursery.start_soon(deliveries.send_once, firing_of(str(number)), rule)
+    await trio.testing.wait_all_tasks_blocked()
+    with trio.fail_after(5):
+        refused = await deliveries.send_once(firing_of("last"), rule)
+    assert (refused.delivery.state, deliveries.pending) == (DeliveryState.FAILED, PENDING_PER_USER)
+    assert "too many webhooks" in (refused.delivery.problem or "")
+    nursery.cancel_scope.cancel()
