@@ -91,6 +91,21 @@ async def test_capture_is_set_for_a_preview(tmp_path: Path) -> None:
         assert (await door.api("PUT", "capture", {"capture": "all"})).status_code == 400
 
 
+@pytest.mark.parametrize("relay", [True, False])
+async def test_a_handshake_is_recorded_when_it_is_answered(tmp_path: Path, relay: bool) -> None:
+    async with recording_door(tmp_path, relay=relay) as door:
+        head = [f"GET /ws HTTP/1.1\r\nHost: {door.host}", "Connection: Upgrade", "Upgrade: websocket"]
+        head += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+        head += [f"{name}: {value}" for name, value in door.bearer().items()]
+        socket = await door.connect()
+        await socket.send_all("\r\n".join([*head, "", ""]).encode())
+        with trio.fail_after(20):
+            assert (await socket.receive_some()).startswith(b"HTTP/1.1 101")
+        # The socket is still open.
+        [shaken] = await requests_of(door)
+        assert (shaken["origin"], shaken["path"], shaken["status"], shaken["error"]) == ("socket", "/ws", 101, None)
+
+
 async def _upset(scope: Any, receive: Any, send: Any) -> None:
     """Answers with much, with a stream, compressed, or breaks off."""
     if await handled(scope, receive, send):
