@@ -38,6 +38,8 @@ SWITCHING = 101
 FINAL = 200
 """The lowest status of a final response; lower ones are interim."""
 
+# After an unhandled exception, Uvicorn sends a 500 and then closes the connection, without announcing it.
+_SERVER_ERROR = 500
 _PIECE_BYTES = 64 * 1024
 # RFC 9110 section 9.2.2: sending these twice has the same effect as sending them once.
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
@@ -304,7 +306,7 @@ class UpstreamExchange:
         if connection is None or answer is None or not answer.is_kept or self._method == b"HEAD":
             return
         # Extra bytes would be taken for the response to the next request (response queue poisoning).
-        if body.is_over and not body.rest and self.is_sent:
+        if body.is_over and not body.rest and self.is_sent and answer.status < _SERVER_ERROR:
             self.connection = None
             self._pool.give(connection)
 

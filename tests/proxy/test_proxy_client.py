@@ -207,6 +207,25 @@ async def test_an_unsafe_request_on_a_stale_connection_is_not_repeated() -> None
         assert len(server.requests) == 2
 
 
+async def test_a_connection_is_not_reused_after_a_server_error() -> None:
+    """Uvicorn closes it a moment after the 500 of an unhandled exception, without a word in the answer."""
+    failed = ok(b"x").replace(b"200 OK", b"500 Internal Server Error")
+    known: set[trio.SocketStream] = set()
+
+    async def handler(stream: trio.SocketStream, _: bytes) -> None:
+        if stream in known:
+            await stream.aclose()
+        else:
+            known.add(stream)
+            await stream.send_all(failed)
+
+    async with upstream(handler) as server, client() as preview:
+        assert (await preview.send(server.address, GET)).status == 500
+        assert preview.pool.idle == 0
+        assert (await preview.send(server.address, ProxyRequest("POST", "/"))).status == 500
+        assert len(server.requests) == 2
+
+
 async def test_a_fresh_connection_that_breaks_is_not_tried_again() -> None:
     async with upstream(answers(b"", close=True)) as server, client() as preview:
         with pytest.raises(UpstreamFailed):
