@@ -42,6 +42,8 @@ def test_an_expression_that_needs_too_much_time_is_given_up_and_refused(lines: i
     regex_module.pattern_of.cache_clear()
 
 
+@pytest.mark.timed
+@pytest.mark.no_cover
 def test_usual_expressions_are_not_given_up() -> None:
     texts = [f'INFO:     127.0.0.1:5{at:03} - "GET /books/{at} HTTP/1.1" 200 OK' for at in range(20_000)]
     batch = Batch("p", 1, [0] * len(texts), bytes([1]) * len(texts), texts)
@@ -119,6 +121,8 @@ def test_fields_that_need_too_much_time_are_given_up_and_refused(*, is_request: 
     fact_terms.cache_clear()
 
 
+@pytest.mark.timed
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "line",
     [

@@ -21,7 +21,7 @@ _PART_LINES = 16
 _PART_CHARACTERS = 2048
 # Allowed time. A usual line takes 5 µs, and each term 2 µs; chosen text takes 25 µs for a list, and 170 ns for each
 # character that is parsed. One term never exceeds this, so nobody can spoil such a filter for others.
-_S_PER_LINE = 30e-6
+_S_PER_LINE = 60e-6
 _S_PER_TERM = 5e-6
 _S_PER_CHARACTER = 200e-9
 

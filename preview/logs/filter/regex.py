@@ -22,8 +22,8 @@ SEARCHED_CHARACTERS = 16 * 1024
 _MOST_INSTRUCTIONS = 250
 _MEMORY_BYTES = 1024 * 1024
 # Allowed time: usual expressions need 2 µs for a line and 2 ns for a character.
-_S_PER_LINE = 5e-6
-_S_PER_CHARACTER = 20e-9
+_S_PER_LINE = 15e-6
+_S_PER_CHARACTER = 40e-9
 
 
 class Pattern(Allowance):
