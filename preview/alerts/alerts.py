@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from preview.alerts.conditions import Condition
-from preview.alerts.engine import AlertEngine
+from preview.alerts.engine import LAST_SAVE_S, AlertEngine
 from preview.alerts.past import Tried, try_on_lines
 from preview.alerts.rule import Firing, Rule, Scope, Webhook, check_condition, new_rule_id
 from preview.alerts.store import AlertStore
@@ -255,5 +255,6 @@ async def open_alerts(
             yield Alerts(store, engine, log_store)
         finally:
             observers.remove(engine.observe)
-            await engine.finish()
+            with trio.move_on_after(LAST_SAVE_S, shield=True):
+                await engine.finish()
             nursery.cancel_scope.cancel()

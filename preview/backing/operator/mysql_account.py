@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import trio
+
 from preview.backing.admin.mysql import Administrator, Rows
 from preview.backing.admin.mysql_link import Link, open_link
 from preview.backing.operator.connection import Connector
@@ -39,6 +41,7 @@ _USERS = "SELECT User FROM mysql.user LIMIT 0"
 # Services that may use copies of one data folder at once.
 _MOST_SERVICES = 8
 _DOOR_S = 5
+_RELEASE_S = 2.0
 
 
 class MysqlServer:
@@ -132,7 +135,8 @@ class MysqlServer:
             is_alone = alone and not any(user for user in users if user != own)
         finally:
             if not is_alone:
-                await self.let_others_hold(lock)
+                with trio.move_on_after(_RELEASE_S, shield=True):
+                    await self.let_others_hold(lock)
         return own, is_alone
 
     async def let_others_hold(self, lock: str) -> None:

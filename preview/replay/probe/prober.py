@@ -172,17 +172,17 @@ class Prober:
                 result.state, result.error = ProbeState.FAILED, "The service stopped while the probe ran."
             result.phase, result.finished_at = "", utc_now()
             if not active.is_forgotten:
-                await self._save(result, active.user_id)
+                with trio.move_on_after(_SAVE_S, shield=True) as scope:
+                    await self._save(result, active.user_id)
+                if scope.cancelled_caught:
+                    log.warning("probe result not stored in time", generation_id=result.generation_id)
             del self._active[result.generation_id]
             active.over.set()
 
     async def _save(self, result: ProbeResult, user_id: str) -> None:
-        """Store a result; errors are logged. Cancellation: it is completed, for at most ``_SAVE_S``."""
+        """Store a result; errors are logged. Cancellation: it may not be stored."""
         try:
-            with trio.move_on_after(_SAVE_S, shield=True) as scope:
-                await self._store.save(result, user_id)
-            if scope.cancelled_caught:
-                log.warning("probe result not stored in time", generation_id=result.generation_id)
+            await self._store.save(result, user_id)
         except Exception:
             log.exception("probe result not stored", generation_id=result.generation_id)
 
