@@ -14,7 +14,7 @@ from preview.storage.database import Database, open_database
 
 
 class Stalled:
-    """A database that answers nothing until it is told to."""
+    """A database that answers nothing until ``go`` is set."""
 
     def __init__(self, database: Database) -> None:
         self.go = trio.Event()
