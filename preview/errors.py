@@ -17,7 +17,8 @@ __all__ = [
     "NoActivePreview", "NoPortFree", "PinLimitReached", "PreconditionFailed", "PreviewError", "PreviewNotFound",
     "PreviewTokenRejected", "PreviewUnavailable", "ProbeNotFound",
     "ProjectMismatch", "QueryRefused", "RecordIncomplete",
-    "RequestNotFound", "RootWithoutSandbox", "ServiceShort", "ServiceStopping", "ShareLimitReached", "ShareNotFound",
+    "RequestNotFound", "RootWithoutSandbox", "SealedTextUnreadable",
+    "ServiceShort", "ServiceStopping", "ShareLimitReached", "ShareNotFound",
     "SnapshotLimitReached", "SnapshotNotFound", "StartupTimeout", "TooComplex", "TooLarge", "TooManyLaunches",
     "TooManyStreams", "Unauthenticated", "UpgradeRequired", "UpstreamFailed", "UpstreamTimeout", "UserNotFound",
 ]  # fmt: skip
@@ -52,6 +53,12 @@ class RootWithoutSandbox(ConfigurationError):
     """The service runs as root, the machine has no sandbox, and the operator has not declared the code as trusted."""
 
     code = "root_without_sandbox"
+
+
+class SealedTextUnreadable(ConfigurationError):
+    """A stored secret cannot be decrypted: its key is gone, or the text was changed outside the service."""
+
+    code = "sealed_text_unreadable"
 
 
 # Invalid requests

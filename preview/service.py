@@ -38,7 +38,7 @@ from preview.runtime import (
     open_ladder,
 )
 from preview.settings import Settings
-from preview.storage import Database, PreviewStore, UserStore, open_database, prepare
+from preview.storage import Database, PreviewStore, Sealer, UserStore, open_database, open_sealer, prepare
 from preview.supervisor import (
     AnalysisCache,
     DataManager,
@@ -84,6 +84,7 @@ class Service:
         traffic_writer: Stores requests to previews.
         failures: Failure records of previews.
         alerts: Rules of users, and their firings.
+        sealer: Encrypts secrets that are stored in the database.
     """
 
     settings: Settings
@@ -104,6 +105,7 @@ class Service:
     traffic_writer: TrafficWriter
     failures: FailureCollector
     alerts: Alerts
+    sealer: Sealer
 
     @property
     def supplied(self) -> frozenset[ServiceKind]:
@@ -139,6 +141,7 @@ async def open_service(
     Cancellation: every preview is torn down within the stop budget, lines are flushed, and the database is closed.
     """
     with _private_data_folder(settings), child_subreaper(), many_open_files():
+        sealer = open_sealer(settings)
         async with open_database(settings.resolved_database_url, settings.database_timeout_s) as database:
             await prepare(database)
             store = PreviewStore(database)
@@ -192,7 +195,7 @@ async def open_service(
                         draining, backing, ladder.runtime,
                         DataManager(settings, manager, snapshots, _comparing(settings, ladder.runtime).run),
                         TrafficStore(database), traffic,
-                        failures, alerts,
+                        failures, alerts, sealer,
                     )  # fmt: skip
 
 

@@ -262,6 +262,7 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = None
     jwks_url: str | None = None
     jwks_file: Path | None = None
+    sealing_keys: SecretStr | None = None
 
     # The service's own log and its shutdown
     service_log_level: LevelWord = "INFO"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from preview.core.ext4_topdir import spread_below
+from preview.supervisor.launch.ext4_topdir import spread_below
 
 
 def flags_of(folder: Path) -> str:

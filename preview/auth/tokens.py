@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
-import secrets
-import stat
 import time
 from pathlib import Path
 
-import structlog
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from preview.auth.algorithms import ALGORITHMS, FixedRegistry
 from preview.auth.claims import TIERS, is_subject
-from preview.core.ids import new_token
+from preview.core.key_file import KeyFileUnusable, read_or_create
 from preview.core.quoting import quoted
 from preview.errors import ConfigurationError, InvalidRequest
 from preview.settings import Settings
@@ -23,10 +19,6 @@ from preview.settings import Settings
 # RFC 7518 section 3.2: an HS256 key is at least as long as the hash.
 MIN_SECRET_BYTES = 32
 SECRET_FILE = "secret"  # noqa: S105  a file's name
-# A generated secret has 43 characters; an operator's own may be longer, up to this size.
-_MAX_FILE_BYTES = 4096
-
-_log = structlog.get_logger(__name__)
 
 
 def load_or_create_secret(settings: Settings) -> str:
@@ -41,17 +33,18 @@ def load_or_create_secret(settings: Settings) -> str:
         return _checked_setting(settings.jwt_secret.get_secret_value())
     path = settings.data_dir / SECRET_FILE
     try:
-        try:
-            return _read(path)
-        except FileNotFoundError:
-            _create(path)
-            return _read(path)
+        secret = read_or_create(path)
+    except KeyFileUnusable as error:
+        raise _unusable(path, str(error)) from None
     except OSError as error:
         raise ConfigurationError(
             f"The secret {path} cannot be read or made ({error.strerror}); "
             "make the folder writable for this user, or set PREVIEW_JWT_SECRET.",
             path=str(path),
         ) from error
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise _unusable(path, f"is empty or shorter than {MIN_SECRET_BYTES} bytes")
+    return secret
 
 
 def _checked_setting(secret: str) -> str:
@@ -65,57 +58,12 @@ def _checked_setting(secret: str) -> str:
     return secret
 
 
-def _read(path: Path) -> str:
-    # Non-blocking, so that opening a FIFO does not wait for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise _unusable(path, "is not a file")
-        if found.st_mode & 0o077:
-            os.fchmod(descriptor, 0o600)
-            _log.warning("secret mode tightened", path=str(path), found=f"{stat.S_IMODE(found.st_mode):04o}")
-        content = os.read(descriptor, _MAX_FILE_BYTES + 1)
-    finally:
-        os.close(descriptor)
-    try:
-        secret = content.decode("utf-8").strip()
-    except UnicodeDecodeError:
-        raise _unusable(path, "is not text") from None
-    if len(content) > _MAX_FILE_BYTES:
-        raise _unusable(path, f"is longer than {_MAX_FILE_BYTES} bytes")
-    if len(secret.encode()) < MIN_SECRET_BYTES:
-        raise _unusable(path, f"is empty or shorter than {MIN_SECRET_BYTES} bytes")
-    return secret
-
-
 def _unusable(path: Path, what: str) -> ConfigurationError:
     return ConfigurationError(
         f"The secret {path} {what}; delete it and start again (a new one is made, and old tokens end), "
         "or set PREVIEW_JWT_SECRET.",
         path=str(path),
     )
-
-
-def _create(path: Path) -> None:
-    """Create the file atomically with its content; if two processes create it, the first file stays."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            # The umask may have removed the owner's read permission.
-            os.fchmod(descriptor, 0o600)
-            os.write(descriptor, f"{new_token()}\n".encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        # Unlike a rename, a link never replaces a file that another process has created meanwhile.
-        os.link(draft, path)
-    except FileExistsError:
-        return
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 # Ten years: a longer one is a mistake in the unit.

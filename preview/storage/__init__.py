@@ -3,7 +3,17 @@
 from preview.storage.database import Database, open_database
 from preview.storage.prepare import prepare
 from preview.storage.previews import PreviewStore
+from preview.storage.sealing import Sealer, open_sealer
 from preview.storage.tables import PreviewRecord
 from preview.storage.users import UserStore
 
-__all__ = ["Database", "PreviewRecord", "PreviewStore", "UserStore", "open_database", "prepare"]
+__all__ = [
+    "Database",
+    "PreviewRecord",
+    "PreviewStore",
+    "Sealer",
+    "UserStore",
+    "open_database",
+    "open_sealer",
+    "prepare",
+]

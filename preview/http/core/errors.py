@@ -28,6 +28,7 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         PreviewError: (500, "Internal error"),
         errors.ConfigurationError: (500, "The service is configured wrongly"),
         errors.RootWithoutSandbox: (500, "The service is configured wrongly"),
+        errors.SealedTextUnreadable: (500, "A stored secret cannot be read"),
         errors.InvalidRequest: (400, "Invalid request"),
         errors.ProjectMismatch: (400, "Wrong project"),
         errors.InvalidPath: (400, "Invalid path"),

@@ -11,9 +11,9 @@ from pathlib import Path
 import structlog
 import trio
 
-from preview.core.ext4_topdir import spread_below
 from preview.core.removal import remove_folder
 from preview.settings import Settings
+from preview.supervisor.launch.ext4_topdir import spread_below
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,81 @@
+"""Files with generated secrets in the data folder: private, complete at any moment, the same for each process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+import structlog
+
+from preview.core.ids import new_token
+
+# A generated secret has 43 characters; an operator's own may be longer, up to this size.
+MAX_FILE_BYTES = 4096
+
+_log = structlog.get_logger(__name__)
+
+
+class KeyFileUnusable(ValueError):
+    """The file cannot be used. The message ends a sentence that starts with the file's path."""
+
+
+def read_or_create(path: Path) -> str:
+    """Return the text of a file with a secret, without spaces around it. A missing file is created (mode 0600).
+
+    Any number of processes may call this at the same time; all get the same secret. A file that others may read is
+    closed to them.
+
+    Raises:
+        KeyFileUnusable: The file is not a regular file, not text, or longer than ``MAX_FILE_BYTES``.
+        OSError: The file cannot be read or created.
+    """
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        _create(path)
+        return _read(path)
+
+
+def _read(path: Path) -> str:
+    # Non-blocking, so that opening a FIFO does not wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise KeyFileUnusable("is not a file")
+        if found.st_mode & 0o077:
+            os.fchmod(descriptor, 0o600)
+            _log.warning("secret mode tightened", path=str(path), found=f"{stat.S_IMODE(found.st_mode):04o}")
+        content = os.read(descriptor, MAX_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    try:
+        secret = content.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise KeyFileUnusable("is not text") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise KeyFileUnusable(f"is longer than {MAX_FILE_BYTES} bytes")
+    return secret
+
+
+def _create(path: Path) -> None:
+    """Create the file atomically with its content; if two processes create it, the first file stays."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            # The umask may have removed the owner's read permission.
+            os.fchmod(descriptor, 0o600)
+            os.write(descriptor, f"{new_token()}\n".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        # Unlike a rename, a link never replaces a file that another process has created meanwhile.
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink(missing_ok=True)
