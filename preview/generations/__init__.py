@@ -13,12 +13,14 @@ from preview.generations.files import check_files, check_paths, parse_files_json
 from preview.generations.folder import FolderGenerations
 from preview.generations.folder_changes import FolderChange, FolderChanges
 from preview.generations.interface import Generation, GenerationLimits, GenerationSource
+from preview.generations.packing import ArchiveKind, Packer
 
 if TYPE_CHECKING:
     from preview.generations.editing import Edit, Edited, StoredFile
     from preview.generations.library import GenerationLibrary
 
 __all__ = [
+    "ArchiveKind",
     "Edit",
     "Edited",
     "FolderChange",
@@ -28,6 +30,7 @@ __all__ = [
     "GenerationLibrary",
     "GenerationLimits",
     "GenerationSource",
+    "Packer",
     "StoredFile",
     "check_files",
     "check_paths",

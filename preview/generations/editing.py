@@ -79,16 +79,28 @@ class StoredFile:
 
     Attributes:
         sha256: Of the content, hex.
+        is_text: Whether the content is UTF-8 without NUL.
     """
 
     path: str
     size_bytes: int
     sha256: str
+    is_text: bool
 
 
 def hashed(path: str, content: bytes) -> StoredFile:
     """Return the file's entry for a list, with its hash."""
-    return StoredFile(path, len(content), sha256(content).hexdigest())
+    return StoredFile(path, len(content), sha256(content).hexdigest(), _is_text(content))
+
+
+def _is_text(content: bytes) -> bool:
+    if b"\0" in content:
+        return False
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def edit_files(

@@ -18,6 +18,7 @@ from preview.errors import GenerationLimitReached, GenerationNotFound, InvalidRe
 from preview.generations.editing import Edit, Edited, StoredFile, edit_files, hashed, insert_files
 from preview.generations.files import TreeWriter, check_files
 from preview.generations.interface import Generation, GenerationLimits
+from preview.generations.packing import Packer
 from preview.settings import Settings
 from preview.storage.database import Database
 from preview.storage.previews import disown_previews
@@ -31,6 +32,8 @@ _MANIFESTS = (".cfg", ".in", ".json", ".lock", ".toml", ".txt", ".yaml", ".yml",
 # One thread reads and writes this much at once: a fraction of a second on a slow disk, so cancellation is quick.
 _PART_BYTES = 4 * 1024 * 1024
 _PART_FILES = 200
+# Downloads that are compressed at the same moment: a processor's work for seconds each.
+_PACKED_AT_ONCE = 2
 
 
 class GenerationLibrary:
@@ -47,6 +50,7 @@ class GenerationLibrary:
         self._on_push = on_push
         self._limits = GenerationLimits.of(settings)
         self._per_user = settings.generations_per_user
+        self._packing = trio.CapacityLimiter(_PACKED_AT_ONCE)
 
     async def create(
         self, *, user_id: str, project_id: str | None, name: str, files: Mapping[str, bytes]
@@ -161,6 +165,24 @@ class GenerationLibrary:
         for part in _parts(await self.file_list(generation_id)):
             found += await self._database.read(partial(_hash_part, generation_id, part))
         return found
+
+    async def file_groups(self, generation_id: str) -> list[list[str]]:
+        """Return the paths of the generation's files in groups that are small enough to read at once.
+
+        Raises:
+            GenerationNotFound: No generation has this id.
+
+        Cancellation: nothing changes.
+        """
+        return list(_parts(await self.file_list(generation_id)))
+
+    async def pack(self, generation_id: str, paths: Sequence[str], packer: Packer) -> bytes:
+        """Add those ``paths`` that exist to an archive; return its bytes that are complete now, which may be none.
+
+        Cancellation: the archive stays incomplete.
+        """
+        contents = await self.read_files(generation_id, paths)
+        return await trio.to_thread.run_sync(packer.add, sorted(contents.items()), limiter=self._packing)
 
     async def read_files(self, generation_id: str, paths: Sequence[str]) -> dict[str, bytes]:
         """Return the contents of those ``paths`` that exist. Cancellation: nothing changes."""

@@ -78,6 +78,7 @@ class HashedFile(FileShape):
     """A file of a generation, with the hash of its content."""
 
     sha256: str = Field(description="SHA-256 of the content, in hexadecimal.")
+    is_text: bool = Field(description="Whether the content is UTF-8 text.")
 
 
 class FileList(Answer):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from preview.core.lifecycle import State
+from preview.generations import ArchiveKind
 from preview.http.core.line_query import LineQuery
 from preview.proxy import METHODS
 
@@ -138,6 +139,14 @@ class FilesPatch(_Body):
         default_factory=dict, description="Content by path, as in `GenerationBody`."
     )
     remove: list[str] = Field(default_factory=list, description="Paths to remove; paths that do not exist are ignored.")
+
+
+class ArchiveQuery(BaseModel):
+    """Form of a download."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    format: ArchiveKind = Field(default=ArchiveKind.ZIP, description="Format of the archive.")
 
 
 def file_contents(files: Mapping[str, str | Base64File]) -> dict[str, object]:

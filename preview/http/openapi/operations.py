@@ -301,6 +301,7 @@ def _generations() -> dict[str, Operation]:
     )
     files = Reply("The files.", generations.FileList, headers=_ETAG)
     file = Reply("The file.", kind="application/octet-stream", headers=_ETAG)
+    archive = Reply("The archive.", kind="application/octet-stream", headers=_ETAG)
     replaced = Reply("The stored change.", generations.FilesChanged)
     changed = Reply("The stored change.", generations.FilesChanged, headers=_ETAG)
     return {
@@ -315,6 +316,9 @@ def _generations() -> dict[str, Operation]:
         "generations.delete_generation": Operation(_GONE, (errors.AlreadyRunning,), 204),
         "files.list_files": Operation(files, others=_SAME, headers=_IF_NONE_MATCH, is_missing=True),
         "files.get_file": Operation(file, (errors.FileNotKept,), others=_SAME, headers=_IF_NONE_MATCH, is_missing=True),
+        "files.download": Operation(
+            archive, query=bodies.ArchiveQuery, others=_SAME, headers=_IF_NONE_MATCH, is_missing=True
+        ),
         "files.replace_files": Operation(replaced, _EDIT, body=bodies.GenerationBody, headers=_IF_MATCH),
         "files.change_files": Operation(changed, _EDIT, body=bodies.FilesPatch, headers=_IF_MATCH),
     }

@@ -16,11 +16,12 @@ from preview.generations import Edit, GenerationLibrary, GenerationLimits, parse
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.generations import FileList, FilesChanged, GenerationPage, GenerationShape
 from preview.http.core.answers import json_answer, link, no_content
-from preview.http.core.bodies import FilesPatch, PageQuery, file_contents
+from preview.http.core.bodies import ArchiveQuery, FilesPatch, PageQuery, file_contents
 from preview.http.core.reading import checked_query, etag_of, expected_revision, is_known, read_json
 from preview.http.core.uploads import read_upload
 from preview.http.edits import FileEdits, Saved
 from preview.http.identity import own_generation, require_identity
+from preview.http.streams.archives import ArchiveBody, archive_name
 from preview.settings import Settings
 
 
@@ -113,6 +114,21 @@ def file_routes(running: Running) -> Blueprint:
         # Never with a type that a browser would show or run as a document of this service.
         headers = {"ETag": tag, "Content-Disposition": "attachment"}
         return Response(found[path], headers=headers, content_type="application/octet-stream")
+
+    @routes.get("/generations/<generation_id>/archive")
+    async def download(backend: Backend, generation_id: str) -> Response:
+        """Return all of the generation's files as one archive, at their own paths.
+
+        It can be uploaded again as it is. If the files change meanwhile, the archive may hold some of both versions.
+        """
+        _, generation = await own_generation(backend, generation_id)
+        library, kind = _library(backend), checked_query(request, ArchiveQuery).format
+        tag = f'"{generation.revision}-{kind}"'
+        if is_known(request, tag):
+            return _not_modified(tag)
+        body = ArchiveBody(library, generation, await library.file_groups(generation_id), kind)
+        headers = {"ETag": tag, "Content-Disposition": f'attachment; filename="{archive_name(generation, kind)}"'}
+        return Response(body, headers=headers, content_type="application/octet-stream")
 
     @routes.put("/generations/<generation_id>/files")
     async def replace_files(backend: Backend, generation_id: str) -> Response:

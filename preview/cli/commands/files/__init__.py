@@ -1,0 +1,3 @@
+"""Commands that move whole projects between a folder and the service."""
+
+__all__: list[str] = []
