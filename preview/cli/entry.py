@@ -21,6 +21,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from preview.cli.exits import CommandFailed, ExitCode, exit_code_of
+from preview.cli.help import HELP_NAMES, polish
 from preview.core.capabilities import give_up_capabilities
 from preview.core.quoting import visible
 from preview.errors import PreviewError
@@ -56,7 +57,7 @@ COMMANDS: dict[str, Entry] = {
     "endpoints": Entry("endpoints", "List the endpoints of a folder's backend.", _MAIN),
     "push": Entry("files.push", "Upload a folder as a new generation.", _CLIENT),
     "pull": Entry("files.pull", "Write a generation's files into a folder.", _CLIENT),
-    "sync": Entry("sync", "Replace a generation's files by those of a folder, and reload its preview.", _CLIENT),
+    "sync": Entry("files.sync", "Replace a generation's files by those of a folder, and reload its preview.", _CLIENT),
     "launch": Entry("launch", "Launch a generation's preview.", _CLIENT),
     "logs": Entry("logs", "Show what a generation's preview printed.", _CLIENT),
     "request": Entry("request", "Send one request to a running preview.", _CLIENT),
@@ -65,7 +66,9 @@ COMMANDS: dict[str, Entry] = {
     "restart": Entry("restart", "Start a generation's preview again.", _CLIENT),
     "stop": Entry("stop", "Stop a generation's preview.", _CLIENT),
     "services": Entry("services", "List the servers that a preview has of its own.", _CLIENT),
-    "ls": Entry("ls", "List your previews, newest first.", _CLIENT),
+    "ls": Entry("projects.ls", "List your previews, newest first.", _CLIENT),
+    "projects": Entry("projects.projects", "List your projects with their generations, newest first.", _CLIENT),
+    "rm": Entry("projects.rm", "Delete a generation with its files, previews and logs.", _CLIENT),
     "data": Entry("data.tables", "Show the databases of a running preview, or the rows of one table.", _DATA),
     "sql": Entry("data.sql", "Execute one SQL statement in a running preview's database; it can only read.", _DATA),
     "snapshot": Entry(
@@ -131,7 +134,12 @@ class LazyGroup(TyperGroup):
             return _elsewhere(cmd_name, entry)
         command = get_command(importlib.import_module(f"preview.cli.commands.{entry.module}").app)
         command.name = cmd_name
-        return command
+        return polish(command)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:  # noqa: ARG002  the base class passes it
+        """Complete the names of commands from ``COMMANDS`` alone."""
+        overview = self._overview()
+        return overview.shell_complete(typer.Context(overview), incomplete)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Resolve like the base class, which suggests names from ``self.commands``."""
@@ -140,11 +148,14 @@ class LazyGroup(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the overview from ``COMMANDS`` alone."""
+        self._overview().format_help(ctx, formatter)
+
+    def _overview(self) -> _Overview:
         overview = _Overview(
             name=self.name, params=self.params, help=self.help, epilog=self.epilog, rich_markup_mode="rich"
         )
         overview.commands = {name: _stub(name, entry) for name, entry in COMMANDS.items()}
-        overview.format_help(ctx, formatter)
+        return polish(overview)
 
 
 class _Overview(TyperGroup):
@@ -175,9 +186,9 @@ def _elsewhere(name: str, entry: Entry) -> Any:
 
 app = typer.Typer(
     cls=LazyGroup,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": HELP_NAMES},
 )
 
 
@@ -203,7 +214,7 @@ def _preview(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Errors are printed on stderr, one sentence each."""
     try:
-        result = get_command(app).main(list(arguments), prog_name="preview", standalone_mode=False)
+        result = polish(get_command(app)).main(list(arguments), prog_name="preview", standalone_mode=False)
     except PreviewError as error:
         return _say_error(error, error.message, exit_code_of(error))
     except typer.Abort:

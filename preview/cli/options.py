@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from preview.cli.exits import UsageMistake
+from preview.cli.help import complete_generation
 from preview.cli.terminal import say
 from preview.core.env_file import EnvFile
 from preview.core.isolation import Network
@@ -46,7 +47,10 @@ OneUserOption = Annotated[
     bool, typer.Option("--one-user", help="Do not give each preview a user of its own from /etc/subuid.")
 ]
 GenerationArgument = Annotated[
-    str, typer.Argument(metavar="GEN", help="The generation's id, as printed by `preview push`.")
+    str,
+    typer.Argument(
+        metavar="GEN", help="The generation's id, as printed by `preview push`.", autocompletion=complete_generation
+    ),
 ]
 AppOption = Annotated[
     str | None,

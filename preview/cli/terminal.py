@@ -49,12 +49,17 @@ def print_json(value: object) -> None:
 
 def say(message: str) -> None:
     """Print a message on stderr, so that it never mixes with piped output."""
-    print(visible(message, colours=True), file=sys.stderr, flush=True)
+    print(_for(sys.stderr, message), file=sys.stderr, flush=True)
 
 
 def show(text: str) -> None:
     """Print a result on stdout. Only colours affect the terminal."""
-    print(visible(text, colours=True), flush=True)
+    print(_for(sys.stdout, text), flush=True)
+
+
+def _for(stream: TextIO, text: str) -> str:
+    """Return the text for the stream: colours only where they are wanted, so never in a pipe."""
+    return visible(text, colours=True) if wants_colour(stream) else visible(strip_colours(text))
 
 
 @contextmanager

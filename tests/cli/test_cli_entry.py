@@ -67,6 +67,38 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert f"preview {name}" in capsys.readouterr().out
 
 
+def commands_of(name: str) -> list[tuple[str, ...]]:
+    command = get_command(importlib.import_module(f"preview.cli.commands.{COMMANDS[name].module}").app)
+    return [(name, one) for one in getattr(command, "commands", {})] or [(name,)]
+
+
+@pytest.mark.parametrize("words", [words for name in COMMANDS for words in commands_of(name)])
+def test_every_command_s_help_has_an_example_and_no_flag_takes_a_value(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run([*words, "--help"]) == ExitCode.OK
+    shown = capsys.readouterr().out
+    assert f"Example: preview {words[0]}" in shown
+    assert "<bool>" not in shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("preview re", {"request", "restart", "reset", "requests", "replay"}),
+        ("preview launch --w", {"--wait"}),
+        ("preview logs --level w", {"WARNING", "WARN"}),
+    ],
+)
+def test_a_shell_completes_commands_options_and_choices(typed: str, offered: set[str]) -> None:
+    words = typed.split(" ")
+    completes = {"_PREVIEW_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
+    program = [sys.executable, "-c", "from preview.cli import main; main()"]
+    done = subprocess.run(program, env={**os.environ, **completes}, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) >= offered
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -104,7 +136,7 @@ def test_ctrl_c_ends_quietly(capsys: pytest.CaptureFixture[str], monkeypatch: py
     def interrupt(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("preview.cli.commands.ls.open_api", interrupt)
+    monkeypatch.setattr("preview.cli.commands.projects.ls.open_api", interrupt)
     assert run(["ls"]) == ExitCode.INTERRUPTED
     assert capsys.readouterr().err == ""
 
@@ -113,7 +145,7 @@ def test_an_aborted_question_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> No
     def abort(*_arguments: object, **_options: object) -> None:
         raise typer.Abort
 
-    monkeypatch.setattr("preview.cli.commands.ls.open_api", abort)
+    monkeypatch.setattr("preview.cli.commands.projects.ls.open_api", abort)
     assert run(["ls"]) == ExitCode.INTERRUPTED
 
 

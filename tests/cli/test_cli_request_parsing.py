@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from preview.cli.commands.ls import _age
+from preview.cli.commands.projects.ls import age_of
 from preview.cli.commands.request import _indented, _read_body, _split_header, _split_query
 from preview.cli.exits import UsageMistake
 
@@ -66,4 +66,4 @@ def test_json_is_indented_for_people_and_text_is_left() -> None:
     ("seconds", "said"), [(-1, "0 s"), (59, "59 s"), (60, "1 min"), (7200, "2 h"), (200_000, "2 d")]
 )
 def test_an_age_is_one_number(seconds: float, said: str) -> None:
-    assert _age(seconds) == said
+    assert age_of(seconds) == said

@@ -36,6 +36,15 @@ def test_without_a_service_the_commands_say_how_to_start_one(
     assert "start one with `preview serve`" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:eight", ":", "127.0.0.1:65536", "[::1]:"])
+def test_an_address_that_is_none_is_refused_before_anything_starts(
+    address: str, folders: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve", "--bind", address]) == ExitCode.USAGE
+    assert "is not an address to listen at; write HOST:PORT" in capsys.readouterr().err
+    assert not Path(folders["PREVIEW_DATA_DIR"]).exists()
+
+
 def test_the_first_start_makes_folder_and_secret_for_the_owner_alone(folders: dict[str, str]) -> None:
     with serving(folders):
         data = Path(folders["PREVIEW_DATA_DIR"])

@@ -159,14 +159,17 @@ def test_the_previews_own_errors_fail_only_if_asked_to(running: str, capsys: pyt
     assert "418 in " in capsys.readouterr().err
 
 
-def test_a_token_that_is_not_valid_any_more_is_explained(
-    running: str, folders: dict[str, str], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("kept", ["wrong", None])
+def test_a_request_gets_a_token_from_the_service(
+    kept: str | None, running: str, folders: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = Path(folders["PREVIEW_DATA_DIR"], "client", "tokens.json")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    path.write_text(json.dumps(dict.fromkeys(json.loads(path.read_text()), "wrong")))
-    assert run(["request", running, "GET", "/books"]) == ExitCode.NOT_ALLOWED
-    assert "launch it again" in capsys.readouterr().err
+    # A preview that was launched on the page has no token here; one that has expired is wrong.
+    path.write_text(json.dumps({} if kept is None else dict.fromkeys(json.loads(path.read_text()), kept)))
+    assert run(["request", running, "GET", "/books"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == {"q": ""}
+    assert run(["request", running, "GET", "/books"]) == ExitCode.OK
 
 
 def test_logs_show_what_was_said_and_end(running: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,10 +211,32 @@ def test_ctrl_c_is_the_ordinary_end_of_following(running: str) -> None:
 def test_ls_shows_where_a_preview_is(running: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["ls", "--status", "running"]) == 0
     row = capsys.readouterr().out.splitlines()[1].split()
-    assert row[:2] == [running, "running"]
-    assert row[2].startswith("http://localhost:")
+    assert row[:3] == [running, "shop", "running"]
+    assert row[3].startswith("http://localhost:")
     assert run(["ls", "--json", "--limit", "1"]) == 0
     assert [one["generation_id"] for one in json.loads(capsys.readouterr().out)["previews"]] == [running]
+
+
+def test_a_project_that_was_never_launched_is_listed_and_can_be_deleted(
+    running: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["push", str(project), "--name", "idle"]) == 0
+    idle = capsys.readouterr().out.strip()
+    assert run(["ls", "--limit", "1000"]) == 0
+    assert [idle, "idle", "not", "launched"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert run(["projects", "--json"]) == 0
+    states = {one["id"]: one["status"] for one in json.loads(capsys.readouterr().out)["projects"]}
+    assert (states[idle], states[running]) == (None, "running")
+    # There is no terminal to ask at: nothing is deleted.
+    assert run(["rm", idle]) == ExitCode.USAGE
+    assert 'Delete "idle"' in capsys.readouterr().err
+    assert run(["rm", idle, "--yes"]) == 0
+    assert run(["rm", running, "--yes"]) == 0
+    capsys.readouterr()
+    assert run(["projects"]) == 0
+    shown = capsys.readouterr().out
+    assert idle not in shown
+    assert running not in shown
 
 
 def test_endpoints_of_the_running_application(running: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,7 +256,9 @@ def test_endpoints_of_the_running_application(running: str, capsys: pytest.Captu
 def test_stop_answers_when_it_is_gone(running: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["stop", running]) == 0
     assert capsys.readouterr().out == f"{running} stopped; its processes, port and files are gone\n"
-    assert run(["stop", running, "--json"]) == ExitCode.NOT_FOUND
+    assert run(["stop", running]) == 0
+    assert capsys.readouterr().out == f"{running} stopped; its processes, port and files are gone\n"
+    assert run(["stop", "gen_doesnotexist1234"]) == ExitCode.NOT_FOUND
     assert run(["request", running, "GET", "/"]) == ExitCode.FAILED
     assert run(["launch", running]) == 0
     assert run(["stop", running, "--json"]) == 0

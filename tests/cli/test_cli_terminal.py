@@ -12,8 +12,11 @@ from preview.cli.terminal import print_json, say, wants_colour
 
 
 def test_a_remark_keeps_its_colours_and_shows_everything_else_that_steers_a_terminal(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    say("\x1b[1;31mred\x1b[0m\x1b[2J")
+    assert capsys.readouterr().err == "red\\u001b[2J\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")
     say("\x1b[1;31mred\x1b[0m\x1b]0;title\x07\x1b[2J\x9b2J\u202e")
     assert capsys.readouterr().err == "\x1b[1;31mred\x1b[0m\\u001b]0;title\\u0007\\u001b[2J\\u009b2J\\u202e\n"
 

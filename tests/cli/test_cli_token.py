@@ -23,7 +23,7 @@ def _public_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"), [(["a b"], "cannot be a user's id"), (["a", "--tier", "gold"], "no tier")]
+    ("arguments", "said"), [(["a b"], "cannot be a user's id"), (["a", "--tier", "gold"], "'gold'")]
 )
 def test_a_wrong_user_or_tier_is_a_mistake(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["token", *arguments]) == ExitCode.USAGE

@@ -60,6 +60,8 @@ def detect_command(
     """Show how a folder's backend would be started, and why.
 
     Nothing is run. To correct a decision, set it in a preview.toml in the folder.
+
+    Example: preview detect examples/bookshop
     """
     folder = existing_folder(directory)
     plan = detect(folder, overrides_from_options(chosen_app, command, env), supplied=_supplied())

@@ -42,6 +42,8 @@ def endpoints(
     """List the endpoints of a folder's backend.
 
     They are read from its source, and nothing is run, unless --app is given.
+
+    Example: preview endpoints examples/bookshop
     """
     if ask_app and not place.expanduser().exists():
         _show_remote(str(place), url, ca, as_json=as_json)

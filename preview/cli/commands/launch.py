@@ -48,7 +48,9 @@ def launch(
 ) -> None:
     """Launch a generation's preview.
 
-    Returns at once, while it starts; with --wait, when it is healthy. Stores the preview's token for `preview request`.
+    Returns at once, while it starts; with --wait, when it is healthy.
+
+    Example: preview launch GEN --wait 30 --env LOG_LEVEL=debug
     """
     body = start_body(chosen_app, command, env, network)
     with open_api(url, ca) as api, progress("launching…"):

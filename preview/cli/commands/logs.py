@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from httpx2 import ServerSentEvent
@@ -26,13 +26,19 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Keep running until the preview ends.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", metavar="N", min=0, help="Only the last N lines.")] = None,
     level: Annotated[
-        str | None,
-        typer.Option("--level", help="Only lines at least this severe: DEBUG, INFO, WARNING (or WARN) or ERROR."),
+        Literal["DEBUG", "INFO", "WARNING", "WARN", "ERROR"] | None,
+        typer.Option(
+            "--level",
+            metavar="LEVEL",
+            case_sensitive=False,
+            help="Only lines at least this severe: debug, info, warning or error.",
+        ),
     ] = None,
     source: Annotated[
         str | None,
         typer.Option(
             "--source",
+            metavar="SOURCES",
             help="Only lines of these sources: subprocess (the preview) or system (the service), separated by commas; "
             "more precise: startup, request, preview.",
         ),

@@ -27,6 +27,8 @@ def open_(
     """Open a generation's preview in the browser.
 
     The link works once and expires within minutes. The browser that used it keeps its access.
+
+    Example: preview open GEN --path /docs
     """
     if not path.startswith("/") or path.startswith("//"):
         raise UsageMistake(f"{quoted(path)} is not a path; begin it with one slash.")

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import typer
 
 from preview.cli.client import Api, generation_path, open_api
-from preview.cli.exits import ApiRefused, CommandFailed, ExitCode, UsageMistake
+from preview.cli.exits import ApiRefused, ExitCode, UsageMistake
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import paint, print_json, progress, say, wants_colour
 from preview.cli.tokens import TokenFile
@@ -41,6 +41,8 @@ def request(
     """Send one request to a running preview.
 
     Prints the response's body on stdout and its status on stderr; with --json, the whole response on stdout.
+
+    Example: preview request GEN POST /books -d '{"title": "Emma"}'
     """
     envelope = {
         "method": method.upper(),
@@ -49,14 +51,7 @@ def request(
         "body": _read_body(data),
     }
     with open_api(url, ca) as api:
-        token = TokenFile(api.target.settings.data_dir).find(api.target.url, generation)
-        if token is None:
-            # If the generation or its preview does not exist, this call raises the more precise error.
-            api.get_json(generation_path(generation, "/preview/status"))
-            raise CommandFailed(
-                f"This machine has no token for {generation}; launch it here with `preview launch {generation}`."
-            )
-        answer = _ask(api, generation, envelope, token)
+        answer = _ask(api, generation, envelope)
     if as_json:
         print_json(answer)
     else:
@@ -65,19 +60,25 @@ def request(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _ask(api: Api, generation_id: str, envelope: dict[str, Any], token: str) -> dict[str, Any]:
+def _ask(api: Api, generation_id: str, envelope: dict[str, Any]) -> dict[str, Any]:
+    """Send the request with the stored token, or a further one if there is none or it has expired."""
+    tokens = TokenFile(api.target.settings.data_dir)
+    kept = tokens.find(api.target.url, generation_id)
+    if kept is not None:
+        try:
+            return _ask_with(api, generation_id, envelope, kept)
+        except ApiRefused as error:
+            if error.problem != "invalid_preview_token":
+                raise
+    made = api.call("POST", generation_path(generation_id, "/preview/token")).json()["session_token"]
+    tokens.keep(api.target.url, generation_id, made)
+    return _ask_with(api, generation_id, envelope, made)
+
+
+def _ask_with(api: Api, generation_id: str, envelope: dict[str, Any], token: str) -> dict[str, Any]:
     path = generation_path(generation_id, "/preview/request")
-    try:
-        with progress("asking…"):
-            answer: dict[str, Any] = api.call("POST", path, body=envelope, headers={"X-Preview-Token": token}).json()
-    except ApiRefused as error:
-        if error.problem != "invalid_preview_token":
-            raise
-        raise ApiRefused(
-            f"The stored token for {generation_id} is no longer valid; stop the preview and launch it again.",
-            status=error.status,
-            problem=error.problem,
-        ) from error
+    with progress("waiting for the response…"):
+        answer: dict[str, Any] = api.call("POST", path, body=envelope, headers={"X-Preview-Token": token}).json()
     return answer
 
 

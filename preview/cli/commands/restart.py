@@ -31,6 +31,8 @@ def restart(
 
     A running preview keeps its address, log and id, and keeps serving: the new process takes over when it is ready. A
     preview that does not run is launched.
+
+    Example: preview restart GEN --wait 30
     """
     with open_api(url, ca) as api, progress("restarting…"):
         instance = start_preview(api, generation, "restart", wait_s=wait, timeout_s=_TIMEOUT_S)

@@ -64,6 +64,8 @@ def run(
     """Launch a folder's backend and watch it until Ctrl-C.
 
     Needs no running service. Ctrl-C tears everything down; the exit code is 1 if the preview failed.
+
+    Example: preview run examples/bookshop --watch
     """
     folder = existing_folder(directory)
     held = confinement(network, loopback_port, isolation)

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from preview.cli.data_folder import hold_data_folder
+from preview.cli.exits import UsageMistake
 from preview.cli.local.own_range import Outside, enter_range, read_outside
 from preview.cli.local.scope import enter_scope
 from preview.cli.options import JsonOption, NoScopeOption, OneUserOption, warn_of_skipped
 from preview.cli.tokens import IsolationOption, LoopbackPortOption, NetworkOption, confinement
 from preview.core.env_file import find_env_file
 from preview.core.isolation import Isolation
+from preview.core.quoting import quoted
 from preview.settings import load_settings
 
 app = typer.Typer(add_completion=False)
@@ -43,7 +45,11 @@ def serve(
     """Run the service until SIGTERM or Ctrl-C.
 
     The first signal ends streams, stops previews, and exits with 0; a second signal forces a faster exit.
+
+    Example: preview serve --bind 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem
     """
+    if bind is not None:
+        _check_address(bind)
     given = {name: file for name, file in (("tls_cert", tls_cert), ("tls_key", tls_key)) if file is not None}
     entered = read_outside()
     file = find_env_file() if entered is None else entered.file
@@ -61,3 +67,22 @@ def serve(
 
         code = run_service(settings, Serving(bind, config, open_browser, as_json), entered or Outside(file))
     raise typer.Exit(code)
+
+
+def _check_address(bind: str) -> None:
+    """Check an address before anything else starts.
+
+    Raises:
+        UsageMistake: It is not an address to listen at.
+    """
+    if bind.startswith(("unix:", "fd://")):
+        return
+    host, colon, port = bind.rpartition(":")
+    # Hypercorn's port for a host alone.
+    is_valid = (
+        bool(host) and port.isascii() and port.isdigit() and int(port) < 65_536
+        if colon
+        else "." in bind or bind == "localhost"
+    )
+    if not is_valid:
+        raise UsageMistake(f"{quoted(bind)} is not an address to listen at; write HOST:PORT, such as 127.0.0.1:8000.")

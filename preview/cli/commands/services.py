@@ -27,6 +27,8 @@ def services(
     """List the servers that a preview has of its own.
 
     The service brings PostgreSQL, MySQL and Redis if the project needs them. `preview doctor` shows which ones it has.
+
+    Example: preview services GEN
     """
     with open_api(url, ca) as api:
         answer = api.get_json(generation_path(generation, "/preview/services"))

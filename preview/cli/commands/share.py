@@ -40,6 +40,8 @@ def share(
     """Share a generation's preview: make a link that opens it for its holders.
 
     A link expires when its preview ends, at the latest.
+
+    Example: preview share GEN --expires 3600
     """
     if sum((expires is not None, listed, revoke is not None, public is not None)) > 1:
         raise UsageMistake("Use one of --expires, --list, --revoke, --public and --private at a time.")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import typer
 
 from preview.cli.client import generation_path, open_api
+from preview.cli.exits import ApiRefused
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import print_json, progress, show
+from preview.errors import NoActivePreview
 
 app = typer.Typer(add_completion=False)
 
@@ -18,9 +20,16 @@ def stop(
     """Stop a generation's preview.
 
     Returns when its processes are gone, its port is free and its files are removed.
+
+    Example: preview stop GEN
     """
     with open_api(url, ca) as api, progress("stopping…"):
-        api.call("DELETE", generation_path(generation, "/preview"))
+        try:
+            api.call("DELETE", generation_path(generation, "/preview"))
+        except ApiRefused as error:
+            # It has ended already: stopping twice gives the same answer.
+            if error.problem != NoActivePreview.code:
+                raise
     if as_json:
         print_json({"generation_id": generation, "status": "stopped"})
     else:

@@ -27,7 +27,10 @@ def fork(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a new generation with the same files, whose previews begin with the data of this one."""
+    """Make a new generation with the same files, whose previews begin with the data of this one.
+
+    Example: preview fork GEN --name experiment
+    """
     body: dict[str, object] = {"name": name, "snapshot": snapshot}
     with open_api(url, ca) as api, progress("copying…"):
         made: dict[str, Any] = api.call(

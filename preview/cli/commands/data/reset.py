@@ -23,6 +23,8 @@ def reset(
     """Set a running preview's data back: files as uploaded, empty databases, all steps again.
 
     The old data is kept as a snapshot.
+
+    Example: preview reset GEN
     """
     ask(f"Remove what {generation}'s preview has stored, and restart it?", is_agreed=yes)
     with open_api(url, ca) as api:

@@ -38,7 +38,10 @@ def save(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Save the data of a running preview: files that it has changed, and databases."""
+    """Save the data of a running preview: files that it has changed, and databases.
+
+    Example: preview snapshot save GEN --name 'before the test'
+    """
     path = generation_path(generation, "/preview/snapshots")
     with open_api(url, ca) as api, progress("saving…"):
         made: dict[str, Any] = api.call("POST", path, body={"name": name}, timeout_s=_TIMEOUT_S).json()
@@ -51,7 +54,10 @@ def save(
 
 @app.command()
 def ls(generation: GenerationArgument, url: UrlOption = None, ca: CaOption = None, as_json: JsonOption = False) -> None:
-    """List the data snapshots of a generation, newest first."""
+    """List the data snapshots of a generation, newest first.
+
+    Example: preview snapshot ls GEN
+    """
     with open_api(url, ca) as api:
         found = api.get_json(generation_path(generation, "/preview/snapshots"))
     if as_json:
@@ -79,6 +85,8 @@ def restore(
     """Replace the running preview's data by that of a snapshot; its application is stopped and started again.
 
     The old data is kept as a snapshot.
+
+    Example: preview snapshot restore GEN SNAPSHOT
     """
     ask(f"Replace the data of {generation}'s preview by {snapshot}, and restart it?", is_agreed=yes)
     with open_api(url, ca) as api:
@@ -104,7 +112,10 @@ def rm(
     url: UrlOption = None,
     ca: CaOption = None,
 ) -> None:
-    """Delete a data snapshot. This cannot be undone."""
+    """Delete a data snapshot. This cannot be undone.
+
+    Example: preview snapshot rm GEN SNAPSHOT
+    """
     ask(f"Delete {snapshot}? This cannot be undone.", is_agreed=yes)
     with open_api(url, ca) as api:
         api.call("DELETE", snapshot_path(generation, snapshot))
@@ -116,13 +127,16 @@ def diff(
     generation: GenerationArgument,
     snapshot: SnapshotArgument,
     other: Annotated[
-        str, typer.Argument(metavar="[OTHER]", help="Another snapshot. Default: what the running preview has now.")
+        str, typer.Argument(metavar="OTHER", help="Another snapshot. Default: what the running preview has now.")
     ] = "now",
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the files and rows that differ between two snapshots, or between one and now."""
+    """Show the files and rows that differ between two snapshots, or between one and now.
+
+    Example: preview snapshot diff GEN SNAPSHOT now
+    """
     path = snapshot_path(generation, snapshot, f"/diff/{quote(other, safe='')}")
     with open_api(url, ca) as api, progress("comparing…"):
         found = api.get_json(path, timeout_s=_TIMEOUT_S)

@@ -24,7 +24,10 @@ def sql(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Execute one SQL statement in a running preview's database; it can only read."""
+    """Execute one SQL statement in a running preview's database; it can only read.
+
+    Example: preview sql GEN 'SELECT count(*) FROM books'
+    """
     body: dict[str, object] = {"sql": statement, "limit": limit}
     if database is not None:
         body["database"] = database

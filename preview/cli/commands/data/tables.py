@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def data(
     generation: GenerationArgument,
-    table: Annotated[str | None, typer.Argument(metavar="[TABLE]", help="Show the rows of this table.")] = None,
+    table: Annotated[str | None, typer.Argument(metavar="TABLE", help="Show the rows of this table.")] = None,
     database: DatabaseOption = None,
     offset: Annotated[int, typer.Option("--offset", metavar="N", min=0, help="Rows to leave out.")] = 0,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=500, help="Most rows.")] = 50,
@@ -30,6 +30,8 @@ def data(
     """Show the databases of a running preview, or the rows of one table.
 
     These are PostgreSQL, MySQL, and SQLite files.
+
+    Example: preview data GEN books
     """
     with open_api(url, ca) as api:
         if table is None:

@@ -34,6 +34,8 @@ def push(
     """Upload a folder as a new generation.
 
     Leaves out version control, caches, environments and node_modules. Prints the generation's id.
+
+    Example: preview push examples/bookshop --name shop
     """
     folder = existing_folder(directory)
     fields = {"name": name or folder.name} | ({"project_id": project} if project else {})

@@ -21,7 +21,7 @@ _MESSAGE = 80
 def failures(
     generation: GenerationArgument,
     failure: Annotated[
-        str | None, typer.Argument(metavar="[FAILURE]", help="Show this one, with source, stack and lines.")
+        str | None, typer.Argument(metavar="FAILURE", help="Show this one, with source, stack and lines.")
     ] = None,
     chosen: Annotated[
         str | None, typer.Option("--filter", metavar="FILTER", help="Only failures that match, such as `KeyError`.")

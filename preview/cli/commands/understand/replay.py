@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,7 +19,7 @@ from preview.cli.commands.understand.results import (
     secrets_of,
     write_report,
 )
-from preview.cli.exits import ExitCode, UsageMistake
+from preview.cli.exits import ExitCode
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import print_json, progress, say
 
@@ -30,12 +30,12 @@ app = typer.Typer(add_completion=False)
 def replay(
     generation: GenerationArgument,
     numbers: Annotated[
-        list[int] | None, typer.Argument(metavar="[NUMBER]...", help="Numbers of recorded requests, in order.")
+        list[int] | None, typer.Argument(metavar="NUMBER", help="Numbers of recorded requests, in order.")
     ] = None,
     text: FilterOption = None,
     on: Annotated[
-        str,
-        typer.Option("--on", metavar="WHERE", help="preview, trial, or auto: a trial if a request may change data."),
+        Literal["preview", "trial", "auto"],
+        typer.Option("--on", help="Where to send them; auto: a trial if a request may change data."),
     ] = "auto",
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Send requests that may change data to the preview itself.")
@@ -52,8 +52,6 @@ def replay(
     Later requests get the tokens, cookies and ids of the new answers. A trial is a hidden preview with a copy of the
     data. Exit code 1 if an answer broke: it failed, and the recorded one did not.
     """
-    if on not in ("auto", "preview", "trial"):
-        raise UsageMistake("--on must be auto, preview or trial.")
     body = {
         "numbers": numbers or None,
         "filter": text,

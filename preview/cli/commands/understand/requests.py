@@ -27,7 +27,7 @@ _PAGE = 200
 @app.command()
 def requests(
     generation: GenerationArgument,
-    number: Annotated[int | None, typer.Argument(metavar="[N]", min=1, help="Show this request in full.")] = None,
+    number: Annotated[int | None, typer.Argument(metavar="N", min=1, help="Show this request in full.")] = None,
     chosen: Annotated[
         str | None, typer.Option("--filter", metavar="FILTER", help="Only: 'status:>=500 -path:/health ms:>100'.")
     ] = None,

@@ -18,13 +18,13 @@ app = typer.Typer(help="Upgrade or downgrade the service's database.", no_args_i
 
 @app.command()
 def upgrade(
-    revision: Annotated[
-        str, typer.Argument(metavar="[REVISION]", help="Target revision. Default: the newest.")
-    ] = "head",
+    revision: Annotated[str, typer.Argument(metavar="REVISION", help="Target revision. Default: the newest.")] = "head",
 ) -> None:
     """Upgrade the database to the newest revision, or to the given one.
 
     The upgrade is completed, or nothing changes.
+
+    Example: preview db upgrade
     """
     settings = load_settings(find_env_file())
     with hold_data_folder(settings.data_dir), progress("upgrading…"):
@@ -40,6 +40,8 @@ def downgrade(
     """Downgrade the database to a revision.
 
     Data that the older schema cannot store is lost. Stop the service first.
+
+    Example: preview db downgrade -1
     """
     settings = load_settings(find_env_file())
     with hold_data_folder(settings.data_dir), progress("downgrading…"):
@@ -49,7 +51,10 @@ def downgrade(
 
 @app.command()
 def current(as_json: JsonOption = False) -> None:
-    """Show the database's revision, and the newest one."""
+    """Show the database's revision, and the newest one.
+
+    Example: preview db current
+    """
     url = load_settings(find_env_file()).resolved_database_url
     if as_json:
         print_json({"revision": migrate.current(url), "newest": migrate.head()})

@@ -37,6 +37,8 @@ def doctor(
     """Check what this machine offers, and say what to do.
 
     Exits with 1 if something is missing that every preview needs.
+
+    Example: preview doctor --fix
     """
     if fix:
         _fix(asks=not yes)

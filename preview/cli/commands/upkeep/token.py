@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,15 +17,13 @@ from preview.settings import load_settings
 
 app = typer.Typer(add_completion=False)
 
-_TIERS = ("free", "pro", "enterprise")
-
 
 @app.command()
 def token(
     user: Annotated[str, typer.Argument(metavar="USER", help="The user's id; becomes the token's `sub`.")],
     tier: Annotated[
-        str | None,
-        typer.Option("--tier", metavar="TIER", help="free, pro or enterprise. Default: from the users table."),
+        Literal["free", "pro", "enterprise"] | None,
+        typer.Option("--tier", help="Default: from the users table."),
     ] = None,
     ttl: Annotated[float, typer.Option("--ttl", metavar="SECONDS", min=1, help="Validity in seconds.")] = 3600,
     as_json: JsonOption = False,
@@ -33,12 +31,12 @@ def token(
     """Issue a token for the API.
 
     The data folder's secret signs the token, so it is valid for the service that uses that folder.
+
+    Example: preview token ada --tier pro --ttl 86400
     """
     settings = load_settings(find_env_file())
     if not is_valid_id(user):
         raise UsageMistake(f"{quoted(user)} cannot be a user's id; use letters, digits, '.', '_', ':' and '-'.")
-    if tier is not None and tier not in _TIERS:
-        raise UsageMistake(f"There is no tier {quoted(tier)}; use free, pro or enterprise.")
     if settings.jwt_algorithm != "HS256":
         raise CommandFailed(
             f"PREVIEW_JWT_ALGORITHM is {settings.jwt_algorithm}: tokens come from your identity provider, not here."

@@ -28,6 +28,8 @@ def sync(
 
     Only differences are sent. Files that the folder lacks are removed; files that `preview push` skips are not sent.
     Without --watch, the exit code is 1 if the preview does not start with the change; the change is kept all the same.
+
+    Example: preview sync GEN examples/hello --watch
     """
     folder = existing_folder(directory)
     generation_path(generation)

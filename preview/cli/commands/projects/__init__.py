@@ -1,0 +1,5 @@
+"""Commands for projects: their files, generations and lists."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

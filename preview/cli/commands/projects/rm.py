@@ -1,0 +1,50 @@
+"""``preview rm``: delete a generation with its previews and logs."""
+
+from __future__ import annotations
+
+import typer
+
+from preview.cli.client import generation_path, open_api
+from preview.cli.commands.data.showing import ask
+from preview.cli.commands.projects.ls import collect
+from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption, YesOption
+from preview.cli.terminal import print_json, progress, show
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def rm(
+    generation: GenerationArgument,
+    yes: YesOption = False,
+    url: UrlOption = None,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a generation with its files, previews and logs.
+
+    Stops its preview first. This cannot be undone, so it asks.
+
+    Example: preview rm GEN
+    """
+    with open_api(url, ca) as api:
+        found = api.get_json(generation_path(generation))
+        running = any(
+            one["generation_id"] == generation
+            for status in ("starting", "running")
+            for one in collect(api, "/previews", "previews", 1000, {"status": status})
+        )
+        stops = " Its preview is running and will be stopped." if running else ""
+        ask(
+            f'Delete "{found["name"]}" ({generation}): {found["file_count"]} files, and the logs of all its launches?'
+            f"{stops} This cannot be undone.",
+            is_agreed=yes,
+        )
+        with progress("deleting…"):
+            if running:
+                api.call("DELETE", generation_path(generation, "/preview"))
+            api.call("DELETE", generation_path(generation))
+    if as_json:
+        print_json({"generation_id": generation, "deleted": True})
+    else:
+        show(f"{generation} is deleted")

@@ -1,0 +1,55 @@
+"""Help texts of the commands, and completion of generations' ids in a shell."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+# Seconds that a completion may wait for the service; a person waits for the Tab key.
+_COMPLETION_S = 2.0
+
+
+_Command = TypeVar("_Command")
+HELP_NAMES = ["-h", "--help"]
+
+
+def polish(command: _Command) -> _Command:
+    """Return the command with help whose paragraphs wrap, and flags without a type; also a group's commands."""
+    if isinstance(command, TyperCommand | TyperGroup):
+        command.help = _paragraphs(command.help)
+        help_option = command.get_help_option(typer.Context(command, help_option_names=HELP_NAMES))
+        for parameter in (*command.params, help_option):
+            if isinstance(parameter, TyperOption) and parameter.is_flag:
+                # Typer shows flags as ``<bool>``, as if they took a value.
+                parameter.metavar = ""
+    if isinstance(command, TyperGroup):
+        for one in command.commands.values():
+            polish(one)
+    return command
+
+
+def _paragraphs(text: str | None) -> str | None:
+    """Join the lines of each paragraph: Rich wraps them again, at the terminal's width."""
+    if text is None:
+        return None
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
+def complete_generation(incomplete: str) -> list[tuple[str, str]]:
+    """Return the ids of the user's generations that begin like this, with their names.
+
+    Returns nothing if no service runs, or if it does not answer in two seconds.
+    """
+    # Imported here: every command needs this module, and few command lines are completed.
+    from preview.cli.client import open_api  # noqa: PLC0415
+    from preview.errors import PreviewError  # noqa: PLC0415
+
+    try:
+        with open_api(None) as api:
+            answer = api.call("GET", "/generations", timeout_s=_COMPLETION_S).json()
+    except (PreviewError, OSError):
+        return []
+    found = [(one["id"], one.get("name") or "") for one in answer["generations"]]
+    return [one for one in found if one[0].startswith(incomplete)]
