@@ -1,4 +1,4 @@
-"""Commands for projects: their files, generations and lists."""
+"""Commands for lists of projects and previews, and what changes a project as a whole."""
 
 from __future__ import annotations
 
