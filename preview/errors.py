@@ -21,6 +21,7 @@ __all__ = [
     "ServiceShort", "ServiceStopping", "ShareLimitReached", "ShareNotFound",
     "SnapshotLimitReached", "SnapshotNotFound", "StartupTimeout", "TooComplex", "TooLarge", "TooManyLaunches",
     "TooManyStreams", "Unauthenticated", "UpgradeRequired", "UpstreamFailed", "UpstreamTimeout", "UserNotFound",
+    "VersionNotFound",
 ]  # fmt: skip
 
 
@@ -161,6 +162,12 @@ class FileNotKept(PreviewError):
     """The generation has no file with this path."""
 
     code = "file_not_found"
+
+
+class VersionNotFound(PreviewError):
+    """The generation has no such version (any more). ``details`` may have ``oldest`` and ``newest``."""
+
+    code = "version_not_found"
 
 
 class PreviewNotFound(PreviewError):

@@ -237,6 +237,8 @@ class Settings(BaseSettings):
     generation_bytes: Bytes = 100 * _MIB
     generation_files: Count = 5_000
     generations_per_user: Count = 200
+    generation_versions: Count = 100
+    version_bytes: Bytes = 200 * _MIB
 
     # Environments
     environment_max_age_s: Seconds = Field(30 * 24 * 3600, validation_alias=_env("ENVIRONMENT_MAX_AGE"))

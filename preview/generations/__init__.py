@@ -14,10 +14,13 @@ from preview.generations.folder import FolderGenerations
 from preview.generations.folder_changes import FolderChange, FolderChanges
 from preview.generations.interface import Generation, GenerationLimits, GenerationSource
 from preview.generations.packing import ArchiveKind, Packer
+from preview.generations.stored_file import StoredFile
 
 if TYPE_CHECKING:
-    from preview.generations.editing import Edit, Edited, StoredFile
+    from preview.generations.editing import Edit, Edited
     from preview.generations.library import GenerationLibrary
+    from preview.generations.version_rows import VersionNote, VersionOrigin
+    from preview.generations.versions import GenerationVersions, Version, VersionFile, VersionPage
 
 __all__ = [
     "ArchiveKind",
@@ -30,8 +33,14 @@ __all__ = [
     "GenerationLibrary",
     "GenerationLimits",
     "GenerationSource",
+    "GenerationVersions",
     "Packer",
     "StoredFile",
+    "Version",
+    "VersionFile",
+    "VersionNote",
+    "VersionOrigin",
+    "VersionPage",
     "check_files",
     "check_paths",
     "parse_files_json",
@@ -41,7 +50,17 @@ __all__ = [
     "unpack_zip",
 ]
 
-_STORED = {"Edit": "editing", "Edited": "editing", "GenerationLibrary": "library", "StoredFile": "editing"}
+_STORED = {
+    "Edit": "editing",
+    "Edited": "editing",
+    "GenerationLibrary": "library",
+    "GenerationVersions": "versions",
+    "Version": "versions",
+    "VersionFile": "versions",
+    "VersionNote": "version_rows",
+    "VersionOrigin": "version_rows",
+    "VersionPage": "versions",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
-from typing import TypeVar
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from preview.errors import InvalidRequest, PreconditionFailed
 from preview.generations.files import PathCheck, require_some, shown
 from preview.generations.interface import Budget, Generation, GenerationLimits
+from preview.generations.stored_file import StoredFile
+from preview.generations.version_rows import (
+    CurrentFile,
+    FilesDelta,
+    VersionBounds,
+    VersionNote,
+    current_files,
+    groups,
+    store_version,
+)
 from preview.storage.tables import generation_files, generations
 
-T = TypeVar("T")
-
 _G, _F = generations.c, generation_files.c
-# Rows of one INSERT: four values each, far below SQLite's limit of 32,766. With single rows, the driver would release
-# and take the GIL for each. The limit of paths in a condition is the same.
-_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +64,15 @@ class Edited:
     Attributes:
         written: Content of the files that are new or changed.
         removed: Paths of the files that were removed.
+        added: Paths among ``written`` that are new.
+        forgotten: Number of old versions that were removed to make room for this one.
     """
 
     generation: Generation
     written: Mapping[str, bytes]
     removed: Sequence[str]
+    added: Sequence[str] = ()
+    forgotten: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -74,77 +81,73 @@ class Edited:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file in the store.
+class EditOrder:
+    """An edit with all that its transaction needs.
 
     Attributes:
-        sha256: Of the content, hex.
-        is_text: Whether the content is UTF-8 without NUL.
-    """
-
-    path: str
-    size_bytes: int
-    sha256: str
-    is_text: bool
-
-
-def hashed(path: str, content: bytes) -> StoredFile:
-    """Return the file's entry for a list, with its hash."""
-    return StoredFile(path, len(content), sha256(content).hexdigest(), _is_text(content))
-
-
-def _is_text(content: bytes) -> bool:
-    if b"\0" in content:
-        return False
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def edit_files(
-    generation: Generation,
-    edit: Edit,
-    limits: GenerationLimits,
-    expected: Callable[[int], bool] | None,
-    connection: Connection,
-) -> Edited | None:
-    """Apply the edit inside a write transaction. Returns None if the generation was deleted.
-
-    Args:
         generation: As read before; its files may have changed since.
         edit: The change.
+        facts: Facts of each written content; see ``facts_of``.
         limits: Limits of the resulting generation.
+        bounds: Limits of its versions.
+        note: Note of the new version.
         expected: Returns true for the revision that the caller has seen; None accepts any.
-        connection: In a transaction.
+        is_dry: Only compute the result; nothing is stored.
+    """
+
+    generation: Generation
+    edit: Edit
+    facts: Mapping[str, StoredFile]
+    limits: GenerationLimits
+    bounds: VersionBounds
+    note: VersionNote
+    expected: Callable[[int], bool] | None = None
+    is_dry: bool = False
+
+
+def edit_files(order: EditOrder, connection: Connection) -> Edited | None:
+    """Apply the edit inside a write transaction. Returns None if the generation was deleted.
 
     Raises:
         PreconditionFailed: The generation has another revision.
         InvalidGeneration, TooLarge: The resulting files are invalid as a whole.
     """
+    generation, edit = order.generation, order.edit
     # The row's lock serializes edits of one generation.
     row = connection.execute(select(_G.revision).where(_G.id == generation.id).with_for_update()).first()
     if row is None:
         return None
-    if expected is not None and not expected(row.revision):
+    if order.expected is not None and not order.expected(row.revision):
         raise PreconditionFailed(
             f"The generation's files have changed since you read them (they are at revision {row.revision} now); read "
             "them again, and send your change again.",
             revision=row.revision,
         )
-    sizes = _sizes(generation.id, connection)
-    removed = [path for path in sizes if (path not in edit.written if edit.is_whole else path in edit.removed)]
-    written = _differing(generation.id, edit.written, sizes, connection)
-    sizes = {path: size for path, size in sizes.items() if path not in set(removed)}
+    before = current_files(generation.id, connection)
+    removed = _removed(edit, before)
+    written = {
+        path: content
+        for path, content in edit.written.items()
+        if path not in before or before[path].sha256 != order.facts[path].sha256
+    }
+    gone = set(removed)
+    sizes = {path: one.size_bytes for path, one in before.items() if path not in gone}
     sizes |= {path: len(content) for path, content in written.items()}
-    _check(sizes, limits)
+    _check(sizes, order.limits)
     now = replace(generation, revision=row.revision, file_count=len(sizes), size_bytes=sum(sizes.values()))
-    if not written and not removed:
-        return Edited(now, written, removed)
+    added = sorted(path for path in written if path not in before)
+    if order.is_dry or not (written or removed):
+        return Edited(now, written, sorted(removed), added)
     now = replace(now, revision=row.revision + 1)
+    delta = FilesDelta({path: order.facts[path] for path in written}, removed, before)
+    forgotten = store_version(now, delta, order.note, order.bounds, connection)
     _store(now, written, removed, connection)
-    return Edited(now, written, sorted(removed))
+    return Edited(now, written, sorted(removed), added, forgotten)
+
+
+def _removed(edit: Edit, before: Mapping[str, CurrentFile]) -> list[str]:
+    removed = set(edit.removed)
+    return [path for path in before if (path not in edit.written if edit.is_whole else path in removed)]
 
 
 def insert_files(generation_id: str, files: Mapping[str, bytes], connection: Connection) -> None:
@@ -155,35 +158,6 @@ def insert_files(generation_id: str, files: Mapping[str, bytes], connection: Con
     ]
     for some in groups(rows):
         connection.execute(insert(generation_files).values(some))
-
-
-def groups(values: Iterable[T]) -> Iterator[list[T]]:
-    """Split the values into groups that fit into one statement."""
-    some: list[T] = []
-    for value in values:
-        some.append(value)
-        if len(some) == _ROWS:
-            yield some
-            some = []
-    if some:
-        yield some
-
-
-def _sizes(generation_id: str, connection: Connection) -> dict[str, int]:
-    query = select(_F.path, _F.size_bytes).where(_F.generation_id == generation_id)
-    return {row.path: row.size_bytes for row in connection.execute(query)}
-
-
-def _differing(
-    generation_id: str, wanted: Mapping[str, bytes], sizes: Mapping[str, int], connection: Connection
-) -> dict[str, bytes]:
-    """Return the files whose content differs from the stored one. Reads contents only where the sizes are equal."""
-    alike = [path for path, content in wanted.items() if sizes.get(path) == len(content)]
-    same: set[str] = set()
-    for some in groups(alike):
-        query = select(_F.path, _F.content).where(_F.generation_id == generation_id, _F.path.in_(some))
-        same |= {row.path for row in connection.execute(query) if bytes(row.content) == wanted[row.path]}
-    return {path: content for path, content in wanted.items() if path not in same}
 
 
 def _check(sizes: Mapping[str, int], limits: GenerationLimits) -> None:

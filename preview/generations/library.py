@@ -15,17 +15,21 @@ from preview.core.clock import from_ms, now_ms, to_ms, utc_now
 from preview.core.ids import is_valid_id, new_generation_id, new_project_id
 from preview.core.quoting import quoted
 from preview.errors import GenerationLimitReached, GenerationNotFound, InvalidRequest
-from preview.generations.editing import Edit, Edited, StoredFile, edit_files, hashed, insert_files
+from preview.generations.editing import Edit, Edited, EditOrder, edit_files, insert_files
 from preview.generations.files import TreeWriter, check_files
 from preview.generations.interface import Generation, GenerationLimits
 from preview.generations.packing import Packer
+from preview.generations.stored_file import StoredFile, facts_of, is_text
+from preview.generations.version_rows import VersionBounds, VersionNote, insert_first
+from preview.generations.versions import GenerationVersions
 from preview.settings import Settings
 from preview.storage.database import Database
 from preview.storage.previews import disown_previews
 from preview.storage.tables import generation_files, generations, projects, users
 from preview.storage.users import ensure_row, read_page
+from preview.storage.version_tables import version_files
 
-_G, _F = generations.c, generation_files.c
+_G, _F, _P = generations.c, generation_files.c, version_files.c
 _MAX_NAME = 256
 # Endings of the names of files that list a project's requirements.
 _MANIFESTS = (".cfg", ".in", ".json", ".lock", ".toml", ".txt", ".yaml", ".yml", "Pipfile", "setup.py")
@@ -41,6 +45,9 @@ class GenerationLibrary:
 
     Args:
         on_push: Called with each new generation, and each whose requirements may have changed; must not wait.
+
+    Attributes:
+        versions: Versions of the generations' files.
     """
 
     def __init__(
@@ -51,9 +58,17 @@ class GenerationLibrary:
         self._limits = GenerationLimits.of(settings)
         self._per_user = settings.generations_per_user
         self._packing = trio.CapacityLimiter(_PACKED_AT_ONCE)
+        self._bounds = VersionBounds.of(settings)
+        self.versions = GenerationVersions(database, self._limits)
 
     async def create(
-        self, *, user_id: str, project_id: str | None, name: str, files: Mapping[str, bytes]
+        self,
+        *,
+        user_id: str,
+        project_id: str | None,
+        name: str,
+        files: Mapping[str, bytes],
+        note: VersionNote | None = None,
     ) -> Generation:
         """Store a new generation. Creates the rows of the user and the project if they are missing.
 
@@ -63,6 +78,7 @@ class GenerationLibrary:
                 have the same id. None creates a new project.
             name: A display name; may be empty.
             files: Content by relative path.
+            note: Note of the first version; default: a push of the owner.
 
         Raises:
             InvalidRequest: The name or the project's id is invalid.
@@ -88,7 +104,10 @@ class GenerationLibrary:
             file_count=len(checked),
             size_bytes=sum(map(len, checked.values())),
         )
-        await self._database.write(partial(_insert, made, checked, self._per_user), size_bytes=made.size_bytes or 0)
+        facts = await trio.to_thread.run_sync(facts_of, checked)
+        first = partial(insert_first, made, facts, note or VersionNote(user_id, "push"))
+        change = partial(_insert, made, checked, self._per_user, first)
+        await self._database.write(change, size_bytes=made.size_bytes or 0)
         if self._on_push is not None:
             self._on_push(made)
         return made
@@ -154,17 +173,23 @@ class GenerationLibrary:
     async def stored_files(self, generation_id: str) -> list[StoredFile]:
         """Return the generation's files with the hashes of their contents, ordered by path.
 
-        A file that is removed meanwhile is left out. A caller that read the revision before can detect the change.
-
         Raises:
             GenerationNotFound: No generation has this id.
 
         Cancellation: nothing changes.
         """
-        found = []
-        for part in _parts(await self.file_list(generation_id)):
-            found += await self._database.read(partial(_hash_part, generation_id, part))
-        return found
+        query = select(_P.path, _P.size_bytes, _P.sha256, _P.is_text)
+        query = query.where(_P.generation_id == generation_id, _P.until.is_(None))
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        if not rows:
+            raise _not_found(generation_id)
+        # Files from before versions: their kind is not stored.
+        unknown = sorted((row.path, row.size_bytes) for row in rows if row.is_text is None)
+        texts = {row.path for row in rows if row.is_text}
+        for part in _parts(unknown) if unknown else ():
+            texts |= set(await self._database.read(partial(_text_paths, generation_id, part)))
+        files = (StoredFile(row.path, row.size_bytes, row.sha256, row.path in texts) for row in rows)
+        return sorted(files, key=lambda one: one.path)
 
     async def file_groups(self, generation_id: str) -> list[list[str]]:
         """Return the paths of the generation's files in groups that are small enough to read at once.
@@ -192,13 +217,23 @@ class GenerationLibrary:
             found |= await self._database.read(partial(_read_part, generation_id, part))
         return found
 
-    async def edit(self, generation_id: str, edit: Edit, *, expected: Callable[[int], bool] | None = None) -> Edited:
-        """Change the generation's files in one transaction. The revision increases if any file changed.
+    async def edit(
+        self,
+        generation_id: str,
+        edit: Edit,
+        *,
+        note: VersionNote | None = None,
+        expected: Callable[[int], bool] | None = None,
+        is_dry: bool = False,
+    ) -> Edited:
+        """Change the generation's files in one transaction, which makes a new version if any file changed.
 
         Args:
             generation_id: The generation's id.
             edit: The change.
+            note: Note of the version; default: an edit of the owner.
             expected: Returns true for the revision that the caller has seen; called in a thread. None accepts any.
+            is_dry: Return what would change; nothing is stored.
 
         Raises:
             GenerationNotFound: No generation has this id.
@@ -208,11 +243,21 @@ class GenerationLibrary:
         Cancellation: the edit is stored completely or not at all.
         """
         found = await self.get(generation_id)
-        change = partial(edit_files, found, edit, self._limits, expected)
-        edited = await self._database.write(change, size_bytes=sum(map(len, edit.written.values())))
+        facts = await trio.to_thread.run_sync(facts_of, edit.written)
+        note = note or VersionNote(found.user_id, "edit")
+        order = EditOrder(found, edit, facts, self._limits, self._bounds, note, expected, is_dry)
+        change = partial(edit_files, order)
+        # The contents that it replaces move, too.
+        size_bytes = sum(map(len, edit.written.values())) + (found.size_bytes or 0)
+        if is_dry:
+            edited = await self._database.read(change)
+        else:
+            edited = await self._database.write(change, size_bytes=size_bytes)
         if edited is None:
             raise _not_found(generation_id)
-        if self._on_push is not None and any(path.endswith(_MANIFESTS) for path in (*edited.written, *edited.removed)):
+        if is_dry or self._on_push is None:
+            return edited
+        if any(path.endswith(_MANIFESTS) for path in (*edited.written, *edited.removed)):
             self._on_push(edited.generation)
         return edited
 
@@ -243,7 +288,13 @@ def _check_name(name: str) -> None:
         )
 
 
-def _insert(made: Generation, files: Mapping[str, bytes], per_user: int, connection: Connection) -> None:
+def _insert(
+    made: Generation,
+    files: Mapping[str, bytes],
+    per_user: int,
+    first: Callable[[Connection], None],
+    connection: Connection,
+) -> None:
     """Insert the rows in one transaction. The lock on the user's row serializes one user's inserts."""
     moment = to_ms(made.created_at)
     ensure_row(connection, users, {"id": made.user_id, "created_at": now_ms()})
@@ -267,6 +318,7 @@ def _insert(made: Generation, files: Mapping[str, bytes], per_user: int, connect
         )
     )
     insert_files(made.id, files, connection)
+    first(connection)
 
 
 def _delete(generation_id: str, connection: Connection) -> bool:
@@ -295,8 +347,8 @@ def _read_part(generation_id: str, paths: Sequence[str], connection: Connection)
     return [(row.path, bytes(row.content)) for row in connection.execute(query)]
 
 
-def _hash_part(generation_id: str, paths: Sequence[str], connection: Connection) -> list[StoredFile]:
-    return [hashed(path, content) for path, content in _read_part(generation_id, paths, connection)]
+def _text_paths(generation_id: str, paths: Sequence[str], connection: Connection) -> list[str]:
+    return [path for path, content in _read_part(generation_id, paths, connection) if is_text(content)]
 
 
 def _write_part(writer: TreeWriter, contents: Sequence[tuple[str, bytes]]) -> None:

@@ -19,9 +19,12 @@ from preview.storage.engine import CHECKERS, READERS, SQLITE_BEGIN, STATEMENT_TI
 from preview.storage.outages import translate
 from preview.storage.sqlite_files import SqliteFiles
 from preview.storage.tables import metadata, preview_instances, preview_logs
+from preview.storage.version_tables import generation_versions
 
 # Read one row of each table. An unreadable table raises an error.
-_READ = [select(literal(1)).select_from(table).limit(1) for table in (preview_instances, preview_logs)]
+_READ = [
+    select(literal(1)).select_from(table).limit(1) for table in (preview_instances, preview_logs, generation_versions)
+]
 # A list of privileges in one call matches any of them (PostgreSQL, 9.27), so each is checked separately. The query
 # reads the catalogue only, so it does not wait for locks.
 _WRITE = text(

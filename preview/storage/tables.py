@@ -122,6 +122,10 @@ preview_instances = Table(
     Column("launch_steps", Text),
     # JSON; see lifecycle.Reloads.
     Column("reload_lines", Text),
+    # Version of the generation's files that runs, or ran last.
+    Column("revision", Integer),
+    # JSON; see ``preview.supervisor.preview.launch_settings``.
+    Column("launch_settings", Text),
 )
 Index(
     "ix_preview_instances_generation_id_created_at", preview_instances.c.generation_id, preview_instances.c.created_at
@@ -298,6 +302,8 @@ class PreviewRecord:
         last_seq: Number of the last line, stored or not; None while the preview is active, and after a crash.
         steps: Steps of the launch; empty for previews from before revision 0006.
         reloads: Takeovers of new processes.
+        revision: Version of the generation's files that runs, or ran last; None before revision 0013.
+        launch_settings: JSON of the settings of the launch, without values of secrets.
     """
 
     id: str
@@ -328,6 +334,8 @@ class PreviewRecord:
     last_seq: int | None = None
     steps: tuple[LaunchStep, ...] = ()
     reloads: Reloads = NO_RELOADS
+    revision: int | None = None
+    launch_settings: str | None = None
 
     @property
     def cause(self) -> StopCause | None:
@@ -341,7 +349,7 @@ class PreviewRecord:
 
 
 # The newest file in ``migrations/versions``; a test compares them.
-HEAD = "0012"
+HEAD = "0013"
 
 _VERSION_TABLE = "alembic_version"
 

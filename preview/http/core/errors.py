@@ -43,6 +43,7 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         errors.PreviewTokenRejected: (403, "Preview token rejected"),
         errors.GenerationNotFound: (404, "No such generation"),
         errors.FileNotKept: (404, "No such file"),
+        errors.VersionNotFound: (404, "No such version"),
         errors.PreviewNotFound: (404, "No such preview"),
         errors.NoActivePreview: (404, "No active preview"),
         errors.ShareNotFound: (404, "No such share link"),

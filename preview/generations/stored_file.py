@@ -1,0 +1,43 @@
+"""Facts of one stored file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file in the store.
+
+    Attributes:
+        sha256: Of the content, hex.
+        is_text: Whether the content is UTF-8 without NUL.
+    """
+
+    path: str
+    size_bytes: int
+    sha256: str
+    is_text: bool
+
+
+def hashed(path: str, content: bytes) -> StoredFile:
+    """Return the file's entry for a list, with its hash."""
+    return StoredFile(path, len(content), sha256(content).hexdigest(), is_text(content))
+
+
+def facts_of(files: Mapping[str, bytes]) -> dict[str, StoredFile]:
+    """Return the facts of each file. Takes a second for some hundred megabytes: call in a thread."""
+    return {path: hashed(path, content) for path, content in files.items()}
+
+
+def is_text(content: bytes) -> bool:
+    """Return whether the content is UTF-8 without NUL."""
+    if b"\0" in content:
+        return False
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

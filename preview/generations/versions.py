@@ -1,0 +1,307 @@
+"""Versions of a stored generation's files: list, read, and restore them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+from sqlalchemy import Connection, Row, and_, func, or_, select
+
+from preview.core.clock import from_ms
+from preview.errors import VersionNotFound
+from preview.generations.editing import Edit
+from preview.generations.files import TreeWriter
+from preview.generations.interface import Generation, GenerationLimits, GenerationSource
+from preview.generations.version_rows import oldest_version
+from preview.storage.database import Database
+from preview.storage.tables import generation_files, generations
+from preview.storage.version_tables import file_contents, generation_versions, version_files
+
+_V, _P, _C, _F = generation_versions.c, version_files.c, file_contents.c, generation_files.c
+# One thread reads and writes this much at once: a fraction of a second on a slow disk, so cancellation is quick.
+_PART_BYTES = 4 * 1024 * 1024
+_PART_FILES = 200
+# More versions than any generation has.
+MAX_VERSION = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a generation's files.
+
+    Attributes:
+        number: The generation's revision after the change.
+        author: Id of the user who made it.
+        agent: Name of the program or token that made it; may be empty.
+        source: ``push``, ``sync``, ``edit``, ``upload``, ``restore`` or ``fork``.
+        message: The author's text; may be empty.
+        file_count: Number of files.
+        size_bytes: Sum of their sizes.
+        added: Number of files that the version before did not have.
+        changed: Number of files with new content.
+        removed: Number of files that only the version before had.
+    """
+
+    number: int
+    author: str
+    agent: str
+    source: str
+    message: str
+    created_at: datetime
+    file_count: int
+    size_bytes: int
+    added: int
+    changed: int
+    removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFile:
+    """A file of a version; ``sha256`` is that of its content, in hex."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPage:
+    """A page of versions, newest first.
+
+    Attributes:
+        items: The versions.
+        next: Number to continue below; None on the last page.
+        oldest: Number of the oldest version that is kept.
+        past_bytes: Size of all past files.
+    """
+
+    items: Sequence[Version]
+    next: int | None
+    oldest: int
+    past_bytes: int
+
+
+class GenerationVersions:
+    """Reads the versions of generations. All methods raise ``DatabaseUnavailable`` on an outage."""
+
+    def __init__(self, database: Database, limits: GenerationLimits) -> None:
+        self._database = database
+        self._limits = limits
+
+    async def page(self, generation_id: str, *, before: int | None = None, limit: int = 50) -> VersionPage:
+        """Return a page of versions, newest first.
+
+        Args:
+            generation_id: The generation's id.
+            before: Only versions below this number.
+            limit: Maximum number of versions.
+
+        Raises:
+            VersionNotFound: The generation has no versions: it was deleted.
+
+        Cancellation: nothing changes.
+        """
+        return await self._database.read(partial(_page, generation_id, before, limit))
+
+    async def get(self, generation_id: str, number: int) -> Version:
+        """Return one version.
+
+        Raises:
+            VersionNotFound: It does not exist, or was removed.
+
+        Cancellation: nothing changes.
+        """
+        return await self._database.read(partial(_version, generation_id, number))
+
+    async def files(self, generation_id: str, number: int) -> list[VersionFile]:
+        """Return the version's files with their hashes, ordered by path.
+
+        Raises:
+            VersionNotFound: It does not exist, or was removed.
+
+        Cancellation: nothing changes.
+        """
+        return await self._database.read(partial(_files, generation_id, number))
+
+    async def read(self, generation_id: str, number: int, paths: Sequence[str]) -> dict[str, bytes]:
+        """Return the contents of those ``paths`` that the version has. The caller bounds their sizes.
+
+        Raises:
+            VersionNotFound: It does not exist, or was removed.
+
+        Cancellation: nothing changes.
+        """
+        found: dict[str, bytes] = {}
+        for start in range(0, len(paths), _PART_FILES):
+            part = paths[start : start + _PART_FILES]
+            found |= await self._database.read(partial(_contents, generation_id, number, part))
+        return found
+
+    async def write_files(self, generation_id: str, number: int, directory: Path) -> None:
+        """Write the version's files into ``directory``, an existing empty folder.
+
+        Raises:
+            VersionNotFound: It does not exist, or was removed meanwhile.
+            InvalidGeneration: A file cannot be written safely.
+
+        Cancellation: the folder may be partly filled; the caller removes it.
+        """
+        files = await self.files(generation_id, number)
+        with TreeWriter(directory, self._limits) as writer:
+            for part in _parts(files):
+                contents = await self._database.read(partial(_contents, generation_id, number, part))
+                await trio.to_thread.run_sync(_write, writer, contents)
+
+    async def edit_to(self, generation_id: str, number: int) -> tuple[Edit, int]:
+        """Return the edit that makes the current files those of the version, and the revision that it applies to.
+
+        Raises:
+            VersionNotFound: It does not exist, or was removed.
+
+        Cancellation: nothing changes.
+        """
+        current, wanted, now = await self._database.read(partial(_both, generation_id, number))
+        differing = [path for path, digest in wanted.items() if current.get(path) != digest]
+        written = await self.read(generation_id, number, differing)
+        return Edit(written, [path for path in current if path not in wanted]), now
+
+    def source(self, generation: Generation, number: int) -> GenerationSource:
+        """Return a source whose only generation has the version's files."""
+        return _VersionSource(self, generation, number)
+
+
+class _VersionSource:
+    """See ``GenerationVersions.source``."""
+
+    def __init__(self, versions: GenerationVersions, generation: Generation, number: int) -> None:
+        self._versions = versions
+        self._generation = generation
+        self._number = number
+
+    async def get(self, generation_id: str) -> Generation:  # noqa: ARG002  there is only one
+        """Implement the protocol. Cancellation: nothing changes."""
+        return self._generation
+
+    async def write_files(self, generation_id: str, directory: Path) -> None:
+        """Implement the protocol. Cancellation: the folder may be partly filled."""
+        await self._versions.write_files(generation_id, self._number, directory)
+
+
+def _page(generation_id: str, before: int | None, limit: int, connection: Connection) -> VersionPage:
+    oldest = oldest_version(generation_id, connection)
+    if oldest is None:
+        raise VersionNotFound("The generation has no versions; it was deleted.")
+    query = select(generation_versions).where(_V.generation_id == generation_id)
+    if before is not None:
+        query = query.where(_V.number < before)
+    # One extra row shows if there is a next page.
+    rows = connection.execute(query.order_by(_V.number.desc()).limit(limit + 1)).all()
+    newest = select(_V.past_bytes).where(_V.generation_id == generation_id).order_by(_V.number.desc()).limit(1)
+    following = rows[limit - 1].number if len(rows) > limit else None
+    return VersionPage([_of(row) for row in rows[:limit]], following, oldest, connection.scalar(newest) or 0)
+
+
+def _version(generation_id: str, number: int, connection: Connection) -> Version:
+    query = select(generation_versions).where(_V.generation_id == generation_id, _V.number == number)
+    row = connection.execute(query).first()
+    if row is None:
+        raise _not_found(generation_id, number, connection)
+    return _of(row)
+
+
+def _not_found(generation_id: str, number: int, connection: Connection) -> VersionNotFound:
+    oldest, newest = connection.execute(
+        select(func.min(_V.number), func.max(_V.number)).where(_V.generation_id == generation_id)
+    ).one()
+    if oldest is None:
+        return VersionNotFound("The generation has no versions; it was deleted.")
+    if number < oldest:
+        return VersionNotFound(
+            f"Version {number} is not kept any more; the oldest one is {oldest}.", oldest=oldest, newest=newest
+        )
+    return VersionNotFound(f"There is no version {number}; the newest one is {newest}.", oldest=oldest, newest=newest)
+
+
+def _in_version(generation_id: str, number: int) -> Any:
+    return and_(_P.generation_id == generation_id, _P.since <= number, or_(_P.until.is_(None), _P.until > number))
+
+
+def _files(generation_id: str, number: int, connection: Connection) -> list[VersionFile]:
+    _version(generation_id, number, connection)
+    query = select(_P.path, _P.size_bytes, _P.sha256).where(_in_version(generation_id, number))
+    rows = [VersionFile(row.path, row.size_bytes, row.sha256) for row in connection.execute(query)]
+    return sorted(rows, key=lambda one: one.path)
+
+
+def _contents(generation_id: str, number: int, paths: Sequence[str], connection: Connection) -> dict[str, bytes]:
+    """Read contents, current or past, by one statement: it sees one state of both tables."""
+    query = (
+        select(_P.path, func.coalesce(_F.content, _C.content).label("content"))
+        .select_from(version_files)
+        .outerjoin(
+            generation_files,
+            and_(_F.generation_id == _P.generation_id, _F.path == _P.path, _P.until.is_(None)),
+        )
+        .outerjoin(file_contents, and_(_C.generation_id == _P.generation_id, _C.sha256 == _P.sha256))
+        .where(_in_version(generation_id, number), _P.path.in_(paths))
+    )
+    found = {row.path: bytes(row.content) for row in connection.execute(query) if row.content is not None}
+    if len(found) < len(set(paths)):
+        # Removed meanwhile, or never there: the caller gets an error in the first case.
+        _version(generation_id, number, connection)
+    return found
+
+
+def _both(generation_id: str, number: int, connection: Connection) -> tuple[dict[str, str], dict[str, str], int]:
+    """Return the hashes of the current files and of the version's, and the current revision."""
+    now = connection.scalar(select(generations.c.revision).where(generations.c.id == generation_id))
+    _version(generation_id, number, connection)
+    if now is None:
+        raise VersionNotFound("The generation has no versions; it was deleted.")
+    query = select(_P.path, _P.sha256)
+    current = connection.execute(query.where(_in_version(generation_id, now)))
+    wanted = connection.execute(query.where(_in_version(generation_id, number)))
+    return _hashes(current), _hashes(wanted), now
+
+
+def _hashes(rows: Any) -> dict[str, str]:
+    return {row.path: row.sha256 for row in rows}
+
+
+def _parts(files: Sequence[VersionFile]) -> Iterator[list[str]]:
+    """Yield paths in groups that one thread reads and writes at once; a larger file is a group by itself."""
+    part: list[str] = []
+    size = 0
+    for one in files:
+        if part and (size + one.size_bytes > _PART_BYTES or len(part) == _PART_FILES):
+            yield part
+            part, size = [], 0
+        part.append(one.path)
+        size += one.size_bytes
+    yield part
+
+
+def _write(writer: TreeWriter, contents: Mapping[str, bytes]) -> None:
+    for path in sorted(contents):
+        writer.write(path, contents[path])
+
+
+def _of(row: Row[Any]) -> Version:
+    return Version(
+        number=row.number,
+        author=row.author,
+        agent=row.agent,
+        source=row.source,
+        message=row.message,
+        created_at=from_ms(row.created_at),
+        file_count=row.file_count,
+        size_bytes=row.size_bytes,
+        added=row.added,
+        changed=row.changed,
+        removed=row.removed,
+    )
