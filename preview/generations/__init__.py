@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from preview.generations.editing import Edit, Edited
     from preview.generations.library import GenerationLibrary
     from preview.generations.version_rows import VersionNote, VersionOrigin
-    from preview.generations.versions import GenerationVersions, Version, VersionFile, VersionPage
+    from preview.generations.versions import MAX_VERSION, GenerationVersions, Version, VersionFile, VersionPage
 
 __all__ = [
+    "MAX_VERSION",
     "ArchiveKind",
     "Edit",
     "Edited",
@@ -55,6 +56,7 @@ _STORED = {
     "Edited": "editing",
     "GenerationLibrary": "library",
     "GenerationVersions": "versions",
+    "MAX_VERSION": "versions",
     "Version": "versions",
     "VersionFile": "versions",
     "VersionNote": "version_rows",

@@ -35,6 +35,11 @@ class Generation:
     size_bytes: int | None = None
     revision: int = 1
 
+    @property
+    def version(self) -> int:
+        """Number of the newest version of the files."""
+        return self.revision
+
 
 class GenerationSource(Protocol):
     """Source of generations. A host with its own storage implements these two methods."""

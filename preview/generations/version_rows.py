@@ -30,7 +30,7 @@ PAST_FILE_BYTES = 256
 
 @dataclass(frozen=True, slots=True)
 class VersionNote:
-    """Who made a version, and how.
+    """Origin of a version: its author, program, kind and message.
 
     Attributes:
         author: Id of the user.

@@ -240,6 +240,7 @@ def _files(generation_id: str, number: int, connection: Connection) -> list[Vers
 
 def _contents(generation_id: str, number: int, paths: Sequence[str], connection: Connection) -> dict[str, bytes]:
     """Read contents, current or past, by one statement: it sees one state of both tables."""
+    _version(generation_id, number, connection)
     query = (
         select(_P.path, func.coalesce(_F.content, _C.content).label("content"))
         .select_from(version_files)
@@ -252,7 +253,7 @@ def _contents(generation_id: str, number: int, paths: Sequence[str], connection:
     )
     found = {row.path: bytes(row.content) for row in connection.execute(query) if row.content is not None}
     if len(found) < len(set(paths)):
-        # Removed meanwhile, or never there: the caller gets an error in the first case.
+        # Never there, or the version was removed meanwhile.
         _version(generation_id, number, connection)
     return found
 

@@ -34,7 +34,7 @@ from preview.http.routes.checks import check_routes
 from preview.http.routes.data import data_routes, snapshot_routes
 from preview.http.routes.failures import failure_routes
 from preview.http.routes.filters import filter_routes
-from preview.http.routes.generations import file_routes, generation_routes
+from preview.http.routes.generations import file_routes, generation_routes, version_routes
 from preview.http.routes.logs import history_routes, log_routes, log_socket_routes
 from preview.http.routes.previews import PREFIXES, preview_routes, previews_routes
 from preview.http.routes.probes import probe_routes
@@ -337,8 +337,17 @@ def _install_routes(app: PreviewApp) -> None:
     for contract in Contract:
         for routes in (preview_routes, log_routes, log_socket_routes, history_routes, proxy_routes):
             app.register_blueprint(routes(contract, running), url_prefix=PREFIXES[contract])
-    of_v1 = (previews_routes(running), browser_routes(running, app.access_gate.places), generation_routes(running))
-    for made in (*of_v1, file_routes(running), plan_routes(running), alert_routes(running), filter_routes(running)):
+    app.register_blueprint(browser_routes(running, app.access_gate.places), url_prefix="/api/v1")
+    of_v1 = (
+        previews_routes,
+        generation_routes,
+        file_routes,
+        version_routes,
+        plan_routes,
+        alert_routes,
+        filter_routes,
+    )
+    for made in (one(running) for one in of_v1):
         app.register_blueprint(made, url_prefix="/api/v1")
     of_preview = (
         data_routes,

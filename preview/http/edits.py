@@ -11,7 +11,7 @@ import trio
 
 from preview.core.lifecycle import State
 from preview.errors import NoActivePreview, PreviewError, ServiceStopping
-from preview.generations import Edit, Edited, GenerationLibrary
+from preview.generations import Edit, Edited, GenerationLibrary, VersionNote
 from preview.supervisor import FilesChange, LivePreview, PreviewManager, User
 
 log = structlog.get_logger(__name__)
@@ -91,9 +91,15 @@ class FileEdits:
         self._unsure: dict[str, set[str]] = {}
 
     async def save(
-        self, user: User, generation_id: str, edit: Edit, *, expected: Callable[[int], bool] | None = None
+        self,
+        user: User,
+        generation_id: str,
+        edit: Edit,
+        *,
+        note: VersionNote | None = None,
+        expected: Callable[[int], bool] | None = None,
     ) -> Saved:
-        """Store the change, and apply it to the generation's preview if one runs.
+        """Store the change as a version, and apply it to the generation's preview if one runs.
 
         A stored change is a success, whether or not the preview starts with it.
 
@@ -104,7 +110,7 @@ class FileEdits:
         Cancellation: the change is still stored and applied to the preview.
         """
         save = _Save()
-        self._nursery.start_soon(self._carry_out, save, user, generation_id, edit, expected)
+        self._nursery.start_soon(self._carry_out, save, user, generation_id, edit, note, expected)
         await save.done.wait()
         if save.error is not None:
             raise save.error
@@ -113,10 +119,16 @@ class FileEdits:
         return save.saved
 
     async def _carry_out(
-        self, save: _Save, user: User, generation_id: str, edit: Edit, expected: Callable[[int], bool] | None
+        self,
+        save: _Save,
+        user: User,
+        generation_id: str,
+        edit: Edit,
+        note: VersionNote | None,
+        expected: Callable[[int], bool] | None,
     ) -> None:
         try:
-            edited = await self._library.edit(generation_id, edit, expected=expected)
+            edited = await self._library.edit(generation_id, edit, note=note, expected=expected)
             # Keep only the names: many saves, also of disconnected clients, may wait long for a preview.
             edited = replace(edited, written=dict.fromkeys(edited.written, b""))
             del edit

@@ -19,6 +19,7 @@ from preview.sources import files
 from preview.worker.analysis import analyse, read_openapi
 from preview.worker.archives import unpack_into
 from preview.worker.child import Job, JobContext
+from preview.worker.differences import compare_files, unpacked
 from preview.worker.node_manifests import answer_of
 
 _OVERRIDES: Final = TypeAdapter(Overrides | None)
@@ -77,6 +78,13 @@ def _unpack(context: JobContext, arguments: Mapping[str, Any]) -> object:
     return unpack_into(archive, contents, plain, GenerationLimits(arguments["files"], arguments["size_bytes"]))
 
 
+def _compare(context: JobContext, arguments: Mapping[str, Any]) -> object:
+    context.progress.tell("the versions")
+    with os.fdopen(context.files[0], "rb") as file:
+        file.seek(0)
+        return compare_files(unpacked(arguments["sizes"], file.read()))
+
+
 def _warm_up(context: JobContext, _arguments: Mapping[str, Any]) -> object:
     """Load and touch all that the other jobs need, with a small sample project."""
     found = analyse(context.project, None)
@@ -88,6 +96,7 @@ def _warm_up(context: JobContext, _arguments: Mapping[str, Any]) -> object:
 
 JOBS: Final[Mapping[str, Job]] = {
     "analyse": Job(_analyse),
+    "compare": Job(_compare),
     "endpoints": Job(_endpoints),
     "node": Job(_node),
     "openapi": Job(_openapi),

@@ -26,6 +26,7 @@ from preview.worker.analysis import Analysis, analyse, read_openapi
 from preview.worker.answers import clean
 from preview.worker.archives import ArchiveAnswer, contents_of
 from preview.worker.checks import Forged, check_analysis
+from preview.worker.differences import FilePair, Text, compare_files, pack
 from preview.worker.node_manifests import NodeAnswer, check_pins, manifest_of
 from preview.worker.pool import WorkerPool
 
@@ -36,6 +37,7 @@ _ARCHIVE: Final = TypeAdapter(ArchiveAnswer)
 _ENDPOINTS: Final = TypeAdapter(list[Endpoint])
 _LISTING: Final = TypeAdapter(Listing)
 _ROUTES: Final = TypeAdapter(RouteTable)
+_TEXTS: Final = TypeAdapter(list[Text])
 # In characters.
 _MAX_SENTENCE: Final = 500
 _NODE: Final = TypeAdapter(NodeAnswer)
@@ -64,6 +66,9 @@ class ProjectReader(NodeReader, Protocol):
 
     async def unpack(self, archive: IO[bytes], limits: GenerationLimits) -> Mapping[str, bytes]:
         """Return an archive's files; see ``generations.unpack``. Cancellation: the call leaves nothing behind."""
+
+    async def compare(self, pairs: Sequence[FilePair]) -> Sequence[Text]:
+        """Return the diffs; see ``compare_files``. Cancellation: the call leaves nothing behind."""
 
 
 class WorkerReader:
@@ -113,6 +118,15 @@ class WorkerReader:
             with _refusing_forged("The archive", "cannot be in it"):
                 return await trio.to_thread.run_sync(contents_of, found, contents, limits)
 
+    async def compare(self, pairs: Sequence[FilePair]) -> Sequence[Text]:
+        """Implement the protocol. Cancellation: the worker is killed."""
+        sizes, contents = pack(pairs)
+        with _in_memory(contents) as descriptor:
+            found = await self._pool.run("compare", {"sizes": sizes}, _TEXTS, files=[descriptor])
+        if len(found) != len(pairs):
+            raise AnalysisFailed("The versions could not be compared: the process that read them gave a wrong answer.")
+        return found
+
     async def node_manifest(self, directory: Path, extra: Sequence[str]) -> NodeManifest:
         """Implement the protocol. Cancellation: the worker is killed."""
         place = _resolved(directory)
@@ -155,6 +169,10 @@ class InProcess(InThread):
         """Implement the protocol. Cancellation: takes effect after the thread has finished."""
         archive.seek(0)
         return await trio.to_thread.run_sync(unpack, archive, limits)
+
+    async def compare(self, pairs: Sequence[FilePair]) -> Sequence[Text]:
+        """Implement the protocol. Cancellation: takes effect after the thread has finished."""
+        return await trio.to_thread.run_sync(compare_files, pairs)
 
 
 @contextmanager

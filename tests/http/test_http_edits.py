@@ -26,7 +26,7 @@ class Contents(dict[str, bytes]):
 class Library:
     """Keeps nothing: all that is sent is new."""
 
-    async def edit(self, generation_id: str, edit: Edit, *, expected: object = None) -> Edited:
+    async def edit(self, generation_id: str, edit: Edit, *, note: object = None, expected: object = None) -> Edited:
         await trio.lowlevel.checkpoint()
         made = Generation(generation_id, project_id="p", user_id="ann", created_at=utc_now())
         return Edited(made, edit.written, ())

@@ -122,11 +122,14 @@ class FilesChanged(Answer):
     """A stored change of a generation's files."""
 
     generation_id: str
-    changed: list[str] = Field(description="Paths of files with new content.")
+    version: int = Field(description="Number of the newest version: the one that this change made, if it made one.")
+    changed: list[str] = Field(description="Paths of files with new content, new files included.")
+    added: list[str] = Field(description="Paths among `changed` of files that did not exist before.")
     removed: list[str] = Field(description="Paths of removed files.")
     file_count: int
     size_bytes: int
     etag: str = Field(description="Entity tag of the files after the change.")
+    versions_removed: int = Field(description="Number of the oldest versions that were removed to keep to the limits.")
     reload: ReloadShape
 
     @classmethod
@@ -136,7 +139,10 @@ class FilesChanged(Answer):
         return cls.taken_from(
             edited.generation,
             generation_id=edited.generation.id,
+            version=edited.generation.revision,
             changed=sorted(edited.written),
+            added=edited.added,
+            versions_removed=edited.forgotten,
             removed=edited.removed,
             etag=tag,
             reload=ReloadShape.of(saved.reload),
@@ -153,6 +159,7 @@ class GenerationShape(Answer):
     created_at: Time
     file_count: int | None
     size_bytes: int | None
+    version: int = Field(description="Number of the newest version of the files.")
     files: list[FileShape] | None = None
 
     @classmethod

@@ -10,8 +10,10 @@ from preview.http.contracts import ANSWERS, alerts, data, failures, filters, gen
 from preview.http.contracts.shared import Ticket
 from preview.http.core import bodies
 from preview.http.core.line_query import FilterQuery
+from preview.http.core.version_bodies import ChangeQuery, NoteQuery
 from preview.http.openapi.model import ErrorKinds, Operation, Reply
 from preview.http.openapi.replay_operations import replay_operations
+from preview.http.openapi.version_operations import version_operations
 from preview.logs import Contract
 
 # In addition to the errors of every API route; see ``provider``.
@@ -305,7 +307,9 @@ def _generations() -> dict[str, Operation]:
     replaced = Reply("The stored change.", generations.FilesChanged)
     changed = Reply("The stored change.", generations.FilesChanged, headers=_ETAG)
     return {
-        "generations.create_generation": Operation(kept, _UPLOAD, 201, body=bodies.GenerationBody, is_missing=True),
+        "generations.create_generation": Operation(
+            kept, _UPLOAD, 201, query=NoteQuery, body=bodies.GenerationBody, is_missing=True
+        ),
         "generations.list_generations": Operation(
             Reply("A page of generations.", generations.GenerationPage), query=bodies.PageQuery, is_missing=True
         ),
@@ -319,8 +323,10 @@ def _generations() -> dict[str, Operation]:
         "files.download": Operation(
             archive, query=bodies.ArchiveQuery, others=_SAME, headers=_IF_NONE_MATCH, is_missing=True
         ),
-        "files.replace_files": Operation(replaced, _EDIT, body=bodies.GenerationBody, headers=_IF_MATCH),
-        "files.change_files": Operation(changed, _EDIT, body=bodies.FilesPatch, headers=_IF_MATCH),
+        "files.replace_files": Operation(
+            replaced, _EDIT, query=ChangeQuery, body=bodies.GenerationBody, headers=_IF_MATCH
+        ),
+        "files.change_files": Operation(changed, _EDIT, query=ChangeQuery, body=bodies.FilesPatch, headers=_IF_MATCH),
     }
 
 
@@ -371,6 +377,7 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "probes": _probes(),
         "browser": _browser(),
         "generations": _generations(),
+        "versions": version_operations(),
         "page": _page(),
         "operation": _operation(),
     }

@@ -6,7 +6,7 @@ import trio
 from quart import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from preview.generations import Generation
+from preview.generations import Generation, VersionNote
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.data import (
     ComparisonShape,
@@ -132,7 +132,13 @@ async def _fork(backend: Backend, generation: Generation, name: str, snapshot_id
         raise NotFound  # a host that stores its generations has its own way to make them
     paths = [path for path, _ in await library.file_list(generation.id)]
     files = await library.read_files(generation.id, paths)
-    made = await library.create(user_id=generation.user_id, project_id=generation.project_id, name=name, files=files)
+    made = await library.create(
+        user_id=generation.user_id,
+        project_id=generation.project_id,
+        name=name,
+        files=files,
+        note=VersionNote(generation.user_id, "fork", f"Copy of {generation.id}, version {generation.revision}"),
+    )
     is_whole = False
     try:
         await backend.service.data.copy_to(generation, snapshot_id, made)

@@ -12,14 +12,15 @@ from werkzeug.exceptions import NotFound
 from preview.auth import Identity
 from preview.core.quoting import quoted
 from preview.errors import AlreadyRunning, FileNotKept, GenerationReadOnly
-from preview.generations import Edit, GenerationLibrary, GenerationLimits, parse_files_json
+from preview.generations import Edit, GenerationLibrary, GenerationLimits, VersionOrigin, parse_files_json
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.generations import FileList, FilesChanged, GenerationPage, GenerationShape
 from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import ArchiveQuery, FilesPatch, PageQuery, file_contents
 from preview.http.core.reading import checked_query, etag_of, expected_revision, is_known, read_json
 from preview.http.core.uploads import read_upload
-from preview.http.edits import FileEdits, Saved
+from preview.http.core.version_bodies import ChangeQuery, NoteQuery
+from preview.http.edits import FileEdits, Reload, Saved
 from preview.http.identity import own_generation, require_identity
 from preview.http.streams.archives import ArchiveBody, archive_name
 from preview.settings import Settings
@@ -33,10 +34,14 @@ def generation_routes(running: Running) -> Blueprint:
     async def create_generation(backend: Backend) -> Response:
         """Store a generation: files as JSON, or a zip or tar.gz as `multipart/form-data`."""
         identity = await require_identity(backend)
-        library = _library(backend)
+        library, note = _library(backend), checked_query(request, NoteQuery)
         upload = await read_upload(request, backend.settings, backend.service.reader)
         made = await library.create(
-            user_id=identity.user.id, project_id=upload.project_id, name=upload.name, files=upload.files
+            user_id=identity.user.id,
+            project_id=upload.project_id,
+            name=upload.name,
+            files=upload.files,
+            note=note.note(identity.user.id, "push"),
         )
         return json_answer(
             GenerationShape.model_validate(made), 201, {"Location": link(f"/api/v1/generations/{made.id}")}
@@ -135,11 +140,13 @@ def file_routes(running: Running) -> Blueprint:
         """Replace all of the generation's files; its running preview is reloaded.
 
         As for creation: JSON, or a zip or tar.gz as `multipart/form-data`. Files that are not sent are removed; project
-        and name stay.
+        and name stay. With `dry_run=true` nothing is stored, and the response tells what would change.
         """
         identity, edits = await _editable(backend, generation_id)
+        query = checked_query(request, ChangeQuery)
         upload = await read_upload(request, backend.settings, backend.service.reader)
-        return _answer(await _save(edits, identity, generation_id, Edit(upload.files, is_whole=True)))
+        edit = Edit(upload.files, is_whole=True)
+        return _answer(await _save(backend, edits, identity, generation_id, edit, query, "upload"))
 
     @routes.patch("/generations/<generation_id>/files")
     async def change_files(backend: Backend, generation_id: str) -> Response:
@@ -149,10 +156,10 @@ def file_routes(running: Running) -> Blueprint:
         gives the reason, and the previous process still serves.
         """
         identity, edits = await _editable(backend, generation_id)
-        settings = backend.settings
+        settings, query = backend.settings, checked_query(request, ChangeQuery)
         body = await read_json(request, FilesPatch, limit_bytes=settings.upload_bytes)
         edit = await trio.to_thread.run_sync(partial(_edit_of, body, settings))
-        saved = await _save(edits, identity, generation_id, edit)
+        saved = await _save(backend, edits, identity, generation_id, edit, query, "edit")
         return _answer(saved, {"ETag": etag_of(saved.edited.generation.revision)})
 
     return routes
@@ -175,8 +182,21 @@ async def _editable(backend: Backend, generation_id: str) -> tuple[Identity, Fil
     return identity, edits
 
 
-async def _save(edits: FileEdits, identity: Identity, generation_id: str, edit: Edit) -> Saved:
-    return await edits.save(identity.user, generation_id, edit, expected=expected_revision(request))
+async def _save(
+    backend: Backend,
+    edits: FileEdits,
+    identity: Identity,
+    generation_id: str,
+    edit: Edit,
+    query: ChangeQuery,
+    source: VersionOrigin,
+) -> Saved:
+    """Store the change; or with ``dry_run`` return what it would change."""
+    expected, note = expected_revision(request), query.note(identity.user.id, query.source or source)
+    if query.dry_run:
+        edited = await _library(backend).edit(generation_id, edit, expected=expected, is_dry=True)
+        return Saved(edited, Reload("none"))
+    return await edits.save(identity.user, generation_id, edit, note=note, expected=expected)
 
 
 def _edit_of(body: FilesPatch, settings: Settings) -> Edit:

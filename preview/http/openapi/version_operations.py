@@ -1,0 +1,28 @@
+"""Parameters and responses of the routes of versions and launches."""
+
+from __future__ import annotations
+
+from preview import errors
+from preview.http.contracts import generations
+from preview.http.contracts.history import versions
+from preview.http.core.version_bodies import DiffQuery, NoteQuery, VersionsQuery
+from preview.http.openapi.model import ErrorKinds, Operation, Reply
+
+_IF_MATCH = {"If-Match": "Restore only if the files' `ETag` is still this one (RFC 9110)."}
+
+
+def version_operations() -> dict[str, Operation]:
+    """Describe the routes of versions."""
+    missing: ErrorKinds = (errors.GenerationReadOnly, errors.VersionNotFound)
+    restored = Reply(
+        "The stored change.", generations.FilesChanged, headers={"ETag": "Entity tag of the files after the change."}
+    )
+    changed: ErrorKinds = (*missing, errors.PreconditionFailed, errors.InvalidGeneration, errors.TooLarge)
+    return {
+        "versions.list_versions": Operation(
+            Reply("A page of versions.", versions.VersionList), missing, query=VersionsQuery
+        ),
+        "versions.get_version": Operation(Reply("The version.", versions.VersionDetail), missing),
+        "versions.diff": Operation(Reply("The difference.", versions.VersionDiff), missing, query=DiffQuery),
+        "versions.restore": Operation(restored, changed, query=NoteQuery, headers=_IF_MATCH),
+    }
