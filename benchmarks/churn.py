@@ -18,7 +18,7 @@ from pathlib import Path
 
 from _measure import compare, interleave, report, save
 
-from preview.core.ext4_topdir import spread_below
+from preview.supervisor.launch.ext4_topdir import spread_below
 
 PREVIEWS, FILES = 50, 20
 FLOOR, SPREAD = "as it comes, each preview's files", "spread, each preview's files"
