@@ -129,6 +129,10 @@ def test_a_failed_request_its_failure_the_fix_and_the_replay(running: Running, b
         page.get_by_role("button", name=re.compile("KeyError")).click()
         source = page.get_by_role("region", name="Source")
         expect(source.locator("[aria-current=true]")).to_contain_text("return BOOKS[book_id]")
+        # The traceback leads to its line in the editor.
+        page.get_by_role("region", name="Frames").get_by_role("button", name=re.compile("main.py")).first.click()
+        expect(page.locator(".cm-activeLine")).to_contain_text("return BOOKS[book_id]")
+        pane(seen, "Failures")
         page.get_by_role("button", name="Show the request").click()
         expect(page.get_by_role("heading", name="GET /books/7")).to_be_visible()
         said = page.get_by_role("region", name="Log lines")

@@ -4,6 +4,7 @@ import {
   AlertsPanel,
   DataPanel,
   FailuresPanel,
+  FilesPanel,
   LaunchPanel,
   type LogLook,
   lookOfAddress,
@@ -18,6 +19,7 @@ import { deskOf } from "../lib/request/desk";
 import { Icon, type IconName } from "../lib/ui/icons";
 import { projectOf, viewOf, writeView } from "./address";
 import styles from "./app.module.css";
+import { useFilePlace } from "./useFilePlace";
 import { useSmallScreen } from "./useSmallScreen";
 import type { Project } from "./useProjects";
 
@@ -29,10 +31,11 @@ interface WorkspaceProps {
   nameOf: (generationId: string) => string;
 }
 
-type Pane = "log" | "requests" | "failures" | "tests" | "alerts" | "data";
+type Pane = "log" | "requests" | "files" | "failures" | "tests" | "alerts" | "data";
 const PANES: readonly (readonly [Pane, IconName, string])[] = [
   ["log", "terminal", "Log"],
   ["requests", "send", "Requests"],
+  ["files", "folder", "Files"],
   ["failures", "bug", "Failures"],
   ["tests", "check", "Tests"],
   ["alerts", "bell", "Alerts"],
@@ -113,6 +116,11 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
     },
     [client, id, onPane],
   );
+  const files = useFilePlace(
+    id,
+    query,
+    useCallback(() => onPane("files"), [onPane]),
+  );
   const common = { generationId: id, theme, onShowLog };
   return (
     <>
@@ -123,8 +131,15 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
         <RequestPanel {...common} onShowFailure={showFailure} />
       </div>
       <div className={styles.otherPane}>
+        {pane === "files" && <FilesPanel {...common} shown={files.place} onShown={files.onPlace} />}
         {pane === "failures" && (
-          <FailuresPanel {...common} shown={failure} onShown={openFailure} onShowRequest={showRequest} />
+          <FailuresPanel
+            {...common}
+            shown={failure}
+            onShown={openFailure}
+            onShowRequest={showRequest}
+            onOpenFile={files.openFile}
+          />
         )}
         {pane === "tests" && <TestsPanel {...common} onShowFailure={showFailure} onShowRequest={showRequest} />}
         {pane === "alerts" && <AlertsPanel {...common} name={name} onShowRequest={showRequest} />}

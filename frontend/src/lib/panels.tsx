@@ -2,6 +2,7 @@ import { type ComponentType, lazy, type ReactNode, Suspense } from "react";
 
 import type { AlertsPanelProps } from "./alerts/AlertsPanel";
 import type { DataPanelProps } from "./data/DataPanel";
+import type { FilesPanelProps } from "./files/FilesPanel";
 import type { FailuresPanelProps } from "./failures/FailuresPanel";
 import type { ComparePanelProps } from "./traffic/ComparePanel";
 import type { RecordsPanelProps } from "./traffic/RecordsPanel";
@@ -50,6 +51,9 @@ export const FailuresPanel = fetched<FailuresPanelProps>(
 
 /** The probe of a generation's endpoints, and the checks beside its code. */
 export const TestsPanel = fetched<TestsPanelProps>(async () => (await import("./trials/TestsPanel")).TestsPanel);
+
+/** The files of a generation: a tree, and an editor that saves and reloads. */
+export const FilesPanel = fetched<FilesPanelProps>(async () => (await import("./files/FilesPanel")).FilesPanel);
 
 /** Alert rules for a generation's previews, and their firings. */
 export const AlertsPanel = fetched<AlertsPanelProps>(async () => (await import("./alerts/AlertsPanel")).AlertsPanel);

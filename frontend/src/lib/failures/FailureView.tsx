@@ -40,7 +40,10 @@ interface FailureViewProps {
   onBack: () => void;
   onShowLog: (() => void) | undefined;
   onShowRequest: ((number: number) => void) | undefined;
+  onOpenFile: OpenFile;
 }
+
+type OpenFile = ((path: string, line: number) => void) | undefined;
 
 /** One failure in full: source, frames, request and lines. */
 export function FailureView(props: FailureViewProps): ReactNode {
@@ -108,7 +111,7 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
           {visible(failure.message)}
         </p>
         <p className={panel.wrap}>
-          <span className={panel.mono}>{placeOf(failure.frame)}</span>
+          <Place frame={failure.frame} onOpenFile={props.onOpenFile} />
           {fresh !== null && (
             <span className={panel.badge} data-tone="bad">
               {fresh}
@@ -138,7 +141,7 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
       {replayed && <ReplayResult result={replayed} onClose={() => setReplayed(null)} />}
       {failure.source && <Source source={failure.source} />}
       {failure.exceptions.slice(0, MOST_EXCEPTIONS).map((one, at) => (
-        <Exception key={at} one={one} isFirst={at === 0} />
+        <Exception key={at} one={one} isFirst={at === 0} onOpenFile={props.onOpenFile} />
       ))}
       <Occurrences failure={failure} onShow={show} onShowRequest={onShowRequest && showRequest} />
     </div>
@@ -169,7 +172,13 @@ function Source({ source }: { source: NonNullable<WholeFailure["source"]> }): Re
   );
 }
 
-function Exception({ one, isFirst }: { one: FailureException; isFirst: boolean }): ReactNode {
+interface ExceptionProps {
+  one: FailureException;
+  isFirst: boolean;
+  onOpenFile: OpenFile;
+}
+
+function Exception({ one, isFirst, onOpenFile }: ExceptionProps): ReactNode {
   const frames = one.frames.slice(0, MOST_FRAMES);
   const own = frames.filter((frame) => frame.is_own);
   const others = frames.filter((frame) => !frame.is_own);
@@ -185,23 +194,38 @@ function Exception({ one, isFirst }: { one: FailureException; isFirst: boolean }
           {RELATIONS[one.relation]} {visible(one.type)}: {visible(one.message.slice(0, 300))}
         </h4>
       )}
-      <Frames frames={own} />
+      <Frames frames={own} onOpenFile={onOpenFile} />
       {others.length > 0 && (
         <details className={styles.others}>
           <summary>{count(others.length, "frame")} of packages and libraries</summary>
-          <Frames frames={others} />
+          <Frames frames={others} onOpenFile={undefined} />
         </details>
       )}
     </section>
   );
 }
 
-function Frames({ frames }: { frames: readonly FailureFrame[] }): ReactNode {
+/** Where code is; a button where its file can be opened. */
+function Place({ frame, onOpenFile }: { frame: FailureFrame | null; onOpenFile: OpenFile }): ReactNode {
+  if (!frame?.is_own || !onOpenFile) return <span className={panel.mono}>{placeOf(frame)}</span>;
+  return (
+    <button
+      type="button"
+      className={`${panel.mono} ${styles.place}`}
+      title="Open the file at this line"
+      onClick={() => onOpenFile(frame.path, frame.line)}
+    >
+      {placeOf(frame)}
+    </button>
+  );
+}
+
+function Frames({ frames, onOpenFile }: { frames: readonly FailureFrame[]; onOpenFile: OpenFile }): ReactNode {
   return (
     <ol className={styles.frames}>
       {frames.map((one, at) => (
         <li key={at}>
-          <span className={panel.mono}>{placeOf(one)}</span>
+          <Place frame={one} onOpenFile={onOpenFile} />
           {one.code && <code>{visible(one.code.trim())}</code>}
         </li>
       ))}

@@ -16,6 +16,8 @@ export interface FailuresPanelProps extends PanelProps {
   onShowLog?: (() => void) | undefined;
   /** Called to show a recorded request. */
   onShowRequest?: ((number: number) => void) | undefined;
+  /** Called to show a line of the project's own code. */
+  onOpenFile?: ((path: string, line: number) => void) | undefined;
 }
 
 /** The failures of a generation's preview: tracebacks, grouped by cause. It fills its parent. */
@@ -49,6 +51,7 @@ export function FailuresPanel(props: FailuresPanelProps): ReactNode {
           onBack={() => show(null)}
           onShowLog={props.onShowLog}
           onShowRequest={props.onShowRequest}
+          onOpenFile={props.onOpenFile}
         />
       )}
     </Panel>

@@ -1,0 +1,196 @@
+import { type ReactNode, useCallback, useEffect, useState } from "react";
+
+import { asProblem, type Problem } from "../api/problem";
+import { Button, IconButton, Notice, saveFile } from "../ui/controls";
+import { bytes } from "../ui/format";
+import { News } from "../ui/News";
+import panel from "../ui/panel.module.css";
+import type { Action } from "../ui/useAction";
+import { useLoad } from "../ui/useLoad";
+import { visible } from "../ui/visible";
+import { CodeEditor } from "./CodeEditor";
+import type { FileDesk, FilesSnapshot } from "./desk";
+import styles from "./files.module.css";
+import { languageOf } from "./languages";
+import { savedWords } from "./words";
+
+interface FileViewProps {
+  desk: FileDesk;
+  files: FilesSnapshot;
+  path: string;
+  place: { line: number } | null;
+  action: Action;
+  onBack: () => void;
+  onRename: () => void;
+  onDelete: () => void;
+}
+
+/** One file: its text to be changed, and what became of the last change. */
+export function FileView(props: FileViewProps): ReactNode {
+  const { desk, files, path, action } = props;
+  const file = files.open.get(path);
+  const { problem } = useLoad(file ? null : path, (signal) => desk.read(path, signal));
+  const [outcome, setOutcome] = useState<{ tone: "info" | "bad"; words: string } | null>(null);
+  const isConflict = files.conflicts.has(path);
+  const isUnsaved = files.unsaved.has(path);
+  const [problemOfSave, setProblemOfSave] = useState<Problem | null>(null);
+  const save = useCallback(
+    (overwrite = false): void => {
+      if (!desk.snapshot().unsaved.has(path) && !overwrite) return;
+      void action.run("Saving…", async () => {
+        setOutcome(null);
+        setProblemOfSave(null);
+        try {
+          setOutcome(savedWords(await desk.save(path, overwrite)));
+        } catch (error) {
+          const why = asProblem(error);
+          // The notice about the conflict says what to do.
+          if (why.status !== 412) setProblemOfSave(why);
+        }
+        return undefined;
+      });
+    },
+    [action, desk, path],
+  );
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent): void => {
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s" && !event.defaultPrevented) {
+        event.preventDefault();
+        save();
+      }
+    };
+    addEventListener("keydown", onKeyDown);
+    return () => removeEventListener("keydown", onKeyDown);
+  }, [save]);
+  const stored = desk.find(path);
+  const download = (): void =>
+    void action.run("Reading…", async () => {
+      saveFile(path.slice(path.lastIndexOf("/") + 1), [await desk.content(path)], "application/octet-stream");
+      return undefined;
+    });
+  const canEdit = files.readOnly === null;
+  return (
+    <div className={styles.file}>
+      <div className={panel.bar}>
+        <span className={styles.back}>
+          <IconButton icon="left" label="All files" onClick={props.onBack} />
+        </span>
+        <h3 className={styles.path}>
+          {visible(path)}
+          {isUnsaved && <span className={panel.badge}>not saved</span>}
+        </h3>
+        <span className={panel.spring} />
+        {file && canEdit && (
+          <Button small kind="primary" disabled={!isUnsaved || action.busy !== null} onClick={() => save()}>
+            Save
+          </Button>
+        )}
+        {stored && <IconButton icon="download" label={`Download ${visible(path)}`} onClick={download} />}
+        {stored && canEdit && (
+          <>
+            <Button small kind="quiet" disabled={action.busy !== null || isUnsaved} onClick={props.onRename}>
+              Rename
+            </Button>
+            <IconButton
+              icon="clear"
+              label={`Delete ${visible(path)}`}
+              disabled={action.busy !== null}
+              onClick={props.onDelete}
+            />
+          </>
+        )}
+      </div>
+      {action.busy === null && outcome && (
+        <Told tone={outcome.tone} words={outcome.words} onClose={() => setOutcome(null)} />
+      )}
+      {problemOfSave && (
+        <Told tone="bad" words={`Not saved. ${problemOfSave.message}`} onClose={() => setProblemOfSave(null)} />
+      )}
+      <News action={action} />
+      {isConflict && <Conflict {...props} isGone={!stored} onOverwrite={() => save(true)} />}
+      {!canEdit && <Told tone="info" words={files.readOnly ?? ""} />}
+      {problem && !file && <Unreadable problem={problem} size={stored?.size_bytes} onDownload={download} />}
+      {file && (
+        <>
+          <CodeEditor desk={desk} file={file} isReadOnly={!canEdit} place={props.place} onSave={() => save()} />
+          <p className={styles.keys}>
+            <span>{languageOf(path)?.[0] ?? "Plain text"}</span>
+            {canEdit && <span>Ctrl+S saves</span>}
+            <span>Ctrl+F searches</span>
+            <span>Esc, then Tab leaves the editor</span>
+          </p>
+        </>
+      )}
+    </div>
+  );
+}
+
+function Told({ tone, words, onClose }: { tone: "info" | "bad"; words: string; onClose?: () => void }): ReactNode {
+  return (
+    <div className={panel.pad}>
+      <Notice
+        tone={tone}
+        role={tone === "bad" ? "alert" : "status"}
+        actions={
+          onClose && (
+            <Button small kind="quiet" onClick={onClose}>
+              Dismiss
+            </Button>
+          )
+        }
+      >
+        {words}
+      </Notice>
+    </div>
+  );
+}
+
+/** The stored file has changed since this text was read. */
+function Conflict(props: FileViewProps & { isGone: boolean; onOverwrite: () => void }): ReactNode {
+  const { desk, path, action, isGone } = props;
+  const take = (): void =>
+    void action.run("Reading…", async () => {
+      await desk.revert(path);
+      if (isGone) props.onBack();
+      return undefined;
+    });
+  return (
+    <div className={panel.pad}>
+      <Notice
+        tone="warn"
+        role="alert"
+        actions={
+          <>
+            <Button small disabled={action.busy !== null} onClick={take}>
+              {isGone ? "Discard my text" : "Reload theirs"}
+            </Button>
+            <Button small kind="danger" disabled={action.busy !== null} onClick={props.onOverwrite}>
+              {isGone ? "Save mine" : "Overwrite"}
+            </Button>
+          </>
+        }
+      >
+        {isGone
+          ? "This file was deleted elsewhere. Your text is still here."
+          : "This file was changed elsewhere since you opened it. Your text is still here."}
+      </Notice>
+    </div>
+  );
+}
+
+function Unreadable(props: { problem: Problem; size: number | undefined; onDownload: () => void }): ReactNode {
+  const { problem, size } = props;
+  return (
+    <div className={panel.none}>
+      <p>
+        {problem.message}
+        {size !== undefined && ` It has ${bytes(size)}.`}
+      </p>
+      {size !== undefined && (
+        <Button icon="download" onClick={props.onDownload}>
+          Download
+        </Button>
+      )}
+    </div>
+  );
+}

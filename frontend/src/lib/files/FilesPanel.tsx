@@ -1,0 +1,227 @@
+import { type ReactNode, useEffect, useRef, useState, useSyncExternalStore } from "react";
+
+import type { PreviewClient } from "../api/client";
+import { type NewContent, readArchive } from "../api/files";
+import { usePreviewClient } from "../context";
+import { Button, IconButton, Notice, saveFile } from "../ui/controls";
+import { Ask } from "../ui/Dialog";
+import { count } from "../ui/format";
+import { News } from "../ui/News";
+import { Panel, type PanelProps } from "../ui/Panel";
+import panel from "../ui/panel.module.css";
+import { useAction } from "../ui/useAction";
+import { visible } from "../ui/visible";
+import { fileDeskOf } from "./desk";
+import styles from "./files.module.css";
+import { FileTree } from "./FileTree";
+import { FileView } from "./FileView";
+import { PathDialog } from "./PathDialog";
+import { contentOf } from "./text";
+import { savedWords } from "./words";
+
+/** A file, and a line of it to go to. A new object goes there again. */
+export interface FilePlace {
+  path: string;
+  line?: number | null;
+}
+
+export interface FilesPanelProps extends PanelProps {
+  client?: PreviewClient | undefined;
+  /** The file that is open; null for none. Without it, the panel knows itself. */
+  shown?: FilePlace | null;
+  onShown?: (place: FilePlace | null) => void;
+}
+
+type Asking = "create" | "rename" | "delete" | null;
+
+/** The files of a generation: a tree, and an editor. It fills its parent. */
+export function FilesPanel(props: FilesPanelProps): ReactNode {
+  const { generationId, onShown } = props;
+  const client = usePreviewClient(props.client);
+  const desk = fileDeskOf(client, generationId);
+  const files = useSyncExternalStore(desk.subscribe, desk.snapshot, desk.snapshot);
+  const [own, setOwn] = useState<FilePlace | null>(null);
+  const shown = props.shown === undefined ? own : props.shown;
+  const [asking, setAsking] = useState<Asking>(null);
+  const [removed, setRemoved] = useState<{ path: string; content: NewContent } | null>(null);
+  const action = useAction();
+  const isNarrowBack = useRef(false);
+  useFresh(client, generationId, () => void desk.refresh());
+  useUnsavedGuard(files.unsaved.size > 0);
+  const show = (place: FilePlace | null): void => {
+    setOwn(place);
+    onShown?.(place);
+    action.dismiss();
+  };
+  const path = shown?.path ?? null;
+  const paths = files.listing?.files.map((one) => one.path) ?? [];
+  const create = (to: string): void =>
+    void action.run("Creating…", async () => {
+      await desk.create(to, "");
+      setOwn({ path: to });
+      onShown?.({ path: to });
+      return `Created ${visible(to)}.`;
+    });
+  const rename = (from: string, to: string): void =>
+    void action.run("Renaming…", async () => {
+      const saved = await desk.rename(from, to, contentOf(await desk.content(from)));
+      setOwn({ path: to });
+      onShown?.({ path: to });
+      return `Renamed. ${savedWords(saved).words}`;
+    });
+  const remove = (gone: string): void =>
+    void action.run("Deleting…", async () => {
+      const content = contentOf(await desk.content(gone));
+      const saved = await desk.remove(gone);
+      setRemoved({ path: gone, content });
+      setOwn(null);
+      onShown?.(null);
+      return `Deleted ${visible(gone)}. ${savedWords(saved).words}`;
+    });
+  const undo = (): void => {
+    if (!removed) return;
+    void action.run("Restoring…", async () => {
+      const saved = await desk.create(removed.path, removed.content);
+      setRemoved(null);
+      return `Restored ${visible(removed.path)}. ${savedWords(saved).words}`;
+    });
+  };
+  const download = (): void =>
+    void action.run("Packing the project…", async () => {
+      const { name, content } = await readArchive(client, generationId, "zip");
+      saveFile(name, [content], "application/zip");
+      return undefined;
+    });
+  const line = shown?.line ?? null;
+  const [place, setPlace] = useState<{ of: FilePlace | null; at: { line: number } | null }>({ of: null, at: null });
+  if (place.of !== shown) setPlace({ of: shown, at: line === null ? null : { line } });
+  return (
+    <Panel {...props} label="Files">
+      <div className={styles.files} data-open={path !== null}>
+        <div className={styles.list}>
+          <div className={panel.bar}>
+            <h3>{files.listing ? count(files.listing.files.length, "file") : "Files"}</h3>
+            <span className={panel.spring} />
+            {files.readOnly === null && files.listing && (
+              <IconButton icon="plus" label="New file" onClick={() => setAsking("create")} />
+            )}
+            {files.listing && <IconButton icon="download" label="Download the project" onClick={download} />}
+          </div>
+          {files.problem && !files.listing && (
+            <div className={panel.pad}>
+              <Notice
+                tone={files.problem.status === 404 ? "info" : "bad"}
+                role="alert"
+                actions={
+                  <Button small onClick={() => void desk.refresh()}>
+                    Try again
+                  </Button>
+                }
+              >
+                {files.problem.status === 404
+                  ? "The files of this generation are kept by another application; they cannot be shown here."
+                  : files.problem.message}
+              </Notice>
+            </div>
+          )}
+          {!files.listing && !files.problem && <p className={panel.none}>Reading…</p>}
+          {files.listing && (
+            <FileTree
+              files={files.listing.files}
+              shown={path}
+              unsaved={files.unsaved}
+              onShow={(one) => show({ path: one })}
+            />
+          )}
+        </div>
+        <div className={styles.open}>
+          {path === null ? (
+            <>
+              <News action={action}>
+                {removed && (
+                  <Button small onClick={undo}>
+                    Undo
+                  </Button>
+                )}
+              </News>
+              <p className={panel.none}>Choose a file to read or change it. Saving reloads the running preview.</p>
+            </>
+          ) : (
+            <FileView
+              key={path}
+              desk={desk}
+              files={files}
+              path={path}
+              place={place.at}
+              action={action}
+              onBack={() => {
+                isNarrowBack.current = true;
+                show(null);
+              }}
+              onRename={() => setAsking("rename")}
+              onDelete={() => setAsking("delete")}
+            />
+          )}
+        </div>
+      </div>
+      {asking === "create" && (
+        <PathDialog
+          title="New file"
+          action="Create"
+          path=""
+          taken={paths}
+          onPath={create}
+          onClose={() => setAsking(null)}
+        />
+      )}
+      {asking === "rename" && path !== null && (
+        <PathDialog
+          title="Rename the file"
+          action="Rename"
+          path={path}
+          taken={paths}
+          onPath={(to) => rename(path, to)}
+          onClose={() => setAsking(null)}
+        />
+      )}
+      {asking === "delete" && path !== null && (
+        <Ask
+          title={`Delete ${visible(path)}?`}
+          action="Delete"
+          onYes={() => remove(path)}
+          onClose={() => setAsking(null)}
+        >
+          A running preview is reloaded without it. You can undo this.
+        </Ask>
+      )}
+    </Panel>
+  );
+}
+
+/** Calls at first, when the generation may have changed, and when the person comes back to the page. */
+function useFresh(client: PreviewClient, generationId: string, refresh: () => void): void {
+  const latest = useRef(refresh);
+  useEffect(() => {
+    latest.current = refresh;
+  });
+  useEffect(() => {
+    const call = (): void => latest.current();
+    call();
+    const leave = client.onChange(generationId, call);
+    addEventListener("focus", call);
+    return () => {
+      leave();
+      removeEventListener("focus", call);
+    };
+  }, [client, generationId]);
+}
+
+/** The browser asks before the page is left with unsaved text. */
+function useUnsavedGuard(isUnsaved: boolean): void {
+  useEffect(() => {
+    if (!isUnsaved) return;
+    const ask = (event: BeforeUnloadEvent): void => event.preventDefault();
+    addEventListener("beforeunload", ask);
+    return () => removeEventListener("beforeunload", ask);
+  }, [isUnsaved]);
+}
