@@ -14,14 +14,13 @@ __all__ = [
     "DataUnavailable", "DatabaseUnavailable", "DiskFull", "EnvironmentFailed", "FailureNotFound", "FileNotKept",
     "Forbidden", "GenerationLimitReached", "GenerationNotFound", "GenerationReadOnly", "HostNotAllowed",
     "InvalidFilter", "InvalidGeneration", "InvalidPath", "InvalidRequest", "LaunchFailed", "LimitReached",
-    "NoActivePreview", "NoPortFree", "PinLimitReached", "PreconditionFailed", "PreviewError", "PreviewNotFound",
-    "PreviewTokenRejected", "PreviewUnavailable", "ProbeNotFound",
-    "ProjectMismatch", "QueryRefused", "RecordIncomplete",
-    "RequestNotFound", "RootWithoutSandbox", "SealedTextUnreadable",
-    "ServiceShort", "ServiceStopping", "ShareLimitReached", "ShareNotFound",
-    "SnapshotLimitReached", "SnapshotNotFound", "StartupTimeout", "TooComplex", "TooLarge", "TooManyLaunches",
-    "TooManyStreams", "Unauthenticated", "UpgradeRequired", "UpstreamFailed", "UpstreamTimeout", "UserNotFound",
-    "VersionNotFound",
+    "NoActivePreview", "NoPortFree", "PinLimitReached", "PreconditionFailed", "PresetNotFound", "PreviewError",
+    "PreviewNotFound", "PreviewTokenRejected", "PreviewUnavailable", "ProbeNotFound", "ProjectMismatch",
+    "ProjectNotFound", "QueryRefused", "RecordIncomplete", "RequestNotFound", "RootWithoutSandbox",
+    "SealedTextUnreadable", "SecretNotFound", "ServiceShort", "ServiceStopping", "SettingsLimitReached",
+    "ShareLimitReached", "ShareNotFound", "SnapshotLimitReached", "SnapshotNotFound", "StartupTimeout", "TooComplex",
+    "TooLarge", "TooManyLaunches", "TooManyStreams", "Unauthenticated", "UpgradeRequired", "UpstreamFailed",
+    "UpstreamTimeout", "UserNotFound", "VersionNotFound",
 ]  # fmt: skip
 
 
@@ -206,6 +205,24 @@ class FailureNotFound(PreviewError):
     code = "failure_not_found"
 
 
+class ProjectNotFound(PreviewError):
+    """The user has no project with this id."""
+
+    code = "project_not_found"
+
+
+class PresetNotFound(PreviewError):
+    """The project has no preset of this name."""
+
+    code = "preset_not_found"
+
+
+class SecretNotFound(PreviewError):
+    """The project or the preset has no secret of this name."""
+
+    code = "secret_not_found"
+
+
 class AlertNotFound(PreviewError):
     """The user has no alert rule with this id."""
 
@@ -279,6 +296,12 @@ class AlertLimitReached(LimitReached):
     """The user has the maximum number of alert rules. ``details["limit"]`` is that number."""
 
     code = "alert_limit_reached"
+
+
+class SettingsLimitReached(PreviewError):
+    """A project's launch settings would be too large. ``details["limit"]`` is the limit."""
+
+    code = "settings_limit_reached"
 
 
 class TooManyLaunches(PreviewError):

@@ -25,6 +25,7 @@ from preview.environments import EnvironmentCache, Jail, find_jail
 from preview.environments.node import NodeEnvironmentCache
 from preview.errors import ConfigurationError
 from preview.generations import GenerationLibrary, GenerationSource
+from preview.launch_settings import LaunchSettings
 from preview.logs import LogStore, LogWriter, journal_folder, open_journal, recover_lines, run_log_writer
 from preview.logs.failures.collector import FailureCollector, open_failures
 from preview.runtime import (
@@ -85,6 +86,7 @@ class Service:
         failures: Failure records of previews.
         alerts: Rules of users, and their firings.
         sealer: Encrypts secrets that are stored in the database.
+        launch_settings: Settings of projects.
     """
 
     settings: Settings
@@ -106,6 +108,7 @@ class Service:
     failures: FailureCollector
     alerts: Alerts
     sealer: Sealer
+    launch_settings: LaunchSettings
 
     @property
     def supplied(self) -> frozenset[ServiceKind]:
@@ -154,6 +157,7 @@ async def open_service(
             on_push = pushed.put if settings.build_on_push else None
             library = GenerationLibrary(database, settings, on_push) if generations is None else None
             source = generations or library
+            launch_settings = LaunchSettings(database, sealer, has_projects=library is not None)
             assert source is not None, "one of the two lines above has set it"  # noqa: S101
             async with (
                 _open_reader(settings, reader) as reading,
@@ -178,6 +182,7 @@ async def open_service(
                     snapshots=snapshots,
                     migration_lock=ladder.migration_lock,
                     traffic=traffic,
+                    launch_settings=launch_settings,
                 )
                 context.observers.append(failures.watch)
                 context.farewells.append(lambda preview: failures.settle_last(preview.id))
@@ -195,7 +200,7 @@ async def open_service(
                         draining, backing, ladder.runtime,
                         DataManager(settings, manager, snapshots, _comparing(settings, ladder.runtime).run),
                         TrafficStore(database), traffic,
-                        failures, alerts, sealer,
+                        failures, alerts, sealer, launch_settings,
                     )  # fmt: skip
 
 

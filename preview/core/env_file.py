@@ -24,6 +24,10 @@ _PREFIX = "PREVIEW_"
 _MAX_BYTES = 256 * 1024
 
 
+class MisreadEnv(ValueError):
+    """A text is not one of a ``.env`` file. The message is a clause without any value."""
+
+
 @dataclass(frozen=True, slots=True)
 class EnvFile:
     """A ``.env`` file that was found.
@@ -118,17 +122,29 @@ def _parse(found: EnvFile, content: bytes) -> dict[str, str]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _unreadable(found, "it is not UTF-8 text") from error
+    try:
+        read = read_env_text(text)
+    except MisreadEnv as error:
+        raise _unreadable(found, str(error)) from None
+    return {name.upper(): value for name, value in read.items() if name.upper().startswith(_PREFIX)}
+
+
+def read_env_text(text: str) -> dict[str, str]:
+    """Return the variables of a ``.env`` text that have a value. Stops at the first mistake.
+
+    Raises:
+        MisreadEnv: The text is not one of a ``.env`` file.
+    """
     if "\0" in text:
-        raise _unreadable(found, "it holds a NUL character")
+        raise MisreadEnv("it holds a NUL character")
     values: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
             # The parser's line number is that of the first blank line before the binding.
             blank = len(binding.original.string) - len(binding.original.string.lstrip("\r\n"))
-            raise _unreadable(found, f"line {binding.original.line + blank} is not NAME=VALUE")
-        name = (binding.key or "").upper()
-        if name.startswith(_PREFIX) and binding.value is not None:
-            values[name] = binding.value
+            raise MisreadEnv(f"line {binding.original.line + blank} is not NAME=VALUE")
+        if binding.key is not None and binding.value is not None:
+            values[binding.key] = binding.value
     return values
 
 

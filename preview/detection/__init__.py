@@ -3,8 +3,14 @@
 from preview.detection.detect import detect
 from preview.detection.overrides.choose import read_endpoints
 from preview.detection.overrides.given import Overrides, merge
-from preview.detection.overrides.preview_file import PREVIEW_FILE, overrides_from_request, read_preview_file
+from preview.detection.overrides.preview_file import (
+    PREVIEW_FILE,
+    overrides_from_request,
+    overrides_of,
+    read_preview_file,
+)
 from preview.detection.plan import (
+    GIVEN,
     MAIN_PROGRAM,
     Origin,
     Server,
@@ -17,9 +23,11 @@ from preview.detection.plan import (
     describe_plan,
     shown_value,
 )
+from preview.detection.settings import is_secret as is_secret_name
 from preview.detection.steps import INIT, MAKE_MIGRATIONS, SEED
 
 __all__ = [
+    "GIVEN",
     "INIT",
     "MAIN_PROGRAM",
     "MAKE_MIGRATIONS",
@@ -36,8 +44,10 @@ __all__ = [
     "Variable",
     "describe_plan",
     "detect",
+    "is_secret_name",
     "merge",
     "overrides_from_request",
+    "overrides_of",
     "read_endpoints",
     "read_preview_file",
     "shown_value",

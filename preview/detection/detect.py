@@ -203,7 +203,7 @@ def _told(given: Overrides) -> Iterable[str]:
     said = [f"{name} {value}" for name, value in names.items() if value]
     if said:
         yield f"given: {'; '.join(said)}"
-    for origin in (Origin.PROJECT, Origin.REQUEST):
+    for origin in (Origin.PROJECT, Origin.SETTINGS, Origin.PRESET, Origin.REQUEST):
         variables = [name for name, value in given.variables.items() if value.origin is origin]
         if variables:
             yield f"given in the {origin}: {', '.join(variables)}"

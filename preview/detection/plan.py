@@ -44,7 +44,13 @@ class Origin(StrEnum):
     EXAMPLE = "example file"
     SUPPLIED = "supplied"
     PROJECT = "preview.toml"
+    SETTINGS = "project settings"
+    PRESET = "preset"
     REQUEST = "launch request"
+
+
+GIVEN = frozenset({Origin.PROJECT, Origin.SETTINGS, Origin.PRESET, Origin.REQUEST})
+"""Origins of explicit values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +207,7 @@ def _frameworks(plan: StartPlan) -> set[str]:
 def shown_value(variable: Variable) -> str | None:
     """Return the variable's value, or None for a secret."""
     hidden = variable.secret or "{secret}" in variable.value
-    return None if hidden or variable.origin in {Origin.REQUEST, Origin.PROJECT} else variable.value
+    return None if hidden or variable.origin in GIVEN else variable.value
 
 
 def _step(step: Step) -> dict[str, object]:

@@ -35,6 +35,7 @@ from preview.http.routes.data import data_routes, snapshot_routes
 from preview.http.routes.failures import failure_routes
 from preview.http.routes.filters import filter_routes
 from preview.http.routes.generations import file_routes, generation_routes, version_routes
+from preview.http.routes.launch_settings import environment_routes, preset_routes
 from preview.http.routes.logs import history_routes, log_routes, log_socket_routes
 from preview.http.routes.previews import PREFIXES, preview_routes, previews_routes
 from preview.http.routes.probes import probe_routes
@@ -361,6 +362,8 @@ def _install_routes(app: PreviewApp) -> None:
     )
     for made in (one(running) for one in of_preview):
         app.register_blueprint(made, url_prefix=PREFIXES[Contract.V1])
+    for made in (environment_routes(running), preset_routes(running)):
+        app.register_blueprint(made, url_prefix="/api/v1/projects/<project_id>")
     for made in (session_routes(running), system_routes(running), page_routes()):
         app.register_blueprint(made)
 

@@ -20,6 +20,7 @@ import trio
 from preview.detection import Overrides
 from preview.errors import EnvironmentFailed, InvalidGeneration, LaunchFailed, PreviewError, StartupTimeout
 from preview.generations import Generation
+from preview.launch_settings import ACTIVE
 from preview.replay.comparing import Answer, IgnoreRules, Judgement, Verdict, judge
 from preview.replay.comparing.judge import worst
 from preview.replay.comparing.shapes import VOLATILE, shape_of
@@ -38,13 +39,15 @@ class Side:
 
     Attributes:
         generation: Its files.
-        overrides: Its start options and variables; None: as detected.
+        overrides: Its start options and variables, over those of the project's settings; None: without any.
+        preset: Preset of the project's settings; None: none; ``ACTIVE``: the active one.
         snapshot: Data to begin with: see ``TrialOptions``. None for a candidate: the baseline's.
     """
 
     generation: Generation
     overrides: Overrides | None = None
     snapshot: str | None = None
+    preset: str | None = ACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +150,10 @@ async def _run(
     baseline, candidate = sides
     second: list[Sent] = []
     async with _open_data(service, sides) as (data, data_of_candidate):
-        of_baseline = TrialRequest(user, baseline.generation, data, baseline.overrides)
-        of_candidate = TrialRequest(user, candidate.generation, data_of_candidate, candidate.overrides)
+        of_baseline = TrialRequest(user, baseline.generation, data, baseline.overrides, baseline.preset)
+        of_candidate = TrialRequest(
+            user, candidate.generation, data_of_candidate, candidate.overrides, candidate.preset
+        )
         open_one = service.previews.trials.open
         async with open_one(of_baseline) as trial:
             first = await run_sequence(trial, steps, send, sequence)

@@ -56,7 +56,7 @@ async def open_trial(
     """
     options = options or TrialOptions()
     async with open_trial_data(service, generation, options.snapshot) as data:
-        request = TrialRequest(user, generation, data, options.overrides, options.observers)
+        request = TrialRequest(user, generation, data, options.overrides, observers=options.observers)
         async with service.previews.trials.open(request) as trial:
             yield trial
 

@@ -283,6 +283,18 @@ probe_results = Table(
     Column("result", Text, nullable=False),
 )
 
+# No foreign key, as for previews: a host keeps its projects elsewhere. Users choose the ids of their projects.
+launch_settings = Table(
+    "launch_settings",
+    metadata,
+    Column("user_id", String(128), primary_key=True),
+    Column("project_id", String(128), primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    # JSON, with encrypted secrets; see ``preview.launch_settings``.
+    Column("data", Text, nullable=False),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PreviewRecord:

@@ -3,6 +3,7 @@
 from preview.supervisor.diagnosis.report import Report, report_on
 from preview.supervisor.launch.project_analysis import AnalysisCache
 from preview.supervisor.launch.start_queue import StartQueue, SupervisorContext
+from preview.supervisor.launch.variables import FIXED as SERVICE_VARIABLES
 from preview.supervisor.life.run import run_preview
 from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.ahead import PushQueue, run_builder
@@ -18,6 +19,7 @@ from preview.user import User
 
 __all__ = [
     "EVENTS",
+    "SERVICE_VARIABLES",
     "AnalysisCache",
     "Confinement",
     "DataManager",

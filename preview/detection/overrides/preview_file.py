@@ -177,10 +177,24 @@ def overrides_from_request(values: Mapping[str, object]) -> Overrides:
     Raises:
         InvalidRequest: A key or value is invalid; the message names it.
     """
+    return overrides_of(values, Origin.REQUEST, "The launch request")
+
+
+def overrides_of(values: Mapping[str, object], origin: Origin, source: str) -> Overrides:
+    """Read overrides, which have the same keys as the file.
+
+    Args:
+        values: The tables by name; None stands for a missing one.
+        origin: Origin of the variables.
+        source: Subject of the error's sentence.
+
+    Raises:
+        InvalidRequest: A key or value is invalid; the message names it.
+    """
     try:
-        return _read({key: value for key, value in values.items() if value is not None}, Origin.REQUEST)
+        return _read({key: value for key, value in values.items() if value is not None}, origin)
     except ValidationError as error:
-        raise InvalidRequest(_sentence(error, "The launch request")) from None
+        raise InvalidRequest(_sentence(error, source)) from None
 
 
 def _read(values: Mapping[str, object], origin: Origin) -> Overrides:
@@ -205,7 +219,7 @@ def _read(values: Mapping[str, object], origin: Origin) -> Overrides:
 
 
 def _place(origin: Origin) -> str:
-    return PREVIEW_FILE if origin is Origin.PROJECT else "launch request"
+    return str(origin)
 
 
 def _step(table: _StepTable, origin: Origin) -> Step:

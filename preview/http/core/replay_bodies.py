@@ -81,6 +81,11 @@ class SideBody(_Body):
     snapshot: str | None = Field(
         default=None, max_length=64, description="Data to begin with; default: that of the running preview of `a`."
     )
+    preset: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Preset of the project's settings; default: the active one. An empty text: none.",
+    )
     start: dict[str, Any] | None = Field(default=None, description="As for a launch.")
     env: dict[str, Any] | None = Field(default=None, description="Variables, as for a launch.")
 

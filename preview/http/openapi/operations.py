@@ -13,6 +13,7 @@ from preview.http.core.line_query import FilterQuery
 from preview.http.core.version_bodies import ChangeQuery, NoteQuery
 from preview.http.openapi.model import ErrorKinds, Operation, Reply
 from preview.http.openapi.replay_operations import replay_operations
+from preview.http.openapi.settings_operations import settings_operations
 from preview.http.openapi.version_operations import version_operations
 from preview.logs import Contract
 
@@ -374,6 +375,7 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
             ),
         },
         "replay": replay_operations(),
+        "launch settings": settings_operations(),
         "probes": _probes(),
         "browser": _browser(),
         "generations": _generations(),

@@ -27,6 +27,7 @@ from preview.http.core.replay_bodies import (
 from preview.http.identity import own_generation, owned_by
 from preview.http.routes.proxied import carry_call
 from preview.http.routes.requests import matches_of
+from preview.launch_settings import ACTIVE
 from preview.proxy import ProxyRequest, ProxyResponse
 from preview.replay.compare import CompareOptions, Side, compare
 from preview.replay.comparing import IgnoreRules
@@ -227,7 +228,7 @@ async def _side(backend: Backend, generation: Generation, body: SideBody) -> Sid
     overrides: Overrides | None = None
     if body.start or body.env:
         overrides = overrides_from_request({"start": body.start or {}, "env": body.env or {}})
-    return Side(chosen, overrides, body.snapshot)
+    return Side(chosen, overrides, body.snapshot, ACTIVE if body.preset is None else body.preset or None)
 
 
 def _draft(preview: LivePreview, one: ImportedRequest) -> Draft:

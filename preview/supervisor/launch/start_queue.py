@@ -21,6 +21,7 @@ from preview.data import SnapshotStore
 from preview.environments import EnvironmentCache
 from preview.environments.node import NodeEnvironmentCache
 from preview.generations import GenerationSource
+from preview.launch_settings import ACTIVE, NO_SETTINGS, LaunchSettings, ResolvedSettings
 from preview.logs import LogWriter
 from preview.runtime import Runtime
 from preview.runtime.cgroups import MigrationLockWarmer
@@ -172,6 +173,7 @@ class SupervisorContext:
         snapshots: Stored data snapshots; None in tests without any.
         migration_lock: Warms the lock for moving processes between control groups; None without control groups.
         traffic: Stores requests to previews; None in tests that record none.
+        launch_settings: Settings of projects; None in tests without any.
         observers: Called with each new preview before its first line. They may add listeners to its log, and must not
             wait.
         farewells: Called with each preview after its processes' end, before its folder is removed; together they may
@@ -195,5 +197,19 @@ class SupervisorContext:
     snapshots: SnapshotStore | None = None
     migration_lock: MigrationLockWarmer | None = None
     traffic: TrafficWriter | None = None
+    launch_settings: LaunchSettings | None = None
     observers: list[Callable[[LivePreview], None]] = field(default_factory=list)
     farewells: list[Callable[[LivePreview], Awaitable[None]]] = field(default_factory=list)
+
+    async def settings_of(self, user_id: str, project_id: str, preset: str | None = ACTIVE) -> ResolvedSettings:
+        """Return the launch settings of a project; none without a store.
+
+        Raises:
+            PresetNotFound: There is no such preset.
+            SealedTextUnreadable: A secret cannot be decrypted.
+
+        Cancellation: nothing changes.
+        """
+        if self.launch_settings is None:
+            return NO_SETTINGS
+        return await self.launch_settings.resolve(user_id, project_id, preset)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from preview.detection import Origin, StartPlan, Toolchain, Variable
+from preview.detection import GIVEN, Origin, StartPlan, Toolchain, Variable
 from preview.environments import Environment
 from preview.settings import Settings
 from preview.supervisor.launch.workspace import Workspace
@@ -18,8 +18,7 @@ SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 # The contract sets these for every preview; only explicit values of the project or the request override them.
 _CONTRACT = frozenset({"LOG_LEVEL", "NODE_ENV"})
 # The service alone sets these: they depend on where the preview runs.
-_FIXED = frozenset({"PATH", "HOME", "TMPDIR", "PORT", "PYTHONPATH", "PYTHONUNBUFFERED", "VIRTUAL_ENV"})
-_GIVEN = frozenset({Origin.PROJECT, Origin.REQUEST})
+FIXED = frozenset({"PATH", "HOME", "TMPDIR", "PORT", "PYTHONPATH", "PYTHONUNBUFFERED", "VIRTUAL_ENV"})
 _SECRET_BYTES = 32
 _SHOWN_CHARACTERS = 60
 
@@ -49,7 +48,7 @@ def child_environment(
         variables["DATABASE_URL"] = workspace.database_url
     fills = _fills(workspace, port)
     for name, variable in plan.variables.items():
-        if name not in _FIXED and (name not in _CONTRACT or variable.origin in {*_GIVEN, Origin.SUPPLIED}):
+        if name not in FIXED and (name not in _CONTRACT or variable.origin in {*GIVEN, Origin.SUPPLIED}):
             variables[name] = _filled(variable.value, fills)
     return {
         **variables,
@@ -110,7 +109,7 @@ def _python_path(plan: StartPlan, project: Path) -> Mapping[str, str]:
         return {}
     folders = [str((project / folder).resolve()) for folder in plan.python_path]
     given = plan.variables.get("PYTHONPATH")
-    if given is not None and given.origin in _GIVEN:
+    if given is not None and given.origin in GIVEN:
         folders += [str((project / folder).resolve()) for folder in given.value.split(":") if folder]
     return {"PYTHONPATH": ":".join(dict.fromkeys(folders))} if folders else {}
 
@@ -122,7 +121,7 @@ def tell_variables(plan: StartPlan) -> list[str]:
     if made_up:
         lines.append(
             f"variables not set, using placeholders: {', '.join(made_up)}; "
-            "set them under [env] in preview.toml or in the launch request"
+            "set them in the project's settings, under [env] in preview.toml or in the launch request"
         )
     return lines
 

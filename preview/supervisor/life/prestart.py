@@ -15,7 +15,7 @@ from enum import StrEnum
 import structlog
 
 from preview.core.isolation import Network
-from preview.detection import Origin
+from preview.detection import GIVEN, Origin
 from preview.environments import Environment
 from preview.errors import PreviewError, StartupTimeout
 from preview.runtime import SpeculativeProcess
@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 # Variables of these origins belong to one generation: its files or its launch request set them.
 _GIVEN = frozenset({Origin.PROJECT, Origin.REQUEST})
+_OVERRIDES = GIVEN - {Origin.PROJECT}
 # Process number of a speculative process: the first of its preview.
 _FIRST = 1
 
@@ -318,7 +319,7 @@ def _may_run_early(preview: LivePreview, context: SupervisorContext, record: Sta
     origins = frozenset(one.origin for one in plan.variables.values())
     # The launch request's overrides have priority: a start with another request's overrides cannot match.
     has_overrides = preview.overrides is not None and not preview.overrides.is_empty
-    if has_overrides != (Origin.REQUEST in origins):
+    if has_overrides == origins.isdisjoint(_OVERRIDES):
         return False
     if record.generation_id == preview.record.generation_id:
         return True

@@ -19,6 +19,7 @@ from preview.errors import (
     StartupTimeout,
 )
 from preview.generations import Generation
+from preview.launch_settings import ResolvedSettings
 from preview.logs import LogStore, PreviewLog
 from preview.settings import Settings, Tier
 from preview.storage import UserStore
@@ -158,7 +159,8 @@ class PreviewManager(PreviewQueries):
         generation = await self._own_generation(request)
         tier = self._settings.tier(request.user.tier or await self._users.tier(request.user.id))
         await self._until_ended(generation.id)
-        preview, token = self._claim(request, generation, tier)
+        settings = await self._context.settings_of(request.user.id, generation.project_id)
+        preview, token = self._claim(request, generation, tier, settings)
         await preview.accepted.wait()
         if not preview.stored:
             raise preview.cause
@@ -182,7 +184,9 @@ class PreviewManager(PreviewQueries):
             )
         return generation
 
-    def _claim(self, request: LaunchRequest, generation: Generation, tier: Tier) -> tuple[LivePreview, str]:
+    def _claim(
+        self, request: LaunchRequest, generation: Generation, tier: Tier, launch_settings: ResolvedSettings
+    ) -> tuple[LivePreview, str]:
         """Check the limits and claim a slot in one step, without an await (guarantee 7)."""
         if self._draining.is_set():
             raise ServiceStopping("The service is shutting down and launches nothing more; try again in a moment.")
@@ -211,6 +215,7 @@ class PreviewManager(PreviewQueries):
             scope=slot.scope,
             startup_timeout_s=request.startup_timeout_s or settings.startup_timeout_s,
             overrides=request.overrides,
+            launch_settings=launch_settings,
             traffic=None if self._context.traffic is None else self._context.traffic.open(record.id, log),
         )
         self._registry.add(preview)
@@ -301,7 +306,8 @@ class PreviewManager(PreviewQueries):
         """Restart the generation's preview in place if it is running; otherwise launch a new one with a new log.
 
         A restart in place keeps id, port, tokens, folder and log. The old process serves until the new one does, and
-        the call returns then. The overrides of the last launch request apply again, unless the service was restarted.
+        the call returns then. The project's settings of now apply, and the overrides of the last launch request,
+        unless the service was restarted.
 
         Raises:
             LaunchFailed: The new process does not serve; the old one still does.
@@ -309,13 +315,14 @@ class PreviewManager(PreviewQueries):
 
         Cancellation: a restart in place still completes; a launch continues only if it had started.
         """
-        await self._own_generation(LaunchRequest(user, generation_id))
+        generation = await self._own_generation(LaunchRequest(user, generation_id))
+        # Also a check: a preview that cannot be launched again must not be stopped.
+        settings = await self._context.settings_of(user.id, generation.project_id)
         preview = self.active(generation_id)
         if preview is not None:
-            # Check first: a preview that cannot be launched again must not be stopped.
             self._check_launch(user)
             if preview.address is not None:
-                await self._change(preview, user, None)
+                await self._change(preview, user, None, settings=settings)
                 return Launched(preview.record, preview.further_token())
             await self.stop(generation_id)
         overrides = self._overrides.get((user.id, generation_id))
@@ -334,11 +341,12 @@ class PreviewManager(PreviewQueries):
 
         Cancellation: a change that has started still completes.
         """
-        await self._own_generation(LaunchRequest(user, generation_id))
+        generation = await self._own_generation(LaunchRequest(user, generation_id))
         preview = self.require(generation_id)
         await preview.settled.wait()
         self._check_launch(user)
-        change = await self._change(preview, user, files)
+        settings = await self._context.settings_of(user.id, generation.project_id)
+        change = await self._change(preview, user, files, settings=settings)
         return Reloaded(preview.record, tuple(files.written), tuple(files.removed), change.elapsed_s)
 
     async def replace_data(self, user: User, generation_id: str, data: DataChange) -> float:
@@ -357,9 +365,14 @@ class PreviewManager(PreviewQueries):
         return (await self._change(preview, user, None, data)).elapsed_s
 
     async def _change(
-        self, preview: LivePreview, user: User, files: FilesChange | None, data: DataChange | None = None
+        self,
+        preview: LivePreview,
+        user: User,
+        files: FilesChange | None,
+        data: DataChange | None = None,
+        settings: ResolvedSettings | None = None,
     ) -> Change:
-        change = preview.changes.put(files, data)
+        change = preview.changes.put(files, data, settings)
         self._rate.take(user.id)
         preview.touch()
         await change.settled.wait()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 from preview.core.clock import to_ms
 from preview.core.lifecycle import State
 from preview.core.quoting import quoted
+from preview.detection import StartPlan
 from preview.errors import PreviewNotFound
 from preview.logs import End, History, LogPager, LogStore, Subscription
 from preview.logs.filter import Filter, Resolved
@@ -52,6 +54,17 @@ class PreviewQueries:
             NoActivePreview: The generation has no live preview.
         """
         return self._registry.require(generation_id)
+
+    async def detect(self, directory: Path) -> StartPlan:
+        """Return what detection decides for a project's files, without any settings.
+
+        Raises:
+            PreviewError: The files cannot be read, or nothing in them can be started.
+
+        Cancellation: the process that reads the files is killed.
+        """
+        async with self._context.read_queue.open_slot():
+            return (await self._context.analyses.analyse(directory, None)).plan
 
     @contextmanager
     def observing(self, observer: Callable[[LivePreview], None]) -> Iterator[None]:

@@ -19,6 +19,7 @@ from preview.core.lifecycle import State, StopCause
 from preview.detection import Overrides
 from preview.errors import PreviewError, ServiceStopping
 from preview.generations import Generation
+from preview.launch_settings import ACTIVE, ResolvedSettings
 from preview.logs import LogStore, PreviewLog
 from preview.supervisor.launch.start_history import StartHistory
 from preview.supervisor.launch.start_queue import SupervisorContext
@@ -46,6 +47,7 @@ class TrialRequest:
         generation: The files to run.
         first_data: Data to begin with; None: the generation's first data, or none.
         overrides: Start options.
+        preset: Preset of the project's settings; None: none; ``ACTIVE``: the active one.
         observers: Called with the trial before its first line, as ``SupervisorContext.observers``.
     """
 
@@ -53,6 +55,7 @@ class TrialRequest:
     generation: Generation
     first_data: FirstData | None = None
     overrides: Overrides | None = None
+    preset: str | None = ACTIVE
     observers: Sequence[Callable[[LivePreview], None]] = ()
 
 
@@ -98,7 +101,9 @@ class Trials:
 
         Cancellation: the trial is stopped within the stop budget.
         """
-        preview = self._claim(request)
+        generation = request.generation
+        settings = await self._context.settings_of(request.user.id, generation.project_id, request.preset)
+        preview = self._claim(request, settings)
         try:
             await preview.settled.wait()
             if preview.record.state is not State.RUNNING:
@@ -110,7 +115,7 @@ class Trials:
             with trio.move_on_after(self._context.settings.stop_budget_s, shield=True):
                 await preview.over.wait()
 
-    def _claim(self, request: TrialRequest) -> LivePreview:
+    def _claim(self, request: TrialRequest, launch_settings: ResolvedSettings) -> LivePreview:
         """Check the limits and claim a port in one step, without an await (guarantee 7)."""
         settings, generation = self._context.settings, request.generation
         if self._draining.is_set():
@@ -140,6 +145,7 @@ class Trials:
             scope=slot.scope,
             startup_timeout_s=settings.startup_timeout_s,
             overrides=request.overrides,
+            launch_settings=launch_settings,
             first_data=request.first_data,
         )
         self._registry.add_trial(preview)
@@ -153,7 +159,7 @@ class Trials:
             context,
             store=context.store.hidden(),
             observers=list(request.observers),
-            history=context.history if request.overrides is None else StartHistory(),
+            history=context.history if request.overrides is None and request.preset == ACTIVE else StartHistory(),
         )
 
     async def _run(self, slot: PreviewSlot, context: SupervisorContext) -> None:

@@ -10,6 +10,7 @@ import trio
 from preview.core.clock import wait_any
 from preview.core.lifecycle import StopCause
 from preview.errors import PreviewError, PreviewUnavailable
+from preview.launch_settings import ResolvedSettings
 from preview.supervisor.preview.control import DataChange, FilesChange
 
 
@@ -98,15 +99,19 @@ class Change:
     Attributes:
         files: The changes, without contents once they are written; None for a restart with the same files.
         data: The replacement of the preview's data; None for any other change.
+        settings: The project's launch settings for the new process; None leaves them.
         asked_at: Time of the request, by trio's clock.
         settled: Set when the change was carried out or has failed.
         error: Reason of the failure; None if the new process serves.
         elapsed_s: Seconds from the request until it was settled.
     """
 
-    def __init__(self, files: FilesChange | None, data: DataChange | None = None) -> None:
+    def __init__(
+        self, files: FilesChange | None, data: DataChange | None = None, settings: ResolvedSettings | None = None
+    ) -> None:
         self.files = files
         self.data = data
+        self.settings = settings
         self.asked_at = trio.current_time()
         self.settled = trio.Event()
         self.error: PreviewError | None = None
@@ -143,7 +148,9 @@ class Changes:
         self._next = trio.Event()
         self._closed: PreviewError | None = None
 
-    def put(self, files: FilesChange | None, data: DataChange | None = None) -> Change:
+    def put(
+        self, files: FilesChange | None, data: DataChange | None = None, settings: ResolvedSettings | None = None
+    ) -> Change:
         """Request a change.
 
         Raises:
@@ -156,7 +163,7 @@ class Changes:
             raise PreviewUnavailable(
                 f"{len(self._waiting)} changes of this preview wait to be carried out; try again in a moment."
             )
-        change = Change(files, data)
+        change = Change(files, data, settings)
         self._waiting.append(change)
         self._came.set()
         self._next.set()

@@ -23,6 +23,7 @@ from preview.core.launch_steps import FILES, LaunchStep, StepState
 from preview.core.lifecycle import STOP_REASONS, Health, State, StopCause, advance
 from preview.detection import Overrides, StartPlan
 from preview.errors import InvalidRequest, LaunchFailed, PreviewError
+from preview.launch_settings import NO_SETTINGS, ResolvedSettings
 from preview.logs import Level, PreviewLog, Source, StatusChange
 from preview.runtime import Exit, InnerAddress, InnerSocket, Serve, Usage
 from preview.settings import Settings, Tier
@@ -115,7 +116,9 @@ class LivePreview:
         directory: Folder of the project's files, while it exists.
         startup_timeout_s: Limit in seconds, from the process's start to the first response; also the limit for writing
             the files. Building the environment and the steps do not count: each has a limit of its own.
-        overrides: Start options from the launch request; a restart uses them again.
+        requested: Start options from the launch request; a restart uses them again.
+        launch_settings: The project's settings for the next process.
+        served_settings: Those of the process that serves.
         changes: Restarts and reloads requested while the preview runs.
         is_replaced: True while no process serves, because the old one ends before the new one: health is not probed.
         restarts: Number of times that a new process has taken over.
@@ -139,6 +142,7 @@ class LivePreview:
         listener: socket.socket,
         startup_timeout_s: float,
         overrides: Overrides | None = None,
+        launch_settings: ResolvedSettings = NO_SETTINGS,
         scope: trio.CancelScope | None = None,
         first_data: FirstData | None = None,
         traffic: PreviewTraffic | None = None,
@@ -150,7 +154,8 @@ class LivePreview:
         self.inner: InnerSocket | None = None
         self.tier = tier
         self.startup_timeout_s = startup_timeout_s
-        self.overrides = overrides
+        self.requested = overrides
+        self.launch_settings = self.served_settings = launch_settings
         self.scope = scope or trio.CancelScope()
         self.accepted = trio.Event()
         self.settled = trio.Event()
@@ -185,6 +190,11 @@ class LivePreview:
         self._created = trio.current_time()
         # Also publishes the first state, so a subscriber from the launch on sees every state.
         self.progress.start(FILES)
+
+    @property
+    def overrides(self) -> Overrides | None:
+        """Start options of the project's settings and the launch request; None without any."""
+        return self.launch_settings.under(self.requested)
 
     @property
     def id(self) -> str:

@@ -133,6 +133,8 @@ class ProcessReplacer:
         # As for a launch: warm the lock, so that the new process enters its control group without a wait.
         if self._context.migration_lock is not None:
             self._context.migration_lock.request()
+        if change.settings is not None:
+            self._preview.launch_settings = change.settings
         if change.files is None:
             self._preview.log.say(f"{change.what}: requested")
             return None
@@ -148,7 +150,7 @@ class ProcessReplacer:
 
     async def _attempt(self, changes: Sequence[Change]) -> PreviewError | None:
         """Start the new process; return the error if it fails. Cancellation: the new process is being ended."""
-        processes, change = self._processes, changes[-1]
+        processes, change, preview = self._processes, changes[-1], self._preview
         try:
             await processes.make_room()
             prepared = processes.current.prepared
@@ -160,7 +162,7 @@ class ProcessReplacer:
                     )
                 await self._replace_data(prepared, change, change.data)
                 return None
-            if self._changed:
+            if self._changed or preview.launch_settings.digest != preview.served_settings.digest:
                 prepared = await prepare_again(
                     self._preview, self._context, prepared, tuple(self._changed), processes.leases
                 )
@@ -291,6 +293,8 @@ class ProcessReplacer:
             preview.record = replace(preview.record, health_path=path or "/")
             preview.any_answer = path is None
         self._changed.clear()
+        if change.data is None:
+            preview.served_settings = preview.launch_settings
         self._processes.take(candidate)
         if change.files is None and change.data is None:
             self._processes.keep_snapshot()
