@@ -40,9 +40,6 @@ class PreviewError(Exception):
         self.details: dict[str, object] = details
 
 
-# Configuration
-
-
 class ConfigurationError(PreviewError):
     """A setting is wrong or two settings contradict each other."""
 
@@ -59,9 +56,6 @@ class SealedTextUnreadable(ConfigurationError):
     """A stored secret cannot be decrypted: its key is gone, or the text was changed outside the service."""
 
     code = "sealed_text_unreadable"
-
-
-# Invalid requests
 
 
 class InvalidRequest(PreviewError):
@@ -127,9 +121,6 @@ class HostNotAllowed(InvalidRequest):
     code = "host_not_allowed"
 
 
-# Authentication and authorisation
-
-
 class Unauthenticated(PreviewError):
     """The token is missing, invalid or expired."""
 
@@ -146,9 +137,6 @@ class PreviewTokenRejected(Forbidden):
     """The preview token is missing, wrong or expired."""
 
     code = "invalid_preview_token"
-
-
-# Missing objects
 
 
 class GenerationNotFound(PreviewError):
@@ -239,9 +227,6 @@ class UserNotFound(PreviewError):
     """The service's users table has no such user."""
 
     code = "user_not_found"
-
-
-# Conflicts and limits
 
 
 class AlreadyRunning(PreviewError):
@@ -338,9 +323,6 @@ class ServiceStopping(PreviewError):
     """The service is shutting down and accepts no new work."""
 
     code = "service_stopping"
-
-
-# Failures at run time
 
 
 class LaunchFailed(PreviewError):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, exists, func, select, update
 
 from preview.core.clock import now_ms
 from preview.core.ids import is_valid_id
@@ -36,7 +36,7 @@ from preview.launch_settings.model import (
 )
 from preview.launch_settings.resolve import ACTIVE, NO_SETTINGS, ResolvedSettings, open_secrets, place_of, resolve
 from preview.storage import Database, Sealer
-from preview.storage.tables import launch_settings, projects
+from preview.storage.tables import generations, launch_settings, projects
 from preview.storage.users import ensure_row
 
 _S = launch_settings.c
@@ -209,8 +209,9 @@ class LaunchSettings:
         return compare_layers(await self.read(user_id, project_id), a, b, self._sealer)
 
     async def forget(self, user_id: str, project_id: str) -> None:
-        """Delete all settings of a project. Cancellation: they are deleted or not."""
-        statement = delete(launch_settings).where(_S.user_id == user_id, _S.project_id == project_id)
+        """Delete all settings of a project without generations. Cancellation: they are deleted or not."""
+        kept = exists().where(generations.c.user_id == user_id, generations.c.project_id == project_id)
+        statement = delete(launch_settings).where(_S.user_id == user_id, _S.project_id == project_id, ~kept)
         await self._database.write(lambda connection: connection.execute(statement).rowcount)
 
     # In the database's threads

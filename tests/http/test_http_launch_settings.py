@@ -140,14 +140,18 @@ async def everything(world: World, generation: str) -> list[str]:
         "/preview/requests?format=har", "/preview/failures", "/preview/diagnosis", "/endpoints", "/files",
     )  # fmt: skip
     paths = [f"/api/v1/generations/{generation}{path}" for path in of_generation]
-    paths += [f"{BASE}/environment?generation_id={generation}", f"{BASE}/presets", f"{BASE}/presets/compare?b=staging"]
+    paths += [
+        f"{BASE}/environment?generation_id={generation}",
+        f"{BASE}/presets",
+        f"{BASE}/environment/compare?b=staging",
+    ]
     paths += [f"{BASE}/secrets/API_KEY", "/openapi.json", "/metrics", "/api/v1/previews", "/api/v1/generations"]
     return [(await world.ask("GET", path)).text for path in paths]
 
 
 async def test_changes_are_guarded_and_mistakes_are_named(tmp_path: Path) -> None:
     async with open_world(tmp_path, isolation="plain") as world:
-        await world.keep(FILES)
+        generation = await world.keep(FILES)
         answer = await world.ask("GET", f"{BASE}/environment")
         tag = answer.headers["ETag"]
         put = {"variables": {"A": "1"}, "start": {"app": "main:app"}, "memory_mb": 256}
@@ -174,6 +178,11 @@ async def test_changes_are_guarded_and_mistakes_are_named(tmp_path: Path) -> Non
         assert [(one["name"], one["secret"]) for one in found["effective"]] == [
             ("A", False), ("API_KEY", True), ("B", False)
         ]  # fmt: skip
+        # Settings end with the project's last generation.
+        other = await world.keep(FILES)
+        for one, left in ((generation, 3), (other, 0)):
+            assert (await world.ask("DELETE", f"/api/v1/generations/{one}")).status_code == 204
+            assert len((await world.ask("GET", f"{BASE}/environment")).json()["effective"]) == left
 
 
 @pytest.mark.parametrize("wrong", ["main:nothing", "other.py"])

@@ -25,8 +25,9 @@ from preview.launch_settings import (
 )
 from preview.supervisor import SERVICE_VARIABLES, LivePreview
 
-_Value = Annotated[str, Field(max_length=MOST_VALUE_BYTES)]
-_Values = Annotated[dict[str, _Value], Field(max_length=MOST_VARIABLES)]
+_Name = Annotated[str, Field(max_length=128, pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
+_Value = Annotated[str, Field(max_length=MOST_VALUE_BYTES, pattern=r"^[^\x00]*$")]
+_Values = Annotated[dict[_Name, _Value], Field(max_length=MOST_VARIABLES)]
 _START: Any = Field(
     default=None,
     description="The table `[start]` of `preview.toml`: `app`, `command`, `directory`, `framework`, `network`, …",

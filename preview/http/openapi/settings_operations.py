@@ -53,7 +53,7 @@ def settings_operations() -> dict[str, Operation]:
         "presets.add_preset": Operation(made, changes, 201, body=shapes.PresetBody),
         "presets.replace_preset": Operation(preset, changes, body=shapes.EnvironmentBody, headers=_IF_MATCH),
         "presets.delete_preset": Operation(_GONE, no_layer, 204),
-        "presets.compare": Operation(
+        "environment.compare": Operation(
             Reply("What differs.", shapes.ComparedPresets),
             (*no_layer, errors.SealedTextUnreadable),
             query=shapes.CompareQuery,

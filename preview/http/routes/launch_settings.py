@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quart import Blueprint, Response, request
 
+from preview.auth import Identity
 from preview.core.quoting import quoted
 from preview.errors import PreviewError, ProjectMismatch, SealedTextUnreadable, SecretNotFound
 from preview.http.backend import Backend, BackendRoutes, Running
@@ -65,7 +66,7 @@ def environment_routes(running: Running) -> Blueprint:
 
         They apply at the next launch or restart.
         """
-        identity, query = await require_identity(backend), checked_query(request, LayerQuery)
+        identity, query = await _owner(backend, project_id), checked_query(request, LayerQuery)
         body = await read_json(request, EnvironmentBody, limit_bytes=_BODY_BYTES)
         changed = await _settings(backend).change(
             identity.user.id, project_id, query.preset, body.change(), expected_revision(request)
@@ -75,7 +76,7 @@ def environment_routes(running: Running) -> Blueprint:
     @routes.patch("/environment")
     async def change(backend: Backend, project_id: str) -> Response:
         """Change some variables or start options of a project or a preset, or switch the active preset."""
-        identity, query = await require_identity(backend), checked_query(request, LayerQuery)
+        identity, query = await _owner(backend, project_id), checked_query(request, LayerQuery)
         body = await read_json(request, EnvironmentPatch, limit_bytes=_BODY_BYTES)
         settings, expected, user_id = _settings(backend), expected_revision(request), identity.user.id
         changed = None
@@ -89,7 +90,7 @@ def environment_routes(running: Running) -> Blueprint:
     @routes.post("/environment/import")
     async def import_(backend: Backend, project_id: str) -> Response:
         """Set the variables of a `.env` text; names that look like secrets become secrets."""
-        identity, query = await require_identity(backend), checked_query(request, LayerQuery)
+        identity, query = await _owner(backend, project_id), checked_query(request, LayerQuery)
         body = await read_json(request, EnvImportBody, limit_bytes=_BODY_BYTES)
         settings, user_id = _settings(backend), identity.user.id
         before = (await settings.read(user_id, project_id)).layer(query.preset)
@@ -100,6 +101,13 @@ def environment_routes(running: Running) -> Blueprint:
             change = LayerChange(read.variables, read.secrets)
             await settings.change(user_id, project_id, query.preset, change, expected_revision(request))
         return json_answer(ImportedEnv.of(read, before, applied=not body.dry_run))
+
+    @routes.get("/environment/compare")
+    async def compare(backend: Backend, project_id: str) -> Response:
+        """Compare two presets; of a secret only whether it differs."""
+        identity, query = await require_identity(backend), checked_query(request, CompareQuery)
+        found = await _settings(backend).compare(identity.user.id, project_id, query.a, query.b)
+        return json_answer(ComparedPresets.of(query, found))
 
     @routes.get("/secrets/<name>")
     async def secret(backend: Backend, project_id: str, name: str) -> Response:
@@ -113,7 +121,7 @@ def environment_routes(running: Running) -> Blueprint:
     @routes.put("/secrets/<name>")
     async def set_secret(backend: Backend, project_id: str, name: str) -> Response:
         """Set a secret. It is stored encrypted, and passed to previews alone."""
-        identity, query = await require_identity(backend), checked_query(request, LayerQuery)
+        identity, query = await _owner(backend, project_id), checked_query(request, LayerQuery)
         body = await read_json(request, SecretBody, limit_bytes=_BODY_BYTES)
         await _settings(backend).change(
             identity.user.id, project_id, query.preset, secret_change(name, body.value), expected_revision(request)
@@ -146,7 +154,7 @@ def preset_routes(running: Running) -> Blueprint:
     @routes.post("/presets")
     async def add_preset(backend: Backend, project_id: str) -> Response:
         """Add a preset: a named set of variables, secrets and start options over the project's own."""
-        identity = await require_identity(backend)
+        identity = await _owner(backend, project_id)
         body = await read_json(request, PresetBody, limit_bytes=_BODY_BYTES)
         made = await _settings(backend).add_preset(identity.user.id, project_id, body.name, body.copy_of)
         where = link(f"/api/v1/projects/{project_id}/presets/{body.name}")
@@ -155,7 +163,7 @@ def preset_routes(running: Running) -> Blueprint:
     @routes.put("/presets/<name>")
     async def replace_preset(backend: Backend, project_id: str, name: str) -> Response:
         """Replace variables and start options of a preset; secrets stay."""
-        identity = await require_identity(backend)
+        identity = await _owner(backend, project_id)
         body = await read_json(request, EnvironmentBody, limit_bytes=_BODY_BYTES)
         changed = await _settings(backend).change(
             identity.user.id, project_id, name, body.change(), expected_revision(request)
@@ -169,14 +177,21 @@ def preset_routes(running: Running) -> Blueprint:
         await _settings(backend).remove_preset(identity.user.id, project_id, name)
         return no_content()
 
-    @routes.get("/presets/compare")
-    async def compare(backend: Backend, project_id: str) -> Response:
-        """Compare two presets; of a secret only whether it differs."""
-        identity, query = await require_identity(backend), checked_query(request, CompareQuery)
-        found = await _settings(backend).compare(identity.user.id, project_id, query.a, query.b)
-        return json_answer(ComparedPresets.of(query, found))
-
     return routes
+
+
+async def _owner(backend: Backend, project_id: str) -> Identity:
+    """Return the caller, who owns the project; nothing of the body is read for anyone else.
+
+    Raises:
+        Unauthenticated, Forbidden: See ``require_identity``.
+        ProjectNotFound: The caller has no such project.
+
+    Cancellation: nothing changes.
+    """
+    identity = await require_identity(backend)
+    await _settings(backend).read(identity.user.id, project_id)
+    return identity
 
 
 def _settings(backend: Backend) -> LaunchSettings:

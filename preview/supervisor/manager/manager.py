@@ -76,7 +76,7 @@ class PreviewManager(PreviewQueries):
         self._slots = SpareSlots(context, self._registry, self._start)
         self._rate = LaunchRate(context.settings.launches_per_minute)
         self.trials = Trials(nursery, context, self._registry, self._slots, log_store, draining)
-        # True if the database may have previews of deleted generations; a killed service may have left some.
+        # Of deleted generations; a killed service may have left some.
         self._has_disowned = True
         # Start options by user and generation. ``BoundedDict`` drops the oldest.
         self._overrides: BoundedDict[tuple[str, str], Overrides] = BoundedDict(_MAX_REMEMBERED)
@@ -316,13 +316,12 @@ class PreviewManager(PreviewQueries):
         Cancellation: a restart in place still completes; a launch continues only if it had started.
         """
         generation = await self._own_generation(LaunchRequest(user, generation_id))
-        # Also a check: a preview that cannot be launched again must not be stopped.
         settings = await self._context.settings_of(user.id, generation.project_id)
         preview = self.active(generation_id)
         if preview is not None:
             self._check_launch(user)
             if preview.address is not None:
-                await self._change(preview, user, None, settings=settings)
+                await self._change(preview, user, preview.changes.put(None, settings=settings))
                 return Launched(preview.record, preview.further_token())
             await self.stop(generation_id)
         overrides = self._overrides.get((user.id, generation_id))
@@ -346,7 +345,7 @@ class PreviewManager(PreviewQueries):
         await preview.settled.wait()
         self._check_launch(user)
         settings = await self._context.settings_of(user.id, generation.project_id)
-        change = await self._change(preview, user, files, settings=settings)
+        change = await self._change(preview, user, preview.changes.put(files, settings=settings))
         return Reloaded(preview.record, tuple(files.written), tuple(files.removed), change.elapsed_s)
 
     async def replace_data(self, user: User, generation_id: str, data: DataChange) -> float:
@@ -362,17 +361,9 @@ class PreviewManager(PreviewQueries):
         preview = self.require(generation_id)
         await preview.settled.wait()
         self._check_launch(user)
-        return (await self._change(preview, user, None, data)).elapsed_s
+        return (await self._change(preview, user, preview.changes.put(None, data))).elapsed_s
 
-    async def _change(
-        self,
-        preview: LivePreview,
-        user: User,
-        files: FilesChange | None,
-        data: DataChange | None = None,
-        settings: ResolvedSettings | None = None,
-    ) -> Change:
-        change = preview.changes.put(files, data, settings)
+    async def _change(self, preview: LivePreview, user: User, change: Change) -> Change:
         self._rate.take(user.id)
         preview.touch()
         await change.settled.wait()

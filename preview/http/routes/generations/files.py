@@ -64,7 +64,7 @@ def generation_routes(running: Running) -> Blueprint:
     @routes.delete("/generations/<generation_id>")
     async def delete_generation(backend: Backend, generation_id: str) -> Response:
         """Delete a generation, its previews and their logs; stop its preview first."""
-        identity, _ = await own_generation(backend, generation_id)
+        identity, generation = await own_generation(backend, generation_id)
         library, active = _library(backend), backend.previews.active(generation_id)
         if active is not None:
             raise AlreadyRunning(
@@ -76,6 +76,7 @@ def generation_routes(running: Running) -> Blueprint:
         await backend.previews.forget(generation_id, identity.user.id)
         await backend.service.alerts.forget(generation_id)
         await backend.prober.forget(generation_id)
+        await backend.service.launch_settings.forget(identity.user.id, generation.project_id)
         return no_content()
 
     return routes
