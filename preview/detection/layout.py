@@ -35,6 +35,15 @@ _LIBRARIES: Final = frozenset(
      "requests", "httpx", "pytest", "uvicorn", "dotenv", "email", "yaml", "elasticsearch", "rest-framework"}
 )  # fmt: skip
 _MAX_PATHS: Final = 200
+# Modules of the standard library that servers and frameworks load. A folder with a module of such a name, first in the
+# path, would hide the library's: `app/http` breaks werkzeug.
+_SHADOWS: Final = frozenset(
+    {"asyncio", "base64", "calendar", "code", "collections", "concurrent", "copy", "csv", "dataclasses", "datetime",
+     "decimal", "email", "enum", "gzip", "hashlib", "hmac", "html", "http", "inspect", "json", "locale", "logging",
+     "mimetypes", "numbers", "operator", "platform", "queue", "random", "re", "secrets", "select", "signal", "socket",
+     "ssl", "statistics", "string", "struct", "subprocess", "tempfile", "threading", "time", "token", "tokenize",
+     "traceback", "types", "typing", "urllib", "uuid", "warnings", "xml", "zipfile"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +164,8 @@ def _beside(nodes: Nodes, target: AppTarget, files: Sequence[str]) -> Iterator[s
     seen = {app_dir}
     for folder in folders_between(app_dir):
         for inner in (posixpath.normpath(f"{folder}/src"), *_children(sources, folder), folder):
-            if inner not in seen and any(_is_package(sources, inner, name) for name in missing):
+            is_found = inner not in seen and any(_is_package(sources, inner, name) for name in missing)
+            if is_found and not any(_is_package(sources, inner, name) for name in _SHADOWS):
                 missing = {name for name in missing if not _is_package(sources, inner, name)}
                 yield inner
             seen.add(inner)

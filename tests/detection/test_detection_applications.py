@@ -211,6 +211,15 @@ def test_a_folder_that_bears_a_librarys_name_is_not_taken_for_it(tmp_path: Path)
     assert "core" not in plan_of(tmp_path, files).python_path
 
 
+def test_a_folder_that_would_hide_the_standard_library_is_no_import_root(tmp_path: Path) -> None:
+    files = {
+        "run.py": "from fastapi import FastAPI\nimport schemas\napp = FastAPI()\n",
+        "app/schemas.py": "",
+        "app/http/__init__.py": "",
+    }
+    assert "app" not in plan_of(tmp_path, files).python_path
+
+
 def test_the_module_is_named_as_the_projects_own_files_name_it(tmp_path: Path) -> None:
     files = {"src/app/main.py": "from .db import x\n" + FASTAPI, "src/app/db.py": "x = 1\n", "src/app/__init__.py": ""}
     files["Dockerfile"] = 'CMD ["uvicorn", "src.app.main:app"]\n'

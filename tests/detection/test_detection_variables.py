@@ -137,6 +137,12 @@ def test_a_field_with_a_default_keeps_it(tmp_path: Path, declared: str) -> None:
     assert values(tmp_path, f"{PYDANTIC}class S(BaseSettings):\n    {declared}\n") == {}
 
 
+def test_a_secret_that_is_left_empty_gets_a_value_and_an_api_key_does_not(tmp_path: Path) -> None:
+    declared = "jwt_secret_key: str | None = None\n    openai_api_key: str | None = None\n    secret: str = 'mine'"
+    made = values(tmp_path, f"{PYDANTIC}class S(BaseSettings):\n    {declared}\n")
+    assert list(made) == ["JWT_SECRET_KEY"]
+
+
 def test_prefixes_aliases_and_nested_models_name_the_variable(tmp_path: Path) -> None:
     text = f"""{PYDANTIC}
 class Inner(BaseModel):

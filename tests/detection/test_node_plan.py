@@ -36,6 +36,22 @@ def test_a_start_script_is_seen_through(tmp_path: Path) -> None:
     assert {name: item.value for name, item in plan.variables.items()} == {"MODE": "full"}
 
 
+@pytest.mark.parametrize(
+    ("version", "build", "argv"),
+    [
+        ("16.3.0", "next build", ("npm", "run", "build", "--", "--webpack")),
+        ("^16", "prisma generate && next build", ("npm", "run", "build", "--", "--webpack")),
+        ("^15.1.0", "next build", ("npm", "run", "build")),
+        ("16.3.0", "next build --turbopack", ("npm", "run", "build")),
+    ],
+)
+def test_next_is_built_by_webpack_as_turbopack_refuses_links(
+    version: str, build: str, argv: tuple[str, ...], tmp_path: Path
+) -> None:
+    package = {"scripts": {"build": build, "start": "next start"}, "dependencies": {"next": version, "react": "19"}}
+    assert [step.argv for step in plan_of(tmp_path, package, {}).steps if step.name == "build"] == [argv]
+
+
 def test_a_flag_that_node_no_longer_knows_is_dropped(tmp_path: Path) -> None:
     scripts = {"start": "node --es-module-specifier-resolution=node server.js"}
     plan = plan_of(tmp_path, {"type": "module", "scripts": scripts}, {"server.js": EXPRESS + LISTEN})

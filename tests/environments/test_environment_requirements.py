@@ -152,11 +152,28 @@ def test_a_link_that_leaves_the_project_is_not_followed(tmp_path: Path) -> None:
         ("Flask   2.0.1", "Flask==2.0.1"),
         ("flask=2.0.1=pyhd8ed1ab_0", "flask==2.0.1"),
         ("pip install flask", "flask"),
+        ('python -m pip install -U "celery[redis]"', "celery[redis]"),
+        ("flask >=2.0", "flask>=2.0"),
         ("-e git+https://host.example/me/x.git@1.2#egg=x", "x @ git+https://host.example/me/x.git@1.2"),
     ],
 )
 def test_lines_that_other_tools_write_are_understood(tmp_path: Path, text: str, line: str) -> None:
     assert [item.text for item in read(tmp_path, f"{text}\n").requirements] == [line]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["sudo add-apt-repository ppa:me/ffmpeg4", "apt install redis-server", "flask run", "uvicorn main:app"],
+)
+def test_a_command_among_the_requirements_is_left_out_with_a_note(tmp_path: Path, command: str) -> None:
+    required = read(tmp_path, f"six\n{command}\n")
+    assert [item.text for item in required.requirements] == ["six"]
+    assert required.unfollowed == ()
+    assert [note for note in required.notes if command in note]
+
+
+def test_the_file_that_a_command_installs_from_is_no_package(tmp_path: Path) -> None:
+    assert [one.text for one in read(tmp_path, "pip install -r more.txt six\n").requirements] == ["six"]
 
 
 def test_a_list_printed_by_pip_is_understood(tmp_path: Path) -> None:

@@ -80,9 +80,25 @@ def _plan_next(sources: Sources, kinds: frozenset[ServiceKind]) -> StartPlan | N
     plan = replace(_plan(project, None, kinds), framework="next", command=command, decisions=(told,))
     # Next.js resolves links by itself: with two paths of one package, React would be loaded twice.
     links = {"NODE_PRESERVE_SYMLINKS": "0"}
-    steps = tuple(replace(step, variables={**(step.variables or {}), **links}) for step in plan.steps)
+    options = ("--", "--webpack") if _builds_with_turbopack(project) else ()
+    steps = tuple(
+        replace(step, argv=(*step.argv, *options), variables={**(step.variables or {}), **links}) for step in plan.steps
+    )
     telemetry = Variable("NEXT_TELEMETRY_DISABLED", "1", Origin.MADE_UP)
     return replace(plan, variables={telemetry.name: telemetry, **plan.variables}, steps=steps)
+
+
+# Turbopack, the default from Next.js 16 on, refuses packages behind links that lead out of the project.
+_TURBOPACK_SINCE: Final = 16
+
+
+def _builds_with_turbopack(project: NodeProject) -> bool:
+    wanted = project.package.dependencies.get("next", "")
+    major = re.match(r"[\^~>=v\s]*(\d{1,4})", wanted)
+    is_new = wanted in {"latest", "canary"} or (major is not None and int(major[1]) >= _TURBOPACK_SINCE)
+    # A script with options chooses for itself.
+    last = project.package.scripts.get("build", "").rpartition("&&")[2]
+    return is_new and last.split() == ["next", "build"]
 
 
 _SCRIPT_ENDS: Final = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx")

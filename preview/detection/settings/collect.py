@@ -26,6 +26,8 @@ _WANTED: Final = re.compile(
     r"(?:SECRET(?:_KEY)?|SECRET_TOKEN|TOKEN_SECRET|ALGORITHM|PASSWORD_SALT|SALT|JWT_KEY|SIGNING_KEY|ENCRYPTION_KEY|KEY"
     r"|(?:TOKEN_)?EXPIRE(?:S)?(?:_IN)?(?:_MINUTES|_DAYS|_HOURS|_SECONDS)?)$|_API_KEY$"
 )
+# Secrets that a settings class leaves empty (``= None``) and the application refuses to run without.
+_SECRET: Final = re.compile(r"(?:^|_)SECRET(?:_KEY)?$")
 _DOCKER_HOST: Final = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -46,7 +48,9 @@ class ProjectSettings:
 
     def _value(self, read: SettingRead) -> Variable | None:
         needed = read.need is Need.REQUIRED
-        wanted = read.need is Need.OPTIONAL and _WANTED.search(read.name.upper()) is not None
+        name = read.name.upper()
+        is_empty = read.need is Need.DEFAULTED and read.default is None and _SECRET.search(name) is not None
+        wanted = (read.need is Need.OPTIONAL or is_empty) and _WANTED.search(name) is not None
         own = self.own.get(read.name) or self.own.get(read.name.lower())
         if own is not None:
             return Variable(read.name, own.value, Origin.EXAMPLE, own.file, is_secret(read.name)) if needed else None

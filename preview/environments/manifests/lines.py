@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +43,16 @@ _CONDA_BUILT: Final = re.compile(
 )
 _LOCATED: Final = re.compile(r"[/\\]|@\s*[A-Za-z+]+:|\sfile:")
 _SHOWN: Final = 200
-_PIP_INSTALL: Final = re.compile(r"^(?:python3? -m )?pip3? install\s+(?P<rest>[^-].*)$")
+_PIP_INSTALL: Final = re.compile(r"^(?:sudo )?(?:python3? -m )?pip3? install\s+(?P<rest>\S.*)$")
+# Options of ``pip install`` with a value, which is no requirement.
+_PIP_VALUES: Final = frozenset(
+    {"-r", "--requirement", "-c", "--constraint", "-e", "--editable", "-t", "--target", "-i", "--index-url"}
+    | {"--extra-index-url", "-f", "--find-links", "--prefix", "--root", "--src", "--trusted-host"}
+)
+# Commands that people note in a requirements file. Nothing here runs them, so their names and paths mean nothing.
+_COMMAND: Final = re.compile(
+    r"^(?:sudo|apt|apt-get|yum|dnf|apk|brew|conda|npm|npx|yarn|git|cd|source|export|python3?|curl|wget|mkdir|flask|uvicorn)\s+[A-Za-z./~-]"
+)
 
 
 class LineReader:
@@ -74,8 +83,10 @@ class LineReader:
             self._leave_out(text, origin, f"{origin} has an environment variable or a line break")
             return []
         if match := _PIP_INSTALL.match(text):
-            words = [word for word in match["rest"].split() if not word.startswith("-")]
-            return [item for word in words for item in self.read(word, origin, base)]
+            return [item for word in _installed(match["rest"]) for item in self.read(word, origin, base)]
+        if _COMMAND.match(text):
+            self.notes.append(f"{origin} is a command, not a requirement: {text[:_SHOWN]!r}; the line is left out")
+            return []
         text = self._cleaned(text, origin)
         if not text:
             return []
@@ -138,6 +149,16 @@ class LineReader:
                 self.notes.append(f"{found.text} ({found.origin}) is left out: {why}")
             return False
         return True
+
+
+def _installed(rest: str) -> Iterator[str]:
+    """Yield the requirements of a ``pip install`` command: no options, and none of their values."""
+    words = iter(rest.replace('"', " ").replace("'", " ").split())
+    for word in words:
+        if word in _PIP_VALUES:
+            next(words, None)
+        elif not word.startswith("-"):
+            yield word
 
 
 # Standard library modules: a package of the same name is not what the import loads.
