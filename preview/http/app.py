@@ -34,7 +34,7 @@ from preview.http.routes.checks import check_routes
 from preview.http.routes.data import data_routes, snapshot_routes
 from preview.http.routes.failures import failure_routes
 from preview.http.routes.filters import filter_routes
-from preview.http.routes.generations import file_routes, generation_routes, version_routes
+from preview.http.routes.generations import file_routes, generation_routes, launch_routes, version_routes
 from preview.http.routes.launch_settings import environment_routes, preset_routes
 from preview.http.routes.logs import history_routes, log_routes, log_socket_routes
 from preview.http.routes.previews import PREFIXES, preview_routes, previews_routes
@@ -344,6 +344,7 @@ def _install_routes(app: PreviewApp) -> None:
         generation_routes,
         file_routes,
         version_routes,
+        launch_routes,
         plan_routes,
         alert_routes,
         filter_routes,

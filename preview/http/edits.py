@@ -181,8 +181,10 @@ class FileEdits:
         began, generation_id = trio.current_time(), preview.record.generation_id
         paths = paths | self._unsure.get(preview.id, set())
         try:
+            revision = (await self._library.get(generation_id)).revision
             written = await self._library.read_files(generation_id, sorted(paths))
-            await self._previews.reload(user, generation_id, FilesChange(written, sorted(paths - written.keys())))
+            change = FilesChange(written, sorted(paths - written.keys()), revision)
+            await self._previews.reload(user, generation_id, change)
         except NoActivePreview:
             return Reload("none")
         except PreviewError as error:

@@ -223,9 +223,13 @@ def _compared(step: Step, first: Sent, second: Sent, candidate: Sent, rules: Ign
 
 def endpoint_of(step: Step) -> str:
     """Return method and path of a request, with ``{id}`` for each segment that is an id."""
-    path = step.request.target.partition("?")[0]
-    named = ["{id}" if _is_id(segment) else segment for segment in path.split("/")]
-    return f"{step.request.method} {'/'.join(named)}"
+    return endpoint_of_target(step.request.method, step.request.target)
+
+
+def endpoint_of_target(method: str, target: str) -> str:
+    """Return method and path, with ``{id}`` for each segment that is an id."""
+    named = ["{id}" if _is_id(segment) else segment for segment in target.partition("?")[0].split("/")]
+    return f"{method} {'/'.join(named)}"
 
 
 def _is_id(segment: str) -> bool:

@@ -31,6 +31,10 @@ class Library:
         made = Generation(generation_id, project_id="p", user_id="ann", created_at=utc_now())
         return Edited(made, edit.written, ())
 
+    async def get(self, generation_id: str) -> Generation:
+        await trio.lowlevel.checkpoint()
+        return Generation(generation_id, project_id="p", user_id="ann", created_at=utc_now(), revision=2)
+
 
 class ForgetfulLibrary(Library):
     """Its database is away for the first reading."""

@@ -295,4 +295,7 @@ class StreamQuery(_AnsiQuery):
         default=None, ge=0, le=1_000_000, description="Start with the last N lines that pass the filter."
     )
     ticket: str | None = Field(default=None, max_length=256, description="From ``POST …/preview/logs/ticket``.")
+    preview_id: str | None = Field(
+        default=None, max_length=128, description="An earlier launch of the generation; a ticket overrides it."
+    )
     follow: bool = Field(default=True, description="``false``: end the stream after the newest line.")

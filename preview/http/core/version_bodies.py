@@ -58,3 +58,9 @@ class DiffQuery(_Query):
     against: _Number | None = Field(
         default=None, description="Version to compare with; default: the one before. 0: no files."
     )
+
+
+class LaunchCompareQuery(_Query):
+    """The other side of a comparison."""
+
+    against: str = Field(default="", max_length=128, description="Id of the earlier launch's preview; required.")

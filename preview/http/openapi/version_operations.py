@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from preview import errors
 from preview.http.contracts import generations
-from preview.http.contracts.history import versions
-from preview.http.core.version_bodies import DiffQuery, NoteQuery, VersionsQuery
+from preview.http.contracts.history import launches, versions
+from preview.http.core.bodies import PageQuery
+from preview.http.core.version_bodies import DiffQuery, LaunchCompareQuery, NoteQuery, VersionsQuery
 from preview.http.openapi.model import ErrorKinds, Operation, Reply
 
 _IF_MATCH = {"If-Match": "Restore only if the files' `ETag` is still this one (RFC 9110)."}
 
 
 def version_operations() -> dict[str, Operation]:
-    """Describe the routes of versions."""
+    """Describe the routes of versions and launches."""
     missing: ErrorKinds = (errors.GenerationReadOnly, errors.VersionNotFound)
     restored = Reply(
         "The stored change.", generations.FilesChanged, headers={"ETag": "Entity tag of the files after the change."}
@@ -24,5 +25,14 @@ def version_operations() -> dict[str, Operation]:
         ),
         "versions.get_version": Operation(Reply("The version.", versions.VersionDetail), missing),
         "versions.diff": Operation(Reply("The difference.", versions.VersionDiff), missing, query=DiffQuery),
+        "launches.list_launches": Operation(Reply("A page of launches.", launches.LaunchList), query=PageQuery),
+        "launches.get_launch": Operation(
+            Reply("The launch.", launches.LaunchDetail), (errors.NoActivePreview, errors.PreviewNotFound)
+        ),
+        "launches.compare_launches": Operation(
+            Reply("The comparison.", launches.LaunchComparison),
+            (errors.NoActivePreview, errors.PreviewNotFound),
+            query=LaunchCompareQuery,
+        ),
         "versions.restore": Operation(restored, changed, query=NoteQuery, headers=_IF_MATCH),
     }

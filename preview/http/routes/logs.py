@@ -56,7 +56,7 @@ def log_routes(contract: Contract, running: Running) -> Blueprint:
         `Last-Event-ID` resumes right after that line; 204 when the preview has ended and no line follows.
         """
         query = checked_query(request, StreamQuery)
-        watcher = await _watcher_of(backend, generation_id, query.ticket, request)
+        watcher = await _watcher_of(backend, generation_id, query, request)
         after = _resume_after(query)
         if after is not None and await backend.previews.has_all(watcher.record, after):
             # The client has every line there will be; a 204 stops a browser from reconnecting.
@@ -86,9 +86,9 @@ def log_routes(contract: Contract, running: Running) -> Blueprint:
 
 
 async def _watcher_of(
-    backend: Backend, generation_id: str, ticket: str | None, asked: Request | Websocket
+    backend: Backend, generation_id: str, query: StreamQuery, asked: Request | Websocket
 ) -> StreamRequester:
-    """Return the user, by ticket or token, and the preview.
+    """Return the user, by ticket or token, and the preview: the newest, or the one that the query names.
 
     Raises:
         Unauthenticated, Forbidden, GenerationNotFound: See ``identity``; also for a ticket.
@@ -96,12 +96,12 @@ async def _watcher_of(
 
     Cancellation: no state changes.
     """
-    if ticket is None:
+    if query.ticket is None:
         identity = await require_identity(backend, asked)
         await owned_by(backend, identity.user.id, generation_id)
-        record = await backend.previews.latest(generation_id)
+        record = await _preview_of(backend.previews, generation_id, query.preview_id)
     else:
-        identity, preview_id = backend.tickets.redeem(ticket)
+        identity, preview_id = backend.tickets.redeem(query.ticket)
         await owned_by(backend, identity.user.id, generation_id)
         record = await backend.previews.get(preview_id)
         if record.generation_id != generation_id:
@@ -308,7 +308,7 @@ def log_socket_routes(contract: Contract, running: Running) -> Blueprint:
         """Send the preview's log; each message is a JSON array of events. A refusal is an ordinary response."""
         asked = websocket._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  used in this package's tasks
         query = checked_query(asked, StreamQuery)
-        watcher = await _watcher_of(backend, generation_id, query.ticket, asked)
+        watcher = await _watcher_of(backend, generation_id, query, asked)
         given = query.after if query.last_event_id is None else query.last_event_id
         settings = backend.settings
         with ExitStack() as held:

@@ -204,6 +204,8 @@ class PreviewManager(PreviewQueries):
             project_id=generation.project_id,
             port=slot.port,
             runtime=self._context.runtime.name,
+            revision=generation.revision,
+            overrides=request.overrides,
         )
         log = PreviewLog(record.id, settings=settings, writer=self._context.writer, store=self._log_store)
         preview = LivePreview(

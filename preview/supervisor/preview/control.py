@@ -200,10 +200,12 @@ class FilesChange:
     Attributes:
         written: Content by relative path; paths are checked like a generation's (``preview.generations.PathCheck``).
         removed: Relative paths, checked likewise; missing files are ignored.
+        revision: Version of the generation's files after the change; None if there are no versions.
     """
 
     written: Mapping[str, bytes] = field(default_factory=dict)
     removed: Sequence[str] = ()
+    revision: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from types import TracebackType
 
 import trio
@@ -127,7 +128,7 @@ class Change:
     def let_go_of_contents(self) -> None:
         """Drop the contents of written files, because many changes may wait long for a process that serves."""
         if self.files is not None:
-            self.files = FilesChange(dict.fromkeys(self.files.written, b""), self.files.removed)
+            self.files = replace(self.files, written=dict.fromkeys(self.files.written, b""))
 
     def settle(self, error: PreviewError | None) -> None:
         """Set the result for the waiting caller; only the first call counts."""

@@ -33,6 +33,7 @@ from preview.supervisor.preview.control import Control, FirstData
 from preview.supervisor.preview.deadlines import Changes, Deadlines, Hold, SocketRelease
 from preview.supervisor.preview.inside import Inside
 from preview.supervisor.preview.launch_progress import LaunchProgress
+from preview.supervisor.preview.launch_settings import settings_text
 from preview.supervisor.preview.network import Reach, reach_of
 from preview.supervisor.preview.service_log import log_transition
 from preview.traffic import PreviewTraffic, unrecorded
@@ -74,6 +75,8 @@ def new_record(
     project_id: str,
     port: int,
     runtime: str,
+    revision: int | None = None,
+    overrides: Overrides | None = None,
 ) -> tuple[PreviewRecord, str]:
     """Return the record of a new preview, and its token in clear."""
     token = new_token()
@@ -94,6 +97,8 @@ def new_record(
         port=port,
         base_url=f"http://{settings.preview_public_host}:{port}",
         runtime=runtime,
+        revision=revision,
+        launch_settings=settings_text(overrides),
     )
     return record, token
 
@@ -274,10 +279,11 @@ class LivePreview:
             self._publish()
         return changed
 
-    def note_restart(self) -> None:
-        """Record that a new process has taken over: the next line is its first."""
+    def note_restart(self, revision: int | None = None) -> None:
+        """Record that a new process has taken over, with this version of the files: the next line is its first."""
         self.restarts = self.traffic.reload = self.restarts + 1
-        self.record = replace(self.record, reloads=self.record.reloads.after(self.log.last_seq + 1))
+        reloads = self.record.reloads.after(self.log.last_seq + 1)
+        self.record = replace(self.record, reloads=reloads, revision=revision or self.record.revision)
         self._publish()
 
     def _take_steps(self, steps: tuple[LaunchStep, ...]) -> None:

@@ -57,6 +57,8 @@ class ProcessReplacer:
         self._changed: dict[str, None] = {}
         # The old process that has been ordered to release the socket; None if there is none.
         self._letting_go: ServerProcess | None = None
+        # Version of the files in the preview's folder; None: as launched.
+        self._revision: int | None = None
         # Set when the log line of the change is written; the log line about the old process's drain waits for it.
         self._told = trio.Event()
 
@@ -121,7 +123,7 @@ class ProcessReplacer:
             preview.log.say(f"restarted in {took_s:.2f} s")
 
     def _note_restart(self) -> None:
-        self._preview.note_restart()
+        self._preview.note_restart(self._revision)
         self._nursery.start_soon(save, self._preview, self._context)
 
     async def _give_way(self, scope: trio.CancelScope) -> None:
@@ -145,6 +147,7 @@ class ProcessReplacer:
             await trio.to_thread.run_sync(place_files, project, change.files)
         except PreviewError as error:
             return error
+        self._revision = change.files.revision or self._revision
         change.let_go_of_contents()
         return None
 
