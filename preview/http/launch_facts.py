@@ -12,10 +12,9 @@ import trio
 
 from preview.core.clock import to_ms, utc_now
 from preview.core.launch_steps import LaunchStep
-from preview.http.backend import Backend
 from preview.logs.failures.model import FailureRecord
 from preview.replay.compare import endpoint_of_target
-from preview.storage.launches import Launch, LaunchStore
+from preview.storage.launches import Launch
 from preview.storage.tables import PreviewRecord
 from preview.traffic import RecordedRequest, TrafficStore
 
@@ -50,13 +49,6 @@ class LaunchFacts:
     launch: Launch
     endpoints: Mapping[str, EndpointTimes]
     failures: Sequence[FailureRecord]
-
-
-async def facts_of(backend: Backend, record: PreviewRecord) -> LaunchFacts:
-    """Return the facts of a launch. Cancellation: nothing changes."""
-    launch = (await LaunchStore(backend.service.database).counted([record]))[0]
-    failures, _, _ = await backend.service.failures.records(record.id)
-    return LaunchFacts(launch, await endpoint_times(backend.service.traffic, record.id), failures)
 
 
 async def endpoint_times(store: TrafficStore, preview_id: str) -> dict[str, EndpointTimes]:

@@ -191,9 +191,8 @@ class PreviewManager(PreviewQueries):
         if self._draining.is_set():
             raise ServiceStopping("The service is shutting down and launches nothing more; try again in a moment.")
         self._registry.check_free(request.user, generation.id, tier)
-        settings = self._settings
         self._check_launch(request.user)
-        slot = self._slots.claim(generation.id, Whose(request.user.id, generation.project_id))
+        settings, slot = self._settings, self._slots.claim(generation.id, Whose(request.user.id, generation.project_id))
         self._rate.take(request.user.id)
         record, token = new_record(
             settings,
@@ -205,7 +204,6 @@ class PreviewManager(PreviewQueries):
             port=slot.port,
             runtime=self._context.runtime.name,
             revision=generation.revision,
-            overrides=request.overrides,
         )
         log = PreviewLog(record.id, settings=settings, writer=self._context.writer, store=self._log_store)
         preview = LivePreview(

@@ -7,16 +7,24 @@ import json
 from pydantic_core import to_jsonable_python
 
 from preview.detection import Overrides
+from preview.launch_settings import ResolvedSettings
 
 # Longer settings are stored without their start options.
 _MOST_CHARACTERS = 20_000
 
 
-def settings_text(overrides: Overrides | None) -> str | None:
-    """Return the settings as JSON: ``{"start": {…}, "variables": [NAME, …]}``; None for a launch without any."""
-    if overrides is None or overrides.is_empty:
+def settings_text(stored: ResolvedSettings, request: Overrides | None) -> str | None:
+    """Return the settings as JSON: ``{"start": {…}, "variables": [NAME, …]}``; None for a launch without any.
+
+    Args:
+        stored: Settings of the project.
+        request: Those of the launch request, which take precedence.
+    """
+    overrides = stored.under(request) or Overrides()
+    given = {"preset": stored.preset, "memory_mb": stored.memory_mb}
+    if overrides.is_empty and not any(given.values()):
         return None
-    fields = to_jsonable_python(overrides)
+    fields = to_jsonable_python(overrides) | given
     names = sorted(fields.pop("variables", {}))
     start = {name: value for name, value in sorted(fields.items()) if value not in (None, [], {}, False)}
     text = json.dumps({"start": start, "variables": names})

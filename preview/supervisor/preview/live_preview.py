@@ -76,7 +76,6 @@ def new_record(
     port: int,
     runtime: str,
     revision: int | None = None,
-    overrides: Overrides | None = None,
 ) -> tuple[PreviewRecord, str]:
     """Return the record of a new preview, and its token in clear."""
     token = new_token()
@@ -98,7 +97,6 @@ def new_record(
         base_url=f"http://{settings.preview_public_host}:{port}",
         runtime=runtime,
         revision=revision,
-        launch_settings=settings_text(overrides),
     )
     return record, token
 
@@ -152,7 +150,7 @@ class LivePreview:
         first_data: FirstData | None = None,
         traffic: PreviewTraffic | None = None,
     ) -> None:
-        self.record = record
+        self.record = replace(record, launch_settings=settings_text(launch_settings, overrides))
         self.log: PreviewLog = log
         self.traffic = unrecorded(record.id, log) if traffic is None else traffic
         self.listener = listener
@@ -282,8 +280,12 @@ class LivePreview:
     def note_restart(self, revision: int | None = None) -> None:
         """Record that a new process has taken over, with this version of the files: the next line is its first."""
         self.restarts = self.traffic.reload = self.restarts + 1
-        reloads = self.record.reloads.after(self.log.last_seq + 1)
-        self.record = replace(self.record, reloads=reloads, revision=revision or self.record.revision)
+        self.record = replace(
+            self.record,
+            reloads=self.record.reloads.after(self.log.last_seq + 1),
+            revision=revision or self.record.revision,
+            launch_settings=settings_text(self.served_settings, self.requested),
+        )
         self._publish()
 
     def _take_steps(self, steps: tuple[LaunchStep, ...]) -> None:

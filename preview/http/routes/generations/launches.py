@@ -12,7 +12,7 @@ from preview.http.core.bodies import PageQuery
 from preview.http.core.reading import checked_query
 from preview.http.core.version_bodies import LaunchCompareQuery
 from preview.http.identity import own_generation
-from preview.http.launch_facts import facts_of
+from preview.http.launch_facts import LaunchFacts, endpoint_times
 from preview.storage.launches import Launch, LaunchStore
 from preview.storage.tables import PreviewRecord
 
@@ -38,16 +38,23 @@ def launch_routes(running: Running) -> Blueprint:
     async def get_launch(backend: Backend, generation_id: str, preview_id: str) -> Response:
         """Return a launch with its steps, settings and endpoints."""
         record = await _own_launch(backend, generation_id, preview_id)
-        return json_answer(LaunchDetail.of_facts(await facts_of(backend, record)))
+        return json_answer(LaunchDetail.of_facts(await _facts_of(backend, record)))
 
     @routes.get("/generations/<generation_id>/launches/<preview_id>/compare")
     async def compare_launches(backend: Backend, generation_id: str, preview_id: str) -> Response:
         """Compare a launch with an earlier one (`against`): settings, steps, failures and times of requests."""
         after = await _own_launch(backend, generation_id, preview_id)
         before = await _own_launch(backend, generation_id, checked_query(request, LaunchCompareQuery).against)
-        return json_answer(LaunchComparison.between(await facts_of(backend, before), await facts_of(backend, after)))
+        return json_answer(LaunchComparison.between(await _facts_of(backend, before), await _facts_of(backend, after)))
 
     return routes
+
+
+async def _facts_of(backend: Backend, record: PreviewRecord) -> LaunchFacts:
+    service = backend.service
+    launch = (await LaunchStore(service.database).counted([record]))[0]
+    failures, _, _ = await service.failures.records(record.id)
+    return LaunchFacts(launch, await endpoint_times(service.traffic, record.id), failures)
 
 
 def _live(backend: Backend, launch: Launch) -> Launch:
