@@ -107,6 +107,14 @@ def test_flask_commands_that_a_file_names_run_in_order(tmp_path: Path) -> None:
     assert steps[0].variables == {"FLASK_APP": "app:app"}
 
 
+def test_a_command_that_is_just_called_init_runs_if_a_file_names_it(tmp_path: Path) -> None:
+    text = FLASK + '@app.cli.command("init")\ndef init(): ...\n'
+    assert argvs(tmp_path / "named", {"app.py": text, "README.md": "```bash\n$ flask init\n```\n"}) == [
+        ("flask", "init")
+    ]
+    assert argvs(tmp_path / "unnamed", {"app.py": text}) == []
+
+
 def test_a_command_that_makes_tables_runs_unnamed_and_one_that_adds_data_does_not(tmp_path: Path) -> None:
     assert argvs(tmp_path, {"app.py": FLASK + CLICK}) == [("flask", "init-db")]
 

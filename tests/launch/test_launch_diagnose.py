@@ -226,6 +226,13 @@ def test_python_2_is_named(code: str, said: str) -> None:
     assert found.message == "a.py, line 3, is written in Python 2. Previews run Python 3: port it first."
 
 
+def test_a_merge_that_nobody_has_finished_is_named() -> None:
+    lines = ['  File "/x/project/a.py", line 1', "    <<<<<<< HEAD", "    ^^", "SyntaxError: invalid syntax"]
+    found = diagnose(lines)
+    assert found is not None
+    assert found.message == "a.py, line 1, is the mark of a merge conflict. Resolve the conflict in this file."
+
+
 def test_syntax_of_a_newer_python_is_told_with_its_version() -> None:
     lines = [
         '  File "/x/project/a.py", line 3',

@@ -107,7 +107,9 @@ def _flask(
     words = _without_options(words)
     for size in (2, 1):
         name = tuple(words[:size])
-        if name in clicks and len(name) == size and (kind := purpose("_".join(name))) and is_literal(words):
+        # A command of the application that a README names as `flask init` makes its tables.
+        kind = INIT if name in {("init",), ("setup",)} else purpose("_".join(name))
+        if name in clicks and len(name) == size and kind and is_literal(words):
             return _click_step(target, place, tuple(words), kind, f"{file} names it, and it is in {clicks[name]}")
     return None
 

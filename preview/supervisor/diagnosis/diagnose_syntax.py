@@ -12,6 +12,8 @@ _PLACE = re.compile(r'File "(?P<file>[^"]{1,400})", line (?P<line>\d{1,7})')
 _PYTHON_2_SYNTAX = ("Missing parentheses in call to", "leading zeros in decimal integer literals")
 # `except Error, e:`; with two classes, it is Python 3.14's.
 _PYTHON_2_EXCEPT = re.compile(r"^\s{0,40}except \S{1,100}, ?(?:e|ex|err|error|exc|exception|msg)\s{0,5}:")
+# What Git leaves at a merge that nobody has finished; the traceback prints the line without its indentation.
+_CONFLICT = re.compile(r"^\s{0,40}(?:<<<<<<< |=======\s*$|>>>>>>> )")
 # What an older Python says of newer syntax: PEP 758, PEP 701.
 _NEWER = {"multiple exception types must be parenthesized": "3.14", "f-string: expecting '}'": "3.12"}
 _NODE_SYNTAX = ("Cannot use import statement", "Unexpected token", "await is only valid", "missing ) after")
@@ -27,6 +29,12 @@ def bad_syntax(lines: Sequence[str], number: int) -> Diagnosis | None:
             file = place["file"].rpartition("/project/")[2]
             newer = next((version for text, version in _NEWER.items() if text in said["said"]), None)
             code = lines[max(0, number - 2)]
+            if any(_CONFLICT.match(one) for one in lines[max(0, number - 3) : number]):
+                return Diagnosis(
+                    "syntax_error",
+                    f"{file}, line {place['line']}, is the mark of a merge conflict. Resolve the conflict in this file.",
+                    {"file": file, "line": int(place["line"])},
+                )
             if said["said"].startswith(_PYTHON_2_SYNTAX) or _PYTHON_2_EXCEPT.match(code):
                 return Diagnosis(
                     "syntax_error",
