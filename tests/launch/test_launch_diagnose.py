@@ -230,7 +230,7 @@ def test_a_merge_that_nobody_has_finished_is_named() -> None:
     lines = ['  File "/x/project/a.py", line 1', "    <<<<<<< HEAD", "    ^^", "SyntaxError: invalid syntax"]
     found = diagnose(lines)
     assert found is not None
-    assert found.message == "a.py, line 1, is the mark of a merge conflict. Resolve the conflict in this file."
+    assert found.message == "a.py, line 1, is the mark of a merge conflict. Resolve the conflict there."
 
 
 def test_syntax_of_a_newer_python_is_told_with_its_version() -> None:

@@ -32,7 +32,7 @@ def bad_syntax(lines: Sequence[str], number: int) -> Diagnosis | None:
             if any(_CONFLICT.match(one) for one in lines[max(0, number - 3) : number]):
                 return Diagnosis(
                     "syntax_error",
-                    f"{file}, line {place['line']}, is the mark of a merge conflict. Resolve the conflict in this file.",
+                    f"{file}, line {place['line']}, is the mark of a merge conflict. Resolve the conflict there.",
                     {"file": file, "line": int(place["line"])},
                 )
             if said["said"].startswith(_PYTHON_2_SYNTAX) or _PYTHON_2_EXCEPT.match(code):
