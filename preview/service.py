@@ -21,7 +21,7 @@ from preview.core.isolation import Network
 from preview.core.lifecycle import StopCause
 from preview.data import Confined, SnapshotStore
 from preview.detection import ServiceKind
-from preview.environments import EnvironmentCache, Jail, find_jail
+from preview.environments import EnvironmentCache, Jail, Shelf, find_jail
 from preview.environments.node import NodeEnvironmentCache
 from preview.errors import ConfigurationError
 from preview.generations import GenerationLibrary, GenerationSource
@@ -87,6 +87,7 @@ class Service:
         alerts: Rules of users, and their firings.
         sealer: Encrypts secrets that are stored in the database.
         launch_settings: Settings of projects.
+        shelf: Stored environments.
     """
 
     settings: Settings
@@ -109,6 +110,7 @@ class Service:
     alerts: Alerts
     sealer: Sealer
     launch_settings: LaunchSettings
+    shelf: Shelf
 
     @property
     def supplied(self) -> frozenset[ServiceKind]:
@@ -200,7 +202,7 @@ async def open_service(
                         draining, backing, ladder.runtime,
                         DataManager(settings, manager, snapshots, _comparing(settings, ladder.runtime).run),
                         TrafficStore(database), traffic,
-                        failures, alerts, sealer, launch_settings,
+                        failures, alerts, sealer, launch_settings, context.environments.shelf,
                     )  # fmt: skip
 
 

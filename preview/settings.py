@@ -33,6 +33,7 @@ from preview.settings_fields import (
     Ports,
     Seconds,
     SystemCalls,
+    UserIds,
 )
 
 __all__ = ["LAST_STORE_S", "Settings", "Tier", "load_settings", "settings_in", "variable_of"]
@@ -265,6 +266,7 @@ class Settings(BaseSettings):
     jwks_url: str | None = None
     jwks_file: Path | None = None
     sealing_keys: SecretStr | None = None
+    operators: UserIds | None = None
 
     # The service's own log and its shutdown
     service_log_level: LevelWord = "INFO"

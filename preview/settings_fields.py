@@ -25,6 +25,7 @@ __all__ = [
     "Ports",
     "Seconds",
     "SystemCalls",
+    "UserIds",
 ]
 
 # "Never" is ten years: dates are computed from these values, so infinity is not possible.
@@ -43,6 +44,7 @@ _DESTINATION = re.compile(
 )
 _HTTPS_PORT = 443
 _LAST_PORT = 65535
+_LONGEST_USER_ID = 128
 
 
 def _host(text: str) -> str:
@@ -120,6 +122,13 @@ def _list_of(one: Callable[[str], str]) -> BeforeValidator:
     return BeforeValidator(split)
 
 
+def _user_id(text: str) -> str:
+    """Return a user's id."""
+    if not 0 < len(text) <= _LONGEST_USER_ID or not text.isprintable():
+        raise ValueError(f"{quoted(text)} is not a user's id; write ids between commas, as in the tokens' `sub`")
+    return text
+
+
 _LEVELS = {word: word for word in ("DEBUG", "INFO", "WARNING", "ERROR")} | {"WARN": "WARNING"}
 
 
@@ -140,4 +149,5 @@ Ports = Annotated[
 ]
 SystemCalls = Annotated[tuple[str, ...], NoDecode, _list_of(_system_call)]
 Origins = Annotated[tuple[str, ...], NoDecode, _list_of(_origin)]
+UserIds = Annotated[tuple[str, ...], NoDecode, _list_of(_user_id)]
 Destinations = Annotated[tuple[str, ...], NoDecode, _list_of(_destination)]

@@ -3,16 +3,24 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from types import ModuleType
 
 import pytest
 
-from preview import errors
+from preview import errors, people_errors
 
-CLASSES = [one for _, one in inspect.getmembers(errors, inspect.isclass) if one.__module__ == errors.__name__]
+MODULES = (errors, people_errors)
+CLASSES = [
+    one
+    for module in MODULES
+    for _, one in inspect.getmembers(module, inspect.isclass)
+    if one.__module__ == module.__name__
+]
 
 
-def test_all_lists_each_class() -> None:
-    assert sorted(one.__name__ for one in CLASSES) == errors.__all__
+@pytest.mark.parametrize("module", MODULES, ids=lambda one: one.__name__)
+def test_all_lists_each_class(module: ModuleType) -> None:
+    assert sorted(one.__name__ for one in CLASSES if one.__module__ == module.__name__) == module.__all__
 
 
 def test_there_is_one_root() -> None:

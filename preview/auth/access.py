@@ -11,7 +11,8 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from preview.auth.box import CodeBox
 from preview.core.ids import new_share_id
@@ -39,6 +40,17 @@ class OpenLink:
     path: str
 
 
+class Role(Enum):
+    """The role that a share link gives to its holders."""
+
+    OPEN = "open"
+    """Open the preview itself in a browser."""
+    WATCH = "watch"
+    """Read the log, requests, failures and comments on the service's page."""
+    USE = "use"
+    """As ``WATCH``; also send requests, replay them on a trial, and comment."""
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """A link that may be passed on.
@@ -47,11 +59,15 @@ class Share:
         id: ``share_…``; not secret.
         created_at: Seconds since the epoch.
         expires_at: Seconds since the epoch.
+        role: What its holders may do. It belongs to the link and never changes.
+        is_closed: Whether it admits nobody further; those whom it has admitted stay.
     """
 
     id: str
     created_at: float
     expires_at: float
+    role: Role = Role.OPEN
+    is_closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +173,7 @@ class AccessBook:
 
     # Links to share
 
-    def new_share(self, preview_id: str, ttl_s: float) -> Share:
+    def new_share(self, preview_id: str, ttl_s: float, role: Role = Role.OPEN) -> Share:
         """Return a new share link that is valid for ``ttl_s`` seconds.
 
         Raises:
@@ -172,7 +188,7 @@ class AccessBook:
                 shares=list(shares),
             )
         now = self._clock()
-        made = Share(new_share_id(), now, now + ttl_s)
+        made = Share(new_share_id(), now, now + ttl_s, role)
         shares[made.id] = made
         return made
 
@@ -189,19 +205,36 @@ class AccessBook:
 
     def share_token(self, preview_id: str, share: Share) -> str:
         """Return the token of a share link. It is derived from the key, so it can be shown again and is not stored."""
-        return f"{share.id}.{self._sign('link', preview_id, share.id)}"
+        return f"{share.id}.{self._sign(_kind(share.role), preview_id, share.id)}"
 
-    def redeem_share(self, token: str, preview_id: str) -> Share:
-        """Return the share link that has this token; the link stays valid.
+    def share_of(self, preview_id: str, share_id: str) -> Share | None:
+        """Return the share link with this id if it is valid."""
+        share = self.of(preview_id).shares.get(share_id)
+        return None if share is None or share.expires_at <= self._clock() else share
+
+    def close_share(self, preview_id: str, share_id: str) -> None:
+        """Let a share link admit nobody further. Those whom it has admitted keep their access."""
+        shares = self.of(preview_id).shares
+        if share_id in shares:
+            shares[share_id] = replace(shares[share_id], is_closed=True)
+
+    def redeem_share(self, token: str, preview_id: str, roles: frozenset[Role] = frozenset({Role.OPEN})) -> Share:
+        """Return the share link that has this token and one of these roles; the link stays valid.
 
         Raises:
             Unauthenticated: The link is unknown, expired or revoked, or is for another preview.
         """
         found = _TOKEN.fullmatch(token)
-        if found is not None and hmac.compare_digest(found[2], self._sign("link", preview_id, found[1])):
-            share = self.of(preview_id).shares.get(found[1])
-            if share is not None and share.expires_at > self._clock():
-                return share
+        share = None if found is None else self.share_of(preview_id, found[1])
+        # The role is part of the signed text: a token of one role is no token of another.
+        if (
+            found is not None
+            and share is not None
+            and share.role in roles
+            and not share.is_closed
+            and hmac.compare_digest(found[2], self._sign(_kind(share.role), preview_id, share.id))
+        ):
+            return share
         raise Unauthenticated(
             "This link has expired or was revoked, or its preview has ended; ask its sender for a new one.",
             reason="share_link",
@@ -277,3 +310,7 @@ class AccessBook:
         for one in [share.id for share in shares.values() if share.expires_at <= now]:
             self.changes += 1
             del shares[one]
+
+
+def _kind(role: Role) -> str:
+    return "link" if role is Role.OPEN else f"link for {role.value}"

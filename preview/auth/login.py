@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 from preview.auth.box import CodeBox
+from preview.auth.guests import Guest
 from preview.core.clock import utc_now
 from preview.errors import Unauthenticated
 from preview.user import User
@@ -19,12 +20,33 @@ class Identity:
     """An authenticated user, and the end of the authentication.
 
     Attributes:
-        user: The authenticated user.
+        user: The authenticated user; for a guest, the owner of the preview that the guest was invited to.
         expires_at: Expiry of the token, aware, UTC. A stream ends at this time.
+        token_id: Id of an API token, which can be revoked at any time; None for other tokens.
+        guest: The guest of a share link; None for a user.
     """
 
     user: User
     expires_at: datetime
+    token_id: str | None = None
+    guest: Guest | None = None
+
+    @classmethod
+    def of_guest(cls, guest: Guest, owner_id: str) -> Identity:
+        """Return the identity of a guest of this user's preview. It ends with the share link."""
+        return cls(User(owner_id), datetime.fromtimestamp(guest.expires_at, UTC), guest=guest)
+
+    @property
+    def key(self) -> str:
+        """The person to whom limits apply: a guest uses nothing up of the owner's. No user id has a line break."""
+        return self.user.id if self.guest is None else f"guest\n{self.guest.id}"
+
+    @property
+    def revocable(self) -> str | None:
+        """Key of requests that must end when the access is revoked; None if it only expires."""
+        if self.guest is not None:
+            return f"guest {self.guest.id}"
+        return None if self.token_id is None else f"token {self.token_id}"
 
 
 class Authenticator(Protocol):

@@ -52,6 +52,21 @@ def new_probe_id() -> str:
     return f"probe_{_random()}"
 
 
+def new_guest_id() -> str:
+    """Return a new guest's id: ``guest_`` and 16 symbols."""
+    return f"guest_{_random()}"
+
+
+def new_comment_id() -> str:
+    """Return a new comment's id: ``comment_`` and 16 symbols."""
+    return f"comment_{_random()}"
+
+
+def new_api_token_id() -> str:
+    """Return a new API token's id: ``token_`` and 16 symbols."""
+    return f"token_{_random()}"
+
+
 def new_token() -> str:
     """Return a secret for bearer use: 32 random bytes, URL-safe base64, 43 characters."""
     return secrets.token_urlsafe(32)

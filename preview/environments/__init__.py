@@ -6,6 +6,7 @@ from preview.environments.python.choosing import find_newer
 from preview.environments.sandbox.find_jail import find_jail
 from preview.environments.sandbox.jail import Jail
 from preview.environments.store.cache import EnvironmentCache
+from preview.environments.store.shelf import Shelf, StoredEnvironment
 
 __all__ = [
     "OWN_NAMES",
@@ -15,6 +16,8 @@ __all__ = [
     "How",
     "Jail",
     "Report",
+    "Shelf",
+    "StoredEnvironment",
     "SuppliedServer",
     "find_jail",
     "find_newer",

@@ -14,7 +14,7 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGILifespan
 
-from preview.auth import AccessBook, JwtAuthenticator, LoginCodes, TicketBox, load_or_create_secret
+from preview.auth import JwtAuthenticator, LoginCodes, TicketBox, load_or_create_secret
 from preview.errors import PreviewError, ServiceStopping
 from preview.generations import GenerationSource
 from preview.http.backend import Authenticate, Backend, RecordNumber
@@ -27,7 +27,8 @@ from preview.http.handlers import install_handlers
 from preview.http.identity import TokenAuthenticate, session_cookie_name
 from preview.http.metrics import Metrics
 from preview.http.openapi import install_openapi
-from preview.http.protocol.listening import RequestConnection
+from preview.http.people import make_people
+from preview.http.protocol.listening import RequestConnection, SocketConnection
 from preview.http.routes.alerts import alert_routes, firing_routes
 from preview.http.routes.browser import browser_routes, page_routes, session_routes
 from preview.http.routes.checks import check_routes
@@ -37,6 +38,7 @@ from preview.http.routes.filters import filter_routes
 from preview.http.routes.generations import file_routes, generation_routes, launch_routes, version_routes
 from preview.http.routes.launch_settings import environment_routes, preset_routes
 from preview.http.routes.logs import history_routes, log_routes, log_socket_routes
+from preview.http.routes.people import account_routes, operator_routes, together_routes
 from preview.http.routes.previews import PREFIXES, preview_routes, previews_routes
 from preview.http.routes.probes import probe_routes
 from preview.http.routes.proxied import carry_check, proxy_routes
@@ -114,6 +116,7 @@ class PreviewApp(QuartTrio):
     """
 
     asgi_http_class = RequestConnection
+    asgi_websocket_class = SocketConnection
     asgi_lifespan_class = _ServiceLifespan
 
     def __init__(
@@ -241,10 +244,12 @@ class PreviewApp(QuartTrio):
         settings = service.settings
         secret = load_or_create_secret(settings) if settings.jwt_algorithm == "HS256" else None
         cookie = session_cookie_name(secret)
+        people = make_people(service, secret)
         authenticate = self._authenticate
         if authenticate is None:
             trusted = self.cors.trusted_origins | _public_origins(settings)
-            authenticate = TokenAuthenticate(JwtAuthenticator(settings, secret), cookie, trusted_origins=trusted)
+            jwt = JwtAuthenticator(settings, secret)
+            authenticate = TokenAuthenticate(jwt, cookie, trusted_origins=trusted, api_tokens=people.api_tokens)
         slots = StreamSlots(settings.max_streams_per_user)
         direct = DirectStreams(nursery, keep_alive_s=settings.keep_alive_s, pending_bytes=settings.backlog_bytes)
         endpoints = EndpointBook(service.generations, client, service.reader)
@@ -256,7 +261,7 @@ class PreviewApp(QuartTrio):
             session_cookie=cookie,
             tickets=TicketBox(settings.ticket_ttl_s),
             login_codes=LoginCodes(),
-            access=_access_book(service, secret),
+            access=people.access,
             slots=slots,
             waits=Waits(),
             direct=direct,
@@ -270,16 +275,8 @@ class PreviewApp(QuartTrio):
             edits=None if service.library is None else FileEdits(nursery, service.library, service.previews),
             turns=UserTurns(),
             checks=CheckBook(service, partial(carry_check, client)),
+            people=people,
         )
-
-
-def _access_book(service: Service, secret: str | None) -> AccessBook:
-    return AccessBook(
-        secret,
-        open_ttl_s=service.settings.open_link_ttl_s,
-        max_shares=service.settings.shares_per_preview,
-        is_live=lambda preview_id: service.previews.find(preview_id) is not None,
-    )
 
 
 def _public_origins(settings: Settings) -> frozenset[str]:
@@ -360,11 +357,14 @@ def _install_routes(app: PreviewApp) -> None:
         replay_routes,
         check_routes,
         firing_routes,
+        together_routes,
     )
     for made in (one(running) for one in of_preview):
         app.register_blueprint(made, url_prefix=PREFIXES[Contract.V1])
     for made in (environment_routes(running), preset_routes(running)):
         app.register_blueprint(made, url_prefix="/api/v1/projects/<project_id>")
+    for made in (account_routes(running), operator_routes(running)):
+        app.register_blueprint(made, url_prefix="/api/v1")
     for made in (session_routes(running), system_routes(running), page_routes()):
         app.register_blueprint(made)
 

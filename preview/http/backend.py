@@ -14,6 +14,7 @@ from preview.auth import AccessBook, Identity, LoginCodes, TicketBox, issue_toke
 from preview.http.edits import FileEdits
 from preview.http.endpoint_book import EndpointBook
 from preview.http.metrics import Metrics
+from preview.http.people import People
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
 from preview.proxy import PreviewClient
@@ -55,6 +56,7 @@ class Backend:
         prober: Probes generations.
         turns: Turns of users for replays, comparisons and runs of checks.
         checks: Checks of generations.
+        people: Guests, presence, comments and API tokens.
     """
 
     service: Service
@@ -74,6 +76,7 @@ class Backend:
     prober: Prober
     turns: UserTurns
     checks: CheckBook
+    people: People
 
     @property
     def settings(self) -> Settings:

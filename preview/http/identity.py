@@ -5,22 +5,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import urlsplit
 
 from quart import Request, Websocket, request
 
-from preview.auth import Authenticator, Identity
+from preview.auth import ApiTokens, Authenticator, Identity
+from preview.auth.api_tokens import PREFIX
 from preview.core.ids import is_valid_id
 from preview.errors import Forbidden, GenerationNotFound, NoActivePreview, Unauthenticated
 from preview.generations import Generation
 from preview.http.backend import Backend
+from preview.http.core.cookies import SAFE, cookie_in, fields_of, is_same_origin
+from preview.http.guests import follow, guest_identity
 from preview.proxy.headers import SERVICE_COOKIE
 from preview.supervisor import LivePreview
-
-# RFC 9110 section 9.2.1: these methods request no change.
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class TokenAuthenticate:
@@ -33,30 +31,40 @@ class TokenAuthenticate:
         authenticator: Checks the token of either.
         cookie: Name of the cookie, see ``session_cookie_name``.
         trusted_origins: Further origins whose pages may use the cookie for changes.
+        api_tokens: Tokens that users have made here.
     """
 
     def __init__(
-        self, authenticator: Authenticator, cookie: str, *, trusted_origins: frozenset[str] = frozenset()
+        self,
+        authenticator: Authenticator,
+        cookie: str,
+        *,
+        trusted_origins: frozenset[str] = frozenset(),
+        api_tokens: ApiTokens | None = None,
     ) -> None:
         self._authenticator = authenticator
+        self._api_tokens = api_tokens
         self._cookie = cookie
         self._trusted_origins = trusted_origins
 
     async def __call__(self, scope: Mapping[str, Any]) -> Identity | None:
         """Return the identity, or None if the request carries no token. Cancellation: no state changes."""
-        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = fields_of(scope)
         given = headers.get(b"authorization")
         if given is not None:
             scheme, _, token = given.partition(" ")
             if scheme.lower() != "bearer" or not token.strip():
                 raise Unauthenticated("The Authorization header is not a bearer token; send 'Bearer TOKEN'.")
-            return await self._authenticator.authenticate(token.strip())
-        session = _session_cookie(scope, self._cookie)
+            token = token.strip()
+            if self._api_tokens is not None and token.startswith(PREFIX):
+                return await self._api_tokens.authenticate(token, scope)
+            return await self._authenticator.authenticate(token)
+        session = cookie_in(scope, self._cookie)
         if session is None:
             return None
-        is_ours = _is_same_origin(headers) or headers.get(b"origin") in self._trusted_origins
+        is_ours = is_same_origin(scope) or headers.get(b"origin") in self._trusted_origins
         # A WebSocket has no method and can be opened from any page, so it is not safe.
-        if scope.get("method") not in _SAFE and not is_ours:
+        if scope.get("method") not in SAFE and not is_ours:
             raise Forbidden(
                 "A browser session may only change things from this service's own page; send a bearer token instead.",
                 reason="cross_origin",
@@ -79,33 +87,6 @@ def session_cookie_name(secret: str | None) -> str:
     return f"{SERVICE_COOKIE}_{hmac.new(key, b'name of the session cookie', hashlib.sha256).hexdigest()[:8]}"
 
 
-def _session_cookie(scope: Mapping[str, Any], cookie: str) -> str | None:
-    for name, value in scope["headers"]:
-        if name.lower() != b"cookie":
-            continue
-        for pair in value.decode("latin-1").split(";"):
-            try:
-                found = SimpleCookie(pair.strip()).get(cookie)
-            except CookieError:
-                continue
-            if found is not None:
-                return found.value
-    return None
-
-
-def _is_same_origin(headers: Mapping[bytes, str]) -> bool:
-    site = headers.get(b"sec-fetch-site")
-    if site is not None:
-        return site in {"same-origin", "none"}
-    origin, host = headers.get(b"origin"), headers.get(b"host")
-    if origin is None or not host:
-        return False
-    try:
-        return urlsplit(origin).netloc.lower() == host.lower()
-    except ValueError:  # half of an IPv6 address, for example
-        return False
-
-
 async def require_identity(backend: Backend, asked: Request | Websocket | None = None) -> Identity:
     """Return the identity of the current request, or of the given WebSocket handshake.
 
@@ -115,14 +96,34 @@ async def require_identity(backend: Backend, asked: Request | Websocket | None =
 
     Cancellation: no state changes.
     """
-    identity = await backend.authenticate((asked or request).scope)
+    scope = (asked or request).scope
+    identity = await backend.authenticate(scope)
     if identity is None:
         raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.", reason="missing")
+    follow(backend, scope, identity)
     return identity
 
 
-async def own_generation(backend: Backend, generation_id: str) -> tuple[Identity, Generation]:
-    """Return the caller, and the generation that they own.
+async def require_account(backend: Backend) -> Identity:
+    """Return the identity of the current request, which is no API token: those make no tokens and no sessions.
+
+    Raises:
+        Unauthenticated, Forbidden: See ``require_identity``; also for an API token.
+
+    Cancellation: no state changes.
+    """
+    identity = await require_identity(backend)
+    if identity.token_id is not None:
+        raise Forbidden("An API token cannot make or show tokens and sessions; log in instead.", reason="api_token")
+    return identity
+
+
+async def own_generation(
+    backend: Backend, generation_id: str, asked: Request | Websocket | None = None
+) -> tuple[Identity, Generation]:
+    """Return the caller, and the generation that they own, or whose live preview they watch as a guest.
+
+    A guest gets here on the routes of the guest's role only (see ``preview.http.roles``).
 
     Raises:
         Unauthenticated, Forbidden: See ``require_identity``; also if the generation belongs to another user.
@@ -130,8 +131,35 @@ async def own_generation(backend: Backend, generation_id: str) -> tuple[Identity
 
     Cancellation: no state changes.
     """
-    identity = await require_identity(backend)
-    return identity, await owned_by(backend, identity.user.id, generation_id)
+    given: Request | Websocket = asked or request
+    try:
+        identity = await require_identity(backend, given)
+        return identity, await owned_by(backend, identity.user.id, generation_id)
+    except (Unauthenticated, Forbidden) as error:
+        if error.details.get("reason") == "cross_origin":
+            raise
+        guest = guest_identity(backend, given, generation_id)
+        if guest is None:
+            raise
+    return guest, await owned_by(backend, guest.user.id, generation_id)
+
+
+async def own_live(backend: Backend, generation_id: str) -> Identity:
+    """Return the caller like ``own_generation``, but without the database while a preview is live.
+
+    A live preview's user owns its generation, since nobody else may launch it.
+
+    Raises:
+        Unauthenticated, Forbidden, GenerationNotFound: See ``own_generation``.
+
+    Cancellation: no state changes.
+    """
+    preview = backend.previews.active(generation_id)
+    identity = await backend.authenticate(request.scope) if preview is not None else None
+    if identity is None or preview is None or preview.record.user_id != identity.user.id:
+        return (await own_generation(backend, generation_id))[0]
+    follow(backend, request.scope, identity)
+    return identity
 
 
 async def own_preview(backend: Backend, generation_id: str) -> LivePreview:

@@ -26,6 +26,7 @@ from preview.environments.sandbox.progress import open_progress
 from preview.environments.store.bytecode import Compiler
 from preview.environments.store.eviction import RequestMemory, check_names, evict, is_shareable
 from preview.environments.store.held import HeldEnvironments
+from preview.environments.store.shelf import Shelf
 from preview.environments.way_out import read_allowed
 from preview.errors import EnvironmentFailed, PreviewError
 from preview.settings import Settings
@@ -42,6 +43,9 @@ class EnvironmentCache:
     Args:
         settings: The settings ``cache_dir`` and ``environment_*``.
         jail: Jail for installers and the code of packages; None runs them like any other program of the service.
+
+    Attributes:
+        shelf: The stored environments, those of Node projects too.
     """
 
     def __init__(self, settings: Settings, jail: Jail | None = None) -> None:
@@ -55,6 +59,7 @@ class EnvironmentCache:
         self._compiler = Compiler(self._layout, jail, timeout_s=settings.environment_build_timeout_s)
         # Hashing, removing and measuring use the disk: a limit of two keeps threads free on a slow disk.
         self._threads = trio.CapacityLimiter(2)
+        self.shelf = Shelf(self._layout, self._threads)
         self._held = HeldEnvironments(
             self._layout, self._layout.is_usable, self._threads, timeout_s=settings.environment_build_timeout_s
         )

@@ -55,17 +55,17 @@ def evict(layout: Layout, *, max_age_s: float, max_bytes: int) -> int:
         _remove_leftover(layout, key, path)
     now = time.time()
     _forget_old(layout.refusals(), now)
-    by_age = sorted((_last_use(layout, key), key) for key in layout.all_keys())
+    by_age = sorted((last_use(layout, key), key) for key in layout.all_keys())
     total = sum(layout.size_bytes(key) for _, key in by_age)
     removed = 0
-    for last_use, key in by_age:
-        if now - last_use <= max_age_s and total <= max_bytes:
+    for used_at, key in by_age:
+        if now - used_at <= max_age_s and total <= max_bytes:
             continue
         size = layout.size_bytes(key)
-        if _evict_one(layout, key, last_use):
+        if evict_one(layout, key, used_at):
             removed += 1
             total -= size
-            _log.info("environment evicted", key=key, size_bytes=size, unused_s=round(now - last_use))
+            _log.info("environment evicted", key=key, size_bytes=size, unused_s=round(now - used_at))
     return removed
 
 
@@ -85,7 +85,8 @@ def _forget_old(refusals: Sequence[Path], now: float) -> None:
                 _log.warning("refusal not removed", path=str(path), error=str(error))
 
 
-def _last_use(layout: Layout, key: str) -> float:
+def last_use(layout: Layout, key: str) -> float:
+    """Return the time of the last use, in seconds since the epoch; 0 if unknown."""
     for path in (layout.lock(key), layout.directory(key)):
         try:
             return path.stat().st_mtime
@@ -94,13 +95,14 @@ def _last_use(layout: Layout, key: str) -> float:
     return 0.0
 
 
-def _evict_one(layout: Layout, key: str, last_use: float) -> bool:
+def evict_one(layout: Layout, key: str, used_at: float) -> bool:
+    """Remove an environment unless it is in use, or was used after ``used_at``; return whether it was removed."""
     existed = layout.lock(key).exists()  # if not, locking creates the file with the current time
-    held = _try_exclusive(layout, key)
+    held = try_exclusive(layout, key)
     if held is None:
         return False
     try:
-        if existed and _last_use(layout, key) > last_use:  # used since the age was read
+        if existed and last_use(layout, key) > used_at:  # used since the age was read
             return False
         place, doomed = layout.directory(key), layout.temporary(key, "removing")
         try:
@@ -116,7 +118,7 @@ def _evict_one(layout: Layout, key: str, last_use: float) -> bool:
 
 
 def _remove_leftover(layout: Layout, key: str, path: Path) -> None:
-    held = _try_exclusive(layout, key)
+    held = try_exclusive(layout, key)
     if held is None:
         return
     try:
@@ -129,7 +131,8 @@ def _remove_leftover(layout: Layout, key: str, path: Path) -> None:
         held.release()
 
 
-def _try_exclusive(layout: Layout, key: str) -> FileLock | None:
+def try_exclusive(layout: Layout, key: str) -> FileLock | None:
+    """Return the environment's lock; None while somebody uses the environment."""
     try:
         return try_lock(layout.lock(key), exclusive=True)
     except OSError as error:

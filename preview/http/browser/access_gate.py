@@ -223,7 +223,7 @@ class PreviewAccessGate:
 
         A host, or the publisher of the keys, may revoke other tokens: those are verified with each request.
         """
-        return visitor.user_id is not None and self._backend().secret is not None
+        return visitor.user_id is not None and not visitor.is_revocable and self._backend().secret is not None
 
     def _again(self, preview: LivePreview, visitor: Visitor, place: PreviewTarget) -> Reauthorize:
         """Return the check for further requests like the admitted one."""

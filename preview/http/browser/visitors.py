@@ -29,12 +29,14 @@ class Visitor:
         statement: Content of the valid cookie for this preview; None without one.
         is_led: Whether another origin's page made the browser send the cookie, which then grants nothing.
         token_until: Expiry of the bearer token, in seconds since the epoch.
+        is_revocable: Whether the bearer token can be revoked before it expires.
     """
 
     user_id: str | None
     statement: Statement | None
     is_led: bool = False
     token_until: float = inf
+    is_revocable: bool = False
 
     @property
     def grant(self) -> Grant | None:
@@ -68,7 +70,8 @@ async def identify(
     given = None if is_led else statement
     if identity is None:
         return Visitor(None, given, is_led)
-    return Visitor(identity.user.id, given, is_led, identity.expires_at.timestamp())
+    until = identity.expires_at.timestamp()
+    return Visitor(identity.user.id, given, is_led, until, identity.revocable is not None)
 
 
 def has_bearer(head: RequestHead) -> bool:

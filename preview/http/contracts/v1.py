@@ -241,6 +241,8 @@ class ShareShape(Answer):
 
     id: str = Field(examples=["share_789abcdefghjkmnp"])
     url: str
+    role: Literal["open", "watch", "use"]
+    closed: bool = Field(description="Whether it admits nobody further, because a guest of it was removed.")
     created_at: Time
     expires_at: Time
 
@@ -248,7 +250,14 @@ class ShareShape(Answer):
     def of(cls, share: Share, url: str) -> Self:
         """Return the share link."""
         created_at, expires_at = (from_ms(int(at * 1000)) for at in (share.created_at, share.expires_at))
-        return cls(id=share.id, url=url, created_at=created_at, expires_at=expires_at)
+        return cls(
+            id=share.id,
+            url=url,
+            role=share.role.value,
+            closed=share.is_closed,
+            created_at=created_at,
+            expires_at=expires_at,
+        )
 
 
 class AccessShape(Answer):

@@ -107,9 +107,13 @@ class OpenBody(_Body):
 
 
 class ShareBody(_Body):
-    """Lifetime of a share link, in seconds."""
+    """Lifetime of a share link, in seconds, and its role."""
 
     expires_in: Annotated[float, Field(gt=0, le=_MAX_SHARE_S)] = 24 * 3600.0
+    role: Literal["open", "watch", "use"] = Field(
+        default="open",
+        description="`open`: the preview itself; `watch`: its page, read-only; `use`: also send requests and comment.",
+    )
 
 
 class AccessBody(_Body):

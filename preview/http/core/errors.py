@@ -12,14 +12,20 @@ from types import MappingProxyType
 import structlog
 from werkzeug.exceptions import HTTPException
 
-from preview import errors
+from preview import errors, people_errors
 from preview.errors import PreviewError
 from preview.logs import Contract
 
 log = structlog.get_logger(__name__)
 
 # Errors for which a retry after a moment is worthwhile.
-_SOON = (errors.TooManyStreams, errors.ServiceStopping, errors.ServiceShort, errors.DatabaseUnavailable)
+_SOON = (
+    people_errors.TooFast,
+    errors.TooManyStreams,
+    errors.ServiceStopping,
+    errors.ServiceShort,
+    errors.DatabaseUnavailable,
+)
 _LAUNCHES = (errors.InvalidGeneration, errors.LaunchFailed)
 
 # Status and title by class; an unlisted class uses its nearest listed base.
@@ -55,6 +61,15 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         errors.ProjectNotFound: (404, "No such project"),
         errors.PresetNotFound: (404, "No such preset"),
         errors.SecretNotFound: (404, "No such secret"),
+        people_errors.ApiTokenNotFound: (404, "No such API token"),
+        people_errors.CommentNotFound: (404, "No such comment"),
+        people_errors.EnvironmentNotFound: (404, "No such environment"),
+        people_errors.ViewerNotFound: (404, "No such guest"),
+        people_errors.ApiTokenLimitReached: (409, "API token limit reached"),
+        people_errors.CommentLimitReached: (409, "Comment limit reached"),
+        people_errors.EnvironmentInUse: (409, "Environment in use"),
+        people_errors.GuestLimitReached: (409, "Guest limit reached"),
+        people_errors.TooFast: (429, "Too fast"),
         errors.UserNotFound: (404, "No such user"),
         errors.AlreadyRunning: (409, "Already running"),
         errors.LimitReached: (409, "Preview limit reached"),

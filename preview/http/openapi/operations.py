@@ -12,6 +12,7 @@ from preview.http.core import bodies
 from preview.http.core.line_query import FilterQuery
 from preview.http.core.version_bodies import ChangeQuery, NoteQuery
 from preview.http.openapi.model import ErrorKinds, Operation, Reply
+from preview.http.openapi.people_operations import account_operations, operator_operations, together_operations
 from preview.http.openapi.replay_operations import replay_operations
 from preview.http.openapi.settings_operations import settings_operations
 from preview.http.openapi.version_operations import version_operations
@@ -378,6 +379,9 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "launch settings": settings_operations(),
         "probes": _probes(),
         "browser": _browser(),
+        "together": together_operations(),
+        "account": account_operations(),
+        "operator": operator_operations(),
         "generations": _generations(),
         "versions": version_operations(),
         "page": _page(),

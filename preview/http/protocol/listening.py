@@ -18,10 +18,11 @@ import trio
 from cryptography import x509
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent
 from quart import request
-from quart_trio.asgi import TrioASGIHTTPConnection
+from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 
 from preview.core.clock import utc_now
 from preview.errors import ConfigurationError
+from preview.http.core.live_requests import cancellable
 from preview.http.protocol.takeover import handover_in
 from preview.settings import Settings
 
@@ -140,12 +141,21 @@ class RequestConnection(TrioASGIHTTPConnection):
             else:
                 await send(message)
 
-        with ExitStack() as resources:
+        with cancellable(cast("dict[str, object]", self.scope)), ExitStack() as resources:
             cast("dict[str, object]", self.scope)[_SCOPE_KEY] = resources
             await super().__call__(receive, cast("ASGISendCallable", send_last_shielded))
             handover = handover_in(self.scope)
             if handover is not None and handover.is_taken:
                 handover.give(resources.pop_all())
+
+
+class SocketConnection(TrioASGIWebsocketConnection):
+    """Quart-trio's WebSocket, which a revocation of its user's access can cut off."""
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve the WebSocket. Cancellation: the connection is closed at once."""
+        with cancellable(cast("dict[str, object]", self.scope)):
+            await super().__call__(receive, send)
 
 
 def request_resources() -> ExitStack:

@@ -10,7 +10,7 @@ from quart import Blueprint, Response, redirect, request, send_from_directory
 from werkzeug.exceptions import NotFound
 from werkzeug.sansio.response import Response as AnyResponse
 
-from preview.auth import OpenLink, Share
+from preview.auth import OpenLink, Role, Share
 from preview.core.clock import utc_now
 from preview.core.quoting import quoted
 from preview.errors import ShareNotFound, Unauthenticated
@@ -22,7 +22,8 @@ from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import AccessBody, OpenBody, ShareBody
 from preview.http.core.page_policy import new_nonce, page_policy
 from preview.http.core.reading import read_json
-from preview.http.identity import own_preview, require_identity
+from preview.http.guests import cut_off
+from preview.http.identity import own_preview, require_account, require_identity
 from preview.supervisor import LivePreview
 
 _BODY_BYTES = 64 * 1024
@@ -50,11 +51,13 @@ def browser_routes(running: Running, places: PreviewAddresses) -> Blueprint:
     async def share(backend: Backend, generation_id: str) -> Response:
         """Return a share link: valid until it expires, is revoked, or the preview ends.
 
+        With the role `open` it opens the preview itself; with `watch` or `use`, its page on this service.
+
         `expires_at` is its actual expiry: a time longer than the service allows is shortened.
         """
         preview = await own_preview(backend, generation_id)
         body = await read_json(request, ShareBody, limit_bytes=_BODY_BYTES)
-        made = backend.access.new_share(preview.id, min(body.expires_in, backend.settings.share_max_s))
+        made = backend.access.new_share(preview.id, min(body.expires_in, backend.settings.share_max_s), Role(body.role))
         return json_answer(v1.ShareShape.of(made, _share_url(backend, places, preview, made)), 201)
 
     @routes.get("/generations/<generation_id>/preview/access")
@@ -75,6 +78,7 @@ def browser_routes(running: Running, places: PreviewAddresses) -> Blueprint:
         """Revoke all access: public, every share link, and the access of every browser, including your own."""
         preview = await own_preview(backend, generation_id)
         backend.access.revoke_all(preview.id)
+        cut_off(backend, backend.people.guests.without_link(preview.id))
         return no_content()
 
     @routes.delete("/generations/<generation_id>/preview/share/<share_id>")
@@ -83,6 +87,7 @@ def browser_routes(running: Running, places: PreviewAddresses) -> Blueprint:
         preview = await own_preview(backend, generation_id)
         if not backend.access.revoke_share(preview.id, share_id):
             raise ShareNotFound(f"The preview has no share link {quoted(share_id)}.")
+        cut_off(backend, backend.people.guests.without_link(preview.id))
         return no_content()
 
     return routes
@@ -93,7 +98,12 @@ def _address(places: PreviewAddresses, preview: LivePreview) -> str:
 
 
 def _share_url(backend: Backend, places: PreviewAddresses, preview: LivePreview, share: Share) -> str:
-    return f"{_address(places, preview)}{share_path(backend.access.share_token(preview.id, share))}"
+    token = backend.access.share_token(preview.id, share)
+    if share.role is Role.OPEN:
+        return f"{_address(places, preview)}{share_path(token)}"
+    # The page, not the preview. Browsers send no fragment, so the token gets into no log and no ``Referer``.
+    base = backend.settings.public_url or f"{request.scheme}://{request.host}{request.root_path}"
+    return f"{base.rstrip('/')}/#/join/{preview.record.generation_id}/{token}"
 
 
 def _shown(backend: Backend, places: PreviewAddresses, preview: LivePreview) -> v1.AccessShape:
@@ -181,7 +191,7 @@ def session_routes(running: Running) -> Blueprint:
 
         The session ends no later than the token.
         """
-        identity = await require_identity(backend)
+        identity = await require_account(backend)
         ttl_s: float = SESSION_S
         if identity.expires_at is not None:
             ttl_s = min(ttl_s, (identity.expires_at - utc_now()).total_seconds())

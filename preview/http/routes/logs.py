@@ -14,7 +14,7 @@ from quart import Blueprint, Request, Response, Websocket, request, websocket
 from quart.wrappers.response import ResponseBody
 
 from preview.core.quoting import quoted
-from preview.errors import Forbidden, PreviewNotFound, RequestNotFound, UpgradeRequired
+from preview.errors import Forbidden, PreviewNotFound, RequestNotFound, Unauthenticated, UpgradeRequired
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts import ANSWERS
 from preview.http.contracts.shared import Ticket
@@ -22,7 +22,8 @@ from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import HistoryQuery, StreamQuery
 from preview.http.core.line_query import LineQuery
 from preview.http.core.reading import checked_query
-from preview.http.identity import own_generation, owned_by, require_identity
+from preview.http.guests import follow
+from preview.http.identity import own_generation, owned_by
 from preview.http.protocol.listening import request_resources
 from preview.http.protocol.strict_ws import peer_in
 from preview.http.protocol.takeover import TakeoverBody, handover_in
@@ -97,16 +98,18 @@ async def _watcher_of(
     Cancellation: no state changes.
     """
     if query.ticket is None:
-        identity = await require_identity(backend, asked)
-        await owned_by(backend, identity.user.id, generation_id)
+        identity, _ = await own_generation(backend, generation_id, asked)
         record = await _preview_of(backend.previews, generation_id, query.preview_id)
     else:
         identity, preview_id = backend.tickets.redeem(query.ticket)
+        if identity.token_id is not None and backend.people.api_tokens.is_revoked(identity.token_id):
+            raise Unauthenticated("The API token of this stream ticket was revoked; get a new one.", reason="ticket")
+        follow(backend, asked.scope, identity)
         await owned_by(backend, identity.user.id, generation_id)
         record = await backend.previews.get(preview_id)
         if record.generation_id != generation_id:
             raise Forbidden("The stream ticket is for another preview; get one for this.", reason="ticket")
-    return StreamRequester(identity.user.id, identity.expires_at, record)
+    return StreamRequester(identity.key, identity.expires_at, record, identity.revocable is not None)
 
 
 def _resume_after(query: StreamQuery) -> int | None:
@@ -130,6 +133,9 @@ def _open_direct(
     handover = handover_in(request.scope)
     preview = backend.previews.find(watcher.record.id)
     if not backend.settings.direct_streams or preview is None or handover is None or not handover.is_possible:
+        return None
+    if watcher.is_revocable:
+        # A revocation cuts the request off, and a direct stream outlives its request.
         return None
     resources = request_resources()
     resources.enter_context(preview.streaming())
@@ -223,7 +229,7 @@ def history_routes(contract: Contract, running: Running) -> Blueprint:
         if kind is None:
             return await _page(backend.previews.look_back(record), contract, record, query, chosen)
         resources = request_resources()
-        resources.enter_context(backend.slots.hold(identity.user.id))
+        resources.enter_context(backend.slots.hold(identity.key))
         export = EXPORTS[kind]
         body = ExportBody(
             backend.previews.look_back(record),

@@ -24,7 +24,7 @@ from preview.http.contracts import ANSWERS
 from preview.http.core.answers import json_answer
 from preview.http.core.bodies import EnvelopeBody
 from preview.http.core.reading import read_json
-from preview.http.identity import owned_by, require_identity
+from preview.http.identity import own_live
 from preview.logs import Contract
 from preview.proxy import PreviewClient, ProxyRequest, ProxyResponse, make_request
 from preview.proxy.headers import TOKEN_HEADER
@@ -52,11 +52,13 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
         Any response of the preview, whatever its status, is a 200 of this service that contains that status. The
         preview token goes into the header `X-Preview-Token`.
         """
-        await _check_owner(backend, generation_id)
+        identity = await own_live(backend, generation_id)
         settings = backend.settings
         envelope = await _read_envelope(settings)
         preview = await _running(backend, generation_id)
-        _check_token(preview, contract, envelope)
+        # A guest has no preview token: the guest's own access can be taken back.
+        if identity.guest is None:
+            _check_token(preview, contract, envelope)
         asked = make_request(
             envelope.method,
             envelope.path,
@@ -67,6 +69,8 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
         )
         before = preview.log.last_seq
         who = Who.AGENT if request.headers.get("Authorization") else Who.OWNER
+        if identity.guest is not None:
+            who = Who.VIEWER
         try:
             answer = await carry_call(backend.client, preview, asked, who=who)
         except (PreviewUnavailable, UpstreamFailed, UpstreamTimeout) as error:
@@ -79,20 +83,6 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
         return json_answer(shown.of(answer, asked.request_id, lines))
 
     return routes
-
-
-async def _check_owner(backend: Backend, generation_id: str) -> None:
-    """Check that the user owns the generation; while its preview is live, without a database query.
-
-    Raises:
-        Unauthenticated, Forbidden, GenerationNotFound: As for ``own_generation``.
-
-    Cancellation: no state changes.
-    """
-    identity = await require_identity(backend)
-    preview = backend.previews.active(generation_id)
-    if preview is None or preview.record.user_id != identity.user.id:
-        await owned_by(backend, identity.user.id, generation_id)
 
 
 async def _read_envelope(settings: Settings) -> EnvelopeBody:

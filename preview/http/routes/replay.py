@@ -8,9 +8,10 @@ from functools import partial
 import trio
 from quart import Blueprint, Response, request
 
+from preview.auth import Identity
 from preview.core.clock import now_ms
 from preview.detection import Overrides, overrides_from_request
-from preview.errors import InvalidRequest, NoActivePreview, RequestNotFound
+from preview.errors import Forbidden, InvalidRequest, NoActivePreview, RequestNotFound
 from preview.generations import Generation
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.replay import CompareShape, ImportedShape, ReplayShape
@@ -38,7 +39,6 @@ from preview.traffic import Draft, DraftMessage, Origin, RecordedRequest, Traffi
 from preview.traffic.curl import MOST_CHARACTERS, parse_curl
 from preview.traffic.har import MOST_BYTES, ImportedRequest, read_har
 from preview.traffic.ready import ReadyRequest
-from preview.user import User
 
 _BODY_BYTES = 4 * 1024 * 1024
 _DEFAULT_REQUESTS = 50
@@ -69,15 +69,19 @@ def replay_routes(running: Running) -> Blueprint:
         identity, generation = await own_generation(backend, generation_id)
         body = await read_json(request, ReplayBody, limit_bytes=_BODY_BYTES)
         steps = await find_steps(backend, generation, body.numbers, body.filter, body.requests)
-        return json_answer(await _replay(backend, identity.user, generation, steps, body))
+        return json_answer(await _replay(backend, identity, generation, steps, body))
 
     @routes.post("/preview/requests/<record:number>/replay")
     async def one(backend: Backend, generation_id: str, number: str) -> Response:
         """Send one recorded request again, and compare its answer with the recorded one."""
         identity, generation = await own_generation(backend, generation_id)
         body = await read_json(request, OneReplayBody, limit_bytes=_BODY_BYTES)
-        steps = await find_steps(backend, generation, [record_number(number)], None, [])
-        return json_answer(await _replay(backend, identity.user, generation, steps, body))
+        is_guest = identity.guest is not None
+        if is_guest and body.on != "trial":
+            raise Forbidden('Your invitation allows replays on a trial only; send "on": "trial".', reason="role")
+        # A guest does not act with the secrets of the owner's own requests.
+        steps = await find_steps(backend, generation, [record_number(number)], None, [], with_secrets=not is_guest)
+        return json_answer(await _replay(backend, identity, generation, steps, body))
 
     @routes.post("/preview/compare")
     async def compare_(backend: Backend, generation_id: str) -> Response:
@@ -123,12 +127,16 @@ def replay_routes(running: Running) -> Blueprint:
 
 
 async def _replay(
-    backend: Backend, user: User, generation: Generation, steps: Sequence[Step], body: ReplayBody | OneReplayBody
+    backend: Backend,
+    identity: Identity,
+    generation: Generation,
+    steps: Sequence[Step],
+    body: ReplayBody | OneReplayBody,
 ) -> ReplayShape:
     rules = await _rules(backend, generation, body.ignore)
     options = ReplayOptions(body.on, body.allow_changes, body.secrets, rules)
-    async with backend.turns.take(user.id):
-        found = await replay(backend.service, user, generation, steps, sender(backend, Origin.REPLAY), options)
+    async with backend.turns.take(identity.key):
+        found = await replay(backend.service, identity.user, generation, steps, sender(backend, Origin.REPLAY), options)
     return ReplayShape.of(found)
 
 

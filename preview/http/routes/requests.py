@@ -195,7 +195,7 @@ async def _stream(
         after = 0 if traffic is None else traffic.stored_number
     body: bytes | RequestStreamBody = b""
     if request.method != "HEAD":
-        request_resources().enter_context(backend.slots.hold(identity.user.id))
+        request_resources().enter_context(backend.slots.hold(identity.key))
         body = RequestStreamBody(
             backend.service.traffic,
             traffic,

@@ -156,11 +156,12 @@ _PAGE_LINES = 1000
 
 @dataclass(frozen=True, slots=True)
 class StreamRequester:
-    """The user of a stream, and their deadline."""
+    """The person of a stream, their deadline, and whether their access can be revoked before."""
 
     user_id: str
     expires_at: datetime | None
     record: PreviewRecord
+    is_revocable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

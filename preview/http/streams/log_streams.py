@@ -78,6 +78,10 @@ class StreamSlots:
         """Number of open streams of all users."""
         return sum(self._open.values())
 
+    def open_of(self, user_id: str) -> int:
+        """Return the number of this user's open streams."""
+        return self._open.get(user_id, 0)
+
     @contextmanager
     def hold(self, user_id: str) -> Iterator[None]:
         """Count one stream of the user while this context is open.

@@ -1,0 +1,1 @@
+"""Models about people: together at one preview, accounts, operators. Only contract ``v1`` has them."""

@@ -1,0 +1,166 @@
+"""API tokens, usage, and the operator's lists."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from preview.auth import ApiToken
+from preview.auth.api_tokens import MOST_NAME_CHARACTERS
+from preview.core.clock import from_ms
+from preview.environments import StoredEnvironment
+from preview.http.core.answers import Answer, Seconds, Time
+from preview.supervisor import LivePreview
+
+_DAY_S = 24 * 3600.0
+_LONGEST_S = 10 * 365 * _DAY_S
+
+
+class TokenBody(BaseModel):
+    """A new API token."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    name: str = Field(
+        min_length=1, max_length=MOST_NAME_CHARACTERS, pattern=r"^[ -~]*[!-~][ -~]*$", examples=["build server"]
+    )
+    role: Literal["full", "read"] = Field(default="full", description="`read`: only requests that change nothing.")
+    expires_in: float = Field(default=90 * _DAY_S, ge=60, le=_LONGEST_S, description="Seconds.")
+
+
+class TokenShape(Answer):
+    """An API token, without its text."""
+
+    id: str = Field(examples=["token_789abcdefghjkmnp"])
+    name: str
+    role: Literal["full", "read"]
+    created_at: Time
+    expires_at: Time
+    last_used_at: Time | None = Field(description="To the hour; null if it was never used.")
+
+    @classmethod
+    def of(cls, token: ApiToken) -> Self:
+        """Return the token."""
+        return cls.taken_from(token, role=token.role.value)
+
+
+class NewToken(TokenShape):
+    """A new API token, with its text: this is the only time that it is shown."""
+
+    token: str = Field(description="For `Authorization: Bearer …`.")
+
+
+class TokenList(Answer):
+    """The user's API tokens, newest first."""
+
+    items: list[TokenShape]
+    next: None = Field(default=None, description="Always null: a user has few tokens.")
+
+
+class UsageItem(Answer):
+    """One limit, and how much of it is used."""
+
+    name: str = Field(examples=["previews"])
+    about: str = Field(description="For people.", examples=["Previews at a time"])
+    unit: Literal["", "bytes", "seconds"]
+    used: Seconds | None = Field(description="Null for a limit of each preview.")
+    limit: Seconds | None = Field(description="Null: no limit of the user.")
+    setting: str | None = Field(description="The operator's setting.", examples=["PREVIEW_MAX_INSTANCES_PER_USER"])
+
+
+class Usage(Answer):
+    """The user's limits, and their use."""
+
+    user_id: str
+    tier: str
+    is_operator: bool = Field(description="Whether the user may open the operator's page.")
+    items: list[UsageItem]
+    next: None = Field(default=None, description="Always null.")
+
+
+class OperatorPreview(Answer):
+    """A live preview of any user: nothing of its log, requests, files or environment."""
+
+    id: str
+    generation_id: str
+    project_id: str
+    user_id: str
+    status: str
+    created_at: Time
+    expires_at: Time
+    memory_bytes: int | None
+    cpu_percent: float | None
+    processes: int | None
+    viewers: int = Field(description="Open log streams.")
+
+    @classmethod
+    def of(cls, preview: LivePreview) -> Self:
+        """Return the preview."""
+        record, usage = preview.record, preview.usage
+        return cls(
+            id=record.id,
+            generation_id=record.generation_id,
+            project_id=record.project_id,
+            user_id=record.user_id,
+            status=record.state.value,
+            created_at=record.created_at,
+            expires_at=record.expires_at,
+            memory_bytes=None if usage is None else usage.memory_bytes,
+            cpu_percent=None if usage is None else round(usage.cpu_percent, 1),
+            processes=None if usage is None else usage.processes,
+            viewers=preview.log.subscriber_count,
+        )
+
+
+class OperatorPreviews(Answer):
+    """All live previews, oldest first."""
+
+    items: list[OperatorPreview]
+    limit: int = Field(description="Most live previews: `PREVIEW_MAX_PREVIEWS`.")
+    next: None = Field(default=None, description="Always null: their number has a limit.")
+
+
+class OperatorUser(Answer):
+    """A user, and what they use."""
+
+    id: str
+    tier: str
+    created_at: Time
+    previews: int = Field(description="Live previews.")
+    generations: int
+    stored_bytes: int = Field(description="Size of the generations' files.")
+
+
+class OperatorUsers(Answer):
+    """A page of users, newest first."""
+
+    items: list[OperatorUser]
+    next: str | None = Field(description="`cursor` of the next page; null on the last one.")
+
+
+class EnvironmentShape(Answer):
+    """A stored environment: the packages of projects with the same requirements."""
+
+    id: str
+    size_bytes: int
+    last_used_at: Time
+    in_use: bool
+
+    @classmethod
+    def of(cls, stored: StoredEnvironment) -> Self:
+        """Return the environment."""
+        return cls(
+            id=stored.key,
+            size_bytes=stored.size_bytes,
+            last_used_at=from_ms(int(stored.last_used_at * 1000)),
+            in_use=stored.is_in_use,
+        )
+
+
+class Environments(Answer):
+    """Stored environments, the last used first."""
+
+    items: list[EnvironmentShape]
+    limit_bytes: int = Field(description="`PREVIEW_ENVIRONMENT_MAX_BYTES`.")
+    next: None = Field(default=None, description="Always null.")

@@ -1,0 +1,97 @@
+"""Operations of the routes about people: together at one preview, accounts, operators."""
+
+from __future__ import annotations
+
+from preview import errors, people_errors
+from preview.http.contracts.people import account, together
+from preview.http.core import bodies
+from preview.http.openapi.model import ErrorKinds, Operation, Reply
+
+_GONE = Reply("Done; the response has no body.", kind=None)
+_NO_PREVIEW: ErrorKinds = (errors.NoActivePreview,)
+_STORED: ErrorKinds = (errors.NoActivePreview, errors.PreviewNotFound)
+
+
+def together_operations() -> dict[str, Operation]:
+    """Return the routes of guests, presence and comments."""
+    me = Reply("Who you are.", together.MeShape)
+    viewers = Reply("Who has the page open.", together.ViewerList, further_kinds=("text/event-stream",))
+    comment = Reply("The comment.", together.CommentShape)
+    made = Reply("The comment.", together.CommentShape, headers={"Location": "Address of the comment."})
+    return {
+        "together.join": Operation(
+            me,
+            (errors.InvalidRequest, errors.Forbidden, errors.Unauthenticated, people_errors.GuestLimitReached),
+            body=together.JoinBody,
+            is_open=True,
+        ),
+        "together.viewers": Operation(viewers, (*_NO_PREVIEW, errors.TooManyStreams)),
+        "together.me": Operation(me, _NO_PREVIEW),
+        "together.change_me": Operation(
+            _GONE, (*_NO_PREVIEW, errors.InvalidRequest, people_errors.TooFast), 204, body=together.MeBody
+        ),
+        "together.leave": Operation(_GONE, status=204),
+        "together.remove": Operation(_GONE, (*_NO_PREVIEW, people_errors.ViewerNotFound), 204),
+        "together.list_comments": Operation(
+            Reply("A page of comments.", together.CommentPage),
+            (*_STORED, errors.InvalidRequest),
+            query=together.CommentsQuery,
+        ),
+        "together.add_comment": Operation(
+            made,
+            (
+                *_STORED,
+                errors.InvalidRequest,
+                errors.RequestNotFound,
+                errors.FailureNotFound,
+                people_errors.CommentLimitReached,
+                people_errors.TooFast,
+            ),
+            201,
+            body=together.CommentBody,
+        ),
+        "together.change_comment": Operation(
+            comment,
+            (*_STORED, errors.InvalidRequest, people_errors.CommentNotFound),
+            body=together.CommentChange,
+            query=together.OneCommentQuery,
+        ),
+        "together.delete_comment": Operation(
+            _GONE, (*_STORED, people_errors.CommentNotFound), 204, query=together.OneCommentQuery
+        ),
+    }
+
+
+def account_operations() -> dict[str, Operation]:
+    """Return the routes of API tokens and usage."""
+    made = Reply("The token, with its text.", account.NewToken, headers={"Location": "Address of the token."})
+    return {
+        "account.list_tokens": Operation(Reply("The API tokens.", account.TokenList), (errors.Forbidden,)),
+        "account.create_token": Operation(
+            made,
+            (errors.InvalidRequest, errors.Forbidden, people_errors.ApiTokenLimitReached),
+            201,
+            body=account.TokenBody,
+            is_missing=True,
+        ),
+        "account.revoke_token": Operation(_GONE, (errors.Forbidden, people_errors.ApiTokenNotFound), 204),
+        "account.usage": Operation(Reply("The limits.", account.Usage)),
+    }
+
+
+def operator_operations() -> dict[str, Operation]:
+    """Return the routes for operators."""
+    refused: ErrorKinds = (errors.Forbidden,)
+    return {
+        "operator.previews": Operation(Reply("All live previews.", account.OperatorPreviews), refused),
+        "operator.stop": Operation(_GONE, (*refused, errors.PreviewNotFound, errors.NoActivePreview), 204),
+        "operator.list_users": Operation(
+            Reply("A page of users.", account.OperatorUsers),
+            (*refused, errors.InvalidRequest),
+            query=bodies.PageQuery,
+        ),
+        "operator.environments": Operation(Reply("The environments.", account.Environments), refused),
+        "operator.remove_environment": Operation(
+            _GONE, (*refused, people_errors.EnvironmentNotFound, people_errors.EnvironmentInUse), 204
+        ),
+    }

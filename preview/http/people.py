@@ -1,0 +1,77 @@
+"""The people of the running app: owners' share links and guests, presence, comments, and API tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from preview.auth import AccessBook, ApiTokens, GuestBook, Identity
+from preview.http.core.live_requests import LiveRequests
+from preview.service import Service
+from preview.settings import Settings
+from preview.together import Comments, Presence
+
+# The user of the command line on one's own machine.
+_LOCAL_USER = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """The people, made once when the app starts.
+
+    Attributes:
+        access: Access of browsers to previews.
+        api_tokens: Tokens that users have made here; without effect if a host authenticates.
+        guests: People whom share links have admitted to the page.
+        presence: Who looks at which preview.
+        comments: Comments on previews.
+        live_requests: Open requests whose access can be revoked.
+    """
+
+    access: AccessBook
+    api_tokens: ApiTokens
+    guests: GuestBook
+    presence: Presence
+    comments: Comments
+    live_requests: LiveRequests
+
+
+def make_people(service: Service, secret: str | None) -> People:
+    """Return the people of an app.
+
+    Args:
+        service: The open service.
+        secret: Signs share links; None makes a key for this process.
+    """
+
+    def is_live(preview_id: str) -> bool:
+        return service.previews.find(preview_id) is not None
+
+    access = AccessBook(
+        secret,
+        open_ttl_s=service.settings.open_link_ttl_s,
+        max_shares=service.settings.shares_per_preview,
+        is_live=is_live,
+    )
+    presence, live_requests = Presence(is_live), LiveRequests()
+    return People(
+        access,
+        ApiTokens(service.database, lambda token_id: live_requests.cut(f"token {token_id}")),
+        GuestBook(access, is_live=is_live, is_connected=presence.is_connected),
+        presence,
+        Comments(service.database),
+        live_requests,
+    )
+
+
+def is_operator(settings: Settings, identity: Identity, secret: str | None) -> bool:
+    """Return whether the caller is an operator of this service.
+
+    ``PREVIEW_OPERATORS`` lists operators. Without it, the user ``local`` of ``preview serve`` is one, if only this
+    machine can sign tokens: with a secret of its own, and no host or identity provider that chooses ids.
+    """
+    if identity.guest is not None or identity.token_id is not None:
+        return False
+    if settings.operators is not None:
+        return identity.user.id in settings.operators
+    is_own_machine = secret is not None and settings.jwt_secret is None and settings.jwt_algorithm == "HS256"
+    return is_own_machine and identity.user.id == _LOCAL_USER

@@ -1,0 +1,116 @@
+"""What an operator sees and does, relative to ``/api/v1``. Never logs, requests, files or secrets of others."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from quart import Blueprint, Response, request
+from sqlalchemy import Connection, Row, func, select
+
+from preview.auth import Identity
+from preview.core.clock import from_ms
+from preview.core.quoting import quoted
+from preview.errors import Forbidden, PreviewNotFound
+from preview.http.backend import Backend, BackendRoutes, Running
+from preview.http.contracts.people.account import (
+    Environments,
+    EnvironmentShape,
+    OperatorPreview,
+    OperatorPreviews,
+    OperatorUser,
+    OperatorUsers,
+)
+from preview.http.core.answers import json_answer, no_content
+from preview.http.core.bodies import PageQuery
+from preview.http.core.reading import checked_query
+from preview.http.identity import require_account
+from preview.http.people import is_operator
+from preview.storage.tables import generations, users
+from preview.storage.users import read_page
+
+
+def operator_routes(running: Running) -> Blueprint:
+    """Return the routes; each begins with ``_require_operator``."""
+    routes = BackendRoutes("operator", running)
+
+    @routes.get("/operator/previews")
+    async def previews(backend: Backend) -> Response:
+        """Return all live previews of all users, for operators."""
+        await _require_operator(backend)
+        live = sorted(backend.previews.all_active.values(), key=lambda one: one.record.created_at)
+        items = [OperatorPreview.of(one) for one in live]
+        return json_answer(OperatorPreviews(items=items, limit=backend.settings.max_previews, next=None))
+
+    @routes.delete("/operator/previews/<preview_id>")
+    async def stop(backend: Backend, preview_id: str) -> Response:
+        """Stop a preview of any user, for operators."""
+        await _require_operator(backend)
+        preview = backend.previews.find(preview_id)
+        if preview is None:
+            raise PreviewNotFound(f"There is no live preview {quoted(preview_id)}.")
+        await backend.previews.stop(preview.record.generation_id)
+        return no_content()
+
+    @routes.get("/operator/users")
+    async def list_users(backend: Backend) -> Response:
+        """Return users, newest first, and what they use, for operators."""
+        await _require_operator(backend)
+        query = checked_query(request, PageQuery)
+        database = backend.service.database
+        rows, following = await read_page(database, select(users), users, query.cursor, query.limit)
+        ids = [row.id for row in rows]
+        live = Counter(one.record.user_id for one in backend.previews.all_active.values())
+        sums = (
+            select(
+                generations.c.user_id, func.count().label("number"), func.sum(generations.c.size_bytes).label("size")
+            )
+            .where(generations.c.user_id.in_(ids))
+            .group_by(generations.c.user_id)
+        )
+
+        def read(connection: Connection) -> dict[str, Row[tuple[str, int, int]]]:
+            return {row.user_id: row for row in connection.execute(sums)}
+
+        stored = await database.read(read) if ids else {}
+        items = [
+            OperatorUser(
+                id=row.id,
+                tier=row.tier,
+                created_at=from_ms(row.created_at),
+                previews=live[row.id],
+                generations=stored[row.id].number if row.id in stored else 0,
+                stored_bytes=int(stored[row.id].size) if row.id in stored else 0,
+            )
+            for row in rows
+        ]
+        return json_answer(OperatorUsers(items=items, next=following))
+
+    @routes.get("/operator/environments")
+    async def environments(backend: Backend) -> Response:
+        """Return the stored environments, the last used first, for operators."""
+        await _require_operator(backend)
+        items = [EnvironmentShape.of(one) for one in await backend.service.shelf.all()]
+        return json_answer(Environments(items=items, limit_bytes=backend.settings.environment_max_bytes, next=None))
+
+    @routes.delete("/operator/environments/<environment_id>")
+    async def remove_environment(backend: Backend, environment_id: str) -> Response:
+        """Remove a stored environment that nobody uses, for operators; a launch that needs it builds it again."""
+        await _require_operator(backend)
+        await backend.service.shelf.remove(environment_id)
+        return no_content()
+
+    return routes
+
+
+async def _require_operator(backend: Backend) -> Identity:
+    """Return the caller, who is an operator; API tokens are not enough.
+
+    Raises:
+        Unauthenticated, Forbidden: The caller is nobody, or no operator.
+
+    Cancellation: no state changes.
+    """
+    identity = await require_account(backend)
+    if not is_operator(backend.settings, identity, backend.secret):
+        raise Forbidden("Only operators may do this; PREVIEW_OPERATORS lists their ids.", reason="operator")
+    return identity

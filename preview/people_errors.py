@@ -1,0 +1,64 @@
+"""Errors about people: guests, comments, API tokens and operators. As in ``preview.errors``, from which they derive."""
+
+from __future__ import annotations
+
+from preview.errors import LimitReached, PreviewError
+
+__all__ = [
+    "ApiTokenLimitReached", "ApiTokenNotFound", "CommentLimitReached", "CommentNotFound", "EnvironmentInUse",
+    "EnvironmentNotFound", "GuestLimitReached", "TooFast", "ViewerNotFound",
+]  # fmt: skip
+
+
+class ApiTokenNotFound(PreviewError):
+    """The user has no API token with this id."""
+
+    code = "api_token_not_found"
+
+
+class ApiTokenLimitReached(LimitReached):
+    """The user has the maximum number of API tokens. ``details["limit"]`` is that number."""
+
+    code = "api_token_limit_reached"
+
+
+class CommentNotFound(PreviewError):
+    """The preview has no such comment."""
+
+    code = "comment_not_found"
+
+
+class CommentLimitReached(LimitReached):
+    """The preview has the maximum number of comments. ``details["limit"]`` is that number."""
+
+    code = "comment_limit_reached"
+
+
+class EnvironmentNotFound(PreviewError):
+    """There is no such environment in the cache."""
+
+    code = "environment_not_found"
+
+
+class EnvironmentInUse(PreviewError):
+    """The environment cannot be removed: a preview or a template uses it."""
+
+    code = "environment_in_use"
+
+
+class GuestLimitReached(LimitReached):
+    """The preview has the maximum number of guests. ``details["limit"]`` is that number."""
+
+    code = "guest_limit_reached"
+
+
+class TooFast(PreviewError):
+    """A person sends positions or comments faster than allowed."""
+
+    code = "too_fast"
+
+
+class ViewerNotFound(PreviewError):
+    """The preview has no guest with this id."""
+
+    code = "viewer_not_found"

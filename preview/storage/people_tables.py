@@ -1,0 +1,44 @@
+"""Tables of API tokens (see ``preview.auth.api_tokens``) and of comments (see ``preview.together.comments``)."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, SmallInteger, String, Table, Text
+
+from preview.storage.tables import metadata
+
+# No foreign key to users: their rows are created on demand.
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("user_id", String(128), nullable=False, index=True),
+    Column("name", String(256), nullable=False),
+    # SHA-256 of the token, in hexadecimal. The token itself is not stored.
+    Column("hash", String(64), nullable=False),
+    Column("role", String(8), nullable=False),
+    # Tier of the token that made it; NULL: the users table decides.
+    Column("tier", String(32)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    # To the hour.
+    Column("last_used_at", BigInteger),
+)
+Index("uq_api_tokens_hash", api_tokens.c.hash, unique=True)
+
+preview_comments = Table(
+    "preview_comments",
+    metadata,
+    Column("preview_id", String(64), ForeignKey("preview_instances.id", ondelete="CASCADE"), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    # The line, request or failure.
+    Column("kind", String(8), nullable=False),
+    Column("target", String(20), nullable=False),
+    # The user's or guest's id, the name that is shown, and the role.
+    Column("author_id", String(128), nullable=False),
+    Column("author", String(256), nullable=False),
+    Column("role", String(8), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("resolved", SmallInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+Index("ix_preview_comments_preview_id_created_at", preview_comments.c.preview_id, preview_comments.c.created_at)
