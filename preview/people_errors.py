@@ -35,7 +35,7 @@ class CommentLimitReached(LimitReached):
 
 
 class EnvironmentNotFound(PreviewError):
-    """There is no such environment in the cache."""
+    """The cache has no such environment."""
 
     code = "environment_not_found"
 

@@ -76,7 +76,7 @@ def follow(backend: Backend, scope: Mapping[str, Any], identity: Identity) -> No
 def cut_off(backend: Backend, guests: list[Guest]) -> None:
     """End all open requests of guests who have lost their access, and tell their pages."""
     for guest in guests:
-        backend.people.presence.room(guest.preview_id).remove(guest.id)
+        backend.people.presence.audience(guest.preview_id).remove(guest.id)
         backend.people.live_requests.cut(f"guest {guest.id}")
 
 

@@ -15,14 +15,14 @@ from preview.together.target import Target
 
 OWNER_ID = "owner"
 """Id of the owner, who is one viewer however many pages are open."""
-# News of one room that a slow reader may still get; beyond that it reads the comments again.
+# News of one audience that a slow reader may still get; beyond that it reads the comments again.
 _MOST_NEWS = 100
 # A position each 200 ms on average, and a few at once.
 _MOVES_PER_S = 5.0
 _MOVES_AT_ONCE = 10.0
 _COMMENTS_PER_S = 0.5
 _COMMENTS_AT_ONCE = 10.0
-# People of one room whose pace is remembered.
+# People of one audience whose pace is remembered.
 _MOST_PACES = 200
 
 
@@ -78,10 +78,10 @@ class Viewer:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Something that readers of a room learn at once.
+    """Something that readers of a audience learn at once.
 
     Attributes:
-        number: From 1 in its room, without gaps.
+        number: From 1 in its audience, without gaps.
         name: Name of the event.
         data: JSON text.
     """
@@ -91,7 +91,7 @@ class News:
     data: str
 
 
-class Room:
+class Audience:
     """The people at one preview, and the news for them.
 
     Attributes:
@@ -194,25 +194,27 @@ class Room:
 
 
 class Presence:
-    """The rooms of all previews.
+    """The audiences of all previews.
 
     Args:
-        is_live: Returns whether a preview is live; the rooms of others are forgotten.
+        is_live: Returns whether a preview is live; the audiences of others are forgotten.
     """
 
     def __init__(self, is_live: Callable[[str], bool]) -> None:
         self._is_live = is_live
-        self._rooms: dict[str, Room] = {}
+        self._audiences: dict[str, Audience] = {}
 
-    def room(self, preview_id: str) -> Room:
-        """Return the room of a preview; one that is kept only while the preview is live or has viewers."""
-        if preview_id not in self._rooms:
-            for ended in [one for one, room in self._rooms.items() if not self._is_live(one) and not room.viewers]:
-                del self._rooms[ended]
-            self._rooms[preview_id] = Room()
-        return self._rooms[preview_id]
+    def audience(self, preview_id: str) -> Audience:
+        """Return the audience of a preview; one that is kept only while the preview is live or has viewers."""
+        if preview_id not in self._audiences:
+            for ended in [
+                one for one, audience in self._audiences.items() if not self._is_live(one) and not audience.viewers
+            ]:
+                del self._audiences[ended]
+            self._audiences[preview_id] = Audience()
+        return self._audiences[preview_id]
 
     def is_connected(self, preview_id: str, viewer_id: str) -> bool:
         """Return whether this person has a page of the preview open."""
-        room = self._rooms.get(preview_id)
-        return room is not None and room.find(viewer_id) is not None
+        audience = self._audiences.get(preview_id)
+        return audience is not None and audience.find(viewer_id) is not None

@@ -53,6 +53,9 @@ _RULES_BEYOND = (
     "preview/firings/trial",
     "PUT /api/v1/alerts/{alert_id}",
     "preview/failures",
+    # A cursor, a line that there is, a text that can be shown.
+    "preview/comments",
+    "GET /api/v1/operator/users",
 )
 _CHANGES = (
     "preview/launch",

@@ -7,13 +7,14 @@ from typing import Any
 
 from schemathesis import Case, CheckContext, CheckFunction, Response
 
-from preview import errors
+from preview import errors, people_errors
 from preview.http.core.errors import HTTP_CODES
 
 __all__ = ["CHECKS", "sentence_problem"]
 
 MAX_SENTENCE_CHARS = 300
-CODES = {getattr(errors, name).code for name in errors.__all__} | set(HTTP_CODES.values()) | {"head_too_large"}
+CODES = {getattr(module, name).code for module in (errors, people_errors) for name in module.__all__}
+CODES |= set(HTTP_CODES.values()) | {"head_too_large"}
 # What the preview itself does wrong, or that it is not there: not the service's mistake.
 PREVIEWS_OWN = {
     "preview_unavailable",

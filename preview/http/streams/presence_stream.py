@@ -11,7 +11,7 @@ import trio
 from preview.core.clock import utc_now
 from preview.http.core.piecewise import PiecewiseBody
 from preview.http.streams.log_streams import Waits
-from preview.together import Room, Viewer
+from preview.together import Audience, Viewer
 
 _COMMENT = b":\n\n"
 
@@ -22,7 +22,7 @@ class PresenceBody(PiecewiseBody):
     The stream of a removed guest says so, and ends.
 
     Args:
-        room: The people at the preview.
+        audience: The people at the preview.
         viewer_id: The reader.
         over: Set at the preview's end.
         shown: Returns the viewers as JSON.
@@ -33,7 +33,7 @@ class PresenceBody(PiecewiseBody):
 
     def __init__(
         self,
-        room: Room,
+        audience: Audience,
         viewer_id: str,
         over: trio.Event,
         *,
@@ -42,7 +42,7 @@ class PresenceBody(PiecewiseBody):
         expires_at: datetime,
         keep_alive_s: float,
     ) -> None:
-        self._room = room
+        self._audience = audience
         self._viewer_id = viewer_id
         self._preview_over = over
         self._shown = shown
@@ -51,7 +51,7 @@ class PresenceBody(PiecewiseBody):
         self._keep_alive_s = keep_alive_s
         # No version yet: the first piece has all viewers. Comments are read elsewhere first.
         self._version = -1
-        self._news = room.last_news
+        self._news = audience.last_news
 
     async def __anext__(self) -> bytes:
         """Return the next piece. Cancellation: no state changes."""
@@ -62,7 +62,7 @@ class PresenceBody(PiecewiseBody):
                 await self._until_changed()
         else:
             await trio.lowlevel.checkpoint()
-        if self._viewer_id in self._room.removed:
+        if self._viewer_id in self._audience.removed:
             return self._last("removed")
         if self._preview_over.is_set():
             return self._last("end")
@@ -74,23 +74,23 @@ class PresenceBody(PiecewiseBody):
         return self._changes() or _COMMENT
 
     def _is_idle(self) -> bool:
-        room = self._room
-        is_same = room.version == self._version and room.last_news == self._news
-        return is_same and self._viewer_id not in room.removed and not self._preview_over.is_set()
+        audience = self._audience
+        is_same = audience.version == self._version and audience.last_news == self._news
+        return is_same and self._viewer_id not in audience.removed and not self._preview_over.is_set()
 
     async def _until_changed(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_after, self._preview_over, nursery.cancel_scope)
-            await self._room.wait()
+            await self._audience.wait()
             nursery.cancel_scope.cancel()
 
     def _changes(self) -> bytes:
-        room, events = self._room, []
-        if room.version != self._version:
-            self._version = room.version
-            events.append(_event("viewers", self._shown(room.viewers)))
-        news = room.news_after(self._news)
-        self._news = room.last_news
+        audience, events = self._audience, []
+        if audience.version != self._version:
+            self._version = audience.version
+            events.append(_event("viewers", self._shown(audience.viewers)))
+        news = audience.news_after(self._news)
+        self._news = audience.last_news
         # A reader that has missed some reads all comments again.
         events += [_event("reload", "{}")] if news is None else [_event(one.name, one.data) for one in news]
         return "".join(events).encode()

@@ -1,4 +1,4 @@
-"""What an operator sees and does, relative to ``/api/v1``. Never logs, requests, files or secrets of others."""
+"""Routes of operators, relative to ``/api/v1``. Never logs, requests, files or secrets of others."""
 
 from __future__ import annotations
 

@@ -98,17 +98,17 @@ def _add_people(routes: BackendRoutes) -> None:
         """
         identity, _ = await own_generation(backend, generation_id)
         preview = backend.previews.require(generation_id)
-        room = backend.people.presence.room(preview.id)
+        audience = backend.people.presence.audience(preview.id)
         if request.accept_mimetypes.best_match(["application/json", _EVENTS]) != _EVENTS:
-            return json_answer(_viewers(room.viewers), headers={"Vary": "Accept"})
+            return json_answer(_viewers(audience.viewers), headers={"Vary": "Accept"})
         body: bytes | PresenceBody = b""
         if request.method != "HEAD":
             resources = request_resources()
             resources.enter_context(backend.slots.hold(identity.key))
             viewer = _viewer(identity)
-            resources.enter_context(room.attending(viewer))
+            resources.enter_context(audience.attending(viewer))
             body = PresenceBody(
-                room,
+                audience,
                 viewer.id,
                 preview.over,
                 shown=lambda found: json.dumps(_viewers(found).dumped()),
@@ -136,11 +136,11 @@ def _add_people(routes: BackendRoutes) -> None:
         identity, _ = await own_generation(backend, generation_id)
         body = await read_json(request, MeBody, limit_bytes=_BODY_BYTES)
         preview = backend.previews.require(generation_id)
-        room = backend.people.presence.room(preview.id)
+        audience = backend.people.presence.audience(preview.id)
         if body.name is not None and identity.guest is not None:
-            room.rename(identity.guest.id, backend.people.guests.rename(identity.guest, body.name).name)
+            audience.rename(identity.guest.id, backend.people.guests.rename(identity.guest, body.name).name)
         if "target" in body.model_fields_set:
-            room.move(_viewer_id(identity), None if body.target is None else body.target.target())
+            audience.move(_viewer_id(identity), None if body.target is None else body.target.target())
         return no_content()
 
     @routes.delete("/preview/viewers/me")
@@ -186,8 +186,8 @@ def _add_comments(routes: BackendRoutes) -> None:
         _check_guest(identity, record)
         target = body.target.target()
         await _check_target(backend, record, target)
-        room = backend.people.presence.room(record.id)
-        room.spend_comment(identity.key)
+        audience = backend.people.presence.audience(record.id)
+        audience.spend_comment(identity.key)
         made = await backend.people.comments.add(
             record.id,
             target,
@@ -197,7 +197,7 @@ def _add_comments(routes: BackendRoutes) -> None:
             role=role_of(identity),
         )
         shown = CommentShape.of(made)
-        room.tell("comment", json.dumps(shown.dumped()))
+        audience.tell("comment", json.dumps(shown.dumped()))
         place = link(f"/api/v1/generations/{generation_id}/preview/comments/{made.id}")
         return json_answer(shown, 201, {"Location": place})
 
@@ -209,7 +209,7 @@ def _add_comments(routes: BackendRoutes) -> None:
         comment = await _comment(backend, identity, generation_id, comment_id)
         changed = await backend.people.comments.resolve(comment, body.resolved)
         shown = CommentShape.of(changed)
-        backend.people.presence.room(comment.preview_id).tell("comment", json.dumps(shown.dumped()))
+        backend.people.presence.audience(comment.preview_id).tell("comment", json.dumps(shown.dumped()))
         return json_answer(shown)
 
     @routes.delete("/preview/comments/<comment_id>")
@@ -220,7 +220,7 @@ def _add_comments(routes: BackendRoutes) -> None:
         if identity.guest is not None and comment.author_id != identity.guest.id:
             raise Forbidden("Guests may delete their own comments only; ask the preview's owner.", reason="role")
         await backend.people.comments.delete(comment)
-        backend.people.presence.room(comment.preview_id).tell("comment_removed", json.dumps({"id": comment.id}))
+        backend.people.presence.audience(comment.preview_id).tell("comment_removed", json.dumps({"id": comment.id}))
         return no_content()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
@@ -16,6 +17,13 @@ from preview.core.clock import utc_now
 
 app = typer.Typer(add_completion=False)
 
+
+class _Role(StrEnum):
+    OPEN = "open"
+    WATCH = "watch"
+    USE = "use"
+
+
 # For the request's round trip and clock differences.
 _SLACK_S = 60
 
@@ -26,6 +34,10 @@ def share(
     expires: Annotated[
         float | None, typer.Option("--expires", metavar="SECONDS", min=1, help="Link lifetime in seconds.")
     ] = None,
+    role: Annotated[
+        _Role,
+        typer.Option("--role", help="`open`: the preview; `watch`: its page, to read; `use`: also send and comment."),
+    ] = _Role.OPEN,
     listed: Annotated[bool, typer.Option("--list", help="List the links, and who has access.")] = False,
     revoke: Annotated[
         str | None, typer.Option("--revoke", metavar="ID", help="Revoke a link, or `all` access.")
@@ -53,12 +65,13 @@ def share(
             shown = _access(api, generation, public)
             print_json(shown) if as_json else _print_access(shown)
             return
-        body = {} if expires is None else {"expires_in": expires}
+        body: dict[str, Any] = {"role": role.value} | ({} if expires is None else {"expires_in": expires})
         made: dict[str, Any] = api.call("POST", generation_path(generation, "/preview/share"), body=body).json()
     if as_json:
         print_json(made)
     else:
-        show(f"{made['url']}\n{made['id']}, valid until {made['expires_at']} or until the preview ends")
+        until = f"valid until {made['expires_at']} or until the preview ends"
+        show(f"{made['url']}\n{made['id']}, role {made['role']}, {until}")
         if expires is not None and _is_shorter(made["expires_at"], expires):
             say("the service limits the lifetime of links")
         _say_where(made["url"])
@@ -94,4 +107,5 @@ def _print_access(shown: dict[str, Any]) -> None:
     show(f"{shown['address']} is open to {who}")
     _say_where(shown["address"])
     for one in shown["shares"]:
-        show(f"{one['id']}  until {one['expires_at']}  {one['url']}")
+        closed = "  (admits nobody further)" if one["closed"] else ""
+        show(f"{one['id']}  {one['role']}  until {one['expires_at']}  {one['url']}{closed}")

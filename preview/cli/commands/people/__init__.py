@@ -1,0 +1,5 @@
+"""Commands about people: share links, comments, API tokens, usage."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,83 @@
+"""Share links with roles, comments, API tokens and usage on the command line, against a real service."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_service import PROGRAM, serving
+
+from preview.cli.entry import run
+from preview.cli.exits import ExitCode
+
+QUIET = """
+import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+print("ready", flush=True)
+HTTPServer(("127.0.0.1", int(os.environ["PORT"])), BaseHTTPRequestHandler).serve_forever()
+"""
+
+
+@pytest.fixture
+def generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    folders = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(tmp_path / "cache")}
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "main.py").write_text(QUIET)
+    (project / "preview.toml").write_text('[start]\ncommand = "python main.py"\n')
+    for name in ("PREVIEW_URL", "PREVIEW_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in folders.items():
+        monkeypatch.setenv(name, value)
+
+    def tell(*arguments: str) -> str:
+        done = subprocess.run([*PROGRAM, *arguments], check=True, capture_output=True, text=True, env=os.environ)
+        return done.stdout.strip()
+
+    with serving(folders):
+        made = tell("push", str(project))
+        tell("launch", made, "--wait", "60")
+        yield made
+
+
+def test_the_story_of_people(
+    generation: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call(*arguments: str, code: int = ExitCode.OK) -> str:
+        assert run(list(arguments)) == code, capsys.readouterr().err
+        said = capsys.readouterr()
+        return said.out + said.err
+
+    link = call("share", generation, "--role", "watch")
+    assert f"/#/join/{generation}/share_" in link
+    assert ", role watch, valid until" in link
+    listed = call("share", generation, "--list")
+    assert "  watch  until" in listed
+    call("share", generation, "--role", "admin", code=ExitCode.USAGE)
+    call("share", generation, "--revoke", link.split("\n")[1].split(",")[0])
+    assert "share_" not in call("share", generation, "--list")
+
+    made = call("comments", generation, "--add", "Look \x1b[31mhere", "--on", "line:1")
+    comment = made.split()[0]
+    assert "line 1  Owner" in made
+    assert "\x1b" not in call("comments", generation)
+    assert "(resolved)" in call("comments", generation, "--resolve", comment)
+    call("comments", generation, "--add", "x", code=ExitCode.USAGE)
+    call("comments", generation, "--add", "x", "--on", "page:1", code=ExitCode.USAGE)
+    call("comments", generation, "--delete", comment)
+    assert json.loads(call("comments", generation, "--json"))["items"] == []
+
+    token = json.loads(call("tokens", "create", "build server", "--role", "read", "--json"))
+    assert token["id"] in call("tokens", "list")
+    assert "Previews at a time" in call("usage")
+    service = json.loads((Path(os.environ["PREVIEW_DATA_DIR"]) / "service.json").read_text())["url"]
+    monkeypatch.setenv("PREVIEW_TOKEN", token["token"])
+    assert generation in call("ls", "--url", service)
+    assert "only read" in call("stop", generation, "--url", service, code=ExitCode.NOT_ALLOWED)
+    monkeypatch.delenv("PREVIEW_TOKEN")
+    call("tokens", "revoke", token["id"])
+    assert token["id"] not in call("tokens", "list")
