@@ -29,7 +29,10 @@ app = typer.Typer(add_completion=False)
 @app.command(epilog="Example: preview compare GEN_A GEN_B --ignore '$.generated_at' --junit report.xml")
 def compare(
     generation: GenerationArgument,
-    candidate: Annotated[str, typer.Argument(metavar="GEN_B", help="The generation to compare with the first one.")],
+    candidate: Annotated[
+        str | None,
+        typer.Argument(metavar="GEN_B", help="The generation to compare with the first one. Default: the same one."),
+    ] = None,
     text: FilterOption = None,
     number: Annotated[
         list[int] | None, typer.Option("--number", metavar="N", help="Number of a recorded request; may be repeated.")
@@ -38,6 +41,12 @@ def compare(
         str | None, typer.Option("--snapshot", metavar="ID", help="Data for both. Default: the running preview's.")
     ] = None,
     env: EnvOption = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", metavar="A", help="Preset of the first. Default: the active one.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="B", help="Preset of the second; - for none.")
+    ] = None,
     secret: SecretOption = None,
     ignore: IgnoreOption = None,
     save: Annotated[bool, typer.Option("--save", help="Keep the ignored paths beside the code of the first.")] = False,
@@ -48,12 +57,15 @@ def compare(
 ) -> None:
     """Send the same requests to two versions, on trials with the same data, and show what differs.
 
-    The first version answers twice: what differs then is noise, and left out. --env gives the second version variables.
+    The first version answers twice: what differs then is noise, and left out. --env gives the second version variables,
+    --against a preset of the project's settings.
     The requests are those that the first one's preview has recorded. Exit code 1 if an endpoint broke.
     """
+    if candidate is None and against is None and not env:
+        raise UsageMistake("Name a second version: GEN_B, --against PRESET, or --env NAME=VALUE.")
     body = {
-        "a": {"snapshot": snapshot},
-        "b": {"generation": candidate, **start_body(None, None, env)},
+        "a": {"snapshot": snapshot, "preset": _preset(preset)},
+        "b": {"generation": candidate, "preset": _preset(against), **start_body(None, None, env)},
         "numbers": number or None,
         "filter": text,
         "secrets": secrets_of(secret),
@@ -66,13 +78,18 @@ def compare(
         found: dict[str, Any] = api.call("POST", path, body=body, timeout_s=TIMEOUT_S).json()
         if save:
             _save(api, generation, ignore or [])
-    write_report(junit, junit_report(f"{generation} and {candidate}", [_case(one) for one in found["items"]]))
+    other = candidate or against or "variables"
+    write_report(junit, junit_report(f"{generation} and {other}", [_case(one) for one in found["items"]]))
     if as_json:
         print_json(found)
     else:
         _print(found)
     if found["verdict"] == "broke":
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _preset(name: str | None) -> str | None:
+    return "" if name == "-" else name
 
 
 def _save(api: Api, generation: str, ignore: list[str]) -> None:
