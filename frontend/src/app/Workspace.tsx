@@ -11,6 +11,7 @@ import {
   lookToAddress,
   PreviewTerminal,
   RequestPanel,
+  SettingsPanel,
   TestsPanel,
   type ThemeChoice,
   usePreviewClient,
@@ -31,7 +32,7 @@ interface WorkspaceProps {
   nameOf: (generationId: string) => string;
 }
 
-type Pane = "log" | "requests" | "files" | "failures" | "tests" | "alerts" | "data";
+type Pane = "log" | "requests" | "files" | "failures" | "tests" | "alerts" | "settings" | "data";
 const PANES: readonly (readonly [Pane, IconName, string])[] = [
   ["log", "terminal", "Log"],
   ["requests", "send", "Requests"],
@@ -40,6 +41,7 @@ const PANES: readonly (readonly [Pane, IconName, string])[] = [
   ["tests", "check", "Tests"],
   ["alerts", "bell", "Alerts"],
   ["data", "data", "Data"],
+  ["settings", "sliders", "Settings"],
 ];
 
 /** One project: its preview, and its log beside one of the other panes; on a small screen one of them at a time. */
@@ -143,6 +145,7 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
         )}
         {pane === "tests" && <TestsPanel {...common} onShowFailure={showFailure} onShowRequest={showRequest} />}
         {pane === "alerts" && <AlertsPanel {...common} name={name} onShowRequest={showRequest} />}
+        {pane === "settings" && <SettingsPanel {...common} onOpenFile={files.openFile} />}
       </div>
       <div className={styles.dataPane}>
         {wasDataShown && <DataPanel generationId={id} name={name} theme={theme} onShow={onShow} />}

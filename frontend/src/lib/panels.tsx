@@ -4,6 +4,7 @@ import type { AlertsPanelProps } from "./alerts/AlertsPanel";
 import type { DataPanelProps } from "./data/DataPanel";
 import type { FilesPanelProps } from "./files/FilesPanel";
 import type { FailuresPanelProps } from "./failures/FailuresPanel";
+import type { SettingsPanelProps } from "./settings/SettingsPanel";
 import type { ComparePanelProps } from "./traffic/ComparePanel";
 import type { RecordsPanelProps } from "./traffic/RecordsPanel";
 import type { TestsPanelProps } from "./trials/TestsPanel";
@@ -57,3 +58,8 @@ export const FilesPanel = fetched<FilesPanelProps>(async () => (await import("./
 
 /** Alert rules for a generation's previews, and their firings. */
 export const AlertsPanel = fetched<AlertsPanelProps>(async () => (await import("./alerts/AlertsPanel")).AlertsPanel);
+
+/** Launch settings of a generation's project: variables, secrets, presets, start options. */
+export const SettingsPanel = fetched<SettingsPanelProps>(
+  async () => (await import("./settings/SettingsPanel")).SettingsPanel,
+);

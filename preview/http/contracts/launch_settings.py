@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from preview.detection import Origin as ValueOrigin
-from preview.detection import StartPlan, shown_value
+from preview.detection import Origin, StartPlan, shown_value
 from preview.http.core.answers import Answer, AnyJson
 from preview.launch_settings import (
     MOST_LAYER_BYTES,
@@ -221,7 +220,7 @@ class Detected(Answer):
     @classmethod
     def of(cls, generation_id: str, plan: StartPlan) -> Self:
         """Return the decisions of a start plan."""
-        return cls(generation_id=generation_id, problem=None, entries=[*_decisions(plan), *_variables(plan)])
+        return cls(generation_id=generation_id, problem=None, entries=_entries(plan))
 
 
 class RunningShape(Answer):
@@ -376,25 +375,26 @@ def _decisions(plan: StartPlan) -> list[DetectedEntry]:
     ]  # fmt: skip
 
 
-def _variables(plan: StartPlan) -> list[DetectedEntry]:
-    """Return the variables, placeholders first."""
-    made = [one for one in plan.variables.values() if one.origin is ValueOrigin.MADE_UP]
-    return [
+def _entries(plan: StartPlan) -> list[DetectedEntry]:
+    """Return placeholders first, which a person may want to set; then decisions, then the other variables."""
+    variables = [
         DetectedEntry(
             kind="variable",
             name=one.name,
             value=shown_value(one),
             source=str(one.origin),
             where=one.where,
-            made_up=one.origin is ValueOrigin.MADE_UP,
-            text=_SENTENCES.get(one.origin, "{name} is set in the {origin}").format(name=one.name, origin=one.origin),
+            made_up=one.origin is Origin.MADE_UP,
+            text=f"{one.name} {_SENTENCES.get(one.origin, f'is set in the {one.origin}')}",
         )
-        for one in (*made, *(other for other in plan.variables.values() if other not in made))
+        for one in plan.variables.values()
     ]
+    made = [one for one in variables if one.made_up]
+    return [*made, *_decisions(plan), *(one for one in variables if not one.made_up)]
 
 
 _SENTENCES = {
-    ValueOrigin.MADE_UP: "{name} is not set; using a placeholder",
-    ValueOrigin.EXAMPLE: "{name} has the value of the project's example file",
-    ValueOrigin.SUPPLIED: "{name} is supplied by the service",
+    Origin.MADE_UP: "is not set; using a placeholder",
+    Origin.EXAMPLE: "has the value of the project's example file",
+    Origin.SUPPLIED: "is supplied by the service",
 }

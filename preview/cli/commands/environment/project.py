@@ -1,4 +1,4 @@
-"""What the commands for launch settings share: the project of a generation, the restart, the masks of secrets."""
+"""Shared parts of the commands for launch settings: the project of a generation, the restart, masks of secrets."""
 
 from __future__ import annotations
 

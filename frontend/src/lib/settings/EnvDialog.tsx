@@ -1,0 +1,88 @@
+import { type ReactNode, type SubmitEvent, useState } from "react";
+
+import type { PreviewClient } from "../api/client";
+import { type ImportedEnv, importEnvironment } from "../api/settings";
+import { Button } from "../ui/controls";
+import controls from "../ui/controls.module.css";
+import { Dialog } from "../ui/Dialog";
+import { News } from "../ui/News";
+import panel from "../ui/panel.module.css";
+import { useAction } from "../ui/useAction";
+import { visible } from "../ui/visible";
+import styles from "./settings.module.css";
+
+interface EnvDialogProps {
+  client: PreviewClient;
+  projectId: string;
+  preset: string | null;
+  onClose: () => void;
+  /** Called with a sentence when the variables are stored. */
+  onDone: (said: string) => void;
+}
+
+/** A pasted `.env` text: first what it would change, then the change. */
+export function EnvDialog(props: EnvDialogProps): ReactNode {
+  const [text, setText] = useState("");
+  const [found, setFound] = useState<ImportedEnv | null>(null);
+  const action = useAction();
+  const send = (dryRun: boolean): void =>
+    void action.run(dryRun ? "Reading…" : "Saving…", async () => {
+      const read = await importEnvironment(props.client, props.projectId, props.preset, text, dryRun);
+      if (dryRun) setFound(read);
+      else {
+        props.onClose();
+        props.onDone(`${read.added.length} added, ${read.changed.length} changed.`);
+      }
+      return undefined;
+    });
+  const submit = (event: SubmitEvent): void => {
+    event.preventDefault();
+    send(found === null);
+  };
+  return (
+    <Dialog title="Paste a .env file" onClose={props.onClose}>
+      <form className={panel.form} aria-label="A .env file" onSubmit={submit}>
+        <label>
+          Text
+          <textarea
+            className={controls.field}
+            rows={9}
+            required
+            autoFocus
+            spellCheck={false}
+            autoComplete="off"
+            placeholder={"LOG_LEVEL=DEBUG\nSTRIPE_API_KEY=sk_…"}
+            value={text}
+            onChange={(event) => {
+              setText(event.target.value);
+              setFound(null);
+            }}
+          />
+        </label>
+        <News action={action} />
+        {found && (
+          <ul className={styles.changes} aria-label="Changes">
+            {(["added", "changed", "same"] as const).flatMap((kind) =>
+              found[kind].map((name) => (
+                <li key={name}>
+                  <span className={panel.badge} data-tone={kind === "same" ? undefined : "info"}>
+                    {kind}
+                  </span>
+                  <span className={panel.mono}>{visible(name)}</span>
+                  {found.secrets.includes(name) && <span className={panel.badge}>secret</span>}
+                </li>
+              )),
+            )}
+            {found.added.length + found.changed.length + found.same.length === 0 && <li>The text has no variable.</li>}
+          </ul>
+        )}
+        <div className={controls.dialogButtons}>
+          <Button onClick={props.onClose}>Cancel</Button>
+          <Button kind="primary" type="submit" disabled={action.busy !== null}>
+            {found ? "Set these" : "Show changes"}
+          </Button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,147 @@
+import { type ReactNode, useState } from "react";
+
+import type { PreviewClient } from "../api/client";
+import { changeEnvironment, readEnvironment } from "../api/settings";
+import { usePreviewClient } from "../context";
+import { Button, IconButton, Notice } from "../ui/controls";
+import { News } from "../ui/News";
+import { Panel, type PanelProps } from "../ui/Panel";
+import panel from "../ui/panel.module.css";
+import { useAction } from "../ui/useAction";
+import { useLoad } from "../ui/useLoad";
+import { visible } from "../ui/visible";
+import { usePreview } from "../usePreview";
+import { ComparePresets } from "./ComparePresets";
+import { DetectedList } from "./DetectedList";
+import { PresetBar } from "./PresetBar";
+import { StartOptionsForm } from "./StartOptionsForm";
+import { VariableList } from "./VariableList";
+
+export interface SettingsPanelProps extends PanelProps {
+  client?: PreviewClient | undefined;
+  /** Called to show a line of a file. */
+  onOpenFile?: ((path: string, line: number) => void) | undefined;
+}
+
+/** Launch settings of a generation's project: variables, secrets, presets, start options. It fills its parent. */
+export function SettingsPanel(props: SettingsPanelProps): ReactNode {
+  const { generationId } = props;
+  const client = usePreviewClient(props.client);
+  const { instance } = usePreview(generationId, { client, poll: false });
+  const loaded = useLoad(`${generationId} ${instance?.id ?? ""} ${instance?.status ?? ""}`, (signal) =>
+    readEnvironment(client, generationId, signal),
+  );
+  const action = useAction();
+  // Undefined: the preset in use, if there is one.
+  const [chosen, setChosen] = useState<string | null>();
+  const [wanted, setWanted] = useState({ name: "", round: 0 });
+  const found = loaded.value;
+  const layerName = chosen === undefined ? (found?.active_preset ?? null) : chosen;
+  const preset = found?.presets.find((one) => one.name === layerName);
+  const layer = preset ?? found?.settings;
+  const running = found?.running.find((one) => one.generation_id === generationId);
+  const run = (busy: string, act: () => Promise<string | undefined>): void =>
+    void action.run(busy, async () => {
+      const said = await act();
+      loaded.refresh();
+      return said;
+    });
+  const restart = (): Promise<string> =>
+    client.restart(generationId).then(() => "The preview runs with the saved settings.");
+  const saved = running ? "Saved. Restart the preview to apply it." : "Saved. It applies at the next launch.";
+  const use = (name: string | null): void => {
+    setChosen(name);
+    run(name === null ? "Switching off the preset…" : `Switching to ${name}…`, async () => {
+      await changeEnvironment(client, found?.project_id ?? "", null, { active_preset: name ?? "" });
+      return running ? restart() : saved;
+    });
+  };
+  return (
+    <Panel {...props} label="Settings">
+      <div className={panel.scroll}>
+        <div className={panel.bar}>
+          <h3>Settings of the project</h3>
+          <span className={panel.spring} />
+          <IconButton icon="restart" label="Read again" onClick={loaded.refresh} />
+        </div>
+        <News action={action} />
+        {loaded.problem && (
+          <div className={panel.pad}>
+            <Notice tone="bad" role="alert">
+              {loaded.problem.message}
+            </Notice>
+          </div>
+        )}
+        {!found && !loaded.problem && <p className={panel.none}>Reading…</p>}
+        {found?.problem && (
+          <div className={panel.pad}>
+            <Notice tone="bad">{found.problem}</Notice>
+          </div>
+        )}
+        {running && !running.is_current && (
+          <div className={panel.pad}>
+            <Notice
+              tone="warn"
+              actions={
+                <Button
+                  small
+                  icon="restart"
+                  disabled={action.busy !== null}
+                  onClick={() => run("Restarting…", restart)}
+                >
+                  Restart to apply
+                </Button>
+              }
+            >
+              The running preview was started with other settings
+              {running.preset === found?.active_preset ? "" : ` (preset ${visible(running.preset ?? "none")})`}.
+            </Notice>
+          </div>
+        )}
+        {found && layer && (
+          <>
+            <PresetBar
+              client={client}
+              environment={found}
+              layer={preset?.name ?? null}
+              isBusy={action.busy !== null}
+              onLayer={setChosen}
+              onUse={use}
+              run={run}
+            />
+            <VariableList
+              key={`${preset?.name ?? ""} ${wanted.round}`}
+              client={client}
+              projectId={found.project_id}
+              preset={preset?.name ?? null}
+              layer={layer}
+              wanted={wanted.name}
+              isRunning={running !== undefined}
+              saved={saved}
+              isBusy={action.busy !== null}
+              restart={restart}
+              run={run}
+            />
+            <DetectedList
+              environment={found}
+              onSet={(name) => setWanted({ name, round: wanted.round + 1 })}
+              onOpenFile={props.onOpenFile}
+            />
+            <StartOptionsForm
+              key={`start ${preset?.name ?? ""} ${found.revision}`}
+              layer={layer}
+              isBusy={action.busy !== null}
+              onSave={(change) =>
+                run("Saving…", async () => {
+                  await changeEnvironment(client, found.project_id, preset?.name ?? null, change);
+                  return saved;
+                })
+              }
+            />
+            {found.presets.length > 0 && <ComparePresets client={client} environment={found} />}
+          </>
+        )}
+      </div>
+    </Panel>
+  );
+}

@@ -1,0 +1,108 @@
+import { type ReactNode, type SubmitEvent, useState } from "react";
+
+import type { EnvironmentChange, SettingsLayer } from "../api/settings";
+import { Button } from "../ui/controls";
+import controls from "../ui/controls.module.css";
+import panel from "../ui/panel.module.css";
+import styles from "./settings.module.css";
+import { changeOf, fieldsOf, FRAMEWORKS, isSame } from "./start";
+
+interface StartOptionsFormProps {
+  layer: SettingsLayer;
+  isBusy: boolean;
+  onSave: (change: EnvironmentChange) => void;
+}
+
+/** How the project starts, where that differs from what detection decides. */
+export function StartOptionsForm({ layer, isBusy, onSave }: StartOptionsFormProps): ReactNode {
+  const [fields, setFields] = useState(() => fieldsOf(layer));
+  const set = (change: Partial<typeof fields>): void => setFields({ ...fields, ...change });
+  const submit = (event: SubmitEvent): void => {
+    event.preventDefault();
+    onSave(changeOf(fields, layer));
+  };
+  const isChanged = !isSame(fields, fieldsOf(layer));
+  return (
+    <section className={panel.section} aria-label="Start">
+      <h4>Start</h4>
+      <form className={panel.form} aria-label="Start options" onSubmit={submit}>
+        <div className={panel.pair}>
+          <label>
+            Application
+            <input
+              className={controls.field}
+              placeholder="as detected"
+              spellCheck={false}
+              disabled={fields.command.trim() !== ""}
+              value={fields.app}
+              onChange={(event) => set({ app: event.target.value })}
+            />
+          </label>
+          <label>
+            or command
+            <input
+              className={controls.field}
+              placeholder="as detected"
+              spellCheck={false}
+              disabled={fields.app.trim() !== ""}
+              value={fields.command}
+              onChange={(event) => set({ command: event.target.value })}
+            />
+          </label>
+        </div>
+        <div className={panel.pair}>
+          <label>
+            Framework
+            <select
+              className={controls.field}
+              value={fields.framework}
+              onChange={(event) => set({ framework: event.target.value })}
+            >
+              <option value="">as detected</option>
+              {[...new Set([...FRAMEWORKS, fields.framework])]
+                .filter((one) => one !== "")
+                .map((one) => (
+                  <option key={one}>{one}</option>
+                ))}
+            </select>
+          </label>
+          <label>
+            Network
+            <select
+              className={controls.field}
+              value={fields.network}
+              onChange={(event) => set({ network: event.target.value })}
+            >
+              <option value="">as the service sets it</option>
+              <option value="none">none</option>
+              <option value="loopback-only">loopback only</option>
+              <option value="host">the machine&apos;s</option>
+            </select>
+          </label>
+          <label>
+            Memory in MiB
+            <input
+              className={controls.field}
+              type="number"
+              min={32}
+              max={1048576}
+              placeholder="the service's limit"
+              value={fields.memory}
+              onChange={(event) => set({ memory: event.target.value })}
+            />
+          </label>
+        </div>
+        <div className={styles.buttons}>
+          <Button small kind="primary" type="submit" disabled={isBusy || !isChanged}>
+            Save
+          </Button>
+          {isChanged && (
+            <Button small onClick={() => setFields(fieldsOf(layer))}>
+              Discard
+            </Button>
+          )}
+        </div>
+      </form>
+    </section>
+  );
+}

@@ -1,0 +1,44 @@
+import type { EnvironmentChange, SettingsLayer } from "../api/settings";
+
+/** Start options as a form has them; an empty text leaves the decision to detection. */
+export interface StartFields {
+  app: string;
+  command: string;
+  framework: string;
+  network: string;
+  memory: string;
+}
+
+export const FRAMEWORKS = ["fastapi", "starlette", "flask", "django", "express", "node"] as const;
+const KEYS = ["app", "command", "framework", "network"] as const;
+
+export function fieldsOf({ start, memory_mb }: SettingsLayer): StartFields {
+  return {
+    app: text(start["app"]),
+    command: text(start["command"]),
+    framework: text(start["framework"]),
+    network: text(start["network"]),
+    memory: memory_mb === null ? "" : String(memory_mb),
+  };
+}
+
+/** What saves the fields. Options that the form does not have stay. */
+export function changeOf(fields: StartFields, layer: SettingsLayer): EnvironmentChange {
+  const kept = Object.entries(layer.start).filter(([key]) => !KEYS.some((one) => one === key));
+  const given = KEYS.flatMap((key) => {
+    const value = fields[key].trim();
+    // A command that was stored as words stays so if nobody changed it.
+    return value === "" ? [] : [[key, value === text(layer.start[key]) ? layer.start[key] : value] as const];
+  });
+  const start = Object.fromEntries([...kept, ...given]);
+  return { start, memory_mb: Number(fields.memory) || 0 };
+}
+
+export function isSame(a: StartFields, b: StartFields): boolean {
+  return a.memory === b.memory && KEYS.every((key) => a[key].trim() === b[key].trim());
+}
+
+function text(value: unknown): string {
+  if (Array.isArray(value)) return value.map(String).join(" ");
+  return typeof value === "string" ? value : "";
+}
