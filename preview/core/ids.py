@@ -15,6 +15,9 @@ GENERATION_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 REQUEST_ID = r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}"
 """Pattern of a request id: characters of a token (RFC 9110 section 5.6.2), which need no escape in JSON or in a
 header field. At most 64 characters, because the id precedes each log line of its request."""
+REQUEST_MARK = secrets.token_hex(4)
+"""Start of each request id that this run of the service makes. Launchers get it, to leave such requests out of their
+reports. A client that has seen it can only hide its own request."""
 _GENERATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 
-from preview.core.ids import REQUEST_ID
+from preview.core.ids import REQUEST_ID, REQUEST_MARK
 
 # The service's own names. Their values are secrets for the service and never reach generated code.
 TOKEN_HEADER = "x-preview-token"  # noqa: S105  a header's name
@@ -36,10 +36,11 @@ HOP_BY_HOP = frozenset(
 
 REQUEST_ID_FIELD = b"x-request-id"
 
-_RANDOM_BYTES = 12
+_RANDOM_BYTES = 8
 _AT_ONCE = 256
 
 _SANE = re.compile(REQUEST_ID.encode())
+_MARK = REQUEST_MARK.encode()
 
 
 def is_sane_request_id(value: bytes) -> bool:
@@ -48,8 +49,8 @@ def is_sane_request_id(value: bytes) -> bool:
 
 
 def new_request_id() -> bytes:
-    """Return a unique request id: 12 random bytes, hexadecimal."""
-    return os.urandom(_RANDOM_BYTES).hex().encode()
+    """Return a unique request id: the service's mark and 8 random bytes, all hexadecimal."""
+    return _MARK + os.urandom(_RANDOM_BYTES).hex().encode()
 
 
 class RequestIds:
@@ -67,4 +68,4 @@ class RequestIds:
         if at == len(self._digits):
             self._digits, at = os.urandom(_RANDOM_BYTES * _AT_ONCE).hex().encode(), 0
         self._at = at + 2 * _RANDOM_BYTES
-        return self._digits[at : self._at]
+        return _MARK + self._digits[at : self._at]

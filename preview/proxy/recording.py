@@ -130,7 +130,10 @@ def recording_of(
 ) -> Recording | None:
     """Return the recording of an admitted request; None if its preview records none, or no more in this second."""
     traffic = admitted.traffic
-    if traffic is None or not traffic.records_next():
+    if traffic is None:
+        return None
+    traffic.direct.carried(number)
+    if not traffic.records_next():
         return None
     return Recording(traffic, admitted, method, target, number, arrived_at, admitted_at)
 

@@ -1,5 +1,6 @@
 """Recorded requests: what the service carried to previews, kept for reading, replay and comparison."""
 
+from preview.traffic.direct import REPORT, DirectReports
 from preview.traffic.draft import Draft, DraftMessage
 from preview.traffic.preview_traffic import PreviewTraffic, unrecorded
 from preview.traffic.record import BODY_BYTES, Capture, Message, Origin, RecordedRequest, Timing, Who
@@ -9,7 +10,9 @@ from preview.traffic.writer import TrafficWriter, run_traffic_writer
 
 __all__ = [
     "BODY_BYTES",
+    "REPORT",
     "Capture",
+    "DirectReports",
     "Draft",
     "DraftMessage",
     "Message",

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Protocol
 
 import structlog
 import trio
 
+from preview.traffic.direct import DirectReports, LineNumbers
 from preview.traffic.draft import Draft
 from preview.traffic.originals import Originals
 from preview.traffic.record import Capture
@@ -23,12 +23,6 @@ WORK_S = 0.1
 
 # Queued records at which the writer starts at once.
 HURRY = 4000
-
-
-class LineNumbers(Protocol):
-    """Source of the number of the newest log line."""
-
-    last_seq: int
 
 
 @dataclass(slots=True)
@@ -79,7 +73,7 @@ class PreviewTraffic:
         wake: Called when there is work for the writer.
 
     Attributes:
-        capture: Amount of data to keep. May change at any time.
+        capture: Amount of data to keep. ``set_capture`` changes it.
         reload: Number of times that a new process has taken over.
         last_number: Number of the newest request; 0 before the first.
         stored_number: Number up to which each request is stored or lost.
@@ -89,6 +83,7 @@ class PreviewTraffic:
         waiting: Numbered drafts for the writer.
         is_closed: No request follows.
         originals: The owner's newest requests, with their secrets.
+        direct: Requests at the preview's own port, as its processes report them.
     """
 
     def __init__(
@@ -111,6 +106,7 @@ class PreviewTraffic:
         self.lost_bodies = 0
         self.listeners: list[Callable[[int, Draft], None]] = []
         self.originals = Originals()
+        self.direct = DirectReports(self)
         self.waiting: deque[tuple[int, Draft]] = deque()
         self.waiting_bytes = 0
         self.in_flight = 0
@@ -125,6 +121,11 @@ class PreviewTraffic:
         self._most_per_s = most_per_s
         self._left = 0
         self._second_ends = 0.0
+
+    def set_capture(self, capture: Capture) -> None:
+        """Keep this amount of data from the next request on."""
+        self.capture = capture
+        self.direct.ask()
 
     @property
     def is_off(self) -> bool:

@@ -13,8 +13,9 @@ from preview.core.bounded_dict import BoundedDict
 from preview.errors import DatabaseUnavailable
 from preview.settings import Settings
 from preview.storage.database import Database
+from preview.traffic.direct import LineNumbers
 from preview.traffic.draft import Draft
-from preview.traffic.preview_traffic import HURRY, Bounds, LineNumbers, PreviewTraffic
+from preview.traffic.preview_traffic import HURRY, Bounds, PreviewTraffic
 from preview.traffic.record import Capture
 from preview.traffic.redaction import TARGET_CHARACTERS, Redactor
 from preview.traffic.retention import Retention, Statistics, store_statistics

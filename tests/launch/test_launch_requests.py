@@ -16,6 +16,7 @@ from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
 from preview.runtime.warm import WarmRuntime
 from preview.settings import Settings
 from preview.supervisor import LivePreview
+from preview.traffic import Capture
 
 # Two requests meet in here: each prints, waits until the other one has, and prints again.
 MEET = """
@@ -172,6 +173,7 @@ async def test_tasks_of_a_request_and_its_traceback_are_its_own(rig: Rig) -> Non
     count = 4
     while "ValueError: b" not in await said_for(preview, "request-b", count, after=before):
         count += 1
+    preview.traffic.set_capture(Capture.OFF)
     before = preview.log.last_seq
     assert await ask_as(preview, "/", None) == 200
     assert "HTTP" in (await said_for(preview, None, 1, after=before))[0]

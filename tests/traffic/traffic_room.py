@@ -73,3 +73,8 @@ def draft(**changes: Any) -> Draft:
 def message(body: bytes = b"", size: int | None = None, **fields: str) -> DraftMessage:
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
     return DraftMessage(named, body, len(body) if size is None else size)
+
+
+def direct_report(name: str = "r1", *, dropped: int = 0, target: str = "/books?x=1") -> bytes:
+    """A launcher's report of a request at the preview's own port."""
+    return f"request {dropped} GET 404 1500 {name} {target}".encode()

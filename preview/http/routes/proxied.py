@@ -152,6 +152,7 @@ async def carry_call(
     first_line = preview.log.last_seq + 1
     answer: ProxyResponse | None = None
     code: str | None = "internal_error"
+    preview.traffic.direct.carried(asked.request_id.encode())
     try:
         answer = await _send(client, preview, asked)
         code = None

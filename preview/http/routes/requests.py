@@ -103,7 +103,7 @@ def request_routes(running: Running) -> Blueprint:
         preview = backend.previews.active(generation_id)
         if preview is None or not preview.stored:
             raise NoActivePreview("The generation has no preview now; launch it first.")
-        preview.traffic.capture = Capture(body.capture)
+        preview.traffic.set_capture(Capture(body.capture))
         await backend.service.traffic_writer.store_capture(preview.traffic)
         return json_answer(CaptureShape(preview_id=preview.id, capture=body.capture))
 

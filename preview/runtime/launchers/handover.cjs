@@ -1,11 +1,12 @@
 // The control channel of a Node server on the inherited socket: reports that it serves, and obeys the order to drain.
 // Messages are lines. To the service: `ready` when the server listens, `closed` when it has stopped accepting, and
 // `drained` when it has answered all accepted requests. From the service: `drain`, and `routes N`, answered by a line
-// `route N …` for each route and `routes N` at the end. See preview_control.py.
+// `route N …` for each route and `routes N` at the end; `requests on MARK` and `requests off`. See preview_control.py.
 'use strict';
 
 const fs = require('fs');
 const net = require('net');
+const { openReports } = require('./reports.cjs');
 const routes = require('./routes.cjs');
 
 // Time for which idle connections are kept open during a drain: their clients may just be sending a request.
@@ -33,6 +34,8 @@ exports.handOver = function handOver(server) {
   // Unfinished responses by connection; clients may pipeline requests.
   const answers = new Map();
   let draining = false;
+  // Reports requests, while the service asks for it.
+  let reports = null;
 
   server.on('connection', (socket) => {
     connections.add(socket);
@@ -40,6 +43,7 @@ exports.handOver = function handOver(server) {
   });
   server.prependListener('request', (request, response) => {
     const { socket } = request;
+    if (reports !== null) reports.watch(request, response);
     if (draining) response.setHeader('Connection', 'close');
     if (!answers.has(socket)) answers.set(socket, new Set());
     answers.get(socket).add(response);
@@ -90,6 +94,8 @@ exports.handOver = function handOver(server) {
         const asked = /^routes (\d+)$/.exec(line);
         if (asked) channel.write(`${report(asked[1])}routes ${asked[1]}\n`);
         else if (line === 'drain' && !draining) drain(channel);
+        else if (line === 'requests off') reports = null;
+        else if (/^requests on [0-9a-f]+$/.test(line)) reports = openReports(channel, line.slice(12));
       }
     });
     channel.write('ready\n');

@@ -6,6 +6,7 @@ Runs in the child, on the project's own interpreter, with the project's version 
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -28,7 +29,7 @@ def hand_over(uvicorn: Any, descriptor: int, control: Any, silent_s: float) -> N
         load(config)
         if config.fd == descriptor:
             control.application = config.loaded_app
-            config.loaded_app = _told(_closing(config.loaded_app, control))
+            config.loaded_app = _told(_closing(config.loaded_app, control), control)
 
     async def start(server: Any, *arguments: Any, **named: Any) -> None:
         await startup(server, *arguments, **named)
@@ -38,21 +39,54 @@ def hand_over(uvicorn: Any, descriptor: int, control: Any, silent_s: float) -> N
     uvicorn.Config.load, uvicorn.Server.startup = load_closing, start
 
 
-def _told(application: Any) -> Any:
-    """Return the application, wrapped so that lines printed during a request are attributed to the request."""
+def _told(application: Any, control: Any) -> Any:
+    """Return the application, wrapped so that printed lines are attributed to requests, and requests are reported."""
     # The module is in this file's folder.
-    from preview_requests import open_asgi_request  # type: ignore[import-not-found]  # noqa: PLC0415
+    from preview_requests import open_asgi_request, open_request, read_asgi_request  # type: ignore[import-not-found]  # noqa: PLC0415
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
-        # uvicorn's own lines about access and errors are written in the same task.
-        request = None if scope["type"] == "lifespan" else open_asgi_request(scope)
-        try:
+        if scope["type"] == "lifespan":
             await application(scope, receive, send)
+            return
+        reports = control.reports
+        name = "" if reports is None else reports.name(*read_asgi_request(scope))
+        # uvicorn's own lines about access and errors are written in the same task.
+        request = open_request(name) if name else open_asgi_request(scope)
+        try:
+            if name:
+                await _reported(application, reports, name, scope, receive, send)
+            else:
+                await application(scope, receive, send)
         finally:
             if request is not None:
                 request.close()
 
     return answer
+
+
+async def _reported(application: Any, reports: Any, name: str, scope: Any, receive: Any, send: Any) -> None:
+    """Answer a request, and report it when it is over."""
+    began, status = time.perf_counter(), 0
+
+    async def noting(message: Any) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        elif message["type"] == "websocket.accept":
+            status = 101
+        await send(message)
+
+    try:
+        await application(scope, receive, noting)
+    except Exception:
+        # uvicorn answers with this status.
+        status = status or 500
+        raise
+    finally:
+        query = scope.get("query_string", b"")
+        path = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
+        target = path + b"?" + query if query else path
+        reports.report(name, scope.get("method", "GET"), target, status, time.perf_counter() - began)
 
 
 def _closing(application: Any, control: Any) -> Any:

@@ -2,8 +2,9 @@
 
 Messages are lines. To the service: ``ready`` when the server accepts on the inherited socket, ``closed`` when it has
 stopped accepting, and ``drained`` when it has answered all accepted requests. From the service: ``drain``; and
-``routes N``, answered by a line ``route N …`` for each route of the application and ``routes N`` at the end. Runs in
-the child: standard library only.
+``routes N``, answered by a line ``route N …`` for each route of the application and ``routes N`` at the end; and
+``requests on MARK`` or ``requests off``, after which requests at the preview's own port are reported, or are not (see
+``preview_requests.Reports``). Runs in the child: standard library only.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ SILENT_S = 0.5
 
 _DRAIN = b"drain"
 _ROUTES = b"routes "
+_REQUESTS_ON = b"requests on "
+_REQUESTS_OFF = b"requests off"
 # One message in the socket, so that no other message can come between its parts.
 _SENT_BYTES = 4096
 # The service waits as long for a report.
@@ -35,6 +38,7 @@ class Control:
     Attributes:
         draining: Whether the service has ordered a drain.
         application: The application that is served, whose routes the service may ask for.
+        reports: Reports requests, while the service asks for it; else None.
     """
 
     def __init__(self, channel: socket.socket | None) -> None:
@@ -42,6 +46,7 @@ class Control:
         self._heard = b""
         self.draining = False
         self.application: Any = None
+        self.reports: Any = None
 
     def fileno(self) -> int:
         """Return the descriptor to watch; -1 without a socket."""
@@ -72,6 +77,11 @@ class Control:
                 self.draining = True
             elif line.startswith(_ROUTES) and line[len(_ROUTES) :].isdigit():
                 self._start_report(line[len(_ROUTES) :])
+            elif line == _REQUESTS_OFF:
+                self.reports = None
+            elif line.startswith(_REQUESTS_ON) and line[len(_REQUESTS_ON) :].isalnum():
+                mark = line[len(_REQUESTS_ON) :].decode("ascii")
+                self.reports = load_beside("preview_requests").Reports(self._send_if_possible, mark)
         return bool(data)
 
     def _start_report(self, number: bytes) -> None:
@@ -94,7 +104,10 @@ class Control:
                 message = b""
             message += line
 
-    def _send_when_possible(self, message: bytes) -> bool:
+    def _send_if_possible(self, message: bytes) -> bool:
+        return self._send_when_possible(message, 0)
+
+    def _send_when_possible(self, message: bytes, within_ms: int = _SEND_MS) -> bool:
         """Send a part of a report; return False if the service does not read.
 
         A socket is writable while most of its buffer is empty, so ``tell`` always finds space for its few bytes.
@@ -102,7 +115,7 @@ class Control:
         poll = select.poll()
         poll.register(self.fileno(), select.POLLOUT)
         try:
-            return bool(poll.poll(_SEND_MS)) and self._channel is not None and bool(self._channel.send(message))
+            return bool(poll.poll(within_ms)) and self._channel is not None and bool(self._channel.send(message))
         except OSError:
             return False
 

@@ -7,12 +7,17 @@ as to a terminal, because ``print`` writes its parts separately and other thread
 Runs in the child, on the project's own interpreter: standard library only. The stream objects stay the same, except for
 ``write`` and ``flush``. So code that already has a stream writes marks too, and ``buffer``, ``fileno`` and the rest are
 unchanged. Output that bypasses the streams (``os.write``, other programs, ``sys.stdout.buffer``) gets no marks.
+
+Also reports requests at the preview's own port, which the service does not see: ``Reports``.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 import sys
+import time
 from contextvars import ContextVar
 from typing import Any
 
@@ -21,6 +26,12 @@ _SANE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 # Limit for a line without an end, which is then written in parts.
 _MOST_HELD = 8192
 _OWN = "preview_marks"
+# Requests that are reported in one second; the service records no more.
+_MOST_PER_S = 100
+_MOST_TARGET = 1024
+_UNSENT = re.compile(rb"[^!-~]")
+# The service's own look whether the application serves.
+_PROBE = "preview-probe"
 
 
 class Request:
@@ -95,18 +106,81 @@ def _let_mark(stream: Any) -> None:
         return
 
 
+class Reports:
+    """Reports of requests that the service has not carried, one line for each.
+
+    Args:
+        send: Sends a message over the control channel, if there is room; returns whether it did.
+        mark: Start of the ids that the service gives to the requests that it carries.
+    """
+
+    def __init__(self, send: Any, mark: str) -> None:
+        self._send = send
+        self._mark = mark
+        self._prefix = f"direct-{os.urandom(4).hex()}-"
+        self._count = itertools.count(1)
+        self._dropped = 0
+        self._left = 0
+        self._second = 0
+
+    def name(self, given: str, agent: str) -> str:
+        """Return the id to report a request with; empty for a request that is not reported.
+
+        Args:
+            given: ``X-Request-Id``, or nothing.
+            agent: ``User-Agent``, or nothing.
+        """
+        if given.startswith(self._mark) or agent == _PROBE:
+            return ""
+        return given if _SANE.fullmatch(given) else self._prefix + str(next(self._count))
+
+    def report(self, name: str, method: str, target: bytes, status: int, took_s: float) -> None:
+        """Report a request that has ended. Never waits; what finds no room is counted in the next report.
+
+        Args:
+            name: From ``name``.
+            method: Method.
+            target: Path and query.
+            status: Status of the response; 0 if there was none.
+            took_s: Seconds from its arrival to its end.
+        """
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._left = second, _MOST_PER_S
+        if self._left:
+            self._left -= 1
+            shown = _UNSENT.sub(lambda one: b"%%%02X" % ord(one.group()), target[:_MOST_TARGET])[:_MOST_TARGET]
+            dropped, took = min(self._dropped, 9_999_999), int(took_s * 1e6)
+            line = f"request {dropped} {method} {status} {took} {name} {shown.decode('ascii')}\n"
+            if self._send(line.encode("ascii", "replace")):
+                self._dropped = 0
+                return
+        self._dropped += 1
+
+
+def read_asgi_request(scope: Any) -> Any:
+    """Return the request's id and its client's name, or nothing for each."""
+    number = agent = ""
+    for name, value in scope.get("headers", ()):
+        if name == b"x-request-id":
+            number = number or value.decode("latin-1")
+        elif name == b"user-agent":
+            agent = value.decode("latin-1")
+    return number, agent
+
+
 def open_asgi_request(scope: Any) -> Request | None:
     """Set the scope's request as the current one of this task, and of tasks that it starts."""
-    found = [value for name, value in scope.get("headers", ()) if name == b"x-request-id"]
-    return _open(found[0].decode("latin-1") if found else "")
+    return open_request(read_asgi_request(scope)[0])
 
 
 def open_wsgi_request(environ: Any) -> Request | None:
     """Set the environment's request as the current one of this thread, until its next request."""
-    return _open(environ.get("HTTP_X_REQUEST_ID", ""))
+    return open_request(environ.get("HTTP_X_REQUEST_ID", ""))
 
 
-def _open(name: str) -> Request | None:
+def open_request(name: str) -> Request | None:
+    """Set the request with this id as the current one; none if the id is not valid."""
     request = Request(name) if _SANE.fullmatch(name) else None
     _request.set(request)
     return request

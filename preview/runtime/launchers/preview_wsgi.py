@@ -79,14 +79,29 @@ class _Ear:
 def _logging(channel_class: Any, control: Any) -> Any:
     """Return the class of connections: it logs each response, and closes the connection after one during a drain."""
     # The module is in this file's folder.
-    from preview_requests import open_wsgi_request  # type: ignore[import-not-found]  # noqa: PLC0415
+    from preview_requests import open_request, open_wsgi_request  # type: ignore[import-not-found]  # noqa: PLC0415
 
     class Task(channel_class.task_class):  # type: ignore[misc]  # the project's own waitress
         def execute(self) -> None:
             environ = self.get_environment()
-            self.marked = open_wsgi_request(environ)
+            reports = control.reports
+            given, agent = environ.get("HTTP_X_REQUEST_ID", ""), environ.get("HTTP_USER_AGENT", "")
+            name = "" if reports is None else reports.name(given, agent)
+            self.marked = open_request(name) if name else open_wsgi_request(environ)
+            # Applications may change the environment.
+            method, target = environ["REQUEST_METHOD"], _target(environ) if name else b""
             self.began = time.perf_counter()
-            super().execute()
+            try:
+                super().execute()
+            finally:
+                if name:
+                    self._report(reports, name, method, target)
+
+        def _report(self, reports: Any, name: str, method: str, target: bytes) -> None:
+            # waitress answers an error before the head with this status.
+            status = int(self.status[:3]) if self.wrote_header and self.status[:3].isdigit() else 500
+            took_s = time.perf_counter() - self.began
+            reports.report(name, method, target, status, took_s)
 
         def build_response_header(self) -> Any:
             self.took_ms = (time.perf_counter() - self.began) * 1000
@@ -148,6 +163,13 @@ def _is_idle(channel: Any, control: Any) -> bool:
     """Return whether no request is active or arriving, and no response is unsent."""
     under_way = channel.requests or channel.request is not None or channel.total_outbufs_len
     return not under_way and not control.has_more(channel.socket.fileno())
+
+
+def _target(environ: dict[str, Any]) -> bytes:
+    target = (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).replace("%", "%25").replace("?", "%3F")
+    if environ.get("QUERY_STRING"):
+        target += "?" + environ["QUERY_STRING"]
+    return target.encode("latin-1", "replace")
 
 
 def _line(environ: dict[str, Any], status: str, took_ms: float) -> str:

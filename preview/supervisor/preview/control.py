@@ -1,16 +1,17 @@
 """The service's end of the control channel to a server process; and requests for launches and changes.
 
-The process reports that it serves, is ordered to release the socket, and is asked for its routes. The application
-controls the other end, so it is not trusted: only a few bytes are read, besides reports that the service has asked for,
-and only four words have a meaning. If a channel is closed, silent or abused, only its own process loses the hand-over
-and its routes.
+The process reports that it serves, is ordered to release the socket, and is asked for its routes, and for requests at
+the preview's own port. The application controls the other end, so it is not trusted: only a few bytes are read, besides
+reports that the service has asked for, and only five words have a meaning. Reports of requests are read slowly: a flood
+of them costs the process its own reports. If a channel is closed, silent or abused, only its own process loses the
+hand-over and its reports.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -18,17 +19,23 @@ from typing import Literal
 import trio
 
 from preview.core.clock import wait_any
+from preview.core.ids import REQUEST_MARK
 from preview.data import Part, PreviewData
 from preview.detection import Overrides
 from preview.runtime.inbound import close_inbound, receive_now, seal
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.preview import route_report
 from preview.supervisor.preview.route_report import RouteReport
+from preview.traffic import REPORT, DirectReports
 from preview.user import User
 
 # ``ready``, ``closed`` and ``drained``, each with a line end, and a reserve.
 _MOST_BYTES = 256
-_CHUNK_BYTES = 65_536
+_CHUNK_BYTES = 16_384
+# After reports of requests, the next ones are collected this long: at most 320 KiB/s are read.
+_LINGER_S = 0.05
+# Reports of requests that a process may still send when it drains; nothing is collected any more then.
+_LAST_REPORTS_BYTES = 256 * 1024
 
 
 class Control:
@@ -52,6 +59,21 @@ class Control:
         self._allowed = _MOST_BYTES
         self._asked = 0
         self._report: RouteReport | None = None
+        self._direct: DirectReports | None = None
+        # Reports of requests were asked for once; from then on they are not counted as abuse, until the drain.
+        self._takes_requests = False
+        self._drains = trio.Event()
+
+    def report_to(self, direct: DirectReports) -> None:
+        """Ask the process, once it serves, to report requests, while they are recorded.
+
+        Args:
+            direct: Receives the reports.
+        """
+        self._direct = direct
+        direct.ask = self._ask_requests
+        if self.ready.is_set():
+            self._ask_requests()
 
     def has_started(self) -> None:
         """Close the service's copy of the process's end, so that the end of the channel can be detected."""
@@ -68,29 +90,58 @@ class Control:
         rest = b""
         while self._allowed > 0 and len(rest) <= route_report.MOST_LINE:
             await trio.lowlevel.wait_readable(self._ours)
+            most = _CHUNK_BYTES if self._takes_requests else min(self._allowed, _CHUNK_BYTES)
             try:
-                word = receive_now(self._ours, min(self._allowed, _CHUNK_BYTES))
+                word = receive_now(self._ours, most)
             except BlockingIOError:
                 continue
             except OSError:
                 return
             if not word.data or word.had_descriptors:
                 return
-            self._allowed -= len(word.data)
             *lines, rest = (rest + word.data).split(b"\n")
+            reports = 0
             for line in lines:
+                is_report = self._is_request(line)
+                reports += is_report
+                if not is_report or self._drains.is_set():
+                    self._allowed -= len(line) + 1
                 self._take(line)
+            if reports:
+                with trio.move_on_after(_LINGER_S):
+                    await self._drains.wait()
+
+    def _is_request(self, line: bytes) -> bool:
+        return self._takes_requests and line.startswith(REPORT) and len(line) <= route_report.MOST_LINE
 
     def _take(self, line: bytes) -> None:
         if line == b"ready":
             self.ready.set()
+            self._ask_requests()
         elif line == b"closed":
             self.closed.set()
         elif line == b"drained":
             self.closed.set()
             self.drained.set()
+        elif self._is_request(line):
+            if self._direct is not None:
+                self._direct.take(line)
         elif self._report is not None and len(line) <= route_report.MOST_LINE:
             self._report.take(line)
+
+    def _ask_requests(self) -> None:
+        """Tell the process whether to report requests."""
+        if self._direct is None or not self.ready.is_set() or self._over.is_set() or self._drains.is_set():
+            return
+        if self._direct.is_wanted:
+            self._takes_requests = True
+            order = b"requests on %b\n" % REQUEST_MARK.encode()
+        elif self._takes_requests:
+            order = b"requests off\n"
+        else:
+            return
+        with suppress(OSError):
+            self._ours.send(order)
 
     async def ask_routes(self) -> bytes | None:
         """Return the process's report of its routes, untrusted; None if it gives none in time.
@@ -123,6 +174,9 @@ class Control:
 
     def ask_to_drain(self) -> bool:
         """Order the process to accept no more and to end after its last response; False if sending failed."""
+        if not self._drains.is_set():
+            self._drains.set()
+            self._allowed += _LAST_REPORTS_BYTES if self._takes_requests else 0
         try:
             self._ours.send(b"drain\n")
         except OSError:

@@ -163,6 +163,7 @@ async def run_server_process(
             spec = serving_spec(preview, prepared, control) if started is None else started.spec
             async with (snapshot or prepared.runtime).open_process(spec) as process:
                 control.has_started()
+                control.report_to(preview.traffic.direct)
                 serving = ServerProcess(prepared, spec, process, control, scope, over=over)
                 preview.log.say(f"process {process.identity.pid} started, port {preview.record.port}")
                 await _attend(preview, serving, keeper, task_status)
