@@ -227,6 +227,7 @@ class Settings(BaseSettings):
     share_max_s: Seconds = Field(7 * 24 * 3600, validation_alias=_env("SHARE_MAX"))
     shares_per_preview: Count = 20
     browser_wait_s: Seconds = Field(10, validation_alias=_env("BROWSER_WAIT"))
+    browser_reload: bool = True
     websocket_message_bytes: Bytes = 16 * _MIB
 
     # Alerts

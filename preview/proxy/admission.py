@@ -59,6 +59,7 @@ class Admitted(NamedTuple):
         again: See ``Reauthorize``; None if each such request needs a full check.
         traffic: Recorder of the preview's requests; None if they are not recorded.
         who: The sender, for the record.
+        refresh: Appended to HTML documents; see ``page_refresh``. Empty: nothing is.
     """
 
     preview_id: str
@@ -72,6 +73,7 @@ class Admitted(NamedTuple):
     again: Reauthorize | None = None
     traffic: PreviewTraffic | None = None
     who: Who = Who.UNKNOWN
+    refresh: bytes = b""
 
     def target_of(self, target: bytes) -> bytes:
         """Return the preview's target for the request's target."""

@@ -30,6 +30,7 @@ from preview.proxy.headers import (
     new_request_id,
 )
 from preview.proxy.http1 import Field
+from preview.proxy.page_refresh import asks_for_document, uncompressed
 
 FRONT_PROXY_FIELDS = frozenset(
     {
@@ -242,6 +243,8 @@ def standing_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field],
                 kept.append(field)
         elif name == REQUEST_ID_FIELD and not number and is_sane_request_id(value):
             number = value
+    if asks_for_document(head, admitted):
+        kept = uncompressed(kept)
     kept += _who_asks(head.via or ((head.client,) if head.client else ()), host, head.scheme, admitted.prefix)
     return kept, number
 

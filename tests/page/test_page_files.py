@@ -10,7 +10,7 @@ from test_page_quality import serious
 
 APP = """\
 def app(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
+    start_response("200 OK", [("Content-Type", "text/html; charset=utf-8")])
     return [b"one"]
 """
 START = '[start]\nframework = "flask"\nserver = "wsgi"\napp = "main:app"\n'
@@ -38,6 +38,11 @@ def test_a_file_is_changed_by_keyboard_and_the_preview_reloaded(running: Running
         seen.sign_in(running, "files-user")
         seen.drop_zip("edited", FILES)
         seen.launch()
+        # The preview's own page, in another tab.
+        with page.context.expect_page() as opened:
+            page.get_by_role("button", name="Open", exact=True).click()
+        tab = opened.value
+        tab.get_by_text("one").wait_for()
         open_files(seen, "main.py")
         page.locator(".cm-content").focus()
         for line in ("Control+Home", "ArrowDown", "ArrowDown", "End", "Backspace", "Backspace"):
@@ -46,6 +51,8 @@ def test_a_file_is_changed_by_keyboard_and_the_preview_reloaded(running: Running
         page.get_by_text("not saved").wait_for()
         page.keyboard.press("Control+s")
         page.get_by_text(re.compile(r"Saved, reloaded in \d+\.\d\d s\.")).wait_for()
+        # The open tab has loaded the new version by itself.
+        tab.get_by_text("one and two").wait_for()
         # Tab is no trap: Escape, then Tab, leaves the editor.
         page.keyboard.press("Escape")
         page.keyboard.press("Tab")

@@ -23,9 +23,11 @@ from preview.http.backend import Backend
 from preview.http.browser.addresses import RESERVED, PreviewAddresses, PreviewTarget
 from preview.http.browser.entry import answer_reserved
 from preview.http.browser.pages import error_answer, is_navigation, redirect_answer, waiting_page
+from preview.http.browser.refresh import BrowserRefresh, is_refresh
 from preview.http.browser.visitors import Visitor, has_bearer, identify, may_look, who_of
 from preview.http.core.errors import problem_of
 from preview.proxy.admission import Admitted, Fields, OwnAnswer, Reauthorize, RequestHead
+from preview.proxy.page_refresh import refresh_script
 from preview.settings import Settings
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import LivePreview
@@ -133,6 +135,7 @@ class PreviewAccessGate:
         self._settings = settings
         self._backend = backend
         self._check_host = check_host
+        self._refresh = BrowserRefresh()
 
     def is_for_preview(self, host: str, target: bytes) -> bool:
         """Return whether the request is for a preview, or for an address that only a preview could have."""
@@ -200,6 +203,8 @@ class PreviewAccessGate:
         backend = self._backend()
         visitor = await self._identify(head, place)
         preview = None if place.preview_id is None else backend.previews.find(place.preview_id)
+        if is_refresh(place.target):
+            return await self._refresh.answer(head, place.target, preview, visitor, backend)
         if place.preview_id is not None and place.target.startswith(RESERVED):
             return await answer_reserved(head, place, place.preview_id, preview, visitor, backend)
         if preview is None:
@@ -263,6 +268,8 @@ class PreviewAccessGate:
             again,
             preview.traffic,
             who_of(visitor, preview),
+            # Pages of the path form have an opaque origin, and could not ask.
+            refresh_script(place.prefix) if self._settings.browser_reload and not place.shares_origin else b"",
         )
 
     async def _past(self, head: RequestHead, place: PreviewTarget, visitor: Visitor) -> OwnAnswer:

@@ -22,6 +22,7 @@ from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.carriage import answer_fields, carried_fields, trailer_fields
 from preview.proxy.exchange import FINAL, UpstreamExchange, alongside, open_exchange
 from preview.proxy.http1 import CHUNKED, LENGTH, NO_CONTENT, Answer, Field, request_head, takes_trailers
+from preview.proxy.page_refresh import appended_script, continued
 from preview.proxy.recording import Recording, recording_of
 
 # Seconds for an unfinished response after the service starts to shut down; a stream has no end of its own.
@@ -260,6 +261,9 @@ class _Exchange:
         if recording is not None:
             recording.begin(answer, monotonic())
         fields = answer_fields(_framed_once(answer), self._head, self._admitted, self._number)
+        appended = appended_script(answer, self._head, self._admitted)
+        if appended:
+            fields = [_longer(field, len(appended)) for field in continued(fields)]
         # From here on, no other response can be sent.
         self._begun = True
         trails = answer.length == CHUNKED and self._takes_trailers()
@@ -281,12 +285,19 @@ class _Exchange:
         if self._quiet.cancelled_caught:
             raise UpstreamTimeout(f"The preview's answer was quiet for {self._idle_s:g} s.", timeout_s=self._idle_s)
         self._end_record(None)
+        if appended:
+            await self._send({"type": "http.response.body", "body": appended, "more_body": True})
         # The server reports a disconnect after the last message, and ``_upload`` then ends the exchange.
         with trio.move_on_after(_LAST_MESSAGE_S, shield=True):
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
             if trails:
                 behind = trailer_fields(upstream.body.trailers)
                 await self._send({"type": "http.response.trailers", "headers": behind, "more_trailers": False})
+
+
+def _longer(field: Field, size: int) -> Field:
+    name, value = field
+    return (name, b"%d" % (int(value) + size)) if name == b"content-length" else field
 
 
 def _framed_once(answer: Answer) -> list[Field]:

@@ -157,6 +157,8 @@ class Delivery:
             self.sent_bytes += len(piece)
             if recording is not None:
                 recording.receive(piece)
+        if body.is_over and self.returned is not None and self.returned.appended:
+            content = [*content, memoryview(self.returned.appended)]
         if not in_chunks:
             return list(content)
         if not body.is_over:

@@ -12,6 +12,7 @@ from preview.proxy.admission import Admitted, OwnAnswer, Reauthorize, RequestHea
 from preview.proxy.carriage import returned_fields
 from preview.proxy.headers import REQUEST_ID_FIELD
 from preview.proxy.http1 import CHUNKED, NO_CONTENT, UNTIL_CLOSE, Answer, Ask, Field, field_lines, framing_fields
+from preview.proxy.page_refresh import appended_script, continued
 
 _NO_CONTENT, _NOT_MODIFIED = 204, 304
 
@@ -79,6 +80,7 @@ class Returned:
         is_dated: Whether the lines contain ``Date``.
         in_chunks: Whether the content goes to the client in chunks.
         is_unbounded: Whether only the end of the connection marks the end of the content.
+        appended: Bytes that follow the preview's content; see ``page_refresh``.
     """
 
     answer: Answer
@@ -87,6 +89,7 @@ class Returned:
     is_dated: bool
     in_chunks: bool
     is_unbounded: bool
+    appended: bytes = b""
 
     def head(self, number: bytes, date: bytes, *, closes: bool) -> bytes:
         """Return the complete head.
@@ -118,13 +121,16 @@ def returned(answer: Answer, ask: Ask, head: RequestHead, admitted: Admitted) ->
     fields, is_numbered = returned_fields(answer.fields, head, admitted)
     lengths = {value for name, value in fields if name == b"content-length"}
     fields = [field for field in fields if field[0] != b"content-length"]
+    appended = appended_script(answer, head, admitted)
+    if appended:
+        fields = continued(fields)
     if in_chunks:
         fields.append((b"transfer-encoding", b"chunked"))
     elif ask.method == b"HEAD" or answer.status == _NOT_MODIFIED:
         # Length of the content of a full response (RFC 9110 section 8.6).
         fields += [(b"content-length", length) for length in lengths if len(lengths) == 1 and length.isdigit()]
     elif answer.length >= 0 and answer.status != _NO_CONTENT:
-        fields.append((b"content-length", b"%d" % answer.length))
+        fields.append((b"content-length", b"%d" % (answer.length + len(appended))))
     return Returned(
         answer,
         b"HTTP/1.1 %d %b\r\n%b" % (answer.status, answer.reason, field_lines(fields)),
@@ -132,6 +138,7 @@ def returned(answer: Answer, ask: Ask, head: RequestHead, admitted: Admitted) ->
         is_dated=any(name == b"date" for name, _ in fields),
         in_chunks=in_chunks,
         is_unbounded=is_open and not ask.is_11,
+        appended=appended,
     )
 
 

@@ -125,6 +125,7 @@ class LivePreview:
         changes: Restarts and reloads requested while the preview runs.
         is_replaced: True while no process serves, because the old one ends before the new one: health is not probed.
         restarts: Number of times that a new process has taken over.
+        restarted: Set when the next process takes over; another event then stands here.
         progress: The steps of its launch.
         control: Control channel of its current process; None before the first.
         servers: Its own databases.
@@ -180,6 +181,7 @@ class LivePreview:
         self.is_replaced = False
         self.succession = SocketRelease()
         self.restarts = 0
+        self.restarted = trio.Event()
         self.control: Control | None = None
         self.progress = LaunchProgress(self._take_steps)
         self.record = replace(record, steps=self.progress.steps)
@@ -286,6 +288,8 @@ class LivePreview:
             revision=revision or self.record.revision,
             launch_settings=settings_text(self.served_settings, self.requested),
         )
+        self.restarted.set()
+        self.restarted = trio.Event()
         self._publish()
 
     def _take_steps(self, steps: tuple[LaunchStep, ...]) -> None:
