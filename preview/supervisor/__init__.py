@@ -13,7 +13,8 @@ from preview.supervisor.manager.manager import PreviewManager
 from preview.supervisor.manager.trials import TrialRequest
 from preview.supervisor.preview.confinement import Confinement
 from preview.supervisor.preview.control import FilesChange, FirstData, Launched, LaunchRequest, Reloaded
-from preview.supervisor.preview.live_preview import LivePreview, hash_token
+from preview.supervisor.preview.live_preview import LivePreview
+from preview.supervisor.preview.new_record import hash_token
 from preview.supervisor.preview.service_log import EVENTS, log_call
 from preview.user import User
 

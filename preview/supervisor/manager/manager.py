@@ -42,7 +42,8 @@ from preview.supervisor.manager.spare_slots import SpareSlots
 from preview.supervisor.manager.trials import Trials
 from preview.supervisor.preview.control import DataChange, FilesChange, Launched, LaunchRequest, Reloaded
 from preview.supervisor.preview.deadlines import Change
-from preview.supervisor.preview.live_preview import LivePreview, new_record
+from preview.supervisor.preview.live_preview import LivePreview
+from preview.supervisor.preview.new_record import new_record
 from preview.user import User
 
 log = structlog.get_logger(__name__)

@@ -29,7 +29,8 @@ from preview.supervisor.limits.disk import check_free_disk
 from preview.supervisor.manager.registry import PreviewRegistry, with_last_lines
 from preview.supervisor.manager.spare_slots import SpareSlots
 from preview.supervisor.preview.control import FirstData
-from preview.supervisor.preview.live_preview import LivePreview, new_record
+from preview.supervisor.preview.live_preview import LivePreview
+from preview.supervisor.preview.new_record import new_record
 from preview.user import User
 
 log = structlog.get_logger(__name__)

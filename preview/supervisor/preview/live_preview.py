@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from hashlib import sha256
 from hmac import compare_digest
 from itertools import count
 from pathlib import Path
@@ -35,9 +34,9 @@ from preview.supervisor.preview.inside import Inside
 from preview.supervisor.preview.launch_progress import LaunchProgress
 from preview.supervisor.preview.launch_settings import settings_text
 from preview.supervisor.preview.network import Reach, reach_of
+from preview.supervisor.preview.new_record import hash_token
 from preview.supervisor.preview.service_log import log_transition
 from preview.traffic import PreviewTraffic, unrecorded
-from preview.user import User
 
 # One token per browser tab that sends requests; a client whose token was dropped requests a new one.
 MAX_FURTHER_TOKENS = 16
@@ -58,47 +57,6 @@ class Outcome:
     reason: str
     cause: StopCause | None = None
     error: PreviewError | None = None
-
-
-def hash_token(token: str) -> str:
-    """Hash a preview token: SHA-256, hex. A token has 256 random bits, so it needs no salt or stretching."""
-    return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def new_record(
-    settings: Settings,
-    *,
-    preview_id: str,
-    user: User,
-    tier: Tier,
-    generation_id: str,
-    project_id: str,
-    port: int,
-    runtime: str,
-    revision: int | None = None,
-) -> tuple[PreviewRecord, str]:
-    """Return the record of a new preview, and its token in clear."""
-    token = new_token()
-    now = utc_now()
-    expires_at = now + timedelta(seconds=min(settings.max_uptime_s, tier.max_life_s))
-    record = PreviewRecord(
-        id=preview_id,
-        generation_id=generation_id,
-        project_id=project_id,
-        user_id=user.id,
-        state=State.STARTING,
-        health=Health.UNKNOWN,
-        created_at=now,
-        expires_at=expires_at,
-        token_hash=hash_token(token),
-        token_expires_at=min(expires_at, now + timedelta(seconds=settings.session_timeout_s)),
-        log_level=settings.log_level,
-        port=port,
-        base_url=f"http://{settings.preview_public_host}:{port}",
-        runtime=runtime,
-        revision=revision,
-    )
-    return record, token
 
 
 class LivePreview:

@@ -1,0 +1,54 @@
+"""The first record of a preview, and the hash of its token."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from hashlib import sha256
+
+from preview.core.clock import utc_now
+from preview.core.ids import new_token
+from preview.core.lifecycle import Health, State
+from preview.settings import Settings, Tier
+from preview.storage.tables import PreviewRecord
+from preview.user import User
+
+
+def hash_token(token: str) -> str:
+    """Hash a preview token: SHA-256, hex. A token has 256 random bits, so it needs no salt or stretching."""
+    return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def new_record(
+    settings: Settings,
+    *,
+    preview_id: str,
+    user: User,
+    tier: Tier,
+    generation_id: str,
+    project_id: str,
+    port: int,
+    runtime: str,
+    revision: int | None = None,
+) -> tuple[PreviewRecord, str]:
+    """Return the record of a new preview, and its token in clear."""
+    token = new_token()
+    now = utc_now()
+    expires_at = now + timedelta(seconds=min(settings.max_uptime_s, tier.max_life_s))
+    record = PreviewRecord(
+        id=preview_id,
+        generation_id=generation_id,
+        project_id=project_id,
+        user_id=user.id,
+        state=State.STARTING,
+        health=Health.UNKNOWN,
+        created_at=now,
+        expires_at=expires_at,
+        token_hash=hash_token(token),
+        token_expires_at=min(expires_at, now + timedelta(seconds=settings.session_timeout_s)),
+        log_level=settings.log_level,
+        port=port,
+        base_url=f"http://{settings.preview_public_host}:{port}",
+        runtime=runtime,
+        revision=revision,
+    )
+    return record, token
