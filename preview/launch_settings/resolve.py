@@ -13,6 +13,7 @@ from typing import Final
 
 from preview.detection import Origin, Overrides, merge, overrides_of
 from preview.launch_settings.model import Layer, StoredSettings
+from preview.settings import Settings
 from preview.storage import Sealer
 
 ACTIVE: Final = "*"
@@ -27,7 +28,7 @@ class ResolvedSettings:
         overrides: Start options and variables.
         memory_mb: Memory limit in MiB; None: the service's.
         preset: The preset among them.
-        digest: Equal if the settings are.
+        digest: Equal if the overrides are.
         secrets: Values to remove from recorded requests.
     """
 
@@ -41,6 +42,12 @@ class ResolvedSettings:
         """Return the overrides of a launch with this request; None if there are none."""
         merged = self.overrides if request is None else merge(self.overrides, request)
         return None if merged.is_empty else merged
+
+    def limited(self, settings: Settings) -> Settings:
+        """Return the service's settings with the project's memory limit, which can only be lower."""
+        if self.memory_mb is None or self.memory_mb >= settings.memory_limit_mb:
+            return settings
+        return settings.model_copy(update={"memory_limit_mb": self.memory_mb})
 
 
 NO_SETTINGS: Final = ResolvedSettings()
@@ -67,9 +74,9 @@ def resolve(settings: StoredSettings, sealer: Sealer, preset: str | None = ACTIV
         overrides = merge(overrides, _overrides(layer_name, layer, secrets))
         memory_mb = layer.memory_mb or memory_mb
         values |= secrets
-    if overrides.is_empty and memory_mb is None:
-        return replace(NO_SETTINGS, preset=name)
-    digest = sha256(repr((overrides, memory_mb)).encode("utf-8", "surrogatepass")).digest()
+    if overrides.is_empty:
+        return replace(NO_SETTINGS, preset=name, memory_mb=memory_mb)
+    digest = sha256(repr(overrides).encode("utf-8", "surrogatepass")).digest()
     return ResolvedSettings(overrides, memory_mb, name, digest, tuple(values.values()))
 
 

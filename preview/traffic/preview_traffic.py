@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
 
@@ -21,6 +21,9 @@ log = structlog.get_logger(__name__)
 WORK_S = 0.1
 
 
+_HIDDEN_CHARACTERS = 8
+# Each record is searched for each of them.
+_MOST_HIDDEN = 64
 # Queued records at which the writer starts at once.
 HURRY = 4000
 
@@ -84,6 +87,7 @@ class PreviewTraffic:
         is_closed: No request follows.
         originals: The owner's newest requests, with their secrets.
         direct: Requests at the preview's own port, as its processes report them.
+        secrets: Values that are removed wherever they occur; see ``hide``.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class PreviewTraffic:
         self.listeners: list[Callable[[int, Draft], None]] = []
         self.originals = Originals()
         self.direct = DirectReports(self)
+        self.secrets: tuple[str, ...] = ()
         self.waiting: deque[tuple[int, Draft]] = deque()
         self.waiting_bytes = 0
         self.in_flight = 0
@@ -126,6 +131,11 @@ class PreviewTraffic:
         """Keep this amount of data from the next request on."""
         self.capture = capture
         self.direct.ask()
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Remove values from later records wherever they occur. Short ones stay, because they occur by chance."""
+        long = (one for one in secrets if len(one) >= _HIDDEN_CHARACTERS)
+        self.secrets = tuple(dict.fromkeys((*long, *self.secrets)))[:_MOST_HIDDEN]
 
     @property
     def is_off(self) -> bool:

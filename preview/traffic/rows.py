@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
@@ -84,14 +84,18 @@ class RecordEncoder:
         self._targets: dict[bytes, str] = {}
         # Messages without a secret, by their parts.
         self._messages: dict[tuple[int, bytes, int], str] = {}
+        self._marks: dict[str, str] = {}
 
-    def encode(self, draft: Draft, last_line: int, most: int = TARGET_CHARACTERS) -> str:
+    def encode(
+        self, draft: Draft, last_line: int, most: int = TARGET_CHARACTERS, *, secrets: Sequence[str] = ()
+    ) -> str:
         """Return the element of a draft, redacted.
 
         Args:
             draft: The request.
             last_line: Number of the newest log line.
             most: Characters of the target to read; less of it takes less time.
+            secrets: Values that are removed wherever they occur.
         """
         content = ""
         target = self._targets.get(draft.target)
@@ -101,6 +105,7 @@ class RecordEncoder:
                 target = _storable(redaction.target(draft.target.decode("latin-1"), most))
                 if not redaction.secrets and most >= TARGET_CHARACTERS:
                     self._targets[draft.target] = target
+            redaction.secrets |= self._known(secrets)
             request = self._message(draft.request, redaction)
             content = f"[{request},{self._message(draft.response, redaction)}]"
             # A mark may be longer than its secret: cut again.
@@ -109,6 +114,10 @@ class RecordEncoder:
             target = _storable(Redaction(self._redactor).target(draft.target.decode("latin-1"), most))
             if most >= TARGET_CHARACTERS:
                 self._targets[draft.target] = target
+        if secrets and draft.request is None:
+            redaction = Redaction(self._redactor)
+            redaction.secrets |= self._known(secrets)
+            target = redaction.sweep(target)[:_MAX_TARGET]
         facts = _FACTS % (
             draft.ended_ms - int(draft.ended * 1000),
             draft.origin.value,
@@ -131,6 +140,12 @@ class RecordEncoder:
         if len(facts) > _MOST_FACTS:
             raise ValueError("The facts are longer than their length can say.")
         return encode_basestring(f"{chr(_BASE + len(facts))}{facts}{content}")
+
+    def _known(self, secrets: Sequence[str]) -> dict[str, str]:
+        for secret in secrets:
+            if secret not in self._marks:
+                self._marks[secret] = self._redactor.hide(secret)
+        return {secret: self._marks[secret] for secret in secrets}
 
     def _message(self, message: DraftMessage | None, redaction: Redaction) -> str:
         if message is None:

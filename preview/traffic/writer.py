@@ -259,12 +259,12 @@ class TrafficWriter:
 def _element(encoder: RecordEncoder, traffic: PreviewTraffic, draft: Draft, last_line: int, most: int) -> str | None:
     """Return a draft's element; None if it cannot be encoded. Its headers and bodies are lost first, then all of it."""
     try:
-        return encoder.encode(draft, last_line, most)
+        return encoder.encode(draft, last_line, most, secrets=traffic.secrets)
     except Exception:
         log.exception("recorded request not encoded", preview_id=traffic.preview_id)
     if draft.request is not None:
         try:
-            element = encoder.encode(draft.bare(), last_line, most)
+            element = encoder.encode(draft.bare(), last_line, most, secrets=traffic.secrets)
         except Exception:
             log.exception("recorded request not encoded", preview_id=traffic.preview_id)
         else:

@@ -114,8 +114,8 @@ async def test_a_secret_is_made_up_once_and_is_not_in_the_log(rig: Rig) -> None:
     assert (preview.directory / "key").read_text() == made_up
     assert not any(made_up in line for line in story(preview))
     assert (
-        "variables not set, using placeholders: SECRET_KEY, MAIL_FROM=shop@example.com; set them under [env] in "
-        "preview.toml or in the launch request"
+        "variables not set, using placeholders: SECRET_KEY, MAIL_FROM=shop@example.com; set them in the project's "
+        "settings, under [env] in preview.toml or in the launch request"
     ) in story(preview)
 
 

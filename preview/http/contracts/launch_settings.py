@@ -17,7 +17,7 @@ from preview.launch_settings import (
     EnvImport,
     Layer,
     LayerChange,
-    SecretValue,
+    ResolvedSettings,
     StoredSettings,
     flag_state,
     toggled,
@@ -232,14 +232,14 @@ class RunningShape(Answer):
     is_current: bool = Field(description="False if the saved settings differ: restart it to apply them.")
 
     @classmethod
-    def of(cls, preview: LivePreview, digest: bytes | None) -> Self:
-        """Return the preview; ``digest`` is that of the saved settings, None if they cannot be read."""
+    def of(cls, preview: LivePreview, saved: ResolvedSettings | None) -> Self:
+        """Return the preview; the saved settings are None if they cannot be read."""
         served = preview.served_settings
         return cls(
             generation_id=preview.record.generation_id,
             preview_id=preview.id,
             preset=served.preset,
-            is_current=served.digest == digest,
+            is_current=saved and (served.digest, preview.memory_mb) == (saved.digest, saved.memory_mb),
         )
 
 
@@ -305,7 +305,7 @@ class SecretShape(Answer):
 
     name: str
     preset: str | None
-    is_set: Literal[True] = True
+    is_set: Literal[True]
 
 
 class DifferenceShape(Answer):
@@ -335,11 +335,6 @@ class ComparedPresets(Answer):
             DifferenceShape(name=one.name, state=one.state, secret=one.is_secret, a=one.a, b=one.b) for one in found
         ]
         return cls(a=query.a, b=query.b, items=items, next=None)
-
-
-def secret_change(name: str, value: str) -> LayerChange:
-    """Return the change that sets one secret."""
-    return LayerChange(set_secrets={name: SecretValue(value)})
 
 
 def _effective(settings: StoredSettings) -> list[EffectiveShape]:

@@ -25,7 +25,6 @@ from preview.http.contracts.launch_settings import (
     RunningShape,
     SecretBody,
     SecretShape,
-    secret_change,
 )
 from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.reading import checked_query, etag_of, expected_revision, read_json
@@ -35,6 +34,7 @@ from preview.launch_settings import (
     MOST_LAYER_BYTES,
     LaunchSettings,
     LayerChange,
+    SecretValue,
     StoredSettings,
     parse_env,
 )
@@ -124,7 +124,11 @@ def environment_routes(running: Running) -> Blueprint:
         identity, query = await _owner(backend, project_id), checked_query(request, LayerQuery)
         body = await read_json(request, SecretBody, limit_bytes=_BODY_BYTES)
         await _settings(backend).change(
-            identity.user.id, project_id, query.preset, secret_change(name, body.value), expected_revision(request)
+            identity.user.id,
+            project_id,
+            query.preset,
+            LayerChange(set_secrets={name: SecretValue(body.value)}),
+            expected_revision(request),
         )
         return json_answer(SecretShape(name=name, preset=query.preset, is_set=True))
 
@@ -199,13 +203,13 @@ def _settings(backend: Backend) -> LaunchSettings:
 
 
 async def _answer(backend: Backend, found: StoredSettings, detected: Detected | None = None) -> Response:
-    user_id, problem, digest = found.user_id, None, None
+    user_id, problem, saved = found.user_id, None, None
     try:
-        digest = (await _settings(backend).resolve(user_id, found.project_id)).digest
+        saved = await _settings(backend).resolve(user_id, found.project_id)
     except SealedTextUnreadable as error:
         problem = error.message
     live = [
-        RunningShape.of(preview, digest)
+        RunningShape.of(preview, saved)
         for preview in backend.previews.all_active.values()
         if preview.record.user_id == user_id and preview.record.project_id == found.project_id
     ]

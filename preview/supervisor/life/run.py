@@ -66,7 +66,7 @@ async def run_preview(slot: PreviewSlot, context: SupervisorContext) -> None:
             ):
                 if preview is not None:
                     preview.inner = slot.inner
-                    await _launch(preview, context, workspace)
+                    await _launch(preview, replace(context, settings=preview.settings), workspace)
     except (PreviewError, OSError) as error:
         _fail(slot, error)
     except Exception as error:

@@ -306,9 +306,8 @@ class PreviewManager(PreviewQueries):
     async def restart(self, user: User, generation_id: str) -> Launched:
         """Restart the generation's preview in place if it is running; otherwise launch a new one with a new log.
 
-        A restart in place keeps id, port, tokens, folder and log. The old process serves until the new one does, and
-        the call returns then. The project's settings of now apply, and the overrides of the last launch request,
-        unless the service was restarted.
+        A restart in place keeps id, port, tokens, folder and log; it returns when the new process serves. The saved
+        settings apply, and the overrides of the last launch request, unless the service was restarted.
 
         Raises:
             LaunchFailed: The new process does not serve; the old one still does.
@@ -321,7 +320,7 @@ class PreviewManager(PreviewQueries):
         preview = self.active(generation_id)
         if preview is not None:
             self._check_launch(user)
-            if preview.address is not None:
+            if preview.address is not None and preview.memory_mb == settings.memory_mb:
                 await self._change(preview, user, preview.changes.put(None, settings=settings))
                 return Launched(preview.record, preview.further_token())
             await self.stop(generation_id)

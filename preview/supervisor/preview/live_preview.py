@@ -80,6 +80,8 @@ class LivePreview:
         requested: Start options from the launch request; a restart uses them again.
         launch_settings: The project's settings for the next process.
         served_settings: Those of the process that serves.
+        memory_mb: The project's memory limit, for the whole life; None: the service's.
+        settings: The service's settings, with this limit.
         changes: Restarts and reloads requested while the preview runs.
         is_replaced: True while no process serves, because the old one ends before the new one: health is not probed.
         restarts: Number of times that a new process has taken over.
@@ -112,12 +114,14 @@ class LivePreview:
         self.record = replace(record, launch_settings=settings_text(launch_settings, overrides))
         self.log: PreviewLog = log
         self.traffic = unrecorded(record.id, log) if traffic is None else traffic
+        self.traffic.hide(launch_settings.secrets)
         self.listener = listener
         self.inner: InnerSocket | None = None
         self.tier = tier
         self.startup_timeout_s = startup_timeout_s
         self.requested = overrides
         self.launch_settings = self.served_settings = launch_settings
+        self.memory_mb, self.settings = launch_settings.memory_mb, launch_settings.limited(settings)
         self.scope = scope or trio.CancelScope()
         self.accepted = trio.Event()
         self.settled = trio.Event()
