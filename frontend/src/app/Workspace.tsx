@@ -1,25 +1,19 @@
 import { type ReactNode, useCallback, useEffect, useState } from "react";
 
 import {
-  AlertsPanel,
-  DataPanel,
-  FailuresPanel,
-  FilesPanel,
   LaunchPanel,
   type LogLook,
   lookOfAddress,
   lookToAddress,
   PreviewTerminal,
-  RequestPanel,
-  SettingsPanel,
-  TestsPanel,
   type ThemeChoice,
   usePreviewClient,
 } from "../lib";
 import { deskOf } from "../lib/request/desk";
-import { Icon, type IconName } from "../lib/ui/icons";
+import { Icon } from "../lib/ui/icons";
 import { projectOf, viewOf, writeView } from "./address";
 import styles from "./app.module.css";
+import { type PaneContext, PANES } from "./panes";
 import { useFilePlace } from "./useFilePlace";
 import { useSmallScreen } from "./useSmallScreen";
 import type { Project } from "./useProjects";
@@ -32,45 +26,44 @@ interface WorkspaceProps {
   nameOf: (generationId: string) => string;
 }
 
-type Pane = "log" | "requests" | "files" | "failures" | "tests" | "alerts" | "settings" | "data";
-const PANES: readonly (readonly [Pane, IconName, string])[] = [
-  ["log", "terminal", "Log"],
-  ["requests", "send", "Requests"],
-  ["files", "folder", "Files"],
-  ["failures", "bug", "Failures"],
-  ["tests", "check", "Tests"],
-  ["alerts", "bell", "Alerts"],
-  ["data", "data", "Data"],
-  ["settings", "sliders", "Settings"],
-];
+/** The log, as a pane of a small screen. */
+const LOG = "log";
+/** The pane that an address without a name means. */
+const FIRST = "requests";
 
-/** One project: its preview, and its log beside one of the other panes; on a small screen one of them at a time. */
+/** One project: its preview, and its log beside one of the panes; on a small screen one of them at a time. */
 export function Workspace(props: WorkspaceProps): ReactNode {
   const { project, theme, onSignIn, onShow, nameOf } = props;
   const { id, name } = project;
   const view = useAddressOf(id);
-  const [pane, setPane] = useState<Pane>(() => paneOf(view.query));
+  const [pane, setPane] = useState(() => paneOf(view.query));
   const isSmall = useSmallScreen();
   // A large screen always shows the log.
-  const shown = isSmall || pane !== "log" ? pane : "requests";
+  const shown = isSmall || pane !== LOG ? pane : FIRST;
   const show = useCallback(
-    (next: Pane): void => {
+    (next: string): void => {
       setPane(next);
-      writeView(id, { show: next === "log" || next === "requests" ? null : next });
+      writeView(id, { show: next === LOG || next === FIRST ? null : next });
     },
     [id],
   );
   useEffect(() => {
     if (view.round > 0) setPane(paneOf(view.query));
   }, [view]);
+  const width = PANES.find((one) => one.id === shown)?.isWide ? "wide" : shown === LOG ? "log" : "even";
   return (
-    <main className={styles.workspace} data-pane={shown}>
+    <main className={styles.workspace} data-pane={shown} data-width={width}>
       <LaunchPanel generationId={id} name={name} theme={theme} onSignIn={onSignIn} onShow={onShow} nameOf={nameOf} />
       <div className={styles.panes}>
         <div className={styles.switch} role="group" aria-label="What is shown">
-          {PANES.filter(([one]) => isSmall || one !== "log").map(([one, icon, word]) => (
-            <button key={one} type="button" aria-pressed={shown === one} onClick={() => show(one)}>
-              <Icon name={icon} /> {word}
+          {isSmall && (
+            <button type="button" aria-pressed={shown === LOG} onClick={() => show(LOG)}>
+              <Icon name="terminal" /> Log
+            </button>
+          )}
+          {PANES.map((one) => (
+            <button key={one.id} type="button" aria-pressed={shown === one.id} onClick={() => show(one.id)}>
+              <Icon name={one.icon} /> {one.word}
             </button>
           ))}
         </div>
@@ -82,22 +75,20 @@ export function Workspace(props: WorkspaceProps): ReactNode {
 
 interface PanesProps extends WorkspaceProps {
   query: URLSearchParams;
-  pane: Pane;
-  onPane: (pane: Pane) => void;
+  pane: string;
+  onPane: (pane: string) => void;
 }
 
 function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): ReactNode {
   const { id, name } = project;
   const client = usePreviewClient();
-  const [wasDataShown, setDataShown] = useState(pane === "data");
+  const seen = useSeen(pane);
   const [failure, setFailure] = useState(query.get("failure"));
-  if (pane === "data" && !wasDataShown) setDataShown(true);
   const onLook = useCallback((look: LogLook) => writeView(id, lookToAddress(look)), [id]);
-  const showLog = useCallback(() => onPane("log"), [onPane]);
+  const showLog = useCallback(() => onPane(LOG), [onPane]);
   // Beside the log, a large screen goes on showing what is open.
-  const small = useSmallScreen();
-  const onShowLog = small ? showLog : undefined;
-  const openFailure = useCallback(
+  const onShowLog = useSmallScreen() ? showLog : undefined;
+  const onFailure = useCallback(
     (failureId: string | null) => {
       setFailure(failureId);
       writeView(id, { failure: failureId });
@@ -106,10 +97,10 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
   );
   const showFailure = useCallback(
     (failureId: string) => {
-      openFailure(failureId);
+      onFailure(failureId);
       onPane("failures");
     },
-    [openFailure, onPane],
+    [onFailure, onPane],
   );
   const showRequest = useCallback(
     (number: number) => {
@@ -123,40 +114,41 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
     query,
     useCallback(() => onPane("files"), [onPane]),
   );
-  const common = { generationId: id, theme, onShowLog };
+  const context: PaneContext = {
+    ...{ generationId: id, name, theme, query, failure, onFailure, onShowLog, showFailure, showRequest, onShow },
+    file: files.place,
+    onFile: files.onPlace,
+    openFile: files.openFile,
+  };
   return (
     <>
       <div className={styles.logPane}>
         <PreviewTerminal generationId={id} theme={theme} look={lookOfAddress(query)} onLook={onLook} />
       </div>
-      <div className={styles.requestPane}>
-        <RequestPanel {...common} onShowFailure={showFailure} />
-      </div>
-      <div className={styles.otherPane}>
-        {pane === "files" && <FilesPanel {...common} shown={files.place} onShown={files.onPlace} />}
-        {pane === "failures" && (
-          <FailuresPanel
-            {...common}
-            shown={failure}
-            onShown={openFailure}
-            onShowRequest={showRequest}
-            onOpenFile={files.openFile}
-          />
-        )}
-        {pane === "tests" && <TestsPanel {...common} onShowFailure={showFailure} onShowRequest={showRequest} />}
-        {pane === "alerts" && <AlertsPanel {...common} name={name} onShowRequest={showRequest} />}
-        {pane === "settings" && <SettingsPanel {...common} onOpenFile={files.openFile} />}
-      </div>
-      <div className={styles.dataPane}>
-        {wasDataShown && <DataPanel generationId={id} name={name} theme={theme} onShow={onShow} />}
-      </div>
+      {PANES.map((one) => {
+        const isShown = one.id === pane;
+        if (!isShown && !(one.isKept && seen.has(one.id))) return null;
+        return (
+          <div key={one.id} className={styles.otherPane} hidden={!isShown}>
+            {one.render(context)}
+          </div>
+        );
+      })}
     </>
   );
 }
 
-function paneOf(query: URLSearchParams): Pane {
+/** The panes that have been shown. */
+function useSeen(pane: string): ReadonlySet<string> {
+  // What a request was typed into, or sent from, is there before it is shown.
+  const [seen, setSeen] = useState<ReadonlySet<string>>(() => new Set([FIRST, pane]));
+  if (!seen.has(pane)) setSeen(new Set([...seen, pane]));
+  return seen;
+}
+
+function paneOf(query: URLSearchParams): string {
   const named = query.get("show");
-  return PANES.find(([one]) => one === named)?.[0] ?? "log";
+  return PANES.find((one) => one.id === named)?.id ?? LOG;
 }
 
 /** The view of a project's address; `round` grows when the person goes to another one of the same project. */

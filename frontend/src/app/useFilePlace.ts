@@ -11,13 +11,13 @@ interface FilePlaces {
   openFile: (path: string, line: number) => void;
 }
 
-/** The open file of a project, which the address has as `?show=files&file=app/main.py&line=12`. */
+/** The open file of a project, which the address has as `?show=files&file=app/main.py&at=12`; `line` is the log's. */
 export function useFilePlace(id: string, query: URLSearchParams, show: () => void): FilePlaces {
   const [place, setPlace] = useState<FilePlace | null>(() => placeOf(query));
   const onPlace = useCallback(
     (next: FilePlace | null): void => {
       setPlace(next);
-      writeView(id, { file: next?.path ?? null, line: next?.line ? String(next.line) : null });
+      writeView(id, { file: next?.path ?? null, at: next?.line ? String(next.line) : null });
     },
     [id],
   );
@@ -33,6 +33,6 @@ export function useFilePlace(id: string, query: URLSearchParams, show: () => voi
 
 function placeOf(query: URLSearchParams): FilePlace | null {
   const path = query.get("file");
-  const line = Number(query.get("line"));
+  const line = Number(query.get("at"));
   return path ? { path, line: Number.isSafeInteger(line) && line > 0 ? line : null } : null;
 }
