@@ -192,7 +192,12 @@ async def open_service(
                 draining = trio.Event()
                 async with (
                     open_alerts(
-                        settings, database, log_store, context.observers, has_generations=library is not None
+                        settings,
+                        database,
+                        log_store,
+                        context.observers,
+                        has_generations=library is not None,
+                        sealer=sealer,
                     ) as alerts,
                     _open_manager(context, users, log_store, draining) as manager,
                     _run_builders(context, pushed),

@@ -82,6 +82,8 @@ def test_a_file_is_of_a_size_to_be_read() -> None:
 
 def test_a_folder_is_of_a_size_to_be_read() -> None:
     folders = Counter(name(path.parent) for path in SOURCES if path.name != "__init__.py")
+    # A chain that only grows, and that nobody reads as a whole.
+    del folders["preview/storage/migrations/versions"]
     assert {folder: count for folder, count in folders.items() if count > MAX_MODULES} == {}
 
 

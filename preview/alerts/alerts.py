@@ -14,6 +14,7 @@ from preview.alerts.engine import LAST_SAVE_S, AlertEngine
 from preview.alerts.past import Tried, try_on_lines
 from preview.alerts.rule import Firing, Rule, Scope, Webhook, check_condition, new_rule_id
 from preview.alerts.store import AlertStore
+from preview.alerts.webhook_secrets import WebhookSecrets
 from preview.alerts.webhooks.addresses import AddressPolicy
 from preview.alerts.webhooks.message import check_template
 from preview.alerts.webhooks.sender import WebhookSender
@@ -24,7 +25,7 @@ from preview.core.quoting import quoted
 from preview.errors import InvalidRequest
 from preview.logs import LogStore
 from preview.settings import Settings
-from preview.storage import Database
+from preview.storage import Database, Sealer
 from preview.supervisor import LivePreview
 
 
@@ -52,9 +53,11 @@ class Alerts:
         store: Rules and firings.
         engine: Evaluates the rules.
         log_store: Past lines.
+        secrets: Seals the keys of signatures.
     """
 
-    def __init__(self, store: AlertStore, engine: AlertEngine, log_store: LogStore) -> None:
+    def __init__(self, store: AlertStore, engine: AlertEngine, log_store: LogStore, secrets: WebhookSecrets) -> None:
+        self._secrets = secrets
         self._store = store
         self._engine = engine
         self._log_store = log_store
@@ -96,11 +99,15 @@ class Alerts:
         now = utc_now()
         rule = Rule(
             new_rule_id(), user_id, draft.name, draft.condition, draft.scope, draft.cooldown_s, draft.is_enabled,
-            draft.webhook, now, now,
+            None, now, now,
         )  # fmt: skip
+        rule = replace(rule, webhook=self._sealed(rule.id, draft.webhook))
         await self._store.add(rule)
         self._engine.rules_changed(user_id)
         return rule
+
+    def _sealed(self, rule_id: str, webhook: Webhook | None) -> Webhook | None:
+        return None if webhook is None else replace(webhook, secret=self._secrets.seal(rule_id, webhook.secret))
 
     async def replace(self, user_id: str, rule_id: str, draft: RuleDraft) -> Rule:
         """Change a rule, and apply it to live previews.
@@ -113,7 +120,7 @@ class Alerts:
         """
         before = await self._store.rule(user_id, rule_id)
         _check(draft)
-        webhook = draft.webhook
+        webhook = self._sealed(rule_id, draft.webhook)
         if webhook is not None and draft.keeps_secret:
             webhook = replace(webhook, secret=None if before.webhook is None else before.webhook.secret)
         rule = replace(
@@ -223,6 +230,7 @@ async def open_alerts(
     observers: list[Callable[[LivePreview], None]],
     *,
     has_generations: bool,
+    sealer: Sealer,
     sender: WebhookSender | None = None,
 ) -> AsyncIterator[Alerts]:
     """Evaluate rules while the context is open.
@@ -233,6 +241,7 @@ async def open_alerts(
         log_store: Past lines.
         observers: Gets a callback for new previews.
         has_generations: True if the database has all generations.
+        sealer: Encrypts the keys of signatures.
         sender: Sends webhooks; None: as the settings say.
 
     Raises:
@@ -241,18 +250,19 @@ async def open_alerts(
     Cancellation: firings that are queued are stored within a second; webhooks that are not delivered stay pending, and
     the next start sends them.
     """
-    store = AlertStore(database, settings.alerts_per_user)
+    store, secrets = AlertStore(database, settings.alerts_per_user), WebhookSecrets(sealer)
+    await store.seal_secrets(secrets)
     if has_generations:
         await store.delete_orphans()
     policy = AddressPolicy(settings.webhook_networks, own_port(settings))
     async with trio.open_nursery() as nursery:
-        engine = AlertEngine(nursery, settings, store, sender or WebhookSender(policy))
+        engine = AlertEngine(nursery, settings, store, sender or WebhookSender(policy), secrets)
         await nursery.start(engine.deliveries.run)
         nursery.start_soon(engine.run_saver)
         await engine.resume()
         observers.append(engine.observe)
         try:
-            yield Alerts(store, engine, log_store)
+            yield Alerts(store, engine, log_store, secrets)
         finally:
             observers.remove(engine.observe)
             with trio.move_on_after(LAST_SAVE_S, shield=True):

@@ -11,10 +11,12 @@ import structlog
 import trio
 
 from preview.alerts.rule import Delivery, DeliveryState, Firing, Rule
+from preview.alerts.webhook_secrets import WebhookSecrets
 from preview.alerts.webhooks.message import Fields, body_of
 from preview.alerts.webhooks.sender import Attempt, Message, WebhookSender
 from preview.alerts.webhooks.target import parse_target
 from preview.core.clock import rfc3339, utc_now
+from preview.errors import SealedTextUnreadable
 
 log = structlog.get_logger(__name__)
 
@@ -52,14 +54,20 @@ class Deliveries:
 
     Args:
         sender: Makes the attempts.
+        secrets: Opens the keys of signatures.
         report: Called with the firing after each attempt; must not wait.
         first_pause_s: Pause after the first failed attempt.
     """
 
     def __init__(
-        self, sender: WebhookSender, report: Callable[[Firing], None], first_pause_s: float = _FIRST_PAUSE_S
+        self,
+        sender: WebhookSender,
+        secrets: WebhookSecrets,
+        report: Callable[[Firing], None],
+        first_pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
         self._sender = sender
+        self._secrets = secrets
         self._report = report
         self._first_pause_s = first_pause_s
         self._users: dict[str, _User] = {}
@@ -152,8 +160,13 @@ class Deliveries:
                     raise _TryAgain
 
     async def _attempt(self, firing: Firing, rule: Rule, user: _User, *, is_last: bool) -> Firing:
+        try:
+            message = message_of(firing, rule, self._secrets.open(rule))
+        except SealedTextUnreadable as error:
+            # Not sent unsigned: its receiver relies on the signature.
+            return replace(firing, delivery=Delivery(DeliveryState.FAILED, problem=f"Not sent: {error.message}"))
         async with user.limiter, self._all:
-            result = await self._sender.send(message_of(firing, rule))
+            result = await self._sender.send(message)
         return replace(firing, delivery=_after(firing.delivery, result, is_last=is_last))
 
 
@@ -169,12 +182,12 @@ def _after(delivery: Delivery, result: Attempt, *, is_last: bool) -> Delivery:
     return Delivery(state, delivery.attempts + 1, result.status, result.problem, utc_now())
 
 
-def message_of(firing: Firing, rule: Rule) -> Message:
-    """Return the webhook of a firing whose rule has one."""
+def message_of(firing: Firing, rule: Rule, secret: str | None) -> Message:
+    """Return the webhook of a firing whose rule has one, with the key of its signature."""
     webhook = rule.webhook
     assert webhook is not None, "the caller has checked it"  # noqa: S101
     body = body_of(webhook.body, fields_of(firing, rule))
-    return Message(firing.user_id, firing.id, parse_target(webhook.url), webhook.secret, body)
+    return Message(firing.user_id, firing.id, parse_target(webhook.url), secret, body)
 
 
 def fields_of(firing: Firing, rule: Rule) -> Fields:

@@ -17,6 +17,7 @@ from preview.alerts.machine import CoolDown
 from preview.alerts.rule import Firing, Rule, fault_of, new_firing_id
 from preview.alerts.store import AlertStore
 from preview.alerts.watch import PreviewWatch
+from preview.alerts.webhook_secrets import WebhookSecrets
 from preview.alerts.webhooks.sender import WebhookSender
 from preview.core.bounded_dict import BoundedDict
 from preview.core.clock import now_ms, utc_now
@@ -46,16 +47,24 @@ class AlertEngine:
         settings: Limits of previews.
         store: Rules and firings.
         sender: Sends webhooks.
+        secrets: Opens the keys of signatures.
 
     Attributes:
         deliveries: Webhooks on their way.
     """
 
-    def __init__(self, nursery: trio.Nursery, settings: Settings, store: AlertStore, sender: WebhookSender) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        settings: Settings,
+        store: AlertStore,
+        sender: WebhookSender,
+        secrets: WebhookSecrets,
+    ) -> None:
         self._nursery = nursery
         self._settings = settings
         self._store = store
-        self.deliveries = Deliveries(sender, self._note)
+        self.deliveries = Deliveries(sender, secrets, self._note)
         self._users: set[str] = set()
         # Weak: a preview that is over, with the lines in its memory, is not kept for this.
         self._live: WeakValueDictionary[str, LivePreview] = WeakValueDictionary()
@@ -238,6 +247,10 @@ class AlertEngine:
     async def resume(self) -> None:
         """Take the state that an earlier service has left. Cancellation: a part may be taken."""
         self._users = await self._store.users()
+        now = trio.current_time()
+        for rule_id, cooldown_s, generation_id, left_s in await self._store.cool_downs(now_ms(), _MOST_KEPT):
+            found = self._cool_downs[rule_id, cooldown_s, generation_id] = CoolDown(cooldown_s)
+            found.ready_at = now + left_s
         for firing, rule in await self._store.undelivered(now_ms()):
             self._note(self.deliveries.put(firing, rule))
 

@@ -60,7 +60,7 @@ class Webhook:
 
     Attributes:
         url: Checked by ``parse_target``.
-        secret: Key of the signature; never shown. None: unsigned.
+        secret: Key of the signature; never shown. In a rule it is sealed, see ``WebhookSecrets``. None: unsigned.
         body: The user's template; None: all fields.
     """
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
+from preview.alerts.conditions import LONGEST_WINDOW_S
 from preview.alerts.rule import (
     Delivery,
     DeliveryState,
@@ -19,10 +20,11 @@ from preview.alerts.rule import (
     condition_json,
     read_condition,
 )
+from preview.alerts.webhook_secrets import WebhookSecrets
 from preview.core.clock import from_ms, to_ms
 from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
-from preview.errors import AlertLimitReached, AlertNotFound
+from preview.errors import AlertLimitReached, AlertNotFound, SealedTextUnreadable
 from preview.storage import Database
 from preview.storage.tables import alert_firings, alert_rules, generations, projects
 
@@ -146,6 +148,29 @@ class AlertStore:
 
         return await self._database.write(change)
 
+    async def seal_secrets(self, secrets: WebhookSecrets) -> None:
+        """Seal secrets that an earlier version has stored in clear, and those that an older key has sealed.
+
+        Cancellation: completely or not at all.
+        """
+
+        def change(connection: Connection) -> None:
+            has_secret = _R.webhook_secret.is_not(None) | _R.webhook_sealed.is_not(None)
+            query = select(_R.id, _R.webhook_secret, _R.webhook_sealed).where(has_secret).order_by(_R.id)
+            for row in connection.execute(query.with_for_update()).all():
+                if row.webhook_secret is not None:
+                    sealed = secrets.seal(row.id, row.webhook_secret)
+                else:
+                    try:
+                        sealed = secrets.renew(row.id, row.webhook_sealed)
+                    except SealedTextUnreadable:
+                        continue  # each delivery reports it
+                if sealed is not None:
+                    values = {"webhook_secret": None, "webhook_sealed": sealed}
+                    connection.execute(update(alert_rules).where(_R.id == row.id).values(values))
+
+        await self._database.write(change)
+
     async def has_project(self, user_id: str, project_id: str) -> bool:
         """Return True if the service keeps such a project of the user. Cancellation: nothing changes."""
         query = select(projects.c.id).where(projects.c.id == project_id, projects.c.user_id == user_id)
@@ -193,6 +218,28 @@ class AlertStore:
 
         rows = await self._database.read(read)
         return [_firing(row) for row in rows[:limit]], len(rows) > limit
+
+    async def cool_downs(self, now_ms: int, most: int) -> list[tuple[str, float, str, float]]:
+        """Return the cool-downs that last: rule, its length in seconds, generation, and the seconds that are left.
+
+        Args:
+            now_ms: Milliseconds since the epoch.
+            most: Most of them, the newest.
+
+        Cancellation: nothing changes.
+        """
+        fired = func.max(_F.fired_at).label("fired")
+        query = (
+            select(_F.rule_id, _F.generation_id, _R.cooldown_s, fired)
+            .join(alert_rules, _R.id == _F.rule_id)
+            .where(_F.test == 0, _F.fired_at > now_ms - LONGEST_WINDOW_S * 1000)
+            .group_by(_F.rule_id, _F.generation_id, _R.cooldown_s)
+            .order_by(fired.desc())
+            .limit(most)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        left = ((row, row.cooldown_s - max(0, now_ms - row.fired) / 1000) for row in rows)
+        return [(row.rule_id, row.cooldown_s, row.generation_id, left_s) for row, left_s in left if left_s > 0]
 
     async def undelivered(self, now_ms: int) -> list[tuple[Firing, Rule]]:
         """Return firings of the last hour whose webhook was pending when the service ended.
@@ -266,7 +313,7 @@ def _row(rule: Rule) -> dict[str, object]:
         "cooldown_s": rule.cooldown_s,
         "enabled": int(rule.is_enabled),
         "webhook_url": None if webhook is None else webhook.url,
-        "webhook_secret": None if webhook is None else webhook.secret,
+        "webhook_sealed": None if webhook is None else webhook.secret,
         "webhook_body": body,
         "created_at": to_ms(rule.created_at),
         "updated_at": to_ms(rule.updated_at),
@@ -277,7 +324,7 @@ def _rule(row: Row[Any]) -> Rule:
     webhook = None
     if row.webhook_url is not None:
         body = None if row.webhook_body is None else json.loads(row.webhook_body)
-        webhook = Webhook(row.webhook_url, row.webhook_secret, body)
+        webhook = Webhook(row.webhook_url, row.webhook_sealed, body)
     return Rule(
         id=row.id,
         user_id=row.user_id,

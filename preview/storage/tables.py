@@ -236,7 +236,9 @@ alert_rules = Table(
     Column("cooldown_s", Float, nullable=False),
     Column("enabled", SmallInteger, nullable=False),
     Column("webhook_url", Text),
+    # Of an earlier version, in clear: the next start seals it (``AlertStore.seal_secrets``).
     Column("webhook_secret", Text),
+    Column("webhook_sealed", Text),
     # JSON, the user's template.
     Column("webhook_body", Text),
     Column("created_at", BigInteger, nullable=False),
@@ -361,7 +363,7 @@ class PreviewRecord:
 
 
 # The newest file in ``migrations/versions``; a test compares them.
-HEAD = "0015"
+HEAD = "0016"
 
 _VERSION_TABLE = "alembic_version"
 

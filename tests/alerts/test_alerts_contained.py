@@ -18,10 +18,13 @@ from preview.alerts.deliveries import PENDING_PER_USER, Deliveries
 from preview.alerts.engine import AlertEngine
 from preview.alerts.rule import DeliveryState, Firing, Rule, Scope, Webhook
 from preview.alerts.store import AlertStore, _locked
+from preview.alerts.webhook_secrets import WebhookSecrets
 from preview.core.clock import utc_now
-from preview.storage import open_database
+from preview.storage import Sealer, open_database
 
 _WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+SECRETS = WebhookSecrets(Sealer(["k" * 32], "the test"))
 
 
 def rule_of(**fields: object) -> Rule:
@@ -52,7 +55,7 @@ class RefusingStore:
 
 async def test_a_firing_that_cannot_be_stored_is_dropped_and_the_others_are_stored(nursery: trio.Nursery) -> None:
     store, unused = RefusingStore(), SimpleNamespace()
-    engine = AlertEngine(nursery, unused, store, unused)  # type: ignore[arg-type]  # stand-ins
+    engine = AlertEngine(nursery, unused, store, unused, SECRETS)  # type: ignore[arg-type]  # stand-ins
     nursery.start_soon(engine.run_saver)
     for name in ("a", "bad", "b"):
         engine._note(firing_of(name))
@@ -101,7 +104,7 @@ async def test_a_delivery_that_breaks_is_reported_and_the_next_ones_go_on(nurser
             raise ExceptionGroup("a mistake", [ValueError(message)])
 
     reported: list[Firing] = []
-    deliveries = Deliveries(BrokenSender(), reported.append)  # type: ignore[arg-type]
+    deliveries = Deliveries(BrokenSender(), SECRETS, reported.append)  # type: ignore[arg-type]
     await nursery.start(deliveries.run)
     for name in ("a", "b"):
         deliveries.put(firing_of(name), rule_of(kind="matches", filter="x"))
@@ -118,7 +121,7 @@ async def test_tests_of_a_rule_keep_to_the_bound_of_pending_webhooks(nursery: tr
         async def send(self, message: object) -> None:
             await trio.sleep_forever()
 
-    deliveries = Deliveries(HangingSender(), lambda _: None)  # type: ignore[arg-type]
+    deliveries = Deliveries(HangingSender(), SECRETS, lambda _: None)  # type: ignore[arg-type]
     await nursery.start(deliveries.run)
     rule = rule_of(kind="matches", filter="x")
     for number in range(PENDING_PER_USER):

@@ -170,8 +170,8 @@ async def test_a_rule_that_is_given_up_says_so_once_and_the_others_go_on(nursery
 @pytest.mark.usefixtures("clean_patterns")
 async def test_the_fault_of_a_rule_stays_until_its_condition_changes(nursery: trio.Nursery) -> None:
     unused: Any = SimpleNamespace()
-    engine = AlertEngine(nursery, unused, unused, unused)
-    alerts, rule = Alerts(unused, engine, unused), rule_of("a", kind="matches", filter="/x+/")
+    engine = AlertEngine(nursery, unused, unused, unused, unused)
+    alerts, rule = Alerts(unused, engine, unused, unused), rule_of("a", kind="matches", filter="/x+/")
     assert alerts.fault(rule) is None
     spend_all("x+")
     assert "too much time" in (alerts.fault(rule) or "")
@@ -205,7 +205,7 @@ class Lines:
 async def test_a_users_trials_wait_in_turn_and_those_of_others_do_not() -> None:
     lines: Any = Lines(3)
     unused: Any = SimpleNamespace()
-    alerts, condition = Alerts(unused, unused, lines), condition_of(kind="matches", filter="x")
+    alerts, condition = Alerts(unused, unused, lines, unused), condition_of(kind="matches", filter="x")
 
     async def try_out(user_id: str) -> None:
         assert (await alerts.try_out(condition, 1, "p1", user_id=user_id)).matched == 3
