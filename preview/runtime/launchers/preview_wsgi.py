@@ -166,7 +166,9 @@ def _is_idle(channel: Any, control: Any) -> bool:
 
 
 def _target(environ: dict[str, Any]) -> bytes:
-    target = (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).replace("%", "%25").replace("?", "%3F")
+    target: str = (
+        (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).replace("%", "%25").replace("?", "%3F")
+    )
     if environ.get("QUERY_STRING"):
         target += "?" + environ["QUERY_STRING"]
     return target.encode("latin-1", "replace")
