@@ -58,6 +58,12 @@ COMMANDS: dict[str, Entry] = {
     "push": Entry("files.push", "Upload a folder as a new generation.", _CLIENT),
     "pull": Entry("files.pull", "Write a generation's files into a folder.", _CLIENT),
     "sync": Entry("files.sync", "Replace a generation's files by those of a folder, and reload its preview.", _CLIENT),
+    "versions": Entry(
+        "history.versions", "List the versions of a generation's files, show what differs, and roll back.", _CLIENT
+    ),
+    "launches": Entry(
+        "history.launches", "List the launches of a generation with their results, and compare two.", _CLIENT
+    ),
     "launch": Entry("launch", "Launch a generation's preview.", _CLIENT),
     "logs": Entry("logs", "Show what a generation's preview printed.", _CLIENT),
     "request": Entry("request", "Send one request to a running preview.", _CLIENT),

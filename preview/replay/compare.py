@@ -19,7 +19,7 @@ import trio
 
 from preview.detection import Overrides
 from preview.errors import EnvironmentFailed, InvalidGeneration, LaunchFailed, PreviewError, StartupTimeout
-from preview.generations import Generation
+from preview.generations import Generation, GenerationSource
 from preview.launch_settings import ACTIVE
 from preview.replay.comparing import Answer, IgnoreRules, Judgement, Verdict, judge
 from preview.replay.comparing.judge import worst
@@ -41,6 +41,7 @@ class Side:
         generation: Its files.
         overrides: Its start options and variables, over those of the project's settings; None: without any.
         preset: Preset of the project's settings; None: none; ``ACTIVE``: the active one.
+        source: Provides the files of a version; None: the current files.
         snapshot: Data to begin with: see ``TrialOptions``. None for a candidate: the baseline's.
     """
 
@@ -48,6 +49,7 @@ class Side:
     overrides: Overrides | None = None
     snapshot: str | None = None
     preset: str | None = ACTIVE
+    source: GenerationSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +152,7 @@ async def _run(
     baseline, candidate = sides
     second: list[Sent] = []
     async with _open_data(service, sides) as (data, data_of_candidate):
-        of_baseline = TrialRequest(user, baseline.generation, data, baseline.overrides, baseline.preset)
-        of_candidate = TrialRequest(
-            user, candidate.generation, data_of_candidate, candidate.overrides, candidate.preset
-        )
+        of_baseline, of_candidate = _trial(user, baseline, data), _trial(user, candidate, data_of_candidate)
         open_one = service.previews.trials.open
         async with open_one(of_baseline) as trial:
             first = await run_sequence(trial, steps, send, sequence)
@@ -167,6 +166,10 @@ async def _run(
                 return _Runs(first, second, await run_sequence(trial, steps, send, sequence))
         except _OWN_FAILURES as error:
             return _Runs(first, second, (), error)
+
+
+def _trial(user: User, side: Side, data: FirstData | None) -> TrialRequest:
+    return TrialRequest(user, side.generation, data, side.overrides, side.preset, source=side.source)
 
 
 @asynccontextmanager

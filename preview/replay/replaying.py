@@ -10,7 +10,7 @@ from typing import Literal
 import trio
 
 from preview.errors import PreviewUnavailable, RecordIncomplete
-from preview.generations import Generation
+from preview.generations import Generation, GenerationSource
 from preview.replay.comparing import Answer, IgnoreRules, Judgement, judge
 from preview.replay.sending.sequence import Send, Sent, SequenceOptions, Step, run_sequence
 from preview.replay.trial import TrialOptions, open_trial
@@ -31,12 +31,14 @@ class ReplayOptions:
         allow_changes: Send requests that may change data to the preview itself.
         given: See ``SequenceOptions``.
         rules: Paths that are not compared.
+        source: Provides the files of a version, which a trial runs; None: the current files.
     """
 
     on: Where = "auto"
     allow_changes: bool = False
     given: Mapping[str, str] = field(default_factory=dict)
     rules: IgnoreRules = field(default_factory=IgnoreRules)
+    source: GenerationSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +107,15 @@ async def replay(
     Cancellation: the request under way is broken off; a trial is stopped.
     """
     may_change = any(step.changes for step in steps)
-    on_trial = options.on == "trial" or (options.on == "auto" and may_change and not options.allow_changes)
+    has_version = options.source is not None
+    on_trial = (
+        has_version or options.on == "trial" or (options.on == "auto" and may_change and not options.allow_changes)
+    )
     sequence = SequenceOptions(
         service.settings.proxy_body_bytes, on_trial or options.allow_changes, dict(options.given)
     )
     if on_trial:
-        async with open_trial(service, user, generation, TrialOptions()) as trial:
+        async with open_trial(service, user, generation, TrialOptions(source=options.source)) as trial:
             sent = await run_sequence(trial, steps, send, sequence)
     else:
         preview = service.previews.active(generation.id)

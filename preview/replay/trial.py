@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from preview.core.lifecycle import State
 from preview.detection import Overrides
-from preview.generations import Generation
+from preview.generations import Generation, GenerationSource
 from preview.service import Service
 from preview.supervisor import FirstData, LivePreview, TrialRequest, User
 
@@ -25,11 +25,13 @@ class TrialOptions:
             else the generation's first data, if it has any.
         overrides: Start options in place of those of detection.
         observers: Called with the trial before its first line, as ``SupervisorContext.observers``.
+        source: Provides the files of a version of the generation; None: its current files.
     """
 
     snapshot: str | None = None
     overrides: Overrides | None = None
     observers: Sequence[Callable[[LivePreview], None]] = ()
+    source: GenerationSource | None = None
 
 
 @asynccontextmanager
@@ -56,7 +58,9 @@ async def open_trial(
     """
     options = options or TrialOptions()
     async with open_trial_data(service, generation, options.snapshot) as data:
-        request = TrialRequest(user, generation, data, options.overrides, observers=options.observers)
+        request = TrialRequest(
+            user, generation, data, options.overrides, observers=options.observers, source=options.source
+        )
         async with service.previews.trials.open(request) as trial:
             yield trial
 

@@ -93,7 +93,7 @@ def test_a_large_change_goes_as_an_archive(generation: str, project: Path, capsy
     (project / "notes.txt").unlink()
     (project / "large.bin").write_bytes(os.urandom(5 * 1024 * 1024))
     assert run(["sync", generation, str(project)]) == 0
-    assert capsys.readouterr().out == "changed large.bin, removed notes.txt: kept\n"
+    assert capsys.readouterr().out.startswith("changed large.bin, removed notes.txt: kept\nSynced: 1 changed")
     assert run(["sync", generation, str(project)]) == 0
     assert "nothing to send" in capsys.readouterr().out
 
@@ -111,7 +111,7 @@ def test_a_change_that_does_not_start_fails_and_says_why(
     (project / "main.py").write_text("import nothing_like_it\n")
     assert run(["sync", running, str(project)]) == ExitCode.FAILED
     shown = capsys.readouterr()
-    assert shown.out == "changed main.py: kept\n"
+    assert shown.out.startswith("changed main.py: kept\nSynced: 1 changed. Undo: preview versions restore gen_")
     assert "nothing_like_it" in shown.err
     assert "the previous one keeps serving" in shown.err
     assert said(running, capsys) == "one"

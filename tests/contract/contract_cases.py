@@ -35,6 +35,7 @@ _STREAM_S = 1
 _RULES_BEYOND = (
     "GET /api/v1/generations",
     "GET /api/v1/previews",
+    "/launches",
     "POST /api/v1/generations",
     "preview/extend",
     "preview/launch",

@@ -51,6 +51,10 @@ def logs(
         str | None,
         typer.Option("--filter", metavar="TERMS", help="Only lines that match all terms, see docs/filter.md."),
     ] = None,
+    launch: Annotated[
+        str | None,
+        typer.Option("--launch", metavar="ID", help="The log of an earlier launch; see `preview launches GEN`."),
+    ] = None,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
@@ -63,6 +67,7 @@ def logs(
     """
     show = _show_json if as_json else _shower(LinePrinter(wants_colour(sys.stdout), columns_of(sys.stdout)))
     words = {"level": level, "source": source, "q": grep, "request_id": request, "filter": filter_}
+    words["preview_id"] = launch
     chosen = {name: word for name, word in words.items() if word is not None}
     with open_api(url, ca) as api:
         try:

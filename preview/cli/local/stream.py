@@ -37,7 +37,7 @@ class LogReader:
         self._api = api
         self._path = generation_path(generation_id, "/preview/logs/stream")
         self._tail = tail
-        # Parameters of the stream's filter: level, source, q, request_id.
+        # Parameters of the stream: level, source, q, request_id, preview_id.
         self._chosen = dict(chosen)
         self._follow = follow
         self._last_id = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import sys
 import tarfile
 import tempfile
 import time
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import trio
+import typer
 
 from preview.cli.client import Api, generation_path
-from preview.cli.exits import ApiRefused, NoService
+from preview.cli.exits import ApiRefused, NoService, UsageMistake
 from preview.cli.local.watching import FolderWatch
 from preview.cli.terminal import print_json, say, show
 from preview.core.quoting import visible
@@ -55,14 +57,73 @@ _TRIES = 3
 _SHOWN_PATHS = 3
 
 
+# Files that a synchronization removes without asking, if there is no terminal to ask at.
+UNASKED_REMOVALS = 3
+_SHOWN_REMOVALS = 20
+_NOTE = {"source": "sync", "agent": "preview CLI"}
+
+
 class Mirror:
     """Sends a folder's changes to a generation, and prints the results. Methods block: call in a thread."""
 
     def __init__(self, api: Api, generation_id: str, folder: Path, *, as_json: bool) -> None:
         self._api = api
+        self._generation_id = generation_id
         self._path = generation_path(generation_id, "/files")
         self.folder = folder
         self._as_json = as_json
+
+    def agree(self, *, is_agreed: bool) -> None:
+        """Show what would be removed, and ask. Small removals need no answer if there is no terminal to ask at.
+
+        Args:
+            is_agreed: Whether ``--yes`` was given.
+
+        Raises:
+            UsageMistake: Many files would be removed, and there is no terminal to ask at.
+            Abort: The user does not agree.
+        """
+        change, kept, _ = self._difference()
+        removed = change.removed
+        if is_agreed or not removed:
+            return
+        if not sys.stdin.isatty():
+            if len(removed) > UNASKED_REMOVALS:
+                raise UsageMistake(
+                    f"{len(removed)} of {kept} files are not in {self.folder} and would be removed from "
+                    f"{self._generation_id}; give --yes if that is meant, or see all with --dry-run."
+                )
+            return
+        for path in removed[:_SHOWN_REMOVALS]:
+            say(f"remove  {visible(path)}")
+        if len(removed) > _SHOWN_REMOVALS:
+            say(f"… and {len(removed) - _SHOWN_REMOVALS} more")
+        question = f"Remove {len(removed)} of {kept} files from {self._generation_id}?"
+        if not typer.confirm(question, err=True):
+            raise typer.Abort
+
+    def show_change(self) -> None:
+        """Print what ``send_all`` would change; nothing is sent."""
+        change, _, version = self._difference()
+        if self._as_json:
+            print_json({"version": version, "changed": sorted(change.written), "removed": sorted(change.removed)})
+            return
+        if not change:
+            self._tell_same()
+            return
+        for word, paths in (("change", sorted(change.written)), ("remove", sorted(change.removed))):
+            for path in paths:
+                show(f"{word}  {visible(path)}")
+        show(f"Would sync: {change_words(len(change.written), len(change.removed))}")
+
+    def _difference(self) -> tuple[FolderChange, int, str]:
+        """Return the difference, the number of stored files, and their entity tag."""
+        changes = FolderChanges(self.folder)
+        content, wanted = changes.look().written, changes.hashes
+        listed = self._api.get_json(self._path)
+        there = {one["path"]: one["sha256"] for one in listed["files"]}
+        written = {path: content[path] for path, digest in wanted.items() if there.get(path) != digest}
+        return FolderChange(written, [path for path in there if path not in wanted]), len(there), listed["etag"]
 
     def send_all(self) -> bool:
         """Send all differences; return false if a running preview could not be reloaded with them.
@@ -70,21 +131,13 @@ class Mirror:
         Raises:
             PreviewError: The folder cannot be sent, or the service refused the change.
         """
-        changes = FolderChanges(self.folder)
-        content = changes.look().written
         for tries_left in reversed(range(_TRIES)):
-            listed = self._api.get_json(self._path)
-            there = {one["path"]: one["sha256"] for one in listed["files"]}
-            wanted = changes.hashes
-            change = FolderChange(
-                {path: content[path] for path, digest in wanted.items() if there.get(path) != digest},
-                [path for path in there if path not in wanted],
-            )
+            change, _, tag = self._difference()
             if not change:
                 self._tell_same()
                 return True
             try:
-                return self._send(change, {"If-Match": listed["etag"]})
+                return self._send(change, {"If-Match": tag}, is_whole=True)
             except ApiRefused as error:
                 if error.problem != "precondition_failed" or not tries_left:
                     raise
@@ -94,19 +147,21 @@ class Mirror:
         """Send a saved change regardless of other changes to the generation; returns as ``send_all``."""
         return self._send(change, {})
 
-    def _send(self, change: FolderChange, headers: Mapping[str, str]) -> bool:
+    def _send(self, change: FolderChange, headers: Mapping[str, str], *, is_whole: bool = False) -> bool:
         began = time.monotonic()
         if sum(map(len, change.written.values())) > _MOST_AS_JSON_BYTES:
             with packed(self.folder) as archive:
                 files = {"archive": ("folder.tar.gz", archive, "application/gzip")}
-                answer = self._api.call("PUT", self._path, files=files, headers=headers, timeout_s=_TIMEOUT_S)
+                answer = self._api.call(
+                    "PUT", self._path, files=files, params=_NOTE, headers=headers, timeout_s=_TIMEOUT_S
+                )
         else:
             body = {
                 "files": {path: _file(content) for path, content in change.written.items()},
                 "remove": list(change.removed),
             }
-            answer = self._api.call("PATCH", self._path, body=body, headers=headers, timeout_s=_TIMEOUT_S)
-        return self._tell(answer.json(), time.monotonic() - began)
+            answer = self._api.call("PATCH", self._path, body=body, params=_NOTE, headers=headers, timeout_s=_TIMEOUT_S)
+        return self._tell(answer.json(), time.monotonic() - began, is_whole=is_whole)
 
     def _tell_same(self) -> None:
         if self._as_json:
@@ -114,20 +169,35 @@ class Mirror:
         else:
             show("nothing to send: the generation holds what the folder holds")
 
-    def _tell(self, answer: dict[str, Any], elapsed_s: float) -> bool:
+    def _tell(self, answer: dict[str, Any], elapsed_s: float, *, is_whole: bool) -> bool:
         reload = answer["reload"]
         if self._as_json:
             print_json(answer)
             return bool(reload["status"] != "failed")
         came_to = {"reloaded": f"reloaded in {elapsed_s:.2f} s", "none": "kept", "failed": "kept"}[reload["status"]]
         show(f"{_shown(answer['changed'], answer['removed'])}: {came_to}")
-        if reload["status"] != "failed":
-            return True
-        error = reload["error"]
-        for line in error["details"].get("last_lines", ()):
-            say(f"  {line}")
-        say(f"the new version does not start; the previous one keeps serving: {error['detail']}")
-        return False
+        if is_whole:
+            counts = change_words(len(answer["changed"]), len(answer["removed"]))
+            undo = f"preview versions restore {self._generation_id} {answer['version'] - 1}"
+            show(f"Synced: {counts}. Undo: {undo}")
+        return tell_reload(reload)
+
+
+def tell_reload(reload: dict[str, Any]) -> bool:
+    """Print why a preview did not start with a change; return false then."""
+    if reload["status"] != "failed":
+        return True
+    error = reload["error"]
+    for line in error["details"].get("last_lines", ()):
+        say(f"  {line}")
+    say(f"the new version does not start; the previous one keeps serving: {error['detail']}")
+    return False
+
+
+def change_words(changed: int, removed: int) -> str:
+    """Return the counts as words: ``1 changed, 19 removed``."""
+    words = [f"{count} {word}" for count, word in ((changed, "changed"), (removed, "removed")) if count]
+    return ", ".join(words) or "nothing changed"
 
 
 async def follow_folder(mirror: Mirror) -> None:

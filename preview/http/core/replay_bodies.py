@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
+from preview.generations import MAX_VERSION
 from preview.http.core.bodies import whole
 from preview.replay.checks.file import MOST_CHECKS, CheckTable
 from preview.replay.comparing.rules import MOST_RULES
@@ -59,6 +60,9 @@ class _Requests(_Body):
 class ReplayBody(_Requests):
     """Requests to send again."""
 
+    version: Number | None = Field(
+        default=None, le=MAX_VERSION, description="On a trial with this version of the files; default: the current one."
+    )
     on: Literal["auto", "preview", "trial"] = _ON
     allow_changes: bool = Field(default=False, description="Send requests that may change data to the preview itself.")
     secrets: dict[str, _Text] = _SECRETS
@@ -77,7 +81,15 @@ class OneReplayBody(_Body):
 class SideBody(_Body):
     """A version to compare."""
 
-    generation: str | None = Field(default=None, max_length=128, description="Its id; default: that of the address.")
+    generation: str | None = Field(
+        default=None,
+        max_length=128,
+        validation_alias=AliasChoices("generation", "generation_id"),
+        description="Its id; default: that of the address.",
+    )
+    version: Number | None = Field(
+        default=None, le=MAX_VERSION, description="Version of its files; default: the current ones."
+    )
     snapshot: str | None = Field(
         default=None, max_length=64, description="Data to begin with; default: that of the running preview of `a`."
     )

@@ -25,6 +25,8 @@ def replay_operations() -> dict[str, Operation]:
         errors.PreviewUnavailable,
         errors.RequestNotFound,
         errors.InvalidFilter,
+        errors.GenerationReadOnly,
+        errors.VersionNotFound,
     )
     file: ErrorKinds = (errors.InvalidRequest, errors.InvalidGeneration, errors.GenerationReadOnly, errors.TooLarge)
     checks = Reply("The checks.", replay.ChecksShape)

@@ -12,7 +12,7 @@ from preview.auth import Identity
 from preview.core.clock import now_ms
 from preview.detection import Overrides, overrides_from_request
 from preview.errors import Forbidden, InvalidRequest, NoActivePreview, RequestNotFound
-from preview.generations import Generation
+from preview.generations import Generation, GenerationSource
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.replay import CompareShape, ImportedShape, ReplayShape
 from preview.http.core.answers import json_answer
@@ -26,6 +26,7 @@ from preview.http.core.replay_bodies import (
     SideBody,
 )
 from preview.http.identity import own_generation, owned_by
+from preview.http.routes.generations.versions import versions_of
 from preview.http.routes.proxied import carry_call
 from preview.http.routes.requests import matches_of
 from preview.launch_settings import ACTIVE
@@ -134,7 +135,9 @@ async def _replay(
     body: ReplayBody | OneReplayBody,
 ) -> ReplayShape:
     rules = await _rules(backend, generation, body.ignore)
-    options = ReplayOptions(body.on, body.allow_changes, body.secrets, rules)
+    version = body.version if isinstance(body, ReplayBody) else None
+    source = await _source_of(backend, generation, version)
+    options = ReplayOptions(body.on, body.allow_changes, body.secrets, rules, source)
     async with backend.turns.take(identity.key):
         found = await replay(backend.service, identity.user, generation, steps, sender(backend, Origin.REPLAY), options)
     return ReplayShape.of(found)
@@ -236,7 +239,26 @@ async def _side(backend: Backend, generation: Generation, body: SideBody) -> Sid
     overrides: Overrides | None = None
     if body.start or body.env:
         overrides = overrides_from_request({"start": body.start or {}, "env": body.env or {}})
-    return Side(chosen, overrides, body.snapshot, ACTIVE if body.preset is None else body.preset or None)
+    return Side(
+        chosen,
+        overrides,
+        body.snapshot,
+        ACTIVE if body.preset is None else body.preset or None,
+        source=await _source_of(backend, chosen, body.version),
+    )
+
+
+async def _source_of(backend: Backend, generation: Generation, version: int | None) -> GenerationSource | None:
+    """Return the files of a version; None for the current ones.
+
+    Raises:
+        GenerationReadOnly, VersionNotFound: There is no such version.
+    """
+    if version is None:
+        return None
+    versions = versions_of(backend)
+    await versions.get(generation.id, version)
+    return versions.source(generation, version)
 
 
 def _draft(preview: LivePreview, one: ImportedRequest) -> Draft:

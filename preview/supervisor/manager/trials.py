@@ -18,7 +18,7 @@ import trio
 from preview.core.lifecycle import State, StopCause
 from preview.detection import Overrides
 from preview.errors import PreviewError, ServiceStopping
-from preview.generations import Generation
+from preview.generations import Generation, GenerationSource
 from preview.launch_settings import ACTIVE, ResolvedSettings
 from preview.logs import LogStore, PreviewLog
 from preview.supervisor.launch.start_history import StartHistory
@@ -50,6 +50,7 @@ class TrialRequest:
         overrides: Start options.
         preset: Preset of the project's settings; None: none; ``ACTIVE``: the active one.
         observers: Called with the trial before its first line, as ``SupervisorContext.observers``.
+        source: Provides the files of a version of the generation; None: its current files.
     """
 
     user: User
@@ -58,6 +59,12 @@ class TrialRequest:
     overrides: Overrides | None = None
     preset: str | None = ACTIVE
     observers: Sequence[Callable[[LivePreview], None]] = ()
+    source: GenerationSource | None = None
+
+    @property
+    def is_ordinary(self) -> bool:
+        """True for the generation's current files with the usual start options."""
+        return self.overrides is None and self.preset == ACTIVE and self.source is None
 
 
 class Trials:
@@ -154,13 +161,14 @@ class Trials:
         return preview
 
     def _context_for(self, request: TrialRequest) -> SupervisorContext:
-        """Return the shared state with hidden rows. Other start options do not enter the history of starts."""
+        """Return the shared state with hidden rows. Other start options and files do not enter the history."""
         context = self._context
         return replace(
             context,
             store=context.store.hidden(),
             observers=list(request.observers),
-            history=context.history if request.overrides is None and request.preset == ACTIVE else StartHistory(),
+            history=context.history if request.is_ordinary else StartHistory(),
+            source=request.source or context.source,
         )
 
     async def _run(self, slot: PreviewSlot, context: SupervisorContext) -> None:

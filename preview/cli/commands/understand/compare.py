@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from preview.cli.client import Api, generation_path, open_api
+from preview.cli.commands.history.showing import split_version
 from preview.cli.commands.understand.junit import Case, junit_report
 from preview.cli.commands.understand.results import (
     TIMEOUT_S,
@@ -31,7 +32,7 @@ def compare(
     generation: GenerationArgument,
     candidate: Annotated[
         str | None,
-        typer.Argument(metavar="GEN_B", help="The generation to compare with the first one. Default: the same one."),
+        typer.Argument(metavar="GEN_B", help="The generation to compare with; GEN@7: its version 7. Default: the same."),
     ] = None,
     text: FilterOption = None,
     number: Annotated[
@@ -57,15 +58,23 @@ def compare(
 ) -> None:
     """Send the same requests to two versions, on trials with the same data, and show what differs.
 
-    The first version answers twice: what differs then is noise, and left out. --env gives the second version variables,
-    --against a preset of the project's settings.
-    The requests are those that the first one's preview has recorded. Exit code 1 if an endpoint broke.
+    Either side may be a version of a generation's files: `preview compare GEN@6 GEN` compares with version 6. The first
+    side answers twice: what differs then is noise, and left out. --env gives the second version variables, --against a
+    preset of the project's settings. The requests are those that the first one's preview has recorded. Exit code 1 if an
+    endpoint broke.
     """
-    if candidate is None and against is None and not env:
-        raise UsageMistake("Name a second version: GEN_B, --against PRESET, or --env NAME=VALUE.")
+    generation, version = split_version(generation)
+    if candidate is None and against is None and not env and version is None:
+        raise UsageMistake("Name a second version: GEN_B, GEN@7, --against PRESET, or --env NAME=VALUE.")
+    other, other_version = (None, None) if candidate is None else split_version(candidate)
     body = {
-        "a": {"snapshot": snapshot, "preset": _preset(preset)},
-        "b": {"generation": candidate, "preset": _preset(against), **start_body(None, None, env)},
+        "a": {"snapshot": snapshot, "preset": _preset(preset), "version": version},
+        "b": {
+            "generation": other,
+            "version": other_version,
+            "preset": _preset(against),
+            **start_body(None, None, env),
+        },
         "numbers": number or None,
         "filter": text,
         "secrets": secrets_of(secret),

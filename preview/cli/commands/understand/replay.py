@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from preview.cli.client import generation_path, open_api
+from preview.cli.commands.history.showing import split_version
 from preview.cli.commands.understand.junit import Case, junit_report
 from preview.cli.commands.understand.results import (
     TIMEOUT_S,
@@ -50,9 +51,12 @@ def replay(
     """Send recorded requests of a preview again, and show what differs from the recorded answers.
 
     Later requests get the tokens, cookies and ids of the new answers. A trial is a hidden preview with a copy of the
-    data. Exit code 1 if an answer broke: it failed, and the recorded one did not.
+    data; GEN@7 replays on a trial with version 7 of the files. Exit code 1 if an answer broke: it failed, and the
+    recorded one did not.
     """
+    generation, version = split_version(generation)
     body = {
+        "version": version,
         "numbers": numbers or None,
         "filter": text,
         "on": on,
