@@ -102,7 +102,7 @@ def test_a_shell_completes_commands_options_and_choices(typed: str, offered: set
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["lunch"], "No such command 'lunch'. Did you mean 'launch'? (see `preview --help`)"),
+        (["lunch"], "No such command 'lunch'. Did you mean 'launch', 'launches'? (see `preview --help`)"),
         (["--nothing"], "No such option: --nothing (see `preview --help`)"),
         (["stop"], "Missing argument 'GEN' (see `preview stop --help`)"),
         (["stop", "../x"], "'../x' is not a generation's id; `preview ls` shows yours."),

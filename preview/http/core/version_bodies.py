@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from preview.auth import Identity
 from preview.generations import MAX_VERSION, VersionNote, VersionOrigin
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -31,9 +32,10 @@ class NoteQuery(_Query):
     message: _Text = Field(default="", max_length=1000, description="Message of the version that this makes.")
     agent: _Text = Field(default="", max_length=100, description="Name of the program that makes the change.")
 
-    def note(self, author: str, source: VersionOrigin) -> VersionNote:
-        """Return the note of a version by this user."""
-        return VersionNote(author, source, self.message, self.agent)
+    def note(self, identity: Identity, source: VersionOrigin, message: str = "") -> VersionNote:
+        """Return the note of a version by this user; ``message`` is the default."""
+        agent = self.agent or ("" if identity.token_id is None else f"API token {identity.token_id}")
+        return VersionNote(identity.user.id, source, self.message or message, agent)
 
 
 class ChangeQuery(NoteQuery):

@@ -32,7 +32,9 @@ def compare(
     generation: GenerationArgument,
     candidate: Annotated[
         str | None,
-        typer.Argument(metavar="GEN_B", help="The generation to compare with; GEN@7: its version 7. Default: the same."),
+        typer.Argument(
+            metavar="GEN_B", help="The generation to compare with; GEN@7: its version 7. Default: the same."
+        ),
     ] = None,
     text: FilterOption = None,
     number: Annotated[
@@ -60,8 +62,8 @@ def compare(
 
     Either side may be a version of a generation's files: `preview compare GEN@6 GEN` compares with version 6. The first
     side answers twice: what differs then is noise, and left out. --env gives the second version variables, --against a
-    preset of the project's settings. The requests are those that the first one's preview has recorded. Exit code 1 if an
-    endpoint broke.
+    preset of the project's settings. The requests are those that the first one's preview has recorded. Exit code 1 if
+    an endpoint broke.
     """
     generation, version = split_version(generation)
     if candidate is None and against is None and not env and version is None:

@@ -41,7 +41,7 @@ def generation_routes(running: Running) -> Blueprint:
             project_id=upload.project_id,
             name=upload.name,
             files=upload.files,
-            note=note.note(identity.user.id, "push"),
+            note=note.note(identity, "push"),
         )
         return json_answer(
             GenerationShape.model_validate(made), 201, {"Location": link(f"/api/v1/generations/{made.id}")}
@@ -193,7 +193,7 @@ async def _save(
     source: VersionOrigin,
 ) -> Saved:
     """Store the change; or with ``dry_run`` return what it would change."""
-    expected, note = expected_revision(request), query.note(identity.user.id, query.source or source)
+    expected, note = expected_revision(request), query.note(identity, query.source or source)
     if query.dry_run:
         edited = await _library(backend).edit(generation_id, edit, expected=expected, is_dry=True)
         return Saved(edited, Reload("none"))

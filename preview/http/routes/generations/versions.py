@@ -79,9 +79,7 @@ async def _restore(
 ) -> Saved:
     edits, given = backend.edits, expected_revision(request)
     assert edits is not None, "there are versions, so the service stores the files"  # noqa: S101
-    note = query.note(identity.user.id, "restore")
-    if not note.message:
-        note = NoteQuery(message=f"Version {number} restored", agent=note.agent).note(identity.user.id, "restore")
+    note = query.note(identity, "restore", f"Version {number} restored")
     for tries_left in reversed(range(_TRIES)):
         edit, seen = await versions.edit_to(generation_id, number)
 
