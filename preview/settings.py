@@ -22,6 +22,7 @@ from preview.errors import ConfigurationError
 from preview.settings_address import MysqlChoice, PostgresChoice, RedisChoice, ServerAddress
 from preview.settings_errors import problem_of
 from preview.settings_fields import (
+    LOCAL_USER,
     Bytes,
     Count,
     Destinations,
@@ -343,13 +344,26 @@ class Settings(BaseSettings):
         """Folder of previews' SQLite files; a relative ``db_path`` is relative to the data folder."""
         return self.data_dir / self.db_path
 
-    def tier(self, name: str | None) -> Tier:
-        """Return the limits of a tier; an unknown or missing name means ``free``, the lowest."""
+    def tier(self, name: str | None, user_id: str | None = None) -> Tier:
+        """Return the limits of a tier; an unknown or missing name means ``free``, the lowest.
+
+        Where only this machine signs tokens, its user ``local`` may have as many previews as the memory bears, unless
+        ``max_instances_per_user`` is set.
+        """
         if name == "enterprise":
             return Tier("enterprise", self.max_instances_enterprise, self.max_uptime_enterprise_s, True, True)
         if name == "pro":
             return Tier("pro", self.max_instances_pro, self.max_uptime_pro_s, True, True)
-        return Tier("free", self.max_instances_per_user, self.max_uptime_s, True, False)
+        is_own = user_id == LOCAL_USER and self.jwt_secret is None and self.jwt_algorithm == "HS256"
+        is_bound = "max_instances_per_user" in self.model_fields_set
+        most = _borne_previews(self) if is_own and not is_bound else self.max_instances_per_user
+        return Tier("free", most, self.max_uptime_s, True, False)
+
+
+def _borne_previews(settings: Settings) -> int:
+    """Return how many previews fit the machine's memory if each takes half of its limit; ``max_previews`` at most."""
+    memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MIB
+    return max(1, min(settings.max_previews, memory_mb * 2 // settings.memory_limit_mb))
 
 
 def variable_of(name: str) -> str:

@@ -14,6 +14,7 @@ from preview.core.quoting import quoted
 
 __all__ = [
     "LEAST_LOOPBACK_PORT",
+    "LOCAL_USER",
     "Bytes",
     "Count",
     "Destinations",
@@ -28,6 +29,8 @@ __all__ = [
     "UserIds",
 ]
 
+# The user of the command line on one's own machine.
+LOCAL_USER = "local"
 # "Never" is ten years: dates are computed from these values, so infinity is not possible.
 _LONGEST_S = 10 * 365 * 24 * 3600
 

@@ -74,6 +74,7 @@ COMMANDS: dict[str, Entry] = {
     "services": Entry("services", "List the servers that a preview has of its own.", _CLIENT),
     "ls": Entry("projects.ls", "List your previews, newest first.", _CLIENT),
     "projects": Entry("projects.projects", "List your projects with their generations, newest first.", _CLIENT),
+    "rename": Entry("projects.rename", "Give a generation another name.", _CLIENT),
     "rm": Entry("projects.rm", "Delete a generation with its files, previews and logs.", _CLIENT),
     "env": Entry("environment.env", "Set variables, secrets, presets and start options of a project.", _CLIENT),
     "data": Entry("data.tables", "Show the databases of a running preview, or the rows of one table.", _DATA),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from preview.core.clock import from_ms, now_ms, to_ms, utc_now
 from preview.core.ids import is_valid_id, new_generation_id, new_project_id
@@ -155,6 +155,21 @@ class GenerationLibrary:
         """
         if not await self._database.write(partial(_delete, generation_id)):
             raise _not_found(generation_id)
+
+    async def rename(self, generation_id: str, name: str) -> Generation:
+        """Give the generation another display name; return it.
+
+        Raises:
+            InvalidRequest: The name is invalid.
+            GenerationNotFound: No generation has this id.
+
+        Cancellation: the name is changed or not.
+        """
+        _check_name(name)
+        change = update(generations).where(_G.id == generation_id).values(name=name)
+        if not await self._database.write(lambda connection: bool(connection.execute(change).rowcount)):
+            raise _not_found(generation_id)
+        return await self.get(generation_id)
 
     async def file_list(self, generation_id: str) -> list[tuple[str, int]]:
         """Return paths and sizes in bytes of the generation's files, ordered by path.

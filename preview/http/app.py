@@ -35,7 +35,13 @@ from preview.http.routes.checks import check_routes
 from preview.http.routes.data import data_routes, snapshot_routes
 from preview.http.routes.failures import failure_routes
 from preview.http.routes.filters import filter_routes
-from preview.http.routes.generations import file_routes, generation_routes, launch_routes, version_routes
+from preview.http.routes.generations import (
+    example_routes,
+    file_routes,
+    generation_routes,
+    launch_routes,
+    version_routes,
+)
 from preview.http.routes.launch_settings import environment_routes, preset_routes
 from preview.http.routes.logs import history_routes, log_routes, log_socket_routes
 from preview.http.routes.people import account_routes, operator_routes, together_routes
@@ -339,6 +345,7 @@ def _install_routes(app: PreviewApp) -> None:
     of_v1 = (
         previews_routes,
         generation_routes,
+        example_routes,
         file_routes,
         version_routes,
         launch_routes,

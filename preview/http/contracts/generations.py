@@ -174,3 +174,20 @@ class GenerationPage(Answer):
 
     generations: list[GenerationShape]
     next_cursor: str | None
+
+
+class ExampleShape(Answer):
+    """An example project."""
+
+    name: str = Field(examples=["bookshop"])
+    title: str
+    framework: str = Field(examples=["FastAPI"])
+    summary: str
+    first_request: str = Field(examples=["GET /books"])
+
+
+class ExampleList(Answer):
+    """The example projects."""
+
+    items: list[ExampleShape]
+    next: str | None

@@ -164,6 +164,12 @@ class SnapshotBody(_Body):
     name: str = Field(default="", max_length=200, description="Name for people; default: the time.")
 
 
+class RenameBody(_Body):
+    """Another name of a generation."""
+
+    name: str = Field(min_length=1, max_length=256, examples=["Bookshop"], description="Name for people.")
+
+
 class ForkBody(_Body):
     """A new generation with the same files, and with data."""
 

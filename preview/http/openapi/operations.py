@@ -319,6 +319,14 @@ def _generations() -> dict[str, Operation]:
         "plans.plan": Operation(
             Reply("The plan.", generations.Plan), (errors.InvalidGeneration, errors.TooComplex, errors.AnalysisFailed)
         ),
+        "examples.list_examples": Operation(Reply("The examples.", generations.ExampleList)),
+        "examples.add_example": Operation(kept, (errors.GenerationLimitReached,), 201, is_missing=True),
+        "generations.rename_generation": Operation(
+            Reply("The generation, without its files.", generations.GenerationShape),
+            (errors.InvalidRequest,),
+            body=bodies.RenameBody,
+            is_missing=True,
+        ),
         "generations.delete_generation": Operation(_GONE, (errors.AlreadyRunning,), 204),
         "files.list_files": Operation(files, others=_SAME, headers=_IF_NONE_MATCH, is_missing=True),
         "files.get_file": Operation(file, (errors.FileNotKept,), others=_SAME, headers=_IF_NONE_MATCH, is_missing=True),

@@ -91,7 +91,7 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
         """Return the limits of this user's previews."""
         identity, _ = await own_generation(backend, generation_id)
         service = backend.service
-        tier = service.settings.tier(identity.user.tier or await service.users.tier(identity.user.id))
+        tier = service.settings.tier(identity.user.tier or await service.users.tier(identity.user.id), identity.user.id)
         active = service.previews.active(generation_id)
         return json_answer(answers.config.of(service.settings, tier, None if active is None else active.record))
 

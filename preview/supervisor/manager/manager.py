@@ -158,7 +158,7 @@ class PreviewManager(PreviewQueries):
         Cancellation: before the claim nothing has happened; after the claim the preview continues without the caller.
         """
         generation = await self._own_generation(request)
-        tier = self._settings.tier(request.user.tier or await self._users.tier(request.user.id))
+        tier = self._settings.tier(request.user.tier or await self._users.tier(request.user.id), request.user.id)
         await self._until_ended(generation.id)
         settings = await self._context.settings_of(request.user.id, generation.project_id)
         preview, token = self._claim(request, generation, tier, settings)

@@ -20,6 +20,9 @@ from preview.user import User
 
 # Error details repeat at most one screen of lines; the log has them all.
 _LAST_LINES = 20
+_TIER_SETTINGS: Mapping[str, str] = MappingProxyType(
+    {"pro": "PREVIEW_MAX_INSTANCES_PRO", "enterprise": "PREVIEW_MAX_INSTANCES_ENTERPRISE"}
+)
 # Maximum number of ended previews whose confinement stays known; of older ones only the reason is stored.
 _MAX_HELD = 1000
 
@@ -91,11 +94,14 @@ class PreviewRegistry:
             )
         held = [preview.record for preview in self._active.values() if preview.record.user_id == user.id]
         if len(held) >= tier.max_previews:
+            setting = _TIER_SETTINGS.get(tier.name, "PREVIEW_MAX_INSTANCES_PER_USER")
             raise LimitReached(
                 f"The {tier.name} tier allows {tier.max_previews} preview(s) at a time; stop {held[0].id} "
-                f"of the generation {held[0].generation_id!r} first.",
+                f"of the generation {held[0].generation_id!r} first. The operator can change this limit "
+                f"({setting}).",
                 limit=tier.max_previews,
                 tier=tier.name,
+                setting=setting,
                 previews=[{"preview_id": one.id, "generation_id": one.generation_id} for one in held],
             )
         if len(self._active) >= self._max_previews:

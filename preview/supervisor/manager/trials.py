@@ -132,7 +132,7 @@ class Trials:
         self._registry.check_trial(request.user, settings.trials)
         context = self._context_for(request)
         slot = self._slots.new(lambda slot: self._nursery.start_soon(partial(self._run, slot, context), name=slot.id))
-        tier = settings.tier(request.user.tier)
+        tier = settings.tier(request.user.tier, request.user.id)
         record, _ = new_record(
             settings,
             preview_id=slot.id,

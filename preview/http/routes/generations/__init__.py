@@ -1,7 +1,8 @@
 """Routes of generations, their files and versions, and their launches."""
 
+from preview.http.routes.generations.examples import example_routes
 from preview.http.routes.generations.files import file_routes, generation_routes
 from preview.http.routes.generations.launches import launch_routes
 from preview.http.routes.generations.versions import version_routes
 
-__all__ = ["file_routes", "generation_routes", "launch_routes", "version_routes"]
+__all__ = ["example_routes", "file_routes", "generation_routes", "launch_routes", "version_routes"]

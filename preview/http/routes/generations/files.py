@@ -16,7 +16,7 @@ from preview.generations import Edit, GenerationLibrary, GenerationLimits, Versi
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.generations import FileList, FilesChanged, GenerationPage, GenerationShape
 from preview.http.core.answers import json_answer, link, no_content
-from preview.http.core.bodies import ArchiveQuery, FilesPatch, PageQuery, file_contents
+from preview.http.core.bodies import ArchiveQuery, FilesPatch, PageQuery, RenameBody, file_contents
 from preview.http.core.reading import checked_query, etag_of, expected_revision, is_known, read_json
 from preview.http.core.uploads import read_upload
 from preview.http.core.version_bodies import ChangeQuery, NoteQuery
@@ -24,6 +24,9 @@ from preview.http.edits import FileEdits, Reload, Saved
 from preview.http.identity import own_generation, require_identity
 from preview.http.streams.archives import ArchiveBody, archive_name
 from preview.settings import Settings
+
+# A name of 256 characters, each of them escaped.
+_NAME_BYTES = 4 * 1024
 
 
 def generation_routes(running: Running) -> Blueprint:
@@ -60,6 +63,13 @@ def generation_routes(running: Running) -> Blueprint:
         """Return one of your generations, with its files' paths and sizes."""
         _, generation = await own_generation(backend, generation_id)
         return json_answer(GenerationShape.of(generation, await _library(backend).file_list(generation_id)))
+
+    @routes.patch("/generations/<generation_id>")
+    async def rename_generation(backend: Backend, generation_id: str) -> Response:
+        """Give one of your generations another display name."""
+        await own_generation(backend, generation_id)
+        body = await read_json(request, RenameBody, limit_bytes=_NAME_BYTES)
+        return json_answer(GenerationShape.model_validate(await _library(backend).rename(generation_id, body.name)))
 
     @routes.delete("/generations/<generation_id>")
     async def delete_generation(backend: Backend, generation_id: str) -> Response:

@@ -54,7 +54,7 @@ def account_routes(running: Running) -> Blueprint:
         """Return your limits, and how much of them you use."""
         identity = await require_identity(backend)
         service = backend.service
-        tier = service.settings.tier(identity.user.tier or await service.users.tier(identity.user.id))
+        tier = service.settings.tier(identity.user.tier or await service.users.tier(identity.user.id), identity.user.id)
         items = await usage_items(backend, identity.user.id, tier)
         return json_answer(
             Usage(
