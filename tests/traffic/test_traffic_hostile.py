@@ -128,10 +128,10 @@ async def test_a_request_that_cannot_be_encoded_costs_itself_only(
 ) -> None:
     encode = RecordEncoder.encode
 
-    def failing(encoder: RecordEncoder, one: Any, last_line: int, most: int) -> str:
+    def failing(encoder: RecordEncoder, one: Any, last_line: int, most: int, **more: Any) -> str:
         if b"bad" in one.target or one.request is not None:
             raise ValueError("it cannot be read")
-        return encode(encoder, one, last_line, most)
+        return encode(encoder, one, last_line, most, **more)
 
     monkeypatch.setattr(RecordEncoder, "encode", failing)
     async with open_database(sqlite_database_url) as database, open_traffic_room(database, tmp_path) as room:

@@ -31,6 +31,7 @@ _LAUNCH: ErrorKinds = (
     errors.LaunchFailed,
     errors.EnvironmentFailed,
     errors.StartupTimeout,
+    errors.SealedTextUnreadable,
 )
 _PROXY: ErrorKinds = (
     errors.InvalidRequest,

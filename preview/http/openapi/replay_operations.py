@@ -27,6 +27,8 @@ def replay_operations() -> dict[str, Operation]:
         errors.InvalidFilter,
         errors.GenerationReadOnly,
         errors.VersionNotFound,
+        errors.PresetNotFound,
+        errors.SealedTextUnreadable,
     )
     file: ErrorKinds = (errors.InvalidRequest, errors.InvalidGeneration, errors.GenerationReadOnly, errors.TooLarge)
     checks = Reply("The checks.", replay.ChecksShape)

@@ -49,8 +49,12 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
   const restart = (): Promise<string> =>
     client.restart(generationId).then(() => "The preview runs with the saved settings.");
   const saved = running ? "Saved. Restart the preview to apply it." : "Saved. It applies at the next launch.";
-  const use = (name: string | null): void => {
+  const show = (name: string | null): void => {
     setChosen(name);
+    setWanted({ ...wanted, name: "" });
+  };
+  const use = (name: string | null): void => {
+    show(name);
     run(name === null ? "Switching off the preset…" : `Switching to ${name}…`, async () => {
       await changeEnvironment(client, found?.project_id ?? "", null, { active_preset: name ?? "" });
       return running ? restart() : saved;
@@ -105,7 +109,7 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
               environment={found}
               layer={preset?.name ?? null}
               isBusy={action.busy !== null}
-              onLayer={setChosen}
+              onLayer={show}
               onUse={use}
               run={run}
             />
