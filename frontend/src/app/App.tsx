@@ -1,4 +1,4 @@
-import { type ReactNode, useCallback, useEffect, useState } from "react";
+import { lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from "react";
 
 import { PreviewProvider, type ThemeChoice } from "../lib";
 import { asProblem } from "../lib/api/problem";
@@ -17,6 +17,9 @@ import { useThemeChoice } from "./theme";
 import { isOn, type Projects, useProjects } from "./useProjects";
 import { type Upload, useUpload } from "./useUpload";
 import { Workspace } from "./Workspace";
+
+const AccountDialog = lazy(async () => ({ default: (await import("../lib/account/AccountDialog")).AccountDialog }));
+const PeopleHere = lazy(async () => ({ default: (await import("../lib/together/PeopleHere")).PeopleHere }));
 
 type Who = { kind: "asking" } | { kind: "nobody"; why: SignedOutBecause } | { kind: "known"; session: Session };
 
@@ -102,6 +105,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
   const project = projects.list?.find((one) => one.id === selected) ?? null;
   const drop = useUpload(projects, project, select);
   const { refresh } = projects;
+  const [showsAccount, setAccount] = useState(false);
   useEffect(
     () => (selected === null ? undefined : client.onChange(selected, () => void refresh())),
     [selected, refresh],
@@ -124,15 +128,24 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
         </label>
         {projects.takesUploads && <UploadButton onPick={drop.take} isUploading={drop.isUploading} />}
         <span className={styles.spring} />
+        {project && (
+          <Suspense>
+            <PeopleHere
+              key={project.id}
+              generationId={project.id}
+              onShow={() => (location.hash = `#/${encodeURIComponent(project.id)}?show=people`)}
+            />
+          </Suspense>
+        )}
         <IconButton
           icon={THEME_ICON[theme]}
           label={`Theme: ${theme}. Change it`}
           onClick={() => onTheme(NEXT_THEME[theme])}
         />
         {session.user_id && (
-          <span className={styles.user} title={session.tier ? `${session.user_id}, ${session.tier}` : session.user_id}>
+          <Button small kind="quiet" className={styles.user} title="Account" onClick={() => setAccount(true)}>
             {session.user_id}
-          </span>
+          </Button>
         )}
         <Button small kind="quiet" onClick={onSignOut}>
           Sign out
@@ -174,6 +187,11 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
           )}
         </div>
       </div>
+      {showsAccount && (
+        <Suspense>
+          <AccountDialog onClose={() => setAccount(false)} />
+        </Suspense>
+      )}
       {drop.isOver && <DropVeil running={project && isOn(project.preview) ? project.name : null} />}
     </div>
   );

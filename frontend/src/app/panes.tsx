@@ -6,6 +6,7 @@ import {
   FailuresPanel,
   type FilePlace,
   FilesPanel,
+  PeoplePanel,
   RequestPanel,
   SettingsPanel,
   TestsPanel,
@@ -61,6 +62,7 @@ export const PANES: readonly Pane[] = [
   { id: "tests", icon: "check", word: "Tests", render: (context) => <Tests {...context} /> },
   { id: "alerts", icon: "bell", word: "Alerts", render: (context) => <Alerts {...context} /> },
   { id: "data", icon: "data", word: "Data", isWide: true, isKept: true, render: (context) => <Data {...context} /> },
+  { id: "people", icon: "person", word: "People", render: (context) => <People {...context} /> },
   { id: "settings", icon: "sliders", word: "Settings", render: (context) => <Settings {...context} /> },
 ];
 
@@ -99,6 +101,10 @@ function Alerts(context: PaneContext): ReactNode {
 
 function Data({ generationId, name, theme, onShow }: PaneContext): ReactNode {
   return <DataPanel generationId={generationId} name={name} theme={theme} onShow={onShow} />;
+}
+
+function People(context: PaneContext): ReactNode {
+  return <PeoplePanel {...common(context)} onShowFailure={context.showFailure} onShowRequest={context.showRequest} />;
 }
 
 function Settings(context: PaneContext): ReactNode {

@@ -46,7 +46,17 @@ export type { AlertsPanelProps } from "./alerts/AlertsPanel";
 export type { FailuresPanelProps } from "./failures/FailuresPanel";
 export type { FilePlace, FilesPanelProps } from "./files/FilesPanel";
 export type { SettingsPanelProps } from "./settings/SettingsPanel";
-export { AlertsPanel, DataPanel, FailuresPanel, FilesPanel, SettingsPanel, TestsPanel } from "./panels";
+export {
+  AlertsPanel,
+  DataPanel,
+  FailuresPanel,
+  FilesPanel,
+  PeoplePanel,
+  RecordsPanel,
+  SettingsPanel,
+  TestsPanel,
+} from "./panels";
+export type { PeoplePanelProps } from "./together/PeoplePanel";
 export type { TestsPanelProps } from "./trials/TestsPanel";
 export { RequestPanel, type RequestPanelProps } from "./request/RequestPanel";
 export type { ConnectionState } from "./stream/connection";

@@ -5,6 +5,7 @@ import type { DataPanelProps } from "./data/DataPanel";
 import type { FilesPanelProps } from "./files/FilesPanel";
 import type { FailuresPanelProps } from "./failures/FailuresPanel";
 import type { SettingsPanelProps } from "./settings/SettingsPanel";
+import type { PeoplePanelProps } from "./together/PeoplePanel";
 import type { ComparePanelProps } from "./traffic/ComparePanel";
 import type { RecordsPanelProps } from "./traffic/RecordsPanel";
 import type { TestsPanelProps } from "./trials/TestsPanel";
@@ -55,6 +56,9 @@ export const TestsPanel = fetched<TestsPanelProps>(async () => (await import("./
 
 /** The files of a generation: a tree, and an editor that saves and reloads. */
 export const FilesPanel = fetched<FilesPanelProps>(async () => (await import("./files/FilesPanel")).FilesPanel);
+
+/** The people at a generation's preview, and their comments. */
+export const PeoplePanel = fetched<PeoplePanelProps>(async () => (await import("./together/PeoplePanel")).PeoplePanel);
 
 /** Alert rules for a generation's previews, and their firings. */
 export const AlertsPanel = fetched<AlertsPanelProps>(async () => (await import("./alerts/AlertsPanel")).AlertsPanel);

@@ -123,10 +123,10 @@ export class PreviewClient {
     return this.#transport.json(of(generationId, "/preview/access"), { method: "PUT", json: { public: isPublic } });
   }
 
-  share(generationId: string, expiresInS: number): Promise<ShareLink> {
+  share(generationId: string, expiresInS: number, role: ShareLink["role"] = "open"): Promise<ShareLink> {
     return this.#transport.json(of(generationId, "/preview/share"), {
       method: "POST",
-      json: { expires_in: expiresInS },
+      json: { expires_in: expiresInS, role },
     });
   }
 

@@ -255,6 +255,10 @@ export interface OpenLink {
 export interface ShareLink {
   id: string;
   url: string;
+  /** `open`: the preview itself; `watch` and `use`: its page, to read, or also to send requests and comment. */
+  role: "open" | "watch" | "use";
+  /** Whether it admits nobody further, because a guest of it was removed. */
+  closed?: boolean;
   created_at: string;
   expires_at: string;
 }

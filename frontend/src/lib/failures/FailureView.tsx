@@ -5,6 +5,8 @@ import { failureText, type FailureException, type FailureFrame, readFailure, typ
 import { Problem } from "../api/problem";
 import { findRecord } from "../api/records";
 import { replayOne, type Replayed } from "../api/replay";
+import { useRole } from "../together/role";
+import { TargetComments } from "../together/TargetComments";
 import { ReplayResult } from "../traffic/ReplayResult";
 import { Button, copyText, Notice } from "../ui/controls";
 import { ago, count } from "../ui/format";
@@ -74,6 +76,7 @@ export function FailureView(props: FailureViewProps): ReactNode {
 function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
   const { client, generationId, failure, onShowRequest } = props;
   const action = useAction();
+  const role = useRole();
   const [replayed, setReplayed] = useState<Replayed | null>(null);
   const session = useLogSession(generationId, { client });
   // The newest one with a request; its record is looked up when it is wanted.
@@ -120,7 +123,7 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
         </p>
       </div>
       <div className={panel.actions}>
-        {request !== null && (
+        {request !== null && role !== "watch" && (
           <Button small icon="restart" disabled={action.busy !== null} onClick={() => replay(request)}>
             Replay
           </Button>
@@ -144,6 +147,7 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
         <Exception key={at} one={one} isFirst={at === 0} onOpenFile={props.onOpenFile} />
       ))}
       <Occurrences failure={failure} onShow={show} onShowRequest={onShowRequest && showRequest} />
+      <TargetComments client={client} generationId={generationId} target={{ kind: "failure", id: failure.id }} />
     </div>
   );
 }

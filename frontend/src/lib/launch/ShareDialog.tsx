@@ -2,13 +2,18 @@ import { type ReactNode, useEffect, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { asProblem } from "../api/problem";
-import type { PreviewAccess } from "../api/types";
+import type { PreviewAccess, ShareLink } from "../api/types";
 import { Button, classes, CopyButton, IconButton, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { Dialog } from "../ui/Dialog";
 import styles from "./launch.module.css";
 
 const HOUR_S = 3_600;
+const ROLES: readonly [ShareLink["role"], string][] = [
+  ["open", "open the preview"],
+  ["watch", "watch its log and requests"],
+  ["use", "watch, send requests and comment"],
+];
 const LIVES: readonly [string, number][] = [
   ["1 hour", HOUR_S],
   ["1 day", 24 * HOUR_S],
@@ -31,6 +36,7 @@ export function ShareDialog({ client, generationId, onClose }: ShareDialogProps)
   const [access, setAccess] = useState<PreviewAccess | null>(null);
   const [wrong, setWrong] = useState<string | null>(null);
   const [life, setLife] = useState(24 * HOUR_S);
+  const [role, setRole] = useState<ShareLink["role"]>("open");
   const act = async (what: () => Promise<unknown>): Promise<void> => {
     setWrong(null);
     try {
@@ -50,14 +56,30 @@ export function ShareDialog({ client, generationId, onClose }: ShareDialogProps)
           {wrong}
         </Notice>
       )}
-      <p className={styles.hint}>People with a link can open the preview until the link ends, without an account.</p>
+      <p className={styles.hint}>
+        People with a link need no account. It lets them open the preview, or watch it on this page with you.
+      </p>
       <form
         className={styles.shareNew}
         onSubmit={(event) => {
           event.preventDefault();
-          void act(() => client.share(generationId, life));
+          void act(() => client.share(generationId, life, role));
         }}
       >
+        <label>
+          People may{" "}
+          <select
+            className={controls.field}
+            value={role}
+            onChange={(event) => setRole(ROLES.find(([one]) => one === event.target.value)?.[0] ?? "open")}
+          >
+            {ROLES.map(([one, words]) => (
+              <option key={one} value={one}>
+                {words}
+              </option>
+            ))}
+          </select>
+        </label>
         <label>
           Expires in{" "}
           <select className={controls.field} value={life} onChange={(event) => setLife(Number(event.target.value))}>
@@ -89,12 +111,14 @@ export function ShareDialog({ client, generationId, onClose }: ShareDialogProps)
               onClick={() => void act(() => client.revokeShare(generationId, one.id))}
             />
             <small>
-              until {new Date(one.expires_at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })}
+              {ROLES.find(([known]) => known === one.role)?.[1]}, until{" "}
+              {new Date(one.expires_at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })}
+              {one.closed && "; admits nobody further"}
             </small>
           </li>
         ))}
       </ul>
-      {access?.shares.some((one) => isLocal(one.url)) && (
+      {access?.shares.some((one) => one.role === "open" && isLocal(one.url)) && (
         <p className={styles.hint} role="note">
           These links work only on this machine: <code>PREVIEW_DOMAIN</code> gives previews an address for others.
         </p>

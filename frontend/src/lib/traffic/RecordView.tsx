@@ -13,6 +13,8 @@ import { replayOne, type Replayed, saveCheck } from "../api/replay";
 import { isNote } from "../logs/store";
 import type { RequestDesk } from "../request/desk";
 import { LogLines } from "../request/LogLines";
+import { useRole } from "../together/role";
+import { TargetComments } from "../together/TargetComments";
 import { Button, copyText, IconButton, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { bytes, clockOf } from "../ui/format";
@@ -86,6 +88,7 @@ interface WholeProps extends RecordViewProps {
 function Whole(props: WholeProps): ReactNode {
   const { client, generationId, record, isRunning } = props;
   const action = useAction();
+  const role = useRole();
   const [replayed, setReplayed] = useState<Replayed | null>(null);
   const [part, setPart] = useState<"response" | "request">("response");
   const replay = (): void =>
@@ -109,25 +112,31 @@ function Whole(props: WholeProps): ReactNode {
   return (
     <div className={panel.scroll}>
       <div className={panel.actions}>
-        <Button small icon="restart" disabled={!isRunning || action.busy !== null} onClick={replay}>
-          Replay
-        </Button>
-        {record.request && (
+        {role !== "watch" && (
+          <Button small icon="restart" disabled={!isRunning || action.busy !== null} onClick={replay}>
+            Replay
+          </Button>
+        )}
+        {role === "owner" && record.request && (
           <Button small icon="send" onClick={() => props.desk.begin(draftOfRecord(record))}>
             Edit and send
           </Button>
         )}
-        <Button small icon="check" disabled={action.busy !== null} onClick={check}>
-          Save as check
-        </Button>
+        {role === "owner" && (
+          <Button small icon="check" disabled={action.busy !== null} onClick={check}>
+            Save as check
+          </Button>
+        )}
         <CopyAs client={client} generationId={generationId} number={record.number} run={action.run} />
-        <IconButton
-          icon="pin"
-          label={record.pinned ? "Unpin" : "Pin: never delete it"}
-          pressed={record.pinned}
-          disabled={action.busy !== null}
-          onClick={pin}
-        />
+        {role === "owner" && (
+          <IconButton
+            icon="pin"
+            label={record.pinned ? "Unpin" : "Pin: never delete it"}
+            pressed={record.pinned}
+            disabled={action.busy !== null}
+            onClick={pin}
+          />
+        )}
       </div>
       <News action={action} />
       {replayed && <ReplayResult result={replayed} onClose={() => setReplayed(null)} />}
@@ -150,6 +159,11 @@ function Whole(props: WholeProps): ReactNode {
           <MessageView key={part} message={part === "response" ? record.response : record.request} name={part} />
         )}
       </div>
+      <TargetComments
+        client={client}
+        generationId={generationId}
+        target={{ kind: "request", id: String(record.number) }}
+      />
     </div>
   );
 }

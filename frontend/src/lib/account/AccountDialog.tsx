@@ -1,0 +1,47 @@
+import { type ReactNode, useState } from "react";
+
+import { readUsage } from "../api/account";
+import { usePreviewClient } from "../context";
+import { Notice } from "../ui/controls";
+import { Dialog } from "../ui/Dialog";
+import { Tabs } from "../ui/Tabs";
+import { useLoad } from "../ui/useLoad";
+import { visible } from "../ui/visible";
+import styles from "./account.module.css";
+import { OperatorView } from "./OperatorView";
+import { TokensView } from "./TokensView";
+import { UsageView } from "./UsageView";
+
+type Part = "usage" | "tokens" | "operator";
+
+/** The person's account: limits and use, API tokens, and for operators what all users do. */
+export function AccountDialog({ onClose }: { onClose: () => void }): ReactNode {
+  const client = usePreviewClient();
+  const usage = useLoad("usage", (signal) => readUsage(client, signal));
+  const [part, setPart] = useState<Part>("usage");
+  const tabs: (readonly [Part, string])[] = [
+    ["usage", "Usage and limits"],
+    ["tokens", "API tokens"],
+  ];
+  if (usage.value?.is_operator) tabs.push(["operator", "Operator"]);
+  return (
+    <Dialog title="Account" onClose={onClose}>
+      <div className={styles.body}>
+        {usage.value && (
+          <p className={styles.muted}>
+            {visible(usage.value.user_id)}, tier {usage.value.tier}
+          </p>
+        )}
+        {usage.problem && (
+          <Notice tone="bad" role="alert">
+            {usage.problem.message}
+          </Notice>
+        )}
+        <Tabs label="Account" tabs={tabs} tab={part} onTab={setPart} />
+        {part === "usage" && <UsageView items={usage.value?.items ?? []} />}
+        {part === "tokens" && <TokensView client={client} onChanged={usage.refresh} />}
+        {part === "operator" && <OperatorView client={client} />}
+      </div>
+    </Dialog>
+  );
+}

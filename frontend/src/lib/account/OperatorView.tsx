@@ -1,0 +1,167 @@
+import { type ReactNode, useState } from "react";
+
+import { operatorPreviews, operatorUsers, removeEnvironment, stopAnyPreview, storedEnvironments } from "../api/account";
+import type { PreviewClient } from "../api/client";
+import { Button, IconButton, Notice } from "../ui/controls";
+import controls from "../ui/controls.module.css";
+import { Ask } from "../ui/Dialog";
+import { ago } from "../ui/format";
+import { News } from "../ui/News";
+import { useAction } from "../ui/useAction";
+import { useLoad } from "../ui/useLoad";
+import { visible } from "../ui/visible";
+import styles from "./account.module.css";
+import { day } from "./TokensView";
+import { amount } from "./UsageView";
+
+interface Question {
+  title: string;
+  text: string;
+  action: string;
+  busy: string;
+  act: () => Promise<void>;
+}
+
+/** All previews, users and environments of the service; nothing of what others' previews print or receive. */
+export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
+  const previews = useLoad("previews", (signal) => operatorPreviews(client, signal));
+  const users = useLoad("users", (signal) => operatorUsers(client, signal));
+  const environments = useLoad("environments", (signal) => storedEnvironments(client, signal));
+  const action = useAction();
+  const [question, setQuestion] = useState<Question | null>(null);
+  const refresh = (): void => {
+    previews.refresh();
+    users.refresh();
+    environments.refresh();
+  };
+  const problem = previews.problem ?? users.problem ?? environments.problem;
+  return (
+    <>
+      {problem && (
+        <Notice tone="bad" role="alert">
+          {problem.message}
+        </Notice>
+      )}
+      <News action={action} />
+      <div>
+        <Button small icon="restart" onClick={refresh}>
+          Refresh
+        </Button>
+      </div>
+      <Part
+        title={`Live previews: ${previews.value?.items.length ?? 0} of ${previews.value?.limit ?? "–"}`}
+        heads={["User", "Preview", "State", "Memory", "Age", ""]}
+        rows={previews.value?.items.map((one) => [
+          visible(one.user_id),
+          one.id,
+          one.status,
+          amount(one.memory_bytes, "bytes"),
+          ago(one.created_at),
+          <IconButton
+            key="stop"
+            icon="stop"
+            label={`Stop ${one.id}`}
+            onClick={() =>
+              setQuestion({
+                title: `Stop the preview of ${visible(one.user_id)}?`,
+                text: "Its processes end; its user can launch it again.",
+                action: "Stop",
+                busy: "Stopping…",
+                act: () => stopAnyPreview(client, one.id),
+              })
+            }
+          />,
+        ])}
+      />
+      <Part
+        title="Users"
+        heads={["User", "Tier", "Previews", "Projects", "Files", "Since"]}
+        rows={users.value?.items.map((one) => [
+          visible(one.id),
+          one.tier,
+          one.previews,
+          one.generations,
+          amount(one.stored_bytes, "bytes"),
+          day(one.created_at),
+        ])}
+      />
+      <Part
+        title="Environments"
+        heads={["Key", "Size", "Last used", ""]}
+        rows={environments.value?.items.map((one) => [
+          one.id,
+          amount(one.size_bytes, "bytes"),
+          one.in_use ? "in use" : ago(one.last_used_at),
+          one.in_use ? null : (
+            <IconButton
+              key="remove"
+              icon="clear"
+              label={`Remove ${one.id}`}
+              onClick={() =>
+                setQuestion({
+                  title: "Remove this environment?",
+                  text: "The next launch that needs these packages installs them again.",
+                  action: "Remove",
+                  busy: "Removing…",
+                  act: () => removeEnvironment(client, one.id),
+                })
+              }
+            />
+          ),
+        ])}
+      />
+      {question && (
+        <Ask
+          title={question.title}
+          action={question.action}
+          onClose={() => setQuestion(null)}
+          onYes={() =>
+            void action.run(question.busy, async () => {
+              await question.act();
+              refresh();
+              return undefined;
+            })
+          }
+        >
+          <p>{question.text}</p>
+        </Ask>
+      )}
+    </>
+  );
+}
+
+interface PartProps {
+  title: string;
+  heads: readonly string[];
+  rows: readonly (readonly ReactNode[])[] | undefined;
+}
+
+function Part({ title, heads, rows }: PartProps): ReactNode {
+  return (
+    <section>
+      <h4>{title}</h4>
+      <div className={styles.scroll} tabIndex={0} role="region" aria-label={title}>
+        <table className={styles.table}>
+          <thead>
+            <tr>
+              {heads.map((one, at) => (
+                <th key={at} scope="col">
+                  {one || <span className={controls.hidden}>Action</span>}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {rows?.map((cells, at) => (
+              <tr key={at}>
+                {cells.map((cell, column) => (
+                  <td key={column}>{cell}</td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}

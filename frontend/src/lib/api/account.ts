@@ -1,0 +1,109 @@
+import type { PreviewClient } from "./client";
+
+export interface ApiToken {
+  id: string;
+  name: string;
+  role: "full" | "read";
+  created_at: string;
+  expires_at: string;
+  /** To the hour; null if it was never used. */
+  last_used_at: string | null;
+}
+
+export interface UsageItem {
+  name: string;
+  about: string;
+  unit: "" | "bytes" | "seconds";
+  used: number | null;
+  limit: number | null;
+  /** The operator's setting. */
+  setting: string | null;
+}
+
+export interface AccountUsage {
+  user_id: string;
+  tier: string;
+  is_operator: boolean;
+  items: UsageItem[];
+}
+
+export interface OperatorPreview {
+  id: string;
+  generation_id: string;
+  user_id: string;
+  status: string;
+  created_at: string;
+  expires_at: string;
+  memory_bytes: number | null;
+  cpu_percent: number | null;
+  viewers: number;
+}
+
+export interface OperatorUser {
+  id: string;
+  tier: string;
+  created_at: string;
+  previews: number;
+  generations: number;
+  stored_bytes: number;
+}
+
+export interface StoredEnvironment {
+  id: string;
+  size_bytes: number;
+  last_used_at: string;
+  in_use: boolean;
+}
+
+type Items<T> = { items: T[] };
+const of = (signal?: AbortSignal) => (signal ? { signal } : {});
+
+export async function listTokens(client: PreviewClient, signal?: AbortSignal): Promise<ApiToken[]> {
+  return (await client.json<Items<ApiToken>>("/api/v1/tokens", of(signal))).items;
+}
+
+export function createToken(
+  client: PreviewClient,
+  name: string,
+  role: ApiToken["role"],
+  expiresInS: number,
+): Promise<ApiToken & { token: string }> {
+  return client.json("/api/v1/tokens", { method: "POST", json: { name, role, expires_in: expiresInS } });
+}
+
+export async function revokeToken(client: PreviewClient, id: string): Promise<void> {
+  await client.send(`/api/v1/tokens/${encodeURIComponent(id)}`, { method: "DELETE" });
+}
+
+export function readUsage(client: PreviewClient, signal?: AbortSignal): Promise<AccountUsage> {
+  return client.json("/api/v1/usage", of(signal));
+}
+
+export function operatorPreviews(
+  client: PreviewClient,
+  signal?: AbortSignal,
+): Promise<Items<OperatorPreview> & { limit: number }> {
+  return client.json("/api/v1/operator/previews", of(signal));
+}
+
+export async function stopAnyPreview(client: PreviewClient, id: string): Promise<void> {
+  await client.send(`/api/v1/operator/previews/${encodeURIComponent(id)}`, { method: "DELETE" });
+}
+
+export function operatorUsers(
+  client: PreviewClient,
+  signal?: AbortSignal,
+): Promise<Items<OperatorUser> & { next: string | null }> {
+  return client.json("/api/v1/operator/users?limit=200", of(signal));
+}
+
+export function storedEnvironments(
+  client: PreviewClient,
+  signal?: AbortSignal,
+): Promise<Items<StoredEnvironment> & { limit_bytes: number }> {
+  return client.json("/api/v1/operator/environments", of(signal));
+}
+
+export async function removeEnvironment(client: PreviewClient, id: string): Promise<void> {
+  await client.send(`/api/v1/operator/environments/${encodeURIComponent(id)}`, { method: "DELETE" });
+}
