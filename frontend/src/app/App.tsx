@@ -143,8 +143,9 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
           onClick={() => onTheme(NEXT_THEME[theme])}
         />
         {session.user_id && (
-          <Button small kind="quiet" className={styles.user} title="Account" onClick={() => setAccount(true)}>
-            {session.user_id}
+          <Button small kind="quiet" icon="person" title="Account" onClick={() => setAccount(true)}>
+            <span className={controls.hidden}>Account of </span>
+            <span className={styles.user}>{session.user_id}</span>
           </Button>
         )}
         <Button small kind="quiet" onClick={onSignOut}>

@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { Viewer } from "../api/together";
+import controls from "../ui/controls.module.css";
 import { visible } from "../ui/visible";
 import styles from "./together.module.css";
 
@@ -29,16 +30,16 @@ export function Faces({ viewers, onShow }: { viewers: readonly Viewer[]; onShow:
   if (viewers.length < 2) return null;
   const more = viewers.length - MOST_FACES;
   return (
-    <button
-      type="button"
-      className={styles.faces}
-      aria-label={`${viewers.length} people are here. Show them`}
-      onClick={onShow}
-    >
+    <button type="button" className={styles.faces} onClick={onShow}>
+      <span className={controls.hidden}>{viewers.length} people are here. Show them</span>
       {viewers.slice(0, MOST_FACES).map((one) => (
         <Face key={one.id} viewer={one} />
       ))}
-      {more > 0 && <span className={styles.face}>+{more}</span>}
+      {more > 0 && (
+        <span className={styles.face} aria-hidden="true">
+          +{more}
+        </span>
+      )}
     </button>
   );
 }

@@ -14,7 +14,13 @@ interface DialogProps {
 export function Dialog({ title, onClose, children }: DialogProps): ReactNode {
   const dialog = useModal();
   return (
-    <dialog ref={dialog} className={controls.dialog} aria-label={title} onClose={onClose}>
+    <dialog
+      ref={dialog}
+      className={controls.dialog}
+      aria-label={title}
+      // A question inside this dialog closes by itself.
+      onClose={(event) => event.target === event.currentTarget && onClose()}
+    >
       <div className={controls.dialogHead}>
         <h3>{title}</h3>
         <IconButton icon="close" label="Close" onClick={() => dialog.current?.close()} />

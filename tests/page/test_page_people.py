@@ -1,0 +1,104 @@
+"""Three people at one preview in three browsers, and the account of one of them."""
+
+from __future__ import annotations
+
+import re
+
+from page_kit import FILES, Running, visit
+from playwright.sync_api import Browser, Page, expect
+from test_page_quality import serious
+
+# Somebody who is removed sees so within this time.
+AT_ONCE_MS = 1_000
+
+
+def new_link(page: Page, role: str) -> str:
+    """Make a share link on the page, and return its address."""
+    page.get_by_role("button", name="Share").click()
+    dialog = page.get_by_role("dialog", name="Share the preview")
+    dialog.get_by_label("People may").select_option(role)
+    dialog.get_by_role("button", name="New link").click()
+    made = dialog.get_by_label("Share link", exact=True).last
+    expect(made).to_have_value(re.compile("#/join/"))
+    address = made.input_value()
+    dialog.get_by_role("button", name="Close").click()
+    return address
+
+
+def join(page: Page, address: str, name: str) -> None:
+    page.goto(address)
+    page.get_by_label("Your name").fill(name)
+    page.get_by_role("button", name="Join").click()
+    page.get_by_role("tab", name="People").click()
+
+
+def test_three_people_see_each_other_and_one_is_removed(running: Running, browser: Browser) -> None:
+    with visit(browser) as owner, visit(browser, width=390) as watching, visit(browser, scheme="dark") as using:
+        mine = owner.page
+        owner.sign_in(running, "people-owner")
+        owner.drop_zip("shop", FILES)
+        owner.launch()
+        watch, use = new_link(mine, "watch"), new_link(mine, "use")
+        join(watching.page, watch, "Wanda Watch")
+        join(using.page, use, "Uwe Use")
+
+        # Presence, in all three.
+        mine.get_by_role("button", name="3 people are here. Show them").click()
+        for page in (mine, watching.page, using.page):
+            here = page.get_by_role("region", name="Here now")
+            expect(here.get_by_role("listitem")).to_have_count(3)
+        assert serious(owner) == []
+        assert serious(watching) == []
+        assert watching.page.evaluate("() => document.documentElement.scrollWidth") <= 390
+
+        # A guest comments on a request, and the others see it.
+        theirs = using.page
+        sent = theirs.evaluate(
+            """async () => (await fetch(`/api/v1/generations/${location.hash.split("/")[2]}/preview/request`, {
+                method: "POST", headers: {"Content-Type": "application/json"},
+                body: JSON.stringify({method: "GET", path: "/health"}),
+            })).status"""
+        )
+        assert sent == 200
+        theirs.get_by_role("tab", name="Requests").click()
+        theirs.get_by_role("button", name=re.compile("/health")).first.click()
+        theirs.get_by_label(re.compile("^Comment on request")).fill("<b>Is this</b> fast enough?")
+        theirs.get_by_role("button", name="Comment", exact=True).click()
+        assert serious(using) == []
+        for page in (mine, watching.page):
+            expect(page.get_by_text("<b>Is this</b> fast enough?")).to_be_visible(timeout=AT_ONCE_MS)
+            expect(page.get_by_role("button", name=re.compile(r"^Request \d+$")).first).to_be_visible()
+        expect(watching.page.get_by_role("button", name="Mark as resolved")).to_have_count(0)
+        expect(watching.page.get_by_role("button", name=re.compile("^Remove "))).to_have_count(0)
+
+        # The owner removes one, whose page says so at once and has nothing of the log left.
+        mine.get_by_role("button", name="Remove Wanda Watch").click()
+        mine.get_by_role("alertdialog").get_by_role("button", name="Remove").click()
+        expect(watching.page.get_by_text("You were removed")).to_be_visible(timeout=AT_ONCE_MS)
+        expect(watching.page.get_by_text("the shop is open")).to_have_count(0)
+        watching.page.goto(watch)
+        watching.page.reload()
+        watching.page.get_by_role("button", name="Join").click()
+        expect(watching.page.get_by_role("alert")).to_contain_text("ask its sender")
+        expect(mine.get_by_role("region", name="Here now").get_by_role("listitem")).to_have_count(2)
+        mine.get_by_role("button", name="Stop", exact=True).click()
+        expect(theirs.get_by_text("This preview has ended")).to_be_visible()
+
+
+def test_an_account_makes_and_revokes_a_token(running: Running, browser: Browser) -> None:
+    with visit(browser, width=390) as seen:
+        page = seen.page
+        seen.sign_in(running, "people-account")
+        page.get_by_role("button", name="Account of").click()
+        dialog = page.get_by_role("dialog", name="Account")
+        expect(dialog.get_by_text("PREVIEW_MAX_INSTANCES_PER_USER")).to_be_visible()
+        assert serious(seen) == []
+        expect(dialog.get_by_role("tab", name="Operator")).to_have_count(0)
+        dialog.get_by_role("tab", name="API tokens").click()
+        dialog.get_by_label("Name").fill("build server")
+        dialog.get_by_role("button", name="Make a token").click()
+        expect(dialog.get_by_text(re.compile("^pvt_"))).to_be_visible()
+        assert serious(seen) == []
+        dialog.get_by_role("button", name="Revoke build server").click()
+        page.get_by_role("alertdialog").get_by_role("button", name="Revoke").click()
+        expect(dialog.get_by_text("There is none yet.")).to_be_visible()
