@@ -6,6 +6,7 @@ import {
   FailuresPanel,
   type FilePlace,
   FilesPanel,
+  HistoryPanel,
   PeoplePanel,
   RequestPanel,
   SettingsPanel,
@@ -62,6 +63,13 @@ export const PANES: readonly Pane[] = [
   { id: "tests", icon: "check", word: "Tests", render: (context) => <Tests {...context} /> },
   { id: "alerts", icon: "bell", word: "Alerts", render: (context) => <Alerts {...context} /> },
   { id: "data", icon: "data", word: "Data", isWide: true, isKept: true, render: (context) => <Data {...context} /> },
+  {
+    id: "history",
+    icon: "clock",
+    word: "History",
+    isWide: true,
+    render: (context) => <HistoryPanel {...common(context)} />,
+  },
   { id: "people", icon: "person", word: "People", render: (context) => <People {...context} /> },
   { id: "settings", icon: "sliders", word: "Settings", render: (context) => <Settings {...context} /> },
 ];

@@ -51,12 +51,14 @@ export {
   DataPanel,
   FailuresPanel,
   FilesPanel,
+  HistoryPanel,
   PeoplePanel,
   RecordsPanel,
   SettingsPanel,
   TestsPanel,
 } from "./panels";
 export type { PeoplePanelProps } from "./together/PeoplePanel";
+export type { HistoryPanelProps } from "./history/HistoryPanel";
 export type { TestsPanelProps } from "./trials/TestsPanel";
 export { RequestPanel, type RequestPanelProps } from "./request/RequestPanel";
 export type { ConnectionState } from "./stream/connection";

@@ -4,6 +4,7 @@ import type { AlertsPanelProps } from "./alerts/AlertsPanel";
 import type { DataPanelProps } from "./data/DataPanel";
 import type { FilesPanelProps } from "./files/FilesPanel";
 import type { FailuresPanelProps } from "./failures/FailuresPanel";
+import type { HistoryPanelProps } from "./history/HistoryPanel";
 import type { SettingsPanelProps } from "./settings/SettingsPanel";
 import type { PeoplePanelProps } from "./together/PeoplePanel";
 import type { ComparePanelProps } from "./traffic/ComparePanel";
@@ -66,4 +67,9 @@ export const AlertsPanel = fetched<AlertsPanelProps>(async () => (await import("
 /** Launch settings of a generation's project: variables, secrets, presets, start options. */
 export const SettingsPanel = fetched<SettingsPanelProps>(
   async () => (await import("./settings/SettingsPanel")).SettingsPanel,
+);
+
+/** Earlier states of a generation: versions of its files, and its launches. */
+export const HistoryPanel = fetched<HistoryPanelProps>(
+  async () => (await import("./history/HistoryPanel")).HistoryPanel,
 );

@@ -1,0 +1,111 @@
+import type { ReactNode } from "react";
+
+import type { PreviewClient } from "../api/client";
+import { compareLaunches, type Launch, type LaunchComparison } from "../api/history";
+import { Notice } from "../ui/controls";
+import { duration, milliseconds } from "../ui/format";
+import { useLoad } from "../ui/useLoad";
+import { visible } from "../ui/visible";
+import styles from "./history.module.css";
+
+interface LaunchDifferenceProps {
+  client: PreviewClient;
+  generationId: string;
+  before: string;
+  after: string;
+  back: ReactNode;
+}
+
+/** Two launches side by side: results, steps, settings, endpoints and failures. */
+export function LaunchDifference({ client, generationId, before, after, back }: LaunchDifferenceProps): ReactNode {
+  const found = useLoad(`${generationId} ${before} ${after}`, (signal) =>
+    compareLaunches(client, generationId, after, before, signal),
+  );
+  return (
+    <>
+      <div className={styles.bar}>{back}</div>
+      {found.problem && (
+        <Notice tone="bad" role="alert">
+          {found.problem.message}
+        </Notice>
+      )}
+      {found.value && <Comparison found={found.value} />}
+    </>
+  );
+}
+
+type Row = readonly [string, string, string];
+
+function Comparison({ found }: { found: LaunchComparison }): ReactNode {
+  const rows: Row[] = [
+    ["Launched", timeOf(found.before), timeOf(found.after)],
+    ["Result", found.before.status, found.after.status],
+    ["Version", known(found.before.version), known(found.after.version)],
+    ["Life", duration(found.before.life_ms / 1000), duration(found.after.life_ms / 1000)],
+    ...found.steps.map((one): Row => [`Step ${one.name}`, took(one.before_ms), took(one.after_ms)]),
+    ...found.settings.map((one): Row => [one.name, known(one.before), known(one.after)]),
+    ["Requests", String(found.before.requests), String(found.after.requests)],
+    ["Failures", String(found.before.failures), String(found.after.failures)],
+    ...found.endpoints.map((one): Row => [one.endpoint, timesOf(one.before), timesOf(one.after)]),
+  ];
+  return (
+    <>
+      <div className={styles.scroll} tabIndex={0} role="region" aria-label="Comparison of two launches">
+        <table className={styles.table}>
+          <thead>
+            <tr>
+              <th scope="col">What</th>
+              <th scope="col">Before</th>
+              <th scope="col">After</th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map(([name, one, other], at) => (
+              <tr key={at} data-differs={one !== other}>
+                <th scope="row">{visible(name)}</th>
+                <td>{visible(one)}</td>
+                <td>{visible(other)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <Failures title="New failures" failures={found.new_failures} />
+      <Failures title="Gone failures" failures={found.gone_failures} />
+    </>
+  );
+}
+
+function Failures({ title, failures }: { title: string; failures: LaunchComparison["new_failures"] }): ReactNode {
+  if (failures.length === 0) return null;
+  return (
+    <section aria-label={title} className={styles.failures}>
+      <h3>{title}</h3>
+      <ul>
+        {failures.map((one) => (
+          <li key={one.id}>
+            {visible(one.type)}: {visible(one.message)} ({one.count})
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function timeOf(one: Launch): string {
+  return new Date(one.created_at).toLocaleString();
+}
+
+function known(value: number | string | null): string {
+  return value === null ? "–" : String(value);
+}
+
+function took(value: number | null): string {
+  return value === null ? "–" : milliseconds(value);
+}
+
+function timesOf(one: LaunchComparison["endpoints"][number]["before"]): string {
+  if (one === null) return "–";
+  const errors = one.errors > 0 ? `, ${one.errors} failed` : "";
+  return `${one.requests} × ${milliseconds(one.p50_ms)} (p95 ${milliseconds(one.p95_ms)})${errors}`;
+}
