@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from preview.core.key_file import MAX_FILE_BYTES, KeyFileUnusable, read_or_create
+from preview.core.quoting import quoted
 from preview.errors import ConfigurationError, SealedTextUnreadable
 from preview.settings import Settings
 
@@ -78,8 +79,8 @@ class Sealer:
         key = next((one for one in self._keys if one.id == key_id), None)
         if key is None:
             raise SealedTextUnreadable(
-                f"A stored secret is encrypted with the key {key_id[:16]!r}, which the service does not have. "
-                f"Add that key to {self._source}, or set the secret again.",
+                f"A stored secret ({_named(place)}) is encrypted with the key {quoted(key_id[:16])}, "
+                f"which the service does not have. Add that key to {self._source}, or set the secret again.",
                 key=key_id[:16],
             )
         try:
@@ -103,7 +104,7 @@ class Sealer:
 
     def _changed(self, place: str) -> SealedTextUnreadable:
         return SealedTextUnreadable(
-            f"A stored secret ({place.partition(':')[0]}) was changed outside the service; set the secret again."
+            f"A stored secret ({_named(place)}) was changed outside the service; set the secret again."
         )
 
 
@@ -125,7 +126,9 @@ def open_sealer(settings: Settings) -> Sealer:
         raise _unusable(path, str(error)) from None
     except OSError as error:
         raise _unusable(path, f"cannot be read or made ({error.strerror})") from error
-    return Sealer(_checked(content.split("\n"), f"the file {path}"), f"PREVIEW_SEALING_KEYS or the file {path}")
+    return Sealer(
+        _checked(content.split("\n"), f"the file {path}"), f"PREVIEW_SEALING_KEYS or the data folder's file {KEY_FILE}"
+    )
 
 
 def _checked(given: Sequence[str], source: str) -> list[str]:
@@ -147,6 +150,10 @@ def _unusable(path: Path, what: str) -> ConfigurationError:
         f"secrets that are stored already. One key a line, the newest first; {MAX_FILE_BYTES} bytes at most.",
         path=str(path),
     )
+
+
+def _named(place: str) -> str:
+    return quoted(place.partition(":")[0])[1:-1]
 
 
 def _derive(secret: str) -> _Key:

@@ -229,7 +229,9 @@ async def test_presets_are_copied_switched_compared_and_removed(database: Databa
 async def test_a_lost_key_is_named_and_the_secret_can_be_set_again(database: Database) -> None:
     await store(database).change("ann", "shop", None, secrets(KEY=VALUE))
     lost = store(database, "other" * 10)
-    with pytest.raises(SealedTextUnreadable, match="PREVIEW_SEALING_KEYS, or set the secret again"):
+    with pytest.raises(
+        SealedTextUnreadable, match=r"\(launch setting KEY\).* PREVIEW_SEALING_KEYS, or set the secret again"
+    ):
         await lost.resolve("ann", "shop")
     await lost.change("ann", "shop", None, secrets(KEY="new"))
     assert (await lost.resolve("ann", "shop")).overrides.variables["KEY"].value == "new"
