@@ -1,7 +1,7 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 
-// The pieces to embed. React comes from the host; xterm.js and the rest come along. Class names are scoped.
+// The pieces to embed. React comes from the host; the rest comes along. Class names are scoped.
 export default defineConfig({
   plugins: [react()],
   publicDir: false,

@@ -257,12 +257,12 @@ class Visit:
     # What a person sees
 
     def sees(self, text: str) -> bool:
-        shown: str = self.page.locator(".xterm-rows").inner_text()
+        shown: str = self.page.locator("[data-log-rows]").inner_text()
         return text in shown.replace("\u00a0", " ")
 
     def wait_for_line(self, text: str, timeout_ms: float = 20_000) -> None:
         self.page.wait_for_function(
-            "text => document.querySelector('.xterm-rows')?.textContent.replaceAll('\\u00a0', ' ').includes(text)",
+            "text => document.querySelector('[data-log-rows]')?.textContent.replaceAll('\\u00a0', ' ').includes(text)",
             arg=text,
             timeout=timeout_ms,
         )

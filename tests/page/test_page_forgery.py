@@ -20,18 +20,14 @@ print("\\x1b[36mready in 0.1 s (GET / -> 200)\\x1b[0m", flush=True)
 print("x " * 90 + "\\x1b[36mready in 0.2 s (GET / -> 200)\\x1b[0m", flush=True)
 print("bill\\u202efdp.exe", flush=True)
 """
-_MARKED_ROWS = """() => {
-    const rows = [...document.querySelectorAll(".xterm-rows > div")];
-    const marks = [...document.querySelectorAll(".xterm-decoration-container > div[class*=service]")];
-    return rows.filter((row) => {
-        const { top, bottom } = row.getBoundingClientRect();
-        return marks.some((one) => {
-            const box = one.getBoundingClientRect();
-            const middle = (top + bottom) / 2;
-            return box.top < middle && box.bottom > middle && box.right <= row.getBoundingClientRect().left;
-        });
-    }).map((row) => row.textContent.replaceAll("\\u00a0", " "));
-}"""
+# A mark is no text: it is drawn for a row of the service, left of the element that has the output and cuts it off.
+_MARKED_ROWS = """() => [...document.querySelectorAll("[data-log-rows] > div")].filter((row) => {
+    const mark = getComputedStyle(row, "::before");
+    const text = row.lastElementChild;
+    const left = row.getBoundingClientRect().left + parseFloat(mark.left) + parseFloat(mark.width);
+    return mark.content !== "none" && left <= text.getBoundingClientRect().left
+        && getComputedStyle(text).overflowX === "clip" && row.querySelectorAll("script, style, [id]").length === 0;
+}).map((row) => row.textContent)"""
 
 
 def open_forger(seen: Visit, running: Running, user: str) -> None:

@@ -55,7 +55,7 @@ def test_200000_lines_come_and_are_searched_scrolled_and_filtered_without_lag(
             seen.wait_for_line("burst 77777")
             field.press("Escape")
         with responsive(seen, "scrolling"):
-            page.locator(".xterm-helper-textarea").focus()
+            page.locator("[role=log]").focus()
             for key in ("PageUp",) * 20 + ("PageDown",) * 5:
                 page.keyboard.press(key)
             page.mouse.move(400, 500)
@@ -101,7 +101,7 @@ def test_a_late_watcher_gets_the_newest_lines_the_launch_s_steps_and_the_rest_wh
         assert len(asked) <= 1
         assert 5_000 <= len(seen.saved_lines()) < 5_050
         with responsive(seen, "fetching what is older"):
-            page.locator(".xterm-helper-textarea").focus()
+            page.locator("[role=log]").focus()
             deadline = time.monotonic() + 30
             while len(asked) < PAGES:
                 assert time.monotonic() < deadline, asked

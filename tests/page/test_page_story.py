@@ -33,7 +33,7 @@ def test_the_whole_story_from_the_one_time_link_to_the_stop(running: Running, br
         field.press("Enter")
         expect(page.get_by_text("1 of 1")).to_be_visible()
         page.wait_for_function(
-            "() => [...document.querySelectorAll('.xterm-rows span')].some("
+            "() => [...document.querySelectorAll('[data-log-rows] mark')].some("
             "(one) => getComputedStyle(one).backgroundColor === 'rgb(160, 106, 0)')"
         )
         page.get_by_role("button", name="Match case").click()
@@ -47,7 +47,7 @@ def test_the_whole_story_from_the_one_time_link_to_the_stop(running: Running, br
         seen.wait_for_answer()
         expect(page.get_by_role("region", name="Answer as JSON")).to_contain_text('"eo"')
         # Looking at what was found is not following; End goes back to the newest line.
-        page.locator(".xterm-helper-textarea").focus()
+        page.locator("[role=log]").focus()
         page.keyboard.press("End")
         seen.wait_for_line("looking for book 7")
         said = page.get_by_role("region", name="Log lines")

@@ -49,7 +49,7 @@ def test_scrolling_up_fetches_what_was_said_before_and_counts_what_comes(running
         with visit(browser) as late:
             late.sign_in(running, "scroll-user")
             late.wait_for_line("burst 7999")
-            late.page.locator(".xterm").click()
+            late.page.locator("[role=log]").focus()
             for _ in range(40):
                 late.page.keyboard.press("Home")
                 late.page.wait_for_timeout(250)

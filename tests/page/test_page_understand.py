@@ -154,7 +154,7 @@ def test_a_failed_request_its_failure_the_fix_and_the_replay(running: Running, b
         field.press("Enter")
         page.get_by_role("button", name='"looking for"', exact=True).wait_for()
         seen.wait_for_line("looking for book 7")
-        page.wait_for_function("() => !document.querySelector('.xterm-rows').textContent.includes('Uvicorn')")
+        page.wait_for_function("() => !document.querySelector('[data-log-rows]').textContent.includes('Uvicorn')")
         page.reload()
         page.get_by_role("button", name='"looking for"', exact=True).wait_for()
         seen.wait_for_line("looking for book 7")

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 
 import type { RequestMark } from "../logs/marks";
 import { isNote } from "../logs/store";
-import type { HoveredLine } from "./lineHeads";
+import type { HoveredLine } from "./screenTypes";
 import styles from "./terminal.module.css";
 
 /** All that is known of the line under the pointer: exact time, number, level, and the request that ran meanwhile. */

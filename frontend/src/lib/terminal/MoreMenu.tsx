@@ -11,8 +11,6 @@ interface MoreMenuProps {
   hiddenChecks: number | null;
   showsChecks: boolean;
   onChecks: (isShown: boolean) => void;
-  isSpoken: boolean;
-  onSpoken: (isSpoken: boolean) => void;
 }
 
 /** Copy, save, clear; and how the log is read. */
@@ -32,7 +30,6 @@ export function MoreMenu(props: MoreMenuProps): ReactNode {
         { label: "Save as JSON Lines", act: props.onSaveJson },
         { label: "Clear", act: props.onClear },
         ...(props.hiddenChecks !== null ? [checks] : []),
-        { label: "For screen readers", act: () => props.onSpoken(!props.isSpoken), isChecked: props.isSpoken },
       ]}
     />
   );

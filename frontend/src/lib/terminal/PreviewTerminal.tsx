@@ -1,5 +1,3 @@
-import "@xterm/xterm/css/xterm.css";
-
 import {
   type CSSProperties,
   type KeyboardEvent,
@@ -32,16 +30,15 @@ import { ConnectionNotice, ConnectionWord } from "./ConnectionLine";
 import { allText, saveAsJsonLines, saveAsText } from "./exportLines";
 import { ExportMenu } from "./ExportMenu";
 import { FilterRow } from "./FilterRow";
-import type { HoveredLine } from "./lineHeads";
 import { LineTip } from "./LineTip";
 import { MoreMenu } from "./MoreMenu";
+import type { HoveredLine } from "./screenTypes";
 import { SearchRow } from "./SearchRow";
 import styles from "./terminal.module.css";
 import { type Export, useExport } from "./useExport";
 import { useReveal } from "./useReveal";
 import { type LineCounts, useLineCounts, useScreen } from "./useScreen";
 import { useSearch } from "./useSearch";
-import { useSpoken } from "./useSpoken";
 
 export interface PreviewTerminalProps {
   generationId: string;
@@ -80,7 +77,6 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const [timestamps, setTimestamps] = useState(props.timestamps ?? true);
   const [wrap, setWrap] = useState(props.wrap ?? true);
   const [open, setOpen] = useState<"search" | "filter" | null>(null);
-  const [isSpoken, setSpoken] = useSpoken();
   const [hovered, setHovered] = useState<HoveredLine | null>(null);
   const [showsChecks, setShowsChecks] = useState(false);
   const check = snapshot.healthCheck;
@@ -90,7 +86,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
     const isOwn = (line: LogLine): boolean => session.markOf(line) !== undefined;
     return new LogView(passing.store, { ...filter, without, isOwn });
   }, [session, passing, filter, showsChecks, path, status]);
-  const options = { timestamps, wrap, theme, fontSize, isSpoken, line };
+  const options = { timestamps, wrap, theme, fontSize, line };
   const { host, screen, state } = useScreen({ session, passing, view, options, onHover: setHovered, onPick: setLine });
   const search = useSearch(view, screen, open === "search");
   const counts = useLineCounts(session, passing, view);
@@ -100,7 +96,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
 
   const closeSearch = (): void => {
     setOpen(null);
-    screen?.terminal.focus();
+    screen?.focus();
   };
   const key = (event: KeyboardEvent): void => {
     const isFind = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "f";
@@ -149,11 +145,9 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
           <IconButton icon="wrap" label="Wrap long lines" pressed={wrap} onClick={() => setWrap(!wrap)} />
           <ExportMenu filter={filter} onExport={(format) => file.start(format, filter, terms.filter)} />
           <MoreMenu
-            onCopy={() => void copyText(screen?.terminal.getSelection() || allText(view))}
+            onCopy={() => void copyText(screen?.selected() || allText(view))}
             onSaveText={() => void saveAsText(whole(), name)}
             onSaveJson={() => void saveAsJsonLines(whole(), name)}
-            isSpoken={isSpoken}
-            onSpoken={setSpoken}
             onClear={clear}
             hiddenChecks={check ? counts.hidden : null}
             showsChecks={showsChecks}
@@ -180,12 +174,14 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
         {line !== null && <ChosenLine line={line} onShow={session.reveal} onClear={() => setLine(null)} />}
         <ExportRow file={file} />
         <div className={styles.stage}>
-          {!isSpoken && (
-            <button type="button" className={styles.speak} onClick={() => setSpoken(true)}>
-              Read the log with a screen reader
-            </button>
-          )}
-          <div ref={host} className={styles.host} data-wrap={wrap} />
+          <div
+            ref={host}
+            className={styles.host}
+            tabIndex={0}
+            role="log"
+            aria-live="off"
+            aria-label="Lines of the log"
+          />
           {counts.shown === 0 && counts.all > 0 ? (
             <div className={styles.empty}>
               <strong>No lines match</strong>

@@ -1,82 +1,74 @@
-import type { Terminal } from "@xterm/xterm";
-
-import { type Entry, isNote } from "../logs/store";
+import { isNote } from "../logs/store";
 import type { LogView } from "../logs/view";
 import { Following } from "./following";
-import { FoundMarks } from "./foundMarks";
-import { LineHeads } from "./lineHeads";
-import { type Anchor, FRAME_LINES, LineWindow, WINDOW } from "./lineWindow";
-import { paint, prefixWidth } from "./paint";
-import { ScreenSize } from "./screenSize";
+import { Heights } from "./heights";
+import { lineElement } from "./lineElement";
+import { Pointer } from "./pointer";
 import type { ScreenEvents, ScreenOptions } from "./screenTypes";
-import { columnsOf } from "./size";
-import { THEMES } from "./themes";
-import { bindKeys, openTerminal } from "./xterm";
+import styles from "./terminal.module.css";
 
-/** This near to the top, the window moves up. */
-const NEAR_ROWS = 40;
-/** This near to the newest line, reaching the bottom means to follow again. */
-const NEAR_LINES = 500;
+/** This near to the top, older lines are fetched. */
+const NEAR_PX = 800;
+/** Rows beyond the edges of what is in sight. */
+const MORE_PX = 400;
 const FILL_MS = 1_000;
+/** Heights are known after rows are in the page: so many times the range is looked at again. */
+const MOST_PASSES = 5;
+/** Rows in the page at once, whatever their heights are. */
+const MOST_ROWS = 400;
+const LINE_HEIGHT = 1.5;
 
 /**
- * The terminal: shows a window of a view of the log, moves it as one scrolls, and follows the end while one is there.
+ * The list of a log: the rows in sight of a view, in an element that the browser scrolls.
  *
- * xterm.js holds a few thousand lines whatever the log has; positions are the view's.
+ * Invariant: while one reads, `#anchor` (a line and its distance from the top edge) stays where it is, whatever comes
+ * below, is dropped above, or turns out to be higher than was thought. While one follows, the end is in sight.
  */
 export class Screen {
-  readonly terminal: Terminal;
-  readonly #following: Following;
-  readonly #size: ScreenSize;
-  readonly #found: FoundMarks;
-  readonly #heads: LineHeads;
-  readonly #window: LineWindow;
-  readonly #host: HTMLElement;
+  readonly host: HTMLElement;
+  readonly #rows: HTMLElement;
   readonly #events: ScreenEvents;
+  readonly #following: Following;
+  readonly #heights: Heights;
+  readonly #pointer: Pointer;
+  readonly #observer: ResizeObserver;
+  readonly #shown = new Map<number, HTMLElement>();
   #options: ScreenOptions;
   #view: LogView;
-  #frame = 0;
-  #checkFrame = 0;
+  #anchor = { position: 0, px: 0 };
   #pattern: RegExp | null = null;
   #current: number | null = null;
   /** A found line is in sight: being at the bottom does not mean to follow. */
   #pinned = false;
-  #disposed = false;
+  #frame = 0;
+  #setTop = 0;
+  #width = 0;
+  #askedAt: number | null = null;
   #fill: ReturnType<typeof setTimeout> | undefined;
 
   constructor(host: HTMLElement, view: LogView, options: ScreenOptions, events: ScreenEvents) {
-    this.#host = host;
+    this.host = host;
     this.#events = events;
     this.#options = options;
     this.#view = view;
-    const { terminal, fit } = openTerminal(host, options);
-    this.terminal = terminal;
     this.#following = new Following(events.onState);
-    this.#window = new LineWindow(terminal, (entry) => this.#paint(entry));
-    this.#found = new FoundMarks(terminal);
-    this.#heads = new LineHeads(host, terminal, {
-      columns: () => prefixWidth(this.#options.timestamps),
-      entryAt: (below) => this.#view.at(this.#window.at(below)),
+    this.#heights = new Heights(Math.round(options.fontSize * LINE_HEIGHT));
+    this.#rows = document.createElement("div");
+    this.#rows.className = styles.rows ?? "rows";
+    this.#rows.dataset["logRows"] = "";
+    host.replaceChildren(this.#rows);
+    this.#pointer = new Pointer(host, {
+      entryOf: (row) => this.#entryOf(row),
       onHover: events.onHover,
       onPick: (entry) => !isNote(entry) && events.onPick(entry.seq),
     });
-    bindKeys(terminal, {
-      byLines: (lines) => this.#move(() => terminal.scrollLines(lines)),
-      byPages: (pages) => this.#move(() => terminal.scrollPages(pages)),
-      toStart: () => this.#move(() => this.#goToStart()),
-      toEnd: () => this.#move(() => this.follow()),
-    });
-    terminal.onRender(() => this.#scheduleCheck());
-    terminal.onScroll(() => this.#scheduleCheck());
-    host.addEventListener("wheel", this.#unpin, { passive: true });
-    host.addEventListener("pointerdown", this.#unpin);
-    this.#size = new ScreenSize(host, terminal, fit, {
-      columns: () => this.#columns(),
-      hasLines: () => this.#window.to > this.#window.from,
-      onFit: () => this.#following.isOn && terminal.scrollToBottom(),
-      onRewrap: () => this.#rewriteHere(),
-    });
-    this.#size.fitNow();
+    host.addEventListener("scroll", this.#scrolled, { passive: true });
+    host.addEventListener("wheel", this.#wheel, { passive: true });
+    host.addEventListener("pointerdown", this.#unpin, { passive: true });
+    host.addEventListener("keydown", this.#key);
+    this.#observer = new ResizeObserver(() => this.#resized());
+    this.#observer.observe(host);
+    this.#applyOptions();
     this.show(view);
   }
 
@@ -85,59 +77,69 @@ export class Screen {
   }
 
   dispose(): void {
-    this.#disposed = true;
     clearTimeout(this.#fill);
     cancelAnimationFrame(this.#frame);
-    cancelAnimationFrame(this.#checkFrame);
-    this.#size.dispose();
-    this.#host.removeEventListener("wheel", this.#unpin);
-    this.#host.removeEventListener("pointerdown", this.#unpin);
-    this.#heads.dispose();
-    this.#window.dispose();
+    this.#observer.disconnect();
+    this.#pointer.dispose();
+    this.host.removeEventListener("scroll", this.#scrolled);
+    this.host.removeEventListener("wheel", this.#wheel);
+    this.host.removeEventListener("pointerdown", this.#unpin);
+    this.host.removeEventListener("keydown", this.#key);
     this.#view.store.hold(false);
-    this.terminal.dispose();
+    this.host.replaceChildren();
+  }
+
+  focus(): void {
+    this.host.focus({ preventScroll: true });
+  }
+
+  /** The text that is selected in the list; empty for none. */
+  selected(): string {
+    const selection = getSelection();
+    return selection?.anchorNode && this.host.contains(selection.anchorNode) ? selection.toString() : "";
   }
 
   /** Show another view, from its end. */
   show(view: LogView): void {
     this.#view = view;
+    this.#heights.clear();
+    this.#removeRows();
     this.#hold(true);
-    this.#rewrite(view.end - WINDOW, view.end);
+    this.#render();
   }
 
   /** Take over what the view has got. Cheap: the work is done once per frame. */
   sync(): void {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
-      this.#advance();
+      this.#render();
     });
   }
 
   setOptions(options: ScreenOptions): void {
-    const before = this.#options;
     this.#options = options;
-    const { terminal } = this;
-    if (before.theme !== options.theme) terminal.options.theme = THEMES[options.theme];
-    if (before.fontSize !== options.fontSize) terminal.options.fontSize = options.fontSize;
-    if (before.isSpoken !== options.isSpoken) terminal.options.screenReaderMode = options.isSpoken;
-    if (before.timestamps !== options.timestamps || before.wrap !== options.wrap || before.line !== options.line)
-      this.repaint();
-    if (before.theme !== options.theme || before.fontSize !== options.fontSize) this.#size.fitNow();
+    this.#applyOptions();
+    this.refresh();
   }
 
-  /** Write the same lines again, where they are: how they are shown has changed. */
-  repaint(): void {
-    this.#rewriteHere();
+  /** Make the rows again, where they are: how they are shown has changed. */
+  refresh(): void {
+    this.#heights.clear();
+    this.#removeRows();
+    this.#render();
   }
 
   /** Go to the newest line and stay there. */
   follow(): void {
     this.#hold(true);
-    if (this.#view.end - this.#window.to > FRAME_LINES) this.#rewrite(this.#view.end - WINDOW, this.#view.end);
-    else {
-      this.terminal.scrollToBottom();
-      this.sync();
-    }
+    this.#render();
+  }
+
+  /** The line at the top edge of what is in sight. */
+  get top(): number {
+    return this.#following.isOn
+      ? this.#heights.at(this.#view.first, this.#view.end, this.host.scrollTop)
+      : this.#anchor.position;
   }
 
   /** Bring a line into sight, and mark what was found there. */
@@ -145,148 +147,232 @@ export class Screen {
     this.#hold(false);
     this.#pinned = true;
     this.#current = position;
-    const middle = { position, offset: Math.floor(this.terminal.rows / 2) };
-    if (position < this.#window.from || position >= this.#window.to) this.#showAround(middle);
-    else this.#window.scrollTo(middle);
-    this.#scheduleCheck();
+    this.#anchor = { position, px: Math.floor(this.host.clientHeight / 2) };
+    this.#removeRows();
+    this.#render();
   }
 
   /** Mark all that matches; null marks nothing. */
   mark(pattern: RegExp | null): void {
+    if (pattern === this.#pattern) return;
     this.#pattern = pattern;
     if (!pattern) {
       this.#current = null;
       this.#pinned = false;
     }
-    this.#scheduleCheck();
+    this.#removeRows();
+    this.#render();
   }
 
-  // Writing
+  // Rows
 
-  #advance(): void {
-    if (this.#disposed) return;
-    this.#view.sync();
-    const { first, end } = this.#view;
-    if (first === end) this.#hold(true); // cleared
-    if (this.#window.isGone(first, end)) {
-      // From here on the newest lines, or the oldest.
-      if (this.#following.isOn) this.#rewrite(end - WINDOW, end);
-      else this.#rewrite(first, first + WINDOW, { position: first, offset: 0 });
+  #render(): void {
+    const view = this.#view;
+    view.sync();
+    const { first, end } = view;
+    if (this.host.clientHeight === 0) return;
+    if (first === end) {
+      this.#removeRows();
+      this.#heights.clear();
+      this.#rows.style.height = "0";
+      this.#hold(true);
       return;
     }
-    if (!this.#following.isOn) {
-      this.#following.report(this.#view);
-      this.#scheduleCheck();
-      return;
-    }
-    if (this.#window.isWriting || this.#window.to === end) return;
-    if (end - this.#window.to > WINDOW) this.#rewrite(end - WINDOW, end);
-    else this.#window.append(this.#view, () => this.sync());
+    this.#heights.forgetBefore(first);
+    if (this.#anchor.position < first || this.#anchor.position >= end)
+      this.#anchor = { position: Math.min(Math.max(first, this.#anchor.position), end - 1), px: 0 };
+    for (let pass = 0; pass < MOST_PASSES; pass += 1) if (!this.#pass(first, end)) break;
+    this.#place(first, end);
+    this.#following.report(view);
+    this.#checkTop(first);
   }
 
-  /** Write these lines instead of those that are here, with one of them at the given row. */
-  #rewrite(from: number, to: number, anchor?: Anchor): void {
-    this.#window.move(this.#view, from, to);
-    this.#size.fitColumns();
-    this.#window.write(this.#view, anchor, () => {
-      this.#scheduleCheck();
-      this.sync();
+  /** Put the rows in sight into the page and measure them; whether heights are others than was thought. */
+  #pass(first: number, end: number): boolean {
+    const { clientHeight } = this.host;
+    const total = this.#heights.offset(first, end);
+    const top = this.#following.isOn
+      ? total - clientHeight
+      : this.#heights.offset(first, this.#anchor.position) - this.#anchor.px;
+    const from = this.#heights.at(first, end, Math.max(0, top - MORE_PX));
+    const to = Math.min(this.#heights.at(first, end, top + clientHeight + MORE_PX) + 1, from + MOST_ROWS);
+    for (const [position, row] of this.#shown) {
+      if (position >= from && position < to) continue;
+      row.remove();
+      this.#shown.delete(position);
+    }
+    const made: [number, HTMLElement][] = [];
+    let after: Element | null = null;
+    for (let position = from; position < to; position += 1) {
+      let row = this.#shown.get(position);
+      if (!row) {
+        row = this.#rowOf(position);
+        if (!row) continue;
+        if (after) after.after(row);
+        else this.#rows.prepend(row);
+        this.#shown.set(position, row);
+        made.push([position, row]);
+      }
+      after = row;
+    }
+    let isChanged = false;
+    for (const [position, row] of made)
+      if (this.#heights.set(position, row.getBoundingClientRect().height)) isChanged = true;
+    return isChanged;
+  }
+
+  #place(first: number, end: number): void {
+    const total = this.#heights.offset(first, end);
+    for (const [position, row] of this.#shown) {
+      const transform = `translateY(${this.#heights.offset(first, position)}px)`;
+      if (row.style.transform !== transform) row.style.transform = transform;
+    }
+    this.#rows.style.height = `${total}px`;
+    const wanted = this.#following.isOn
+      ? this.host.scrollHeight - this.host.clientHeight
+      : this.#heights.offset(first, this.#anchor.position) - this.#anchor.px;
+    if (Math.abs(this.host.scrollTop - wanted) > 0.5) this.host.scrollTop = wanted;
+    this.#setTop = this.host.scrollTop;
+  }
+
+  #rowOf(position: number): HTMLElement | undefined {
+    const entry = this.#view.at(position);
+    if (!entry) return undefined;
+    const row = lineElement(entry, {
+      theme: this.#options.theme,
+      pattern: this.#pattern,
+      isMarked: !isNote(entry) && this.#events.isMarked(entry),
+      isChosen: !isNote(entry) && entry.seq === this.#options.line,
+      isCurrent: position === this.#current,
     });
+    row.dataset["position"] = String(position);
+    return row;
   }
 
-  #showAround(anchor: Anchor): void {
-    this.#rewrite(anchor.position - WINDOW / 2, anchor.position + WINDOW / 2, anchor);
+  #entryOf(row: HTMLElement) {
+    return this.#view.at(Number(row.dataset["position"]));
   }
 
-  /** Write the same lines again, where they are. */
-  #rewriteHere(): void {
-    const { from, to } = this.#window;
-    this.#rewrite(from, to, this.#following.isOn ? undefined : this.#window.anchor());
+  #removeRows(): void {
+    this.#shown.clear();
+    this.#rows.replaceChildren();
   }
 
-  #paint(entry: Entry): string {
-    const isMarked = !isNote(entry) && this.#events.isMarked(entry);
-    const isChosen = !isNote(entry) && entry.seq === this.#options.line;
-    return paint(entry, { timestamps: this.#options.timestamps, isMarked, isChosen });
+  #applyOptions(): void {
+    const { wrap, timestamps, fontSize } = this.#options;
+    this.#heights.rowPx = Math.round(fontSize * LINE_HEIGHT);
+    this.host.dataset["wrap"] = String(wrap);
+    this.host.dataset["timestamps"] = String(timestamps);
+    this.host.style.setProperty("--log-font", `${fontSize}px`);
+    this.host.style.setProperty("--log-row", `${this.#heights.rowPx}px`);
   }
 
   // Scrolling
 
-  #scheduleCheck(): void {
-    this.#checkFrame ||= requestAnimationFrame(() => {
-      this.#checkFrame = 0;
-      if (!this.#disposed && !this.#window.isWriting) this.#check();
-    });
+  readonly #scrolled = (): void => {
+    const { scrollTop, clientHeight, scrollHeight } = this.host;
+    if (Math.abs(scrollTop - this.#setTop) < 1) return;
+    const isUp = scrollTop < this.#setTop;
+    this.#setTop = scrollTop;
+    const isAtBottom = scrollTop + clientHeight >= scrollHeight - 2;
+    if (this.#following.isOn && !isUp) return;
+    this.#hold(isAtBottom && !this.#pinned);
+    this.#anchorHere();
+    this.#askedAt = null;
+    this.sync();
+  };
+
+  #anchorHere(): void {
+    const { first, end } = this.#view;
+    const { scrollTop } = this.host;
+    const position = this.#heights.at(first, end, scrollTop);
+    this.#anchor = { position, px: this.#heights.offset(first, position) - scrollTop };
   }
 
-  #check(): void {
-    const buffer = this.terminal.buffer.active;
-    const isAtBottom = buffer.viewportY >= buffer.baseY;
-    if (this.#following.isOn && !isAtBottom) this.#hold(false);
-    else if (!this.#following.isOn && isAtBottom && !this.#pinned) this.#reachedBottom();
-    if (buffer.viewportY < NEAR_ROWS) this.#nearTop();
-    this.#markFound();
+  /** Stay where one is, from before the browser has begun to scroll up. */
+  #letGo(): void {
+    if (!this.#following.isOn || this.host.scrollHeight <= this.host.clientHeight) return;
+    this.#anchorHere();
+    this.#hold(false);
   }
 
-  #nearTop(): void {
-    if (!this.#following.isOn) {
-      if (this.#window.from > this.#view.first) this.#showAround(this.#window.anchor());
-      else this.#needOlder();
-    } else if (this.#isRoomLeft()) {
-      // Lines may be on their way that fill it: what is older is asked for when they have had their time.
-      clearTimeout(this.#fill);
-      this.#fill = setTimeout(() => this.#following.isOn && this.#isRoomLeft() && this.#needOlder(), FILL_MS);
-    }
-  }
-
-  #isRoomLeft(): boolean {
-    return !this.#disposed && this.#window.from === this.#view.first && this.terminal.buffer.active.baseY === 0;
-  }
-
-  #needOlder(): void {
-    if (this.#view.store.hasOlder) this.#events.onNeedOlder();
-  }
-
-  #markFound(): void {
-    const { timestamps, theme } = this.#options;
-    if (!this.#pattern) {
-      this.#found.clear();
-      return;
-    }
-    const currentBelow = this.#current === null ? null : this.#window.below(this.#current);
-    this.#found.show({ pattern: this.#pattern, currentBelow, prefix: prefixWidth(timestamps), theme });
-  }
-
-  #reachedBottom(): void {
-    const { end } = this.#view;
-    if (end - this.#window.to <= NEAR_LINES) this.follow();
-    else this.#showAround(this.#window.anchor());
-  }
-
-  #hold(isFollowing: boolean): void {
-    this.#following.turn(isFollowing, this.#view);
-    if (isFollowing) this.#pinned = false;
-  }
-
-  #move(act: () => void): void {
+  readonly #wheel = (event: WheelEvent): void => {
     this.#pinned = false;
-    act();
-  }
+    if (event.deltaY < 0) this.#letGo();
+  };
 
   readonly #unpin = (): void => {
     this.#pinned = false;
   };
 
-  #goToStart(): void {
-    this.#hold(false);
-    const { first } = this.#view;
-    if (this.#window.from === first) this.terminal.scrollToTop();
-    else this.#rewrite(first, first + WINDOW, { position: first, offset: 0 });
+  readonly #key = (event: KeyboardEvent): void => {
+    if (event.target !== this.host || event.ctrlKey || event.metaKey || event.altKey) return;
+    const { clientHeight } = this.host;
+    const row = this.#heights.rowPx;
+    const by: Record<string, number> = {
+      ArrowUp: -row,
+      ArrowDown: row,
+      PageUp: row - clientHeight,
+      PageDown: clientHeight - row,
+    };
+    const px = by[event.key];
+    if (px !== undefined) this.#scrollBy(px);
+    else if (event.key === "Home" || event.key === "g") this.toStart();
+    else if (event.key === "End" || event.key === "G") {
+      this.#pinned = false;
+      this.follow();
+    } else return;
+    event.preventDefault();
+  };
+
+  #scrollBy(px: number): void {
+    this.#pinned = false;
+    if (px < 0) this.#letGo();
+    this.host.scrollTop += px;
   }
 
-  /** How wide the lines here are; 0 where they are wrapped. */
-  #columns(): number {
-    const { wrap, timestamps } = this.#options;
-    return wrap ? 0 : columnsOf(this.#view.slice(this.#window.from, this.#window.to), timestamps);
+  /** Go to the oldest line that is here; what is older is fetched. */
+  toStart(): void {
+    this.#pinned = false;
+    this.#hold(false);
+    this.#anchor = { position: this.#view.first, px: 0 };
+    this.#askedAt = null;
+    this.#render();
+  }
+
+  #resized(): void {
+    const { clientWidth } = this.host;
+    if (clientWidth === this.#width) this.sync();
+    else {
+      this.#width = clientWidth;
+      this.#heights.clear();
+      this.#removeRows();
+      this.#render();
+    }
+  }
+
+  #checkTop(first: number): void {
+    if (!this.#view.store.hasOlder || this.#askedAt === first) return;
+    if (!this.#following.isOn) {
+      if (this.host.scrollTop < NEAR_PX) this.#needOlder(first);
+    } else if (this.#isRoomLeft()) {
+      // Lines may be on their way that fill it: what is older is asked for when they have had their time.
+      clearTimeout(this.#fill);
+      this.#fill = setTimeout(() => this.#following.isOn && this.#isRoomLeft() && this.#needOlder(first), FILL_MS);
+    }
+  }
+
+  #isRoomLeft(): boolean {
+    return this.host.clientHeight > 0 && this.host.scrollHeight <= this.host.clientHeight;
+  }
+
+  #needOlder(first: number): void {
+    this.#askedAt = first;
+    this.#events.onNeedOlder();
+  }
+
+  #hold(isFollowing: boolean): void {
+    this.#following.turn(isFollowing, this.#view);
+    if (isFollowing) this.#pinned = false;
   }
 }

@@ -1,14 +1,12 @@
 import type { LogLine } from "../api/types";
-import type { HoveredLine } from "./lineHeads";
-import type { Theme } from "./themes";
+import type { Entry } from "../logs/store";
+import type { Theme } from "../ui/theme";
 
 export interface ScreenOptions {
   timestamps: boolean;
   wrap: boolean;
   theme: Theme;
   fontSize: number;
-  /** For screen readers: the lines in sight are in the page as text, and new ones are spoken. */
-  isSpoken: boolean;
   /** Number of the line that is chosen. */
   line: number | null;
 }
@@ -17,6 +15,13 @@ export interface ScreenState {
   isFollowing: boolean;
   /** Lines that have come since one looked away from the end. */
   newLines: number;
+}
+
+/** The line whose head the pointer is on, and where the pointer is. */
+export interface HoveredLine {
+  entry: Entry;
+  x: number;
+  y: number;
 }
 
 export interface ScreenEvents {

@@ -2,9 +2,8 @@ import { type RefObject, useEffect, useRef, useState } from "react";
 
 import type { LogSession } from "../logs/session";
 import { isUnfiltered, type LogView } from "../logs/view";
-import type { HoveredLine } from "./lineHeads";
 import { Screen } from "./screen";
-import type { ScreenOptions, ScreenState } from "./screenTypes";
+import type { HoveredLine, ScreenOptions, ScreenState } from "./screenTypes";
 
 export interface LineCounts {
   /** Lines that there are: as many as the program has written, or as are here where a filter counts them. */
@@ -96,10 +95,10 @@ export function useScreen({ session, passing, view, options, onHover, onPick }: 
     if (screen && screen.view !== view) screen.show(view);
     return screen ? passing.store.subscribe(() => screen.sync()) : undefined;
   }, [screen, view, passing]);
-  const { timestamps, wrap, theme, fontSize, isSpoken, line } = options;
+  const { timestamps, wrap, theme, fontSize, line } = options;
   useEffect(() => {
-    first.current.options = { timestamps, wrap, theme, fontSize, isSpoken, line };
+    first.current.options = { timestamps, wrap, theme, fontSize, line };
     screen?.setOptions(first.current.options);
-  }, [screen, timestamps, wrap, theme, fontSize, isSpoken, line]);
+  }, [screen, timestamps, wrap, theme, fontSize, line]);
   return { host, screen, state };
 }

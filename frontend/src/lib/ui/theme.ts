@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from "react";
 
-import type { Theme } from "../terminal/themes";
+export type Theme = "light" | "dark";
 
 export type ThemeChoice = Theme | "system";
 
