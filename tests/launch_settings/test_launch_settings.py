@@ -130,10 +130,10 @@ HOSTILE = ['A="' * 80_000, "A='\\'" * 50_000, "\n" * 250_000, "A=${A}" * 40_000,
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_env_text_takes_a_moment(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with suppress(InvalidRequest):
         parse_env(text, None)
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
 
 
 def test_an_env_text_with_a_mistake_is_refused_without_its_values() -> None:
