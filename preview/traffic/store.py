@@ -19,6 +19,8 @@ from preview.traffic.rows import record_of
 _R = preview_requests.c
 _P = pinned_requests.c
 # Bounds of one page: records that are compared with a filter, and their text.
+# Requests with the same id among which the one of a line is sought.
+_MOST_ALIKE = 20
 _SCAN_RECORDS = 5000
 _SCAN_CHARACTERS = 16 * 1024 * 1024
 _CHUNK = 250
@@ -105,6 +107,18 @@ class TrafficStore:
             )
         )
 
+    async def find(self, preview_id: str, request_id: str, line: int) -> RecordedRequest | None:
+        """Return the record of a request by its id, with headers and bodies; None if there is none.
+
+        Args:
+            preview_id: The preview.
+            request_id: ``X-Request-Id``. If several requests have it, one that may have printed the line comes first.
+            line: Number of a log line of the request.
+
+        Cancellation: nothing changes.
+        """
+        return await self._database.read(partial(_find, preview_id=preview_id, request_id=request_id, line=line))
+
     async def capture(self, preview_id: str) -> Capture | None:
         """Return the stored capture setting of a preview; None if it has no requests. Cancellation: nothing changes."""
         query = select(preview_traffic.c.capture).where(preview_traffic.c.preview_id == preview_id)
@@ -153,6 +167,17 @@ def _get(connection: Connection, *, preview_id: str, number: int) -> RecordedReq
     pinned = select(_P.number).where(_P.preview_id == preview_id, _P.number == number)
     is_pinned = connection.scalar(pinned) is not None
     return record_of(preview_id, number, row[0], row[1], pinned=is_pinned)
+
+
+def _find(connection: Connection, *, preview_id: str, request_id: str, line: int) -> RecordedRequest | None:
+    # The id ends the facts. SQLite ignores the case of letters here, so the records are compared once more.
+    ends = _R.facts.endswith(f" {request_id}", autoescape=True)
+    query = select(_R.number, _R.facts).where(_R.preview_id == preview_id, ends).order_by(_R.number.desc())
+    rows = connection.execute(query.limit(_MOST_ALIKE)).all()
+    found = [record_of(preview_id, number, facts, None, pinned=False) for number, facts in rows]
+    found = [one for one in found if one.request_id == request_id]
+    chosen = next((one for one in found if one.first_line <= line <= one.last_line), found[0] if found else None)
+    return None if chosen is None else _get(connection, preview_id=preview_id, number=chosen.number)
 
 
 def _list(

@@ -102,15 +102,19 @@ class RequestShape(RequestItem):
 
     request: MessageShape | None = Field(description="Null if headers and bodies were not recorded.")
     response: MessageShape | None = Field(description="Null as `request`, and without a response.")
+    failure: str | None = Field(
+        description="Id of the failure in whose kept occurrences the request is: `GET …/preview/failures/{id}`."
+    )
 
     @classmethod
-    def of(cls, record: RecordedRequest) -> Self:
-        """Return the record."""
+    def of(cls, record: RecordedRequest, failure: str | None = None) -> Self:
+        """Return the record, and the id of its failure."""
         request, response = record.request, record.response
         return cls(
             **RequestItem.of(record).model_dump() | {"started_at": from_ms(record.started_ms)},
             request=None if request is None else MessageShape.of(request),
             response=None if response is None else MessageShape.of(response),
+            failure=failure,
         )
 
 

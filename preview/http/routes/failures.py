@@ -126,10 +126,7 @@ async def _request_of(backend: Backend, record: PreviewRecord, found: FailureRec
         return None
     with trio.move_on_after(_FLUSH_S):
         await backend.service.traffic_writer.flush(record.id)
-    page = await backend.service.traffic.list(
-        record.id, lambda one: one.request_id == request_id, limit=1, with_content=True
-    )
-    return next(iter(page.items), None)
+    return await backend.service.traffic.find(record.id, request_id, found.last.first_seq)
 
 
 def _described(sent: RecordedRequest) -> list[str]:

@@ -21,6 +21,7 @@ from preview.http.core.request_exports import har_answer, text_answer
 from preview.http.identity import own_generation
 from preview.http.protocol.listening import request_resources
 from preview.http.streams.request_stream import RequestStreamBody
+from preview.logs.failures.model import record_with
 from preview.logs.filter import Resolved, parse_filter
 from preview.storage.tables import PreviewRecord
 from preview.traffic import Capture, RecordedRequest
@@ -29,6 +30,8 @@ from preview.traffic.exports import Format
 _BODY_BYTES = 4096
 # Longest wait of a reader for requests that are not stored yet; during an outage, older ones are shown.
 _SETTLE_S = 2.0
+_FAILED = 500
+_ANY_LINE = 2**63
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _EVENTS = "text/event-stream"
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "Vary": "Accept", "X-Accel-Buffering": "no"}
@@ -70,7 +73,13 @@ def request_routes(running: Running) -> Blueprint:
         record, place = await _one(backend, generation_id, number)
         form = checked_query(request, RecordQuery).format
         found = await backend.service.traffic.get(record.id, place)
-        return json_answer(RequestShape.of(found)) if form == "json" else text_answer(record, found, Format(form))
+        if form != "json":
+            return text_answer(record, found, Format(form))
+        failures, _, _ = await backend.service.failures.records(record.id)
+        # Servers print a traceback after the response, so perhaps after the record.
+        last = found.last_line if found.status and found.status < _FAILED else _ANY_LINE
+        failed = record_with(failures, found.request_id, range(found.first_line, last + 1))
+        return json_answer(RequestShape.of(found, None if failed is None else failed.id))
 
     @routes.put("/preview/requests/<record:number>/pin")
     async def pin(backend: Backend, generation_id: str, number: str) -> Response:

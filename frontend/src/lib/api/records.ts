@@ -56,6 +56,8 @@ export interface WholeRecord extends RecordedRequest {
   /** Null where only facts were recorded. */
   request: RecordedMessage | null;
   response: RecordedMessage | null;
+  /** Id of the failure that the request has caused. */
+  failure: string | null;
 }
 
 export interface RecordPage {

@@ -127,6 +127,11 @@ function Whole(props: WholeProps): ReactNode {
             Save as check
           </Button>
         )}
+        {record.failure !== null && props.onShowFailure && (
+          <Button small icon="bug" onClick={() => props.onShowFailure?.(record.failure ?? "")}>
+            Show the failure
+          </Button>
+        )}
         <CopyAs client={client} generationId={generationId} number={record.number} run={action.run} />
         {role === "owner" && (
           <IconButton

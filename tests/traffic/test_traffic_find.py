@@ -1,0 +1,43 @@
+"""A record is found by its request's id, whatever the id contains, and how many others there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+from traffic_room import draft, open_traffic_room
+
+from preview.storage.database import open_database
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_a_record_is_found_by_the_exact_id_and_the_line(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    url = request.getfixturevalue(f"{kind}_database_url")
+    async with open_database(url) as database, open_traffic_room(database, tmp_path) as room:
+        traffic = await room.open()
+        others = [b"%", b"_", b"a_b", b"aXb", b"A_B", b"*", b"a%b", b"a/b".replace(b"/", b"|"), b"xa_b"]
+        for number, name in enumerate(others, start=1):
+            room.lines.last_seq = number * 10
+            traffic.record(draft()._replace(request_id=name, first_line=number * 10))
+            with trio.fail_after(20):
+                await room.writer.flush("preview_a")
+        # Twice the same id, with other lines.
+        for first in (200, 300):
+            room.lines.last_seq = first + 5
+            traffic.record(draft()._replace(request_id=b"twice", first_line=first))
+            with trio.fail_after(20):
+                await room.writer.flush("preview_a")
+        for number, name in enumerate(others, start=1):
+            found = await room.store.find("preview_a", name.decode(), 0)
+            assert found is not None
+            assert (found.number, found.request_id) == (number, name.decode())
+        for line, expected in ((201, 10), (303, 11), (1, 11)):
+            found = await room.store.find("preview_a", "twice", line)
+            assert found is not None
+            assert found.number == expected
+        for absent in ("none", "", "a", "b", " "):
+            assert await room.store.find("preview_a", absent, 1) is None
+        assert await room.store.find("preview_b", "twice", 201) is None
