@@ -15,6 +15,7 @@ import { DropZone, Sidebar, UploadButton } from "./Sidebar";
 import { type SignedOutBecause, SignIn } from "./SignIn";
 import { useThemeChoice } from "./theme";
 import { isOn, type Projects, useProjects } from "./useProjects";
+import { ReplaceQuestion } from "./ReplaceQuestion";
 import { type Upload, useUpload } from "./useUpload";
 import { Workspace } from "./Workspace";
 
@@ -162,6 +163,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
           isUploading={drop.isUploading}
         />
         <div className={styles.main}>
+          <ReplaceQuestion drop={drop} />
           {drop.problem && (
             <Notice
               tone="bad"

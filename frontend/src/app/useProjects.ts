@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useState } from "react";
 
+import { restoreVersion } from "../lib/api/history";
 import type { PreviewClient } from "../lib/api/client";
 import type { Problem } from "../lib/api/problem";
 import { asProblem } from "../lib/api/problem";
@@ -23,7 +24,10 @@ export interface Projects {
   refresh: () => Promise<void>;
   upload: (picked: Picked) => Promise<string>;
   /** Make a project's files those that were picked; rejects only where they are not kept. */
-  replace: (id: string, picked: Picked) => Promise<FilesChanged>;
+  /** Replace all files; a dry run only tells what would change. */
+  replace: (id: string, picked: Picked, isDry?: boolean) => Promise<FilesChanged>;
+  /** Make the files those of an earlier version. */
+  restore: (id: string, version: number) => Promise<FilesChanged>;
   remove: (id: string) => Promise<void>;
 }
 
@@ -79,10 +83,13 @@ export function useProjects(client: PreviewClient, onSignedOut: () => void): Pro
     [client, refresh],
   );
   const replace = useCallback(
-    (id: string, picked: Picked) =>
-      picked.kind === "archive" ? client.replaceByArchive(id, picked.archive) : client.replaceFiles(id, picked.files),
+    (id: string, picked: Picked, isDry = false) =>
+      picked.kind === "archive"
+        ? client.replaceByArchive(id, picked.archive, isDry)
+        : client.replaceFiles(id, picked.files, isDry),
     [client],
   );
+  const restore = useCallback((id: string, version: number) => restoreVersion(client, id, version), [client]);
   const remove = useCallback(
     async (id: string) => {
       await client.deleteGeneration(id);
@@ -90,7 +97,7 @@ export function useProjects(client: PreviewClient, onSignedOut: () => void): Pro
     },
     [client, refresh],
   );
-  return { list, problem, takesUploads, refresh, upload, replace, remove };
+  return { list, problem, takesUploads, refresh, upload, replace, restore, remove };
 }
 
 /** Generations with their newest preview; where a host keeps the generations, those that have had a preview. */

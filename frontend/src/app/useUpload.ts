@@ -12,10 +12,32 @@ export interface Upload {
   problem: string | null;
   /** Upload it as a new project. */
   take: (picked: Promise<Picked>) => void;
-  /** Make the shown project's files these. */
+  /** Make the shown project's files these; asks first if files would be removed. */
   replace: (picked: Promise<Picked>) => void;
+  /** A replacement that waits for an answer. */
+  asked: Replacement | null;
+  answer: (isAgreed: boolean) => void;
+  /** The last replacement, which can be undone. */
+  replaced: Replaced | null;
+  undo: () => void;
   dismiss: () => void;
   handlers: Record<"onDragEnter" | "onDragOver" | "onDragLeave" | "onDrop", (event: DragEvent) => void>;
+}
+
+/** Files that would replace those of a project. */
+export interface Replacement {
+  project: Project;
+  picked: Picked;
+  changed: number;
+  removed: string[];
+}
+
+/** A replacement that was made, and the version before it. */
+export interface Replaced {
+  project: Project;
+  before: number;
+  changed: number;
+  removed: number;
 }
 
 /** Uploads by drop or by picking, one at a time: a new project, or new files of the one that runs. */
@@ -23,6 +45,8 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
   const [isOver, setOver] = useState(false);
   const [isUploading, setUploading] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
+  const [asked, setAsked] = useState<Replacement | null>(null);
+  const [replaced, setReplaced] = useState<Replaced | null>(null);
   const depth = useRef(0);
   const { takesUploads } = projects;
   const send = (sending: Promise<string | null>): void => {
@@ -41,7 +65,29 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
       }),
     );
   const replace = (picked: Promise<Picked>): void => {
-    if (shown) send(picked.then((one) => projects.replace(shown.id, one)).then(failureOf));
+    if (shown) send(picked.then((one) => propose(shown, one)));
+  };
+  const propose = async (project: Project, picked: Picked): Promise<string | null> => {
+    const plan = await projects.replace(project.id, picked, true);
+    if (plan.removed.length === 0) return make(project, picked);
+    setAsked({ project, picked, changed: plan.changed.length, removed: plan.removed });
+    return null;
+  };
+  const make = async (project: Project, picked: Picked): Promise<string | null> => {
+    setReplaced(null);
+    const made = await projects.replace(project.id, picked);
+    const { changed, removed, version } = made;
+    if (changed.length + removed.length > 0)
+      setReplaced({ project, before: version - 1, changed: changed.length, removed: removed.length });
+    return failureOf(made);
+  };
+  const answer = (isAgreed: boolean): void => {
+    setAsked(null);
+    if (asked && isAgreed) send(make(asked.project, asked.picked));
+  };
+  const undo = (): void => {
+    setReplaced(null);
+    if (replaced) send(projects.restore(replaced.project.id, replaced.before).then(failureOf));
   };
   const moved = (event: DragEvent, step: number): void => {
     if (!takesUploads || !event.dataTransfer.types.includes("Files")) return;
@@ -61,7 +107,11 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
       (isReplacing ? replace : take)(pickDropped(event.dataTransfer));
     },
   };
-  return { isOver, isUploading, problem, take, replace, dismiss: () => setProblem(null), handlers };
+  const dismiss = (): void => {
+    setProblem(null);
+    setReplaced(null);
+  };
+  return { isOver, isUploading, problem, take, replace, asked, answer, replaced, undo, dismiss, handlers };
 }
 
 /** What to say of a change that is kept and does not run; null where all is well, which the log tells. */

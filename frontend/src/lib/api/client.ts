@@ -271,18 +271,23 @@ export class PreviewClient {
     return this.#transport.json("/api/v1/generations", { method: "POST", form });
   }
 
-  /** Make the generation's files these; its running preview is reloaded. */
-  replaceFiles(generationId: string, files: Record<string, string | { base64: string }>): Promise<FilesChanged> {
-    return this.#replace(generationId, { method: "PUT", json: { files } });
+  /** Make the generation's files these; its running preview is reloaded. A dry run only tells what would change. */
+  replaceFiles(
+    generationId: string,
+    files: Record<string, string | { base64: string }>,
+    isDry = false,
+  ): Promise<FilesChanged> {
+    return this.#replace(generationId, { method: "PUT", json: { files } }, isDry);
   }
 
-  replaceByArchive(generationId: string, archive: File): Promise<FilesChanged> {
+  replaceByArchive(generationId: string, archive: File, isDry = false): Promise<FilesChanged> {
     const form = new FormData();
     form.set("archive", archive);
-    return this.#replace(generationId, { method: "PUT", form });
+    return this.#replace(generationId, { method: "PUT", form }, isDry);
   }
 
-  async #replace(generationId: string, call: Call): Promise<FilesChanged> {
+  async #replace(generationId: string, call: Call, isDry: boolean): Promise<FilesChanged> {
+    if (isDry) return this.#transport.json<FilesChanged>(of(generationId, "/files?dry_run=true"), call);
     try {
       return await this.#transport.json<FilesChanged>(of(generationId, "/files"), call);
     } finally {

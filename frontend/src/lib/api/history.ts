@@ -96,7 +96,7 @@ export function restoreVersion(
   client: PreviewClient,
   generationId: string,
   version: number,
-): Promise<FilesChanged & { version: number }> {
+): Promise<FilesChanged> {
   return client.json(of(generationId, `/versions/${version}/restore`), { method: "POST" });
 }
 

@@ -40,6 +40,8 @@ export interface Launched {
 
 /** A change of a generation's files, which is kept, and what became of its preview. */
 export interface FilesChanged {
+  /** Number of the newest version of the files. */
+  version: number;
   changed: string[];
   removed: string[];
   reload: {
