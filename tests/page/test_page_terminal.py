@@ -218,6 +218,23 @@ def test_a_wheel_scrolls_the_log_as_far_as_it_says(talker: Talker, browser: Brow
         assert log.evaluate("(one) => one.scrollTop") == pytest.approx(top - 30, abs=2)
 
 
+def test_keys_lead_to_errors_and_the_search_begins_with_its_text_selected(seen: Visit) -> None:
+    page = seen.page
+    page.locator("[role=log]").focus()
+    page.keyboard.press("g")
+    page.keyboard.press("e")
+    expect(page.locator("[data-current]")).to_contain_text("loud talk")
+    page.keyboard.press("/")
+    page.keyboard.type("loud")
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    page.keyboard.type("worried")
+    expect(page.get_by_role("textbox", name="Search the log")).to_have_value("worried")
+    expect(page.get_by_text("1 line", exact=True)).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-current]")).to_contain_text("worried talk")
+
+
 def test_the_theme_follows_the_system_until_somebody_chooses(seen: Visit) -> None:
     ground = seen.page.get_by_role("region", name="Log", exact=True)
     dark, light = "rgb(13, 17, 23)", "rgb(251, 251, 253)"

@@ -31,6 +31,7 @@ import { allText, saveAsJsonLines, saveAsText } from "./exportLines";
 import { ExportMenu } from "./ExportMenu";
 import { FilterRow } from "./FilterRow";
 import { LineTip } from "./LineTip";
+import { lineOfKey } from "./logKeys";
 import { MoreMenu } from "./MoreMenu";
 import type { HoveredLine } from "./screenTypes";
 import { SearchRow } from "./SearchRow";
@@ -100,9 +101,14 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   };
   const key = (event: KeyboardEvent): void => {
     const isFind = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "f";
-    if (!isFind) return;
+    const isInList = event.target === host.current && !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (isFind || (isInList && event.key === "/")) setOpen("search");
+    else if (isInList && screen && "eEwW".includes(event.key)) {
+      const position = lineOfKey(view, event.key, screen.here);
+      if (position !== null) screen.reveal(position);
+    } else if (isInList && "nN".includes(event.key)) search.go(event.key === "n" ? 1 : -1);
+    else return;
     event.preventDefault();
-    setOpen("search");
   };
   const name = `${generationId}-${snapshot.previewId ?? "log"}`;
   // A file that is kept has no holes: health checks are only left out of sight.

@@ -7,7 +7,7 @@ import type { Search } from "./useSearch";
 /** The search: text or regular expression, how many lines have it, and the way from one to the next. */
 export function SearchRow({ search, onClose }: { search: Search; onClose: () => void }): ReactNode {
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.focus(), []);
+  useEffect(() => field.current?.select(), []);
   const { query, setQuery } = search;
   const key = (event: KeyboardEvent): void => {
     if (event.key === "Enter") search.go(event.shiftKey ? -1 : 1);

@@ -142,6 +142,11 @@ export class Screen {
       : this.#anchor.position;
   }
 
+  /** The line that one looks at: the one that was found, else the one at the top edge. */
+  get here(): number {
+    return this.#pinned && this.#current !== null ? this.#current : this.top;
+  }
+
   /** Bring a line into sight, and mark what was found there. */
   reveal(position: number): void {
     this.#hold(false);

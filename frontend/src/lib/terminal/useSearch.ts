@@ -69,7 +69,7 @@ export function useSearch(view: LogView, screen: Screen | null, isOpen: boolean)
     (step: 1 | -1) => {
       const alive = found.filter((position) => position >= view.first);
       if (alive.length === 0) return;
-      const fromHere = step === 1 ? 0 : alive.length - 1;
+      const fromHere = nearest(alive, screen?.top ?? view.first, step);
       const next = index === -1 ? fromHere : (index + step + alive.length) % alive.length;
       setIndex(next);
       const position = alive[next];
@@ -79,4 +79,14 @@ export function useSearch(view: LogView, screen: Screen | null, isOpen: boolean)
   );
   const error = compiled && !(compiled instanceof RegExp) ? compiled.error : null;
   return { query, setQuery, error, total: found.length, isMore: found.length >= MAX_MATCHES, index, go };
+}
+
+/** Index of the first match from the top of what is in sight, in the direction of the step; around the ends. */
+export function nearest(found: readonly number[], top: number, step: 1 | -1): number {
+  if (step === -1) {
+    const before = found.findLastIndex((position) => position < top);
+    return before === -1 ? found.length - 1 : before;
+  }
+  const next = found.findIndex((position) => position >= top);
+  return next === -1 ? 0 : next;
 }
