@@ -35,7 +35,17 @@ def merge_endpoints(static: Sequence[Endpoint], live: Sequence[Endpoint]) -> lis
         key = endpoint.method, _shape(endpoint.path)
         uses[key] += 1
         merged.append(_merge(endpoint, known.get(key) if uses[key] <= _MAX_USES else None))
-    return merged
+    return _in_order_of_source(merged, {key: place for place, key in enumerate(known)})
+
+
+def _in_order_of_source(merged: list[Endpoint], places: dict[tuple[str, str], int]) -> list[Endpoint]:
+    """Return the endpoints in the source's order; one that the source lacks stays after its neighbour."""
+    last = -1
+    keyed: list[tuple[int, Endpoint]] = []
+    for endpoint in merged:
+        last = places.get((endpoint.method, _shape(endpoint.path)), last)
+        keyed.append((last, endpoint))
+    return [endpoint for _, endpoint in sorted(keyed, key=lambda one: one[0])]
 
 
 def _merge(live: Endpoint, static: Endpoint | None) -> Endpoint:

@@ -17,6 +17,65 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of an endpoint, as its OpenAPI document describes it.
+
+    Attributes:
+        name: Its name.
+        location: ``path``, ``query``, ``header`` or ``cookie``.
+        type: Its JSON type.
+        required: Whether requests must have it.
+        default: The value that applies without it; None if unknown.
+        choices: The values that it may have; empty for any.
+        sample: A value that its schema accepts.
+        description: A few words.
+    """
+
+    name: str
+    location: str
+    type: str = "string"
+    required: bool = False
+    default: object = None
+    choices: tuple[object, ...] = ()
+    sample: object = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """One content type that an endpoint accepts.
+
+    Attributes:
+        content_type: For example ``application/json``.
+        sample: A value that the schema accepts; None if there is no schema.
+        files: Names of the fields that are files, in a form.
+        required: Whether requests must have a body.
+    """
+
+    content_type: str
+    sample: object = None
+    files: tuple[str, ...] = ()
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One way to authenticate at an endpoint.
+
+    Attributes:
+        scheme: Name of the scheme in the OpenAPI document.
+        kind: ``bearer``, ``basic``, ``key`` or ``other``.
+        location: For a key: ``header``, ``query`` or ``cookie``; else empty.
+        name: For a key: name of the header, parameter or cookie; else empty.
+    """
+
+    scheme: str
+    kind: str
+    location: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One method on one path.
 
@@ -33,6 +92,9 @@ class Endpoint:
         line: Line number in ``file``, from 1.
         path_parameters: The path's parameters with their JSON type, as far as the types are known.
         source: Best evidence that it exists: its source file, the OpenAPI document or the application's route table.
+        parameters: Parameters with their details; empty without an OpenAPI document.
+        bodies: Content types with samples; empty without an OpenAPI document.
+        credentials: Ways to authenticate; empty if none is known.
     """
 
     method: str
@@ -47,6 +109,9 @@ class Endpoint:
     line: int | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     source: Origin = Origin.STATIC
+    parameters: tuple[Parameter, ...] = ()
+    bodies: tuple[Body, ...] = ()
+    credentials: tuple[Credential, ...] = ()
 
 
 NODE_NAMES: Final[Mapping[str, str]] = {

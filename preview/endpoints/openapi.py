@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from itertools import islice
 from typing import Final
 
-from preview.endpoints.model import Endpoint, Origin
+from preview.endpoints.model import Body, Credential, Endpoint, Origin, Parameter
+from preview.endpoints.samples import Sampler, is_small, type_of
 
 _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _MAX_ENDPOINTS: Final = 5_000
@@ -22,6 +24,12 @@ _MAX_TEXT_IN_ALL: Final = 4 * 1024 * 1024
 _MAX_REFERENCE: Final = 1_000
 # Limit per operation; further items are ignored.
 _MAX_ITEMS: Final = 200
+_LOCATIONS: Final = ("path", "query", "header", "cookie")
+# Characters of a sample as JSON; a longer one helps nobody.
+_MAX_SAMPLE: Final = 16_000
+_MAX_BODIES: Final = 10
+# Samples of the largest real documents have some 20,000 parts; later endpoints have none.
+_MAX_SAMPLED: Final = 30_000
 _JSON_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "array", "object", "null"})
 
 
@@ -33,10 +41,11 @@ def endpoints_from_openapi(document: Mapping[str, object]) -> list[Endpoint]:
         if not isinstance(path, str) or not path.startswith("/"):
             continue
         shared = _mapping(reader.follow(item))
-        for method in _METHODS:
+        # In the document's order, which is that of the source.
+        for method in [key for key in islice(shared, _MAX_ITEMS) if key in _METHODS]:
             operation = _mapping(shared.get(method))
             if operation:
-                found.append(reader.endpoint(method, path, operation, shared))
+                found.append(reader.endpoint(str(method), path, operation, shared))
             if len(found) >= _MAX_ENDPOINTS:
                 return found
     return found
@@ -48,6 +57,7 @@ class _Reader:
         self._parts = 0
         self._parts_in_all = 0
         self._text_in_all = 0
+        self._sampled = 0
 
     @property
     def _is_spent(self) -> bool:
@@ -64,16 +74,20 @@ class _Reader:
         self, method: str, path: str, operation: Mapping[object, object], shared: Mapping[object, object]
     ) -> Endpoint:
         self._parts = 0
+        parameters = [*_list(shared.get("parameters")), *_list(operation.get("parameters"))]
         return Endpoint(
             method=method.upper(),
             path=path,
             summary=self._text(operation.get("summary")) or self._text(shared.get("summary")),
             description=self._text(operation.get("description")) or self._text(shared.get("description")),
             tags=tuple(tag for tag in map(self._text, _list(operation.get("tags"))[:_MAX_ITEMS]) if tag),
-            query=self._query([*_list(shared.get("parameters")), *_list(operation.get("parameters"))]),
+            query=self._query(parameters),
             request_body=self._content(operation.get("requestBody")),
             response_schema=self._response(operation),
             source=Origin.OPENAPI,
+            parameters=self._parameters(parameters),
+            bodies=self._bodies(operation.get("requestBody")),
+            credentials=self._credentials(operation),
         )
 
     def follow(self, value: object) -> object:
@@ -104,6 +118,102 @@ class _Reader:
                 skeleton = self.skeleton(parameter.get("schema"), 0)
                 found[name] = _json_type(skeleton)
         return found
+
+    def _parameters(self, given: list[object]) -> tuple[Parameter, ...]:
+        """Return the parameters with their details; an operation's own replaces one of its path."""
+        found: dict[tuple[str, str], Parameter] = {}
+        for item in given[:_MAX_ITEMS]:
+            parameter = _mapping(self.follow(item))
+            name, location = self._text(parameter.get("name")), str(parameter.get("in"))
+            if not name or location not in _LOCATIONS or self._parts_in_all > _MAX_PARTS_IN_ALL:
+                continue
+            schema = _mapping(self.follow(parameter.get("schema")))
+            # The parameter's own example comes before those of its schema.
+            own: dict[object, object] = {"example": parameter["example"]} if "example" in parameter else {}
+            found[name, location] = Parameter(
+                name,
+                location,
+                _json_type(self.skeleton(schema, 0)),
+                parameter.get("required") is True,
+                self._scalar(schema.get("default")),
+                tuple(one for one in map(self._scalar, self._choices(schema)) if one is not None),
+                self._scalar(self._sample({**schema, **own})),
+                self._text(parameter.get("description")),
+            )
+        return tuple(found.values())
+
+    def _choices(self, schema: Mapping[object, object], depth: int = 0) -> list[object]:
+        if enum := _list(schema.get("enum")):
+            return enum[:_MAX_ITEMS]
+        for key in ("anyOf", "oneOf", "allOf"):
+            for option in _list(schema.get(key))[:10] if depth < 3 else []:
+                if found := self._choices(_mapping(self.follow(option)), depth + 1):
+                    return found
+        return ["true", "false"] if type_of(schema) == "boolean" else []
+
+    def _scalar(self, value: object) -> object:
+        """Return a short text, number or boolean as it is; None for anything else."""
+        if isinstance(value, str):
+            return self._text(value) if len(value) <= _MAX_REFERENCE else None
+        return value if isinstance(value, int | float) and is_small(value) else None
+
+    def _sample(self, schema: object) -> object:
+        if self._sampled > _MAX_SAMPLED or self._text_in_all > _MAX_TEXT_IN_ALL:
+            return None
+        sampler = Sampler(self.follow)
+        sample = sampler.sample(schema)
+        text = json.dumps(sample)
+        self._sampled += sampler.parts + len(text) // 100
+        self._text_in_all += len(text)
+        return sample if len(text) <= _MAX_SAMPLE else None
+
+    def _bodies(self, value: object) -> tuple[Body, ...]:
+        body = _mapping(self.follow(value))
+        found: list[Body] = []
+        for kind, given in islice(_mapping(body.get("content")).items(), _MAX_BODIES):
+            content = _mapping(given)
+            schema = _mapping(self.follow(content.get("schema")))
+            examples = _mapping(content.get("examples"))
+            named = _mapping(self.follow(next(iter(examples.values()), None))).get("value", content.get("example"))
+            sample = named if named is not None and is_small(named) else self._sample(schema) if schema else None
+            if named is not None and sample is named:
+                self._text_in_all += len(json.dumps(named))
+            if shown := self._text(kind)[:200]:
+                found.append(Body(shown, sample, self._files(schema), body.get("required") is True))
+        return tuple(found)
+
+    def _files(self, schema: Mapping[object, object]) -> tuple[str, ...]:
+        """Return the names of a form's fields that are files."""
+        found: list[str] = []
+        for name, given in islice(_mapping(schema.get("properties")).items(), _MAX_ITEMS):
+            part = _mapping(self.follow(given))
+            for one in [part, *_list(part.get("anyOf"))[:10]]:
+                inner = _mapping(one)
+                last = _mapping(self.follow(inner.get("items"))) if inner.get("type") == "array" else inner
+                if last.get("format") == "binary" or "contentMediaType" in last:
+                    found.append(self._text(str(name)))
+                    break
+        return tuple(name for name in found if name)
+
+    def _credentials(self, operation: Mapping[object, object]) -> tuple[Credential, ...]:
+        """Return the schemes that apply to an operation."""
+        schemes = _mapping(_mapping(self._document.get("components")).get("securitySchemes"))
+        wanted = _list(operation.get("security", self._document.get("security")))
+        names = [name for one in wanted[:_MAX_BODIES] for name in islice(_mapping(one), _MAX_BODIES)]
+        found: dict[str, Credential] = {}
+        for name in dict.fromkeys(names):
+            scheme = _mapping(self.follow(schemes.get(name)))
+            kind, detail = scheme.get("type"), str(scheme.get("scheme")).lower()
+            shown, key = self._text(name)[:200], self._text(scheme.get("name"))[:200]
+            if kind == "apiKey" and scheme.get("in") in ("header", "query", "cookie") and key:
+                found[shown] = Credential(shown, "key", str(scheme["in"]), key)
+            elif kind == "http" and detail in ("bearer", "basic"):
+                found[shown] = Credential(shown, detail)
+            elif kind in ("oauth2", "openIdConnect"):
+                found[shown] = Credential(shown, "bearer")
+            elif scheme:
+                found[shown] = Credential(shown, "other")
+        return tuple(found.values())
 
     def _content(self, value: object) -> object:
         content = _mapping(_mapping(self.follow(value)).get("content"))

@@ -2,7 +2,7 @@
 
 from preview.proxy.call_fields import forwarded_headers, returned_headers
 from preview.proxy.client import PreviewClient, ProxyResponse, open_preview_client
-from preview.proxy.envelope import METHODS, ProxyRequest, check_path, encode_query, make_request
+from preview.proxy.envelope import METHODS, ProxyRequest, bytes_of, check_path, encode_query, make_request
 from preview.proxy.headers import HOP_BY_HOP
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "PreviewClient",
     "ProxyRequest",
     "ProxyResponse",
+    "bytes_of",
     "check_path",
     "encode_query",
     "forwarded_headers",

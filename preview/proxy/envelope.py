@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -68,7 +70,7 @@ def make_request(
         path: Absolute path on the preview; may contain a query, which precedes ``query``.
         query: Values are text, numbers, true, false, null (left out) or lists of these.
         headers: The caller's fields. A valid ``X-Request-Id`` is kept; otherwise the request gets a new one.
-        body: None for no content, text as it is, anything else as JSON.
+        body: None for no content, text and bytes as they are, anything else as JSON.
         body_limit_bytes: Most bytes of encoded content.
 
     Raises:
@@ -175,10 +177,30 @@ def _checked_query(query: str) -> str:
         raise _refused(query, "has a query with half of a surrogate pair, which cannot be sent") from error
 
 
+def bytes_of(body: object) -> bytes | None:
+    """Return the bytes that a body in base64 stands for.
+
+    Raises:
+        InvalidRequest: The body is no text in base64.
+    """
+    if body is None:
+        return None
+    try:
+        if isinstance(body, str):
+            return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest(f"The body is not base64: {error}.", field="body") from error
+    raise InvalidRequest("A body with the encoding base64 must be text.", field="body")
+
+
 def _content(body: object, fields: list[tuple[str, str]]) -> bytes | None:
     """Return the content's bytes; append ``Content-Type`` to ``fields`` if it is missing."""
     if body is None:
         return None
+    if isinstance(body, bytes):
+        if not any(name.lower() == "content-type" for name, _ in fields):
+            fields.append(("Content-Type", "application/octet-stream"))
+        return body
     if isinstance(body, str):
         kind, text = "text/plain; charset=utf-8", body
     else:

@@ -204,3 +204,45 @@ def test_a_list_of_anything_is_shown_as_a_list(schema: object, shown: object) ->
     operation = {"responses": {"200": {"content": {"application/json": {"schema": schema}}}}}
     (endpoint,) = endpoints_from_openapi(document(operation))
     assert endpoint.response_schema == shown
+
+
+def test_parameters_bodies_and_credentials_are_described() -> None:
+    operation = {
+        "parameters": [
+            {"name": "size", "in": "query", "schema": {"enum": ["s", "m"], "default": "m"}},
+            {"name": "X-Trace", "in": "header", "required": True, "schema": {"type": "string"}},
+            {"name": "nowhere", "in": "body", "schema": {}},
+        ],
+        "requestBody": {
+            "content": {
+                "application/json": {"schema": {"type": "object", "properties": {"price": {"exclusiveMinimum": 0}}}},
+                "multipart/form-data": {"schema": {"properties": {"file": {"type": "string", "format": "binary"}}}},
+            }
+        },
+        "security": [{"Token": []}, {"Key": []}, {"Missing": []}],
+    }
+    schemes = {
+        "Token": {"type": "oauth2", "flows": {}},
+        "Key": {"type": "apiKey", "in": "query", "name": "key"},
+    }
+    (endpoint,) = endpoints_from_openapi(document(operation) | {"components": {"securitySchemes": schemes}})
+    size, trace = endpoint.parameters
+    assert (size.choices, size.default, trace.location, trace.required) == (("s", "m"), "m", "header", True)
+    json_body, form = endpoint.bodies
+    assert (json_body.sample, form.files) == ({"price": 1}, ("file",))
+    assert [(one.kind, one.location, one.name) for one in endpoint.credentials] == [
+        ("bearer", "", ""),
+        ("key", "query", "key"),
+    ]
+
+
+def test_methods_stay_in_the_order_of_the_document() -> None:
+    found = endpoints_from_openapi({"paths": {"/a": {"patch": {"summary": "p"}, "delete": {"summary": "d"}}}})
+    assert [one.method for one in found] == ["PATCH", "DELETE"]
+
+
+def test_samples_of_many_endpoints_have_a_bound_in_all() -> None:
+    schema = {"type": "array", "minItems": 50, "items": {"type": "string", "minLength": 200}}
+    body = {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+    found = endpoints_from_openapi(operations(3_000, body))
+    assert sum(len(repr(one)) for one in found) < 24 * 2**20

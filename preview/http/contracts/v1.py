@@ -126,6 +126,37 @@ class InstancePage(Answer):
     next_cursor: str | None
 
 
+class EndpointParameter(Answer):
+    """A parameter, as the OpenAPI document of the running preview describes it."""
+
+    name: str
+    location: Literal["path", "query", "header", "cookie"]
+    type: str
+    required: bool
+    default: str | bool | int | float | None
+    choices: list[str | bool | int | float] = Field(description="The values that it may have; empty for any.")
+    sample: str | bool | int | float | None = Field(description="A value that its schema accepts.")
+    description: str
+
+
+class EndpointBody(Answer):
+    """A content type that an endpoint accepts."""
+
+    content_type: str = Field(examples=["application/json"])
+    sample: Any = Field(description="A body that the schema accepts; null if there is no schema.")
+    files: list[str] = Field(description="Names of the fields that are files, in a form.")
+    required: bool
+
+
+class EndpointCredential(Answer):
+    """A way to authenticate at an endpoint, from `securitySchemes`."""
+
+    scheme: str
+    kind: Literal["bearer", "basic", "key", "other"]
+    location: Literal["header", "query", "cookie", ""]
+    name: str = Field(description="For a key: the name of its header, parameter or cookie.")
+
+
 class ListedEndpoint(Answer):
     """An endpoint."""
 
@@ -135,6 +166,11 @@ class ListedEndpoint(Answer):
     description: str | None
     tags: list[str]
     source: shared.EndpointSource
+    file: str | None = Field(description="The source file, relative to the project.", examples=["app/main.py"])
+    line: int | None
+    parameters: list[EndpointParameter] = Field(description="Empty if the running preview publishes no OpenAPI.")
+    bodies: list[EndpointBody]
+    credentials: list[EndpointCredential]
 
 
 class Endpoints(Answer):

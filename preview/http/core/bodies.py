@@ -71,6 +71,9 @@ class EnvelopeBody(_Body):
     )
     query: dict[str, Any] = Field(default_factory=dict, description="Text, numbers, booleans or lists of these.")
     body: Any = Field(default=None, description="Any JSON value, or text; null sends no content.")
+    encoding: Literal["base64"] | None = Field(
+        default=None, description="`base64`: the body is text in base64, and its bytes are sent."
+    )
     headers: dict[str, str] = Field(default_factory=dict)
 
 

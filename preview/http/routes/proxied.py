@@ -26,7 +26,7 @@ from preview.http.core.bodies import EnvelopeBody
 from preview.http.core.reading import read_json
 from preview.http.identity import own_live
 from preview.logs import Contract
-from preview.proxy import PreviewClient, ProxyRequest, ProxyResponse, make_request
+from preview.proxy import PreviewClient, ProxyRequest, ProxyResponse, bytes_of, make_request
 from preview.proxy.headers import TOKEN_HEADER
 from preview.settings import Settings
 from preview.supervisor import LivePreview, log_call
@@ -64,7 +64,7 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
             envelope.path,
             query=envelope.query,
             headers=envelope.headers.items(),
-            body=envelope.body,
+            body=envelope.body if envelope.encoding is None else bytes_of(envelope.body),
             body_limit_bytes=settings.proxy_body_bytes,
         )
         before = preview.log.last_seq

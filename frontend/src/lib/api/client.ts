@@ -219,6 +219,11 @@ export class PreviewClient {
         body: schema?.requestBody ?? null,
         response: schema?.responseSchema ?? null,
         source: one.source ?? "static",
+        file: one.file ?? null,
+        line: one.line ?? null,
+        parameters: one.parameters ?? [],
+        bodies: one.bodies ?? [],
+        credentials: one.credentials ?? [],
       };
     });
     return { endpoints, complete: words.complete ?? true, unread: words.unread ?? [] };

@@ -127,8 +127,42 @@ export interface EndpointListing {
   unread: string[];
 }
 
+/** A parameter, as the OpenAPI document of the running preview describes it. */
+export interface EndpointParameter {
+  name: string;
+  location: "path" | "query" | "header" | "cookie";
+  type: string;
+  required: boolean;
+  default: string | number | boolean | null;
+  choices: (string | number | boolean)[];
+  sample: string | number | boolean | null;
+  description: string;
+}
+
+/** A content type that an endpoint accepts, with a body that its schema accepts. */
+export interface EndpointBody {
+  content_type: string;
+  sample: unknown;
+  /** Fields of a form that are files. */
+  files: string[];
+  required: boolean;
+}
+
+export interface EndpointCredential {
+  scheme: string;
+  kind: "bearer" | "basic" | "key" | "other";
+  location: "header" | "query" | "cookie" | "";
+  name: string;
+}
+
 /** An endpoint with everything that is known of it. */
 export interface Endpoint {
+  /** The source file and the line in it. */
+  file?: string | null;
+  line?: number | null;
+  parameters?: EndpointParameter[];
+  bodies?: EndpointBody[];
+  credentials?: EndpointCredential[];
   method: string;
   path: string;
   summary: string;
@@ -146,6 +180,8 @@ export interface ProxyRequest {
   query: Record<string, string | string[]>;
   headers: Record<string, string>;
   body: unknown;
+  /** `base64`: the body is text in base64, and its bytes are sent. */
+  encoding?: "base64";
 }
 
 export interface ProxyResponse {

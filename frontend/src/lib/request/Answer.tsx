@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
+import { type ReactNode, useMemo, useState } from "react";
 
 import type { ProxyResponse } from "../api/types";
 import { Button, CopyButton, saveFile } from "../ui/controls";
@@ -29,13 +29,8 @@ export function Answer({ name, answer }: AnswerProps): ReactNode {
   const tabs: [Part, string][] = [["body", content.kind === "html" ? "Page" : "Body"]];
   if (hasRaw) tabs.push(["raw", "Source"]);
   tabs.push(["headers", `Headers (${headers.length})`]);
-  const section = useRef<HTMLElement>(null);
-  useEffect(() => {
-    // In newer browsers it returns a promise, which must not be taken for this effect's cleanup.
-    section.current?.scrollIntoView({ block: "nearest" });
-  }, [answer]);
   return (
-    <section ref={section} className={styles.answer} aria-label="Answer">
+    <section className={styles.answer} aria-label="Answer">
       <div className={styles.answerHead}>
         <span className={styles.status} data-class={Math.floor(answer.status_code / 100)}>
           {answer.status_code} {REASONS[answer.status_code] ?? ""}

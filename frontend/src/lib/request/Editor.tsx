@@ -1,8 +1,9 @@
-import type { SubmitEvent, ReactNode } from "react";
+import { type ReactNode, type SubmitEvent, useEffect, useRef } from "react";
 
 import { Button, classes, CopyButton, IconButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
-import { type Draft, type Field, METHODS, obstacle, pathFields, takesBody } from "./draft";
+import { BodyField } from "./BodyField";
+import { type Draft, type Field, fieldProblem, METHODS, obstacle, pathFields, takesBody, warning } from "./draft";
 import styles from "./request.module.css";
 import { snippet, type SnippetKind } from "./snippets";
 
@@ -62,43 +63,48 @@ export function Editor(props: EditorProps): ReactNode {
         )}
       </div>
       <div className={styles.scroll}>
-        <div className={styles.editor}>
-          {(unavailable ?? wrong) !== null && <p className={styles.hint}>{unavailable ?? wrong}</p>}
-          {draft.pathFields.length > 0 && (
-            <Fields
-              title="Path"
-              fields={draft.pathFields}
-              isFixed
-              onFields={(fields) => onDraft({ ...draft, pathFields: fields })}
-            />
-          )}
-          <Fields title="Query" fields={draft.query} onFields={(query) => onDraft({ ...draft, query })} />
-          <Fields title="Headers" fields={draft.headers} onFields={(headers) => onDraft({ ...draft, headers })} />
-          {takesBody(draft.method) && (
-            <label className={styles.bodyField}>
-              <span className={styles.fieldsTitle}>Body</span>
-              <textarea
-                className={classes(controls.field, styles.mono)}
-                rows={Math.min(12, Math.max(4, draft.body.split("\n").length))}
-                value={draft.body}
-                spellCheck={false}
-                onChange={(event) => onDraft({ ...draft, body: event.target.value })}
+        <div className={styles.parts}>
+          <div className={styles.editor}>
+            {(unavailable ?? wrong) !== null && <p className={styles.hint}>{unavailable ?? wrong}</p>}
+            {wrong === null && warning(draft) !== null && (
+              <p className={styles.hint} role="status">
+                {warning(draft)}
+              </p>
+            )}
+            {draft.pathFields.length > 0 && (
+              <Fields
+                title="Path"
+                fields={draft.pathFields}
+                isFixed
+                onFields={(fields) => onDraft({ ...draft, pathFields: fields })}
               />
-            </label>
-          )}
-          {baseUrl !== null && wrong === null && (
-            <div className={styles.copyAs}>
-              <span>Copy as</span>
-              {KINDS.map((kind) => (
-                <span key={kind} className={styles.copyKind}>
-                  {kind}
-                  <CopyButton text={() => snippet(kind, draft, baseUrl)} label={`Copy as ${kind}`} />
-                </span>
-              ))}
-            </div>
-          )}
+            )}
+            <Fields title="Query" fields={draft.query} onFields={(query) => onDraft({ ...draft, query })} />
+            <Fields title="Headers" fields={draft.headers} onFields={(headers) => onDraft({ ...draft, headers })} />
+            {(draft.cookies ?? []).length > 0 && (
+              <Fields
+                title="Cookies"
+                fields={draft.cookies ?? []}
+                isFixed
+                onFields={(cookies) => onDraft({ ...draft, cookies })}
+              />
+            )}
+            <Credentials draft={draft} onDraft={onDraft} />
+            {takesBody(draft.method) && <BodyField draft={draft} onDraft={onDraft} />}
+            {baseUrl !== null && wrong === null && (
+              <div className={styles.copyAs}>
+                <span>Copy as</span>
+                {KINDS.map((kind) => (
+                  <span key={kind} className={styles.copyKind}>
+                    {kind}
+                    <CopyButton text={() => snippet(kind, draft, baseUrl)} label={`Copy as ${kind}`} />
+                  </span>
+                ))}
+              </div>
+            )}
+          </div>
+          <div className={styles.response}>{props.children}</div>
         </div>
-        {props.children}
       </div>
     </form>
   );
@@ -112,6 +118,13 @@ interface FieldsProps {
 }
 
 function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
+  const added = useRef<HTMLInputElement>(null);
+  const isAdding = useRef(false);
+  useEffect(() => {
+    // The next typing is meant for the new row.
+    if (isAdding.current) added.current?.focus();
+    isAdding.current = false;
+  }, [fields.length]);
   const change = (at: number, part: Partial<Field>): void =>
     onFields(fields.map((one, index) => (index === at ? { ...one, ...part } : one)));
   return (
@@ -122,7 +135,10 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
           <IconButton
             icon="plus"
             label={title === "Query" ? "Add a query parameter" : "Add a header"}
-            onClick={() => onFields([...fields, { name: "", value: "", type: null }])}
+            onClick={() => {
+              isAdding.current = true;
+              onFields([...fields, { name: "", value: "", type: null }]);
+            }}
           />
         )}
       </legend>
@@ -130,6 +146,7 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
         <div key={at} className={styles.fieldRow}>
           {field.type === null ? (
             <input
+              ref={at === fields.length - 1 ? added : null}
               className={classes(controls.field, styles.mono)}
               aria-label={`${title}: name ${at + 1}`}
               placeholder="name"
@@ -137,17 +154,12 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
               onChange={(event) => change(at, { name: event.target.value })}
             />
           ) : (
-            <span className={styles.fieldName} id={`pv-${title}-${at}`}>
+            <span className={styles.fieldName} title={field.description}>
               {field.name}
+              {field.required && <b className={styles.required}> *</b>}
             </span>
           )}
-          <input
-            className={classes(controls.field, styles.mono)}
-            aria-label={field.type === null ? `${title}: value ${at + 1}` : `${title}: ${field.name}`}
-            placeholder={field.type === null ? "value" : field.type === "path" ? "required" : field.type}
-            value={field.value}
-            onChange={(event) => change(at, { value: event.target.value })}
-          />
+          <Value title={title} field={field} at={at} onValue={(value) => change(at, { value })} />
           {field.type === null && (
             <IconButton
               icon="close"
@@ -155,6 +167,64 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
               onClick={() => onFields(fields.filter((_, index) => index !== at))}
             />
           )}
+          {fieldProblem(field) !== null && <p className={styles.fieldProblem}>{fieldProblem(field)}</p>}
+        </div>
+      ))}
+    </fieldset>
+  );
+}
+
+interface ValueProps {
+  title: string;
+  field: Field;
+  at: number;
+  onValue: (value: string) => void;
+}
+
+/** A choice where the endpoint names its values, else a text. */
+function Value({ title, field, at, onValue }: ValueProps): ReactNode {
+  const label = field.type === null ? `${title}: value ${at + 1}` : `${title}: ${field.name}`;
+  const common = {
+    className: classes(controls.field, styles.mono),
+    "aria-label": label,
+    "aria-required": field.required,
+    "aria-invalid": fieldProblem(field) !== null,
+    value: field.value,
+  };
+  if (field.choices?.length)
+    return (
+      <select {...common} onChange={(event) => onValue(event.target.value)}>
+        <option value="">{field.fallback ? `default: ${field.fallback}` : field.required ? "required" : "none"}</option>
+        {field.choices.map((choice) => (
+          <option key={choice}>{choice}</option>
+        ))}
+      </select>
+    );
+  const hint = field.fallback ? `default: ${field.fallback}` : field.required ? "required" : field.type;
+  return <input {...common} placeholder={hint ?? "value"} onChange={(event) => onValue(event.target.value)} />;
+}
+
+const KIND_LABELS = { bearer: "token", basic: "user:password", key: "key", other: "" } as const;
+
+/** Tokens and keys that the endpoint names. They stay in this tab, and are not kept in the history. */
+function Credentials({ draft, onDraft }: Pick<EditorProps, "draft" | "onDraft">): ReactNode {
+  const known = (draft.credentials ?? []).filter((one) => one.kind !== "other");
+  if (known.length === 0) return null;
+  return (
+    <fieldset className={styles.fields}>
+      <legend className={styles.fieldsTitle}>Authentication</legend>
+      {known.map((one) => (
+        <div key={one.scheme} className={styles.fieldRow}>
+          <span className={styles.fieldName}>{one.scheme}</span>
+          <input
+            type="password"
+            autoComplete="off"
+            className={classes(controls.field, styles.mono)}
+            aria-label={`Authentication: ${one.scheme}`}
+            placeholder={KIND_LABELS[one.kind]}
+            value={draft.secrets?.[one.scheme] ?? ""}
+            onChange={(event) => onDraft({ ...draft, secrets: { ...draft.secrets, [one.scheme]: event.target.value } })}
+          />
         </div>
       ))}
     </fieldset>

@@ -60,10 +60,17 @@ export function EndpointList({ listing, onPick }: EndpointListProps): ReactNode 
                   >
                     <Method method={one.method} />
                     <span className={styles.path}>{visible(one.path)}</span>
-                    <span className={styles.origin} title={SOURCES[one.source].title}>
+                    <span
+                      className={styles.origin}
+                      title={
+                        one.file
+                          ? `${one.file}:${one.line ?? 1}. ${SOURCES[one.source].title}`
+                          : SOURCES[one.source].title
+                      }
+                    >
                       {SOURCES[one.source].label}
                     </span>
-                    <span className={styles.summary}>{visible(one.summary)}</span>
+                    <span className={styles.summary}>{visible(usefulSummary(one))}</span>
                   </button>
                 </li>
               ))}
@@ -74,6 +81,29 @@ export function EndpointList({ listing, onPick }: EndpointListProps): ReactNode 
     </div>
   );
 }
+
+/** The summary; nothing if it only repeats the method and the path ("Get Item" of GET /items/{id}). */
+export function usefulSummary({ method, path, summary }: Pick<Endpoint, "method" | "path" | "summary">): string {
+  const wordsOf = (text: string): string[] => text.toLowerCase().match(/[a-z0-9]+/g) ?? [];
+  const known = new Set([...wordsOf(path), method.toLowerCase(), ...REPEATED]);
+  return wordsOf(summary).every((word) => known.has(word) || known.has(`${word}s`)) ? "" : summary;
+}
+
+const REPEATED = [
+  "root",
+  "index",
+  "get",
+  "read",
+  "list",
+  "create",
+  "update",
+  "delete",
+  "add",
+  "post",
+  "put",
+  "patch",
+  "by",
+];
 
 /** Says that the list may lack endpoints, and why; nothing for a complete list. */
 export function Unread({ listing }: { listing: EndpointListing }): ReactNode {

@@ -219,9 +219,16 @@ function HistoryView({ requests, canSend }: { requests: Requests; canSend: boole
               <span className={styles.path}>{visible(sent.target)}</span>
               <span className={styles.summary}>
                 {clockOf(sent.at)} ·{" "}
-                {sent.status === null
-                  ? (sent.error ?? "cancelled")
-                  : `${sent.status} in ${milliseconds(sent.elapsedMs ?? 0)}`}
+                {sent.status === null ? (
+                  (sent.error ?? "cancelled")
+                ) : (
+                  <>
+                    <b className={styles.status} data-class={Math.floor(sent.status / 100)}>
+                      {sent.status}
+                    </b>{" "}
+                    {milliseconds(sent.elapsedMs ?? 0)}
+                  </>
+                )}
               </span>
             </button>
             <Button small disabled={!canSend} onClick={() => void requests.send(sent.draft)}>

@@ -1,4 +1,5 @@
-import type { Endpoint, ProxyRequest } from "../api/types";
+import type { Endpoint, EndpointBody, EndpointCredential, EndpointParameter, ProxyRequest } from "../api/types";
+import { toBase64, writeMultipart } from "./multipart";
 import { depthOf, MAX_DEPTH } from "./depth";
 
 export interface Field {
@@ -6,7 +7,24 @@ export interface Field {
   value: string;
   /** What the endpoint says of it: a type, or nothing for what the person has added. */
   type: string | null;
+  required?: boolean;
+  /** The values that it may have. */
+  choices?: string[];
+  /** What applies without a value. */
+  fallback?: string;
+  description?: string;
 }
+
+/** A field of a form. Bytes of a file are kept in this tab only. */
+export interface FormField {
+  name: string;
+  value: string;
+  isFile: boolean;
+  file?: File;
+  base64?: string;
+}
+
+export type BodyKind = "text" | "form" | "multipart" | "file";
 
 /** A request as it is being written. */
 export interface Draft {
@@ -17,6 +35,14 @@ export interface Draft {
   query: Field[];
   headers: Field[];
   body: string;
+  cookies?: Field[];
+  bodyKind?: BodyKind;
+  form?: FormField[];
+  /** The whole body, for `file`. */
+  file?: FormField;
+  credentials?: EndpointCredential[];
+  /** Values by scheme: a token, a key, or `user:password`. They are not kept in the history. */
+  secrets?: Record<string, string>;
 }
 
 export const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] as const;
@@ -30,25 +56,83 @@ export const EMPTY: Draft = { method: "GET", path: "/", pathFields: [], query: [
 
 /** A request to an endpoint, filled in from what is known of it. */
 export function draftOf(endpoint: Endpoint): Draft {
-  const hasBody = takesBody(endpoint.method) && endpoint.body !== null && endpoint.body !== undefined;
+  const described = endpoint.parameters ?? [];
+  const of = (location: string): Field[] => described.filter((one) => one.location === location).map(fieldOf);
+  const query = of("query");
+  const body = bodyOf(endpoint);
   return {
-    method: endpoint.method,
+    method: endpoint.method === "*" ? "GET" : endpoint.method,
     path: endpoint.path,
-    pathFields: pathFields(endpoint.path, []),
-    query: Object.entries(endpoint.query).map(([name, type]) => ({ name, value: "", type })),
-    headers: hasBody ? [{ name: "Content-Type", value: "application/json", type: null }] : [],
-    body: hasBody ? JSON.stringify(example(endpoint.body), null, 2) : "",
+    pathFields: pathFields(endpoint.path, of("path")),
+    query: query.length ? query : Object.entries(endpoint.query).map(([name, type]) => ({ name, value: "", type })),
+    cookies: of("cookie"),
+    credentials: endpoint.credentials ?? [],
+    ...body,
+    headers: [...of("header"), ...body.headers],
   };
+}
+
+function fieldOf(one: EndpointParameter): Field {
+  const fallback = one.default === null ? "" : String(one.default);
+  const sample = one.sample === null ? "" : String(one.sample);
+  return {
+    name: one.name,
+    // The path needs a value, but a made-up text would only be a 404.
+    value: one.required ? (one.location === "path" && sample === "string" ? "" : sample) : "",
+    type: one.type,
+    required: one.required || one.location === "path",
+    choices: one.choices.map(String),
+    fallback,
+    description: one.description,
+  };
+}
+
+function bodyOf(endpoint: Endpoint): Pick<Draft, "headers" | "body" | "bodyKind" | "form"> {
+  const bodies = endpoint.bodies ?? [];
+  const one = bodies.find(({ content_type }) => isJsonType(content_type)) ?? bodies[0];
+  if (!takesBody(endpoint.method) || (!one && (endpoint.body === null || endpoint.body === undefined)))
+    return { headers: [], body: "", bodyKind: "text", form: [] };
+  if (!one)
+    return {
+      headers: [{ name: "Content-Type", value: "application/json", type: null }],
+      body: JSON.stringify(example(endpoint.body), null, 2),
+      bodyKind: "text",
+      form: [],
+    };
+  const kind = kindOf(one.content_type);
+  return {
+    headers: kind === "multipart" ? [] : [{ name: "Content-Type", value: one.content_type, type: null }],
+    body: kind === "text" ? textOf(one) : "",
+    bodyKind: kind,
+    form: kind === "form" || kind === "multipart" ? formOf(one) : [],
+  };
+}
+
+function kindOf(type: string): BodyKind {
+  if (/^multipart\//i.test(type)) return "multipart";
+  if (/^application\/x-www-form-urlencoded/i.test(type)) return "form";
+  return isJsonType(type) || /^text\/|[/+]xml\b/i.test(type) ? "text" : "file";
+}
+
+function textOf(one: EndpointBody): string {
+  if (isJsonType(one.content_type)) return JSON.stringify(one.sample, null, 2);
+  return typeof one.sample === "string" ? one.sample : "";
+}
+
+function formOf(one: EndpointBody): FormField[] {
+  const sample = typeof one.sample === "object" && one.sample !== null && !Array.isArray(one.sample) ? one.sample : {};
+  return Object.entries(sample).map(([name, value]) => {
+    const isFile = one.files.includes(name);
+    return { name, value: isFile ? "" : typeof value === "string" ? value : JSON.stringify(value), isFile };
+  });
 }
 
 /** The parameters in a path, with the values that they have already. */
 export function pathFields(path: string, before: readonly Field[]): Field[] {
   const names = [...path.matchAll(/\{([^{}/]+)\}/g)].map((match) => (match[1] ?? "").replace(/:.*$/, ""));
-  return [...new Set(names)].map((name) => ({
-    name,
-    value: before.find((one) => one.name === name)?.value ?? "",
-    type: "path",
-  }));
+  return [...new Set(names)].map(
+    (name) => before.find((one) => one.name === name) ?? { name, value: "", type: "path", required: true },
+  );
 }
 
 /** A skeleton of types as an example of values: `{"age": "integer"}` becomes `{"age": 0}`. Deeper than `MAX_DEPTH` it is null. */
@@ -94,19 +178,32 @@ export function target(draft: Draft): string {
   return `${path}${path.includes("?") ? "&" : "?"}${query.toString()}`;
 }
 
-/** Why it cannot be sent yet; null when it can. */
+/** Why a field cannot be sent as it is; null when it can. */
+export function fieldProblem(field: Field): string | null {
+  if (field.required && !field.value) return `${field.name} is required.`;
+  if (field.value && field.type === "integer" && !/^[+-]?\d+$/.test(field.value)) return "A whole number is expected.";
+  return null;
+}
+
+/** Why it cannot be sent yet; null when it can. Only the path stops a request: the API may be tried with all else. */
 export function obstacle(draft: Draft): string | null {
   const missing = draft.pathFields.find((field) => !field.value);
-  if (missing) return `“${missing.name}” is required: it is part of the path.`;
+  if (missing) return `${missing.name} is required.`;
   if (!draft.path.startsWith("/")) return "The path must begin with a slash.";
-  if (draft.body && takesBody(draft.method) && isJson(draft)) {
-    const depth = depthOf(draft.body);
-    if (depth > MAX_DEPTH)
-      return `The body is nested ${depth.toLocaleString("en")} levels deep; ${MAX_DEPTH} can be sent from here.`;
+  return null;
+}
+
+/** What is unusual about it; it can be sent all the same. */
+export function warning(draft: Draft): string | null {
+  const missing = [...draft.query, ...draft.headers, ...(draft.cookies ?? [])].find(
+    (one) => one.required && !one.value,
+  );
+  if (missing) return `${missing.name} is required. It is sent without it.`;
+  if (draft.body && takesBody(draft.method) && isText(draft) && isJson(draft) && depthOf(draft.body) <= MAX_DEPTH) {
     try {
       JSON.parse(draft.body);
     } catch (error) {
-      return `The body is not JSON: ${error instanceof Error ? error.message : "it cannot be read"}.`;
+      return `The body is not JSON (${error instanceof Error ? error.message : "it cannot be read"}). It is sent as it is.`;
     }
   }
   return null;
@@ -115,18 +212,84 @@ export function obstacle(draft: Draft): string | null {
 /** The request as the service wants it. */
 export function requestOf(draft: Draft): ProxyRequest {
   const query: Record<string, string | string[]> = {};
-  for (const { name, value } of draft.query) {
-    if (!name || !value) continue;
+  const headers: Record<string, string> = {};
+  for (const { name, value, type } of draft.headers) if (name && (value || type === null)) headers[name] = value;
+  const cookies = (draft.cookies ?? []).filter((one) => one.name && one.value).map((one) => [one.name, one.value]);
+  const asked = draft.query.filter((one) => one.name && one.value);
+  for (const one of draft.credentials ?? []) {
+    const secret = draft.secrets?.[one.scheme];
+    if (!secret) continue;
+    if (one.kind === "bearer") headers.Authorization = `Bearer ${secret}`;
+    else if (one.kind === "basic") headers.Authorization = `Basic ${toBase64(new TextEncoder().encode(secret))}`;
+    else if (one.location === "header") headers[one.name] = secret;
+    else if (one.location === "cookie") cookies.push([one.name, secret]);
+    else if (one.location === "query") asked.push({ name: one.name, value: secret, type: null });
+  }
+  for (const { name, value } of asked) {
     const before = query[name];
     query[name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value];
   }
-  const headers = Object.fromEntries(draft.headers.filter((one) => one.name).map((one) => [one.name, one.value]));
-  const isSent = takesBody(draft.method) && draft.body !== "";
-  const body: unknown = !isSent ? null : isJson(draft) ? JSON.parse(draft.body) : draft.body;
-  return { method: draft.method, path: filledPath(draft), query, headers, body };
+  if (cookies.length > 0) headers.Cookie = cookies.map(([name, value]) => `${name}=${value}`).join("; ");
+  const request = { method: draft.method, path: filledPath(draft), query, headers };
+  return takesBody(draft.method) ? { ...request, ...contentOf(draft, headers) } : { ...request, body: null };
+}
+
+/** The body; a header that it needs is put into `headers`. */
+function contentOf(draft: Draft, headers: Record<string, string>): Pick<ProxyRequest, "body" | "encoding"> {
+  const form = (draft.form ?? []).filter((one) => one.name && (one.isFile ? one.base64 !== undefined : true));
+  switch (draft.bodyKind ?? "text") {
+    case "form":
+      return { body: new URLSearchParams(form.map(({ name, value }): [string, string] => [name, value])).toString() };
+    case "multipart": {
+      const written = writeMultipart(form);
+      dropContentType(headers);
+      headers["Content-Type"] = written.type;
+      return { body: written.base64, encoding: "base64" };
+    }
+    case "file":
+      return draft.file?.base64 === undefined ? { body: null } : { body: draft.file.base64, encoding: "base64" };
+    case "text": {
+      if (draft.body === "") return { body: null };
+      if (!Object.keys(headers).some((name) => /^content-type$/i.test(name)))
+        headers["Content-Type"] = "application/json";
+      return { body: draft.body };
+    }
+  }
+}
+
+function isText(draft: Draft): boolean {
+  return (draft.bodyKind ?? "text") === "text";
 }
 
 export function isJson(draft: Draft): boolean {
   const type = draft.headers.find((one) => one.name.toLowerCase() === "content-type")?.value ?? "application/json";
+  return isText(draft) && isJsonType(type);
+}
+
+/** Whether a body is JSON that can be parsed. */
+export function isReadableJson(draft: Draft): boolean {
+  try {
+    JSON.parse(draft.body);
+    return isJson(draft);
+  } catch {
+    return false;
+  }
+}
+
+function isJsonType(type: string): boolean {
   return /[/+]json\b/i.test(type);
+}
+
+/** The form's own type has its boundary, so a type that was written by hand is left out. */
+function dropContentType(headers: Record<string, string>): void {
+  for (const name of Object.keys(headers)) if (/^content-type$/i.test(name)) Reflect.deleteProperty(headers, name);
+}
+
+/** The draft without what is not kept: secrets, and bytes of files. */
+export function keepable(draft: Draft): Draft {
+  const kept: Draft = { ...draft };
+  delete kept.secrets;
+  delete kept.file;
+  if (draft.form) kept.form = draft.form.map(({ name, value, isFile }) => ({ name, value, isFile }));
+  return kept;
 }

@@ -1,5 +1,5 @@
 import { keepInTab, keptInTab } from "../sessionKeep";
-import type { Draft } from "./draft";
+import { type Draft, keepable } from "./draft";
 
 /** A request that was sent from this tab. */
 export interface Sent {
@@ -29,6 +29,8 @@ export function loadHistory(generationId: string): Sent[] {
 }
 
 export function saveHistory(generationId: string, history: readonly Sent[]): void {
-  const small = history.filter((one) => one.draft.body.length <= MAX_BODY_CHARS);
+  const small = history
+    .filter((one) => one.draft.body.length <= MAX_BODY_CHARS)
+    .map((one) => ({ ...one, draft: keepable(one.draft) }));
   keepInTab(PREFIX, generationId, small);
 }

@@ -4,7 +4,7 @@ import { Problem } from "../api/problem";
 import type { Endpoint } from "../api/types";
 import { explain } from "../launch/explain";
 import { contentOf, sizeOf } from "./answer";
-import { draftOf, filledPath, obstacle, pathFields, requestOf, target } from "./draft";
+import { draftOf, filledPath, keepable, obstacle, pathFields, requestOf, target, warning } from "./draft";
 import { type Sent, withSent } from "./history";
 import { snippet } from "./snippets";
 
@@ -30,11 +30,13 @@ describe("a draft", () => {
     expect(draft.headers[0]?.value).toBe("application/json");
   });
 
-  test("cannot be sent without a value for each part of the path, or with a body that is not JSON", () => {
+  test("cannot be sent without a value for each part of the path, and warns of a body that is not JSON", () => {
     expect(obstacle(draft)).toContain("shop");
     const filled = { ...draft, pathFields: draft.pathFields.map((one) => ({ ...one, value: "x" })) };
     expect(obstacle(filled)).toBeNull();
-    expect(obstacle({ ...filled, body: "{" })).toContain("not JSON");
+    expect(obstacle({ ...filled, body: "{" })).toBeNull();
+    expect(warning({ ...filled, body: "{" })).toContain("not JSON");
+    expect(requestOf({ ...filled, body: "{" }).body).toBe("{");
     expect(obstacle({ ...filled, path: "http://elsewhere" })).toContain("slash");
   });
 
@@ -48,7 +50,7 @@ describe("a draft", () => {
 
   test("becomes the envelope that the service wants", () => {
     const sent = requestOf({ ...draft, query: [field("a", "1"), field("a", "2")], body: '{"x": 1}' });
-    expect(sent).toMatchObject({ method: "PUT", query: { a: ["1", "2"] }, body: { x: 1 } });
+    expect(sent).toMatchObject({ method: "PUT", query: { a: ["1", "2"] }, body: '{"x": 1}' });
     expect(requestOf({ ...draft, method: "GET" }).body).toBeNull();
     const text = { ...draft, headers: [field("Content-Type", "text/plain")], body: "hi" };
     expect(requestOf(text).body).toBe("hi");
@@ -56,6 +58,65 @@ describe("a draft", () => {
 
   test("keeps the values of path fields while the path is edited", () => {
     expect(pathFields("/a/{shop}/{more}", [field("shop", "7")]).map((one) => one.value)).toEqual(["7", ""]);
+  });
+});
+
+describe("a draft of a described endpoint", () => {
+  const described: Endpoint = {
+    ...ENDPOINT,
+    path: "/items",
+    parameters: [
+      {
+        name: "size",
+        location: "query",
+        type: "string",
+        required: false,
+        default: "m",
+        choices: ["s", "m"],
+        sample: "m",
+        description: "",
+      },
+      {
+        name: "x-trace",
+        location: "header",
+        type: "string",
+        required: true,
+        default: null,
+        choices: [],
+        sample: "t",
+        description: "",
+      },
+    ],
+    bodies: [
+      { content_type: "multipart/form-data", sample: { title: "a", file: "" }, files: ["file"], required: true },
+    ],
+    credentials: [{ scheme: "Token", kind: "bearer", location: "", name: "" }],
+  };
+  const draft = draftOf(described);
+
+  test("has choices, defaults, headers and a form", () => {
+    expect(draft.query[0]).toMatchObject({ value: "", choices: ["s", "m"], fallback: "m" });
+    expect(draft.headers[0]).toMatchObject({ name: "x-trace", value: "t", required: true });
+    expect(draft.form).toEqual([
+      { name: "title", value: "a", isFile: false },
+      { name: "file", value: "", isFile: true },
+    ]);
+  });
+
+  test("is sent as bytes of a form, and a secret is sent and not kept", () => {
+    const sent = requestOf({
+      ...draft,
+      secrets: { Token: "s3cret" },
+      form: [
+        { name: 'a"\r\n', value: "1", isFile: false },
+        { name: "f", value: "", isFile: true, base64: btoa("hi") },
+      ],
+    });
+    expect(sent).toMatchObject({ encoding: "base64", headers: { Authorization: "Bearer s3cret" } });
+    const text = atob(sent.body as string);
+    expect(text).toContain('name="a%22%0D%0A"\r\n\r\n1\r\n');
+    expect(text).toContain("application/octet-stream\r\n\r\nhi\r\n");
+    expect(JSON.stringify(keepable({ ...draft, secrets: { Token: "s3cret" } }))).not.toContain("s3cret");
   });
 });
 

@@ -1,12 +1,14 @@
-import { type Draft, isJson, takesBody, target } from "./draft";
+import { type Draft, isReadableJson as isJson, requestOf, takesBody, target } from "./draft";
 
 export type SnippetKind = "curl" | "httpx" | "fetch";
 
 /** The request as code that asks the preview directly. */
 export function snippet(kind: SnippetKind, draft: Draft, baseUrl: string): string {
   const address = `${baseUrl.replace(/\/$/, "")}${target(draft)}`;
-  const headers = draft.headers.filter((one) => one.name);
-  const body = takesBody(draft.method) && draft.body ? draft.body : null;
+  const sent = requestOf({ ...draft, secrets: {} });
+  const headers = Object.entries(sent.headers).map(([name, value]) => ({ name, value }));
+  // Bytes of files stay out of code that is copied.
+  const body = takesBody(draft.method) && typeof sent.body === "string" && !sent.encoding ? sent.body : null;
   return { curl, httpx, fetch: fetchCode }[kind](draft, address, headers, body);
 }
 
