@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -39,7 +40,7 @@ def test_an_operation_becomes_an_endpoint() -> None:
         },
     }
     (endpoint,) = endpoints_from_openapi(document(operation))
-    assert endpoint == Endpoint(
+    assert replace(endpoint, parameters=(), bodies=()) == Endpoint(
         method="POST",
         path="/x",
         summary="Make",
