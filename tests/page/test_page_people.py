@@ -17,10 +17,10 @@ def new_link(page: Page, role: str) -> str:
     page.get_by_role("button", name="Share").click()
     dialog = page.get_by_role("dialog", name="Share the preview")
     dialog.get_by_label("People may").select_option(role)
-    dialog.get_by_role("button", name="New link").click()
-    made = dialog.get_by_label("Share link", exact=True).last
-    expect(made).to_have_value(re.compile("#/join/"))
-    address = made.input_value()
+    with page.expect_response(lambda answer: answer.url.endswith("/preview/share")) as made:
+        dialog.get_by_role("button", name="New link").click()
+    address: str = made.value.json()["url"]
+    assert "/#/join/" in address
     dialog.get_by_role("button", name="Close").click()
     return address
 
@@ -51,17 +51,14 @@ def test_three_people_see_each_other_and_one_is_removed(running: Running, browse
         assert serious(watching) == []
         assert watching.page.evaluate("() => document.documentElement.scrollWidth") <= 390
 
-        # A guest comments on a request, and the others see it.
+        # A guest sends a request and comments on it, and the others see it.
         theirs = using.page
-        sent = theirs.evaluate(
-            """async () => (await fetch(`/api/v1/generations/${location.hash.split("/")[2]}/preview/request`, {
-                method: "POST", headers: {"Content-Type": "application/json"},
-                body: JSON.stringify({method: "GET", path: "/health"}),
-            })).status"""
-        )
-        assert sent == 200
         theirs.get_by_role("tab", name="Requests").click()
-        theirs.get_by_role("button", name=re.compile("/health")).first.click()
+        using.pick("GET", "/health")
+        using.send()
+        using.wait_for_answer()
+        theirs.get_by_role("tab", name="Recorded").click()
+        theirs.get_by_role("button", name="/health").first.click()
         theirs.get_by_label(re.compile("^Comment on request")).fill("<b>Is this</b> fast enough?")
         theirs.get_by_role("button", name="Comment", exact=True).click()
         assert serious(using) == []
@@ -82,6 +79,8 @@ def test_three_people_see_each_other_and_one_is_removed(running: Running, browse
         expect(watching.page.get_by_role("alert")).to_contain_text("ask its sender")
         expect(mine.get_by_role("region", name="Here now").get_by_role("listitem")).to_have_count(2)
         mine.get_by_role("button", name="Stop", exact=True).click()
+        # Others watch, so the page asks first.
+        mine.get_by_role("alertdialog").get_by_role("button", name="Stop", exact=True).click()
         expect(theirs.get_by_text("This preview has ended")).to_be_visible()
 
 

@@ -158,7 +158,7 @@ function Watching({ me }: { me: Me }): ReactNode {
   );
 }
 
-type Pane = "log" | "requests" | "send" | "failures" | "people";
+type Pane = "log" | "requests" | "failures" | "people";
 
 function Whole({ me, client }: { me: Me; client: GuestPreviewClient }): ReactNode {
   const generationId = me.generation_id;
@@ -196,7 +196,6 @@ function Whole({ me, client }: { me: Me; client: GuestPreviewClient }): ReactNod
     ["failures", "Failures"],
     ["people", "People"],
   ];
-  if (me.role === "use") tabs.splice(1, 0, ["send", "Send"]);
   if (isSmall) tabs.unshift(["log", "Log"]);
   const common = { generationId, theme, onShowLog };
   return (
@@ -221,12 +220,12 @@ function Whole({ me, client }: { me: Me; client: GuestPreviewClient }): ReactNod
         </div>
         <Tabs label="What is shown" tabs={tabs} tab={shown} onTab={setPane} />
         <div className={styles.pane}>
-          {shown === "requests" && (
+          {shown === "requests" && me.role === "watch" && (
             <Panel label="Requests" theme={theme}>
               <RecordsPanel {...common} desk={desk} onShowFailure={showFailure} />
             </Panel>
           )}
-          {shown === "send" && <RequestPanel {...common} onShowFailure={showFailure} />}
+          {shown === "requests" && me.role === "use" && <RequestPanel {...common} onShowFailure={showFailure} />}
           {shown === "failures" && (
             <FailuresPanel {...common} shown={failure} onShown={setFailure} onShowRequest={showRequest} />
           )}

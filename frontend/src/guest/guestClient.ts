@@ -2,7 +2,7 @@ import { PreviewClient } from "../lib";
 import { Problem } from "../lib/api/problem";
 import type { Call } from "../lib/api/transport";
 import { of } from "../lib/api/transport";
-import type { PreviewInstance, ProxyRequest, ProxyResponse } from "../lib/api/types";
+import type { Endpoint, EndpointListing, PreviewInstance, ProxyRequest, ProxyResponse } from "../lib/api/types";
 
 /** A client of a guest, who sees one preview and has no account: what only accounts may ask is answered from its status. */
 export class GuestPreviewClient extends PreviewClient {
@@ -30,6 +30,26 @@ export class GuestPreviewClient extends PreviewClient {
     const found = await this.#instance();
     if (found.id !== id) throw new Problem("The preview of your invitation has ended.", { status: 404 });
     return found;
+  }
+
+  /** Without schemas: these have a route that no guest reaches. */
+  override async endpoints(generationId: string): Promise<EndpointListing> {
+    const told = await super.json<{ endpoints: Partial<Endpoint>[]; complete?: boolean; unread?: string[] }>(
+      of(generationId, "/preview/endpoints"),
+    );
+    const endpoints = told.endpoints.map((one) => ({
+      method: "GET",
+      path: "/",
+      summary: "",
+      description: "",
+      tags: [],
+      query: {},
+      body: null,
+      response: null,
+      source: "static" as const,
+      ...one,
+    }));
+    return { endpoints, complete: told.complete ?? true, unread: told.unread ?? [] };
   }
 
   override request(generationId: string, request: ProxyRequest, signal?: AbortSignal): Promise<ProxyResponse> {
