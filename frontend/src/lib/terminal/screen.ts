@@ -294,7 +294,7 @@ export class Screen {
     this.#anchor = { position, px: this.#heights.offset(first, position) - scrollTop };
   }
 
-  /** Stay where one is, from before the browser has begun to scroll up. */
+  /** Stay where one is, from before the browser starts to scroll up. */
   #letGo(): void {
     if (!this.#following.isOn || this.host.scrollHeight <= this.host.clientHeight) return;
     this.#anchorHere();
