@@ -84,7 +84,6 @@ def test_a_replacement_that_removes_files_asks_and_can_be_undone(
         question.get_by_role("button", name="Cancel").click()
         path = f"/api/v1/generations/{generation}"
         assert api.get(path).json()["version"] == 1
-        page.get_by_label("The changed folder").set_input_files([])
         page.get_by_label("The changed folder").set_input_files(folder)
         question.get_by_role("button", name="Replace files").click()
         page.get_by_text("Files of told replaced: 1 changed, 1 removed.").wait_for()
