@@ -88,8 +88,9 @@ def test_a_replacement_that_removes_files_asks_and_can_be_undone(
         question.get_by_role("button", name="Replace files").click()
         page.get_by_text("Files of told replaced: 1 changed, 1 removed.").wait_for()
         assert api.get(path).json()["file_count"] == 2
-        page.get_by_role("button", name="Undo").click()
-        seen.wait_for_line("reload: changed main.py, notes.txt")
+        with page.expect_response(lambda answer: answer.url.endswith("/versions/1/restore")) as undone:
+            page.get_by_role("button", name="Undo").click()
+        assert undone.value.ok
         assert api.get(path).json()["file_count"] == 3
         assert seen.violations == []
 
