@@ -1,9 +1,34 @@
-import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 
-// The pieces to embed. React comes from the host; the rest comes along. Class names are scoped.
+import react from "@vitejs/plugin-react";
+import { defineConfig, type Plugin } from "vite";
+
+/**
+ * The library's two style sheets, both in ASCII: a host's page may have another charset.
+ *
+ * `preview-react.css` stands beside a page's own rules; `preview-react.layer.css` has the same in `@layer preview`, for
+ * pages whose own rules are in layers.
+ */
+function styleSheets(): Plugin {
+  const reset = readFileSync(new URL("src/lib/ui/reset.css", import.meta.url), "utf8");
+  const inAscii = (css: string): string =>
+    css.replace(/[^\0-\x7f]/gu, (one) => `\\${(one.codePointAt(0) ?? 0).toString(16)} `);
+  return {
+    name: "style-sheets",
+    writeBundle({ dir = "dist" }) {
+      const path = join(dir, "preview-react.css");
+      const css = inAscii(`${reset}\n${readFileSync(path, "utf8")}`);
+      writeFileSync(path, css);
+      writeFileSync(join(dir, "preview-react.layer.css"), `@layer preview {\n${css}\n}\n`);
+    },
+  };
+}
+
+// The pieces to embed. React comes from the host; the rest comes along. Class names are scoped. Each module
+// is a file, so that a host's bundler takes what is used.
 export default defineConfig({
-  plugins: [react()],
+  plugins: [react(), styleSheets()],
   publicDir: false,
   build: {
     outDir: "dist",
@@ -13,6 +38,15 @@ export default defineConfig({
     cssTarget: ["chrome123", "edge123", "firefox120", "safari17.5"],
     minify: false,
     lib: { entry: "src/lib/index.ts", formats: ["es"], fileName: "preview-react", cssFileName: "preview-react" },
-    rolldownOptions: { external: ["react", "react-dom", "react/jsx-runtime"] },
+    rolldownOptions: {
+      external: ["react", "react-dom", "react/jsx-runtime"],
+      output: {
+        preserveModules: true,
+        preserveModulesRoot: "src",
+        entryFileNames: (chunk) => (chunk.isEntry ? "preview-react.js" : "modules/[name].js"),
+        // Frameworks with server components take the whole library as client code.
+        banner: (chunk) => (chunk.isEntry ? '"use client";' : ""),
+      },
+    },
   },
 });

@@ -17,6 +17,9 @@ fi
 step "library"
 npm run --silent build:lib
 
+step "library in fresh applications: React 18 and 19, server rendering, sizes"
+KEEP_DIST=1 bash ../scripts/ci-library.sh
+
 step "lint and types"
 npm run --silent lint
 npm run --silent typecheck

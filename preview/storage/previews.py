@@ -126,13 +126,20 @@ class PreviewStore:
         return [to_record(row) for row in rows]
 
     async def list_for_user(
-        self, user_id: str, *, state: State | None = None, cursor: str | None = None, limit: int = 50
+        self,
+        user_id: str,
+        *,
+        state: State | None = None,
+        generation_id: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
     ) -> tuple[list[PreviewRecord], str | None]:
         """Return a page of the user's previews, newest first, and the next page's cursor (None: the last page).
 
         Args:
             user_id: The owner.
             state: Return only previews in this state; None means any.
+            generation_id: Return only previews of this generation; None means any.
             cursor: The cursor returned with the previous page.
             limit: Rows per page, clamped to 1 to ``users.MAX_PAGE``.
 
@@ -144,6 +151,8 @@ class PreviewStore:
         query = select(preview_instances).where(_C.user_id == user_id)
         if state is not None:
             query = query.where(_C.status == state.value)
+        if generation_id is not None:
+            query = query.where(_C.generation_id == generation_id)
         rows, following = await read_page(self._database, query, preview_instances, cursor, limit)
         return [to_record(row) for row in rows], following
 

@@ -1,15 +1,9 @@
 import { type ReactNode, useCallback, useEffect, useState } from "react";
 
-import {
-  LaunchPanel,
-  type LogLook,
-  lookOfAddress,
-  lookToAddress,
-  PreviewTerminal,
-  type ThemeChoice,
-  usePreviewClient,
-} from "../lib";
+import { LaunchPanel, type LogLook, lookOfAddress, lookToAddress, type ThemeChoice, usePreviewClient } from "../lib";
 import { deskOf } from "../lib/request/desk";
+// Not the lazy one of the library: the log is the first thing to see here.
+import { PreviewTerminal } from "../lib/terminal/PreviewTerminal";
 import { Icon } from "../lib/ui/icons";
 import { projectOf, viewOf, writeView } from "./address";
 import styles from "./app.module.css";

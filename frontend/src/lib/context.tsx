@@ -6,7 +6,8 @@ const ClientContext = createContext<PreviewClient | null>(null);
 
 /** Gives the hooks and pieces below it the client they talk through. */
 export function PreviewProvider({ client, children }: { client: PreviewClient; children: ReactNode }): ReactNode {
-  return <ClientContext value={client}>{children}</ClientContext>;
+  // React 18 knows no context as a provider.
+  return <ClientContext.Provider value={client}>{children}</ClientContext.Provider>;
 }
 
 let ownOrigin: PreviewClient | undefined;

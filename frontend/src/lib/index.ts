@@ -62,7 +62,7 @@ export type { HistoryPanelProps } from "./history/HistoryPanel";
 export type { TestsPanelProps } from "./trials/TestsPanel";
 export { RequestPanel, type RequestPanelProps } from "./request/RequestPanel";
 export type { ConnectionState } from "./stream/connection";
-export { PreviewTerminal, type PreviewTerminalProps } from "./terminal/PreviewTerminal";
+export { PreviewTerminal, type PreviewTerminalProps } from "./TerminalPiece";
 export type { ThemeChoice } from "./ui/theme";
 export { type Preview, usePreview, type UsePreviewOptions } from "./usePreview";
 export { type PreviewLog, type PreviewLogs, usePreviewLogs, type UsePreviewLogsOptions } from "./usePreviewLogs";

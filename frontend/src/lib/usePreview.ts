@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 
 import type { PreviewClient } from "./api/client";
-import { asProblem, blockingPreviews, longestLifeS, type Problem } from "./api/problem";
+import { asProblem, blockingPreviews, longestLifeS, ORIGIN_REFUSED, Problem } from "./api/problem";
 import type { PreviewInstance, PreviewState, PreviewStatus } from "./api/types";
 import { usePreviewClient } from "./context";
 
@@ -92,8 +92,11 @@ export function usePreview(generationId: string, options: UsePreviewOptions = {}
     // What was asked for earlier and comes later would put back what has changed since.
     if (generation.current !== generationId || mine < looks.current.taken) return;
     looks.current.taken = mine;
-    setLost(found === "unreachable");
-    if (found === "unreachable" || found === null) return;
+    setLost(found instanceof Problem);
+    // Nothing else on the page would say so, and waiting does not help.
+    if (found instanceof Problem && found.code === ORIGIN_REFUSED) setProblem(found);
+    if (found instanceof Problem || found === null) return;
+    setProblem((before) => (before?.code === ORIGIN_REFUSED ? null : before));
     known.current = isActive(found.instance) ? found.instance : null;
     setInstance(found.instance);
     setStatus(found.status);
@@ -208,17 +211,16 @@ async function lookAt(
   client: PreviewClient,
   generationId: string,
   known: PreviewInstance | null,
-): Promise<{ instance: PreviewInstance | null; status: PreviewStatus | null } | "unreachable" | null> {
+): Promise<{ instance: PreviewInstance | null; status: PreviewStatus | null } | Problem | null> {
   try {
-    const instance = known
-      ? await client.preview(known.id)
-      : ((await client.previews()).find((one) => one.generation_id === generationId) ?? null);
+    const instance = known ? await client.preview(known.id) : await client.newestPreview(generationId);
     if (!isActive(instance)) return known ? await lookAt(client, generationId, null) : { status: null, instance };
     const status = await client.status(generationId).catch(() => null);
     return { status: status?.id === instance?.id ? status : null, instance };
   } catch (error) {
-    const { status } = asProblem(error);
+    const problem = asProblem(error);
+    const { status } = problem;
     if (status === 404 && known) return lookAt(client, generationId, null);
-    return status === 0 || status >= 500 ? "unreachable" : null;
+    return status === 0 || status >= 500 ? problem : null;
   }
 }

@@ -58,7 +58,8 @@ export function useLogSession(
 }
 
 export function useLogSnapshot(session: LogSession): LogSnapshot {
-  return useSyncExternalStore(session.subscribe, () => session.snapshot);
+  const snapshot = (): LogSnapshot => session.snapshot;
+  return useSyncExternalStore(session.subscribe, snapshot, snapshot);
 }
 
 /**

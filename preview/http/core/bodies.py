@@ -264,6 +264,7 @@ class ListQuery(PageQuery):
     """A page of the user's previews."""
 
     status: State | None = None
+    generation_id: str | None = Field(default=None, max_length=128, description="Only previews of this generation.")
 
 
 class _AnsiQuery(LineQuery):

@@ -183,7 +183,11 @@ def previews_routes(running: Running) -> Blueprint:
         identity = await require_identity(backend)
         query = checked_query(request, ListQuery)
         records, following = await backend.previews.list_for_user(
-            identity.user.id, state=query.status, cursor=query.cursor, limit=query.limit
+            identity.user.id,
+            state=query.status,
+            generation_id=query.generation_id,
+            cursor=query.cursor,
+            limit=query.limit,
         )
         return json_answer(v1.InstancePage.model_validate({"previews": records, "next_cursor": following}))
 

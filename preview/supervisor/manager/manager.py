@@ -48,8 +48,7 @@ from preview.user import User
 
 log = structlog.get_logger(__name__)
 
-_LAST_LINES = 20
-_MAX_REMEMBERED = 1000
+_LAST_LINES, _MAX_REMEMBERED = 20, 1000
 
 
 class PreviewManager(PreviewQueries):

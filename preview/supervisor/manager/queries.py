@@ -129,10 +129,18 @@ class PreviewQueries:
         return record
 
     async def list_for_user(
-        self, user_id: str, *, state: State | None = None, cursor: str | None = None, limit: int = 50
+        self,
+        user_id: str,
+        *,
+        state: State | None = None,
+        generation_id: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
     ) -> tuple[list[PreviewRecord], str | None]:
         """Return a page of the user's previews, newest first, and the next cursor. Cancellation: nothing changes."""
-        records, following = await self._context.store.list_for_user(user_id, state=state, cursor=cursor, limit=limit)
+        records, following = await self._context.store.list_for_user(
+            user_id, state=state, generation_id=generation_id, cursor=cursor, limit=limit
+        )
         newest = [self._newest(one) for one in records]
         # A row may be outdated, so check the state again.
         return [one for one in newest if state is None or one.state is state], following

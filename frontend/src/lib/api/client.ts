@@ -105,6 +105,13 @@ export class PreviewClient {
     return this.#transport.json(`/api/v1/previews/${encodeURIComponent(previewId)}`);
   }
 
+  /** The newest preview of a generation; null if it has had none. */
+  async newestPreview(generationId: string): Promise<PreviewInstance | null> {
+    const query = `generation_id=${encodeURIComponent(generationId)}&limit=1`;
+    const { previews } = await this.#transport.json<{ previews: PreviewInstance[] }>(`/api/v1/previews?${query}`);
+    return previews.find((one) => one.generation_id === generationId) ?? null;
+  }
+
   async previews(limit = 100): Promise<PreviewInstance[]> {
     return (await this.#transport.json<{ previews: PreviewInstance[] }>(`/api/v1/previews?limit=${limit}`)).previews;
   }

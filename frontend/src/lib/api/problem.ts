@@ -59,6 +59,17 @@ export async function problemOf(response: Response): Promise<Problem> {
   });
 }
 
+/** Code of the problem that the service may not be asked by this page. */
+export const ORIGIN_REFUSED = "origin_refused";
+
+/** The service answers, but does not let this page's origin read it (CORS). */
+export function originRefused(origin: string): Problem {
+  return new Problem(`The service refused this page's origin: add ${origin} to PREVIEW_CORS_ORIGINS.`, {
+    code: ORIGIN_REFUSED,
+    title: "Origin refused",
+  });
+}
+
 /** Any thrown value as a problem. */
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;

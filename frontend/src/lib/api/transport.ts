@@ -1,4 +1,4 @@
-import { asProblem, problemOf } from "./problem";
+import { asProblem, originRefused, problemOf } from "./problem";
 
 export interface ClientOptions {
   /** Where the service is: "" for this page's own origin. */
@@ -57,10 +57,25 @@ export class Transport {
       });
     } catch (error) {
       if (call.signal?.aborted) throw error;
-      throw asProblem(error);
+      throw (await this.#isOriginRefused()) ? originRefused(location.origin) : asProblem(error);
     }
     if (!response.ok) throw await problemOf(response);
     return response;
+  }
+
+  /**
+   * Whether the service answers, but this page's origin may not read it. A browser does not say why a call failed; a
+   * call whose answer nobody reads tells it from a service that is away.
+   */
+  async #isOriginRefused(): Promise<boolean> {
+    const origin = typeof location === "undefined" ? "" : location.origin;
+    if (!origin || !/^https?:/.test(this.#base) || new URL(this.#base).origin === origin) return false;
+    try {
+      const init = { mode: "no-cors", credentials: "omit", cache: "no-store" } as const;
+      return (await this.#fetch(`${this.#base}/healthz`, init)).type === "opaque";
+    } catch {
+      return false;
+    }
   }
 }
 

@@ -25,7 +25,11 @@ export function useRequests(generationId: string, given?: PreviewClient): Reques
   const session = useLogSession(generationId, { client });
   const { marks, restarts } = useLogSnapshot(session);
   const desk = deskOf(client, generationId);
-  const snapshot = useSyncExternalStore(desk.subscribe, () => desk.snapshot);
+  const snapshot = useSyncExternalStore(
+    desk.subscribe,
+    () => desk.snapshot,
+    () => desk.snapshot,
+  );
   const send = useCallback((draft: Draft) => desk.send(draft, session.markLines), [desk, session]);
   const mark = marks.find((one) => one.id === snapshot.shown?.markId);
   const logLines = useMemo(() => (mark ? session.linesOf(mark) : []), [mark, session]);

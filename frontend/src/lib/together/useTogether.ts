@@ -24,7 +24,11 @@ export function useTogether(generationId: string, options: Options = {}): Togeth
     [client, generationId, previewId],
   );
   useEffect(() => store?.open(isLive), [store, isLive]);
-  const snapshot = useSyncExternalStore(store?.subscribe ?? never, () => store?.snapshot ?? NOTHING);
+  const snapshot = useSyncExternalStore(
+    store?.subscribe ?? never,
+    () => store?.snapshot ?? NOTHING,
+    () => NOTHING,
+  );
   return { ...snapshot, store };
 }
 

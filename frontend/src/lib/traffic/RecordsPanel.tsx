@@ -24,7 +24,11 @@ export function RecordsPanel(props: RecordsPanelProps): ReactNode {
   const { generationId, desk } = props;
   const client = usePreviewClient(props.client);
   const { instance, isLoaded } = usePreview(generationId, { client, poll: false });
-  const number = useSyncExternalStore(desk.subscribe, () => desk.snapshot.record);
+  const number = useSyncExternalStore(
+    desk.subscribe,
+    () => desk.snapshot.record,
+    () => desk.snapshot.record,
+  );
   const [shownTerms, setTerms] = useState<readonly Term[]>([]);
   const onTerms = useCallback((next: Term[]) => setTerms(next), []);
   const terms = useTerms(client, shownTerms, onTerms, "on_requests");

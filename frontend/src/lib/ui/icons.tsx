@@ -43,12 +43,11 @@ export function Icon({ name, size = 16 }: { name: IconName; size?: number }): Re
       width={size}
       height={size}
       viewBox="0 0 16 16"
-      fill="none"
-      stroke="currentColor"
       strokeWidth={name === "more" ? 2.5 : 1.5}
       strokeLinecap="round"
       strokeLinejoin="round"
       aria-hidden="true"
+      style={{ width: size, height: size, fill: "none", stroke: "currentColor" }}
     >
       <path d={PATHS[name]} />
     </svg>

@@ -15,6 +15,8 @@ export function useTheme(choice: ThemeChoice = "system"): Theme {
       return () => query.removeEventListener("change", changed);
     },
     () => dark().matches,
+    // A server knows no scheme; the browser's is taken over at once.
+    () => false,
   );
   return choice === "system" ? (system ? "dark" : "light") : choice;
 }
