@@ -41,7 +41,7 @@ test("an app that imports the package shows the preview's state and its lines", 
   await waitFor(() => expect(screen.getByTestId("badge").textContent).toBe("running live hello 0"));
   expect(await screen.findByRole("heading", { name: "My backend" })).toBeTruthy();
   expect(await screen.findByRole("button", { name: /GET \/books/ })).toBeTruthy();
-  expect(screen.getByRole("region", { name: "Log" })).toBeTruthy();
+  expect(await screen.findByRole("region", { name: "Log" })).toBeTruthy();
   expect(await screen.findByText(/This preview has no database/)).toBeTruthy();
   expect(asked.every((one) => one.authorization === "Bearer secret")).toBe(true);
   expect(asked.filter((one) => one.path.endsWith("/stream"))).toHaveLength(1);
@@ -53,7 +53,7 @@ test("the styles reach nothing outside the pieces", () => {
     "",
   );
   const selectors = [...css.matchAll(/([^{}]+)\{/g)].map((match) => (match[1] ?? "").trim());
-  const own = /^(@|from$|to$|\d+%|\.xterm|\._|\*|&)|^\.[\w-]+_[\w-]+/;
+  const own = /^(@|from$|to$|\d+%|:where\(\.preview-root\)|\.preview-root$|[a-z]*\._|\*|&)|^\.[\w-]+_[\w-]+/;
   expect(
     selectors
       .flatMap((one) => one.split(/,(?![^(]*\))/))
