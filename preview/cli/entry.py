@@ -110,6 +110,11 @@ COMMANDS: dict[str, Entry] = {
         "List why requests to a preview failed: one record for each cause, newest first.",
         _UNDERSTAND,
     ),
+    "metrics": Entry(
+        "understand.metrics",
+        "Show calls, errors and latencies of a running preview by endpoint, and its bottlenecks.",
+        _UNDERSTAND,
+    ),
     "why": Entry(
         "understand.why",
         "Explain why a preview failed, or why requests to it fail: the cause, and what to do.",

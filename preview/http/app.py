@@ -40,6 +40,7 @@ from preview.http.routes.generations import (
     file_routes,
     generation_routes,
     launch_routes,
+    metrics_routes,
     version_routes,
 )
 from preview.http.routes.launch_settings import environment_routes, preset_routes
@@ -360,6 +361,7 @@ def _install_routes(app: PreviewApp) -> None:
         snapshot_routes,
         probe_routes,
         failure_routes,
+        metrics_routes,
         request_routes,
         replay_routes,
         check_routes,

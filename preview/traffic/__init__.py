@@ -5,6 +5,7 @@ from preview.traffic.draft import Draft, DraftMessage
 from preview.traffic.preview_traffic import PreviewTraffic, unrecorded
 from preview.traffic.record import BODY_BYTES, Capture, Message, Origin, RecordedRequest, Timing, Who
 from preview.traffic.redaction import keeps_body
+from preview.traffic.series import Durations, PreviewSeries, findings
 from preview.traffic.store import RequestPage, TrafficStore
 from preview.traffic.writer import TrafficWriter, run_traffic_writer
 
@@ -15,8 +16,10 @@ __all__ = [
     "DirectReports",
     "Draft",
     "DraftMessage",
+    "Durations",
     "Message",
     "Origin",
+    "PreviewSeries",
     "PreviewTraffic",
     "RecordedRequest",
     "RequestPage",
@@ -24,6 +27,7 @@ __all__ = [
     "TrafficStore",
     "TrafficWriter",
     "Who",
+    "findings",
     "keeps_body",
     "run_traffic_writer",
     "unrecorded",

@@ -7,6 +7,7 @@ import {
   type FilePlace,
   FilesPanel,
   HistoryPanel,
+  MetricsPanel,
   PeoplePanel,
   RequestPanel,
   SettingsPanel,
@@ -70,6 +71,7 @@ export const PANES: readonly Pane[] = [
     isWide: true,
     render: (context) => <HistoryPanel {...common(context)} />,
   },
+  { id: "metrics", icon: "chart", word: "Metrics", render: (context) => <MetricsPanel {...common(context)} /> },
   { id: "people", icon: "person", word: "People", render: (context) => <People {...context} /> },
   { id: "settings", icon: "sliders", word: "Settings", render: (context) => <Settings {...context} /> },
 ];

@@ -52,12 +52,14 @@ export {
   FailuresPanel,
   FilesPanel,
   HistoryPanel,
+  MetricsPanel,
   PeoplePanel,
   RecordsPanel,
   SettingsPanel,
   TestsPanel,
 } from "./panels";
 export type { PeoplePanelProps } from "./together/PeoplePanel";
+export type { MetricsPanelProps } from "./charts/MetricsPanel";
 export type { HistoryPanelProps } from "./history/HistoryPanel";
 export type { TestsPanelProps } from "./trials/TestsPanel";
 export { RequestPanel, type RequestPanelProps } from "./request/RequestPanel";

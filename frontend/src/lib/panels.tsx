@@ -6,6 +6,7 @@ import type { FilesPanelProps } from "./files/FilesPanel";
 import type { FailuresPanelProps } from "./failures/FailuresPanel";
 import type { HistoryPanelProps } from "./history/HistoryPanel";
 import type { SettingsPanelProps } from "./settings/SettingsPanel";
+import type { MetricsPanelProps } from "./charts/MetricsPanel";
 import type { PeoplePanelProps } from "./together/PeoplePanel";
 import type { ComparePanelProps } from "./traffic/ComparePanel";
 import type { RecordsPanelProps } from "./traffic/RecordsPanel";
@@ -72,4 +73,9 @@ export const SettingsPanel = fetched<SettingsPanelProps>(
 /** Earlier states of a generation: versions of its files, and its launches. */
 export const HistoryPanel = fetched<HistoryPanelProps>(
   async () => (await import("./history/HistoryPanel")).HistoryPanel,
+);
+
+/** Memory, processor, requests and latencies of a generation's preview, since its launch. */
+export const MetricsPanel = fetched<MetricsPanelProps>(
+  async () => (await import("./charts/MetricsPanel")).MetricsPanel,
 );

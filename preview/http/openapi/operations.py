@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from preview import errors
 from preview.http.contracts import ANSWERS, alerts, data, failures, filters, generations, probe, requests, v1
+from preview.http.contracts.history import metrics
 from preview.http.contracts.shared import Ticket
 from preview.http.core import bodies
 from preview.http.core.line_query import FilterQuery
@@ -387,6 +388,9 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "replay": replay_operations(),
         "launch settings": settings_operations(),
         "probes": _probes(),
+        "metrics": {
+            "metrics.show": Operation(Reply("The measurements.", metrics.MetricsShape), (errors.NoActivePreview,))
+        },
         "browser": _browser(),
         "together": together_operations(),
         "account": account_operations(),

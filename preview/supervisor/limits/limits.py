@@ -175,6 +175,7 @@ async def watch_usage(
         else:
             if note is None:
                 preview.usage = usage
+                preview.series.measure(usage.memory_bytes, usage.cpu_percent)
             else:
                 note(usage)
             if excess.killed_for_memory or usage.memory_bytes > limit_bytes:

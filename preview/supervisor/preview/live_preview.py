@@ -36,7 +36,7 @@ from preview.supervisor.preview.launch_settings import settings_text
 from preview.supervisor.preview.network import Reach, reach_of
 from preview.supervisor.preview.new_record import hash_token
 from preview.supervisor.preview.service_log import log_transition
-from preview.traffic import PreviewTraffic, unrecorded
+from preview.traffic import PreviewSeries, PreviewTraffic, unrecorded
 
 # One token per browser tab that sends requests; a client whose token was dropped requests a new one.
 MAX_FURTHER_TOKENS = 16
@@ -66,6 +66,7 @@ class LivePreview:
         record: The database row; the stored one may be slightly older.
         log: The preview's lines and events.
         traffic: Recorder of its requests.
+        series: Measurements for charts, from the launch on.
         listener: Socket that the preview serves on; closed when the preview is over.
         inner: Socket that its processes inherit in place of ``listener``; None if there is none.
         scope: Cancelling this scope tears the preview down.
@@ -115,6 +116,8 @@ class LivePreview:
         self.log: PreviewLog = log
         self.traffic = unrecorded(record.id, log) if traffic is None else traffic
         self.traffic.hide(launch_settings.secrets)
+        self.series = PreviewSeries()
+        self.traffic.listeners.append(self.series.count_request)
         self.listener = listener
         self.inner: InnerSocket | None = None
         self.tier = tier

@@ -1,0 +1,124 @@
+import { type ReactNode, useEffect } from "react";
+
+import type { PreviewClient } from "../api/client";
+import { type Metrics, metricsOf } from "../api/metrics";
+import { usePreviewClient } from "../context";
+import { Notice } from "../ui/controls";
+import { Panel, type PanelProps } from "../ui/Panel";
+import { useLoad } from "../ui/useLoad";
+import { visible } from "../ui/visible";
+import { Chart } from "./Chart";
+import styles from "./charts.module.css";
+import { chartsOf, shortNumber } from "./series";
+
+export interface MetricsPanelProps extends PanelProps {
+  client?: PreviewClient | undefined;
+}
+
+const EVERY_MS = 5_000;
+
+/** Memory, processor, requests and latencies of the preview since its launch, and by endpoint. It fills its parent. */
+export function MetricsPanel(props: MetricsPanelProps): ReactNode {
+  const client = usePreviewClient(props.client);
+  const { value, problem, refresh } = useLoad(props.generationId, (signal) =>
+    metricsOf(client, props.generationId, signal),
+  );
+  useEffect(() => {
+    const timer = setInterval(() => {
+      if (document.visibilityState === "visible") refresh();
+    }, EVERY_MS);
+    return () => clearInterval(timer);
+  }, [refresh]);
+  return (
+    <Panel {...props} label="Metrics">
+      <div className={styles.panel}>
+        {problem?.code === "no_active_preview" ? (
+          <p className={styles.none}>Launch the preview to see its memory, requests and latencies.</p>
+        ) : (
+          problem && <Notice tone="bad">{problem.message}</Notice>
+        )}
+        {value && problem?.code !== "no_active_preview" && <Shown metrics={value} />}
+      </div>
+    </Panel>
+  );
+}
+
+function Shown({ metrics }: { metrics: Metrics }): ReactNode {
+  const charts = chartsOf(metrics);
+  return (
+    <>
+      {metrics.findings.length > 0 && (
+        <ul className={styles.findings} aria-label="Findings">
+          {metrics.findings.map((sentence) => (
+            <li key={sentence}>{visible(sentence)}</li>
+          ))}
+        </ul>
+      )}
+      {charts.map((data) => (
+        <Chart key={data.title} data={data} />
+      ))}
+      <Endpoints metrics={metrics} />
+      <details className={styles.table}>
+        <summary>Show the values as a table</summary>
+        <div className={styles.scroll} tabIndex={0} role="region" aria-label="Values">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Seconds</th>
+                {charts.flatMap((data) =>
+                  data.lines.map((line) => (
+                    <th key={line.name} scope="col">
+                      {line.name} ({data.unit})
+                    </th>
+                  )),
+                )}
+              </tr>
+            </thead>
+            <tbody>
+              {metrics.points.map((point, at) => (
+                <tr key={point.offset_s}>
+                  <th scope="row">{shortNumber(point.offset_s)}</th>
+                  {charts.flatMap((data) =>
+                    data.lines.map((line) => <td key={line.name}>{shortNumber(line.values[at] ?? null)}</td>),
+                  )}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      </details>
+    </>
+  );
+}
+
+function Endpoints({ metrics }: { metrics: Metrics }): ReactNode {
+  if (metrics.endpoints.length === 0) return <p className={styles.none}>No request yet.</p>;
+  return (
+    <div className={styles.scroll} tabIndex={0} role="region" aria-label="Endpoints">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Endpoint</th>
+            <th scope="col">Calls</th>
+            <th scope="col">Errors</th>
+            <th scope="col">p50</th>
+            <th scope="col">p95</th>
+            <th scope="col">Slowest</th>
+          </tr>
+        </thead>
+        <tbody>
+          {metrics.endpoints.map((one) => (
+            <tr key={one.endpoint}>
+              <th scope="row">{visible(one.endpoint)}</th>
+              <td>{one.calls.toLocaleString("en")}</td>
+              <td data-bad={one.errors > 0}>{one.errors.toLocaleString("en")}</td>
+              <td>{shortNumber(one.p50_ms)} ms</td>
+              <td>{shortNumber(one.p95_ms)} ms</td>
+              <td>{shortNumber(one.slowest_ms)} ms</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

@@ -1,0 +1,36 @@
+"""Measurements of a preview over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from http_kit import open_world
+
+START = '[start]\nframework = "flask"\nserver = "wsgi"\napp = "main:app"\n'
+MAIN = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"ok"]
+"""
+
+
+async def test_measurements_are_for_the_owner_and_count_requests(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        generation = await world.keep({"preview.toml": START, "main.py": MAIN})
+        path = f"/api/v1/generations/{generation}/preview/metrics"
+        assert (await world.ask("GET", path)).status_code == 404
+        launched = await world.launch(generation)
+        assert (await world.ask("GET", path, user="bob")).status_code == 403
+        assert (await world.ask("GET", path, user=None)).status_code == 401
+        for number in range(3):
+            await world.ask(
+                "POST",
+                f"/api/v1/generations/{generation}/preview/request",
+                {"method": "GET", "path": f"/books/{number}"},
+                headers={"X-Preview-Token": launched["session_token"]},
+            )
+        found = (await world.ask("GET", path)).json()
+        assert {one["endpoint"]: one["calls"] for one in found["endpoints"]}["GET /books/{}"] == 3
+        assert sum(one["requests"] for one in found["points"]) >= 3
+        assert found["memory_limit_mb"] > 0
+        assert any(one.startswith("Most called: GET /books/{}") for one in found["findings"])

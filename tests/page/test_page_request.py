@@ -1,0 +1,114 @@
+"""The request builder and the metrics, as a person uses them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from page_kit import Running, visit
+from playwright.sync_api import Browser, Page, expect
+
+API = '''
+from enum import Enum
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, File, Form, Header, UploadFile
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, Field
+
+app = FastAPI()
+
+
+class Size(str, Enum):
+    small = "small"
+    large = "large"
+
+
+class Item(BaseModel):
+    name: str = Field(min_length=3, examples=["Teapot"])
+    price: float = Field(gt=0)
+    size: Size
+    code: str = Field(pattern="^[A-Z]{2}-[0-9]{3}$")
+
+
+@app.post("/items", status_code=201)
+def create_item(item: Item):
+    return item
+
+
+@app.get("/items")
+def list_items(size: Size = Size.large, limit: int = 10, x_trace: Annotated[str | None, Header()] = None):
+    return {"size": size, "limit": limit, "trace": x_trace}
+
+
+@app.post("/upload")
+async def upload(file: UploadFile, title: Annotated[str, Form()]):
+    return {"title": title, "bytes": len(await file.read()), "name": file.filename}
+
+
+@app.get("/secret")
+def secret(credentials=Depends(HTTPBearer())):
+    return {"token": credentials.credentials}
+'''
+FILES = {"main.py": API, "requirements.txt": "fastapi\nuvicorn\npython-multipart\n"}
+
+
+def shoot(page: Page, name: str) -> None:
+    if folder := os.environ.get("PREVIEW_TEST_SHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def test_a_fresh_request_is_valid_and_forms_tokens_and_broken_bodies_are_sent(
+    running: Running, browser: Browser
+) -> None:
+    with visit(browser, width=1440, height=900) as seen:
+        page = seen.page
+        seen.sign_in(running, "request-builder")
+        seen.drop_zip("api", FILES)
+        seen.launch()
+        seen.pick("POST", "/items")
+        seen.send()
+        seen.wait_for_answer("201 Created")
+        shoot(page, "post")
+
+        page.get_by_label("Body", exact=True).fill('{"name": ')
+        expect(page.get_by_text("It is sent as it is.")).to_be_visible()
+        seen.send()
+        seen.wait_for_answer("422 Unprocessable Content")
+
+        seen.pick("GET", "/items")
+        page.get_by_label("Query: size").select_option("small")
+        page.get_by_label("Headers: x-trace").fill("abc")
+        page.get_by_role("button", name="Add a header").click()
+        page.keyboard.type("X-Own")
+        expect(page.get_by_label("Headers: name 2")).to_have_value("X-Own")
+        seen.send()
+        seen.wait_for_answer()
+        expect(page.get_by_role("region", name="Answer as JSON")).to_contain_text('"abc"')
+
+        seen.pick("POST", "/upload")
+        page.get_by_label("Form: file 1").or_(page.get_by_label("Form: file 2")).set_input_files(
+            {"name": "cup.bin", "mimeType": "application/octet-stream", "buffer": b"\x00\xff\x01"}
+        )
+        seen.send()
+        seen.wait_for_answer()
+        expect(page.get_by_role("region", name="Answer as JSON")).to_contain_text("cup.bin")
+        shoot(page, "upload")
+
+        seen.pick("GET", "/secret")
+        page.get_by_label("Authentication: HTTPBearer").fill("s3cret")
+        seen.send()
+        seen.wait_for_answer()
+        assert "s3cret" not in page.evaluate("JSON.stringify({...sessionStorage, ...localStorage})")
+
+        page.get_by_role("button", name="Metrics").click()
+        expect(page.get_by_label("Findings")).to_contain_text("Most called")
+        expect(page.get_by_role("region", name="Endpoints")).to_contain_text("POST /items")
+        shoot(page, "metrics")
+        for width in (768, 390):
+            page.set_viewport_size({"width": width, "height": 844})
+            shoot(page, f"metrics-{width}")
+            if width == 390:
+                page.get_by_role("button", name="Requests").click()
+                shoot(page, "request-390")
+        assert not seen.violations
