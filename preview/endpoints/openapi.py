@@ -127,7 +127,10 @@ class _Reader:
             name, location = self._text(parameter.get("name")), str(parameter.get("in"))
             if not name or location not in _LOCATIONS or self._parts_in_all > _MAX_PARTS_IN_ALL:
                 continue
-            schema = _mapping(self.follow(parameter.get("schema")))
+            given_schema = _mapping(parameter.get("schema"))
+            # Keywords beside a reference count too: FastAPI writes the default of a shared model there.
+            beside = {key: value for key, value in given_schema.items() if key != "$ref"}
+            schema = {**_mapping(self.follow(given_schema)), **beside}
             # The parameter's own example comes before those of its schema.
             own: dict[object, object] = {"example": parameter["example"]} if "example" in parameter else {}
             found[name, location] = Parameter(

@@ -234,6 +234,11 @@ def test_v1_endpoints_are_counted() -> None:
                 "description": "All books.",
                 "tags": ["books"],
                 "source": "static",
+                "file": endpoint().file,
+                "line": endpoint().line,
+                "parameters": [],
+                "bodies": [],
+                "credentials": [],
             }
         ],
         "count": 1,

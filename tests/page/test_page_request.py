@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from page_kit import Running, visit
 from playwright.sync_api import Browser, Page, expect
 
-API = '''
+API = """
 from enum import Enum
 from typing import Annotated
 
@@ -49,7 +50,7 @@ async def upload(file: UploadFile, title: Annotated[str, Form()]):
 @app.get("/secret")
 def secret(credentials=Depends(HTTPBearer())):
     return {"token": credentials.credentials}
-'''
+"""
 FILES = {"main.py": API, "requirements.txt": "fastapi\nuvicorn\npython-multipart\n"}
 
 
@@ -67,6 +68,7 @@ def test_a_fresh_request_is_valid_and_forms_tokens_and_broken_bodies_are_sent(
         seen.drop_zip("api", FILES)
         seen.launch()
         seen.pick("POST", "/items")
+        expect(page.get_by_label("Body", exact=True)).to_have_value(re.compile("Teapot"))
         seen.send()
         seen.wait_for_answer("201 Created")
         shoot(page, "post")
@@ -77,6 +79,7 @@ def test_a_fresh_request_is_valid_and_forms_tokens_and_broken_bodies_are_sent(
         seen.wait_for_answer("422 Unprocessable Content")
 
         seen.pick("GET", "/items")
+        expect(page.get_by_label("Query: size")).to_contain_text("default: large")
         page.get_by_label("Query: size").select_option("small")
         page.get_by_label("Headers: x-trace").fill("abc")
         page.get_by_role("button", name="Add a header").click()

@@ -1,6 +1,7 @@
-import type { CSSProperties, ReactNode } from "react";
+import { type CSSProperties, type ReactNode, useEffect } from "react";
 
 import type { PreviewClient } from "../api/client";
+import type { Endpoint } from "../api/types";
 import { ComparePanel, RecordsPanel } from "../panels";
 import { Contained } from "../ui/Contained";
 import { Button, classes, Notice } from "../ui/controls";
@@ -13,7 +14,7 @@ import { visible } from "../ui/visible";
 import { usePreview } from "../usePreview";
 import { Answer } from "./Answer";
 import type { Exchange } from "./desk";
-import { type Draft, draftOf, EMPTY } from "./draft";
+import { type Draft, EMPTY } from "./draft";
 import { Editor } from "./Editor";
 import { EndpointList, Method, Unread } from "./EndpointList";
 import { LogLines } from "./LogLines";
@@ -49,6 +50,10 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
   const requests = useRequests(generationId, client);
   const found = useEndpoints(generationId, `${instance?.id ?? ""} ${isRunning} ${requests.restarts}`, client);
   const { desk, view } = requests;
+  const { listing } = found;
+  useEffect(() => {
+    if (listing) desk.learn(listing.endpoints);
+  }, [desk, listing]);
   return (
     <div
       className={classes(tokens.root, styles.panel, props.className)}
@@ -72,7 +77,9 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
         onTab={desk.look}
       />
       <div className={styles.view} role="tabpanel" aria-label={view}>
-        {view === "endpoints" && <EndpointsView found={found} isRunning={isRunning} onDraft={desk.begin} />}
+        {view === "endpoints" && (
+          <EndpointsView found={found} isRunning={isRunning} onDraft={desk.begin} onPick={desk.pick} />
+        )}
         {view === "request" && (
           <RequestView
             requests={requests}
@@ -106,14 +113,15 @@ function EndpointsView({
   found,
   isRunning,
   onDraft,
+  onPick,
 }: {
   found: ReturnType<typeof useEndpoints>;
   isRunning: boolean;
   onDraft: (draft: Draft) => void;
+  onPick: (endpoint: Endpoint) => void;
 }): ReactNode {
   const { listing, problem } = found;
-  if (listing && listing.endpoints.length > 0)
-    return <EndpointList listing={listing} onPick={(one) => onDraft(draftOf(one))} />;
+  if (listing && listing.endpoints.length > 0) return <EndpointList listing={listing} onPick={onPick} />;
   if (problem)
     return (
       <div className={styles.pad}>

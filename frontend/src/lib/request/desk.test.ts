@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 
+import type { Endpoint } from "../api/types";
 import { clientOf, json } from "../testing";
 import { deskOf, RequestDesk } from "./desk";
 import { type Draft, EMPTY } from "./draft";
@@ -29,6 +30,32 @@ describe("the desk of a generation", () => {
     expect(desk.snapshot.shown).toMatchObject({ sent: { target: "/one" }, answer: { body: "/one" } });
     desk.begin(get("/two"));
     expect(desk.snapshot).toMatchObject({ draft: { path: "/two" }, shown: null });
+  });
+
+  test("an untouched draft is filled in when the running preview describes its endpoint", () => {
+    const desk = new RequestDesk(service().client, "g1");
+    const endpoint: Endpoint = {
+      method: "POST",
+      path: "/a",
+      summary: "",
+      description: "",
+      tags: [],
+      query: {},
+      body: { name: "string" },
+      response: null,
+      source: "static",
+    };
+    const described = {
+      ...endpoint,
+      bodies: [{ content_type: "application/json", sample: { name: "Emma" }, files: [], required: true }],
+    };
+    desk.pick(endpoint);
+    desk.learn([described]);
+    expect(desk.snapshot.draft.body).toContain("Emma");
+    desk.pick(endpoint);
+    desk.write({ ...desk.snapshot.draft, body: "mine" });
+    desk.learn([described]);
+    expect(desk.snapshot.draft.body).toBe("mine");
   });
 
   test("each entry of the history comes back with its own answer", async () => {

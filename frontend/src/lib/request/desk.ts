@@ -1,8 +1,8 @@
 import type { PreviewClient } from "../api/client";
 import { asProblem, type Problem } from "../api/problem";
-import type { ProxyResponse } from "../api/types";
+import type { Endpoint, ProxyResponse } from "../api/types";
 import type { RequestLines } from "../logs/marks";
-import { type Draft, EMPTY, requestOf, target } from "./draft";
+import { type Draft, draftOf, EMPTY, requestOf, target } from "./draft";
 import { loadHistory, MAX_SENT, saveHistory, type Sent, withSent } from "./history";
 
 /** A request that was sent, and what came of it. */
@@ -45,6 +45,8 @@ export class RequestDesk {
   readonly #exchanges = new Map<number, Exchange>();
   readonly #listeners = new Set<() => void>();
   #running: AbortController | undefined;
+  /** The draft that was made from an endpoint, as long as the person has not changed it. */
+  #picked: Draft | undefined;
   #snapshot: DeskSnapshot;
 
   constructor(client: PreviewClient, generationId: string) {
@@ -69,6 +71,26 @@ export class RequestDesk {
 
   /** Change the request that is being written; the answer below stays, it names its own request. */
   readonly write = (draft: Draft): void => this.#update({ draft });
+
+  /** Start a request to an endpoint; tokens of the one before stay. */
+  readonly pick = (endpoint: Endpoint): void => {
+    const secrets = this.#snapshot.draft.secrets;
+    const draft = { ...draftOf(endpoint), ...(secrets && { secrets }) };
+    this.#picked = draft;
+    this.begin(draft);
+  };
+
+  /** Fill in a request that was not touched yet, when more is known: a running preview describes its endpoints. */
+  readonly learn = (endpoints: readonly Endpoint[]): void => {
+    const { draft, shown } = this.#snapshot;
+    if (draft !== this.#picked || shown !== null) return;
+    const known = endpoints.find((one) => one.method === draft.method && one.path === draft.path);
+    if (!known) return;
+    const next = { ...draftOf(known), ...(draft.secrets && { secrets: draft.secrets }) };
+    if (JSON.stringify(next) === JSON.stringify(draft)) return;
+    this.#picked = next;
+    this.#update({ draft: next });
+  };
 
   /** Begin another request: what was answered before is not about it. */
   readonly begin = (draft: Draft): void => this.#update({ view: "request", draft, shown: null });
