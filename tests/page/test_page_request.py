@@ -47,6 +47,11 @@ async def upload(file: UploadFile, title: Annotated[str, Form()]):
     return {"title": title, "bytes": len(await file.read()), "name": file.filename}
 
 
+@app.post("/login")
+def login():
+    return {"access_token": "issued-12345"}
+
+
 @app.get("/secret")
 def secret(credentials=Depends(HTTPBearer())):
     return {"token": credentials.credentials}
@@ -98,11 +103,19 @@ def test_a_fresh_request_is_valid_and_forms_tokens_and_broken_bodies_are_sent(
         expect(page.get_by_role("region", name="Answer as JSON")).to_contain_text("cup.bin")
         shoot(page, "upload")
 
+        seen.pick("POST", "/login")
+        seen.send()
+        seen.wait_for_answer()
+        page.get_by_role("button", name="Use this token").click()
         seen.pick("GET", "/secret")
+        expect(page.get_by_label("Authentication: HTTPBearer")).to_have_value("issued-12345")
         page.get_by_label("Authentication: HTTPBearer").fill("s3cret")
         seen.send()
         seen.wait_for_answer()
         assert "s3cret" not in page.evaluate("JSON.stringify({...sessionStorage, ...localStorage})")
+
+        page.get_by_role("button", name=re.compile(r"^main\.py:\d+$")).click()
+        expect(page.get_by_role("button", name="Files", exact=True)).to_have_attribute("aria-pressed", "true")
 
         page.get_by_role("button", name="Metrics").click()
         expect(page.get_by_label("Findings")).to_contain_text("Most called")

@@ -81,7 +81,7 @@ function common({ generationId, theme, onShowLog }: PaneContext) {
 }
 
 function Requests(context: PaneContext): ReactNode {
-  return <RequestPanel {...common(context)} onShowFailure={context.showFailure} />;
+  return <RequestPanel {...common(context)} onShowFailure={context.showFailure} onOpenFile={context.openFile} />;
 }
 
 function Files(context: PaneContext): ReactNode {

@@ -5,7 +5,7 @@ import { Button, CopyButton, saveFile } from "../ui/controls";
 import { bytes, milliseconds } from "../ui/format";
 import { Tabs } from "../ui/Tabs";
 import { visible } from "../ui/visible";
-import { type Content, contentOf, sizeOf } from "./answer";
+import { type Content, contentOf, sizeOf, tokenIn } from "./answer";
 import { JsonTree } from "./JsonTree";
 import styles from "./request.module.css";
 
@@ -15,12 +15,15 @@ interface AnswerProps {
   /** The request that it answers: method and address. */
   name: string;
   answer: ProxyResponse;
+  /** Called to send a token of the response with later requests. */
+  onToken?: ((token: string) => void) | undefined;
 }
 
 /** A preview's answer: how it went, its body in the form that suits it, its headers. */
-export function Answer({ name, answer }: AnswerProps): ReactNode {
+export function Answer({ name, answer, onToken }: AnswerProps): ReactNode {
   const [tab, setTab] = useState<Part>("body");
   const content = useMemo(() => contentOf(answer), [answer]);
+  const token = content.kind === "json" ? tokenIn(content.value) : null;
   const headers = Object.entries(answer.headers).flatMap(([name, value]) =>
     (Array.isArray(value) ? value : [value]).map((one) => [name, one] as const),
   );
@@ -40,6 +43,11 @@ export function Answer({ name, answer }: AnswerProps): ReactNode {
         <code className={styles.answerTo} title={name}>
           {name}
         </code>
+        {onToken && token !== null && (
+          <Button small onClick={() => onToken(token)}>
+            Use this token
+          </Button>
+        )}
         {content.kind !== "empty" && content.kind !== "binary" && (
           <CopyButton text={answer.body} label="Copy the body" />
         )}

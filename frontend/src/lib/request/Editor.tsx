@@ -3,7 +3,19 @@ import { type ReactNode, type SubmitEvent, useEffect, useRef } from "react";
 import { Button, classes, CopyButton, IconButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { BodyField } from "./BodyField";
-import { type Draft, type Field, fieldProblem, METHODS, obstacle, pathFields, takesBody, warning } from "./draft";
+import {
+  ANY_BEARER,
+  secretOf,
+  type Draft,
+  type Field,
+  fieldProblem,
+  METHODS,
+  obstacle,
+  pathFields,
+  takesBody,
+  warning,
+} from "./draft";
+import { visible } from "../ui/visible";
 import styles from "./request.module.css";
 import { snippet, type SnippetKind } from "./snippets";
 
@@ -15,6 +27,7 @@ interface EditorProps {
   isSending: boolean;
   /** Why nothing can be sent at all now. */
   unavailable: string | null;
+  onOpenFile: ((path: string, line: number) => void) | undefined;
   baseUrl: string | null;
   /** What came of it, below. */
   children?: ReactNode;
@@ -65,6 +78,7 @@ export function Editor(props: EditorProps): ReactNode {
       <div className={styles.scroll}>
         <div className={styles.parts}>
           <div className={styles.editor}>
+            <Source draft={draft} onOpenFile={props.onOpenFile} />
             {(unavailable ?? wrong) !== null && <p className={styles.hint}>{unavailable ?? wrong}</p>}
             {wrong === null && warning(draft) !== null && (
               <p className={styles.hint} role="status">
@@ -204,6 +218,19 @@ function Value({ title, field, at, onValue }: ValueProps): ReactNode {
   return <input {...common} placeholder={hint ?? "value"} onChange={(event) => onValue(event.target.value)} />;
 }
 
+/** The endpoint's place in the source. */
+function Source({ draft, onOpenFile }: Pick<EditorProps, "draft" | "onOpenFile">): ReactNode {
+  if (!draft.source) return null;
+  const { file, line } = draft.source;
+  const place = visible(`${file}:${line}`);
+  if (!onOpenFile) return <p className={styles.hint}>{place}</p>;
+  return (
+    <button type="button" className={styles.source} onClick={() => onOpenFile(file, line)}>
+      {place}
+    </button>
+  );
+}
+
 const KIND_LABELS = { bearer: "token", basic: "user:password", key: "key", other: "" } as const;
 
 /** Tokens and keys that the endpoint names. They stay in this tab, and are not kept in the history. */
@@ -215,14 +242,14 @@ function Credentials({ draft, onDraft }: Pick<EditorProps, "draft" | "onDraft">)
       <legend className={styles.fieldsTitle}>Authentication</legend>
       {known.map((one) => (
         <div key={one.scheme} className={styles.fieldRow}>
-          <span className={styles.fieldName}>{one.scheme}</span>
+          <span className={styles.fieldName}>{one.scheme === ANY_BEARER ? "Bearer token" : one.scheme}</span>
           <input
             type="password"
             autoComplete="off"
             className={classes(controls.field, styles.mono)}
             aria-label={`Authentication: ${one.scheme}`}
             placeholder={KIND_LABELS[one.kind]}
-            value={draft.secrets?.[one.scheme] ?? ""}
+            value={secretOf(draft, one)}
             onChange={(event) => onDraft({ ...draft, secrets: { ...draft.secrets, [one.scheme]: event.target.value } })}
           />
         </div>

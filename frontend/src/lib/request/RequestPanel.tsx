@@ -30,6 +30,8 @@ export interface RequestPanelProps {
   onShowLog?: (() => void) | undefined;
   /** Called to show a failure of a recorded request; without it there is no way from one to the other. */
   onShowFailure?: (failureId: string) => void;
+  /** Called to show an endpoint's source; without it the place is only named. */
+  onOpenFile?: ((path: string, line: number) => void) | undefined;
   className?: string;
   style?: CSSProperties;
 }
@@ -84,6 +86,7 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
           <RequestView
             requests={requests}
             onShowLog={props.onShowLog}
+            onOpenFile={props.onOpenFile}
             baseUrl={instance?.base_url ?? null}
             unavailable={isRunning ? null : unavailableBecause(instance?.status)}
           />
@@ -144,13 +147,14 @@ function EndpointsView({
 }
 
 interface RequestViewProps {
+  onOpenFile: ((path: string, line: number) => void) | undefined;
   requests: Requests;
   onShowLog: (() => void) | undefined;
   baseUrl: string | null;
   unavailable: string | null;
 }
 
-function RequestView({ requests, onShowLog, baseUrl, unavailable }: RequestViewProps): ReactNode {
+function RequestView({ requests, onShowLog, onOpenFile, baseUrl, unavailable }: RequestViewProps): ReactNode {
   const { desk, draft, shown, logLines, isExact } = requests;
   const show = (seq: number): void => {
     onShowLog?.();
@@ -164,11 +168,12 @@ function RequestView({ requests, onShowLog, baseUrl, unavailable }: RequestViewP
       onCancel={desk.cancel}
       isSending={shown?.isOn ?? false}
       unavailable={unavailable}
+      onOpenFile={onOpenFile}
       baseUrl={baseUrl}
     >
       {shown && (
         <Contained key={shown.sent.id} name="The response">
-          <Outcome exchange={shown} />
+          <Outcome exchange={shown} onToken={desk.useToken} />
         </Contained>
       )}
       {shown && <LogLines key={`log-${shown.sent.id}`} lines={logLines} isExact={isExact} onShow={show} />}
@@ -177,11 +182,11 @@ function RequestView({ requests, onShowLog, baseUrl, unavailable }: RequestViewP
 }
 
 /** What came of a request: its answer, why there is none, or that it is waited for. */
-function Outcome({ exchange }: { exchange: Exchange }): ReactNode {
+function Outcome({ exchange, onToken }: { exchange: Exchange; onToken: (token: string) => void }): ReactNode {
   const { sent, answer, problem, isOn } = exchange;
   const name = visible(`${sent.draft.method} ${sent.target}`);
   if (isOn) return <Waiting name={name} since={sent.at} />;
-  if (answer) return <Answer name={name} answer={answer} />;
+  if (answer) return <Answer name={name} answer={answer} onToken={onToken} />;
   const failed = problem?.message ?? sent.error;
   return (
     <div className={styles.pad}>

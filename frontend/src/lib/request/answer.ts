@@ -39,6 +39,19 @@ export function contentOf(answer: ProxyResponse): Content {
   return { kind: "text", text: answer.body };
 }
 
+const TOKEN_NAMES = /^(access_?token|id_?token|auth_?token|bearer_?token|session_?token|token|jwt)$/i;
+
+/** A token in a JSON response, at most two levels deep; null without one. */
+export function tokenIn(value: unknown, depth = 0): string | null {
+  if (typeof value !== "object" || value === null || depth > 2) return null;
+  for (const [name, one] of Object.entries(value).slice(0, 100)) {
+    if (TOKEN_NAMES.test(name) && typeof one === "string" && /^[\w.~+/=-]{8,8192}$/.test(one)) return one;
+    const inside = tokenIn(one, depth + 1);
+    if (inside !== null) return inside;
+  }
+  return null;
+}
+
 export function headerOf(answer: ProxyResponse, name: string): string {
   const value = answer.headers[name];
   return Array.isArray(value) ? value.join(", ") : (value ?? "");

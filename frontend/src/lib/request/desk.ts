@@ -2,7 +2,7 @@ import type { PreviewClient } from "../api/client";
 import { asProblem, type Problem } from "../api/problem";
 import type { Endpoint, ProxyResponse } from "../api/types";
 import type { RequestLines } from "../logs/marks";
-import { type Draft, draftOf, EMPTY, requestOf, target } from "./draft";
+import { ANY_BEARER, type Draft, draftOf, EMPTY, requestOf, target, withSecrets } from "./draft";
 import { loadHistory, MAX_SENT, saveHistory, type Sent, withSent } from "./history";
 
 /** A request that was sent, and what came of it. */
@@ -74,10 +74,15 @@ export class RequestDesk {
 
   /** Start a request to an endpoint; tokens of the one before stay. */
   readonly pick = (endpoint: Endpoint): void => {
-    const secrets = this.#snapshot.draft.secrets;
-    const draft = { ...draftOf(endpoint), ...(secrets && { secrets }) };
+    const draft = withSecrets(draftOf(endpoint), this.#snapshot.draft.secrets);
     this.#picked = draft;
     this.begin(draft);
+  };
+
+  /** Send this token with the requests from now on, until the page is closed. */
+  readonly useToken = (token: string): void => {
+    const { draft } = this.#snapshot;
+    this.#update({ draft: withSecrets(draft, { ...draft.secrets, [ANY_BEARER]: token }) });
   };
 
   /** Fill in a request that was not touched yet, when more is known: a running preview describes its endpoints. */
@@ -86,7 +91,7 @@ export class RequestDesk {
     if (draft !== this.#picked || shown !== null) return;
     const known = endpoints.find((one) => one.method === draft.method && one.path === draft.path);
     if (!known) return;
-    const next = { ...draftOf(known), ...(draft.secrets && { secrets: draft.secrets }) };
+    const next = withSecrets(draftOf(known), draft.secrets);
     if (JSON.stringify(next) === JSON.stringify(draft)) return;
     this.#picked = next;
     this.#update({ draft: next });

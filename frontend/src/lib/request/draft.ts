@@ -41,6 +41,8 @@ export interface Draft {
   /** The whole body, for `file`. */
   file?: FormField;
   credentials?: EndpointCredential[];
+  /** The source file that has the endpoint, and the line in it. */
+  source?: { file: string; line: number };
   /** Values by scheme: a token, a key, or `user:password`. They are not kept in the history. */
   secrets?: Record<string, string>;
 }
@@ -67,6 +69,7 @@ export function draftOf(endpoint: Endpoint): Draft {
     query: query.length ? query : Object.entries(endpoint.query).map(([name, type]) => ({ name, value: "", type })),
     cookies: of("cookie"),
     credentials: endpoint.credentials ?? [],
+    ...(endpoint.file && { source: { file: endpoint.file, line: endpoint.line ?? 1 } }),
     ...body,
     headers: [...of("header"), ...body.headers],
   };
@@ -217,7 +220,7 @@ export function requestOf(draft: Draft): ProxyRequest {
   const cookies = (draft.cookies ?? []).filter((one) => one.name && one.value).map((one) => [one.name, one.value]);
   const asked = draft.query.filter((one) => one.name && one.value);
   for (const one of draft.credentials ?? []) {
-    const secret = draft.secrets?.[one.scheme];
+    const secret = secretOf(draft, one);
     if (!secret) continue;
     if (one.kind === "bearer") headers.Authorization = `Bearer ${secret}`;
     else if (one.kind === "basic") headers.Authorization = `Basic ${toBase64(new TextEncoder().encode(secret))}`;
@@ -232,6 +235,21 @@ export function requestOf(draft: Draft): ProxyRequest {
   if (cookies.length > 0) headers.Cookie = cookies.map(([name, value]) => `${name}=${value}`).join("; ");
   const request = { method: draft.method, path: filledPath(draft), query, headers };
   return takesBody(draft.method) ? { ...request, ...contentOf(draft, headers) } : { ...request, body: null };
+}
+
+/** Stands for a token that was taken from a response: it is for each endpoint that takes one. */
+export const ANY_BEARER = "*";
+
+export function secretOf(draft: Draft, one: EndpointCredential): string {
+  return draft.secrets?.[one.scheme] ?? (one.kind === "bearer" ? draft.secrets?.[ANY_BEARER] : undefined) ?? "";
+}
+
+/** The draft with these secrets. Where nothing is known about tokens, a bearer token is offered. */
+export function withSecrets(draft: Draft, secrets: Record<string, string> | undefined): Draft {
+  if (!secrets) return draft;
+  const isOffered = secrets[ANY_BEARER] !== undefined && (draft.credentials ?? []).length === 0;
+  const any: EndpointCredential = { scheme: ANY_BEARER, kind: "bearer", location: "", name: "" };
+  return { ...draft, secrets, ...(isOffered && { credentials: [any] }) };
 }
 
 /** The body; a header that it needs is put into `headers`. */

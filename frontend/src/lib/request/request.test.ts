@@ -3,8 +3,19 @@ import { describe, expect, test } from "vitest";
 import { Problem } from "../api/problem";
 import type { Endpoint } from "../api/types";
 import { explain } from "../launch/explain";
-import { contentOf, sizeOf } from "./answer";
-import { draftOf, filledPath, keepable, obstacle, pathFields, requestOf, target, warning } from "./draft";
+import { contentOf, sizeOf, tokenIn } from "./answer";
+import {
+  ANY_BEARER,
+  withSecrets,
+  draftOf,
+  filledPath,
+  keepable,
+  obstacle,
+  pathFields,
+  requestOf,
+  target,
+  warning,
+} from "./draft";
 import { type Sent, withSent } from "./history";
 import { snippet } from "./snippets";
 
@@ -118,6 +129,13 @@ describe("a draft of a described endpoint", () => {
     expect(text).toContain("application/octet-stream\r\n\r\nhi\r\n");
     expect(JSON.stringify(keepable({ ...draft, secrets: { Token: "s3cret" } }))).not.toContain("s3cret");
   });
+});
+
+test("a token of a response is found, and sent with later requests", () => {
+  expect(tokenIn({ data: { access_token: "abc.def-123" } })).toBe("abc.def-123");
+  expect(tokenIn({ token: "with a line\nbreak", count: 3 })).toBeNull();
+  const draft = withSecrets(draftOf({ ...ENDPOINT, path: "/me" }), { [ANY_BEARER]: "abc.def-123" });
+  expect(requestOf(draft).headers.Authorization).toBe("Bearer abc.def-123");
 });
 
 describe("copied as code", () => {
