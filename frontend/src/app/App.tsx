@@ -1,8 +1,9 @@
-import { lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from "react";
+import { lazy, type MouseEvent, type ReactNode, Suspense, useCallback, useEffect, useState } from "react";
 
 import { PreviewProvider, type ThemeChoice } from "../lib";
 import { asProblem } from "../lib/api/problem";
 import type { Session } from "../lib/api/types";
+import { Menu, type MenuItem } from "../lib/terminal/Menu";
 import { Button, classes, IconButton, Notice } from "../lib/ui/controls";
 import controls from "../lib/ui/controls.module.css";
 import tokens from "../lib/ui/tokens.module.css";
@@ -10,17 +11,23 @@ import styles from "./app.module.css";
 import { projectOf } from "./address";
 import { DropVeil } from "./DropVeil";
 import { Logo } from "./Logo";
+import { ProjectMenu } from "./ProjectMenu";
 import { client, keepToken } from "./ownToken";
-import { DropZone, Sidebar, UploadButton } from "./Sidebar";
+import { Sidebar, stateOf, UploadButton } from "./Sidebar";
 import { type SignedOutBecause, SignIn } from "./SignIn";
+import { useShortcuts } from "./shortcuts";
 import { useThemeChoice } from "./theme";
+import { useNotifications } from "./useNotifications";
 import { isOn, type Projects, useProjects } from "./useProjects";
 import { ReplaceQuestion } from "./ReplaceQuestion";
 import { type Upload, useUpload } from "./useUpload";
+import { Welcome } from "./Welcome";
 import { Workspace } from "./Workspace";
 
 const AccountDialog = lazy(async () => ({ default: (await import("../lib/account/AccountDialog")).AccountDialog }));
 const PeopleHere = lazy(async () => ({ default: (await import("../lib/together/PeopleHere")).PeopleHere }));
+const Palette = lazy(async () => ({ default: (await import("./Palette")).Palette }));
+const Shortcuts = lazy(async () => ({ default: (await import("./Shortcuts")).Shortcuts }));
 
 type Who = { kind: "asking" } | { kind: "nobody"; why: SignedOutBecause } | { kind: "known"; session: Session };
 
@@ -105,14 +112,39 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
   const [selected, select] = useSelection(projects);
   const project = projects.list?.find((one) => one.id === selected) ?? null;
   const drop = useUpload(projects, project, select);
+  const notifications = useNotifications(projects.list, select);
+  const [overlay, setOverlay] = useState<"palette" | "help" | "account" | null>(null);
+  useShortcuts(setOverlay);
   const { refresh } = projects;
-  const [showsAccount, setAccount] = useState(false);
   useEffect(
     () => (selected === null ? undefined : client.onChange(selected, () => void refresh())),
     [selected, refresh],
   );
+  const nextTheme = useCallback(() => onTheme(NEXT_THEME[theme]), [onTheme, theme]);
+  const more: MenuItem[] = [
+    { label: `Theme: ${theme}`, act: nextTheme },
+    ...(notifications.isOn === null
+      ? []
+      : [{ label: "Desktop notifications", act: notifications.toggle, isChecked: notifications.isOn }]),
+    ...(session.user_id ? [{ label: "Account", act: () => setOverlay("account") }] : []),
+    { label: "Commands (Ctrl+K)", act: () => setOverlay("palette") },
+    { label: "Keyboard shortcuts (?)", act: () => setOverlay("help") },
+  ];
+  const ofProject = {
+    projects,
+    onSelect: select,
+    onReplace: drop.replace,
+    isUploading: drop.isUploading,
+  };
+  const signOutItem: MenuItem = {
+    label: session.user_id ? `Sign out ${session.user_id}` : "Sign out",
+    act: onSignOut,
+  };
   return (
     <div className={styles.home} {...drop.handlers}>
+      <a className={styles.skip} href="#main" onClick={skip}>
+        Skip to the project
+      </a>
       <header className={styles.top}>
         <Logo />
         <h1>preview</h1>
@@ -122,7 +154,9 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
             {project === null && <option value="">Projects</option>}
             {projects.list?.map((one) => (
               <option key={one.id} value={one.id}>
+                {isOn(one.preview) && !projects.isLost ? "● " : ""}
                 {one.name}
+                {one.preview ? ` (${stateOf(one, projects.isLost)})` : ""}
               </option>
             ))}
           </select>
@@ -138,45 +172,40 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
             />
           </Suspense>
         )}
+        <Button small kind="quiet" icon="search" className={styles.wideOnly} onClick={() => setOverlay("palette")}>
+          Commands <kbd>Ctrl K</kbd>
+        </Button>
         <IconButton
           icon={THEME_ICON[theme]}
+          className={styles.wideOnly}
           label={`Theme: ${theme}. Change it`}
-          onClick={() => onTheme(NEXT_THEME[theme])}
+          onClick={nextTheme}
         />
         {session.user_id && (
-          <Button small kind="quiet" icon="person" title="Account" onClick={() => setAccount(true)}>
+          <Button small kind="quiet" icon="person" title="Account" onClick={() => setOverlay("account")}>
             <span className={controls.hidden}>Account of </span>
             <span className={styles.user}>{session.user_id}</span>
           </Button>
         )}
-        <Button small kind="quiet" onClick={onSignOut}>
+        <Button small kind="quiet" className={styles.wideOnly} onClick={onSignOut}>
           Sign out
         </Button>
+        <span className={styles.wideOnly}>
+          <Menu icon="more" label="Page menu" items={more} />
+        </span>
+        <span className={styles.narrowOnly}>
+          {project && projects.takesUploads ? (
+            <ProjectMenu key={project.id} {...ofProject} project={project} label="Menu" more={[...more, signOutItem]} />
+          ) : (
+            <Menu icon="more" label="Menu" items={[...more, signOutItem]} />
+          )}
+        </span>
       </header>
       <div className={styles.columns}>
-        <Sidebar
-          projects={projects}
-          selected={selected}
-          onSelect={select}
-          onPick={drop.take}
-          onReplace={drop.replace}
-          isUploading={drop.isUploading}
-        />
+        <Sidebar {...ofProject} selected={selected} onPick={drop.take} />
         <div className={styles.main}>
           <ReplaceQuestion drop={drop} />
-          {drop.problem && (
-            <Notice
-              tone="bad"
-              role="alert"
-              actions={
-                <Button small kind="quiet" onClick={drop.dismiss}>
-                  Dismiss
-                </Button>
-              }
-            >
-              {drop.problem}
-            </Notice>
-          )}
+          <Told projects={projects} hasProject={project !== null} drop={drop} />
           {project ? (
             <Workspace
               project={project}
@@ -186,38 +215,54 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
               nameOf={(id) => projects.list?.find((one) => one.id === id)?.name ?? id}
             />
           ) : (
-            projects.list !== null && <Welcome takesUploads={projects.takesUploads} drop={drop} />
+            projects.list !== null && <Welcome projects={projects} drop={drop} onSelect={select} />
           )}
         </div>
       </div>
-      {showsAccount && (
-        <Suspense>
-          <AccountDialog onClose={() => setAccount(false)} />
-        </Suspense>
-      )}
       {drop.isOver && <DropVeil running={project && isOn(project.preview) ? project.name : null} />}
+      <Suspense fallback={null}>
+        {overlay === "palette" && (
+          <Palette
+            project={project}
+            projects={projects}
+            onSelect={select}
+            actions={[...more, signOutItem]}
+            onClose={() => setOverlay(null)}
+          />
+        )}
+        {overlay === "account" && <AccountDialog onClose={() => setOverlay(null)} />}
+        {overlay === "help" && <Shortcuts onClose={() => setOverlay(null)} />}
+      </Suspense>
     </div>
   );
 }
 
-function Welcome({ takesUploads, drop }: { takesUploads: boolean; drop: Upload }): ReactNode {
+/** What concerns the page as a whole. Of a project that is shown, its log tells that the service is gone. */
+function Told({ projects, hasProject, drop }: { projects: Projects; hasProject: boolean; drop: Upload }): ReactNode {
   return (
-    <main className={styles.welcome}>
-      <h2>Run a backend and watch its logs</h2>
-      {takesUploads ? (
-        <>
-          <ol>
-            <li>Drop a project’s folder or zip here.</li>
-            <li>Launch it: dependencies are installed, and it gets a URL.</li>
-            <li>Watch what it prints, and try its endpoints.</li>
-          </ol>
-          <DropZone onPick={drop.take} isUploading={drop.isUploading} />
-        </>
-      ) : (
-        <p>This service is given its projects by the program that runs it. None has been launched yet.</p>
+    <>
+      {projects.problem && !hasProject && <Notice tone="bad">{projects.problem.message}</Notice>}
+      {drop.problem && (
+        <Notice
+          tone="bad"
+          role="alert"
+          actions={
+            <Button small kind="quiet" onClick={drop.dismiss}>
+              Dismiss
+            </Button>
+          }
+        >
+          {drop.problem}
+        </Notice>
       )}
-    </main>
+    </>
   );
+}
+
+/** The address has the project; a link to a part of the page would lose it. */
+function skip(event: MouseEvent): void {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
 }
 
 /** The project in the address bar, else the one that runs, else the newest. */

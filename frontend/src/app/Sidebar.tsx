@@ -1,11 +1,16 @@
 import { type ReactNode, type RefObject, useRef, useState } from "react";
 
-import { asProblem } from "../lib/api/problem";
-import { Button, Dot, IconButton, Notice } from "../lib/ui/controls";
+import { Button, Dot, IconButton } from "../lib/ui/controls";
+import controls from "../lib/ui/controls.module.css";
 import { ago } from "../lib/ui/format";
 import { pickInput, type Picked } from "./folder";
 import styles from "./app.module.css";
+import { matching } from "./order";
+import { ProjectMenu } from "./ProjectMenu";
 import { isOn, type Project, type Projects } from "./useProjects";
+
+/** Fewer projects are seen at a glance. */
+const SEARCHED_FROM = 6;
 
 interface SidebarProps {
   projects: Projects;
@@ -19,14 +24,25 @@ interface SidebarProps {
 
 /** The person's projects, and the place to drop another. */
 export function Sidebar({ projects, selected, onSelect, onPick, onReplace, isUploading }: SidebarProps): ReactNode {
-  const { list, problem, takesUploads } = projects;
+  const { list, takesUploads, isLost } = projects;
+  const [search, setSearch] = useState("");
   return (
     <nav className={styles.sidebar} aria-label="Projects">
       <h2 className={styles.sideTitle}>Projects</h2>
       {list?.length === 0 && <p className={styles.hint}>Nothing here yet.</p>}
+      {(list?.length ?? 0) >= SEARCHED_FROM && (
+        <input
+          type="search"
+          className={controls.field}
+          placeholder="Search projects"
+          aria-label="Search projects"
+          value={search}
+          onChange={(event) => setSearch(event.target.value)}
+        />
+      )}
       <ul className={styles.projects}>
-        {list?.map((project) => (
-          <li key={project.id}>
+        {matching(list ?? [], search).map((project) => (
+          <li className={styles.projectRow} key={project.id}>
             <button
               type="button"
               className={styles.project}
@@ -34,82 +50,26 @@ export function Sidebar({ projects, selected, onSelect, onPick, onReplace, isUpl
               aria-current={project.id === selected ? "page" : undefined}
               onClick={() => onSelect(project.id)}
             >
-              <Dot tone={toneOf(project)} />
+              <Dot tone={toneOf(project, isLost)} />
               <span className={styles.projectName}>{project.name}</span>
-              <span className={styles.projectState}>{stateOf(project)}</span>
+              <span className={styles.projectState}>{stateOf(project, isLost)}</span>
             </button>
-            {takesUploads && !isOn(project.preview) && project.id === selected && (
-              <Remove project={project} onRemove={projects.remove} />
-            )}
-            {takesUploads && isOn(project.preview) && project.id === selected && (
-              <Replace project={project} onReplace={onReplace} isUploading={isUploading} />
+            {takesUploads && project.id === selected && (
+              <span className={styles.projectMenu}>
+                <ProjectMenu
+                  project={project}
+                  projects={projects}
+                  onSelect={onSelect}
+                  onReplace={onReplace}
+                  isUploading={isUploading}
+                />
+              </span>
             )}
           </li>
         ))}
       </ul>
-      {problem && <Notice tone="bad">{problem.message}</Notice>}
       {takesUploads && list !== null && list.length > 0 && <DropZone onPick={onPick} isUploading={isUploading} />}
     </nav>
-  );
-}
-
-/** The changed folder of a project that runs: its files become these, and it is reloaded. */
-function Replace({
-  project,
-  onReplace,
-  isUploading,
-}: { project: Project } & Pick<SidebarProps, "onReplace" | "isUploading">): ReactNode {
-  const folder = useRef<HTMLInputElement>(null);
-  return (
-    <>
-      <Button
-        small
-        kind="quiet"
-        aria-label={`${isUploading ? "Uploading…" : "Replace files…"} of ${project.name}`}
-        disabled={isUploading}
-        onClick={() => folder.current?.click()}
-      >
-        {isUploading ? "Uploading…" : "Replace files…"}
-      </Button>
-      <input
-        ref={folder}
-        type="file"
-        hidden
-        aria-label="The changed folder"
-        {...{ webkitdirectory: "" }}
-        onChange={(event) => take(event.target, onReplace)}
-      />
-    </>
-  );
-}
-
-/** Deletes the files that were uploaded, when it is pressed twice. */
-function Remove({ project, onRemove }: { project: Project; onRemove: Projects["remove"] }): ReactNode {
-  const [isAsked, setAsked] = useState(false);
-  const [problem, setProblem] = useState<string | null>(null);
-  if (problem !== null) return <Notice tone="bad">{problem}</Notice>;
-  if (!isAsked)
-    return (
-      <Button small kind="quiet" aria-label={`Remove ${project.name}`} onClick={() => setAsked(true)}>
-        Remove…
-      </Button>
-    );
-  return (
-    <span className={styles.removing} role="alertdialog" aria-label={`Remove ${project.name}?`}>
-      <span>Remove its files?</span>
-      <Button small autoFocus onClick={() => setAsked(false)}>
-        Cancel
-      </Button>
-      <Button
-        small
-        kind="danger"
-        onClick={() => {
-          onRemove(project.id).catch((error: unknown) => setProblem(asProblem(error).message));
-        }}
-      >
-        Remove
-      </Button>
-    </span>
   );
 }
 
@@ -177,7 +137,8 @@ function take(input: HTMLInputElement, onPick: SidebarProps["onPick"]): void {
   input.value = "";
 }
 
-function toneOf({ preview }: Project): "good" | "busy" | "bad" | "idle" {
+function toneOf({ preview }: Project, isLost: boolean): "good" | "busy" | "bad" | "idle" {
+  if (isLost && isOn(preview)) return "idle";
   switch (preview?.status) {
     case "running":
       return "good";
@@ -192,7 +153,8 @@ function toneOf({ preview }: Project): "good" | "busy" | "bad" | "idle" {
 }
 
 /** The state in a word; of what has never run, when it came. */
-function stateOf({ preview, createdAt }: Project): string {
+export function stateOf({ preview, createdAt }: Project, isLost: boolean): string {
+  if (isLost && isOn(preview)) return "unknown";
   if (preview) return preview.status;
   return createdAt === null ? "" : `added ${ago(createdAt)}`;
 }

@@ -4,10 +4,11 @@ import { LaunchPanel, type LogLook, lookOfAddress, lookToAddress, type ThemeChoi
 import { deskOf } from "../lib/request/desk";
 // Not the lazy one of the library: the log is the first thing to see here.
 import { PreviewTerminal } from "../lib/terminal/PreviewTerminal";
-import { Icon } from "../lib/ui/icons";
 import { projectOf, viewOf, writeView } from "./address";
 import styles from "./app.module.css";
 import { type PaneContext, PANES } from "./panes";
+import { PaneSwitch } from "./PaneSwitch";
+import { Splitter, useSplit } from "./Splitter";
 import { useFilePlace } from "./useFilePlace";
 import { useSmallScreen } from "./useSmallScreen";
 import type { Project } from "./useProjects";
@@ -44,23 +45,21 @@ export function Workspace(props: WorkspaceProps): ReactNode {
   useEffect(() => {
     if (view.round > 0) setPane(paneOf(view.query));
   }, [view]);
+  const split = useSplit();
   const width = PANES.find((one) => one.id === shown)?.isWide ? "wide" : shown === LOG ? "log" : "even";
   return (
-    <main className={styles.workspace} data-pane={shown} data-width={width}>
+    <main
+      id="main"
+      tabIndex={-1}
+      className={styles.workspace}
+      data-pane={shown}
+      data-width={width}
+      data-alone={!isSmall && split.isAlone}
+    >
       <LaunchPanel generationId={id} name={name} theme={theme} onSignIn={onSignIn} onShow={onShow} nameOf={nameOf} />
-      <div className={styles.panes}>
-        <div className={styles.switch} role="group" aria-label="What is shown">
-          {isSmall && (
-            <button type="button" aria-pressed={shown === LOG} onClick={() => show(LOG)}>
-              <Icon name="terminal" /> Log
-            </button>
-          )}
-          {PANES.map((one) => (
-            <button key={one.id} type="button" aria-pressed={shown === one.id} onClick={() => show(one.id)}>
-              <Icon name={one.icon} /> {one.word}
-            </button>
-          ))}
-        </div>
+      <div className={styles.panes} ref={split.panes} style={split.style}>
+        {!isSmall && <Splitter split={split} />}
+        <PaneSwitch shown={shown} isSmall={isSmall} onShow={show} />
         <Panes key={`${id} ${view.round}`} {...props} query={view.query} pane={shown} onPane={show} />
       </div>
     </main>

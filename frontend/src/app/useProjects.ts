@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 
 import { restoreVersion } from "../lib/api/history";
 import type { PreviewClient } from "../lib/api/client";
@@ -7,6 +7,8 @@ import { asProblem } from "../lib/api/problem";
 import type { FilesChanged, PreviewInstance } from "../lib/api/types";
 import { visible } from "../lib/ui/visible";
 import type { Picked } from "./folder";
+import { inOrder } from "./order";
+import { wantsNotifications } from "./useNotifications";
 
 /** A generation in the list, with its newest preview. */
 export interface Project {
@@ -19,6 +21,8 @@ export interface Project {
 export interface Projects {
   list: readonly Project[] | null;
   problem: Problem | null;
+  /** Whether the service does not answer: what was known of previews may not be so any more. */
+  isLost: boolean;
   /** Whether this service takes uploads; one with generations of its own does not. */
   takesUploads: boolean;
   refresh: () => Promise<void>;
@@ -39,6 +43,9 @@ export function useProjects(client: PreviewClient, onSignedOut: () => void): Pro
   const [problem, setProblem] = useState<Problem | null>(null);
   const [takesUploads, setTakesUploads] = useState(true);
 
+  const shown = useRef<readonly Project[]>([]);
+  const wasLost = useRef(false);
+
   const refresh = useCallback(async () => {
     try {
       const [previews, generations] = await Promise.all([
@@ -49,18 +56,27 @@ export function useProjects(client: PreviewClient, onSignedOut: () => void): Pro
         }),
       ]);
       setTakesUploads(generations !== null);
-      setList(projectsOf(generations, previews));
+      const found = projectsOf(generations, previews);
+      tellChanges(client, shown.current, found, wasLost.current);
+      shown.current = found;
+      wasLost.current = false;
+      setList(found);
       setProblem(null);
     } catch (error) {
       const found = asProblem(error);
-      if (found.status === 401) onSignedOut();
-      else setProblem(found);
+      if (found.status === 401) return onSignedOut();
+      if (found.isTemporary && !wasLost.current) {
+        // The other parts of the page look for themselves, so that all say the same.
+        wasLost.current = true;
+        for (const one of shown.current) if (isOn(one.preview)) client.noteChange(one.id);
+      }
+      setProblem(found);
     }
   }, [client, onSignedOut]);
 
   useEffect(() => {
     const look = (): void => {
-      if (document.visibilityState === "visible") void refresh();
+      if (document.visibilityState === "visible" || wantsNotifications()) void refresh();
     };
     look();
     const timer = setInterval(look, EACH_MS);
@@ -97,7 +113,23 @@ export function useProjects(client: PreviewClient, onSignedOut: () => void): Pro
     },
     [client, refresh],
   );
-  return { list, problem, takesUploads, refresh, upload, replace, restore, remove };
+  return { list, problem, isLost: problem?.isTemporary ?? false, takesUploads, refresh, upload, replace, restore, remove };
+}
+
+/** Tell the other parts of the page which previews have changed elsewhere, and all when the service is back. */
+function tellChanges(
+  client: PreviewClient,
+  before: readonly Project[],
+  now: readonly Project[],
+  isBack: boolean,
+): void {
+  const known = new Map(before.map((one) => [one.id, one.preview]));
+  for (const { id, preview } of now) {
+    const last = known.get(id);
+    if (isBack && preview !== null) client.noteBack(id);
+    else if (known.has(id) && preview !== null && last?.id !== preview.id) client.noteBack(id);
+    else if (known.has(id) && last?.status !== preview?.status) client.noteChange(id);
+  }
 }
 
 /** Generations with their newest preview; where a host keeps the generations, those that have had a preview. */
@@ -127,7 +159,7 @@ export function projectsOf(
       preview: one,
     })),
   ];
-  return [...all.filter((one) => isOn(one.preview)), ...all.filter((one) => !isOn(one.preview))];
+  return inOrder(all);
 }
 
 /** Whether a preview holds a place. */

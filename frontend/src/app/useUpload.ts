@@ -2,6 +2,7 @@ import { type DragEvent, useRef, useState } from "react";
 
 import { asProblem } from "../lib/api/problem";
 import type { FilesChanged } from "../lib/api/types";
+import { ended } from "../lib/launch/ending";
 import { PickError, pickDropped, type Picked } from "./folder";
 import { isOn, type Project, type Projects } from "./useProjects";
 
@@ -44,7 +45,8 @@ export interface Replaced {
 export function useUpload(projects: Projects, shown: Project | null, onDone: (id: string) => void): Upload {
   const [isOver, setOver] = useState(false);
   const [isUploading, setUploading] = useState(false);
-  const [problem, setProblem] = useState<string | null>(null);
+  const [problem, setProblem] = useState<{ of: string | null; message: string } | null>(null);
+  const shownId = shown?.id ?? null;
   const [asked, setAsked] = useState<Replacement | null>(null);
   const [replaced, setReplaced] = useState<Replaced | null>(null);
   const depth = useRef(0);
@@ -53,8 +55,10 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
     setUploading(true);
     setProblem(null);
     sending
-      .then(setProblem)
-      .catch((error: unknown) => setProblem(error instanceof PickError ? error.message : asProblem(error).message))
+      .then((message) => setProblem(message === null ? null : { of: shownId, message }))
+      .catch((error: unknown) =>
+        setProblem({ of: shownId, message: error instanceof PickError ? error.message : asProblem(error).message }),
+      )
       .finally(() => setUploading(false));
   };
   const take = (picked: Promise<Picked>): void =>
@@ -111,12 +115,14 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
     setProblem(null);
     setReplaced(null);
   };
-  return { isOver, isUploading, problem, take, replace, asked, answer, replaced, undo, dismiss, handlers };
+  // It stays with what was on the screen when it happened.
+  const told = problem?.of === shownId ? problem.message : null;
+  return { isOver, isUploading, problem: told, take, replace, asked, answer, replaced, undo, dismiss, handlers };
 }
 
 /** What to say of a change that is kept and does not run; null where all is well, which the log tells. */
 function failureOf({ reload }: FilesChanged): string | null {
   if (reload.status !== "failed") return null;
-  const why = reload.error?.detail ?? "Its log says why.";
+  const why = ended(reload.error?.detail ?? "See the log");
   return `Files updated, but the new version does not start: ${why} The previous version is still running.`;
 }

@@ -39,7 +39,7 @@ interface PlanEndpoint {
 }
 
 /** What changed, for components that show the same generation elsewhere on the page. */
-export type Change = "launched" | "changed";
+export type Change = "launched" | "changed" | "back";
 
 /** Talks to the service in the words of contract v1. All methods reject with `Problem`. */
 export class PreviewClient {
@@ -47,6 +47,9 @@ export class PreviewClient {
   readonly #transport: Transport;
   readonly #listeners = new Map<string, Set<(change: Change) => void>>();
   readonly #previewTokens = new Map<string, string>();
+  /** The generations that have or had a preview; null while that is not known of all. */
+  #launchedIds: Set<string> | null = null;
+  #asking: Promise<unknown> | undefined;
 
   constructor(options: ClientOptions = {}) {
     this.#transport = new Transport(options);
@@ -113,7 +116,12 @@ export class PreviewClient {
   }
 
   async previews(limit = 100): Promise<PreviewInstance[]> {
-    return (await this.#transport.json<{ previews: PreviewInstance[] }>(`/api/v1/previews?limit=${limit}`)).previews;
+    const asking = this.#transport.json<{ previews: PreviewInstance[] }>(`/api/v1/previews?limit=${limit}`);
+    this.#asking = asking.catch(() => undefined);
+    const { previews } = await asking;
+    // A full page may have left out older ones.
+    this.#launchedIds = previews.length < limit ? new Set(previews.map((one) => one.generation_id)) : null;
+    return previews;
   }
 
   // In the browser
@@ -144,11 +152,15 @@ export class PreviewClient {
   // Logs
 
   /** Open the log stream; the caller reads the body. Rejects unless the answer is 200 or 204. */
-  openLog(
+  async openLog(
     generationId: string,
     where: { after?: number; tail?: number; follow?: boolean; filter?: string },
     signal?: AbortSignal,
   ): Promise<Response> {
+    await this.#asking;
+    // What is known to fail is not asked.
+    if (this.#launchedIds?.has(generationId) === false)
+      throw new Problem("This project has not been launched yet.", { status: 404, code: "no_active_preview" });
     const query = new URLSearchParams({ ansi: "keep" });
     if (where.after === undefined && where.tail !== undefined) query.set("tail", String(where.tail));
     if (where.follow === false) query.set("follow", "false");
@@ -339,12 +351,18 @@ export class PreviewClient {
     this.#tell(generationId, "changed");
   }
 
+  /** Say that the service is there again, or has a preview that was launched elsewhere: who waits connects at once. */
+  noteBack(generationId: string): void {
+    this.#tell(generationId, "back");
+  }
+
   #tell(generationId: string, change: Change): void {
     for (const listener of [...(this.#listeners.get(generationId) ?? [])]) listener(change);
   }
 
   #launched(launched: Launched): Launched {
     this.#previewTokens.set(launched.generation_id, launched.session_token);
+    this.#launchedIds?.add(launched.generation_id);
     this.#tell(launched.generation_id, "launched");
     return launched;
   }

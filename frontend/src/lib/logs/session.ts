@@ -87,6 +87,7 @@ export class LogSession {
   open(): void {
     this.#forgetChange = this.#client.onChange(this.generationId, (change) => {
       if (change === "launched") this.#reconnect();
+      if (change === "back") this.retryNow();
     });
     globalThis.addEventListener("pagehide", this.#keep);
     const kept = this.store.lastSeq === 0 && this.filter === "" ? keptTail(this.generationId) : null;

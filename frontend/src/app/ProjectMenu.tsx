@@ -1,0 +1,108 @@
+import { type ReactNode, useRef, useState } from "react";
+
+import { asProblem } from "../lib/api/problem";
+import { duplicateProject, renameProject } from "../lib/api/projects";
+import { Menu, type MenuItem } from "../lib/terminal/Menu";
+import { Notice } from "../lib/ui/controls";
+import controls from "../lib/ui/controls.module.css";
+import { Ask } from "../lib/ui/Dialog";
+import styles from "./app.module.css";
+import { pickInput, type Picked } from "./folder";
+import { client } from "./ownToken";
+import { isOn, type Project, type Projects } from "./useProjects";
+
+interface ProjectMenuProps {
+  project: Project;
+  projects: Projects;
+  onSelect: (id: string) => void;
+  onReplace: (picked: Promise<Picked>) => void;
+  isUploading: boolean;
+  /** More of the page, below what concerns the project. */
+  more?: readonly MenuItem[];
+  label?: string;
+}
+
+/** All that can be done with a project as a whole. */
+export function ProjectMenu(props: ProjectMenuProps): ReactNode {
+  const { project, projects, onSelect, onReplace, isUploading } = props;
+  const [asked, setAsked] = useState<"rename" | "remove" | null>(null);
+  const [name, setName] = useState(project.name);
+  const [wrong, setWrong] = useState<string | null>(null);
+  const folder = useRef<HTMLInputElement>(null);
+  const isRunning = isOn(project.preview);
+  const attempt = (what: Promise<unknown>): void => {
+    setWrong(null);
+    what.then(projects.refresh).catch((error: unknown) => setWrong(asProblem(error).message));
+  };
+  const duplicate = async (): Promise<void> => {
+    const made = await duplicateProject(client, project.id, `${project.name} copy`, project.preview?.status === "running");
+    await projects.refresh();
+    onSelect(made.id);
+  };
+  const items: MenuItem[] = [
+    {
+      label: "Rename…",
+      act: () => {
+        setName(project.name);
+        setAsked("rename");
+      },
+    },
+    { label: "Duplicate", act: () => attempt(duplicate()) },
+    ...(isRunning && !isUploading ? [{ label: "Replace files…", act: () => folder.current?.click() }] : []),
+    { label: isRunning ? "Remove… (stop it first)" : "Remove…", act: () => setAsked(isRunning ? null : "remove") },
+  ];
+  return (
+    <>
+      <Menu icon="more" label={props.label ?? `More for ${project.name}`} items={[...items, ...(props.more ?? [])]} />
+      <input
+        ref={folder}
+        type="file"
+        hidden
+        aria-label="The changed folder"
+        {...{ webkitdirectory: "" }}
+        onChange={({ target }) => {
+          if (target.files && target.files.length > 0) onReplace(pickInput(target.files));
+          target.value = "";
+        }}
+      />
+      {wrong !== null && (
+        <span className={styles.menuProblem}>
+          <Notice tone="bad" role="alert">
+            {wrong}
+          </Notice>
+        </span>
+      )}
+      {asked === "rename" && (
+        <Ask
+          title="Rename the project"
+          action="Rename"
+          kind="primary"
+          onYes={() => name.trim() !== "" && attempt(renameProject(client, project.id, name.trim()))}
+          onClose={() => setAsked(null)}
+        >
+          <label className={styles.renameField}>
+            Name
+            <input
+              className={controls.field}
+              value={name}
+              maxLength={256}
+              autoFocus
+              onFocus={(event) => event.target.select()}
+              onChange={(event) => setName(event.target.value)}
+            />
+          </label>
+        </Ask>
+      )}
+      {asked === "remove" && (
+        <Ask
+          title={`Delete project “${project.name}”?`}
+          action="Delete"
+          onYes={() => attempt(projects.remove(project.id))}
+          onClose={() => setAsked(null)}
+        >
+          <p>Its files, all versions of them, and the logs of all its launches are deleted. This cannot be undone.</p>
+        </Ask>
+      )}
+    </>
+  );
+}

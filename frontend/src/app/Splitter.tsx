@@ -1,0 +1,111 @@
+import { type CSSProperties, type KeyboardEvent, type PointerEvent, type ReactNode, type RefObject, useRef, useState } from "react";
+
+import styles from "./app.module.css";
+
+const KEY = "preview:split";
+const LEAST = 20;
+const MOST = 80;
+const STEP = 4;
+const GAP_PX = 12;
+
+export interface Split {
+  /** The log's part of the width in percent; null while the person has not chosen. */
+  percent: number | null;
+  isAlone: boolean;
+  panes: RefObject<HTMLDivElement | null>;
+  style: CSSProperties;
+  set: (percent: number) => void;
+  toggle: () => void;
+}
+
+/** How the log and what is beside it share the width: as the person left it in this browser. */
+export function useSplit(): Split {
+  const panes = useRef<HTMLDivElement>(null);
+  const [{ percent, isAlone }, setState] = useState(kept);
+  const change = (next: { percent: number | null; isAlone: boolean }): void => {
+    setState(next);
+    try {
+      localStorage.setItem(KEY, JSON.stringify(next));
+    } catch {
+      // not kept, then
+    }
+  };
+  return {
+    percent,
+    isAlone,
+    panes,
+    style: percent === null ? {} : ({ "--split": `${(percent / (100 - percent)).toFixed(4)}fr` } as CSSProperties),
+    set: (next) => change({ percent: clamped(next), isAlone: false }),
+    toggle: () => change({ percent, isAlone: !isAlone }),
+  };
+}
+
+/** The bar between the log and what is beside it: dragged, or moved by the arrow keys; Enter shows the log alone. */
+export function Splitter({ split }: { split: Split }): ReactNode {
+  const now = split.percent ?? 50;
+  const measured = (): number => {
+    const log = split.panes.current?.querySelector<HTMLElement>(`.${styles.logPane ?? ""}`);
+    const whole = split.panes.current?.clientWidth ?? 0;
+    return log && whole > 0 ? (log.offsetWidth / whole) * 100 : now;
+  };
+  const move = (event: PointerEvent): void => {
+    const box = split.panes.current?.getBoundingClientRect();
+    if (!box || !event.currentTarget.hasPointerCapture(event.pointerId)) return;
+    split.set(((event.clientX - box.left) / box.width) * 100);
+  };
+  const key = (event: KeyboardEvent): void => {
+    const step = { ArrowLeft: -STEP, ArrowRight: STEP }[event.key];
+    if (event.key === "Enter") split.toggle();
+    else if (event.key === "Home") split.set(LEAST);
+    else if (event.key === "End") split.set(MOST);
+    else if (step !== undefined) split.set((split.percent ?? measured()) + step);
+    else return;
+    event.preventDefault();
+  };
+  return (
+    <div
+      className={styles.splitter}
+      role="separator"
+      tabIndex={0}
+      aria-orientation="vertical"
+      aria-label="Width of the log"
+      aria-valuemin={LEAST}
+      aria-valuemax={100}
+      aria-valuenow={split.isAlone ? 100 : Math.round(now)}
+      title="Drag to resize. Double-click or Enter: the log alone, or both."
+      ref={(bar) => place(bar, split)}
+      onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)}
+      onPointerMove={move}
+      onDoubleClick={split.toggle}
+      onKeyDown={key}
+    />
+  );
+}
+
+/** In the gap, wherever the grid has it. */
+function place(bar: HTMLDivElement | null, { panes, isAlone }: Split): (() => void) | undefined {
+  const root = panes.current ?? bar?.parentElement;
+  const log = root?.querySelector<HTMLElement>(`.${styles.logPane ?? ""}`);
+  if (!bar || !root || !log) return undefined;
+  const put = (): void => {
+    bar.style.left = `${isAlone ? root.clientWidth - GAP_PX : log.offsetLeft + log.offsetWidth}px`;
+  };
+  put();
+  const watch = new ResizeObserver(put);
+  watch.observe(log);
+  watch.observe(root);
+  return () => watch.disconnect();
+}
+
+function clamped(percent: number): number {
+  return Math.min(MOST, Math.max(LEAST, Math.round(percent * 10) / 10));
+}
+
+function kept(): { percent: number | null; isAlone: boolean } {
+  try {
+    const { percent, isAlone } = JSON.parse(localStorage.getItem(KEY) ?? "{}") as Record<string, unknown>;
+    return { percent: typeof percent === "number" ? clamped(percent) : null, isAlone: isAlone === true };
+  } catch {
+    return { percent: null, isAlone: false };
+  }
+}

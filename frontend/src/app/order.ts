@@ -1,0 +1,31 @@
+import type { Project } from "./useProjects";
+
+/** Newest first, whatever runs: a list that is looked at does not change its order. */
+export function inOrder(projects: readonly Project[]): Project[] {
+  return [...projects].sort((a, b) => (b.createdAt ?? "").localeCompare(a.createdAt ?? "") || a.id.localeCompare(b.id));
+}
+
+/** The projects whose name has all words of the text, in any order; the best match of each is no matter. */
+export function matching(projects: readonly Project[], text: string): readonly Project[] {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  return projects.filter(({ name, id }) => words.every((word) => `${name} ${id}`.toLowerCase().includes(word)));
+}
+
+/**
+ * How well a text matches what was typed: 0 for not at all. Each letter has to come in order; letters at the begin of
+ * words and next to each other count more.
+ */
+export function fuzzyScore(typed: string, text: string): number {
+  const wanted = typed.toLowerCase().replace(/\s+/g, "");
+  const given = text.toLowerCase();
+  let score = 1;
+  let at = -1;
+  for (const letter of wanted) {
+    const next = given.indexOf(letter, at + 1);
+    if (next === -1) return 0;
+    const isStart = next === 0 || /[\s/_.:-]/.test(given[next - 1] ?? "");
+    score += next === at + 1 && at !== -1 ? 3 : isStart ? 2 : 0.2;
+    at = next;
+  }
+  return score + (given.startsWith(typed.toLowerCase()) ? 5 : 0) - given.length / 1_000;
+}

@@ -1,0 +1,37 @@
+import type { PreviewClient } from "./client";
+import { of } from "./transport";
+import type { Generation } from "./types";
+
+/** A small project that comes with the service. */
+export interface Example {
+  name: string;
+  title: string;
+  framework: string;
+  summary: string;
+  first_request: string;
+}
+
+export async function listExamples(client: PreviewClient, signal?: AbortSignal): Promise<Example[]> {
+  return (await client.json<{ items: Example[] }>("/api/v1/examples", signal ? { signal } : {})).items;
+}
+
+/** Add an example to the person's projects. */
+export function addExample(client: PreviewClient, name: string): Promise<Generation> {
+  return client.json(`/api/v1/examples/${encodeURIComponent(name)}`, { method: "POST" });
+}
+
+export function renameProject(client: PreviewClient, id: string, name: string): Promise<Generation> {
+  return client.json(of(id, ""), { method: "PATCH", json: { name } });
+}
+
+/** A new project with the same files; of a preview that runs, with its data too. */
+export async function duplicateProject(
+  client: PreviewClient,
+  id: string,
+  name: string,
+  isRunning: boolean,
+): Promise<Generation> {
+  if (isRunning) return client.json(of(id, "/fork"), { method: "POST", json: { name } });
+  const archive = await (await client.send(of(id, "/archive?format=zip"))).blob();
+  return client.uploadArchive(name, new File([archive], "project.zip", { type: "application/zip" }));
+}
