@@ -82,8 +82,9 @@ def test_a_launch_that_cannot_work_stops_nothing_else(running: Running, browser:
         page.get_by_role("button", name="Launch", exact=True).click()
         expect(page.get_by_role("alert")).to_be_visible()
         expect(page.get_by_role("button", name=re.compile("launch this"))).to_be_hidden()
-        page.get_by_role("button", name="Remove notes").click()
-        page.get_by_role("alertdialog").get_by_role("button", name="Remove", exact=True).click()
+        page.get_by_role("button", name="More for notes").click()
+        page.get_by_role("menuitem", name="Remove…").click()
+        page.get_by_role("alertdialog").get_by_role("button", name="Delete", exact=True).click()
         page.get_by_role("heading", name="good", exact=True, level=2).wait_for()
         seen.wait_for_state("Running")
 

@@ -105,7 +105,7 @@ function useCommands({ project, projects, onSelect, actions }: Omit<PaletteProps
     project === null ? Promise.reject(new Error("no project")) : client.endpoints(project.id),
   );
   const go = (show: string): void => {
-    if (project) location.hash = `#/${encodeURIComponent(project.id)}?show=${show}`;
+    if (project) location.assign(`#/${encodeURIComponent(project.id)}?show=${show}`);
   };
   const call = (what: Promise<unknown>): void => void what.catch(() => undefined).then(projects.refresh);
   const running = project !== null && isOn(project.preview);

@@ -20,7 +20,8 @@ export function PaneSwitch({ shown, isSmall, onShow }: PaneSwitchProps): ReactNo
   const panes = isSmall ? [LOG, ...PANES] : PANES;
   useEffect(() => {
     const button = bar.current?.querySelector<HTMLElement>("[aria-pressed=true]");
-    if (bar.current && button) bar.current.scrollLeft = button.offsetLeft - (bar.current.clientWidth - button.offsetWidth) / 2;
+    if (bar.current && button)
+      bar.current.scrollLeft = button.offsetLeft - (bar.current.clientWidth - button.offsetWidth) / 2;
   }, [shown]);
   const key = (event: KeyboardEvent): void => {
     const buttons = [...(bar.current?.querySelectorAll<HTMLElement>("button") ?? [])];

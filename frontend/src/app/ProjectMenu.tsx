@@ -35,7 +35,12 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
     what.then(projects.refresh).catch((error: unknown) => setWrong(asProblem(error).message));
   };
   const duplicate = async (): Promise<void> => {
-    const made = await duplicateProject(client, project.id, `${project.name} copy`, project.preview?.status === "running");
+    const made = await duplicateProject(
+      client,
+      project.id,
+      `${project.name} copy`,
+      project.preview?.status === "running",
+    );
     await projects.refresh();
     onSelect(made.id);
   };

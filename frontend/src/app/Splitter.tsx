@@ -1,4 +1,4 @@
-import { type CSSProperties, type KeyboardEvent, type PointerEvent, type ReactNode, type RefObject, useRef, useState } from "react";
+import { type CSSProperties, type KeyboardEvent, type PointerEvent, type ReactNode, useState } from "react";
 
 import styles from "./app.module.css";
 
@@ -12,7 +12,6 @@ export interface Split {
   /** The log's part of the width in percent; null while the person has not chosen. */
   percent: number | null;
   isAlone: boolean;
-  panes: RefObject<HTMLDivElement | null>;
   style: CSSProperties;
   set: (percent: number) => void;
   toggle: () => void;
@@ -20,7 +19,6 @@ export interface Split {
 
 /** How the log and what is beside it share the width: as the person left it in this browser. */
 export function useSplit(): Split {
-  const panes = useRef<HTMLDivElement>(null);
   const [{ percent, isAlone }, setState] = useState(kept);
   const change = (next: { percent: number | null; isAlone: boolean }): void => {
     setState(next);
@@ -33,7 +31,6 @@ export function useSplit(): Split {
   return {
     percent,
     isAlone,
-    panes,
     style: percent === null ? {} : ({ "--split": `${(percent / (100 - percent)).toFixed(4)}fr` } as CSSProperties),
     set: (next) => change({ percent: clamped(next), isAlone: false }),
     toggle: () => change({ percent, isAlone: !isAlone }),
@@ -43,13 +40,12 @@ export function useSplit(): Split {
 /** The bar between the log and what is beside it: dragged, or moved by the arrow keys; Enter shows the log alone. */
 export function Splitter({ split }: { split: Split }): ReactNode {
   const now = split.percent ?? 50;
-  const measured = (): number => {
-    const log = split.panes.current?.querySelector<HTMLElement>(`.${styles.logPane ?? ""}`);
-    const whole = split.panes.current?.clientWidth ?? 0;
-    return log && whole > 0 ? (log.offsetWidth / whole) * 100 : now;
+  const measured = (bar: Element): number => {
+    const [panes, log] = around(bar);
+    return panes && log ? (log.offsetWidth / panes.clientWidth) * 100 : now;
   };
   const move = (event: PointerEvent): void => {
-    const box = split.panes.current?.getBoundingClientRect();
+    const box = event.currentTarget.parentElement?.getBoundingClientRect();
     if (!box || !event.currentTarget.hasPointerCapture(event.pointerId)) return;
     split.set(((event.clientX - box.left) / box.width) * 100);
   };
@@ -58,7 +54,7 @@ export function Splitter({ split }: { split: Split }): ReactNode {
     if (event.key === "Enter") split.toggle();
     else if (event.key === "Home") split.set(LEAST);
     else if (event.key === "End") split.set(MOST);
-    else if (step !== undefined) split.set((split.percent ?? measured()) + step);
+    else if (step !== undefined) split.set((split.percent ?? measured(event.currentTarget)) + step);
     else return;
     event.preventDefault();
   };
@@ -73,7 +69,7 @@ export function Splitter({ split }: { split: Split }): ReactNode {
       aria-valuemax={100}
       aria-valuenow={split.isAlone ? 100 : Math.round(now)}
       title="Drag to resize. Double-click or Enter: the log alone, or both."
-      ref={(bar) => place(bar, split)}
+      ref={(bar) => place(bar, split.isAlone)}
       onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)}
       onPointerMove={move}
       onDoubleClick={split.toggle}
@@ -82,10 +78,15 @@ export function Splitter({ split }: { split: Split }): ReactNode {
   );
 }
 
+/** The panes that a bar stands between, and the log among them. */
+function around(bar: Element | null): [HTMLElement | null | undefined, HTMLElement | null | undefined] {
+  const panes = bar?.parentElement;
+  return [panes, panes?.querySelector<HTMLElement>(`.${styles.logPane ?? ""}`)];
+}
+
 /** In the gap, wherever the grid has it. */
-function place(bar: HTMLDivElement | null, { panes, isAlone }: Split): (() => void) | undefined {
-  const root = panes.current ?? bar?.parentElement;
-  const log = root?.querySelector<HTMLElement>(`.${styles.logPane ?? ""}`);
+function place(bar: HTMLDivElement | null, isAlone: boolean): (() => void) | undefined {
+  const [root, log] = around(bar);
   if (!bar || !root || !log) return undefined;
   const put = (): void => {
     bar.style.left = `${isAlone ? root.clientWidth - GAP_PX : log.offsetLeft + log.offsetWidth}px`;

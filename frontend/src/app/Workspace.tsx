@@ -57,7 +57,7 @@ export function Workspace(props: WorkspaceProps): ReactNode {
       data-alone={!isSmall && split.isAlone}
     >
       <LaunchPanel generationId={id} name={name} theme={theme} onSignIn={onSignIn} onShow={onShow} nameOf={nameOf} />
-      <div className={styles.panes} ref={split.panes} style={split.style}>
+      <div className={styles.panes} style={split.style}>
         {!isSmall && <Splitter split={split} />}
         <PaneSwitch shown={shown} isSmall={isSmall} onShow={show} />
         <Panes key={`${id} ${view.round}`} {...props} query={view.query} pane={shown} onPane={show} />

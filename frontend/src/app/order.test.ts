@@ -3,7 +3,12 @@ import { describe, expect, it } from "vitest";
 import { fuzzyScore, inOrder, matching } from "./order";
 import type { Project } from "./useProjects";
 
-const project = (name: string, createdAt: string | null): Project => ({ id: `gen_${name}`, name, createdAt, preview: null });
+const project = (name: string, createdAt: string | null): Project => ({
+  id: `gen_${name}`,
+  name,
+  createdAt,
+  preview: null,
+});
 
 describe("the list of projects", () => {
   it("is newest first, and steady", () => {

@@ -5,7 +5,12 @@ import { newsOf } from "./useNotifications";
 import type { Project } from "./useProjects";
 
 function project(status: string, id = "preview_1", expires = "2026-01-01T01:00:00Z"): Project {
-  return { id: "gen_1", name: "shop", createdAt: null, preview: { id, status, expires_at: expires } as PreviewInstance };
+  return {
+    id: "gen_1",
+    name: "shop",
+    createdAt: null,
+    preview: { id, status, expires_at: expires } as PreviewInstance,
+  };
 }
 
 const NOW = Date.parse("2026-01-01T00:00:00Z");

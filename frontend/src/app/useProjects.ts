@@ -64,7 +64,10 @@ export function useProjects(client: PreviewClient, onSignedOut: () => void): Pro
       setProblem(null);
     } catch (error) {
       const found = asProblem(error);
-      if (found.status === 401) return onSignedOut();
+      if (found.status === 401) {
+        onSignedOut();
+        return;
+      }
       if (found.isTemporary && !wasLost.current) {
         // The other parts of the page look for themselves, so that all say the same.
         wasLost.current = true;

@@ -3,18 +3,24 @@ import { type ReactNode, useState } from "react";
 import type { PreviewClient } from "../api/client";
 import { asProblem } from "../api/problem";
 import { Button, Notice } from "../ui/controls";
+import { Dialog } from "../ui/Dialog";
+import styles from "./launch.module.css";
 import { ShareDialog } from "./ShareDialog";
 
 interface BrowseProps {
   client: PreviewClient;
   generationId: string;
   disabled: boolean;
+  /** The preview's own port, for programs on this machine. */
+  address: string;
+  expiresAt: string;
 }
 
 /** Opens the preview in a tab of its own, on its own address, and shares it. */
-export function Browse({ client, generationId, disabled }: BrowseProps): ReactNode {
+export function Browse({ client, generationId, disabled, address, expiresAt }: BrowseProps): ReactNode {
   const [wrong, setWrong] = useState<string | null>(null);
   const [isSharing, setSharing] = useState(false);
+  const [isExplained, setExplained] = useState(false);
   const open = async (): Promise<void> => {
     setWrong(null);
     // Before the answer: later a browser would take it for a window that nobody asked for.
@@ -40,12 +46,41 @@ export function Browse({ client, generationId, disabled }: BrowseProps): ReactNo
       <Button small kind="quiet" icon="chain" disabled={disabled} onClick={() => setSharing(true)}>
         Share
       </Button>
+      <Button small kind="quiet" onClick={() => setExplained(true)}>
+        How to reach it
+      </Button>
       {wrong !== null && (
         <Notice tone="bad" role="alert">
           {wrong}
         </Notice>
       )}
-      {isSharing && <ShareDialog client={client} generationId={generationId} onClose={() => setSharing(false)} />}
+      {isSharing && (
+        <ShareDialog
+          client={client}
+          generationId={generationId}
+          expiresAt={expiresAt}
+          onClose={() => setSharing(false)}
+        />
+      )}
+      {isExplained && (
+        <Dialog title="How to reach it" onClose={() => setExplained(false)}>
+          <dl className={styles.reach}>
+            <dt>In this browser</dt>
+            <dd>
+              <strong>Open</strong> shows it on an address of its own, for you alone. Cookies and sign-ins of the
+              application work there.
+            </dd>
+            <dt>For other people</dt>
+            <dd>
+              <strong>Share</strong> makes a link to that address, which needs no account.
+            </dd>
+            <dt>For programs on the service’s machine</dt>
+            <dd>
+              <code>{address}</code> is the application’s own port, without a token. It changes with each launch.
+            </dd>
+          </dl>
+        </Dialog>
+      )}
     </>
   );
 }

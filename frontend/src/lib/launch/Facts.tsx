@@ -50,7 +50,13 @@ export function Facts({ client, preview, instance, state, health, isLost }: Fact
             <span>{instance.base_url}</span>
           )}
           <CopyButton text={instance.base_url} label="Copy the address" />
-          <Browse client={client} generationId={instance.generation_id} disabled={isLost || state === "stopping"} />
+          <Browse
+            client={client}
+            generationId={instance.generation_id}
+            disabled={isLost || state !== "running"}
+            address={instance.base_url}
+            expiresAt={instance.expires_at}
+          />
         </div>
       )}
       <dl className={styles.numbers}>
@@ -68,7 +74,7 @@ export function Facts({ client, preview, instance, state, health, isLost }: Fact
             {isLost ? "–" : lifeLeft(left, isSoon)}
             <button
               type="button"
-              className={classes(controls.button, controls.small, !isSoon && controls.quiet, styles.extend)}
+              className={classes(controls.button, controls.small, styles.extend)}
               disabled={preview.busy !== null || isLost || isLongest}
               title={isLongest ? "Maximum lifetime reached" : "Extend by 30 minutes"}
               onClick={() => void preview.extend(EXTENSION_S)}

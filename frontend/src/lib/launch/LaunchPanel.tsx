@@ -1,13 +1,14 @@
-import { type CSSProperties, type ReactNode, useEffect } from "react";
+import { type CSSProperties, type ReactNode, useEffect, useRef, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { usePreviewClient } from "../context";
 import { Contained } from "../ui/Contained";
-import { Announce, classes, Dot, Notice } from "../ui/controls";
+import { Announce, classes, Dot, IconButton, Notice } from "../ui/controls";
 import { colorScheme, type ThemeChoice } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
 import { visible } from "../ui/visible";
 import { isActive, type Preview, usePreview } from "../usePreview";
+import { launchSteps } from "../logs/steps";
 import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
 import { Actions } from "./Actions";
 import { whyFailed, whyStopped } from "./ending";
@@ -58,10 +59,14 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
   const preview = usePreview(generationId, { client });
   const session = useLogSession(generationId, { client });
   const { steps, status, connection } = useLogSnapshot(session);
-  const { instance, refresh } = preview;
+  const { instance } = preview;
   const isCut = connection.phase === "reconnecting";
-  // The stream is the first to notice that the service is gone, and that it is back.
-  useEffect(() => refresh(), [isCut, refresh]);
+  // The stream is the first to notice that the service is gone, and that it is back: all parts of the page look then.
+  const wasCut = useRef(false);
+  useEffect(() => {
+    if (wasCut.current !== isCut) client.noteChange(generationId);
+    wasCut.current = isCut;
+  }, [isCut, client, generationId]);
   // The stream is faster than asking.
   const isNewer = status !== null && instance?.id === status.id && isActive(instance);
   const state = isNewer ? status.status : (instance?.status ?? "none");
@@ -70,6 +75,11 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
   const isLost = preview.isLost && isOn;
   const held = isOn && !isLost && preview.status ? heldIn(preview.status) : null;
   const shown = isLost ? LOST : (STATES[state] ?? { word: state, tone: "idle" as const });
+  // What was launched before the page came is no news: its steps are one line. Nothing moves while somebody looks on.
+  const [hasSeenLaunch, setSeenLaunch] = useState(false);
+  if (preview.isLoaded && state !== "running" && !hasSeenLaunch) setSeenLaunch(true);
+  // On a small screen the log comes first: the rest is opened when it is wanted.
+  const [isOpen, setOpen] = useState(false);
   const title = visible(props.name ?? generationId);
   return (
     <section
@@ -77,6 +87,7 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
       style={{ colorScheme: colorScheme(props.theme ?? "system"), ...props.style }}
       aria-label="Preview"
       data-state={state}
+      data-open={isOpen}
     >
       <div className={styles.head}>
         <h2 className={styles.title} title={title}>
@@ -94,6 +105,13 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
         <Announce>{preview.isLoaded ? `${title}: ${shown.word}` : ""}</Announce>
         <span className={styles.spring} />
         <Actions preview={preview} state={state} />
+        <IconButton
+          className={styles.details}
+          icon={isOpen ? "up" : "down"}
+          label="Details"
+          aria-expanded={isOpen}
+          onClick={() => setOpen(!isOpen)}
+        />
       </div>
       <div className={styles.summary}>
         {preview.problem && <ProblemNotice {...props} client={client} preview={preview} problem={preview.problem} />}
@@ -103,7 +121,12 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
           !preview.problem && <Rest preview={preview} state={state} />
         )}
       </div>
-      <Steps steps={steps} phase={PHASES[state] ?? "ahead"} />
+      <Steps
+        // A launch that was refused has none of the steps of the one before.
+        steps={preview.problem && !isOn ? launchSteps(undefined) : steps}
+        phase={preview.problem && !isOn ? "ahead" : (PHASES[state] ?? "ahead")}
+        isOver={state === "running" && !hasSeenLaunch}
+      />
     </section>
   );
 }

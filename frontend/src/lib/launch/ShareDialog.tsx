@@ -3,21 +3,16 @@ import { type ReactNode, useEffect, useState } from "react";
 import type { PreviewClient } from "../api/client";
 import { asProblem } from "../api/problem";
 import type { PreviewAccess, ShareLink } from "../api/types";
-import { Button, classes, CopyButton, IconButton, Notice } from "../ui/controls";
+import { Button, classes, CopyButton, copyText, IconButton, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { Dialog } from "../ui/Dialog";
 import styles from "./launch.module.css";
+import { livesUntil } from "./lives";
 
-const HOUR_S = 3_600;
 const ROLES: readonly [ShareLink["role"], string][] = [
   ["open", "open the preview"],
   ["watch", "watch its log and requests"],
   ["use", "watch, send requests and comment"],
-];
-const LIVES: readonly [string, number][] = [
-  ["1 hour", HOUR_S],
-  ["1 day", 24 * HOUR_S],
-  ["7 days", 7 * 24 * HOUR_S],
 ];
 
 /** Each machine takes names below `localhost` for itself (RFC 6761, section 6.3). */
@@ -28,14 +23,19 @@ function isLocal(address: string): boolean {
 interface ShareDialogProps {
   client: PreviewClient;
   generationId: string;
+  /** The preview's own end: no link outlives it. */
+  expiresAt: string;
   onClose: () => void;
 }
 
 /** Links to pass on, each with an end, and whether anybody may look. */
-export function ShareDialog({ client, generationId, onClose }: ShareDialogProps): ReactNode {
+export function ShareDialog({ client, generationId, expiresAt, onClose }: ShareDialogProps): ReactNode {
   const [access, setAccess] = useState<PreviewAccess | null>(null);
   const [wrong, setWrong] = useState<string | null>(null);
-  const [life, setLife] = useState(24 * HOUR_S);
+  // As it was when the dialog was opened: a choice does not vanish under the pointer.
+  const [lives] = useState(() => livesUntil(Date.parse(expiresAt), Date.now()));
+  const [life, setLife] = useState(() => lives.at(-1)?.[1] ?? 60);
+  const [copied, setCopied] = useState(false);
   const [role, setRole] = useState<ShareLink["role"]>("open");
   const act = async (what: () => Promise<unknown>): Promise<void> => {
     setWrong(null);
@@ -63,7 +63,12 @@ export function ShareDialog({ client, generationId, onClose }: ShareDialogProps)
         className={styles.shareNew}
         onSubmit={(event) => {
           event.preventDefault();
-          void act(() => client.share(generationId, life, role));
+          setCopied(false);
+          void act(async () => {
+            const made = await client.share(generationId, life, role);
+            await copyText(made.url);
+            setCopied(true);
+          });
         }}
       >
         <label>
@@ -81,9 +86,9 @@ export function ShareDialog({ client, generationId, onClose }: ShareDialogProps)
           </select>
         </label>
         <label>
-          Expires in{" "}
+          Expires{" "}
           <select className={controls.field} value={life} onChange={(event) => setLife(Number(event.target.value))}>
-            {LIVES.map(([words, seconds]) => (
+            {lives.map(([words, seconds]) => (
               <option key={seconds} value={seconds}>
                 {words}
               </option>
@@ -93,6 +98,9 @@ export function ShareDialog({ client, generationId, onClose }: ShareDialogProps)
         <Button kind="primary" type="submit">
           New link
         </Button>
+        <span className={styles.copied} role="status">
+          {copied ? "Copied" : ""}
+        </span>
       </form>
       <ul className={styles.shares} aria-label="Share links">
         {access?.shares.map((one) => (

@@ -1,4 +1,4 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useState } from "react";
 
 import type { LaunchStep } from "../logs/steps";
 import { Icon } from "../ui/icons";
@@ -9,9 +9,25 @@ import styles from "./launch.module.css";
 export type StepsPhase = "ahead" | "launching" | "broken";
 
 /** The steps of a launch: what is done and when, what is under way, where it broke. */
-export function Steps({ steps, phase }: { steps: readonly LaunchStep[]; phase: StepsPhase }): ReactNode {
+export function Steps(props: {
+  steps: readonly LaunchStep[];
+  phase: StepsPhase;
+  /** Whether they are no news any more: then they are one line, until somebody asks for them. */
+  isOver?: boolean;
+}): ReactNode {
+  const { steps, phase, isOver = false } = props;
+  const [isOpen, setOpen] = useState(false);
   const current = steps.findIndex((step) => step.state === "waiting" || step.state === "running");
   const isTold = steps.some((step) => step.state === "failed");
+  if (isOver && !isOpen) {
+    const last = steps.findLast((step) => step.atMs !== null);
+    return (
+      <button type="button" className={styles.stepsOver} aria-expanded="false" onClick={() => setOpen(true)}>
+        {last?.atMs == null ? "Steps of the launch" : `Launched in ${milliseconds(last.atMs)}`}
+        <Icon name="down" size={12} />
+      </button>
+    );
+  }
   return (
     <ol className={styles.steps} aria-label="Steps of the launch">
       {steps.map((step, at) => {

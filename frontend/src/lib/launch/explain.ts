@@ -57,8 +57,9 @@ function takenSentence(problem: Problem, names: readonly string[]): string {
   if (problem.code !== "preview_limit_reached" || names.length === 0 || typeof limit !== "number")
     return problem.message;
   const taken = names.map((name) => `“${name}”`).join(", ");
-  const many = limit === 1 ? "one preview" : `${limit} previews`;
-  return `You can have ${many} at a time, and ${taken} ${names.length === 1 ? "is" : "are"} running. Stop one to launch this.`;
+  const setting = typeof problem.details.setting === "string" ? problem.details.setting : null;
+  const raise = setting === null ? "" : ` The service’s operator can raise the limit with ${setting}.`;
+  return `Limit reached: ${limit} running ${limit === 1 ? "preview" : "previews"} (${taken}). Stop one to launch this.${raise}`;
 }
 
 /** A refused extension, without the service's word for the kind of account. */

@@ -1,0 +1,124 @@
+"""The page's shell: an example with one click, commands, panes, the project's menu, small screens."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from page_kit import FILES, PATIENCE_MS, Running, Visit, visit
+from playwright.sync_api import Browser, expect
+
+
+def shoot(seen: Visit, name: str) -> None:
+    if folder := os.environ.get("PREVIEW_TEST_SCREENSHOTS"):
+        seen.page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def test_the_first_minute_is_clean_and_needs_no_project(running: Running, browser: Browser) -> None:
+    with visit(browser) as seen:
+        page = seen.page
+        seen.sign_in(running, "newcomer")
+        failed: list[str] = []
+        page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 400 else None)
+        page.on("console", lambda message: failed.append(message.text) if message.type == "error" else None)
+        page.get_by_role("region", name="Examples").wait_for()
+        shoot(seen, "shell-welcome")
+        page.get_by_role("button", name=re.compile("^Hello")).click()
+        page.get_by_role("heading", name="Hello", exact=True, level=2).wait_for()
+        page.get_by_text("Nothing to show yet").wait_for()
+        shoot(seen, "shell-new")
+        seen.launch()
+        expect(page.get_by_role("button", name="Share", exact=True)).to_be_enabled(timeout=PATIENCE_MS)
+        shoot(seen, "shell-running")
+        assert failed == []
+
+        page.get_by_role("button", name="Share", exact=True).click()
+        dialog = page.get_by_role("dialog", name="Share the preview")
+        expect(dialog.get_by_role("option", name="in 1 day")).to_have_count(0)
+        shoot(seen, "shell-share")
+        page.keyboard.press("Escape")
+        page.reload()
+        page.get_by_role("button", name=re.compile("^Launched in")).click()
+        expect(page.get_by_role("list", name="Steps of the launch")).to_be_visible()
+
+
+def test_the_keyboard_reaches_commands_panes_and_the_splitter(running: Running, browser: Browser) -> None:
+    with visit(browser) as seen:
+        page = seen.page
+        seen.sign_in(running, "keyboard")
+        seen.drop_zip("shop", FILES)
+        page.keyboard.press("Control+k")
+        commands = page.get_by_role("combobox", name=re.compile("^Find a project"))
+        commands.fill("fils")
+        shoot(seen, "shell-palette")
+        page.keyboard.press("Enter")
+        files = page.get_by_role("button", name="Files", exact=True)
+        expect(files).to_have_attribute("aria-pressed", "true")
+        files.focus()
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_role("button", name="Failures", exact=True)).to_be_focused()
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+        shoot(seen, "shell-help")
+        page.keyboard.press("Escape")
+
+        bar = page.get_by_role("separator", name="Width of the log")
+        bar.focus()
+        page.keyboard.press("Home")
+        expect(bar).to_have_attribute("aria-valuenow", "20")
+        page.keyboard.press("Enter")
+        expect(files).to_be_hidden()
+        page.reload()
+        expect(bar).to_have_attribute("aria-valuenow", "100")
+        shoot(seen, "shell-alone")
+        bar.focus()
+        page.keyboard.press("Enter")
+        expect(files).to_be_visible()
+
+
+def test_a_project_is_renamed_duplicated_and_removed_from_its_menu(running: Running, browser: Browser) -> None:
+    with visit(browser) as seen:
+        page = seen.page
+        seen.sign_in(running, "tidy")
+        seen.drop_zip("shop", FILES)
+        page.get_by_role("button", name="More for shop").click()
+        page.get_by_role("menuitem", name="Rename…").click()
+        page.get_by_role("textbox", name="Name", exact=True).fill("Till")
+        page.get_by_role("button", name="Rename").click()
+        page.get_by_role("heading", name="Till", exact=True, level=2).wait_for()
+        page.get_by_role("button", name="More for Till").click()
+        page.get_by_role("menuitem", name="Duplicate").click()
+        page.get_by_role("heading", name="Till copy", exact=True, level=2).wait_for()
+        page.get_by_role("button", name="More for Till copy").click()
+        shoot(seen, "shell-menu")
+        page.get_by_role("menuitem", name="Remove…").click()
+        page.get_by_role("alertdialog", name="Delete project “Till copy”?").get_by_role("button", name="Delete").click()
+        page.get_by_role("heading", name="Till", exact=True, level=2).wait_for()
+
+
+def test_a_telephone_shows_the_log_soon_and_reaches_every_action(running: Running, browser: Browser) -> None:
+    with visit(browser, width=390, height=844) as seen:
+        page = seen.page
+        page.goto(running.url)
+        page.get_by_label("Paste a token").fill(running.token("walker"))
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Menu", exact=True).wait_for()
+        seen.drop_zip("shop", FILES)
+        seen.launch()
+        shoot(seen, "shell-phone")
+        panes = page.get_by_role("group", name="Panes").bounding_box()
+        assert panes is not None
+        assert panes["y"] <= 124
+        page.get_by_role("button", name="Details").click()
+        expect(page.get_by_role("button", name="How to reach it")).to_be_visible()
+        page.get_by_role("button", name="Details").click()
+        menu = page.get_by_role("button", name="Menu", exact=True)
+        size = menu.bounding_box()
+        assert size is not None
+        assert min(size["width"], size["height"]) >= 40
+        menu.click()
+        for item in ("Rename…", "Duplicate", "Replace files…", "Account", "Sign out walker"):
+            expect(page.get_by_role("menuitem", name=item, exact=True)).to_be_visible()
+        shoot(seen, "shell-phone-menu")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
