@@ -28,7 +28,7 @@ def test_a_restart_goes_on_in_the_same_terminal(running: Running, browser: Brows
     with visit(browser) as seen:
         start(seen, running, "restart-user")
         first = seen.saved_lines()[0]
-        seen.page.get_by_role("button", name="Restart").click()
+        seen.page.get_by_role("button", name="Restart", exact=True).click()
         seen.wait_for_line("restarted in ")
         assert seen.saved_lines()[0] == first
         seen.wait_for_state("Running")

@@ -170,7 +170,7 @@ def test_a_launch_over_the_limit_offers_to_stop_what_is_in_the_way(running: Runn
         seen.launch()
         seen.drop_zip("second", FILES)
         seen.page.get_by_role("button", name="Launch", exact=True).click()
-        expect(seen.page.get_by_role("alert")).to_contain_text("“first” is running")
+        expect(seen.page.get_by_role("alert")).to_contain_text("1 running preview (“first”)")
         seen.page.get_by_role("button", name="Stop “first”, launch this").click()
         seen.wait_for_state("Running")
         seen.page.get_by_role("button", name="Stop", exact=True).click()

@@ -17,6 +17,7 @@ import { Sidebar, stateOf, UploadButton } from "./Sidebar";
 import { type SignedOutBecause, SignIn } from "./SignIn";
 import { useShortcuts } from "./shortcuts";
 import { useThemeChoice } from "./theme";
+import { useSmallScreen } from "./useSmallScreen";
 import { useNotifications } from "./useNotifications";
 import { isOn, type Projects, useProjects } from "./useProjects";
 import { ReplaceQuestion } from "./ReplaceQuestion";
@@ -113,6 +114,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
   const project = projects.list?.find((one) => one.id === selected) ?? null;
   const drop = useUpload(projects, project, select);
   const notifications = useNotifications(projects.list, select);
+  const isSmall = useSmallScreen();
   const [overlay, setOverlay] = useState<"palette" | "help" | "account" | null>(null);
   useShortcuts(setOverlay);
   const { refresh } = projects;
@@ -194,7 +196,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
           <Menu icon="more" label="Page menu" items={more} />
         </span>
         <span className={styles.narrowOnly}>
-          {project && projects.takesUploads ? (
+          {!isSmall ? null : project && projects.takesUploads ? (
             <ProjectMenu key={project.id} {...ofProject} project={project} label="Menu" more={[...more, signOutItem]} />
           ) : (
             <Menu icon="more" label="Menu" items={[...more, signOutItem]} />
@@ -202,7 +204,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
         </span>
       </header>
       <div className={styles.columns}>
-        <Sidebar {...ofProject} selected={selected} onPick={drop.take} />
+        {!isSmall && <Sidebar {...ofProject} selected={selected} onPick={drop.take} />}
         <div className={styles.main}>
           <ReplaceQuestion drop={drop} />
           <Told projects={projects} hasProject={project !== null} drop={drop} />

@@ -116,7 +116,17 @@ export function useProjects(client: PreviewClient, onSignedOut: () => void): Pro
     },
     [client, refresh],
   );
-  return { list, problem, isLost: problem?.isTemporary ?? false, takesUploads, refresh, upload, replace, restore, remove };
+  return {
+    list,
+    problem,
+    isLost: problem?.isTemporary ?? false,
+    takesUploads,
+    refresh,
+    upload,
+    replace,
+    restore,
+    remove,
+  };
 }
 
 /** Tell the other parts of the page which previews have changed elsewhere, and all when the service is back. */

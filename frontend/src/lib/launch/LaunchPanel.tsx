@@ -76,8 +76,9 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
   const held = isOn && !isLost && preview.status ? heldIn(preview.status) : null;
   const shown = isLost ? LOST : (STATES[state] ?? { word: state, tone: "idle" as const });
   // What was launched before the page came is no news: its steps are one line. Nothing moves while somebody looks on.
-  const [hasSeenLaunch, setSeenLaunch] = useState(false);
-  if (preview.isLoaded && state !== "running" && !hasSeenLaunch) setSeenLaunch(true);
+  const [isOldNews, setOldNews] = useState<boolean | null>(null);
+  if (preview.isLoaded && isOldNews === null) setOldNews(state === "running");
+  if (isOldNews === true && state === "starting") setOldNews(false);
   // On a small screen the log comes first: the rest is opened when it is wanted.
   const [isOpen, setOpen] = useState(false);
   const title = visible(props.name ?? generationId);
@@ -125,7 +126,7 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
         // A launch that was refused has none of the steps of the one before.
         steps={preview.problem && !isOn ? launchSteps(undefined) : steps}
         phase={preview.problem && !isOn ? "ahead" : (PHASES[state] ?? "ahead")}
-        isOver={state === "running" && !hasSeenLaunch}
+        isOver={isOldNews === true}
       />
     </section>
   );
