@@ -18,7 +18,7 @@ from preview.errors import AnalysisFailed, PreviewError, TooComplex
 from preview.generations import Generation, GenerationSource
 from preview.http.core.uploads import open_files
 from preview.proxy import PreviewClient, ProxyRequest
-from preview.storage.tables import PreviewRecord
+from preview.proxy.headers import new_request_id
 from preview.supervisor import LivePreview
 from preview.worker import ProjectReader
 
@@ -110,7 +110,7 @@ class EndpointBook:
             await preview.succession.wait_over()
         is_its_own = preview.succession.is_over
         try:
-            found = await self._published(preview.record, address)
+            found = await self._published(preview, address)
         except PreviewError as error:
             log.debug("openapi not read", preview_id=preview.id, why=str(error))
             if is_its_own:
@@ -139,16 +139,18 @@ class EndpointBook:
             self._tables[key] = table
         return table
 
-    async def _published(self, record: PreviewRecord, address: tuple[str, int]) -> Sequence[Endpoint]:
+    async def _published(self, preview: LivePreview, address: tuple[str, int]) -> Sequence[Endpoint]:
         """Read the published endpoints.
 
         Raises:
             PreviewError: The preview did not answer.
             AnalysisFailed, TooComplex: The document cannot be read.
         """
-        answer = await self._client.send(
-            address, ProxyRequest("GET", "/openapi.json"), process=record.pid, timeout_s=_OPENAPI_TIMEOUT_S
-        )
+        # The application reports its requests; with this id, the service's own is not taken for a visitor's.
+        number = new_request_id()
+        preview.traffic.direct.carried(number)
+        asked = ProxyRequest("GET", "/openapi.json", request_id=number.decode())
+        answer = await self._client.send(address, asked, process=preview.record.pid, timeout_s=_OPENAPI_TIMEOUT_S)
         if answer.status != HTTPStatus.OK:
             return []
         async with self._limiter:

@@ -119,7 +119,10 @@ def test_a_fresh_request_is_valid_and_forms_tokens_and_broken_bodies_are_sent(
 
         page.get_by_role("button", name="Metrics").click()
         expect(page.get_by_label("Findings")).to_contain_text("Most called")
-        expect(page.get_by_role("region", name="Endpoints")).to_contain_text("POST /items")
+        endpoints = page.get_by_role("region", name="Endpoints")
+        expect(endpoints).to_contain_text("POST /items")
+        expect(endpoints).not_to_contain_text("openapi.json")
+        expect(page.get_by_role("figure").filter(has_text="Memory")).to_contain_text(re.compile(r"\d now"))
         shoot(page, "metrics")
         for width in (768, 390):
             page.set_viewport_size({"width": width, "height": 844})

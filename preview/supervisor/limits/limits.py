@@ -174,8 +174,7 @@ async def watch_usage(
             log.warning("preview not measured", preview_id=preview.id, error=str(error))
         else:
             if note is None:
-                preview.usage = usage
-                preview.series.measure(usage.memory_bytes, usage.cpu_percent)
+                preview.take_usage(usage)
             else:
                 note(usage)
             if excess.killed_for_memory or usage.memory_bytes > limit_bytes:

@@ -166,6 +166,11 @@ class LivePreview:
         """Start options of the project's settings and the launch request; None without any."""
         return self.launch_settings.under(self.requested)
 
+    def take_usage(self, usage: Usage) -> None:
+        """Keep a measurement of all processes."""
+        self.usage = usage
+        self.series.measure(usage.memory_bytes, usage.cpu_percent)
+
     @property
     def id(self) -> str:
         """``preview_…``."""

@@ -88,10 +88,12 @@ class Processes:
         """See ``Keeper``: the preview's usage is the sum of its processes."""
         serving.usage = usage
         known = [usage for one in {*self._all, serving} for usage in one.usages]
-        self._preview.usage = Usage(
-            sum(one.memory_bytes for one in known),
-            round(sum(one.cpu_percent for one in known), 1),
-            sum(one.processes for one in known),
+        self._preview.take_usage(
+            Usage(
+                sum(one.memory_bytes for one in known),
+                round(sum(one.cpu_percent for one in known), 1),
+                sum(one.processes for one in known),
+            )
         )
 
     def end_for_memory(self, serving: ServerProcess, error: LaunchFailed) -> None:

@@ -77,7 +77,8 @@ export function pathOf(line: Line, data: ChartData, width: number, height: numbe
     path += `${isOn ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
     isOn = true;
   });
-  return path;
+  // A single value is a short stroke: a point alone would not be drawn.
+  return line.values.filter((value) => value !== null).length === 1 ? `${path}h2` : path;
 }
 
 export function shortNumber(value: number | null): string {
