@@ -210,6 +210,7 @@ async def test_what_uses_too_much_memory_is_stopped_after_a_look_that_failed(
             log=log,
             fail=fail,
             usage=None,
+            take_usage=lambda usage: None,
             outcome=None,
             confinement=None,
             record=SimpleNamespace(state=State.RUNNING),
