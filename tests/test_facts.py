@@ -9,24 +9,21 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from tree_sitter import Parser
+
+from preview.sources.javascript import TSX
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "frontend" / "src"
 # Methods whose argument is a sentence that a person reads: a preview's log, and the reason of its end.
 _SAYING = frozenset({"say"})
-_REGEX = re.compile(r"(?<![\w)\]<])/(?![/*>])((?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+)/([dgimsuvy]*)")
-_SPECIAL = re.compile(r"[\\^$(\[.*+| ]")
-# Between two signs of division; what else is no expression to Python fails the test.
-_DIVISIONS = frozenset(
-    {" 3600)} h ${two(Math.floor((whole % 3600) ", '").map(encodeURIComponent).join("', " MIB) * 10) "}
-)
 _TEXT = re.compile(r"(?:startsWith|endsWith|includes|indexOf)\(\s*\"([^\"\n]+)\"")
 _COMMENT = re.compile(r"/\*.*?\*/|(?m:^\s*//.*$)|(?m:\s//\s.*$)", re.DOTALL)
 # What anything may look like: an expression that matches one of these is not about our sentences.
 _ANYTHING = (
     "lorem ipsum, dolor sit amet.", "Lorem: ipsum (12)", "12 dolor", "lorem.json", "a/b", "x=1", "\x1b[0m", "", "a b!",
     "GET /lorem HTTP/1.1 200", "http://lorem:1/x?y=z", "exit code 7", "lorem error", '{"a": [1]}', "a\nb", "a\tb",
-    "-x'",
+    "-x'", "007",
 )  # fmt: skip
 
 
@@ -57,12 +54,14 @@ def _text_of(node: ast.expr) -> str:
 
 def matches(source: str) -> Iterator[re.Pattern[str]]:
     """The expressions of a TypeScript source, and the texts that it looks for, as expressions."""
+    waiting = [Parser(TSX).parse(source.encode()).root_node]
+    while waiting:
+        node = waiting.pop()
+        waiting += node.children
+        if node.type == "regex":
+            body, _, flags = (node.text or b"").decode()[1:].rpartition("/")
+            yield re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", body), re.IGNORECASE if "i" in flags else 0)
     code = _COMMENT.sub("", source)
-    for body, flags in _REGEX.findall(code):
-        # Else it is a part of a path.
-        if not _SPECIAL.search(body) or body in _DIVISIONS:
-            continue
-        yield re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", body), re.IGNORECASE if "i" in flags else 0)
     for text in _TEXT.findall(code):
         yield re.compile(re.escape(text))
 

@@ -98,6 +98,14 @@ def test_each_link_leads_on_through_the_life_of_a_generation(schema: BaseSchema,
     walk.follow(rules, made, "delete_alert", 204)
 
     walk.follow(_KEEP, kept, "delete_generation", 204)
+
+    examples = "POST /api/v1/examples/{name}"
+    made = walk.ask(examples, 201, path_parameters={"name": "hello"})
+    for name in ("get_generation", "plan", "endpoints"):
+        walk.follow(examples, made, name, 200)
+    launched = walk.follow(examples, made, "launch", 201, body={}, headers=_WAITING)
+    walk.follow(f"POST {of_preview}/launch", launched, "stop", 204)
+    walk.follow(examples, made, "delete_generation", 204)
     assert walk.followed == walk.all_links()
 
 

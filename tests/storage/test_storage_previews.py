@@ -61,6 +61,8 @@ FULL = make_record(
     reloads=Reloads(3, (120, 340)),
     exit_signal=9,
     directory="/var/lib/preview/previews/preview_a",
+    revision=7,
+    launch_settings='{"network": "none"}',
 )
 
 
