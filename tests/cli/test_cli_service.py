@@ -227,6 +227,12 @@ def test_a_project_that_was_never_launched_is_listed_and_can_be_deleted(
     assert run(["projects", "--json"]) == 0
     states = {one["id"]: one["status"] for one in json.loads(capsys.readouterr().out)["projects"]}
     assert (states[idle], states[running]) == (None, "running")
+    assert run(["rename", idle, "Idle\n2"]) != 0
+    assert run(["rename", "gen_nobodys", "mine"]) == ExitCode.NOT_FOUND
+    assert run(["rename", idle, "idle 2"]) == 0
+    assert "“idle 2”" in capsys.readouterr().out
+    assert run(["rename", idle, "idle", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "idle"
     # There is no terminal to ask at: nothing is deleted.
     assert run(["rm", idle]) == ExitCode.USAGE
     assert 'Delete "idle"' in capsys.readouterr().err

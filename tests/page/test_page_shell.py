@@ -92,7 +92,11 @@ def test_a_project_is_renamed_duplicated_and_removed_from_its_menu(running: Runn
         page.get_by_role("heading", name="Till copy", exact=True, level=2).wait_for()
         page.get_by_role("button", name="More for Till copy").click()
         shoot(seen, "shell-menu")
+        page.keyboard.press("Escape")
+        seen.launch()
+        page.get_by_role("button", name="More for Till copy").click()
         page.get_by_role("menuitem", name="Remove…").click()
+        expect(page.get_by_role("alertdialog")).to_contain_text("running and will be stopped")
         page.get_by_role("alertdialog", name="Delete project “Till copy”?").get_by_role("button", name="Delete").click()
         page.get_by_role("heading", name="Till", exact=True, level=2).wait_for()
 

@@ -119,6 +119,11 @@ def test_a_service_restarted_under_the_page_costs_no_line_and_repeats_none(
             running.process.wait(30)
         promise = "Reconnecting; no lines" if how == "killed" else "This page reconnects when it is back"
         expect(seen.page.get_by_text(promise)).to_be_visible()
+        if how == "killed":
+            projects = seen.page.get_by_role("navigation", name="Projects")
+            expect(projects.get_by_text("unknown", exact=True)).to_be_visible()
+            expect(seen.page.get_by_label("Preview", exact=True).locator("[data-state=lost]")).to_have_text("Unknown")
+            expect(seen.page.get_by_role("alert")).to_have_count(0)
         running.start_again()
         expect(seen.page.get_by_text("Ended", exact=True).first).to_be_visible(timeout=45_000)
         lines = seen.saved_lines()

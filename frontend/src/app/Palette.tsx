@@ -1,5 +1,6 @@
 import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState } from "react";
 
+import { deskOf } from "../lib/request/desk";
 import type { MenuItem } from "../lib/terminal/Menu";
 import controls from "../lib/ui/controls.module.css";
 import { useLoad } from "../lib/ui/useLoad";
@@ -126,7 +127,10 @@ function useCommands({ project, projects, onSelect, actions }: Omit<PaletteProps
     ...(value?.endpoints ?? []).map((one) => ({
       kind: "Endpoint",
       label: visible(`${one.method} ${one.path}`),
-      act: () => go("requests"),
+      act: () => {
+        if (project) deskOf(client, project.id).pick(one);
+        go("requests");
+      },
     })),
   ];
 }

@@ -44,6 +44,10 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
     await projects.refresh();
     onSelect(made.id);
   };
+  const remove = async (): Promise<void> => {
+    if (isRunning) await client.stop(project.id);
+    await projects.remove(project.id);
+  };
   const items: MenuItem[] = [
     {
       label: "Rename…",
@@ -54,7 +58,7 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
     },
     { label: "Duplicate", act: () => attempt(duplicate()) },
     ...(isRunning && !isUploading ? [{ label: "Replace files…", act: () => folder.current?.click() }] : []),
-    { label: isRunning ? "Remove… (stop it first)" : "Remove…", act: () => setAsked(isRunning ? null : "remove") },
+    { label: "Remove…", act: () => setAsked("remove") },
   ];
   return (
     <>
@@ -102,9 +106,10 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
         <Ask
           title={`Delete project “${project.name}”?`}
           action="Delete"
-          onYes={() => attempt(projects.remove(project.id))}
+          onYes={() => attempt(remove())}
           onClose={() => setAsked(null)}
         >
+          {isRunning && <p>Its preview is running and will be stopped.</p>}
           <p>Its files, all versions of them, and the logs of all its launches are deleted. This cannot be undone.</p>
         </Ask>
       )}
