@@ -156,8 +156,8 @@ def insert_files(generation_id: str, files: Mapping[str, bytes], connection: Con
         {"generation_id": generation_id, "path": path, "size_bytes": len(content), "content": content}
         for path, content in files.items()
     ]
-    for some in groups(rows):
-        connection.execute(insert(generation_files).values(some))
+    if rows:
+        connection.execute(insert(generation_files), rows)
 
 
 def _check(sizes: Mapping[str, int], limits: GenerationLimits) -> None:

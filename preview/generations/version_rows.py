@@ -21,8 +21,7 @@ T = TypeVar("T")
 VersionOrigin = Literal["push", "sync", "edit", "upload", "restore", "fork"]
 
 _G, _V, _P, _C = generation_files.c, generation_versions.c, version_files.c, file_contents.c
-# Rows of one INSERT: up to 13 values each, below SQLite's limit of 32,766. With single rows, the driver would release
-# and take the GIL for each. The limit of paths in a condition is the same.
+# Paths or hashes in one condition, below the databases' limits of parameters.
 _ROWS = 200
 # A past file's row and its place in the indexes, beside its content.
 PAST_FILE_BYTES = 256
@@ -184,8 +183,8 @@ def _insert_files(now: Generation, files: Iterable[StoredFile], connection: Conn
         }
         for one in files
     ]
-    for some in groups(rows):
-        connection.execute(insert(version_files).values(some))
+    if rows:
+        connection.execute(insert(version_files), rows)
 
 
 def _insert_version(
