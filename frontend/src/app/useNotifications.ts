@@ -3,7 +3,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import type { Project } from "./useProjects";
 
 const KEY = "preview:notify";
-/** A preview that ends this soon is told once. */
+/** A preview that ends this soon is announced once. */
 const SOON_MS = 5 * 60_000;
 
 export interface Notifications {

@@ -16,7 +16,7 @@ from preview.http.openapi.model import ErrorKinds, Operation, Reply
 from preview.http.openapi.people_operations import account_operations, operator_operations, together_operations
 from preview.http.openapi.replay_operations import replay_operations
 from preview.http.openapi.settings_operations import settings_operations
-from preview.http.openapi.version_operations import version_operations
+from preview.http.openapi.version_operations import naming_operations, version_operations
 from preview.logs import Contract
 
 # In addition to the errors of every API route; see ``provider``.
@@ -321,14 +321,7 @@ def _generations() -> dict[str, Operation]:
         "plans.plan": Operation(
             Reply("The plan.", generations.Plan), (errors.InvalidGeneration, errors.TooComplex, errors.AnalysisFailed)
         ),
-        "examples.list_examples": Operation(Reply("The examples.", generations.ExampleList)),
-        "examples.add_example": Operation(kept, (errors.GenerationLimitReached,), 201, is_missing=True),
-        "generations.rename_generation": Operation(
-            Reply("The generation, without its files.", generations.GenerationShape),
-            (errors.InvalidRequest,),
-            body=bodies.RenameBody,
-            is_missing=True,
-        ),
+        **naming_operations(kept),
         "generations.delete_generation": Operation(_GONE, (errors.AlreadyRunning,), 204),
         "files.list_files": Operation(files, others=_SAME, headers=_IF_NONE_MATCH, is_missing=True),
         "files.get_file": Operation(file, (errors.FileNotKept,), others=_SAME, headers=_IF_NONE_MATCH, is_missing=True),

@@ -1,11 +1,11 @@
-"""Parameters and responses of the routes of versions and launches."""
+"""Parameters and responses of the routes of versions, launches, names and examples."""
 
 from __future__ import annotations
 
 from preview import errors
 from preview.http.contracts import generations
 from preview.http.contracts.history import launches, versions
-from preview.http.core.bodies import PageQuery
+from preview.http.core.bodies import PageQuery, RenameBody
 from preview.http.core.version_bodies import DiffQuery, LaunchCompareQuery, NoteQuery, VersionsQuery
 from preview.http.openapi.model import ErrorKinds, Operation, Reply
 
@@ -35,4 +35,18 @@ def version_operations() -> dict[str, Operation]:
             query=LaunchCompareQuery,
         ),
         "versions.restore": Operation(restored, changed, query=NoteQuery, headers=_IF_MATCH),
+    }
+
+
+def naming_operations(added: Reply) -> dict[str, Operation]:
+    """Describe the routes of names and examples; ``added`` is the reply with a new generation."""
+    return {
+        "examples.list_examples": Operation(Reply("The examples.", generations.ExampleList)),
+        "examples.add_example": Operation(added, (errors.GenerationLimitReached,), 201, is_missing=True),
+        "generations.rename_generation": Operation(
+            Reply("The generation, without its files.", generations.GenerationShape),
+            (errors.InvalidRequest,),
+            body=RenameBody,
+            is_missing=True,
+        ),
     }
