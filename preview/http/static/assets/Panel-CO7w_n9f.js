@@ -1,1 +1,0 @@
-import{E as e,L as t,M as n,T as r}from"./index-lqFqzHtc.js";import{i}from"./useAction-Lqqy39uI.js";var a=t();function o(t){return(0,a.jsx)(`section`,{className:n(r.root,i.panel,t.className),style:{colorScheme:e(t.theme??`system`),...t.style},"aria-label":t.label,children:t.children})}export{o as t};

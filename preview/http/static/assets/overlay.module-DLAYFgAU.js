@@ -1,0 +1,1 @@
+var e={keys:`_keys_er59k_1`,palette:`_palette_er59k_22`,commands:`_commands_er59k_43`,none:`_none_er59k_73`};export{e as t};
