@@ -48,12 +48,12 @@ async def run_project(service: PublicService, name: str, bugs: tuple[Bug, ...], 
         flush=True,
     )
     for line in (
-        *(f"not found: {one}" for one in left),
+        *(f"not found{'' if one.is_found else ' (known)'}: {one.what}" for one in left),
         *found["notes"],
         *([found["error"]] if found["error"] else ()),
     ):
         print(f"    {line}", flush=True)
-    return is_same and not left and found["state"] == "done"
+    return is_same and not any(one.is_found for one in left) and found["state"] == "done"
 
 
 def _files_of(service: PublicService) -> dict[str, str]:

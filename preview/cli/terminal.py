@@ -6,12 +6,13 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from preview.core.quoting import SGR, visible
 
@@ -63,14 +64,17 @@ def _for(stream: TextIO, text: str) -> str:
 
 
 @contextmanager
-def progress(message: str) -> Iterator[None]:
-    """Show a spinner on stderr while the body runs; nothing if stderr is not a terminal."""
+def progress(message: str) -> Iterator[Callable[[str], None]]:
+    """Show a spinner on stderr while the body runs; nothing if stderr is not a terminal.
+
+    Yields a function that replaces the message.
+    """
     console = Console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
-        yield
+        yield lambda _: None
         return
-    with console.status(f"[dim]{message}[/dim]", spinner="dots"):
-        yield
+    with console.status(Text(message, style="dim"), spinner="dots") as status:
+        yield lambda text: status.update(Text(visible(strip_colours(text)), style="dim"))
 
 
 def listing(*headings: str) -> Table:

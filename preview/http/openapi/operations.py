@@ -266,10 +266,14 @@ def _alerts() -> dict[str, Operation]:
 
 def _probes() -> dict[str, Operation]:
     """Describe the routes of probes."""
-    shown = Reply("The running probe, or the last one.", probe.ProbeShape)
+    shown = Reply(
+        "The running probe, or the last one; as Server-Sent Events with `probe`, `end` and `expired`.",
+        probe.ProbeShape,
+        further_kinds=("text/event-stream",),
+    )
     return {
         "probes.start": Operation(Reply("The probe.", probe.ProbeShape), status=202, body=bodies.ProbeBody),
-        "probes.last": Operation(shown, (errors.ProbeNotFound,)),
+        "probes.last": Operation(shown, (errors.ProbeNotFound, errors.TooManyStreams)),
         "probes.stop": Operation(_GONE, status=204),
     }
 

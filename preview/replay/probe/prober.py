@@ -110,6 +110,11 @@ class Prober:
         active = self._active.get(generation.id)
         return active.result if active is not None else await self._store.last(generation.id, generation.user_id)
 
+    def over(self, generation: Generation) -> trio.Event | None:
+        """Return the event that is set at the end of the running probe; None if no probe runs."""
+        active = self._active.get(generation.id)
+        return None if active is None else active.over
+
     async def stop(self, generation: Generation) -> None:
         """End the running probe of a generation, if there is one; it keeps what it has found.
 

@@ -64,6 +64,11 @@ export function readProbe(client: PreviewClient, generationId: string, signal?: 
   return client.json(of(generationId, "/preview/probe"), signal ? { signal } : {});
 }
 
+/** The running probe as Server-Sent Events: `probe` after each change, then `end`. */
+export function openProbe(client: PreviewClient, generationId: string, signal: AbortSignal): Promise<Response> {
+  return client.send(of(generationId, "/preview/probe"), { headers: { Accept: "text/event-stream" }, signal });
+}
+
 export async function stopProbe(client: PreviewClient, generationId: string): Promise<void> {
   await client.send(of(generationId, "/preview/probe"), { method: "DELETE" });
 }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
+import httpx2
 import typer
+from httpx2 import EventSource
 from rich.text import Text
 
 from preview.cli.client import Api, generation_path, open_api
@@ -16,7 +19,8 @@ from preview.core.quoting import visible
 
 app = typer.Typer(add_completion=False)
 
-_POLL_S = 0.5
+# Pauses before the stream is opened again, after each failure in a row.
+_PAUSES_S = (0.2, 1.0, 3.0, 5.0)
 _MOST_LINES = 4
 
 
@@ -38,8 +42,9 @@ def probe(
     Exits with 1 if there is a finding that cannot be intended. Example: preview probe GEN --endpoint 'GET /books/{id}'
     """
     path = generation_path(generation, "/preview/probe")
-    with open_api(url, ca) as api, progress("probing…"):
-        found = api.get_json(path) if last else _run(api, path, {"seconds": seconds, "endpoints": endpoint or []})
+    with open_api(url, ca) as api, progress("probing…") as update:
+        body = {"seconds": seconds, "endpoints": endpoint or []}
+        found = api.get_json(path) if last else _run(api, path, body, update)
     if as_json:
         print_json(found)
     else:
@@ -50,17 +55,37 @@ def probe(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _run(api: Api, path: str, body: dict[str, object]) -> dict[str, Any]:
+def _run(api: Api, path: str, body: dict[str, object], update: Callable[[str], None]) -> dict[str, Any]:
     """Start a probe and wait for its end; with Ctrl-C it ends early."""
     found: dict[str, Any] = api.call("POST", path, body=body).json()
+    failures = 0
     try:
         while found["state"] in ("starting", "running"):
-            time.sleep(_POLL_S)
-            found = api.get_json(path)
+            try:
+                found, failures = _follow(api, path, update), 0
+            except httpx2.TransportError:
+                if failures >= len(_PAUSES_S):
+                    raise
+            # Also after a stream without an end: the service may close each one at once.
+            if found["state"] in ("starting", "running"):
+                time.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
+                failures += 1
     except KeyboardInterrupt:
         api.call("DELETE", path)
         raise
     return found
+
+
+def _follow(api: Api, path: str, update: Callable[[str], None]) -> dict[str, Any]:
+    """Follow the running probe; return its newest state."""
+    found: dict[str, Any] = {}
+    with api.stream(path, {}, {"Accept": "text/event-stream"}) as response:
+        for event in EventSource(response):
+            if event.event == "probe":
+                data: Any = event.json()
+                found = data
+                update(f"{found['phase']}: {found['requests']} requests, {len(found['findings'])} findings")
+    return found or api.get_json(path)
 
 
 def _print(found: dict[str, Any]) -> None:
