@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from page_kit import Running, visit
+from page_kit import ROOT, Running, visit
 from playwright.sync_api import Browser, Page, expect
 
 API = """
@@ -59,6 +59,23 @@ def secret(credentials=Depends(HTTPBearer())):
 FILES = {"main.py": API, "requirements.txt": "fastapi\nuvicorn\npython-multipart\n"}
 
 
+AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+def check(page: Page) -> None:
+    """The page is readable for all, in both themes, and nothing is wider than the screen."""
+    if not AXE.is_file():
+        return
+    page.evaluate(AXE.read_text())
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
+        page.evaluate("() => Promise.allSettled(document.getAnimations().map((one) => one.finished))")
+        found = page.evaluate("() => axe.run().then((result) => result.violations)")
+        serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in {"serious", "critical"}]
+        assert not serious, (scheme, serious)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
 def shoot(page: Page, name: str) -> None:
     if folder := os.environ.get("PREVIEW_TEST_SHOTS"):
         page.screenshot(path=Path(folder) / f"{name}.png")
@@ -102,6 +119,7 @@ def test_a_fresh_request_is_valid_and_forms_tokens_and_broken_bodies_are_sent(
         seen.wait_for_answer()
         expect(page.get_by_role("region", name="Answer as JSON")).to_contain_text("cup.bin")
         shoot(page, "upload")
+        check(page)
 
         seen.pick("POST", "/login")
         seen.send()
@@ -124,10 +142,12 @@ def test_a_fresh_request_is_valid_and_forms_tokens_and_broken_bodies_are_sent(
         expect(endpoints).not_to_contain_text("openapi.json")
         expect(page.get_by_role("figure").filter(has_text="Memory")).to_contain_text(re.compile(r"\d now"))
         shoot(page, "metrics")
+        check(page)
         for width in (768, 390):
             page.set_viewport_size({"width": width, "height": 844})
             shoot(page, f"metrics-{width}")
             if width == 390:
                 page.get_by_role("button", name="Requests").click()
                 shoot(page, "request-390")
+                check(page)
         assert not seen.violations
