@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from preview import errors
-from preview.http.contracts import ANSWERS, alerts, data, failures, filters, generations, probe, requests, v1
-from preview.http.contracts.history import metrics
+from preview.http.contracts import ANSWERS, alerts, data, failures, filters, generations, requests, v1
 from preview.http.contracts.shared import Ticket
 from preview.http.core import bodies
 from preview.http.core.line_query import FilterQuery
 from preview.http.core.version_bodies import ChangeQuery, NoteQuery
 from preview.http.openapi.model import ErrorKinds, Operation, Reply
 from preview.http.openapi.people_operations import account_operations, operator_operations, together_operations
-from preview.http.openapi.replay_operations import replay_operations
+from preview.http.openapi.replay_operations import probe_operations, replay_operations
 from preview.http.openapi.settings_operations import settings_operations
-from preview.http.openapi.version_operations import naming_operations, version_operations
+from preview.http.openapi.version_operations import metrics_operations, naming_operations, version_operations
 from preview.logs import Contract
 
 # In addition to the errors of every API route; see ``provider``.
@@ -264,20 +263,6 @@ def _alerts() -> dict[str, Operation]:
     }
 
 
-def _probes() -> dict[str, Operation]:
-    """Describe the routes of probes."""
-    shown = Reply(
-        "The running probe, or the last one; as Server-Sent Events with `probe`, `end` and `expired`.",
-        probe.ProbeShape,
-        further_kinds=("text/event-stream",),
-    )
-    return {
-        "probes.start": Operation(Reply("The probe.", probe.ProbeShape), status=202, body=bodies.ProbeBody),
-        "probes.last": Operation(shown, (errors.ProbeNotFound, errors.TooManyStreams)),
-        "probes.stop": Operation(_GONE, status=204),
-    }
-
-
 def _browser() -> dict[str, Operation]:
     """Describe the routes of access in a browser."""
     link, access = Reply("The share link.", v1.ShareShape), Reply("Who can open the preview.", v1.AccessShape)
@@ -384,10 +369,8 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         },
         "replay": replay_operations(),
         "launch settings": settings_operations(),
-        "probes": _probes(),
-        "metrics": {
-            "metrics.show": Operation(Reply("The measurements.", metrics.MetricsShape), (errors.NoActivePreview,))
-        },
+        "probes": probe_operations(),
+        "metrics": metrics_operations(),
         "browser": _browser(),
         "together": together_operations(),
         "account": account_operations(),

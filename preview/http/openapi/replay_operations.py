@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from preview import errors
-from preview.http.contracts import replay
-from preview.http.core import replay_bodies
+from preview.http.contracts import probe, replay
+from preview.http.core import bodies, replay_bodies
 from preview.http.openapi.model import ErrorKinds, Operation, Reply
 
 
@@ -52,4 +52,18 @@ def replay_operations() -> dict[str, Operation]:
             201,
             body=replay_bodies.SaveCheckBody,
         ),
+    }
+
+
+def probe_operations() -> dict[str, Operation]:
+    """Describe the routes of probes."""
+    shown = Reply(
+        "The running probe, or the last one; as Server-Sent Events with `probe`, `end` and `expired`.",
+        probe.ProbeShape,
+        further_kinds=("text/event-stream",),
+    )
+    return {
+        "probes.start": Operation(Reply("The probe.", probe.ProbeShape), status=202, body=bodies.ProbeBody),
+        "probes.last": Operation(shown, (errors.ProbeNotFound, errors.TooManyStreams)),
+        "probes.stop": Operation(Reply("Done; the response has no body.", kind=None), status=204),
     }

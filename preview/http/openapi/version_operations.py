@@ -5,6 +5,7 @@ from __future__ import annotations
 from preview import errors
 from preview.http.contracts import generations
 from preview.http.contracts.history import launches, versions
+from preview.http.contracts.history.metrics import MetricsShape
 from preview.http.core.bodies import PageQuery, RenameBody
 from preview.http.core.version_bodies import DiffQuery, LaunchCompareQuery, NoteQuery, VersionsQuery
 from preview.http.openapi.model import ErrorKinds, Operation, Reply
@@ -50,3 +51,8 @@ def naming_operations(added: Reply) -> dict[str, Operation]:
             is_missing=True,
         ),
     }
+
+
+def metrics_operations() -> dict[str, Operation]:
+    """Describe the route of a preview's measurements."""
+    return {"metrics.show": Operation(Reply("The measurements.", MetricsShape), (errors.NoActivePreview,))}
