@@ -119,6 +119,25 @@ async def test_a_probe_is_followed_and_cancelled_and_leaves_nothing(tmp_path: Pa
             assert [one.kind for one in await late.events()] == ["probe", "end"]
 
 
+async def test_a_finding_names_its_failure_which_can_be_shown(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        made = await world.keep(FILES)
+        await world.ask("POST", path_of(made), {"seconds": 1, "endpoints": ["GET /half/{n}"]})
+        async with open_progress(world, made) as stream:
+            events = await stream.events()
+        found = events[-2].data["findings"][0]
+        assert (found["error"], found["frame"]) == ("ZeroDivisionError: division by zero", "main.py:27 in divide")
+        # The preview was never launched: the trial's own record is shown.
+        path = f"/api/v1/generations/{made}/preview/failures/"
+        shown = (await world.ask("GET", path + found["failure"])).json()
+        assert (shown["type"], shown["is_probe"], shown["request"]) == ("ZeroDivisionError", True, None)
+        assert "    return 1 / n" in shown["source"]["lines"]
+        text = (await world.ask("GET", path + found["failure"] + "?format=text")).text
+        assert "ZeroDivisionError" in text
+        assert (await world.ask("GET", path + "0" * 12)).status_code == 404
+        assert (await world.ask("GET", path + found["failure"], user="bob")).status_code in (403, 404)
+
+
 async def test_a_service_that_is_killed_during_a_probe_leaves_nothing_after_its_next_start(tmp_path: Path) -> None:
     here = Path(__file__).parent
     code = _SERVICE.format(paths=[str(here), str(here.parent)], folder=str(tmp_path))

@@ -192,6 +192,7 @@ def _probe() -> dict[str, Any]:
                 "answer": "Internal Server Error",
                 "error": "ZeroDivisionError: division by zero",
                 "frame": "main.py:12 in get_book",
+                "failure": None,
                 "lines": [{"seq": 1, "level": "ERROR", "message": HOSTILE}],
             }
         ],

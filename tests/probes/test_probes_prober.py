@@ -25,7 +25,11 @@ ANN = cast("Any", SimpleNamespace(id="ann"))
 @asynccontextmanager
 async def open_prober(database: Database, path: Path) -> AsyncIterator[Prober]:
     service = SimpleNamespace(
-        settings=Settings(data_dir=path), runtime=None, database=database, library=SimpleNamespace()
+        settings=Settings(data_dir=path),
+        runtime=None,
+        database=database,
+        library=SimpleNamespace(),
+        failures=SimpleNamespace(watch=None),
     )
     async with trio.open_nursery() as nursery:
         yield Prober(nursery, cast("Any", service), cast("Any", None), cast("Any", None))

@@ -147,15 +147,17 @@ class FailureDetail(FailureShape):
     exceptions: list[RaisedShape] = Field(description="The one that reached the server first, then its causes.")
     source: SourceShape | None
     occurrences: list[OccurrenceShape] = Field(description="The first one and the newest ones.")
+    is_probe: bool = Field(description="Whether the last probe found it, and the preview itself did not have it.")
     request: FailedRequest | None = Field(description="Request of the newest occurrence; null if it has no record.")
 
     @classmethod
-    def of(cls, record: FailureRecord, request: RecordedRequest | None = None) -> Self:
+    def of(cls, record: FailureRecord, request: RecordedRequest | None = None, *, is_probe: bool = False) -> Self:
         """Return the record."""
         source = record.source
         return cls(
             **_fields(record),
             preview_id=record.preview_id,
+            is_probe=is_probe,
             exceptions=[RaisedShape.of(one) for one in record.exceptions],
             source=None if source is None else SourceShape(
                 path=source.path, line=source.line, first_line=source.first_line, lines=list(source.lines)

@@ -58,6 +58,9 @@ class ProbeFinding(Answer):
     error: str | None = Field(description="Kind and message of the error that was logged.")
     frame: str | None = Field(description="Its deepest own place.", examples=["main.py:12 in get_book"])
     lines: list[ProbeLineShape]
+    failure: str | None = Field(
+        description="Id of its failure: `GET …/preview/failures/{id}`; null without one, and while the probe runs."
+    )
 
 
 class ProbeShape(Answer):

@@ -6,7 +6,8 @@ import trio
 from quart import Blueprint, Response, request
 
 from preview.core.quoting import quoted
-from preview.errors import FailureNotFound, PreviewNotFound
+from preview.errors import FailureNotFound, NoActivePreview, PreviewError, PreviewNotFound
+from preview.generations import Generation
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.failures import (
     DiagnosisQuery,
@@ -57,19 +58,19 @@ def failure_routes(running: Running) -> Blueprint:
 
     @routes.get("/preview/failures/<failure_id>")
     async def failure(backend: Backend, generation_id: str, failure_id: str) -> Response:
-        """Return a failure with its stack, the source around its place, and its occurrences."""
-        await own_generation(backend, generation_id)
+        """Return a failure with its stack, the source around its place, and its occurrences.
+
+        Of the newest preview, or of the last probe.
+        """
+        _, generation = await own_generation(backend, generation_id)
         query = checked_query(request, FailureQuery)
-        record = await _preview_of(backend, generation_id, query.preview_id)
-        records, _, _ = await backend.service.failures.records(record.id)
-        found = next((one for one in records if one.id == failure_id), None)
-        if found is None:
-            raise FailureNotFound(f"The preview has no failure {quoted(failure_id)}; list them to see which it has.")
-        sent = await _request_of(backend, record, found)
+        record, found = await _find(backend, generation, query.preview_id, failure_id)
+        sent = None if record is None else await _request_of(backend, record, found)
         if query.format == "text":
-            text = text_of(found, await _lines_around(backend, record, found), [] if sent is None else _described(sent))
+            lines = [] if record is None else await _lines_around(backend, record, found)
+            text = text_of(found, lines, [] if sent is None else _described(sent))
             return Response(text.encode("utf-8", "replace"), content_type="text/plain; charset=utf-8")
-        return json_answer(FailureDetail.of(found, sent))
+        return json_answer(FailureDetail.of(found, sent, is_probe=record is None))
 
     @routes.get("/preview/diagnosis")
     async def diagnosis(backend: Backend, generation_id: str) -> Response:
@@ -100,6 +101,34 @@ async def _preview_of(backend: Backend, generation_id: str, preview_id: str | No
     if record.generation_id != generation_id:
         raise PreviewNotFound(f"There is no preview {quoted(preview_id)}.")
     return record
+
+
+async def _find(
+    backend: Backend, generation: Generation, preview_id: str | None, failure_id: str
+) -> tuple[PreviewRecord | None, FailureRecord]:
+    """Return a failure with its preview; None in place of the preview if the last probe found it.
+
+    Raises:
+        NoActivePreview, PreviewNotFound, FailureNotFound: There is none.
+
+    Cancellation: no state changes.
+    """
+    missing: PreviewError
+    try:
+        record = await _preview_of(backend, generation.id, preview_id)
+    except NoActivePreview as error:
+        missing = error
+    else:
+        records, _, _ = await backend.service.failures.records(record.id)
+        for one in records:
+            if one.id == failure_id:
+                return record, one
+        missing = FailureNotFound(f"The preview has no failure {quoted(failure_id)}; list them to see which it has.")
+    probe = await backend.prober.last(generation) if preview_id is None else None
+    for one in [] if probe is None else probe.failures:
+        if one.id == failure_id:
+            return None, one
+    raise missing
 
 
 def _passes(record: FailureRecord, chosen: Filter) -> bool:

@@ -88,6 +88,11 @@ class FailureCollector:
             with trio.move_on_after(_READ_S):
                 await watch.wait_searched()
 
+    def known(self, preview_id: str) -> list[FailureRecord]:
+        """Return the records of a live preview that are complete by now, the oldest first."""
+        watch = self._watches.get(preview_id)
+        return [] if watch is None else list(watch.groups.records.values())
+
     async def records(self, preview_id: str) -> tuple[Sequence[FailureRecord], int, int]:
         """Return a preview's records, the newest first; and the totals, see ``FailureGroups``.
 

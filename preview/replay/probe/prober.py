@@ -14,6 +14,7 @@ from preview.endpoints import Endpoint, Listing
 from preview.errors import PreviewError
 from preview.generations import Generation
 from preview.proxy import PreviewClient, ProxyRequest
+from preview.replay.probe.failures import attach_failures
 from preview.replay.probe.lines import TrialLines
 from preview.replay.probe.messages import ProtocolBroken
 from preview.replay.probe.program import ProbePrograms, has_schemathesis
@@ -193,14 +194,20 @@ class Prober:
 
     async def _probe(self, result: ProbeResult, user: User, generation: Generation, request: ProbeRequest) -> None:
         lines = TrialLines()
-        options = TrialOptions(observers=(lines.observe,))
+        failures = self._service.failures
+        options = TrialOptions(observers=(lines.observe, failures.watch))
         async with open_trial(self._service, user, generation, options) as trial:
             result.phase = "the endpoints are read"
             task = await self._task(result, trial, generation, request)
             async with self._programs.open(task) as program:
                 result.state, result.phase = ProbeState.RUNNING, "the first requests are made"
-                with trio.move_on_after(result.seconds + _GRACE_S) as scope:
-                    await ProbeRun(result, self._client, trial, lines).run(program)
+                try:
+                    with trio.move_on_after(result.seconds + _GRACE_S) as scope:
+                        await ProbeRun(result, self._client, trial, lines).run(program)
+                    await failures.settle(trial.id)
+                finally:
+                    # Also of a probe that is stopped: those that are known by then.
+                    attach_failures(result, failures.known(trial.id))
                 if scope.cancelled_caught:
                     result.notes.append("The program that makes the requests did not end in time and was stopped.")
                 if program.printed:

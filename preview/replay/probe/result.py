@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from pydantic import TypeAdapter
 
+from preview.logs.failures.model import FailureRecord
+
 
 class ProbeState(StrEnum):
     """State of a probe."""
@@ -81,6 +83,7 @@ class Finding:
         error: Kind and message of the error that the application has logged; None if unknown.
         frame: Its deepest own place, ``main.py:12 in get_item``; None if unknown.
         lines: Lines that the application printed for the last request.
+        failure: Id of its failure record, which the result keeps; None without one.
     """
 
     number: int
@@ -94,6 +97,7 @@ class Finding:
     error: str | None = None
     frame: str | None = None
     lines: Sequence[ProbeLine] = ()
+    failure: str | None = None
 
 
 @dataclass(slots=True)
@@ -131,6 +135,7 @@ class ProbeResult:
         engine: ``schemathesis`` if that was used too, else ``own``.
         notes: Sentences: what could not be done, and why.
         error: Reason of a failure; None otherwise.
+        failures: Failure records of the trial that findings name.
     """
 
     id: str
@@ -148,6 +153,7 @@ class ProbeResult:
     error: str | None = None
     rows: list[Row] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    failures: list[FailureRecord] = field(default_factory=list)
 
 
 _ADAPTER = TypeAdapter(ProbeResult)

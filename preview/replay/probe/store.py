@@ -34,7 +34,7 @@ class ProbeStore:
         text = encode_result(result)
         if len(text) > _MOST_BYTES:
             log.warning("probe result too large", size_bytes=len(text))
-            result.findings = result.findings[: len(result.findings) // 4]
+            result.findings, result.failures = result.findings[: len(result.findings) // 4], []
             text = encode_result(result)
         finished_at = to_ms(result.finished_at or result.started_at)
         row: dict[str, object] = {

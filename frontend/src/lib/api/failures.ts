@@ -52,6 +52,8 @@ export interface WholeFailure extends FailureGroup {
   exceptions: FailureException[];
   source: SourceLines | null;
   occurrences: Occurrence[];
+  /** Whether only the last probe had it: its lines and requests are of a copy that is gone. */
+  is_probe?: boolean;
 }
 
 export interface FailurePage {

@@ -37,6 +37,8 @@ export interface ProbeFinding {
   answer: string;
   error: string | null;
   frame: string | null;
+  /** Id of its failure; null without one, and while the probe runs. */
+  failure: string | null;
   lines: { seq: number; level: string; message: string }[];
 }
 

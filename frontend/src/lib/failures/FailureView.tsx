@@ -80,7 +80,8 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
   const [replayed, setReplayed] = useState<Replayed | null>(null);
   const session = useLogSession(generationId, { client });
   // The newest one with a request; its record is looked up when it is wanted.
-  const request = failure.occurrences.findLast((one) => one.request_id !== null)?.request_id ?? null;
+  const newest = failure.occurrences.findLast((one) => one.request_id !== null);
+  const request = failure.is_probe ? null : (newest?.request_id ?? null);
   const fresh = newSince(failure, props.reloads);
   const numberOf = async (requestId: string): Promise<number> => {
     const number = await findRecord(client, generationId, requestId);
@@ -136,9 +137,11 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
         <Button small icon="copy" disabled={action.busy !== null} onClick={copy}>
           Copy for an agent
         </Button>
-        <Button small icon="terminal" onClick={() => show(failure.last.first_line)}>
-          Show in the log
-        </Button>
+        {!failure.is_probe && (
+          <Button small icon="terminal" onClick={() => show(failure.last.first_line)}>
+            Show in the log
+          </Button>
+        )}
       </div>
       <News action={action} />
       {replayed && <ReplayResult result={replayed} onClose={() => setReplayed(null)} />}
@@ -146,6 +149,7 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
       {failure.exceptions.slice(0, MOST_EXCEPTIONS).map((one, at) => (
         <Exception key={at} one={one} isFirst={at === 0} onOpenFile={props.onOpenFile} />
       ))}
+      {failure.is_probe && <p className={panel.hint}>A probe found it, in a copy of the preview.</p>}
       <Occurrences failure={failure} onShow={show} onShowRequest={onShowRequest && showRequest} />
       <TargetComments client={client} generationId={generationId} target={{ kind: "failure", id: failure.id }} />
     </div>
@@ -260,10 +264,12 @@ function Occurrences({ failure, onShow, onShowRequest }: OccurrencesProps): Reac
               <span className={panel.fact}>
                 {one.is_startup ? "while starting" : one.reload > 0 ? `after reload ${one.reload}` : ""}
               </span>
-              <Button small kind="quiet" onClick={() => onShow(one.first_line)}>
-                Line {one.first_line.toLocaleString("en")}
-              </Button>
-              {request !== null && onShowRequest && (
+              {!failure.is_probe && (
+                <Button small kind="quiet" onClick={() => onShow(one.first_line)}>
+                  Line {one.first_line.toLocaleString("en")}
+                </Button>
+              )}
+              {request !== null && onShowRequest && !failure.is_probe && (
                 <Button small kind="quiet" onClick={() => onShowRequest(request)}>
                   Its request
                 </Button>

@@ -1,7 +1,7 @@
 import { type ReactNode, useState } from "react";
 
 import type { ProbeFinding } from "../api/probe";
-import { CopyButton } from "../ui/controls";
+import { Button, CopyButton } from "../ui/controls";
 import panel from "../ui/panel.module.css";
 import { visible } from "../ui/visible";
 import styles from "./trials.module.css";
@@ -9,8 +9,13 @@ import styles from "./trials.module.css";
 const MOST_STEPS = 20;
 const MOST_LINES = 60;
 
+interface FindingProps {
+  finding: ProbeFinding;
+  onShowFailure: ((failureId: string) => void) | undefined;
+}
+
 /** A mistake that a probe found, with the requests that show it. */
-export function Finding({ finding }: { finding: ProbeFinding }): ReactNode {
+export function Finding({ finding, onShowFailure }: FindingProps): ReactNode {
   const [isOpen, setOpen] = useState(false);
   const commands = finding.steps.map((one) => one.curl).join("\n");
   return (
@@ -34,6 +39,11 @@ export function Finding({ finding }: { finding: ProbeFinding }): ReactNode {
         <>
           <div className={panel.sectionHead}>
             <h4>To see it again</h4>
+            {finding.failure !== null && onShowFailure && (
+              <Button small onClick={() => onShowFailure(finding.failure ?? "")}>
+                Failure
+              </Button>
+            )}
             <CopyButton text={commands} label="Copy the curl commands" />
           </div>
           {finding.steps.slice(0, MOST_STEPS).map((one) => (

@@ -17,8 +17,14 @@ const MOST_ROWS = 300;
 const MOST_FINDINGS = 100;
 const BUDGETS_S = [10, 30, 60] as const;
 
+interface ProbeViewProps {
+  client: PreviewClient;
+  generationId: string;
+  onShowFailure: ((failureId: string) => void) | undefined;
+}
+
 /** The probe of a generation: start, progress, matrix of endpoints, findings. */
-export function ProbeView({ client, generationId }: { client: PreviewClient; generationId: string }): ReactNode {
+export function ProbeView({ client, generationId, onShowFailure }: ProbeViewProps): ReactNode {
   const found = useProbe(client, generationId);
   const action = useAction();
   const [seconds, setSeconds] = useState(30);
@@ -75,12 +81,18 @@ export function ProbeView({ client, generationId }: { client: PreviewClient; gen
         </div>
       )}
       {found.value && probe === null && <p className={panel.none}>This project has not been probed yet.</p>}
-      {probe && <Result probe={probe} isOn={isOn} />}
+      {probe && <Result probe={probe} isOn={isOn} onShowFailure={onShowFailure} />}
     </div>
   );
 }
 
-function Result({ probe, isOn }: { probe: Probe; isOn: boolean }): ReactNode {
+interface ResultProps {
+  probe: Probe;
+  isOn: boolean;
+  onShowFailure: ((failureId: string) => void) | undefined;
+}
+
+function Result({ probe, isOn, onShowFailure }: ResultProps): ReactNode {
   const bugs = probe.findings.filter((one) => !one.is_doubtful);
   const doubtful = probe.findings.filter((one) => one.is_doubtful);
   return (
@@ -109,7 +121,7 @@ function Result({ probe, isOn }: { probe: Probe; isOn: boolean }): ReactNode {
         </div>
       )}
       {[...bugs, ...doubtful].slice(0, MOST_FINDINGS).map((one) => (
-        <Finding key={one.number} finding={one} />
+        <Finding key={one.number} finding={one} onShowFailure={onShowFailure} />
       ))}
       {probe.findings.length > MOST_FINDINGS && (
         <p className={panel.hint}>And {count(probe.findings.length - MOST_FINDINGS, "more finding")}.</p>

@@ -37,7 +37,9 @@ export function TestsPanel(props: TestsPanelProps): ReactNode {
         onTab={show}
       />
       <div className={panel.view} role="tabpanel" aria-label={view}>
-        {view === "probe" && <ProbeView client={client} generationId={generationId} />}
+        {view === "probe" && (
+          <ProbeView client={client} generationId={generationId} onShowFailure={props.onShowFailure} />
+        )}
         {view === "checks" && (
           <ChecksView client={client} generationId={generationId} isRunning={instance?.status === "running"} />
         )}

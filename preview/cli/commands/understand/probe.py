@@ -96,6 +96,8 @@ def _print(found: dict[str, Any]) -> None:
         show(f"{one['number']}. {one['method']} {one['path']}: {one['sentence']}{doubt}")
         if one["frame"]:
             show(f"   at {one['frame']}")
+        if one["failure"]:
+            show(f"   preview failures {found['generation_id']} {one['failure']}")
         for step in one["steps"]:
             show(f"   {step['curl']}")
         for line in [] if one["frame"] else one["lines"][-_MOST_LINES:]:
