@@ -133,6 +133,7 @@ def test_v1_status() -> None:
         "isolation": None,
         "limits": None,
         "reached": [],
+        "checks": None,
     }
 
 

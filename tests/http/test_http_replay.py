@@ -58,6 +58,8 @@ async def test_the_story_of_a_bug(tmp_path: Path) -> None:
                 await events.receive()
         read = await shop.ask("GET", "/checks")
         assert read["last_run"]["summary"] == "0 ok, 1 broke since reload 2"
+        status = await shop.ask("GET", "/status")
+        assert status["checks"] == "0 ok, 1 broke since reload 2"
         assert read["last_run"]["results"][0]["problems"] == ["The status is 500, and 200 was expected."]
         # Others learn nothing.
         for method, path in (

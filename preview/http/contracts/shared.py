@@ -49,6 +49,7 @@ class Facts:
         uptime_s: Seconds since its launch; 0 for an ended preview.
         endpoints: The generation's endpoints.
         confinement: Isolation and limits; None if they are not known.
+        checks: Sentence about the last run of the generation's checks; None if there is none.
     """
 
     record: PreviewRecord
@@ -56,6 +57,7 @@ class Facts:
     uptime_s: float = 0.0
     endpoints: Sequence[Endpoint] = ()
     confinement: Confinement | None = None
+    checks: str | None = None
 
 
 class FirstAnswerShape(Answer):

@@ -62,6 +62,10 @@ class Status(Answer):
     isolation: shared.Known[shared.Isolation]
     limits: shared.LimitsShape | None
     reached: shared.Reached[shared.ReachedLimit]
+    checks: str | None = Field(
+        description="The last run of the generation's checks; null if there was none since the service started.",
+        examples=["12 ok, 1 broke since reload 7"],
+    )
     reason: str | None = Field(default=None, description="Only present if the preview failed.")
     exit_code: int | None = None
     exit_signal: int | None = None
@@ -73,6 +77,7 @@ class Status(Answer):
         return cls.taken_from(
             record,
             status=record.state,
+            checks=facts.checks,
             uptime_seconds=int(facts.uptime_s),
             memory_usage_mb=None if usage is None else round(usage.memory_bytes / _MIB, 1),
             cpu_usage_percent=None if usage is None else round(usage.cpu_percent, 1),

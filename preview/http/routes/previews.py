@@ -168,9 +168,11 @@ async def _facts(backend: Backend, generation: Generation, *, with_endpoints: bo
     if with_endpoints:
         found = (await backend.endpoints.find(generation, previews.active(generation.id))).endpoints
     active, confinement = previews.find(record.id), previews.confinement(record.id)
+    run = backend.checks.last(generation.id)
+    checks = None if run is None else run.sentence()
     if active is None:
-        return Facts(record, endpoints=found, confinement=confinement)
-    return Facts(active.record, active.usage, active.uptime_s, found, confinement)
+        return Facts(record, endpoints=found, confinement=confinement, checks=checks)
+    return Facts(active.record, active.usage, active.uptime_s, found, confinement, checks)
 
 
 def previews_routes(running: Running) -> Blueprint:

@@ -92,6 +92,8 @@ export interface PreviewStatus {
   isolation?: Isolation | null;
   limits?: Limits | null;
   reached?: readonly ReachedLimit[];
+  /** The last run of the checks, such as "12 ok, 1 broke since reload 7"; null if there was none. */
+  checks?: string | null;
   reason?: string | null;
   exit_code?: number | null;
   exit_signal?: number | null;
