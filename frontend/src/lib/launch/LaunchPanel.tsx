@@ -74,6 +74,8 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
   const isOn = state === "starting" || state === "running" || state === "stopping";
   const isLost = preview.isLost && isOn;
   const held = isOn && !isLost && preview.status ? heldIn(preview.status) : null;
+  const checks = isOn && !isLost ? (preview.status?.checks ?? "") : "";
+  const broken = checks.includes("broke") ? checks : null;
   const shown = isLost ? LOST : (STATES[state] ?? { word: state, tone: "idle" as const });
   // What was launched before the page came is no news: its steps are one line. Nothing moves while somebody looks on.
   const [isOldNews, setOldNews] = useState<boolean | null>(null);
@@ -101,6 +103,11 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
         {held && (
           <span className={styles.held} data-reached={held.isReached} title={held.details}>
             {held.short}
+          </span>
+        )}
+        {broken && (
+          <span className={styles.held} data-reached="true" title={`Last run of the checks: ${broken}`}>
+            Checks: {broken}
           </span>
         )}
         <Announce>{preview.isLoaded ? `${title}: ${shown.word}` : ""}</Announce>
