@@ -96,6 +96,7 @@ def test_a_late_watcher_gets_the_newest_lines_the_launch_s_steps_and_the_rest_wh
         seen.sign_in(running, "late-user")
         seen.wait_for_line("burst 19999")
         watch_tasks(seen)
+        page.get_by_role("button", name="Launched in").click()
         steps = page.get_by_role("list", name="Steps of the launch")
         expect(steps.locator("[data-state=done]")).to_have_count(4)
         assert len(asked) <= 1

@@ -26,6 +26,10 @@ export class GuestPreviewClient extends PreviewClient {
     return [await this.#instance()];
   }
 
+  override newestPreview(): Promise<PreviewInstance> {
+    return this.#instance();
+  }
+
   override async preview(id: string): Promise<PreviewInstance> {
     const found = await this.#instance();
     if (found.id !== id) throw new Problem("The preview of your invitation has ended.", { status: 404 });
