@@ -66,8 +66,8 @@ class LaunchStore:
     async def counted(self, records: Sequence[PreviewRecord]) -> list[Launch]:
         """Return the records as launches. Cancellation: nothing changes."""
         ids = [one.id for one in records]
-        requests, failures = await self._database.read(partial(_counts, ids))
-        return [Launch(one, requests.get(one.id, 0), failures.get(one.id, 0)) for one in records]
+        sent, failed = await self._database.read(partial(_counts, ids))
+        return [Launch(one, sent.get(one.id, 0), failed.get(one.id, 0)) for one in records]
 
 
 def _counts(ids: Sequence[str], connection: Connection) -> tuple[Mapping[str, int], Mapping[str, int]]:

@@ -63,4 +63,4 @@ def test_the_own_machine_runs_several_previews_unless_a_limit_is_set() -> None:
     assert Settings().tier(None, "local").max_previews > 1
     assert Settings().tier(None, "ann").max_previews == 1
     assert Settings(max_instances_per_user=1).tier(None, "local").max_previews == 1
-    assert Settings(jwt_secret="s" * 40).tier(None, "local").max_previews == 1  # type: ignore[arg-type]
+    assert Settings(jwt_secret="s" * 40).tier(None, "local").max_previews == 1
