@@ -34,7 +34,9 @@ class Example:
 EXAMPLES: Final = {
     one.name: one
     for one in (
-        Example("bookshop", "Bookshop", "FastAPI", "A shop with a database, sample data and a log.", "GET /books"),
+        Example(
+            "bookshop", "Bookshop", "FastAPI", "A shop with a database, sample data and a log.", "GET /api/v1/books"
+        ),
         Example("hello", "Hello", "FastAPI", "A few endpoints in one file.", "GET /"),
         Example("flask", "Notes", "Flask", "A small API that keeps notes.", "GET /notes"),
         Example("express", "Tasks", "Express", "A small Node.js API that keeps tasks.", "GET /tasks"),

@@ -210,7 +210,7 @@ def test_syntax_of_another_python_is_told_with_its_place() -> None:
     ]
     found = diagnose(lines)
     assert found is not None
-    assert found.message.startswith("app/main.py, line 3, is not valid for this Python (invalid syntax).")
+    assert found.message.startswith("app/main.py, line 3, is not valid Python: invalid syntax. Correct it.")
 
 
 @pytest.mark.parametrize(

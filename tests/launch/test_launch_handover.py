@@ -205,7 +205,7 @@ async def test_what_is_under_way_is_answered_by_the_process_that_took_it(rig: Ri
 
 async def test_a_mistake_that_is_saved_leaves_the_old_process_serving(rig: Rig) -> None:
     preview = await start(rig, "fastapi")
-    with pytest.raises(LaunchFailed, match="line 1, is not valid for this Python"):
+    with pytest.raises(LaunchFailed, match="line 1, is not valid Python"):
         await rig.service.previews.reload(ANN, "g1", FilesChange({"main.py": b"def broken(:\n"}))
     assert (await ask(preview)).json() == "one"
     await save(rig, "fastapi", "two")

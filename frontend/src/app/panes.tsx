@@ -73,7 +73,7 @@ export const PANES: readonly Pane[] = [
   },
   { id: "metrics", icon: "chart", word: "Metrics", render: (context) => <MetricsPanel {...common(context)} /> },
   { id: "people", icon: "person", word: "People", render: (context) => <People {...context} /> },
-  { id: "settings", icon: "sliders", word: "Settings", render: (context) => <Settings {...context} /> },
+  { id: "settings", icon: "sliders", word: "Settings", isKept: true, render: (context) => <Settings {...context} /> },
 ];
 
 function common({ generationId, theme, onShowLog }: PaneContext) {

@@ -41,11 +41,12 @@ def bad_syntax(lines: Sequence[str], number: int) -> Diagnosis | None:
                     f"{file}, line {place['line']}, is written in Python 2. Previews run Python 3: port it first.",
                     {"file": file, "line": int(place["line"])},
                 )
-            wanted = f"Python {newer} or newer, which it is written for" if newer else "the Python it is written for"
+            wrong = f"{file}, line {place['line']}, is not valid Python: {said['said']}. Correct it"
+            # Only of newer syntax is it known that another Python would help.
+            other = f", or set PREVIEW_ENVIRONMENT_PYTHON to Python {newer} or newer." if newer else "."
             return Diagnosis(
                 "syntax_error",
-                f"{file}, line {place['line']}, is not valid for this Python ({said['said']}). Correct it, or set "
-                f"PREVIEW_ENVIRONMENT_PYTHON to {wanted}.",
+                wrong + other,
                 {"file": file, "line": int(place["line"])},
             )
     return None
