@@ -51,7 +51,7 @@ async def sent(rule: Rule, secrets: WebhookSecrets) -> tuple[Firing, list[str | 
 async def test_a_secret_whose_key_is_gone_sends_nothing_unsigned() -> None:
     firing, keys = await sent(signed(rule_of(kind="matches", filter="x"), OTHER.seal("alert_1", PLAIN)), SECRETS)
     assert (firing.delivery.state, keys) == (DeliveryState.FAILED, [])
-    assert "Not sent: A stored secret is encrypted with the key" in (firing.delivery.problem or "")
+    assert "Not sent: A stored secret (webhook) is encrypted with the key" in (firing.delivery.problem or "")
 
 
 async def test_a_secret_that_was_moved_to_another_rule_is_refused() -> None:
