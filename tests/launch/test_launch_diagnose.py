@@ -210,7 +210,7 @@ def test_syntax_of_another_python_is_told_with_its_place() -> None:
     ]
     found = diagnose(lines)
     assert found is not None
-    assert found.message.startswith("app/main.py, line 3, is not valid Python: invalid syntax. Correct it.")
+    assert found.message.startswith("app/main.py, line 3, is not valid Python: invalid syntax. Correct it, or set")
 
 
 @pytest.mark.parametrize(
@@ -233,15 +233,18 @@ def test_a_merge_that_nobody_has_finished_is_named() -> None:
     assert found.message == "a.py, line 1, is the mark of a merge conflict. Resolve the conflict there."
 
 
-def test_syntax_of_a_newer_python_is_told_with_its_version() -> None:
-    lines = [
-        '  File "/x/project/a.py", line 3',
-        "    except A, B:",
-        "SyntaxError: multiple exception types must be parenthesized",
-    ]
-    found = diagnose(lines)
+@pytest.mark.parametrize(
+    ("code", "said", "version"),
+    [
+        ("    except A, B:", "multiple exception types must be parenthesized", "3.14"),
+        ("    def first[T](items: list[T]) -> T:", "expected '('", "3.12"),
+        ("    type Row = dict[str, int]", "invalid syntax", "3.12"),
+    ],
+)
+def test_syntax_of_a_newer_python_is_told_with_its_version(code: str, said: str, version: str) -> None:
+    found = diagnose(['  File "/x/project/a.py", line 3', code, "    ^", f"SyntaxError: {said}"])
     assert found is not None
-    assert "Python 3.14 or newer" in found.message
+    assert f"Python {version} or newer" in found.message
 
 
 def test_the_cause_counts_and_not_what_was_raised_from_it() -> None:

@@ -16,6 +16,8 @@ _PYTHON_2_EXCEPT = re.compile(r"^\s{0,40}except \S{1,100}, ?(?:e|ex|err|error|ex
 _CONFLICT = re.compile(r"^\s{0,40}(?:<<<<<<< |=======\s*$|>>>>>>> )")
 # What an older Python says of newer syntax: PEP 758, PEP 701.
 _NEWER = {"multiple exception types must be parenthesized": "3.14", "f-string: expecting '}'": "3.12"}
+# Type parameters: PEP 695. An older Python says "expected '('" or "invalid syntax".
+_PYTHON_3_12 = re.compile(r"^\s{0,40}(?:(?:async )?def|class) \w{1,100}\[|^\s{0,40}type \w{1,100}(?:\[| =)")
 _NODE_SYNTAX = ("Cannot use import statement", "Unexpected token", "await is only valid", "missing ) after")
 
 
@@ -29,6 +31,8 @@ def bad_syntax(lines: Sequence[str], number: int) -> Diagnosis | None:
             file = place["file"].rpartition("/project/")[2]
             newer = next((version for text, version in _NEWER.items() if text in said["said"]), None)
             code = lines[max(0, number - 2)]
+            if newer is None and _PYTHON_3_12.match(code):
+                newer = "3.12"
             if any(_CONFLICT.match(one) for one in lines[max(0, number - 3) : number]):
                 return Diagnosis(
                     "syntax_error",
