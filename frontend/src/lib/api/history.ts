@@ -92,11 +92,7 @@ export function versionDiff(
   return client.json(of(generationId, `/versions/${version}/diff${query}`), signal ? { signal } : {});
 }
 
-export function restoreVersion(
-  client: PreviewClient,
-  generationId: string,
-  version: number,
-): Promise<FilesChanged> {
+export function restoreVersion(client: PreviewClient, generationId: string, version: number): Promise<FilesChanged> {
   return client.json(of(generationId, `/versions/${version}/restore`), { method: "POST" });
 }
 
