@@ -215,7 +215,7 @@ describe("a problem", () => {
       details: { limit: 1, previews: [{ preview_id: "p1", generation_id: "g1" }] },
     });
     const { sentence, ways } = explain(problem, "g2", () => "Bookshop");
-    expect(sentence).toContain("“Bookshop” is running");
+    expect(sentence).toContain("1 running preview (“Bookshop”)");
     expect(ways).toEqual([{ kind: "stop", previewId: "p1", generationId: "g1", isThis: false }]);
   });
 
