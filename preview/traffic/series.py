@@ -25,6 +25,7 @@ _FIRST_INTERVAL_S: Final = 1.0
 # From 1 ms to 2 min, in steps of 26 %: a percentile is at most so far off.
 _BOUNDS_S: Final = tuple(0.001 * 1.26**step for step in range(52))
 _MAX_PATH: Final = 200
+_MAX_METHOD: Final = 10
 # Segments that are ids: a number, a UUID or another text of 8 or more characters with a digit.
 _ID: Final = re.compile(r"\d+|(?=[^/]*\d)[\w-]{8,}")
 _MAX_SEGMENTS: Final = 20
@@ -171,7 +172,7 @@ class PreviewSeries:
 
 def endpoint_name(method: str, target: bytes) -> str:
     """Return method and path, with ``{}`` for each segment that looks like an id."""
-    return _name_of(method, target.partition(b"?")[0][:_MAX_PATH])
+    return _name_of(method[:_MAX_METHOD], target.partition(b"?")[0][:_MAX_PATH])
 
 
 # Most requests go to few paths; 2,048 of 200 bytes are less than a megabyte.
@@ -180,7 +181,7 @@ def _name_of(method: str, target: bytes) -> str:
     path = target.decode("ascii", "replace")
     segments = path.split("/", _MAX_SEGMENTS)
     shown = "/".join("{}" if _ID.fullmatch(segment) else segment for segment in segments)
-    return f"{method[:10]} {shown}"
+    return f"{method} {shown}"
 
 
 def findings(series: PreviewSeries, *, memory_limit_bytes: int | None) -> list[str]:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.traffic import Draft, Origin, PreviewSeries, Who, findings
+from preview.traffic import series as series_module
 from preview.traffic.series import MAX_ENDPOINTS, MAX_POINTS, OTHERS, Durations, endpoint_name
 
 
@@ -78,3 +79,10 @@ def test_bottlenecks_are_named_with_numbers() -> None:
     assert failed == "1 of 10 requests failed (10.0 %), most at GET /slow (1)."
     assert slow.startswith("Slowest: GET /slow, half within 2000 ms")
     assert often == "Most called: GET /often, 9 of 10 requests."
+
+
+def test_a_long_method_is_not_kept_with_the_names_of_endpoints() -> None:
+    series_module._name_of.cache_clear()
+    for number in range(100):
+        series_module.endpoint_name("A" * 10 + str(number) * 10_000, b"/")
+    assert series_module._name_of.cache_info().currsize == 1
