@@ -146,7 +146,8 @@ class WorkerConfinement:
             OSError: The kernel offers a restriction but refused to set it.
         """
         _lower(resource.RLIMIT_AS, self._mapped_bytes + memory_mb * _MIB)
-        _lower(resource.RLIMIT_CPU, math.ceil(seconds + sum(os.times()[:2])))
+        # A forked worker's clock begins at zero; what it used while it waited for its job is milliseconds.
+        _lower(resource.RLIMIT_CPU, math.ceil(seconds))
         _lower(resource.RLIMIT_FSIZE, file_bytes)
         if self._landlock:
             if directory is not None:

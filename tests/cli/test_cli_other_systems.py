@@ -50,7 +50,9 @@ def test_help_and_version_need_no_linux(system: str) -> None:
 @pytest.mark.parametrize("name", CLIENT)
 def test_each_client_command_explains_itself(name: str) -> None:
     # Here Windows lacks all that macOS lacks, and more.
-    first = {"snapshot": "save", "alerts": "ls", "env": "ls", "versions": "ls", "launches": "ls"}.get(name)
+    first = {"snapshot": "save", "alerts": "ls", "env": "ls", "versions": "ls", "launches": "ls", "tokens": "ls"}.get(
+        name
+    )
     words = (name,) if first is None else (name, first)
     shown = preview_on("win32", *words, "--help")
     assert shown.returncode == 0, shown.stderr

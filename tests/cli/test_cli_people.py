@@ -72,7 +72,7 @@ def test_the_story_of_people(
     assert json.loads(call("comments", generation, "--json"))["items"] == []
 
     token = json.loads(call("tokens", "create", "build server", "--role", "read", "--json"))
-    assert token["id"] in call("tokens", "list")
+    assert token["id"] in call("tokens", "ls")
     assert "Previews at a time" in call("usage")
     service = json.loads((Path(os.environ["PREVIEW_DATA_DIR"]) / "service.json").read_text())["url"]
     monkeypatch.setenv("PREVIEW_TOKEN", token["token"])
@@ -80,4 +80,4 @@ def test_the_story_of_people(
     assert "only read" in call("stop", generation, "--url", service, code=ExitCode.NOT_ALLOWED)
     monkeypatch.delenv("PREVIEW_TOKEN")
     call("tokens", "revoke", token["id"])
-    assert token["id"] not in call("tokens", "list")
+    assert token["id"] not in call("tokens", "ls")

@@ -101,6 +101,7 @@ def test_an_absurd_url_is_replaced_by_one_that_works(text: str) -> None:
     assert address_from(text, POSTGRESQL) == "postgresql://preview:preview@localhost:5432/preview"
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("part", ["@", "/", "?", "&", ",", "[", ":", "host=", "&ssl=1", "#"])
 def test_a_megabyte_takes_no_time(part: str) -> None:
     text = "postgresql://" + part * (1_000_000 // len(part))

@@ -113,11 +113,12 @@ SHAPES: dict[str, Any] = {
         "unread": list,
     },
     "v1 endpoints": {
-        "endpoints": [{"path": str, "method": str, "summary": str, "description": str, "tags": list, "source": str}],
+        "endpoints": list,
         "count": int,
         "complete": bool,
         "unread": list,
     },
+    "v1 endpoint": {"path": str, "method": str, "summary": str, "description": str, "tags": list, "source": str},
     "plan request": {"statusCode": 200, "data": {"page": 2}, "headers": dict},
     "v1 request": {"status_code": 200, "headers": dict, "body": '{"page":2}', "elapsed_ms": float},
     "plan config": {

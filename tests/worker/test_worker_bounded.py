@@ -66,6 +66,14 @@ async def test_time_is_bounded(attacker: Attacker, code: str) -> None:
     await works(attacker)
 
 
+async def test_the_kernel_bounds_the_processor_time(attacker: Attacker) -> None:
+    # On a loaded machine the clock allows more: only the kernel's limit is the work's own.
+    limits = await attacker.run("import resource; answer = resource.getrlimit(resource.RLIMIT_CPU)")
+    assert limits == [2, 2]
+    with pytest.raises(TooComplex, match=r"in 1.5 s"):
+        await attacker.run("while True: pass")
+
+
 async def test_the_file_that_was_read_is_named(attacker: Attacker) -> None:
     with pytest.raises(TooComplex, match=r"app/big\.py is too complex") as raised:
         await attacker.run("context.progress.tell('app/big.py')\nwhile True: pass")

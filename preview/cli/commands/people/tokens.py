@@ -25,11 +25,11 @@ class _Role(StrEnum):
     READ = "read"
 
 
-@app.command(name="list")
+@app.command(name="ls")
 def list_tokens(url: UrlOption = None, ca: CaOption = None, as_json: JsonOption = False) -> None:
     """List your API tokens, newest first.
 
-    Example: preview tokens list
+    Example: preview tokens ls
     """
     with open_api(url, ca) as api:
         found = api.get_json("/tokens")
@@ -71,7 +71,7 @@ def create(
 
 @app.command()
 def revoke(
-    token: Annotated[str, typer.Argument(metavar="TOKEN", help="The token's id, as `preview tokens list` shows it.")],
+    token: Annotated[str, typer.Argument(metavar="TOKEN", help="The token's id, as `preview tokens ls` shows it.")],
     url: UrlOption = None,
     ca: CaOption = None,
 ) -> None:
