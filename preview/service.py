@@ -21,6 +21,7 @@ from preview.core.isolation import Network
 from preview.core.lifecycle import StopCause
 from preview.data import Confined, SnapshotStore
 from preview.detection import ServiceKind
+from preview.embedding import in_asyncio
 from preview.environments import EnvironmentCache, Jail, Shelf, find_jail
 from preview.environments.node import NodeEnvironmentCache
 from preview.errors import ConfigurationError
@@ -139,12 +140,18 @@ async def open_service(
         reader: Analyses projects; None means worker processes, one for each analysis.
 
     Raises:
+        RuntimeError: Asyncio runs the caller.
         ConfigurationError: Another service uses the data folder, the database is not usable, or the machine offers less
             isolation than required.
         DatabaseUnavailable: The database did not respond.
 
     Cancellation: every preview is torn down within the stop budget, lines are flushed, and the database is closed.
     """
+    if in_asyncio():
+        raise RuntimeError(
+            "open_service needs trio. Under asyncio, make the application with create_app(), enter "
+            "`async with app.running() as service`, and call its functions with `await app.call(function, ...)`."
+        )
     with _private_data_folder(settings), child_subreaper(), many_open_files():
         sealer = open_sealer(settings)
         async with open_database(settings.resolved_database_url, settings.database_timeout_s) as database:

@@ -1,11 +1,11 @@
-"""The ASGI application: for this service's server, another trio ASGI server, or mounted in a host's application."""
+"""The ASGI application: for this service's server, another ASGI server, or mounted in a host's application."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, TypeVarTuple, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -15,6 +15,7 @@ from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGILifespan
 
 from preview.auth import JwtAuthenticator, LoginCodes, TicketBox, load_or_create_secret
+from preview.embedding import AsyncioBridge, in_asyncio
 from preview.errors import PreviewError, ServiceStopping
 from preview.generations import GenerationSource
 from preview.http.backend import Authenticate, Backend, RecordNumber
@@ -24,37 +25,16 @@ from preview.http.core.page_policy import Cors
 from preview.http.edits import FileEdits
 from preview.http.endpoint_book import EndpointBook
 from preview.http.handlers import install_handlers
+from preview.http.host import in_host_authenticate, in_host_generations
 from preview.http.identity import TokenAuthenticate, session_cookie_name
 from preview.http.metrics import Metrics
 from preview.http.openapi import install_openapi
 from preview.http.people import make_people
 from preview.http.protocol.listening import RequestConnection, SocketConnection
-from preview.http.routes.alerts import alert_routes, firing_routes
-from preview.http.routes.browser import browser_routes, page_routes, session_routes
-from preview.http.routes.checks import check_routes
-from preview.http.routes.data import data_routes, snapshot_routes
-from preview.http.routes.failures import failure_routes
-from preview.http.routes.filters import filter_routes
-from preview.http.routes.generations import (
-    example_routes,
-    file_routes,
-    generation_routes,
-    launch_routes,
-    metrics_routes,
-    version_routes,
-)
-from preview.http.routes.launch_settings import environment_routes, preset_routes
-from preview.http.routes.logs import history_routes, log_routes, log_socket_routes
-from preview.http.routes.people import account_routes, operator_routes, together_routes
-from preview.http.routes.previews import PREFIXES, preview_routes, previews_routes
-from preview.http.routes.probes import probe_routes
-from preview.http.routes.proxied import carry_check, proxy_routes
-from preview.http.routes.replay import replay_routes
-from preview.http.routes.requests import request_routes
-from preview.http.routes.system import plan_routes, system_routes
+from preview.http.routes import install_routes
+from preview.http.routes.proxied import carry_check
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
-from preview.logs import Contract
 from preview.proxy import PreviewClient, open_preview_client
 from preview.proxy.forwarded import TrustedProxies
 from preview.replay.checks.book import CheckBook
@@ -64,6 +44,9 @@ from preview.service import Service, open_service
 from preview.settings import Settings, load_settings
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 # Memory for a request body beyond the largest content; each route has a smaller limit of its own.
 _SLACK_BYTES = 64 * 1024
@@ -138,8 +121,9 @@ class PreviewApp(QuartTrio):
         self.url_map.converters["record"] = RecordNumber
         self.settings = settings
         self._given_service = service
-        self._authenticate = authenticate
-        self._generations = generations
+        self._bridge = bridge = AsyncioBridge()
+        self._authenticate = None if authenticate is None else in_host_authenticate(bridge, authenticate)
+        self._generations = None if generations is None else in_host_generations(bridge, generations)
         self._backend: Backend | None = None
         self._proxies = TrustedProxies(settings)
         self._hosts = HostCheck(host_names(settings))
@@ -150,6 +134,12 @@ class PreviewApp(QuartTrio):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope; typed so that any host's ``mount`` accepts it. Cancellation: the request is aborted."""
+        if in_asyncio():
+            await self._bridge.serve(self._serve, scope, receive, send)
+        else:
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             # Mounting applications do not forward the lifespan, so this application is the outermost.
             self._checks_hosts = True
@@ -208,13 +198,34 @@ class PreviewApp(QuartTrio):
     async def running(self) -> AsyncIterator[Service]:
         """Open the service, unless one was given, and handle requests meanwhile. A host enters this in its lifespan.
 
-        On exit, streams send their final message first; then previews stop within their time budget.
+        The host runs trio or asyncio. From asyncio, call the service's functions with ``call``. On exit, streams send
+        their final message first; then previews stop within their time budget.
 
         Raises:
             ConfigurationError, DatabaseUnavailable: The service cannot be opened.
 
         Cancellation: previews are stopped within their time budget.
         """
+        if in_asyncio():
+            async with self._bridge.holding(self._running()) as service:
+                yield service
+        else:
+            async with self._running() as service:
+                yield service
+
+    async def call(self, function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
+        """Await a function of the service from the host, whichever library the host runs.
+
+        Raises:
+            ServiceStopping: The app is not running.
+            Exception: What the function raises.
+
+        Cancellation: the function is cancelled, and this returns when its cleanup is done.
+        """
+        return await self._bridge.call(function, *arguments)
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[Service]:
         if self._given_service is not None:
             async with self.attached(self._given_service):
                 yield self._given_service
@@ -308,9 +319,9 @@ def create_app(
 ) -> PreviewApp:
     """Return the HTTP application.
 
-    Three uses: with this service's server (``serve(settings, service=service, app=app)``); behind any ASGI server that
-    runs trio (``hypercorn -k trio preview.asgi:app``), where the lifespan opens the service; or mounted in a host's
-    application, where the host enters ``async with app.running()`` in its own lifespan.
+    Three uses: with this service's server (``serve(settings, service=service, app=app)``); behind any other ASGI server
+    (``uvicorn preview.asgi:app``), where the lifespan opens the service; or mounted in a host's application, where the
+    host enters ``async with app.running()`` in its own lifespan. Servers and hosts run asyncio or trio.
 
     Args:
         settings: None reads them from the environment; ignored if a service is given.
@@ -328,54 +339,9 @@ def create_app(
     app = PreviewApp(settings, service=service, authenticate=authenticate, generations=generations)
     app.config.update(_config(settings))
     install_handlers(app, app.check, app.cors, app.count_answer)
-    _install_routes(app)
+    install_routes(app, lambda: app.backend, app.access_gate.places)
     install_openapi(app)
     return app
-
-
-def _install_routes(app: PreviewApp) -> None:
-    """Register the seven endpoints in both contracts, then the routes of ``v1`` only, then the others."""
-
-    def running() -> Backend:
-        return app.backend
-
-    for contract in Contract:
-        for routes in (preview_routes, log_routes, log_socket_routes, history_routes, proxy_routes):
-            app.register_blueprint(routes(contract, running), url_prefix=PREFIXES[contract])
-    app.register_blueprint(browser_routes(running, app.access_gate.places), url_prefix="/api/v1")
-    of_v1 = (
-        previews_routes,
-        generation_routes,
-        example_routes,
-        file_routes,
-        version_routes,
-        launch_routes,
-        plan_routes,
-        alert_routes,
-        filter_routes,
-    )
-    for made in (one(running) for one in of_v1):
-        app.register_blueprint(made, url_prefix="/api/v1")
-    of_preview = (
-        data_routes,
-        snapshot_routes,
-        probe_routes,
-        failure_routes,
-        metrics_routes,
-        request_routes,
-        replay_routes,
-        check_routes,
-        firing_routes,
-        together_routes,
-    )
-    for made in (one(running) for one in of_preview):
-        app.register_blueprint(made, url_prefix=PREFIXES[Contract.V1])
-    for made in (environment_routes(running), preset_routes(running)):
-        app.register_blueprint(made, url_prefix="/api/v1/projects/<project_id>")
-    for made in (account_routes(running), operator_routes(running)):
-        app.register_blueprint(made, url_prefix="/api/v1")
-    for made in (session_routes(running), system_routes(running), page_routes()):
-        app.register_blueprint(made)
 
 
 def _config(settings: Settings) -> Mapping[str, Any]:
