@@ -115,7 +115,7 @@ def check_condition(condition: Condition) -> None:
         raise InvalidRequest(f'Only the event "exited" has an exit code, not {condition.event.value!r}; remove it.')
     if isinstance(condition, Matches | Absent):
         chosen = parse_filter(condition.filter)
-        for term in chosen.terms:
+        for term in chosen.all_terms:
             if term.info.kind in _FIXED_TERMS:
                 raise InvalidFilter(
                     f"{quoted(term.info.text)} selects a part of a log that exists already, and a rule looks at new "

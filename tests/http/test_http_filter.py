@@ -51,6 +51,8 @@ async def test_a_filter_is_the_same_wherever_lines_are_read(tmp_path: Path) -> N
             assert await lines_of(world, generation, "@user.id:7", contract=contract) == [PAID]
         assert await lines_of(world, generation, "version source:startup") == ["version 1"]
         assert await lines_of(world, generation, "@user.id:>0", more="&level=error") == [PAID]
+        assert await lines_of(world, generation, "@user.id:7 OR (version -warn)") == ["version 1", PAID]
+        assert await lines_of(world, generation, "(@user.id:8 OR req:1) said") == ["said 1 /one"]
         assert await lines_of(world, generation, "req:1 said") == ["said 1 /one"]
         assert await lines_of(world, generation, "req:2") == []
         await streams_and_files_take_it(world, generation)
@@ -127,6 +129,8 @@ async def test_a_filter_is_explained(tmp_path: Path) -> None:
             "on_requests": True,
         }
         assert [one["on_lines"] for one in answer.json()["terms"]] == [True, True, False]
+        group = await world.ask("GET", f"/api/v1/filter?text={quote('a OR -b c')}")
+        assert [(one["text"], one["kind"]) for one in group.json()["terms"]] == [("(a OR -b c)", "group")]
         assert (await world.ask("GET", "/api/v1/filter")).json() == {"text": "", "terms": []}
         wrong = await world.ask("GET", "/api/v1/filter?text=a%20foo:1")
         assert (wrong.status_code, wrong.json()["code"], wrong.json()["details"]["position"]) == (

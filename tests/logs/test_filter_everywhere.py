@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from filter_kit import filters, rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from log_room import Room
@@ -52,22 +53,24 @@ TERMS = st.one_of(
     st.sampled_from(WORDS.split()),
     st.text("aAkK\u212aéÉ%_'\x1b[1m x", min_size=1, max_size=2).map(lambda text: f'"{text}"'),
 )
-FILTERS = st.lists(st.tuples(st.sampled_from(["", "", "-"]), TERMS).map("".join), min_size=1, max_size=4).map(" ".join)
+FILTERS = filters(TERMS).map(rows)
 
 Rows = list[tuple[int, str, str | None]]
 
 
-def in_memory(rows: Rows, chosen: LineFilter) -> list[int]:
-    batch = batch_of(rows)
+def in_memory(given: Rows, chosen: LineFilter) -> list[int]:
+    batch = batch_of(given)
     found = [1 + at for at in chosen.positions(batch.columns)]
     assert found == [line.seq for line in batch if chosen.passes(line)]
     return found
 
 
-def batch_of(rows: Rows) -> Batch:
-    requests = {at: request for at, (_, _, request) in enumerate(rows) if request is not None}
-    stamps = [NOW - 60_000 * at for at in range(len(rows))]
-    return Batch("p", 1, stamps, bytes([mark for mark, _, _ in rows]), [text for _, text, _ in rows], requests or None)
+def batch_of(given: Rows) -> Batch:
+    requests = {at: request for at, (_, _, request) in enumerate(given) if request is not None}
+    stamps = [NOW - 60_000 * at for at in range(len(given))]
+    return Batch(
+        "p", 1, stamps, bytes([mark for mark, _, _ in given]), [text for _, text, _ in given], requests or None
+    )
 
 
 def put(connection: Connection, lines: Sequence[LogLine]) -> None:
@@ -91,24 +94,24 @@ def check_same(database_url: str, cases: Sequence[tuple[Rows, str]]) -> None:
     engine = make_engine(database_url)
     try:
         with engine.connect() as connection:
-            for rows, text in cases:
+            for given_rows, text in cases:
                 chosen = LineFilter(terms=parse_filter(text, NOW).resolved(FACTS))
                 with connection.begin() as transaction:
-                    put(connection, batch_of(rows).lines)
-                    found = find_lines(connection, "p", chosen, first=1, last=len(rows), limit=1000, newest=False)
-                    back = find_lines(connection, "p", chosen, first=1, last=len(rows), limit=2, newest=True)
+                    put(connection, batch_of(given_rows).lines)
+                    found = find_lines(connection, "p", chosen, first=1, last=len(given_rows), limit=1000, newest=False)
+                    back = find_lines(connection, "p", chosen, first=1, last=len(given_rows), limit=2, newest=True)
                     transaction.rollback()
-                expected = in_memory(rows, chosen)
-                assert [line.seq for line in found.lines] == expected, (text, rows)
-                assert [line.seq for line in back.lines] == expected[-2:], (text, rows)
+                expected = in_memory(given_rows, chosen)
+                assert [line.seq for line in found.lines] == expected, (text, given_rows)
+                assert [line.seq for line in back.lines] == expected[-2:], (text, given_rows)
     finally:
         engine.dispose()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=ROWS, text=FILTERS)
-def test_a_filter_gives_the_same_lines_in_memory_and_in_sql(database_url: str, rows: Rows, text: str) -> None:
-    check_same(database_url, [(rows, text)])
+@given(lines=ROWS, text=FILTERS)
+def test_a_filter_gives_the_same_lines_in_memory_and_in_sql(database_url: str, lines: Rows, text: str) -> None:
+    check_same(database_url, [(lines, text)])
 
 
 @pytest.mark.long

@@ -13,9 +13,9 @@ from preview.logs.filter import Filter
 class TermShape(Answer):
     """A term of a filter."""
 
-    text: str = Field(description="The term as written, with its sign.", examples=["-path:/health"])
+    text: str = Field(description="The term as written, with its sign; a group has parentheses.", examples=["-path:/health"])
     start: int = Field(description="Number of characters (code points) before the term.")
-    kind: str = Field(description="`text`, `regex`, `field`, or the term's key.", examples=["path"])
+    kind: str = Field(description="`text`, `regex`, `field`, `group`, or the term's key.", examples=["path"])
     negated: bool = Field(description="Whether entries that match are left out.")
     sentence: str = Field(examples=["Without requests with the path '/health'."])
     on_lines: bool = Field(description="Whether the term applies to log lines.")

@@ -98,8 +98,8 @@ class LineQuery(BaseModel):
 
     filter: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = Field(
         default=None,
-        description="Only lines that match these terms, see docs/filter.md; combined with the other parameters.",
-        examples=['error -path:/health since:5m "payment failed"'],
+        description="Only lines that match this filter, see docs/filter.md; combined with the other parameters.",
+        examples=['(error OR path:/pay) -path:/health since:5m "payment failed"'],
     )
 
     def chosen(self, terms: Filter) -> LineFilter:

@@ -51,6 +51,20 @@ class Condition:
         raise NotImplementedError
 
     @property
+    def needs_facts(self) -> bool:
+        """True if facts are read from the text; then ``keep`` only leaves out lines that cannot pass."""
+        return False
+
+    def test_at(self, lines: Columns, found: Positions) -> Callable[[int, Facts], bool]:
+        """Return the exact test of one of the positions ``found`` and the facts of its line."""
+        passing = frozenset(self.keep(lines, found, negated=False))
+        return lambda at, _: at in passing
+
+    def holds_with(self, record: Record, facts: Facts) -> bool:  # noqa: ARG002  most conditions need no facts
+        """Return True if the condition holds for a recorded request with these facts."""
+        return self.holds_for(record)
+
+    @property
     def fault(self) -> str | None:
         """One sentence if the condition cannot be decided any more; None otherwise."""
         return None
@@ -157,9 +171,23 @@ class RegexCondition(MessageCondition):
 class FactCondition(Condition):
     """A condition on facts that are read from the text. ``keep`` only leaves out lines that cannot pass."""
 
+    @property
+    def needs_facts(self) -> bool:
+        """Always True."""
+        return True
+
     def test(self) -> Callable[[Facts], bool]:
         """Return the test of the facts of one line or request."""
         raise NotImplementedError
+
+    def test_at(self, lines: Columns, found: Positions) -> Callable[[int, Facts], bool]:  # noqa: ARG002  facts suffice
+        """Return the test of the facts."""
+        test = self.test()
+        return lambda _, facts: test(facts)
+
+    def holds_with(self, record: Record, facts: Facts) -> bool:  # noqa: ARG002  facts suffice
+        """Test the facts."""
+        return self.test()(facts)
 
     def holds_for(self, record: Record) -> bool:
         """Test the record's facts."""

@@ -10,7 +10,7 @@ from functools import lru_cache
 from time import thread_time
 
 from preview.logs.filter.allowance import Allowance
-from preview.logs.filter.conditions import FactCondition, Positions
+from preview.logs.filter.conditions import Condition, Positions
 from preview.logs.filter.facts import Facts, LineFacts, RequestFacts
 from preview.logs.filter.request_conditions import REQUEST_MARKS
 from preview.logs.filter.subjects import Record
@@ -31,13 +31,14 @@ class FactTerms:
 
     Args:
         terms: Conditions, in the order of evaluation, each with True if it must not hold.
+        count: Number of terms, with those in groups.
     """
 
     __slots__ = ("_allowance", "_terms")
 
-    def __init__(self, terms: tuple[tuple[FactCondition, bool], ...]) -> None:
+    def __init__(self, terms: tuple[tuple[Condition, bool], ...], count: int) -> None:
         self._terms = terms
-        self._allowance = Allowance(_S_PER_LINE + len(terms) * _S_PER_TERM, _S_PER_CHARACTER)
+        self._allowance = Allowance(_S_PER_LINE + count * _S_PER_TERM, _S_PER_CHARACTER)
 
     @property
     def fault(self) -> str | None:
@@ -50,7 +51,7 @@ class FactTerms:
         """Return those of the positions ``found`` that match, as long as the allowance of time lasts."""
         if not self._terms:
             return found
-        tests = [(condition.test(), negated) for condition, negated in self._terms]
+        tests = [(condition.test_at(lines, found), negated) for condition, negated in self._terms]
         allowance, marks, messages = self._allowance, lines.marks, lines.messages
         kept: list[int] = []
         at = 0
@@ -61,7 +62,7 @@ class FactTerms:
                 message = messages[position]
                 characters += len(message)
                 facts: Facts = LineFacts(message, is_access=marks[position] in REQUEST_MARKS)
-                if all(test(facts) is not negated for test, negated in tests):
+                if all(test(position, facts) is not negated for test, negated in tests):
                     kept.append(position)
                 at += 1
             allowance.charge(thread_time() - started, at - start, characters)
@@ -74,13 +75,13 @@ class FactTerms:
         if self._allowance.is_slow:
             return False
         started, facts = thread_time(), RequestFacts(record)
-        holds = all(condition.test()(facts) is not negated for condition, negated in self._terms)
+        holds = all(condition.holds_with(record, facts) is not negated for condition, negated in self._terms)
         size = sum(len(one.body) for one in (record.request, record.response) if one is not None)
         self._allowance.charge(thread_time() - started, 1, size)
         return holds
 
 
 @lru_cache(256)
-def fact_terms(terms: tuple[tuple[FactCondition, bool], ...]) -> FactTerms:
+def fact_terms(terms: tuple[tuple[Condition, bool], ...], count: int) -> FactTerms:
     """Return the terms with their allowance; the same object while it is in use."""
-    return FactTerms(terms)
+    return FactTerms(terms, count)

@@ -4,55 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from preview.errors import InvalidFilter
-from preview.logs.filter.conditions import Condition, FactCondition, Positions
+from preview.logs.filter.conditions import Condition, Positions
 from preview.logs.filter.fact_terms import FactTerms, fact_terms
 from preview.logs.filter.request_conditions import ReloadCondition, RequestCondition
 from preview.logs.filter.subjects import Record
+from preview.logs.filter.terms import Group, Term, in_order, leaves, replaced
 from preview.logs.model.batch import Batch
 from preview.logs.model.events import LogLine
 from preview.logs.model.filtering import Columns, columns_of
 
 _MOST_DIGITS = 18
-
-
-class TermInfo(NamedTuple):
-    """A term as shown to people.
-
-    Attributes:
-        text: The term as written.
-        start: Number of characters before it.
-        kind: ``text``, ``regex``, ``field`` or the term's key.
-        negated: True if it must not match.
-        sentence: One sentence that says which lines or requests it selects.
-        on_lines: True if it applies to log lines.
-        on_requests: True if it applies to recorded requests.
-    """
-
-    text: str
-    start: int
-    kind: str
-    negated: bool
-    sentence: str
-    on_lines: bool
-    on_requests: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One term of a filter.
-
-    Attributes:
-        condition: The condition.
-        negated: True if it must not hold.
-        info: The term as written; not compared, so that equal filters share encoded lines.
-    """
-
-    condition: Condition
-    negated: bool
-    info: TermInfo = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +33,13 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter; lines and requests pass if they match all terms. Filters without a term match everything.
+    """A filter; lines and requests pass if they match all terms, and everything passes a filter without a term.
 
     ``since:5m`` counts from the moment of parsing. ``reload:`` and a ``req:`` with a number match no line until they
     are resolved. Time is linear in the size of lines and requests.
 
     Attributes:
-        terms: The terms, in order.
+        terms: The terms, in order; some may be groups.
     """
 
     terms: tuple[Term, ...] = ()
@@ -84,11 +47,23 @@ class Filter:
     _ordered: tuple[Term, ...] = field(init=False, repr=False, compare=False, default=())
     # Terms that share what is read from a line or request, and an allowance of time.
     _facts: FactTerms = field(init=False, repr=False, compare=False)
+    _has_groups: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_ordered", tuple(sorted(self.terms, key=lambda one: one.condition.cost)))
-        on_facts = [(one.condition, one.negated) for one in self._ordered if isinstance(one.condition, FactCondition)]
-        object.__setattr__(self, "_facts", fact_terms(tuple(on_facts)))
+        object.__setattr__(self, "_ordered", tuple(in_order(self.terms)))
+        on_facts = [one for one in self._ordered if one.condition.needs_facts]
+        pairs = tuple((one.condition, one.negated) for one in on_facts)
+        object.__setattr__(self, "_facts", fact_terms(pairs, sum(1 for _ in leaves(on_facts))))
+        object.__setattr__(self, "_has_groups", any(isinstance(one.condition, Group) for one in self.terms))
+
+    def __str__(self) -> str:
+        """Return the filter as text; parsing it gives an equal filter."""
+        return " ".join(one.info.text for one in self.terms)
+
+    @property
+    def all_terms(self) -> Sequence[Term]:
+        """Terms with those in groups, in order, without the groups."""
+        return tuple(leaves(self.terms))
 
     @property
     def is_empty(self) -> bool:
@@ -116,14 +91,17 @@ class Filter:
             if not found:
                 break
             found = term.condition.keep(lines, found, negated=term.negated)
-        return self._facts.keep(lines, found) if found else found
+        if found:
+            found = self._facts.keep(lines, found)
+        # A term that is given up passes no line, so a group that excludes it would pass all.
+        return [] if found and self._has_groups and self.fault is not None else found
 
     def matches_request(self, record: Record) -> bool:
         """Return True if the recorded request passes."""
         return all(
             term.condition.holds_for(record) is not term.negated
             for term in self._ordered
-            if not isinstance(term.condition, FactCondition)
+            if not term.condition.needs_facts
         ) and self._facts.hold_for(record)
 
     def check_lines(self) -> None:
@@ -132,7 +110,7 @@ class Filter:
         Raises:
             InvalidFilter: A term does not.
         """
-        for term in self.terms:
+        for term in self.all_terms:
             if not term.condition.on_lines:
                 raise InvalidFilter(
                     f"{term.info.text!r} applies to recorded requests only, as log lines do not report it; "
@@ -146,7 +124,7 @@ class Filter:
         Raises:
             InvalidFilter: A term does not.
         """
-        for term in self.terms:
+        for term in self.all_terms:
             if not term.info.on_requests:
                 raise InvalidFilter(
                     f"{term.info.text!r} applies to log lines only, as recorded requests have no source; "
@@ -157,19 +135,19 @@ class Filter:
     @property
     def needs_reloads(self) -> bool:
         """True if a term names a reload."""
-        return any(isinstance(term.condition, ReloadCondition) for term in self.terms)
+        return any(isinstance(term.condition, ReloadCondition) for term in self.all_terms)
 
     @property
     def request_numbers(self) -> frozenset[int]:
         """Numbers of recorded requests that terms name."""
-        words = [one.condition.word for one in self.terms if isinstance(one.condition, RequestCondition)]
+        words = [one.condition.word for one in self.all_terms if isinstance(one.condition, RequestCondition)]
         return frozenset(
             int(word) for word in words if word.isascii() and word.isdecimal() and len(word) <= _MOST_DIGITS
         )
 
     def resolved(self, facts: Resolved) -> Filter:
         """Return the filter for one preview, with ``reload:`` and ``req:`` resolved."""
-        return Filter(tuple(replace(term, condition=_resolve(term.condition, facts)) for term in self.terms))
+        return Filter(replaced(self.terms, lambda condition: _resolve(condition, facts)))
 
 
 NO_FILTER = Filter()

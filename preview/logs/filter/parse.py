@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from preview.core.quoting import quoted
 from preview.errors import InvalidFilter
 from preview.logs.filter.conditions import Condition, FieldCondition, MarkCondition, RegexCondition, TextCondition
-from preview.logs.filter.filter import Filter, Term, TermInfo
+from preview.logs.filter.filter import Filter
 from preview.logs.filter.keys import LEVEL_TERMS, PARSERS, Parsed, level_condition
 from preview.logs.filter.regex import fault_of
+from preview.logs.filter.terms import GROUP, Group, Term, TermInfo
 from preview.logs.filter.tokens import Kind, Token, tokens_of
 from preview.logs.filter.values import NUMBER
 
 MAX_CHARACTERS = 1000
 """Longest filter."""
 MAX_TERMS = 30
-"""Most terms of one filter."""
+"""Most terms of one filter, with those in groups."""
+MAX_DEPTH = 8
+"""Most groups inside each other."""
 
-_OPERATORS = {"OR", "AND", "NOT", "||", "&&", "|"}
+# Words that are operators elsewhere, and what to write here.
+_OPERATORS = {
+    "OR": "OR cannot be excluded",
+    "AND": "all terms must match anyway; leave AND out",
+    "&&": "all terms must match anyway; leave && out",
+    "NOT": "a leading - excludes a term; write -error",
+    "||": "alternatives have OR between them; write (error OR warn)",
+    "|": "alternatives have OR between them; write (error OR warn)",
+}
+_STRUCTURE = frozenset({Kind.OPEN, Kind.CLOSE, Kind.OR})
 # Names that people know from other tools, and what they are here.
 _OTHER_NAMES = {
     other: name
@@ -36,7 +49,7 @@ def parse_filter(text: str, now_ms: int | None = None) -> Filter:
     """Parse a filter. Linear in its length.
 
     Args:
-        text: Terms separated by spaces, at most ``MAX_CHARACTERS``.
+        text: Terms and groups separated by spaces, at most ``MAX_CHARACTERS``.
         now_ms: Moment from which ``since:5m`` counts, in milliseconds since the epoch; by default now.
 
     Raises:
@@ -49,12 +62,87 @@ def parse_filter(text: str, now_ms: int | None = None) -> Filter:
     if (surrogate := re.search("[\ud800-\udfff]", text)) is not None:
         raise InvalidFilter("The filter has half of a surrogate pair, which no line has; remove it.", surrogate.start())
     tokens = tokens_of(text)
-    if len(tokens) > MAX_TERMS:
-        raise InvalidFilter(f"The filter has too many terms: at most {MAX_TERMS} are allowed.", tokens[MAX_TERMS].start)
-    parsed = Filter(tuple(_term(token, now_ms) for token in tokens))
+    terms = [one for one in tokens if one.kind not in _STRUCTURE]
+    if len(terms) > MAX_TERMS:
+        raise InvalidFilter(f"The filter has too many terms: at most {MAX_TERMS} are allowed.", terms[MAX_TERMS].start)
+    parsed = Filter(_Parser(text, tokens, now_ms).terms())
     if (fault := parsed.fault) is not None:
         raise InvalidFilter(fault, 0)
     return parsed
+
+
+class _Parser:
+    """Recursive descent over tokens: alternatives have ``OR`` between them, and are terms and groups in a row."""
+
+    def __init__(self, text: str, tokens: Sequence[Token], now_ms: int | None) -> None:
+        self._text = text
+        self._tokens = tokens
+        self._now_ms = now_ms
+        self._at = 0
+
+    def terms(self) -> tuple[Term, ...]:
+        """Return the terms that must all match; alternatives become one group."""
+        if not self._tokens:
+            return ()
+        alternatives = self._alternatives(0)
+        if len(alternatives) == 1:
+            return alternatives[0]
+        first, last = self._tokens[0], self._tokens[-1]
+        text = self._text[first.start : last.start + len(last.text)]
+        return (_group(alternatives, f"({text})", first.start, negated=False),)
+
+    def _alternatives(self, depth: int) -> tuple[tuple[Term, ...], ...]:
+        """Read up to the parenthesis that closes the group, or the end."""
+        found = [self._row(depth)]
+        while self._at < len(self._tokens) and self._tokens[self._at].kind is Kind.OR:
+            self._at += 1
+            found.append(self._row(depth))
+        return tuple(found)
+
+    def _row(self, depth: int) -> tuple[Term, ...]:
+        found: list[Term] = []
+        while self._at < len(self._tokens) and (token := self._tokens[self._at]).kind not in {Kind.OR, Kind.CLOSE}:
+            self._at += 1
+            found.append(self._inside(token, depth) if token.kind is Kind.OPEN else _term(token, self._now_ms))
+        if not found:
+            raise self._missing()
+        return tuple(found)
+
+    def _missing(self) -> InvalidFilter:
+        """Return the mistake that a term is missing here."""
+        near = self._tokens[min(self._at, len(self._tokens) - 1)]
+        before = self._tokens[self._at - 1] if self._at else None
+        if near.kind is Kind.CLOSE and before is not None and before.kind is Kind.OPEN:
+            return InvalidFilter("The group is empty; write terms into it, or put parentheses in quotes.", before.start)
+        place = near if near.kind is Kind.OR or before is None else before
+        return InvalidFilter(
+            'OR needs a term on both sides, such as error OR warn; write "OR" in quotes to search for it.', place.start
+        )
+
+    def _inside(self, opened: Token, depth: int) -> Term:
+        """Read a group, of which the first parenthesis was read."""
+        if depth == MAX_DEPTH:
+            raise InvalidFilter(f"The filter has more than {MAX_DEPTH} groups inside each other.", opened.start)
+        alternatives = self._alternatives(depth + 1)
+        closed = self._tokens[self._at]
+        self._at += 1
+        text = self._text[opened.start : closed.start + 1]
+        return _group(alternatives, text, opened.start, negated=opened.negated)
+
+
+def _group(alternatives: tuple[tuple[Term, ...], ...], text: str, start: int, *, negated: bool) -> Term:
+    said = " or ".join(" and ".join(one.info.text for one in terms) for terms in alternatives)
+    infos = [one.info for terms in alternatives for one in terms]
+    info = TermInfo(
+        text=text,
+        start=start,
+        kind=GROUP,
+        negated=negated,
+        sentence=f"{'Without' if negated else 'Only'} entries that match {said}.",
+        on_lines=all(one.on_lines for one in infos),
+        on_requests=all(one.on_requests for one in infos),
+    )
+    return Term(Group(alternatives), negated, info)
 
 
 def _term(token: Token, now_ms: int | None) -> Term:
@@ -76,7 +164,7 @@ def _parsed(token: Token, now_ms: int | None) -> Parsed:
             return _key(token, now_ms)
         case Kind.WORD:
             return _word(token)
-        case Kind.PHRASE:
+        case _:
             return _text(token)
 
 
@@ -92,8 +180,7 @@ def _word(token: Token) -> Parsed:
     word = token.value
     if word in _OPERATORS:
         raise InvalidFilter(
-            f"{quoted(word)} is not an operator here: all terms must match, and a leading - excludes a term; "
-            "put the word in quotes to search for it, or use /one|other/ for alternatives.",
+            f"{quoted(word)} is not an operator here: {_OPERATORS[word]}. Put it in quotes to search for it.",
             token.start,
         )
     level = LEVEL_TERMS.get(word.lower())

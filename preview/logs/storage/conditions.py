@@ -20,6 +20,7 @@ from preview.logs.filter.request_conditions import (
     RequestCondition,
     TimeCondition,
 )
+from preview.logs.filter.terms import Group, Term
 from preview.logs.model.events import MARKS, Level, Source
 from preview.logs.model.filtering import LineFilter, ascii_lower
 from preview.storage.tables import preview_logs
@@ -47,14 +48,47 @@ def conditions(chosen: LineFilter, dialect: str) -> tuple[list[ColumnElement[boo
         return found, NO_FILTER
     rest = []
     for term in chosen.terms.terms:
-        exact = _exact(term.condition, dialect)
+        exact = _exact_term(term, dialect)
         if exact is not None:
-            found.append(not_(exact) if term.negated else exact)
+            found.append(exact)
             continue
         rest.append(term)
-        if not term.negated:
-            found += _necessary(term.condition, dialect)
+        found += _necessary_term(term, dialect)
     return found, Filter(tuple(rest))
+
+
+def _exact_term(term: Term, dialect: str) -> ColumnElement[bool] | None:
+    exact = _exact(term.condition, dialect)
+    return None if exact is None else (not_(exact) if term.negated else exact)
+
+
+def _exact_group(group: Group, dialect: str) -> ColumnElement[bool] | None:
+    found = []
+    for terms in group.alternatives:
+        exact = [_exact_term(one, dialect) for one in terms]
+        known = [one for one in exact if one is not None]
+        if len(known) < len(exact):
+            return None
+        found.append(and_(*known))
+    return or_(*found)
+
+
+def _necessary_term(term: Term, dialect: str) -> list[ColumnElement[bool]]:
+    """Return SQL that holds for at least the rows that match the term; nothing if there is none."""
+    exact = _exact_term(term, dialect)
+    if exact is not None:
+        return [exact]
+    if term.negated:
+        return []
+    if not isinstance(term.condition, Group):
+        return _necessary(term.condition, dialect)
+    found = []
+    for terms in term.condition.alternatives:
+        known = [one for inner in terms for one in _necessary_term(inner, dialect)]
+        if not known:
+            return []
+        found.append(and_(*known))
+    return [or_(*found)]
 
 
 def _exact(condition: Condition, dialect: str) -> ColumnElement[bool] | None:
@@ -76,6 +110,8 @@ def _exact(condition: Condition, dialect: str) -> ColumnElement[bool] | None:
             return _C.seq >= first
         case ReloadCondition(first_seq=first, last_seq=last):
             return and_(_C.seq >= first, _C.seq <= last)
+        case Group():
+            return _exact_group(condition, dialect)
         case _:
             return None
 

@@ -24,6 +24,13 @@ describe("terms", () => {
     expect(rangeOf([term("until:12:00")])).toBeNull();
   });
 
+  test("a group is one term, in the filter and in the address", () => {
+    const terms = [term("(error OR path:/x y)"), term("-(a OR (b c))"), term("~x", false)];
+    expect(filterOf(terms)).toBe("(error OR path:/x y) -(a OR (b c))");
+    expect(fromAddress(toAddress(terms))).toEqual(terms);
+    expect(rangeOf([term("(since:5m OR error)")])).toBe("");
+  });
+
   test("the look at a log survives its address", () => {
     const look = { filter: { levels: ["ERROR"] as const, sources: [] }, terms: [term('"a b"')], line: 7 };
     const query = new URLSearchParams();
@@ -50,6 +57,7 @@ test("a term is a button that switches it off; a mistake is said in the service'
   const client = clientOf(({ path }) => {
     const text = new URL(path, "http://s").searchParams.get("text") ?? "";
     if (text.includes("colour")) return json({ detail: "“colour:” is not known." }, 400);
+    if (text.includes(" too many")) return json({ detail: "Too many terms." }, 400);
     const facts = { sentence: "", negated: false, on_lines: !text.includes("who"), on_requests: true };
     return json({ text, terms: text.split(" ").map((one) => ({ text: one, ...facts })) });
   });
@@ -65,6 +73,8 @@ test("a term is a button that switches it off; a mistake is said in the service'
   expect(filter()).toBe("-path:/health");
   enter("colour:red");
   await waitFor(() => expect(screen.getByRole("alert").textContent).toBe("“colour:” is not known."));
+  enter("too many");
+  await waitFor(() => expect(screen.getByRole("alert").textContent).toBe("Too many terms."));
   enter("who:owner");
   await waitFor(() => expect(screen.getByRole("alert").textContent).toContain("not to log lines"));
   fireEvent.click(screen.getByRole("button", { name: "Remove -path:/health" }));

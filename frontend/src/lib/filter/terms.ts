@@ -1,4 +1,4 @@
-/** A term of a filter, and whether it is in force. */
+/** A term or group of a filter, and whether it is in force. */
 export interface Term {
   text: string;
   /** What it selects; empty until the service has explained it. */
@@ -11,10 +11,12 @@ export const MAX_TERMS = 30;
 
 /** The filter that the terms in force make. */
 export function filterOf(terms: readonly Term[]): string {
-  return terms
-    .filter((one) => one.isOn)
-    .map((one) => one.text)
-    .join(" ");
+  return joined(terms.filter((one) => one.isOn));
+}
+
+/** The filter that all these terms make. A group is one term, with its parentheses. */
+export function joined(terms: readonly Term[]): string {
+  return terms.map((one) => one.text).join(" ");
 }
 
 /** Terms as the address keeps them: those that are switched off begin with `~`, as no term does. */

@@ -2,7 +2,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { asProblem } from "../api/problem";
-import { filterOf, MAX_TERMS, type Term } from "./terms";
+import { filterOf, joined, MAX_TERMS, type Term } from "./terms";
 
 export interface Terms {
   terms: readonly Term[];
@@ -47,6 +47,8 @@ export function useTerms(
           setError(`At most ${MAX_TERMS} terms can be combined. Remove some first.`);
           return false;
         }
+        // Groups count as the terms in them, and only the service knows how many these are.
+        if (now.current.length > 0 && fresh.length > 0) await client.explainFilter(joined([...now.current, ...fresh]));
         onTerms([...now.current.map((one) => (found.some(({ text: t }) => t === one.text) ? { ...one, isOn: true } : one)), ...fresh]); // prettier-ignore
         return true;
       } catch (thrown) {
