@@ -49,7 +49,7 @@ def logs(
     ] = None,
     filter_: Annotated[
         str | None,
-        typer.Option("--filter", metavar="TERMS", help="Only lines that match, such as 'error OR path:/pay'; see docs/filter.md."),
+        typer.Option("--filter", metavar="TERMS", help="Only lines that match, such as 'error OR path:/pay'."),
     ] = None,
     launch: Annotated[
         str | None,

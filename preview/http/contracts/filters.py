@@ -13,7 +13,7 @@ from preview.logs.filter import Filter
 class TermShape(Answer):
     """A term of a filter."""
 
-    text: str = Field(description="The term as written, with its sign; a group has parentheses.", examples=["-path:/health"])
+    text: str = Field(description="The term as written, with sign and parentheses.", examples=["-path:/health"])
     start: int = Field(description="Number of characters (code points) before the term.")
     kind: str = Field(description="`text`, `regex`, `field`, `group`, or the term's key.", examples=["path"])
     negated: bool = Field(description="Whether entries that match are left out.")
