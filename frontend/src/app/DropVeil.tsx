@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 
-import styles from "./app.module.css";
+import styles from "./projects.module.css";
 
 /** Where something that is dragged over the page can be let go; a project that runs can take it as its new files. */
 export function DropVeil({ running }: { running: string | null }): ReactNode {

@@ -3,6 +3,7 @@ import { Component, type ReactNode } from "react";
 import { Button, classes } from "../lib/ui/controls";
 import tokens from "../lib/ui/tokens.module.css";
 import styles from "./app.module.css";
+import signInStyles from "./signIn.module.css";
 
 /** Shown instead of an empty page when something in it has failed. What runs on the service is not touched. */
 export class Mishap extends Component<{ children: ReactNode }, { error: Error | null }> {
@@ -16,8 +17,8 @@ export class Mishap extends Component<{ children: ReactNode }, { error: Error | 
     const { error } = this.state;
     if (!error) return this.props.children;
     return (
-      <main className={classes(tokens.root, styles.app, styles.signIn)}>
-        <div className={styles.card} role="alert">
+      <main className={classes(tokens.root, styles.app, signInStyles.signIn)}>
+        <div className={signInStyles.card} role="alert">
           <h1>This page has met an error</h1>
           <p>Your previews go on running. Reloading the page brings them back, with their logs.</p>
           <p>

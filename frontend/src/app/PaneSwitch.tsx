@@ -2,7 +2,7 @@ import { type KeyboardEvent, type ReactNode, useEffect, useRef } from "react";
 
 import { Icon, type IconName } from "../lib/ui/icons";
 import { nextTab } from "../lib/ui/Tabs";
-import styles from "./app.module.css";
+import styles from "./workspace.module.css";
 import { PANES } from "./panes";
 
 interface PaneSwitchProps {

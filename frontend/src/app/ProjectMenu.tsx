@@ -6,7 +6,7 @@ import { Menu, type MenuItem } from "../lib/terminal/Menu";
 import { Notice } from "../lib/ui/controls";
 import controls from "../lib/ui/controls.module.css";
 import { Ask } from "../lib/ui/Dialog";
-import styles from "./app.module.css";
+import styles from "./projects.module.css";
 import { pickInput, type Picked } from "./folder";
 import { client } from "./ownToken";
 import { isOn, type Project, type Projects } from "./useProjects";

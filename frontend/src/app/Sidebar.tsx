@@ -5,6 +5,7 @@ import controls from "../lib/ui/controls.module.css";
 import { ago } from "../lib/ui/format";
 import { pickInput, type Picked } from "./folder";
 import styles from "./app.module.css";
+import projectStyles from "./projects.module.css";
 import { matching } from "./order";
 import { ProjectMenu } from "./ProjectMenu";
 import { isOn, type Project, type Projects } from "./useProjects";
@@ -27,8 +28,8 @@ export function Sidebar({ projects, selected, onSelect, onPick, onReplace, isUpl
   const { list, takesUploads, isLost } = projects;
   const [search, setSearch] = useState("");
   return (
-    <nav className={styles.sidebar} aria-label="Projects">
-      <h2 className={styles.sideTitle}>Projects</h2>
+    <nav className={projectStyles.sidebar} aria-label="Projects">
+      <h2 className={projectStyles.sideTitle}>Projects</h2>
       {list?.length === 0 && <p className={styles.hint}>Nothing here yet.</p>}
       {(list?.length ?? 0) >= SEARCHED_FROM && (
         <input
@@ -40,22 +41,22 @@ export function Sidebar({ projects, selected, onSelect, onPick, onReplace, isUpl
           onChange={(event) => setSearch(event.target.value)}
         />
       )}
-      <ul className={styles.projects}>
+      <ul className={projectStyles.projects}>
         {matching(list ?? [], search).map((project) => (
-          <li className={styles.projectRow} key={project.id}>
+          <li className={projectStyles.projectRow} key={project.id}>
             <button
               type="button"
-              className={styles.project}
+              className={projectStyles.project}
               title={ageOf(project)}
               aria-current={project.id === selected ? "page" : undefined}
               onClick={() => onSelect(project.id)}
             >
               <Dot tone={toneOf(project, isLost)} />
-              <span className={styles.projectName}>{project.name}</span>
-              <span className={styles.projectState}>{stateOf(project, isLost)}</span>
+              <span className={projectStyles.projectName}>{project.name}</span>
+              <span className={projectStyles.projectState}>{stateOf(project, isLost)}</span>
             </button>
             {takesUploads && project.id === selected && (
-              <span className={styles.projectMenu}>
+              <span className={projectStyles.projectMenu}>
                 <ProjectMenu
                   project={project}
                   projects={projects}
@@ -77,12 +78,12 @@ export function DropZone({ onPick, isUploading }: Pick<SidebarProps, "onPick" | 
   const folder = useRef<HTMLInputElement>(null);
   const archive = useRef<HTMLInputElement>(null);
   return (
-    <div className={styles.dropZone}>
+    <div className={projectStyles.dropZone}>
       <p role="status">
         <strong>{isUploading ? "Uploading…" : "Drop a folder or a zip"}</strong>
         {isUploading ? "it is listed here when it is there" : "anywhere on this page"}
       </p>
-      <div className={styles.dropButtons}>
+      <div className={projectStyles.dropButtons}>
         <Button small icon="folder" disabled={isUploading} onClick={() => folder.current?.click()}>
           Folder
         </Button>
@@ -107,7 +108,7 @@ export function DropZone({ onPick, isUploading }: Pick<SidebarProps, "onPick" | 
 export function UploadButton({ onPick, isUploading }: Pick<SidebarProps, "onPick" | "isUploading">): ReactNode {
   const archive = useRef<HTMLInputElement>(null);
   return (
-    <span className={styles.uploadButton}>
+    <span className={projectStyles.uploadButton}>
       <IconButton
         icon="upload"
         label={isUploading ? "Uploading…" : "Upload a zip"}

@@ -3,7 +3,7 @@ import { type SubmitEvent, type ReactNode, useState } from "react";
 import { asProblem } from "../lib/api/problem";
 import { Button, classes, Notice } from "../lib/ui/controls";
 import controls from "../lib/ui/controls.module.css";
-import styles from "./app.module.css";
+import styles from "./signIn.module.css";
 import { Logo } from "./Logo";
 
 export type SignedOutBecause = "new" | "over" | "used";
@@ -60,7 +60,7 @@ export function SignIn({ onToken, why }: SignInProps): ReactNode {
             aria-describedby="token-hint"
             onChange={(event) => setToken(event.target.value)}
           />
-          <p id="token-hint" className={styles.hint}>
+          <p id="token-hint" className={styles.tokenHint}>
             <code>preview token YOUR-NAME</code> creates one on the server.
           </p>
           {problem && (

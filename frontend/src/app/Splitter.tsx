@@ -1,6 +1,6 @@
 import { type CSSProperties, type KeyboardEvent, type PointerEvent, type ReactNode, useState } from "react";
 
-import styles from "./app.module.css";
+import styles from "./workspace.module.css";
 
 const KEY = "preview:split";
 const LEAST = 20;

@@ -4,7 +4,7 @@ import { asProblem } from "../lib/api/problem";
 import { addExample, type Example, listExamples } from "../lib/api/projects";
 import { Button, Notice } from "../lib/ui/controls";
 import { useLoad } from "../lib/ui/useLoad";
-import styles from "./app.module.css";
+import styles from "./projects.module.css";
 import { client } from "./ownToken";
 import { DropZone } from "./Sidebar";
 import type { Projects } from "./useProjects";

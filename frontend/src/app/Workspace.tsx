@@ -5,7 +5,7 @@ import { deskOf } from "../lib/request/desk";
 // Not the lazy one of the library: the log is the first thing to see here.
 import { PreviewTerminal } from "../lib/terminal/PreviewTerminal";
 import { projectOf, viewOf, writeView } from "./address";
-import styles from "./app.module.css";
+import styles from "./workspace.module.css";
 import { type PaneContext, PANES } from "./panes";
 import { PaneSwitch } from "./PaneSwitch";
 import { Splitter, useSplit } from "./Splitter";

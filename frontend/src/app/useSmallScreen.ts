@@ -2,7 +2,7 @@ import { useSyncExternalStore } from "react";
 
 const small = (): MediaQueryList => globalThis.matchMedia("(max-width: 900px)");
 
-/** Whether the screen has no space for two panes, as in `app.module.css`. */
+/** Whether the screen has no space for two panes, as in `workspace.module.css`. */
 export function useSmallScreen(): boolean {
   return useSyncExternalStore(
     (changed) => {

@@ -5,6 +5,7 @@ import type { Snapshot } from "../api/data";
 import { Button, IconButton, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { ago } from "../ui/format";
+import panel from "../ui/panel.module.css";
 import styles from "./data.module.css";
 import { Diff } from "./Diff";
 import { NOW, useDiff } from "./useDiff";
@@ -33,13 +34,13 @@ export function Compare({ client, generationId, snapshots, first, isRunning, onB
       </option>
     ));
   return (
-    <div className={styles.scroll}>
+    <div className={panel.scroll}>
       <div className={styles.bar}>
         <Button small autoFocus icon="left" onClick={onBack}>
           Snapshots
         </Button>
         <h3 className={styles.name}>Changes</h3>
-        <span className={styles.spring} />
+        <span className={panel.spring} />
         <IconButton icon="restart" label="Compare again" onClick={() => setRevision(revision + 1)} />
       </div>
       <div className={styles.sides}>
@@ -58,14 +59,14 @@ export function Compare({ client, generationId, snapshots, first, isRunning, onB
         </label>
       </div>
       {problem && (
-        <div className={styles.pad}>
+        <div className={panel.pad}>
           <Notice tone="bad" role="alert">
             {problem.message}
           </Notice>
         </div>
       )}
       {!diff && !problem && (
-        <p className={styles.none} role="status">
+        <p className={panel.none} role="status">
           Comparing…
         </p>
       )}

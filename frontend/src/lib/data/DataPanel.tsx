@@ -9,7 +9,7 @@ import { colorScheme, type ThemeChoice } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
 import { type PreviewData, usePreviewData } from "../usePreviewData";
 import { type PreviewSnapshots, usePreviewSnapshots } from "../usePreviewSnapshots";
-import styles from "./data.module.css";
+import panel from "../ui/panel.module.css";
 import { Databases } from "./Databases";
 import { Snapshots } from "./Snapshots";
 import { SqlView } from "./SqlView";
@@ -49,7 +49,7 @@ function WholeDataPanel(props: DataPanelProps): ReactNode {
   const [view, show] = useState<View>("databases");
   return (
     <div
-      className={classes(tokens.root, styles.panel, props.className)}
+      className={classes(tokens.root, panel.panel, props.className)}
       style={{ colorScheme: colorScheme(props.theme ?? "system"), ...props.style }}
     >
       <Tabs
@@ -62,7 +62,7 @@ function WholeDataPanel(props: DataPanelProps): ReactNode {
         tab={view}
         onTab={show}
       />
-      <div className={styles.view} role="tabpanel" aria-label={view}>
+      <div className={panel.view} role="tabpanel" aria-label={view}>
         {view === "databases" && <DatabasesView client={client} generationId={generationId} data={data} />}
         {view === "sql" && <SqlView data={data} query={query} />}
         {view === "snapshots" && (

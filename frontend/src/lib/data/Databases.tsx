@@ -5,6 +5,7 @@ import { Button, classes, IconButton, Notice } from "../ui/controls";
 import { bytes, count } from "../ui/format";
 import { visible } from "../ui/visible";
 import type { PreviewData } from "../usePreviewData";
+import panel from "../ui/panel.module.css";
 import styles from "./data.module.css";
 import type { TableChoice } from "./useRows";
 
@@ -20,12 +21,12 @@ interface DatabasesProps {
 /** The servers of a preview, and the tables of its databases. */
 export function Databases({ data, last, onOpen }: DatabasesProps): ReactNode {
   const { servers, databases, problem } = data;
-  if (!data.isRunning) return <p className={styles.none}>{whyNothing(data)}</p>;
+  if (!data.isRunning) return <p className={panel.none}>{whyNothing(data)}</p>;
   const isEmpty = servers?.length === 0 && databases?.length === 0;
   return (
-    <div className={styles.scroll}>
+    <div className={panel.scroll}>
       {problem && (
-        <div className={styles.pad}>
+        <div className={panel.pad}>
           <Notice
             tone="bad"
             role="alert"
@@ -39,9 +40,9 @@ export function Databases({ data, last, onOpen }: DatabasesProps): ReactNode {
           </Notice>
         </div>
       )}
-      {!problem && !servers && !databases && <p className={styles.none}>Looking for databases…</p>}
+      {!problem && !servers && !databases && <p className={panel.none}>Looking for databases…</p>}
       {isEmpty && (
-        <div className={styles.none}>
+        <div className={panel.none}>
           <p>
             This preview has no database. Servers that the project needs, and SQLite files that it writes, are listed
             here. Send it a request that stores something, then look again.
@@ -52,7 +53,7 @@ export function Databases({ data, last, onOpen }: DatabasesProps): ReactNode {
       {!isEmpty && (servers ?? databases) && (
         <div className={styles.sectionHead}>
           <h3>Servers</h3>
-          <span className={styles.spring} />
+          <span className={panel.spring} />
           <IconButton icon="restart" label="Read again" disabled={data.isLoading} onClick={data.refresh} />
         </div>
       )}
@@ -72,14 +73,14 @@ export function whyNothing({ state }: PreviewData): string {
 }
 
 function Servers({ servers }: { servers: readonly DataServer[] }): ReactNode {
-  if (servers.length === 0) return <p className={styles.hint}>The project needs no server.</p>;
+  if (servers.length === 0) return <p className={panel.hint}>The project needs no server.</p>;
   return (
     <ul className={styles.servers}>
       {servers.map((one) => (
         <li key={one.kind}>
           <span className={styles.server}>{visible(one.version)}</span>
-          <span className={styles.fact}>{one.size_bytes === null ? "not used yet" : bytes(one.size_bytes)}</span>
-          <span className={styles.fact}>{count(one.connections, "connection")}</span>
+          <span className={panel.fact}>{one.size_bytes === null ? "not used yet" : bytes(one.size_bytes)}</span>
+          <span className={panel.fact}>{count(one.connections, "connection")}</span>
         </li>
       ))}
     </ul>
@@ -100,16 +101,16 @@ function Database({ database, last, onOpen }: DatabaseProps): ReactNode {
     <section aria-label={`Tables of ${name}`}>
       <div className={styles.sectionHead}>
         <h3 className={styles.name}>{name}</h3>
-        {kind !== database.name && <span className={styles.fact}>{kind}</span>}
-        {database.size_bytes !== null && <span className={styles.fact}>{bytes(database.size_bytes)}</span>}
+        {kind !== database.name && <span className={panel.fact}>{kind}</span>}
+        {database.size_bytes !== null && <span className={panel.fact}>{bytes(database.size_bytes)}</span>}
       </div>
       {problem !== null && (
-        <div className={styles.pad}>
+        <div className={panel.pad}>
           <Notice tone="bad">{visible(problem)}</Notice>
         </div>
       )}
       {problem === null && tables.length === 0 && (
-        <p className={styles.hint}>No tables yet. They are listed here when the project has created them.</p>
+        <p className={panel.hint}>No tables yet. They are listed here when the project has created them.</p>
       )}
       <ul className={styles.list}>
         {shown.map((one) => (
@@ -130,7 +131,7 @@ function Database({ database, last, onOpen }: DatabaseProps): ReactNode {
         ))}
       </ul>
       {tables.length > shown.length && (
-        <p className={styles.hint}>{count(tables.length - shown.length, "more table")}: read them with SQL.</p>
+        <p className={panel.hint}>{count(tables.length - shown.length, "more table")}: read them with SQL.</p>
       )}
     </section>
   );

@@ -4,6 +4,7 @@ import type { ChangeKind, FileChange, RowSample, SnapshotDiff, TableChange } fro
 import { Button } from "../ui/controls";
 import { bytes, count } from "../ui/format";
 import { visible } from "../ui/visible";
+import panel from "../ui/panel.module.css";
 import styles from "./data.module.css";
 import { Value } from "./Value";
 
@@ -21,12 +22,12 @@ export function Diff({ diff }: { diff: SnapshotDiff }): ReactNode {
   return (
     <>
       {isSame && (
-        <p className={styles.none} role="status">
+        <p className={panel.none} role="status">
           Nothing has changed.
         </p>
       )}
       {diff.is_cut && (
-        <p className={styles.hint} role="note">
+        <p className={panel.hint} role="note">
           There are more changes than are shown here.
         </p>
       )}
@@ -34,7 +35,7 @@ export function Diff({ diff }: { diff: SnapshotDiff }): ReactNode {
         <section key={database.name} aria-label={`Changes in ${visible(database.name)}`}>
           <div className={styles.sectionHead}>
             <h3 className={styles.name}>{visible(database.name)}</h3>
-            <span className={styles.fact}>{count(database.tables.length, "table")}</span>
+            <span className={panel.fact}>{count(database.tables.length, "table")}</span>
           </div>
           {database.tables.slice(0, MOST_LISTED).map((table, at) => (
             <Table key={table.name} table={table} isOpenFirst={at < MOST_OPEN} />
@@ -46,7 +47,7 @@ export function Diff({ diff }: { diff: SnapshotDiff }): ReactNode {
         <section aria-label="Changed files">
           <div className={styles.sectionHead}>
             <h3>Files</h3>
-            <span className={styles.fact}>{count(diff.files.length, "file")}</span>
+            <span className={panel.fact}>{count(diff.files.length, "file")}</span>
           </div>
           <ul className={styles.changes}>
             {diff.files.slice(0, MOST_LISTED).map((file) => (
@@ -65,7 +66,7 @@ export function Diff({ diff }: { diff: SnapshotDiff }): ReactNode {
 }
 
 function More({ left, word }: { left: number; word: string }): ReactNode {
-  return left > 0 && <p className={styles.hint}>And {count(left, `more ${word}`)}.</p>;
+  return left > 0 && <p className={panel.hint}>And {count(left, `more ${word}`)}.</p>;
 }
 
 function Sign({ change }: { change: ChangeKind }): ReactNode {
@@ -142,7 +143,7 @@ function Sample({ sample, table }: { sample: RowSample; table: string }): ReactN
             </dd>
           </div>
         ))}
-        {left > 0 && <div className={styles.fact}>{count(left, "more column")}</div>}
+        {left > 0 && <div className={panel.fact}>{count(left, "more column")}</div>}
       </dl>
     </li>
   );

@@ -4,6 +4,7 @@ import type { Snapshot } from "../api/data";
 import { Button, IconButton } from "../ui/controls";
 import { ago, bytes } from "../ui/format";
 import { useNow } from "../ui/useNow";
+import panel from "../ui/panel.module.css";
 import styles from "./data.module.css";
 import type { Asked } from "./Question";
 import { originOf, partsOf, timeOf, titleOf } from "./words";
@@ -23,10 +24,10 @@ interface SnapshotListProps {
 export function SnapshotList(props: SnapshotListProps): ReactNode {
   const { list, isRunning } = props;
   const now = useNow(30_000);
-  if (list === null) return !props.isFailed && <p className={styles.none}>Looking for snapshots…</p>;
+  if (list === null) return !props.isFailed && <p className={panel.none}>Looking for snapshots…</p>;
   if (list.length === 0)
     return (
-      <p className={styles.none}>
+      <p className={panel.none}>
         {isRunning
           ? "No snapshots. Save one before a change, and restore it when you want the data back."
           : "No snapshots."}
@@ -61,7 +62,7 @@ function SnapshotRow({ snapshot, now, canCompare, ...props }: SnapshotRowProps):
         {title}
         {origin !== null && <small>{origin}</small>}
       </span>
-      <span className={styles.fact}>
+      <span className={panel.fact}>
         <span title={`SHA-256: ${snapshot.sha256}`}>{bytes(snapshot.size_bytes)}</span> ·{" "}
         <time dateTime={snapshot.created_at} title={timeOf(snapshot)}>
           {ago(snapshot.created_at, now)}
@@ -72,7 +73,7 @@ function SnapshotRow({ snapshot, now, canCompare, ...props }: SnapshotRowProps):
         {props.isRunning && button("Restore", () => props.onAsk({ kind: "restore", snapshot }))}
         {canCompare && button("Compare", () => props.onCompare(snapshot))}
         {button("Fork", () => props.onAsk({ kind: "fork", snapshot }))}
-        <span className={styles.spring} />
+        <span className={panel.spring} />
         <IconButton
           icon="clear"
           label={`Delete ${title}`}

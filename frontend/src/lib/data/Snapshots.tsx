@@ -6,6 +6,7 @@ import { Button, classes, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import type { PreviewSnapshots, SnapshotAction } from "../usePreviewSnapshots";
 import { Compare } from "./Compare";
+import panel from "../ui/panel.module.css";
 import styles from "./data.module.css";
 import { Outcome } from "./Outcome";
 import { Question, type Asked } from "./Question";
@@ -51,16 +52,14 @@ export function Snapshots({ client, generationId, name, snapshots, isRunning, on
       />
     );
   return (
-    <div className={styles.scroll}>
+    <div className={panel.scroll}>
       {isRunning ? (
         <SaveRow snapshots={snapshots} onAsk={ask} />
       ) : (
-        <p className={styles.hint}>
-          Launch the preview to save its data, to restore a snapshot or to compare with now.
-        </p>
+        <p className={panel.hint}>Launch the preview to save its data, to restore a snapshot or to compare with now.</p>
       )}
       {(busy ?? outcome ?? problem) && (
-        <div className={styles.news}>
+        <div className={panel.news}>
           {busy && <Notice role="status">{BUSY[busy]}</Notice>}
           {outcome && (
             <Outcome
@@ -112,7 +111,7 @@ function SaveRow({ snapshots, onAsk }: { snapshots: PreviewSnapshots; onAsk: (as
   return (
     <form className={styles.save} onSubmit={save} aria-label="Save a snapshot">
       <input
-        className={classes(controls.field, styles.grow)}
+        className={classes(controls.field, panel.grow)}
         aria-label="Name of the snapshot (optional)"
         placeholder="Name (optional)"
         value={name}

@@ -7,6 +7,7 @@ import { count, milliseconds } from "../ui/format";
 import { visible } from "../ui/visible";
 import type { PreviewData } from "../usePreviewData";
 import { csvOf } from "./csv";
+import panel from "../ui/panel.module.css";
 import styles from "./data.module.css";
 import { whyNothing } from "./Databases";
 import { RowTable } from "./RowTable";
@@ -17,10 +18,10 @@ export function SqlView({ data, query }: { data: PreviewData; query: Query }): R
   const [chosen, choose] = useState<string | null>(null);
   const databases = data.databases ?? [];
   const database = databases.find((one) => one.id === chosen) ?? databases[0];
-  if (!data.isRunning) return <p className={styles.none}>{whyNothing(data)}</p>;
+  if (!data.isRunning) return <p className={panel.none}>{whyNothing(data)}</p>;
   if (!database)
     return (
-      <p className={styles.none}>
+      <p className={panel.none}>
         {data.databases
           ? "This preview has no database for SQL yet. PostgreSQL, MySQL and SQLite databases are listed here."
           : (data.problem?.message ?? "Looking for databases…")}
@@ -64,8 +65,8 @@ export function SqlView({ data, query }: { data: PreviewData; query: Query }): R
               ))}
             </select>
           )}
-          <span className={styles.hint}>One statement, read-only</span>
-          <span className={styles.spring} />
+          <span className={panel.fact}>One statement, read-only</span>
+          <span className={panel.spring} />
           {query.isOn ? (
             <Button onClick={query.cancel}>Cancel</Button>
           ) : (
@@ -76,7 +77,7 @@ export function SqlView({ data, query }: { data: PreviewData; query: Query }): R
         </div>
       </div>
       {query.problem && (
-        <div className={styles.pad}>
+        <div className={panel.pad}>
           <Notice tone="bad" role="alert">
             <span className={styles.said}>{query.problem.message}</span>
           </Notice>
@@ -93,11 +94,11 @@ function Result({ result }: { result: QueryRows }): ReactNode {
   return (
     <>
       <div className={styles.bar}>
-        <span className={styles.fact} role="status">
+        <span className={panel.fact} role="status">
           {count(rows.length, "row")} in {milliseconds(result.elapsed_ms)}
           {result.is_cut && `; ${cut}`}
         </span>
-        <span className={styles.spring} />
+        <span className={panel.spring} />
         {rows.length > 0 && <CopyButton text={() => csvOf(result)} label="Copy as CSV" />}
       </div>
       {result.columns.length > 0 && <RowTable label="Result" table={result} />}

@@ -4,6 +4,7 @@ import type { PreviewClient } from "../api/client";
 import { Button, CopyButton, IconButton, Notice } from "../ui/controls";
 import { visible } from "../ui/visible";
 import { csvOf } from "./csv";
+import panel from "../ui/panel.module.css";
 import styles from "./data.module.css";
 import { RowTable } from "./RowTable";
 import { PAGE_ROWS, type TableChoice, useRows } from "./useRows";
@@ -26,18 +27,18 @@ export function TableView(props: TableViewProps): ReactNode {
   const name = visible(choice.table);
   const number = rows?.rows.length ?? 0;
   return (
-    <div className={styles.view}>
+    <div className={panel.view}>
       <div className={styles.bar}>
         <Button small autoFocus icon="left" onClick={props.onBack}>
           Tables
         </Button>
         <h3 className={styles.name}>{name}</h3>
-        <span className={styles.spring} />
+        <span className={panel.spring} />
         {rows && number > 0 && <CopyButton text={() => csvOf(rows)} label="Copy these rows as CSV" />}
         <IconButton icon="restart" label="Read again" onClick={props.onRefresh} />
       </div>
       {problem && (
-        <div className={styles.pad}>
+        <div className={panel.pad}>
           <Notice tone="bad" role="alert">
             {problem.message}
           </Notice>
@@ -45,17 +46,17 @@ export function TableView(props: TableViewProps): ReactNode {
       )}
       {rows && number > 0 && <RowTable label={`Rows of ${name}`} table={rows} first={rows.offset + 1} />}
       {rows && number === 0 && (
-        <p className={styles.none}>
+        <p className={panel.none}>
           {rows.offset === 0 ? "This table is empty. A request may fill it; then read again." : "No more rows."}
         </p>
       )}
-      {!rows && !problem && <p className={styles.none}>Reading…</p>}
+      {!rows && !problem && <p className={panel.none}>Reading…</p>}
       {rows && (rows.offset > 0 || rows.has_more) && (
         <div className={styles.pager}>
           <Button small disabled={isLoading || offset === 0} onClick={() => setOffset(Math.max(0, offset - PAGE_ROWS))}>
             Previous
           </Button>
-          <span className={styles.fact} role="status">
+          <span className={panel.fact} role="status">
             {number > 0 &&
               `Rows ${(rows.offset + 1).toLocaleString("en")} to ${(rows.offset + number).toLocaleString("en")}`}
           </span>

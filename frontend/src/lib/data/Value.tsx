@@ -4,6 +4,7 @@ import { CopyButton } from "../ui/controls";
 import { Dialog } from "../ui/Dialog";
 import { count } from "../ui/format";
 import { visible } from "../ui/visible";
+import panel from "../ui/panel.module.css";
 import styles from "./data.module.css";
 
 const MOST_CHARACTERS = 60;
@@ -32,7 +33,7 @@ export function Value({ value, name }: { value: string | null; name: string }): 
             {visible(value)}
           </pre>
           <div className={styles.bar}>
-            <span className={styles.fact}>{count(value.length, "character")}</span>
+            <span className={panel.fact}>{count(value.length, "character")}</span>
             <CopyButton text={value} label="Copy the value" />
           </div>
         </Dialog>

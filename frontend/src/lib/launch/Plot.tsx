@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 
-import styles from "./launch.module.css";
+import styles from "./plot.module.css";
 
 interface PlotProps {
   label: string;

@@ -7,6 +7,7 @@ import { Button, classes, CopyButton, copyText, IconButton, Notice } from "../ui
 import controls from "../ui/controls.module.css";
 import { Dialog } from "../ui/Dialog";
 import styles from "./launch.module.css";
+import shareStyles from "./share.module.css";
 import { livesUntil } from "./lives";
 
 const ROLES: readonly [ShareLink["role"], string][] = [
@@ -60,7 +61,7 @@ export function ShareDialog({ client, generationId, expiresAt, onClose }: ShareD
         People with a link need no account. It lets them open the preview, or watch it on this page with you.
       </p>
       <form
-        className={styles.shareNew}
+        className={shareStyles.shareNew}
         onSubmit={(event) => {
           event.preventDefault();
           setCopied(false);
@@ -98,15 +99,15 @@ export function ShareDialog({ client, generationId, expiresAt, onClose }: ShareD
         <Button kind="primary" type="submit">
           New link
         </Button>
-        <span className={styles.copied} role="status">
+        <span className={shareStyles.copied} role="status">
           {copied ? "Copied" : ""}
         </span>
       </form>
-      <ul className={styles.shares} aria-label="Share links">
+      <ul className={shareStyles.shares} aria-label="Share links">
         {access?.shares.map((one) => (
           <li key={one.id}>
             <input
-              className={classes(controls.field, styles.shareLink)}
+              className={classes(controls.field, shareStyles.shareLink)}
               readOnly
               value={one.url}
               aria-label="Share link"
@@ -131,7 +132,7 @@ export function ShareDialog({ client, generationId, expiresAt, onClose }: ShareD
           These links work only on this machine: <code>PREVIEW_DOMAIN</code> gives previews an address for others.
         </p>
       )}
-      <label className={styles.public}>
+      <label className={shareStyles.public}>
         <input
           type="checkbox"
           checked={access?.public ?? false}

@@ -5,9 +5,10 @@ import { Button, CopyButton, saveFile } from "../ui/controls";
 import { bytes, milliseconds } from "../ui/format";
 import { Tabs } from "../ui/Tabs";
 import { visible } from "../ui/visible";
+import panel from "../ui/panel.module.css";
 import { type Content, contentOf, sizeOf, tokenIn } from "./answer";
 import { JsonTree } from "./JsonTree";
-import styles from "./request.module.css";
+import answerStyles from "./answer.module.css";
 
 type Part = "body" | "raw" | "headers";
 
@@ -33,14 +34,14 @@ export function Answer({ name, answer, onToken }: AnswerProps): ReactNode {
   if (hasRaw) tabs.push(["raw", "Source"]);
   tabs.push(["headers", `Headers (${headers.length})`]);
   return (
-    <section className={styles.answer} aria-label="Answer">
-      <div className={styles.answerHead}>
-        <span className={styles.status} data-class={Math.floor(answer.status_code / 100)}>
+    <section className={answerStyles.answer} aria-label="Answer">
+      <div className={answerStyles.answerHead}>
+        <span className={answerStyles.status} data-class={Math.floor(answer.status_code / 100)}>
           {answer.status_code} {REASONS[answer.status_code] ?? ""}
         </span>
-        <span className={styles.fact}>{milliseconds(answer.elapsed_ms)}</span>
-        <span className={styles.fact}>{bytes(sizeOf(answer))}</span>
-        <code className={styles.answerTo} title={name}>
+        <span className={panel.fact}>{milliseconds(answer.elapsed_ms)}</span>
+        <span className={panel.fact}>{bytes(sizeOf(answer))}</span>
+        <code className={answerStyles.answerTo} title={name}>
           {name}
         </code>
         {onToken && token !== null && (
@@ -53,15 +54,15 @@ export function Answer({ name, answer, onToken }: AnswerProps): ReactNode {
         )}
       </div>
       <Tabs label="Parts of the answer" tabs={tabs} tab={shown} onTab={setTab} />
-      <div className={styles.answerBody} role="tabpanel" aria-label={shown}>
+      <div className={answerStyles.answerBody} role="tabpanel" aria-label={shown}>
         {shown === "body" && <Body content={content} />}
         {shown === "raw" && (
-          <pre className={styles.raw} tabIndex={0}>
+          <pre className={answerStyles.raw} tabIndex={0}>
             {visible(pretty(content))}
           </pre>
         )}
         {shown === "headers" && (
-          <dl className={styles.headers}>
+          <dl className={answerStyles.headers}>
             {headers.map(([name, value], at) => (
               <div key={at}>
                 <dt>{visible(name)}</dt>
@@ -79,26 +80,26 @@ export function Answer({ name, answer, onToken }: AnswerProps): ReactNode {
 export function Body({ content }: { content: Content }): ReactNode {
   switch (content.kind) {
     case "empty":
-      return <p className={styles.none}>The response has no body.</p>;
+      return <p className={panel.none}>The response has no body.</p>;
     case "json":
       return <JsonTree value={content.value} />;
     case "image":
-      return <img className={styles.image} src={content.address} alt="The response" />;
+      return <img className={answerStyles.image} src={content.address} alt="The response" />;
     case "html":
       // No scripts, no origin, no way to another address: it is looked at, and does nothing.
-      return <iframe className={styles.frame} sandbox="" srcDoc={content.text} title="The response as a page" />;
+      return <iframe className={answerStyles.frame} sandbox="" srcDoc={content.text} title="The response as a page" />;
     case "text":
       return (
         <>
-          {content.note !== undefined && <p className={styles.none}>{content.note}</p>}
-          <pre className={styles.raw} tabIndex={0}>
+          {content.note !== undefined && <p className={panel.none}>{content.note}</p>}
+          <pre className={answerStyles.raw} tabIndex={0}>
             {visible(content.text)}
           </pre>
         </>
       );
     case "binary":
       return (
-        <p className={styles.none}>
+        <p className={panel.none}>
           Binary response.{" "}
           <Button
             small

@@ -3,9 +3,10 @@ import { type ReactNode, useState } from "react";
 import { Button, classes, IconButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { bytes } from "../ui/format";
+import panel from "../ui/panel.module.css";
 import type { BodyKind, Draft, Field, FormField } from "./draft";
 import { toBase64 } from "./multipart";
-import styles from "./request.module.css";
+import editorStyles from "./editor.module.css";
 
 interface BodyFieldProps {
   draft: Draft;
@@ -31,9 +32,9 @@ const MAX_FILE_BYTES = 20 * 1024 * 1024;
 export function BodyField({ draft, onDraft }: BodyFieldProps): ReactNode {
   const kind = draft.bodyKind ?? "text";
   return (
-    <div className={styles.bodyField}>
-      <div className={styles.fieldsHead}>
-        <span className={styles.fieldsTitle}>Body</span>
+    <div className={editorStyles.bodyField}>
+      <div className={editorStyles.fieldsHead}>
+        <span className={editorStyles.fieldsTitle}>Body</span>
         <select
           className={controls.field}
           aria-label="Kind of body"
@@ -49,7 +50,7 @@ export function BodyField({ draft, onDraft }: BodyFieldProps): ReactNode {
       </div>
       {kind === "text" && (
         <textarea
-          className={classes(controls.field, styles.mono)}
+          className={classes(controls.field, editorStyles.mono)}
           aria-label="Body"
           rows={Math.min(12, Math.max(4, draft.body.split("\n").length))}
           value={draft.body}
@@ -93,11 +94,11 @@ function Form({ fields, hasFiles, onFields }: FormProps): ReactNode {
     onFields(fields.map((one, index) => (index === at ? { ...one, ...part } : one)));
   const add = (isFile: boolean): void => onFields([...fields, { name: "", value: "", isFile }]);
   return (
-    <div className={styles.fields}>
+    <div className={editorStyles.fields}>
       {fields.map((field, at) => (
-        <div key={at} className={styles.fieldRow}>
+        <div key={at} className={editorStyles.fieldRow}>
           <input
-            className={classes(controls.field, styles.mono)}
+            className={classes(controls.field, editorStyles.mono)}
             aria-label={`Form: name ${at + 1}`}
             placeholder="name"
             value={field.name}
@@ -111,7 +112,7 @@ function Form({ fields, hasFiles, onFields }: FormProps): ReactNode {
             />
           ) : (
             <input
-              className={classes(controls.field, styles.mono)}
+              className={classes(controls.field, editorStyles.mono)}
               aria-label={`Form: value ${at + 1}`}
               placeholder="value"
               value={field.value}
@@ -125,7 +126,7 @@ function Form({ fields, hasFiles, onFields }: FormProps): ReactNode {
           />
         </div>
       ))}
-      <div className={styles.line}>
+      <div className={editorStyles.line}>
         <Button small onClick={() => add(false)}>
           Add a field
         </Button>
@@ -164,8 +165,8 @@ function FileChoice({ label, field, onField }: FileChoiceProps): ReactNode {
   return (
     <span>
       <input type="file" aria-label={label} onChange={(event) => void choose(event.target.files?.[0])} />
-      {field.file && <span className={styles.fact}>{bytes(field.file.size)}</span>}
-      {problem !== null && <span className={styles.fieldProblem}>{problem}</span>}
+      {field.file && <span className={panel.fact}>{bytes(field.file.size)}</span>}
+      {problem !== null && <span className={editorStyles.fieldProblem}>{problem}</span>}
     </span>
   );
 }

@@ -16,6 +16,7 @@ import {
   warning,
 } from "./draft";
 import { visible } from "../ui/visible";
+import editorStyles from "./editor.module.css";
 import styles from "./request.module.css";
 import { snippet, type SnippetKind } from "./snippets";
 
@@ -44,10 +45,10 @@ export function Editor(props: EditorProps): ReactNode {
     if (!isSending && wrong === null && unavailable === null) props.onSend();
   };
   return (
-    <form className={styles.request} onSubmit={submit} aria-label="Request">
-      <div className={styles.sendLine}>
+    <form className={editorStyles.request} onSubmit={submit} aria-label="Request">
+      <div className={editorStyles.sendLine}>
         <select
-          className={classes(controls.field, styles.methodField)}
+          className={classes(controls.field, editorStyles.methodField)}
           data-method={draft.method}
           aria-label="Method"
           value={draft.method}
@@ -58,7 +59,7 @@ export function Editor(props: EditorProps): ReactNode {
           ))}
         </select>
         <input
-          className={classes(controls.field, styles.mono, styles.grow)}
+          className={classes(controls.field, editorStyles.mono, editorStyles.grow)}
           aria-label="Path"
           value={draft.path}
           spellCheck={false}
@@ -75,9 +76,9 @@ export function Editor(props: EditorProps): ReactNode {
           </Button>
         )}
       </div>
-      <div className={styles.scroll}>
-        <div className={styles.parts}>
-          <div className={styles.editor}>
+      <div className={editorStyles.scroll}>
+        <div className={editorStyles.parts}>
+          <div className={editorStyles.editor}>
             <Source draft={draft} onOpenFile={props.onOpenFile} />
             {(unavailable ?? wrong) !== null && <p className={styles.hint}>{unavailable ?? wrong}</p>}
             {wrong === null && warning(draft) !== null && (
@@ -106,10 +107,10 @@ export function Editor(props: EditorProps): ReactNode {
             <Credentials draft={draft} onDraft={onDraft} />
             {takesBody(draft.method) && <BodyField draft={draft} onDraft={onDraft} />}
             {baseUrl !== null && wrong === null && (
-              <div className={styles.copyAs}>
+              <div className={editorStyles.copyAs}>
                 <span>Copy as</span>
                 {KINDS.map((kind) => (
-                  <span key={kind} className={styles.copyKind}>
+                  <span key={kind} className={editorStyles.copyKind}>
                     {kind}
                     <CopyButton text={() => snippet(kind, draft, baseUrl)} label={`Copy as ${kind}`} />
                   </span>
@@ -117,7 +118,7 @@ export function Editor(props: EditorProps): ReactNode {
               </div>
             )}
           </div>
-          <div className={styles.response}>{props.children}</div>
+          <div className={editorStyles.response}>{props.children}</div>
         </div>
       </div>
     </form>
@@ -142,9 +143,9 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
   const change = (at: number, part: Partial<Field>): void =>
     onFields(fields.map((one, index) => (index === at ? { ...one, ...part } : one)));
   return (
-    <fieldset className={styles.fields}>
-      <legend className={styles.fieldsHead}>
-        <span className={styles.fieldsTitle}>{title}</span>
+    <fieldset className={editorStyles.fields}>
+      <legend className={editorStyles.fieldsHead}>
+        <span className={editorStyles.fieldsTitle}>{title}</span>
         {!isFixed && (
           <IconButton
             icon="plus"
@@ -157,20 +158,20 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
         )}
       </legend>
       {fields.map((field, at) => (
-        <div key={at} className={styles.fieldRow}>
+        <div key={at} className={editorStyles.fieldRow}>
           {field.type === null ? (
             <input
               ref={at === fields.length - 1 ? added : null}
-              className={classes(controls.field, styles.mono)}
+              className={classes(controls.field, editorStyles.mono)}
               aria-label={`${title}: name ${at + 1}`}
               placeholder="name"
               value={field.name}
               onChange={(event) => change(at, { name: event.target.value })}
             />
           ) : (
-            <span className={styles.fieldName} title={field.description}>
+            <span className={editorStyles.fieldName} title={field.description}>
               {field.name}
-              {field.required && <b className={styles.required}> *</b>}
+              {field.required && <b className={editorStyles.required}> *</b>}
             </span>
           )}
           <Value title={title} field={field} at={at} onValue={(value) => change(at, { value })} />
@@ -181,7 +182,7 @@ function Fields({ title, fields, isFixed, onFields }: FieldsProps): ReactNode {
               onClick={() => onFields(fields.filter((_, index) => index !== at))}
             />
           )}
-          {fieldProblem(field) !== null && <p className={styles.fieldProblem}>{fieldProblem(field)}</p>}
+          {fieldProblem(field) !== null && <p className={editorStyles.fieldProblem}>{fieldProblem(field)}</p>}
         </div>
       ))}
     </fieldset>
@@ -199,7 +200,7 @@ interface ValueProps {
 function Value({ title, field, at, onValue }: ValueProps): ReactNode {
   const label = field.type === null ? `${title}: value ${at + 1}` : `${title}: ${field.name}`;
   const common = {
-    className: classes(controls.field, styles.mono),
+    className: classes(controls.field, editorStyles.mono),
     "aria-label": label,
     "aria-required": field.required,
     "aria-invalid": fieldProblem(field) !== null,
@@ -225,7 +226,7 @@ function Source({ draft, onOpenFile }: Pick<EditorProps, "draft" | "onOpenFile">
   const place = visible(`${file}:${line}`);
   if (!onOpenFile) return <p className={styles.hint}>{place}</p>;
   return (
-    <button type="button" className={styles.source} onClick={() => onOpenFile(file, line)}>
+    <button type="button" className={editorStyles.source} onClick={() => onOpenFile(file, line)}>
       {place}
     </button>
   );
@@ -238,15 +239,15 @@ function Credentials({ draft, onDraft }: Pick<EditorProps, "draft" | "onDraft">)
   const known = (draft.credentials ?? []).filter((one) => one.kind !== "other");
   if (known.length === 0) return null;
   return (
-    <fieldset className={styles.fields}>
-      <legend className={styles.fieldsTitle}>Authentication</legend>
+    <fieldset className={editorStyles.fields}>
+      <legend className={editorStyles.fieldsTitle}>Authentication</legend>
       {known.map((one) => (
-        <div key={one.scheme} className={styles.fieldRow}>
-          <span className={styles.fieldName}>{one.scheme === ANY_BEARER ? "Bearer token" : one.scheme}</span>
+        <div key={one.scheme} className={editorStyles.fieldRow}>
+          <span className={editorStyles.fieldName}>{one.scheme === ANY_BEARER ? "Bearer token" : one.scheme}</span>
           <input
             type="password"
             autoComplete="off"
-            className={classes(controls.field, styles.mono)}
+            className={classes(controls.field, editorStyles.mono)}
             aria-label={`Authentication: ${one.scheme}`}
             placeholder={KIND_LABELS[one.kind]}
             value={secretOf(draft, one)}

@@ -4,7 +4,8 @@ import type { Endpoint, EndpointListing, EndpointSource } from "../api/types";
 import { count } from "../ui/format";
 import { visible } from "../ui/visible";
 import controls from "../ui/controls.module.css";
-import styles from "./request.module.css";
+import panel from "../ui/panel.module.css";
+import endpointStyles from "./endpoints.module.css";
 
 interface EndpointListProps {
   listing: EndpointListing;
@@ -32,8 +33,8 @@ export function EndpointList({ listing, onPick }: EndpointListProps): ReactNode 
     groups.set(tag, [...(groups.get(tag) ?? []), one]);
   }
   return (
-    <div className={styles.list}>
-      <div className={styles.listSearch}>
+    <div className={endpointStyles.list}>
+      <div className={endpointStyles.listSearch}>
         <input
           type="search"
           className={controls.field}
@@ -43,25 +44,25 @@ export function EndpointList({ listing, onPick }: EndpointListProps): ReactNode 
           onChange={(event) => setText(event.target.value)}
         />
       </div>
-      <div className={styles.listScroll}>
+      <div className={endpointStyles.listScroll}>
         <Unread listing={listing} />
-        {shown.length === 0 && <p className={styles.none}>No endpoint has “{text}”.</p>}
+        {shown.length === 0 && <p className={panel.none}>No endpoint has “{text}”.</p>}
         {[...groups].map(([tag, ones]) => (
           <section key={tag} aria-label={tag || "Endpoints"}>
-            {tag && <h3 className={styles.tag}>{visible(tag)}</h3>}
-            <ul className={styles.endpoints}>
+            {tag && <h3 className={endpointStyles.tag}>{visible(tag)}</h3>}
+            <ul className={endpointStyles.endpoints}>
               {ones.map((one) => (
                 <li key={`${one.method} ${one.path}`}>
                   <button
                     type="button"
-                    className={styles.endpoint}
+                    className={endpointStyles.endpoint}
                     onClick={() => onPick(one)}
                     title={visible(one.description || one.summary)}
                   >
                     <Method method={one.method} />
-                    <span className={styles.path}>{visible(one.path)}</span>
+                    <span className={endpointStyles.path}>{visible(one.path)}</span>
                     <span
-                      className={styles.origin}
+                      className={endpointStyles.origin}
                       title={
                         one.file
                           ? `${one.file}:${one.line ?? 1}. ${SOURCES[one.source].title}`
@@ -70,7 +71,7 @@ export function EndpointList({ listing, onPick }: EndpointListProps): ReactNode 
                     >
                       {SOURCES[one.source].label}
                     </span>
-                    <span className={styles.summary}>{visible(usefulSummary(one))}</span>
+                    <span className={endpointStyles.summary}>{visible(usefulSummary(one))}</span>
                   </button>
                 </li>
               ))}
@@ -109,7 +110,7 @@ const REPEATED = [
 export function Unread({ listing }: { listing: EndpointListing }): ReactNode {
   if (listing.complete) return null;
   return (
-    <details className={styles.unread}>
+    <details className={endpointStyles.unread}>
       <summary>There may be more endpoints: {count(listing.unread.length, "part")} could not be read</summary>
       <ul>
         {listing.unread.map((sentence) => (
@@ -122,7 +123,7 @@ export function Unread({ listing }: { listing: EndpointListing }): ReactNode {
 
 export function Method({ method }: { method: string }): ReactNode {
   return (
-    <span className={styles.method} data-method={method}>
+    <span className={endpointStyles.method} data-method={method}>
       {method}
     </span>
   );

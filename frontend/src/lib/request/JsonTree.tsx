@@ -4,7 +4,7 @@ import { Fragment, type ReactNode, useMemo, useRef, useState } from "react";
 import { count } from "../ui/format";
 import { Icon } from "../ui/icons";
 import { visible } from "../ui/visible";
-import styles from "./request.module.css";
+import styles from "./answer.module.css";
 
 interface Row {
   path: string;

@@ -4,7 +4,8 @@ import type { LogLine } from "../api/types";
 import { clock, plain } from "../logs/text";
 import { Button } from "../ui/controls";
 import { count } from "../ui/format";
-import styles from "./request.module.css";
+import panel from "../ui/panel.module.css";
+import answerStyles from "./answer.module.css";
 
 /** More are folded. */
 const OPEN_LINES = 6;
@@ -26,18 +27,18 @@ export function LogLines({ lines, isExact, onShow }: LogLinesProps): ReactNode {
   const shown = lines.slice(0, MAX_LINES);
   const open = isOpen ?? lines.length <= OPEN_LINES;
   return (
-    <section className={styles.said} aria-label="Log lines">
-      <div className={styles.saidHead}>
-        <button type="button" className={styles.fold} aria-expanded={open} onClick={() => setOpen(!open)}>
+    <section className={answerStyles.said} aria-label="Log lines">
+      <div className={answerStyles.saidHead}>
+        <button type="button" className={answerStyles.fold} aria-expanded={open} onClick={() => setOpen(!open)}>
           {count(lines.length, "log line")}
         </button>
-        <span className={styles.fact}>{isExact ? "of this request" : "while it ran"}</span>
+        <span className={panel.fact}>{isExact ? "of this request" : "while it ran"}</span>
         <Button small kind="quiet" icon="terminal" onClick={() => onShow(first.seq)}>
           Show in the log
         </Button>
       </div>
       {open && (
-        <ol className={styles.saidLines} tabIndex={0} aria-label={count(lines.length, "log line")}>
+        <ol className={answerStyles.saidLines} tabIndex={0} aria-label={count(lines.length, "log line")}>
           {shown.map((line) => (
             <li key={line.seq} data-level={line.level}>
               <time dateTime={line.timestamp}>{clock(line.timestamp)}</time> {plain(line.message)}

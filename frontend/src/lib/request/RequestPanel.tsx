@@ -12,12 +12,15 @@ import tokens from "../ui/tokens.module.css";
 import { useNow } from "../ui/useNow";
 import { visible } from "../ui/visible";
 import { usePreview } from "../usePreview";
+import panel from "../ui/panel.module.css";
 import { Answer } from "./Answer";
 import type { Exchange } from "./desk";
 import { type Draft, EMPTY } from "./draft";
 import { Editor } from "./Editor";
 import { EndpointList, Method, Unread } from "./EndpointList";
 import { LogLines } from "./LogLines";
+import answerStyles from "./answer.module.css";
+import endpointStyles from "./endpoints.module.css";
 import styles from "./request.module.css";
 import { useEndpoints } from "./useEndpoints";
 import { type Requests, useRequests } from "./useRequests";
@@ -78,7 +81,7 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
         tab={view}
         onTab={desk.look}
       />
-      <div className={styles.view} role="tabpanel" aria-label={view}>
+      <div className={panel.view} role="tabpanel" aria-label={view}>
         {view === "endpoints" && (
           <EndpointsView found={found} isRunning={isRunning} onDraft={desk.begin} onPick={desk.pick} />
         )}
@@ -131,9 +134,9 @@ function EndpointsView({
         <Notice tone="bad">{problem.message}</Notice>
       </div>
     );
-  if (!listing) return <p className={styles.none}>Looking for endpoints…</p>;
+  if (!listing) return <p className={panel.none}>Looking for endpoints…</p>;
   return (
-    <div className={styles.none}>
+    <div className={panel.none}>
       <p>
         No endpoints were found in the source
         {isRunning
@@ -207,12 +210,12 @@ function Outcome({ exchange, onToken }: { exchange: Exchange; onToken: (token: s
 function Waiting({ name, since }: { name: string; since: number }): ReactNode {
   const seconds = Math.floor((useNow(1_000) - since) / 1_000);
   return (
-    <div className={styles.answer}>
-      <p className={styles.none}>
+    <div className={answerStyles.answer}>
+      <p className={panel.none}>
         <span role="status">
           Waiting for the response to <code>{name}</code>…
         </span>{" "}
-        {seconds > 0 && <span className={styles.fact}>{duration(seconds)}</span>}
+        {seconds > 0 && <span className={panel.fact}>{duration(seconds)}</span>}
       </p>
     </div>
   );
@@ -221,22 +224,22 @@ function Waiting({ name, since }: { name: string; since: number }): ReactNode {
 function HistoryView({ requests, canSend }: { requests: Requests; canSend: boolean }): ReactNode {
   const { desk, history } = requests;
   if (history.length === 0)
-    return <p className={styles.none}>Requests that you send are kept here, to look at and to repeat.</p>;
+    return <p className={panel.none}>Requests that you send are kept here, to look at and to repeat.</p>;
   return (
-    <div className={styles.listScroll}>
-      <ul className={styles.endpoints}>
+    <div className={endpointStyles.listScroll}>
+      <ul className={endpointStyles.endpoints}>
         {history.map((sent) => (
           <li key={sent.id} className={styles.sent}>
-            <button type="button" className={styles.endpoint} onClick={() => desk.show(sent)}>
+            <button type="button" className={endpointStyles.endpoint} onClick={() => desk.show(sent)}>
               <Method method={sent.draft.method} />
-              <span className={styles.path}>{visible(sent.target)}</span>
-              <span className={styles.summary}>
+              <span className={endpointStyles.path}>{visible(sent.target)}</span>
+              <span className={endpointStyles.summary}>
                 {clockOf(sent.at)} ·{" "}
                 {sent.status === null ? (
                   (sent.error ?? "cancelled")
                 ) : (
                   <>
-                    <b className={styles.status} data-class={Math.floor(sent.status / 100)}>
+                    <b className={answerStyles.status} data-class={Math.floor(sent.status / 100)}>
                       {sent.status}
                     </b>{" "}
                     {milliseconds(sent.elapsedMs ?? 0)}

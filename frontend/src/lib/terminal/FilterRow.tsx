@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 import type { Level, Source } from "../api/types";
 import { EVERYTHING, hasLevel, isUnfiltered, type LogFilter, LEVELS, SOURCES } from "../logs/view";
 import { Button } from "../ui/controls";
-import styles from "./terminal.module.css";
+import styles from "./rows.module.css";
 
 const LEVEL_WORDS: Record<Level, string> = { DEBUG: "Debug", INFO: "Info", WARNING: "Warnings", ERROR: "Errors" };
 const SOURCE_WORDS: Record<Source, string> = { subprocess: "Program", system: "Service" };

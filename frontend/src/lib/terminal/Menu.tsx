@@ -2,7 +2,7 @@ import { type FocusEvent, type KeyboardEvent, type ReactNode, useEffect, useRef,
 
 import { IconButton } from "../ui/controls";
 import type { IconName } from "../ui/icons";
-import styles from "./terminal.module.css";
+import styles from "./rows.module.css";
 
 const ITEMS = "[role^=menuitem]";
 

@@ -35,6 +35,8 @@ import { lineOfKey } from "./logKeys";
 import { MoreMenu } from "./MoreMenu";
 import type { HoveredLine } from "./screenTypes";
 import { SearchRow } from "./SearchRow";
+import lineStyles from "./line.module.css";
+import rowStyles from "./rows.module.css";
 import styles from "./terminal.module.css";
 import { type Export, useExport } from "./useExport";
 import { useReveal } from "./useReveal";
@@ -163,7 +165,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
         {open === "search" && <SearchRow search={search} onClose={closeSearch} />}
         {open === "filter" && <FilterRow filter={filter} onFilter={setFilter} />}
         {(open === "filter" || terms.terms.length > 0) && (
-          <div className={styles.row}>
+          <div className={rowStyles.row}>
             <FilterField
               terms={terms}
               label="Filter the log"
@@ -173,7 +175,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
           </div>
         )}
         {terms.filter !== "" && passingSnapshot.connection.phase === "failed" && (
-          <div className={styles.row} role="alert">
+          <div className={rowStyles.row} role="alert">
             {passingSnapshot.connection.problem.message}
           </div>
         )}
@@ -182,7 +184,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
         <div className={styles.stage}>
           <div
             ref={host}
-            className={styles.host}
+            className={lineStyles.host}
             tabIndex={0}
             role="log"
             aria-live="off"
@@ -252,7 +254,7 @@ function useLook({ client: given, look: first, onLook }: PreviewTerminalProps) {
 
 function ChosenLine(props: { line: number; onShow: (line: number) => void; onClear: () => void }): ReactNode {
   return (
-    <div className={styles.row} role="note">
+    <div className={rowStyles.row} role="note">
       <span className={styles.chosen}>
         Line {props.line.toLocaleString("en")} is chosen: the page’s address has it.
       </span>
@@ -274,7 +276,7 @@ function countWords({ all, shown, isMore }: LineCounts): string {
 function ExportRow({ file }: { file: Export }): ReactNode {
   if (!file.isOn && file.error === null) return null;
   return (
-    <div className={styles.row} role={file.error === null ? "status" : "alert"}>
+    <div className={rowStyles.row} role={file.error === null ? "status" : "alert"}>
       <span>{file.error === null ? "Fetching the log as a file…" : `The log was not exported. ${file.error}`}</span>
       <Button small kind="quiet" onClick={file.dismiss}>
         {file.error === null ? "Cancel" : "Close"}

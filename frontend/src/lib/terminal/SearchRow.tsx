@@ -1,7 +1,7 @@
 import { type KeyboardEvent, type ReactNode, useEffect, useRef } from "react";
 
 import { IconButton } from "../ui/controls";
-import styles from "./terminal.module.css";
+import styles from "./rows.module.css";
 import type { Search } from "./useSearch";
 
 /** The search: text or regular expression, how many lines have it, and the way from one to the next. */

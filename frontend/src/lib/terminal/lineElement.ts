@@ -4,7 +4,7 @@ import { clock } from "../logs/text";
 import type { Theme } from "../ui/theme";
 import { visible } from "../ui/visible";
 import { readable } from "./colours";
-import styles from "./terminal.module.css";
+import styles from "./line.module.css";
 
 export interface LineLook {
   theme: Theme;

@@ -5,7 +5,7 @@ import { Heights } from "./heights";
 import { lineElement } from "./lineElement";
 import { Pointer } from "./pointer";
 import type { ScreenEvents, ScreenOptions } from "./screenTypes";
-import styles from "./terminal.module.css";
+import styles from "./line.module.css";
 
 /** This near to the top, older lines are fetched. */
 const NEAR_PX = 800;

@@ -3,7 +3,7 @@ import { type ReactNode, useMemo } from "react";
 import type { RecordedMessage } from "../api/records";
 import { contentOf } from "../request/answer";
 import { Body } from "../request/Answer";
-import request from "../request/request.module.css";
+import answerStyles from "../request/answer.module.css";
 import { CopyButton } from "../ui/controls";
 import { bytes, count } from "../ui/format";
 import panel from "../ui/panel.module.css";
@@ -48,7 +48,7 @@ export function MessageView({ message, name }: { message: RecordedMessage | null
       <div className={panel.sectionHead}>
         <h4>Headers ({message.headers.length.toLocaleString("en")})</h4>
       </div>
-      <dl className={request.headers}>
+      <dl className={answerStyles.headers}>
         {shown.map(([key, value], at) => (
           <div key={at}>
             <dt>{visible(key)}</dt>
