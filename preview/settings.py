@@ -196,6 +196,7 @@ class Settings(BaseSettings):
     max_log_lines: Count = 10_000
     backlog_bytes: Bytes = 8 * _MIB
     max_line_bytes: Bytes = Field(64 * 1024, ge=1024, validation_alias=_env("MAX_LINE_BYTES"))
+    log_mask_secrets: bool = True
     subscriber_batches: Count = 256
     log_queue_bytes: Bytes = 64 * _MIB
     stored_log_bytes: Bytes = 256 * _MIB

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import trio
 
@@ -10,6 +10,7 @@ from preview.core.clock import now_ms
 from preview.logs.delivery.backlog import Backlog, Broadcast, Cursor
 from preview.logs.delivery.subscription import Subscription
 from preview.logs.ingest.framing import LineFramer
+from preview.logs.ingest.masking import SecretMask
 from preview.logs.ingest.reader import CoalescingDelay, OutputRateLimiter, read_lines
 from preview.logs.ingest.recognise import Recogniser
 from preview.logs.model.batch import Batch
@@ -55,6 +56,7 @@ class PreviewLog:
         self.backlog = Backlog(max_lines=settings.max_log_lines, max_bytes=settings.backlog_bytes)
         self.broadcast = Broadcast()
         self._settings = settings
+        self._mask = SecretMask()
         self._writer = writer
         self.last_seq = 0
         self._ready = False
@@ -78,6 +80,14 @@ class PreviewLog:
         """Return the last ``n`` lines in memory, oldest first; with ``level``, only lines at least that severe."""
         return self.backlog.last_lines(n, level)
 
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Mask these values in later lines, unless the service's settings say not to; see ``SecretMask``."""
+        if self._settings.log_mask_secrets:
+            dropped = self._mask.dropped
+            self._mask.add(secrets)
+            if self._mask.dropped and not dropped:
+                self.say("too many secrets: the oldest ones are not masked in this log any more", Level.WARNING)
+
     def say(self, message: str, level: Level = Level.INFO, request_id: str | None = None) -> None:
         """Publish a line of the service itself, or several if ``message`` has line ends.
 
@@ -88,7 +98,7 @@ class PreviewLog:
 
         The text is bounded and sanitised like a process's output. Does nothing after the end.
         """
-        framer = LineFramer(self._settings.max_line_bytes)
+        framer = LineFramer(self._settings.max_line_bytes, mask=self._mask)
         lines = framer.feed(message.encode("utf-8", "replace")) + framer.flush()
         requests = None if request_id is None else dict.fromkeys(range(len(lines)), request_id)
         self._publish(lines, bytes([system_mark(level, ready=self._ready)]) * len(lines), requests)
@@ -111,7 +121,7 @@ class PreviewLog:
         """
         # One per stream: the meaning of a line depends on the lines before it.
         recogniser = Recogniser()
-        framer = LineFramer(self._settings.max_line_bytes, marks=True)
+        framer = LineFramer(self._settings.max_line_bytes, marks=True, mask=self._mask)
 
         def publish(lines: list[str]) -> None:
             first = self.last_seq + 1

@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 SECRET = "sesame-open-0123456789-abcdef"
 BASE = "/api/v1/projects/proj_1"
-# Answers its variables, and prints none.
+# Answers its variables, and prints its key, also in a traceback.
 SHOP = """
-import json, os
+import json, os, traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
@@ -31,6 +31,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *args): pass
 os.environ["STRIPE_API_KEY"]
+print("key", os.environ.get("API_KEY"))
+try:
+    raise KeyError(os.environ.get("API_KEY"))
+except KeyError:
+    traceback.print_exc()
 ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
 FILES = {"shop.py": SHOP, "preview.toml": '[start]\ncommand = "python shop.py"\n[env]\nCOLOR = "file"\n'}

@@ -6,6 +6,7 @@ only ``\n`` makes an empty line.
 
 from __future__ import annotations
 
+from preview.logs.ingest.masking import SecretMask
 from preview.logs.model.events import MARK_BYTES, mark_of_line, marked
 from preview.logs.model.frames import to_text
 
@@ -20,29 +21,34 @@ class LineFramer:
         max_line_bytes: A longer line is split at this many bytes, at a character boundary. Each part but the last ends
             with ``CONTINUES``. This also bounds the buffered bytes.
         marks: Keep request marks at the start of lines (see ``events``); each part of a line has its mark.
+        mask: Secrets to replace; values may be added at any time.
 
     Attributes:
         has_marks: True once any line had a mark.
     """
 
-    def __init__(self, max_line_bytes: int, *, marks: bool = False) -> None:
+    def __init__(self, max_line_bytes: int, *, marks: bool = False, mask: SecretMask | None = None) -> None:
         self.has_marks = False
         self._max = max_line_bytes
         self._marks = marks
+        self._mask = SecretMask() if mask is None else mask
         # Request mark of the current physical line.
         self._mark = ""
-        # Invariant: contains no \n and no \r, and between calls at most max_line_bytes.
+        # Invariant: contains no \n and no \r, and between calls at most max_line_bytes and one secret.
         self._pending = bytearray()
+        # Bytes of ``_pending`` that were kept back at the last flush, as they may be the beginning of a secret.
+        self._kept = 0
         # True if a part of the current physical line (up to \n) was already returned.
         self._begun = False
 
     @property
     def has_pending(self) -> bool:
-        """True if an unfinished line is buffered."""
-        return bool(self._pending)
+        """True if an unfinished line is buffered that could be returned now."""
+        return len(self._pending) > self._kept
 
     def feed(self, chunk: bytes) -> list[str]:
         """Return the lines that ``chunk`` completes, as text without line ends."""
+        self._kept = 0
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n")
         end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
@@ -50,25 +56,32 @@ class LineFramer:
             self._pending += chunk
             return self._take_overlong()
         head = bytes(self._pending) + chunk[:end]
+        if self._mask.is_active:
+            head = self._mask.masked(head)
         self._pending = bytearray(chunk[end:])
         lines = self._split_carefully(head) if b"\r" in head or not self._fits(head) else self._split(head)
-        if len(self._pending) > self._max:
-            lines += self._take_overlong()
-        return lines
+        return lines + self._take_overlong() if len(self._pending) > self._max else lines
 
     def flush(self, *, final: bool = True) -> list[str]:
         """Return the unfinished line, if any.
 
         Args:
-            final: True if no chunk follows. Otherwise an incomplete character stays in the buffer for the next chunk.
+            final: True if no chunk follows. Otherwise an incomplete character, or a possible beginning of a secret,
+                stays in the buffer for the next chunk.
         """
-        keep = 0 if final else _unfinished_character(self._pending)
-        data = self._pending[: len(self._pending) - keep]
-        del self._pending[: len(data)]
+        pending, mask = self._pending, self._mask
+        if mask.is_active:
+            pending = bytearray(mask.masked(pending, None if final else len(pending) - mask.beginning(pending)))
+        keep = 0 if final else max(_unfinished_character(pending), mask.beginning(pending))
+        data = pending[: len(pending) - keep]
+        self._pending = pending[len(data) :]
+        self._kept = keep
         if not data:
             return []
         self._begun = not final
-        return [self._part(data)]
+        lines: list[str] = []
+        rest = self._parts(data, lines)
+        return [*lines, self._part(data[rest:])]
 
     def _fits(self, head: bytes) -> bool:
         """Return True if each line of ``head`` is within the limit; jumps to the last line end within reach."""
@@ -112,17 +125,24 @@ class LineFramer:
                 lines.append(self._part(segment[rest:]))
 
     def _take_overlong(self) -> list[str]:
+        """Take what exceeds a line's length, except for the end, which may be the beginning of a secret."""
         lines: list[str] = []
-        taken = self._parts(self._pending, lines)
+        reserve = self._reserve()
+        if reserve and len(self._pending) > self._max + reserve:
+            self._pending = bytearray(self._mask.masked(self._pending, len(self._pending) - reserve))
+        taken = self._parts(self._pending, lines, reserve)
         if taken:
             self._begun = True
             del self._pending[:taken]
         return lines
 
-    def _parts(self, data: bytes | bytearray, lines: list[str]) -> int:
-        """Append the full parts of an overlong line; return the start of the last part."""
+    def _reserve(self) -> int:
+        return self._mask.longest if self._mask.is_active else 0
+
+    def _parts(self, data: bytes | bytearray, lines: list[str], reserve: int = 0) -> int:
+        """Append the full parts of an overlong line; return the start of the last part, at least ``reserve`` long."""
         start = 0
-        while len(data) - start > self._max:
+        while len(data) - start > self._max + reserve:
             end = _character_border(data, start + self._max)
             lines.append(self._part(data[start:end]) + CONTINUES)
             start = end

@@ -19,7 +19,12 @@ from preview.supervisor.launch.project_analysis import ProjectAnalysis
 from preview.supervisor.launch.shipped_data import FOR_NEW_DATABASE
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.steps import PreparedLaunch, run_steps
-from preview.supervisor.launch.variables import child_environment, keep_made_up, tell_variables
+from preview.supervisor.launch.variables import (
+    child_environment,
+    keep_made_up,
+    secret_values,
+    tell_variables,
+)
 from preview.supervisor.launch.warming import Whose, warm_start
 from preview.supervisor.launch.workspace import Workspace
 from preview.supervisor.limits.watch_disk import DiskWatch
@@ -124,13 +129,15 @@ def prepare_launch(
 ) -> PreparedLaunch:
     """Prepare a launch. Call this once per launch, as it generates secrets."""
     settings, plan = context.settings, analysis.plan
+    variables = child_environment(settings, plan, environment, workspace, preview.record.port or 0)
+    preview.log.hide(secret_values(plan, variables))
     return PreparedLaunch(
         settings=settings,
         runtime=context.runtime,
         plan=plan,
         workspace=workspace,
         environment=environment,
-        variables=child_environment(settings, plan, environment, workspace, preview.record.port or 0),
+        variables=variables,
         network=Network.NONE if preview.confinement is None else preview.confinement.network,
         disk=DiskWatch(workspace.folders, settings, context.disk_watchers),
         warm=warm_start(settings, analysis, environment, whose(preview), preview.log.say),

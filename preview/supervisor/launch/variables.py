@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 from preview.detection import GIVEN, Origin, StartPlan, Toolchain, Variable
 from preview.environments import Environment
@@ -19,6 +21,9 @@ SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 _CONTRACT = frozenset({"LOG_LEVEL", "NODE_ENV"})
 # The service alone sets these: they depend on where the preview runs.
 FIXED = frozenset({"PATH", "HOME", "TMPDIR", "PORT", "PYTHONPATH", "PYTHONUNBUFFERED", "VIRTUAL_ENV"})
+_OF_THE_OWNER = frozenset({Origin.SETTINGS, Origin.PRESET, Origin.REQUEST})
+# The password of a URL.
+_PASSWORD = re.compile(r"[\w+.-]{1,40}://[^\s:/@]{0,256}:([^\s/@]{1,1024})@")
 _SECRET_BYTES = 32
 _SHOWN_CHARACTERS = 60
 
@@ -81,6 +86,25 @@ def keep_made_up(
         if "{secret}" in variable.value and name in before and _is_as(variable, plan_before.variables.get(name))
     }
     return {**variables, **{name: value for name, value in kept.items() if name in variables}}
+
+
+def secret_values(plan: StartPlan, variables: Mapping[str, str]) -> list[str]:
+    """Return values that a log must not show: generated ones, and what the owner gave as a secret or a password.
+
+    Values in the project's own files, and placeholders, are no secrets.
+
+    Args:
+        plan: The plan.
+        variables: Its variables, filled.
+    """
+    found: list[str] = []
+    for name, variable in plan.variables.items():
+        value = variables.get(name, "")
+        if "{secret}" in variable.value or (variable.origin in _OF_THE_OWNER and variable.secret):
+            found.append(value)
+        elif variable.origin in _OF_THE_OWNER and (password := _PASSWORD.match(value)):
+            found += (password[1], unquote(password[1]))
+    return found
 
 
 def _is_as(variable: Variable, before: Variable | None) -> bool:

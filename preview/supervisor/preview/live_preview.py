@@ -115,7 +115,7 @@ class LivePreview:
         self.record = replace(record, launch_settings=settings_text(launch_settings, overrides))
         self.log: PreviewLog = log
         self.traffic = unrecorded(record.id, log) if traffic is None else traffic
-        self.traffic.hide(launch_settings.secrets)
+        self.hide(launch_settings.secrets)
         self.series = PreviewSeries()
         self.traffic.listeners.append(self.series.count_request)
         self.listener = listener
@@ -165,6 +165,11 @@ class LivePreview:
     def overrides(self) -> Overrides | None:
         """Start options of the project's settings and the launch request; None without any."""
         return self.launch_settings.under(self.requested)
+
+    def hide(self, secrets: Sequence[str]) -> None:
+        """Keep these values out of later log lines and recorded requests."""
+        self.log.hide(secrets)
+        self.traffic.hide(secrets)
 
     def take_usage(self, usage: Usage) -> None:
         """Keep a measurement of all processes."""

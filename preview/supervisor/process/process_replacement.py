@@ -137,7 +137,7 @@ class ProcessReplacer:
             self._context.migration_lock.request()
         if change.settings is not None:
             self._preview.launch_settings = change.settings
-            self._preview.traffic.hide(change.settings.secrets)
+            self._preview.hide(change.settings.secrets)
         if change.files is None:
             self._preview.log.say(f"{change.what}: requested")
             return None

@@ -1,0 +1,128 @@
+"""Secrets in output: in one read or several, in overlong lines, and at a bounded cost."""
+
+from __future__ import annotations
+
+import json
+import time
+from itertools import pairwise
+from urllib.parse import quote
+
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from log_room import MakeRoom, Room
+from test_output_pipes import next_messages, running
+
+from preview.logs.ingest.framing import CONTINUES, LineFramer
+from preview.logs.ingest.masking import MASK, SecretMask
+
+SECRET = "sk_live_4eC39HqLyjWDarjt"
+# They overlap: one begins with the other, and one ends as another begins.
+SECRETS = ["abcabd", "abcabdabc", "bdxxab", "é-é-é-é"]
+
+
+def mask_of(*values: str) -> SecretMask:
+    mask = SecretMask()
+    mask.add(values)
+    return mask
+
+
+def framed(chunks: list[bytes], mask: SecretMask, most: int = 4096, *, pauses: bool = False) -> list[str]:
+    framer, lines = LineFramer(most, mask=mask), []
+    for chunk in chunks:
+        lines += framer.feed(chunk)
+        if pauses:
+            lines += framer.flush(final=False)
+    return lines + framer.flush()
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    borders = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[start:end] for start, end in pairwise(borders)]
+
+
+TEXT = st.lists(st.sampled_from([*SECRETS, "abc", "a", "bd", "x", "é-", " ", "\n", "\r", "longer text "]), max_size=40)
+PLACES = st.lists(st.integers(0, 1000), max_size=12)
+
+
+@given(TEXT, PLACES, st.integers(16, 40))
+def test_no_line_has_a_secret_wherever_the_reads_end_and_however_long_the_line_is(
+    pieces: list[str], places: list[int], most: int
+) -> None:
+    data = "".join(pieces).encode()
+    lines = framed(cut(data, places), mask_of(*SECRETS), most)
+    text = "\n".join(lines).replace(CONTINUES + "\n", "")
+    assert not any(secret in text for secret in SECRETS)
+    whole = framed([data], mask_of(*SECRETS), most)
+    assert "\n".join(whole).replace(CONTINUES + "\n", "") == text
+
+
+@given(TEXT, PLACES)
+def test_output_without_secrets_is_framed_as_without_a_mask(pieces: list[str], places: list[int]) -> None:
+    chunks = cut("".join(pieces).encode(), places)
+    assert framed(chunks, mask_of("QQQQQQ"), 30) == framed(chunks, SecretMask(), 30)
+
+
+@given(st.integers(3, len(SECRET) - 1), st.integers(0, 40))
+def test_a_pause_within_a_secret_does_not_show_its_parts(at: int, before: int) -> None:
+    chunks = [b"x" * before + SECRET[:at].encode(), SECRET[at:].encode() + b" end\n"]
+    shown = "".join(framed(chunks, mask_of(SECRET), pauses=True))
+    assert shown == "x" * before + f"{MASK} end"
+
+
+def test_a_prompt_that_begins_like_a_secret_waits_without_work_and_is_shown_at_the_end() -> None:
+    framer = LineFramer(4096, mask=mask_of(SECRET))
+    assert framer.feed(b"give sk_") == []
+    assert framer.flush(final=False) == ["give "]
+    assert not framer.has_pending
+    assert framer.flush() == ["sk_"]
+
+
+def test_forms_of_a_value_are_masked_and_others_are_not() -> None:
+    value = 'pä"ss/wo rd\nsecond line of it'
+    mask = mask_of(value, "short")
+    printed = [json.dumps({"a": value}), json.dumps(value, ensure_ascii=False), quote(value, safe=""), value]
+    (dumped, unicode, in_url, *lines) = framed(["\n".join(printed).encode()], mask)
+    assert (dumped, unicode, in_url, lines) == (f'{{"a": "{MASK}"}}', f'"{MASK}"', MASK, [MASK, MASK])
+    others = [value[::-1].partition("\n")[0], "pä - ss/wo rd", "short"]
+    assert framed(["\n".join(others).encode()], mask) == others
+
+
+def test_too_many_secrets_drop_the_oldest() -> None:
+    mask = SecretMask()
+    mask.add(["first-of-all", *(f"{number:04d}" + "x" * 4000 for number in range(80)), "last-of-all"])
+    assert mask.dropped
+    assert framed([b"first-of-all last-of-all"], mask) == [f"first-of-all {MASK}"]
+
+
+def test_the_cost_does_not_grow_with_the_number_of_secrets_or_with_hostile_output() -> None:
+    hostile = mask_of(*("a" * length + "b" for length in range(300, 800)))
+    for data in (b"a" * 2_000_000, (b"a" * 700 + b"\n") * 3000, (b"a" * 700 + b"b\n") * 3000):
+        framer, begun = LineFramer(64 * 1024, mask=hostile), time.process_time()
+        for start in range(0, len(data), 65536):
+            framer.feed(data[start : start + 65536])
+            framer.flush(final=False)
+        # 15 ms on a quiet machine.
+        assert time.process_time() - begun < 1
+
+
+async def test_a_child_that_prints_secrets_is_masked_in_what_is_stored_and_sent(room: Room) -> None:
+    log = room.log()
+    log.hide([SECRET])
+    code = f"import sys; s={SECRET!r}; print('key', s); sys.stdout.write(s[:9]); input(); print(s[9:]); print(s[::-1])"
+    with trio.fail_after(10):
+        async with running(log, code) as child:
+            assert await next_messages(log, 0) == [f"key {MASK}"]
+            assert child.stdin is not None
+            child.stdin.write(b"\n")
+            child.stdin.flush()
+    assert [line.message for line in log.last_lines(9)] == [f"key {MASK}", MASK, SECRET[::-1]]
+    log.say(f"the service quotes {SECRET}")
+    assert log.last_lines(1)[0].message == f"the service quotes {MASK}"
+
+
+async def test_the_mask_can_be_switched_off(make_room: MakeRoom) -> None:
+    log = make_room(log_mask_secrets=False).log()
+    log.hide([SECRET])
+    log.say(SECRET)
+    assert log.last_lines(1)[0].message == SECRET
