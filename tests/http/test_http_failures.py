@@ -87,6 +87,8 @@ async def test_the_story_of_a_bug_its_record_and_its_fix(tmp_path: Path) -> None
         assert (request["method"], request["target"], request["status"]) == ("GET", "/users/eve", 500)
         linked = [(await world.ask("GET", f"{base}/requests/{number}")).json()["failure"] for number in (1, 2, 3)]
         assert linked == [None, shown["id"], shown["id"]]
+        listed = (await world.ask("GET", f"{base}/requests")).json()["items"]
+        assert [one["failure"] for one in listed] == linked[::-1]
         assert [one["function"] for one in detail["exceptions"][0]["frames"] if one["is_own"]] == ["load", "user"]
         lines = (await world.ask("GET", f"{base}/logs?after={shown['last']['first_line'] - 1}&limit=1")).json()
         assert "Traceback" in lines["lines"][0]["message"]

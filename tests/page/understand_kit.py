@@ -39,6 +39,7 @@ def record(number: int, **more: Any) -> dict[str, Any]:
         "last_line": 4,
         "is_verified": number % 4 != 3,
         "pinned": number % 7 == 0,
+        "failure": "f3" if status == 500 else None,
     }
     return made | more
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field
@@ -47,10 +48,14 @@ class RequestItem(Answer):
     last_line: int = Field(description="Last one; below `first_line` if there is none.")
     is_verified: bool = Field(description="False if the application itself has reported it.")
     pinned: bool
+    failure: str | None = Field(
+        description="Id of the failure that the request caused: `GET …/preview/failures/{id}`. Null if no kept "
+        "occurrence is of it, and in an event stream, which may be ahead of the traceback."
+    )
 
     @classmethod
-    def of(cls, record: RecordedRequest) -> Self:
-        """Return the record's facts."""
+    def of(cls, record: RecordedRequest, failure: str | None = None) -> Self:
+        """Return the record's facts, and the id of its failure."""
         timing = record.timing
         return cls.taken_from(
             record,
@@ -65,6 +70,7 @@ class RequestItem(Answer):
                 ended_ms=timing.ended,
             ),
             is_verified=record.origin is not Origin.DIRECT,
+            failure=failure,
         )
 
 
@@ -102,19 +108,15 @@ class RequestShape(RequestItem):
 
     request: MessageShape | None = Field(description="Null if headers and bodies were not recorded.")
     response: MessageShape | None = Field(description="Null as `request`, and without a response.")
-    failure: str | None = Field(
-        description="Id of the failure in whose kept occurrences the request is: `GET …/preview/failures/{id}`."
-    )
 
     @classmethod
     def of(cls, record: RecordedRequest, failure: str | None = None) -> Self:
         """Return the record, and the id of its failure."""
         request, response = record.request, record.response
         return cls(
-            **RequestItem.of(record).model_dump() | {"started_at": from_ms(record.started_ms)},
+            **RequestItem.of(record, failure).model_dump() | {"started_at": from_ms(record.started_ms)},
             request=None if request is None else MessageShape.of(request),
             response=None if response is None else MessageShape.of(response),
-            failure=failure,
         )
 
 
@@ -132,10 +134,16 @@ class RequestList(Answer):
     capture: Literal["off", "meta", "full"]
 
     @classmethod
-    def of(cls, page: RequestPage, preview_id: str, capture: Literal["off", "meta", "full"]) -> Self:
-        """Return the page."""
+    def of(
+        cls,
+        page: RequestPage,
+        preview_id: str,
+        capture: Literal["off", "meta", "full"],
+        failures: Mapping[int, str],
+    ) -> Self:
+        """Return the page; ``failures`` has the failure's id for a record's number."""
         return cls(
-            items=[RequestItem.of(one) for one in page.items],
+            items=[RequestItem.of(one, failures.get(one.number)) for one in page.items],
             next=page.next,
             lost=page.lost_records,
             lost_bodies=page.lost_bodies,

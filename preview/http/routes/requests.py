@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 from quart import Blueprint, Response, request
@@ -21,7 +21,7 @@ from preview.http.core.request_exports import har_answer, text_answer
 from preview.http.identity import own_generation
 from preview.http.protocol.listening import request_resources
 from preview.http.streams.request_stream import RequestStreamBody
-from preview.logs.failures.model import record_with
+from preview.logs.failures.model import FailureRecord
 from preview.logs.filter import Resolved, parse_filter
 from preview.storage.tables import PreviewRecord
 from preview.traffic import Capture, RecordedRequest
@@ -65,7 +65,10 @@ def request_routes(running: Running) -> Blueprint:
         if query.format == "har":
             return await har_answer(record, page.items)
         capture = await _capture(backend, record)
-        return json_answer(RequestList.of(page, record.id, capture.value), headers={"Vary": "Accept"})
+        # Only those that have failed are worth a wait for their tracebacks.
+        is_failed = any(not one.status or one.status >= _FAILED for one in page.items)
+        failures = await _failures(backend, record.id, page.items, settles=is_failed)
+        return json_answer(RequestList.of(page, record.id, capture.value, failures), headers={"Vary": "Accept"})
 
     @routes.get("/preview/requests/<record:number>")
     async def one_request(backend: Backend, generation_id: str, number: str) -> Response:
@@ -75,11 +78,8 @@ def request_routes(running: Running) -> Blueprint:
         found = await backend.service.traffic.get(record.id, place)
         if form != "json":
             return text_answer(record, found, Format(form))
-        failures, _, _ = await backend.service.failures.records(record.id)
-        # Servers print a traceback after the response, so perhaps after the record.
-        last = found.last_line if found.status and found.status < _FAILED else _ANY_LINE
-        failed = record_with(failures, found.request_id, range(found.first_line, last + 1))
-        return json_answer(RequestShape.of(found, None if failed is None else failed.id))
+        failures = await _failures(backend, record.id, [found], settles=True)
+        return json_answer(RequestShape.of(found, failures.get(found.number)))
 
     @routes.put("/preview/requests/<record:number>/pin")
     async def pin(backend: Backend, generation_id: str, number: str) -> Response:
@@ -156,6 +156,40 @@ async def _settle(backend: Backend, preview_id: str) -> None:
     """Wait a moment until the requests so far are stored."""
     with trio.move_on_after(_SETTLE_S):
         await backend.service.traffic_writer.flush(preview_id)
+
+
+async def _failures(
+    backend: Backend, preview_id: str, items: Sequence[RecordedRequest], *, settles: bool
+) -> dict[int, str]:
+    """Return the id of the failure of each request that has one, by the request's number.
+
+    Args:
+        backend: The backend.
+        preview_id: The preview.
+        items: Its requests.
+        settles: Wait, for a second at most, until what the preview has printed is searched.
+
+    Cancellation: nothing changes.
+    """
+    collector = backend.service.failures
+    records: Sequence[FailureRecord] = collector.known(preview_id)
+    if settles or backend.previews.find(preview_id) is None:
+        records, _, _ = await collector.records(preview_id)
+    wanted = {one.request_id for one in items}
+    known: dict[str, list[tuple[int, str]]] = {}
+    for record in records:
+        for one in record.occurrences:
+            if one.request_id is not None and one.request_id in wanted:
+                known.setdefault(one.request_id, []).append((one.first_seq, record.id))
+    found: dict[int, str] = {}
+    for item in items:
+        # Servers print a traceback after the response, so perhaps after the record.
+        last = item.last_line if item.status and item.status < _FAILED else _ANY_LINE
+        # Another request may have the same id: the lines tell them apart.
+        of = (record_id for seq, record_id in known.get(item.request_id, ()) if item.first_line <= seq <= last)
+        if (first := next(of, None)) is not None:
+            found[item.number] = first
+    return found
 
 
 async def _capture(backend: Backend, record: PreviewRecord) -> Capture:

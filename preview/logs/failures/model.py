@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -195,17 +194,3 @@ class FailureRecord:
     def last(self) -> Occurrence:
         """The newest occurrence."""
         return self.occurrences[-1]
-
-
-def record_with(records: Iterable[FailureRecord], request_id: str, lines: range) -> FailureRecord | None:
-    """Return the failure of a request; None if no kept occurrence is of it.
-
-    Args:
-        records: The preview's failures.
-        request_id: The request's id.
-        lines: Lines in which its traceback may begin: another request may have the same id.
-    """
-    for record in records:
-        if any(one.request_id == request_id and one.first_seq in lines for one in record.occurrences):
-            return record
-    return None

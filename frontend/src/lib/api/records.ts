@@ -37,6 +37,8 @@ export interface RecordedRequest {
   /** False if the application itself has reported it. */
   is_verified: boolean;
   pinned: boolean;
+  /** Id of the failure that the request has caused; null as long as that is not known. */
+  failure: string | null;
 }
 
 /** Headers and body; secrets are replaced. */
@@ -56,8 +58,6 @@ export interface WholeRecord extends RecordedRequest {
   /** Null where only facts were recorded. */
   request: RecordedMessage | null;
   response: RecordedMessage | null;
-  /** Id of the failure that the request has caused. */
-  failure: string | null;
 }
 
 export interface RecordPage {

@@ -51,6 +51,23 @@ export function replayOne(client: PreviewClient, generationId: string, number: n
   return client.json(of(generationId, `/preview/requests/${number}/replay`), { method: "POST", json: {} });
 }
 
+/** Of one replay. */
+export const MOST_REPLAYED = 200;
+
+/** `auto`: a copy of the preview, if a request may change data; `preview` sends those to the preview too. */
+export type ReplayOn = "auto" | "trial" | "preview";
+
+/** Send recorded requests again, in this order. */
+export function replaySeveral(
+  client: PreviewClient,
+  generationId: string,
+  numbers: readonly number[],
+  on: ReplayOn,
+): Promise<Replayed> {
+  const json = { numbers, on, allow_changes: on === "preview" };
+  return client.json(of(generationId, "/preview/replay"), { method: "POST", json });
+}
+
 interface Imported {
   numbers: number[];
   skipped: number;

@@ -11,9 +11,9 @@ import { useAction } from "../ui/useAction";
 import { visible } from "../ui/visible";
 import { Differences } from "./Differences";
 import styles from "./traffic.module.css";
-import { TONES, VerdictBadge } from "./VerdictBadge";
+import { VerdictBadge } from "./VerdictBadge";
+import { VerdictCounts, VERDICTS } from "./VerdictCounts";
 
-const ORDER: readonly Verdict[] = ["broke", "changed", "noisy", "same"];
 const MOST = 200;
 const MOST_LINES = 30;
 
@@ -28,7 +28,7 @@ interface CompareResultProps {
 /** The verdict of each endpoint, the worst first, with what differs. */
 export function CompareResult({ client, generationId, result, onAgain }: CompareResultProps): ReactNode {
   const action = useAction();
-  const sorted = [...result.endpoints].sort((a, b) => ORDER.indexOf(a.verdict) - ORDER.indexOf(b.verdict));
+  const sorted = [...result.endpoints].sort((a, b) => VERDICTS.indexOf(a.verdict) - VERDICTS.indexOf(b.verdict));
   const skipped = result.items.filter((one) => one.skipped !== null);
   const ignore = (path: string): void =>
     void action.run("Saving the rule…", async () => {
@@ -39,16 +39,7 @@ export function CompareResult({ client, generationId, result, onAgain }: Compare
     });
   return (
     <section className={panel.section} aria-label="Result of the comparison">
-      <div className={styles.counts} role="status">
-        {ORDER.map((verdict) => {
-          const number = result.endpoints.filter((one) => one.verdict === verdict).length;
-          return (
-            <span key={verdict} className={panel.badge} data-tone={number > 0 ? TONES[verdict] : undefined}>
-              {number} {verdict}
-            </span>
-          );
-        })}
-      </div>
+      <VerdictCounts verdicts={result.endpoints.map((one) => one.verdict)} />
       <News action={action} />
       {result.failure !== null && (
         <div className={panel.pad}>

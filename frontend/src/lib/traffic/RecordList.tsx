@@ -1,22 +1,20 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, useEffect, useRef, useState } from "react";
+import type { ReactNode } from "react";
 
 import type { PreviewClient } from "../api/client";
-import type { RecordedRequest } from "../api/records";
 import { FilterField } from "../filter/FilterField";
 import type { Terms } from "../filter/useTerms";
 import type { RequestDesk } from "../request/desk";
+import { useRole } from "../together/role";
 import { Button, Notice } from "../ui/controls";
-import { clockOf, count, milliseconds } from "../ui/format";
+import { count } from "../ui/format";
 import panel from "../ui/panel.module.css";
-import { visible } from "../ui/visible";
+import { RecordRows } from "./RecordRows";
 import { RecordTools } from "./RecordTools";
+import { ReplayBar } from "./ReplayBar";
+import { ReplayResult } from "./ReplayResult";
 import styles from "./traffic.module.css";
 import type { Records } from "./useRecords";
-import { fromWords } from "./words";
-
-const ROW_PX = 44;
-const NEAR_END = 20;
+import type { ReplaySelected } from "./useReplaySelected";
 
 interface RecordListProps {
   client: PreviewClient;
@@ -24,6 +22,7 @@ interface RecordListProps {
   desk: RequestDesk;
   records: Records;
   terms: Terms;
+  selection: ReplaySelected;
   /** The record that was open last: it has the focus. */
   last: number | null;
   isRunning: boolean;
@@ -31,13 +30,26 @@ interface RecordListProps {
 
 /** Recorded requests, the newest first; only those in sight are in the page. */
 export function RecordList(props: RecordListProps): ReactNode {
-  const { records, terms, desk } = props;
+  const { records, terms, desk, selection } = props;
   const list = records.records;
+  const isOwner = useRole() === "owner";
+  if (selection.result !== null)
+    return (
+      <div className={panel.scroll}>
+        <ReplayResult
+          result={selection.result}
+          closeLabel="Back to the list"
+          onClose={selection.close}
+          onShow={desk.showRecord}
+        />
+      </div>
+    );
   return (
     <div className={panel.view}>
       <div className={styles.tools}>
         <FilterField terms={terms} label="Filter the requests" example="status:>=500 ms:>100" />
-        <RecordTools {...props} filter={terms.filter} />
+        <RecordTools {...props} filter={terms.filter} selection={isOwner ? selection : null} />
+        {isOwner && <ReplayBar selection={selection} isRunning={props.isRunning} />}
       </div>
       {records.problem && (
         <div className={panel.pad}>
@@ -69,8 +81,9 @@ export function RecordList(props: RecordListProps): ReactNode {
         </p>
       )}
       {list !== null && list.length > 0 && (
-        <Rows
+        <RecordRows
           list={list}
+          selection={isOwner ? selection : null}
           last={props.last}
           hasOlder={records.hasOlder}
           onOlder={records.loadOlder}
@@ -78,102 +91,5 @@ export function RecordList(props: RecordListProps): ReactNode {
         />
       )}
     </div>
-  );
-}
-
-interface RowsProps {
-  list: readonly RecordedRequest[];
-  last: number | null;
-  hasOlder: boolean;
-  onOlder: () => void;
-  onShow: (number: number) => void;
-}
-
-function Rows({ list, last, hasOlder, onOlder, onShow }: RowsProps): ReactNode {
-  const scroller = useRef<HTMLDivElement>(null);
-  const [start] = useState(() =>
-    Math.max(
-      0,
-      list.findIndex((one) => one.number === last),
-    ),
-  );
-  const virtual = useVirtualizer({
-    count: list.length,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => ROW_PX,
-    getItemKey: (at) => list[at]?.number ?? at,
-    initialOffset: Math.max(0, start * ROW_PX - 3 * ROW_PX),
-    overscan: 12,
-  });
-  const items = virtual.getVirtualItems();
-  const end = items.at(-1)?.index ?? 0;
-  useEffect(() => {
-    if (hasOlder && end >= list.length - NEAR_END) onOlder();
-  }, [hasOlder, end, list.length, onOlder]);
-  return (
-    <div ref={scroller} className={styles.rows} role="region" aria-label="Recorded requests" tabIndex={0}>
-      <ul className={panel.list} style={{ height: virtual.getTotalSize(), position: "relative" }}>
-        {items.map((item) => {
-          const record = list[item.index];
-          if (!record) return null;
-          return (
-            <li key={item.key}>
-              <RecordRow record={record} top={item.start} hasFocus={record.number === last} onShow={onShow} />
-            </li>
-          );
-        })}
-      </ul>
-    </div>
-  );
-}
-
-interface RecordRowProps {
-  record: RecordedRequest;
-  top: number;
-  hasFocus: boolean;
-  onShow: (number: number) => void;
-}
-
-function RecordRow({ record, top, hasFocus, onShow }: RecordRowProps): ReactNode {
-  const at = Date.parse(record.started_at);
-  return (
-    <button
-      type="button"
-      className={styles.row}
-      style={{ transform: `translateY(${top}px)` }}
-      autoFocus={hasFocus}
-      onClick={() => onShow(record.number)}
-    >
-      <span className={styles.method}>{visible(record.method)}</span>
-      <Status record={record} />
-      <span className={styles.path} title={visible(record.target)}>
-        {visible(record.target)}
-        <small>
-          {record.pinned && "pinned · "}
-          {fromWords(record)}
-          {record.error !== null && ` · ${record.error}`}
-        </small>
-      </span>
-      <span className={styles.ms}>{milliseconds(record.timing.ended_ms)}</span>
-      <time className={styles.ms} dateTime={record.started_at}>
-        {Number.isNaN(at) ? "" : clockOf(at)}
-      </time>
-    </button>
-  );
-}
-
-/** The status of a record, or that there was no response. */
-export function Status({ record }: { record: Pick<RecordedRequest, "status"> }): ReactNode {
-  const { status } = record;
-  if (status === null)
-    return (
-      <span className={panel.status} data-class="0" title="No response">
-        –
-      </span>
-    );
-  return (
-    <span className={panel.status} data-class={Math.floor(status / 100)}>
-      {status}
-    </span>
   );
 }

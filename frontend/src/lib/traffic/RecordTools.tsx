@@ -2,7 +2,7 @@ import { type ReactNode, useRef, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { type Capture, exportHar, setCapture } from "../api/records";
-import { importHar } from "../api/replay";
+import { importHar, MOST_REPLAYED } from "../api/replay";
 import type { RequestDesk } from "../request/desk";
 import { Button, classes, saveFile } from "../ui/controls";
 import controls from "../ui/controls.module.css";
@@ -13,6 +13,7 @@ import { useAction } from "../ui/useAction";
 import { PasteCurl } from "./PasteCurl";
 import styles from "./traffic.module.css";
 import type { Records } from "./useRecords";
+import type { ReplaySelected } from "./useReplaySelected";
 
 interface RecordToolsProps {
   client: PreviewClient;
@@ -20,11 +21,14 @@ interface RecordToolsProps {
   desk: RequestDesk;
   records: Records;
   filter: string;
+  /** Null where requests cannot be replayed. */
+  selection: ReplaySelected | null;
   isRunning: boolean;
 }
 
 /** The number of records, how much is recorded, and the ways in and out: HAR files and curl commands. */
-export function RecordTools({ client, generationId, desk, records, filter, isRunning }: RecordToolsProps): ReactNode {
+export function RecordTools(props: RecordToolsProps): ReactNode {
+  const { client, generationId, desk, records, filter, selection, isRunning } = props;
   const action = useAction();
   const file = useRef<HTMLInputElement>(null);
   const [isPasting, setPasting] = useState(false);
@@ -52,6 +56,7 @@ export function RecordTools({ client, generationId, desk, records, filter, isRun
   return (
     <>
       <div className={styles.toolRow}>
+        {selection && number > 0 && <SelectAll selection={selection} number={number} />}
         <span className={panel.fact} role="status">
           {count(number, "request")}
           {records.hasOlder && " and older ones"}
@@ -101,5 +106,23 @@ export function RecordTools({ client, generationId, desk, records, filter, isRun
         <PasteCurl client={client} generationId={generationId} onDraft={desk.begin} onClose={() => setPasting(false)} />
       )}
     </>
+  );
+}
+
+function SelectAll({ selection, number }: { selection: ReplaySelected; number: number }): ReactNode {
+  const { chosen, toggleAll } = selection;
+  const label = number > MOST_REPLAYED ? `Select the newest ${MOST_REPLAYED} requests` : "Select all requests";
+  return (
+    <input
+      type="checkbox"
+      className={styles.pick}
+      aria-label={label}
+      title={chosen.length > 0 ? "Select none" : label}
+      checked={chosen.length > 0}
+      ref={(box) => {
+        if (box) box.indeterminate = chosen.length > 0 && chosen.length < Math.min(number, MOST_REPLAYED);
+      }}
+      onChange={toggleAll}
+    />
   );
 }

@@ -10,6 +10,7 @@ import { usePreview } from "../usePreview";
 import { RecordList } from "./RecordList";
 import { RecordView } from "./RecordView";
 import { useRecords } from "./useRecords";
+import { useReplaySelected } from "./useReplaySelected";
 
 export interface RecordsPanelProps {
   generationId: string;
@@ -33,6 +34,7 @@ export function RecordsPanel(props: RecordsPanelProps): ReactNode {
   const onTerms = useCallback((next: Term[]) => setTerms(next), []);
   const terms = useTerms(client, shownTerms, onTerms, "on_requests");
   const records = useRecords(client, generationId, instance?.id ?? "", terms.filter);
+  const selection = useReplaySelected(client, generationId, instance?.id ?? "", records.records);
   const [last, setLast] = useState<number | null>(null);
   if (isLoaded && instance === null)
     return <p className={panel.none}>Launch the preview: requests to it are recorded here.</p>;
@@ -61,6 +63,7 @@ export function RecordsPanel(props: RecordsPanelProps): ReactNode {
       desk={desk}
       records={records}
       terms={terms}
+      selection={selection}
       last={last}
       isRunning={instance?.status === "running"}
     />

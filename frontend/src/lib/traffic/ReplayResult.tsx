@@ -1,26 +1,52 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useState } from "react";
 
-import type { PreviewAnswer, Replayed, ReplayedOne } from "../api/replay";
-import { IconButton } from "../ui/controls";
+import type { PreviewAnswer, Replayed, ReplayedOne, Verdict } from "../api/replay";
+import { Button, IconButton } from "../ui/controls";
 import { count, milliseconds } from "../ui/format";
 import panel from "../ui/panel.module.css";
 import { visible } from "../ui/visible";
 import { Differences } from "./Differences";
+import styles from "./traffic.module.css";
 import { VerdictBadge } from "./VerdictBadge";
+import { VerdictCounts } from "./VerdictCounts";
 
-const MOST = 50;
+const MOST = 200;
+
+interface ReplayResultProps {
+  result: Replayed;
+  closeLabel?: string;
+  onClose: () => void;
+  /** Called to show the record of a request. */
+  onShow?: (number: number) => void;
+}
 
 /** The answers of a replay, beside those that were recorded. */
-export function ReplayResult({ result, onClose }: { result: Replayed; onClose: () => void }): ReactNode {
+export function ReplayResult({ result, closeLabel, onClose, onShow }: ReplayResultProps): ReactNode {
+  const [only] = result.items;
   return (
     <section className={panel.section} aria-label="Replay">
       <div className={panel.sectionHead}>
         <h4>Replay {result.on === "trial" ? "on a copy of the preview and its data" : "on the preview"}</h4>
-        <IconButton icon="close" label="Close the replay" onClick={onClose} />
+        {closeLabel ? (
+          <Button small autoFocus icon="left" onClick={onClose}>
+            {closeLabel}
+          </Button>
+        ) : (
+          <IconButton icon="close" label="Close the replay" onClick={onClose} />
+        )}
       </div>
-      {result.items.slice(0, MOST).map((one, at) => (
-        <One key={at} one={one} />
-      ))}
+      {onShow === undefined && only ? (
+        <div className={panel.pad} style={{ paddingTop: 0 }}>
+          {only.skipped === null && <VerdictBadge verdict={only.verdict} />} <One one={only} />
+        </div>
+      ) : (
+        <>
+          <VerdictCounts verdicts={result.items.flatMap((one): Verdict[] => (one.verdict ? [one.verdict] : []))} />
+          {result.items.slice(0, MOST).map((one, at) => (
+            <Named key={at} one={one} onShow={onShow} />
+          ))}
+        </>
+      )}
       {result.items.length > MOST && (
         <p className={panel.hint}>And {count(result.items.length - MOST, "more request")}.</p>
       )}
@@ -28,27 +54,53 @@ export function ReplayResult({ result, onClose }: { result: Replayed; onClose: (
   );
 }
 
-function One({ one }: { one: ReplayedOne }): ReactNode {
-  if (one.skipped !== null) return <p className={panel.hint}>It was not sent: {visible(one.skipped)}</p>;
+/** One of several: its details are open where something is worth a look. */
+function Named({ one, onShow }: { one: ReplayedOne; onShow: ((number: number) => void) | undefined }): ReactNode {
+  const [isOpen, setOpen] = useState(one.skipped !== null || one.verdict === "changed" || one.verdict === "broke");
+  const { number } = one;
   return (
-    <div className={panel.pad} style={{ paddingTop: 0 }}>
-      <div className={panel.wrap}>
-        <VerdictBadge verdict={one.verdict} />
-        <span className={panel.fact}>
-          {answered(one.recorded)} before, {answered(one.answer)} now
+    <div className={styles.endpoint}>
+      <button type="button" className={styles.endpointHead} aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
+        {one.skipped === null ? (
+          <VerdictBadge verdict={one.verdict} />
+        ) : (
+          <span className={panel.badge} data-tone="warn">
+            not sent
+          </span>
+        )}
+        <span className={styles.title}>
+          {visible(one.method)} {visible(one.path)}
         </span>
-      </div>
-      {one.answer?.error != null && <p className={panel.hint}>{visible(one.answer.error)}</p>}
+        <span className={panel.fact}>{one.answer && answered(one.answer)}</span>
+      </button>
+      {isOpen && <One one={one} />}
+      {isOpen && number !== null && onShow && (
+        <Button small kind="quiet" onClick={() => onShow(number)}>
+          Show request {number}
+        </Button>
+      )}
+    </div>
+  );
+}
+
+function One({ one }: { one: ReplayedOne }): ReactNode {
+  if (one.skipped !== null) return <p className={styles.note}>It was not sent: {visible(one.skipped)}</p>;
+  return (
+    <>
+      <span className={panel.fact}>
+        {answered(one.recorded)} before, {answered(one.answer)} now
+      </span>
+      {one.answer?.error != null && <p className={styles.note}>{visible(one.answer.error)}</p>}
       {one.lacks_secrets && (
-        <p className={panel.hint}>
+        <p className={styles.note}>
           It was sent without a secret: secrets are not recorded. Replay the login before it.
         </p>
       )}
       <Differences differences={one.differences} before="recorded" after="now" />
       {one.noise.length > 0 && (
-        <p className={panel.hint}>Left out, as it differs each time: {visible(one.noise.slice(0, 20).join(", "))}</p>
+        <p className={styles.note}>Left out, as it differs each time: {visible(one.noise.slice(0, 20).join(", "))}</p>
       )}
-    </div>
+    </>
   );
 }
 

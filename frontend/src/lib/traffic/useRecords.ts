@@ -36,6 +36,8 @@ interface State {
 }
 
 const RETRY_MS = 2_000;
+/** A traceback is printed after its response. */
+const FAILURE_MS = 1_500;
 /** The list is drawn so often, however many requests there are. */
 const GATHER_MS = 120;
 
@@ -134,8 +136,19 @@ async function follow(
       handlers.onLive(true);
       let fresh: RecordedRequest[] = [];
       let timer: ReturnType<typeof setTimeout> | undefined;
+      let lookup: ReturnType<typeof setTimeout> | undefined;
+      const findFailures = (): void => {
+        lookup = undefined;
+        if (signal.aborted) return;
+        // What fails here is no loss: the record itself names its failure too.
+        listRecords(client, generationId, { filter }, signal).then(
+          (page) => handlers.onRecords(page.items),
+          () => undefined,
+        );
+      };
       const hand = (): void => {
         timer = undefined;
+        if (fresh.some((one) => (one.status ?? 500) >= 500)) lookup ??= setTimeout(findFailures, FAILURE_MS);
         handlers.onRecords(fresh);
         fresh = [];
       };

@@ -1,0 +1,20 @@
+import type { ReactNode } from "react";
+
+import type { RecordedRequest } from "../api/records";
+import panel from "../ui/panel.module.css";
+
+/** The status of a record, or that there was no response. */
+export function Status({ record }: { record: Pick<RecordedRequest, "status"> }): ReactNode {
+  const { status } = record;
+  if (status === null)
+    return (
+      <span className={panel.status} data-class="0" title="No response">
+        –
+      </span>
+    );
+  return (
+    <span className={panel.status} data-class={Math.floor(status / 100)}>
+      {status}
+    </span>
+  );
+}

@@ -1,0 +1,110 @@
+"""Requests in and out of Recorded, and replays of several, with a real service and a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from page_kit import Running, Visit, visit
+from playwright.sync_api import Browser, Locator, expect
+from test_page_quality import serious
+from test_page_understand import pane
+
+SHOP = """
+from fastapi import FastAPI, Request
+
+app = FastAPI()
+BOOKS = {1: "Emma", 2: "Persuasion"}
+
+
+@app.get("/health")
+def health():
+    return {"status": "ok"}
+
+
+@app.get("/books/{book_id}")
+def get_book(book_id: int, price: int = 5):
+    return {"id": book_id, "title": BOOKS[book_id], "price": price}
+
+
+@app.post("/books", status_code=201)
+async def add_book(request: Request):
+    book = await request.json()
+    BOOKS[len(BOOKS) + 1] = book["title"]
+    return {"id": len(BOOKS), "title": book["title"]}
+"""
+FILES = {"main.py": SHOP, "requirements.txt": "fastapi\nuvicorn\n"}
+CHANGED = FILES | {"main.py": SHOP.replace('"price": price}', '"price": price + 1}')}
+CURL = (
+    """curl -X POST http://shop.test/books -H 'Content-Type: application/json' --data-raw '{"title": "Emma, again"}'"""
+)
+
+
+def change_files(running: Running, user: str, files: dict[str, str]) -> None:
+    """Give the user's only project other files; its preview reloads."""
+    with running.api(user) as api:
+        (made,) = api.get("/api/v1/generations").json()["generations"]
+        assert api.put(f"/api/v1/generations/{made['id']}/files", json={"files": files}).status_code == 200
+
+
+def rows(seen: Visit) -> Locator:
+    return seen.page.get_by_role("region", name="Recorded requests").get_by_role("listitem")
+
+
+def test_requests_come_in_go_out_and_are_replayed_by_keyboard(running: Running, browser: Browser) -> None:
+    with visit(browser) as seen:
+        page = seen.page
+        seen.sign_in(running, "replay-user")
+        seen.drop_zip("bookshop", FILES)
+        seen.launch()
+        # A pasted command becomes a request that can be sent.
+        pane(seen, "Requests")
+        page.get_by_role("tab", name="Recorded").click()
+        page.get_by_role("button", name="Paste a curl").click()
+        page.get_by_role("dialog").get_by_role("textbox").fill(CURL)
+        page.get_by_role("dialog").get_by_role("button", name=re.compile("^(Read|Use|Paste)")).click()
+        seen.send()
+        seen.wait_for_answer("201 Created")
+        seen.pick("GET", "/books/{book_id}")
+        page.get_by_label("Path: book_id").fill("1")
+        seen.send()
+        seen.wait_for_answer("200 OK")
+        page.get_by_role("tab", name="Recorded").click()
+        expect(rows(seen)).to_have_count(2)
+
+        # Pinned: it says so in the list.
+        page.get_by_role("button", name=re.compile("books.1")).click()
+        page.get_by_role("button", name="Pin: never delete it").click()
+        page.get_by_role("button", name="Unpin").wait_for()
+        page.get_by_role("button", name="Recorded", exact=True).click()
+        expect(rows(seen).filter(has_text="/books/1")).to_contain_text("pinned")
+
+        # Out as a HAR file, and in again.
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Export HAR").click()
+        har = json.loads(download.value.path().read_text())
+        assert [one["request"]["method"] for one in har["log"]["entries"]] == ["POST", "GET"]
+        page.get_by_label("HAR file").set_input_files(download.value.path())
+        page.get_by_text("2 requests imported.").wait_for()
+        expect(rows(seen)).to_have_count(4)
+
+        # Both of the first are selected by keyboard, and sent again to other code.
+        change_files(running, "replay-user", CHANGED)
+        seen.wait_for_state("Running")
+        page.get_by_role("checkbox", name=re.compile(r"^Select request 2,")).focus()
+        page.keyboard.press("Space")
+        page.keyboard.press("Shift+ArrowDown")
+        expect(page.get_by_role("group", name="Selected requests")).to_contain_text("2 selected")
+        assert serious(seen) == []
+        page.get_by_role("button", name="Replay selected").click()
+        replayed = page.get_by_role("region", name="Replay")
+        expect(replayed).to_contain_text("on a copy of the preview", timeout=60_000)
+        expect(replayed).to_contain_text("1 changed")
+        row = replayed.get_by_role("row", name=re.compile(r"\$\.price"))
+        expect(row).to_contain_text("5")
+        expect(row).to_contain_text("6")
+        assert serious(seen) == []
+        page.keyboard.press("Enter")
+        # Each row says how its replay went.
+        expect(rows(seen).filter(has_text="/books/1").filter(has_text="changed")).to_have_count(1)
+        assert not seen.violations
