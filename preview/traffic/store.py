@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from preview.core.clock import now_ms
 from preview.errors import PinLimitReached, RequestNotFound
+from preview.logs.filter import Access, KnownRequests
 from preview.storage.database import Database
 from preview.storage.tables import pinned_requests, preview_instances, preview_requests, preview_traffic
 from preview.traffic.record import Capture, RecordedRequest
@@ -25,6 +26,8 @@ _SCAN_RECORDS = 5000
 _SCAN_CHARACTERS = 16 * 1024 * 1024
 _CHUNK = 250
 MAX_PAGE = 1000
+KNOWN_RECORDS = 5000
+"""Newest records whose facts the terms of a filter find for log lines."""
 
 Matches = Callable[[RecordedRequest], bool]
 
@@ -119,6 +122,13 @@ class TrafficStore:
         """
         return await self._database.read(partial(_find, preview_id=preview_id, request_id=request_id, line=line))
 
+    async def known(self, preview_id: str) -> KnownRequests:
+        """Return the facts of the newest ``KNOWN_RECORDS`` requests, for filters of log lines.
+
+        Cancellation: nothing changes.
+        """
+        return await self._database.read(partial(_known, preview_id=preview_id))
+
     async def capture(self, preview_id: str) -> Capture | None:
         """Return the stored capture setting of a preview; None if it has no requests. Cancellation: nothing changes."""
         query = select(preview_traffic.c.capture).where(preview_traffic.c.preview_id == preview_id)
@@ -178,6 +188,16 @@ def _find(connection: Connection, *, preview_id: str, request_id: str, line: int
     found = [one for one in found if one.request_id == request_id]
     chosen = next((one for one in found if one.first_line <= line <= one.last_line), found[0] if found else None)
     return None if chosen is None else _get(connection, preview_id=preview_id, number=chosen.number)
+
+
+def _known(connection: Connection, *, preview_id: str) -> KnownRequests:
+    query = select(_R.number, _R.facts).where(_R.preview_id == preview_id).order_by(_R.number.desc())
+    rows = connection.execute(query.limit(KNOWN_RECORDS)).all()
+    found: dict[str, list[Access]] = {}
+    for number, facts in rows:
+        one = record_of(preview_id, number, facts, None, pinned=False)
+        found.setdefault(one.request_id, []).append(Access(one.method, one.path, one.status, one.timing.ended))
+    return KnownRequests(rows[0][0] if rows else 0, found)
 
 
 def _list(

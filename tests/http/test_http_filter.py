@@ -54,6 +54,15 @@ async def test_a_filter_is_the_same_wherever_lines_are_read(tmp_path: Path) -> N
         assert await lines_of(world, generation, "@user.id:7 OR (version -warn)") == ["version 1", PAID]
         assert await lines_of(world, generation, "(@user.id:8 OR req:1) said") == ["said 1 /one"]
         assert await lines_of(world, generation, "req:1 said") == ["said 1 /one"]
+        for text in (
+            "path:/one said",
+            "status:200 ms:<1h method:GET said",
+            "-path:/ said",
+            "(path:/one OR x) said",
+        ):
+            for contract in ("v1", "plan"):
+                assert await lines_of(world, generation, text, contract=contract) == ["said 1 /one"], text
+        assert await lines_of(world, generation, "-path:/one said") == []
         assert await lines_of(world, generation, "req:2") == []
         await streams_and_files_take_it(world, generation)
         await a_socket_changes_it(world, generation)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preview.logs import Batch, Level, LogLine, Source
-from preview.logs.filter import Filter, InvalidFilter, Resolved, parse_filter
+from preview.logs.filter import Access, Filter, InvalidFilter, KnownRequests, Resolved, parse_filter
 from preview.logs.filter.keys import ORIGINS, WHO
 from preview.logs.model.events import MARKS
 from preview.traffic.record import Message, Origin, RecordedRequest, Timing, Who
@@ -145,6 +145,41 @@ def test_a_filter_selects_recorded_requests(text: str, *, passes: bool) -> None:
     )
     chosen = parse_filter(text, NOW).resolved(Resolved((1, 5)))
     assert chosen.matches_request(given) is passes
+
+
+TWO = [Access("POST", "/a", 201, 1.0), Access("PUT", "/b", 404, 9.0)]
+KNOWN = KnownRequests(9, {"abc": [Access("GET", "/books", 500, 12.5)], "two": TWO})
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "passes"),
+    [
+        ("status:500", line("x", request_id="abc"), True),
+        ("status:>=500 path:/b* method:GET ms:>12", line("x", request_id="abc"), True),
+        ("-path:/books", line("x", request_id="abc"), False),
+        ("-path:/books", line("x", request_id="other"), True),
+        ("path:/books", line("x", request_id="other"), False),
+        ("path:/books", line("x"), False),
+        ("path:/a", line("x", request_id="two"), True),
+        ("path:/b", line("x", request_id="two"), True),
+        ("-path:/b", line("x", request_id="two"), False),
+        ("status:404", line(UVICORN, source=Source.REQUEST, request_id="abc"), True),
+        ("status:500", line(UVICORN, source=Source.REQUEST, request_id="abc"), False),
+        ("ms:>12", line(UVICORN, source=Source.REQUEST, request_id="abc"), True),
+        ("(ms:>12 OR y) -status:404", line("x", request_id="abc"), True),
+    ],
+)
+def test_lines_have_the_facts_of_their_recorded_request(text: str, given: LogLine, *, passes: bool) -> None:
+    chosen = parse_filter(text, NOW).resolved(Resolved(known=KNOWN))
+    assert chosen.needs_requests
+    assert chosen.matches_line(given) is passes
+
+
+def test_filters_that_know_other_requests_are_not_equal() -> None:
+    one, other = (parse_filter("path:/a").resolved(Resolved(known=KnownRequests(at))) for at in (1, 2))
+    assert one != other
+    text = [parse_filter("a").resolved(Resolved(known=KnownRequests(at))) for at in (1, 2)]
+    assert text[0] == text[1]
 
 
 def test_a_request_without_a_response_is_an_error() -> None:

@@ -5,20 +5,21 @@ from dataclasses import replace
 
 import pytest
 from filter_kit import filters, rows
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from log_room import Room
 from sqlalchemy import Connection, insert
 
 from preview.logs import Batch, LineFilter, LogLine
-from preview.logs.filter import Resolved, parse_filter
+from preview.logs.filter import Access, KnownRequests, Resolved, parse_filter
 from preview.logs.model.events import MARKS
 from preview.logs.storage.searching import find_lines
 from preview.storage.engine import make_engine
 from preview.storage.tables import preview_instances, preview_logs
 
 NOW = 1_760_000_000_000
-FACTS = Resolved((1, 4, 9), {42: "abc"})
+KNOWN = KnownRequests(9, {"abc": [Access("GET", "/books", 500, 12.5)], "r-1": [Access("POST", "/", 404, 1.0)]})
+FACTS = Resolved((1, 4, 9), {42: "abc"}, KNOWN)
 MESSAGES = st.one_of(
     st.text("aAkK\u212aéÉ%_\\'\x1b[1m\u2028\U0001f600 x", max_size=8),
     st.sampled_from(
@@ -108,7 +109,8 @@ def check_same(database_url: str, cases: Sequence[tuple[Rows, str]]) -> None:
         engine.dispose()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([(0, "", None), (3, "b", "abc"), (3, "a", None)], "path:/books OR reload:0 error")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=ROWS, text=FILTERS)
 def test_a_filter_gives_the_same_lines_in_memory_and_in_sql(database_url: str, lines: Rows, text: str) -> None:
     check_same(database_url, [(lines, text)])

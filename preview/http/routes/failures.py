@@ -20,10 +20,11 @@ from preview.http.contracts.failures import (
 from preview.http.core.answers import json_answer
 from preview.http.core.reading import checked_query
 from preview.http.identity import own_generation
+from preview.http.routes.logs import line_terms
 from preview.logs import EVERYTHING, Level, LogLine, Range, Source
 from preview.logs.failures.model import FailureRecord
 from preview.logs.failures.text import text_of
-from preview.logs.filter import Filter, parse_filter
+from preview.logs.filter import Filter
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import report_on
 from preview.traffic.record import RecordedRequest
@@ -49,9 +50,8 @@ def failure_routes(running: Running) -> Blueprint:
         """
         await own_generation(backend, generation_id)
         query = checked_query(request, FailuresQuery)
-        chosen = parse_filter(query.filter)
-        chosen.check_lines()
         record = await _preview_of(backend, generation_id, query.preview_id)
+        chosen = await line_terms(backend, record, query.filter)
         records, further, unread_lines = await backend.service.failures.records(record.id)
         passing = [one for one in records if _passes(one, chosen)]
         return json_answer(FailureList.of(record.id, passing[: query.limit], further, unread_lines))

@@ -32,7 +32,7 @@ from preview.http.streams.exports import EXPORTS, ExportBody, ExportKind, Export
 from preview.http.streams.log_socket import LogSocket, StreamRequester, first_lines, watching
 from preview.http.streams.log_streams import Farewell, LogStreamBody
 from preview.logs import PREAMBLE, Contract, Encoding, Format, LineFilter, LogPager, Range, StreamEncoder
-from preview.logs.filter import NO_FILTER, parse_filter
+from preview.logs.filter import NO_FILTER, Filter, KnownRequests, parse_filter
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import PreviewManager
 
@@ -195,15 +195,28 @@ async def line_filter(backend: Backend, record: PreviewRecord, query: LineQuery)
 
     Cancellation: no state changes.
     """
-    terms = NO_FILTER if query.filter is None else parse_filter(query.filter)
-    requests: dict[int, str] = {}
-    if terms.request_numbers:
+    return query.chosen(await line_terms(backend, record, query.filter))
+
+
+async def line_terms(backend: Backend, record: PreviewRecord, text: str | None) -> Filter:
+    """Return the terms of a filter for this preview's lines.
+
+    Raises:
+        InvalidFilter: The filter has a mistake, or a term that does not apply to lines.
+
+    Cancellation: no state changes.
+    """
+    terms = NO_FILTER if text is None else parse_filter(text)
+    service, requests, known = backend.service, dict[int, str](), KnownRequests()
+    if terms.request_numbers or terms.needs_requests:
         with trio.move_on_after(_STORED_S):
-            await backend.service.traffic_writer.flush(record.id)
-        for number in terms.request_numbers:
-            with suppress(RequestNotFound):
-                requests[number] = (await backend.service.traffic.get(record.id, number)).request_id
-    return query.chosen(backend.previews.resolve(record, terms, requests))
+            await service.traffic_writer.flush(record.id)
+    for number in terms.request_numbers:
+        with suppress(RequestNotFound):
+            requests[number] = (await service.traffic.get(record.id, number)).request_id
+    if terms.needs_requests:
+        known = await service.traffic.known(record.id)
+    return backend.previews.resolve(record, terms, requests, known)
 
 
 _PAGE_LINES = 500

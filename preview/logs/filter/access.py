@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from preview.core.escapes import without_colours
@@ -26,6 +27,22 @@ class Access(NamedTuple):
     status: int | None
     ms: float | None
 
+
+@dataclass(frozen=True, slots=True)
+class KnownRequests:
+    """Facts of recorded requests of one preview, which the lines of the requests have too.
+
+    Attributes:
+        newest: Number of the newest record. Of one preview, equal numbers mean equal facts.
+        by_id: Facts by request id; clients may use an id twice.
+    """
+
+    newest: int = 0
+    by_id: Mapping[str, Sequence[Access]] = field(default_factory=dict, compare=False, repr=False)
+
+
+NO_REQUESTS = KnownRequests()
+"""No recorded request is known."""
 
 NOTHING = Access(None, None, None, None)
 """The facts of a line that reports none."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from time import thread_time
 
+from preview.logs.filter.access import KnownRequests
 from preview.logs.filter.allowance import Allowance
 from preview.logs.filter.conditions import Condition, Positions
 from preview.logs.filter.facts import Facts, LineFacts, RequestFacts
@@ -47,12 +48,13 @@ class FactTerms:
             return None
         return "The terms on fields have needed too much time on lines of a log or on requests; use fewer of them."
 
-    def keep(self, lines: Columns, found: Positions) -> Positions:
+    def keep(self, lines: Columns, found: Positions, known: KnownRequests) -> Positions:
         """Return those of the positions ``found`` that match, as long as the allowance of time lasts."""
         if not self._terms:
             return found
         tests = [(condition.test_at(lines, found), negated) for condition, negated in self._terms]
         allowance, marks, messages = self._allowance, lines.marks, lines.messages
+        ids, by_id = lines.requests or {}, known.by_id
         kept: list[int] = []
         at = 0
         while at < len(found) and not allowance.is_slow:
@@ -61,7 +63,8 @@ class FactTerms:
                 position = found[at]
                 message = messages[position]
                 characters += len(message)
-                facts: Facts = LineFacts(message, is_access=marks[position] in REQUEST_MARKS)
+                requests = by_id.get(ids.get(position, ""), ())
+                facts: Facts = LineFacts(message, is_access=marks[position] in REQUEST_MARKS, requests=requests)
                 if all(test(position, facts) is not negated for test, negated in tests):
                     kept.append(position)
                 at += 1

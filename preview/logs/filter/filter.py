@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from preview.errors import InvalidFilter
+from preview.logs.filter.access import NO_REQUESTS, KnownRequests
 from preview.logs.filter.conditions import Condition, Positions
 from preview.logs.filter.fact_terms import FactTerms, fact_terms
-from preview.logs.filter.request_conditions import ReloadCondition, RequestCondition
+from preview.logs.filter.request_conditions import AccessCondition, ReloadCondition, RequestCondition
 from preview.logs.filter.subjects import Record
 from preview.logs.filter.terms import Group, Term, in_order, leaves, replaced
 from preview.logs.model.batch import Batch
@@ -25,10 +26,12 @@ class Resolved:
     Attributes:
         reloads: First line of each process, in order: the first process, then each reload; None if unknown.
         requests: Request ids by number of the record.
+        known: Facts of recorded requests, for terms on requests.
     """
 
     reloads: Sequence[int | None] = (1,)
     requests: Mapping[int, str] = field(default_factory=dict)
+    known: KnownRequests = NO_REQUESTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,11 @@ class Filter:
 
     Attributes:
         terms: The terms, in order; some may be groups.
+        known: Facts of recorded requests, for the lines of these requests.
     """
 
     terms: tuple[Term, ...] = ()
+    known: KnownRequests = NO_REQUESTS
     # Conditions of low cost first.
     _ordered: tuple[Term, ...] = field(init=False, repr=False, compare=False, default=())
     # Terms that share what is read from a line or request, and an allowance of time.
@@ -92,7 +97,7 @@ class Filter:
                 break
             found = term.condition.keep(lines, found, negated=term.negated)
         if found:
-            found = self._facts.keep(lines, found)
+            found = self._facts.keep(lines, found, self.known)
         # A term that is given up passes no line, so a group that excludes it would pass all.
         return [] if found and self._has_groups and self.fault is not None else found
 
@@ -138,6 +143,11 @@ class Filter:
         return any(isinstance(term.condition, ReloadCondition) for term in self.all_terms)
 
     @property
+    def needs_requests(self) -> bool:
+        """True if a term asks for facts of requests."""
+        return any(isinstance(term.condition, AccessCondition) for term in self.all_terms)
+
+    @property
     def request_numbers(self) -> frozenset[int]:
         """Numbers of recorded requests that terms name."""
         words = [one.condition.word for one in self.all_terms if isinstance(one.condition, RequestCondition)]
@@ -146,8 +156,9 @@ class Filter:
         )
 
     def resolved(self, facts: Resolved) -> Filter:
-        """Return the filter for one preview, with ``reload:`` and ``req:`` resolved."""
-        return Filter(replaced(self.terms, lambda condition: _resolve(condition, facts)))
+        """Return the filter for one preview, with ``reload:``, ``req:`` and facts of requests resolved."""
+        known = facts.known if self.needs_requests else self.known
+        return Filter(replaced(self.terms, lambda condition: _resolve(condition, facts)), known)
 
 
 NO_FILTER = Filter()

@@ -60,6 +60,9 @@ class ReloadCondition(Condition):
         """Compare line numbers."""
         if self.first_seq is None:
             return found if negated else []
+        if (seqs := lines.seqs) is not None:
+            low, high = self.first_seq, self.last_seq
+            return [at for at in found if (low <= seqs[at] and (high is None or seqs[at] <= high)) is not negated]
         first = self.first_seq - lines.first_seq
         last = len(lines.marks) if self.last_seq is None else self.last_seq - lines.first_seq
         return [at for at in found if (first <= at <= last) is not negated]
@@ -116,7 +119,7 @@ class WordCondition(Condition):
 
 @dataclass(frozen=True, slots=True)
 class AccessCondition(FactCondition):
-    """Access lines and requests by method, path, status or duration. Other lines have none of these.
+    """Access lines, requests and their lines by method, path, status or duration. Other lines have none of these.
 
     Attributes:
         key: ``method``, ``path``, ``status`` or ``ms``.
@@ -133,19 +136,19 @@ class AccessCondition(FactCondition):
     number: float = 0.0
 
     def keep(self, lines: Columns, found: Positions, *, negated: bool) -> Positions:
-        """Leave out other lines than access lines."""
-        marks = lines.marks
-        return found if negated else [at for at in found if marks[at] in REQUEST_MARKS]
+        """Leave out lines that are neither access lines nor those of a request."""
+        marks, requests = lines.marks, lines.requests or {}
+        return found if negated else [at for at in found if marks[at] in REQUEST_MARKS or at in requests]
 
     def test(self) -> Callable[[Facts], bool]:
         """Return the comparison."""
-        passes = self._passes()
-        return lambda facts: passes(facts.access)
+        at, passes = Access._fields.index(self.key), self._passes()
+        return lambda facts: any(map(passes, facts.reported(at)))
 
-    def _passes(self) -> Callable[[Access], bool]:
-        at, number = Access._fields.index(self.key), self.number
+    def _passes(self) -> Callable[[object], bool]:
+        number = self.number
         if self.operator and not self.words:
             compare = COMPARE[self.operator]
-            return lambda access: (value := access[at]) is not None and compare(float(value), number)
+            return lambda value: isinstance(value, int | float) and compare(float(value), number)
         tests = [glob(word, ignores_case=False) for word in self.words]
-        return lambda access: (value := access[at]) is not None and any(test(str(value)) for test in tests)
+        return lambda value: value is not None and any(test(str(value)) for test in tests)

@@ -24,6 +24,7 @@ class Columns(NamedTuple):
         marks: Level and source, see ``events``.
         messages: Texts.
         requests: Request ids by position; None if no line has one.
+        seqs: Numbers of the lines, if they do not follow each other; then ``first_seq`` means nothing.
     """
 
     first_seq: int
@@ -31,6 +32,7 @@ class Columns(NamedTuple):
     marks: bytes
     messages: Sequence[str]
     requests: Requests | None = None
+    seqs: Sequence[int] | None = None
 
 
 def columns_of(line: LogLine) -> Columns:

@@ -54,7 +54,7 @@ def conditions(chosen: LineFilter, dialect: str) -> tuple[list[ColumnElement[boo
             continue
         rest.append(term)
         found += _necessary_term(term, dialect)
-    return found, Filter(tuple(rest))
+    return found, Filter(tuple(rest), chosen.terms.known)
 
 
 def _exact_term(term: Term, dialect: str) -> ColumnElement[bool] | None:
@@ -120,7 +120,7 @@ def _necessary(condition: Condition, dialect: str) -> list[ColumnElement[bool]]:
     """Return SQL that holds for at least the rows for which the condition holds."""
     match condition:
         case AccessCondition():
-            return [_C.source == Source.REQUEST.value]
+            return [or_(_C.source == Source.REQUEST.value, _C.request_id.is_not(None))]
         case FieldCondition():
             find = func.instr if dialect == "sqlite" else func.strpos
             return [or_(*(find(_C.message, name) > 0 for name in condition.names))]

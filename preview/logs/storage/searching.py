@@ -132,11 +132,16 @@ class _Scan:
     def _matching(self, found: list[LogLine]) -> list[LogLine]:
         if self.terms.is_empty:
             return found
-        # Positions stand for rows here, which may have gaps; terms on line numbers are SQL's.
+        # Positions stand for rows here, which may have gaps.
         marks = bytes([mark_of(line.level.value, line.source.value) for line in found])
         requests = {at: line.request_id for at, line in enumerate(found) if line.request_id is not None}
         columns = Columns(
-            0, [line.timestamp_ms for line in found], marks, [line.message for line in found], requests or None
+            0,
+            [line.timestamp_ms for line in found],
+            marks,
+            [line.message for line in found],
+            requests or None,
+            [line.seq for line in found],
         )
         return [found[at] for at in self.terms.narrow(columns, range(len(found)))]
 

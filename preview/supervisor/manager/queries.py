@@ -13,7 +13,7 @@ from preview.core.quoting import quoted
 from preview.detection import StartPlan
 from preview.errors import PreviewNotFound
 from preview.logs import End, History, LogPager, LogStore, Subscription
-from preview.logs.filter import Filter, Resolved
+from preview.logs.filter import Filter, KnownRequests, Resolved
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.manager.registry import PreviewRegistry, no_active_preview
@@ -189,13 +189,16 @@ class PreviewQueries:
         live = None if preview is None else preview.log
         return LogPager(self._log_store, record.id, live=live, last_seq=record.last_seq, settle=settle)
 
-    def resolve(self, record: PreviewRecord, terms: Filter, requests: Mapping[int, str]) -> Filter:
+    def resolve(
+        self, record: PreviewRecord, terms: Filter, requests: Mapping[int, str], known: KnownRequests
+    ) -> Filter:
         """Return the terms for this preview's lines.
 
         Args:
             record: The preview, live or over.
             terms: Terms as parsed.
             requests: Request ids by number, of the recorded requests that the terms name.
+            known: Facts of recorded requests.
 
         Raises:
             InvalidFilter: A term does not apply to lines.
@@ -203,7 +206,7 @@ class PreviewQueries:
         terms.check_lines()
         preview = self.find(record.id)
         reloads = (record if preview is None else preview.record).reloads
-        return terms.resolved(Resolved(reloads.first_lines, requests))
+        return terms.resolved(Resolved(reloads.first_lines, requests, known))
 
     async def has_all(self, record: PreviewRecord, after: int) -> bool:
         """Return True if line ``after`` is the last line of a preview that is over. Cancellation: nothing changes."""
