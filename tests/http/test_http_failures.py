@@ -97,7 +97,14 @@ async def test_the_story_of_a_bug_its_record_and_its_fix(tmp_path: Path) -> None
         assert "GET /users/eve -> 500 (record 3)" in text
         assert ">     9 |     return USERS[name]" in text
 
-        for query, count in (("KeyError", 1), ("-KeyError", 0), ("load", 1), ("since:1m", 1), ("/Value.*/", 0)):
+        queries = (("KeyError", 1), ("-KeyError", 0), ("load", 1), ("since:1m", 1), ("/Value.*/", 0))
+        by_request = (
+            ("path:/users/eve", 1),
+            ("status:500 req:3", 1),
+            ("status:200 OR req:2", 0),
+            ("-path:/users/*", 0),
+        )
+        for query, count in queries + by_request:
             answer = await world.client.get(f"{base}/failures", params={"filter": query}, headers=world.headers("ann"))
             found = answer.json()
             assert len(found["items"]) == count, query
