@@ -106,7 +106,7 @@ class AlertEngine:
             preview,
             self,
             budget,
-            memory_limit_bytes=self._settings.memory_limit_mb * _MIB,
+            memory_limit_bytes=preview.settings.memory_limit_mb * _MIB,
             usage_interval_s=self._settings.usage_interval_s,
         )
         self._watches[preview.id] = watch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from quart import Request, Websocket, request
@@ -154,8 +155,11 @@ async def own_live(backend: Backend, generation_id: str) -> Identity:
 
     Cancellation: no state changes.
     """
-    preview = backend.previews.active(generation_id)
-    identity = await backend.authenticate(request.scope) if preview is not None else None
+    preview, identity = backend.previews.active(generation_id), None
+    if preview is not None:
+        # A guest may have an old session, too: the other function decides.
+        with suppress(Unauthenticated, Forbidden):
+            identity = await backend.authenticate(request.scope)
     if identity is None or preview is None or preview.record.user_id != identity.user.id:
         return (await own_generation(backend, generation_id))[0]
     follow(backend, request.scope, identity)

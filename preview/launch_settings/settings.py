@@ -88,12 +88,27 @@ class LaunchSettings:
         return resolve(stored, self._sealer, preset)
 
     async def change(
-        self, user_id: str, project_id: str, preset: str | None, change: LayerChange, expected: Expected = None
+        self,
+        user_id: str,
+        project_id: str,
+        preset: str | None,
+        change: LayerChange,
+        expected: Expected = None,
+        *,
+        switch_to: str | None = None,
     ) -> StoredSettings:
         """Change one layer; return the new settings.
 
+        Args:
+            user_id: The owner.
+            project_id: The project.
+            preset: The layer; None: the project's own settings.
+            change: The change.
+            expected: Returns true for the revision that the caller has seen.
+            switch_to: Name of the preset to make active; empty: none; None leaves the active one.
+
         Raises:
-            ProjectNotFound, PresetNotFound: There is no such layer.
+            ProjectNotFound, PresetNotFound: There is no such project or preset.
             InvalidRequest: A name or a value is wrong, or a variable has the name of a secret.
             PreconditionFailed: The settings were changed meanwhile.
             SettingsLimitReached: The layer would be too large.
@@ -107,25 +122,11 @@ class LaunchSettings:
             check_memory(change.memory_mb)
 
         def apply(before: StoredSettings) -> StoredSettings:
-            return _with(before, preset, self._changed(before, preset, change))
-
-        return await self._write(user_id, project_id, apply, expected)
-
-    async def switch(
-        self, user_id: str, project_id: str, preset: str | None, expected: Expected = None
-    ) -> StoredSettings:
-        """Make a preset active; None: none.
-
-        Raises:
-            ProjectNotFound, PresetNotFound: There is no such preset.
-            PreconditionFailed: The settings were changed meanwhile.
-
-        Cancellation: the change is stored or not.
-        """
-
-        def apply(before: StoredSettings) -> StoredSettings:
-            before.layer(preset)
-            return replace(before, active=preset)
+            after = _with(before, preset, self._changed(before, preset, change))
+            if switch_to is None:
+                return after
+            before.layer(switch_to or None)
+            return replace(after, active=switch_to or None)
 
         return await self._write(user_id, project_id, apply, expected)
 

@@ -18,6 +18,7 @@ from preview.alerts.budget import Budget
 from preview.core.clock import now_ms
 from preview.core.lifecycle import StopCause
 from preview.errors import AlertLimitReached, AlertNotFound, InvalidFilter, InvalidRequest
+from preview.launch_settings import LayerChange
 from preview.settings import Settings
 from preview.supervisor import LivePreview
 from preview.traffic import Draft, Origin, Who
@@ -184,9 +185,11 @@ async def test_the_end_of_a_preview_fires_and_says_why(open_alerts_rig: Rig) -> 
     assert len((await alerts.firings("ann", failed.id, limit=9))[0]) == 1
 
 
-async def test_memory_fires_when_a_share_of_the_limit_is_used(make_settings: Callable[..., Settings]) -> None:
+async def test_memory_fires_when_a_share_of_the_project_s_limit_is_used(make_settings: Callable[..., Settings]) -> None:
     async with open_rig(make_settings(usage_interval_s=0.05)) as rig:
-        rule = await rig.service.alerts.add("ann", draft(kind="memory", share=0.001))
+        # A tenth of the project's limit is a few megabytes; of the service's limit it is more than the server uses.
+        await rig.service.launch_settings.change("ann", "project-of-g1", None, LayerChange(memory_mb=64))
+        rule = await rig.service.alerts.add("ann", draft(kind="memory", share=0.1))
         await rig.running(SERVER)
         [firing] = await firings(rig, rule)
         assert "% now" in firing.summary

@@ -198,6 +198,14 @@ async def test_changes_are_guarded_and_mistakes_are_named(tmp_path: Path) -> Non
         ):  # fmt: skip
             answer = await world.ask("PATCH", f"{BASE}/environment", body)
             assert answer.status_code == status, answer.text
+        # One change: all of it or nothing.
+        assert (await world.ask("POST", f"{BASE}/presets", {"name": "live"})).status_code == 201
+        answer = await world.ask("PATCH", f"{BASE}/environment", {"active_preset": "live", "start": {"appp": "x"}})
+        assert answer.status_code == 400
+        assert (await world.ask("GET", f"{BASE}/environment")).json()["active_preset"] is None
+        both = await world.ask("PATCH", f"{BASE}/environment", {"active_preset": "live", "memory_mb": 128})
+        assert (both.json()["active_preset"], both.json()["settings"]["memory_mb"]) == ("live", 128)
+        assert (await world.ask("DELETE", f"{BASE}/presets/live")).status_code == 204
         answer = await world.ask(
             "POST", f"{BASE}/environment/import", {"text": f"A=1\nAPI_KEY={SECRET}\nB=2", "dry_run": True}
         )

@@ -216,11 +216,11 @@ async def test_presets_are_copied_switched_compared_and_removed(database: Databa
     }  # fmt: skip
     assert VALUE not in repr(found)
     assert (found["URL"].a, found["URL"].b, found["KEY"].a) == ("a", "b", None)
-    await settings.switch("ann", "shop", "live")
+    await settings.change("ann", "shop", None, LayerChange(), switch_to="live")
     resolved = await settings.resolve("ann", "shop")
     assert (resolved.preset, resolved.overrides.variables["KEY"].value) == ("live", VALUE)
     with pytest.raises(PresetNotFound):
-        await settings.switch("ann", "shop", "prod")
+        await settings.change("ann", "shop", None, LayerChange(), switch_to="prod")
     removed = await settings.remove_preset("ann", "shop", "live")
     assert (removed.active, list(removed.presets)) == (None, ["staging"])
     assert (await settings.resolve("ann", "shop")).overrides.is_empty

@@ -59,7 +59,7 @@ class EnvironmentPatch(_Body):
         default_factory=list, max_length=MOST_VARIABLES, description="Names of variables and secrets to remove."
     )
     start: dict[str, Any] | None = _START
-    memory_mb: int | None = Field(default=None, description=_MEMORY)
+    memory_mb: int | None = Field(default=None, description="As for PUT; 0 removes the limit, null leaves it.")
     active_preset: str | None = Field(
         default=None, max_length=64, description="Name of the preset to make active; an empty text: none."
     )

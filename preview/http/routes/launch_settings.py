@@ -78,14 +78,18 @@ def environment_routes(running: Running) -> Blueprint:
         """Change some variables or start options of a project or a preset, or switch the active preset."""
         identity, query = await _owner(backend, project_id), checked_query(request, LayerQuery)
         body = await read_json(request, EnvironmentPatch, limit_bytes=_BODY_BYTES)
-        settings, expected, user_id = _settings(backend), expected_revision(request), identity.user.id
-        changed = None
-        if body.active_preset is not None:
-            changed = await settings.switch(user_id, project_id, body.active_preset or None, expected)
-            expected = None
-        if (layer := body.change()) is not None:
-            changed = await settings.change(user_id, project_id, query.preset, layer, expected)
-        return await _answer(backend, changed or await settings.read(user_id, project_id))
+        settings, user_id, layer = _settings(backend), identity.user.id, body.change()
+        if layer is None and body.active_preset is None:
+            return await _answer(backend, await settings.read(user_id, project_id))
+        changed = await settings.change(
+            user_id,
+            project_id,
+            query.preset,
+            layer or LayerChange(),
+            expected_revision(request),
+            switch_to=body.active_preset,
+        )
+        return await _answer(backend, changed)
 
     @routes.post("/environment/import")
     async def import_(backend: Backend, project_id: str) -> Response:
