@@ -58,8 +58,9 @@ def save_tree(
 ) -> Tree:
     """Write regular files, folders and links of a project into a tar. The project's code may run meanwhile.
 
-    Left out are folders that tools make again (``node_modules``, ``venv``), links that lead out of the project, and
-    sockets, pipes and devices. Hard links become files. A file that is written to meanwhile may be torn.
+    Left out are folders that tools make again (``node_modules``, ``venv``), links that lead out of the project,
+    sockets, pipes and devices, and files named ``.env``. Hard links become files. A file that is written to meanwhile
+    may be torn.
 
     Args:
         project: The project's folder.

@@ -25,6 +25,8 @@ _CHANGED = frozenset({errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EINVAL, er
 # Each level has an open descriptor. A generation's files have 32 levels at most.
 _MOST_LEVELS = 64
 _REMADE = frozenset({"node_modules", "__pycache__", ".venv", "venv"})
+# A launch lays one with the project's secrets where a program demands it; a restore leaves it as it is.
+_LAID = ".env"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +61,14 @@ class Found:
     def is_saved(self) -> bool:
         """False for a name that is no part of a preview's data.
 
-        These are folders that tools make again, or links to them; links that lead out of the project; and sockets,
-        pipes and devices.
+        These are folders that tools make again, or links to them; links that lead out of the project; sockets,
+        pipes and devices; and files named ``.env``, which hold secrets: a generation's own comes back with its files.
         """
         if self.is_link:
             return self.name not in _REMADE and not leads_out(self.path, self.target)
         if self.is_folder:
             return self.name not in _REMADE
-        return stat.S_ISREG(self.status.st_mode)
+        return self.name != _LAID and stat.S_ISREG(self.status.st_mode)
 
 
 def walk_folder(root: int, *, most: int) -> Iterator[Found]:

@@ -94,6 +94,18 @@ def test_a_folder_that_becomes_a_link_after_it_was_seen_is_not_entered(tmp_path:
     os.close(root)
 
 
+def test_a_laid_env_file_is_neither_saved_nor_removed_by_a_restore(tmp_path: Path) -> None:
+    project = make(tmp_path / "project", app="1")
+    make(project / "inner", data="1")
+    for folder in (project, project / "inner"):
+        make(folder, **{".env": "KEY=secret"})
+    file, _ = save(project)
+    assert names(file) == [".", "app", "inner", "inner/data"]
+    make(project, app="2")
+    assert restore(file, project) == TreeChange(("app",), ())
+    assert (project / "inner" / ".env").read_text() == "KEY=secret"
+
+
 def test_special_files_and_what_tools_make_again_are_left_out(tmp_path: Path) -> None:
     project = make(tmp_path / "project", app="1")
     os.mkfifo(project / "pipe")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from http_kit import World, open_world
+from http_kit import BACKEND, World, open_world
 from structlog.testing import capture_logs
 
 SECRET = "sesame-open-0123456789-abcdef"
@@ -238,3 +238,38 @@ async def test_a_wrong_setting_ends_no_running_preview(tmp_path: Path, wrong: st
         answer = await world.ask("POST", f"/api/v1/generations/{generation}/preview/restart", {})
         assert answer.status_code == 201, answer.text
         assert (await shown(world, generation, launched))["COLOR"] == "mended"
+
+
+def laid_in(folder: Path) -> str:
+    (laid,) = folder.rglob("project/.env")
+    return laid.read_text()
+
+
+def has_secret(folder: Path) -> bool:
+    files = [one for one in folder.rglob("*") if one.is_file()]
+    assert files
+    return any(SECRET.encode() in one.read_bytes() for one in files)
+
+
+async def test_a_laid_env_file_is_in_no_snapshot_archive_or_version(tmp_path: Path) -> None:
+    files = {
+        "main.py": 'assert "API_KEY" in open(".env").read()\nopen("made", "w").write("1")\n' + BACKEND,
+        ".env.example": "API_KEY=\n",
+        "requirements.txt": "fastapi\n",
+    }
+    async with open_world(tmp_path, isolation="plain") as world:
+        generation = await world.keep(files)
+        await world.ask("PUT", f"{BASE}/secrets/API_KEY", {"value": SECRET})
+        await world.launch(generation)
+        here = f"/api/v1/generations/{generation}"
+        assert SECRET in laid_in(tmp_path)
+        assert (await world.ask("POST", f"{here}/preview/snapshots", {"name": "a"})).status_code == 201
+        for path in ("/files", "/archive", "/versions/1", "/versions/1/diff"):
+            answer = await world.ask("GET", here + path)
+            assert answer.status_code == 200, path
+            assert b'.env"' not in answer.content, path
+        assert not has_secret(tmp_path / "data" / "snapshots")
+        # A restore leaves it, as the program demands it.
+        (snapshot,) = (await world.ask("GET", f"{here}/preview/snapshots")).json()["snapshots"]
+        assert (await world.ask("POST", f"{here}/preview/snapshots/{snapshot['id']}/restore")).status_code == 200
+        assert SECRET in laid_in(tmp_path)
