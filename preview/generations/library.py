@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from preview.core.clock import from_ms, now_ms, to_ms, utc_now
 from preview.core.ids import is_valid_id, new_generation_id, new_project_id
@@ -19,12 +19,12 @@ from preview.generations.editing import Edit, Edited, EditOrder, edit_files, ins
 from preview.generations.files import TreeWriter, check_files
 from preview.generations.interface import Generation, GenerationLimits
 from preview.generations.packing import Packer
+from preview.generations.removal import delete_generation
 from preview.generations.stored_file import StoredFile, facts_of, is_text
 from preview.generations.version_rows import VersionBounds, VersionNote, insert_first
 from preview.generations.versions import GenerationVersions
 from preview.settings import Settings
 from preview.storage.database import Database
-from preview.storage.previews import disown_previews
 from preview.storage.tables import generation_files, generations, projects, users
 from preview.storage.users import ensure_row, read_page
 from preview.storage.version_tables import version_files
@@ -48,6 +48,8 @@ class GenerationLibrary:
 
     Attributes:
         versions: Versions of the generations' files.
+        observers: Called with the user's id, the generation's id, and the generation after each change; None if it is
+            gone. They must not wait.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class GenerationLibrary:
         self._packing = trio.CapacityLimiter(_PACKED_AT_ONCE)
         self._bounds = VersionBounds.of(settings)
         self.versions = GenerationVersions(database, self._limits)
+        self.observers: list[Callable[[str, str, Generation | None], None]] = []
 
     async def create(
         self,
@@ -110,7 +113,7 @@ class GenerationLibrary:
         await self._database.write(change, size_bytes=made.size_bytes or 0)
         if self._on_push is not None:
             self._on_push(made)
-        return made
+        return self._tell(made)
 
     async def get(self, generation_id: str) -> Generation:
         """Return the generation.
@@ -153,8 +156,16 @@ class GenerationLibrary:
 
         Cancellation: the generation is deleted completely or not at all.
         """
-        if not await self._database.write(partial(_delete, generation_id)):
+        owner = await self._database.write(partial(delete_generation, generation_id))
+        if owner is None:
             raise _not_found(generation_id)
+        for observe in list(self.observers):
+            observe(owner, generation_id, None)
+
+    def _tell(self, changed: Generation) -> Generation:
+        for observe in list(self.observers):
+            observe(changed.user_id, changed.id, changed)
+        return changed
 
     async def rename(self, generation_id: str, name: str) -> Generation:
         """Give the generation another display name; return it.
@@ -169,7 +180,7 @@ class GenerationLibrary:
         change = update(generations).where(_G.id == generation_id).values(name=name)
         if not await self._database.write(lambda connection: bool(connection.execute(change).rowcount)):
             raise _not_found(generation_id)
-        return await self.get(generation_id)
+        return self._tell(await self.get(generation_id))
 
     async def file_list(self, generation_id: str) -> list[tuple[str, int]]:
         """Return paths and sizes in bytes of the generation's files, ordered by path.
@@ -270,6 +281,8 @@ class GenerationLibrary:
             edited = await self._database.write(change, size_bytes=size_bytes)
         if edited is None:
             raise _not_found(generation_id)
+        if not is_dry and not edited.is_empty:
+            self._tell(edited.generation)
         if is_dry or self._on_push is None:
             return edited
         if any(path.endswith(_MANIFESTS) for path in (*edited.written, *edited.removed)):
@@ -334,14 +347,6 @@ def _insert(
     )
     insert_files(made.id, files, connection)
     first(connection)
-
-
-def _delete(generation_id: str, connection: Connection) -> bool:
-    owner = connection.scalar(select(_G.user_id).where(_G.id == generation_id))
-    gone = connection.execute(delete(generations).where(_G.id == generation_id)).rowcount
-    if gone and owner is not None:
-        disown_previews(connection, generation_id=generation_id, user_id=owner)
-    return bool(gone)
 
 
 def _parts(listed: Sequence[tuple[str, int]]) -> Iterator[list[str]]:

@@ -32,6 +32,7 @@ from preview.http.openapi import install_openapi
 from preview.http.people import make_people
 from preview.http.protocol.listening import RequestConnection, SocketConnection
 from preview.http.routes import install_routes
+from preview.http.routes.people import telling_changes
 from preview.http.routes.proxied import carry_check
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
@@ -250,7 +251,7 @@ class PreviewApp(QuartTrio):
             nursery.start_soon(made.checks.run)
             nursery.start_soon(made.prober.clean)
             try:
-                with service.previews.observing(made.checks.watch):
+                with service.previews.observing(made.checks.watch), telling_changes(service, made.people.events):
                     yield
             finally:
                 # Running requests keep the backend that they have looked up; new requests are refused.

@@ -8,7 +8,7 @@ from preview.auth import AccessBook, ApiTokens, GuestBook, Identity
 from preview.http.core.live_requests import LiveRequests
 from preview.service import Service
 from preview.settings import Settings
-from preview.together import Comments, Presence
+from preview.together import Comments, EventBook, Presence
 
 # The user of the command line on one's own machine.
 _LOCAL_USER = "local"
@@ -25,6 +25,7 @@ class People:
         presence: Who looks at which preview.
         comments: Comments on previews.
         live_requests: Open requests whose access can be revoked.
+        events: News for users.
     """
 
     access: AccessBook
@@ -33,6 +34,7 @@ class People:
     presence: Presence
     comments: Comments
     live_requests: LiveRequests
+    events: EventBook
 
 
 def make_people(service: Service, secret: str | None) -> People:
@@ -60,6 +62,7 @@ def make_people(service: Service, secret: str | None) -> People:
         presence,
         Comments(service.database),
         live_requests,
+        EventBook(),
     )
 
 

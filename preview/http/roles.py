@@ -24,6 +24,7 @@ _WATCH = frozenset(
         "failures.failures",
         "failures.failure",
         "failures.diagnosis",
+        "events.of_generation",
         "together.me",
         "together.change_me",
         "together.viewers",

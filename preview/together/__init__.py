@@ -1,7 +1,20 @@
-"""People who look at one preview together: who is present, and their comments."""
+"""People who look at previews together: who is present, their comments, and news of what changes."""
 
 from preview.together.comments import Comment, Comments
+from preview.together.events import EventBook, UserEvent, UserEvents
 from preview.together.presence import OWNER_ID, Audience, Presence, Viewer
 from preview.together.target import Target, TargetKind
 
-__all__ = ["OWNER_ID", "Audience", "Comment", "Comments", "Presence", "Target", "TargetKind", "Viewer"]
+__all__ = [
+    "OWNER_ID",
+    "Audience",
+    "Comment",
+    "Comments",
+    "EventBook",
+    "Presence",
+    "Target",
+    "TargetKind",
+    "UserEvent",
+    "UserEvents",
+    "Viewer",
+]

@@ -98,9 +98,11 @@ class Audience:
         version: Incremented by each change of the viewers.
         last_news: Number of the newest news.
         removed: Ids of guests whom the owner has removed.
+        unread: Number of comments of guests since the owner has read them.
     """
 
     def __init__(self) -> None:
+        self.unread = 0
         self.version = 0
         self.last_news = 0
         self.removed: set[str] = set()

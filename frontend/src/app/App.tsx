@@ -109,7 +109,7 @@ const NEXT_THEME: Record<ThemeChoice, ThemeChoice> = { system: "light", light: "
 const THEME_ICON = { system: "screen", light: "sun", dark: "moon" } as const;
 
 function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): ReactNode {
-  const projects = useProjects(client, onSignedOut);
+  const projects = useProjects(client, session.user_id, onSignedOut);
   const [selected, select] = useSelection(projects);
   const project = projects.list?.find((one) => one.id === selected) ?? null;
   const drop = useUpload(projects, project, select);
@@ -214,6 +214,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
               theme={theme}
               onSignIn={onSignedOut}
               onShow={select}
+              unread={projects.unread.get(project.id) ?? 0}
               nameOf={(id) => projects.list?.find((one) => one.id === id)?.name ?? id}
             />
           ) : (

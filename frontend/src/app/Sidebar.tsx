@@ -7,6 +7,7 @@ import { pickInput, type Picked } from "./folder";
 import styles from "./app.module.css";
 import projectStyles from "./projects.module.css";
 import { matching } from "./order";
+import { Unread } from "./PaneSwitch";
 import { ProjectMenu } from "./ProjectMenu";
 import { isOn, type Project, type Projects } from "./useProjects";
 
@@ -53,6 +54,7 @@ export function Sidebar({ projects, selected, onSelect, onPick, onReplace, isUpl
             >
               <Dot tone={toneOf(project, isLost)} />
               <span className={projectStyles.projectName}>{project.name}</span>
+              {(projects.unread.get(project.id) ?? 0) > 0 && <Unread count={projects.unread.get(project.id) ?? 0} />}
               <span className={projectStyles.projectState}>{stateOf(project, isLost)}</span>
             </button>
             {takesUploads && project.id === selected && (

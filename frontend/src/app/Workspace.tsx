@@ -1,6 +1,7 @@
 import { type ReactNode, useCallback, useEffect, useState } from "react";
 
 import { LaunchPanel, type LogLook, lookOfAddress, lookToAddress, type ThemeChoice, usePreviewClient } from "../lib";
+import { changeMe } from "../lib/api/together";
 import { deskOf } from "../lib/request/desk";
 // Not the lazy one of the library: the log is the first thing to see here.
 import { PreviewTerminal } from "../lib/terminal/PreviewTerminal";
@@ -19,6 +20,8 @@ interface WorkspaceProps {
   onSignIn: () => void;
   onShow: (generationId: string) => void;
   nameOf: (generationId: string) => string;
+  /** Comments of guests that the person has not read. */
+  unread: number;
 }
 
 /** The log, as a pane of a small screen. */
@@ -28,7 +31,7 @@ const FIRST = "requests";
 
 /** One project: its preview, and its log beside one of the panes; on a small screen one of them at a time. */
 export function Workspace(props: WorkspaceProps): ReactNode {
-  const { project, theme, onSignIn, onShow, nameOf } = props;
+  const { project, theme, onSignIn, onShow, nameOf, unread } = props;
   const { id, name } = project;
   const view = useAddressOf(id);
   const [pane, setPane] = useState(() => paneOf(view.query));
@@ -45,6 +48,7 @@ export function Workspace(props: WorkspaceProps): ReactNode {
   useEffect(() => {
     if (view.round > 0) setPane(paneOf(view.query));
   }, [view]);
+  useRead(id, shown === "people" ? unread : 0);
   const split = useSplit();
   const width = PANES.find((one) => one.id === shown)?.isWide ? "wide" : shown === LOG ? "log" : "even";
   return (
@@ -59,7 +63,7 @@ export function Workspace(props: WorkspaceProps): ReactNode {
       <LaunchPanel generationId={id} name={name} theme={theme} onSignIn={onSignIn} onShow={onShow} nameOf={nameOf} />
       <div className={styles.panes} style={split.style}>
         {!isSmall && <Splitter split={split} />}
-        <PaneSwitch shown={shown} isSmall={isSmall} onShow={show} />
+        <PaneSwitch shown={shown} isSmall={isSmall} unread={unread} onShow={show} />
         <Panes key={`${id} ${view.round}`} {...props} query={view.query} pane={shown} onPane={show} />
       </div>
     </main>
@@ -129,6 +133,15 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
       })}
     </>
   );
+}
+
+/** Say that the comments have been read, which are in sight. */
+function useRead(id: string, unread: number): void {
+  const client = usePreviewClient();
+  useEffect(() => {
+    // The next comment tries again.
+    if (unread > 0) void changeMe(client, id, { comments_read: true }).catch(() => undefined);
+  }, [client, id, unread]);
 }
 
 /** The panes that have been shown. */

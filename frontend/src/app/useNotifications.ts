@@ -1,10 +1,12 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 
+import { useNow } from "../lib/ui/useNow";
 import type { Project } from "./useProjects";
 
 const KEY = "preview:notify";
 /** A preview that ends this soon is announced once. */
 const SOON_MS = 5 * 60_000;
+const EACH_MS = 30_000;
 
 export interface Notifications {
   /** Null where the browser has none. */
@@ -30,6 +32,8 @@ export function useNotifications(list: readonly Project[] | null, onShow: (id: s
   const [isOn, setOn] = useState(wantsNotifications);
   const before = useRef(new Map<string, Project>());
   const told = useRef(new Set<string>());
+  // What ends soon is noticed although nothing changes.
+  const minute = useNow(EACH_MS, isOn);
   useEffect(() => {
     const last = before.current;
     before.current = new Map((list ?? []).map((one) => [one.id, one]));
@@ -45,7 +49,7 @@ export function useNotifications(list: readonly Project[] | null, onShow: (id: s
         onShow(project.id);
       };
     }
-  }, [list, isOn, onShow]);
+  }, [list, isOn, onShow, minute]);
   const toggle = useCallback(() => {
     const set = (next: boolean): void => {
       keep(next);

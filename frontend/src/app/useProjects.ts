@@ -4,7 +4,9 @@ import { restoreVersion } from "../lib/api/history";
 import type { PreviewClient } from "../lib/api/client";
 import type { Problem } from "../lib/api/problem";
 import { asProblem } from "../lib/api/problem";
-import type { FilesChanged, PreviewInstance } from "../lib/api/types";
+import type { PreviewPeople, UserEvent } from "../lib/api/events";
+import type { FilesChanged, Generation, PreviewInstance } from "../lib/api/types";
+import { UserFeed } from "../lib/stream/userFeed";
 import { visible } from "../lib/ui/visible";
 import type { Picked } from "./folder";
 import { inOrder } from "./order";
@@ -25,6 +27,8 @@ export interface Projects {
   isLost: boolean;
   /** Whether this service takes uploads; one with generations of its own does not. */
   takesUploads: boolean;
+  /** Comments of guests that the person has not read, by generation; those without any are left out. */
+  unread: ReadonlyMap<string, number>;
   refresh: () => Promise<void>;
   upload: (picked: Picked) => Promise<string>;
   /** Make a project's files those that were picked; rejects only where they are not kept. */
@@ -35,16 +39,39 @@ export interface Projects {
   remove: (id: string) => Promise<void>;
 }
 
+/** The lists are asked for so often while no events come. */
 const EACH_MS = 5_000;
 
-/** The person's generations and what runs of them, kept up to date while the page is looked at. */
-export function useProjects(client: PreviewClient, onSignedOut: () => void): Projects {
+/** What the service has said of the person's generations, null if a host keeps them, and of their previews. */
+interface Known {
+  generations: readonly Pick<Generation, "id" | "name" | "created_at">[] | null;
+  previews: readonly PreviewInstance[];
+}
+
+/** The person's generations and what runs of them, kept up to date by events. */
+export function useProjects(client: PreviewClient, userId: string, onSignedOut: () => void): Projects {
   const [list, setList] = useState<readonly Project[] | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
   const [takesUploads, setTakesUploads] = useState(true);
 
+  const [unread, setUnread] = useState<ReadonlyMap<string, number>>(new Map());
+
+  const known = useRef<Known>({ generations: null, previews: [] });
   const shown = useRef<readonly Project[]>([]);
   const wasLost = useRef(false);
+
+  const show = useCallback(
+    (now: Known): void => {
+      known.current = now;
+      const found = projectsOf(now.generations, now.previews);
+      tellChanges(client, shown.current, found, wasLost.current);
+      shown.current = found;
+      wasLost.current = false;
+      setList(found);
+      setProblem(null);
+    },
+    [client],
+  );
 
   const refresh = useCallback(async () => {
     try {
@@ -56,12 +83,7 @@ export function useProjects(client: PreviewClient, onSignedOut: () => void): Pro
         }),
       ]);
       setTakesUploads(generations !== null);
-      const found = projectsOf(generations, previews);
-      tellChanges(client, shown.current, found, wasLost.current);
-      shown.current = found;
-      wasLost.current = false;
-      setList(found);
-      setProblem(null);
+      show({ generations, previews });
     } catch (error) {
       const found = asProblem(error);
       if (found.status === 401) {
@@ -75,20 +97,30 @@ export function useProjects(client: PreviewClient, onSignedOut: () => void): Pro
       }
       setProblem(found);
     }
-  }, [client, onSignedOut]);
+  }, [client, onSignedOut, show]);
+
+  const isFed = useFeed(client, userId, refresh, (event) => {
+    if (event.kind === "start") setUnread(unreadOf(new Map(), event.items));
+    else if (event.kind === "viewers") setUnread((before) => unreadOf(before, [event.people]));
+    else {
+      if (event.kind === "preview") client.noteLaunched(event.preview.generation_id);
+      show(after(known.current, event));
+    }
+  });
 
   useEffect(() => {
     const look = (): void => {
       if (document.visibilityState === "visible" || wantsNotifications()) void refresh();
     };
     look();
+    if (isFed) return;
     const timer = setInterval(look, EACH_MS);
     document.addEventListener("visibilitychange", look);
     return () => {
       clearInterval(timer);
       document.removeEventListener("visibilitychange", look);
     };
-  }, [refresh]);
+  }, [refresh, isFed]);
 
   const upload = useCallback(
     async (picked: Picked) => {
@@ -121,12 +153,69 @@ export function useProjects(client: PreviewClient, onSignedOut: () => void): Pro
     problem,
     isLost: problem?.isTemporary ?? false,
     takesUploads,
+    unread,
     refresh,
     upload,
     replace,
     restore,
     remove,
   };
+}
+
+/** Whether events come. The lists are asked for again where events may have been missed. */
+function useFeed(
+  client: PreviewClient,
+  userId: string,
+  refresh: () => Promise<void>,
+  onEvent: (event: UserEvent) => void,
+): boolean {
+  const [isFed, setFed] = useState(false);
+  const take = useRef(onEvent);
+  useEffect(() => {
+    take.current = onEvent;
+  });
+  useEffect(() => {
+    const feed = new UserFeed(client, userId === "" ? null : `preview:events:${userId}`, {
+      onUp: setFed,
+      onEvent: (event) => {
+        if (event.kind === "start" && !event.resumed) void refresh();
+        take.current(event);
+      },
+    });
+    feed.start();
+    return () => {
+      feed.stop();
+      setFed(false);
+    };
+  }, [client, userId, refresh]);
+  return isFed;
+}
+
+/** What is known after an event. */
+export function after(before: Known, event: UserEvent): Known {
+  if (event.kind === "preview") {
+    const others = before.previews.filter((one) => one.id !== event.preview.id);
+    // Newest first, as the service lists them.
+    const previews = [event.preview, ...others].sort((a, b) => b.created_at.localeCompare(a.created_at));
+    return { ...before, previews };
+  }
+  if (before.generations === null) return before;
+  if (event.kind === "generation") {
+    const others = before.generations.filter((one) => one.id !== event.generation.id);
+    return { ...before, generations: [...others, event.generation] };
+  }
+  if (event.kind === "removed")
+    return { ...before, generations: before.generations.filter((one) => one.id !== event.generationId) };
+  return before;
+}
+
+function unreadOf(before: ReadonlyMap<string, number>, people: readonly PreviewPeople[]): ReadonlyMap<string, number> {
+  const found = new Map(before);
+  for (const { generation_id: id, unread } of people) {
+    if (unread > 0) found.set(id, unread);
+    else found.delete(id);
+  }
+  return found;
 }
 
 /** Tell the other parts of the page which previews have changed elsewhere, and all when the service is back. */

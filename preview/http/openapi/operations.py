@@ -12,7 +12,12 @@ from preview.http.core import bodies
 from preview.http.core.line_query import FilterQuery
 from preview.http.core.version_bodies import ChangeQuery, NoteQuery
 from preview.http.openapi.model import ErrorKinds, Operation, Reply
-from preview.http.openapi.people_operations import account_operations, operator_operations, together_operations
+from preview.http.openapi.people_operations import (
+    account_operations,
+    event_operations,
+    operator_operations,
+    together_operations,
+)
 from preview.http.openapi.replay_operations import probe_operations, replay_operations
 from preview.http.openapi.settings_operations import settings_operations
 from preview.http.openapi.version_operations import metrics_operations, naming_operations, version_operations
@@ -374,6 +379,7 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "browser": _browser(),
         "together": together_operations(),
         "account": account_operations(),
+        "events": event_operations(),
         "operator": operator_operations(),
         "generations": _generations(),
         "versions": version_operations(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from preview import errors, people_errors
-from preview.http.contracts.people import account, together
+from preview.http.contracts.people import account, events, together
 from preview.http.core import bodies
 from preview.http.openapi.model import ErrorKinds, Operation, Reply
 
@@ -59,6 +59,20 @@ def together_operations() -> dict[str, Operation]:
         "together.delete_comment": Operation(
             _GONE, (*_STORED, people_errors.CommentNotFound), 204, query=together.OneCommentQuery
         ),
+    }
+
+
+def event_operations() -> dict[str, Operation]:
+    """Return the routes of events."""
+    state = Reply(
+        "Who looks at your previews; as Server-Sent Events, what changes.",
+        events.EventsState,
+        further_kinds=("text/event-stream",),
+    )
+    resumes = {"Last-Event-ID": "Id of the last event that the client has."}
+    return {
+        "events.events": Operation(state, (errors.TooManyStreams,), headers=resumes),
+        "events.of_generation": Operation(state, (errors.TooManyStreams,), headers=resumes),
     }
 
 

@@ -21,6 +21,7 @@ from preview.http.core.answers import json_answer, link, no_content
 from preview.http.core.bodies import ExtendBody, ListQuery, PlanLaunchBody, V1LaunchBody
 from preview.http.core.reading import checked_query, preferred_wait_s, read_json
 from preview.http.identity import own_generation, own_preview, owned_by, require_identity
+from preview.http.routes.people.events import tell_preview
 from preview.logs import Contract
 from preview.supervisor import Launched, LaunchRequest
 
@@ -224,7 +225,9 @@ def previews_routes(running: Running) -> Blueprint:
         """Extend the preview's life, up to the maximum of your tier."""
         await own_generation(backend, generation_id)
         body = await read_json(request, ExtendBody, limit_bytes=_BODY_BYTES)
-        return json_answer(v1.Instance.model_validate(await backend.previews.extend(generation_id, body.seconds)))
+        record = await backend.previews.extend(generation_id, body.seconds)
+        tell_preview(backend.people.events, record)
+        return json_answer(v1.Instance.model_validate(record))
 
     @routes.post("/generations/<generation_id>/preview/restart")
     async def restart(backend: Backend, generation_id: str) -> Response:

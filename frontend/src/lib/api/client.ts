@@ -351,6 +351,11 @@ export class PreviewClient {
     this.#tell(generationId, "changed");
   }
 
+  /** Say that a generation has a preview, launched here or elsewhere. */
+  noteLaunched(generationId: string): void {
+    this.#launchedIds?.add(generationId);
+  }
+
   /** Say that the service is there again, or has a preview that was launched elsewhere: who waits connects at once. */
   noteBack(generationId: string): void {
     this.#tell(generationId, "back");

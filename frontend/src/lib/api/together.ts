@@ -55,11 +55,11 @@ export function whoAmI(client: PreviewClient, generationId: string, signal?: Abo
   return client.json(of(generationId, "/preview/viewers/me"), signal ? { signal } : {});
 }
 
-/** Show others what you look at, or under which name. */
+/** Show others what you look at, or under which name; or say that you have read the comments. */
 export async function changeMe(
   client: PreviewClient,
   generationId: string,
-  change: { name?: string; target?: Target | null },
+  change: { name?: string; target?: Target | null; comments_read?: true },
 ): Promise<void> {
   await client.send(of(generationId, "/preview/viewers/me"), { method: "PUT", json: change });
 }

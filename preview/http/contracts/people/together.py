@@ -55,6 +55,9 @@ class MeBody(_Body):
 
     name: _Name | None = Field(default=None, description="Guests only.")
     target: TargetBody | None = Field(default=None, description="The line or request that you look at; null: none.")
+    comments_read: Literal[True] | None = Field(
+        default=None, description="True: you have read all comments. Owner only."
+    )
 
 
 class CommentBody(_Body):

@@ -33,6 +33,7 @@ from preview.http.core.reading import checked_query, read_json
 from preview.http.guests import GUEST_COOKIE, cut_off, guest_path, known_guest
 from preview.http.identity import own_generation
 from preview.http.protocol.listening import request_resources
+from preview.http.routes.people.events import tell_comment, tell_people, tell_removed_comment, telling_people
 from preview.http.routes.requests import preview_of
 from preview.http.streams.presence_stream import PresenceBody
 from preview.people_errors import ViewerNotFound
@@ -106,7 +107,9 @@ def _add_people(routes: BackendRoutes) -> None:
             resources = request_resources()
             resources.enter_context(backend.slots.hold(identity.key))
             viewer = _viewer(identity)
+            resources.enter_context(telling_people(backend, preview))
             resources.enter_context(audience.attending(viewer))
+            tell_people(backend, preview)
             body = PresenceBody(
                 audience,
                 viewer.id,
@@ -131,7 +134,7 @@ def _add_people(routes: BackendRoutes) -> None:
     async def change_me(backend: Backend, generation_id: str) -> Response:
         """Show others the line or request that you look at; a guest may also change their name.
 
-        It needs an open stream of viewers; without one, nothing happens.
+        The line needs an open stream of viewers; without one, nothing happens. The owner may mark all comments as read.
         """
         identity, _ = await own_generation(backend, generation_id)
         body = await read_json(request, MeBody, limit_bytes=_BODY_BYTES)
@@ -139,6 +142,10 @@ def _add_people(routes: BackendRoutes) -> None:
         audience = backend.people.presence.audience(preview.id)
         if body.name is not None and identity.guest is not None:
             audience.rename(identity.guest.id, backend.people.guests.rename(identity.guest, body.name).name)
+            tell_people(backend, preview)
+        if body.comments_read and identity.guest is None and audience.unread:
+            audience.unread = 0
+            tell_people(backend, preview)
         if "target" in body.model_fields_set:
             audience.move(_viewer_id(identity), None if body.target is None else body.target.target())
         return no_content()
@@ -198,6 +205,11 @@ def _add_comments(routes: BackendRoutes) -> None:
         )
         shown = CommentShape.of(made)
         audience.tell("comment", json.dumps(shown.dumped()))
+        tell_comment(backend, record, shown)
+        preview = backend.previews.find(record.id)
+        if identity.guest is not None and preview is not None:
+            audience.unread += 1
+            tell_people(backend, preview)
         place = link(f"/api/v1/generations/{generation_id}/preview/comments/{made.id}")
         return json_answer(shown, 201, {"Location": place})
 
@@ -206,21 +218,23 @@ def _add_comments(routes: BackendRoutes) -> None:
         """Mark a comment as resolved, or open it again."""
         identity, _ = await own_generation(backend, generation_id)
         body = await read_json(request, CommentChange, limit_bytes=_BODY_BYTES)
-        comment = await _comment(backend, identity, generation_id, comment_id)
+        record, comment = await _comment(backend, identity, generation_id, comment_id)
         changed = await backend.people.comments.resolve(comment, body.resolved)
         shown = CommentShape.of(changed)
         backend.people.presence.audience(comment.preview_id).tell("comment", json.dumps(shown.dumped()))
+        tell_comment(backend, record, shown)
         return json_answer(shown)
 
     @routes.delete("/preview/comments/<comment_id>")
     async def delete_comment(backend: Backend, generation_id: str, comment_id: str) -> Response:
         """Delete a comment: its owner any, a guest their own."""
         identity, _ = await own_generation(backend, generation_id)
-        comment = await _comment(backend, identity, generation_id, comment_id)
+        record, comment = await _comment(backend, identity, generation_id, comment_id)
         if identity.guest is not None and comment.author_id != identity.guest.id:
             raise Forbidden("Guests may delete their own comments only; ask the preview's owner.", reason="role")
         await backend.people.comments.delete(comment)
         backend.people.presence.audience(comment.preview_id).tell("comment_removed", json.dumps({"id": comment.id}))
+        tell_removed_comment(backend, record, comment.id)
         return no_content()
 
 
@@ -255,11 +269,13 @@ def _check_guest(identity: Identity, record: PreviewRecord) -> None:
         raise Unauthenticated("The preview of your invitation has ended; ask its owner for a new one.", reason="share")
 
 
-async def _comment(backend: Backend, identity: Identity, generation_id: str, comment_id: str) -> Comment:
+async def _comment(
+    backend: Backend, identity: Identity, generation_id: str, comment_id: str
+) -> tuple[PreviewRecord, Comment]:
     query = checked_query(request, OneCommentQuery)
     record = await preview_of(backend, generation_id, query.preview_id)
     _check_guest(identity, record)
-    return await backend.people.comments.get(record.id, comment_id)
+    return record, await backend.people.comments.get(record.id, comment_id)
 
 
 async def _check_target(backend: Backend, record: PreviewRecord, target: Target) -> None:
