@@ -1,8 +1,8 @@
 """The preview service inside a FastAPI application: the host's generations, the host's users, one process.
 
-Run it with Hypercorn's trio worker:
+Run it with any ASGI server, of asyncio or trio:
 
-    hypercorn -k trio examples/embed_fastapi.py:app
+    uvicorn --app-dir examples embed_fastapi:app
 
 then launch a preview as the host's user "ann":
 

@@ -15,7 +15,6 @@ from preview.embedding.library import in_asyncio
 from preview.embedding.pipe import Application, Message, Receive, Scope, Send, serve_call
 from preview.errors import ServiceStopping
 
-__all__ = ["AsyncioBridge"]
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +88,8 @@ class AsyncioBridge:
 
         Raises:
             ServiceStopping: The guest run is not open.
+
+        Cancellation: the function is cancelled, and its cleanup is awaited.
         """
         if not in_asyncio():
             return await function(*arguments)
@@ -97,13 +98,19 @@ class AsyncioBridge:
         return await self._guest.call(function, *arguments)
 
     async def call_host(self, function: Callable[[*Ts], Coroutine[Any, Any, T]], *arguments: *Ts) -> T:
-        """Await a function of the host from trio, in the library that the host runs."""
+        """Await a function of the host from trio, in the library that the host runs.
+
+        Cancellation: the function is cancelled, and its cleanup is awaited.
+        """
         if self._guest is None:
             return await function(*arguments)
         return await self._guest.call_host(function, *arguments)
 
     async def serve(self, app: Application, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI scope of an asyncio host: a lifespan opens the run, anything else needs it open."""
+        """Serve one ASGI scope of an asyncio host: a lifespan opens the run, anything else needs it open.
+
+        Cancellation: the application is cancelled, and its cleanup is awaited.
+        """
         if scope["type"] == "lifespan":
             await self._serve_lifespan(app, scope, receive, send)
             return
@@ -123,7 +130,7 @@ class AsyncioBridge:
     async def _serve_lifespan(self, app: Application, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the host's lifespan. The last message waits for the end of the run: a server may end this task then.
 
-        A crash is told to the server when it shuts down: it would call an exception "lifespan unsupported".
+        A crash is reported when the server shuts down: it would call an exception "lifespan unsupported".
         """
         started, last = False, None
 

@@ -15,7 +15,6 @@ import trio
 from preview.embedding.lateness import warn_when_late
 from preview.errors import ServiceStopping
 
-__all__ = ["GuestRun", "cancelled_by", "open_guest", "run_in", "until_done"]
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +70,9 @@ class GuestRun:
         """Await an asyncio function from trio, in a task of the host's loop with the caller's context variables.
 
         Raises:
-            trio.Cancelled: The caller was cancelled. The asyncio task was cancelled too, and its cleanup is done.
+            ServiceStopping: The host cancelled the task.
+
+        Cancellation: the function's task is cancelled, and this returns when its cleanup is done.
         """
         caller = trio.lowlevel.current_task()
         raise_cancelled: Callable[[], Any] | None = None
@@ -131,7 +132,7 @@ class GuestRun:
             self._nursery.cancel_scope.cancel()
 
     async def stop(self) -> None:
-        """Cancel the run and await its end, also when this is cancelled. Raises what the run raised."""
+        """Cancel the run and await its end, and raise what it raised. Cancellation: awaits it all the same."""
         self._cancel()
         found = await until_done(self._ended, lambda: None)
         found.unwrap()
@@ -160,6 +161,8 @@ async def cancelled_by(task: asyncio.Task[Any]) -> AsyncIterator[None]:
 
     Raises:
         RuntimeError: No task runs the caller.
+
+    Cancellation: passed on, unless it is the task's own.
     """
     body, ended = asyncio.current_task(), False
     if body is None:
@@ -186,7 +189,10 @@ async def run_in(
     function: Callable[[*Ts], Awaitable[T]],
     *arguments: *Ts,
 ) -> None:
-    """Run a trio function in a scope and report what it returned or raised; its ``Cancelled`` never leaves trio."""
+    """Run a trio function in a scope and report what it returned or raised; its ``Cancelled`` never leaves trio.
+
+    Cancellation: the function is cancelled.
+    """
     found: outcome.Outcome[T] = outcome.Error(ServiceStopping("The service is stopping; try again in a moment."))
     try:
         with scope:
@@ -202,8 +208,7 @@ async def run_in(
 async def until_done(future: asyncio.Future[T], cancel: Callable[[], object]) -> T:
     """Await a future to its end, also when this is cancelled: then ``cancel`` is called, and the end is awaited.
 
-    Raises:
-        asyncio.CancelledError: This was cancelled. The future is done.
+    Cancellation: ``cancel`` is called; this raises when the future is done.
     """
     cancelled = False
     while not future.done():

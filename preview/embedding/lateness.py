@@ -7,7 +7,6 @@ from typing import Final
 import structlog
 import trio
 
-__all__ = ["warn_when_late"]
 
 log = structlog.get_logger(__name__)
 
@@ -18,7 +17,10 @@ _QUIET_S: Final = 60.0
 
 
 async def warn_when_late() -> None:
-    """Log when this task is woken a second late or more: meanwhile no line was read and no deadline was kept."""
+    """Log when this task is woken a second late or more: meanwhile no line was read and no deadline was kept.
+
+    Runs until cancelled. Cancellation: nothing is logged.
+    """
     worst_s, warned_at = 0.0, float("-inf")
     while True:
         due = trio.current_time() + _EVERY_S

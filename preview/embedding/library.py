@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sniffio
 
-__all__ = ["in_asyncio"]
-
 
 def in_asyncio() -> bool:
     """Return True if asyncio runs the calling task; False in trio, in its guest run, and where no task runs."""

@@ -13,7 +13,6 @@ import trio
 from preview.embedding.guest import GuestRun, run_in, until_done
 from preview.errors import ServiceStopping
 
-__all__ = ["Application", "Message", "Receive", "Scope", "Send", "serve_call"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -133,7 +132,7 @@ class _Pipe:
         self._woken.set()
 
     async def pump(self, ended: asyncio.Future[outcome.Outcome[None]]) -> None:
-        """Send the application's messages until it has ended and all are sent."""
+        """Send the application's messages until it has ended and all are sent. Cancellation: the rest is not sent."""
         while True:
             self._woken.clear()
             while self._outgoing:

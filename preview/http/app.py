@@ -31,9 +31,9 @@ from preview.http.metrics import Metrics
 from preview.http.openapi import install_openapi
 from preview.http.people import make_people
 from preview.http.protocol.listening import RequestConnection, SocketConnection
-from preview.http.routes import install_routes
 from preview.http.routes.people import telling_changes
 from preview.http.routes.proxied import carry_check
+from preview.http.routes.table import install_routes
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
 from preview.proxy import PreviewClient, open_preview_client

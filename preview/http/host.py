@@ -11,8 +11,6 @@ from preview.embedding import AsyncioBridge
 from preview.generations import FolderGenerations, Generation, GenerationSource
 from preview.http.backend import Authenticate
 
-__all__ = ["in_host_authenticate", "in_host_generations"]
-
 
 def in_host_generations(bridge: AsyncioBridge, source: GenerationSource) -> GenerationSource:
     """Return the source with its methods called in the host's library; ``FolderGenerations`` runs in trio anywhere."""
@@ -36,9 +34,9 @@ class _HostGenerations:
         self._source = source
 
     async def get(self, generation_id: str) -> Generation:
-        """See ``GenerationSource``."""
+        """See ``GenerationSource``. Cancellation: the host's function is cancelled."""
         return await self._bridge.call_host(self._source.get, generation_id)
 
     async def write_files(self, generation_id: str, directory: Path) -> None:
-        """See ``GenerationSource``."""
+        """See ``GenerationSource``. Cancellation: the host's function is cancelled."""
         await self._bridge.call_host(self._source.write_files, generation_id, directory)

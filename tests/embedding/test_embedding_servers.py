@@ -1,0 +1,118 @@
+"""The bridge under each ASGI server: what a trio application may do, and how it ends."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import trio
+import trio_websocket
+from embedding_kit import SERVERS, Host, hosted, tidy, until
+
+ASYNCIO = [one for one in SERVERS if one != "hypercorn-trio"]
+
+
+@pytest.fixture(scope="module", params=list(SERVERS))
+def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    with hosted(request.param, "bridged_app:app", tmp_path_factory.mktemp("host")) as running:
+        yield running
+
+
+def state(host: Host) -> dict[str, int]:
+    found: dict[str, int] = host.client.get("/state").json()
+    return found
+
+
+def half(host: Host, path: str) -> socket.socket:
+    """A request whose client may go away."""
+    parts = urlsplit(host.url)
+    line = socket.create_connection((parts.hostname, parts.port))
+    line.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return line
+
+
+def test_ordinary_requests_threads_and_processes(host: Host) -> None:
+    assert host.client.get("/books/1").json() == {"path": "/books/1"}
+    assert host.client.get("/thread").json() == 3
+    assert host.client.get("/process").json() == "hello\n"
+
+
+def test_the_application_sees_the_context_variables_of_the_host(host: Host) -> None:
+    assert host.client.get("/who").json() == "the host"
+
+
+def test_an_upload_of_5_mb(host: Host) -> None:
+    assert host.client.post("/upload", content=b"x" * 5_000_000).json() == 5_000_000
+
+
+def test_an_exception_is_the_servers_500_and_costs_no_other_request(host: Host) -> None:
+    assert host.client.get("/fail").status_code == 500
+    assert host.client.get("/").status_code == 200
+
+
+def test_the_background_of_the_lifespan_runs(host: Host) -> None:
+    before = state(host)["ticks"]
+    until(lambda: state(host)["ticks"] > before, "the nursery of the lifespan stands still")
+
+
+def test_a_client_that_goes_away_cancels_the_request_and_its_cleanup_is_done(host: Host) -> None:
+    before = state(host)
+    line = half(host, "/hang")
+    until(lambda: state(host)["open"] == before["open"] + 1, "the request never arrived")
+    line.close()
+    until(lambda: state(host)["left"] == before["left"] + 1, "the request was not cancelled")
+    assert state(host)["open"] == before["open"]
+
+
+def test_server_sent_events_arrive_while_they_are_sent(host: Host) -> None:
+    before = state(host)
+    with host.client.stream("GET", "/events") as answer:
+        lines = answer.iter_lines()
+        got = [line for line in (next(lines) for _ in range(40)) if line]
+    assert got[:3] == ["data: 0", "data: 1", "data: 2"]
+    until(lambda: state(host)["left"] == before["left"] + 1, "the stream was not cancelled")
+
+
+async def test_a_websocket_echoes_and_closes(host: Host) -> None:
+    url = host.url.replace("http", "ws")
+    with trio.fail_after(60):
+        async with trio_websocket.open_websocket_url(f"{url}/socket") as line:
+            for number in range(20):
+                await line.send_message(f"message {number}")
+                assert await line.get_message() == f"message {number}"
+
+
+@pytest.mark.parametrize("server", list(SERVERS))
+def test_an_interrupt_ends_the_lifespan_before_the_process(server: str, tmp_path: Path) -> None:
+    with hosted(server, "bridged_app:app", tmp_path) as running:
+        code = running.stop()
+        assert "lifespan over" in running.text()
+        assert code in {0, -2, 130}, running.text()
+
+
+@pytest.mark.parametrize("server", ["uvicorn-asyncio", "uvicorn-uvloop"])
+def test_two_interrupts_end_it_although_a_request_hangs(server: str, tmp_path: Path) -> None:
+    with hosted(server, "bridged_app:app", tmp_path) as running, half(running, "/hang"):
+        until(lambda: state(running)["open"] == 1, "the request never arrived")
+        running.process.send_signal(2)
+        until(lambda: "Waiting for connections" in running.text(), "the first interrupt was not seen")
+        running.stop()
+        assert "Task was destroyed" not in running.text()
+        assert "Event loop is closed" not in running.text()
+
+
+@pytest.mark.parametrize("server", ASYNCIO)
+def test_a_crash_is_logged_and_answered_with_503(server: str, tmp_path: Path) -> None:
+    with hosted(server, "bridged_app:app", tmp_path) as running:
+        assert running.client.get("/crash").status_code == 200
+        until(lambda: running.client.get("/").status_code == 503, "requests go on")
+        refused = running.client.get("/")
+        assert refused.json()["code"] == "service_stopping"
+        assert refused.headers["Content-Type"] == "application/problem+json"
+        running.stop()
+        said = tidy(running.text())
+        assert "the service crashed" in said
+        assert "appears unsupported" not in said
