@@ -1,4 +1,4 @@
-"""ASGI application for a plain server: ``hypercorn -k trio preview.asgi:app``.
+"""ASGI application for a plain server: ``uvicorn preview.asgi:app``.
 
 Settings come from environment variables, and from a ``.env`` file in the working directory.
 """

@@ -55,12 +55,16 @@ from preview.supervisor import (
 from preview.traffic import TrafficStore, TrafficWriter, run_traffic_writer
 from preview.worker import ProjectReader, WorkerReader, open_worker_pool
 
-__all__ = ["Service", "open_service"]
+__all__ = ["DataFolderInUse", "Service", "open_service"]
 
 log = structlog.get_logger(__name__)
 
 # A port that no preview has; see ``ProcessSpec.slot``.
 _COMPARE_SLOT = 4
+
+
+class DataFolderInUse(ConfigurationError):
+    """Another process has the data folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +293,7 @@ def _private_data_folder(settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ConfigurationError(
+            raise DataFolderInUse(
                 f"The data folder {settings.data_dir} is in use by another service; stop that one, "
                 "or set PREVIEW_DATA_DIR to another folder."
             ) from error

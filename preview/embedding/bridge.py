@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Final, TypeVar, TypeVarTuple
@@ -15,16 +16,12 @@ from preview.embedding.library import in_asyncio
 from preview.embedding.pipe import Application, Message, Receive, Scope, Send, serve_call
 from preview.errors import ServiceStopping
 
-
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_STOPPED: Final = (
-    b'{"type":"about:blank","title":"Service Unavailable","status":503,"code":"service_stopping",'
-    b'"detail":"The preview service is not running. The reason is in the log of the host application."}'
-)
+_STOPPED: Final = "The preview service is not running. The reason is in the log of the host application."
 # RFC 6455, registry of close codes: try again later.
 _TRY_AGAIN_LATER: Final = 1013
 
@@ -33,6 +30,8 @@ class AsyncioBridge:
     """Runs a trio application under an asyncio host. It does nothing under trio."""
 
     def __init__(self) -> None:
+        # The sentence of a request's 503 while nothing runs.
+        self.why_stopped = _STOPPED
         self._guest: GuestRun | None = None
 
     @asynccontextmanager
@@ -125,7 +124,7 @@ class AsyncioBridge:
             with suppress(ServiceStopping):
                 await serve_call(self._guest, app, scope, receive, noting)
         if not started:
-            await _refuse(scope, send)
+            await _refuse(scope, send, self.why_stopped)
 
     async def _serve_lifespan(self, app: Application, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the host's lifespan. The last message waits for the end of the run: a server may end this task then.
@@ -156,10 +155,14 @@ class AsyncioBridge:
             await send(last)
 
 
-async def _refuse(scope: Scope, send: Send) -> None:
+async def _refuse(scope: Scope, send: Send, sentence: str) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER, "reason": "The service is not running."})
         return
+    problem = {
+        "type": "about:blank", "title": "Service Unavailable", "status": 503, "code": ServiceStopping.code,
+        "detail": sentence,
+    }  # fmt: skip
     headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"2")]
     await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": _STOPPED})
+    await send({"type": "http.response.body", "body": json.dumps(problem).encode()})

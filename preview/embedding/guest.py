@@ -15,7 +15,6 @@ import trio
 from preview.embedding.lateness import warn_when_late
 from preview.errors import ServiceStopping
 
-
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
@@ -143,10 +142,13 @@ async def open_guest() -> AsyncIterator[GuestRun]:
     """Run trio in the thread of the running asyncio loop while the body runs.
 
     Raises:
+        RuntimeError: Another run has this thread.
         BaseException: What ended the run before the body did. It is logged when it happens.
 
     Cancellation: the run is cancelled. Its cleanup is awaited in any case: else the host would close its loop under it.
     """
+    if trio.lowlevel.in_trio_run():
+        raise RuntimeError("Only one application of the preview service can run in a thread of asyncio.")
     guest = GuestRun(asyncio.get_running_loop())
     await guest.start()
     try:

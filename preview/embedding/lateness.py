@@ -7,7 +7,6 @@ from typing import Final
 import structlog
 import trio
 
-
 log = structlog.get_logger(__name__)
 
 _EVERY_S: Final = 1.0

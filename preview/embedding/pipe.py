@@ -13,7 +13,6 @@ import trio
 from preview.embedding.guest import GuestRun, run_in, until_done
 from preview.errors import ServiceStopping
 
-
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple, cast
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ from preview.http.core.page_policy import Cors
 from preview.http.edits import FileEdits
 from preview.http.endpoint_book import EndpointBook
 from preview.http.handlers import install_handlers
-from preview.http.host import in_host_authenticate, in_host_generations
+from preview.http.host import NoService, in_host_authenticate, in_host_generations
 from preview.http.identity import TokenAuthenticate, session_cookie_name
 from preview.http.metrics import Metrics
 from preview.http.openapi import install_openapi
@@ -41,10 +41,15 @@ from preview.proxy.forwarded import TrustedProxies
 from preview.replay.checks.book import CheckBook
 from preview.replay.probe import Prober
 from preview.replay.turns import UserTurns
-from preview.service import Service, open_service
+from preview.service import DataFolderInUse, Service, open_service
 from preview.settings import Settings, load_settings
 
 log = structlog.get_logger(__name__)
+
+_SECOND_WORKER = (
+    "Another process has the data folder of the preview service, and only that one serves previews: run the host with "
+    "one worker process, or run `preview serve` as a process of its own."
+)
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -187,7 +192,7 @@ class PreviewApp(QuartTrio):
             ServiceStopping: The app is not running.
         """
         if self._backend is None:
-            raise ServiceStopping("The service is not running; try again in a moment.")
+            raise ServiceStopping(self._bridge.why_stopped)
         return self._backend
 
     @property
@@ -199,7 +204,9 @@ class PreviewApp(QuartTrio):
     async def running(self) -> AsyncIterator[Service]:
         """Open the service, unless one was given, and handle requests meanwhile. A host enters this in its lifespan.
 
-        The host runs trio or asyncio. From asyncio, call the service's functions with ``call``. On exit, streams send
+        The host runs trio or asyncio. From asyncio, call the service's functions with ``call``. If another process has
+        the data folder, as the first of a server's several workers, this yields a ``NoService``, and each request gets
+        503 with the reason. On exit, streams send
         their final message first; then previews stop within their time budget.
 
         Raises:
@@ -207,12 +214,16 @@ class PreviewApp(QuartTrio):
 
         Cancellation: previews are stopped within their time budget.
         """
-        if in_asyncio():
-            async with self._bridge.holding(self._running()) as service:
-                yield service
-        else:
-            async with self._running() as service:
-                yield service
+        async with AsyncExitStack() as stack:
+            opening = self._bridge.holding(self._running()) if in_asyncio() else self._running()
+            try:
+                service = await stack.enter_async_context(opening)
+            except DataFolderInUse:
+                # A server ends all its workers if one of them cannot start.
+                self._bridge.why_stopped = _SECOND_WORKER
+                log.exception("service not opened", remedy=_SECOND_WORKER)
+                service = cast("Service", NoService(_SECOND_WORKER))
+            yield service
 
     async def call(self, function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
         """Await a function of the service from the host, whichever library the host runs.

@@ -1,4 +1,4 @@
-"""Functions of a host that run in the host's library: its generations and its authentication."""
+"""What stands between the application and its host: the host's generations and authentication, in its library."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from preview.auth import Identity
 from preview.embedding import AsyncioBridge
+from preview.errors import ServiceStopping
 from preview.generations import FolderGenerations, Generation, GenerationSource
 from preview.http.backend import Authenticate
 
@@ -40,3 +41,18 @@ class _HostGenerations:
     async def write_files(self, generation_id: str, directory: Path) -> None:
         """See ``GenerationSource``. Cancellation: the host's function is cancelled."""
         await self._bridge.call_host(self._source.write_files, generation_id, directory)
+
+
+class NoService:
+    """In place of a ``Service`` that could not be opened: each use raises ``ServiceStopping`` with the reason."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def __getattr__(self, name: str) -> Any:
+        """Raise.
+
+        Raises:
+            ServiceStopping: Always.
+        """
+        raise ServiceStopping(self._why)

@@ -15,8 +15,8 @@ from embedding_kit import SERVERS, Host, hosted, tidy, until
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FRAMEWORKS = ("embed_starlette", "embed_litestar", "embed_django")
 FILES = {
-    "main.py": "from fastapi import FastAPI\napp = FastAPI()\n\n@app.get('/')\ndef hello():\n    print('somebody asks')\n"
-    "    return {'hello': 'embedded'}\n",
+    "main.py": "from fastapi import FastAPI\napp = FastAPI()\n\n@app.get('/')\ndef hello():\n"
+    "    print('somebody asks')\n    return {'hello': 'embedded'}\n",
     "requirements.txt": "fastapi\n",
 }
 ANN = {"X-Host-User": "ann"}
@@ -122,6 +122,10 @@ def test_a_reload_of_the_server_opens_the_service_again(tmp_path: Path, variable
         launched(host, "/preview", ANN, "hello")
 
 
+def _asked(host: Host) -> httpx2.Response:
+    return httpx2.get(f"{host.url}/preview/readyz", trust_env=False)
+
+
 def _text(host: Host) -> str:
     try:
         return host.client.get("/").text
@@ -134,6 +138,8 @@ def test_the_second_worker_of_a_host_says_what_to_do(tmp_path: Path, variables: 
         until(lambda: host.text().count("Application startup complete") >= 2, "a worker did not start")
         # The host's own routes answer in both.
         assert all(httpx2.get(host.url, trust_env=False).status_code == 200 for _ in range(10))
-        assert "one worker" in tidy(host.text())
+        assert "one worker process" in tidy(host.text())
+        refused = next(one for one in iter(lambda: _asked(host), None) if one.status_code == 503)
+        assert "one worker process" in refused.json()["detail"]
         os.kill(host.process.pid, signal.SIGTERM)
         host.process.wait(60)
