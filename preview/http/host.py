@@ -1,4 +1,4 @@
-"""What stands between the application and its host: the host's generations and authentication, in its library."""
+"""The host's side of the application: its generations and its authentication, in the library that it runs."""
 
 from __future__ import annotations
 
