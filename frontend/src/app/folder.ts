@@ -1,3 +1,5 @@
+import { contentOf } from "../lib/files/text";
+
 /** Folders of tools and builds: never part of what is launched. The service skips them too. */
 const SKIPPED = new Set([
   ".git",
@@ -78,22 +80,11 @@ async function folder(name: string, root: string, found: readonly [string, File]
     size += file.size;
     if (size > MAX_BYTES)
       throw new PickError("The folder holds more than 40 MB; upload it as a zip, or leave data files out.");
-    files[inside] = await contentOf(file);
+    files[inside] = contentOf(new Uint8Array(await file.arrayBuffer()));
     if (Object.keys(files).length > MAX_FILES) throw new PickError(`The folder holds more than ${MAX_FILES} files.`);
   }
   if (Object.keys(files).length === 0) throw new PickError("The folder holds no files.");
   return { kind: "files", name, files };
-}
-
-async function contentOf(file: File): Promise<string | { base64: string }> {
-  const bytes = new Uint8Array(await file.arrayBuffer());
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    let text = "";
-    for (let at = 0; at < bytes.length; at += 0x8000) text += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
-    return { base64: btoa(text) };
-  }
 }
 
 async function walk(entry: FileSystemEntry, prefix: string, found: [string, File][]): Promise<void> {

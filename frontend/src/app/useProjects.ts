@@ -31,7 +31,6 @@ export interface Projects {
   unread: ReadonlyMap<string, number>;
   refresh: () => Promise<void>;
   upload: (picked: Picked) => Promise<string>;
-  /** Make a project's files those that were picked; rejects only where they are not kept. */
   /** Replace all files; a dry run only tells what would change. */
   replace: (id: string, picked: Picked, isDry?: boolean) => Promise<FilesChanged>;
   /** Make the files those of an earlier version. */
@@ -58,6 +57,8 @@ export function useProjects(client: PreviewClient, userId: string, onSignedOut: 
 
   const known = useRef<Known>({ generations: null, previews: [] });
   const shown = useRef<readonly Project[]>([]);
+  const asked = useRef(0);
+  const answered = useRef(0);
   const wasLost = useRef(false);
 
   const show = useCallback(
@@ -74,6 +75,7 @@ export function useProjects(client: PreviewClient, userId: string, onSignedOut: 
   );
 
   const refresh = useCallback(async () => {
+    const mine = (asked.current += 1);
     try {
       const [previews, generations] = await Promise.all([
         client.previews(),
@@ -82,6 +84,9 @@ export function useProjects(client: PreviewClient, userId: string, onSignedOut: 
           throw error;
         }),
       ]);
+      // An answer that is older than the one that is shown would take a new project away again.
+      if (mine < answered.current) return;
+      answered.current = mine;
       setTakesUploads(generations !== null);
       show({ generations, previews });
     } catch (error) {

@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 
 import type { DataDatabase, DataServer } from "../api/data";
-import { Button, classes, IconButton, Notice } from "../ui/controls";
+import { Button, IconButton, Notice } from "../ui/controls";
 import { bytes, count } from "../ui/format";
 import { visible } from "../ui/visible";
 import type { PreviewData } from "../usePreviewData";
@@ -123,9 +123,7 @@ function Database({ database, last, onOpen }: DatabaseProps): ReactNode {
             >
               <span className={styles.tableName}>{visible(one.name)}</span>
               <span className={styles.number}>{one.rows === null ? "" : count(one.rows, "row")}</span>
-              <span className={classes(styles.number, styles.size)}>
-                {one.size_bytes === null ? "" : bytes(one.size_bytes)}
-              </span>
+              <span className={styles.number}>{one.size_bytes === null ? "" : bytes(one.size_bytes)}</span>
             </button>
           </li>
         ))}

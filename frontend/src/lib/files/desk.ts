@@ -87,13 +87,17 @@ export class FileDesk {
   async read(path: string, signal?: AbortSignal): Promise<void> {
     if (this.#listing === null) await this.refresh();
     if (this.#open.has(path)) return;
+    this.#put(await this.#fetch(path, signal));
+  }
+
+  async #fetch(path: string, signal?: AbortSignal): Promise<OpenFile> {
     const found = this.find(path);
     if (!found) throw this.#problem ?? new Problem(`There is no file ${path}.`, { code: "file_not_found" });
     if (!found.is_text) throw new Problem("This file is not UTF-8 text, so it cannot be shown.", { code: "not_text" });
     if (found.size_bytes > MAX_TEXT_BYTES) throw new Problem("This file is too large to edit here.", { code: "large" });
     const text = textOf(await readFile(this.#client, this.#generationId, path, signal));
     if (text === null) throw new Problem("This file is not UTF-8 text, so it cannot be shown.", { code: "not_text" });
-    this.#put({ path, sha256: found.sha256, stored: text, text, editor: null, round: 0 });
+    return { path, sha256: found.sha256, stored: text, text, editor: null, round: 0 };
   }
 
   /** Keep what the editor has. */
@@ -166,6 +170,8 @@ export class FileDesk {
       if (taken) throw new Problem(`There is a file ${taken[0]} already.`, { status: CHANGED_MEANWHILE });
       try {
         const saved = await changeFiles(this.#client, this.#generationId, edit, this.#listing.etag);
+        // A list that was asked for before may not have the change.
+        await this.#refreshing;
         await this.refresh();
         return saved;
       } catch (error) {
@@ -201,11 +207,11 @@ export class FileDesk {
     for (const file of [...this.#open.values()]) {
       const found = this.find(file.path);
       if (found?.sha256 === file.sha256 || file.text !== file.stored) continue;
-      this.#open.delete(file.path);
-      if (!found) continue;
-      await this.read(file.path).catch(() => undefined);
-      const now = this.#open.get(file.path);
-      if (now) this.#open.set(file.path, { ...now, round: file.round + 1 });
+      const next = found ? await this.#fetch(file.path).catch(() => null) : null;
+      // What was typed meanwhile stays: it is a conflict then.
+      if (this.#open.get(file.path) !== file) continue;
+      if (next) this.#open.set(file.path, { ...next, round: file.round + 1 });
+      else this.#open.delete(file.path);
     }
   }
 

@@ -17,7 +17,14 @@ function madeUp(files: Record<string, string>) {
   });
   const answer = (status: number, body: unknown): Response =>
     new Response(typeof body === "string" ? body : JSON.stringify(body), { status });
-  const call = vi.fn((input: unknown, init?: RequestInit): Promise<Response> => {
+  /** Called before each answer; the answer is of the moment before. */
+  let before: (method: string, rest: string) => Promise<void> = () => Promise.resolve();
+  const call = vi.fn(async (input: unknown, init?: RequestInit): Promise<Response> => {
+    const found = await answerTo(input, init);
+    await before(init?.method ?? "GET", String(input).split("/files")[1] ?? "");
+    return found;
+  });
+  const answerTo = (input: unknown, init?: RequestInit): Promise<Response> => {
     const [, rest = ""] = String(input).split("/files");
     const headers = init?.headers as Record<string, string>;
     if (init?.method === "PATCH") {
@@ -31,13 +38,14 @@ function madeUp(files: Record<string, string>) {
     }
     if (rest) return Promise.resolve(answer(200, files[decodeURIComponent(rest.slice(1))] ?? ""));
     return Promise.resolve(answer(200, listing()));
-  });
+  };
   const change = (path: string, text: string | null): void => {
     if (text === null) Reflect.deleteProperty(files, path);
     else files[path] = text;
     revision += 1;
   };
-  return { desk: new FileDesk(new PreviewClient({ fetch: call }), "gen_1"), files, change };
+  const desk = new FileDesk(new PreviewClient({ fetch: call }), "gen_1");
+  return { desk, files, change, hold: (hook: typeof before) => (before = hook) };
 }
 
 const STATE = null as never;
@@ -87,6 +95,37 @@ describe("files that are edited", () => {
     change("a.py", "theirs");
     await desk.refresh();
     expect(desk.snapshot().open.get("a.py")).toMatchObject({ text: "theirs", round: 1 });
+  });
+
+  test("a list that was asked for before a save does not hide it", async () => {
+    const { desk, files, hold } = madeUp({ "a.py": "one" });
+    await desk.read("a.py");
+    desk.write("a.py", "mine", STATE);
+    let answer = (): void => undefined;
+    const late = new Promise<void>((resolve) => (answer = resolve));
+    hold((method) => (method === "GET" ? late : Promise.resolve()));
+    const looking = desk.refresh();
+    const saving = desk.save("a.py");
+    // The save is made while the list is on its way.
+    await vi.waitFor(() => expect(files["a.py"]).toBe("mine"));
+    answer();
+    await Promise.all([looking, saving]);
+    desk.write("a.py", "mine 2", STATE);
+    expect(desk.snapshot().conflicts.size).toBe(0);
+    await desk.save("a.py");
+  });
+
+  test("what is typed while a file is read again stays, and is a conflict", async () => {
+    const { desk, change, hold } = madeUp({ "a.py": "one" });
+    await desk.read("a.py");
+    change("a.py", "theirs");
+    hold((_, rest) => {
+      if (rest !== "") desk.write("a.py", "typed", STATE);
+      return Promise.resolve();
+    });
+    await desk.refresh();
+    expect(desk.snapshot().open.get("a.py")?.text).toBe("typed");
+    expect([...desk.snapshot().conflicts]).toEqual(["a.py"]);
   });
 
   test("a new name that is taken meanwhile overwrites nothing", async () => {

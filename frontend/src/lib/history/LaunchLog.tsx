@@ -55,6 +55,11 @@ export function LaunchLog({ client, generationId, launch, back }: LaunchLogProps
           {problem.message}
         </Notice>
       )}
+      {first > 1 && lines.length >= MOST_LINES && (
+        <p className={styles.hint}>
+          No more lines are shown here; “preview logs {generationId} --launch {id}” has all of them.
+        </p>
+      )}
       <pre className={styles.log} tabIndex={0} aria-label="Log of the launch">
         {lines.map((line) => (
           <span key={line.seq} data-level={line.level}>

@@ -93,6 +93,9 @@ export function Launches({ client, generationId }: LaunchesProps): ReactNode {
           </li>
         ))}
       </ul>
+      {launches.value?.next != null && (
+        <p className={styles.hint}>There are older launches; “preview launches GEN” lists up to 200.</p>
+      )}
     </>
   );
 }

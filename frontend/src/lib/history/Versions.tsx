@@ -110,6 +110,9 @@ export function Versions({ client, generationId }: VersionsProps): ReactNode {
           </li>
         ))}
       </ul>
+      {versions.value?.next != null && (
+        <p className={styles.hint}>There are older versions; “preview versions GEN” lists up to 200.</p>
+      )}
       {versions.value && versions.value.oldest > 1 && (
         <p className={styles.hint}>
           Versions before {versions.value.oldest} are not kept. The limit is {versions.value.limit_versions} versions.

@@ -1,4 +1,4 @@
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { changeEnvironment, readEnvironment } from "../api/settings";
@@ -28,9 +28,15 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
   const { generationId } = props;
   const client = usePreviewClient(props.client);
   const { instance } = usePreview(generationId, { client, poll: false });
-  const loaded = useLoad(`${generationId} ${instance?.id ?? ""} ${instance?.status ?? ""}`, (signal) =>
-    readEnvironment(client, generationId, signal),
-  );
+  const loaded = useLoad(generationId, (signal) => readEnvironment(client, generationId, signal));
+  const state = instance ? `${instance.id} ${instance.status}` : "";
+  const known = useRef(state);
+  const { refresh } = loaded;
+  useEffect(() => {
+    // What is shown stays until the answer, and so does what is typed into it.
+    if (known.current !== state) refresh();
+    known.current = state;
+  }, [state, refresh]);
   const action = useAction();
   // Undefined: the preset in use, if there is one.
   const [chosen, setChosen] = useState<string | null>();
@@ -132,7 +138,7 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
               onOpenFile={props.onOpenFile}
             />
             <StartOptionsForm
-              key={`start ${preset?.name ?? ""} ${found.revision}`}
+              key={`start ${preset?.name ?? ""} ${JSON.stringify([layer.start, layer.memory_mb])}`}
               layer={layer}
               isBusy={action.busy !== null}
               onSave={(change) =>

@@ -33,14 +33,14 @@ export function VariableList(props: VariableListProps): ReactNode {
   const known = layer.variables.find((one) => one.name === edited);
   const patch = (change: Parameters<typeof changeEnvironment>[3]) =>
     changeEnvironment(client, projectId, preset, change);
-  const save = (name: string, value: string, isSecret: boolean): void => {
-    setEdited(null);
+  const save = (name: string, value: string, isSecret: boolean): void =>
     run("Saving…", async () => {
       if (isSecret) await setSecret(client, projectId, preset, name, value);
       else await patch({ set: { [name]: value } });
+      // Not before: what the service has refused stays in the form.
+      setEdited(null);
       return saved;
     });
-  };
   const remove = (name: string): void =>
     run("Removing…", async () => {
       await patch({ unset: [name] });
