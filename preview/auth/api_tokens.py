@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from preview.auth.login import Identity
 from preview.core.bounded_dict import BoundedDict
 from preview.core.clock import from_ms, now_ms, utc_now
-from preview.core.ids import new_api_token_id, new_token
+from preview.core.ids import is_valid_id, new_api_token_id, new_token
 from preview.errors import DatabaseUnavailable, Forbidden, Unauthenticated
 from preview.people_errors import ApiTokenLimitReached, ApiTokenNotFound
 from preview.storage import Database
@@ -158,14 +158,14 @@ class ApiTokens:
         Cancellation: revoked, or nothing changes.
         """
         query = delete(api_tokens).where(api_tokens.c.id == token_id, api_tokens.c.user_id == user_id)
-        count = await self._database.write(lambda connection: connection.execute(query).rowcount)
+        # PostgreSQL refuses some characters of what is no id.
+        is_id = is_valid_id(token_id)
+        if not is_id or not await self._database.write(lambda connection: connection.execute(query).rowcount):
+            raise ApiTokenNotFound("You have no API token with this id; list them.")
         self._revocations += 1
-        if count:
-            self._revoked[token_id] = None
+        self._revoked[token_id] = None
         for key in [key for key, (one, _) in self._kept.items() if one.id == token_id]:
             del self._kept[key]
-        if not count:
-            raise ApiTokenNotFound("You have no API token with this id; list them.")
         self._on_revoke(token_id)
 
     def is_revoked(self, token_id: str) -> bool:

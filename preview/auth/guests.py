@@ -57,14 +57,21 @@ class GuestBook:
         access: The share links.
         is_live: Returns whether a preview is live; guests of other previews are forgotten.
         is_connected: Returns whether a guest of a preview has the page open.
+        on_drop: Called with each guest who makes space for another one; ends open requests of that guest.
     """
 
     def __init__(
-        self, access: AccessBook, *, is_live: Callable[[str], bool], is_connected: Callable[[str, str], bool]
+        self,
+        access: AccessBook,
+        *,
+        is_live: Callable[[str], bool],
+        is_connected: Callable[[str, str], bool],
+        on_drop: Callable[[Guest], object],
     ) -> None:
         self._access = access
         self._is_live = is_live
         self._is_connected = is_connected
+        self._on_drop = on_drop
         # Guests by preview, then by hash of the cookie. Invariant: the oldest first.
         self._guests: dict[str, dict[str, Guest]] = {}
         self._admitted: dict[str, int] = {}
@@ -106,9 +113,10 @@ class GuestBook:
         return guest
 
     def rename(self, guest: Guest, name: str) -> Guest:
-        """Return the guest with another name; an empty or used one changes nothing."""
+        """Return the guest with another name, with a number if another guest has it; an empty one changes nothing."""
         guests = self._guests.get(guest.preview_id, {})
-        free = self._free_name(guests, name)
+        others = {key: one for key, one in guests.items() if one.id != guest.id}
+        free = self._free_name(others, name)
         for key, one in guests.items():
             if one.id == guest.id and free:
                 guests[key] = replace(one, name=free)
@@ -139,6 +147,7 @@ class GuestBook:
         for key, one in guests.items():
             if not one.is_removed and not self._is_connected(preview_id, one.id):
                 del guests[key]
+                self._on_drop(one)
                 return
         raise GuestLimitReached(
             f"{MOST_GUESTS} guests watch this preview, the maximum; ask its owner to remove one.", limit=MOST_GUESTS

@@ -38,8 +38,11 @@ class Identity:
 
     @property
     def key(self) -> str:
-        """The person to whom limits apply: a guest uses nothing up of the owner's. No user id has a line break."""
-        return self.user.id if self.guest is None else f"guest\n{self.guest.id}"
+        """The person to whom limits apply: a guest uses nothing up of the owner's. No user id has a line break.
+
+        The part before the last line break names the guests of one preview, who also have limits together.
+        """
+        return self.user.id if self.guest is None else f"guest\n{self.guest.preview_id}\n{self.guest.id}"
 
     @property
     def revocable(self) -> str | None:

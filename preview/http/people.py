@@ -58,7 +58,12 @@ def make_people(service: Service, secret: str | None) -> People:
     return People(
         access,
         ApiTokens(service.database, lambda token_id: live_requests.cut(f"token {token_id}")),
-        GuestBook(access, is_live=is_live, is_connected=presence.is_connected),
+        GuestBook(
+            access,
+            is_live=is_live,
+            is_connected=presence.is_connected,
+            on_drop=lambda guest: live_requests.cut(f"guest {guest.id}"),
+        ),
         presence,
         Comments(service.database),
         live_requests,

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from preview.core.clock import from_ms, now_ms
-from preview.core.ids import new_comment_id
+from preview.core.ids import is_valid_id, new_comment_id
 from preview.people_errors import CommentLimitReached, CommentNotFound
 from preview.storage import Database
 from preview.storage.people_tables import preview_comments as table
@@ -87,6 +87,9 @@ class Comments:
 
         Cancellation: nothing changes.
         """
+        if not is_valid_id(comment_id):
+            # PostgreSQL refuses some characters.
+            raise _not_found()
         query = select(table).where(table.c.preview_id == preview_id, table.c.id == comment_id)
         row = await self._database.read(lambda connection: connection.execute(query).first())
         if row is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -22,6 +22,9 @@ _MOVES_PER_S = 5.0
 _MOVES_AT_ONCE = 10.0
 _COMMENTS_PER_S = 0.5
 _COMMENTS_AT_ONCE = 10.0
+# Changes and deletions of comments: a person may tidy up a list.
+_EDITS_PER_S = 5.0
+_EDITS_AT_ONCE = 20.0
 # People of one audience whose pace is remembered.
 _MOST_PACES = 200
 
@@ -110,11 +113,20 @@ class Audience:
         self._news: deque[News] = deque(maxlen=_MOST_NEWS)
         self._changed = trio.Event()
         self._comment_paces: BoundedDict[str, Pace] = BoundedDict(_MOST_PACES)
+        self._edit_paces: BoundedDict[str, Pace] = BoundedDict(_MOST_PACES)
+        # The viewers as text, and the version that it shows.
+        self._shown = (-1, "")
 
     @property
     def viewers(self) -> list[Viewer]:
         """Viewers with an open page, in the order in which they came."""
         return [one for one in self._viewers.values() if one.pages]
+
+    def shown(self, render: Callable[[Sequence[Viewer]], str]) -> str:
+        """Return the viewers as text: made once for each version, however many readers there are."""
+        if self._shown[0] != self.version:
+            self._shown = (self.version, render(self.viewers))
+        return self._shown[1]
 
     def find(self, viewer_id: str) -> Viewer | None:
         """Return the viewer with this id who has a page open."""
@@ -135,16 +147,21 @@ class Audience:
                 del self._viewers[viewer.id]
             self.change()
 
-    def move(self, viewer_id: str, target: Target | None) -> bool:
-        """Set the line or request that a viewer looks at; return False for a viewer without an open page.
+    def spend_move(self, viewer_id: str) -> None:
+        """Count a change of what others see of a viewer; one without an open page changes nothing.
 
         Raises:
-            TooFast: The viewer moves too often.
+            TooFast: The viewer changes it too often.
         """
+        viewer = self._viewers.get(viewer_id)
+        if viewer is not None:
+            viewer.pace.spend("Positions and names")
+
+    def move(self, viewer_id: str, target: Target | None) -> bool:
+        """Set the line or request that a viewer looks at; return False for a viewer without an open page."""
         viewer = self._viewers.get(viewer_id)
         if viewer is None:
             return False
-        viewer.pace.spend("Positions")
         if viewer.target != target:
             viewer.target = target
             self.change()
@@ -160,10 +177,20 @@ class Audience:
         self._comment_paces[key] = pace
         pace.spend("Comments")
 
+    def spend_edit(self, key: str) -> None:
+        """Count a change or deletion of a comment by this person.
+
+        Raises:
+            TooFast: The person changes comments too often.
+        """
+        pace = self._edit_paces.use(key) or Pace(_EDITS_PER_S, _EDITS_AT_ONCE)
+        self._edit_paces[key] = pace
+        pace.spend("Changes of comments")
+
     def rename(self, viewer_id: str, name: str) -> None:
         """Show a viewer under another name."""
         viewer = self._viewers.get(viewer_id)
-        if viewer is not None:
+        if viewer is not None and viewer.name != name:
             viewer.name = name
             self.change()
 

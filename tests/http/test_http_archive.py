@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import random
 import tarfile
 import zipfile
 from pathlib import Path
@@ -96,3 +98,20 @@ def test_what_is_packed_in_pieces_is_unpacked_as_it_was(kind: ArchiveKind, files
             names = {member.name: (member.uid, member.uname) for member in archive_.getmembers()}
         assert set(names) == set(files)
         assert set(names.values()) == {(0, "")}
+
+
+async def test_downloads_that_nobody_reads_are_few_for_each_user(tmp_path: Path) -> None:
+    async with open_world(tmp_path, max_streams_per_user=2) as world:
+        # More than the sockets' buffers hold, and nothing of it can be compressed.
+        noise = base64.b64encode(random.Random(1).randbytes(8 * 2**20)).decode()
+        files: dict[str, Any] = {"main.py": "", "noise.bin": {"base64": noise}}
+        made = await world.keep(files)
+        path = f"/api/v1/generations/{made}/archive"
+        async with (
+            world.client.stream("GET", path, headers=world.headers("ann")) as first,
+            world.client.stream("GET", path, headers=world.headers("ann")) as second,
+        ):
+            assert (first.status_code, second.status_code) == (200, 200)
+            third = await world.ask("GET", path)
+            assert (third.status_code, third.json()["code"]) == (429, "too_many_streams")
+        assert (await world.ask("GET", path)).status_code == 200

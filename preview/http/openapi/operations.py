@@ -320,7 +320,12 @@ def _generations() -> dict[str, Operation]:
         "files.list_files": Operation(files, others=_SAME, headers=_IF_NONE_MATCH, is_missing=True),
         "files.get_file": Operation(file, (errors.FileNotKept,), others=_SAME, headers=_IF_NONE_MATCH, is_missing=True),
         "files.download": Operation(
-            archive, query=bodies.ArchiveQuery, others=_SAME, headers=_IF_NONE_MATCH, is_missing=True
+            archive,
+            (errors.TooManyStreams,),
+            query=bodies.ArchiveQuery,
+            others=_SAME,
+            headers=_IF_NONE_MATCH,
+            is_missing=True,
         ),
         "files.replace_files": Operation(
             replaced, _EDIT, query=ChangeQuery, body=bodies.GenerationBody, headers=_IF_MATCH

@@ -66,12 +66,18 @@ class Receiver(Protocol):
         """Return all pending events; raise ``trio.EndOfChannel`` after the end. Cancellation: no event is lost."""
 
 
+# All guests of one preview together may have this many times the streams of one user.
+_GUESTS_SHARE = 10
+
+
 class StreamSlots:
-    """Number of open streams of each user, within the limit."""
+    """Number of open streams of each user and guest, within the limit; and of all guests of each preview."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._open: dict[str, int] = {}
+        # Streams of all guests of a preview; whoever has a share link can be many guests.
+        self._of_guests: dict[str, int] = {}
 
     @property
     def total(self) -> int:
@@ -84,12 +90,21 @@ class StreamSlots:
 
     @contextmanager
     def hold(self, user_id: str) -> Iterator[None]:
-        """Count one stream of the user while this context is open.
+        """Count one stream while this context is open.
+
+        Args:
+            user_id: The user, or a guest; see ``Identity.key``.
 
         Raises:
-            TooManyStreams: The user has the maximum number of streams.
+            TooManyStreams: The user, or all guests of the preview, have the maximum number of streams.
         """
         count = self._open.get(user_id, 0)
+        group = user_id.rpartition("\n")[0]
+        if group and self._of_guests.get(group, 0) >= _GUESTS_SHARE * self._limit:
+            raise TooManyStreams(
+                "The guests of this preview have the maximum number of streams open together; come back in a moment.",
+                limit=_GUESTS_SHARE * self._limit,
+            )
         if count >= self._limit:
             raise TooManyStreams(
                 f"You have {count} log streams open, the maximum; close one (a page left open in another "
@@ -97,13 +112,21 @@ class StreamSlots:
                 limit=self._limit,
                 open_streams=count,
             )
-        self._open[user_id] = count + 1
+        _count(self._open, user_id, 1)
+        _count(self._of_guests, group, 1)
         try:
             yield
         finally:
-            self._open[user_id] -= 1
-            if not self._open[user_id]:
-                del self._open[user_id]
+            _count(self._open, user_id, -1)
+            _count(self._of_guests, group, -1)
+
+
+def _count(counts: dict[str, int], key: str, by: int) -> None:
+    left = counts.get(key, 0) + by
+    if left and key:
+        counts[key] = left
+    else:
+        counts.pop(key, None)
 
 
 class Waits:

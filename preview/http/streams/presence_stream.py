@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from math import inf
 
 import trio
 
@@ -14,6 +15,8 @@ from preview.http.streams.log_streams import Waits
 from preview.together import Audience, Viewer
 
 _COMMENT = b":\n\n"
+# A reader gets the next news at the earliest this much later: many people who move at once are one piece.
+_PAUSE_S = 0.2
 
 
 class PresenceBody(PiecewiseBody):
@@ -52,6 +55,7 @@ class PresenceBody(PiecewiseBody):
         # No version yet: the first piece has all viewers. Comments are read elsewhere first.
         self._version = -1
         self._news = audience.last_news
+        self._next_at = -inf
 
     async def __anext__(self) -> bytes:
         """Return the next piece. Cancellation: no state changes."""
@@ -60,8 +64,10 @@ class PresenceBody(PiecewiseBody):
         if self._is_idle():
             with self._waits.until(min(self._keep_alive_s, self._remaining_s)):
                 await self._until_changed()
-        else:
-            await trio.lowlevel.checkpoint()
+        if not self._is_idle() and (pause_s := self._next_at - trio.current_time()) > 0:
+            with self._waits.until(pause_s):
+                await self._preview_over.wait()
+        await trio.lowlevel.checkpoint()
         if self._viewer_id in self._audience.removed:
             return self._last("removed")
         if self._preview_over.is_set():
@@ -71,6 +77,7 @@ class PresenceBody(PiecewiseBody):
         if self._waits.draining:
             self._over = True
             return _COMMENT
+        self._next_at = trio.current_time() + _PAUSE_S
         return self._changes() or _COMMENT
 
     def _is_idle(self) -> bool:
@@ -88,7 +95,7 @@ class PresenceBody(PiecewiseBody):
         audience, events = self._audience, []
         if audience.version != self._version:
             self._version = audience.version
-            events.append(_event("viewers", self._shown(audience.viewers)))
+            events.append(_event("viewers", audience.shown(self._shown)))
         news = audience.news_after(self._news)
         self._news = audience.last_news
         # A reader that has missed some reads all comments again.

@@ -22,6 +22,7 @@ from preview.http.core.uploads import read_upload
 from preview.http.core.version_bodies import ChangeQuery, NoteQuery
 from preview.http.edits import FileEdits, Reload, Saved
 from preview.http.identity import own_generation, require_identity
+from preview.http.protocol.listening import request_resources
 from preview.http.streams.archives import ArchiveBody, archive_name
 from preview.settings import Settings
 
@@ -137,11 +138,13 @@ def file_routes(running: Running) -> Blueprint:
 
         It can be uploaded again as it is. If the files change meanwhile, the archive may hold some of both versions.
         """
-        _, generation = await own_generation(backend, generation_id)
+        identity, generation = await own_generation(backend, generation_id)
         library, kind = _library(backend), checked_query(request, ArchiveQuery).format
         tag = f'"{generation.revision}-{kind}"'
         if is_known(request, tag):
             return _not_modified(tag)
+        # A client that does not read keeps a group of files in memory.
+        request_resources().enter_context(backend.slots.hold(identity.key))
         body = ArchiveBody(library, generation, await library.file_groups(generation_id), kind)
         headers = {"ETag": tag, "Content-Disposition": f'attachment; filename="{archive_name(generation, kind)}"'}
         return Response(body, headers=headers, content_type="application/octet-stream")

@@ -140,6 +140,7 @@ def _add_people(routes: BackendRoutes) -> None:
         body = await read_json(request, MeBody, limit_bytes=_BODY_BYTES)
         preview = backend.previews.require(generation_id)
         audience = backend.people.presence.audience(preview.id)
+        audience.spend_move(_viewer_id(identity))
         if body.name is not None and identity.guest is not None:
             audience.rename(identity.guest.id, backend.people.guests.rename(identity.guest, body.name).name)
             tell_people(backend, preview)
@@ -219,6 +220,7 @@ def _add_comments(routes: BackendRoutes) -> None:
         identity, _ = await own_generation(backend, generation_id)
         body = await read_json(request, CommentChange, limit_bytes=_BODY_BYTES)
         record, comment = await _comment(backend, identity, generation_id, comment_id)
+        backend.people.presence.audience(comment.preview_id).spend_edit(identity.key)
         changed = await backend.people.comments.resolve(comment, body.resolved)
         shown = CommentShape.of(changed)
         backend.people.presence.audience(comment.preview_id).tell("comment", json.dumps(shown.dumped()))
@@ -232,6 +234,7 @@ def _add_comments(routes: BackendRoutes) -> None:
         record, comment = await _comment(backend, identity, generation_id, comment_id)
         if identity.guest is not None and comment.author_id != identity.guest.id:
             raise Forbidden("Guests may delete their own comments only; ask the preview's owner.", reason="role")
+        backend.people.presence.audience(comment.preview_id).spend_edit(identity.key)
         await backend.people.comments.delete(comment)
         backend.people.presence.audience(comment.preview_id).tell("comment_removed", json.dumps({"id": comment.id}))
         tell_removed_comment(backend, record, comment.id)
