@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import process_time
 
 import pytest
 from detection_kit import FASTAPI, FLASK, plan_of, write
@@ -194,3 +195,28 @@ def test_what_no_program_can_be_given_is_refused(start: dict[str, object]) -> No
 @pytest.mark.parametrize("app", ["/etc/x.js", "../../etc/x.js", "a/../../x.py:app", "--eval"])
 def test_an_application_outside_the_project_is_refused(app: str) -> None:
     assert 'The launch request: "start.app": ' in said_of({"start": {"app": app}})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"start": {"steps": ["a"] * 100_000}},
+        {"start": {"command": "a " * 30_000}},
+        {"start": {"python_path": ["a/b"] * 2_000}},
+        {"start": {"x" * 500_000: 1}},
+        {"start": {"framework": [[[["fastapi" * 70_000]]]]}},
+        {"env": {f"A{number}": "" for number in range(100_000)}},
+        {"wrong" * 100_000: {}},
+    ],
+)
+def test_large_tables_are_refused_before_they_are_read(values: dict[str, object]) -> None:
+    # Splitting the first one into words would take the service two seconds.
+    began = process_time()
+    assert "KiB" in said_of(values)
+    assert process_time() - began < 0.05
+
+
+def test_tables_of_an_ordinary_size_are_read() -> None:
+    values = {"start": {"steps": ["python manage.py migrate"] * 50}, "env": {f"A{n}": "x" * 300 for n in range(200)}}
+    read = overrides_from_request(values)
+    assert (len(read.steps or ()), len(read.variables)) == (50, 200)

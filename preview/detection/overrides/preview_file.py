@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from preview.core.descriptors import raise_want
@@ -23,8 +32,32 @@ from preview.errors import InvalidGeneration, InvalidRequest
 
 PREVIEW_FILE = "preview.toml"
 _MAX_FILE_BYTES = 64 * 1024
+# Characters of [start], and of everything, besides 16 for each item. Commands are split into words in the service's own
+# process, 1 ms for each 3 KiB.
+_MOST_START = 16 * 1024
+_MOST_IN_ALL = 128 * 1024
+_ITEM = 16
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _APP = re.compile(r"[\w./@-]+(?::[A-Za-z_][\w.]*(?:\(\))?)?")
+
+
+def _check_size(value: object, most: int, what: str) -> object:
+    """Check the size of a table before anything is read from it. Texts, lists and tables count, to any depth."""
+    waiting, left = [value], most
+    while waiting and left >= 0:
+        one = waiting.pop()
+        left -= _ITEM
+        if isinstance(one, str):
+            left -= len(one)
+        elif isinstance(one, Mapping):
+            left -= _ITEM * len(one)
+            waiting += [*one, *one.values()] if left >= 0 else []
+        elif isinstance(one, list | tuple):
+            left -= _ITEM * len(one)
+            waiting += one if left >= 0 else []
+    if left < 0:
+        raise ValueError(f"{what} has more than {most // 1024} KiB; put long commands into a script of the project")
+    return value
 
 
 def _inside(value: str) -> str:
@@ -120,6 +153,11 @@ def _as_table(value: object) -> object:
 
 
 class _Start(_Table):
+    @model_validator(mode="before")
+    @classmethod
+    def _is_small(cls, value: object) -> object:
+        return _check_size(value, _MOST_START, "the table")
+
     framework: Annotated[str, AfterValidator(_framework)] | None = None
     app: Annotated[str, AfterValidator(_app)] | None = None
     factory: StrictBool | None = None
@@ -139,6 +177,11 @@ class _Requirements(_Table):
 
 
 class _File(_Table):
+    @model_validator(mode="before")
+    @classmethod
+    def _is_small(cls, value: object) -> object:
+        return _check_size(value, _MOST_IN_ALL, "all of it")
+
     start: _Start = Field(default_factory=_Start)
     env: _Names = Field(default_factory=dict)
     requirements: _Requirements = Field(default_factory=_Requirements)
