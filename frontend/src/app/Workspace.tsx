@@ -120,7 +120,13 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
   return (
     <>
       <div className={styles.logPane}>
-        <PreviewTerminal generationId={id} theme={theme} look={lookOfAddress(query)} onLook={onLook} />
+        <PreviewTerminal
+          generationId={id}
+          theme={theme}
+          look={lookOfAddress(query)}
+          onLook={onLook}
+          onOpenFile={files.openFile}
+        />
       </div>
       {PANES.map((one) => {
         const isShown = one.id === pane;

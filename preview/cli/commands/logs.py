@@ -15,6 +15,7 @@ from preview.cli.local.lines import LinePrinter, columns_of
 from preview.cli.local.stream import LogReader, shown_line
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import print_json, wants_colour
+from preview.cli.tracebacks import TracebackFolder
 from preview.core.quoting import visible
 
 app = typer.Typer(add_completion=False)
@@ -55,6 +56,12 @@ def logs(
         str | None,
         typer.Option("--launch", metavar="ID", help="The log of an earlier launch; see `preview launches GEN`."),
     ] = None,
+    fold: Annotated[
+        bool,
+        typer.Option(
+            "--fold/--no-fold", help="On a terminal, fold tracebacks to the project's own frames; a pipe never does."
+        ),
+    ] = True,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
@@ -65,7 +72,8 @@ def logs(
 
     Example: preview logs gen_abc --filter 'error -path:/health since:5m'
     """
-    show = _show_json if as_json else _shower(LinePrinter(wants_colour(sys.stdout), columns_of(sys.stdout)))
+    printer = LinePrinter(wants_colour(sys.stdout), columns_of(sys.stdout))
+    show = _show_json if as_json else _shower(printer, TracebackFolder(fold and sys.stdout.isatty()))
     words = {"level": level, "source": source, "q": grep, "request_id": request, "filter": filter_}
     words["preview_id"] = launch
     chosen = {name: word for name, word in words.items() if word is not None}
@@ -86,10 +94,11 @@ def _show_json(event: ServerSentEvent) -> None:
         print_json({"event": event.event, **data})
 
 
-def _shower(printer: LinePrinter) -> Callable[[ServerSentEvent], None]:
+def _shower(printer: LinePrinter, folder: TracebackFolder) -> Callable[[ServerSentEvent], None]:
     def show(event: ServerSentEvent) -> None:
         if event.event == "message":
-            print(printer.text(shown_line(event)), flush=True)
+            for line in folder.take(shown_line(event)):
+                print(printer.text(line), flush=True)
         elif event.event == "gap":
             data: Any = event.json()
             print(printer.note(f"… lines {data['first']} to {data['last']} are gone ({visible(data['reason'])}) …"))

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TextIO
 
 from preview.cli.local.lines import LinePrinter, ShownLine, columns_of
 from preview.cli.terminal import json_line, paint
+from preview.cli.tracebacks import TracebackFolder
 from preview.core.clock import from_ms, rfc3339_ms
 from preview.core.launch_steps import step_fields
 from preview.core.quoting import visible
@@ -103,6 +104,7 @@ class TextStory:
     def __init__(self, stream: TextIO, *, colour: bool) -> None:
         self._stream = stream
         self._printer = LinePrinter(colour, columns_of(stream))
+        self._folder = TracebackFolder(stream.isatty())
         self._colour = colour
 
     def events(self, events: Iterable[Received]) -> None:
@@ -110,7 +112,8 @@ class TextStory:
         out: list[str] = []
         for event in events:
             if isinstance(event, Batch):
-                out += [self._printer.text(_shown(line)) for line in event.lines]
+                shown = (one for line in event.lines for one in self._folder.take(_shown(line)))
+                out += map(self._printer.text, shown)
             elif isinstance(event, Gap):
                 out.append(self._printer.note(f"… lines {event.first_seq} to {event.last_seq} are gone …"))
         self._write(out)

@@ -37,6 +37,7 @@ export class LogStore {
   #first = 0;
   #chars = 0;
   #version = 0;
+  #round = 0;
   #firstSeq = 0;
   #lastSeq = 0;
   #floorSeq = 1;
@@ -89,6 +90,11 @@ export class LogStore {
   /** Grows with each change. */
   get version(): number {
     return this.#version;
+  }
+
+  /** Grows when positions stand for other entries than before. */
+  get round(): number {
+    return this.#round;
   }
 
   /** Whether the service may have lines older than those here. */
@@ -202,6 +208,7 @@ export class LogStore {
     const cleared = this.#cleared;
     if (cleared === null) return;
     this.#cleared = null;
+    this.#round += 1;
     this.#entries = [...cleared.entries, ...this.#entries];
     this.#first -= cleared.entries.length;
     this.#firstSeq = cleared.firstSeq;
@@ -212,6 +219,7 @@ export class LogStore {
   }
 
   #empty(): void {
+    this.#round += 1;
     this.#first = this.end;
     this.#entries = [];
     this.#chars = 0;

@@ -11,6 +11,8 @@ interface MoreMenuProps {
   hiddenChecks: number | null;
   showsChecks: boolean;
   onChecks: (isShown: boolean) => void;
+  isFolding: boolean;
+  onFold: (isFolding: boolean) => void;
 }
 
 /** Copy, save, clear; and how the log is read. */
@@ -19,6 +21,11 @@ export function MoreMenu(props: MoreMenuProps): ReactNode {
     label: props.showsChecks ? "Health checks" : `Health checks (${props.hiddenChecks} hidden)`,
     act: () => props.onChecks(!props.showsChecks),
     isChecked: props.showsChecks,
+  };
+  const folds: MenuItem = {
+    label: "Fold tracebacks",
+    act: () => props.onFold(!props.isFolding),
+    isChecked: props.isFolding,
   };
   return (
     <Menu
@@ -29,6 +36,7 @@ export function MoreMenu(props: MoreMenuProps): ReactNode {
         { label: "Save as text", act: props.onSaveText },
         { label: "Save as JSON Lines", act: props.onSaveJson },
         { label: "Clear", act: props.onClear },
+        folds,
         ...(props.hiddenChecks !== null ? [checks] : []),
       ]}
     />

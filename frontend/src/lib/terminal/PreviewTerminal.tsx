@@ -18,6 +18,7 @@ import { FilterField } from "../filter/FilterField";
 import type { Term } from "../filter/terms";
 import { useTerms } from "../filter/useTerms";
 import { type LogLook, WHOLE_LOG } from "../logs/look";
+import { LogRows } from "../logs/rows";
 import { EVERYTHING, isUnfiltered, type LogFilter, LogView } from "../logs/view";
 import { Contained } from "../ui/Contained";
 import { Button, classes, copyText, IconButton } from "../ui/controls";
@@ -54,6 +55,8 @@ export interface PreviewTerminalProps {
   /** The filter and the chosen line to begin with, and what is called when the person changes them. */
   look?: LogLook;
   onLook?: (look: LogLook) => void;
+  /** Makes places of tracebacks in the project's code links. */
+  onOpenFile?: (path: string, line: number) => void;
   className?: string;
   style?: CSSProperties;
 }
@@ -89,8 +92,18 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
     const isOwn = (line: LogLine): boolean => session.markOf(line) !== undefined;
     return new LogView(passing.store, { ...filter, without, isOwn });
   }, [session, passing, filter, showsChecks, path, status]);
-  const options = { timestamps, wrap, theme, fontSize, line };
-  const { host, screen, state } = useScreen({ session, passing, view, options, onHover: setHovered, onPick: setLine });
+  const [folding] = useState(() => ({ isOn: true, toggled: new Set<number>() }));
+  const rows = useMemo(() => new LogRows(view, folding), [view, folding]);
+  const [isFolding, setFolding] = useState(true);
+  const { onOpenFile } = props;
+  const options = { timestamps, wrap, theme, fontSize, line, canOpenFiles: onOpenFile !== undefined };
+  const { host, screen, state } = useScreen({
+    ...{ session, passing, rows, options, onHover: setHovered, onPick: setLine, onFile: onOpenFile },
+  });
+  const fold = (isOn: boolean): void => {
+    setFolding(isOn);
+    screen?.foldAll(isOn);
+  };
   const search = useSearch(view, screen, open === "search");
   const counts = useLineCounts(session, passing, view);
   const file = useExport(session, props.client);
@@ -106,7 +119,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
     const isInList = event.target === host.current && !event.ctrlKey && !event.metaKey && !event.altKey;
     if (isFind || (isInList && event.key === "/")) setOpen("search");
     else if (isInList && screen && "eEwW".includes(event.key)) {
-      const position = lineOfKey(view, event.key, screen.here);
+      const position = lineOfKey(rows, event.key, screen.here);
       if (position !== null) screen.reveal(position);
     } else if (isInList && "nN".includes(event.key)) search.go(event.key === "n" ? 1 : -1);
     else return;
@@ -123,7 +136,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
     session.restore();
     passing.restore();
     view.sync();
-    screen?.show(view);
+    screen?.show(rows);
   };
 
   return (
@@ -160,6 +173,8 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
             hiddenChecks={check ? counts.hidden : null}
             showsChecks={showsChecks}
             onChecks={setShowsChecks}
+            isFolding={isFolding}
+            onFold={fold}
           />
         </div>
         {open === "search" && <SearchRow search={search} onClose={closeSearch} />}

@@ -1,4 +1,4 @@
-import type { LogView } from "../logs/view";
+import type { LogRows } from "../logs/rows";
 import type { ScreenState } from "./screenTypes";
 
 /** Whether one is at the end of the log and stays there, and how much has come since one looked away. */
@@ -16,15 +16,15 @@ export class Following {
   }
 
   /** Follow, or stay where one is: meanwhile the log forgets nothing that is in sight. */
-  turn(isOn: boolean, view: LogView): void {
-    if (isOn !== this.#isOn) this.#seenEnd = view.end;
+  turn(isOn: boolean, rows: LogRows): void {
+    if (isOn !== this.#isOn) this.#seenEnd = rows.view.end;
     this.#isOn = isOn;
-    view.store.hold(!isOn);
-    this.report(view);
+    rows.store.hold(!isOn);
+    this.report(rows);
   }
 
-  report(view: LogView): void {
-    const newLines = this.#isOn ? 0 : Math.max(0, view.end - this.#seenEnd);
+  report(rows: LogRows): void {
+    const newLines = this.#isOn ? 0 : Math.max(0, rows.view.end - this.#seenEnd);
     this.#onState({ isFollowing: this.#isOn, newLines });
   }
 }

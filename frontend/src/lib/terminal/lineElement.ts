@@ -1,6 +1,9 @@
+import type { FoldHead } from "../logs/rows";
 import { type Run, runsOf } from "../logs/sgr";
 import { type Entry, isNote } from "../logs/store";
-import { clock } from "../logs/text";
+import { clock, plain } from "../logs/text";
+import { type FrameInLine, isOpenable, type Place } from "../logs/traceback";
+import { count } from "../ui/format";
 import type { Theme } from "../ui/theme";
 import { visible } from "../ui/visible";
 import { readable } from "./colours";
@@ -13,6 +16,12 @@ export interface LineLook {
   isChosen: boolean;
   /** It is the match looked at. */
   isCurrent: boolean;
+  /** The stack that it is the first line of. */
+  head: FoldHead | null;
+  /** The frame that it belongs to, in an open stack; `isNamed` where the line names its place. */
+  frame: (FrameInLine & { isNamed: boolean }) | null;
+  /** Whether places in the project's code are links. */
+  canOpen: boolean;
 }
 
 const LINK = /https?:\/\/[^\s"'<>`\\]+/g;
@@ -40,9 +49,55 @@ export function lineElement(entry: Entry, look: LineLook): HTMLElement {
   head.dataset["head"] = "";
   head.append(element("span", styles.time, clock(entry.timestamp)));
   const text = element("span", styles.text);
-  fill(text, runsOf(entry.message), look);
+  if (look.head) text.append(foldButton(look.head));
+  if (look.head && !look.head.isOpen) fillFolded(text, look.head, look);
+  else if (look.frame?.isNamed) fillFrame(text, plain(entry.message), look.frame, look);
+  else fill(text, runsOf(entry.message), look);
+  if (look.frame) row.dataset["frame"] = look.frame.place.isOwn ? "own" : "other";
   row.append(head, text);
   return row;
+}
+
+function foldButton({ isOpen }: FoldHead): HTMLElement {
+  const button = element("button", styles.fold);
+  button.setAttribute("type", "button");
+  button.setAttribute("aria-expanded", String(isOpen));
+  button.setAttribute("aria-label", "Traceback");
+  button.title = isOpen ? "Fold the traceback" : "Show the whole traceback";
+  button.dataset["fold"] = "";
+  return button;
+}
+
+/** A stack in one row: what failed, the innermost place of the project, and how much is folded. */
+function fillFolded(text: HTMLElement, { summary }: FoldHead, look: LineLook): void {
+  const { title, place, frames } = summary;
+  fill(text, [{ text: visible(title), style: {} }], look);
+  if (place) {
+    text.append(" — ");
+    text.append(placeElement(place, `${place.path}:${place.line}`, look));
+  }
+  const hidden = place ? frames - 1 : frames;
+  if (hidden > 0) text.append(element("span", styles.hidden, ` (${count(hidden, "frame")} hidden)`));
+}
+
+/** A line of an open stack with its path as people know it. */
+function fillFrame(text: HTMLElement, message: string, frame: FrameInLine, look: LineLook): void {
+  const part = (words: string): void => fill(text, [{ text: words, style: {} }], look);
+  part(message.slice(0, frame.from));
+  const path = placeElement(frame.place, frame.place.path, look);
+  path.title = message.slice(frame.from, frame.to);
+  text.append(path);
+  part(message.slice(frame.to));
+}
+
+function placeElement(place: Place, words: string, { canOpen }: LineLook): HTMLElement {
+  if (!canOpen || !isOpenable(place)) return element("span", undefined, visible(words));
+  const button = element("button", styles.place, visible(words));
+  button.setAttribute("type", "button");
+  button.setAttribute("aria-label", `Open ${visible(place.path)}, line ${place.line}`);
+  button.dataset["file"] = place.path;
+  button.dataset["at"] = String(place.line);
+  return button;
 }
 
 function element(name: string, className: string | undefined, text = ""): HTMLElement {
@@ -97,13 +152,13 @@ function part(text: string, { style }: Run, link: string | undefined, isFound: b
     made.setAttribute("href", link);
     made.setAttribute("target", "_blank");
     made.setAttribute("rel", "noopener noreferrer");
-    made.tabIndex = -1;
   }
   if (isPlain || isFound) return made;
   const { color, background } = readable(style.fg, style.bg, style.inverse ?? false, look.theme);
   const css = made.style;
   if (color) css.color = color;
   if (background) css.backgroundColor = background;
+  if (style.dim) css.opacity = "0.75";
   if (style.bold) css.fontWeight = "700";
   if (style.italic) css.fontStyle = "italic";
   if (style.underline || style.strike)

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 
+import { LogRows } from "../logs/rows";
 import { runsOf } from "../logs/sgr";
 import { LogStore } from "../logs/store";
 import { LogView } from "../logs/view";
@@ -9,7 +10,10 @@ import { lineElement } from "./lineElement";
 import { LOG_KEYS, lineOfKey } from "./logKeys";
 import { nearest } from "./useSearch";
 
-const LOOK = { theme: "dark" as const, pattern: null, isMarked: false, isChosen: false, isCurrent: false };
+const LOOK = {
+  ...{ theme: "dark" as const, pattern: null, isMarked: false, isChosen: false, isCurrent: false },
+  ...{ head: null, frame: null, canOpen: false },
+};
 
 describe("the heights of rows", () => {
   test("agree with the sum of all rows, whatever was measured, forgotten and asked", () => {
@@ -75,7 +79,7 @@ test("keys lead to the next and previous line of a level, and not beyond the las
   const store = new LogStore();
   const levels = ["INFO", "ERROR", "WARNING", "INFO", "ERROR"] as const;
   store.append(levels.map((level, at) => ({ ...line(at + 1), level })));
-  const view = new LogView(store);
+  const view = new LogRows(new LogView(store));
   const from = (at: number, key: string): number | null => {
     const found = lineOfKey(view, key, view.first + at);
     return found === null ? null : found - view.first;

@@ -1,6 +1,6 @@
 import type { Level } from "../api/types";
 import { isNote } from "../logs/store";
-import type { LogView } from "../logs/view";
+import type { LogRows } from "../logs/rows";
 
 /** Keys of the log while it has the focus, as a help shows them. */
 export const LOG_KEYS: readonly (readonly [keys: string, does: string])[] = [
@@ -8,6 +8,7 @@ export const LOG_KEYS: readonly (readonly [keys: string, does: string])[] = [
   ["w / W", "next or previous warning"],
   ["n / N", "next or previous match, while the search is open"],
   ["g / G", "oldest or newest line"],
+  ["Enter", "open or close the traceback that is marked"],
   ["/", "search"],
 ];
 
@@ -18,12 +19,12 @@ const LEVEL_KEYS: Readonly<Record<string, readonly [Level, 1 | -1]>> = {
   W: ["WARNING", -1],
 };
 
-/** The line that a key leads to from `from`; null where there is none, or the key is another one. */
-export function lineOfKey(view: LogView, key: string, from: number): number | null {
+/** The row that a key leads to from `from`; null where there is none, or the key is another one. */
+export function lineOfKey(rows: LogRows, key: string, from: number): number | null {
   const [level, step] = LEVEL_KEYS[key] ?? [];
   if (level === undefined || step === undefined) return null;
-  for (let at = from + step; at >= view.first && at < view.end; at += step) {
-    const entry = view.at(at);
+  for (let at = from + step; at >= rows.first && at < rows.end; at += step) {
+    const entry = rows.at(at);
     if (entry && !isNote(entry) && entry.level === level) return at;
   }
   return null;

@@ -5,9 +5,12 @@ interface PointerOptions {
   entryOf: (row: HTMLElement) => Entry | undefined;
   onHover: (line: HoveredLine | null) => void;
   onPick: (entry: Entry) => void;
+  /** The head of a stack was clicked. */
+  onToggle: (row: HTMLElement) => void;
+  onFile: (path: string, line: number) => void;
 }
 
-/** Tells which line's head the pointer is on. */
+/** Tells which line's head the pointer is on, and what was clicked in a row. */
 export class Pointer {
   readonly #host: HTMLElement;
   readonly #options: PointerOptions;
@@ -35,6 +38,14 @@ export class Pointer {
   }
 
   readonly #click = (event: MouseEvent): void => {
+    const button = (event.target as Element).closest<HTMLElement>("[data-fold], [data-file]");
+    const row = button?.closest<HTMLElement>("[data-position]");
+    if (button && row) {
+      const { file, at } = button.dataset;
+      if (file === undefined) this.#options.onToggle(row);
+      else this.#options.onFile(file, Number(at));
+      return;
+    }
     const entry = this.#under(event);
     if (entry && getSelection()?.isCollapsed !== false) this.#options.onPick(entry);
   };

@@ -1,17 +1,15 @@
+import type { LogRows } from "../logs/rows";
 import { isNote } from "../logs/store";
-import type { LogView } from "../logs/view";
 import { Following } from "./following";
 import { Heights } from "./heights";
 import { lineElement } from "./lineElement";
+import { Older } from "./older";
 import { Pointer } from "./pointer";
 import type { ScreenEvents, ScreenOptions } from "./screenTypes";
 import styles from "./line.module.css";
 
-/** This near to the top, older lines are fetched. */
-const NEAR_PX = 800;
 /** Rows beyond the edges of what is in sight. */
 const MORE_PX = 400;
-const FILL_MS = 1_000;
 /** Heights are known after rows are in the page: so many times the range is looked at again. */
 const MOST_PASSES = 5;
 /** Rows in the page at once, whatever their heights are. */
@@ -31,10 +29,11 @@ export class Screen {
   readonly #following: Following;
   readonly #heights: Heights;
   readonly #pointer: Pointer;
+  readonly #older: Older;
   readonly #observer: ResizeObserver;
   readonly #shown = new Map<number, HTMLElement>();
   #options: ScreenOptions;
-  #view: LogView;
+  #log: LogRows;
   #anchor = { position: 0, px: 0 };
   #pattern: RegExp | null = null;
   #current: number | null = null;
@@ -43,14 +42,12 @@ export class Screen {
   #frame = 0;
   #setTop = 0;
   #width = 0;
-  #askedAt: number | null = null;
-  #fill: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(host: HTMLElement, view: LogView, options: ScreenOptions, events: ScreenEvents) {
+  constructor(host: HTMLElement, log: LogRows, options: ScreenOptions, events: ScreenEvents) {
     this.host = host;
     this.#events = events;
     this.#options = options;
-    this.#view = view;
+    this.#log = log;
     this.#following = new Following(events.onState);
     this.#heights = new Heights(Math.round(options.fontSize * LINE_HEIGHT));
     this.#rows = document.createElement("div");
@@ -61,7 +58,10 @@ export class Screen {
       entryOf: (row) => this.#entryOf(row),
       onHover: events.onHover,
       onPick: (entry) => !isNote(entry) && events.onPick(entry.seq),
+      onToggle: (row) => this.toggle(Number(row.dataset["position"])),
+      onFile: events.onFile,
     });
+    this.#older = new Older(host, events.onNeedOlder);
     host.addEventListener("scroll", this.#scrolled, { passive: true });
     host.addEventListener("wheel", this.#wheel, { passive: true });
     host.addEventListener("pointerdown", this.#unpin, { passive: true });
@@ -69,15 +69,15 @@ export class Screen {
     this.#observer = new ResizeObserver(() => this.#resized());
     this.#observer.observe(host);
     this.#applyOptions();
-    this.show(view);
+    this.show(log);
   }
 
-  get view(): LogView {
-    return this.#view;
+  get log(): LogRows {
+    return this.#log;
   }
 
   dispose(): void {
-    clearTimeout(this.#fill);
+    this.#older.dispose();
     cancelAnimationFrame(this.#frame);
     this.#observer.disconnect();
     this.#pointer.dispose();
@@ -85,7 +85,7 @@ export class Screen {
     this.host.removeEventListener("wheel", this.#wheel);
     this.host.removeEventListener("pointerdown", this.#unpin);
     this.host.removeEventListener("keydown", this.#key);
-    this.#view.store.hold(false);
+    this.#log.store.hold(false);
     this.host.replaceChildren();
   }
 
@@ -100,8 +100,8 @@ export class Screen {
   }
 
   /** Show another view, from its end. */
-  show(view: LogView): void {
-    this.#view = view;
+  show(log: LogRows): void {
+    this.#log = log;
     this.#heights.clear();
     this.#removeRows();
     this.#hold(true);
@@ -135,19 +135,24 @@ export class Screen {
     this.#render();
   }
 
-  /** The line at the top edge of what is in sight. */
+  /** The row at the top edge of what is in sight. */
   get top(): number {
     return this.#following.isOn
-      ? this.#heights.at(this.#view.first, this.#view.end, this.host.scrollTop)
+      ? this.#heights.at(this.#log.first, this.#log.end, this.host.scrollTop)
       : this.#anchor.position;
   }
 
-  /** The line that one looks at: the one that was found, else the one at the top edge. */
+  /** The view's position of the line at the top edge. */
+  get topLine(): number {
+    return this.#log.positionAt(this.top);
+  }
+
+  /** The row that one looks at: the one that was found, else the one at the top edge. */
   get here(): number {
     return this.#pinned && this.#current !== null ? this.#current : this.top;
   }
 
-  /** Bring a line into sight, and mark what was found there. */
+  /** Bring a row into sight, and mark what was found there. */
   reveal(position: number): void {
     this.#hold(false);
     this.#pinned = true;
@@ -155,6 +160,30 @@ export class Screen {
     this.#anchor = { position, px: Math.floor(this.host.clientHeight / 2) };
     this.#removeRows();
     this.#render();
+  }
+
+  /** Bring a line into sight, by its position in the view; the stack around it is opened. */
+  revealLine(position: number): void {
+    this.#log.sync();
+    this.reveal(this.#log.uncover(position));
+  }
+
+  /** Open or close the stack of a row, which stays where it is. */
+  toggle(position: number): void {
+    const px = this.#heights.offset(this.#log.first, position) - this.host.scrollTop;
+    const hasFocus = this.#shown.get(position)?.contains(document.activeElement) ?? false;
+    const isOpen = this.#log.toggle(position);
+    if (isOpen === null) return;
+    if (isOpen) this.#hold(false);
+    if (!this.#following.isOn) this.#anchor = { position, px };
+    this.#render();
+    if (hasFocus) this.#shown.get(position)?.querySelector<HTMLElement>("button")?.focus({ preventScroll: true });
+  }
+
+  /** Fold all stacks, or open all. */
+  foldAll(isFolding: boolean): void {
+    this.#log.foldAll(isFolding);
+    this.sync();
   }
 
   /** Mark all that matches; null marks nothing. */
@@ -172,9 +201,9 @@ export class Screen {
   // Rows
 
   #render(): void {
-    const view = this.#view;
-    view.sync();
-    const { first, end } = view;
+    const log = this.#log;
+    this.#takeChanges();
+    const { first, end } = log;
     if (this.host.clientHeight === 0) return;
     if (first === end) {
       this.#removeRows();
@@ -188,8 +217,25 @@ export class Screen {
       this.#anchor = { position: Math.min(Math.max(first, this.#anchor.position), end - 1), px: 0 };
     for (let pass = 0; pass < MOST_PASSES; pass += 1) if (!this.#pass(first, end)) break;
     this.#place(first, end);
-    this.#following.report(view);
-    this.#checkTop(first);
+    this.#following.report(log);
+    this.#older.check(log, () => this.#following.isOn);
+  }
+
+  /** Rows that have moved are made again; what is looked at is found again by its number. */
+  #takeChanges(): void {
+    const log = this.#log;
+    const [anchor, current] = [this.#anchor.position, this.#current].map((at) => (at === null ? null : log.at(at)));
+    log.sync();
+    const { rows, hasMoved } = log.takeChanges();
+    for (const position of rows) {
+      this.#shown.get(position)?.remove();
+      this.#shown.delete(position);
+    }
+    if (!hasMoved) return;
+    if (anchor) this.#anchor.position = log.rowOfSeq(anchor.seq);
+    if (current) this.#current = log.rowOfSeq(current.seq);
+    this.#heights.clear();
+    this.#removeRows();
   }
 
   /** Put the rows in sight into the page and measure them; whether heights are others than was thought. */
@@ -241,7 +287,7 @@ export class Screen {
   }
 
   #rowOf(position: number): HTMLElement | undefined {
-    const entry = this.#view.at(position);
+    const entry = this.#log.at(position);
     if (!entry) return undefined;
     const row = lineElement(entry, {
       theme: this.#options.theme,
@@ -249,13 +295,16 @@ export class Screen {
       isMarked: !isNote(entry) && this.#events.isMarked(entry),
       isChosen: !isNote(entry) && entry.seq === this.#options.line,
       isCurrent: position === this.#current,
+      head: this.#log.headOf(position),
+      frame: this.#log.frameOf(position),
+      canOpen: this.#options.canOpenFiles,
     });
     row.dataset["position"] = String(position);
     return row;
   }
 
   #entryOf(row: HTMLElement) {
-    return this.#view.at(Number(row.dataset["position"]));
+    return this.#log.at(Number(row.dataset["position"]));
   }
 
   #removeRows(): void {
@@ -283,12 +332,12 @@ export class Screen {
     if (this.#following.isOn && !isUp) return;
     this.#hold(isAtBottom && !this.#pinned);
     this.#anchorHere();
-    this.#askedAt = null;
+    this.#older.askAgain();
     this.sync();
   };
 
   #anchorHere(): void {
-    const { first, end } = this.#view;
+    const { first, end } = this.#log;
     const { scrollTop } = this.host;
     const position = this.#heights.at(first, end, scrollTop);
     this.#anchor = { position, px: this.#heights.offset(first, position) - scrollTop };
@@ -326,7 +375,8 @@ export class Screen {
     else if (event.key === "End" || event.key === "G") {
       this.#pinned = false;
       this.follow();
-    } else return;
+    } else if (event.key === "Enter" && this.#current !== null) this.toggle(this.#current);
+    else return;
     event.preventDefault();
   };
 
@@ -340,8 +390,8 @@ export class Screen {
   toStart(): void {
     this.#pinned = false;
     this.#hold(false);
-    this.#anchor = { position: this.#view.first, px: 0 };
-    this.#askedAt = null;
+    this.#anchor = { position: this.#log.first, px: 0 };
+    this.#older.askAgain();
     this.#render();
   }
 
@@ -356,28 +406,8 @@ export class Screen {
     }
   }
 
-  #checkTop(first: number): void {
-    if (!this.#view.store.hasOlder || this.#askedAt === first) return;
-    if (!this.#following.isOn) {
-      if (this.host.scrollTop < NEAR_PX) this.#needOlder(first);
-    } else if (this.#isRoomLeft()) {
-      // Lines may be on their way that fill it: what is older is asked for when they have had their time.
-      clearTimeout(this.#fill);
-      this.#fill = setTimeout(() => this.#following.isOn && this.#isRoomLeft() && this.#needOlder(first), FILL_MS);
-    }
-  }
-
-  #isRoomLeft(): boolean {
-    return this.host.clientHeight > 0 && this.host.scrollHeight <= this.host.clientHeight;
-  }
-
-  #needOlder(first: number): void {
-    this.#askedAt = first;
-    this.#events.onNeedOlder();
-  }
-
   #hold(isFollowing: boolean): void {
-    this.#following.turn(isFollowing, this.#view);
+    this.#following.turn(isFollowing, this.#log);
     if (isFollowing) this.#pinned = false;
   }
 }

@@ -9,6 +9,8 @@ export interface ScreenOptions {
   fontSize: number;
   /** Number of the line that is chosen. */
   line: number | null;
+  /** Whether places in the project's code are links. */
+  canOpenFiles: boolean;
 }
 
 export interface ScreenState {
@@ -32,5 +34,7 @@ export interface ScreenEvents {
   onHover: (line: HoveredLine | null) => void;
   /** Its timestamp or gutter was clicked. */
   onPick: (seq: number) => void;
+  /** A place in the project's code was clicked. */
+  onFile: (path: string, line: number) => void;
   isMarked: (line: LogLine) => boolean;
 }

@@ -64,7 +64,7 @@ export function useReveal(parts: RevealParts): void {
     done.current = wanted;
     if (view.first === view.end) return;
     // The log may have been out of sight until now: it gets its size first.
-    const frame = requestAnimationFrame(() => screen.reveal(Math.min(position, view.end - 1)));
+    const frame = requestAnimationFrame(() => screen.revealLine(Math.min(position, view.end - 1)));
     return () => cancelAnimationFrame(frame);
   }, [wanted, view, screen, passing, isFiltered, version]);
 }

@@ -1,6 +1,7 @@
 import { type RefObject, useEffect, useRef, useState } from "react";
 
 import type { LogSession } from "../logs/session";
+import type { LogRows } from "../logs/rows";
 import { isUnfiltered, type LogView } from "../logs/view";
 import { Screen } from "./screen";
 import type { HoveredLine, ScreenOptions, ScreenState } from "./screenTypes";
@@ -62,26 +63,29 @@ interface ScreenParts {
   session: LogSession;
   /** The session whose lines are shown: another one with a filter. */
   passing: LogSession;
-  view: LogView;
+  rows: LogRows;
   options: ScreenOptions;
   onHover: (line: HoveredLine | null) => void;
   onPick: (seq: number) => void;
+  onFile: ((path: string, line: number) => void) | undefined;
 }
 
 /** A screen in an element: made once per session, told of each change of the view and the options. */
-export function useScreen({ session, passing, view, options, onHover, onPick }: ScreenParts): ScreenOfHost {
+export function useScreen(parts: ScreenParts): ScreenOfHost {
+  const { session, passing, rows, options, onHover, onPick, onFile } = parts;
   const host = useRef<HTMLDivElement>(null);
   const [screen, setScreen] = useState<Screen | null>(null);
   const [state, setState] = useState<ScreenState>({ isFollowing: true, newLines: 0 });
-  const first = useRef({ view, options, passing });
+  const first = useRef({ rows, options, passing, onFile });
   useEffect(() => {
     if (!host.current) return;
-    const made = new Screen(host.current, first.current.view, first.current.options, {
+    const made = new Screen(host.current, first.current.rows, first.current.options, {
       onState: (next) =>
         setState((now) => (now.isFollowing === next.isFollowing && now.newLines === next.newLines ? now : next)),
       onNeedOlder: () => void first.current.passing.loadOlder().then(() => made.sync()),
       onHover,
       onPick,
+      onFile: (path, at) => first.current.onFile?.(path, at),
       isMarked: (line) => session.markOf(line) !== undefined,
     });
     setScreen(made);
@@ -91,14 +95,14 @@ export function useScreen({ session, passing, view, options, onHover, onPick }: 
     };
   }, [session, onHover, onPick]);
   useEffect(() => {
-    first.current = { ...first.current, view, passing };
-    if (screen && screen.view !== view) screen.show(view);
+    first.current = { ...first.current, rows, passing, onFile };
+    if (screen && screen.log !== rows) screen.show(rows);
     return screen ? passing.store.subscribe(() => screen.sync()) : undefined;
-  }, [screen, view, passing]);
-  const { timestamps, wrap, theme, fontSize, line } = options;
+  }, [screen, rows, passing, onFile]);
+  const { timestamps, wrap, theme, fontSize, line, canOpenFiles } = options;
   useEffect(() => {
-    first.current.options = { timestamps, wrap, theme, fontSize, line };
+    first.current.options = { timestamps, wrap, theme, fontSize, line, canOpenFiles };
     screen?.setOptions(first.current.options);
-  }, [screen, timestamps, wrap, theme, fontSize, line]);
+  }, [screen, timestamps, wrap, theme, fontSize, line, canOpenFiles]);
   return { host, screen, state };
 }

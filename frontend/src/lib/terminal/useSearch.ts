@@ -69,11 +69,11 @@ export function useSearch(view: LogView, screen: Screen | null, isOpen: boolean)
     (step: 1 | -1) => {
       const alive = found.filter((position) => position >= view.first);
       if (alive.length === 0) return;
-      const fromHere = nearest(alive, screen?.top ?? view.first, step);
+      const fromHere = nearest(alive, screen?.topLine ?? view.first, step);
       const next = index === -1 ? fromHere : (index + step + alive.length) % alive.length;
       setIndex(next);
       const position = alive[next];
-      if (position !== undefined) screen?.reveal(position);
+      if (position !== undefined) screen?.revealLine(position);
     },
     [found, index, screen, view],
   );
