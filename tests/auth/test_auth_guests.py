@@ -1,4 +1,4 @@
-"""Whoever has a share link can join again and again: all that these guests hold open together is bounded."""
+"""One person with a share link can join again and again: what all guests hold open together is bounded."""
 
 from __future__ import annotations
 

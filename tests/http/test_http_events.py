@@ -201,6 +201,10 @@ async def test_the_states_of_a_preview_are_events_and_the_end_ends_a_guests_stre
                 ending = await of_guest.events()
             assert ending[-1].kind == "end"
             assert [one.data["status"] for one in ending if one.kind == "preview"][-1] == "stopped"
+            # A guest does not learn who the owner is.
+            assert {(one.data["user_id"], one.data["project_id"]) for one in ending if one.kind == "preview"} == {
+                ("", "")
+            }
             while states[-1]["status"] != "stopped":
                 states.append((await until(stream, "preview"))[-1].data)
         assert {one["id"] for one in states} == {launched["id"]}

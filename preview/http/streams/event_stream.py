@@ -25,7 +25,7 @@ class EventStreamBody(PiecewiseBody):
     Args:
         events: The user's events.
         last_id: Id of the last event that the client has; empty for none.
-        shows: Returns whether this reader may see an event.
+        shown: Returns the data of an event for this reader; None for an event that is not for them.
         start: Returns the data of `start`, without its `resumed`.
         over: Set at the end of the preview that a guest is bound to; None for the user. A guest's events have no
             numbers, and no sign of an event that the guest may not see.
@@ -39,7 +39,7 @@ class EventStreamBody(PiecewiseBody):
         events: UserEvents,
         last_id: str,
         *,
-        shows: Callable[[UserEvent], bool],
+        shown: Callable[[UserEvent], str | None],
         start: Callable[[], dict[str, Any]],
         over: trio.Event | None,
         waits: Waits,
@@ -47,7 +47,7 @@ class EventStreamBody(PiecewiseBody):
         keep_alive_s: float,
     ) -> None:
         self._events = events
-        self._shows = shows
+        self._shown = shown
         self._start = start
         self._preview_over = over
         self._waits = waits
@@ -105,8 +105,8 @@ class EventStreamBody(PiecewiseBody):
         if found is None:
             self._is_resumed = False
             return self._first()
-        shown = (one for one in found if self._shows(one))
-        return b"".join(self._event(one.name, one.data, one.number) for one in shown)
+        told = ((one, self._shown(one)) for one in found)
+        return b"".join(self._event(one.name, data, one.number) for one, data in told if data is not None)
 
     @property
     def _remaining_s(self) -> float:

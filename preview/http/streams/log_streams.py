@@ -76,7 +76,7 @@ class StreamSlots:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._open: dict[str, int] = {}
-        # Streams of all guests of a preview; whoever has a share link can be many guests.
+        # Streams of all guests of a preview; a share link makes many guests of one person.
         self._of_guests: dict[str, int] = {}
 
     @property

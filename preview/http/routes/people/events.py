@@ -36,6 +36,8 @@ _EVENTS = "text/event-stream"
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "Vary": "Accept", "X-Accel-Buffering": "no"}
 # Of a preview; its generation's files and name are the owner's.
 _FOR_GUESTS = frozenset({"preview", "viewers", "comment", "comment_removed"})
+# What the data of events says of the owner alone, and what a guest gets in its place.
+_OF_THE_OWNER = {"user_id": "", "project_id": "", "unread": 0}
 
 
 def event_routes(running: Running) -> Blueprint:
@@ -74,16 +76,17 @@ def _answer(backend: Backend, identity: Identity, generation_id: str | None) -> 
         resources.enter_context(backend.slots.hold(identity.key))
         resources.enter_context(user_events.reading())
 
-        def shows(event: UserEvent) -> bool:
+        def shown(event: UserEvent) -> str | None:
             if guest is not None:
-                return event.preview_id == guest.preview_id and event.name in _FOR_GUESTS
-            return generation_id is None or event.generation_id == generation_id
+                is_theirs = event.preview_id == guest.preview_id and event.name in _FOR_GUESTS
+                return _for_guest(event.data) if is_theirs else None
+            return event.data if generation_id is None or event.generation_id == generation_id else None
 
         live = None if guest is None else backend.previews.find(guest.preview_id)
         body = EventStreamBody(
             user_events,
             "" if guest is not None else request.headers.get("Last-Event-ID", ""),
-            shows=shows,
+            shown=shown,
             start=lambda: state().dumped(),
             over=None if live is None else live.over,
             waits=backend.waits,
@@ -94,6 +97,12 @@ def _answer(backend: Backend, identity: Identity, generation_id: str | None) -> 
     # Quart would end it after a minute, without a last chunk.
     response.timeout = None
     return response
+
+
+def _for_guest(data: str) -> str:
+    """Return an event's data without what only its owner may know."""
+    fields: dict[str, Any] = json.loads(data)
+    return json.dumps(fields | {name: value for name, value in _OF_THE_OWNER.items() if name in fields})
 
 
 def _state(backend: Backend, identity: Identity, generation_id: str | None) -> EventsState:
