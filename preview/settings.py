@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, ValidationError, model_validator
 
 from preview.core.env_file import EnvFile
 from preview.core.isolation import Isolation, Network
@@ -27,15 +26,13 @@ from preview.settings_fields import (
     Count,
     Destinations,
     HostName,
-    Hosts,
     LevelWord,
     Networks,
-    Origins,
     Ports,
     Seconds,
     SystemCalls,
-    UserIds,
 )
+from preview.settings_service import ServiceSettings
 
 __all__ = ["LAST_STORE_S", "Settings", "Tier", "load_settings", "settings_in", "variable_of"]
 
@@ -49,12 +46,6 @@ LAST_STORE_S = 4.0
 def _env(name: str) -> AliasChoices:
     """Read the field from ``PREVIEW_<name>``, and from its Python name in ``Settings(...)``."""
     return AliasChoices(f"PREVIEW_{name}")
-
-
-def _xdg(variable: str, fallback: str) -> Path:
-    """Return an XDG base folder; unset, empty or relative means the default (XDG Base Directory Specification)."""
-    value = os.environ.get(variable, "")
-    return (Path(value) if value.startswith("/") else Path.home() / fallback) / "preview"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,42 +67,13 @@ class Tier:
     advanced_metrics: bool
 
 
-class Settings(BaseSettings):
-    """All settings of the service. Unknown ``PREVIEW_*`` names are ignored, as a host may have its own.
+class Settings(ServiceSettings):
+    """All settings: those of the service itself, and those of its previews.
+
+    Unknown ``PREVIEW_*`` names are ignored, as a host may have its own.
 
     An empty value counts as unset, as in the XDG specification.
     """
-
-    model_config = SettingsConfigDict(
-        env_prefix="PREVIEW_",
-        env_ignore_empty=True,
-        frozen=True,
-        extra="ignore",
-        validate_by_name=True,
-        validate_by_alias=True,
-    )
-
-    # Folders, database and addresses of the service
-    data_dir: Path = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
-    cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))
-    database_url: SecretStr | None = None
-    # Longer than the lock timeouts (10 s) of SQLite and PostgreSQL, which end in a definite error.
-    database_timeout_s: Seconds = Field(15, validation_alias=_env("DATABASE_TIMEOUT"))
-    bind: str = "127.0.0.1:8000"
-    public_url: str | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    ca: Path | None = None
-
-    # Access to the service over the network
-    allowed_hosts: Hosts = ()
-    trusted_proxies: Networks = ()
-    forwarded_header: Literal["x-forwarded", "forwarded"] = "x-forwarded"
-    cors_origins: Origins = ()
-    cors_credentials: bool = False
-    max_connections: Count = 20_000
-    max_connections_per_address: Count = 2_000
-    body_timeout_s: Seconds = Field(30, validation_alias=_env("BODY_TIMEOUT"))
 
     # Ports and addresses of previews
     port_min: int = Field(3001, ge=1, le=65535)
@@ -261,16 +223,6 @@ class Settings(BaseSettings):
     worker_timeout_s: Seconds = Field(10, validation_alias=_env("WORKER_TIMEOUT"))
     worker_memory_mb: Count = 512
 
-    # Authentication
-    jwt_secret: SecretStr | None = None
-    jwt_algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
-    jwt_audience: str = "preview"
-    jwt_issuer: str | None = None
-    jwks_url: str | None = None
-    jwks_file: Path | None = None
-    sealing_keys: SecretStr | None = None
-    operators: UserIds | None = None
-
     # The service's own log and its shutdown
     service_log_level: LevelWord = "INFO"
     service_log_format: Literal["console", "json"] = "console"
@@ -278,10 +230,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.tls_cert is None) is not (self.tls_key is None):
-            raise ValueError(
-                "PREVIEW_TLS_CERT and PREVIEW_TLS_KEY (--tls-cert and --tls-key) belong together: give both, or none"
-            )
         if self.port_min > self.port_max:
             raise ValueError(
                 f"PREVIEW_PORT_MIN ({self.port_min}) is above PREVIEW_PORT_MAX ({self.port_max}): swap or widen them"
@@ -296,11 +244,6 @@ class Settings(BaseSettings):
                 f"PREVIEW_SHUTDOWN_TIMEOUT ({self.shutdown_timeout_s:g} s) must be at least {LAST_STORE_S:g} s above "
                 f"PREVIEW_STOP_BUDGET ({self.stop_budget_s:g} s): last lines and rows are stored in between"
             )
-        if self.cors_credentials and "*" in self.cors_origins:
-            raise ValueError(
-                "PREVIEW_CORS_CREDENTIALS lets other pages act as the user who is logged in: "
-                "name their origins in PREVIEW_CORS_ORIGINS instead of '*'"
-            )
         if isinstance(self.postgres, ServerAddress) and self.databases == "own":
             raise ValueError(
                 "PREVIEW_DATABASES=own gives each preview a server, PREVIEW_POSTGRES has the address of one for all: "
@@ -309,11 +252,6 @@ class Settings(BaseSettings):
         if self.domain is not None and self.path_host is not None:
             raise ValueError(
                 "PREVIEW_DOMAIN gives each preview a host of its own, PREVIEW_PATH_HOST one host to all: set one"
-            )
-        if self.jwt_algorithm != "HS256" and not (self.jwks_url or self.jwks_file):
-            raise ValueError(
-                f"PREVIEW_JWT_ALGORITHM={self.jwt_algorithm} needs public keys: "
-                "set PREVIEW_JWKS_URL or PREVIEW_JWKS_FILE"
             )
         return self
 
@@ -332,13 +270,6 @@ class Settings(BaseSettings):
                     "name: give previews another one"
                 )
         return self
-
-    @property
-    def resolved_database_url(self) -> str:
-        """URL of the database; the default is SQLite in the data folder."""
-        if self.database_url is not None:
-            return self.database_url.get_secret_value()
-        return f"sqlite:///{self.data_dir / 'preview.db'}"
 
     @property
     def resolved_db_path(self) -> Path:

@@ -58,3 +58,15 @@ class Operation:
     headers: Mapping[str, str] = field(default_factory=dict)
     is_open: bool = False
     is_missing: bool = False
+
+
+GONE = Reply("Done; the response has no body.", kind=None)
+"""Reply to a request that has removed or changed something."""
+
+
+def links_to(parameter: str, value: str, *routes: str) -> dict[str, object]:
+    """Return a link to each route; ``value``, a runtime expression, locates the path parameter in the response."""
+    return {
+        route.rpartition(".")[2].rstrip("_"): {"operationId": route, "parameters": {parameter: value}}
+        for route in routes
+    }

@@ -6,17 +6,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from preview import errors
-from preview.http.contracts import ANSWERS, alerts, data, failures, filters, generations, requests, v1
+from preview.http.contracts import ANSWERS, data, generations, v1
 from preview.http.contracts.shared import Ticket
 from preview.http.core import bodies
-from preview.http.core.line_query import FilterQuery
 from preview.http.core.version_bodies import ChangeQuery, NoteQuery
-from preview.http.openapi.model import ErrorKinds, Operation, Reply
+from preview.http.openapi.model import GONE, ErrorKinds, Operation, Reply, links_to
 from preview.http.openapi.people_operations import (
     account_operations,
     event_operations,
     operator_operations,
     together_operations,
+)
+from preview.http.openapi.record_operations import (
+    alert_operations,
+    failure_operations,
+    filter_operations,
+    request_operations,
 )
 from preview.http.openapi.replay_operations import probe_operations, replay_operations
 from preview.http.openapi.settings_operations import settings_operations
@@ -64,21 +69,12 @@ _STREAM: ErrorKinds = (
 )
 
 
-def _links(parameter: str, value: str, *routes: str) -> dict[str, object]:
-    """Return a link to each route; ``value``, a runtime expression, locates the path parameter in the response."""
-    return {
-        route.rpartition(".")[2].rstrip("_"): {"operationId": route, "parameters": {parameter: value}}
-        for route in routes
-    }
-
-
 _PREFER = {"Prefer": "`wait=SECONDS`: respond when the preview is healthy (RFC 7240)."}
 _APPLIED = {"Preference-Applied": "The waiting time that was granted."}
 _LOCATION = {"Location": "Address of the preview."}
 _IF_MATCH = {"If-Match": "Change the files only if their `ETag` is still this one (RFC 9110)."}
 _IF_NONE_MATCH = {"If-None-Match": "Respond 304 if the `ETag` is still this one (RFC 9110)."}
 _ETAG = {"ETag": "Entity tag of the content."}
-_GONE = Reply("Done; the response has no body.", kind=None)
 _SAME = {304: Reply("Not modified since the given `ETag`; the response has no body.", kind=None, headers=_ETAG)}
 
 
@@ -86,11 +82,11 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
     """Return the seven endpoints and the ticket route, in one contract's form."""
     is_plan, name, answers = contract is Contract.PLAN, contract.value, ANSWERS[contract]
     own_id = "$response.body#/generationId" if is_plan else "$response.body#/generation_id"
-    links = _links(
+    links = links_to(
         "generation_id", own_id, f"{name}.status", f"{name}.stop", f"{name}_logs.stream", f"{name}_logs.ticket"
     )
     launched = Reply("Launched.", answers.launched, headers=_APPLIED if is_plan else _APPLIED | _LOCATION, links=links)
-    stopped = _GONE if answers.stopped is None else Reply("The preview was stopped.", answers.stopped)
+    stopped = GONE if answers.stopped is None else Reply("The preview was stopped.", answers.stopped)
     endpoints = Operation(Reply("The endpoints of the generation.", answers.endpoints))
     events = Reply(
         "Events: lines, `status`, `gap`, `end`, `expired`; in NDJSON, one object per line.",
@@ -150,7 +146,7 @@ def _previews() -> dict[str, Operation]:
         "The preview: the same one if it was running, otherwise a new one.",
         v1.Launched,
         headers=_APPLIED | _LOCATION,
-        links=_links("preview_id", "$response.body#/id", "previews.get_preview"),
+        links=links_to("preview_id", "$response.body#/id", "previews.get_preview"),
     )
     return {
         "previews.list_previews": Operation(Reply("A page of previews.", v1.InstancePage), query=bodies.ListQuery),
@@ -182,88 +178,10 @@ def _data() -> dict[str, Operation]:
         ),
         "snapshots.list_snapshots": Operation(Reply("The data snapshots.", data.SnapshotList)),
         "snapshots.restore": Operation(Reply("The data was replaced.", data.ReplacedShape), replaced),
-        "snapshots.delete": Operation(_GONE, (errors.SnapshotNotFound,), 204),
+        "snapshots.delete": Operation(GONE, (errors.SnapshotNotFound,), 204),
         "snapshots.diff": Operation(Reply("What differs.", data.ComparisonShape), (*gone, errors.SnapshotNotFound)),
         "snapshots.fork": Operation(
             forked, (*_UPLOAD, *kept, errors.SnapshotNotFound), 201, body=bodies.ForkBody, is_missing=True
-        ),
-    }
-
-
-def _failures() -> dict[str, Operation]:
-    """Describe the routes of previews' failures."""
-    gone: ErrorKinds = (errors.NoActivePreview, errors.PreviewNotFound)
-    return {
-        "failures.failures": Operation(
-            Reply("The failures.", failures.FailureList),
-            (*gone, errors.InvalidFilter),
-            query=failures.FailuresQuery,
-        ),
-        "failures.failure": Operation(
-            Reply("The failure.", failures.FailureDetail, further_kinds=("text/plain",)),
-            (*gone, errors.FailureNotFound),
-            query=failures.FailureQuery,
-        ),
-        "failures.diagnosis": Operation(
-            Reply("The diagnosis.", failures.DiagnosisShape), gone, query=failures.DiagnosisQuery
-        ),
-    }
-
-
-def _requests() -> dict[str, Operation]:
-    """Describe the routes of recorded requests."""
-    gone: ErrorKinds = (errors.NoActivePreview, errors.PreviewNotFound)
-    missing: ErrorKinds = (*gone, errors.RequestNotFound)
-    one = bodies.OneRequestQuery
-    listed = Reply(
-        "The requests; as Server-Sent Events with `request`, `lost`, `end` and `expired`.",
-        requests.RequestList,
-        further_kinds=("text/event-stream", "application/har+json"),
-    )
-    text = Reply("The request; or text to paste.", requests.RequestShape, further_kinds=("text/plain",))
-    return {
-        "requests.list_requests": Operation(
-            listed,
-            (*gone, errors.InvalidFilter, errors.TooManyStreams),
-            query=bodies.RequestsQuery,
-            headers={"Last-Event-ID": "Number of the last request that the client has."},
-        ),
-        "requests.one_request": Operation(text, (*missing, errors.RecordIncomplete), query=bodies.RecordQuery),
-        "requests.pin": Operation(_GONE, (*missing, errors.PinLimitReached), 204, query=one),
-        "requests.unpin": Operation(_GONE, missing, 204, query=one),
-        "requests.capture": Operation(Reply("The setting.", requests.CaptureShape), gone),
-        "requests.set_capture": Operation(Reply("The setting.", requests.CaptureShape), gone, body=bodies.CaptureBody),
-    }
-
-
-def _alerts() -> dict[str, Operation]:
-    """Describe the routes of alerts."""
-    rule, firings = Reply("The rule.", alerts.RuleShape), Reply("A page of firings.", alerts.FiringPage)
-    made = Reply(
-        "The new rule.",
-        alerts.RuleShape,
-        headers={"Location": "Address of the rule."},
-        links=_links(
-            "alert_id", "$response.body#/id", "alerts.get_alert", "alerts.test_alert", "alerts.list_firings",
-            "alerts.replace_alert", "alerts.delete_alert",
-        ),
-    )  # fmt: skip
-    wrong: ErrorKinds = (errors.InvalidRequest, errors.InvalidFilter, errors.GenerationNotFound)
-    gone: ErrorKinds = (errors.AlertNotFound,)
-    no_preview: ErrorKinds = (errors.NoActivePreview, errors.PreviewNotFound)
-    return {
-        "alerts.list_alerts": Operation(Reply("The rules.", alerts.RuleList)),
-        "alerts.create_alert": Operation(made, (*wrong, errors.AlertLimitReached), 201, body=alerts.AlertBody),
-        "alerts.get_alert": Operation(rule, gone),
-        "alerts.replace_alert": Operation(rule, (*wrong, *gone), body=alerts.AlertBody),
-        "alerts.delete_alert": Operation(_GONE, gone, 204),
-        "alerts.test_alert": Operation(Reply("The firing, with the result.", alerts.FiringShape), gone),
-        "alerts.list_firings": Operation(firings, gone, query=alerts.FiringsQuery),
-        "firings.preview_firings": Operation(firings, no_preview, query=alerts.PreviewFiringsQuery),
-        "firings.try_alert": Operation(
-            Reply("What the rule would have done.", alerts.TrialShape),
-            (errors.InvalidRequest, errors.InvalidFilter, *no_preview),
-            body=alerts.TrialBody,
         ),
     }
 
@@ -278,8 +196,8 @@ def _browser() -> dict[str, Operation]:
         "browser.share": Operation(link, share_errors, 201, body=bodies.ShareBody),
         "browser.access": Operation(access, _NO_PREVIEW),
         "browser.set_access": Operation(access, _NO_PREVIEW, body=bodies.AccessBody),
-        "browser.revoke_access": Operation(_GONE, _NO_PREVIEW, 204),
-        "browser.revoke_share": Operation(_GONE, gone_errors, 204),
+        "browser.revoke_access": Operation(GONE, _NO_PREVIEW, 204),
+        "browser.revoke_share": Operation(GONE, gone_errors, 204),
     }
 
 
@@ -297,7 +215,7 @@ def _generations() -> dict[str, Operation]:
         "The stored generation.",
         generations.GenerationShape,
         headers={"Location": "Address of the generation."},
-        links=_links("generation_id", "$response.body#/id", *next_routes),
+        links=links_to("generation_id", "$response.body#/id", *next_routes),
     )
     files = Reply("The files.", generations.FileList, headers=_ETAG)
     file = Reply("The file.", kind="application/octet-stream", headers=_ETAG)
@@ -316,7 +234,7 @@ def _generations() -> dict[str, Operation]:
             Reply("The plan.", generations.Plan), (errors.InvalidGeneration, errors.TooComplex, errors.AnalysisFailed)
         ),
         **naming_operations(kept),
-        "generations.delete_generation": Operation(_GONE, (errors.AlreadyRunning,), 204),
+        "generations.delete_generation": Operation(GONE, (errors.AlreadyRunning,), 204),
         "files.list_files": Operation(files, others=_SAME, headers=_IF_NONE_MATCH, is_missing=True),
         "files.get_file": Operation(file, (errors.FileNotKept,), others=_SAME, headers=_IF_NONE_MATCH, is_missing=True),
         "files.download": Operation(
@@ -343,7 +261,7 @@ def _page() -> dict[str, Operation]:
         "session.login": Operation(to_page, (errors.Unauthenticated,), 303, is_open=True, is_missing=True),
         "session.who": Operation(Reply("The session.", v1.Session)),
         "session.exchange": Operation(exchanged, is_missing=True),
-        "session.logout": Operation(_GONE, status=204),
+        "session.logout": Operation(GONE, status=204),
         "page.index": Operation(html, is_open=True),
         "page.asset": Operation(Reply("A file.", kind="*/*"), is_open=True, is_missing=True),
         "page.favicon": Operation(Reply("An icon.", kind="image/svg+xml"), is_open=True),
@@ -369,14 +287,10 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "preview (plan)": _in_both(Contract.PLAN),
         "previews": _previews(),
         "data": _data(),
-        "alerts": _alerts(),
-        "failures": _failures(),
-        "requests": _requests(),
-        "filters": {
-            "filters.explain": Operation(
-                Reply("The terms.", filters.FilterShape), (errors.InvalidFilter,), query=FilterQuery
-            ),
-        },
+        "alerts": alert_operations(),
+        "failures": failure_operations(),
+        "requests": request_operations(),
+        "filters": filter_operations(),
         "replay": replay_operations(),
         "launch settings": settings_operations(),
         "probes": probe_operations(),

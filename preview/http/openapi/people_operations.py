@@ -5,9 +5,8 @@ from __future__ import annotations
 from preview import errors, people_errors
 from preview.http.contracts.people import account, events, together
 from preview.http.core import bodies
-from preview.http.openapi.model import ErrorKinds, Operation, Reply
+from preview.http.openapi.model import GONE, ErrorKinds, Operation, Reply
 
-_GONE = Reply("Done; the response has no body.", kind=None)
 _NO_PREVIEW: ErrorKinds = (errors.NoActivePreview,)
 _STORED: ErrorKinds = (errors.NoActivePreview, errors.PreviewNotFound)
 
@@ -28,10 +27,10 @@ def together_operations() -> dict[str, Operation]:
         "together.viewers": Operation(viewers, (*_NO_PREVIEW, errors.TooManyStreams)),
         "together.me": Operation(me, _NO_PREVIEW),
         "together.change_me": Operation(
-            _GONE, (*_NO_PREVIEW, errors.InvalidRequest, people_errors.TooFast), 204, body=together.MeBody
+            GONE, (*_NO_PREVIEW, errors.InvalidRequest, people_errors.TooFast), 204, body=together.MeBody
         ),
-        "together.leave": Operation(_GONE, status=204),
-        "together.remove": Operation(_GONE, (*_NO_PREVIEW, people_errors.ViewerNotFound), 204),
+        "together.leave": Operation(GONE, status=204),
+        "together.remove": Operation(GONE, (*_NO_PREVIEW, people_errors.ViewerNotFound), 204),
         "together.list_comments": Operation(
             Reply("A page of comments.", together.CommentPage),
             (*_STORED, errors.InvalidRequest),
@@ -57,7 +56,7 @@ def together_operations() -> dict[str, Operation]:
             query=together.OneCommentQuery,
         ),
         "together.delete_comment": Operation(
-            _GONE, (*_STORED, people_errors.CommentNotFound), 204, query=together.OneCommentQuery
+            GONE, (*_STORED, people_errors.CommentNotFound), 204, query=together.OneCommentQuery
         ),
     }
 
@@ -88,7 +87,7 @@ def account_operations() -> dict[str, Operation]:
             body=account.TokenBody,
             is_missing=True,
         ),
-        "account.revoke_token": Operation(_GONE, (errors.Forbidden, people_errors.ApiTokenNotFound), 204),
+        "account.revoke_token": Operation(GONE, (errors.Forbidden, people_errors.ApiTokenNotFound), 204),
         "account.usage": Operation(Reply("The limits.", account.Usage)),
     }
 
@@ -98,7 +97,7 @@ def operator_operations() -> dict[str, Operation]:
     refused: ErrorKinds = (errors.Forbidden,)
     return {
         "operator.previews": Operation(Reply("All live previews.", account.OperatorPreviews), refused),
-        "operator.stop": Operation(_GONE, (*refused, errors.PreviewNotFound, errors.NoActivePreview), 204),
+        "operator.stop": Operation(GONE, (*refused, errors.PreviewNotFound, errors.NoActivePreview), 204),
         "operator.list_users": Operation(
             Reply("A page of users.", account.OperatorUsers),
             (*refused, errors.InvalidRequest),
@@ -106,6 +105,6 @@ def operator_operations() -> dict[str, Operation]:
         ),
         "operator.environments": Operation(Reply("The environments.", account.Environments), refused),
         "operator.remove_environment": Operation(
-            _GONE, (*refused, people_errors.EnvironmentNotFound, people_errors.EnvironmentInUse), 204
+            GONE, (*refused, people_errors.EnvironmentNotFound, people_errors.EnvironmentInUse), 204
         ),
     }

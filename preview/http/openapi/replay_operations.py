@@ -5,7 +5,7 @@ from __future__ import annotations
 from preview import errors
 from preview.http.contracts import probe, replay
 from preview.http.core import bodies, replay_bodies
-from preview.http.openapi.model import ErrorKinds, Operation, Reply
+from preview.http.openapi.model import GONE, ErrorKinds, Operation, Reply
 
 
 def replay_operations() -> dict[str, Operation]:
@@ -65,5 +65,5 @@ def probe_operations() -> dict[str, Operation]:
     return {
         "probes.start": Operation(Reply("The probe.", probe.ProbeShape), status=202, body=bodies.ProbeBody),
         "probes.last": Operation(shown, (errors.ProbeNotFound, errors.TooManyStreams)),
-        "probes.stop": Operation(Reply("Done; the response has no body.", kind=None), status=204),
+        "probes.stop": Operation(GONE, status=204),
     }

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from preview import errors
 from preview.http.contracts import launch_settings as shapes
-from preview.http.openapi.model import ErrorKinds, Operation, Reply
+from preview.http.openapi.model import GONE, ErrorKinds, Operation, Reply
 
 _TAG = {"ETag": "Entity tag of the settings."}
 _IF_MATCH = {"If-Match": "Change the settings only if their `ETag` is still this one (RFC 9110)."}
-_GONE = Reply("Done; the response has no body.", kind=None)
 
 
 def settings_operations() -> dict[str, Operation]:
@@ -48,11 +47,11 @@ def settings_operations() -> dict[str, Operation]:
         ),
         "environment.secret": Operation(secret, (*no_layer, errors.SecretNotFound), query=layer),
         "environment.set_secret": Operation(secret, changes, body=shapes.SecretBody, query=layer, headers=_IF_MATCH),
-        "environment.delete_secret": Operation(_GONE, (*no_layer, errors.SecretNotFound), 204, query=layer),
+        "environment.delete_secret": Operation(GONE, (*no_layer, errors.SecretNotFound), 204, query=layer),
         "presets.list_presets": Operation(Reply("The presets.", shapes.PresetList), no_project),
         "presets.add_preset": Operation(made, changes, 201, body=shapes.PresetBody),
         "presets.replace_preset": Operation(preset, changes, body=shapes.EnvironmentBody, headers=_IF_MATCH),
-        "presets.delete_preset": Operation(_GONE, no_layer, 204),
+        "presets.delete_preset": Operation(GONE, no_layer, 204),
         "environment.compare": Operation(
             Reply("What differs.", shapes.ComparedPresets),
             (*no_layer, errors.SealedTextUnreadable),

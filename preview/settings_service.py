@@ -1,0 +1,90 @@
+"""Settings of the service itself: its folders, database and addresses, and who may reach it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from preview.settings_fields import Count, Hosts, Networks, Origins, Seconds, UserIds
+
+__all__ = ["ServiceSettings"]
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    """Return an XDG base folder; unset, empty or relative means the default (XDG Base Directory Specification)."""
+    value = os.environ.get(variable, "")
+    return (Path(value) if value.startswith("/") else Path.home() / fallback) / "preview"
+
+
+class ServiceSettings(BaseSettings):
+    """The part of ``Settings`` that is about the service and not about its previews."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PREVIEW_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+    # Folders, database and addresses of the service
+    data_dir: Path = Field(default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"))
+    cache_dir: Path = Field(default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"))
+    database_url: SecretStr | None = None
+    # Longer than the lock timeouts (10 s) of SQLite and PostgreSQL, which end in a definite error.
+    database_timeout_s: Seconds = Field(15, validation_alias=AliasChoices("PREVIEW_DATABASE_TIMEOUT"))
+    bind: str = "127.0.0.1:8000"
+    public_url: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    ca: Path | None = None
+
+    # Access to the service over the network
+    allowed_hosts: Hosts = ()
+    trusted_proxies: Networks = ()
+    forwarded_header: Literal["x-forwarded", "forwarded"] = "x-forwarded"
+    cors_origins: Origins = ()
+    cors_credentials: bool = False
+    max_connections: Count = 20_000
+    max_connections_per_address: Count = 2_000
+    body_timeout_s: Seconds = Field(30, validation_alias=AliasChoices("PREVIEW_BODY_TIMEOUT"))
+
+    # Authentication
+    jwt_secret: SecretStr | None = None
+    jwt_algorithm: Literal["HS256", "RS256", "ES256", "EdDSA"] = "HS256"
+    jwt_audience: str = "preview"
+    jwt_issuer: str | None = None
+    jwks_url: str | None = None
+    jwks_file: Path | None = None
+    sealing_keys: SecretStr | None = None
+    operators: UserIds | None = None
+
+    @model_validator(mode="after")
+    def _service_is_consistent(self) -> Self:
+        if (self.tls_cert is None) is not (self.tls_key is None):
+            raise ValueError(
+                "PREVIEW_TLS_CERT and PREVIEW_TLS_KEY (--tls-cert and --tls-key) belong together: give both, or none"
+            )
+        if self.cors_credentials and "*" in self.cors_origins:
+            raise ValueError(
+                "PREVIEW_CORS_CREDENTIALS lets other pages act as the user who is logged in: "
+                "name their origins in PREVIEW_CORS_ORIGINS instead of '*'"
+            )
+        if self.jwt_algorithm != "HS256" and not (self.jwks_url or self.jwks_file):
+            raise ValueError(
+                f"PREVIEW_JWT_ALGORITHM={self.jwt_algorithm} needs public keys: "
+                "set PREVIEW_JWKS_URL or PREVIEW_JWKS_FILE"
+            )
+        return self
+
+    @property
+    def resolved_database_url(self) -> str:
+        """URL of the database; the default is SQLite in the data folder."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'preview.db'}"
