@@ -24,6 +24,10 @@ class Tree:
         holds = leaf(self.term) if self.term else any_of(self.alternatives, leaf)
         return holds is not self.negated
 
+    @property
+    def count(self) -> int:
+        return 1 if self.term else count_of(self.alternatives)
+
 
 Alternatives = tuple[tuple[Tree, ...], ...]
 
@@ -34,6 +38,10 @@ def rows(alternatives: Alternatives) -> str:
 
 def any_of(alternatives: Alternatives, leaf: Callable[[str], bool]) -> bool:
     return any(all(one.holds(leaf) for one in row) for row in alternatives)
+
+
+def count_of(alternatives: Alternatives) -> int:
+    return sum(one.count for row in alternatives for one in row)
 
 
 def filters(terms: st.SearchStrategy[str]) -> st.SearchStrategy[Alternatives]:

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from random import Random
 
 import pytest
-from filter_kit import filters, rows
+from filter_kit import Alternatives, Tree, any_of, count_of, filters, rows
+from filter_reference import FACTS as REFERENCE_FACTS
+from filter_reference import FAILURES, LINES, ON_LINES, ON_REQUESTS, RECORDS
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from log_room import Room
 from sqlalchemy import Connection, insert
 
 from preview.logs import Batch, LineFilter, LogLine
-from preview.logs.filter import Access, KnownRequests, Resolved, parse_filter
-from preview.logs.model.events import MARKS
+from preview.logs.filter import MAX_CHARACTERS, Access, KnownRequests, Resolved, parse_filter
+from preview.logs.filter.parse import MAX_TERMS
+from preview.logs.model.events import MARKS, mark_of
 from preview.logs.storage.searching import find_lines
 from preview.storage.engine import make_engine
 from preview.storage.tables import preview_instances, preview_logs
@@ -116,13 +120,74 @@ def test_a_filter_gives_the_same_lines_in_memory_and_in_sql(database_url: str, l
     check_same(database_url, [(lines, text)])
 
 
-@pytest.mark.long
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
-@given(cases=st.lists(st.tuples(ROWS, FILTERS), min_size=20, max_size=20))
-def test_ten_thousand_filters_give_the_same_lines_in_memory_and_in_sql(
-    database_url: str, cases: list[tuple[Rows, str]]
-) -> None:
-    check_same(database_url, cases)
+def random_filter(letters: Random, terms: Sequence[str]) -> Alternatives:
+    """Return a random filter within the parser's bounds."""
+    while True:
+        made = random_tree(letters, terms)
+        if count_of(made) <= MAX_TERMS and len(rows(made)) <= MAX_CHARACTERS:
+            return made
+
+
+def random_tree(letters: Random, terms: Sequence[str], depth: int = 0) -> Alternatives:
+    def tree() -> Tree:
+        if depth < 3 and letters.random() < 0.25:
+            return Tree(letters.random() < 0.4, "", random_tree(letters, terms, depth + 1))
+        return Tree(letters.random() < 0.3, letters.choice(terms))
+
+    return tuple(
+        tuple(tree() for _ in range(letters.choice((1, 1, 2, 3)))) for _ in range(letters.choice((1, 1, 1, 2, 3)))
+    )
+
+
+def compare_with_reference(connection: Connection, count: int, seed: int) -> int:
+    """Return how many pairs of filter and entry passed; each filter is compared over lines, requests and failures."""
+    letters, passed = Random(seed), 0
+    lines = [line for line, _ in LINES]
+    batch = Batch(
+        "p", 1, [one.timestamp_ms for one in lines],
+        bytes(mark_of(one.level.value, one.source.value) for one in lines), [one.message for one in lines],
+        {at: one.request_id for at, one in enumerate(lines) if one.request_id is not None},
+    )  # fmt: skip
+    for _ in range(count):
+        tree = random_filter(letters, list(ON_LINES))
+        text = rows(tree)
+        chosen = parse_filter(text, NOW).resolved(REFERENCE_FACTS)
+        wanted = [at + 1 for at, (_, entry) in enumerate(LINES) if any_of(tree, lambda term: ON_LINES[term](entry))]  # noqa: B023  called at once
+        assert [1 + at for at in chosen.positions(batch)] == wanted, text
+        found = find_lines(connection, "p", LineFilter(terms=chosen), first=1, last=12, limit=99, newest=False)
+        assert [line.seq for line in found.lines] == wanted, text
+        for line, entry in FAILURES:
+            assert chosen.matches_line(line) is any_of(tree, lambda term: ON_LINES[term](entry)), text  # noqa: B023  called at once
+        other = random_filter(letters, list(ON_REQUESTS))
+        chosen = parse_filter(rows(other), NOW).resolved(REFERENCE_FACTS)
+        for record, entry in RECORDS:
+            expected = any_of(other, lambda term: ON_REQUESTS[term](entry))  # noqa: B023  called at once
+            assert chosen.matches_request(record) is expected, rows(other)
+        passed += len(wanted)
+    return passed
+
+
+@pytest.mark.parametrize(("count", "seed"), [(100, 1), pytest.param(10_000, 2, marks=pytest.mark.long)])
+def test_filters_select_what_the_reference_selects(database_url: str, count: int, seed: int) -> None:
+    engine = make_engine(database_url)
+    try:
+        with engine.connect() as connection, connection.begin() as transaction:
+            put(connection, [line for line, _ in LINES])
+            assert compare_with_reference(connection, count, seed) > 3 * count
+            transaction.rollback()
+    finally:
+        engine.dispose()
+
+
+def test_each_term_alone_selects_what_the_reference_selects() -> None:
+    for term, meaning in ON_LINES.items():
+        chosen = parse_filter(term, NOW).resolved(REFERENCE_FACTS)
+        for line, entry in LINES + FAILURES:
+            assert chosen.matches_line(line) is meaning(entry), (term, line)
+    for term, meaning in ON_REQUESTS.items():
+        chosen = parse_filter(term, NOW).resolved(REFERENCE_FACTS)
+        for record, entry in RECORDS:
+            assert chosen.matches_request(record) is meaning(entry), (term, record)
 
 
 async def test_a_search_that_costs_much_ends_early_and_goes_on_there(

@@ -21,10 +21,9 @@ from preview.http.core.answers import json_answer
 from preview.http.core.reading import checked_query
 from preview.http.identity import own_generation
 from preview.http.routes.logs import line_terms
-from preview.logs import EVERYTHING, Level, LogLine, Range, Source
+from preview.logs import EVERYTHING, LogLine, Range, Source
 from preview.logs.failures.model import FailureRecord
-from preview.logs.failures.text import text_of
-from preview.logs.filter import Filter
+from preview.logs.failures.text import line_of, text_of
 from preview.storage.tables import PreviewRecord
 from preview.supervisor import report_on
 from preview.traffic.record import RecordedRequest
@@ -53,7 +52,7 @@ def failure_routes(running: Running) -> Blueprint:
         record = await _preview_of(backend, generation_id, query.preview_id)
         chosen = await line_terms(backend, record, query.filter)
         records, further, unread_lines = await backend.service.failures.records(record.id)
-        passing = [one for one in records if _passes(one, chosen)]
+        passing = [one for one in records if chosen.matches_line(line_of(one))]
         return json_answer(FailureList.of(record.id, passing[: query.limit], further, unread_lines))
 
     @routes.get("/preview/failures/<failure_id>")
@@ -129,18 +128,6 @@ async def _find(
         if one.id == failure_id:
             return None, one
     raise missing
-
-
-def _passes(record: FailureRecord, chosen: Filter) -> bool:
-    """Return True if a line with type, message and place of the failure passes the filter."""
-    if chosen.is_empty:
-        return True
-    place = "" if record.frame is None else f" {record.frame.path}:{record.frame.line} {record.frame.function}"
-    last = record.last
-    text = f"{record.type}: {record.message}{place}".replace("\n", " ")
-    return chosen.matches_line(
-        LogLine(last.last_seq, last.timestamp_ms, Level.ERROR, Source.PREVIEW, text, last.request_id)
-    )
 
 
 async def _last_lines(backend: Backend, record: PreviewRecord, count: int) -> list[LogLine]:

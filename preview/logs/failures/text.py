@@ -1,4 +1,4 @@
-"""A failure as a bounded text, for an agent or a bug report."""
+"""A failure as text: bounded, for an agent or a bug report; and as one line, for filters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from preview.core.clock import rfc3339_ms
 from preview.core.escapes import without_escapes
 from preview.core.quoting import clipped, visible
 from preview.logs.failures.model import FailureRecord, Frame, Raised, Relation
-from preview.logs.model.events import LogLine
+from preview.logs.model.events import Level, LogLine, Source
 
 MAX_TEXT = 16_000
 """Most characters of the text."""
@@ -34,6 +34,14 @@ def text_of(record: FailureRecord, lines: Sequence[LogLine], request: Sequence[s
     """
     text = "\n".join(_parts(record, lines, request))
     return clipped(visible(text), MAX_TEXT) + "\n"
+
+
+def line_of(record: FailureRecord) -> LogLine:
+    """Return the line that stands for a failure in filters: type, message and place, at its newest occurrence."""
+    place = "" if record.frame is None else f" {record.frame.path}:{record.frame.line} {record.frame.function}"
+    last = record.last
+    text = f"{record.type}: {record.message}{place}".replace("\n", " ")
+    return LogLine(last.last_seq, last.timestamp_ms, Level.ERROR, Source.PREVIEW, text, last.request_id)
 
 
 def _parts(record: FailureRecord, lines: Sequence[LogLine], request: Sequence[str]) -> Iterator[str]:
