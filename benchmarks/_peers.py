@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import quote
 
 import psutil
 from _caches import use_usual_caches
@@ -32,7 +33,7 @@ from _peer_programs import NGINX_CONF, NODE_PROGRAM, STARLETTE_PROGRAM, STARLETT
 from preview.auth import issue_token, load_or_create_secret
 from preview.settings import Settings
 
-__all__ = ["NOT_DIRECT", "Missing", "Opener", "Peer", "openers"]
+__all__ = ["FILTERED", "NOT_DIRECT", "Missing", "Opener", "Peer", "openers"]
 
 _PRINTER = Path(__file__).with_name("_printer.py")
 _PRINTING: list[str | Path] = [sys.executable, "-I", "-S", _PRINTER]
@@ -40,6 +41,9 @@ _BARE_SENDER = Path(__file__).with_name("_bare_sender.py")
 # Beside the interpreter that runs this.
 _PREVIEW = Path(sys.executable).with_name("preview")
 NOT_DIRECT = "preview, not direct"
+FILTERED = "preview, filtered"
+# All printed lines pass, so that as many are delivered; each is compared with all four terms.
+_FILTER = "-path:/health (status:2xx OR error) items"
 _START_S = 60.0
 _END_S = 10.0
 _USER = "ann"
@@ -98,6 +102,7 @@ def openers(isolation: str) -> dict[str, Opener]:
         "bare sender": _open_bare,
         "nchan": _open_nchan,
         "preview": partial(_open_preview, isolation, {}),
+        FILTERED: partial(_open_preview, isolation, {}, _FILTER),
     }
     if "direct_streams" in Settings.model_fields:
         named[NOT_DIRECT] = partial(_open_preview, isolation, {"PREVIEW_DIRECT_STREAMS": "false"})
@@ -250,7 +255,7 @@ def _open_nchan() -> Iterator[Peer]:
 
 
 @contextmanager
-def _open_preview(isolation: str, settings: Mapping[str, str]) -> Iterator[Peer]:
+def _open_preview(isolation: str, settings: Mapping[str, str], chosen: str = "") -> Iterator[Peer]:
     use_usual_caches()
     with _folder() as folder:
         variables = {
@@ -269,11 +274,11 @@ def _open_preview(isolation: str, settings: Mapping[str, str]) -> Iterator[Peer]
             pids = [server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True))]
             owner = Settings(data_dir=folder / "data")
             token = issue_token(owner, load_or_create_secret(owner), _USER, tier="enterprise", ttl_s=3600)
-            yield _launch(str(json.loads(said)["url"]), token, pids)
+            yield _launch(str(json.loads(said)["url"]), token, pids, chosen)
 
 
-def _launch(url: str, token: str, pids: Sequence[int]) -> Peer:
-    """A preview of the printing program."""
+def _launch(url: str, token: str, pids: Sequence[int], chosen: str) -> Peer:
+    """A preview of the printing program, and its stream with a filter."""
 
     def ask(method: str, path: str, body: object) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Prefer": "wait=60"}
@@ -291,5 +296,5 @@ def _launch(url: str, token: str, pids: Sequence[int]) -> Peer:
     path = f"/api/v1/generations/{generation}/preview"
     base_url = ask("POST", f"{path}/launch", {})["base_url"]
     port = int(url.rpartition(":")[2])
-    stream = _get(f"{path}/logs/stream?tail=0", f"Authorization: Bearer {token}")
+    stream = _get(f"{path}/logs/stream?tail=0&filter={quote(chosen)}", f"Authorization: Bearer {token}")
     return Peer(port, stream, int(base_url.rpartition(":")[2]), pids)

@@ -10,6 +10,8 @@ subscriber's socket.
 - ``thousand``: 1,000 subscribers, 100 lines/s.
 - ``idle``: 10,000 streams: memory of each, and one line to all.
 
+``preview, filtered`` is the same service, whose streams have a filter that all lines pass.
+
 The bare sender gives prepared bytes to sockets and does nothing else: no server can be expected to be quicker, and
 what it reaches in the burst is the least that the client can take (its own ceiling).
 """
@@ -27,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from _measure import Figure, compare, percentile, report, save
-from _peers import NOT_DIRECT, Missing, Opener, Peer, openers
+from _peers import FILTERED, NOT_DIRECT, Missing, Opener, Peer, openers
 from _stream_targets import judge
 from _subscribers import Plan, Received, Subscribers, Task, open_subscribers
 
@@ -40,6 +42,7 @@ _WATCHED = 10
 # Lines of a burst: what each can deliver in a second or two.
 _BURST_LINES = {
     "preview": 20_000,
+    FILTERED: 20_000,
     NOT_DIRECT: 20_000,
     "bare sender": 20_000,
     "Node": 5_000,
@@ -164,7 +167,7 @@ def run_all(
         for number in range(rounds[scenario]):
             for name, opener in list(left.items()) if number % 2 == 0 else list(reversed(left.items())):
                 gc.collect()
-                if (scenario, name) == ("idle", NOT_DIRECT) and len(left) > 1:
+                if scenario == "idle" and name in {FILTERED, NOT_DIRECT} and len(left) > 1:
                     # Minutes until all are connected: only where it was asked for.
                     continue
                 if sys.stderr.isatty():

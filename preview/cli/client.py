@@ -15,6 +15,7 @@ import httpx2
 from preview.auth import issue_token, load_or_create_secret
 from preview.cli.data_folder import read_note
 from preview.cli.exits import ApiRefused, CommandFailed, NoService, UsageMistake
+from preview.cli.filter_mark import filter_in, mark_of
 from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.settings import Settings, load_settings
@@ -219,5 +220,7 @@ def refusal(response: httpx2.Response) -> ApiRefused:
     if not isinstance(message, str) or not message:
         message = f"The service answered {response.status_code} {response.reason_phrase}."
     facts = problem.get("details")
-    facts = facts if isinstance(facts, dict) else None
-    return ApiRefused(message, status=response.status_code, problem=str(problem.get("code", "")), facts=facts)
+    facts = facts if isinstance(facts, dict) else {}
+    code = str(problem.get("code", ""))
+    mark = mark_of(code, facts, filter_in(response.request))
+    return ApiRefused(message, status=response.status_code, problem=code, facts=facts, mark=mark)

@@ -20,7 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from preview.cli.exits import CommandFailed, ExitCode, exit_code_of
+from preview.cli.exits import ApiRefused, CommandFailed, ExitCode, exit_code_of
 from preview.cli.help import HELP_NAMES, polish
 from preview.core.capabilities import give_up_capabilities
 from preview.core.quoting import visible
@@ -272,6 +272,8 @@ def _say_error(error: Exception, message: str, code: ExitCode) -> ExitCode:
     mark = "\x1b[31mpreview:\x1b[0m" if _red() else "preview:"
     if message:
         print(f"{mark} {visible(message)}", file=sys.stderr)
+    if isinstance(error, ApiRefused) and error.mark:
+        print(error.mark, file=sys.stderr)
     return code
 
 

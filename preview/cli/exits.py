@@ -48,17 +48,25 @@ class ApiRefused(CommandFailed):
         status: HTTP status.
         problem: The response's ``code`` (RFC 9457 extension), or an empty string.
         facts: The response's ``details``.
+        mark: The request's filter with a mark below its mistake, as two lines; empty if it has none.
     """
 
     code = "api_refused"
 
     def __init__(
-        self, message: str, *, status: int, problem: str = "", facts: Mapping[str, object] | None = None
+        self,
+        message: str,
+        *,
+        status: int,
+        problem: str = "",
+        facts: Mapping[str, object] | None = None,
+        mark: str = "",
     ) -> None:
         super().__init__(message, status=status, problem=problem)
         self.status = status
         self.problem = problem
         self.facts = facts or {}
+        self.mark = mark
 
 
 _STATUSES = {

@@ -13,6 +13,7 @@ from quart import Request, Websocket, request
 from preview.auth import ApiTokens, Authenticator, Identity
 from preview.auth.api_tokens import PREFIX
 from preview.core.ids import is_valid_id
+from preview.core.quoting import quoted
 from preview.errors import Forbidden, GenerationNotFound, NoActivePreview, Unauthenticated
 from preview.generations import Generation
 from preview.http.backend import Backend
@@ -120,33 +121,39 @@ async def require_account(backend: Backend) -> Identity:
 
 
 async def own_generation(
-    backend: Backend, generation_id: str, asked: Request | Websocket | None = None
+    backend: Backend, generation_id: str, asked: Request | Websocket | None = None, *, in_contract: bool = False
 ) -> tuple[Identity, Generation]:
     """Return the caller, and the generation that they own, or whose live preview they watch as a guest.
 
     A guest gets here on the routes of the guest's role only (see ``preview.http.roles``).
 
+    Args:
+        backend: The service.
+        generation_id: The generation.
+        asked: The request, by default the current one.
+        in_contract: See ``owned_by``.
+
     Raises:
-        Unauthenticated, Forbidden: See ``require_identity``; also if the generation belongs to another user.
-        GenerationNotFound: There is no such generation.
+        Unauthenticated: See ``require_identity``.
+        Forbidden, GenerationNotFound: See ``require_identity`` and ``owned_by``.
 
     Cancellation: no state changes.
     """
     given: Request | Websocket = asked or request
     try:
         identity = await require_identity(backend, given)
-        return identity, await owned_by(backend, identity.user.id, generation_id)
-    except (Unauthenticated, Forbidden) as error:
+        return identity, await owned_by(backend, identity.user.id, generation_id, in_contract=in_contract)
+    except (Unauthenticated, Forbidden, GenerationNotFound) as error:
         if error.details.get("reason") == "cross_origin":
             raise
         guest = guest_identity(backend, given, generation_id)
         if guest is None:
             raise
-    return guest, await owned_by(backend, guest.user.id, generation_id)
+    return guest, await owned_by(backend, guest.user.id, generation_id, in_contract=in_contract)
 
 
 async def own_live(backend: Backend, generation_id: str) -> Identity:
-    """Return the caller like ``own_generation``, but without the database while a preview is live.
+    """Return the caller like ``own_generation`` in a contract, but without the database while a preview is live.
 
     A live preview's user owns its generation, since nobody else may launch it.
 
@@ -161,7 +168,7 @@ async def own_live(backend: Backend, generation_id: str) -> Identity:
         with suppress(Unauthenticated, Forbidden):
             identity = await backend.authenticate(request.scope)
     if identity is None or preview is None or preview.record.user_id != identity.user.id:
-        return (await own_generation(backend, generation_id))[0]
+        return (await own_generation(backend, generation_id, in_contract=True))[0]
     follow(backend, request.scope, identity)
     return identity
 
@@ -182,11 +189,18 @@ async def own_preview(backend: Backend, generation_id: str) -> LivePreview:
     return active
 
 
-async def owned_by(backend: Backend, user_id: str, generation_id: str) -> Generation:
+async def owned_by(backend: Backend, user_id: str, generation_id: str, *, in_contract: bool = False) -> Generation:
     """Return the generation if it belongs to this user.
 
+    Args:
+        backend: The service.
+        user_id: The user.
+        generation_id: The generation.
+        in_contract: True for the routes of the two contracts, which say 403 for another user's generation. On all
+            other routes there is no such generation, so nobody learns of it.
+
     Raises:
-        GenerationNotFound: There is no such generation.
+        GenerationNotFound: There is no such generation for this user.
         Forbidden: The generation belongs to another user.
 
     Cancellation: no state changes.
@@ -194,6 +208,9 @@ async def owned_by(backend: Backend, user_id: str, generation_id: str) -> Genera
     if not is_valid_id(generation_id):
         raise GenerationNotFound("There is no such generation.")
     generation = await backend.service.generations.get(generation_id)
-    if generation.user_id != user_id:
+    if generation.user_id == user_id:
+        return generation
+    if in_contract:
         raise Forbidden("This generation belongs to another user.")
-    return generation
+    # The same words as for an unknown id.
+    raise GenerationNotFound(f"There is no generation {quoted(generation_id)}.")

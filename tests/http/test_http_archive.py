@@ -34,7 +34,7 @@ async def test_a_stranger_gets_no_archive(tmp_path: Path) -> None:
         path = f"/api/v1/generations/{made}"
         foreign = await world.ask("GET", f"{path}/archive", user="someone-else")
         listed = await world.ask("GET", f"{path}/files", user="someone-else")
-        assert foreign.status_code == listed.status_code == 403
+        assert foreign.status_code == listed.status_code == 404
         assert foreign.json()["code"] == listed.json()["code"]
         assert (await world.ask("GET", f"{path}/archive", user=None)).status_code == 401
         assert b"main.py" not in foreign.content

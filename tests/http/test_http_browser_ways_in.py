@@ -57,7 +57,7 @@ async def test_a_link_leads_to_no_other_host(tmp_path: Path) -> None:
 async def test_nobody_else_makes_links_to_a_preview(tmp_path: Path) -> None:
     async with open_door(tmp_path) as door:
         for method, rest in [("POST", "open"), ("POST", "share"), ("GET", "access"), ("DELETE", "access")]:
-            assert (await door.api(method, rest, user="bob")).status_code == 403
+            assert (await door.api(method, rest, user="bob")).status_code == 404
 
 
 async def test_without_access_a_preview_and_one_that_never_was_are_the_same(tmp_path: Path) -> None:

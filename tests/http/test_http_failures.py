@@ -112,7 +112,7 @@ async def test_the_story_of_a_bug_its_record_and_its_fix(tmp_path: Path) -> None
             await world.client.get(f"{base}/failures?filter=status:", headers=world.headers("ann"))
         ).status_code == 400
         for path in ("failures", f"failures/{shown['id']}", "diagnosis"):
-            assert (await world.ask("GET", f"{base}/{path}", user="bob")).status_code == 403
+            assert (await world.ask("GET", f"{base}/{path}", user="bob")).status_code == 404
         assert (await world.ask("GET", f"{base}/failures/none")).json()["code"] == "failure_not_found"
 
         # The fix, in which another bug comes in.

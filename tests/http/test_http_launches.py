@@ -40,7 +40,7 @@ async def test_launches_are_their_owners_only(tmp_path: Path) -> None:
         other = await world.keep({"main.py": APP, "preview.toml": FLASK}, user="ben", project="b")
         launched = await world.launch(made)
         preview = launched["id"]
-        assert (await world.ask("GET", path_of(made), user="ben")).status_code == 403
+        assert (await world.ask("GET", path_of(made), user="ben")).status_code == 404
         # Not even by way of an own generation.
         for rest in (f"/{preview}", f"/{preview}/compare?against={preview}"):
             assert (await world.ask("GET", path_of(other, rest), user="ben")).status_code == 404

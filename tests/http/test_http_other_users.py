@@ -33,7 +33,7 @@ async def test_another_user_learns_nothing_from_any_route_that_explains_a_previe
         for method, path in found:
             answer = await world.ask(method, path.replace("{generation_id}", made), {}, user="bob")
             answers[f"{method} {path}"] = (answer.status_code, answer.json()["code"], answer.json()["detail"])
-        expected = (403, "forbidden", "This generation belongs to another user.")
+        expected = (404, "generation_not_found", f"There is no generation {made!r}.")
         assert {place: answer for place, answer in answers.items() if answer != expected} == {}
         anonymous = [(await world.ask(method, path, {}, user=None)).status_code for method, path in found]
         assert set(anonymous) == {401}

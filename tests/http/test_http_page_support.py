@@ -70,7 +70,7 @@ async def test_there_is_no_token_where_nothing_runs_and_none_for_a_stranger(tmp_
         generation = await world.keep(FILES)
         path = f"/api/v1/generations/{generation}/preview/token"
         assert (await world.client.post(path, headers=world.headers("ann"))).json()["code"] == "no_active_preview"
-        assert (await world.client.post(path, headers=world.headers("eve"))).status_code == 403
+        assert (await world.client.post(path, headers=world.headers("eve"))).status_code == 404
 
 
 async def test_pages_of_history_give_the_lines_before_a_number_as_the_stream_does(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ async def test_history_is_only_of_this_generation_and_only_for_its_owner(tmp_pat
         answer = await world.client.get(path, params={"preview_id": preview}, headers=headers)
         assert answer.json()["code"] == "preview_not_found"
         path = f"/api/v1/generations/{mine}/preview/logs"
-        assert (await world.client.get(path, headers=world.headers("eve"))).status_code == 403
+        assert (await world.client.get(path, headers=world.headers("eve"))).status_code == 404
 
 
 async def test_a_preview_says_how_many_watch_it(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ async def test_the_plan_is_read_as_a_launch_reads_it(tmp_path: Path, monkeypatch
 async def test_another_users_plan_is_not_shown(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         generation = await world.keep(FILES)
-        assert (await world.ask("GET", PLAN.format(generation), user="eve")).status_code == 403
+        assert (await world.ask("GET", PLAN.format(generation), user="eve")).status_code == 404
 
 
 @pytest.mark.parametrize("prefix", ["/api/v1", "/api"])

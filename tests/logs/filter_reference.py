@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from preview.logs import Level, LogLine, Source
 from preview.logs.failures.model import FailureRecord, Frame, Language, Occurrence, Raised
@@ -90,7 +91,7 @@ LINES = [
 
 
 def _request(
-    number: int, request_id: str, who: Who, origin: Origin, body: bytes = b"", **fields: list[object]
+    number: int, request_id: str, who: Who, origin: Origin, body: bytes = b"", **fields: list[Any]
 ) -> tuple[RecordedRequest, Entry]:
     method, path, status, ms = REQUESTS[request_id]
     at, reload = NOW - (12 - 3 * number) * MINUTE, min(number - 1, 2)

@@ -78,7 +78,7 @@ def log_routes(contract: Contract, running: Running) -> Blueprint:
     @routes.post("/preview/logs/ticket")
     async def ticket(backend: Backend, generation_id: str) -> Response:
         """Return a short-lived ticket for `EventSource`, which cannot send headers: `…/logs/stream?ticket=…`."""
-        identity, _ = await own_generation(backend, generation_id)
+        identity, _ = await own_generation(backend, generation_id, in_contract=True)
         record = await backend.previews.latest(generation_id)
         made = backend.tickets.issue(identity, record.id)
         return json_answer(Ticket(ticket=made, expires_in=backend.settings.ticket_ttl_s))
@@ -98,14 +98,14 @@ async def _watcher_of(
     Cancellation: no state changes.
     """
     if query.ticket is None:
-        identity, _ = await own_generation(backend, generation_id, asked)
+        identity, _ = await own_generation(backend, generation_id, asked, in_contract=True)
         record = await _preview_of(backend.previews, generation_id, query.preview_id)
     else:
         identity, preview_id = backend.tickets.redeem(query.ticket)
         if identity.token_id is not None and backend.people.api_tokens.is_revoked(identity.token_id):
             raise Unauthenticated("The API token of this stream ticket was revoked; get a new one.", reason="ticket")
         follow(backend, asked.scope, identity)
-        await owned_by(backend, identity.user.id, generation_id)
+        await owned_by(backend, identity.user.id, generation_id, in_contract=True)
         record = await backend.previews.get(preview_id)
         if record.generation_id != generation_id:
             raise Forbidden("The stream ticket is for another preview; get one for this.", reason="ticket")
@@ -234,7 +234,7 @@ def history_routes(contract: Contract, running: Running) -> Blueprint:
 
         As a page of JSON with the addresses of its neighbours, or (`format`, or `Accept`) all of them as a file.
         """
-        identity, _ = await own_generation(backend, generation_id)
+        identity, _ = await own_generation(backend, generation_id, in_contract=True)
         query = checked_query(request, HistoryQuery)
         record = await _preview_of(backend.previews, generation_id, query.preview_id)
         chosen = await line_filter(backend, record, query)
@@ -319,7 +319,7 @@ def log_socket_routes(contract: Contract, running: Running) -> Blueprint:
 
         A client may change its filter at any time; docs/api.md has the messages of both sides.
         """
-        await own_generation(backend, generation_id)
+        await own_generation(backend, generation_id, in_contract=True)
         raise UpgradeRequired("This address speaks WebSocket; open it with a WebSocket client, or read …/logs/stream.")
 
     @routes.websocket("/preview/logs/ws")

@@ -48,7 +48,7 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
 
         Responds as soon as the preview exists; `Prefer: wait=SECONDS` waits until it is healthy.
         """
-        identity, generation = await own_generation(backend, generation_id)
+        identity, generation = await own_generation(backend, generation_id, in_contract=True)
         asked = await _read_launch(contract, identity, generation)
         return await _answer_launch(backend, await backend.previews.launch(asked), contract)
 
@@ -58,7 +58,7 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
 
         A preview that failed stays visible until the next launch; one that was stopped or has expired is 404.
         """
-        _, generation = await own_generation(backend, generation_id)
+        _, generation = await own_generation(backend, generation_id, in_contract=True)
         return json_answer(
             answers.status.of(await _facts(backend, generation, with_endpoints=contract is Contract.PLAN))
         )
@@ -81,7 +81,7 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
         Before a launch, they are read from its source. Once its preview runs, its OpenAPI document and its own route
         table are read too.
         """
-        _, generation = await own_generation(backend, generation_id)
+        _, generation = await own_generation(backend, generation_id, in_contract=True)
         found = await backend.endpoints.find(generation, backend.previews.active(generation_id))
         return json_answer(answers.endpoints.of(found))
 
@@ -90,7 +90,7 @@ def preview_routes(contract: Contract, running: Running) -> Blueprint:
     @routes.get("/preview/config")
     async def config(backend: Backend, generation_id: str) -> Response:
         """Return the limits of this user's previews."""
-        identity, _ = await own_generation(backend, generation_id)
+        identity, _ = await own_generation(backend, generation_id, in_contract=True)
         service = backend.service
         tier = service.settings.tier(identity.user.tier or await service.users.tier(identity.user.id), identity.user.id)
         active = service.previews.active(generation_id)
@@ -107,7 +107,7 @@ async def _own_to_stop(backend: Backend, generation_id: str) -> None:
     identity = await require_identity(backend)
     active = backend.previews.active(generation_id)
     if active is None:
-        await owned_by(backend, identity.user.id, generation_id)
+        await owned_by(backend, identity.user.id, generation_id, in_contract=True)
     elif active.record.user_id != identity.user.id:
         raise Forbidden("This generation belongs to another user.")
 
