@@ -104,7 +104,7 @@ async def test_history_is_only_of_this_generation_and_only_for_its_owner(tmp_pat
         answer = await world.client.get(path, params={"preview_id": preview}, headers=headers)
         assert answer.json()["code"] == "preview_not_found"
         path = f"/api/v1/generations/{mine}/preview/logs"
-        assert (await world.client.get(path, headers=world.headers("eve"))).status_code == 404
+        assert (await world.client.get(path, headers=world.headers("eve"))).status_code == 403
 
 
 async def test_a_preview_says_how_many_watch_it(tmp_path: Path) -> None:
