@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 
 from preview.alerts.conditions import LONGEST_WINDOW_S
 from preview.alerts.rule import (
@@ -157,6 +157,7 @@ class AlertStore:
         def change(connection: Connection) -> None:
             has_secret = _R.webhook_secret.is_not(None) | _R.webhook_sealed.is_not(None)
             query = select(_R.id, _R.webhook_secret, _R.webhook_sealed).where(has_secret).order_by(_R.id)
+            changed = []
             for row in connection.execute(query.with_for_update()).all():
                 if row.webhook_secret is not None:
                     sealed = secrets.seal(row.id, row.webhook_secret)
@@ -166,8 +167,11 @@ class AlertStore:
                     except SealedTextUnreadable:
                         continue  # each delivery reports it
                 if sealed is not None:
-                    values = {"webhook_secret": None, "webhook_sealed": sealed}
-                    connection.execute(update(alert_rules).where(_R.id == row.id).values(values))
+                    changed.append({"rule": row.id, "sealed": sealed})
+            if changed:
+                # One call for all: thousands of round trips would exceed the time of a write, at each start again.
+                seal = update(alert_rules).where(_R.id == bindparam("rule"))
+                connection.execute(seal.values(webhook_secret=None, webhook_sealed=bindparam("sealed")), changed)
 
         await self._database.write(change)
 

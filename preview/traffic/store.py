@@ -20,7 +20,7 @@ from preview.traffic.rows import record_of
 _R = preview_requests.c
 _P = pinned_requests.c
 # Bounds of one page: records that are compared with a filter, and their text.
-# Requests with the same id among which the one of a line is sought.
+# Newest requests with the same id among which the one of a line is sought.
 _MOST_ALIKE = 20
 _SCAN_RECORDS = 5000
 _SCAN_CHARACTERS = 16 * 1024 * 1024
@@ -196,7 +196,10 @@ def _known(connection: Connection, *, preview_id: str) -> KnownRequests:
     found: dict[str, list[Access]] = {}
     for number, facts in rows:
         one = record_of(preview_id, number, facts, None, pinned=False)
-        found.setdefault(one.request_id, []).append(Access(one.method, one.path, one.status, one.timing.ended))
+        alike = found.setdefault(one.request_id, [])
+        # Each line with the id is compared with all of them, and clients choose ids.
+        if len(alike) < _MOST_ALIKE:
+            alike.append(Access(one.method, one.path, one.status, one.timing.ended))
     return KnownRequests(rows[0][0] if rows else 0, found)
 
 
