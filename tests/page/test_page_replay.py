@@ -108,3 +108,30 @@ def test_requests_come_in_go_out_and_are_replayed_by_keyboard(running: Running, 
         # Each row says how its replay went.
         expect(rows(seen).filter(has_text="/books/1").filter(has_text="changed")).to_have_count(1)
         assert not seen.violations
+
+
+def test_two_versions_are_compared(running: Running, browser: Browser) -> None:
+    """One endpoint has changed, another one answers the same."""
+    with visit(browser) as seen:
+        page = seen.page
+        seen.sign_in(running, "compare-user")
+        seen.drop_zip("bookshop", FILES)
+        seen.launch()
+        for book in ("1", "2"):
+            seen.pick("GET", "/books/{book_id}")
+            page.get_by_label("Path: book_id").fill(book)
+            seen.send()
+            seen.wait_for_answer("200 OK")
+        seen.pick("GET", "/health")
+        seen.send()
+        seen.wait_for_answer("200 OK")
+        change_files(running, "compare-user", CHANGED)
+        page.get_by_role("tab", name="Compare").click()
+        expect(page.get_by_label("First version").get_by_role("option", name=re.compile("version 1"))).to_be_attached()
+        page.get_by_label("First version").select_option("version 1")
+        page.get_by_role("button", name="Compare", exact=True).click()
+        result = page.get_by_role("region", name="Result of the comparison")
+        expect(result.get_by_role("status").first).to_contain_text("1 changed", timeout=90_000)
+        expect(result.get_by_role("button", name=re.compile("same.*GET /health"))).to_be_visible()
+        expect(result.get_by_role("row", name=re.compile(r"\$\.price")).first).to_contain_text("6")
+        assert not seen.violations

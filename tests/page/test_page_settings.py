@@ -56,7 +56,7 @@ def test_a_placeholder_is_set_a_flag_is_turned_and_a_preset_switched(running: Ru
         expect(pane.get_by_label("Value")).to_have_attribute("type", "password")
         pane.get_by_label("Value").fill(SECRET)
         page.keyboard.press("Enter")
-        pane.get_by_text("Saved. Restart the preview to apply it.").wait_for()
+        pane.get_by_text("Saved.", exact=True).wait_for()
         add(pane, "NEW_CHECKOUT", "off")
         pane.get_by_role("button", name="Restart to apply").click()
         pane.get_by_text("The preview runs with the saved settings.").wait_for()

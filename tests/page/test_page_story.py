@@ -106,7 +106,7 @@ def test_a_launch_that_cannot_work_stops_nothing_else(running: Running, browser:
         expect(page.get_by_role("region", name="Answer as JSON")).to_contain_text('"loc": ["path", "book_id"]')
         seen.pick("GET", "/page")
         expect(page.get_by_role("region", name="Answer", exact=True)).to_be_hidden()
-        page.get_by_role("tab", name="History").click()
+        page.get_by_role("tab", name="Sent").click()
         page.get_by_role("button", name="GET /books/x").click()
         seen.wait_for_answer("GET /books/x")
         seen.wait_for_answer("422")

@@ -133,7 +133,11 @@ export interface Comparison {
 
 export interface CompareSide {
   generation: string;
+  /** Of its files; the current ones, if this is not given. */
+  version?: number;
   snapshot?: string;
+  /** Of the project's settings; the active one, if this is not given. An empty text: none. */
+  preset?: string;
 }
 
 /** Send the recorded requests of `a` to copies of both. */

@@ -56,14 +56,9 @@ export function useFailures(client: PreviewClient, generationId: string): Failur
   }, [session]);
   const status = instance?.status ?? "none";
   const key = isLoaded && instance ? generationId : null;
-  const found = useLoad(key, (signal) => listFailures(client, generationId, signal));
-  const diagnosis = useLoad(key, (signal) => readDiagnosis(client, generationId, signal));
-  const refresh = found.refresh;
-  const again = diagnosis.refresh;
-  useEffect(() => {
-    refresh();
-    again();
-  }, [refresh, again, revision, status, restarts]);
+  const version = `${revision} ${status} ${restarts}`;
+  const found = useLoad(key, (signal) => listFailures(client, generationId, signal), version);
+  const diagnosis = useLoad(key, (signal) => readDiagnosis(client, generationId, signal), version);
   return {
     page: found.value,
     diagnosis: diagnosis.value,

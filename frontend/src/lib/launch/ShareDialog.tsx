@@ -12,7 +12,7 @@ import { livesUntil } from "./lives";
 
 const ROLES: readonly [ShareLink["role"], string][] = [
   ["open", "open the preview"],
-  ["watch", "watch its log and requests"],
+  ["watch", "watch its log and requests (read-only)"],
   ["use", "watch, send requests and comment"],
 ];
 

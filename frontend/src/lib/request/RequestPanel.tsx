@@ -74,7 +74,7 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
               : "Endpoints",
           ],
           ["request", "Request"],
-          ["history", "History"],
+          ["history", "Sent"],
           ["records", "Recorded"],
           ["compare", "Compare"],
         ]}

@@ -29,7 +29,7 @@ export function DetectedList({ environment, onSet, onOpenFile }: DetectedListPro
         {detected.entries.map((one) => (
           <li key={`${one.kind} ${one.name}`} className={styles.detected}>
             <span className={styles.text}>
-              {visible(one.made_up && isSet(one.name) ? `${one.name} is not in the files` : one.text)}
+              {visible(one.made_up && isSet(one.name) ? `${one.name} has your value; it is read in` : one.text)}
               {one.kind === "variable" && one.value !== null && one.value !== "" && !isSet(one.name) && (
                 <span className={styles.placeholder}>{visible(one.value)}</span>
               )}

@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect, useRef, useState } from "react";
+import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { changeEnvironment, readEnvironment } from "../api/settings";
@@ -27,16 +27,12 @@ export interface SettingsPanelProps extends PanelProps {
 export function SettingsPanel(props: SettingsPanelProps): ReactNode {
   const { generationId } = props;
   const client = usePreviewClient(props.client);
-  const { instance } = usePreview(generationId, { client, poll: false });
-  const loaded = useLoad(generationId, (signal) => readEnvironment(client, generationId, signal));
-  const state = instance ? `${instance.id} ${instance.status}` : "";
-  const known = useRef(state);
-  const { refresh } = loaded;
-  useEffect(() => {
-    // What is shown stays until the answer, and so does what is typed into it.
-    if (known.current !== state) refresh();
-    known.current = state;
-  }, [state, refresh]);
+  const { instance, isLoaded } = usePreview(generationId, { client, poll: false });
+  const loaded = useLoad(
+    isLoaded ? generationId : null,
+    (signal) => readEnvironment(client, generationId, signal),
+    `${instance?.id ?? ""} ${instance?.status ?? ""}`,
+  );
   const action = useAction();
   // Undefined: the preset in use, if there is one.
   const [chosen, setChosen] = useState<string | null>();
@@ -54,7 +50,7 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
     });
   const restart = (): Promise<string> =>
     client.restart(generationId).then(() => "The preview runs with the saved settings.");
-  const saved = running ? "Saved. Restart the preview to apply it." : "Saved. It applies at the next launch.";
+  const saved = running ? "Saved." : "Saved. It applies at the next launch.";
   const show = (name: string | null): void => {
     setChosen(name);
     setWanted({ ...wanted, name: "" });

@@ -2,7 +2,9 @@ import { type ReactNode, useState } from "react";
 
 import type { Snapshot } from "../api/data";
 import type { PreviewClient } from "../api/client";
+import { listVersions, type Version } from "../api/history";
 import { compare, type CompareSide, type Comparison } from "../api/replay";
+import { type Preset, readEnvironment } from "../api/settings";
 import type { Generation } from "../api/types";
 import { usePreviewClient } from "../context";
 import { Button } from "../ui/controls";
@@ -14,6 +16,8 @@ import { useAction } from "../ui/useAction";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import { CompareResult } from "./CompareResult";
+
+const MOST_VERSIONS = 20;
 
 export interface ComparePanelProps {
   generationId: string;
@@ -35,15 +39,24 @@ export function ComparePanel(props: ComparePanelProps): ReactNode {
   const [filter, setFilter] = useState("");
   const [result, setResult] = useState<Comparison | null>(null);
   const found = useLoad(generationId, async () => {
-    const [generations, snapshots] = await Promise.allSettled([
+    const [generations, versions, snapshots, settings] = await Promise.allSettled([
       client.generations(),
+      listVersions(client, generationId),
       client.data.snapshots(generationId),
+      readEnvironment(client, generationId),
     ]);
     if (generations.status === "rejected") throw generations.reason;
-    return choicesOf(generationId, generations.value, snapshots.status === "fulfilled" ? snapshots.value : []);
+    return choicesOf(
+      generationId,
+      generations.value,
+      versions.status === "fulfilled" ? versions.value.items : [],
+      snapshots.status === "fulfilled" ? snapshots.value : [],
+      settings.status === "fulfilled" ? settings.value.presets : [],
+    );
   });
   const choices = found.value ?? [];
-  const a = choices.find((one) => one.key === first) ?? choices.find((one) => one.side.generation !== generationId) ?? choices[0]; // prettier-ignore
+  const earlier = choices.find((one) => one.side.version !== undefined || one.side.generation !== generationId);
+  const a = choices.find((one) => one.key === first) ?? earlier ?? choices[0];
   const b = choices.find((one) => one.key === second) ?? choices[0];
   const run = (ignore?: string[]): void => {
     if (!a || !b) return;
@@ -117,10 +130,32 @@ function Side({ label, choices, value, onChoose }: SideProps): ReactNode {
   );
 }
 
-/** This project as it is now comes first, then its data of each snapshot, then all other projects. */
-function choicesOf(generationId: string, generations: Generation[], snapshots: readonly Snapshot[]): Choice[] {
+/** This project as it is now comes first, then its earlier versions (the newest first), its presets, its data of each snapshot, then all other projects. */
+export function choicesOf(
+  generationId: string,
+  generations: readonly Generation[],
+  versions: readonly Version[],
+  snapshots: readonly Snapshot[],
+  presets: readonly Preset[],
+): Choice[] {
+  const active = presets.find((one) => one.active);
   return [
     { key: "now", label: "this project", side: { generation: generationId } },
+    ...versions.slice(1, 1 + MOST_VERSIONS).map((one) => ({
+      key: `version ${one.number}`,
+      label: `this project, version ${one.number} (${ago(one.created_at)})`,
+      side: { generation: generationId, version: one.number },
+    })),
+    ...presets
+      .filter((one) => one !== active)
+      .map((one) => ({
+        key: `preset ${one.name}`,
+        label: `this project with the preset “${visible(one.name)}”`,
+        side: { generation: generationId, preset: one.name },
+      })),
+    ...(active
+      ? [{ key: "no preset", label: "this project without a preset", side: { generation: generationId, preset: "" } }]
+      : []),
     ...snapshots.map((one) => ({
       key: one.id,
       label: `this project with the data “${visible(one.name || "snapshot")}” (${ago(one.created_at)})`,

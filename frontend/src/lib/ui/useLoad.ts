@@ -19,8 +19,11 @@ interface State<T> {
   problem: Problem | null;
 }
 
-/** Something that is read from the service: again for another key, and by `refresh`. A null key reads nothing. */
-export function useLoad<T>(key: string | null, load: (signal: AbortSignal) => Promise<T>): Loaded<T> {
+/**
+ * Something that is read from the service: again for another key, and by `refresh`. A null key reads nothing. It is also
+ * read again for another `version`; meanwhile the value stays.
+ */
+export function useLoad<T>(key: string | null, load: (signal: AbortSignal) => Promise<T>, version = ""): Loaded<T> {
   const [state, setState] = useState<State<T> | null>(null);
   const [round, setRound] = useState(0);
   const [isLoading, setLoading] = useState(false);
@@ -49,7 +52,7 @@ export function useLoad<T>(key: string | null, load: (signal: AbortSignal) => Pr
       },
     );
     return () => mine.abort();
-  }, [key, round]);
+  }, [key, round, version]);
   const refresh = useCallback(() => setRound((before) => before + 1), []);
   const put = useCallback(
     (change: (value: T) => T) =>
