@@ -28,6 +28,10 @@ _CHUNK = 250
 MAX_PAGE = 1000
 KNOWN_RECORDS = 5000
 """Newest records whose facts the terms of a filter find for log lines."""
+KNOWN_PATH = 256
+"""Characters of a path among these facts: each stream with such a filter keeps them in memory."""
+# Records that are in memory at a time while their facts are read: one may have 32 KiB.
+_READ_AT_ONCE = 200
 
 Matches = Callable[[RecordedRequest], bool]
 
@@ -192,15 +196,17 @@ def _find(connection: Connection, *, preview_id: str, request_id: str, line: int
 
 def _known(connection: Connection, *, preview_id: str) -> KnownRequests:
     query = select(_R.number, _R.facts).where(_R.preview_id == preview_id).order_by(_R.number.desc())
-    rows = connection.execute(query.limit(KNOWN_RECORDS)).all()
+    rows = connection.execute(query.limit(KNOWN_RECORDS), execution_options={"yield_per": _READ_AT_ONCE})
     found: dict[str, list[Access]] = {}
+    newest = 0
     for number, facts in rows:
+        newest = newest or number
         one = record_of(preview_id, number, facts, None, pinned=False)
         alike = found.setdefault(one.request_id, [])
         # Each line with the id is compared with all of them, and clients choose ids.
         if len(alike) < _MOST_ALIKE:
-            alike.append(Access(one.method, one.path, one.status, one.timing.ended))
-    return KnownRequests(rows[0][0] if rows else 0, found)
+            alike.append(Access(one.method, one.path[:KNOWN_PATH], one.status, one.timing.ended))
+    return KnownRequests(newest, found)
 
 
 def _list(
