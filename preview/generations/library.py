@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from preview.generations.files import TreeWriter, check_files
 from preview.generations.interface import Generation, GenerationLimits
 from preview.generations.packing import Packer
 from preview.generations.removal import delete_generation
-from preview.generations.stored_file import StoredFile, facts_of, is_text
+from preview.generations.stored_file import PART_FILES, StoredFile, facts_of, is_text, parts_of
 from preview.generations.version_rows import VersionBounds, VersionNote, insert_first
 from preview.generations.versions import GenerationVersions
 from preview.settings import Settings
@@ -33,9 +33,6 @@ _G, _F, _P = generations.c, generation_files.c, version_files.c
 _MAX_NAME = 256
 # Endings of the names of files that list a project's requirements.
 _MANIFESTS = (".cfg", ".in", ".json", ".lock", ".toml", ".txt", ".yaml", ".yml", "Pipfile", "setup.py")
-# One thread reads and writes this much at once: a fraction of a second on a slow disk, so cancellation is quick.
-_PART_BYTES = 4 * 1024 * 1024
-_PART_FILES = 200
 # Downloads that are compressed at the same moment: a processor's work for seconds each.
 _PACKED_AT_ONCE = 2
 
@@ -212,7 +209,7 @@ class GenerationLibrary:
         # Files from before versions: their kind is not stored.
         unknown = sorted((row.path, row.size_bytes) for row in rows if row.is_text is None)
         texts = {row.path for row in rows if row.is_text}
-        for part in _parts(unknown) if unknown else ():
+        for part in parts_of(unknown):
             texts |= set(await self._database.read(partial(_text_paths, generation_id, part)))
         files = (StoredFile(row.path, row.size_bytes, row.sha256, row.path in texts) for row in rows)
         return sorted(files, key=lambda one: one.path)
@@ -225,7 +222,7 @@ class GenerationLibrary:
 
         Cancellation: nothing changes.
         """
-        return list(_parts(await self.file_list(generation_id)))
+        return list(parts_of(await self.file_list(generation_id)))
 
     async def pack(self, generation_id: str, paths: Sequence[str], packer: Packer) -> bytes:
         """Add those ``paths`` that exist to an archive; return its bytes that are complete now, which may be none.
@@ -238,8 +235,8 @@ class GenerationLibrary:
     async def read_files(self, generation_id: str, paths: Sequence[str]) -> dict[str, bytes]:
         """Return the contents of those ``paths`` that exist. Cancellation: nothing changes."""
         found: dict[str, bytes] = {}
-        for start in range(0, len(paths), _PART_FILES):
-            part = paths[start : start + _PART_FILES]
+        for start in range(0, len(paths), PART_FILES):
+            part = paths[start : start + PART_FILES]
             found |= await self._database.read(partial(_read_part, generation_id, part))
         return found
 
@@ -302,7 +299,7 @@ class GenerationLibrary:
         """
         listed = await self.file_list(generation_id)
         with TreeWriter(directory, self._limits) as writer:
-            for part in _parts(listed):
+            for part in parts_of(listed):
                 contents = await self._database.read(partial(_read_part, generation_id, part))
                 if len(contents) < len(part):
                     await self.get(generation_id)
@@ -347,19 +344,6 @@ def _insert(
     )
     insert_files(made.id, files, connection)
     first(connection)
-
-
-def _parts(listed: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
-    """Yield paths in groups that one thread reads and writes at once; a larger file is a group by itself."""
-    part: list[str] = []
-    size = 0
-    for path, size_bytes in listed:
-        if part and (size + size_bytes > _PART_BYTES or len(part) == _PART_FILES):
-            yield part
-            part, size = [], 0
-        part.append(path)
-        size += size_bytes
-    yield part
 
 
 def _read_part(generation_id: str, paths: Sequence[str], connection: Connection) -> list[tuple[str, bytes]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,15 +17,13 @@ from preview.errors import VersionNotFound
 from preview.generations.editing import Edit
 from preview.generations.files import TreeWriter
 from preview.generations.interface import Generation, GenerationLimits, GenerationSource
+from preview.generations.stored_file import PART_FILES, parts_of
 from preview.generations.version_rows import oldest_version
 from preview.storage.database import Database
 from preview.storage.tables import generation_files, generations
 from preview.storage.version_tables import file_contents, generation_versions, version_files
 
 _V, _P, _C, _F = generation_versions.c, version_files.c, file_contents.c, generation_files.c
-# One thread reads and writes this much at once: a fraction of a second on a slow disk, so cancellation is quick.
-_PART_BYTES = 4 * 1024 * 1024
-_PART_FILES = 200
 # More versions than any generation has.
 MAX_VERSION = 2**31 - 1
 
@@ -137,8 +135,8 @@ class GenerationVersions:
         Cancellation: nothing changes.
         """
         found: dict[str, bytes] = {}
-        for start in range(0, len(paths), _PART_FILES):
-            part = paths[start : start + _PART_FILES]
+        for start in range(0, len(paths), PART_FILES):
+            part = paths[start : start + PART_FILES]
             found |= await self._database.read(partial(_contents, generation_id, number, part))
         return found
 
@@ -153,7 +151,7 @@ class GenerationVersions:
         """
         files = await self.files(generation_id, number)
         with TreeWriter(directory, self._limits) as writer:
-            for part in _parts(files):
+            for part in parts_of((one.path, one.size_bytes) for one in files):
                 contents = await self._database.read(partial(_contents, generation_id, number, part))
                 await trio.to_thread.run_sync(_write, writer, contents)
 
@@ -272,19 +270,6 @@ def _both(generation_id: str, number: int, connection: Connection) -> tuple[dict
 
 def _hashes(rows: Any) -> dict[str, str]:
     return {row.path: row.sha256 for row in rows}
-
-
-def _parts(files: Sequence[VersionFile]) -> Iterator[list[str]]:
-    """Yield paths in groups that one thread reads and writes at once; a larger file is a group by itself."""
-    part: list[str] = []
-    size = 0
-    for one in files:
-        if part and (size + one.size_bytes > _PART_BYTES or len(part) == _PART_FILES):
-            yield part
-            part, size = [], 0
-        part.append(one.path)
-        size += one.size_bytes
-    yield part
 
 
 def _write(writer: TreeWriter, contents: Mapping[str, bytes]) -> None:

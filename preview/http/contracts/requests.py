@@ -50,7 +50,7 @@ class RequestItem(Answer):
     pinned: bool
     failure: str | None = Field(
         description="Id of the failure that the request caused: `GET …/preview/failures/{id}`. Null if no kept "
-        "occurrence is of it, and in an event stream, which may be ahead of the traceback."
+        "occurrence is of it, and in an event stream, which may come before the traceback."
     )
 
     @classmethod

@@ -8,10 +8,10 @@ from preview.auth import Identity
 from preview.core.quoting import quoted
 from preview.errors import PreviewError, ProjectMismatch, SealedTextUnreadable, SecretNotFound
 from preview.http.backend import Backend, BackendRoutes, Running
+from preview.http.contracts.detected import Detected
 from preview.http.contracts.launch_settings import (
     ComparedPresets,
     CompareQuery,
-    Detected,
     EnvImportBody,
     EnvironmentBody,
     EnvironmentPatch,

@@ -33,7 +33,7 @@ interface State {
   verdicts: ReadonlyMap<number, Verdict>;
 }
 
-/** Recorded requests that are selected, and their replay. `key` names the preview: another one begins anew. */
+/** Recorded requests that are selected, and their replay. `key` names the preview: another one begins again. */
 export function useReplaySelected(
   client: PreviewClient,
   generationId: string,

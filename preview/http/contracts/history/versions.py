@@ -6,12 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from preview.generations import Version, VersionFile, VersionPage
+from preview.generations import Version, VersionFile, VersionOrigin, VersionPage
 from preview.http.core.answers import Answer, Time
 from preview.settings import Settings
 from preview.worker import FileDifference
-
-Origin = Literal["push", "sync", "edit", "upload", "restore", "fork"]
 
 
 class VersionShape(Answer):
@@ -21,7 +19,7 @@ class VersionShape(Answer):
     created_at: Time
     author: str = Field(description="Id of the user who made it.")
     agent: str = Field(description="Program that made it, as it named itself; may be empty.")
-    source: Origin = Field(description="Kind of the change.")
+    source: VersionOrigin = Field(description="Kind of the change.")
     message: str
     file_count: int
     size_bytes: int

@@ -23,7 +23,7 @@ class PresentViewer(Answer):
 
 
 class PreviewPeople(Answer):
-    """Who looks at a live preview."""
+    """People who look at a live preview."""
 
     generation_id: str
     preview_id: str

@@ -118,7 +118,7 @@ def _state(backend: Backend, identity: Identity, generation_id: str | None) -> E
     return EventsState(items=[one for one in people if one.viewers or one.unread], next=None)
 
 
-# What is told
+# The events
 
 
 def tell_preview(book: EventBook, record: PreviewRecord) -> None:
