@@ -75,6 +75,12 @@ def _create(path: Path) -> None:
             os.close(descriptor)
         # Unlike a rename, a link never replaces a file that another process has created meanwhile.
         os.link(draft, path)
+        # The name too must survive a power cut: what is encrypted with the key may survive it.
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except FileExistsError:
         return
     finally:

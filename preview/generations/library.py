@@ -235,6 +235,8 @@ class GenerationLibrary:
     async def read_files(self, generation_id: str, paths: Sequence[str]) -> dict[str, bytes]:
         """Return the contents of those ``paths`` that exist. Cancellation: nothing changes."""
         found: dict[str, bytes] = {}
+        # No file has such a path, and PostgreSQL refuses it.
+        paths = [path for path in paths if "\0" not in path]
         for start in range(0, len(paths), PART_FILES):
             part = paths[start : start + PART_FILES]
             found |= await self._database.read(partial(_read_part, generation_id, part))

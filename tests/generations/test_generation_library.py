@@ -202,6 +202,13 @@ async def test_a_wrong_cursor_is_refused(library: GenerationLibrary) -> None:
 # Back to disk
 
 
+async def test_a_path_that_no_file_can_have_is_not_found(library: GenerationLibrary) -> None:
+    # PostgreSQL refuses NUL in a text: an address with %00 must not be an internal error.
+    made = await library.create(user_id="u", project_id="p", name="", files=FILES)
+    path = next(iter(FILES))
+    assert await library.read_files(made.id, ["a\0b", path]) == {path: FILES[path]}
+
+
 async def test_files_come_back_as_they_were(library: GenerationLibrary, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.mkdir()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -99,3 +100,17 @@ def test_a_short_key_is_refused_and_not_shown() -> None:
 
 def test_its_text_for_people_has_no_key() -> None:
     assert OLD not in repr(sealer(OLD))
+
+
+def test_the_name_of_a_new_key_file_survives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is encrypted with the key is in a database that does.
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        synced.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    open_sealer(Settings(data_dir=tmp_path))
+    assert synced == ["file", "folder"]

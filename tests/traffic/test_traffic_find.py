@@ -43,10 +43,14 @@ async def test_a_record_is_found_by_the_exact_id_and_the_line(
         assert await room.store.find("preview_b", "twice", 201) is None
 
 
-async def test_one_id_for_all_requests_makes_no_line_expensive(sqlite_database_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_one_id_for_all_requests_makes_no_line_expensive(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     # Clients choose ids. Each line with the id is compared with all of its requests, in the service's own thread, and
     # a filter that has used too much time is given up for everybody.
-    async with open_database(sqlite_database_url) as database, open_traffic_room(database, tmp_path) as room:
+    url = request.getfixturevalue(f"{kind}_database_url")
+    async with open_database(url) as database, open_traffic_room(database, tmp_path) as room:
         traffic = await room.open()
         for number in range(500):
             traffic.record(draft()._replace(request_id=b"same", status=200 + number))
