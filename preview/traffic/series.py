@@ -171,7 +171,7 @@ class PreviewSeries:
 
 
 def endpoint_name(method: str, target: bytes) -> str:
-    """Return method and path, with ``{}`` for each segment that looks like an id."""
+    """Return method and path, with ``{id}`` for each segment that looks like an id."""
     return _name_of(method[:_MAX_METHOD], target.partition(b"?")[0][:_MAX_PATH])
 
 
@@ -180,7 +180,7 @@ def endpoint_name(method: str, target: bytes) -> str:
 def _name_of(method: str, target: bytes) -> str:
     path = target.decode("ascii", "replace")
     segments = path.split("/", _MAX_SEGMENTS)
-    shown = "/".join("{}" if _ID.fullmatch(segment) else segment for segment in segments)
+    shown = "/".join("{id}" if _ID.fullmatch(segment) else segment for segment in segments)
     return f"{method} {shown}"
 
 

@@ -31,10 +31,10 @@ async def test_measurements_are_for_the_owner_and_count_requests(tmp_path: Path)
                 headers={"X-Preview-Token": launched["session_token"]},
             )
         found = (await world.ask("GET", path)).json()
-        assert {one["endpoint"]: one["calls"] for one in found["endpoints"]}["GET /books/{}"] == 3
+        assert {one["endpoint"]: one["calls"] for one in found["endpoints"]}["GET /books/{id}"] == 3
         assert sum(one["requests"] for one in found["points"]) >= 3
         assert found["memory_limit_mb"] > 0
         with trio.fail_after(30):
             while not any(point["memory_mb"] for point in found["points"]):
                 found = (await world.ask("GET", path)).json()
-        assert any(one.startswith("Most called: GET /books/{}") for one in found["findings"])
+        assert any(one.startswith("Most called: GET /books/{id}") for one in found["findings"])

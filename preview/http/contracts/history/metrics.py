@@ -28,9 +28,9 @@ class MetricsPoint(Answer):
 
 
 class EndpointMetrics(Answer):
-    """Requests to one endpoint; `{}` stands for an id in its path."""
+    """Requests to one endpoint; `{id}` stands for an id in its path."""
 
-    endpoint: str = Field(examples=["GET /books/{}"])
+    endpoint: str = Field(examples=["GET /books/{id}"])
     calls: int
     errors: int
     p50_ms: float | None
