@@ -203,6 +203,7 @@ class Settings(ServiceSettings):
     generation_bytes: Bytes = 100 * _MIB
     generation_files: Count = 5_000
     generations_per_user: Count = 200
+    removed_kept_s: float = Field(24 * 3600, ge=0, allow_inf_nan=False, validation_alias=_env("REMOVED_KEPT"))
     generation_versions: Count = 100
     version_bytes: Bytes = 200 * _MIB
 

@@ -2,6 +2,7 @@
 
 from preview.auth.access import AccessBook, Grant, OpenLink, Role, Share, Statement
 from preview.auth.api_tokens import ApiToken, ApiTokens, TokenRole
+from preview.auth.audit import Audit, AuditEntry
 from preview.auth.guests import GUEST_ROLES, Guest, GuestBook
 from preview.auth.jwt import JwtAuthenticator
 from preview.auth.login import Authenticator, Identity, LoginCodes, TicketBox
@@ -12,6 +13,8 @@ __all__ = [
     "AccessBook",
     "ApiToken",
     "ApiTokens",
+    "Audit",
+    "AuditEntry",
     "Authenticator",
     "Grant",
     "Guest",

@@ -75,7 +75,17 @@ COMMANDS: dict[str, Entry] = {
     "ls": Entry("projects.ls", "List your previews, newest first.", _CLIENT),
     "projects": Entry("projects.projects", "List your projects with their generations, newest first.", _CLIENT),
     "rename": Entry("projects.rename", "Give a generation another name.", _CLIENT),
-    "rm": Entry("projects.rm", "Delete a generation with its files, previews and logs.", _CLIENT),
+    "rm": Entry("projects.rm", "Remove a generation with its files, previews and logs.", _CLIENT),
+    "audit": Entry(
+        "people.audit",
+        "List the changes that you have made, newest first; operators also those of others.",
+        _CLIENT,
+    ),
+    "undo": Entry(
+        "projects.undo",
+        "Restore a generation that `preview rm` has removed; without GEN, list those that can be restored.",
+        _CLIENT,
+    ),
     "env": Entry("environment.env", "Set variables, secrets, presets and start options of a project.", _CLIENT),
     "data": Entry("data.tables", "Show the databases of a running preview, or the rows of one table.", _DATA),
     "sql": Entry("data.sql", "Execute one SQL statement in a running preview's database; it can only read.", _DATA),

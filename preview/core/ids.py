@@ -55,6 +55,11 @@ def new_probe_id() -> str:
     return f"probe_{_random()}"
 
 
+def new_audit_id() -> str:
+    """Return a new audit entry's id: ``audit_`` and 16 symbols."""
+    return f"audit_{_random()}"
+
+
 def new_guest_id() -> str:
     """Return a new guest's id: ``guest_`` and 16 symbols."""
     return f"guest_{_random()}"

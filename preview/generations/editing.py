@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from preview.errors import InvalidRequest, PreconditionFailed
 from preview.generations.files import PathCheck, require_some, shown
 from preview.generations.interface import Budget, Generation, GenerationLimits
-from preview.generations.stored_file import StoredFile
+from preview.generations.stored_file import StoredFile, is_text
 from preview.generations.version_rows import (
     CurrentFile,
     FilesDelta,
@@ -177,3 +177,14 @@ def _store(now: Generation, written: Mapping[str, bytes], removed: Iterable[str]
         .where(_G.id == now.id)
         .values(revision=now.revision, file_count=now.file_count, size_bytes=now.size_bytes)
     )
+
+
+def read_part(generation_id: str, paths: Sequence[str], connection: Connection) -> list[tuple[str, bytes]]:
+    """Return the contents of those paths that a generation has, ordered by path."""
+    query = select(_F.path, _F.content).where(_F.generation_id == generation_id, _F.path.in_(paths)).order_by(_F.path)
+    return [(row.path, bytes(row.content)) for row in connection.execute(query)]
+
+
+def text_paths(generation_id: str, paths: Sequence[str], connection: Connection) -> list[str]:
+    """Return those paths of a generation that are texts."""
+    return [path for path, content in read_part(generation_id, paths, connection) if is_text(content)]

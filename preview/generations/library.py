@@ -15,12 +15,12 @@ from preview.core.clock import from_ms, now_ms, to_ms, utc_now
 from preview.core.ids import is_valid_id, new_generation_id, new_project_id
 from preview.core.quoting import quoted
 from preview.errors import GenerationLimitReached, GenerationNotFound, InvalidRequest
-from preview.generations.editing import Edit, Edited, EditOrder, edit_files, insert_files
+from preview.generations.editing import Edit, Edited, EditOrder, edit_files, insert_files, read_part, text_paths
 from preview.generations.files import TreeWriter, check_files
 from preview.generations.interface import Generation, GenerationLimits
 from preview.generations.packing import Packer
-from preview.generations.removal import delete_generation
-from preview.generations.stored_file import PART_FILES, StoredFile, facts_of, is_text, parts_of
+from preview.generations.removal import RemovedGenerations, delete_generation, is_kept
+from preview.generations.stored_file import PART_FILES, StoredFile, facts_of, parts_of
 from preview.generations.version_rows import VersionBounds, VersionNote, insert_first
 from preview.generations.versions import GenerationVersions
 from preview.settings import Settings
@@ -45,6 +45,7 @@ class GenerationLibrary:
 
     Attributes:
         versions: Versions of the generations' files.
+        removed: Generations that can be restored; for all other methods they do not exist.
         observers: Called with the user's id, the generation's id, and the generation after each change; None if it is
             gone. They must not wait.
     """
@@ -59,6 +60,7 @@ class GenerationLibrary:
         self._packing = trio.CapacityLimiter(_PACKED_AT_ONCE)
         self._bounds = VersionBounds.of(settings)
         self.versions = GenerationVersions(database, self._limits)
+        self.removed = RemovedGenerations(database, self._per_user)
         self.observers: list[Callable[[str, str, Generation | None], None]] = []
 
     async def create(
@@ -110,7 +112,7 @@ class GenerationLibrary:
         await self._database.write(change, size_bytes=made.size_bytes or 0)
         if self._on_push is not None:
             self._on_push(made)
-        return self._tell(made)
+        return self.tell(made)
 
     async def get(self, generation_id: str) -> Generation:
         """Return the generation.
@@ -120,7 +122,7 @@ class GenerationLibrary:
 
         Cancellation: nothing changes.
         """
-        query = select(generations).where(_G.id == generation_id)
+        query = select(generations).where(_G.id == generation_id, is_kept())
         row = await self._database.read(lambda connection: connection.execute(query).first())
         if row is None:
             raise _not_found(generation_id)
@@ -141,7 +143,7 @@ class GenerationLibrary:
 
         Cancellation: nothing changes.
         """
-        query = select(generations).where(_G.user_id == user_id)
+        query = select(generations).where(_G.user_id == user_id, is_kept())
         rows, following = await read_page(self._database, query, generations, cursor, limit)
         return [_generation(row) for row in rows], following
 
@@ -156,10 +158,15 @@ class GenerationLibrary:
         owner = await self._database.write(partial(delete_generation, generation_id))
         if owner is None:
             raise _not_found(generation_id)
-        for observe in list(self.observers):
-            observe(owner, generation_id, None)
+        self.tell_gone(owner, generation_id)
 
-    def _tell(self, changed: Generation) -> Generation:
+    def tell_gone(self, user_id: str, generation_id: str) -> None:
+        """Tell the observers that a generation is deleted or removed."""
+        for observe in list(self.observers):
+            observe(user_id, generation_id, None)
+
+    def tell(self, changed: Generation) -> Generation:
+        """Tell the observers of a new or changed generation, and return it."""
         for observe in list(self.observers):
             observe(changed.user_id, changed.id, changed)
         return changed
@@ -177,7 +184,7 @@ class GenerationLibrary:
         change = update(generations).where(_G.id == generation_id).values(name=name)
         if not await self._database.write(lambda connection: bool(connection.execute(change).rowcount)):
             raise _not_found(generation_id)
-        return self._tell(await self.get(generation_id))
+        return self.tell(await self.get(generation_id))
 
     async def file_list(self, generation_id: str) -> list[tuple[str, int]]:
         """Return paths and sizes in bytes of the generation's files, ordered by path.
@@ -210,7 +217,7 @@ class GenerationLibrary:
         unknown = sorted((row.path, row.size_bytes) for row in rows if row.is_text is None)
         texts = {row.path for row in rows if row.is_text}
         for part in parts_of(unknown):
-            texts |= set(await self._database.read(partial(_text_paths, generation_id, part)))
+            texts |= set(await self._database.read(partial(text_paths, generation_id, part)))
         files = (StoredFile(row.path, row.size_bytes, row.sha256, row.path in texts) for row in rows)
         return sorted(files, key=lambda one: one.path)
 
@@ -239,7 +246,7 @@ class GenerationLibrary:
         paths = [path for path in paths if "\0" not in path]
         for start in range(0, len(paths), PART_FILES):
             part = paths[start : start + PART_FILES]
-            found |= await self._database.read(partial(_read_part, generation_id, part))
+            found |= await self._database.read(partial(read_part, generation_id, part))
         return found
 
     async def edit(
@@ -281,7 +288,7 @@ class GenerationLibrary:
         if edited is None:
             raise _not_found(generation_id)
         if not is_dry and not edited.is_empty:
-            self._tell(edited.generation)
+            self.tell(edited.generation)
         if is_dry or self._on_push is None:
             return edited
         if any(path.endswith(_MANIFESTS) for path in (*edited.written, *edited.removed)):
@@ -302,7 +309,7 @@ class GenerationLibrary:
         listed = await self.file_list(generation_id)
         with TreeWriter(directory, self._limits) as writer:
             for part in parts_of(listed):
-                contents = await self._database.read(partial(_read_part, generation_id, part))
+                contents = await self._database.read(partial(read_part, generation_id, part))
                 if len(contents) < len(part):
                     await self.get(generation_id)
                 await trio.to_thread.run_sync(_write_part, writer, contents)
@@ -326,7 +333,10 @@ def _insert(
     moment = to_ms(made.created_at)
     ensure_row(connection, users, {"id": made.user_id, "created_at": now_ms()})
     connection.execute(select(users.c.id).where(users.c.id == made.user_id).with_for_update())
-    kept = connection.scalar(select(func.count()).select_from(generations).where(_G.user_id == made.user_id)) or 0
+    kept = (
+        connection.scalar(select(func.count()).select_from(generations).where(_G.user_id == made.user_id, is_kept()))
+        or 0
+    )
     if kept >= per_user:
         raise GenerationLimitReached(
             f"You keep {kept} generations and may keep {per_user}; delete one that you do not need any more.",
@@ -346,15 +356,6 @@ def _insert(
     )
     insert_files(made.id, files, connection)
     first(connection)
-
-
-def _read_part(generation_id: str, paths: Sequence[str], connection: Connection) -> list[tuple[str, bytes]]:
-    query = select(_F.path, _F.content).where(_F.generation_id == generation_id, _F.path.in_(paths)).order_by(_F.path)
-    return [(row.path, bytes(row.content)) for row in connection.execute(query)]
-
-
-def _text_paths(generation_id: str, paths: Sequence[str], connection: Connection) -> list[str]:
-    return [path for path, content in _read_part(generation_id, paths, connection) if is_text(content)]
 
 
 def _write_part(writer: TreeWriter, contents: Sequence[tuple[str, bytes]]) -> None:

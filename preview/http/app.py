@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import structlog
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+from quart import Response, request
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGILifespan
 
@@ -18,6 +19,7 @@ from preview.auth import JwtAuthenticator, LoginCodes, TicketBox, load_or_create
 from preview.embedding import AsyncioBridge, in_asyncio
 from preview.errors import PreviewError, ServiceStopping
 from preview.generations import GenerationSource
+from preview.http.audited import audit
 from preview.http.backend import Authenticate, Backend, RecordNumber
 from preview.http.browser import PreviewAccessGate, is_for_preview, serve_ordinary
 from preview.http.core.guard import HostCheck, check_request, host_names, origin_form
@@ -31,6 +33,7 @@ from preview.http.metrics import Metrics
 from preview.http.openapi import install_openapi
 from preview.http.people import make_people
 from preview.http.protocol.listening import RequestConnection, SocketConnection
+from preview.http.routes.generations import run_purge
 from preview.http.routes.people import telling_changes
 from preview.http.routes.proxied import carry_check
 from preview.http.routes.table import install_routes
@@ -179,6 +182,11 @@ class PreviewApp(QuartTrio):
         if self._backend is not None:
             self._backend.metrics.answered(route, method, status, elapsed_s)
 
+    async def audit(self, response: Response) -> None:
+        """Store an entry about a change: see ``audited.audit``. Nothing is stored while the app is not running."""
+        if self._backend is not None:
+            await audit(self._backend.people.audit, request, response)
+
     @property
     def is_running(self) -> bool:
         """True while requests are handled."""
@@ -261,6 +269,7 @@ class PreviewApp(QuartTrio):
             nursery.start_soon(_wake_streams, service.draining, made.waits)
             nursery.start_soon(made.checks.run)
             nursery.start_soon(made.prober.clean)
+            nursery.start_soon(run_purge, made)
             try:
                 with service.previews.observing(made.checks.watch), telling_changes(service, made.people.events):
                     yield
@@ -350,7 +359,7 @@ def create_app(
         settings = load_settings()
     app = PreviewApp(settings, service=service, authenticate=authenticate, generations=generations)
     app.config.update(_config(settings))
-    install_handlers(app, app.check, app.cors, app.count_answer)
+    install_handlers(app, app.check, app.cors, app.count_answer, app.audit)
     install_routes(app, lambda: app.backend, app.access_gate.places)
     install_openapi(app)
     return app

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import trio
@@ -34,7 +34,13 @@ _HEADERS = {
 }
 
 
-def install_handlers(app: Quart, check: Callable[[Mapping[str, Any]], None], cors: Cors, answered: Answered) -> None:
+def install_handlers(
+    app: Quart,
+    check: Callable[[Mapping[str, Any]], None],
+    cors: Cors,
+    answered: Answered,
+    audited: Callable[[Response], Awaitable[None]],
+) -> None:
     """Register the handlers.
 
     Args:
@@ -42,6 +48,7 @@ def install_handlers(app: Quart, check: Callable[[Mapping[str, Any]], None], cor
         check: Called with each scope; raises if the request is refused.
         cors: Determines what pages of other origins may read.
         answered: Called for each response.
+        audited: Called with each response, before it is sent.
     """
 
     async def begin() -> Response | None:
@@ -62,6 +69,7 @@ def install_handlers(app: Quart, check: Callable[[Mapping[str, Any]], None], cor
                 response.vary.add(value)
             else:
                 response.headers.setdefault(name, value)
+        await audited(response)
         elapsed_s = trio.current_time() - g.get("begun_at", trio.current_time())
         answered(request.endpoint or "none", request.method, response.status_code, elapsed_s)
         return response

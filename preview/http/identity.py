@@ -16,6 +16,7 @@ from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.errors import Forbidden, GenerationNotFound, NoActivePreview, Unauthenticated
 from preview.generations import Generation
+from preview.http.audited import remember_caller
 from preview.http.backend import Backend
 from preview.http.core.cookies import SAFE, cookie_in, fields_of, is_same_origin
 from preview.http.guests import follow, guest_identity
@@ -102,6 +103,7 @@ async def require_identity(backend: Backend, asked: Request | Websocket | None =
     identity = await backend.authenticate(scope)
     if identity is None:
         raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.", reason="missing")
+    remember_caller(scope, identity)
     follow(backend, scope, identity)
     return identity
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from preview.auth import AccessBook, ApiTokens, GuestBook, Identity
+from preview.auth import AccessBook, ApiTokens, Audit, GuestBook, Identity
 from preview.http.core.live_requests import LiveRequests
 from preview.service import Service
 from preview.settings import Settings
@@ -26,6 +26,7 @@ class People:
         comments: Comments on previews.
         live_requests: Open requests whose access can be revoked.
         events: News for users.
+        audit: Changes that users have made.
     """
 
     access: AccessBook
@@ -35,6 +36,7 @@ class People:
     comments: Comments
     live_requests: LiveRequests
     events: EventBook
+    audit: Audit
 
 
 def make_people(service: Service, secret: str | None) -> People:
@@ -68,6 +70,7 @@ def make_people(service: Service, secret: str | None) -> People:
         Comments(service.database),
         live_requests,
         EventBook(),
+        Audit(service.database),
     )
 
 

@@ -1,4 +1,4 @@
-"""Tables of API tokens (see ``preview.auth.api_tokens``) and of comments (see ``preview.together.comments``)."""
+"""Tables of what people do: API tokens, comments, removed generations (``preview.generations.removal``), the audit."""
 
 from __future__ import annotations
 
@@ -42,3 +42,25 @@ preview_comments = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 Index("ix_preview_comments_preview_id_created_at", preview_comments.c.preview_id, preview_comments.c.created_at)
+
+# Generations that nobody sees, until they are restored or deleted.
+removed_generations = Table(
+    "removed_generations",
+    metadata,
+    Column("generation_id", String(128), ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True),
+    Column("removed_at", BigInteger, nullable=False, index=True),
+)
+
+# No foreign keys: entries outlive what they are about.
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("created_at", BigInteger, nullable=False, index=True),
+    Column("user_id", String(128), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", String(128), nullable=False),
+    # One line for people.
+    Column("detail", Text, nullable=False),
+)
+Index("ix_audit_entries_user_id_created_at", audit_entries.c.user_id, audit_entries.c.created_at)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, select, update
 
 from preview.core.clock import from_ms, to_ms
 from preview.core.ids import is_valid_id
@@ -15,6 +15,7 @@ from preview.core.lifecycle import ACTIVE, Health, State, reloads_of
 from preview.errors import PreviewNotFound
 from preview.storage.database import Database
 from preview.storage.group_commit import GroupCommit
+from preview.storage.people_tables import removed_generations
 from preview.storage.tables import PreviewRecord, pinned_requests, preview_instances, preview_logs, preview_requests
 from preview.storage.users import read_page
 
@@ -51,6 +52,8 @@ _OVERWRITE = (
     .where(_C.id == bindparam("the_id"))
     .values({name: bindparam(f"new_{name}") for name in _CHANGED})
 )
+# Previews of a removed generation are not shown; they have ended.
+_OF_KEPT = ~exists().where(removed_generations.c.generation_id == _C.generation_id)
 _OVER = _C.status.in_(sorted(state.value for state in State if state not in ACTIVE))
 _OVERWRITE_ACTIVE = _OVERWRITE.where(_C.status.in_(_ACTIVE))
 
@@ -98,7 +101,7 @@ class PreviewStore:
         if not is_valid_id(preview_id):
             # The id comes from a request; PostgreSQL would reject a NUL.
             return None
-        query = select(preview_instances).where(_C.id == preview_id)
+        query = select(preview_instances).where(_C.id == preview_id, _OF_KEPT)
         return _record_or_none(await self._database.read(lambda connection: connection.execute(query).first()))
 
     async def latest(self, generation_id: str) -> PreviewRecord | None:
@@ -148,7 +151,7 @@ class PreviewStore:
 
         Cancellation: nothing changes.
         """
-        query = select(preview_instances).where(_C.user_id == user_id)
+        query = select(preview_instances).where(_C.user_id == user_id, _OF_KEPT)
         if state is not None:
             query = query.where(_C.status == state.value)
         if generation_id is not None:

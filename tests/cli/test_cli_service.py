@@ -237,6 +237,14 @@ def test_a_project_that_was_never_launched_is_listed_and_can_be_deleted(
     assert run(["rm", idle]) == ExitCode.USAGE
     assert 'Delete "idle"' in capsys.readouterr().err
     assert run(["rm", idle, "--yes"]) == 0
+    assert f"preview undo {idle}" in capsys.readouterr().err
+    assert run(["undo", "gen_nobodys"]) == ExitCode.NOT_FOUND
+    assert run(["undo", "--json"]) == 0
+    assert [one["id"] for one in json.loads(capsys.readouterr().out)["items"]] == [idle]
+    assert run(["undo", idle]) == 0
+    assert run(["undo"]) == 0
+    assert "Nothing can be restored" in capsys.readouterr().err
+    assert run(["rm", idle, "--yes"]) == 0
     assert run(["rm", running, "--yes"]) == 0
     capsys.readouterr()
     assert run(["projects"]) == 0

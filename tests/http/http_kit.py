@@ -179,6 +179,8 @@ def make_settings(folder: Path, **changes: Any) -> Settings:
         "port_max": 23100,
         "stop_grace_s": 1,
         "launches_per_minute": 100_000,
+        # A deletion is tested as such.
+        "removed_kept_s": 0,
     }
     return load_settings(**values | changes)
 

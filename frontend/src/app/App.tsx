@@ -20,6 +20,7 @@ import { useThemeChoice } from "./theme";
 import { useSmallScreen } from "./useSmallScreen";
 import { useNotifications } from "./useNotifications";
 import { isOn, type Projects, useProjects } from "./useProjects";
+import { RemovedNotice } from "./RemovedNotice";
 import { ReplaceQuestion } from "./ReplaceQuestion";
 import { type Upload, useUpload } from "./useUpload";
 import { Welcome } from "./Welcome";
@@ -207,6 +208,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
         {!isSmall && <Sidebar {...ofProject} selected={selected} onPick={drop.take} />}
         <div className={styles.main}>
           <ReplaceQuestion drop={drop} />
+          <RemovedNotice projects={projects} onSelect={select} />
           <Told projects={projects} hasProject={project !== null} drop={drop} />
           {project ? (
             <Workspace
@@ -233,7 +235,12 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
             onClose={() => setOverlay(null)}
           />
         )}
-        {overlay === "account" && <AccountDialog onClose={() => setOverlay(null)} />}
+        {overlay === "account" && (
+          <AccountDialog
+            onClose={() => setOverlay(null)}
+            onRestored={(id) => void projects.refresh().then(() => select(id))}
+          />
+        )}
         {overlay === "help" && <Shortcuts onClose={() => setOverlay(null)} />}
       </Suspense>
     </div>

@@ -13,12 +13,12 @@ describe("the bar of panes", () => {
   });
 
   it("puts the rest into a menu, never the one that is shown", () => {
-    for (let width = 0; width < 306; width += 1)
+    for (let width = 0; width < 288; width += 1)
       for (const { id } of ALL) {
         const { visible, rest } = fitting(ALL, id, width);
         expect(ids(visible)).toContain(id);
         expect([...ids(visible), ...ids(rest)].sort()).toEqual(ids(ALL).sort());
-        if (width >= 102) expect((visible.length + 1) * 51).toBeLessThanOrEqual(width);
+        if (width >= 96) expect((visible.length + 1) * 48).toBeLessThanOrEqual(width);
       }
   });
 });

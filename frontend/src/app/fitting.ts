@@ -1,7 +1,7 @@
 /** The word beside its picture. */
 const BESIDE_PX = 92;
 /** The word below its picture. */
-const BELOW_PX = 51;
+const BELOW_PX = 48;
 
 export interface Fitting<T> {
   visible: readonly T[];

@@ -2,6 +2,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 
 import { restoreVersion } from "../lib/api/history";
 import type { PreviewClient } from "../lib/api/client";
+import { listRemoved, type RemovedProject, restoreRemoved } from "../lib/api/projects";
 import type { Problem } from "../lib/api/problem";
 import { asProblem } from "../lib/api/problem";
 import type { PreviewPeople, UserEvent } from "../lib/api/events";
@@ -35,7 +36,12 @@ export interface Projects {
   replace: (id: string, picked: Picked, isDry?: boolean) => Promise<FilesChanged>;
   /** Make the files those of an earlier version. */
   restore: (id: string, version: number) => Promise<FilesChanged>;
+  /** The project that was removed last, while that can be undone. */
+  removed: RemovedProject | null;
   remove: (id: string) => Promise<void>;
+  /** Restore the removed project. */
+  undoRemoval: () => Promise<void>;
+  forgetRemoval: () => void;
 }
 
 /** The lists are asked for so often while no events come. */
@@ -146,13 +152,22 @@ export function useProjects(client: PreviewClient, userId: string, onSignedOut: 
     [client],
   );
   const restore = useCallback((id: string, version: number) => restoreVersion(client, id, version), [client]);
+  const [removed, setRemoved] = useState<RemovedProject | null>(null);
   const remove = useCallback(
     async (id: string) => {
       await client.deleteGeneration(id);
+      const kept = await listRemoved(client).catch(() => []);
+      setRemoved(kept.find((one) => one.id === id) ?? null);
       await refresh();
     },
     [client, refresh],
   );
+  const undoRemoval = useCallback(async () => {
+    if (removed) await restoreRemoved(client, removed.id);
+    setRemoved(null);
+    await refresh();
+  }, [client, refresh, removed]);
+  const forgetRemoval = useCallback(() => setRemoved(null), []);
   return {
     list,
     problem,
@@ -163,7 +178,10 @@ export function useProjects(client: PreviewClient, userId: string, onSignedOut: 
     upload,
     replace,
     restore,
+    removed,
     remove,
+    undoRemoval,
+    forgetRemoval,
   };
 }
 

@@ -176,6 +176,24 @@ class GenerationPage(Answer):
     next_cursor: str | None
 
 
+class RemovedShape(Answer):
+    """A removed generation that can be restored."""
+
+    id: str
+    project_id: str
+    name: str
+    size_bytes: int = Field(description="Counted as stored until it is deleted.")
+    removed_at: Time
+    expires_at: Time = Field(description="Time at which it is deleted.")
+
+
+class RemovedList(Answer):
+    """The removed generations, the last removed first."""
+
+    items: list[RemovedShape]
+    next: None = Field(default=None, description="Always null: few are kept.")
+
+
 class ExampleShape(Answer):
     """An example project."""
 

@@ -260,6 +260,12 @@ class PageQuery(BaseModel):
     limit: int = Field(default=50, ge=1, le=200)
 
 
+class AuditQuery(PageQuery):
+    """A page of the audit."""
+
+    user_id: str | None = Field(default=None, max_length=128, description="Changes of this user only.")
+
+
 class ListQuery(PageQuery):
     """A page of the user's previews."""
 

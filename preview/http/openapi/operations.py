@@ -25,7 +25,12 @@ from preview.http.openapi.record_operations import (
 )
 from preview.http.openapi.replay_operations import probe_operations, replay_operations
 from preview.http.openapi.settings_operations import settings_operations
-from preview.http.openapi.version_operations import metrics_operations, naming_operations, version_operations
+from preview.http.openapi.version_operations import (
+    metrics_operations,
+    naming_operations,
+    removal_operations,
+    version_operations,
+)
 from preview.logs import Contract
 
 # In addition to the errors of every API route; see ``provider``.
@@ -302,6 +307,7 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "operator": operator_operations(),
         "generations": _generations(),
         "versions": version_operations(),
+        "removed": removal_operations(),
         "page": _page(),
         "operation": _operation(),
     }

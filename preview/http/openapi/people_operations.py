@@ -88,6 +88,11 @@ def account_operations() -> dict[str, Operation]:
             is_missing=True,
         ),
         "account.revoke_token": Operation(GONE, (errors.Forbidden, people_errors.ApiTokenNotFound), 204),
+        "account.audit": Operation(
+            Reply("A page of changes.", account.AuditPage),
+            (errors.Forbidden, errors.InvalidRequest),
+            query=bodies.PageQuery,
+        ),
         "account.usage": Operation(Reply("The limits.", account.Usage)),
     }
 
@@ -102,6 +107,11 @@ def operator_operations() -> dict[str, Operation]:
             Reply("A page of users.", account.OperatorUsers),
             (*refused, errors.InvalidRequest),
             query=bodies.PageQuery,
+        ),
+        "operator.audit": Operation(
+            Reply("A page of changes.", account.AuditPage),
+            (*refused, errors.InvalidRequest),
+            query=bodies.AuditQuery,
         ),
         "operator.environments": Operation(Reply("The environments.", account.Environments), refused),
         "operator.remove_environment": Operation(

@@ -53,6 +53,21 @@ def naming_operations(added: Reply) -> dict[str, Operation]:
     }
 
 
+def removal_operations() -> dict[str, Operation]:
+    """Describe the routes of removed generations."""
+    return {
+        "removed.list_removed": Operation(Reply("The removed generations.", generations.RemovedList), is_missing=True),
+        "removed.restore": Operation(
+            Reply("The generation, without its files.", generations.GenerationShape),
+            (errors.GenerationNotFound, errors.GenerationLimitReached),
+            is_missing=True,
+        ),
+        "removed.delete": Operation(
+            Reply("Done; the response has no body.", kind=None), (errors.GenerationNotFound,), 204, is_missing=True
+        ),
+    }
+
+
 def metrics_operations() -> dict[str, Operation]:
     """Describe the route of a preview's measurements."""
     return {"metrics.show": Operation(Reply("The measurements.", MetricsShape), (errors.NoActivePreview,))}

@@ -20,6 +20,7 @@ from preview.http.routes.generations import (
     generation_routes,
     launch_routes,
     metrics_routes,
+    removed_routes,
     version_routes,
 )
 from preview.http.routes.launch_settings import environment_routes, preset_routes
@@ -51,6 +52,7 @@ def install_routes(app: Quart, running: Callable[[], Backend], places: PreviewAd
         generation_routes,
         example_routes,
         file_routes,
+        removed_routes,
         version_routes,
         launch_routes,
         plan_routes,

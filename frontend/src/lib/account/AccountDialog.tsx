@@ -9,19 +9,27 @@ import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import styles from "./account.module.css";
 import { OperatorView } from "./OperatorView";
+import { RemovedView } from "./RemovedView";
 import { TokensView } from "./TokensView";
 import { UsageView } from "./UsageView";
 
-type Part = "usage" | "tokens" | "operator";
+type Part = "usage" | "tokens" | "removed" | "operator";
 
-/** The person's account: limits and use, API tokens, and for operators what all users do. */
-export function AccountDialog({ onClose }: { onClose: () => void }): ReactNode {
+interface AccountDialogProps {
+  onClose: () => void;
+  /** A removed project is there again. */
+  onRestored: (generationId: string) => void;
+}
+
+/** The person's account: limits and use, API tokens, removed projects, and for operators what all users do. */
+export function AccountDialog({ onClose, onRestored }: AccountDialogProps): ReactNode {
   const client = usePreviewClient();
   const usage = useLoad("usage", (signal) => readUsage(client, signal));
   const [part, setPart] = useState<Part>("usage");
   const tabs: (readonly [Part, string])[] = [
     ["usage", "Usage and limits"],
     ["tokens", "API tokens"],
+    ["removed", "Removed"],
   ];
   if (usage.value?.is_operator) tabs.push(["operator", "Operator"]);
   return (
@@ -40,6 +48,7 @@ export function AccountDialog({ onClose }: { onClose: () => void }): ReactNode {
         <Tabs label="Account" tabs={tabs} tab={part} onTab={setPart} />
         {part === "usage" && <UsageView items={usage.value?.items ?? []} />}
         {part === "tokens" && <TokensView client={client} onChanged={usage.refresh} />}
+        {part === "removed" && <RemovedView client={client} onRestored={onRestored} />}
         {part === "operator" && <OperatorView client={client} />}
       </div>
     </Dialog>

@@ -35,3 +35,24 @@ export async function duplicateProject(
   const archive = await (await client.send(of(id, "/archive?format=zip"))).blob();
   return client.uploadArchive(name, new File([archive], "project.zip", { type: "application/zip" }));
 }
+
+/** A removed project that can be restored. */
+export interface RemovedProject {
+  id: string;
+  name: string;
+  size_bytes: number;
+  removed_at: string;
+  expires_at: string;
+}
+
+export async function listRemoved(client: PreviewClient, signal?: AbortSignal): Promise<RemovedProject[]> {
+  return (await client.json<{ items: RemovedProject[] }>("/api/v1/removed", signal ? { signal } : {})).items;
+}
+
+export function restoreRemoved(client: PreviewClient, id: string): Promise<Generation> {
+  return client.json(`/api/v1/removed/${encodeURIComponent(id)}/restore`, { method: "POST" });
+}
+
+export async function deleteRemoved(client: PreviewClient, id: string): Promise<void> {
+  await client.send(`/api/v1/removed/${encodeURIComponent(id)}`, { method: "DELETE" });
+}

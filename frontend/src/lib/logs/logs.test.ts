@@ -186,9 +186,9 @@ describe("the steps of a launch", () => {
   test("wait until the service tells of them", () => {
     expect(launchSteps(undefined).map((one) => `${one.label} ${one.state}`)).toEqual([
       "Files waiting",
-      "Environment waiting",
-      "Process waiting",
-      "Answers waiting",
+      "Dependencies waiting",
+      "Start waiting",
+      "Health check waiting",
     ]);
     expect(launchSteps([])).toBe(launchSteps(undefined));
   });
@@ -202,9 +202,9 @@ describe("the steps of a launch", () => {
     ]);
     expect(steps.map((one) => [one.label, one.state, one.atMs])).toEqual([
       ["Files", "done", 20],
-      ["Environment", "done", 110],
+      ["Dependencies", "done", 110],
       ["Migrations", "running", null],
-      ["Process", "waiting", null],
+      ["Start", "waiting", null],
     ]);
     expect(steps[1]).toMatchObject({ detail: "cached", reused: true, elapsedMs: 80 });
   });

@@ -18,9 +18,9 @@ export interface LaunchStep {
 
 const LABELS: Readonly<Record<string, string>> = {
   files: "Files",
-  environment: "Environment",
-  process: "Process",
-  answers: "Answers",
+  environment: "Dependencies",
+  process: "Start",
+  answers: "Health check",
 };
 /** What is shown before the service has told anything. */
 const FIRST: readonly LaunchStep[] = Object.entries(LABELS).map(([name, label]) => ({

@@ -72,9 +72,10 @@ def collect(
     while len(found) < limit:
         page = api.get_json(path, params=asked)
         found += page[key]
-        if not page.get("next_cursor"):
+        following = page.get("next_cursor") or page.get("next")
+        if not following:
             break
-        asked["cursor"] = page["next_cursor"]
+        asked["cursor"] = following
     return found[:limit]
 
 

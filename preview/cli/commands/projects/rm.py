@@ -1,4 +1,4 @@
-"""``preview rm``: delete a generation with its previews and logs."""
+"""``preview rm``: remove a generation with its previews and logs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from preview.cli.client import generation_path, open_api
 from preview.cli.commands.data.showing import ask
 from preview.cli.commands.projects.ls import collect
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption, YesOption
-from preview.cli.terminal import print_json, progress, show
+from preview.cli.terminal import print_json, progress, say, show
 
 app = typer.Typer(add_completion=False)
 
@@ -21,9 +21,9 @@ def rm(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a generation with its files, previews and logs.
+    """Remove a generation with its files, previews and logs.
 
-    Stops its preview first. This cannot be undone, so it asks.
+    Stops its preview first, and asks. `preview undo` restores it for a while; then it is deleted.
 
     Example: preview rm GEN
     """
@@ -37,14 +37,18 @@ def rm(
         stops = " Its preview is running and will be stopped." if running else ""
         ask(
             f'Delete "{found["name"]}" ({generation}): {found["file_count"]} files, and the logs of all its launches?'
-            f"{stops} This cannot be undone.",
+            f"{stops}",
             is_agreed=yes,
         )
         with progress("deleting…"):
             if running:
                 api.call("DELETE", generation_path(generation, "/preview"))
             api.call("DELETE", generation_path(generation))
+        kept = [one["expires_at"] for one in api.get_json("/removed")["items"] if one["id"] == generation]
+    until = kept[0] if kept else None
     if as_json:
-        print_json({"generation_id": generation, "deleted": True})
-    else:
-        show(f"{generation} is deleted")
+        print_json({"generation_id": generation, "deleted": True, "restorable_until": until})
+        return
+    show(f"{generation} is deleted")
+    if until is not None:
+        say(f"`preview undo {generation}` restores it until {until[:16].replace('T', ' ')} UTC")

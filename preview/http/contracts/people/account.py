@@ -164,3 +164,21 @@ class Environments(Answer):
     items: list[EnvironmentShape]
     limit_bytes: int = Field(description="`PREVIEW_ENVIRONMENT_MAX_BYTES`.")
     next: None = Field(default=None, description="Always null.")
+
+
+class AuditEntryShape(Answer):
+    """A change that a user has made."""
+
+    id: str
+    at: Time
+    user_id: str
+    action: str = Field(examples=["project removed"])
+    subject: str = Field(description="Id or name of what was changed; may be empty.")
+    detail: str = Field(examples=["DELETE /api/v1/generations/gen_789abcdefghjkmnp"])
+
+
+class AuditPage(Answer):
+    """A page of changes, newest first."""
+
+    items: list[AuditEntryShape]
+    next: str | None = Field(description="`cursor` of the next page; null on the last one.")

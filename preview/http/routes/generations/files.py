@@ -23,6 +23,7 @@ from preview.http.core.version_bodies import ChangeQuery, NoteQuery
 from preview.http.edits import FileEdits, Reload, Saved
 from preview.http.identity import own_generation, require_identity
 from preview.http.protocol.listening import request_resources
+from preview.http.routes.generations.removed import delete_for_good
 from preview.http.streams.archives import ArchiveBody, archive_name
 from preview.settings import Settings
 
@@ -74,7 +75,10 @@ def generation_routes(running: Running) -> Blueprint:
 
     @routes.delete("/generations/<generation_id>")
     async def delete_generation(backend: Backend, generation_id: str) -> Response:
-        """Delete a generation, its previews and their logs; stop its preview first."""
+        """Remove a generation, its previews and their logs; stop its preview first.
+
+        It is hidden at once, can be restored for a while (`GET /api/v1/removed`), and is then deleted.
+        """
         identity, generation = await own_generation(backend, generation_id)
         library, active = _library(backend), backend.previews.active(generation_id)
         if active is not None:
@@ -83,11 +87,14 @@ def generation_routes(running: Running) -> Blueprint:
                 preview_id=active.record.id,
                 generation_id=generation_id,
             )
-        await library.delete(generation_id)
-        await backend.previews.forget(generation_id, identity.user.id)
-        await backend.service.alerts.forget(generation_id)
-        await backend.prober.forget(generation_id)
-        await backend.service.launch_settings.forget(identity.user.id, generation.project_id)
+        if backend.settings.removed_kept_s == 0:
+            await delete_for_good(backend, generation_id, identity.user.id, generation.project_id)
+            return no_content()
+        await library.removed.put_aside(generation_id, identity.user.id)
+        library.tell_gone(identity.user.id, generation_id)
+        if backend.previews.active(generation_id) is not None:
+            # Launched meanwhile: no user can reach this preview to stop it.
+            await backend.previews.stop(generation_id)
         return no_content()
 
     return routes

@@ -7,9 +7,10 @@ from werkzeug.exceptions import NotFound
 
 from preview.auth import TokenRole
 from preview.http.backend import Backend, BackendRoutes, Running
-from preview.http.contracts.people.account import NewToken, TokenBody, TokenList, TokenShape, Usage
+from preview.http.contracts.people.account import AuditPage, NewToken, TokenBody, TokenList, TokenShape, Usage
 from preview.http.core.answers import json_answer, link, no_content
-from preview.http.core.reading import read_json
+from preview.http.core.bodies import PageQuery
+from preview.http.core.reading import checked_query, read_json
 from preview.http.identity import require_account, require_identity
 from preview.http.people import is_operator
 from preview.http.routes.people.usage import usage_items
@@ -48,6 +49,16 @@ def account_routes(running: Running) -> Blueprint:
         identity = await require_account(backend)
         await backend.people.api_tokens.revoke(identity.user.id, token_id)
         return no_content()
+
+    @routes.get("/audit")
+    async def audit(backend: Backend) -> Response:
+        """Return the changes that you have made, newest first."""
+        identity = await require_account(backend)
+        query = checked_query(request, PageQuery)
+        found, following = await backend.people.audit.list(
+            user_id=identity.user.id, cursor=query.cursor, limit=query.limit
+        )
+        return json_answer(AuditPage.model_validate({"items": found, "next": following}))
 
     @routes.get("/usage")
     async def usage(backend: Backend) -> Response:

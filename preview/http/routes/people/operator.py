@@ -13,6 +13,7 @@ from preview.core.quoting import quoted
 from preview.errors import Forbidden, PreviewNotFound
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.people.account import (
+    AuditPage,
     Environments,
     EnvironmentShape,
     OperatorPreview,
@@ -21,7 +22,7 @@ from preview.http.contracts.people.account import (
     OperatorUsers,
 )
 from preview.http.core.answers import json_answer, no_content
-from preview.http.core.bodies import PageQuery
+from preview.http.core.bodies import AuditQuery, PageQuery
 from preview.http.core.reading import checked_query
 from preview.http.identity import require_account
 from preview.http.people import is_operator
@@ -84,6 +85,16 @@ def operator_routes(running: Running) -> Blueprint:
             for row in rows
         ]
         return json_answer(OperatorUsers(items=items, next=following))
+
+    @routes.get("/operator/audit")
+    async def audit(backend: Backend) -> Response:
+        """Return the changes of all users, or of one, newest first, for operators."""
+        await _require_operator(backend)
+        query = checked_query(request, AuditQuery)
+        found, following = await backend.people.audit.list(
+            user_id=query.user_id, cursor=query.cursor, limit=query.limit
+        )
+        return json_answer(AuditPage.model_validate({"items": found, "next": following}))
 
     @routes.get("/operator/environments")
     async def environments(backend: Backend) -> Response:

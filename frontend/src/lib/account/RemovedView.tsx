@@ -1,0 +1,87 @@
+import type { ReactNode } from "react";
+
+import type { PreviewClient } from "../api/client";
+import { deleteRemoved, listRemoved, restoreRemoved } from "../api/projects";
+import { Button, Notice } from "../ui/controls";
+import controls from "../ui/controls.module.css";
+import { ago } from "../ui/format";
+import { News } from "../ui/News";
+import { useAction } from "../ui/useAction";
+import { useLoad } from "../ui/useLoad";
+import { visible } from "../ui/visible";
+import styles from "./account.module.css";
+import { amount } from "./UsageView";
+
+interface RemovedViewProps {
+  client: PreviewClient;
+  onRestored: (generationId: string) => void;
+}
+
+/** Removed projects, which can be restored for a while. */
+export function RemovedView({ client, onRestored }: RemovedViewProps): ReactNode {
+  const removed = useLoad("removed", (signal) => listRemoved(client, signal));
+  const action = useAction();
+  const restore = (id: string, name: string): void =>
+    void action.run("Restoring…", async () => {
+      await restoreRemoved(client, id);
+      removed.refresh();
+      onRestored(id);
+      return `“${name}” is restored.`;
+    });
+  const remove = (id: string, name: string): void =>
+    void action.run("Deleting…", async () => {
+      await deleteRemoved(client, id);
+      removed.refresh();
+      return `“${name}” is deleted for good.`;
+    });
+  return (
+    <>
+      {removed.problem && (
+        <Notice tone="bad" role="alert">
+          {removed.problem.message}
+        </Notice>
+      )}
+      <News action={action} />
+      {removed.value?.length === 0 && <p className={styles.muted}>Nothing was removed lately.</p>}
+      {removed.value && removed.value.length > 0 && (
+        <div className={styles.scroll} tabIndex={0} role="region" aria-label="Removed projects">
+          <table className={styles.table}>
+            <thead>
+              <tr>
+                {["Project", "Size", "Removed", "Deleted"].map((one) => (
+                  <th key={one} scope="col">
+                    {one}
+                  </th>
+                ))}
+                <th scope="col">
+                  <span className={controls.hidden}>Action</span>
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {removed.value.map((one) => {
+                const name = visible(one.name || one.id);
+                return (
+                  <tr key={one.id}>
+                    <td>{name}</td>
+                    <td>{amount(one.size_bytes, "bytes")}</td>
+                    <td>{ago(one.removed_at)}</td>
+                    <td>{new Date(one.expires_at).toLocaleString()}</td>
+                    <td>
+                      <Button small disabled={action.busy !== null} onClick={() => restore(one.id, name)}>
+                        Restore<span className={controls.hidden}> {name}</span>
+                      </Button>{" "}
+                      <Button small kind="quiet" disabled={action.busy !== null} onClick={() => remove(one.id, name)}>
+                        Delete now<span className={controls.hidden}>: {name}</span>
+                      </Button>
+                    </td>
+                  </tr>
+                );
+              })}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,80 @@
+"""The audit: nobody reads another's, nothing secret is in it, it has a bound; then what it is for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from http_kit import FILES, World, open_world
+from together_kit import new_guest
+
+from preview.auth import Audit, audit
+from preview.http.audited import AUDITED
+
+_PLAIN = {"main.py": "print(1)\n"}
+
+
+async def entries(world: World, path: str = "/api/v1/audit", user: str = "ann") -> list[dict[str, Any]]:
+    answer = await world.ask("GET", path, user=user)
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+async def test_only_operators_read_the_changes_of_others_and_no_secret_is_in_them(tmp_path: Path) -> None:
+    async with open_world(tmp_path, operators="root") as world:
+        generation = await world.keep(_PLAIN)
+        await world.keep(_PLAIN, user="bob")
+        secret = "s3cr3t-value"
+        put = await world.ask("PUT", "/api/v1/projects/proj_1/secrets/API_KEY", {"value": secret})
+        assert put.status_code < 300, put.text
+        token = (await world.ask("POST", "/api/v1/tokens", {"name": "t"})).json()
+        for path in ("/api/v1/operator/audit", "/api/v1/operator/audit?user_id=bob"):
+            assert (await world.ask("GET", path)).status_code == 403
+            assert (await world.ask("GET", path, user=None)).status_code == 401
+            api = {"Authorization": f"Bearer {token['token']}"}
+            assert (await world.client.get(path, headers=api)).status_code == 403
+        mine = await entries(world)
+        assert {one["user_id"] for one in mine} == {"ann"}
+        assert [one["action"] for one in mine] == ["token made", "secret set", "project added"]
+        everything = await entries(world, "/api/v1/operator/audit", "root")
+        assert {one["user_id"] for one in everything} == {"ann", "bob"}
+        assert secret not in str(everything)
+        assert token["token"] not in str(everything)
+        # What was refused is no change.
+        await world.ask("DELETE", f"/api/v1/generations/{generation}", user="bob")
+        assert len(await entries(world, "/api/v1/operator/audit?user_id=bob", "root")) == 1
+
+
+async def test_launches_guests_and_removals_are_entries(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        generation = await world.keep(FILES)
+        await world.launch(generation)
+        guest = await new_guest(world, generation, name="Gus")
+        await world.ask("DELETE", f"{guest.base}/preview/viewers/{guest.me['id']}")
+        await world.stop_preview(generation)
+        await world.ask("DELETE", guest.base)
+        found = await entries(world)
+        assert [one["action"] for one in found] == [
+            "project removed", "stopped", "guest removed", "shared", "launched", "project added",
+        ]  # fmt: skip
+        assert found[0]["subject"] == generation
+        names = {rule.endpoint for rule in world.app.url_map.iter_rules()}
+        assert set(AUDITED) <= names
+
+
+async def test_a_busy_user_pushes_out_their_own_entries_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "MOST_OF_USER", 5)
+    monkeypatch.setattr(audit, "_PRUNE_EACH", 1)
+    async with open_world(tmp_path) as world:
+        book = Audit(world.service.database)
+        await book.note("ann", "launched", "first", "")
+        for number in range(20):
+            await book.note("bob", "launched", f"{number} \ud800" + "x" * 500, "y" * 5000)
+        assert len(await entries(world, user="bob")) <= 6
+        assert [one["subject"] for one in await entries(world)] == ["first"]
+        page = (await world.ask("GET", "/api/v1/audit?limit=2", user="bob")).json()
+        following = (await world.ask("GET", f"/api/v1/audit?limit=2&cursor={page['next']}", user="bob")).json()
+        assert len({one["id"] for one in page["items"] + following["items"]}) == 4
+        assert (await world.ask("GET", "/api/v1/audit?cursor=x", user="bob")).status_code == 400
