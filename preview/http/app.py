@@ -183,7 +183,10 @@ class PreviewApp(QuartTrio):
             self._backend.metrics.answered(route, method, status, elapsed_s)
 
     async def audit(self, response: Response) -> None:
-        """Store an entry about a change: see ``audited.audit``. Nothing is stored while the app is not running."""
+        """Store an entry about a change: see ``audited.audit``. Nothing is stored while the app is not running.
+
+        Cancellation: see ``audited.audit``.
+        """
         if self._backend is not None:
             await audit(self._backend.people.audit, request, response)
 
