@@ -170,6 +170,7 @@ class Settings(ServiceSettings):
 
     # Requests to previews
     proxy_timeout_s: Seconds = Field(30, validation_alias=_env("PROXY_TIMEOUT"))
+    proxy_stream_s: Seconds = Field(600, validation_alias=_env("PROXY_STREAM_TIME"))
     proxy_idle_timeout_s: Seconds = Field(3600, validation_alias=_env("PROXY_IDLE_TIMEOUT"))
     relay: bool = True
     proxy_body_bytes: Bytes = 10 * _MIB

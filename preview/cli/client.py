@@ -134,16 +134,17 @@ class Api:
 
     @contextmanager
     def stream(
-        self, path: str, params: Mapping[str, str | int], headers: Mapping[str, str]
+        self, path: str, params: Mapping[str, str | int], headers: Mapping[str, str], *, body: object = None
     ) -> Iterator[httpx2.Response]:
-        """Provide a streaming ``GET``, which stays open as long as keep-alive comments arrive.
+        """Provide a streaming ``GET``, which stays open as long as keep-alive comments arrive; with a body, a ``POST``.
 
         Raises:
             ApiRefused: The service responded with an error.
             httpx2.TransportError: The connection failed; the caller decides whether to reconnect.
         """
+        method = "GET" if body is None else "POST"
         with self._client.stream(
-            "GET", f"{self.target.url}/api/v1{path}", params=params, headers=headers, timeout=_TIMEOUT
+            method, f"{self.target.url}/api/v1{path}", params=params, headers=headers, json=body, timeout=_TIMEOUT
         ) as response:
             if response.is_error:
                 response.read()

@@ -20,6 +20,7 @@ from preview.proxy.envelope import ProxyRequest
 from preview.proxy.exchange import FINAL, UpstreamExchange, alongside, open_exchange
 from preview.proxy.http1 import Answer, Field, request_head
 from preview.proxy.pool import Address, Pool, open_pool
+from preview.proxy.streamed_call import StreamedCall
 from preview.settings import Settings
 
 # Bytes that a coding may add to incompressible content.
@@ -91,13 +92,21 @@ class PreviewClient:
         elapsed_ms = (trio.current_time() - begun) * 1000
         return ProxyResponse(status, headers, body, round(elapsed_ms, 1))
 
+    def stream(self, address: Address, request: ProxyRequest, *, process: int | None = None) -> StreamedCall:
+        """Prepare a request whose response is read piece by piece. The caller starts and closes it.
+
+        Args:
+            address: As for ``send``; as are the others.
+            request: Checked by ``envelope.make_request``.
+            process: Number of the preview's current process.
+        """
+        key = f"{address[0]}:{address[1]}", process or 0
+        upstream = UpstreamExchange(self.pool, key, address, request.method.encode("latin-1", "replace"))
+        return StreamedCall(upstream, request, *_message(address, request))
+
     async def _exchange(self, upstream: UpstreamExchange, address: Address, request: ProxyRequest) -> _Whole:
-        content = request.body
-        if content is None and request.method in {"POST", "PUT", "PATCH"}:
-            content = b""  # RFC 9110 section 8.6: these methods announce empty content, too
-        length = None if content is None else len(content)
-        head = request_head(request.method, request.target, _fields(address, request), length)
-        await upstream.start(head, length or 0, [content] if content else [])
+        head, content = _message(address, request)
+        await upstream.start(head, len(content), [content] if content else [])
         if not upstream.unsent:
             return await self._read(upstream)
         # A preview may respond before it has read the whole request.
@@ -174,6 +183,15 @@ def _coding(answer: Answer) -> bytes:
     if len(codings) > 1:
         raise UpstreamFailed("The preview's answer has more than one Content-Encoding: use one, or none.")
     return codings[0] if codings else b""
+
+
+def _message(address: Address, request: ProxyRequest) -> tuple[bytes, bytes]:
+    """Return the head and the content, as sent."""
+    content = request.body
+    if content is None and request.method in {"POST", "PUT", "PATCH"}:
+        content = b""  # RFC 9110 section 8.6: these methods announce empty content, too
+    length = None if content is None else len(content)
+    return request_head(request.method, request.target, _fields(address, request), length), content or b""
 
 
 def _fields(address: Address, request: ProxyRequest) -> list[Field]:

@@ -94,6 +94,18 @@ def test_a_request_goes_through_with_the_token_of_the_launch(running: str, capsy
     assert said.err.startswith("200 in ")
 
 
+def test_a_streamed_request_prints_the_body_as_it_is(running: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = [*PROGRAM, "request", running, "GET", "/bytes"]
+    plain = subprocess.run(asked, capture_output=True, env=dict(os.environ))
+    streamed = subprocess.run([*asked, "--stream"], capture_output=True, env=dict(os.environ))
+    assert (streamed.returncode, streamed.stdout) == (0, plain.stdout)
+    assert b"200, " in streamed.stderr
+    capsys.readouterr()
+    assert run(["request", running, "GET", "/fail", "--stream", "--fail", "--json"]) == 1
+    kinds = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+    assert (kinds[0], kinds[-1]) == ("head", "end")
+
+
 def test_a_verbose_request_says_under_which_id_its_lines_are(running: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["request", running, "GET", "/books", "-v", "-H", "X-Request-Id: mine"]) == 0
     said = capsys.readouterr().err

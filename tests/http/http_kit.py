@@ -225,10 +225,14 @@ class EventStream:
         self.rest = bytearray()
         self.ended = False
 
-    async def open(self, target: str, headers: Mapping[str, str]) -> None:
+    async def open(self, target: str, headers: Mapping[str, str], body: bytes | None = None) -> None:
+        """Send a GET, or with a body a POST, and read the response's head."""
         fields = [("Host", "localhost"), *headers.items()]
-        request = h11.Request(method="GET", target=target, headers=fields)
-        await self.stream.send_all((self.parser.send(request) or b"") + (self.parser.send(h11.EndOfMessage()) or b""))
+        if body is not None:
+            fields.append(("Content-Length", str(len(body))))
+        parts: list[h11.Event] = [h11.Request(method="GET" if body is None else "POST", target=target, headers=fields)]
+        parts += [h11.Data(data=body or b""), h11.EndOfMessage()] if body is not None else [h11.EndOfMessage()]
+        await self.stream.send_all(b"".join(self.parser.send(part) or b"" for part in parts))
         head = await self._next()
         assert isinstance(head, h11.Response)
         self.status = head.status_code

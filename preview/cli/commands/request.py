@@ -5,18 +5,24 @@ from __future__ import annotations
 import base64
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+import httpx2
 import typer
+from httpx2 import EventSource
 
-from preview.cli.client import Api, generation_path, open_api
-from preview.cli.exits import ApiRefused, ExitCode, UsageMistake
+from preview.cli.client import Api, generation_path, open_api, unreachable
+from preview.cli.exits import ApiRefused, CommandFailed, ExitCode, UsageMistake
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import paint, print_json, progress, say, wants_colour
 from preview.cli.tokens import TokenFile
 from preview.core.quoting import quoted, visible
+
+Sent = TypeVar("Sent")
 
 app = typer.Typer(add_completion=False)
 
@@ -34,13 +40,15 @@ def request(
     ] = None,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 if the status is 400 or above.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Also print the request id for log lookup.")] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="Print the body while it arrives; Ctrl-C stops it.")] = False,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send one request to a running preview.
 
-    Prints the response's body on stdout and its status on stderr; with --json, the whole response on stdout.
+    Prints the response's body on stdout and its status on stderr; with --json, the whole response on stdout. With
+    --stream and --json, each event of the response is one line.
 
     Example: preview request GEN POST /books -d '{"title": "Emma"}'
     """
@@ -51,7 +59,12 @@ def request(
         "body": _read_body(data),
     }
     with open_api(url, ca) as api:
-        answer = _ask(api, generation, envelope)
+        if stream:
+            status = _with_token(api, generation, partial(_follow, api, generation, envelope, as_json=as_json))
+            if fail and status >= 400:
+                raise typer.Exit(ExitCode.FAILED)
+            return
+        answer = _with_token(api, generation, partial(_ask, api, generation, envelope))
     if as_json:
         print_json(answer)
     else:
@@ -60,26 +73,76 @@ def request(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _ask(api: Api, generation_id: str, envelope: dict[str, Any]) -> dict[str, Any]:
+def _with_token(api: Api, generation_id: str, send: Callable[[str], Sent]) -> Sent:
     """Send the request with the stored token, or a further one if there is none or it has expired."""
     tokens = TokenFile(api.target.settings.data_dir)
     kept = tokens.find(api.target.url, generation_id)
     if kept is not None:
         try:
-            return _ask_with(api, generation_id, envelope, kept)
+            return send(kept)
         except ApiRefused as error:
             if error.problem != "invalid_preview_token":
                 raise
     made = api.call("POST", generation_path(generation_id, "/preview/token")).json()["session_token"]
     tokens.keep(api.target.url, generation_id, made)
-    return _ask_with(api, generation_id, envelope, made)
+    return send(made)
 
 
-def _ask_with(api: Api, generation_id: str, envelope: dict[str, Any], token: str) -> dict[str, Any]:
+def _ask(api: Api, generation_id: str, envelope: dict[str, Any], token: str) -> dict[str, Any]:
     path = generation_path(generation_id, "/preview/request")
     with progress("waiting for the response…"):
         answer: dict[str, Any] = api.call("POST", path, body=envelope, headers={"X-Preview-Token": token}).json()
     return answer
+
+
+def _follow(api: Api, generation_id: str, envelope: dict[str, Any], token: str, *, as_json: bool) -> int:
+    """Print the response while it arrives. Return its status.
+
+    Raises:
+        CommandFailed: The response did not end properly; what has arrived is printed.
+    """
+    path = generation_path(generation_id, "/preview/request")
+    status = 0
+    end: dict[str, Any] | None = None
+    try:
+        with api.stream(path, {}, {"X-Preview-Token": token}, body=envelope | {"stream": True}) as response:
+            for event in EventSource(response):
+                if not event.data:
+                    continue
+                data: dict[str, Any] = dict(event.json())
+                status = data.get("status_code", status)
+                end = data if event.event == "end" else end
+                if as_json:
+                    print(json.dumps({"event": event.event} | data), flush=True)
+                elif event.event == "head":
+                    _say_status(status, "receiving…")
+                elif event.event == "piece":
+                    _print_piece(data)
+    except httpx2.TransportError as error:
+        raise unreachable(api.target, error) from error
+    if end is None:
+        raise CommandFailed("The service closed the connection before the response was complete.")
+    if end["reason"] != "complete":
+        raise CommandFailed(end["detail"])
+    if not as_json:
+        _say_status(status, f"{end['elapsed_ms']:.0f} ms, {end['size_bytes']} bytes")
+    return status
+
+
+def _say_status(status: int, rest: str) -> None:
+    line = f"{status}, {rest}"
+    say(paint(line, "32" if status < 400 else "31") if wants_colour(sys.stderr) else line)
+
+
+def _print_piece(data: dict[str, Any]) -> None:
+    """Write a part of the body: to a terminal as text without control characters, elsewhere unchanged."""
+    text = data.get("text")
+    body = text.encode("utf-8", "surrogatepass") if text is not None else base64.b64decode(data["base64"])
+    if sys.stdout.isatty():
+        sys.stdout.write(visible(body.decode("utf-8", "replace").replace("\r\n", "\n")))
+    else:
+        sys.stdout.buffer.write(body)
+    sys.stdout.flush()
 
 
 def _print_answer(generation: str, answer: dict[str, Any], *, verbose: bool) -> None:

@@ -77,6 +77,14 @@ class EnvelopeBody(_Body):
     headers: dict[str, str] = Field(default_factory=dict)
 
 
+class V1EnvelopeBody(EnvelopeBody):
+    """A request to send to the preview, in contract ``v1``."""
+
+    stream: bool = Field(
+        default=False, description="Respond with Server-Sent Events: `head`, `piece` as the response comes, `end`."
+    )
+
+
 class ProbeBody(_Body):
     """A probe of a generation."""
 

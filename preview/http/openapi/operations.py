@@ -117,9 +117,9 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
         f"{name}.preview_endpoints": endpoints,
         f"{name}.config": Operation(Reply("The limits that apply.", answers.config)),
         f"{name}_proxy.request_": Operation(
-            Reply("The preview's response.", answers.proxied),
-            _PROXY,
-            body=bodies.EnvelopeBody,
+            Reply("The preview's response.", answers.proxied, further_kinds=() if is_plan else ("text/event-stream",)),
+            _PROXY if is_plan else (*_PROXY, errors.TooManyStreams),
+            body=bodies.EnvelopeBody if is_plan else bodies.V1EnvelopeBody,
             headers={"X-Preview-Token": "The preview token of the launch."},
         ),
         f"{name}_logs.stream": Operation(

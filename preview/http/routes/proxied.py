@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 
 import trio
 from quart import Blueprint, Response, request
 
-from preview.core.clock import now_ms
+from preview.auth import Identity
 from preview.errors import (
     BodyTooLarge,
     DatabaseUnavailable,
@@ -21,16 +21,21 @@ from preview.errors import (
 )
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts import ANSWERS
+from preview.http.contracts.content import folded
+from preview.http.contracts.shared import LogRange
 from preview.http.core.answers import json_answer
-from preview.http.core.bodies import EnvelopeBody
+from preview.http.core.bodies import EnvelopeBody, V1EnvelopeBody
+from preview.http.core.call_record import recorded_call
 from preview.http.core.reading import read_json
 from preview.http.identity import own_live
+from preview.http.protocol.listening import request_resources
+from preview.http.streams.call_stream import CallLimits, CallStreamBody
 from preview.logs import Contract
 from preview.proxy import PreviewClient, ProxyRequest, ProxyResponse, bytes_of, make_request
 from preview.proxy.headers import TOKEN_HEADER
 from preview.settings import Settings
-from preview.supervisor import LivePreview, log_call
-from preview.traffic import BODY_BYTES, Draft, DraftMessage, Origin, Who
+from preview.supervisor import LivePreview
+from preview.traffic import Origin, Who
 
 # JSON may use six bytes for one byte of text (``\\u00ff``); the rest of the envelope needs space too.
 _JSON_GROWTH = 6
@@ -38,6 +43,7 @@ _ENVELOPE_BYTES = 64 * 1024
 # A process's end is noticed within milliseconds; its reason is known once its last output was read.
 _EXIT_S = 0.1
 _REASON_S = 1.0
+_STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 def proxy_routes(contract: Contract, running: Running) -> Blueprint:
@@ -50,11 +56,12 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
         """Send one request to the running preview.
 
         Any response of the preview, whatever its status, is a 200 of this service that contains that status. The
-        preview token goes into the header `X-Preview-Token`.
+        preview token goes into the header `X-Preview-Token`. In `v1`, `stream` asks for Server-Sent Events: `head`,
+        `piece` as the response comes, and `end`.
         """
         identity = await own_live(backend, generation_id)
         settings = backend.settings
-        envelope = await _read_envelope(settings)
+        envelope = await _read_envelope(settings, contract)
         preview = await _running(backend, generation_id)
         # A guest has no preview token: the guest's own access can be taken back.
         if identity.guest is None:
@@ -71,6 +78,8 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
         who = Who.AGENT if request.headers.get("Authorization") else Who.OWNER
         if identity.guest is not None:
             who = Who.VIEWER
+        if isinstance(envelope, V1EnvelopeBody) and envelope.stream:
+            return await _stream(backend, preview, asked, identity, who)
         try:
             answer = await carry_call(backend.client, preview, asked, who=who)
         except (PreviewUnavailable, UpstreamFailed, UpstreamTimeout) as error:
@@ -85,10 +94,67 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
     return routes
 
 
-async def _read_envelope(settings: Settings) -> EnvelopeBody:
-    limit = settings.proxy_body_bytes
+async def _stream(
+    backend: Backend, preview: LivePreview, asked: ProxyRequest, identity: Identity, who: Who
+) -> Response:
+    """Send the request, and respond with its response as it comes. An error before its head is an ordinary response.
+
+    Raises:
+        TooManyStreams: The user has the maximum number of streams.
+        PreviewUnavailable, UpstreamFailed, UpstreamTimeout: There is no response.
+
+    Cancellation: the connection to the preview is closed with the request; recorded as well.
+    """
+    if preview.address is None:
+        raise _unavailable(_reason(preview))
+    preview.touch()
+    before = preview.log.last_seq
+    settings, resources = backend.settings, request_resources()
+    resources.enter_context(backend.slots.hold(identity.key))
+    resources.enter_context(preview.streaming())
+    outcome = resources.enter_context(recorded_call(preview, asked, who, Origin.CALL))
+    # Until the stream says otherwise: the reader may leave at any moment.
+    outcome.code = "cancelled"
+    call = backend.client.stream(preview.address, asked, process=preview.record.pid)
+    resources.callback(call.close)
+    began = trio.current_time()
     try:
-        return await read_json(request, EnvelopeBody, limit_bytes=limit * _JSON_GROWTH + _ENVELOPE_BYTES)
+        await call.start(settings.proxy_timeout_s)
+    except (PreviewUnavailable, UpstreamFailed, UpstreamTimeout) as error:
+        failed = await _explained(preview, error)
+        failed.details["request_id"] = asked.request_id
+        outcome.code = failed.code
+        raise failed from error
+    outcome.first_byte_s = trio.current_time() - began
+    outcome.status, outcome.headers = call.status, call.headers
+
+    async def lines() -> object:
+        await preview.log.read_on()
+        shown = LogRange.of(range(before + 1, preview.log.last_seq + 1))
+        return None if shown is None else shown.dumped()
+
+    body = CallStreamBody(
+        call,
+        {"status_code": call.status, "headers": folded(call.headers), "request_id": asked.request_id},
+        outcome,
+        limits=CallLimits(
+            settings.proxy_response_bytes, settings.proxy_stream_s, settings.keep_alive_s, identity.expires_at
+        ),
+        waits=backend.waits,
+        explain=partial(_explained, preview),
+        lines=lines,
+    )
+    response = Response(body, 200, _STREAM_HEADERS, content_type="text/event-stream")
+    # Quart would end it after a minute, without a last chunk.
+    response.timeout = None
+    return response
+
+
+async def _read_envelope(settings: Settings, contract: Contract) -> EnvelopeBody:
+    limit = settings.proxy_body_bytes
+    kind = V1EnvelopeBody if contract is Contract.V1 else EnvelopeBody
+    try:
+        return await read_json(request, kind, limit_bytes=limit * _JSON_GROWTH + _ENVELOPE_BYTES)
     except TooLarge as error:
         raise BodyTooLarge(f"At most {limit} bytes may be sent to a preview; send less.", limit_bytes=limit) from error
 
@@ -148,82 +214,23 @@ async def carry_call(
 
     Cancellation: as for ``PreviewClient.send``; recorded as well.
     """
-    began = trio.current_time()
-    first_line = preview.log.last_seq + 1
-    answer: ProxyResponse | None = None
-    code: str | None = "internal_error"
-    preview.traffic.direct.carried(asked.request_id.encode())
-    try:
-        answer = await _send(client, preview, asked)
-        code = None
-    except PreviewError as error:
-        code = error.code
-        raise
-    except trio.Cancelled:
-        code = "cancelled"
-        raise
-    finally:
-        elapsed_s = trio.current_time() - began
-        if not preview.traffic.is_off:
-            preview.traffic.record(_draft(preview, asked, answer, code, elapsed_s, first_line, who, origin))
-        log_call(
-            preview.record,
-            request_id=asked.request_id,
-            method=asked.method,
-            path=asked.path,
-            status=None if answer is None else answer.status,
-            code=code,
-            elapsed_s=elapsed_s,
-        )
+    with recorded_call(preview, asked, who, origin) as outcome:
+        began = trio.current_time()
+        try:
+            answer = await _send(client, preview, asked)
+        except PreviewError as error:
+            outcome.code = error.code
+            raise
+        # The client reports one duration; where it was spent is not known.
+        outcome.first_byte_s = trio.current_time() - began
+        outcome.code, outcome.status, outcome.headers = None, answer.status, answer.headers
+        outcome.add(answer.body)
     return answer
 
 
 async def carry_check(client: PreviewClient, preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
     """Send a request of a check, as ``carry_call`` does. Cancellation: as there."""
     return await carry_call(client, preview, asked, who=Who.SERVICE, origin=Origin.CHECK)
-
-
-def _draft(
-    preview: LivePreview,
-    asked: ProxyRequest,
-    answer: ProxyResponse | None,
-    code: str | None,
-    elapsed_s: float,
-    first_line: int,
-    who: Who,
-    origin: Origin,
-) -> Draft:
-    """Return the record of a call: headers and bodies too, as the caller has them anyway."""
-    sent = asked.body or b""
-    received = b"" if answer is None else answer.body
-    # The client reports one duration; where it was spent is not known.
-    first_byte = -1.0 if answer is None else elapsed_s
-    return Draft(
-        asked.request_id.encode(),
-        origin,
-        who,
-        asked.method,
-        asked.target,
-        0 if answer is None else answer.status,
-        code,
-        now_ms(),
-        0.0,
-        -1.0,
-        first_byte,
-        elapsed_s,
-        len(sent),
-        len(received),
-        preview.restarts,
-        first_line,
-        _message(asked.headers, sent),
-        None if answer is None else _message(answer.headers, received),
-    )
-
-
-def _message(headers: Sequence[tuple[str, str]], body: bytes) -> DraftMessage:
-    fields = [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers]
-    size = sum(len(name) + len(value) for name, value in fields)
-    return DraftMessage(fields, body[:BODY_BYTES], len(body), size)
 
 
 async def _send(client: PreviewClient, preview: LivePreview, asked: ProxyRequest) -> ProxyResponse:
@@ -237,9 +244,16 @@ async def _send(client: PreviewClient, preview: LivePreview, asked: ProxyRequest
     try:
         return await client.send(preview.address, asked, process=preview.record.pid)
     except (PreviewUnavailable, UpstreamFailed) as error:
-        failed: PreviewUnavailable | UpstreamFailed = error
-    if "limit_bytes" in failed.details:
-        raise failed
+        explained = await _explained(preview, error)
+        if explained is error:
+            raise
+        raise explained from error
+
+
+async def _explained(preview: LivePreview, failed: PreviewError) -> PreviewError:
+    """Return the error, with the reason of the preview's end if that was its cause. Cancellation: nothing changes."""
+    if not isinstance(failed, PreviewUnavailable | UpstreamFailed) or "limit_bytes" in failed.details:
+        return failed
     with trio.move_on_after(_EXIT_S):
         await preview.over.wait()
     if preview.exit is not None or preview.outcome is not None:
@@ -247,8 +261,8 @@ async def _send(client: PreviewClient, preview: LivePreview, asked: ProxyRequest
             await preview.over.wait()
     reason = _reason(preview)
     if reason is None:
-        raise failed
-    raise type(failed)(f"The preview ended before it had answered: {_shown(reason)}.", **failed.details) from failed
+        return failed
+    return type(failed)(f"The preview ended before it had answered: {_shown(reason)}.", **failed.details)
 
 
 def _check_token(preview: LivePreview, contract: Contract, envelope: EnvelopeBody) -> None:
