@@ -102,7 +102,7 @@ class PreviewClient:
         """
         key = f"{address[0]}:{address[1]}", process or 0
         upstream = UpstreamExchange(self.pool, key, address, request.method.encode("latin-1", "replace"))
-        return StreamedCall(upstream, request, *_message(address, request))
+        return StreamedCall(upstream, request, *_message(address, request), self._settings.proxy_response_bytes)
 
     async def _exchange(self, upstream: UpstreamExchange, address: Address, request: ProxyRequest) -> _Whole:
         head, content = _message(address, request)

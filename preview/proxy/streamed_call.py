@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import zlib
+
 import trio
 
-from preview.errors import UpstreamTimeout
+from preview.errors import UpstreamFailed, UpstreamTimeout
 from preview.proxy.call_fields import Header, returned_headers
 from preview.proxy.envelope import ProxyRequest
 from preview.proxy.exchange import FINAL, UpstreamExchange, alongside, translated
 
 _PIECE_BYTES = 64 * 1024
+# zlib's value for "one of both, see the header".
+_GZIP_OR_ZLIB = zlib.MAX_WBITS + 32
 
 
 class StreamedCall:
     """One request, and its response as it arrives. Its connection belongs to the caller: see ``close``.
 
-    The content is not decoded; ``headers`` name its coding, if it has one.
+    Content in ``gzip`` or ``deflate`` is decoded; ``headers`` name any other coding.
 
     Attributes:
         status: HTTP status; 0 before the head has arrived.
@@ -27,9 +31,12 @@ class StreamedCall:
         request: Checked by ``envelope.make_request``.
         head: Head of the request, as sent.
         content: Content of the request; may be empty.
+        limit_bytes: Most content of the response that is wanted; of decoded content, a byte more is kept.
     """
 
-    def __init__(self, upstream: UpstreamExchange, request: ProxyRequest, head: bytes, content: bytes) -> None:
+    def __init__(
+        self, upstream: UpstreamExchange, request: ProxyRequest, head: bytes, content: bytes, limit_bytes: int
+    ) -> None:
         self.status = 0
         self.headers: list[Header] = []
         self.pending = bytearray()
@@ -37,6 +44,8 @@ class StreamedCall:
         self._request = request
         self._head = head
         self._content = content
+        self._decoder: Decoder | None = None
+        self._limit_bytes = limit_bytes
         self._buffer = memoryview(bytearray(_PIECE_BYTES))
 
     async def start(self, timeout_s: float) -> None:
@@ -64,7 +73,11 @@ class StreamedCall:
         self.status = answer.status
         fields = [(name.decode(), value.decode("latin-1")) for name, value in upstream.fields_as_written()]
         self.headers = returned_headers(fields)
-        self.headers += [(name, value) for name, value in fields if name.lower() == "content-encoding"]
+        codings = [(name, value) for name, value in fields if name.lower() == "content-encoding"]
+        if len(codings) == 1 and codings[0][1].strip().lower() in {"gzip", "deflate"}:
+            self._decoder = Decoder(self._limit_bytes + 1)
+        else:
+            self.headers += codings
 
     @property
     def is_over(self) -> bool:
@@ -105,4 +118,40 @@ class StreamedCall:
                 size = await upstream.receive_into(self._buffer)
                 pieces = upstream.take(self._buffer[:size])
         for piece in pieces:
-            self.pending += piece
+            self.pending += piece if self._decoder is None else self._decoder.decode(piece)
+
+
+class Decoder:
+    """Decodes content in ``gzip`` or ``deflate``, up to a size, so that a small response cannot unpack to a huge one.
+
+    Args:
+        most_bytes: Most decoded bytes in total; the rest is ignored.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left = most_bytes
+        self._zlib = zlib.decompressobj(wbits=_GZIP_OR_ZLIB)
+        self._is_first = True
+
+    def decode(self, data: bytes | memoryview) -> bytes:
+        """Return the decoded content of the next bytes; may be empty.
+
+        Raises:
+            UpstreamFailed: The content is not coded so.
+        """
+        if self._left <= 0 or self._zlib.eof:
+            return b""
+        try:
+            try:
+                found = self._zlib.decompress(data, self._left)
+            except zlib.error:
+                if not self._is_first:
+                    raise
+                # Some servers leave out the header of ``deflate`` (RFC 9110 section 8.4.1.2).
+                self._zlib = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+                found = self._zlib.decompress(data, self._left)
+        except zlib.error as error:
+            raise UpstreamFailed("The preview's answer is not coded as its Content-Encoding says.") from error
+        self._is_first = False
+        self._left -= len(found)
+        return found

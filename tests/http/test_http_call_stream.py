@@ -14,13 +14,16 @@ from http_kit import Event, EventStream, World, open_world
 
 BACKEND = """
 import asyncio
+import gzip
 import os
+import zlib
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
 app = FastAPI()
 go = asyncio.Event()
+KINDS = {"gzip": "gzip", "zlib": "deflate", "bare": "deflate", "wrong": "gzip, br"}
 
 
 @app.get("/health")
@@ -66,6 +69,13 @@ async def half():
             await asyncio.sleep(0.06)
 
     return StreamingResponse(pieces(), media_type="text/plain")
+
+
+@app.get("/packed")
+def packed(kind: str, size: int):
+    whole = b"packed " * size
+    body = gzip.compress(whole) if kind == "gzip" else zlib.compress(whole)
+    return Response(body[2:-4] if kind == "bare" else body, headers={"Content-Encoding": KINDS[kind]})
 
 
 @app.get("/none")
@@ -207,6 +217,11 @@ async def test_all_kinds_of_content_arrive_as_they_were_sent(tmp_path: Path) -> 
         assert (await caller.whole("/half"))[1] == "€€".encode()[:5]
         head, body, end = await caller.whole("/none")
         assert (head["status_code"], body, end["reason"], end["size_bytes"]) == (204, b"", "complete", 0)
+        for kind in ("gzip", "zlib", "bare"):
+            head, body, _ = await caller.whole(f"/packed?size=20000&kind={kind}")
+            assert (body, "content-encoding" in head["headers"]) == (b"packed " * 20_000, False), kind
+        head, body, _ = await caller.whole("/packed?size=2&kind=wrong")
+        assert (head["headers"]["content-encoding"], body != b"") == ("gzip, br", True)
         sent = "ü" * 1_000_000
         _, body, end = await caller.whole("/echo/", method="POST", body=sent)
         assert (body.decode() == sent, end["reason"]) == (True, "complete")
@@ -217,6 +232,9 @@ async def test_an_endless_response_is_cut_at_the_limits(tmp_path: Path) -> None:
         _, body, end = await caller.whole("/endless")
         assert (len(body), end["reason"]) == (300_000, "too_large")
         assert "larger than 300000 bytes" in end["detail"]
+        # A small response that unpacks to 70 MB.
+        _, body, end = await caller.whole("/packed?size=10000000&kind=gzip")
+        assert (len(body), end["reason"]) == (300_000, "too_large")
         record = await caller.record("/endless")
         assert (record["status"], record["error"], record["received_bytes"]) == (200, "too_large", 300_000)
         # Single bytes, as fast as possible: few events, since each costs more than its byte.

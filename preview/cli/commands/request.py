@@ -109,7 +109,7 @@ def _follow(api: Api, generation_id: str, envelope: dict[str, Any], token: str, 
             for event in EventSource(response):
                 if not event.data:
                     continue
-                data: dict[str, Any] = dict(event.json())
+                data: dict[str, Any] = json.loads(event.data)
                 status = data.get("status_code", status)
                 end = data if event.event == "end" else end
                 if as_json:

@@ -1,3 +1,4 @@
+import { type GrowingAnswer, readStreamedAnswer } from "./calls";
 import { DataClient } from "./data";
 import type { FilterTerm } from "./filter";
 import { Problem } from "./problem";
@@ -248,15 +249,30 @@ export class PreviewClient {
     return { endpoints, complete: words.complete ?? true, unread: words.unread ?? [] };
   }
 
-  /** Send a request to the running preview. A token that is missing or over is fetched again, once. */
-  async request(generationId: string, request: ProxyRequest, signal?: AbortSignal): Promise<ProxyResponse> {
-    const send = (token: string): Promise<ProxyResponse> =>
-      this.#transport.json(of(generationId, "/preview/request"), {
+  /**
+   * Send a request to the running preview. A token that is missing or over is fetched again, once. With `onGrow` the
+   * response is told while it comes.
+   */
+  async request(
+    generationId: string,
+    request: ProxyRequest,
+    signal?: AbortSignal,
+    onGrow?: (answer: GrowingAnswer) => void,
+  ): Promise<ProxyResponse> {
+    const send = async (token: string): Promise<ProxyResponse> => {
+      const call: Call = {
         method: "POST",
-        json: request,
+        json: onGrow ? { ...request, stream: true } : request,
         headers: { "X-Preview-Token": token },
         ...(signal && { signal }),
-      });
+      };
+      if (!onGrow) return this.#transport.json(of(generationId, "/preview/request"), call);
+      const response = await this.#transport.send(of(generationId, "/preview/request"), call);
+      // An older service answers with the whole.
+      if (!response.body || !/^text\/event-stream/.test(response.headers.get("Content-Type") ?? ""))
+        return (await response.json()) as ProxyResponse;
+      return readStreamedAnswer(response.body, onGrow, signal);
+    };
     const kept = this.#previewTokens.get(generationId);
     try {
       return await send(kept ?? (await this.#newPreviewToken(generationId)));

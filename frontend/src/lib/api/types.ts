@@ -196,6 +196,8 @@ export interface ProxyResponse {
   request_id?: string;
   /** Lines that were said while the request was under way, its own or others'. */
   log?: { first_seq: number; last_seq: number } | null;
+  /** Why this is only the beginning of the response; absent or null for all of it. */
+  cut?: string | null;
 }
 
 /** What the service makes of a log to be saved. */

@@ -53,6 +53,11 @@ export function Answer({ name, answer, onToken }: AnswerProps): ReactNode {
           <CopyButton text={answer.body} label="Copy the body" />
         )}
       </div>
+      {answer.cut && (
+        <p className={answerStyles.cut} role="status">
+          {visible(answer.cut)}
+        </p>
+      )}
       <Tabs label="Parts of the answer" tabs={tabs} tab={shown} onTab={setTab} />
       <div className={answerStyles.answerBody} role="tabpanel" aria-label={shown}>
         {shown === "body" && <Body content={content} />}

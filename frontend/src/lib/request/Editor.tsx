@@ -69,7 +69,9 @@ export function Editor(props: EditorProps): ReactNode {
           }}
         />
         {isSending ? (
-          <Button onClick={props.onCancel}>Cancel</Button>
+          <Button icon="stop" onClick={props.onCancel}>
+            Stop
+          </Button>
         ) : (
           <Button kind="primary" icon="send" type="submit" disabled={wrong !== null || unavailable !== null}>
             Send

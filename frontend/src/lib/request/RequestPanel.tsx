@@ -18,6 +18,7 @@ import type { Exchange } from "./desk";
 import { type Draft, EMPTY } from "./draft";
 import { Editor } from "./Editor";
 import { EndpointList, Method, Unread } from "./EndpointList";
+import { Growing } from "./Growing";
 import { LogLines } from "./LogLines";
 import answerStyles from "./answer.module.css";
 import endpointStyles from "./endpoints.module.css";
@@ -188,6 +189,7 @@ function RequestView({ requests, onShowLog, onOpenFile, baseUrl, unavailable }: 
 function Outcome({ exchange, onToken }: { exchange: Exchange; onToken: (token: string) => void }): ReactNode {
   const { sent, answer, problem, isOn } = exchange;
   const name = visible(`${sent.draft.method} ${sent.target}`);
+  if (isOn && exchange.growing) return <Growing name={name} answer={exchange.growing} />;
   if (isOn) return <Waiting name={name} since={sent.at} />;
   if (answer) return <Answer name={name} answer={answer} onToken={onToken} />;
   const failed = problem?.message ?? sent.error;

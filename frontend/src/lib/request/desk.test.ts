@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 
 import type { Endpoint } from "../api/types";
-import { clientOf, json } from "../testing";
+import { clientOf, event, json, Stream } from "../testing";
 import { deskOf, RequestDesk } from "./desk";
 import { type Draft, EMPTY } from "./draft";
 
@@ -30,6 +30,41 @@ describe("the desk of a generation", () => {
     expect(desk.snapshot.shown).toMatchObject({ sent: { target: "/one" }, answer: { body: "/one" } });
     desk.begin(get("/two"));
     expect(desk.snapshot).toMatchObject({ draft: { path: "/two" }, shown: null });
+  });
+
+  test("a response is shown while it comes, and stays when it is stopped", async () => {
+    const stream = new Stream("");
+    const client = clientOf(({ path }) =>
+      path.endsWith("/token") ? json({ session_token: "t" }, 201) : stream.response,
+    );
+    const desk = new RequestDesk(client, "g1");
+    const sending = desk.send(get("/events"), noMark);
+    stream.write(event("head", { status_code: 200, headers: { "content-type": "text/plain" }, request_id: "r1" }));
+    stream.write(event("piece", { text: "grün " }) + event("piece", { base64: "/wA=" }));
+    await expect.poll(() => desk.snapshot.shown?.growing?.sizeBytes).toBe(8);
+    expect(desk.snapshot.shown?.growing?.tail).toMatch(/^grün /);
+    desk.cancel();
+    await sending;
+    expect(desk.snapshot.shown).toMatchObject({
+      isOn: false,
+      sent: { status: 200 },
+      answer: { body: "Z3LDvG4g/wA=", encoding: "base64", request_id: "r1" },
+    });
+    expect(desk.snapshot.shown?.answer?.cut).toContain("Stopped.");
+  });
+
+  test("a response that ends early says why", async () => {
+    const stream = new Stream("");
+    const client = clientOf(({ path }) =>
+      path.endsWith("/token") ? json({ session_token: "t" }, 201) : stream.response,
+    );
+    const desk = new RequestDesk(client, "g1");
+    const sending = desk.send(get("/events"), noMark);
+    stream.write(event("head", { status_code: 200, headers: {}, request_id: "r1" }) + event("piece", { text: "a" }));
+    stream.write(event("end", { reason: "too_large", detail: "It is too large.", elapsed_ms: 5, log: null }));
+    stream.close();
+    await sending;
+    expect(desk.snapshot.shown?.answer).toMatchObject({ body: "a", cut: "It is too large.", elapsed_ms: 5 });
   });
 
   test("an untouched draft is filled in when the running preview describes its endpoint", () => {

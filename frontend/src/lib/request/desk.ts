@@ -1,3 +1,4 @@
+import type { GrowingAnswer } from "../api/calls";
 import type { PreviewClient } from "../api/client";
 import { asProblem, type Problem } from "../api/problem";
 import type { Endpoint, ProxyResponse } from "../api/types";
@@ -9,6 +10,8 @@ import { loadHistory, MAX_SENT, saveHistory, type Sent, withSent } from "./histo
 export interface Exchange {
   sent: Sent;
   isOn: boolean;
+  /** The response while it comes. */
+  growing: GrowingAnswer | null;
   answer: ProxyResponse | null;
   problem: Problem | null;
   /** The mark of its lines in the log. */
@@ -102,7 +105,7 @@ export class RequestDesk {
 
   /** Go back to a request of the history, with its own answer. */
   readonly show = (sent: Sent): void => {
-    const gone = { sent, isOn: false, answer: null, problem: null, markId: null };
+    const gone = { sent, isOn: false, growing: null, answer: null, problem: null, markId: null };
     this.#update({ view: "request", draft: sent.draft, shown: this.#exchanges.get(sent.id) ?? gone });
   };
 
@@ -122,17 +125,26 @@ export class RequestDesk {
     const id = Math.max(at, (this.#snapshot.history[0]?.id ?? 0) + 1);
     const sent: Sent = { id, at, draft, target: target(draft), status: null, elapsedMs: null, error: null };
     const mark = markLines(`${draft.method} ${sent.target}`);
-    const begun: Exchange = { sent, isOn: true, answer: null, problem: null, markId: mark.id };
-    this.#update({ view: "request", draft, shown: begun });
     let told: RequestLines = {};
-    try {
-      const answer = await this.#client.request(this.#generationId, requestOf(draft), mine.signal);
+    const begun: Exchange = { sent, isOn: true, growing: null, answer: null, problem: null, markId: mark.id };
+    let growing: GrowingAnswer | null = null;
+    const onGrow = (next: GrowingAnswer): void => {
+      growing = next;
+      if (this.#snapshot.shown?.sent.id === id) this.#update({ shown: { ...begun, growing } });
+    };
+    const settle = (answer: ProxyResponse): void => {
       told = { requestId: answer.request_id, range: answer.log };
       const done = { ...sent, status: answer.status_code, elapsedMs: answer.elapsed_ms };
       this.#settle({ ...begun, sent: done, isOn: false, answer });
+    };
+    this.#update({ view: "request", draft, shown: begun });
+    try {
+      settle(await this.#client.request(this.#generationId, requestOf(draft), mine.signal, onGrow));
     } catch (error) {
       if (mine.signal.aborted) {
-        if (this.#snapshot.shown?.sent.id === id) this.#update({ shown: null });
+        const begunAnswer = growing as GrowingAnswer | null;
+        if (begunAnswer) settle(begunAnswer.soFar("Stopped. This is the beginning of the response."));
+        else if (this.#snapshot.shown?.sent.id === id) this.#update({ shown: null });
         return;
       }
       const problem = asProblem(error);
