@@ -155,6 +155,8 @@ class PreviewStore:
         if state is not None:
             query = query.where(_C.status == state.value)
         if generation_id is not None:
+            if not is_valid_id(generation_id):
+                return [], None
             query = query.where(_C.generation_id == generation_id)
         rows, following = await read_page(self._database, query, preview_instances, cursor, limit)
         return [to_record(row) for row in rows], following
