@@ -18,6 +18,9 @@ header field. At most 64 characters, because the id precedes each log line of it
 REQUEST_MARK = secrets.token_hex(4)
 """Start of each request id that this run of the service makes. Launchers get it, to leave such requests out of their
 reports. A client that has seen it can only hide its own request."""
+CHECK_SUFFIX = ".check"
+"""End of the ids of the service's own requests to a preview: health checks, and reads of its OpenAPI document. Logs may
+leave out their lines. The relay gives each visitor's request a new id, so a visitor cannot use this."""
 _GENERATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
@@ -73,6 +76,11 @@ def new_comment_id() -> str:
 def new_api_token_id() -> str:
     """Return a new API token's id: ``token_`` and 16 symbols."""
     return f"token_{_random()}"
+
+
+def new_check_id() -> str:
+    """Return a new request id for a request of the service itself; see ``CHECK_SUFFIX``."""
+    return f"{REQUEST_MARK}{secrets.token_hex(8)}{CHECK_SUFFIX}"
 
 
 def new_token() -> str:

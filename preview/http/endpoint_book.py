@@ -13,12 +13,12 @@ import structlog
 import trio
 
 from preview.core.bounded_dict import BoundedDict
+from preview.core.ids import new_check_id
 from preview.endpoints import Endpoint, Listing, RouteTable, merge_listings
 from preview.errors import AnalysisFailed, PreviewError, TooComplex
 from preview.generations import Generation, GenerationSource
 from preview.http.core.uploads import open_files
 from preview.proxy import PreviewClient, ProxyRequest
-from preview.proxy.headers import new_request_id
 from preview.supervisor import LivePreview
 from preview.worker import ProjectReader
 
@@ -147,9 +147,9 @@ class EndpointBook:
             AnalysisFailed, TooComplex: The document cannot be read.
         """
         # The application reports its requests; with this id, the service's own is not taken for a visitor's.
-        number = new_request_id()
-        preview.traffic.direct.carried(number)
-        asked = ProxyRequest("GET", "/openapi.json", request_id=number.decode())
+        number = new_check_id()
+        preview.traffic.direct.carried(number.encode())
+        asked = ProxyRequest("GET", "/openapi.json", request_id=number)
         answer = await self._client.send(address, asked, process=preview.record.pid, timeout_s=_OPENAPI_TIMEOUT_S)
         if answer.status != HTTPStatus.OK:
             return []

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from log_room import Room
 
-from preview.core.ids import REQUEST_ID
+from preview.core.ids import REQUEST_ID, new_check_id
 from preview.http.contracts import ANSWERS
 from preview.logs import Batch, Contract, LogSlice, encode_found
 from preview.logs.delivery.backlog import Backlog
@@ -159,6 +159,18 @@ async def test_a_filter_by_request_finds_the_stored_lines_that_it_finds_in_memor
         look = partial(find_lines, preview_id=A, chosen=chosen, first=1, last=3, limit=9, newest=False)
         assert [line.seq for line in (await room.database.read(look)).lines] == seqs
         assert [line.seq for line in backlog.find(chosen, first=1, last=3, limit=9, newest=False)] == seqs
+
+
+async def test_lines_of_health_checks_are_left_out_in_memory_and_in_the_database_but_errors_are_not(room: Room) -> None:
+    ids = {0: "ab.check", 1: "ab.check", 2: "ab.CHECK", 3: "check", 5: new_check_id()}
+    batch = Batch(A, 1, [5] * 6, b"\1\3\1\1\1\1", [f"line {at}" for at in range(6)], ids)
+    room.writer.offer(batch)
+    await room.writer.flush(A)
+    chosen = LineFilter(checks=False)
+    assert not chosen.is_open
+    assert [line.seq for line in batch if chosen.passes(line)] == [2, 3, 4, 5]
+    look = partial(find_lines, preview_id=A, chosen=chosen, first=1, last=6, limit=9, newest=False)
+    assert [line.seq for line in (await room.database.read(look)).lines] == [2, 3, 4, 5]
 
 
 def test_a_part_of_a_batch_keeps_its_requests() -> None:

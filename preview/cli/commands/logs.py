@@ -56,6 +56,9 @@ def logs(
         str | None,
         typer.Option("--launch", metavar="ID", help="The log of an earlier launch; see `preview launches GEN`."),
     ] = None,
+    checks: Annotated[
+        bool, typer.Option("--checks", help="Also lines that are printed for the service's health checks.")
+    ] = False,
     fold: Annotated[
         bool,
         typer.Option(
@@ -76,6 +79,7 @@ def logs(
     show = _show_json if as_json else _shower(printer, TracebackFolder(fold and sys.stdout.isatty()))
     words = {"level": level, "source": source, "q": grep, "request_id": request, "filter": filter_}
     words["preview_id"] = launch
+    words["checks"] = "show" if checks or request is not None else "hide"
     chosen = {name: word for name, word in words.items() if word is not None}
     with open_api(url, ca) as api:
         try:

@@ -13,7 +13,9 @@ from preview.core.clock import from_ms, rfc3339_ms
 from preview.core.launch_steps import step_fields
 from preview.core.quoting import visible
 from preview.errors import PreviewError
-from preview.logs import Batch, Contract, End, Gap, LogLine, Received, Source, StatusChange
+from preview.logs import Batch, Contract, End, Gap, LineFilter, LogLine, Received, Source, StatusChange
+
+_WITHOUT_CHECKS = LineFilter(checks=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ class TextStory:
         out: list[str] = []
         for event in events:
             if isinstance(event, Batch):
-                shown = (one for line in event.lines for one in self._folder.take(_shown(line)))
+                lines = [event.line_at(at) for at in _WITHOUT_CHECKS.positions(event.columns)]
+                shown = (one for line in lines for one in self._folder.take(_shown(line)))
                 out += map(self._printer.text, shown)
             elif isinstance(event, Gap):
                 out.append(self._printer.note(f"… lines {event.first_seq} to {event.last_seq} are gone …"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -96,6 +96,11 @@ class LineQuery(BaseModel):
         | None
     ) = Field(default=None, description="Only lines known to belong to the request with this `X-Request-Id`.")
 
+    checks: Literal["show", "hide"] = Field(
+        default="show",
+        description="`hide` leaves out lines below ERROR that were printed for the service's health checks.",
+    )
+
     filter: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = Field(
         default=None,
         description="Only lines that match this filter, see docs/filter.md; combined with the other parameters.",
@@ -116,4 +121,5 @@ class LineQuery(BaseModel):
             q=self.q or "",
             request_id=self.request_id or "",
             terms=None if terms.is_empty else terms,
+            checks=self.checks == "show",
         )

@@ -140,7 +140,7 @@ class LogSocket:
             return {"type": "error", "code": error.code, "detail": error.message} | error.details
         seq = self._body.refilter(chosen)
         kept = {"level": message.level, "source": message.source, "q": message.q, "request_id": message.request_id}
-        kept["filter"] = message.filter
+        kept |= {"filter": message.filter, "checks": message.checks}
         return {"type": "filter", "after": seq} | kept
 
     async def _watch(self, peer: Peer, scope: trio.CancelScope) -> None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from preview.core.escapes import without_colours
+from preview.core.ids import CHECK_SUFFIX
 from preview.logs.model.events import MARKS, Level, LogLine, Requests, Source, mark_of
 
 _ALL_MARKS = len(MARKS)
@@ -67,6 +68,7 @@ class LineFilter:
             Other characters must be the same code points, without normalisation.
         request_id: Lines printed for this request; empty means any.
         terms: Lines that match these terms too; None means any.
+        checks: False leaves out lines below ERROR that were printed for the service's own requests.
     """
 
     level: Level = Level.DEBUG
@@ -74,6 +76,7 @@ class LineFilter:
     q: str = ""
     request_id: str = ""
     terms: LineTerms | None = None
+    checks: bool = True
 
     @property
     def is_open(self) -> bool:
@@ -82,6 +85,7 @@ class LineFilter:
             not self.q
             and not self.request_id
             and self.terms is None
+            and self.checks
             and len(_passing(self.level, self.sources)) == _ALL_MARKS
         )
 
@@ -100,6 +104,9 @@ class LineFilter:
             found = [index for index, mark in enumerate(marks) if mark in passing]
         if self.request_id:
             found = [index for index in found if requests is not None and requests.get(index) == self.request_id]
+        if not self.checks and requests is not None:
+            hidden = {at for at, one in requests.items() if one.endswith(CHECK_SUFFIX) and not _is_error(marks[at])}
+            found = [index for index in found if index not in hidden] if hidden else found
         if self.q:
             has_text = text_finder(self.q)
             found = [index for index in found if has_text(messages[index])]
@@ -108,6 +115,10 @@ class LineFilter:
     def passes(self, line: LogLine) -> bool:
         """Return True if the line passes."""
         return bool(self.positions(columns_of(line)))
+
+
+def _is_error(mark: int) -> bool:
+    return MARKS[mark][0] is Level.ERROR
 
 
 EVERYTHING = LineFilter()

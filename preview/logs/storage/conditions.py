@@ -12,6 +12,7 @@ from sqlalchemy import and_, case, collate, false, func, not_, or_
 from sqlalchemy.sql import ColumnElement
 
 from preview.core.escapes import SGR
+from preview.core.ids import CHECK_SUFFIX
 from preview.logs.filter import NO_FILTER, Filter
 from preview.logs.filter.conditions import Condition, FieldCondition, MarkCondition, TextCondition
 from preview.logs.filter.request_conditions import (
@@ -42,6 +43,10 @@ def conditions(chosen: LineFilter, dialect: str) -> tuple[list[ColumnElement[boo
         found.append(_C.source.in_(sorted(source.value for source in chosen.sources)))
     if chosen.request_id:
         found.append(_C.request_id == chosen.request_id)
+    if not chosen.checks:
+        # Not LIKE, which ignores case on SQLite.
+        end = func.substr(_C.request_id, func.length(_C.request_id) - len(CHECK_SUFFIX) + 1)
+        found.append(or_(_C.request_id.is_(None), end != CHECK_SUFFIX, _C.level >= Level.ERROR.value))
     if chosen.q:
         found.append(_has_text(chosen.q, dialect))
     if not isinstance(chosen.terms, Filter):

@@ -15,6 +15,7 @@ import h11
 import trio
 
 from preview.core.clock import wait_any
+from preview.core.ids import new_check_id
 from preview.errors import LaunchFailed, StartupTimeout
 from preview.logs import Level
 from preview.runtime import Exit
@@ -102,6 +103,7 @@ async def _exchange(stream: trio.SocketStream, port: int, path: str) -> int:
         headers=[
             ("Host", f"localhost:{port}"),
             ("User-Agent", "preview-probe"),
+            ("X-Request-Id", new_check_id()),
             ("Accept", "*/*"),
             ("Connection", "close"),
         ],

@@ -46,6 +46,21 @@ describe("a health check in the log", () => {
     expect(asksForHealth("GET /books", CHECK)).toBe(false);
   });
 
+  test("is each line that is printed for it, but no error and no line of somebody's request", () => {
+    const store = new LogStore();
+    store.append([
+      line(1, "root called", { request_id: "ab12.check" }),
+      line(2, "it breaks", { request_id: "ab12.check", level: "ERROR" }),
+      line(3, "root called", { request_id: "ab13" }),
+      { ...access(4, "/health"), request_id: "ab14" },
+      access(5, "/health"),
+    ]);
+    const view = new LogView(store, { ...EVERYTHING, hidesChecks: true, without: CHECK });
+    expect(view.slice(view.first, view.end).map((one) => one.seq)).toEqual([2, 3, 4]);
+    expect(view.hidden).toBe(2);
+    expect(new LogView(store, { ...EVERYTHING, hidesChecks: false }).lines).toBe(5);
+  });
+
   test("is left out and counted, but for those that somebody asked for", () => {
     const store = new LogStore();
     store.append([access(1, "/health"), access(2, "/books"), access(3, "/health"), access(4, "/health")]);

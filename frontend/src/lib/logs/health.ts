@@ -11,6 +11,14 @@ export interface HealthCheck {
 const ACCESS = /(?:^|[\s"'\]])(GET|HEAD)\s+"?(\/[^\s"'?]*)(?:\?[^\s"']*)?(?:["'\s]|$)/;
 const STATUS = /(?:^|[\s|=])([1-5]\d\d)\b/;
 
+/** End of the ids of the service's own requests, on the lines that are printed for them. */
+const CHECK_SUFFIX = ".check";
+
+/** Whether a line was printed for a request of the service itself. An error is news. */
+export function isOfCheck(line: LogLine): boolean {
+  return line.level !== "ERROR" && line.request_id?.endsWith(CHECK_SUFFIX) === true;
+}
+
 /** What the launch's last step has asked, once it was answered. */
 export function healthCheckOf(steps: readonly ToldStep[] | undefined): HealthCheck | null {
   const answer = steps?.find((step) => step.answer)?.answer;

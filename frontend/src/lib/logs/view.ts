@@ -1,12 +1,14 @@
 import type { Level, LogLine, Source } from "../api/types";
-import { type HealthCheck, isHealthCheck } from "./health";
+import { type HealthCheck, isHealthCheck, isOfCheck } from "./health";
 import { type Entry, isNote, type LogStore } from "./store";
 
 export interface LogFilter {
   /** `WARN` means `WARNING`. */
   levels: readonly (Level | "WARN")[];
   sources: readonly Source[];
-  /** Leave out what the program says of these. */
+  /** Leave out lines that are printed for the service's own requests. */
+  hidesChecks?: boolean;
+  /** Leave out access lines of these, where lines do not say for which request they are. */
   without?: HealthCheck | null;
   /** Lines that are shown all the same, as somebody here has asked for that path. */
   isOwn?: (line: LogLine) => boolean;
@@ -17,7 +19,7 @@ export const SOURCES: readonly Source[] = ["subprocess", "system"];
 export const EVERYTHING: LogFilter = { levels: LEVELS, sources: SOURCES };
 
 export function isEverything(filter: LogFilter): boolean {
-  return isUnfiltered(filter) && (filter.without ?? null) === null;
+  return isUnfiltered(filter) && (filter.without ?? null) === null && !filter.hidesChecks;
 }
 
 /** Whether each level and source is let through. */
@@ -34,7 +36,9 @@ export function hasLevel({ levels }: LogFilter, level: Level): boolean {
   return levels.includes(level) || (level === "WARNING" && levels.includes("WARN"));
 }
 
-function isHidden({ without, isOwn }: LogFilter, line: LogLine): boolean {
+function isHidden({ hidesChecks, without, isOwn }: LogFilter, line: LogLine): boolean {
+  if (hidesChecks && isOfCheck(line)) return true;
+  if (line.request_id !== undefined) return false;
   return without != null && isHealthCheck(line, without) && !isOwn?.(line);
 }
 

@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 
+import { count } from "../ui/format";
 import { Menu, type MenuItem } from "./Menu";
 
 interface MoreMenuProps {
@@ -7,8 +8,8 @@ interface MoreMenuProps {
   onSaveText: () => void;
   onSaveJson: () => void;
   onClear: () => void;
-  /** How many health checks are left out; null where it is not known what they are. */
-  hiddenChecks: number | null;
+  /** How many lines of health checks are left out. */
+  hiddenChecks: number;
   showsChecks: boolean;
   onChecks: (isShown: boolean) => void;
   isFolding: boolean;
@@ -18,7 +19,7 @@ interface MoreMenuProps {
 /** Copy, save, clear; and how the log is read. */
 export function MoreMenu(props: MoreMenuProps): ReactNode {
   const checks: MenuItem = {
-    label: props.showsChecks ? "Health checks" : `Health checks (${props.hiddenChecks} hidden)`,
+    label: props.showsChecks ? "Health checks" : `Health checks (${count(props.hiddenChecks, "line")} hidden)`,
     act: () => props.onChecks(!props.showsChecks),
     isChecked: props.showsChecks,
   };
@@ -37,7 +38,7 @@ export function MoreMenu(props: MoreMenuProps): ReactNode {
         { label: "Save as JSON Lines", act: props.onSaveJson },
         { label: "Clear", act: props.onClear },
         folds,
-        ...(props.hiddenChecks !== null ? [checks] : []),
+        checks,
       ]}
     />
   );

@@ -90,7 +90,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const view = useMemo(() => {
     const without = showsChecks || path === undefined || status === undefined ? null : { path, status };
     const isOwn = (line: LogLine): boolean => session.markOf(line) !== undefined;
-    return new LogView(passing.store, { ...filter, without, isOwn });
+    return new LogView(passing.store, { ...filter, hidesChecks: !showsChecks, without, isOwn });
   }, [session, passing, filter, showsChecks, path, status]);
   const [folding] = useState(() => ({ isOn: true, toggled: new Set<number>() }));
   const rows = useMemo(() => new LogRows(view, folding), [view, folding]);
@@ -170,7 +170,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
             onSaveText={() => void saveAsText(whole(), name)}
             onSaveJson={() => void saveAsJsonLines(whole(), name)}
             onClear={clear}
-            hiddenChecks={check ? counts.hidden : null}
+            hiddenChecks={counts.hidden}
             showsChecks={showsChecks}
             onChecks={setShowsChecks}
             isFolding={isFolding}
