@@ -1,7 +1,9 @@
 import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState } from "react";
 
+import { asProblem } from "../lib/api/problem";
 import { deskOf } from "../lib/request/desk";
 import type { MenuItem } from "../lib/terminal/Menu";
+import { Notice } from "../lib/ui/controls";
 import controls from "../lib/ui/controls.module.css";
 import { useLoad } from "../lib/ui/useLoad";
 import { visible } from "../lib/ui/visible";
@@ -22,7 +24,8 @@ interface PaletteProps {
 interface Command {
   kind: string;
   label: string;
-  act: () => void;
+  /** A promise keeps the palette open until it is done, and shows why it failed. */
+  act: () => unknown;
 }
 
 /** As many as a person reads through. */
@@ -47,10 +50,19 @@ export function Palette({ project, projects, onSelect, actions, onClose }: Palet
   useEffect(() => {
     list.current?.children[chosen]?.scrollIntoView({ block: "nearest" });
   }, [chosen]);
+  const [said, setSaid] = useState<{ busy: string | null; problem: string | null }>({ busy: null, problem: null });
   const run = (command: Command | undefined): void => {
-    if (!command) return;
-    dialog.current?.close();
-    command.act();
+    if (!command || said.busy !== null) return;
+    const doing = command.act();
+    if (!(doing instanceof Promise)) {
+      dialog.current?.close();
+      return;
+    }
+    setSaid({ busy: `${command.label}…`, problem: null });
+    doing.then(
+      () => dialog.current?.close(),
+      (error: unknown) => setSaid({ busy: null, problem: asProblem(error).message }),
+    );
   };
   const key = (event: KeyboardEvent): void => {
     const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
@@ -97,6 +109,16 @@ export function Palette({ project, projects, onSelect, actions, onClose }: Palet
           Nothing matches.
         </p>
       )}
+      {said.busy !== null && (
+        <p role="status" className={styles.none}>
+          {said.busy}
+        </p>
+      )}
+      {said.problem !== null && (
+        <Notice tone="bad" role="alert">
+          {said.problem}
+        </Notice>
+      )}
     </dialog>
   );
 }
@@ -108,7 +130,7 @@ function useCommands({ project, projects, onSelect, actions }: Omit<PaletteProps
   const go = (show: string): void => {
     if (project) location.assign(`#/${encodeURIComponent(project.id)}?show=${show}`);
   };
-  const call = (what: Promise<unknown>): void => void what.catch(() => undefined).then(projects.refresh);
+  const call = (what: Promise<unknown>): Promise<unknown> => what.finally(() => void projects.refresh());
   const running = project !== null && isOn(project.preview);
   return [
     ...(project === null
