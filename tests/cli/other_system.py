@@ -1,5 +1,8 @@
 """Run the program ``preview`` as another system would: ``python other_system.py darwin|win32 ARGUMENTS…``.
 
+With ``--each`` for the arguments it runs many: lists of arguments come as JSON, and code, output and errors of each go
+out as JSON. Each has a process of its own, which begins where all modules are loaded.
+
 A stand-in: no other system can be had in the tests. The project's modules, and only they, get standard modules without
 the names that the other system lacks, and its ``sys.platform``. Packages of others see Linux, as each has releases for
 those systems. What the other kernel does differently is not shown.
@@ -10,8 +13,13 @@ from __future__ import annotations
 import builtins
 import fcntl
 import importlib
+import json
+import os
 import sys
+import tempfile
 import types
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 # What Linux alone has.
@@ -99,9 +107,44 @@ def become(platform: str) -> None:
     builtins.__import__ = import_for  # type: ignore[assignment]  # its parameters' names differ
 
 
+def run_each(main: Callable[[], None], all_words: list[list[str]]) -> list[dict[str, object]]:
+    """Run the program with each list of arguments, in a process of its own."""
+    found: list[dict[str, object]] = []
+    for words in all_words:
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            child = os.fork()
+            if child == 0:
+                os.dup2(out.fileno(), 1)
+                os.dup2(err.fileno(), 2)
+                sys.argv = ["preview", *words]
+                code = 0
+                try:
+                    main()
+                except SystemExit as exit_:
+                    code = exit_.code if isinstance(exit_.code, int) else 1
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+            _, status = os.waitpid(child, 0)
+            out.seek(0)
+            err.seek(0)
+            found.append({"code": os.waitstatus_to_exitcode(status), "out": out.read(), "err": err.read()})
+    return found
+
+
 if __name__ == "__main__":
     become(sys.argv[1])
-    sys.argv = ["preview", *sys.argv[2:]]
+    rest = sys.argv[2:]
+    sys.argv = ["preview", *rest]
     from preview.cli import main
 
-    main()
+    if rest == ["--each"]:
+        from preview.cli.entry import COMMANDS
+
+        for entry in COMMANDS.values():
+            # Those that need Linux cannot be loaded.
+            with suppress(Exception):
+                importlib.import_module(f"preview.cli.commands.{entry.module}")
+        json.dump(run_each(main, json.load(sys.stdin)), sys.stdout)
+    else:
+        main()

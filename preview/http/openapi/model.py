@@ -23,6 +23,7 @@ class Reply:
         headers: Name and meaning of the response's header fields.
         links: Requests that can follow, by name (OpenAPI 3.1, Link Object).
         further_kinds: Other media types that a client can request.
+        event: Schema of each event's data, if the body is a stream of events or of JSON lines.
     """
 
     about: str
@@ -31,6 +32,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, object] = field(default_factory=dict)
     further_kinds: tuple[str, ...] = ()
+    event: type[BaseModel] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from preview import errors
-from preview.http.contracts import ANSWERS, data, generations, v1
+from preview.http.contracts import ANSWERS, data, generations, log_events, v1
 from preview.http.contracts.shared import Ticket
 from preview.http.core import bodies
 from preview.http.core.version_bodies import ChangeQuery, NoteQuery
@@ -97,11 +97,13 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
         "Events: lines, `status`, `gap`, `end`, `expired`; in NDJSON, one object per line.",
         kind="text/event-stream",
         further_kinds=("application/x-ndjson",),
+        event=log_events.PlanLogEvent if is_plan else log_events.LogEvent,
     )
     page = Reply(
         "A page of lines, or the lines as a file.",
         answers.log_page,
         further_kinds=("application/x-ndjson", "text/plain", "text/csv"),
+        event=log_events.PlanLogEvent if is_plan else log_events.LogEvent,
     )
     return {
         f"{name}.launch": Operation(

@@ -14,7 +14,9 @@ _STORED: ErrorKinds = (errors.NoActivePreview, errors.PreviewNotFound)
 def together_operations() -> dict[str, Operation]:
     """Return the routes of guests, presence and comments."""
     me = Reply("Who you are.", together.MeShape)
-    viewers = Reply("Who has the page open.", together.ViewerList, further_kinds=("text/event-stream",))
+    viewers = Reply(
+        "Who has the page open.", together.ViewerList, further_kinds=("text/event-stream",), event=together.ViewerList
+    )
     comment = Reply("The comment.", together.CommentShape)
     made = Reply("The comment.", together.CommentShape, headers={"Location": "Address of the comment."})
     return {

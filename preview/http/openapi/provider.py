@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -30,6 +31,10 @@ _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"session": []}]
 _TICKET: list[dict[str, list[str]]] = [{"ticket": []}]
 # Routes that also accept an archive.
 _UPLOADS = frozenset({"generations.create_generation", "files.replace_files"})
+_OF_EVENTS = frozenset({"text/event-stream", "application/x-ndjson"})
+_TEXTS = frozenset({"application/x-ndjson", "image/svg+xml"})
+# The field of an error that holds its code.
+_CODES = (("Problem", "code"), ("PlanError", "error"), ("PlanProxyError", "error"))
 # Possible errors of reading a body: too slow, too long, or of another media type.
 _FORM_NOTE = (
     "With a bearer token, JSON declared as `application/x-www-form-urlencoded` (as by `curl -d`) is read as JSON."
@@ -55,7 +60,7 @@ class Provider(OpenAPIProvider):
         summary, _, description = (inspect.getdoc(view) or "").partition("\n")
         schemas: dict[str, Any] = {}
         built: dict[str, Any] = {
-            "tags": [tag],
+            "tags": [tag, *_contract_tag(rule)],
             "summary": summary.rstrip(".") or operation.reply.about.rstrip("."),
             "description": description.strip(),
             "parameters": _parameters(rule, operation, schemas),
@@ -65,9 +70,30 @@ class Provider(OpenAPIProvider):
         body = _request_body(rule, operation, schemas)
         if body is not None:
             built["requestBody"] = body
+        for name, field in _CODES:
+            if name in schemas:
+                schemas[name]["properties"][field]["enum"] = _error_codes()
         path = _PATH.sub(r"{\1}", rule.rule)
         methods = sorted(self.generate_methods(rule))
         return {path: {method.lower(): built | {"operationId": rule.endpoint} for method in methods}}, schemas
+
+
+def _contract_tag(rule: Rule) -> list[str]:
+    """Return the contract's tag of an API route, so that clients can be generated for one contract."""
+    if not rule.rule.startswith("/api/"):
+        return []
+    return [Contract.PLAN.value if rule.rule.startswith("/api/generations/") else Contract.V1.value]
+
+
+@cache
+def _error_codes() -> list[str]:
+    """Return every code that an error can have."""
+    kinds, found = [PreviewError], set(HTTP_CODES.values())
+    while kinds:
+        kind = kinds.pop()
+        found.add(kind.code)
+        kinds += kind.__subclasses__()
+    return sorted(found)
 
 
 def _security(rule: Rule, operation: Operation) -> list[dict[str, list[str]]]:
@@ -161,8 +187,9 @@ def _responses(rule: Rule, operation: Operation, schemas: dict[str, Any]) -> dic
 def _reply(reply: Reply, schemas: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {"description": reply.about}
     if reply.kind is not None:
-        schema = {} if reply.model is None else _schema(reply.model, "out", schemas)
-        made["content"] = {reply.kind: {"schema": schema}} | {kind: {"schema": {}} for kind in reply.further_kinds}
+        made["content"] = {
+            kind: {"schema": _content(kind, reply, schemas)} for kind in (reply.kind, *reply.further_kinds)
+        }
     if reply.links:
         made["links"] = dict(reply.links)
     if reply.headers:
@@ -170,6 +197,20 @@ def _reply(reply: Reply, schemas: dict[str, Any]) -> dict[str, Any]:
             name: {"description": about, "schema": {"type": "string"}} for name, about in reply.headers.items()
         }
     return made
+
+
+def _content(kind: str, reply: Reply, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a body of this media type; of a stream, the schema of each of its events."""
+    if kind in _OF_EVENTS and reply.event is not None:
+        return _schema(reply.event, "out", schemas)
+    if kind == reply.kind and reply.model is not None:
+        return _schema(reply.model, "out", schemas)
+    if kind.startswith("text/") or kind in _TEXTS:
+        return {"type": "string"}
+    if kind.endswith("+json"):
+        return {"type": "object"}
+    # OpenAPI 3.1: a body that is no text has no type.
+    return {"contentMediaType": kind} if kind == "application/octet-stream" else {}
 
 
 def _error(contract: Contract, rule: Rule, status: int, codes: list[str], schemas: dict[str, Any]) -> dict[str, Any]:

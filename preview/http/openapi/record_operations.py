@@ -18,6 +18,7 @@ def request_operations() -> dict[str, Operation]:
         "The requests; as Server-Sent Events with `request`, `lost`, `end` and `expired`.",
         requests.RequestList,
         further_kinds=("text/event-stream", "application/har+json"),
+        event=requests.RequestItem,
     )
     text = Reply("The request; or text to paste.", requests.RequestShape, further_kinds=("text/plain",))
     return {

@@ -61,6 +61,7 @@ def probe_operations() -> dict[str, Operation]:
         "The running probe, or the last one; as Server-Sent Events with `probe`, `end` and `expired`.",
         probe.ProbeShape,
         further_kinds=("text/event-stream",),
+        event=probe.ProbeShape,
     )
     return {
         "probes.start": Operation(Reply("The probe.", probe.ProbeShape), status=202, body=bodies.ProbeBody),
