@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
+from preview.core.bounded_dict import BoundedDict
 from preview.core.clock import from_ms, now_ms
 from preview.core.ids import new_audit_id
 from preview.storage.database import Database
@@ -19,8 +20,9 @@ MOST_OF_USER = 1_000
 """Most kept entries of one user, so that a busy one does not push out those of others."""
 MOST_ENTRIES = 20_000
 """Most kept entries of all users; the oldest go first."""
-# Entries between two removals of old ones.
+# Entries of a user between two removals of old ones.
 _PRUNE_EACH = 50
+_MOST_COUNTED = 1_000
 _MOST_CHARACTERS = 500
 _C = audit_entries.c
 
@@ -49,8 +51,8 @@ class Audit:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # The first entry of a run removes old ones, too.
-        self._noted = 0
+        # Counted for each user: the first entry, and then each 50th, removes old ones, too.
+        self._noted: BoundedDict[str, int] = BoundedDict(_MOST_COUNTED)
 
     async def note(self, user_id: str, action: str, subject: str, detail: str) -> None:
         """Store an entry. Cancellation: it is stored, or nothing changes."""
@@ -62,8 +64,9 @@ class Audit:
             "subject": _storable(subject)[:128],
             "detail": _storable(detail)[:_MOST_CHARACTERS],
         }
-        is_pruning = self._noted % _PRUNE_EACH == 0
-        self._noted += 1
+        noted = self._noted.use(user_id) or 0
+        is_pruning = noted % _PRUNE_EACH == 0
+        self._noted[user_id] = noted + 1
 
         def change(connection: Connection) -> None:
             connection.execute(insert(audit_entries).values(values))
@@ -85,6 +88,9 @@ class Audit:
         """
         query = select(audit_entries)
         if user_id is not None:
+            if "\0" in user_id:
+                # Nobody has such an id, and PostgreSQL refuses it.
+                return [], None
             query = query.where(_C.user_id == user_id)
         rows, following = await read_page(self._database, query, audit_entries, cursor, limit)
         return [_entry(row) for row in rows], following

@@ -62,6 +62,7 @@ AUDITED: Mapping[str, str] = MappingProxyType(
 
 _SUBJECTS = ("preview_id", "token_id", "alert_id", "environment_id", "generation_id", "project_id", "name")
 _CALLER = "preview.caller"
+_LEFT = " (the client left before the response)"
 # An entry is no reason to keep a client waiting.
 _PATIENCE_S = 2.0
 
@@ -71,20 +72,26 @@ def remember_caller(scope: Mapping[str, Any], identity: Identity) -> None:
     cast("dict[str, Any]", scope)[_CALLER] = identity
 
 
-async def audit(audit_log: Audit, request: Request, response: Response) -> None:
+async def audit(audit_log: Audit, request: Request, response: Response | None) -> None:
     """Store an entry about a change that has succeeded. An outage is logged, and the response is sent nevertheless.
+
+    Args:
+        audit_log: Stores it.
+        request: The request.
+        response: Its response; None if its client left before: then the change may have been made.
 
     Cancellation: the entry is stored, within ``_PATIENCE_S`` seconds.
     """
     action, caller = AUDITED.get(request.endpoint or ""), request.scope.get(_CALLER)
-    if action is None or response.status_code >= 300 or not isinstance(caller, Identity):
+    if action is None or not isinstance(caller, Identity) or (response is not None and response.status_code >= 300):
         return
+    detail = f"{request.method} {request.path}" + ("" if response is not None else _LEFT)
     given = request.view_args or {}
     subject = next((str(given[name]) for name in _SUBJECTS if name in given), "")
     who = caller.user.id if caller.guest is None else f"guest {caller.guest.name}"
     try:
         with trio.move_on_after(_PATIENCE_S, shield=True) as scope:
-            await audit_log.note(who, action, subject, f"{request.method} {request.path}")
+            await audit_log.note(who, action, subject, detail)
     except DatabaseUnavailable as error:
         log.warning("audit entry lost", action=action, user_id=who, error=error.message)
     if scope.cancelled_caught:

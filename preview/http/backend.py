@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-from quart import Blueprint
+import trio
+from quart import Blueprint, has_request_context, request
 from werkzeug.routing import BaseConverter
 
 from preview.auth import AccessBook, Identity, LoginCodes, TicketBox, issue_token
+from preview.http.audited import audit
 from preview.http.edits import FileEdits
 from preview.http.endpoint_book import EndpointBook
 from preview.http.metrics import Metrics
@@ -136,6 +138,13 @@ class BackendRoutes(Blueprint):
 def _with_backend(view: Callable[..., Any], running: Running) -> Callable[..., Any]:
     @wraps(view)
     async def bound(**arguments: Any) -> Any:
-        return await view(running(), **arguments)
+        backend = running()
+        try:
+            return await view(backend, **arguments)
+        except trio.Cancelled:
+            # Or a caller could make changes without an entry. Bounded and shielded there.
+            if has_request_context():
+                await audit(backend.people.audit, request, None)
+            raise
 
     return bound

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from http_kit import FILES, World, open_world
 from together_kit import new_guest
 
@@ -78,3 +79,33 @@ async def test_a_busy_user_pushes_out_their_own_entries_only(tmp_path: Path, mon
         following = (await world.ask("GET", f"/api/v1/audit?limit=2&cursor={page['next']}", user="bob")).json()
         assert len({one["id"] for one in page["items"] + following["items"]}) == 4
         assert (await world.ask("GET", "/api/v1/audit?cursor=x", user="bob")).status_code == 400
+
+
+async def test_a_helper_s_entries_do_not_keep_a_busy_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "MOST_OF_USER", 5)
+    monkeypatch.setattr(audit, "_PRUNE_EACH", 10)
+    async with open_world(tmp_path) as world:
+        book = Audit(world.service.database)
+        for _ in range(5):
+            # Old entries were removed at each tenth entry, of any user.
+            await book.note("carl", "launched", "", "")
+            for _ in range(9):
+                await book.note("bob", "launched", "", "")
+        assert len(await entries(world, user="bob")) <= 15
+
+
+async def test_a_client_that_leaves_before_the_response_is_in_the_audit(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        generation = await world.keep(FILES)
+        base = f"/api/v1/generations/{generation}/preview"
+        head = [f"POST {base}/launch HTTP/1.1", "Host: localhost", "Content-Length: 2", "Prefer: wait=60"]
+        head += [f"{name}: {value}" for name, value in world.headers("ann").items()]
+        async with await trio.open_tcp_stream(*world.address) as stream:
+            await stream.send_all(("\r\n".join(head) + "\r\n\r\n{}").encode())
+            with trio.fail_after(30):
+                while (await world.ask("GET", f"{base}/status")).status_code != 200:
+                    await trio.lowlevel.checkpoint()
+        with trio.fail_after(30):
+            while (newest := (await entries(world))[0])["action"] != "launched":
+                await trio.lowlevel.checkpoint()
+        assert newest["detail"].endswith("(the client left before the response)")
