@@ -98,7 +98,33 @@ def test_a_project_is_renamed_duplicated_and_removed_from_its_menu(running: Runn
         page.get_by_role("menuitem", name="Remove…").click()
         expect(page.get_by_role("alertdialog")).to_contain_text("running and will be stopped")
         page.get_by_role("alertdialog", name="Delete project “Till copy”?").get_by_role("button", name="Delete").click()
+        page.get_by_text("“Till copy” is removed. You can restore it until").wait_for()
         page.get_by_role("heading", name="Till", exact=True, level=2).wait_for()
+        shoot(seen, "shell-removed")
+        page.get_by_role("button", name="Undo").click()
+        page.get_by_role("heading", name="Till copy", exact=True, level=2).wait_for()
+
+
+def test_another_tab_learns_of_changes_at_once_and_without_polling(running: Running, browser: Browser) -> None:
+    with visit(browser) as seen:
+        page = seen.page
+        seen.sign_in(running, "twotabs")
+        seen.drop_zip("shop", FILES)
+        other = page.context.new_page()
+        other.goto(running.url)
+        other.get_by_role("heading", name="shop", exact=True, level=2).wait_for()
+        asked: list[str] = []
+        for one in (page, other):
+            one.on(
+                "request", lambda request: asked.append(request.url) if "/api/v1/generations?" in request.url else None
+            )
+        page.get_by_role("button", name="More for shop").click()
+        page.get_by_role("menuitem", name="Rename…").click()
+        page.get_by_role("textbox", name="Name", exact=True).fill("Till")
+        page.get_by_role("button", name="Rename").click()
+        other.get_by_role("heading", name="Till", exact=True, level=2).wait_for()
+        # The tab that renamed has read its list once, the other was told.
+        assert len(asked) <= 1, asked
 
 
 def test_a_telephone_shows_the_log_soon_and_reaches_every_action(running: Running, browser: Browser) -> None:

@@ -96,7 +96,8 @@ def tell_plan(preview: LivePreview, plan: StartPlan, before: StartPlan | None = 
             preview.log.say(warning, Level.WARNING)
     if before is None or tell_variables(plan) != tell_variables(before):
         for line in tell_variables(plan):
-            preview.log.say(line)
+            # The application runs, and may fail later where it needs a real value.
+            preview.log.say(line, Level.WARNING)
 
 
 def report_to(preview: LivePreview, told: Container[str] = ()) -> Report:

@@ -1,6 +1,13 @@
 import { type ReactNode, useState } from "react";
 
-import { operatorPreviews, operatorUsers, removeEnvironment, stopAnyPreview, storedEnvironments } from "../api/account";
+import {
+  operatorAudit,
+  operatorPreviews,
+  operatorUsers,
+  removeEnvironment,
+  stopAnyPreview,
+  storedEnvironments,
+} from "../api/account";
 import type { PreviewClient } from "../api/client";
 import { Button, IconButton, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
@@ -22,19 +29,21 @@ interface Question {
   act: () => Promise<void>;
 }
 
-/** All previews, users and environments of the service; nothing of what others' previews print or receive. */
+/** All previews, users, environments and changes of the service; nothing of what others' previews print or receive. */
 export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
   const previews = useLoad("previews", (signal) => operatorPreviews(client, signal));
   const users = useLoad("users", (signal) => operatorUsers(client, signal));
   const environments = useLoad("environments", (signal) => storedEnvironments(client, signal));
+  const audit = useLoad("audit", (signal) => operatorAudit(client, signal));
   const action = useAction();
   const [question, setQuestion] = useState<Question | null>(null);
   const refresh = (): void => {
     previews.refresh();
     users.refresh();
     environments.refresh();
+    audit.refresh();
   };
-  const problem = previews.problem ?? users.problem ?? environments.problem;
+  const problem = previews.problem ?? users.problem ?? environments.problem ?? audit.problem;
   return (
     <>
       {problem && (
@@ -108,6 +117,16 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
               }
             />
           ),
+        ])}
+      />
+      <Part
+        title="Changes"
+        heads={["When", "User", "Action", "Of"]}
+        rows={audit.value?.map((one) => [
+          new Date(one.at).toLocaleString(),
+          visible(one.user_id),
+          one.action,
+          visible(one.subject),
         ])}
       />
       {question && (

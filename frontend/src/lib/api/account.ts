@@ -107,3 +107,22 @@ export function storedEnvironments(
 export async function removeEnvironment(client: PreviewClient, id: string): Promise<void> {
   await client.send(`/api/v1/operator/environments/${encodeURIComponent(id)}`, { method: "DELETE" });
 }
+
+/** A change that a user has made. */
+export interface AuditEntry {
+  id: string;
+  at: string;
+  user_id: string;
+  action: string;
+  subject: string;
+  detail: string;
+}
+
+/** The newest changes of all users. */
+export async function operatorAudit(client: PreviewClient, signal?: AbortSignal): Promise<AuditEntry[]> {
+  const found = await client.json<{ items: AuditEntry[] }>(
+    "/api/v1/operator/audit?limit=100",
+    signal ? { signal } : {},
+  );
+  return found.items;
+}
