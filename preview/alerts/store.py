@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
@@ -10,18 +9,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 
 from preview.alerts.conditions import LONGEST_WINDOW_S
-from preview.alerts.rule import (
-    Delivery,
-    DeliveryState,
-    Firing,
-    Rule,
-    Scope,
-    Webhook,
-    condition_json,
-    read_condition,
-)
+from preview.alerts.rows import delivery_row, firing_of, firing_row, rule_of, rule_row
+from preview.alerts.rule import DeliveryState, Firing, Rule
 from preview.alerts.webhook_secrets import WebhookSecrets
-from preview.core.clock import from_ms, to_ms
 from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.errors import AlertLimitReached, AlertNotFound, SealedTextUnreadable
@@ -61,7 +51,7 @@ class AlertStore:
         """Return the user's rules, oldest first. Cancellation: nothing changes."""
         query = select(alert_rules).where(_R.user_id == user_id).order_by(_R.created_at, _R.id)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return [_rule(row) for row in rows]
+        return [rule_of(row) for row in rows]
 
     async def rule(self, user_id: str, rule_id: str) -> Rule:
         """Return one of the user's rules.
@@ -77,7 +67,7 @@ class AlertStore:
             row = await self._database.read(lambda connection: connection.execute(query).first())
         if row is None:
             raise _no_rule(rule_id)
-        return _rule(row)
+        return rule_of(row)
 
     async def add(self, rule: Rule) -> None:
         """Store a new rule.
@@ -96,7 +86,7 @@ class AlertStore:
                 f"You have {count} alert rules and may have {self._most} (PREVIEW_ALERTS_PER_USER); delete one first.",
                 limit=self._most,
             )
-        connection.execute(insert(alert_rules).values(_row(rule)))
+        connection.execute(insert(alert_rules).values(rule_row(rule)))
 
     async def replace(self, rule: Rule) -> None:
         """Overwrite a rule.
@@ -106,7 +96,7 @@ class AlertStore:
 
         Cancellation: it is overwritten completely or not at all.
         """
-        statement = update(alert_rules).where(_R.id == rule.id, _R.user_id == rule.user_id).values(_row(rule))
+        statement = update(alert_rules).where(_R.id == rule.id, _R.user_id == rule.user_id).values(rule_row(rule))
         if not await self._database.write(lambda connection: connection.execute(statement).rowcount):
             raise _no_rule(rule.id)
 
@@ -221,7 +211,7 @@ class AlertStore:
             return connection.execute(wanted.order_by(_F.fired_at.desc(), _F.id.desc()).limit(limit + 1)).all()
 
         rows = await self._database.read(read)
-        return [_firing(row) for row in rows[:limit]], len(rows) > limit
+        return [firing_of(row) for row in rows[:limit]], len(rows) > limit
 
     async def cool_downs(self, now_ms: int, most: int) -> list[tuple[str, float, str, float]]:
         """Return the cool-downs that last: rule, its length in seconds, generation, and the seconds that are left.
@@ -265,9 +255,9 @@ class AlertStore:
             ).all()
             ids = {row.rule_id for row in rows}
             found = {
-                row.id: _rule(row) for row in connection.execute(select(alert_rules).where(_R.id.in_(sorted(ids))))
+                row.id: rule_of(row) for row in connection.execute(select(alert_rules).where(_R.id.in_(sorted(ids))))
             }
-            return [(_firing(row), found[row.rule_id]) for row in rows if row.rule_id in found]
+            return [(firing_of(row), found[row.rule_id]) for row in rows if row.rule_id in found]
 
         return await self._database.write(change)
 
@@ -294,108 +284,11 @@ def _save_firings(firings: Sequence[Firing], connection: Connection) -> None:
     stored = set(connection.scalars(select(_F.id).where(_F.id.in_([one.id for one in firings]))))
     for one in firings:
         if one.id in stored:
-            connection.execute(update(alert_firings).where(_F.id == one.id).values(_delivery_row(one.delivery)))
+            connection.execute(update(alert_firings).where(_F.id == one.id).values(delivery_row(one.delivery)))
         elif one.rule_id in known:
-            connection.execute(insert(alert_firings).values(_firing_row(one)))
+            connection.execute(insert(alert_firings).values(firing_row(one)))
     for rule_id in known:
         mine = select(_F.id).where(_F.rule_id == rule_id).order_by(_F.fired_at.desc(), _F.id.desc())
         old = connection.scalars(mine.offset(FIRINGS_PER_RULE)).all()
         if old:
             connection.execute(delete(alert_firings).where(_F.id.in_(old)))
-
-
-def _row(rule: Rule) -> dict[str, object]:
-    webhook = rule.webhook
-    body = None if webhook is None or webhook.body is None else json.dumps(webhook.body)
-    return {
-        "id": rule.id,
-        "user_id": rule.user_id,
-        "generation_id": rule.scope.generation_id,
-        "project_id": rule.scope.project_id,
-        "name": rule.name,
-        "condition": condition_json(rule.condition),
-        "cooldown_s": rule.cooldown_s,
-        "enabled": int(rule.is_enabled),
-        "webhook_url": None if webhook is None else webhook.url,
-        "webhook_sealed": None if webhook is None else webhook.secret,
-        "webhook_body": body,
-        "created_at": to_ms(rule.created_at),
-        "updated_at": to_ms(rule.updated_at),
-    }
-
-
-def _rule(row: Row[Any]) -> Rule:
-    webhook = None
-    if row.webhook_url is not None:
-        body = None if row.webhook_body is None else json.loads(row.webhook_body)
-        webhook = Webhook(row.webhook_url, row.webhook_sealed, body)
-    return Rule(
-        id=row.id,
-        user_id=row.user_id,
-        name=row.name,
-        condition=read_condition(row.condition),
-        scope=Scope(row.generation_id, row.project_id),
-        cooldown_s=row.cooldown_s,
-        is_enabled=bool(row.enabled),
-        webhook=webhook,
-        created_at=from_ms(row.created_at),
-        updated_at=from_ms(row.updated_at),
-    )
-
-
-def _delivery_row(delivery: Delivery) -> dict[str, object]:
-    return {
-        "delivery": delivery.state.value,
-        "attempts": delivery.attempts,
-        "status": delivery.status,
-        "problem": delivery.problem,
-        "attempted_at": None if delivery.at is None else to_ms(delivery.at),
-    }
-
-
-def _firing_row(firing: Firing) -> dict[str, object]:
-    return {
-        "id": firing.id,
-        "rule_id": firing.rule_id,
-        "user_id": firing.user_id,
-        "generation_id": firing.generation_id,
-        "project_id": firing.project_id,
-        "preview_id": firing.preview_id,
-        "fired_at": to_ms(firing.fired_at),
-        "summary": firing.summary,
-        "matches": firing.matches,
-        "line": firing.line,
-        "first_line": firing.first_line,
-        "last_line": firing.last_line,
-        "request": firing.request,
-        "suppressed": firing.suppressed,
-        "test": int(firing.is_test),
-    } | _delivery_row(firing.delivery)
-
-
-def _firing(row: Row[Any]) -> Firing:
-    delivery = Delivery(
-        DeliveryState(row.delivery),
-        row.attempts,
-        row.status,
-        row.problem,
-        None if row.attempted_at is None else from_ms(row.attempted_at),
-    )
-    return Firing(
-        id=row.id,
-        rule_id=row.rule_id,
-        user_id=row.user_id,
-        generation_id=row.generation_id,
-        project_id=row.project_id,
-        preview_id=row.preview_id,
-        fired_at=from_ms(row.fired_at),
-        summary=row.summary,
-        matches=row.matches,
-        line=row.line,
-        first_line=row.first_line,
-        last_line=row.last_line,
-        request=row.request,
-        suppressed=row.suppressed,
-        is_test=bool(row.test),
-        delivery=delivery,
-    )

@@ -14,8 +14,9 @@ from test_alerts_contained import SECRETS, firing_of, rule_of
 from preview.alerts.alerts import Alerts, RuleDraft
 from preview.alerts.deliveries import Deliveries
 from preview.alerts.engine import AlertEngine
+from preview.alerts.rows import rule_row
 from preview.alerts.rule import DeliveryState, Firing, Rule, Webhook
-from preview.alerts.store import AlertStore, _row
+from preview.alerts.store import AlertStore
 from preview.alerts.webhook_secrets import WebhookSecrets
 from preview.alerts.webhooks.sender import Attempt
 from preview.core.clock import from_ms, now_ms
@@ -68,7 +69,7 @@ async def test_secrets_of_an_earlier_version_are_sealed_once_and_unreadable_ones
         base = rule_of(kind="matches", filter="x")
         lost = OTHER.seal("alert_3", PLAIN)
         for name, sealed in (("alert_1", None), ("alert_2", None), ("alert_3", lost)):
-            row = _row(replace(signed(base, sealed), id=name))
+            row = rule_row(replace(signed(base, sealed), id=name))
             await database.write(lambda connection, row=row: connection.execute(insert(alert_rules).values(row)))  # type: ignore[misc]
         plain = update(alert_rules).where(alert_rules.c.id == "alert_1").values(webhook_secret=PLAIN)
         await database.write(lambda connection: connection.execute(plain))
@@ -99,7 +100,7 @@ async def test_a_rule_is_stored_sealed_and_keeps_its_secret_when_it_is_changed(
         await alerts.replace("ann", rule.id, kept)
         (stored,) = await store.rules("ann")
         assert stored.name == "b"
-        assert PLAIN not in repr(_row(stored))
+        assert PLAIN not in repr(rule_row(stored))
         assert SECRETS.open(stored) == PLAIN
 
 
