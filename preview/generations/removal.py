@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, select, update
 
 from preview.core.clock import from_ms, now_ms
 from preview.core.ids import is_valid_id
@@ -16,6 +16,7 @@ from preview.storage.database import Database
 from preview.storage.people_tables import removed_generations
 from preview.storage.previews import disown_previews
 from preview.storage.tables import generations
+from preview.storage.users import ensure_row
 
 MOST_REMOVED = 20
 """Most removed generations of one user; the oldest are deleted first."""
@@ -54,7 +55,7 @@ class RemovedGenerations:
     async def put_aside(self, generation_id: str, user_id: str) -> None:
         """Remove a generation so that it can be restored; a removed one stays as it is.
 
-        The oldest of more than ``MOST_REMOVED`` are deleted soon.
+        The oldest of more than ``MOST_REMOVED`` are due from now on, see ``due``.
 
         Cancellation: it is removed, or nothing changes.
         """
@@ -65,7 +66,8 @@ class RemovedGenerations:
             if generation_id in known or not connection.scalar(select(_G.id).where(_G.id == generation_id)):
                 return
             values = {"generation_id": generation_id, "removed_at": now_ms()}
-            connection.execute(insert(removed_generations).values(values))
+            # Of two removals at the same moment, PostgreSQL refuses the second row.
+            ensure_row(connection, removed_generations, values)
             if old := known[MOST_REMOVED - 1 :]:
                 connection.execute(update(removed_generations).where(_R.generation_id.in_(old)).values(removed_at=0))
 

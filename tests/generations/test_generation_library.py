@@ -209,6 +209,14 @@ async def test_a_path_that_no_file_can_have_is_not_found(library: GenerationLibr
     assert await library.read_files(made.id, ["a\0b", path]) == {path: FILES[path]}
 
 
+async def test_removals_at_the_same_moment_are_one(library: GenerationLibrary) -> None:
+    made = await library.create(user_id="u", project_id="p", name="", files=FILES)
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(library.removed.put_aside, made.id, "u")
+    assert [one.id for one in await library.removed.list_for_user("u", 0)] == [made.id]
+
+
 async def test_files_come_back_as_they_were(library: GenerationLibrary, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.mkdir()

@@ -23,7 +23,7 @@ from preview.http.core.version_bodies import ChangeQuery, NoteQuery
 from preview.http.edits import FileEdits, Reload, Saved
 from preview.http.identity import own_generation, require_identity
 from preview.http.protocol.listening import request_resources
-from preview.http.routes.generations.removed import delete_for_good
+from preview.http.routes.generations.removed import delete_for_good, delete_surplus
 from preview.http.streams.archives import ArchiveBody, archive_name
 from preview.settings import Settings
 
@@ -95,6 +95,7 @@ def generation_routes(running: Running) -> Blueprint:
         if backend.previews.active(generation_id) is not None:
             # Launched meanwhile: no user can reach this preview to stop it.
             await backend.previews.stop(generation_id)
+        await delete_surplus(backend)
         return no_content()
 
     return routes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -68,6 +69,17 @@ async def delete_for_good(backend: Backend, generation_id: str, user_id: str, pr
     await backend.service.alerts.forget(generation_id)
     await backend.prober.forget(generation_id)
     await backend.service.launch_settings.forget(user_id, project_id)
+
+
+async def delete_surplus(backend: Backend) -> None:
+    """Delete removed generations beyond the number that users may keep, at once: they fill the disk.
+
+    Cancellation: see ``delete_for_good``; the rest is deleted by the purge.
+    """
+    for one in await _library(backend).removed.due(0):
+        # Another request may do the same.
+        with suppress(GenerationNotFound):
+            await delete_for_good(backend, one.id, one.user_id, one.project_id)
 
 
 async def run_purge(backend: Backend) -> None:
