@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
 from http_kit import FILES, World, make_settings, open_world
@@ -122,3 +123,25 @@ async def test_a_removal_survives_the_service(tmp_path: Path) -> None:
         assert [one.id for one in found] == [generation]
         await service.library.removed.restore(generation, "ann", 0)
         assert (await service.library.get(generation)).id == generation
+
+
+async def test_a_removal_that_fails_for_any_reason_does_not_end_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries, tried_again = 0, trio.Event()
+
+    async def due(_until_ms: int, _limit: int = 20) -> list[removal.RemovedGeneration]:
+        nonlocal tries
+        await trio.lowlevel.checkpoint()
+        tries += 1
+        if tries == 2:
+            tried_again.set()
+        raise RuntimeError("refused")
+
+    async with open_world(tmp_path, removed_kept_s=0.1) as world:
+        library = world.service.library
+        assert library is not None
+        monkeypatch.setattr(library.removed, "due", due)
+        with trio.fail_after(20):
+            await tried_again.wait()
+        assert (await world.client.get("/healthz")).status_code == 200

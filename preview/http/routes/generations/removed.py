@@ -92,6 +92,9 @@ async def run_purge(backend: Backend) -> None:
                     await delete_for_good(backend, one.id, one.user_id, one.project_id)
         except PreviewError as error:
             log.warning("removed generations not deleted yet", error=error.message)
+        except Exception:
+            # A row that the database refuses to delete must not end the service.
+            log.exception("removed generations not deleted")
         await trio.sleep(min(_PURGE_EACH_S, max(0.1, backend.settings.removed_kept_s)))
 
 
