@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from preview import errors
-from preview.http.contracts import launch_settings as shapes
+from preview.http.contracts.settings import launch_settings as shapes
 from preview.http.openapi.model import GONE, ErrorKinds, Operation, Reply
 
 _TAG = {"ETag": "Entity tag of the settings."}

@@ -8,8 +8,8 @@ from preview.auth import Identity
 from preview.core.quoting import quoted
 from preview.errors import PreviewError, ProjectMismatch, SealedTextUnreadable, SecretNotFound
 from preview.http.backend import Backend, BackendRoutes, Running
-from preview.http.contracts.detected import Detected
-from preview.http.contracts.launch_settings import (
+from preview.http.contracts.settings.detected import Detected
+from preview.http.contracts.settings.launch_settings import (
     ComparedPresets,
     CompareQuery,
     EnvImportBody,

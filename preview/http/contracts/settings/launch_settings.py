@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from preview.http.contracts.detected import Detected
+from preview.http.contracts.settings.detected import Detected
 from preview.http.core.answers import Answer, AnyJson
 from preview.launch_settings import (
     MOST_LAYER_BYTES,
