@@ -251,7 +251,7 @@ export class PreviewClient {
 
   /**
    * Send a request to the running preview. A token that is missing or over is fetched again, once. With `onGrow` the
-   * response is told while it comes.
+   * response is reported while it comes.
    */
   async request(
     generationId: string,
