@@ -68,12 +68,13 @@ export function Editor(props: EditorProps): ReactNode {
             onDraft({ ...draft, path, pathFields: pathFields(path, draft.pathFields) });
           }}
         />
+        {/* Two elements, by their keys: one whose type changes during a click would send the request again. */}
         {isSending ? (
-          <Button icon="stop" onClick={props.onCancel}>
+          <Button key="stop" icon="stop" onClick={props.onCancel}>
             Stop
           </Button>
         ) : (
-          <Button kind="primary" icon="send" type="submit" disabled={wrong !== null || unavailable !== null}>
+          <Button key="send" kind="primary" icon="send" type="submit" disabled={wrong !== null || unavailable !== null}>
             Send
           </Button>
         )}
