@@ -135,7 +135,7 @@ def test_a_fresh_request_is_valid_and_forms_tokens_and_broken_bodies_are_sent(
         page.get_by_role("button", name=re.compile(r"^main\.py:\d+$")).click()
         expect(page.get_by_role("button", name="Files", exact=True)).to_have_attribute("aria-pressed", "true")
 
-        page.get_by_role("button", name="Metrics").click()
+        page.get_by_role("button", name="Metrics", exact=True).click()
         expect(page.get_by_label("Findings")).to_contain_text("Most called")
         endpoints = page.get_by_role("region", name="Endpoints")
         expect(endpoints).to_contain_text("POST /items")

@@ -60,7 +60,11 @@ export function Workspace(props: WorkspaceProps): ReactNode {
       data-width={width}
       data-alone={!isSmall && split.isAlone}
     >
-      <LaunchPanel generationId={id} name={name} theme={theme} onSignIn={onSignIn} onShow={onShow} nameOf={nameOf} />
+      <LaunchPanel
+        {...{ name, theme, onSignIn, onShow, nameOf }}
+        generationId={id}
+        onShowMetrics={() => show("metrics")}
+      />
       <div className={styles.panes} style={split.style}>
         {!isSmall && <Splitter split={split} />}
         <PaneSwitch shown={shown} isSmall={isSmall} unread={unread} onShow={show} />

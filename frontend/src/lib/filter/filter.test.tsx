@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { PreviewClient } from "../api/client";
 import { lookOfAddress, lookToAddress, WHOLE_LOG } from "../logs/look";
 import { clientOf, json } from "../testing";
-import { draftOfSendable } from "../traffic/PasteCurl";
+import { draftOfSendable } from "../traffic/sendable";
 import { FilterField } from "./FilterField";
 import { filterOf, fromAddress, rangeOf, type Term, toAddress, withRange } from "./terms";
 import { useTerms } from "./useTerms";

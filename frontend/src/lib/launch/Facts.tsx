@@ -25,10 +25,13 @@ interface FactsProps {
   health: string;
   /** Whether the service does not answer: then nothing of this is known now. */
   isLost: boolean;
+  /** Called to show the measurements of the preview's whole life. */
+  onShowMetrics?: (() => void) | undefined;
 }
 
 /** What is known of a preview that is on: its address, health and life, memory and CPU. */
-export function Facts({ client, preview, instance, state, health, isLost }: FactsProps): ReactNode {
+export function Facts(props: FactsProps): ReactNode {
+  const { client, preview, instance, state, health, isLost, onShowMetrics } = props;
   const now = useNow(1_000, !isLost);
   const left = (Date.parse(instance.expires_at) - now) / 1_000;
   const up = instance.started_at === null ? null : (now - Date.parse(instance.started_at)) / 1_000;
@@ -88,12 +91,14 @@ export function Facts({ client, preview, instance, state, health, isLost }: Fact
           value={isMeasured ? `${Math.round(last.memoryMb)} MB` : "–"}
           values={preview.usage.map((one) => one.memoryMb)}
           top={64}
+          onOpen={onShowMetrics}
         />
         <Plot
           label="CPU"
           value={isMeasured ? `${last.cpuPercent.toFixed(last.cpuPercent < 10 ? 1 : 0)} %` : "–"}
           values={preview.usage.map((one) => one.cpuPercent)}
           top={25}
+          onOpen={onShowMetrics}
         />
       </dl>
     </div>

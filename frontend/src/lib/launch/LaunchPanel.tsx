@@ -29,6 +29,8 @@ export interface LaunchPanelProps {
   onSignIn?: () => void;
   /** Go to another generation, such as the one that holds the last free place. */
   onShow?: (generationId: string) => void;
+  /** Called to show the preview's measurements; without it, its plots open nothing. */
+  onShowMetrics?: () => void;
   className?: string;
   style?: CSSProperties;
 }
@@ -124,7 +126,7 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
       <div className={styles.summary}>
         {preview.problem && <ProblemNotice {...props} client={client} preview={preview} problem={preview.problem} />}
         {instance && isOn ? (
-          <Facts client={client} preview={preview} instance={instance} state={state} health={health} isLost={isLost} />
+          <Facts {...{ client, preview, instance, state, health, isLost }} onShowMetrics={props.onShowMetrics} />
         ) : (
           !preview.problem && <Rest preview={preview} state={state} />
         )}

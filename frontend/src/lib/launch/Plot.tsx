@@ -8,6 +8,8 @@ interface PlotProps {
   values: readonly number[];
   /** The top of the plot, at least. */
   top: number;
+  /** Called to show more of it. */
+  onOpen?: (() => void) | undefined;
 }
 
 const WIDTH = 44;
@@ -16,7 +18,7 @@ const HEIGHT = 24;
 const POINTS = 45;
 
 /** A measurement and how it went in the last minute and a half. */
-export function Plot({ label, value, values, top }: PlotProps): ReactNode {
+export function Plot({ label, value, values, top, onOpen }: PlotProps): ReactNode {
   const shown = values.slice(-POINTS);
   const ceiling = Math.max(top, ...shown);
   const points = shown.map((one, at) => {
@@ -28,6 +30,15 @@ export function Plot({ label, value, values, top }: PlotProps): ReactNode {
     <div className={styles.plot}>
       <dt>{label}</dt>
       <dd>
+        {onOpen && (
+          <button
+            type="button"
+            className={styles.plotOpen}
+            aria-label={`${label}: show the metrics`}
+            title="Show the metrics"
+            onClick={onOpen}
+          />
+        )}
         <span className={styles.measured}>{value}</span>
         <svg width={WIDTH} height={HEIGHT} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true">
           {points.length > 1 && (

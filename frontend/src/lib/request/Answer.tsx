@@ -3,7 +3,9 @@ import { type ReactNode, useMemo, useState } from "react";
 import type { ProxyResponse } from "../api/types";
 import { Button, CopyButton, saveFile } from "../ui/controls";
 import { bytes, milliseconds } from "../ui/format";
+import { News } from "../ui/News";
 import { Tabs } from "../ui/Tabs";
+import { useAction } from "../ui/useAction";
 import { visible } from "../ui/visible";
 import panel from "../ui/panel.module.css";
 import { type Content, contentOf, sizeOf, tokenIn } from "./answer";
@@ -18,12 +20,20 @@ interface AnswerProps {
   answer: ProxyResponse;
   /** Called to send a token of the response with later requests. */
   onToken?: ((token: string) => void) | undefined;
+  /** Called to show why a request failed at the server. */
+  onWhy?: ((requestId: string) => Promise<void>) | undefined;
 }
 
 /** A preview's answer: how it went, its body in the form that suits it, its headers. */
-export function Answer({ name, answer, onToken }: AnswerProps): ReactNode {
+export function Answer({ name, answer, onToken, onWhy }: AnswerProps): ReactNode {
   const [tab, setTab] = useState<Part>("body");
   const content = useMemo(() => contentOf(answer), [answer]);
+  const why = useAction();
+  const ask = (requestId: string): void =>
+    void why.run("Looking for the failure…", async () => {
+      await onWhy?.(requestId);
+      return undefined;
+    });
   const token = content.kind === "json" ? tokenIn(content.value) : null;
   const headers = Object.entries(answer.headers).flatMap(([name, value]) =>
     (Array.isArray(value) ? value : [value]).map((one) => [name, one] as const),
@@ -44,6 +54,11 @@ export function Answer({ name, answer, onToken }: AnswerProps): ReactNode {
         <code className={answerStyles.answerTo} title={name}>
           {name}
         </code>
+        {onWhy && answer.status_code >= 500 && answer.request_id !== undefined && (
+          <Button small icon="bug" disabled={why.busy !== null} onClick={() => ask(answer.request_id ?? "")}>
+            Why?
+          </Button>
+        )}
         {onToken && token !== null && (
           <Button small onClick={() => onToken(token)}>
             Use this token
@@ -53,6 +68,7 @@ export function Answer({ name, answer, onToken }: AnswerProps): ReactNode {
           <CopyButton text={answer.body} label="Copy the body" />
         )}
       </div>
+      <News action={why} />
       {answer.cut && (
         <p className={answerStyles.cut} role="status">
           {visible(answer.cut)}

@@ -1,4 +1,4 @@
-import { type ReactNode, type SubmitEvent, useEffect, useRef } from "react";
+import { type CSSProperties, type ReactNode, type SubmitEvent, useEffect, useRef } from "react";
 
 import { Button, classes, CopyButton, IconButton } from "../ui/controls";
 import controls from "../ui/controls.module.css";
@@ -17,6 +17,7 @@ import {
 } from "./draft";
 import { visible } from "../ui/visible";
 import editorStyles from "./editor.module.css";
+import { PartSplitter, usePartSplit } from "./PartSplitter";
 import styles from "./request.module.css";
 import { snippet, type SnippetKind } from "./snippets";
 
@@ -30,6 +31,10 @@ interface EditorProps {
   unavailable: string | null;
   onOpenFile: ((path: string, line: number) => void) | undefined;
   baseUrl: string | null;
+  /** Whether there is a response, whole or on its way; not an error's sentence. */
+  hasResponse: boolean;
+  /** Requests to fill in again. */
+  earlier?: ReactNode;
   /** What came of it, below. */
   children?: ReactNode;
 }
@@ -40,6 +45,9 @@ const KINDS: readonly SnippetKind[] = ["curl", "httpx", "fetch"];
 export function Editor(props: EditorProps): ReactNode {
   const { draft, onDraft, isSending, unavailable, baseUrl } = props;
   const wrong = obstacle(draft);
+  const [percent, setPercent] = usePartSplit();
+  // Beside a short sentence, the form keeps its size.
+  const isSplit = props.hasResponse && percent !== null;
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
     if (!isSending && wrong === null && unavailable === null) props.onSend();
@@ -80,7 +88,11 @@ export function Editor(props: EditorProps): ReactNode {
         )}
       </div>
       <div className={editorStyles.scroll}>
-        <div className={editorStyles.parts}>
+        <div
+          className={editorStyles.parts}
+          data-split={isSplit}
+          style={isSplit ? ({ "--form": `${percent}%` } as CSSProperties) : undefined}
+        >
           <div className={editorStyles.editor}>
             <Source draft={draft} onOpenFile={props.onOpenFile} />
             {(unavailable ?? wrong) !== null && <p className={styles.hint}>{unavailable ?? wrong}</p>}
@@ -120,8 +132,12 @@ export function Editor(props: EditorProps): ReactNode {
                 ))}
               </div>
             )}
+            {props.earlier}
           </div>
-          <div className={editorStyles.response}>{props.children}</div>
+          {props.hasResponse && <PartSplitter percent={percent} onPercent={setPercent} />}
+          <div className={editorStyles.response} data-brief={!props.hasResponse}>
+            {props.children}
+          </div>
         </div>
       </div>
     </form>

@@ -1,9 +1,13 @@
 import { type CSSProperties, type ReactNode, useEffect } from "react";
 
 import type { PreviewClient } from "../api/client";
+import { Problem } from "../api/problem";
+import { findRecord, readRecord } from "../api/records";
 import type { Endpoint } from "../api/types";
+import { usePreviewClient } from "../context";
 import { ComparePanel, RecordsPanel } from "../panels";
 import { Contained } from "../ui/Contained";
+import { useRole } from "../together/role";
 import { Button, classes, Notice } from "../ui/controls";
 import { clockOf, duration, milliseconds } from "../ui/format";
 import { Tabs } from "../ui/Tabs";
@@ -14,8 +18,9 @@ import { visible } from "../ui/visible";
 import { usePreview } from "../usePreview";
 import panel from "../ui/panel.module.css";
 import { Answer } from "./Answer";
-import type { Exchange } from "./desk";
+import type { Exchange, RequestDesk } from "./desk";
 import { type Draft, EMPTY } from "./draft";
+import { Earlier } from "./Earlier";
 import { Editor } from "./Editor";
 import { EndpointList, Method, Unread } from "./EndpointList";
 import { Growing } from "./Growing";
@@ -51,6 +56,8 @@ export function RequestPanel(props: RequestPanelProps): ReactNode {
 
 function WholeRequestPanel(props: RequestPanelProps): ReactNode {
   const { generationId, client } = props;
+  const used = usePreviewClient(client);
+  const role = useRole();
   const { instance } = usePreview(generationId, { client, poll: false });
   const isRunning = instance?.status === "running";
   const requests = useRequests(generationId, client);
@@ -88,14 +95,17 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
         )}
         {view === "request" && (
           <RequestView
+            client={used}
+            generationId={generationId}
             requests={requests}
             onShowLog={props.onShowLog}
             onOpenFile={props.onOpenFile}
+            onWhy={async (requestId) => showCause(used, generationId, requestId, desk, props.onShowFailure)}
             baseUrl={instance?.base_url ?? null}
-            unavailable={isRunning ? null : unavailableBecause(instance?.status)}
+            unavailable={role === "watch" ? WATCHING : isRunning ? null : unavailableBecause(instance?.status)}
           />
         )}
-        {view === "history" && <HistoryView requests={requests} canSend={isRunning} />}
+        {view === "history" && <HistoryView requests={requests} canSend={isRunning && role !== "watch"} />}
         {view === "records" && (
           <RecordsPanel
             generationId={generationId}
@@ -110,6 +120,23 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
     </div>
   );
 }
+
+/** Show the failure of a request, or else its record. */
+async function showCause(
+  client: PreviewClient,
+  generationId: string,
+  requestId: string,
+  desk: RequestDesk,
+  onShowFailure: ((failureId: string) => void) | undefined,
+): Promise<void> {
+  const number = await findRecord(client, generationId, requestId);
+  if (number === null) throw new Problem("This request is not recorded, or its record is deleted.");
+  const { failure } = await readRecord(client, generationId, number);
+  if (failure !== null && onShowFailure) onShowFailure(failure);
+  else desk.showRecord(number);
+}
+
+const WATCHING = "You may only watch this preview. Its owner can let you send requests.";
 
 function unavailableBecause(status: string | undefined): string {
   if (status === "starting") return "The preview is starting; requests can be sent once it answers.";
@@ -154,11 +181,15 @@ interface RequestViewProps {
   onOpenFile: ((path: string, line: number) => void) | undefined;
   requests: Requests;
   onShowLog: (() => void) | undefined;
+  onWhy: (requestId: string) => Promise<void>;
+  client: PreviewClient;
+  generationId: string;
   baseUrl: string | null;
   unavailable: string | null;
 }
 
-function RequestView({ requests, onShowLog, onOpenFile, baseUrl, unavailable }: RequestViewProps): ReactNode {
+function RequestView(props: RequestViewProps): ReactNode {
+  const { client, generationId, requests, onShowLog, onOpenFile, onWhy, baseUrl, unavailable } = props;
   const { desk, draft, shown, logLines, isExact } = requests;
   const show = (seq: number): void => {
     onShowLog?.();
@@ -174,10 +205,19 @@ function RequestView({ requests, onShowLog, onOpenFile, baseUrl, unavailable }: 
       unavailable={unavailable}
       onOpenFile={onOpenFile}
       baseUrl={baseUrl}
+      earlier={
+        <Earlier
+          key={`${draft.method} ${draft.path}`}
+          {...{ client, generationId, draft }}
+          revision={requests.history.length}
+          onDraft={desk.begin}
+        />
+      }
+      hasResponse={shown !== null && (shown.isOn || shown.answer !== null)}
     >
       {shown && (
         <Contained key={shown.sent.id} name="The response">
-          <Outcome exchange={shown} onToken={desk.useToken} />
+          <Outcome exchange={shown} onToken={desk.useToken} onWhy={onWhy} />
         </Contained>
       )}
       {shown && <LogLines key={`log-${shown.sent.id}`} lines={logLines} isExact={isExact} onShow={show} />}
@@ -185,13 +225,19 @@ function RequestView({ requests, onShowLog, onOpenFile, baseUrl, unavailable }: 
   );
 }
 
+interface OutcomeProps {
+  exchange: Exchange;
+  onToken: (token: string) => void;
+  onWhy: (requestId: string) => Promise<void>;
+}
+
 /** What came of a request: its answer, why there is none, or that it is waited for. */
-function Outcome({ exchange, onToken }: { exchange: Exchange; onToken: (token: string) => void }): ReactNode {
+function Outcome({ exchange, onToken, onWhy }: OutcomeProps): ReactNode {
   const { sent, answer, problem, isOn } = exchange;
   const name = visible(`${sent.draft.method} ${sent.target}`);
   if (isOn && exchange.growing) return <Growing name={name} answer={exchange.growing} />;
   if (isOn) return <Waiting name={name} since={sent.at} />;
-  if (answer) return <Answer name={name} answer={answer} onToken={onToken} />;
+  if (answer) return <Answer name={name} answer={answer} onToken={onToken} onWhy={onWhy} />;
   const failed = problem?.message ?? sent.error;
   return (
     <div className={styles.pad}>

@@ -2,13 +2,13 @@ import { type ReactNode, type SubmitEvent, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { asProblem } from "../api/problem";
-import type { ParsedRequest } from "../api/records";
 import { importCurl } from "../api/replay";
 import type { Draft } from "../request/draft";
 import { Button, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { Dialog } from "../ui/Dialog";
 import panel from "../ui/panel.module.css";
+import { draftOfParsed } from "./sendable";
 
 interface PasteCurlProps {
   client: PreviewClient;
@@ -64,32 +64,4 @@ export function PasteCurl({ client, generationId, onDraft, onClose }: PasteCurlP
       </form>
     </Dialog>
   );
-}
-
-interface Sendable {
-  method: string;
-  /** Path and query. */
-  target: string;
-  headers: readonly (readonly [string, string])[];
-  body: string;
-}
-
-/** A request that was read from a command, as the editor has it. */
-export function draftOfParsed({ method, path, headers, body }: ParsedRequest): Draft {
-  return draftOfSendable({ method, target: path, headers: Object.entries(headers), body: body ?? "" });
-}
-
-/** A request as the editor has it. Braces of the path stay as they are, so they are written as escapes. */
-export function draftOfSendable({ method, target, headers, body }: Sendable): Draft {
-  const at = target.indexOf("?");
-  const path = at === -1 ? target : target.slice(0, at);
-  const query = new URLSearchParams(at === -1 ? "" : target.slice(at + 1));
-  return {
-    method,
-    path: path.replaceAll("{", "%7B").replaceAll("}", "%7D"),
-    pathFields: [],
-    query: [...query].map(([name, value]) => ({ name, value, type: null })),
-    headers: headers.map(([name, value]) => ({ name, value, type: null })),
-    body,
-  };
 }

@@ -4,6 +4,7 @@ import type { PreviewClient } from "../api/client";
 import { type Capture, exportHar, setCapture } from "../api/records";
 import { importHar, MOST_REPLAYED } from "../api/replay";
 import type { RequestDesk } from "../request/desk";
+import { useRole } from "../together/role";
 import { Button, classes, saveFile } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { count } from "../ui/format";
@@ -31,6 +32,7 @@ export function RecordTools(props: RecordToolsProps): ReactNode {
   const { client, generationId, desk, records, filter, selection, isRunning } = props;
   const action = useAction();
   const file = useRef<HTMLInputElement>(null);
+  const isOwner = useRole() === "owner";
   const [isPasting, setPasting] = useState(false);
   const { capture } = records;
   const number = records.records?.length ?? 0;
@@ -63,7 +65,7 @@ export function RecordTools(props: RecordToolsProps): ReactNode {
           {records.isLive && " · live"}
         </span>
         <span className={panel.spring} />
-        {capture !== null && isRunning && (
+        {capture !== null && isRunning && isOwner && (
           <label>
             Record
             <select
@@ -79,15 +81,19 @@ export function RecordTools(props: RecordToolsProps): ReactNode {
         )}
       </div>
       <div className={styles.toolRow}>
-        <Button small icon="plus" onClick={() => setPasting(true)}>
-          Paste a curl
-        </Button>
+        {isOwner && (
+          <Button small icon="plus" onClick={() => setPasting(true)}>
+            Paste a curl
+          </Button>
+        )}
         <Button small icon="download" disabled={number === 0} onClick={save}>
           Export HAR
         </Button>
-        <Button small icon="upload" onClick={() => file.current?.click()}>
-          Import HAR
-        </Button>
+        {isOwner && (
+          <Button small icon="upload" onClick={() => file.current?.click()}>
+            Import HAR
+          </Button>
+        )}
         <input
           ref={file}
           type="file"

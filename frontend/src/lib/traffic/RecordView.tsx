@@ -26,7 +26,7 @@ import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import { useLogSession } from "../usePreviewLogs";
 import { MessageView } from "./MessageView";
-import { draftOfSendable } from "./PasteCurl";
+import { draftOfRecord } from "./sendable";
 import { ReplayResult } from "./ReplayResult";
 import { Status } from "./Status";
 import { TimingBar } from "./TimingBar";
@@ -245,12 +245,4 @@ function RecordLines({ client, generationId, record, onShowLog }: WholeProps): R
   };
   const shown = lines.filter((one) => !isNote(one));
   return <LogLines lines={shown} isExact={isExact} onShow={show} />;
-}
-
-function draftOfRecord({ method, target, request }: WholeRecord): ReturnType<typeof draftOfSendable> {
-  // The host is the preview's, and the length is that of what is sent.
-  const left = new Set(["host", "content-length", "connection", "transfer-encoding", "accept-encoding"]);
-  const headers = (request?.headers ?? []).filter(([name]) => !left.has(name.toLowerCase()));
-  const body = request && request.body_encoding !== "base64" ? request.body : "";
-  return draftOfSendable({ method, target, headers, body });
 }

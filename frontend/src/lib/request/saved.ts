@@ -1,0 +1,54 @@
+import { type Draft, keepable } from "./draft";
+
+/** A request under a name, kept in this browser. */
+export interface SavedRequest {
+  name: string;
+  draft: Draft;
+}
+
+export const MAX_SAVED = 50;
+const MAX_NAME_CHARS = 80;
+const MAX_BODY_CHARS = 100_000;
+const PREFIX = "preview:saved-requests:";
+const SECRET = /authorization|cookie|token|secret|password|api-?key/i;
+
+/** The saved requests of a generation, by name. */
+export function loadSaved(generationId: string): SavedRequest[] {
+  try {
+    const kept: unknown = JSON.parse(localStorage.getItem(PREFIX + generationId) ?? "[]");
+    return Array.isArray(kept) ? kept.filter(isSaved).slice(0, MAX_SAVED) : [];
+  } catch {
+    return [];
+  }
+}
+
+/** Keep these; rejects with a sentence if that is not possible. */
+export function storeSaved(generationId: string, saved: readonly SavedRequest[]): void {
+  try {
+    localStorage.setItem(PREFIX + generationId, JSON.stringify(saved));
+  } catch {
+    throw new Error("This browser has no room left for saved requests: delete one of them.");
+  }
+}
+
+/** The list with one more request, or another one of this name. Secrets and files are not kept. */
+export function withSaved(saved: readonly SavedRequest[], name: string, draft: Draft): SavedRequest[] {
+  const title = name.trim().slice(0, MAX_NAME_CHARS);
+  if (!title) throw new Error("Give the request a name.");
+  if (draft.body.length > MAX_BODY_CHARS) throw new Error("The body is too long to be saved.");
+  const kept = keepable(draft);
+  kept.headers = kept.headers.map((one) => (SECRET.test(one.name) ? { ...one, value: "" } : one));
+  if (kept.cookies) kept.cookies = kept.cookies.map((one) => ({ ...one, value: "" }));
+  const others = saved.filter((one) => one.name !== title);
+  if (others.length >= MAX_SAVED) throw new Error(`At most ${MAX_SAVED} requests can be saved: delete one of them.`);
+  return [...others, { name: title, draft: kept }].sort((a, b) => a.name.localeCompare(b.name));
+}
+
+function isSaved(one: unknown): one is SavedRequest {
+  if (typeof one !== "object" || one === null) return false;
+  const { name, draft } = one as Record<string, unknown>;
+  if (typeof name !== "string" || typeof draft !== "object" || draft === null) return false;
+  const { method, path, body, pathFields, query, headers } = draft as Record<string, unknown>;
+  const lists = [pathFields, query, headers].every(Array.isArray);
+  return lists && [method, path, body].every((text) => typeof text === "string");
+}
