@@ -57,6 +57,7 @@ _RULES_BEYOND = (
     # A cursor, a line that there is, a text that can be shown.
     "preview/comments",
     "GET /api/v1/operator/users",
+    "/audit",
 )
 _CHANGES = (
     "preview/launch",
