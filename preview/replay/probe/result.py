@@ -34,6 +34,7 @@ class FindingKind(StrEnum):
     CREATED_NOT_FOUND = "created_not_found"
     FOUND_AFTER_DELETE = "found_after_delete"
     PAGING = "paging"
+    FILTER = "filter"
 
 
 DOUBTFUL = frozenset({FindingKind.REJECTED_VALID, FindingKind.ACCEPTED_INVALID, FindingKind.UNDOCUMENTED_STATUS})

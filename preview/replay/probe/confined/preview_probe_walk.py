@@ -11,17 +11,19 @@ if TYPE_CHECKING:
     from preview.replay.probe.confined.preview_probe_findings import Findings
     from preview.replay.probe.confined.preview_probe_judge import Verdict
     from preview.replay.probe.confined.preview_probe_model import Operation
-    from preview.replay.probe.confined.preview_probe_objects import IDS, id_for, identity_of, list_in, one_object
+    from preview.replay.probe.confined.preview_probe_objects import id_for, identity_of, list_in, one_object
+    from preview.replay.probe.confined.preview_probe_relations import Relations
     from preview.replay.probe.confined.preview_probe_requests import Known, Request, Sent, Session  # fmt: skip
-    from preview.replay.probe.confined.preview_probe_values import UNICODE, words_of
+    from preview.replay.probe.confined.preview_probe_values import words_of
 else:
     from preview_probe_build import Builder, is_paging
     from preview_probe_findings import Findings
     from preview_probe_judge import Verdict
     from preview_probe_model import Operation
-    from preview_probe_objects import IDS, id_for, identity_of, list_in, one_object
+    from preview_probe_objects import id_for, identity_of, list_in, one_object
+    from preview_probe_relations import Relations
     from preview_probe_requests import Known, Request, Sent, Session  # fmt: skip
-    from preview_probe_values import UNICODE, words_of
+    from preview_probe_values import words_of
 
 _MOST_READERS = 8
 _MOST_DELETED = 40
@@ -45,6 +47,7 @@ class Walk:
         self._session = session
         self._builder = builder
         self._findings = findings
+        self._relations = Relations(session, builder, findings)
         all_of = session.operations
         self._simple = [one for one in all_of if one.method == "GET" and not one.names]
         self._creators = [one for one in all_of if one.method == "POST" and not one.names]
@@ -61,12 +64,19 @@ class Walk:
         self._read_all()
         for _ in range(2):
             for one in self._creators:
-                is_good = self._valid(one).answer.is_good
+                made = self._valid(one)
+                is_good = made.answer.is_good
+                if is_good:
+                    self._relations.echoed(made)
+                    self._relations.stored(made)
                 is_plain_good = self._valid(one, optional=False).answer.is_good
                 one.is_plain = is_plain_good and not is_good
         self._read_all()
         for _ in range(2):
             self._with_known()
+        self._say("lists")
+        for one in self._simple:
+            self._relations.lists(one)
         self._say("edges")
         self._edges()
         self._say("pages")
@@ -106,6 +116,8 @@ class Walk:
             for ids in [*found[:1], *found[-1:]] or [None]:
                 sent = self._send(self._builder.valid(one, ids))
                 (self._good.add if sent.answer.is_good else self._good.discard)(one.index)
+                if one.method in ("PUT", "PATCH") and one.ends_with_parameter and sent.answer.is_good:
+                    self._relations.updated(sent)
                 known = None if ids is None else ids[one.names[-1]][0]
                 if (
                     one.method == "GET"
@@ -139,18 +151,9 @@ class Walk:
         is_change = request.operation.method in _CHANGES
         sent = self._send(request, is_odd=is_change)
         if is_change and sent.answer.is_good and request.about:
-            self._check_values(sent)
+            self._relations.echoed(sent)
             if self._revisit(sent):
                 self._undo(sent)
-
-    def _check_values(self, sent: Sent) -> None:
-        """Report a field that comes back as another value than was sent."""
-        body, shown = sent.request.body, one_object(sent.answer.json())
-        for name, value in body.items() if isinstance(body, dict) else ():
-            if name in IDS or not _is_changed(value, shown.get(name)):
-                continue
-            sentence = f"{name} was sent as {value!r} and came back as {str(shown[name])[:80]!r}."
-            self._findings.report(Verdict(("changed_value", name, sentence)), sent)
 
     def _revisit(self, sent: Sent) -> bool:
         """Read again after an unusual object was made; return whether something is wrong."""
@@ -254,15 +257,6 @@ class Walk:
                     sentence = "An object that was deleted is still found under its id."
                     self._findings.report(Verdict(("found_after_delete", "", sentence)), found, after=sent)
         self._send(gone)
-
-
-def _is_changed(value: object, back: object) -> bool:
-    """Return whether a value came back as another one, apart from the case of letters."""
-    if value == UNICODE:
-        return isinstance(back, str) and back.casefold() != UNICODE.casefold()
-    if isinstance(value, bool):
-        return isinstance(back, bool) and value is False and back is True
-    return value == 0 and isinstance(back, int | float) and back != 0
 
 
 def _ids_of(sent: Sent) -> list[str] | None:
