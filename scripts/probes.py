@@ -47,6 +47,8 @@ async def run_project(service: PublicService, name: str, bugs: tuple[Bug, ...], 
         f"{'data the same' if is_same else 'DATA CHANGED'}  {found['state']}",
         flush=True,
     )
+    for one in found["findings"]:
+        print(f"    {one['kind']} {one['method']} {one['path']}: {one['sentence']}", flush=True)
     for line in (
         *(f"not found{'' if one.is_found else ' (known)'}: {one.what}" for one in left),
         *found["notes"],

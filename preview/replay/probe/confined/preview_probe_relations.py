@@ -122,13 +122,14 @@ class Relations:
         """Return whether a value has become another one, and not only another form of it."""
         if name in IDS:
             return False
-        if value == UNICODE or value is False or (value == 0 and not isinstance(value, bool)):
-            # The edges that are lost most often are compared in any field.
+        is_own = bool(_OWN & set(words_of(name)))
+        if value is False or (value == 0 and not isinstance(value, bool)) or (value == UNICODE and not is_own):
+            # The edges that are lost most often are compared in fields that nothing describes too.
             return _is_changed(value, back)
         declared = (operation.body or {}).get("properties")
         if operation.is_documented:
             declared = self._session.values.resolved(operation.body).get("properties")
-        if not isinstance(declared, dict) or name not in declared or _OWN & set(words_of(name)):
+        if not isinstance(declared, dict) or name not in declared or is_own:
             return False
         if back is None:
             return operation.is_documented and value not in (None, "", 0, False) and _is_plain(value)
