@@ -41,10 +41,10 @@ CURL = (
 
 
 def change_files(running: Running, user: str, files: dict[str, str]) -> None:
-    """Give the user's only project other files; its preview reloads."""
+    """Change files of the user's only project; its preview reloads."""
     with running.api(user) as api:
         (made,) = api.get("/api/v1/generations").json()["generations"]
-        assert api.put(f"/api/v1/generations/{made['id']}/files", json={"files": files}).status_code == 200
+        assert api.patch(f"/api/v1/generations/{made['id']}/files", json={"files": files}).status_code == 200
 
 
 def rows(seen: Visit) -> Locator:
