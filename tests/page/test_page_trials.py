@@ -46,7 +46,7 @@ def test_a_probe_is_followed_to_its_failure_and_a_broken_check_is_marked(running
         page.get_by_label("Time for the requests").select_option("10")
         page.get_by_role("button", name="Probe", exact=True).click()
         page.get_by_role("progressbar", name="Progress of the probe").wait_for(timeout=PATIENCE_MS)
-        # It is told while it runs.
+        # Its progress is shown while it runs.
         page.get_by_text(re.compile(r"[1-9]\d* requests so far")).wait_for(timeout=PATIENCE_MS)
         finding = page.get_by_role("button", name=re.compile("server error.*KeyError"))
         finding.first.wait_for(timeout=PATIENCE_MS)

@@ -12,7 +12,8 @@ from test_probes_program import Answer, Run, api, run
 from preview.replay.probe.messages import Send
 
 TEXT, WHOLE = {"type": "string", "maxLength": 300}, {"type": "integer", "minimum": 0, "maximum": 2000000}
-FIELDS = {"title": TEXT, "credits": WHOLE, "summary": TEXT, "status": TEXT}
+DATE = {"type": "string", "format": "date"}
+FIELDS = {"title": TEXT, "credits": WHOLE, "summary": TEXT, "status": TEXT, "start": DATE}
 IN = {"type": "object", "required": ["title", "credits"], "properties": FIELDS}
 BODY = {"required": True, "content": {"application/json": {"schema": IN}}}
 CHANGE = {"required": True, "content": {"application/json": {"schema": {"type": "object", "properties": FIELDS}}}}
@@ -32,7 +33,7 @@ COURSES = api(
 
 
 class Courses:
-    """Courses with at most one mistake. It writes texts without blanks around them, and sets the status itself."""
+    """Courses with at most one mistake. It trims texts, sets the status itself, and reads 0 as a date."""
 
     def __init__(self, mistake: str = "") -> None:
         self.mistake = mistake
@@ -72,7 +73,9 @@ class Courses:
     def _made(self, number: int, body: dict[str, Any]) -> dict[str, Any]:
         points = min(body["credits"], 10) if self.mistake == "cut" else body["credits"]
         summary = None if self.mistake == "left out" else body.get("summary")
-        return {"id": number, "title": body["title"].strip(), "credits": points, "summary": summary, "status": "new"}
+        start = "1970-01-01" if body.get("start") == "0" else body.get("start")
+        made = {"title": body["title"].strip(), "credits": points, "summary": summary}
+        return {"id": number, **made, "status": "new", "start": start}
 
     def _change(self, sent: Send, found: dict[str, Any]) -> Answer:
         body = _body(sent)

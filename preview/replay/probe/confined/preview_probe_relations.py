@@ -131,6 +131,13 @@ class Relations:
             declared = self._session.values.resolved(operation.body).get("properties")
         if not isinstance(declared, dict) or name not in declared or is_own:
             return False
+        if (
+            isinstance(value, str)
+            and self._session.values.resolved(declared[name]).get("format")
+            and not _DATE.match(value)
+        ):
+            # Such as a date that is written as a number of seconds.
+            return False
         if back is None:
             return operation.is_documented and value not in (None, "", 0, False) and _is_plain(value)
         return _differs(value, back)
@@ -151,10 +158,14 @@ class Relations:
 
     def _created_in_list(self, operation: Operation, whole: Sent, items: Sequence[Mapping[str, Any]]) -> None:
         shown = {identity_of(one) for one in items}
-        made = [one for one in self._session.pool(plain_path(operation.path)) if one.made and not one.is_odd]
+        made = [
+            one
+            for one in self._session.pool(plain_path(operation.path))
+            if one.made and not one.is_odd and identity_of(one.value) not in (None, *shown)
+        ]
         for known in made[-1:]:
             identity = identity_of(known.value)
-            if identity is None or identity in shown or known.made is None or None in shown:
+            if known.made is None or None in shown:
                 continue
             got = self._read(known.made)
             if got is not None and identity_of(one_object(got.answer.json())) == identity:

@@ -122,7 +122,8 @@ class Values:
         """
         found = self.resolved(schema)
         for key in ("const", "default"):
-            if found.get(key) is not None:
+            # An empty text is a value that is lost unseen.
+            if found.get(key) is not None and (key == "const" or found[key] != ""):
                 return found[key]
         if isinstance(found.get("enum"), list) and found["enum"]:
             return found["enum"][0]
