@@ -20,13 +20,21 @@ if TYPE_CHECKING:
     from preview.generations.editing import Edit, Edited
     from preview.generations.library import GenerationLibrary
     from preview.generations.version_rows import VersionNote, VersionOrigin
-    from preview.generations.versions import MAX_VERSION, GenerationVersions, Version, VersionFile, VersionPage
+    from preview.generations.versions import (
+        MAX_VERSION,
+        FailedStart,
+        GenerationVersions,
+        Version,
+        VersionFile,
+        VersionPage,
+    )
 
 __all__ = [
     "MAX_VERSION",
     "ArchiveKind",
     "Edit",
     "Edited",
+    "FailedStart",
     "FolderChange",
     "FolderChanges",
     "FolderGenerations",
@@ -59,6 +67,7 @@ _STORED = {
     "MAX_VERSION": "versions",
     "Version": "versions",
     "VersionFile": "versions",
+    "FailedStart": "versions",
     "VersionNote": "version_rows",
     "VersionOrigin": "version_rows",
     "VersionPage": "versions",

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from sqlalchemy import Connection, Row, and_, func, or_, select
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 
 from preview.core.clock import from_ms
+from preview.core.lifecycle import State
 from preview.errors import VersionNotFound
 from preview.generations.editing import Edit
 from preview.generations.files import TreeWriter
@@ -20,10 +21,12 @@ from preview.generations.interface import Generation, GenerationLimits, Generati
 from preview.generations.stored_file import PART_FILES, parts_of
 from preview.generations.version_rows import oldest_version
 from preview.storage.database import Database
-from preview.storage.tables import generation_files, generations
-from preview.storage.version_tables import file_contents, generation_versions, version_files
+from preview.storage.tables import generation_files, generations, preview_instances
+from preview.storage.version_tables import failed_reloads, file_contents, generation_versions, version_files
 
 _V, _P, _C, _F = generation_versions.c, version_files.c, file_contents.c, generation_files.c
+_R, _I = failed_reloads.c, preview_instances.c
+_MOST_REASON = 1000
 # More versions than any generation has.
 MAX_VERSION = 2**31 - 1
 
@@ -68,17 +71,34 @@ class VersionFile:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedStart:
+    """A version that does not start: a launch that failed, or a reload after which the previous process still serves.
+
+    Attributes:
+        preview_id: The launch.
+        kind: ``launch`` or ``reload``.
+        reason: A sentence; may be empty.
+    """
+
+    preview_id: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class VersionPage:
     """A page of versions, newest first.
 
     Attributes:
         items: The versions.
+        failed: Those that have only failed to start, by number.
         next: Number to continue below; None on the last page.
         oldest: Number of the oldest version that is kept.
         past_bytes: Size of all past files.
     """
 
     items: Sequence[Version]
+    failed: Mapping[int, FailedStart]
     next: int | None
     oldest: int
     past_bytes: int
@@ -115,6 +135,18 @@ class GenerationVersions:
         Cancellation: nothing changes.
         """
         return await self._database.read(partial(_version, generation_id, number))
+
+    async def note_failed_reload(self, generation_id: str, number: int, preview_id: str, reason: str) -> None:
+        """Mark a version that a running preview did not start with. Does nothing if the version was removed.
+
+        Cancellation: it may be marked.
+        """
+        row = {"preview_id": preview_id, "reason": reason[:_MOST_REASON]}
+        await self._database.write(partial(_mark, generation_id, number, row))
+
+    async def failed(self, generation_id: str, numbers: Sequence[int]) -> Mapping[int, FailedStart]:
+        """Return those of the versions that have only failed to start. Cancellation: nothing changes."""
+        return await self._database.read(partial(_failed, generation_id, numbers))
 
     async def files(self, generation_id: str, number: int) -> list[VersionFile]:
         """Return the version's files with their hashes, ordered by path.
@@ -201,7 +233,32 @@ def _page(generation_id: str, before: int | None, limit: int, connection: Connec
     rows = connection.execute(query.order_by(_V.number.desc()).limit(limit + 1)).all()
     newest = select(_V.past_bytes).where(_V.generation_id == generation_id).order_by(_V.number.desc()).limit(1)
     following = rows[limit - 1].number if len(rows) > limit else None
-    return VersionPage([_of(row) for row in rows[:limit]], following, oldest, connection.scalar(newest) or 0)
+    items = [_of(row) for row in rows[:limit]]
+    failed = _failed(generation_id, [one.number for one in items], connection)
+    return VersionPage(items, failed, following, oldest, connection.scalar(newest) or 0)
+
+
+def _failed(generation_id: str, numbers: Sequence[int], connection: Connection) -> dict[int, FailedStart]:
+    """Return versions that no preview has run. A launch counts for the version that it runs, or ran last."""
+    marks = select(failed_reloads).where(_R.generation_id == generation_id, _R.number.in_(numbers))
+    found = {row.number: FailedStart(row.preview_id, "reload", row.reason) for row in connection.execute(marks)}
+    launches = select(_I.id, _I.revision, _I.started_at, _I.status, _I.error_message).where(
+        _I.generation_id == generation_id, _I.revision.in_(numbers)
+    )
+    for row in connection.execute(launches.order_by(_I.created_at)):
+        if row.started_at is None and row.status == State.FAILED.value:
+            found[row.revision] = FailedStart(row.id, "launch", row.error_message or "")
+        elif row.started_at is not None:
+            found.pop(row.revision, None)
+    return found
+
+
+def _mark(generation_id: str, number: int, row: dict[str, str], connection: Connection) -> None:
+    mine = (_R.generation_id == generation_id, _R.number == number)
+    if connection.execute(update(failed_reloads).where(*mine).values(row)).rowcount:
+        return
+    if connection.scalar(select(_V.number).where(_V.generation_id == generation_id, _V.number == number)) is not None:
+        connection.execute(insert(failed_reloads).values(generation_id=generation_id, number=number, **row))
 
 
 def _version(generation_id: str, number: int, connection: Connection) -> Version:

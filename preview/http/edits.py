@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from preview.core.lifecycle import State
-from preview.errors import NoActivePreview, PreviewError, ServiceStopping
+from preview.errors import DatabaseUnavailable, NoActivePreview, PreviewError, ServiceStopping
 from preview.generations import Edit, Edited, GenerationLibrary, VersionNote
 from preview.supervisor import FilesChange, LivePreview, PreviewManager, User
 
@@ -180,6 +180,7 @@ class FileEdits:
     async def _reload(self, user: User, preview: LivePreview, paths: set[str]) -> Reload:
         began, generation_id = trio.current_time(), preview.record.generation_id
         paths = paths | self._unsure.get(preview.id, set())
+        revision = 0
         try:
             revision = (await self._library.get(generation_id)).revision
             written = await self._library.read_files(generation_id, sorted(paths))
@@ -190,9 +191,17 @@ class FileEdits:
         except PreviewError as error:
             log.info("reload failed", preview_id=preview.id, why=error.message)
             self._remember(preview.id, paths)
+            await self._mark(generation_id, revision, preview.id, error)
             return Reload("failed", preview.id, trio.current_time() - began, error)
         self._remember(preview.id, set())
         return Reload("reloaded", preview.id, trio.current_time() - began)
+
+    async def _mark(self, generation_id: str, revision: int, preview_id: str, error: PreviewError) -> None:
+        """Mark the version in the list of versions. Without a database the mark is missing, and nothing else."""
+        try:
+            await self._library.versions.note_failed_reload(generation_id, revision, preview_id, error.message)
+        except DatabaseUnavailable as failure:
+            log.warning("failed version not marked", generation_id=generation_id, why=failure.message)
 
     def _remember(self, preview_id: str, unsure: set[str]) -> None:
         live = self._previews.all_active

@@ -174,6 +174,15 @@ preview_traffic = Table(
     Column("lost_bodies", BigInteger, nullable=False),
 )
 
+# Measurements for charts; see ``preview.traffic.series``.
+preview_series = Table(
+    "preview_series",
+    metadata,
+    Column("preview_id", String(64), ForeignKey("preview_instances.id", ondelete="CASCADE"), primary_key=True),
+    # JSON, some 30 KB at most.
+    Column("data", Text, nullable=False),
+)
+
 # Requests that retention leaves.
 pinned_requests = Table(
     "pinned_requests",

@@ -6,7 +6,19 @@ file has any more are in ``file_contents``.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
 
 from preview.storage.tables import metadata
 
@@ -56,4 +68,19 @@ file_contents = Table(
     Column("sha256", String(64), primary_key=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("content", LargeBinary, nullable=False),
+)
+
+# Versions that a running preview did not start with. Launches that failed are in ``preview_instances``.
+failed_reloads = Table(
+    "failed_reloads",
+    metadata,
+    Column("generation_id", String(128), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("preview_id", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    ForeignKeyConstraint(
+        ["generation_id", "number"],
+        ["generation_versions.generation_id", "generation_versions.number"],
+        ondelete="CASCADE",
+    ),
 )

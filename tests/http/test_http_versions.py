@@ -149,6 +149,11 @@ async def test_a_restored_version_reloads_the_preview_or_leaves_the_old_one(tmp_
         assert restored["reload"]["status"] == "reloaded", restored
         failed = (await world.ask("POST", path_of(made, "/1/restore"))).json()
         assert (failed["version"], failed["reload"]["status"]) == (5, "failed")
+        marks = {one["number"]: one["failed"] for one in (await world.ask("GET", path_of(made))).json()["items"]}
+        assert [number for number, mark in marks.items() if mark] == [5]
+        assert (marks[5]["preview_id"], marks[5]["kind"]) == (launched["id"], "reload")
+        assert marks[5]["reason"] == failed["reload"]["error"]["detail"]
+        assert (await world.ask("GET", path_of(made, "/5"))).json()["failed"] == marks[5]
         proxied = await world.ask(
             "POST",
             f"/api/v1/generations/{made}/preview/request",
@@ -156,3 +161,22 @@ async def test_a_restored_version_reloads_the_preview_or_leaves_the_old_one(tmp_
             headers={"X-Preview-Token": launched["session_token"]},
         )
         assert proxied.json()["body"] == "two"
+
+
+async def test_a_version_whose_launch_fails_is_marked_until_it_has_started(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        broken = 'import os\nif os.environ.get("WORKS") != "1":\n    raise SystemExit("no")\n' + backend("works")
+        made = await world.keep({"main.py": broken, "preview.toml": FLASK})
+        launch = f"/api/v1/generations/{made}/preview/launch"
+        refused = await world.ask("POST", launch, headers={"Prefer": "wait=60"})
+        assert refused.status_code == 500, refused.text
+        (one,) = (await world.ask("GET", path_of(made))).json()["items"]
+        assert (one["failed"]["kind"], one["failed"]["preview_id"]) == (
+            "launch",
+            refused.json()["details"]["preview_id"],
+        )
+        assert one["failed"]["reason"] == refused.json()["detail"]
+        started = await world.ask("POST", launch, {"env": {"WORKS": "1"}}, headers={"Prefer": "wait=60"})
+        assert started.status_code == 201, started.text
+        (one,) = (await world.ask("GET", path_of(made))).json()["items"]
+        assert one["failed"] is None

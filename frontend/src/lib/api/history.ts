@@ -15,6 +15,8 @@ export interface Version {
   added: number;
   changed: number;
   removed: number;
+  /** The newest failure of a version that has never started. */
+  failed: { preview_id: string; kind: "launch" | "reload"; reason: string } | null;
 }
 
 export interface VersionList {

@@ -14,6 +14,8 @@ import { VersionChanges } from "./VersionChanges";
 interface VersionsProps {
   client: PreviewClient;
   generationId: string;
+  /** Shows the log of a launch. */
+  onLaunch: (previewId: string) => void;
 }
 
 const HOW: Record<Version["source"], string> = {
@@ -26,7 +28,7 @@ const HOW: Record<Version["source"], string> = {
 };
 
 /** The versions of the files: what each changed, roll back, and undo of that. */
-export function Versions({ client, generationId }: VersionsProps): ReactNode {
+export function Versions({ client, generationId, onLaunch }: VersionsProps): ReactNode {
   const versions = useLoad(generationId, (signal) => listVersions(client, generationId, signal));
   const action = useAction();
   const [open, setOpen] = useState<number | null>(null);
@@ -104,6 +106,14 @@ export function Versions({ client, generationId }: VersionsProps): ReactNode {
               {one.agent && ` (${visible(one.agent)})`}
               {one.message && `: ${visible(one.message)}`}
             </div>
+            {one.failed && (
+              <div className={styles.failed}>
+                Does not start{one.failed.reason && `: ${visible(one.failed.reason)}`}{" "}
+                <Button small onClick={() => onLaunch(one.failed?.preview_id ?? "")}>
+                  {one.failed.kind === "launch" ? "Show that launch" : "Show its log"}
+                </Button>
+              </div>
+            )}
             {open === one.number && (
               <VersionChanges client={client} generationId={generationId} version={one.number} against={null} />
             )}

@@ -48,11 +48,20 @@ def ls(
     if as_json:
         print_json(found)
         return
-    shown = listing("VERSION", "WHEN", "BY", "HOW", "CHANGE", "FILES", "MESSAGE")
+    shown = listing("VERSION", "WHEN", "BY", "HOW", "CHANGE", "FILES", "STARTS", "MESSAGE")
     for one in found["items"]:
         change = f"+{one['added']} ~{one['changed']} -{one['removed']}"
         by = f"{one['author']} ({one['agent']})" if one["agent"] else one["author"]
-        values = (one["number"], one["created_at"], by, one["source"], change, one["file_count"], one["message"])
+        values = (
+            one["number"],
+            one["created_at"],
+            by,
+            one["source"],
+            change,
+            one["file_count"],
+            _starts(one),
+            one["message"],
+        )
         shown.add_row(*(Text(visible(str(value))) for value in values))
     table_console().print(shown)
     if found["oldest"] > 1 and found["next"] is None:
@@ -60,6 +69,10 @@ def ls(
             f"Older versions than {found['oldest']} are not kept; the limits are {found['limit_versions']} versions "
             f"and {found['limit_bytes']} bytes of past files."
         )
+
+
+def _starts(one: dict[str, Any]) -> str:
+    return "" if one["failed"] is None else f"no: {one['failed']['preview_id']}"
 
 
 @app.command()

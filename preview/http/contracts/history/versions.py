@@ -6,10 +6,18 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from preview.generations import Version, VersionFile, VersionOrigin, VersionPage
+from preview.generations import FailedStart, Version, VersionFile, VersionOrigin, VersionPage
 from preview.http.core.answers import Answer, Time
 from preview.settings import Settings
 from preview.worker import FileDifference
+
+
+class FailedStartShape(Answer):
+    """A launch, or a reload, that failed."""
+
+    preview_id: str = Field(description="The launch; see `/launches/{preview_id}`.")
+    kind: Literal["launch", "reload"] = Field(description="After a failed reload the previous process still serves.")
+    reason: str
 
 
 class VersionShape(Answer):
@@ -26,6 +34,12 @@ class VersionShape(Answer):
     added: int = Field(description="Number of files that the version before did not have.")
     changed: int = Field(description="Number of files with new content.")
     removed: int = Field(description="Number of files that only the version before had.")
+    failed: FailedStartShape | None = Field(description="The newest failure, if the version has never started.")
+
+    @classmethod
+    def of_version(cls, version: Version, failed: FailedStart | None) -> Self:
+        """Return the version."""
+        return cls.taken_from(version, failed=None if failed is None else FailedStartShape.model_validate(failed))
 
 
 class VersionList(Answer):
@@ -42,7 +56,7 @@ class VersionList(Answer):
     def of(cls, page: VersionPage, settings: Settings) -> Self:
         """Return the page with the limits that apply."""
         return cls(
-            items=[VersionShape.model_validate(one) for one in page.items],
+            items=[VersionShape.of_version(one, page.failed.get(one.number)) for one in page.items],
             next=page.next,
             oldest=page.oldest,
             past_bytes=page.past_bytes,
@@ -65,9 +79,10 @@ class VersionDetail(VersionShape):
     files: list[VersionFileShape]
 
     @classmethod
-    def of(cls, version: Version, files: list[VersionFile]) -> Self:
+    def of(cls, version: Version, failed: FailedStart | None, files: list[VersionFile]) -> Self:
         """Return the version and its files."""
-        return cls.taken_from(version, files=[VersionFileShape.model_validate(one) for one in files])
+        shown = None if failed is None else FailedStartShape.model_validate(failed)
+        return cls.taken_from(version, failed=shown, files=[VersionFileShape.model_validate(one) for one in files])
 
 
 class FileDifferenceShape(Answer):

@@ -39,7 +39,8 @@ def version_routes(running: Running) -> Blueprint:
         _, _, versions = await _own_versions(backend, generation_id)
         place = version_number(number)
         version = await versions.get(generation_id, place)
-        return json_answer(VersionDetail.of(version, await versions.files(generation_id, place)))
+        failed = await versions.failed(generation_id, [place])
+        return json_answer(VersionDetail.of(version, failed.get(place), await versions.files(generation_id, place)))
 
     @routes.get("/generations/<generation_id>/versions/<record:number>/diff")
     async def diff(backend: Backend, generation_id: str, number: str) -> Response:
