@@ -52,7 +52,7 @@ from preview.supervisor import (
     run_builder,
     run_cleanup,
 )
-from preview.traffic import TrafficStore, TrafficWriter, run_traffic_writer
+from preview.traffic import SeriesKeeper, TrafficStore, TrafficWriter, run_traffic_writer
 from preview.worker import ProjectReader, WorkerReader, open_worker_pool
 
 __all__ = ["DataFolderInUse", "Service", "open_service"]
@@ -88,6 +88,7 @@ class Service:
         data: Reads, saves and replaces the data of previews.
         traffic: Stored requests to previews.
         traffic_writer: Stores requests to previews.
+        series: Stored measurements of previews.
         failures: Failure records of previews.
         alerts: Rules of users, and their firings.
         sealer: Encrypts secrets that are stored in the database.
@@ -111,6 +112,7 @@ class Service:
     data: DataManager
     traffic: TrafficStore
     traffic_writer: TrafficWriter
+    series: SeriesKeeper
     failures: FailureCollector
     alerts: Alerts
     sealer: Sealer
@@ -176,6 +178,7 @@ async def open_service(
                 _open_reader(settings, reader) as reading,
                 _open_writer(database, settings) as writer,
                 _open_traffic(database, settings) as traffic,
+                _open_series(database) as series,
                 open_failures(database, settings) as failures,
                 _open_ladder(settings, runtime) as ladder,
                 open_backing(settings, ladder.runtime) as backing,
@@ -197,7 +200,8 @@ async def open_service(
                     traffic=traffic,
                     launch_settings=launch_settings,
                 )
-                context.observers.append(failures.watch)
+                context.observers.extend((failures.watch, series.watch))
+                context.farewells.append(series.end)
                 context.farewells.append(lambda preview: failures.settle_last(preview.id))
                 users, log_store = UserStore(database), LogStore(database)
                 draining = trio.Event()
@@ -217,7 +221,7 @@ async def open_service(
                         settings, database, source, library, manager, log_store, writer, users, ladder.rungs, reading,
                         draining, backing, ladder.runtime,
                         DataManager(settings, manager, snapshots, _comparing(settings, ladder.runtime).run),
-                        TrafficStore(database), traffic,
+                        TrafficStore(database), traffic, series,
                         failures, alerts, sealer, launch_settings, context.environments.shelf,
                     )  # fmt: skip
 
@@ -322,6 +326,13 @@ async def _open_writer(database: Database, settings: Settings) -> AsyncIterator[
 async def _run_writer(writer: LogWriter) -> AsyncIterator[LogWriter]:
     async with _outliving(partial(run_log_writer, writer)):
         yield writer
+
+
+@asynccontextmanager
+async def _open_series(database: Database) -> AsyncIterator[SeriesKeeper]:
+    keeper = SeriesKeeper(database)
+    async with _outliving(keeper.run):
+        yield keeper
 
 
 @asynccontextmanager

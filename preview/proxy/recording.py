@@ -9,6 +9,7 @@ from preview.core.clock import now_ms
 from preview.proxy.admission import Admitted, Fields
 from preview.proxy.http1 import Answer, Payload
 from preview.traffic import BODY_BYTES, Draft, DraftMessage, Origin, PreviewTraffic, keeps_body
+from preview.traffic.measurements.series import OTHERS, endpoint_name
 
 # Approximate size of a field.
 _FIELD = 64
@@ -125,17 +126,30 @@ class Recording:
         )
 
 
+class RequestCount(Recording):
+    """A request that is counted, and not recorded."""
+
+    def end(self, error: str | None = None, clock: Callable[[], float] = monotonic) -> None:  # noqa: ARG002
+        """Count the request. Only the first call counts."""
+        traffic, answer = self._traffic, self.answer
+        if self._is_over or traffic.count is None:
+            return
+        self._is_over = True
+        # What its owner does not record has no path in the charts either.
+        name = OTHERS if traffic.is_off else endpoint_name(self._method, self._admitted.target_of(self._target))
+        traffic.count(name, self.status if answer is None else answer.status, clock() - self._arrived_at)
+
+
 def recording_of(
     admitted: Admitted, method: str, target: bytes, number: bytes, arrived_at: float, admitted_at: float
 ) -> Recording | None:
-    """Return the recording of an admitted request; None if its preview records none, or no more in this second."""
+    """Return the recording of an admitted request; it only counts if its preview records none, or no more now."""
     traffic = admitted.traffic
     if traffic is None:
         return None
     traffic.direct.carried(number)
-    if not traffic.records_next():
-        return None
-    return Recording(traffic, admitted, method, target, number, arrived_at, admitted_at)
+    kind = Recording if traffic.records_next() else RequestCount
+    return kind(traffic, admitted, method, target, number, arrived_at, admitted_at)
 
 
 def _joined(kept: bytes | bytearray, piece: Payload) -> bytes | bytearray:

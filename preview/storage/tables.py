@@ -174,7 +174,7 @@ preview_traffic = Table(
     Column("lost_bodies", BigInteger, nullable=False),
 )
 
-# Measurements for charts; see ``preview.traffic.series``.
+# Measurements for charts; see ``preview.traffic.measurements``.
 preview_series = Table(
     "preview_series",
     metadata,
@@ -372,7 +372,7 @@ class PreviewRecord:
 
 
 # The newest file in ``migrations/versions``; a test compares them.
-HEAD = "0017"
+HEAD = "0018"
 
 _VERSION_TABLE = "alembic_version"
 

@@ -2,10 +2,10 @@
 
 from preview.traffic.direct import REPORT, DirectReports
 from preview.traffic.draft import Draft, DraftMessage
+from preview.traffic.measurements import Durations, KeptSeries, PreviewSeries, SeriesKeeper, findings
 from preview.traffic.preview_traffic import PreviewTraffic, unrecorded
 from preview.traffic.record import BODY_BYTES, Capture, Message, Origin, RecordedRequest, Timing, Who
 from preview.traffic.redaction import keeps_body
-from preview.traffic.series import Durations, PreviewSeries, findings
 from preview.traffic.store import RequestPage, TrafficStore
 from preview.traffic.writer import TrafficWriter, run_traffic_writer
 
@@ -17,12 +17,14 @@ __all__ = [
     "Draft",
     "DraftMessage",
     "Durations",
+    "KeptSeries",
     "Message",
     "Origin",
     "PreviewSeries",
     "PreviewTraffic",
     "RecordedRequest",
     "RequestPage",
+    "SeriesKeeper",
     "Timing",
     "TrafficStore",
     "TrafficWriter",

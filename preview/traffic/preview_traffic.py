@@ -88,6 +88,7 @@ class PreviewTraffic:
         originals: The owner's newest requests, with their secrets.
         direct: Requests at the preview's own port, as its processes report them.
         secrets: Values that are removed wherever they occur; see ``hide``.
+        count: Called for each request that is not recorded: endpoint, status, seconds.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class PreviewTraffic:
         self._most_per_s = most_per_s
         self._left = 0
         self._second_ends = 0.0
+        self.count: Callable[[str, int, float], None] | None = None
 
     def set_capture(self, capture: Capture) -> None:
         """Keep this amount of data from the next request on."""
@@ -238,6 +240,7 @@ class PreviewTraffic:
         """Drop what only a live preview needs: its log, its listeners and the secrets. The counts stay."""
         self.lines = _LastLine(self.lines.last_seq)
         self.listeners = []
+        self.count = None
         self.originals = Originals()
 
     def lose_records(self, count: int) -> None:

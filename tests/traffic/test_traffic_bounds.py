@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ import trio.testing
 from traffic_room import draft, message, open_traffic_room
 
 from preview.errors import DatabaseUnavailable
+from preview.proxy.admission import Admitted
+from preview.proxy.recording import recording_of
 from preview.storage.database import Database, open_database
+from preview.traffic import Capture, unrecorded
 
 
 class Stalled:
@@ -128,3 +132,25 @@ async def test_requests_beyond_the_rate_are_counted_and_have_no_number(
         traffic.record(draft())
         await room.writer.flush("preview_a")
         assert (await room.store.list("preview_a")).lost_records == 3
+
+
+class NoLines:
+    last_seq = 0
+
+
+def test_requests_that_are_not_recorded_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    traffic = unrecorded("preview_a", NoLines())
+    counted: list[tuple[str, int]] = []
+    traffic.count = lambda name, status, _seconds: counted.append((name, status))
+    admitted = Admitted("preview_a", ("127.0.0.1", 1), 1, 0, "", nullcontext, traffic=traffic)
+    for capture, is_recorded in ((Capture.META, False), (Capture.OFF, False), (Capture.META, True)):
+        traffic.set_capture(capture)
+        monkeypatch.setattr(traffic, "records_next", lambda is_recorded=is_recorded: is_recorded)
+        for _ in range(2):
+            recording = recording_of(admitted, "GET", b"/books/7?x=1", b"id", 0.0, 0.0)
+            assert recording is not None
+            recording.status = 503
+            recording.end()
+            recording.end()
+    assert counted == [("GET /books/{id}", 503)] * 2 + [("other paths", 503)] * 2
+    assert traffic.last_number == 2

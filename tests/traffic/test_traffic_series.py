@@ -5,9 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preview.settings import Settings
 from preview.traffic import Draft, Origin, PreviewSeries, Who, findings
-from preview.traffic import series as series_module
-from preview.traffic.series import MAX_ENDPOINTS, MAX_POINTS, OTHERS, Durations, endpoint_name
+from preview.traffic.measurements import series as series_module
+from preview.traffic.measurements.keeping import decode, encode
+from preview.traffic.measurements.series import MAX_ENDPOINTS, MAX_POINTS, OTHERS, Durations, endpoint_name
 
 
 def draft(target: bytes = b"/", *, seconds: float = 0.01, status: int = 200, origin: Origin = Origin.CALL) -> Draft:
@@ -86,3 +88,35 @@ def test_a_long_method_is_not_kept_with_the_names_of_endpoints() -> None:
     for number in range(100):
         series_module.endpoint_name("A" * 10 + str(number) * 10_000, b"/")
     assert series_module._name_of.cache_info().currsize == 1
+
+
+class Live:
+    id = "preview_1"
+
+    def __init__(self, series: PreviewSeries) -> None:
+        self.series = series
+        self.settings = Settings(memory_limit_mb=64)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e5), st.integers(0, 599), st.floats(0, 100)), max_size=40))
+def test_stored_measurements_are_read_as_they_were(requests: list[tuple[float, int, float]]) -> None:
+    clock = Clock()
+    series = PreviewSeries(clock)
+    for moment, status, seconds in sorted(requests):
+        clock.now = moment
+        series.count(f"GET /{status}", status, seconds)
+        series.measure(status, seconds)
+    kept = decode(encode(Live(series)))
+    assert (kept.memory_limit_mb, kept.series.interval_s) == (64, series.interval_s)
+    assert encode(Live(kept.series)) == encode(Live(series))
+
+
+def test_the_largest_series_is_stored_small() -> None:
+    clock = Clock()
+    series = PreviewSeries(clock)
+    for number in range(20_000):
+        clock.now = number
+        name = endpoint_name("GET", b"/" + bytes(97 + int(one) for one in str(number % 300)) + b"x" * 150)
+        series.count(name if len(series.endpoints) < MAX_ENDPOINTS else OTHERS, 200, 1.1 ** (number % 60) / 100)
+        series.measure(2**33 + number, 100 / (number + 1))
+    assert len(encode(Live(series))) < 200_000

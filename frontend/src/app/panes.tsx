@@ -15,6 +15,7 @@ import {
   type ThemeChoice,
 } from "../lib";
 import type { IconName } from "../lib/ui/icons";
+import { writeView } from "./address";
 
 /** What the panes of one project get. */
 export interface PaneContext {
@@ -69,7 +70,7 @@ export const PANES: readonly Pane[] = [
     icon: "clock",
     word: "History",
     isWide: true,
-    render: (context) => <HistoryPanel {...common(context)} />,
+    render: (context) => <History {...context} />,
   },
   { id: "metrics", icon: "chart", word: "Metrics", render: (context) => <MetricsPanel {...common(context)} /> },
   { id: "people", icon: "person", word: "People", render: (context) => <People {...context} /> },
@@ -111,6 +112,23 @@ function Alerts(context: PaneContext): ReactNode {
 
 function Data({ generationId, name, theme, onShow }: PaneContext): ReactNode {
   return <DataPanel generationId={generationId} name={name} theme={theme} onShow={onShow} />;
+}
+
+function History(context: PaneContext): ReactNode {
+  const { generationId, query } = context;
+  const previewId = query.get("launch");
+  return (
+    <HistoryPanel
+      {...common(context)}
+      shown={previewId ? { previewId, line: Number(query.get("launch_line")) || null } : null}
+      onShown={(place) =>
+        writeView(generationId, {
+          launch: place?.previewId ?? null,
+          launch_line: place?.line ? String(place.line) : null,
+        })
+      }
+    />
+  );
 }
 
 function People(context: PaneContext): ReactNode {

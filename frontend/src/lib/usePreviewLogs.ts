@@ -39,22 +39,26 @@ export interface PreviewLogs extends LogSnapshot {
 /** The shared session of a generation, for as long as the component lives; with a filter, one that has what it lets through. */
 export function useLogSession(
   generationId: string,
-  options: { client?: PreviewClient | undefined; enabled?: boolean; filter?: string } = {},
+  options: { client?: PreviewClient | undefined; enabled?: boolean; filter?: string; launch?: string | null } = {},
 ): LogSession {
   const client = usePreviewClient(options.client);
-  const { enabled = true, filter = "" } = options;
-  const idle = useMemo(() => new LogSession(client, generationId, filter), [client, generationId, filter]);
+  const { enabled = true, filter = "", launch = null } = options;
+  const idle = useMemo(
+    () => new LogSession(client, generationId, filter, launch),
+    [client, generationId, filter, launch],
+  );
   const [open, setOpen] = useState<LogSession | null>(null);
   useEffect(() => {
     if (!enabled) return;
-    const { session, release } = openLogSession(client, generationId, filter);
+    const { session, release } = openLogSession(client, generationId, filter, launch);
     setOpen(session);
     return () => {
       setOpen(null);
       release();
     };
-  }, [client, generationId, enabled, filter]);
-  return open?.generationId === generationId && open.filter === filter ? open : idle;
+  }, [client, generationId, enabled, filter, launch]);
+  const isIt = open?.generationId === generationId && open.filter === filter && open.launch === launch;
+  return isIt ? open : idle;
 }
 
 export function useLogSnapshot(session: LogSession): LogSnapshot {

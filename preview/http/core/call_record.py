@@ -12,6 +12,7 @@ from preview.core.clock import now_ms
 from preview.proxy import ProxyRequest
 from preview.supervisor import LivePreview, log_call
 from preview.traffic import BODY_BYTES, Draft, DraftMessage, Origin, Who
+from preview.traffic.measurements.series import OTHERS
 
 
 @dataclass(slots=True)
@@ -64,6 +65,8 @@ def recorded_call(preview: LivePreview, asked: ProxyRequest, who: Who, origin: O
         elapsed_s = trio.current_time() - began
         if not preview.traffic.is_off:
             preview.traffic.record(_draft(preview, asked, outcome, elapsed_s, first_line, who, origin))
+        elif origin is not Origin.CHECK:
+            preview.series.count(OTHERS, outcome.status, elapsed_s)
         log_call(
             preview.record,
             request_id=asked.request_id,

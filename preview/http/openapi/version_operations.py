@@ -6,7 +6,7 @@ from preview import errors
 from preview.http.contracts import generations
 from preview.http.contracts.history import launches, versions
 from preview.http.contracts.history.metrics import MetricsShape
-from preview.http.core.bodies import PageQuery, RenameBody
+from preview.http.core.bodies import OneRequestQuery, PageQuery, RenameBody
 from preview.http.core.version_bodies import DiffQuery, LaunchCompareQuery, NoteQuery, VersionsQuery
 from preview.http.openapi.model import ErrorKinds, Operation, Reply
 
@@ -70,4 +70,5 @@ def removal_operations() -> dict[str, Operation]:
 
 def metrics_operations() -> dict[str, Operation]:
     """Describe the route of a preview's measurements."""
-    return {"metrics.show": Operation(Reply("The measurements.", MetricsShape), (errors.NoActivePreview,))}
+    gone = (errors.NoActivePreview, errors.PreviewNotFound)
+    return {"metrics.show": Operation(Reply("The measurements.", MetricsShape), gone, query=OneRequestQuery)}

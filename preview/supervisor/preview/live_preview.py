@@ -118,6 +118,7 @@ class LivePreview:
         self.hide(launch_settings.secrets)
         self.series = PreviewSeries()
         self.traffic.listeners.append(self.series.count_request)
+        self.traffic.count = self.series.count
         self.listener = listener
         self.inner: InnerSocket | None = None
         self.tier = tier

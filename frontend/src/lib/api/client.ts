@@ -155,7 +155,7 @@ export class PreviewClient {
   /** Open the log stream; the caller reads the body. Rejects unless the answer is 200 or 204. */
   async openLog(
     generationId: string,
-    where: { after?: number; tail?: number; follow?: boolean; filter?: string },
+    where: { after?: number; tail?: number; follow?: boolean; filter?: string; previewId?: string | null },
     signal?: AbortSignal,
   ): Promise<Response> {
     await this.#asking;
@@ -166,6 +166,7 @@ export class PreviewClient {
     if (where.after === undefined && where.tail !== undefined) query.set("tail", String(where.tail));
     if (where.follow === false) query.set("follow", "false");
     if (where.filter) query.set("filter", where.filter);
+    if (where.previewId) query.set("preview_id", where.previewId);
     const headers: Record<string, string> = { Accept: "text/event-stream" };
     if (where.after !== undefined) headers["Last-Event-ID"] = String(where.after);
     return this.#transport.send(of(generationId, `/preview/logs/stream?${query.toString()}`), {

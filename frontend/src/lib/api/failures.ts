@@ -65,8 +65,15 @@ export interface FailurePage {
   unread_lines: number;
 }
 
-export function listFailures(client: PreviewClient, generationId: string, signal?: AbortSignal): Promise<FailurePage> {
-  return client.json(of(generationId, "/preview/failures?limit=100"), signal ? { signal } : {});
+/** The failures of the newest launch, or of an earlier one. */
+export function listFailures(
+  client: PreviewClient,
+  generationId: string,
+  signal?: AbortSignal,
+  launch?: string,
+): Promise<FailurePage> {
+  const query = new URLSearchParams({ limit: "100", ...(launch && { preview_id: launch }) });
+  return client.json(of(generationId, `/preview/failures?${query.toString()}`), signal ? { signal } : {});
 }
 
 export function readFailure(

@@ -51,6 +51,8 @@ export interface Launch {
   launch_ms: number | null;
   life_ms: number;
   version: number | null;
+  /** How often a new process has taken over: restarts and reloads. */
+  reloads: number;
   lines: number | null;
   requests: number;
   failures: number;

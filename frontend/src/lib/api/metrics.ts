@@ -31,9 +31,17 @@ export interface Metrics {
   points: MetricsPoint[];
   endpoints: EndpointMetrics[];
   findings: string[];
+  /** Whether the launch is still live. */
+  is_live: boolean;
 }
 
-/** Measurements of the live preview since its launch. */
-export function metricsOf(client: PreviewClient, generationId: string, signal: AbortSignal): Promise<Metrics> {
-  return client.json(of(generationId, "/preview/metrics"), { signal });
+/** Measurements of the newest launch, or of an earlier one. */
+export function metricsOf(
+  client: PreviewClient,
+  generationId: string,
+  signal: AbortSignal,
+  launch?: string,
+): Promise<Metrics> {
+  const query = launch === undefined ? "" : `?preview_id=${encodeURIComponent(launch)}`;
+  return client.json(of(generationId, `/preview/metrics${query}`), { signal });
 }

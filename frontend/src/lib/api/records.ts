@@ -92,10 +92,11 @@ function at(generationId: string, rest = ""): string {
 export function listRecords(
   client: PreviewClient,
   generationId: string,
-  where: { filter: string; before?: number | null },
+  where: { filter: string; before?: number | null; launch?: string },
   signal?: AbortSignal,
 ): Promise<RecordPage> {
   const query = new URLSearchParams({ limit: String(PAGE_RECORDS) });
+  if (where.launch) query.set("preview_id", where.launch);
   if (where.filter) query.set("filter", where.filter);
   if (where.before != null) query.set("before", String(where.before));
   return client.json(at(generationId, `?${query.toString()}`), signal ? { signal } : {});

@@ -20,26 +20,50 @@ const EVERY_MS = 5_000;
 /** Memory, processor, requests and latencies of the preview since its launch, and by endpoint. It fills its parent. */
 export function MetricsPanel(props: MetricsPanelProps): ReactNode {
   const client = usePreviewClient(props.client);
-  const { value, problem, refresh } = useLoad(props.generationId, (signal) =>
-    metricsOf(client, props.generationId, signal),
+  return (
+    <Panel {...props} label="Metrics">
+      <MetricsView client={client} generationId={props.generationId} />
+    </Panel>
   );
+}
+
+interface MetricsViewProps {
+  client: PreviewClient;
+  generationId: string;
+  /** An earlier launch; default: the newest one. */
+  previewId?: string;
+}
+
+/** The charts of one launch. */
+export function MetricsView({ client, generationId, previewId }: MetricsViewProps): ReactNode {
+  const { value, problem, refresh } = useLoad(`${generationId} ${previewId ?? ""}`, (signal) =>
+    metricsOf(client, generationId, signal, previewId),
+  );
+  const isOver = value?.is_live === false && previewId !== undefined;
   useEffect(() => {
+    if (isOver) return;
     const timer = setInterval(() => {
       if (document.visibilityState === "visible") refresh();
     }, EVERY_MS);
     return () => clearInterval(timer);
-  }, [refresh]);
+  }, [refresh, isOver]);
+  const isNone = problem?.code === "no_active_preview";
   return (
-    <Panel {...props} label="Metrics">
-      <div className={styles.panel}>
-        {problem?.code === "no_active_preview" ? (
-          <p className={styles.none}>Launch the preview to see its memory, requests and latencies.</p>
-        ) : (
-          problem && <Notice tone="bad">{problem.message}</Notice>
-        )}
-        {value && problem?.code !== "no_active_preview" && <Shown metrics={value} />}
-      </div>
-    </Panel>
+    <div className={styles.panel}>
+      {isNone ? (
+        <p className={styles.none}>Launch the preview to see its memory, requests and latencies.</p>
+      ) : (
+        problem && <Notice tone="bad">{problem.message}</Notice>
+      )}
+      {value && !isNone && (
+        <>
+          {!value.is_live && previewId === undefined && (
+            <p className={styles.none}>The preview has ended; these are its last launch’s measurements.</p>
+          )}
+          <Shown metrics={value} />
+        </>
+      )}
+    </div>
   );
 }
 

@@ -21,6 +21,7 @@ const metrics = (memory: (number | null)[]) => ({
   points: memory.map((one, at) => point(at * 2, one)),
   endpoints: [],
   findings: [],
+  is_live: true,
 });
 
 describe("charts", () => {

@@ -4,11 +4,16 @@ import type { PreviewClient } from "../api/client";
 import { usePreviewClient } from "../context";
 import { Panel, type PanelProps } from "../ui/Panel";
 import { Tabs } from "../ui/Tabs";
+import styles from "./history.module.css";
 import { Launches } from "./Launches";
+import type { LaunchPlace } from "./LaunchView";
 import { Versions } from "./Versions";
 
 export interface HistoryPanelProps extends PanelProps {
   client?: PreviewClient | undefined;
+  /** The launch that is open first, and what is called when another one is. */
+  shown?: LaunchPlace | null;
+  onShown?: (place: LaunchPlace | null) => void;
 }
 
 const TABS = [
@@ -19,15 +24,27 @@ const TABS = [
 /** Earlier states of a generation: versions of its files, and its launches. It fills its parent. */
 export function HistoryPanel(props: HistoryPanelProps): ReactNode {
   const client = usePreviewClient(props.client);
-  const [tab, setTab] = useState<"versions" | "launches">("versions");
+  const [place, setPlace] = useState(props.shown ?? null);
+  const [tab, setTab] = useState<"versions" | "launches">(place ? "launches" : "versions");
+  const show = (next: LaunchPlace | null): void => {
+    setPlace(next);
+    props.onShown?.(next);
+  };
   return (
     <Panel {...props} label="History">
       <Tabs label="History" tabs={TABS} tab={tab} onTab={setTab} />
-      <div role="tabpanel" aria-label={tab === "versions" ? "Versions" : "Launches"}>
+      <div role="tabpanel" aria-label={tab === "versions" ? "Versions" : "Launches"} className={styles.body}>
         {tab === "versions" ? (
-          <Versions client={client} generationId={props.generationId} />
+          <Versions
+            client={client}
+            generationId={props.generationId}
+            onLaunch={(previewId) => {
+              setTab("launches");
+              show({ previewId, line: null });
+            }}
+          />
         ) : (
-          <Launches client={client} generationId={props.generationId} />
+          <Launches client={client} generationId={props.generationId} place={place} onPlace={show} />
         )}
       </div>
     </Panel>

@@ -7,36 +7,37 @@ import { ago, count, duration } from "../ui/format";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import { LaunchDifference } from "./LaunchDifference";
-import { LaunchLog } from "./LaunchLog";
+import { type LaunchPlace, LaunchView } from "./LaunchView";
 import styles from "./history.module.css";
 
 interface LaunchesProps {
   client: PreviewClient;
   generationId: string;
+  /** The launch that is open; null for the list. */
+  place: LaunchPlace | null;
+  onPlace: (place: LaunchPlace | null) => void;
 }
 
-type View = { kind: "list" } | { kind: "log"; launch: Launch } | { kind: "compare"; before: Launch; after: Launch };
-
 /** The launches of a generation: results, the log of each, and what differs between two. */
-export function Launches({ client, generationId }: LaunchesProps): ReactNode {
+export function Launches({ client, generationId, place, onPlace }: LaunchesProps): ReactNode {
   const launches = useLoad(generationId, (signal) => listLaunches(client, generationId, signal));
-  const [view, setView] = useState<View>({ kind: "list" });
+  const [compared, setCompared] = useState<{ before: Launch; after: Launch } | null>(null);
   const [chosen, setChosen] = useState<readonly string[]>([]);
   const items = launches.value?.items ?? [];
   const back = (
-    <Button small icon="left" onClick={() => setView({ kind: "list" })}>
+    <Button small icon="left" onClick={() => (place ? onPlace(null) : setCompared(null))}>
       Launches
     </Button>
   );
-  if (view.kind === "log")
-    return <LaunchLog client={client} generationId={generationId} launch={view.launch} back={back} />;
-  if (view.kind === "compare")
+  if (place)
+    return <LaunchView client={client} generationId={generationId} place={place} onPlace={onPlace} back={back} />;
+  if (compared)
     return (
       <LaunchDifference
         client={client}
         generationId={generationId}
-        before={view.before.preview_id}
-        after={view.after.preview_id}
+        before={compared.before.preview_id}
+        after={compared.after.preview_id}
         back={back}
       />
     );
@@ -56,7 +57,8 @@ export function Launches({ client, generationId }: LaunchesProps): ReactNode {
         <Button
           small
           disabled={!before || !after}
-          onClick={() => before && after && setView({ kind: "compare", before, after })}
+          aria-describedby="pv-compare-hint"
+          onClick={() => before && after && setCompared({ before, after })}
         >
           Compare two
         </Button>
@@ -64,6 +66,10 @@ export function Launches({ client, generationId }: LaunchesProps): ReactNode {
           Refresh
         </Button>
       </div>
+      <p className={styles.hint} id="pv-compare-hint">
+        {items.length === 1 && "To compare, stop and launch again: a restart goes on in the same launch. "}
+        {items.length > 1 && !(before && after) && "Tick two launches to compare them."}
+      </p>
       {launches.value && items.length === 0 && <p className={styles.hint}>This project was never launched.</p>}
       <ul className={styles.list}>
         {items.map((one) => (
@@ -76,17 +82,22 @@ export function Launches({ client, generationId }: LaunchesProps): ReactNode {
                 onChange={() => toggle(one.preview_id)}
               />
               <Dot tone={toneOf(one)} />
-              <button type="button" className={styles.title} onClick={() => setView({ kind: "log", launch: one })}>
+              <button
+                type="button"
+                className={styles.title}
+                onClick={() => onPlace({ previewId: one.preview_id, line: null })}
+              >
                 {resultOf(one)}, {ago(one.created_at)}
               </button>
-              <Button small onClick={() => setView({ kind: "log", launch: one })}>
-                Log
+              <Button small onClick={() => onPlace({ previewId: one.preview_id, line: null })}>
+                Open
               </Button>
             </div>
             <div className={styles.facts}>
               {one.launch_ms === null ? "Never answered" : `Started in ${(one.launch_ms / 1000).toFixed(2)} s`}, lived{" "}
               {duration(one.life_ms / 1000)}
-              {one.version !== null && `, version ${one.version}`}, {count(one.requests, "request")},{" "}
+              {one.version !== null && `, version ${one.version}`}
+              {one.reloads > 0 && `, restarted ${count(one.reloads, "time")}`}, {count(one.requests, "request")},{" "}
               {count(one.failures, "failure")}
               {one.reason && one.status === "failed" && `. ${visible(one.reason)}`}
             </div>

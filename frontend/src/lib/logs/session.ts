@@ -46,6 +46,8 @@ export class LogSession {
   readonly generationId: string;
   /** In the filter language; empty for none. */
   readonly filter: string;
+  /** Id of an earlier launch whose log this is; null: the newest one. */
+  readonly launch: string | null;
   readonly store: LogStore;
   readonly #client: PreviewClient;
   readonly #listeners = new Set<() => void>();
@@ -56,10 +58,11 @@ export class LogSession {
   #loading: Promise<void> | undefined;
   #forgetChange: (() => void) | undefined;
 
-  constructor(client: PreviewClient, generationId: string, filter = "") {
+  constructor(client: PreviewClient, generationId: string, filter = "", launch: string | null = null) {
     this.#client = client;
     this.generationId = generationId;
     this.filter = filter;
+    this.launch = launch;
     this.store = new LogStore({ isSparse: filter !== "" });
     this.#snapshot = {
       connection: { phase: "idle" },
@@ -85,6 +88,10 @@ export class LogSession {
 
   /** Connect, from where this tab was before a reload. */
   open(): void {
+    if (this.launch !== null) {
+      this.#connect();
+      return;
+    }
     this.#forgetChange = this.#client.onChange(this.generationId, (change) => {
       if (change === "launched") this.#reconnect();
       if (change === "back") this.retryNow();
@@ -202,7 +209,7 @@ export class LogSession {
     };
     // What a filter lets through has holes, which tabs that share cannot tell from a loss.
     this.#feed =
-      canShare() && this.filter === ""
+      canShare() && this.#isWhole
         ? new SharedFeed({ ...options, key: `preview:log:${this.generationId}` })
         : new LogConnection(options);
     this.#feed.start();
@@ -211,7 +218,11 @@ export class LogSession {
   async #open(after: number | undefined, signal: AbortSignal, follow: boolean): Promise<Response> {
     // Behind a number of an earlier preview nothing would be missing from that one, but perhaps from this one.
     const where = after === undefined ? { tail: TAIL_LINES } : { after };
-    return this.#client.openLog(this.generationId, { ...where, follow, filter: this.filter }, signal);
+    return this.#client.openLog(
+      this.generationId,
+      { ...where, follow, filter: this.filter, previewId: this.launch },
+      signal,
+    );
   }
 
   #take(event: StreamEvent): void {
@@ -255,20 +266,24 @@ export class LogSession {
       this.#noteChange();
   }
 
-  /** The session without a filter speaks for all. */
+  /** The session of the newest launch without a filter speaks for all. */
+  get #isWhole(): boolean {
+    return this.filter === "" && this.launch === null;
+  }
+
   #noteChange(): void {
-    if (this.filter === "") this.#client.noteChange(this.generationId);
+    if (this.#isWhole) this.#client.noteChange(this.generationId);
   }
 
   #forgetTail(): void {
-    if (this.filter === "") forgetTail(this.generationId);
+    if (this.#isWhole) forgetTail(this.generationId);
   }
 
   readonly #keep = (): void => {
     clearTimeout(this.#keepTimer);
     this.#keepTimer = undefined;
     const { previewId } = this.#snapshot;
-    if (previewId !== null && this.filter === "") keepTail(this.generationId, previewId, this.store);
+    if (previewId !== null && this.#isWhole) keepTail(this.generationId, previewId, this.store);
   };
 
   #update(change: Partial<LogSnapshot>): void {
@@ -283,18 +298,19 @@ function stepsOf(told: readonly ToldStep[] | undefined): Pick<LogSnapshot, "step
 
 const sessions = new WeakMap<PreviewClient, Map<string, { session: LogSession; users: number }>>();
 
-/** The session of a generation on this page, opened by its first user and closed behind the last; one for each filter. */
+/** The session of a generation on this page, opened by its first user and closed behind the last; one for each filter and launch. */
 export function openLogSession(
   client: PreviewClient,
   generationId: string,
   filter = "",
+  launch: string | null = null,
 ): { session: LogSession; release: () => void } {
   const ofClient = sessions.get(client) ?? new Map<string, { session: LogSession; users: number }>();
   sessions.set(client, ofClient);
-  const key = JSON.stringify([generationId, filter]);
+  const key = JSON.stringify([generationId, filter, launch]);
   let shared = ofClient.get(key);
   if (!shared) {
-    shared = { session: new LogSession(client, generationId, filter), users: 0 };
+    shared = { session: new LogSession(client, generationId, filter, launch), users: 0 };
     ofClient.set(key, shared);
     shared.session.open();
   }

@@ -48,6 +48,8 @@ export interface PreviewTerminalProps {
   generationId: string;
   client?: PreviewClient;
   theme?: ThemeChoice;
+  /** Id of an earlier launch, to show its log; default: the newest one. */
+  launch?: string;
   /** Whether lines begin with their time, and whether long ones wrap, until the person says otherwise. */
   timestamps?: boolean;
   wrap?: boolean;
@@ -64,20 +66,20 @@ export interface PreviewTerminalProps {
 /** The log of a generation's preview as a terminal. It fills its parent, which needs a height. */
 export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
   return (
-    <Contained name="The log" key={props.generationId}>
+    <Contained name="The log" key={`${props.generationId} ${props.launch ?? ""}`}>
       <WholePreviewTerminal {...props} />
     </Contained>
   );
 }
 
 function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
-  const { generationId, fontSize = 13 } = props;
-  const session = useLogSession(generationId, { client: props.client });
+  const { generationId, fontSize = 13, launch = null } = props;
+  const session = useLogSession(generationId, { client: props.client, launch });
   const snapshot = useLogSnapshot(session);
   const { look, terms, setFilter, setLine, showAll } = useLook(props);
   const { filter, line } = look;
   // The lines that pass the terms are the service's to say.
-  const passing = useLogSession(generationId, { client: props.client, filter: terms.filter });
+  const passing = useLogSession(generationId, { client: props.client, filter: terms.filter, launch });
   const passingSnapshot = useLogSnapshot(passing);
   const theme = useTheme(props.theme);
   const [timestamps, setTimestamps] = useState(props.timestamps ?? true);

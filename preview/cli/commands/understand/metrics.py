@@ -1,6 +1,8 @@
-"""``preview metrics``: measurements of a running preview, by endpoint."""
+"""``preview metrics``: measurements of a launch, by endpoint."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -15,14 +17,21 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def metrics(
-    generation: GenerationArgument, url: UrlOption = None, ca: CaOption = None, as_json: JsonOption = False
+    generation: GenerationArgument,
+    launch: Annotated[
+        str | None, typer.Option("--launch", metavar="ID", help="A launch, as `preview launches` lists it.")
+    ] = None,
+    url: UrlOption = None,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show calls, errors and latencies of a running preview by endpoint, and its bottlenecks.
+    """Show calls, errors and latencies of a launch by endpoint, and its bottlenecks. Default: the newest launch.
 
     Example: preview metrics gen_abc
     """
+    params = {} if launch is None else {"preview_id": launch}
     with open_api(url, ca) as api:
-        found = api.get_json(generation_path(generation, "/preview/metrics"))
+        found = api.call("GET", generation_path(generation, "/preview/metrics"), params=params).json()
     if as_json:
         print_json(found)
         return

@@ -39,9 +39,10 @@ class EndpointMetrics(Answer):
 
 
 class MetricsShape(Answer):
-    """Measurements of the live preview, from its launch on, across reloads."""
+    """Measurements of a launch, live or ended, across reloads."""
 
     preview_id: str
+    is_live: bool
     started_at: Time = Field(description="Start of the series.")
     interval_s: float = Field(description="Seconds that a point covers; they double when 240 points are used up.")
     memory_limit_mb: float
@@ -56,6 +57,7 @@ class MetricsShape(Answer):
         series: PreviewSeries,
         *,
         preview_id: str,
+        is_live: bool,
         started_at: datetime,
         memory_limit_mb: float,
         cpu_limit: float,
@@ -65,6 +67,7 @@ class MetricsShape(Answer):
         by_calls = sorted(series.endpoints.items(), key=lambda one: -one[1].durations.count)
         return cls(
             preview_id=preview_id,
+            is_live=is_live,
             started_at=started_at,
             interval_s=series.interval_s,
             memory_limit_mb=memory_limit_mb,

@@ -48,6 +48,18 @@ class Durations:
         self.count += 1
         self.slowest_s = max(self.slowest_s, seconds)
 
+    def packed(self) -> tuple[float, list[int]]:
+        """Return the slowest in seconds, and places and counts in turn."""
+        return round(self.slowest_s, 4), [number for item in sorted(self._counts.items()) for number in item]
+
+    @classmethod
+    def unpacked(cls, slowest_s: float, numbers: Sequence[int]) -> Durations:
+        """Return what ``packed`` has given."""
+        made = cls()
+        made._counts = dict(zip(numbers[::2], numbers[1::2], strict=True))
+        made.count, made.slowest_s = sum(numbers[1::2]), slowest_s
+        return made
+
     def merge(self, other: Durations) -> None:
         """Add the counts of another one."""
         for place, count in other._counts.items():
@@ -117,6 +129,7 @@ class PreviewSeries:
         interval_s: Seconds that one point covers.
         points: Measurements by number of the interval; intervals without any are missing.
         endpoints: Counts by method and path, in the order of their first request.
+        changes: Number of measurements so far.
     """
 
     def __init__(self, clock: Callable[[], float] = trio.current_time) -> None:
@@ -125,14 +138,23 @@ class PreviewSeries:
         self.interval_s = _FIRST_INTERVAL_S
         self.points: dict[int, Point] = {}
         self.endpoints: dict[str, EndpointCounts] = {}
+        self.changes = 0
 
     def count_request(self, _number: int, draft: Draft) -> None:
-        """Count a request that has ended. Checks of the service are left out."""
-        if draft.origin is Origin.CHECK:
-            return
-        is_error = draft.status >= 500 or draft.status == 0
+        """Count a recorded request that has ended. Checks of the service are left out."""
+        if draft.origin is not Origin.CHECK:
+            self.count(endpoint_name(draft.method, draft.target), draft.status, draft.ended)
+
+    def count(self, name: str, status: int, seconds: float) -> None:
+        """Count a request that has ended.
+
+        Args:
+            name: The endpoint; see ``endpoint_name``.
+            status: Status of the response; 0 without one.
+            seconds: From the arrival to the end.
+        """
+        is_error = status >= 500 or status == 0
         point = self._now()
-        name = endpoint_name(draft.method, draft.target)
         if name not in self.endpoints and len(self.endpoints) >= MAX_ENDPOINTS:
             name = OTHERS
         counts = self.endpoints.get(name)
@@ -141,7 +163,7 @@ class PreviewSeries:
         point.requests += 1
         point.errors += is_error
         counts.errors += is_error
-        seconds = max(0.0, draft.ended)
+        seconds = max(0.0, seconds)
         point.durations.add(seconds)
         counts.durations.add(seconds)
 
@@ -150,6 +172,7 @@ class PreviewSeries:
         self._now().measure(memory_bytes, cpu_percent)
 
     def _now(self) -> Point:
+        self.changes += 1
         elapsed_s = max(0.0, self._clock() - self._began)
         while (at := int(elapsed_s / self.interval_s)) >= MAX_POINTS:
             self._halve()

@@ -1,6 +1,6 @@
 """Add tables for measurements of previews, and for versions that did not start.
 
-Revision: 0017, after 0016.
+Revision: 0018, after 0017.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0017"
-down_revision = "0016"
+revision = "0018"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,117 @@
+import { type ReactNode, useState } from "react";
+
+import type { PreviewClient } from "../api/client";
+import { listFailures } from "../api/failures";
+import { listRecords, type RecordedRequest } from "../api/records";
+import { Button, Notice } from "../ui/controls";
+import { count } from "../ui/format";
+import { useAction } from "../ui/useAction";
+import { useLoad } from "../ui/useLoad";
+import { visible } from "../ui/visible";
+import styles from "./history.module.css";
+
+interface OfLaunch {
+  client: PreviewClient;
+  generationId: string;
+  previewId: string;
+}
+
+/** Requests of one launch, the newest first. */
+export function LaunchRequests({ client, generationId, previewId }: OfLaunch): ReactNode {
+  const where = { filter: "", launch: previewId };
+  const first = useLoad(`${generationId} ${previewId}`, (signal) => listRecords(client, generationId, where, signal));
+  const [older, setOlder] = useState<{ items: RecordedRequest[]; next: number | null } | null>(null);
+  const action = useAction();
+  const items = [...(first.value?.items ?? []), ...(older?.items ?? [])];
+  const next = older ? older.next : (first.value?.next ?? null);
+  const load = (): void =>
+    void action.run("Loading…", async () => {
+      const page = await listRecords(client, generationId, { ...where, before: next });
+      setOlder((now) => ({ items: [...(now?.items ?? []), ...page.items], next: page.next }));
+      return undefined;
+    });
+  const problem = first.problem ?? action.problem;
+  return (
+    <>
+      {problem && (
+        <Notice tone="bad" role="alert">
+          {problem.message}
+        </Notice>
+      )}
+      {first.value && items.length === 0 && <p className={styles.hint}>No request was recorded in this launch.</p>}
+      {items.length > 0 && (
+        <div className={styles.scroll} tabIndex={0} role="region" aria-label="Requests of the launch">
+          <table className={styles.table}>
+            <thead>
+              <tr>
+                <th scope="col">Request</th>
+                <th scope="col">Status</th>
+                <th scope="col">ms</th>
+                <th scope="col">When</th>
+              </tr>
+            </thead>
+            <tbody>
+              {items.map((one) => (
+                <tr key={one.number}>
+                  <th scope="row" className={styles.path}>
+                    {one.method} {visible(one.target)}
+                  </th>
+                  <td data-bad={(one.status ?? 500) >= 500}>{one.status ?? one.error ?? "none"}</td>
+                  <td>{one.timing.ended_ms.toFixed(0)}</td>
+                  <td>{new Date(one.started_at).toLocaleString()}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {next !== null && (
+        <div className={styles.bar}>
+          <Button small onClick={load} disabled={action.busy !== null}>
+            Older requests
+          </Button>
+        </div>
+      )}
+    </>
+  );
+}
+
+/** Failures of one launch, with the lines of its log. */
+export function LaunchFailures({
+  client,
+  generationId,
+  previewId,
+  onLine,
+}: OfLaunch & { onLine: (line: number) => void }): ReactNode {
+  const { value, problem } = useLoad(`${generationId} ${previewId}`, (signal) =>
+    listFailures(client, generationId, signal, previewId),
+  );
+  return (
+    <>
+      {problem && (
+        <Notice tone="bad" role="alert">
+          {problem.message}
+        </Notice>
+      )}
+      {value?.items.length === 0 && <p className={styles.hint}>Nothing failed in this launch.</p>}
+      <ul className={styles.list}>
+        {value?.items.map((one) => (
+          <li key={one.id} className={styles.entry}>
+            <div className={styles.entryHead}>
+              <span className={styles.failure}>
+                {visible(one.type)}: {visible(one.message)}
+              </span>
+              <Button small onClick={() => onLine(one.last.first_line)}>
+                Show in the log
+              </Button>
+            </div>
+            <div className={styles.facts}>
+              {count(one.count, "time")}
+              {one.frame && `, ${visible(one.frame.path)}:${one.frame.line}`}
+            </div>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
