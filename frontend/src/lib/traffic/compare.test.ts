@@ -15,6 +15,7 @@ function version(number: number): Version {
     agent: "",
     source: "push",
     message: "",
+    failed: null,
     ...counts,
   };
 }
