@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Final
 
 import outcome
 import trio
@@ -51,13 +51,19 @@ async def serve_call(guest: GuestRun, app: Application, scope: Scope, receive: R
     ended.result().unwrap()
 
 
+# A few messages wait in place of a turn of both loops for each; the host's own buffers have tens of KiB too.
+_MOST_WAITING: Final = 16
+_MOST_WAITING_BYTES: Final = 64 * 1024
+
+
 class _Sending:
     """A message on its way out; ``task`` is the trio task that waits until it is sent."""
 
-    __slots__ = ("message", "task")
+    __slots__ = ("message", "size", "task")
 
     def __init__(self, message: Message) -> None:
         self.message = message
+        self.size = len(message.get("body") or message.get("bytes") or message.get("text") or b"")
         self.task: trio.lowlevel.Task | None = None
 
 
@@ -68,6 +74,7 @@ class _Pipe:
         self._guest = guest
         self._receive, self._send = receive, send
         self._outgoing: deque[_Sending] = deque()
+        self._waiting_bytes = 0
         self._woken = asyncio.Event()
         self._error: BaseException | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -93,7 +100,10 @@ class _Pipe:
         return message
 
     async def send(self, message: Message) -> None:
-        """Give a message to the host, and return when the host has taken it.
+        """Give a message to the host. Returns at once while few wait, else when the host has taken this one.
+
+        Raises:
+            BaseException: The host could not send an earlier message.
 
         Cancellation: the message is sent all the same, as by a server that has it in its buffer.
         """
@@ -101,16 +111,19 @@ class _Pipe:
             raise self._error
         sending = _Sending(message)
         self._outgoing.append(sending)
-        if message["type"] == "http.response.start":
-            # The body follows at once: no turn of its own.
+        self._waiting_bytes += sending.size
+        if message["type"] != "http.response.start":
+            # A start alone is not sent: its body follows at once.
+            self._woken.set()
+        if len(self._outgoing) < _MOST_WAITING and self._waiting_bytes < _MOST_WAITING_BYTES:
             return
+        self._woken.set()
         sending.task = trio.lowlevel.current_task()
 
         def abort(_: object) -> trio.lowlevel.Abort:
             sending.task = None
             return trio.lowlevel.Abort.SUCCEEDED
 
-        self._woken.set()
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     async def _read(self) -> None:
@@ -136,7 +149,7 @@ class _Pipe:
             self._woken.clear()
             while self._outgoing:
                 await self._send_one(self._outgoing[0])
-                self._outgoing.popleft()
+                self._waiting_bytes -= self._outgoing.popleft().size
             if ended.done():
                 return
             await self._woken.wait()
