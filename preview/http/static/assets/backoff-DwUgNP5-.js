@@ -1,0 +1,1 @@
+function e(e,t,n=Math.random){let r=Math.min(3e4,t*2**Math.min(e-1,10));return Math.round(r/2+n()*r/2)}export{e as t};

@@ -1,1 +1,0 @@
-import{o as e,r as t}from"./controls.module-BdwLLUCt.js";var n=e(t(),1),r=(0,n.createContext)(`owner`);function i(){return(0,n.useContext)(r)}export{i as n,r as t};
