@@ -80,7 +80,7 @@ class AsyncioBridge:
                     yield await entered
             finally:
                 leave.set()
-                await until_done(task, task.cancel)
+                await until_done(task, task.cancel)  # noqa: ASYNC102  asyncio has no scopes; see until_done
 
     async def call(self, function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
         """Await a trio function: directly in trio, through the guest run from asyncio.

@@ -154,7 +154,7 @@ async def open_guest() -> AsyncIterator[GuestRun]:
     try:
         yield guest
     finally:
-        await guest.stop()
+        await guest.stop()  # noqa: ASYNC102  asyncio has no scopes; see until_done
 
 
 @asynccontextmanager
@@ -178,7 +178,7 @@ async def cancelled_by(task: asyncio.Task[Any]) -> AsyncIterator[None]:
     task.add_done_callback(note_end)
     try:
         yield
-    except asyncio.CancelledError:
+    except asyncio.CancelledError:  # noqa: ASYNC103  the task's own, which the caller raises as an error
         if not ended or body.uncancel() > 0:
             raise
     finally:
@@ -216,7 +216,7 @@ async def until_done(future: asyncio.Future[T], cancel: Callable[[], object]) ->
     while not future.done():
         try:
             await asyncio.wait([future])
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # noqa: ASYNC103  raised below
             cancelled = True
             cancel()
     if cancelled:

@@ -144,7 +144,7 @@ def _with_backend(view: Callable[..., Any], running: Running) -> Callable[..., A
         except trio.Cancelled:
             # Or a caller could make changes without an entry. Bounded and shielded there.
             if has_request_context():
-                await audit(backend.people.audit, request, None)
+                await audit(backend.people.audit, request, None)  # noqa: ASYNC102  see above
             raise
 
     return bound

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from pydantic import BaseModel
 
 from preview.core.launch_steps import LaunchStep
 from preview.http import create_app
@@ -18,7 +19,7 @@ from preview.logs.model.encode import encode, encode_found, expired, progress
 from preview.people_errors import ApiTokenNotFound
 from preview.settings import Settings
 
-MODELS = {Contract.V1: LogEvent, Contract.PLAN: PlanLogEvent}
+MODELS: dict[Contract, type[BaseModel]] = {Contract.V1: LogEvent, Contract.PLAN: PlanLogEvent}
 STEPS = (LaunchStep("files"),)
 
 

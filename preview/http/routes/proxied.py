@@ -121,7 +121,7 @@ async def _stream(
     try:
         await call.start(settings.proxy_timeout_s)
     except (PreviewUnavailable, UpstreamFailed, UpstreamTimeout) as error:
-        failed = await _explained(preview, error)
+        failed = await _explained(preview, error)  # noqa: ASYNC120  a cancelled caller needs no explanation
         failed.details["request_id"] = asked.request_id
         outcome.code = failed.code
         raise failed from error
@@ -244,7 +244,7 @@ async def _send(client: PreviewClient, preview: LivePreview, asked: ProxyRequest
     try:
         return await client.send(preview.address, asked, process=preview.record.pid)
     except (PreviewUnavailable, UpstreamFailed) as error:
-        explained = await _explained(preview, error)
+        explained = await _explained(preview, error)  # noqa: ASYNC120  a cancelled caller needs no explanation
         if explained is error:
             raise
         raise explained from error
