@@ -106,6 +106,7 @@ def test_other_matches_are_let_pass(source: str) -> None:
     assert not about_sentences(source)
 
 
+@pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")
 def test_the_page_matches_on_no_sentence() -> None:
     assert len(product()) > 80
     # The two that tell how a reason begins: `stopped: …` of a limit is a form, see docs/api.md.

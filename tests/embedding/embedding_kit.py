@@ -43,10 +43,9 @@ class Host:
         """What it printed so far."""
         return self.log.read_text(errors="replace")
 
-    def stop(self, *, times: int = 1) -> int:
-        """Interrupt it, and return its exit code."""
-        for _ in range(times):
-            self.process.send_signal(signal.SIGINT)
+    def stop(self, by: signal.Signals = signal.SIGINT) -> int:
+        """Signal it, and return its exit code."""
+        self.process.send_signal(by)
         return self.process.wait(PATIENCE_S)
 
 

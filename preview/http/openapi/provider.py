@@ -200,9 +200,10 @@ def _reply(reply: Reply, schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _content(kind: str, reply: Reply, schemas: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a body of this media type; of a stream, the schema of each of its events."""
+    """Return the schema of a body of this media type; of a stream, its events are described in `x-event`."""
     if kind in _OF_EVENTS and reply.event is not None:
-        return _schema(reply.event, "out", schemas)
+        # A schema describes the whole body, and OpenAPI 3.1 has no word for its parts.
+        return {"x-event": _schema(reply.event, "out", schemas)}
     if kind == reply.kind and reply.model is not None:
         return _schema(reply.model, "out", schemas)
     if kind.startswith("text/") or kind in _TEXTS:
