@@ -41,6 +41,10 @@ class ForgetfulLibrary(Library):
 
     def __init__(self) -> None:
         self.reads = 0
+        self.versions = self
+
+    async def note_failed_reload(self, *_: object) -> None:
+        await trio.lowlevel.checkpoint()
 
     async def read_files(self, _generation_id: str, paths: list[str]) -> dict[str, bytes]:
         await trio.lowlevel.checkpoint()
