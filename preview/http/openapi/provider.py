@@ -206,6 +206,9 @@ def _content(kind: str, reply: Reply, schemas: dict[str, Any]) -> dict[str, Any]
         return {"x-event": _schema(reply.event, "out", schemas)}
     if kind == reply.kind and reply.model is not None:
         return _schema(reply.model, "out", schemas)
+    if kind == "text/event-stream":
+        # Readers of the document take a schema for that of each event, and an event is no text.
+        return {}
     if kind.startswith("text/") or kind in _TEXTS:
         return {"type": "string"}
     if kind.endswith("+json"):

@@ -126,31 +126,31 @@ export class RequestDesk {
     const sent: Sent = { id, at, draft, target: target(draft), status: null, elapsedMs: null, error: null };
     const mark = markLines(`${draft.method} ${sent.target}`);
     let told: RequestLines = {};
-    const begun: Exchange = { sent, isOn: true, growing: null, answer: null, problem: null, markId: mark.id };
+    const started: Exchange = { sent, isOn: true, growing: null, answer: null, problem: null, markId: mark.id };
     let growing: GrowingAnswer | null = null;
     const onGrow = (next: GrowingAnswer): void => {
       growing = next;
-      if (this.#snapshot.shown?.sent.id === id) this.#update({ shown: { ...begun, growing } });
+      if (this.#snapshot.shown?.sent.id === id) this.#update({ shown: { ...started, growing } });
     };
     const settle = (answer: ProxyResponse): void => {
       told = { requestId: answer.request_id, range: answer.log };
       const done = { ...sent, status: answer.status_code, elapsedMs: answer.elapsed_ms };
-      this.#settle({ ...begun, sent: done, isOn: false, answer });
+      this.#settle({ ...started, sent: done, isOn: false, answer });
     };
-    this.#update({ view: "request", draft, shown: begun });
+    this.#update({ view: "request", draft, shown: started });
     try {
       settle(await this.#client.request(this.#generationId, requestOf(draft), mine.signal, onGrow));
     } catch (error) {
       if (mine.signal.aborted) {
-        const begunAnswer = growing as GrowingAnswer | null;
-        if (begunAnswer) settle(begunAnswer.soFar("Stopped. This is the beginning of the response."));
+        const startedAnswer = growing as GrowingAnswer | null;
+        if (startedAnswer) settle(startedAnswer.soFar("Stopped. This is the beginning of the response."));
         else if (this.#snapshot.shown?.sent.id === id) this.#update({ shown: null });
         return;
       }
       const problem = asProblem(error);
       const { request_id } = problem.details;
       if (typeof request_id === "string") told = { requestId: request_id };
-      this.#settle({ ...begun, sent: { ...sent, error: problem.message }, isOn: false, problem });
+      this.#settle({ ...started, sent: { ...sent, error: problem.message }, isOn: false, problem });
     } finally {
       mark.end(told);
     }
