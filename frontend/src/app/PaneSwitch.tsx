@@ -1,4 +1,4 @@
-import { type KeyboardEvent, type ReactNode, useEffect, useRef, useState } from "react";
+import { type KeyboardEvent, type ReactNode, useLayoutEffect, useRef, useState } from "react";
 
 import { Menu } from "../lib/terminal/Menu";
 import { classes } from "../lib/ui/controls";
@@ -85,9 +85,12 @@ export function Unread({ count }: { count: number }): ReactNode {
 /** The width of an element in pixels; null before it is known. */
 function useWidth(of: React.RefObject<HTMLElement | null>): number | null {
   const [width, setWidth] = useState<number | null>(null);
-  useEffect(() => {
+  // Measured before the first paint: else the row is drawn twice, and all below it moves.
+  useLayoutEffect(() => {
     const element = of.current;
     if (element === null) return;
+    const { paddingLeft, paddingRight } = getComputedStyle(element);
+    setWidth(Math.floor(element.clientWidth - (parseFloat(paddingLeft) || 0) - (parseFloat(paddingRight) || 0)));
     const observer = new ResizeObserver(([entry]) => setWidth(entry ? Math.floor(entry.contentRect.width) : null));
     observer.observe(element);
     return () => observer.disconnect();
