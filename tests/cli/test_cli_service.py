@@ -128,7 +128,10 @@ def test_what_cannot_be_meant_is_a_mistake_in_the_command_line(
 ) -> None:
     command, *options = mistake
     assert run([command, running, *options]) == ExitCode.USAGE
-    assert capsys.readouterr().err.count("\n") == 1
+    said = capsys.readouterr().err
+    # One sentence; below it, the filter and a mark under its mistake.
+    assert said.count("\n") == (3 if "--filter" in options else 1)
+    assert said.startswith("preview: ")
 
 
 def test_a_request_sends_json_and_headers(running: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -196,7 +199,7 @@ def test_logs_show_what_was_said_and_end(running: str, capsys: pytest.CaptureFix
 
 
 def test_logs_as_json_are_numbered(running: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["logs", running, "--json"]) == 0
+    assert run(["logs", running, "--json", "--checks", "show"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     numbers = [event["seq"] for event in events if event["event"] == "log"]
     assert numbers == list(range(1, len(numbers) + 1))

@@ -245,6 +245,16 @@ class Visit:
     def wait_for_state(self, word: str) -> None:
         self.page.get_by_label("Preview", exact=True).get_by_text(word, exact=True).wait_for(timeout=PATIENCE_MS)
 
+    def show_pane(self, name: str) -> None:
+        """Press the pane's button, or find it in the menu of those that have no place in the row."""
+        button = self.page.get_by_role("group", name="Panes").get_by_role("button", name=name, exact=True)
+        more = self.page.get_by_role("button", name="More panes")
+        button.or_(more).first.wait_for()
+        if button.count() == 0:
+            more.click()
+            button = self.page.get_by_role("menuitem", name=name, exact=True)
+        button.click()
+
     def pick(self, method: str, path: str) -> None:
         self.page.get_by_role("tab", name=re.compile("^Endpoints")).click()
         self.page.get_by_role("button", name=f"{method} {path}").first.click()

@@ -14,7 +14,7 @@ from test_page_quality import serious
 
 def open_panel(seen: Visit, running: Running, data: MadeUpData) -> None:
     data.open(seen, running, "data-user")
-    seen.page.get_by_role("button", name="Data", exact=True).click()
+    seen.show_pane("Data")
 
 
 def test_a_hostile_database_neither_acts_on_the_page_nor_stops_it(running: Running, browser: Browser) -> None:

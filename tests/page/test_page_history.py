@@ -34,7 +34,7 @@ def test_a_person_rolls_back_and_reads_an_earlier_log(
         files = f"/api/v1/generations/{generation}/files"
         for name in ("two", "three"):
             api.patch(files, json={"files": {"main.py": APP.replace("NAME", name)}}).raise_for_status()
-        page.get_by_role("button", name="History", exact=True).click()
+        seen.show_pane("History")
         page.get_by_role("button", name="Version 2", exact=True).click()
         page.get_by_text('+    print("version two answers", flush=True)').wait_for()
         _look(page, f"versions-{scheme}-{width}")
@@ -57,8 +57,8 @@ def test_a_person_rolls_back_and_reads_an_earlier_log(
         _look(page, f"compare-{scheme}-{width}")
         assert serious(seen) == []
         page.get_by_role("button", name="Launches").click()
-        page.get_by_role("button", name="Log", exact=True).last.click()
-        page.get_by_label("Log of the launch").get_by_text("reloaded in").first.wait_for()
+        page.get_by_role("button", name="Open", exact=True).last.click()
+        page.get_by_role("tabpanel", name="Log").get_by_text("reloaded in").first.wait_for()
         assert serious(seen) == []
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width
         assert seen.violations == []

@@ -94,7 +94,7 @@ function placeElement(place: Place, words: string, { canOpen }: LineLook): HTMLE
   if (!canOpen || !isOpenable(place)) return element("span", undefined, visible(words));
   const button = element("button", styles.place, visible(words));
   button.setAttribute("type", "button");
-  button.setAttribute("aria-label", `Open ${visible(place.path)}, line ${place.line}`);
+  button.setAttribute("aria-label", `Open ${visible(words)}, line ${place.line}`);
   button.dataset["file"] = place.path;
   button.dataset["at"] = String(place.line);
   return button;
