@@ -199,7 +199,7 @@ def test_logs_show_what_was_said_and_end(running: str, capsys: pytest.CaptureFix
 
 
 def test_logs_as_json_are_numbered(running: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["logs", running, "--json", "--checks", "show"]) == 0
+    assert run(["logs", running, "--json", "--checks"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     numbers = [event["seq"] for event in events if event["event"] == "log"]
     assert numbers == list(range(1, len(numbers) + 1))

@@ -78,6 +78,8 @@ class Service:
             # A small disk must come to be full, not be refused before.
             "PREVIEW_MIN_FREE_DISK": "0",
             "PREVIEW_STOP_GRACE": "0.5",
+            # What is deleted is gone, not put aside for a day.
+            "PREVIEW_REMOVED_KEPT": "0",
             "PREVIEW_USAGE_INTERVAL": "0.2",
             "PREVIEW_LIVENESS_INTERVAL": "1",
             "PREVIEW_MEMORY_LIMIT_MB": "128",

@@ -55,7 +55,7 @@ def test_the_whole_story_by_keyboard(running: Running, browser: Browser, tmp_pat
         page.keyboard.press("Control+End")
         page.keyboard.insert_text("\n# by keyboard\n")
         page.keyboard.press("Control+s")
-        expect(page.get_by_text(re.compile("^Saved")).first).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.get_by_text(re.compile(r"^Saved[.,]")).first).to_be_visible(timeout=PATIENCE_MS)
         # Escape, then Tab, leaves the editor.
         page.keyboard.press("Escape")
         press(page, page.get_by_role("button", name="Stop", exact=True))

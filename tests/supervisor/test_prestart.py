@@ -143,9 +143,9 @@ def discarded(preview: LivePreview) -> list[str]:
 
 @pytest.fixture
 async def rig(make_settings: MakeSettings) -> AsyncIterator[EarlyRig]:
-    """One generation of the shop has been started; nothing was known of it."""
+    """One generation of the shop has been started; nothing was known of it. Its log shows what it prints of secrets."""
     runtime = EarlyRuntime()
-    async with open_rig(make_settings(warm_templates=1, spares=0), runtime=runtime) as opened:
+    async with open_rig(make_settings(warm_templates=1, spares=0, log_mask_secrets=False), runtime=runtime) as opened:
         rig = EarlyRig(opened.service, opened.source, runtime)
         first = await rig.next("g1")
         assert (first.record.state, runtime.started) == (State.RUNNING, [])
