@@ -67,7 +67,9 @@ def files_left(world: World, *names: str) -> list[Path]:
 
 def rows_left(world: World, *names: str) -> list[str]:
     with closing(sqlite3.connect(f"file:{world.service.data / 'preview.db'}?mode=ro", uri=True)) as database:
-        tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        found_tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        # Who deleted it is kept.
+        tables = [name for name in found_tables if name != "audit_entries"]
         found = []
         for table in tables:
             columns = [row[1] for row in database.execute(f'PRAGMA table_info("{table}")')]
