@@ -122,7 +122,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "metrics": Entry(
         "understand.metrics",
-        "Show calls, errors and latencies of a running preview by endpoint, and its bottlenecks.",
+        "Show calls, errors and latencies of a launch by endpoint, and its bottlenecks.",
         _UNDERSTAND,
     ),
     "why": Entry(

@@ -54,6 +54,7 @@ _RULES_BEYOND = (
     "preview/firings/trial",
     "PUT /api/v1/alerts/{alert_id}",
     "preview/failures",
+    "preview/logs",
     # A cursor, a line that there is, a text that can be shown.
     "preview/comments",
     "GET /api/v1/operator/users",

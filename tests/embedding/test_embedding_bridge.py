@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -34,15 +35,21 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 @pytest.fixture(params=list(LOOPS))
 def under(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[None]]], None]:
     """Run a function of asyncio, on each loop."""
+    return lambda function: in_a_thread(function, LOOPS[request.param])
 
-    def run(function: Callable[[], Awaitable[None]]) -> None:
-        async def bounded() -> None:
-            await asyncio.wait_for(asyncio.ensure_future(function()), 60)
 
-        with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
+def in_a_thread(function: Callable[[], Awaitable[None]], loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Run a function of asyncio in a thread of its own: Playwright's loop, of other tests, holds the main one."""
+
+    async def bounded() -> None:
+        await asyncio.wait_for(asyncio.ensure_future(function()), 60)
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=loop) as runner:
             runner.run(bounded())
 
-    return run
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(run).result()
 
 
 def test_results_exceptions_and_context_variables_pass_in_both_directions(under: Any) -> None:
@@ -281,7 +288,7 @@ def test_open_service_says_what_to_use_in_asyncio(tmp_path: Path) -> None:
             pass
 
     with pytest.raises(RuntimeError, match=r"async with app\.running\(\)"):
-        asyncio.run(check())
+        in_a_thread(check, asyncio.new_event_loop)
 
 
 def test_the_service_without_http_from_asyncio(tmp_path: Path) -> None:
@@ -300,7 +307,7 @@ def test_the_service_without_http_from_asyncio(tmp_path: Path) -> None:
                     pytest.fail("entered")
         assert not app.is_running
 
-    asyncio.run(check())
+    in_a_thread(check, asyncio.new_event_loop)
 
 
 async def test_the_second_process_of_a_data_folder_says_which_one_serves(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from page_kit import Running, Visit, visit
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import APIResponse, Browser, Page, Route, expect
 from test_page_quality import serious
 
 APP = """\
@@ -106,6 +106,29 @@ def test_another_persons_change_is_not_overwritten_unasked(running: Running, bro
             page.get_by_role("button", name="Download the project").click()
         assert download.value.suggested_filename == "shared.zip"
         assert seen.violations == []
+
+
+def test_a_late_answer_to_an_upload_leaves_the_view_as_it_is(running: Running, browser: Browser) -> None:
+    """The project's event may come before the answer; a person has opened something of it by then."""
+    held: list[tuple[Route, APIResponse]] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "POST":
+            held.append((route, route.fetch()))
+        else:
+            route.continue_()
+
+    with visit(browser) as seen:
+        seen.sign_in(running, "files-user-4")
+        seen.page.route("**/api/v1/generations", hold)
+        seen.drop_zip("early", FILES)
+        open_files(seen, "main.py")
+        [(route, answer)] = held
+        with seen.page.expect_response(lambda one: one.request.method == "GET" and "/previews" in one.url):
+            route.fulfill(response=answer)
+        expect(seen.page.get_by_role("button", name="Zip")).to_be_enabled()
+        expect(seen.page.locator(".cm-content")).to_be_visible()
+        assert "show=files" in seen.page.url
 
 
 def test_files_of_a_stranger_neither_act_nor_stop_the_page(running: Running, browser: Browser) -> None:

@@ -284,7 +284,8 @@ function useSelection(projects: Projects): [string | null, (id: string) => void]
     return () => removeEventListener("hashchange", look);
   }, []);
   const select = useCallback((id: string) => {
-    location.hash = `#/${encodeURIComponent(id)}`;
+    // The address of the project that is shown has its view too, which stays.
+    if (fromAddress() !== id) location.hash = `#/${encodeURIComponent(id)}`;
     setChosen(id);
   }, []);
   const { list } = projects;

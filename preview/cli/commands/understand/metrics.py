@@ -25,7 +25,9 @@ def metrics(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show calls, errors and latencies of a launch by endpoint, and its bottlenecks. Default: the newest launch.
+    """Show calls, errors and latencies of a launch by endpoint, and its bottlenecks.
+
+    Without --launch the newest launch is shown.
 
     Example: preview metrics gen_abc
     """
