@@ -5,10 +5,10 @@ import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
 
 /**
- * The library's two style sheets, both in ASCII: a host's page may have another charset.
+ * The library's three style sheets, all in ASCII: a host's page may have another charset.
  *
  * `preview-react.css` stands beside a page's own rules; `preview-react.layer.css` has the same in `@layer preview`, for
- * pages whose own rules are in layers.
+ * pages whose own rules are in layers; `preview-react.strict.css` outweighs the page's rules, up to one id each.
  */
 function styleSheets(): Plugin {
   const reset = readFileSync(new URL("src/lib/ui/reset.css", import.meta.url), "utf8");
@@ -21,8 +21,27 @@ function styleSheets(): Plugin {
       const css = inAscii(`${reset}\n${readFileSync(path, "utf8")}`);
       writeFileSync(path, css);
       writeFileSync(join(dir, "preview-react.layer.css"), `@layer preview {\n${css}\n}\n`);
+      writeFileSync(join(dir, "preview-react.strict.css"), strengthened(css));
     },
   };
+}
+
+/** The same rules, each selector with the weight of one id more. */
+function strengthened(css: string): string {
+  const withId = (selector: string): string =>
+    /^\s*(@|&|(from|to|[\d.]+%)\s*$)/.test(selector)
+      ? selector
+      : /^\s*:where\(/.test(selector)
+        ? selector.replace(/(\s*)$/, ":not(#_)$1")
+        : selector.replace(/(\.[A-Za-z_][\w-]*)/, "$1:not(#_)");
+  return css.replace(/\/\*[\s\S]*?\*\//g, "").replace(/[^{};]+(?=\{)/g, (head) =>
+    head.trim().startsWith("@")
+      ? head
+      : head
+          .split(/,(?![^(]*\))/)
+          .map(withId)
+          .join(","),
+  );
 }
 
 // The pieces to embed. React comes from the host; the rest comes along. Class names are scoped. Each module

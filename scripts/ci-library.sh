@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Install the packed React library in fresh applications: React 18 and 19, built by Vite, rendered on a server, measured.
+# Install the packed React library in fresh applications: React 18 and 19, built by Vite, rendered on a server,
+# measured, hydrated in Chromium.
 # Usage: bash scripts/ci-library.sh [MAJOR …]    Default: 18 19
 set -euo pipefail
 cd "$(dirname "$0")/../frontend"
+frontend=$PWD
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 [ -n "${KEEP_DIST:-}" ] || npm run --silent build:lib >/dev/null 2>&1
 tarball=$work/$(npm pack --silent --pack-destination "$work")
 files=$(tar -tzf "$tarball")
-for name in README.md LICENSE CHANGELOG.md dist/preview-react.layer.css dist/lib/index.d.ts; do
+for name in README.md LICENSE CHANGELOG.md dist/preview-react.layer.css dist/preview-react.strict.css dist/lib/index.d.ts; do
   grep -qx "package/$name" <<<"$files" || { echo "the package lacks $name"; exit 1; }
 done
 for major in "${@:-18 19}"; do

@@ -24,7 +24,7 @@ const Whole = lazy(async (): Promise<{ default: ComponentType<WholeProps> }> => 
 export function PreviewTerminal({ onLine, onStatus, ...props }: PreviewTerminalProps): ReactNode {
   const waiting = (
     <div className={classes(tokens.root, props.className)} style={props.style}>
-      <p className={styles.loading}>Loading…</p>
+      <p className={styles.loading}>{props.texts?.loading ?? "Loading…"}</p>
     </div>
   );
   return (

@@ -65,6 +65,7 @@ export type { TestsPanelProps } from "./trials/TestsPanel";
 export { RequestPanel, type RequestPanelProps } from "./request/RequestPanel";
 export type { ConnectionState } from "./stream/connection";
 export { PreviewTerminal, type PreviewTerminalProps } from "./TerminalPiece";
+export { TERMINAL_TEXTS, TERMINAL_TOOLS, type TerminalTexts, type TerminalTool } from "./terminal/texts";
 export type { ThemeChoice } from "./ui/theme";
 export { type Preview, usePreview, type UsePreviewOptions } from "./usePreview";
 export { type PreviewLog, type PreviewLogs, usePreviewLogs, type UsePreviewLogsOptions } from "./usePreviewLogs";

@@ -3,6 +3,9 @@ export default {
   ssr: { noExternal: ["@preview/react"] },
   build: {
     manifest: true,
-    rolldownOptions: { input: { bare: "bare.jsx", hooks: "hooks.jsx", terminal: "terminal.jsx" } },
+    // Hydration is looked at with the warnings of React.
+    rolldownOptions: {
+      input: { bare: "bare.jsx", hooks: "hooks.jsx", terminal: "terminal.jsx", hydrate: "hydrate.jsx" },
+    },
   },
 };

@@ -6,6 +6,7 @@ import { Announce, Button, Dot, Notice } from "../ui/controls";
 import { useNow } from "../ui/useNow";
 import type { EndEvent } from "../api/types";
 import { ended } from "../launch/ending";
+import { type TerminalText, useTexts } from "./texts";
 
 type Tone = "good" | "busy" | "bad" | "idle";
 
@@ -14,37 +15,40 @@ export function ConnectionWord({ snapshot }: { snapshot: LogSnapshot }): ReactNo
   const { connection } = snapshot;
   const isWaiting = connection.phase === "reconnecting";
   const now = useNow(250, isWaiting);
-  const [tone, word] = wordOf(snapshot);
+  const texts = useTexts();
+  const [tone, name] = wordOf(snapshot);
+  const word = texts[name];
   const left = isWaiting ? Math.ceil((connection.retryAt - now) / 1_000) : 0;
   return (
     <>
       <Dot tone={tone} />
-      <span>{left > 0 ? `Reconnecting in ${left} s` : word}</span>
+      <span>{left > 0 ? `${texts.reconnecting} (${left} s)` : word}</span>
       <Announce>{word}</Announce>
     </>
   );
 }
 
-function wordOf(snapshot: LogSnapshot): [Tone, string] {
+function wordOf(snapshot: LogSnapshot): [Tone, TerminalText] {
   const { connection } = snapshot;
   switch (connection.phase) {
     case "idle":
-      return ["idle", "Log"];
+      return ["idle", "log"];
     case "connecting":
-      return ["busy", "Connecting"];
+      return ["busy", "connecting"];
     case "live":
-      return ["good", "Live"];
+      return ["good", "live"];
     case "reconnecting":
-      return ["busy", "Reconnecting"];
+      return ["busy", "reconnecting"];
     case "ended":
-      return ["idle", "Ended"];
+      return ["idle", "ended"];
     case "failed":
-      return isNothingYet(connection) ? ["idle", "Log"] : ["bad", "Not connected"];
+      return isNothingYet(connection) ? ["idle", "log"] : ["bad", "notConnected"];
   }
 }
 
 /** What went wrong with the connection, or how the preview ended; nothing while all is well. */
 export function ConnectionNotice({ snapshot, onRetry }: { snapshot: LogSnapshot; onRetry: () => void }): ReactNode {
+  const texts = useTexts();
   const { connection, end } = snapshot;
   if (connection.phase === "reconnecting" && connection.attempt > 0) {
     return (
@@ -52,7 +56,7 @@ export function ConnectionNotice({ snapshot, onRetry }: { snapshot: LogSnapshot;
         tone="warn"
         actions={
           <Button small onClick={onRetry}>
-            Try now
+            {texts.tryNow}
           </Button>
         }
       >
@@ -69,7 +73,7 @@ export function ConnectionNotice({ snapshot, onRetry }: { snapshot: LogSnapshot;
         role="alert"
         actions={
           <Button small onClick={onRetry}>
-            Try again
+            {texts.tryAgain}
           </Button>
         }
       >

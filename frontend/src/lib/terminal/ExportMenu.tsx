@@ -4,6 +4,7 @@ import type { ExportFormat } from "../api/types";
 import { choiceOf } from "../logs/exportQuery";
 import { isUnfiltered, type LogFilter } from "../logs/view";
 import { Menu } from "./Menu";
+import { useTexts } from "./texts";
 
 const NAMES: [ExportFormat, string][] = [
   ["text", "Text"],
@@ -13,10 +14,11 @@ const NAMES: [ExportFormat, string][] = [
 
 /** The log as a file, as the service has it: also what this page does not hold. */
 export function ExportMenu(props: { filter: LogFilter; onExport: (format: ExportFormat) => void }): ReactNode {
+  const texts = useTexts();
   return (
     <Menu
       icon="download"
-      label="Export the log"
+      label={texts.export}
       hint={hintOf(props.filter)}
       items={NAMES.map(([format, label]) => ({ label, act: () => props.onExport(format) }))}
     />

@@ -4,9 +4,7 @@ import type { Level, Source } from "../api/types";
 import { EVERYTHING, hasLevel, isUnfiltered, type LogFilter, LEVELS, SOURCES } from "../logs/view";
 import { Button } from "../ui/controls";
 import styles from "./rows.module.css";
-
-const LEVEL_WORDS: Record<Level, string> = { DEBUG: "Debug", INFO: "Info", WARNING: "Warnings", ERROR: "Errors" };
-const SOURCE_WORDS: Record<Source, string> = { subprocess: "Program", system: "Service" };
+import { useTexts } from "./texts";
 
 /** Which levels and whose lines are shown. */
 export function FilterRow({
@@ -16,25 +14,33 @@ export function FilterRow({
   filter: LogFilter;
   onFilter: (filter: LogFilter) => void;
 }): ReactNode {
+  const texts = useTexts();
+  const levelWords: Record<Level, string> = {
+    DEBUG: texts.debug,
+    INFO: texts.info,
+    WARNING: texts.warnings,
+    ERROR: texts.errors,
+  };
+  const sourceWords: Record<Source, string> = { subprocess: texts.program, system: texts.service };
   return (
     <div className={styles.row}>
       <Chips
-        legend="Levels"
+        legend={texts.levels}
         all={LEVELS}
-        words={LEVEL_WORDS}
+        words={levelWords}
         chosen={LEVELS.filter((level) => hasLevel(filter, level))}
         onChoose={(levels) => onFilter({ ...filter, levels })}
       />
       <Chips
-        legend="From"
+        legend={texts.from}
         all={SOURCES}
-        words={SOURCE_WORDS}
+        words={sourceWords}
         chosen={filter.sources}
         onChoose={(sources) => onFilter({ ...filter, sources })}
       />
       {!isUnfiltered(filter) && (
         <Button small kind="quiet" onClick={() => onFilter(EVERYTHING)}>
-          Show all
+          {texts.showAll}
         </Button>
       )}
     </div>

@@ -2,6 +2,7 @@ import type { ReactNode } from "react";
 
 import { count } from "../ui/format";
 import { Menu, type MenuItem } from "./Menu";
+import { useTexts } from "./texts";
 
 interface MoreMenuProps {
   onCopy: () => void;
@@ -18,25 +19,28 @@ interface MoreMenuProps {
 
 /** Copy, save, clear; and how the log is read. */
 export function MoreMenu(props: MoreMenuProps): ReactNode {
+  const texts = useTexts();
   const checks: MenuItem = {
-    label: props.showsChecks ? "Health checks" : `Health checks (${count(props.hiddenChecks, "line")} hidden)`,
+    label: props.showsChecks
+      ? texts.healthChecks
+      : `${texts.healthChecks} (${count(props.hiddenChecks, "line")} hidden)`,
     act: () => props.onChecks(!props.showsChecks),
     isChecked: props.showsChecks,
   };
   const folds: MenuItem = {
-    label: "Fold tracebacks",
+    label: texts.foldTracebacks,
     act: () => props.onFold(!props.isFolding),
     isChecked: props.isFolding,
   };
   return (
     <Menu
       icon="more"
-      label="Copy, save, clear"
+      label={texts.more}
       items={[
-        { label: "Copy what is shown", act: props.onCopy },
-        { label: "Save as text", act: props.onSaveText },
-        { label: "Save as JSON Lines", act: props.onSaveJson },
-        { label: "Clear", act: props.onClear },
+        { label: texts.copy, act: props.onCopy },
+        { label: texts.saveText, act: props.onSaveText },
+        { label: texts.saveJson, act: props.onSaveJson },
+        { label: texts.clear, act: props.onClear },
         folds,
         checks,
       ]}

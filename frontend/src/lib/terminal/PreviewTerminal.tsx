@@ -38,6 +38,7 @@ import type { HoveredLine } from "./screenTypes";
 import { SearchRow } from "./SearchRow";
 import lineStyles from "./line.module.css";
 import rowStyles from "./rows.module.css";
+import { TERMINAL_TOOLS, type TerminalTexts, type TerminalTool, TextsProvider, useTexts } from "./texts";
 import styles from "./terminal.module.css";
 import { type Export, useExport } from "./useExport";
 import { useReveal } from "./useReveal";
@@ -59,6 +60,10 @@ export interface PreviewTerminalProps {
   onLook?: (look: LogLook) => void;
   /** Makes places of tracebacks in the project's code links. */
   onOpenFile?: (path: string, line: number) => void;
+  /** Replaces fixed texts, such as `{ live: "En direct" }`. */
+  texts?: TerminalTexts;
+  /** The tools of the toolbar; `false` for no toolbar. Default: all. */
+  tools?: readonly TerminalTool[] | false;
   className?: string;
   style?: CSSProperties;
 }
@@ -67,13 +72,19 @@ export interface PreviewTerminalProps {
 export function PreviewTerminal(props: PreviewTerminalProps): ReactNode {
   return (
     <Contained name="The log" key={`${props.generationId} ${props.launch ?? ""}`}>
-      <WholePreviewTerminal {...props} />
+      <TextsProvider value={props.texts ?? NO_TEXTS}>
+        <WholePreviewTerminal {...props} />
+      </TextsProvider>
     </Contained>
   );
 }
 
+const NO_TEXTS: TerminalTexts = {};
+
 function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
-  const { generationId, fontSize = 13, launch = null } = props;
+  const { generationId, fontSize = 13, launch = null, tools = TERMINAL_TOOLS } = props;
+  const texts = useTexts();
+  const has = (tool: TerminalTool): boolean => tools !== false && tools.includes(tool);
   const session = useLogSession(generationId, { client: props.client, launch });
   const snapshot = useLogSnapshot(session);
   const { look, terms, setFilter, setLine, showAll } = useLook(props);
@@ -117,9 +128,9 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
     screen?.focus();
   };
   const key = (event: KeyboardEvent): void => {
-    const isFind = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "f";
+    const isFind = has("search") && (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "f";
     const isInList = event.target === host.current && !event.ctrlKey && !event.metaKey && !event.altKey;
-    if (isFind || (isInList && event.key === "/")) setOpen("search");
+    if (isFind || (isInList && has("search") && event.key === "/")) setOpen("search");
     else if (isInList && screen && "eEwW".includes(event.key)) {
       const position = lineOfKey(rows, event.key, screen.here);
       if (position !== null) screen.reveal(position);
@@ -146,46 +157,63 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
       className={classes(tokens.root, styles.sized, props.className)}
       style={{ colorScheme: colorScheme(props.theme ?? "system"), ...props.style }}
     >
-      <section className={styles.terminal} aria-label="Log" onKeyDown={key}>
-        <div className={styles.bar} role="toolbar" aria-label="Log tools">
-          <div className={styles.connection}>
-            <ConnectionWord snapshot={snapshot} />
-            <span className={styles.lines}>{countWords(counts)}</span>
+      <section className={styles.terminal} aria-label={texts.log} onKeyDown={key}>
+        {tools !== false && (
+          <div className={styles.bar} role="toolbar" aria-label={texts.tools}>
+            <div className={styles.connection}>
+              <ConnectionWord snapshot={snapshot} />
+              <span className={styles.lines}>{countWords(counts)}</span>
+            </div>
+            {has("search") && (
+              <IconButton
+                icon="search"
+                label={texts.search}
+                aria-expanded={open === "search"}
+                onClick={() => setOpen(open === "search" ? null : "search")}
+              />
+            )}
+            {has("filter") && (
+              <IconButton
+                icon="filter"
+                label={texts.filter}
+                aria-expanded={open === "filter" || isFiltered}
+                onClick={() => setOpen(open === "filter" ? null : "filter")}
+              />
+            )}
+            {has("timestamps") && (
+              <IconButton
+                icon="clock"
+                label={texts.timestamps}
+                pressed={timestamps}
+                onClick={() => setTimestamps(!timestamps)}
+              />
+            )}
+            {has("wrap") && <IconButton icon="wrap" label={texts.wrap} pressed={wrap} onClick={() => setWrap(!wrap)} />}
+            {has("export") && (
+              <ExportMenu filter={filter} onExport={(format) => file.start(format, filter, terms.filter)} />
+            )}
+            {has("more") && (
+              <MoreMenu
+                onCopy={() => void copyText(screen?.selected() || allText(view))}
+                onSaveText={() => void saveAsText(whole(), name)}
+                onSaveJson={() => void saveAsJsonLines(whole(), name)}
+                onClear={clear}
+                hiddenChecks={counts.hidden}
+                showsChecks={showsChecks}
+                onChecks={setShowsChecks}
+                isFolding={isFolding}
+                onFold={fold}
+              />
+            )}
           </div>
-          <IconButton
-            icon="search"
-            label="Search (Ctrl+F)"
-            aria-expanded={open === "search"}
-            onClick={() => setOpen(open === "search" ? null : "search")}
-          />
-          <IconButton
-            icon="filter"
-            label="Filter by level and source"
-            aria-expanded={open === "filter" || isFiltered}
-            onClick={() => setOpen(open === "filter" ? null : "filter")}
-          />
-          <IconButton icon="clock" label="Timestamps" pressed={timestamps} onClick={() => setTimestamps(!timestamps)} />
-          <IconButton icon="wrap" label="Wrap long lines" pressed={wrap} onClick={() => setWrap(!wrap)} />
-          <ExportMenu filter={filter} onExport={(format) => file.start(format, filter, terms.filter)} />
-          <MoreMenu
-            onCopy={() => void copyText(screen?.selected() || allText(view))}
-            onSaveText={() => void saveAsText(whole(), name)}
-            onSaveJson={() => void saveAsJsonLines(whole(), name)}
-            onClear={clear}
-            hiddenChecks={counts.hidden}
-            showsChecks={showsChecks}
-            onChecks={setShowsChecks}
-            isFolding={isFolding}
-            onFold={fold}
-          />
-        </div>
+        )}
         {open === "search" && <SearchRow search={search} onClose={closeSearch} />}
         {open === "filter" && <FilterRow filter={filter} onFilter={setFilter} />}
         {(open === "filter" || terms.terms.length > 0) && (
           <div className={rowStyles.row}>
             <FilterField
               terms={terms}
-              label="Filter the log"
+              label={texts.filterField}
               example='error -path:/health "phrase"'
               isOpen={open === "filter"}
             />
@@ -205,21 +233,21 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
             tabIndex={0}
             role="log"
             aria-live="off"
-            aria-label="Lines of the log"
+            aria-label={texts.lines}
           />
           {counts.shown === 0 && counts.all > 0 ? (
             <div className={styles.empty}>
-              <strong>No lines match</strong>
+              <strong>{texts.noLinesMatch}</strong>
               <span>{countWords(counts)} shown.</span>
-              <Button onClick={showAll}>Show all</Button>
+              <Button onClick={showAll}>{texts.showAll}</Button>
             </div>
           ) : (
             counts.all === 0 &&
             view.end === view.first &&
             (counts.hasCleared ? (
               <div className={styles.empty}>
-                <span>Cleared; new lines appear here.</span>
-                <Button onClick={restore}>Show earlier lines</Button>
+                <span>{texts.cleared}</span>
+                <Button onClick={restore}>{texts.showEarlier}</Button>
               </div>
             ) : (
               <Empty isNothing={isNothingYet(snapshot.connection)} phase={snapshot.connection.phase} />
@@ -227,13 +255,13 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
           )}
           {passingSnapshot.loadingOlder && (
             <div className={styles.older} role="status">
-              Loading earlier lines…
+              {texts.loadingOlder}
             </div>
           )}
           {!state.isFollowing && (
             <button type="button" className={styles.pill} onClick={() => screen?.follow()}>
               <Icon name="down" />
-              {state.newLines > 0 ? count(state.newLines, "new line") : "To the newest line"}
+              {state.newLines > 0 ? count(state.newLines, "new line") : texts.toNewest}
             </button>
           )}
         </div>
@@ -308,14 +336,15 @@ function Foot(props: Parameters<typeof ConnectionNotice>[0]): ReactNode {
 }
 
 function Empty({ isNothing, phase }: { isNothing: boolean; phase: string }): ReactNode {
+  const texts = useTexts();
   if (isNothing || phase === "idle") {
     return (
       <div className={styles.empty}>
-        <strong>Nothing to show yet</strong>
-        <span>Launch the preview: everything it prints appears here as it happens.</span>
+        <strong>{texts.nothingYet}</strong>
+        <span>{texts.launchHint}</span>
       </div>
     );
   }
-  if (phase === "live") return <div className={styles.empty}>Waiting for the first line…</div>;
+  if (phase === "live") return <div className={styles.empty}>{texts.waiting}</div>;
   return null;
 }

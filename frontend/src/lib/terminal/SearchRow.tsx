@@ -2,10 +2,12 @@ import { type KeyboardEvent, type ReactNode, useEffect, useRef } from "react";
 
 import { IconButton } from "../ui/controls";
 import styles from "./rows.module.css";
+import { useTexts } from "./texts";
 import type { Search } from "./useSearch";
 
 /** The search: text or regular expression, how many lines have it, and the way from one to the next. */
 export function SearchRow({ search, onClose }: { search: Search; onClose: () => void }): ReactNode {
+  const texts = useTexts();
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => field.current?.select(), []);
   const { query, setQuery } = search;
@@ -16,14 +18,14 @@ export function SearchRow({ search, onClose }: { search: Search; onClose: () => 
     event.preventDefault();
   };
   return (
-    <div className={styles.row} role="search" aria-label="Search the log">
+    <div className={styles.row} role="search" aria-label={texts.searchField}>
       <div className={styles.searchField}>
         <input
           ref={field}
           type="text"
           value={query.text}
-          placeholder="Search the log"
-          aria-label="Search the log"
+          placeholder={texts.searchField}
+          aria-label={texts.searchField}
           aria-invalid={search.error !== null}
           spellCheck={false}
           onChange={(event) => setQuery({ ...query, text: event.target.value })}
@@ -31,29 +33,19 @@ export function SearchRow({ search, onClose }: { search: Search; onClose: () => 
         />
         <Mode
           sign="Aa"
-          label="Match case"
+          label={texts.matchCase}
           isOn={query.matchCase}
           onChange={(matchCase) => setQuery({ ...query, matchCase })}
         />
-        <Mode
-          sign=".*"
-          label="Regular expression"
-          isOn={query.regex}
-          onChange={(regex) => setQuery({ ...query, regex })}
-        />
+        <Mode sign=".*" label={texts.regex} isOn={query.regex} onChange={(regex) => setQuery({ ...query, regex })} />
       </div>
       <span className={styles.found} role="status" data-bad={search.error !== null}>
-        {summary(search)}
+        {summary(search, texts.noMatch)}
       </span>
       <span className={styles.nav}>
-        <IconButton
-          icon="up"
-          label="Previous match (Shift+Enter)"
-          disabled={search.total === 0}
-          onClick={() => search.go(-1)}
-        />
-        <IconButton icon="down" label="Next match (Enter)" disabled={search.total === 0} onClick={() => search.go(1)} />
-        <IconButton icon="close" label="Close the search (Escape)" onClick={onClose} />
+        <IconButton icon="up" label={texts.previousMatch} disabled={search.total === 0} onClick={() => search.go(-1)} />
+        <IconButton icon="down" label={texts.nextMatch} disabled={search.total === 0} onClick={() => search.go(1)} />
+        <IconButton icon="close" label={texts.closeSearch} onClick={onClose} />
       </span>
     </div>
   );
@@ -81,10 +73,10 @@ function Mode({ sign, label, isOn, onChange }: ModeProps): ReactNode {
   );
 }
 
-function summary({ query, error, total, isMore, index }: Search): string {
+function summary({ query, error, total, isMore, index }: Search, noMatch: string): string {
   if (error !== null) return error;
   if (!query.text) return "";
-  if (total === 0) return "No match";
+  if (total === 0) return noMatch;
   const all = `${total.toLocaleString("en")}${isMore ? "+" : ""}`;
   return index === -1 ? `${all} ${total === 1 ? "line" : "lines"}` : `${(index + 1).toLocaleString("en")} of ${all}`;
 }

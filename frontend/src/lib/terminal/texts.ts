@@ -1,0 +1,69 @@
+import { createContext, useContext } from "react";
+
+/** The fixed texts of the terminal, in English. What the service and the preview say stays as it is. */
+export const TERMINAL_TEXTS = {
+  log: "Log",
+  tools: "Log tools",
+  lines: "Lines of the log",
+  loading: "Loading…",
+  connecting: "Connecting",
+  live: "Live",
+  reconnecting: "Reconnecting",
+  ended: "Ended",
+  notConnected: "Not connected",
+  tryNow: "Try now",
+  tryAgain: "Try again",
+  search: "Search (Ctrl+F)",
+  searchField: "Search the log",
+  matchCase: "Match case",
+  regex: "Regular expression",
+  previousMatch: "Previous match (Shift+Enter)",
+  nextMatch: "Next match (Enter)",
+  closeSearch: "Close the search (Escape)",
+  noMatch: "No match",
+  filter: "Filter by level and source",
+  filterField: "Filter the log",
+  levels: "Levels",
+  debug: "Debug",
+  info: "Info",
+  warnings: "Warnings",
+  errors: "Errors",
+  from: "From",
+  program: "Program",
+  service: "Service",
+  showAll: "Show all",
+  timestamps: "Timestamps",
+  wrap: "Wrap long lines",
+  export: "Export the log",
+  more: "Copy, save, clear",
+  copy: "Copy what is shown",
+  saveText: "Save as text",
+  saveJson: "Save as JSON Lines",
+  clear: "Clear",
+  foldTracebacks: "Fold tracebacks",
+  healthChecks: "Health checks",
+  noLinesMatch: "No lines match",
+  cleared: "Cleared; new lines appear here.",
+  showEarlier: "Show earlier lines",
+  nothingYet: "Nothing to show yet",
+  launchHint: "Launch the preview: everything it prints appears here as it happens.",
+  waiting: "Waiting for the first line…",
+  loadingOlder: "Loading earlier lines…",
+  toNewest: "To the newest line",
+} as const;
+
+export type TerminalText = keyof typeof TERMINAL_TEXTS;
+export type TerminalTexts = Partial<Record<TerminalText, string>>;
+
+const Texts = createContext<TerminalTexts>({});
+
+export const TextsProvider = Texts.Provider;
+
+/** The texts of the terminal around, those of the host first. */
+export function useTexts(): Record<TerminalText, string> {
+  return { ...TERMINAL_TEXTS, ...useContext(Texts) };
+}
+
+/** Tools of the terminal's toolbar. */
+export const TERMINAL_TOOLS = ["search", "filter", "timestamps", "wrap", "export", "more"] as const;
+export type TerminalTool = (typeof TERMINAL_TOOLS)[number];
