@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,7 +31,8 @@ MOST_TOKENS = 50
 MOST_NAME_CHARACTERS = 100
 PREFIX = "pvt_"
 """Start of every API token, so that scanners find one that was published by mistake."""
-_TOKEN = re.compile(r"pvt_[A-Za-z0-9_-]{43}")
+# Prefix, 32 random bytes, and a checksum: a text that is no token costs no look-up.
+_TOKEN = re.compile(r"(pvt_[A-Za-z0-9_-]{43})([A-Za-z0-9_-]{6})")
 # A token that another process on the same database has revoked may work for this long.
 _KEPT_S = 5.0
 _MOST_KEPT = 10_000
@@ -111,6 +114,7 @@ class ApiTokens:
         Cancellation: made or not; a token that nobody has seen is of no use to anybody.
         """
         text = PREFIX + new_token()
+        text += checksum(text)
         now = utc_now()
         made = ApiToken(new_api_token_id(), user, name, role, now, now + timedelta(seconds=ttl_s), None)
         values = {
@@ -186,7 +190,7 @@ class ApiTokens:
 
         Cancellation: nothing changes.
         """
-        found = await self._find(_hash(token)) if _TOKEN.fullmatch(token) else None
+        found = await self._find(_hash(token)) if is_token(token) else None
         if found is None:
             raise Unauthenticated("The API token is unknown or was revoked; get a new one.", reason="api_token")
         if found.expires_at <= utc_now():
@@ -220,6 +224,17 @@ class ApiTokens:
         change = update(api_tokens).where(api_tokens.c.id == row.id).values(last_used_at=hour)
         with suppress(DatabaseUnavailable):
             await self._database.write(lambda connection: connection.execute(change))
+
+
+def is_token(text: str) -> bool:
+    """Return whether this can be an API token: its checksum is right."""
+    found = _TOKEN.fullmatch(text)
+    return found is not None and checksum(found[1]) == found[2]
+
+
+def checksum(text: str) -> str:
+    """Return six characters that a mistyped or invented token does not have. Not secret: it saves look-ups only."""
+    return base64.urlsafe_b64encode(zlib.crc32(text.encode()).to_bytes(4, "big")).decode().rstrip("=")
 
 
 def _hash(text: str) -> str:

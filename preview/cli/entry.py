@@ -137,6 +137,9 @@ COMMANDS: dict[str, Entry] = {
     ),
     "comments": Entry("people.comments", "Show the comments on a preview, oldest first, or write one.", _UNDERSTAND),
     "tokens": Entry("people.tokens", "Make, list and revoke API tokens, for programs.", _CLIENT),
+    "events": Entry(
+        "people.events", "Show what changes, until Ctrl-C: states of previews, projects, people and comments.", _CLIENT
+    ),
     "usage": Entry("people.usage", "Show your limits, and how much of them you use.", _CLIENT),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
     "db": Entry("upkeep.db", "Upgrade or downgrade the service's database.", _CARE),

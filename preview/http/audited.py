@@ -62,6 +62,7 @@ AUDITED: Mapping[str, str] = MappingProxyType(
 
 _SUBJECTS = ("preview_id", "token_id", "alert_id", "environment_id", "generation_id", "project_id", "name")
 _CALLER = "preview.caller"
+_DETAIL = "preview.audit_detail"
 _LEFT = " (the client left before the response)"
 # An entry is no reason to keep a client waiting.
 _PATIENCE_S = 2.0
@@ -70,6 +71,11 @@ _PATIENCE_S = 2.0
 def remember_caller(scope: Mapping[str, Any], identity: Identity) -> None:
     """Remember who sends this request, for its entry."""
     cast("dict[str, Any]", scope)[_CALLER] = identity
+
+
+def remember_detail(scope: Mapping[str, Any], detail: str) -> None:
+    """Remember a few words for the request's entry: what its method and path do not say. Never a secret."""
+    cast("dict[str, Any]", scope)[_DETAIL] = detail
 
 
 async def audit(audit_log: Audit, request: Request, response: Response | None) -> None:
@@ -85,7 +91,9 @@ async def audit(audit_log: Audit, request: Request, response: Response | None) -
     action, caller = AUDITED.get(request.endpoint or ""), request.scope.get(_CALLER)
     if action is None or not isinstance(caller, Identity) or (response is not None and response.status_code >= 300):
         return
-    detail = f"{request.method} {request.path}" + ("" if response is not None else _LEFT)
+    more = request.scope.get(_DETAIL)
+    detail = f"{request.method} {request.path}" + (f": {more}" if more else "")
+    detail += "" if response is not None else _LEFT
     given = request.view_args or {}
     subject = next((str(given[name]) for name in _SUBJECTS if name in given), "")
     who = caller.user.id if caller.guest is None else f"guest {caller.guest.name}"

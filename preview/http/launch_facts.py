@@ -13,10 +13,10 @@ import trio
 from preview.core.clock import to_ms, utc_now
 from preview.core.launch_steps import LaunchStep
 from preview.logs.failures.model import FailureRecord
-from preview.replay.compare import endpoint_of_target
 from preview.storage.launches import Launch
 from preview.storage.tables import PreviewRecord
 from preview.traffic import RecordedRequest, TrafficStore
+from preview.traffic.measurements.endpoint_name import endpoint_name
 
 # The newest requests of a launch that are read for its endpoints, in two pages.
 MOST_REQUESTS = 2000
@@ -67,7 +67,7 @@ async def endpoint_times(store: TrafficStore, preview_id: str) -> dict[str, Endp
 def _grouped(records: Sequence[RecordedRequest]) -> dict[str, EndpointTimes]:
     groups: dict[str, list[RecordedRequest]] = {}
     for one in records:
-        groups.setdefault(endpoint_of_target(one.method, one.target), []).append(one)
+        groups.setdefault(endpoint_name(one.method, one.target), []).append(one)
     chosen = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))[:MOST_ENDPOINTS]
     return {name: _times(name, some) for name, some in chosen}
 

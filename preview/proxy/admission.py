@@ -60,6 +60,8 @@ class Admitted(NamedTuple):
         traffic: Recorder of the preview's requests; None if they are not recorded.
         who: The sender, for the record.
         refresh: Appended to HTML documents; see ``page_refresh``. Empty: nothing is.
+        watch: Registers a function that cuts the exchange off when the visitor's access is revoked, and returns the
+            function to call when the exchange has ended. None if the access cannot be revoked before it expires.
     """
 
     preview_id: str
@@ -74,6 +76,7 @@ class Admitted(NamedTuple):
     traffic: PreviewTraffic | None = None
     who: Who = Who.UNKNOWN
     refresh: bytes = b""
+    watch: Callable[[Callable[[], object]], Callable[[], None]] | None = None
 
     def target_of(self, target: bytes) -> bytes:
         """Return the preview's target for the request's target."""

@@ -9,7 +9,8 @@ from preview.core.clock import now_ms
 from preview.proxy.admission import Admitted, Fields
 from preview.proxy.http1 import Answer, Payload
 from preview.traffic import BODY_BYTES, Draft, DraftMessage, Origin, PreviewTraffic, keeps_body
-from preview.traffic.measurements.series import OTHERS, endpoint_name
+from preview.traffic.measurements.endpoint_name import endpoint_name
+from preview.traffic.measurements.series import OTHERS
 
 # Approximate size of a field.
 _FIELD = 64

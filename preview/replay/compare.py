@@ -9,7 +9,6 @@ If no request may change data, one trial of the baseline answers twice.
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,11 +22,11 @@ from preview.generations import Generation, GenerationSource
 from preview.launch_settings import ACTIVE
 from preview.replay.comparing import Answer, IgnoreRules, Judgement, Verdict, judge
 from preview.replay.comparing.judge import worst
-from preview.replay.comparing.shapes import VOLATILE, shape_of
 from preview.replay.sending.sequence import Send, Sent, SequenceOptions, Step, run_sequence
 from preview.replay.trial import NOW, open_trial_data
 from preview.service import Service
 from preview.supervisor import FirstData, TrialRequest, User
+from preview.traffic.measurements.endpoint_name import endpoint_name
 
 # Failures of a version, and not of the service.
 _OWN_FAILURES = (LaunchFailed, StartupTimeout, EnvironmentFailed, InvalidGeneration)
@@ -226,14 +225,4 @@ def _compared(step: Step, first: Sent, second: Sent, candidate: Sent, rules: Ign
 
 def endpoint_of(step: Step) -> str:
     """Return method and path of a request, with ``{id}`` for each segment that is an id."""
-    return endpoint_of_target(step.request.method, step.request.target)
-
-
-def endpoint_of_target(method: str, target: str) -> str:
-    """Return method and path, with ``{id}`` for each segment that is an id."""
-    named = ["{id}" if _is_id(segment) else segment for segment in target.partition("?")[0].split("/")]
-    return f"{method} {'/'.join(named)}"
-
-
-def _is_id(segment: str) -> bool:
-    return re.fullmatch(r"\d+", segment) is not None or shape_of(segment) in VOLATILE
+    return endpoint_name(step.request.method, step.request.target)

@@ -25,6 +25,11 @@ _COMMENTS_AT_ONCE = 10.0
 # Changes and deletions of comments: a person may tidy up a list.
 _EDITS_PER_S = 5.0
 _EDITS_AT_ONCE = 20.0
+# Requests of a guest to the preview, and replays on a trial, which starts a process.
+_REQUESTS_PER_S = 5.0
+_REQUESTS_AT_ONCE = 30.0
+_TRIALS_PER_S = 0.1
+_TRIALS_AT_ONCE = 3.0
 # People of one audience whose pace is remembered.
 _MOST_PACES = 200
 
@@ -53,7 +58,8 @@ class Pace:
         self._left = min(self._at_once, self._left + (now - self._seen_at) * self._per_s)
         self._seen_at = now
         if self._left < 1:
-            raise TooFast(f"{what} are accepted {self._per_s:g} times a second; wait a moment.")
+            pace = f"{self._per_s:g} times a second" if self._per_s >= 1 else f"once in {1 / self._per_s:g} seconds"
+            raise TooFast(f"{what} are accepted {pace}; wait a moment.")
         self._left -= 1
 
 
@@ -114,6 +120,8 @@ class Audience:
         self._changed = trio.Event()
         self._comment_paces: BoundedDict[str, Pace] = BoundedDict(_MOST_PACES)
         self._edit_paces: BoundedDict[str, Pace] = BoundedDict(_MOST_PACES)
+        self._request_paces: BoundedDict[str, Pace] = BoundedDict(_MOST_PACES)
+        self._trial_paces: BoundedDict[str, Pace] = BoundedDict(_MOST_PACES)
         # The viewers as text, and the version that it shows.
         self._shown = (-1, "")
 
@@ -186,6 +194,26 @@ class Audience:
         pace = self._edit_paces.use(key) or Pace(_EDITS_PER_S, _EDITS_AT_ONCE)
         self._edit_paces[key] = pace
         pace.spend("Changes of comments")
+
+    def spend_request(self, key: str) -> None:
+        """Count a request of this guest to the preview.
+
+        Raises:
+            TooFast: The guest sends too many.
+        """
+        pace = self._request_paces.use(key) or Pace(_REQUESTS_PER_S, _REQUESTS_AT_ONCE)
+        self._request_paces[key] = pace
+        pace.spend("Requests of guests")
+
+    def spend_trial(self, key: str) -> None:
+        """Count a replay of this guest on a trial.
+
+        Raises:
+            TooFast: The guest starts too many.
+        """
+        pace = self._trial_paces.use(key) or Pace(_TRIALS_PER_S, _TRIALS_AT_ONCE)
+        self._trial_paces[key] = pace
+        pace.spend("Replays of guests")
 
     def rename(self, viewer_id: str, name: str) -> None:
         """Show a viewer under another name."""

@@ -53,12 +53,15 @@ async def test_launches_guests_and_removals_are_entries(tmp_path: Path) -> None:
         generation = await world.keep(FILES)
         await world.launch(generation)
         guest = await new_guest(world, generation, name="Gus")
+        assert (await entries(world))[0]["detail"].endswith("/preview/share: role watch")
+        await world.ask("PUT", f"{guest.base}/preview/access", {"public": False})
+        assert (await entries(world))[0]["detail"].endswith("/preview/access: private")
         await world.ask("DELETE", f"{guest.base}/preview/viewers/{guest.me['id']}")
         await world.stop_preview(generation)
         await world.ask("DELETE", guest.base)
         found = await entries(world)
         assert [one["action"] for one in found] == [
-            "project removed", "stopped", "guest removed", "shared", "launched", "project added",
+            "project removed", "stopped", "guest removed", "access changed", "shared", "launched", "project added",
         ]  # fmt: skip
         assert found[0]["subject"] == generation
         names = {rule.endpoint for rule in world.app.url_map.iter_rules()}

@@ -15,6 +15,8 @@ from together_kit import OWN_PAGE, GuestClient, join, new_guest, new_link, open_
 
 from preview.auth import Role
 from preview.http.roles import GUEST_ROUTES
+from preview.people_errors import TooFast
+from preview.together import Audience
 
 _PARAMETERS = {
     "number": "1", "preview_id": "preview_x", "share_id": "share_x", "failure_id": "abcdef12", "snapshot_id": "s",
@@ -226,6 +228,30 @@ async def test_a_guest_with_the_role_use_sends_and_replays_on_a_trial_without_an
         replayed = await guest.ask("POST", address, {"on": "trial"})
         assert replayed.status_code == 200, replayed.text
         assert "sesame" not in replayed.text
+
+
+async def test_guests_have_a_pace(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        generation = await world.keep(FILES)
+        await world.launch(generation)
+        guest, other = [await new_guest(world, generation, "use", name) for name in ("Bea", "Cem")]
+        call: dict[str, Any] = {"method": "POST", "path": "/echo", "headers": {}, "body": "hello"}
+        address, seen = f"{guest.base}/preview/request", []
+
+        async def send() -> None:
+            seen.append((await guest.ask("POST", address, call)).status_code)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(45):
+                nursery.start_soon(send)
+        assert set(seen) == {200, 429}
+        # Nobody else waits for it.
+        assert (await other.ask("POST", address, call)).status_code == 200
+        audience = Audience()
+        for _ in range(3):
+            audience.spend_trial("guest")
+        with pytest.raises(TooFast, match="once in 10 seconds"):
+            audience.spend_trial("guest")
 
 
 async def test_people_see_each_other_and_their_comments(tmp_path: Path) -> None:

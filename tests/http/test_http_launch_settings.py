@@ -128,6 +128,9 @@ async def test_settings_reach_a_preview_and_a_secret_reaches_nothing_else(tmp_pa
             entries = {one["name"]: one for one in found["detected"]["entries"]}
             assert entries["STRIPE_API_KEY"]["text"] == "STRIPE_API_KEY is not set; using a placeholder"
             assert entries["STRIPE_API_KEY"]["where"].startswith("shop.py:")
+            decided = {one["kind"]: one["text"] for one in found["detected"]["entries"]}
+            assert decided["port"].startswith("port: the service chooses a free one")
+            assert "database" in decided["database"]
 
             # Another memory limit needs a launch; it can only be lower.
             for memory, shown_mb in ((64, "up to 64 MB"), (4096, "up to 1024 MB")):

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import trio
+from browser_kit import open_door
 from http_kit import FILES, World, open_events, open_world
 from together_kit import open_stream
+from trio_websocket import ConnectionClosed, wrap_client_stream
 
-from preview.auth.api_tokens import MOST_TOKENS
+from preview.auth.api_tokens import MOST_TOKENS, checksum, is_token
 from preview.settings import load_settings
 
 
@@ -47,6 +49,7 @@ async def test_an_api_token_does_what_its_role_allows_until_it_is_revoked(tmp_pa
             full["token"] + "x",
             full["token"].upper(),
             "pvt_é"[:4] + "a" * 43,
+            "pvt_" + "a" * 49,
         ):
             assert await ask({"token": wrong}, "GET", f"{base}/preview/status") == 401, wrong
         # Another user's tokens are not there.
@@ -140,3 +143,27 @@ async def test_the_local_user_is_an_operator_only_where_this_machine_alone_signs
 def test_operators_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREVIEW_OPERATORS", "olga, auth0|77")
     assert load_settings().operators == ("olga", "auth0|77")
+
+
+def test_only_a_text_with_the_right_checksum_is_looked_up() -> None:
+    text = "pvt_" + "a" * 43
+    assert is_token(text + checksum(text))
+    for wrong in (text, text + "AAAAAA", "pvt_" + "b" * 43 + checksum(text), text + checksum(text) + "\n", "pvt_"):
+        assert not is_token(wrong), wrong
+
+
+@pytest.mark.parametrize("relay", [True, False])
+async def test_a_revoked_token_ends_its_sockets_to_the_preview(tmp_path: Path, relay: bool) -> None:
+    async with open_door(tmp_path, relay=relay) as door, trio.open_nursery() as nursery:
+        headers = door.bearer() | {"Host": f"localhost:{door.port}"}
+        made = (await door.client.post("/api/v1/tokens", json={"name": "x"}, headers=headers)).json()
+        own = [(b"authorization", f"Bearer {made['token']}".encode())]
+        stream = await door.connect()
+        socket = await wrap_client_stream(nursery, stream, door.host, "/ws", extra_headers=own)
+        await socket.send_message("hello")
+        assert await socket.get_message() == "hello"
+        gone = await door.client.delete(f"/api/v1/tokens/{made['id']}", headers=headers)
+        assert gone.status_code == 204
+        with trio.fail_after(5), pytest.raises(ConnectionClosed):
+            await socket.get_message()
+        nursery.cancel_scope.cancel()

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pytest
 import trio
 from http_kit import World, open_world
+from sqlalchemy import insert
 
 from preview.errors import TooComplex
+from preview.generations import Edit, VersionNote
 from preview.http.contracts.generations import FilesChanged
 from preview.http.contracts.history import versions
 from preview.http.version_diffs import difference_of
+from preview.storage.version_tables import generation_versions
 from preview.worker import FilePair, InProcess
 
 FILES = {"main.py": "v = 1\n", "notes.txt": "a\nb\n"}
@@ -180,3 +184,53 @@ async def test_a_version_whose_launch_fails_is_marked_until_it_has_started(tmp_p
         assert started.status_code == 201, started.text
         (one,) = (await world.ask("GET", path_of(made))).json()["items"]
         assert one["failed"] is None
+
+
+async def test_ten_thousand_versions_are_listed_page_by_page(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        made = await world.keep(FILES)
+        row = {
+            "generation_id": made, "author": "ann", "agent": "", "source": "edit", "message": "", "created_at": 1,
+            "file_count": 2, "size_bytes": 10, "added": 0, "changed": 1, "removed": 0, "past_bytes": 0,
+        }  # fmt: skip
+        rows = [row | {"number": number} for number in range(2, 10_001)]
+        await world.service.database.write(lambda connection: connection.execute(insert(generation_versions), rows))
+        seen: list[int] = []
+        query = "?limit=200"
+        # A page takes some milliseconds; this is for a machine that does much else.
+        with trio.fail_after(20):
+            while True:
+                page = (await world.ask("GET", path_of(made, query))).json()
+                seen += [one["number"] for one in page["items"]]
+                if page["next"] is None:
+                    break
+                query = f"?limit=200&before={page['next']}"
+        assert seen == list(range(10_000, 0, -1))
+        assert page["oldest"] == 1
+
+
+@pytest.mark.parametrize("mib", [1, pytest.param(64, marks=pytest.mark.long)])
+async def test_a_difference_of_large_files_reads_neither(
+    tmp_path: Path, mib: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world(tmp_path) as world:
+        made = await world.keep(FILES)
+        library = world.service.library
+        assert library is not None
+        versions = library.versions
+        for letter in (b"a", b"b"):
+            edit = Edit({"large.txt": (letter * 63 + b"\n") * (mib << 14)})
+            await library.edit(made, edit, note=VersionNote("ann", "edit"))
+        before = versions.read
+        asked: list[str] = []
+
+        async def read(generation_id: str, number: int, paths: Sequence[str]) -> dict[str, bytes]:
+            asked.extend(paths)
+            return await before(generation_id, number, paths)
+
+        monkeypatch.setattr(versions, "read", read)
+        with trio.fail_after(5):
+            found = (await world.ask("GET", path_of(made, "/3/diff"))).json()["files"]
+        assert [(one["path"], one["change"], one["diff"]) for one in found] == [("large.txt", "changed", None)]
+        assert found[0]["left_out"]
+        assert asked == []

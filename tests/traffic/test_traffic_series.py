@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from preview.settings import Settings
 from preview.traffic import Draft, Origin, PreviewSeries, Who, findings
-from preview.traffic.measurements import series as series_module
+from preview.traffic.measurements import endpoint_name as naming
+from preview.traffic.measurements.endpoint_name import endpoint_name, is_id
 from preview.traffic.measurements.keeping import decode, encode
-from preview.traffic.measurements.series import MAX_ENDPOINTS, MAX_POINTS, OTHERS, Durations, endpoint_name
+from preview.traffic.measurements.series import MAX_ENDPOINTS, MAX_POINTS, OTHERS, Durations
 
 
 def draft(target: bytes = b"/", *, seconds: float = 0.01, status: int = 200, origin: Origin = Origin.CALL) -> Draft:
@@ -84,10 +86,10 @@ def test_bottlenecks_are_named_with_numbers() -> None:
 
 
 def test_a_long_method_is_not_kept_with_the_names_of_endpoints() -> None:
-    series_module._name_of.cache_clear()
+    naming._name_of.cache_clear()
     for number in range(100):
-        series_module.endpoint_name("A" * 10 + str(number) * 10_000, b"/")
-    assert series_module._name_of.cache_info().currsize == 1
+        naming.endpoint_name("A" * 10 + str(number) * 10_000, b"/")
+    assert naming._name_of.cache_info().currsize == 1
 
 
 class Live:
@@ -120,3 +122,17 @@ def test_the_largest_series_is_stored_small() -> None:
         series.count(name if len(series.endpoints) < MAX_ENDPOINTS else OTHERS, 200, 1.1 ** (number % 60) / 100)
         series.measure(2**33 + number, 100 / (number + 1))
     assert len(encode(Live(series))) < 200_000
+
+
+@pytest.mark.parametrize(
+    ("segment", "is_one"),
+    [
+        ("7", True), ("00042", True), ("3fa85f64-5717-4562-b3fc-2c963f66afa6", True),
+        ("64b7f1a2c9e77b0012ab34cd", True),
+        ("gen_2f7kq8wz3m4n5p6r", True), ("ord_12345", True), ("V1StGXR8_Z5jdHi6B-myT", True), ("a1b2c3d4", True),
+        ("2026-11-26", True), ("oauth2callback", False), ("utf8-check", False), ("v1", False), ("books", False),
+        ("deadbeef", False), ("²³", False), ("getUserProfile2", False), ("", False), ("report-2026.pdf", False),
+    ],
+)  # fmt: skip
+def test_one_rule_says_which_segments_are_ids(segment: str, is_one: bool) -> None:
+    assert is_id(segment) is is_one

@@ -228,7 +228,7 @@ class PreviewAccessGate:
 
         A host, or the publisher of the keys, may revoke other tokens: those are verified with each request.
         """
-        return visitor.user_id is not None and not visitor.is_revocable and self._backend().secret is not None
+        return visitor.user_id is not None and visitor.revocable is None and self._backend().secret is not None
 
     def _again(self, preview: LivePreview, visitor: Visitor, place: PreviewTarget) -> Reauthorize:
         """Return the check for further requests like the admitted one."""
@@ -270,6 +270,9 @@ class PreviewAccessGate:
             who_of(visitor, preview),
             # Pages of the path form have an opaque origin, and could not ask.
             refresh_script(place.prefix) if self._settings.browser_reload and not place.shares_origin else b"",
+            None
+            if visitor.revocable is None
+            else partial(self._backend().people.live_requests.watch, visitor.revocable),
         )
 
     async def _past(self, head: RequestHead, place: PreviewTarget, visitor: Visitor) -> OwnAnswer:

@@ -6,7 +6,8 @@ streamed in both directions without storage; when one side disconnects, the othe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -77,7 +78,25 @@ def _check(scope: Scope, head: RequestHead) -> None:
 
 
 class _Abandoned(Exception):
-    """Nobody waits for the response: the client has disconnected, or the service shuts down."""
+    """Nobody may wait for the response: the client has disconnected or lost its access, or the service shuts down."""
+
+
+@contextmanager
+def _until_revoked(admitted: Admitted) -> Iterator[None]:
+    """Cut the exchange off when the visitor's access is revoked.
+
+    Raises:
+        _Abandoned: It was.
+    """
+    with trio.CancelScope() as scope:
+        unwatch = None if admitted.watch is None else admitted.watch(scope.cancel)
+        try:
+            yield
+        finally:
+            if unwatch is not None:
+                unwatch()
+    if scope.cancelled_caught:
+        raise _Abandoned
 
 
 class _Exchange:
@@ -121,7 +140,7 @@ class _Exchange:
         admitted = self._admitted
         try:
             pool = self._app.backend.client.pool
-            with admitted.hold():
+            with admitted.hold(), _until_revoked(admitted):
                 async with (
                     alongside(self._drain),
                     open_exchange(pool, admitted.address, admitted.process, self._head.method) as upstream,

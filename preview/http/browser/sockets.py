@@ -64,7 +64,7 @@ async def serve_socket(
                 await send(
                     {"type": "websocket.accept", "subprotocol": answered.subprotocol, "headers": answered.fields}
                 )
-                await _carry(app, upstream, receive, send)
+                await _carry(app, outcome, upstream, receive, send)
     except PreviewError as error:
         await _refuse(scope, await app.access_gate.explain(head, outcome, error), send)
 
@@ -111,9 +111,20 @@ def _lowered(fields: list[Field]) -> list[Field]:
     return [(bytes(name).lower(), bytes(value)) for name, value in fields]
 
 
-async def _carry(app: BrowserApp, upstream: MessageSocket, receive: Receive, send: Send) -> None:
+async def _carry(app: BrowserApp, admitted: Admitted, upstream: MessageSocket, receive: Receive, send: Send) -> None:
     """Carry messages in both directions; when one side closes, the other gets its code."""
-    quiet = _Quiet(app.settings.proxy_idle_timeout_s)
+    quiet, revoked = _Quiet(app.settings.proxy_idle_timeout_s), trio.Event()
+    unwatch = None if admitted.watch is None else admitted.watch(revoked.set)
+    try:
+        await _carry_until(app, upstream, receive, send, quiet, revoked)
+    finally:
+        if unwatch is not None:
+            unwatch()
+
+
+async def _carry_until(
+    app: BrowserApp, upstream: MessageSocket, receive: Receive, send: Send, quiet: _Quiet, revoked: trio.Event
+) -> None:
     async with trio.open_nursery() as nursery:
 
         async def until(work: Callable[[], Awaitable[None]]) -> None:
@@ -124,6 +135,7 @@ async def _carry(app: BrowserApp, upstream: MessageSocket, receive: Receive, sen
         nursery.start_soon(until, lambda: _inwards(upstream, receive, quiet))
         nursery.start_soon(until, lambda: _goodbye(app, upstream, send))
         nursery.start_soon(until, lambda: _end_of_quiet(quiet, upstream, send))
+        nursery.start_soon(until, lambda: _revocation(revoked, upstream, send))
 
 
 class _Quiet:
@@ -161,6 +173,11 @@ async def _goodbye(app: BrowserApp, upstream: MessageSocket, send: Send) -> None
     """Close both sides when the service shuts down."""
     await app.backend.service.draining.wait()
     await _close_both(upstream, send, "the service is shutting down")
+
+
+async def _revocation(revoked: trio.Event, upstream: MessageSocket, send: Send) -> None:
+    await revoked.wait()
+    await _close_both(upstream, send, "the token that opened this was revoked")
 
 
 async def _end_of_quiet(quiet: _Quiet, upstream: MessageSocket, send: Send) -> None:

@@ -29,14 +29,14 @@ class Visitor:
         statement: Content of the valid cookie for this preview; None without one.
         is_led: Whether another origin's page made the browser send the cookie, which then grants nothing.
         token_until: Expiry of the bearer token, in seconds since the epoch.
-        is_revocable: Whether the bearer token can be revoked before it expires.
+        revocable: See ``Identity.revocable``.
     """
 
     user_id: str | None
     statement: Statement | None
     is_led: bool = False
     token_until: float = inf
-    is_revocable: bool = False
+    revocable: str | None = None
 
     @property
     def grant(self) -> Grant | None:
@@ -71,7 +71,7 @@ async def identify(
     if identity is None:
         return Visitor(None, given, is_led)
     until = identity.expires_at.timestamp()
-    return Visitor(identity.user.id, given, is_led, until, identity.revocable is not None)
+    return Visitor(identity.user.id, given, is_led, until, identity.revocable)
 
 
 def has_bearer(head: RequestHead) -> bool:

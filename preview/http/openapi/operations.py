@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from preview import errors
+from preview import errors, people_errors
 from preview.http.contracts import ANSWERS, data, generations, log_events, v1
 from preview.http.contracts.shared import Ticket
 from preview.http.core import bodies
@@ -120,7 +120,7 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
         f"{name}.config": Operation(Reply("The limits that apply.", answers.config)),
         f"{name}_proxy.request_": Operation(
             Reply("The preview's response.", answers.proxied, further_kinds=() if is_plan else ("text/event-stream",)),
-            _PROXY if is_plan else (*_PROXY, errors.TooManyStreams),
+            _PROXY if is_plan else (*_PROXY, errors.TooManyStreams, people_errors.TooFast),
             body=bodies.EnvelopeBody if is_plan else bodies.V1EnvelopeBody,
             headers={"X-Preview-Token": "The preview token of the launch."},
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from preview import errors
+from preview import errors, people_errors
 from preview.http.contracts import probe, replay
 from preview.http.core import bodies, replay_bodies
 from preview.http.openapi.model import GONE, ErrorKinds, Operation, Reply
@@ -34,7 +34,11 @@ def replay_operations() -> dict[str, Operation]:
     checks = Reply("The checks.", replay.ChecksShape)
     return {
         "replay.several": Operation(Reply("The answers.", replay.ReplayShape), trial, body=replay_bodies.ReplayBody),
-        "replay.one": Operation(Reply("The answer.", replay.ReplayShape), trial, body=replay_bodies.OneReplayBody),
+        "replay.one": Operation(
+            Reply("The answer.", replay.ReplayShape),
+            (*trial, people_errors.TooFast),
+            body=replay_bodies.OneReplayBody,
+        ),
         "replay.compare_": Operation(
             Reply("What differs.", replay.CompareShape), trial, body=replay_bodies.CompareBody
         ),

@@ -83,6 +83,8 @@ class Delivery:
         self.closes = request.ask.closes
         self._hold: AbstractContextManager[None] | None = request.admitted.hold()
         self._hold.__enter__()
+        watch = request.admitted.watch
+        self._unwatch = None if watch is None else watch(connection.expired)
         self.recording = recording_of(
             request.admitted,
             request.standing.method,
@@ -102,6 +104,8 @@ class Delivery:
         hold, self._hold = self._hold, None
         if hold is not None:
             hold.__exit__(None, None, None)
+        if self._unwatch is not None:
+            self._unwatch()
         self.exchange.release()
 
     def end_record(self, *, is_late: bool) -> None:

@@ -14,6 +14,7 @@ from preview.auth import OpenLink, Role, Share
 from preview.core.clock import utc_now
 from preview.core.quoting import quoted
 from preview.errors import ShareNotFound, Unauthenticated
+from preview.http.audited import remember_detail
 from preview.http.backend import SESSION_S, Backend, BackendRoutes, Running
 from preview.http.browser.addresses import PreviewAddresses
 from preview.http.browser.entry import open_path, share_path
@@ -57,6 +58,7 @@ def browser_routes(running: Running, places: PreviewAddresses) -> Blueprint:
         """
         preview = await own_preview(backend, generation_id)
         body = await read_json(request, ShareBody, limit_bytes=_BODY_BYTES)
+        remember_detail(request.scope, f"role {body.role}")
         made = backend.access.new_share(preview.id, min(body.expires_in, backend.settings.share_max_s), Role(body.role))
         return json_answer(v1.ShareShape.of(made, _share_url(backend, places, preview, made)), 201)
 
@@ -70,6 +72,7 @@ def browser_routes(running: Running, places: PreviewAddresses) -> Blueprint:
         """Make the preview public, to anybody who knows its address, or private again."""
         preview = await own_preview(backend, generation_id)
         body = await read_json(request, AccessBody, limit_bytes=_BODY_BYTES)
+        remember_detail(request.scope, "public" if body.public else "private")
         backend.access.set_public(preview.id, body.public)
         return json_answer(_shown(backend, places, preview))
 

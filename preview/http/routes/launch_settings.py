@@ -237,6 +237,7 @@ async def _detected(backend: Backend, user_id: str, project_id: str, generation_
         )
     try:
         async with open_files(backend.service.generations, generation_id) as directory:
-            return Detected.of(generation_id, await backend.previews.detect(directory))
+            plan = await backend.previews.detect(directory)
+            return Detected.of(generation_id, plan, has_sqlite=backend.settings.db_type == "sqlite")
     except PreviewError as error:
         return Detected(generation_id=generation_id, problem=error.message, entries=[])

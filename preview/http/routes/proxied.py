@@ -66,6 +66,8 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
         # A guest has no preview token: the guest's own access can be taken back.
         if identity.guest is None:
             _check_token(preview, contract, envelope)
+        else:
+            backend.people.presence.audience(preview.id).spend_request(identity.key)
         asked = make_request(
             envelope.method,
             envelope.path,

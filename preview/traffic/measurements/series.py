@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final
 
 import trio
 
 from preview.traffic.draft import Draft
+from preview.traffic.measurements.endpoint_name import endpoint_name
 from preview.traffic.record import Origin
 
 MAX_POINTS: Final = 240
@@ -24,11 +23,6 @@ OTHERS: Final = "other paths"
 _FIRST_INTERVAL_S: Final = 1.0
 # From 1 ms to 2 min, in steps of 26 %: a percentile is at most so far off.
 _BOUNDS_S: Final = tuple(0.001 * 1.26**step for step in range(52))
-_MAX_PATH: Final = 200
-_MAX_METHOD: Final = 10
-# Segments that are ids: a number, a UUID or another text of 8 or more characters with a digit.
-_ID: Final = re.compile(r"\d+|(?=[^/]*\d)[\w-]{8,}")
-_MAX_SEGMENTS: Final = 20
 
 
 class Durations:
@@ -191,20 +185,6 @@ class PreviewSeries:
             else:
                 halved[at // 2] = point
         self.points = halved
-
-
-def endpoint_name(method: str, target: bytes) -> str:
-    """Return method and path, with ``{id}`` for each segment that looks like an id."""
-    return _name_of(method[:_MAX_METHOD], target.partition(b"?")[0][:_MAX_PATH])
-
-
-# Most requests go to few paths; 2,048 of 200 bytes are less than a megabyte.
-@lru_cache(maxsize=2048)
-def _name_of(method: str, target: bytes) -> str:
-    path = target.decode("ascii", "replace")
-    segments = path.split("/", _MAX_SEGMENTS)
-    shown = "/".join("{id}" if _ID.fullmatch(segment) else segment for segment in segments)
-    return f"{method} {shown}"
 
 
 def findings(series: PreviewSeries, *, memory_limit_bytes: int | None) -> list[str]:

@@ -80,8 +80,15 @@ export interface LaunchComparison {
   endpoints: { endpoint: string; before: Times | null; after: Times | null }[];
 }
 
-export function listVersions(client: PreviewClient, generationId: string, signal?: AbortSignal): Promise<VersionList> {
-  return client.json(of(generationId, "/versions?limit=100"), signal ? { signal } : {});
+/** A page of versions, newest first; with `before`, those below that number. */
+export function listVersions(
+  client: PreviewClient,
+  generationId: string,
+  signal?: AbortSignal,
+  before: number | null = null,
+): Promise<VersionList> {
+  const more = before === null ? "" : `&before=${before}`;
+  return client.json(of(generationId, `/versions?limit=100${more}`), signal ? { signal } : {});
 }
 
 /** What a version changed, or, with `against`, what differs from another one. */
@@ -100,8 +107,24 @@ export function restoreVersion(client: PreviewClient, generationId: string, vers
   return client.json(of(generationId, `/versions/${version}/restore`), { method: "POST" });
 }
 
-export function listLaunches(client: PreviewClient, generationId: string, signal?: AbortSignal): Promise<LaunchList> {
-  return client.json(of(generationId, "/launches?limit=100"), signal ? { signal } : {});
+/** A page of launches, newest first; `cursor` is the `next` of the page before. */
+export function listLaunches(
+  client: PreviewClient,
+  generationId: string,
+  signal?: AbortSignal,
+  cursor: string | null = null,
+): Promise<LaunchList> {
+  const more = cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+  return client.json(of(generationId, `/launches?limit=100${more}`), signal ? { signal } : {});
+}
+
+export function readLaunch(
+  client: PreviewClient,
+  generationId: string,
+  previewId: string,
+  signal: AbortSignal,
+): Promise<Launch> {
+  return client.json(of(generationId, `/launches/${encodeURIComponent(previewId)}`), { signal });
 }
 
 export function compareLaunches(

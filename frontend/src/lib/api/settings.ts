@@ -31,7 +31,7 @@ export interface Preset extends SettingsLayer {
 }
 
 export interface DetectedEntry {
-  kind: "framework" | "app" | "command" | "directory" | "network" | "health" | "variable";
+  kind: "framework" | "app" | "command" | "directory" | "network" | "health" | "port" | "database" | "variable";
   name: string;
   value: string | null;
   source: string;

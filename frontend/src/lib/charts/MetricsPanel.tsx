@@ -7,6 +7,7 @@ import { Notice } from "../ui/controls";
 import { Panel, type PanelProps } from "../ui/Panel";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
+import { usePreview } from "../usePreview";
 import { Chart } from "./Chart";
 import styles from "./charts.module.css";
 import { chartsOf, shortNumber } from "./series";
@@ -20,9 +21,10 @@ const EVERY_MS = 5_000;
 /** Memory, processor, requests and latencies of the preview since its launch, and by endpoint. It fills its parent. */
 export function MetricsPanel(props: MetricsPanelProps): ReactNode {
   const client = usePreviewClient(props.client);
+  const { instance } = usePreview(props.generationId, { client, poll: false });
   return (
     <Panel {...props} label="Metrics">
-      <MetricsView client={client} generationId={props.generationId} />
+      <MetricsView client={client} generationId={props.generationId} version={`${instance?.id} ${instance?.status}`} />
     </Panel>
   );
 }
@@ -32,14 +34,20 @@ interface MetricsViewProps {
   generationId: string;
   /** An earlier launch; default: the newest one. */
   previewId?: string;
+  /** Read again for another one, such as after a launch. */
+  version?: string;
 }
 
 /** The charts of one launch. */
-export function MetricsView({ client, generationId, previewId }: MetricsViewProps): ReactNode {
-  const { value, problem, refresh } = useLoad(`${generationId} ${previewId ?? ""}`, (signal) =>
-    metricsOf(client, generationId, signal, previewId),
+export function MetricsView({ client, generationId, previewId, version }: MetricsViewProps): ReactNode {
+  const { value, problem, refresh } = useLoad(
+    `${generationId} ${previewId ?? ""}`,
+    (signal) => metricsOf(client, generationId, signal, previewId),
+    version,
   );
-  const isOver = value?.is_live === false && previewId !== undefined;
+  const isNone = problem?.code === "no_active_preview";
+  // Nothing changes without a live preview; a launch comes with another version.
+  const isOver = isNone || value?.is_live === false;
   useEffect(() => {
     if (isOver) return;
     const timer = setInterval(() => {
@@ -47,7 +55,6 @@ export function MetricsView({ client, generationId, previewId }: MetricsViewProp
     }, EVERY_MS);
     return () => clearInterval(timer);
   }, [refresh, isOver]);
-  const isNone = problem?.code === "no_active_preview";
   return (
     <div className={styles.panel}>
       {isNone ? (

@@ -1,12 +1,13 @@
 import type { ReactNode } from "react";
 
 import type { PreviewClient } from "../api/client";
-import { compareLaunches, type Launch, type LaunchComparison } from "../api/history";
+import { compareLaunches, type LaunchComparison } from "../api/history";
 import { Notice } from "../ui/controls";
 import { duration, milliseconds } from "../ui/format";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import styles from "./history.module.css";
+import { dayAndTime, resultOf } from "./words";
 
 interface LaunchDifferenceProps {
   client: PreviewClient;
@@ -38,8 +39,8 @@ type Row = readonly [string, string, string];
 
 function Comparison({ found }: { found: LaunchComparison }): ReactNode {
   const rows: Row[] = [
-    ["Launched", timeOf(found.before), timeOf(found.after)],
-    ["Result", found.before.status, found.after.status],
+    ["Launched", dayAndTime(found.before.created_at), dayAndTime(found.after.created_at)],
+    ["Result", resultOf(found.before), resultOf(found.after)],
     ["Version", known(found.before.version), known(found.after.version)],
     ["Life", duration(found.before.life_ms / 1000), duration(found.after.life_ms / 1000)],
     ...found.steps.map((one): Row => [`Step ${one.name}`, took(one.before_ms), took(one.after_ms)]),
@@ -90,10 +91,6 @@ function Failures({ title, failures }: { title: string; failures: LaunchComparis
       </ul>
     </section>
   );
-}
-
-function timeOf(one: Launch): string {
-  return new Date(one.created_at).toLocaleString();
 }
 
 function known(value: number | string | null): string {

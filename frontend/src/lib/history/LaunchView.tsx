@@ -1,13 +1,19 @@
 import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
+import { readLaunch } from "../api/history";
 import { MetricsView } from "../charts/MetricsPanel";
 import type { LogLook } from "../logs/look";
 import { WHOLE_LOG } from "../logs/look";
 import { PreviewTerminal } from "../terminal/PreviewTerminal";
+import { CopyButton, Dot, Notice } from "../ui/controls";
+import { duration } from "../ui/format";
 import { Tabs } from "../ui/Tabs";
+import { useLoad } from "../ui/useLoad";
+import { visible } from "../ui/visible";
 import styles from "./history.module.css";
 import { LaunchFailures, LaunchRequests } from "./LaunchLists";
+import { dayAndTime, resultOf, toneOf } from "./words";
 
 /** A launch that is shown, and a line of its log that is chosen. */
 export interface LaunchPlace {
@@ -35,6 +41,9 @@ export function LaunchView({ client, generationId, place, onPlace, back }: Launc
   const [tab, setTab] = useState<(typeof TABS)[number][0]>("log");
   const { previewId } = place;
   const of = { client, generationId, previewId };
+  const launch = useLoad(`${generationId} ${previewId}`, (signal) =>
+    readLaunch(client, generationId, previewId, signal),
+  );
   const onLook = ({ line }: LogLook): void => {
     if (line !== place.line) onPlace({ previewId, line });
   };
@@ -42,8 +51,30 @@ export function LaunchView({ client, generationId, place, onPlace, back }: Launc
     <div className={styles.launchLog}>
       <div className={styles.bar}>
         {back}
-        <span>{previewId}</span>
+        <span className={styles.launchHead}>
+          {launch.value ? (
+            <>
+              <Dot tone={toneOf(launch.value)} /> {resultOf(launch.value)},{" "}
+              <time dateTime={launch.value.created_at}>{dayAndTime(launch.value.created_at)}</time>, lived{" "}
+              {duration(launch.value.life_ms / 1000)}
+              {launch.value.version !== null && `, version ${launch.value.version}`}
+            </>
+          ) : (
+            previewId
+          )}
+        </span>
+        <CopyButton text={previewId} label="Copy the launch's id" />
       </div>
+      {launch.problem && (
+        <Notice tone="bad" role="alert">
+          {launch.problem.message}
+        </Notice>
+      )}
+      {launch.value?.status === "failed" && launch.value.reason && (
+        <p className={styles.hint} data-tone="bad">
+          {visible(launch.value.reason)}
+        </p>
+      )}
       <Tabs label="Launch" tabs={TABS} tab={tab} onTab={setTab} />
       <div role="tabpanel" aria-label={TABS.find(([name]) => name === tab)?.[1]} className={styles.launchPart}>
         {tab === "log" && (

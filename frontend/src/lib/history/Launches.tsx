@@ -1,14 +1,16 @@
 import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
-import { type Launch, listLaunches } from "../api/history";
+import { type Launch, type LaunchList, listLaunches } from "../api/history";
 import { Button, Dot, Notice } from "../ui/controls";
 import { ago, count, duration } from "../ui/format";
+import { useAction } from "../ui/useAction";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import { LaunchDifference } from "./LaunchDifference";
 import { type LaunchPlace, LaunchView } from "./LaunchView";
 import styles from "./history.module.css";
+import { dayAndTime, resultOf, toneOf } from "./words";
 
 interface LaunchesProps {
   client: PreviewClient;
@@ -23,7 +25,21 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
   const launches = useLoad(generationId, (signal) => listLaunches(client, generationId, signal));
   const [compared, setCompared] = useState<{ before: Launch; after: Launch } | null>(null);
   const [chosen, setChosen] = useState<readonly string[]>([]);
-  const items = launches.value?.items ?? [];
+  const [older, setOlder] = useState<LaunchList | null>(null);
+  const action = useAction();
+  const items = [...(launches.value?.items ?? []), ...(older?.items ?? [])];
+  const next = (older ?? launches.value)?.next ?? null;
+  const refresh = (): void => {
+    setOlder(null);
+    launches.refresh();
+  };
+  const loadOlder = (): void =>
+    void action.run("Loading…", async () => {
+      const page = await listLaunches(client, generationId, undefined, next);
+      setOlder((now) => ({ items: [...(now?.items ?? []), ...page.items], next: page.next }));
+      return undefined;
+    });
+  const problem = launches.problem ?? action.problem;
   const back = (
     <Button small icon="left" onClick={() => (place ? onPlace(null) : setCompared(null))}>
       Launches
@@ -47,13 +63,17 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
     setChosen((now) => (now.includes(id) ? now.filter((one) => one !== id) : [...now, id].slice(-2)));
   return (
     <>
-      {launches.problem && (
-        <Notice tone="bad" role="alert" actions={<Button onClick={launches.refresh}>Try again</Button>}>
-          {launches.problem.message}
+      {problem && (
+        <Notice tone="bad" role="alert" actions={<Button onClick={refresh}>Try again</Button>}>
+          {problem.message}
         </Notice>
       )}
       <div className={styles.bar}>
-        <span>{launches.value ? count(items.length, "launch", "launches") : "Loading…"}</span>
+        <span>
+          {launches.value
+            ? `${count(items.length, "launch", "launches")}${next === null ? "" : ", and older ones"}`
+            : "Loading…"}
+        </span>
         <Button
           small
           disabled={!before || !after}
@@ -62,7 +82,7 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
         >
           Compare two
         </Button>
-        <Button small onClick={launches.refresh} disabled={launches.isLoading}>
+        <Button small onClick={refresh} disabled={launches.isLoading}>
           Refresh
         </Button>
       </div>
@@ -77,7 +97,7 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
             <div className={styles.entryHead}>
               <input
                 type="checkbox"
-                aria-label={`Compare the launch of ${ago(one.created_at)}`}
+                aria-label={`Compare the launch of ${dayAndTime(one.created_at)}`}
                 checked={chosen.includes(one.preview_id)}
                 onChange={() => toggle(one.preview_id)}
               />
@@ -87,7 +107,8 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
                 className={styles.title}
                 onClick={() => onPlace({ previewId: one.preview_id, line: null })}
               >
-                {resultOf(one)}, {ago(one.created_at)}
+                {resultOf(one)}, <time dateTime={one.created_at}>{dayAndTime(one.created_at)}</time>
+                <span className={styles.mark}> {ago(one.created_at)}</span>
               </button>
               <Button small onClick={() => onPlace({ previewId: one.preview_id, line: null })}>
                 Open
@@ -104,24 +125,13 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
           </li>
         ))}
       </ul>
-      {launches.value?.next != null && (
-        <p className={styles.hint}>There are older launches; “preview launches GEN” lists up to 200.</p>
+      {next !== null && (
+        <div className={styles.bar}>
+          <Button small onClick={loadOlder} disabled={action.busy !== null}>
+            Older launches
+          </Button>
+        </div>
       )}
     </>
   );
-}
-
-function resultOf(one: Launch): string {
-  if (one.status === "failed") return one.exit_code === null ? "Failed" : `Failed with exit code ${one.exit_code}`;
-  if (one.status !== "stopped") return one.status === "running" ? "Running" : "Starting or stopping";
-  return (
-    { expired: "Expired", inactive: "Stopped when idle", shutdown: "Ended with the service" }[one.cause ?? ""] ??
-    "Stopped"
-  );
-}
-
-function toneOf(one: Launch): "good" | "busy" | "bad" | "idle" {
-  if (one.status === "failed") return "bad";
-  if (one.status === "running") return "good";
-  return one.status === "stopped" ? "idle" : "busy";
 }

@@ -1,7 +1,7 @@
 import { type ReactNode, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
-import { listVersions, restoreVersion, type Version } from "../api/history";
+import { listVersions, restoreVersion, type Version, type VersionList } from "../api/history";
 import { Button, Notice } from "../ui/controls";
 import { Ask } from "../ui/Dialog";
 import { ago, count } from "../ui/format";
@@ -34,13 +34,25 @@ export function Versions({ client, generationId, onLaunch }: VersionsProps): Rea
   const [open, setOpen] = useState<number | null>(null);
   const [asked, setAsked] = useState<number | null>(null);
   const [undo, setUndo] = useState<number | null>(null);
-  const items = versions.value?.items ?? [];
+  const [older, setOlder] = useState<VersionList | null>(null);
+  const items = [...(versions.value?.items ?? []), ...(older?.items ?? [])];
+  const next = (older ?? versions.value)?.next ?? null;
+  const refresh = (): void => {
+    setOlder(null);
+    versions.refresh();
+  };
+  const loadOlder = (): void =>
+    void action.run("Loading…", async () => {
+      const page = await listVersions(client, generationId, undefined, next);
+      setOlder((now) => ({ ...page, items: [...(now?.items ?? []), ...page.items] }));
+      return undefined;
+    });
   const newest = items[0]?.number ?? 0;
   const restore = (number: number): void => {
     setUndo(null);
     void action.run("Rolling back…", async () => {
       const changed = await restoreVersion(client, generationId, number);
-      versions.refresh();
+      refresh();
       if (changed.version === newest) return `Version ${number} has the current files: nothing to roll back.`;
       setUndo(newest);
       const { status, error } = changed.reload;
@@ -52,7 +64,7 @@ export function Versions({ client, generationId, onLaunch }: VersionsProps): Rea
   return (
     <>
       {versions.problem && (
-        <Notice tone="bad" role="alert" actions={<Button onClick={versions.refresh}>Try again</Button>}>
+        <Notice tone="bad" role="alert" actions={<Button onClick={refresh}>Try again</Button>}>
           {versions.problem.message}
         </Notice>
       )}
@@ -73,7 +85,7 @@ export function Versions({ client, generationId, onLaunch }: VersionsProps): Rea
       )}
       <div className={styles.bar}>
         <span>{versions.value ? count(items.length, "version") : "Loading…"}</span>
-        <Button small onClick={versions.refresh} disabled={versions.isLoading}>
+        <Button small onClick={refresh} disabled={versions.isLoading}>
           Refresh
         </Button>
       </div>
@@ -120,8 +132,12 @@ export function Versions({ client, generationId, onLaunch }: VersionsProps): Rea
           </li>
         ))}
       </ul>
-      {versions.value?.next != null && (
-        <p className={styles.hint}>There are older versions; “preview versions GEN” lists up to 200.</p>
+      {next !== null && (
+        <div className={styles.bar}>
+          <Button small onClick={loadOlder} disabled={action.busy !== null}>
+            Older versions
+          </Button>
+        </div>
       )}
       {versions.value && versions.value.oldest > 1 && (
         <p className={styles.hint}>

@@ -5,55 +5,70 @@ import { Button } from "../ui/controls";
 import panel from "../ui/panel.module.css";
 import { visible } from "../ui/visible";
 import styles from "./settings.module.css";
+import { isOption, type WantedOption } from "./start";
 
 interface DetectedListProps {
   environment: ProjectEnvironment;
-  /** Called to set a variable that was made up. */
+  /** Called to set a variable, such as one that was made up. */
   onSet: (name: string) => void;
+  /** Called to set a start option, beginning with the decision. */
+  onOption: (wanted: WantedOption) => void;
   onOpenFile?: ((path: string, line: number) => void) | undefined;
 }
 
 /** What the service has decided from the files, and what it made up. */
-export function DetectedList({ environment, onSet, onOpenFile }: DetectedListProps): ReactNode {
+export function DetectedList({ environment, onSet, onOption, onOpenFile }: DetectedListProps): ReactNode {
   const { detected } = environment;
   if (!detected) return null;
-  const isSet = (name: string): boolean =>
-    [environment.settings, ...environment.presets.filter((one) => one.active)].some((layer) =>
-      layer.variables.some((one) => one.name === name),
-    );
+  const layers = [environment.settings, ...environment.presets.filter((one) => one.active)];
+  const isSet = ({ kind, name }: DetectedEntry): boolean =>
+    isOption(kind)
+      ? layers.some((layer) => layer.start[kind] !== undefined)
+      : layers.some((layer) => layer.variables.some((one) => one.name === name));
+  const setter = (one: DetectedEntry): (() => void) | null => {
+    const { kind, name, value } = one;
+    if (isOption(kind)) return () => onOption({ key: kind, value: value ?? "" });
+    return kind !== "port" && /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? () => onSet(name) : null;
+  };
   return (
     <section className={panel.section} aria-label="Detected">
       <h4>Detected in the files</h4>
       {detected.problem && <p className={panel.hint}>{visible(detected.problem)}</p>}
       <ul className={panel.list}>
-        {detected.entries.map((one) => (
-          <li key={`${one.kind} ${one.name}`} className={styles.detected}>
+        {detected.entries.map((one, at) => (
+          <li key={`${one.kind} ${one.name} ${at}`} className={styles.detected}>
             <span className={styles.text}>
-              {visible(one.made_up && isSet(one.name) ? `${one.name} has your value; it is read in` : one.text)}
-              {one.kind === "variable" && one.value !== null && one.value !== "" && !isSet(one.name) && (
+              {visible(one.made_up && isSet(one) ? `${one.name} has your value; it is read in` : one.text)}
+              {one.kind === "variable" && one.value !== null && one.value !== "" && !isSet(one) && (
                 <span className={styles.placeholder}>{visible(one.value)}</span>
               )}
               <Where entry={one} onOpenFile={onOpenFile} />
             </span>
-            {one.kind === "variable" &&
-              (isSet(one.name) ? (
-                <span className={panel.badge} data-tone="good">
-                  set
-                </span>
-              ) : (
-                <Button
-                  small
-                  kind={one.made_up ? "normal" : "quiet"}
-                  aria-label={`Set it: ${one.name}`}
-                  onClick={() => onSet(one.name)}
-                >
-                  Set it
-                </Button>
-              ))}
+            {isSet(one) ? (
+              <span className={panel.badge} data-tone="good">
+                set
+              </span>
+            ) : (
+              <SetButton entry={one} onSet={setter(one)} />
+            )}
           </li>
         ))}
       </ul>
     </section>
+  );
+}
+
+function SetButton({ entry, onSet }: { entry: DetectedEntry; onSet: (() => void) | null }): ReactNode {
+  if (onSet === null) return null;
+  return (
+    <Button
+      small
+      kind={entry.made_up ? "normal" : "quiet"}
+      aria-label={`Set it: ${visible(entry.name)}`}
+      onClick={onSet}
+    >
+      Set it
+    </Button>
   );
 }
 

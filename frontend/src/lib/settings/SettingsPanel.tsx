@@ -14,6 +14,7 @@ import { usePreview } from "../usePreview";
 import { ComparePresets } from "./ComparePresets";
 import { DetectedList } from "./DetectedList";
 import { PresetBar } from "./PresetBar";
+import type { WantedOption } from "./start";
 import { StartOptionsForm } from "./StartOptionsForm";
 import { VariableList } from "./VariableList";
 
@@ -37,6 +38,7 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
   // Undefined: the preset in use, if there is one.
   const [chosen, setChosen] = useState<string | null>();
   const [wanted, setWanted] = useState({ name: "", round: 0 });
+  const [option, setOption] = useState<WantedOption | null>(null);
   const found = loaded.value;
   const layerName = chosen === undefined ? (found?.active_preset ?? null) : chosen;
   const preset = found?.presets.find((one) => one.name === layerName);
@@ -53,6 +55,7 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
   const saved = running ? "Saved." : "Saved. It applies at the next launch.";
   const show = (name: string | null): void => {
     setChosen(name);
+    setOption(null);
     setWanted({ ...wanted, name: "" });
   };
   const use = (name: string | null): void => {
@@ -131,18 +134,21 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
             <DetectedList
               environment={found}
               onSet={(name) => setWanted({ name, round: wanted.round + 1 })}
+              onOption={setOption}
               onOpenFile={props.onOpenFile}
             />
             <StartOptionsForm
               key={`start ${preset?.name ?? ""} ${JSON.stringify([layer.start, layer.memory_mb])}`}
               layer={layer}
               isBusy={action.busy !== null}
-              onSave={(change) =>
+              wanted={option}
+              onSave={(change) => {
+                setOption(null);
                 run("Saving…", async () => {
                   await changeEnvironment(client, found.project_id, preset?.name ?? null, change);
                   return saved;
-                })
-              }
+                });
+              }}
             />
             {found.presets.length > 0 && <ComparePresets client={client} environment={found} />}
           </>

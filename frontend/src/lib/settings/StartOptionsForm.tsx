@@ -1,21 +1,33 @@
-import { type ReactNode, type SubmitEvent, useState } from "react";
+import { type ReactNode, type SubmitEvent, useEffect, useRef, useState } from "react";
 
 import type { EnvironmentChange, SettingsLayer } from "../api/settings";
 import { Button } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import panel from "../ui/panel.module.css";
 import styles from "./settings.module.css";
-import { changeOf, fieldsOf, FRAMEWORKS, isSame } from "./start";
+import { changeOf, fieldsOf, FRAMEWORKS, isSame, type WantedOption, withWanted } from "./start";
 
 interface StartOptionsFormProps {
   layer: SettingsLayer;
   isBusy: boolean;
+  /** Option to set, such as one that detection has decided; null for none. */
+  wanted?: WantedOption | null;
   onSave: (change: EnvironmentChange) => void;
 }
 
 /** How the project starts, where that differs from what detection decides. */
-export function StartOptionsForm({ layer, isBusy, onSave }: StartOptionsFormProps): ReactNode {
+export function StartOptionsForm({ layer, isBusy, wanted = null, onSave }: StartOptionsFormProps): ReactNode {
   const [fields, setFields] = useState(() => fieldsOf(layer));
+  const [seen, setSeen] = useState<WantedOption | null>(null);
+  if (wanted !== seen) {
+    setSeen(wanted);
+    if (wanted) setFields(withWanted(fields, wanted));
+  }
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    const field = wanted && form.current?.elements.namedItem(wanted.key);
+    if (field instanceof HTMLElement) field.focus();
+  }, [wanted]);
   const set = (change: Partial<typeof fields>): void => setFields({ ...fields, ...change });
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
@@ -25,7 +37,7 @@ export function StartOptionsForm({ layer, isBusy, onSave }: StartOptionsFormProp
   return (
     <section className={panel.section} aria-label="Start">
       <h4>Start</h4>
-      <form className={panel.form} aria-label="Start options" onSubmit={submit}>
+      <form ref={form} className={panel.form} aria-label="Start options" onSubmit={submit}>
         <div className={panel.pair}>
           <label>
             Application
@@ -33,6 +45,7 @@ export function StartOptionsForm({ layer, isBusy, onSave }: StartOptionsFormProp
               className={controls.field}
               placeholder="as detected"
               spellCheck={false}
+              name="app"
               disabled={fields.command.trim() !== ""}
               value={fields.app}
               onChange={(event) => set({ app: event.target.value })}
@@ -44,6 +57,7 @@ export function StartOptionsForm({ layer, isBusy, onSave }: StartOptionsFormProp
               className={controls.field}
               placeholder="as detected"
               spellCheck={false}
+              name="command"
               disabled={fields.app.trim() !== ""}
               value={fields.command}
               onChange={(event) => set({ command: event.target.value })}
@@ -55,6 +69,7 @@ export function StartOptionsForm({ layer, isBusy, onSave }: StartOptionsFormProp
             Framework
             <select
               className={controls.field}
+              name="framework"
               value={fields.framework}
               onChange={(event) => set({ framework: event.target.value })}
             >
@@ -70,6 +85,7 @@ export function StartOptionsForm({ layer, isBusy, onSave }: StartOptionsFormProp
             Network
             <select
               className={controls.field}
+              name="network"
               value={fields.network}
               onChange={(event) => set({ network: event.target.value })}
             >
@@ -89,6 +105,30 @@ export function StartOptionsForm({ layer, isBusy, onSave }: StartOptionsFormProp
               placeholder="the service's limit"
               value={fields.memory}
               onChange={(event) => set({ memory: event.target.value })}
+            />
+          </label>
+        </div>
+        <div className={panel.pair}>
+          <label>
+            Working folder
+            <input
+              className={controls.field}
+              placeholder="as detected"
+              spellCheck={false}
+              name="directory"
+              value={fields.directory}
+              onChange={(event) => set({ directory: event.target.value })}
+            />
+          </label>
+          <label>
+            Health path
+            <input
+              className={controls.field}
+              placeholder="as detected"
+              spellCheck={false}
+              name="health"
+              value={fields.health}
+              onChange={(event) => set({ health: event.target.value })}
             />
           </label>
         </div>

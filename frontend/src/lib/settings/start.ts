@@ -6,11 +6,33 @@ export interface StartFields {
   command: string;
   framework: string;
   network: string;
+  directory: string;
+  health: string;
   memory: string;
 }
 
 export const FRAMEWORKS = ["fastapi", "starlette", "flask", "django", "express", "node"] as const;
-const KEYS = ["app", "command", "framework", "network"] as const;
+const KEYS = ["app", "command", "framework", "network", "directory", "health"] as const;
+
+/** An option that a person wants to set to what detection has decided. A new object for each click. */
+export interface WantedOption {
+  key: (typeof KEYS)[number];
+  value: string;
+}
+
+export function isOption(kind: string): kind is WantedOption["key"] {
+  return KEYS.some((one) => one === kind);
+}
+
+/** The fields with a wanted option; an application and a command exclude each other. */
+export function withWanted(fields: StartFields, { key, value }: WantedOption): StartFields {
+  return {
+    ...fields,
+    ...(key === "app" && { command: "" }),
+    ...(key === "command" && { app: "" }),
+    [key]: value,
+  };
+}
 
 export function fieldsOf({ start, memory_mb }: SettingsLayer): StartFields {
   return {
@@ -18,6 +40,8 @@ export function fieldsOf({ start, memory_mb }: SettingsLayer): StartFields {
     command: text(start["command"]),
     framework: text(start["framework"]),
     network: text(start["network"]),
+    directory: text(start["directory"]),
+    health: text(start["health"]),
     memory: memory_mb === null ? "" : String(memory_mb),
   };
 }

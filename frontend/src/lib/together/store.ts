@@ -27,6 +27,8 @@ export interface Together {
 
 const NOBODY: Together = { me: null, viewers: [], comments: null, ended: null, problem: null };
 const RETRY_MS = 1_000;
+/** Pause after a refusal that may end, such as a preview that is not there yet. */
+const REFUSED_MS = 30_000;
 /** A position is sent so often at most. */
 const LOOK_MS = 300;
 
@@ -117,6 +119,7 @@ export class TogetherStore {
 
   async #follow(isLive: boolean, signal: AbortSignal): Promise<void> {
     for (let attempt = 1; !signal.aborted && this.#snapshot.ended === null; attempt += 1) {
+      let isRefused = false;
       try {
         if (!isLive) {
           await this.#read(signal);
@@ -145,10 +148,10 @@ export class TogetherStore {
         if (problem.status === 401 && (reason === "removed" || reason === "share"))
           this.#set({ ended: reason === "removed" ? "removed" : "expired", viewers: [] });
         else this.#set({ problem });
-        if (!problem.isTemporary) return;
+        isRefused = !problem.isTemporary;
       }
       this.#sent = null;
-      await new Promise((resolve) => setTimeout(resolve, backoffMs(attempt, RETRY_MS)));
+      await new Promise((resolve) => setTimeout(resolve, isRefused ? REFUSED_MS : backoffMs(attempt, RETRY_MS)));
     }
   }
 

@@ -9,10 +9,11 @@ from sqlalchemy import Connection, func, select
 
 from preview.auth.api_tokens import MOST_TOKENS
 from preview.core.clock import now_ms
+from preview.generations.removal import MOST_REMOVED, is_kept
 from preview.http.backend import Backend
 from preview.http.contracts.people.account import UsageItem
 from preview.settings import Tier, variable_of
-from preview.storage.people_tables import api_tokens
+from preview.storage.people_tables import api_tokens, removed_generations
 from preview.storage.tables import (
     alert_rules,
     data_snapshots,
@@ -32,6 +33,8 @@ _TIER_SETTINGS = {
 class _Stored(NamedTuple):
     generations: int
     generation_bytes: int
+    removed: int
+    removed_bytes: int
     snapshots: int
     snapshot_bytes: int
     request_bytes: int
@@ -78,6 +81,8 @@ async def usage_items(backend: Backend, user_id: str, tier: Tier) -> Sequence[Us
             "generations", "Stored projects", stored.generations, settings.generations_per_user, "generations_per_user"
         ),
         _item("files", "Size of your projects' files", stored.generation_bytes, None, None, "bytes"),
+        _item("removed", "Removed projects that can be restored", stored.removed, MOST_REMOVED, None),
+        _item("removed_files", "Size of removed projects' files", stored.removed_bytes, None, None, "bytes"),
         _item("snapshots", "Data snapshots", stored.snapshots, settings.snapshots_per_user, "snapshots_per_user"),
         _item(
             "snapshot_bytes",
@@ -109,7 +114,13 @@ def _item(
 def _count(user_id: str) -> Callable[[Connection], _Stored]:
     def count(connection: Connection) -> _Stored:
         files = select(func.count(), func.coalesce(func.sum(generations.c.size_bytes), 0)).where(
-            generations.c.user_id == user_id
+            generations.c.user_id == user_id, is_kept()
+        )
+        removed = (
+            select(func.count(), func.coalesce(func.sum(generations.c.size_bytes), 0))
+            .select_from(generations)
+            .join(removed_generations, removed_generations.c.generation_id == generations.c.id)
+            .where(generations.c.user_id == user_id)
         )
         snapshots = select(func.count(), func.coalesce(func.sum(data_snapshots.c.size_bytes), 0)).where(
             data_snapshots.c.user_id == user_id
@@ -124,9 +135,12 @@ def _count(user_id: str) -> Callable[[Connection], _Stored]:
         alerts = select(func.count()).select_from(alert_rules).where(alert_rules.c.user_id == user_id)
         tokens = select(func.count()).where(api_tokens.c.user_id == user_id, api_tokens.c.expires_at > now_ms())
         generation_row, snapshot_row = connection.execute(files).one(), connection.execute(snapshots).one()
+        removed_row = connection.execute(removed).one()
         return _Stored(
             int(generation_row[0]),
             int(generation_row[1]),
+            int(removed_row[0]),
+            int(removed_row[1]),
             int(snapshot_row[0]),
             int(snapshot_row[1]),
             int(connection.scalar(traffic) or 0),

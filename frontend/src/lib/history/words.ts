@@ -1,0 +1,28 @@
+import type { Launch } from "../api/history";
+
+/** Result of a launch in words: `Failed with exit code 1`, `Stopped when idle`. */
+export function resultOf(one: Launch): string {
+  if (one.status === "failed") return one.exit_code === null ? "Failed" : `Failed with exit code ${one.exit_code}`;
+  if (one.status !== "stopped") return one.status === "running" ? "Running" : "Starting or stopping";
+  return (
+    { expired: "Expired", inactive: "Stopped when idle", shutdown: "Ended with the service" }[one.cause ?? ""] ??
+    "Stopped"
+  );
+}
+
+export function toneOf(one: Launch): "good" | "busy" | "bad" | "idle" {
+  if (one.status === "failed") return "bad";
+  if (one.status === "running") return "good";
+  return one.status === "stopped" ? "idle" : "busy";
+}
+
+/** `today 14:03`, `yesterday 22:41`, then the date with the time. In local time. */
+export function dayAndTime(time: string, now = Date.now()): string {
+  const at = new Date(time);
+  const clock = at.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const day = new Date(now);
+  if (at.toDateString() === day.toDateString()) return `today ${clock}`;
+  day.setDate(day.getDate() - 1);
+  if (at.toDateString() === day.toDateString()) return `yesterday ${clock}`;
+  return `${at.toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" })} ${clock}`;
+}
