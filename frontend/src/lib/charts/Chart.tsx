@@ -8,7 +8,7 @@ const WIDTH = 600;
 const HEIGHT = 110;
 
 /** A chart over the preview's life, with its newest and highest values in words. */
-export function Chart({ data }: { data: ChartData }): ReactNode {
+export function Chart({ data, isLive }: { data: ChartData; isLive: boolean }): ReactNode {
   const top = topOf(data);
   const limit = data.limit !== undefined && data.limit <= top ? data.limit : null;
   return (
@@ -20,7 +20,10 @@ export function Chart({ data }: { data: ChartData }): ReactNode {
           <span key={line.name} className={styles.key} data-line={at}>
             {data.lines.length > 1 && `${line.name} `}
             {shortNumber(newest(line.values))}
-            <span className={styles.unit}> now, {shortNumber(highest(line.values))} at most</span>
+            <span className={styles.unit}>
+              {" "}
+              {isLive ? "now" : "at the end"}, {shortNumber(highest(line.values))} at most
+            </span>
           </span>
         ))}
         {data.limit !== undefined && <span className={styles.unit}>limit {shortNumber(data.limit)}</span>}

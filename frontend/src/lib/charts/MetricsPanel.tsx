@@ -86,7 +86,7 @@ function Shown({ metrics }: { metrics: Metrics }): ReactNode {
         </ul>
       )}
       {charts.map((data) => (
-        <Chart key={data.title} data={data} />
+        <Chart key={data.title} data={data} isLive={metrics.is_live} />
       ))}
       <Endpoints metrics={metrics} />
       <details className={styles.table}>

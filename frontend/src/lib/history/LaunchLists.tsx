@@ -4,7 +4,7 @@ import type { PreviewClient } from "../api/client";
 import { listFailures } from "../api/failures";
 import { listRecords, type RecordedRequest } from "../api/records";
 import { Button, Notice } from "../ui/controls";
-import { count } from "../ui/format";
+import { clockOf, count } from "../ui/format";
 import { useAction } from "../ui/useAction";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
@@ -58,7 +58,11 @@ export function LaunchRequests({ client, generationId, previewId }: OfLaunch): R
                   </th>
                   <td data-bad={(one.status ?? 500) >= 500}>{one.status ?? one.error ?? "none"}</td>
                   <td>{one.timing.ended_ms.toFixed(0)}</td>
-                  <td>{new Date(one.started_at).toLocaleString()}</td>
+                  <td>
+                    <time dateTime={one.started_at} title={new Date(one.started_at).toLocaleString()}>
+                      {clockOf(Date.parse(one.started_at))}
+                    </time>
+                  </td>
                 </tr>
               ))}
             </tbody>

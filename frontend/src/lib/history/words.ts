@@ -16,10 +16,15 @@ export function toneOf(one: Launch): "good" | "busy" | "bad" | "idle" {
   return one.status === "stopped" ? "idle" : "busy";
 }
 
-/** `today 14:03`, `yesterday 22:41`, then the date with the time. In local time. */
+/** `today 14:03:07`, `yesterday 22:41:12`, then the date with the time. In local time. */
 export function dayAndTime(time: string, now = Date.now()): string {
   const at = new Date(time);
-  const clock = at.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const clock = at.toLocaleTimeString(undefined, {
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+    hourCycle: "h23",
+  });
   const day = new Date(now);
   if (at.toDateString() === day.toDateString()) return `today ${clock}`;
   day.setDate(day.getDate() - 1);
