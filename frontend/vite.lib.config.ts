@@ -8,7 +8,7 @@ import { defineConfig, type Plugin } from "vite";
  * The library's three style sheets, all in ASCII: a host's page may have another charset.
  *
  * `preview-react.css` stands beside a page's own rules; `preview-react.layer.css` has the same in `@layer preview`, for
- * pages whose own rules are in layers; `preview-react.strict.css` outweighs the page's rules, up to one id each.
+ * pages whose own rules are in layers; `preview-react.strict.css` outweighs the page's rules, up to two ids each.
  */
 function styleSheets(): Plugin {
   const reset = readFileSync(new URL("src/lib/ui/reset.css", import.meta.url), "utf8");
@@ -21,19 +21,22 @@ function styleSheets(): Plugin {
       const css = inAscii(`${reset}\n${readFileSync(path, "utf8")}`);
       writeFileSync(path, css);
       writeFileSync(join(dir, "preview-react.layer.css"), `@layer preview {\n${css}\n}\n`);
-      writeFileSync(join(dir, "preview-react.strict.css"), strengthened(css));
+      writeFileSync(
+        join(dir, "preview-react.strict.css"),
+        strengthened(`.preview-root:where(:not(dialog)) { all: revert; }\n${css}`),
+      );
     },
   };
 }
 
-/** The same rules, each selector with the weight of one id more. */
+/** The same rules, each selector with the weight of three ids more; the roots are the library's too. */
 function strengthened(css: string): string {
   const withId = (selector: string): string =>
     /^\s*(@|&|(from|to|[\d.]+%)\s*$)/.test(selector)
       ? selector
       : /^\s*:where\(/.test(selector)
-        ? selector.replace(/(\s*)$/, ":not(#_)$1")
-        : selector.replace(/(\.[A-Za-z_][\w-]*)/, "$1:not(#_)");
+        ? selector.replace(/(\s*)$/, ":not(#_#_#_)$1")
+        : selector.replace(/(\.[A-Za-z_][\w-]*)/, "$1:not(#_#_#_)");
   return css.replace(/\/\*[\s\S]*?\*\//g, "").replace(/[^{};]+(?=\{)/g, (head) =>
     head.trim().startsWith("@")
       ? head

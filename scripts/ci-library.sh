@@ -23,6 +23,10 @@ for major in "${@:-18 19}"; do
       npx vite build --logLevel error
       npx vite build --logLevel error --ssr server.jsx --outDir server
       node check.mjs "$version"
+      # React warns in development only.
+      NODE_ENV=development npx vite build --logLevel error --mode development --outDir dist-dev --minify false
+      NODE_ENV=development npx vite build --logLevel error --mode development --ssr server.jsx --outDir server
+      NODE_ENV=development PLAYWRIGHT_FROM="$frontend/package.json" node look.mjs "$version"
     )
   done
 done

@@ -32,7 +32,7 @@ export function App({ baseUrl = "https://previews.example.com" }) {
           onStatus={(status) => (globalThis.lastStatus = status.status)}
           texts={{ live: "En direct", filter: "Filtrer" }}
           tools={["search", "filter"]}
-          style={{ height: 300, "--pv-surface": "rgb(1, 2, 3)" }}
+          style={{ height: 300 }}
         />
         <RequestPanel generationId="gen_1" />
         <FailuresPanel generationId="gen_1" />

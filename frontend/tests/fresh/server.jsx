@@ -1,5 +1,8 @@
+import { PassThrough } from "node:stream";
+import { text } from "node:stream/consumers";
+
 import { version } from "react";
-import { renderToString } from "react-dom/server";
+import { renderToPipeableStream, renderToString } from "react-dom/server";
 
 import { App } from "./App.jsx";
 
@@ -7,4 +10,11 @@ export { version };
 
 export function render(baseUrl) {
   return renderToString(<App baseUrl={baseUrl} />);
+}
+
+/** The whole page, with what is loaded later, as frameworks send it. */
+export function stream(baseUrl) {
+  const sent = new PassThrough();
+  const { pipe } = renderToPipeableStream(<App baseUrl={baseUrl} />, { onAllReady: () => pipe(sent) });
+  return text(sent);
 }

@@ -57,7 +57,7 @@ function Saved({ generationId, draft, onDraft }: EarlierProps): ReactNode {
       setName("");
       return Promise.resolve(said);
     });
-  const save = (): void => store(() => withSaved(saved, name, draft), "Saved in this browser, without secrets.");
+  const save = (): void => store(() => withSaved(saved, name, draft), "Saved.");
   return (
     <section aria-label="Saved requests" className={editorStyles.earlierPart}>
       <div className={editorStyles.line}>
@@ -78,6 +78,7 @@ function Saved({ generationId, draft, onDraft }: EarlierProps): ReactNode {
           Save
         </Button>
       </div>
+      <p className={styles.hint}>Saved requests stay in this browser, without secrets and files.</p>
       <News action={action} />
       <ul className={endpointStyles.endpoints}>
         {saved.map((one) => (
