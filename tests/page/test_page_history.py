@@ -60,6 +60,14 @@ def test_a_person_rolls_back_and_reads_an_earlier_log(
         page.get_by_role("button", name="Open", exact=True).last.click()
         page.get_by_role("tabpanel", name="Log").get_by_text("reloaded in").first.wait_for()
         assert serious(seen) == []
+        page.get_by_text("Stopped, today").wait_for()
+        parts = page.get_by_role("tablist", name="Launch", exact=True)
+        for tab, shown in (("Requests", "No request was"), ("Failures", "Nothing failed"), ("Metrics", "at the end")):
+            parts.get_by_role("tab", name=tab).click()
+            page.get_by_role("tabpanel", name=tab).get_by_text(shown).first.wait_for()
+            assert serious(seen) == [], tab
+        # The address shows the same to anyone who opens it.
+        assert "launch=preview_" in page.url
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width
         assert seen.violations == []
 

@@ -49,6 +49,13 @@ def test_a_placeholder_is_set_a_flag_is_turned_and_a_preset_switched(running: Ru
         pane = open_settings(seen)
         pane.get_by_text("STRIPE_API_KEY is not set; using a placeholder").wait_for()
         shoot(seen, "first")
+        # A decision is set beginning with its value; the port is the service's.
+        pane.get_by_role("button", name="Set it: app").click()
+        expect(pane.get_by_label("Application")).to_have_value("main:app")
+        expect(pane.get_by_label("Application")).to_be_focused()
+        pane.get_by_role("button", name="Discard").click()
+        expect(pane.get_by_role("button", name="Set it: PORT")).to_have_count(0)
+        expect(pane.get_by_role("button", name="Set it: DATABASE_URL")).to_be_visible()
         # Set what detection made up: proposed as a secret, and never seen again.
         pane.get_by_role("button", name="Set it: STRIPE_API_KEY").click()
         expect(pane.get_by_label("Name")).to_have_value("STRIPE_API_KEY")

@@ -64,6 +64,7 @@ export function Workspace(props: WorkspaceProps): ReactNode {
         {...{ name, theme, onSignIn, onShow, nameOf }}
         generationId={id}
         onShowMetrics={() => show("metrics")}
+        onShowSettings={() => show("settings")}
       />
       <div className={styles.panes} style={split.style}>
         {!isSmall && <Splitter split={split} />}

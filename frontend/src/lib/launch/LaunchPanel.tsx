@@ -3,7 +3,7 @@ import { type CSSProperties, type ReactNode, useEffect, useRef, useState } from 
 import type { PreviewClient } from "../api/client";
 import { usePreviewClient } from "../context";
 import { Contained } from "../ui/Contained";
-import { Announce, classes, Dot, IconButton, Notice } from "../ui/controls";
+import { Announce, Button, classes, Dot, IconButton, Notice } from "../ui/controls";
 import { colorScheme, type ThemeChoice } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
 import { visible } from "../ui/visible";
@@ -31,6 +31,8 @@ export interface LaunchPanelProps {
   onShow?: (generationId: string) => void;
   /** Called to show the preview's measurements; without it, its plots open nothing. */
   onShowMetrics?: () => void;
+  /** Called to show the launch settings, where a failed launch may need a variable or a start command. */
+  onShowSettings?: () => void;
   className?: string;
   style?: CSSProperties;
 }
@@ -128,7 +130,7 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
         {instance && isOn ? (
           <Facts {...{ client, preview, instance, state, health, isLost }} onShowMetrics={props.onShowMetrics} />
         ) : (
-          !preview.problem && <Rest preview={preview} state={state} />
+          !preview.problem && <Rest preview={preview} state={state} onShowSettings={props.onShowSettings} />
         )}
       </div>
       <Steps
@@ -141,11 +143,28 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
   );
 }
 
+interface RestProps {
+  preview: Preview;
+  state: string;
+  onShowSettings: (() => void) | undefined;
+}
+
 /** What a preview that is not on says of itself. */
-function Rest({ preview: { instance, isLoaded }, state }: { preview: Preview; state: string }): ReactNode {
+function Rest({ preview, state, onShowSettings }: RestProps): ReactNode {
+  const { instance, isLoaded } = preview;
   if (state === "failed" && instance?.reason)
     return (
-      <Notice tone="bad" role="alert">
+      <Notice
+        tone="bad"
+        role="alert"
+        actions={
+          onShowSettings && (
+            <Button small icon="sliders" onClick={onShowSettings}>
+              Settings
+            </Button>
+          )
+        }
+      >
         {whyFailed(instance)} See the log for its last lines.
       </Notice>
     );

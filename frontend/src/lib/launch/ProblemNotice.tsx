@@ -10,6 +10,7 @@ interface ProblemNoticeProps {
   generationId: string;
   nameOf?: ((generationId: string) => string) | undefined;
   onSignIn?: (() => void) | undefined;
+  onShowSettings?: (() => void) | undefined;
   onShow?: ((generationId: string) => void) | undefined;
   client: PreviewClient;
   preview: Preview;
@@ -57,6 +58,14 @@ export function ProblemNotice(props: ProblemNoticeProps): ReactNode {
           props.onSignIn && (
             <Button key="sign-in" small onClick={props.onSignIn}>
               Sign in
+            </Button>
+          )
+        );
+      case "settings":
+        return (
+          props.onShowSettings && (
+            <Button key="settings" small icon="sliders" onClick={props.onShowSettings}>
+              Set how it starts
             </Button>
           )
         );

@@ -7,6 +7,8 @@ export type WayOut =
   | { kind: "stop"; generationId: string; previewId: string; isThis: boolean }
   | { kind: "again" }
   | { kind: "sign-in" }
+  /** Say in the settings how the project starts. */
+  | { kind: "settings" }
   | { kind: "none" };
 
 export interface Explanation {
@@ -38,6 +40,11 @@ export function explain(
     case "unauthenticated":
       return { sentence: "You are not signed in any more.", facts: [], ways: [{ kind: "sign-in" }] };
     case "invalid_generation":
+      return {
+        sentence: problem.message,
+        facts,
+        ways: [{ kind: "missing_files" in problem.details ? "settings" : "none" }],
+      };
     case "project_mismatch":
     case "forbidden":
     case "generation_not_found":

@@ -230,7 +230,7 @@ describe("a problem", () => {
   test("that may pass can be tried again; files that cannot run cannot", () => {
     expect(explain(new Problem("No port.", { code: "no_port_available" }), "g").ways).toEqual([{ kind: "again" }]);
     const missing = new Problem("No.", { code: "invalid_generation", details: { missing_files: ["main.py"] } });
-    expect(explain(missing, "g")).toMatchObject({ facts: ["Missing: main.py"], ways: [{ kind: "none" }] });
+    expect(explain(missing, "g")).toMatchObject({ facts: ["Missing: main.py"], ways: [{ kind: "settings" }] });
     const longest = new Problem("The free tier …", { status: 400, code: "x", details: { limit_s: 3600 } });
     expect(explain(longest, "g")).toMatchObject({ ways: [{ kind: "none" }] });
     expect(explain(longest, "g").sentence).toContain("lives 1 h at most");
