@@ -225,6 +225,8 @@ def main() -> None:
     options = parser.parse_args()
     if not shutil.which("nginx") or not shutil.which("wrk"):
         raise SystemExit("nginx and wrk are needed: apt-get install nginx-light wrk")
+    # `timeout` sends it: the peers end with this program.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     size = options.megabytes * _MIB
     carried: dict[str, dict[str, float]] = {}
     with ExitStack() as opened:

@@ -11,27 +11,20 @@ from sqlalchemy.exc import IntegrityError
 
 from preview.core.clock import now_ms
 from preview.errors import PinLimitReached, RequestNotFound
-from preview.logs.filter import Access, KnownRequests
+from preview.logs.filter import KnownRequests
 from preview.storage.database import Database
 from preview.storage.tables import pinned_requests, preview_instances, preview_requests, preview_traffic
+from preview.traffic.known import MOST_ALIKE, KnownIndex
 from preview.traffic.record import Capture, RecordedRequest
 from preview.traffic.rows import record_of
 
 _R = preview_requests.c
 _P = pinned_requests.c
 # Bounds of one page: records that are compared with a filter, and their text.
-# Newest requests with the same id among which the one of a line is sought.
-_MOST_ALIKE = 20
 _SCAN_RECORDS = 5000
 _SCAN_CHARACTERS = 16 * 1024 * 1024
 _CHUNK = 250
 MAX_PAGE = 1000
-KNOWN_RECORDS = 5000
-"""Newest records whose facts the terms of a filter find for log lines."""
-KNOWN_PATH = 256
-"""Characters of a path among these facts: each stream with such a filter keeps them in memory."""
-# Records that are in memory at a time while their facts are read: one may have 32 KiB.
-_READ_AT_ONCE = 200
 
 Matches = Callable[[RecordedRequest], bool]
 
@@ -63,6 +56,7 @@ class TrafficStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._known = KnownIndex(database)
 
     async def get(self, preview_id: str, number: int) -> RecordedRequest:
         """Return a record with its headers and bodies.
@@ -127,11 +121,11 @@ class TrafficStore:
         return await self._database.read(partial(_find, preview_id=preview_id, request_id=request_id, line=line))
 
     async def known(self, preview_id: str) -> KnownRequests:
-        """Return the facts of the newest ``KNOWN_RECORDS`` requests, for filters of log lines.
+        """Return the facts of the newest ``KNOWN_RECORDS`` (see ``KnownIndex``) requests, for filters of log lines.
 
         Cancellation: nothing changes.
         """
-        return await self._database.read(partial(_known, preview_id=preview_id))
+        return await self._known.get(preview_id)
 
     async def capture(self, preview_id: str) -> Capture | None:
         """Return the stored capture setting of a preview; None if it has no requests. Cancellation: nothing changes."""
@@ -187,26 +181,11 @@ def _find(connection: Connection, *, preview_id: str, request_id: str, line: int
     # The id ends the facts. SQLite ignores the case of letters here, so the records are compared once more.
     ends = _R.facts.endswith(f" {request_id}", autoescape=True)
     query = select(_R.number, _R.facts).where(_R.preview_id == preview_id, ends).order_by(_R.number.desc())
-    rows = connection.execute(query.limit(_MOST_ALIKE)).all()
+    rows = connection.execute(query.limit(MOST_ALIKE)).all()
     found = [record_of(preview_id, number, facts, None, pinned=False) for number, facts in rows]
     found = [one for one in found if one.request_id == request_id]
     chosen = next((one for one in found if one.first_line <= line <= one.last_line), found[0] if found else None)
     return None if chosen is None else _get(connection, preview_id=preview_id, number=chosen.number)
-
-
-def _known(connection: Connection, *, preview_id: str) -> KnownRequests:
-    query = select(_R.number, _R.facts).where(_R.preview_id == preview_id).order_by(_R.number.desc())
-    rows = connection.execute(query.limit(KNOWN_RECORDS), execution_options={"yield_per": _READ_AT_ONCE})
-    found: dict[str, list[Access]] = {}
-    newest = 0
-    for number, facts in rows:
-        newest = newest or number
-        one = record_of(preview_id, number, facts, None, pinned=False)
-        alike = found.setdefault(one.request_id, [])
-        # Each line with the id is compared with all of them, and clients choose ids.
-        if len(alike) < _MOST_ALIKE:
-            alike.append(Access(one.method, one.path[:KNOWN_PATH], one.status, one.timing.ended))
-    return KnownRequests(newest, found)
 
 
 def _list(

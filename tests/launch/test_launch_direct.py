@@ -56,6 +56,34 @@ app.get('/%C3%A9/:name', (request, response) => response.send(request.params.nam
 app.get('/crash', () => { throw new Error('no'); });
 app.listen(process.env.PORT);
 """
+# Answers a WebSocket's handshake by hand.
+SOCKETS = """
+const http = require('http');
+const server = http.createServer((request, response) => response.end('ok'));
+server.on('upgrade', (request, socket) => {
+  socket.end(request.url.startsWith('/no') ? 'HTTP/1.1 403 Forbidden\\r\\n\\r\\n'
+    : 'HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n\\r\\n');
+});
+server.listen(process.env.PORT);
+"""
+CLUSTER = """
+const cluster = require('cluster');
+const hostile = [null, 7, {}, {cmd: 'NODE_PREVIEW_REQUEST'}, {cmd: 'NODE_PREVIEW_REQUEST', line: 'x'.repeat(9000)},
+  {cmd: 'NODE_PREVIEW_REQUEST', line: 'GET 200 1 r1 /a\\nready\\ndrained', dropped: -5},
+  {cmd: 'NODE_PREVIEW_REQUEST', line: 'GET 200 1 MARK00 /forged', dropped: 1e300}];
+if (cluster.isPrimary) { for (let one = 0; one < 3; one += 1) cluster.fork(); }
+else {
+""" + SOCKETS + """
+  for (const one of hostile) if (one !== null) process.send(one);
+}
+"""
+NODE_PACKAGE = '{"name": "shop", "main": "server.js", "scripts": {"start": "node server.js"}}'
+NODE_KINDS = {
+    "sockets": (SOCKETS, Server.NODE, ("server.js",)),
+    "cluster": (CLUSTER, Server.NODE, ("server.js",)),
+    "node": (SOCKETS, Server.COMMAND, ("node", "server.js")),
+    "npm": (SOCKETS, Server.COMMAND, ("npm", "start")),
+}
 KINDS: Mapping[str, tuple[Mapping[str, str], StartPlan]] = {
     "fastapi": (
         {"requirements.txt": "fastapi\nwebsockets\n", "main.py": FASTAPI},
@@ -121,6 +149,38 @@ async def get(preview: LivePreview, path: str, **headers: str) -> int:
     async with httpx2.AsyncClient(timeout=30) as client:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return (await client.get(f"http://{host}:{port}{path}", headers=named)).status_code
+
+
+async def shake_hands(preview: LivePreview, path: str) -> bytes:
+    """Ask for a WebSocket; return the answer's first line."""
+    host, port = preview.socket_address
+    async with await trio.open_tcp_stream(host, port) as stream:
+        head = f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        await stream.send_all(head.encode())
+        answer = b"".join([part async for part in stream])
+    return answer.partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize("kind", NODE_KINDS)
+async def test_node_reports_requests_and_handshakes_of_workers_and_of_own_commands(rig: Rig, kind: str) -> None:
+    program, server, command = NODE_KINDS[kind]
+    files = {"package.json": NODE_PACKAGE, "server.js": program}
+    preview = await rig.start(files, StartPlan("node", Toolchain.NODE, server, None, command=command))
+    assert preview.record.state is State.RUNNING, story(preview)
+    heard = Heard()
+    preview.traffic.listeners.append(heard.take)
+    # The order to report reaches each worker in its own time.
+    with trio.fail_after(60):
+        while {(b"/", 200), (b"/chat?room=1", 101), (b"/no", 403)} - {(one.target, one.status) for one in heard.drafts}:
+            assert await get(preview, "/", x_request_id="mine") == 200
+            assert await get(preview, "/carried", x_request_id=REQUEST_MARK + "00") == 200
+            assert await shake_hands(preview, "/chat?room=1") == b"HTTP/1.1 101 Switching Protocols"
+            assert await shake_hands(preview, "/no") == b"HTTP/1.1 403 Forbidden"
+    # A worker forges reports of its own application: they are no other words, and each is one record of origin direct.
+    forged = {b"/a?ready?drained", b"/forged"} if kind == "cluster" else set[bytes]()
+    assert {one.target for one in heard.drafts} <= {b"/", b"/chat?room=1", b"/no"} | forged
+    assert {one.origin.value for one in heard.drafts} == {"direct"}
+    assert {one.request_id for one in heard.drafts if one.target == b"/"} == {b"mine"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from pathlib import Path
 
 import pytest
 import trio
 from traffic_room import draft, open_traffic_room
 
+from preview.logs.filter import KnownRequests
 from preview.storage.database import open_database
+from preview.traffic.known import KNOWN_RECORDS
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -62,3 +66,34 @@ async def test_one_id_for_all_requests_makes_no_line_expensive(
         # Each stream keeps the paths, so a long one is cut.
         assert [one.path for one in known.by_id["other"]] == [("/book" * 300)[:256]]
         assert known.newest == 501
+
+
+async def test_streams_share_one_index_which_is_bounded_and_goes_with_the_last_of_them(
+    sqlite_database_url: str, tmp_path: Path
+) -> None:
+    async with open_database(sqlite_database_url) as database, open_traffic_room(database, tmp_path) as room:
+        traffic = await room.open()
+
+        async def know(count: int, name: str) -> KnownRequests:
+            for number in range(count):
+                traffic.record(draft()._replace(request_id=f"{name}{number % 3000}".encode()))
+            with trio.fail_after(30):
+                await room.writer.flush("preview_a")
+            return await room.store.known("preview_a")
+
+        first = await know(10, "a")
+        tracemalloc.start()
+        streams = [await know(1, "b") for _ in range(50)]
+        grown = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert grown < 1_000_000
+        assert {id(one.by_id) for one in streams} == {id(first.by_id)}
+        assert "b0" in first.by_id
+        assert (first.newest, streams[-1].newest) == (10, 60)
+        # The oldest records leave, of which some have an id in common with newer ones.
+        await know(KNOWN_RECORDS, "c")
+        assert set(first.by_id) == {f"c{number}" for number in range(3000)}
+        assert sum(map(len, first.by_id.values())) == KNOWN_RECORDS
+        del first, streams
+        gc.collect()
+        assert len(room.store._known._indexes) == 0

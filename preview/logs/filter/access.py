@@ -33,12 +33,14 @@ class KnownRequests:
     """Facts of recorded requests of one preview, which the lines of the requests have too.
 
     Attributes:
-        newest: Number of the newest record. Of one preview, equal numbers mean equal facts.
-        by_id: Facts by request id; clients may use an id twice.
+        newest: Number of the newest record at the start. Of one preview, equal numbers mean equal facts.
+        by_id: Facts by request id; clients may use an id twice. The owner may add facts of newer requests.
+        owner: What keeps the facts; it lives as long as this object.
     """
 
     newest: int = 0
     by_id: Mapping[str, Sequence[Access]] = field(default_factory=dict, compare=False, repr=False)
+    owner: object = field(default=None, compare=False, repr=False)
 
 
 NO_REQUESTS = KnownRequests()

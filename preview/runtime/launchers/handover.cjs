@@ -1,12 +1,13 @@
 // The control channel of a Node server on the inherited socket: reports that it serves, and obeys the order to drain.
 // Messages are lines. To the service: `ready` when the server listens, `closed` when it has stopped accepting, and
-// `drained` when it has answered all accepted requests. From the service: `drain`, and `routes N`, answered by a line
+// `drained` when it has answered all accepted requests; `reports` from a cluster's primary process, which only reports
+// requests. From the service: `drain`, and `routes N`, answered by a line
 // `route N …` for each route and `routes N` at the end; `requests on MARK` and `requests off`. See preview_control.py.
 'use strict';
 
 const fs = require('fs');
 const net = require('net');
-const { openReports } = require('./reports.cjs');
+const { openReports, openWorkers, watchServer } = require('./reports.cjs');
 const routes = require('./routes.cjs');
 
 // Time for which idle connections are kept open during a drain: their clients may just be sending a request.
@@ -36,6 +37,7 @@ exports.handOver = function handOver(server) {
   let draining = false;
   // Reports requests, while the service asks for it.
   let reports = null;
+  watchServer(server, () => reports);
 
   server.on('connection', (socket) => {
     connections.add(socket);
@@ -43,7 +45,6 @@ exports.handOver = function handOver(server) {
   });
   server.prependListener('request', (request, response) => {
     const { socket } = request;
-    if (reports !== null) reports.watch(request, response);
     if (draining) response.setHeader('Connection', 'close');
     if (!answers.has(socket)) answers.set(socket, new Set());
     answers.get(socket).add(response);
@@ -99,5 +100,25 @@ exports.handOver = function handOver(server) {
       }
     });
     channel.write('ready\n');
+  });
+};
+
+/** Let the workers that this process starts report their requests over the control channel. */
+exports.reportWorkers = function reportWorkers() {
+  const cluster = require('cluster');
+  cluster.once('fork', () => {
+    const channel = openChannel();
+    if (channel === null) return;
+    const obey = openWorkers(channel);
+    let heard = '';
+    channel.on('data', (data) => {
+      const lines = (heard + data).split('\n');
+      heard = lines.pop().slice(-MOST_CHARACTERS);
+      for (const line of lines) {
+        if (line === 'requests off') obey('');
+        else if (/^requests on [0-9a-f]+$/.test(line)) obey(line.slice(12));
+      }
+    });
+    channel.write('reports\n');
   });
 };

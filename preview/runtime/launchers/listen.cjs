@@ -10,7 +10,8 @@ const cluster = require('cluster');
 const fs = require('fs');
 const http = require('http');
 const net = require('net');
-const { handOver } = require('./handover.cjs');
+const { handOver, reportWorkers } = require('./handover.cjs');
+const { hearPrimary, watchServer } = require('./reports.cjs');
 const routes = require('./routes.cjs');
 
 const [descriptor, inode] = (process.env.PREVIEW_LISTENER || '').split(':').map(Number);
@@ -47,6 +48,8 @@ function isOurs(server, port) {
 
 if (inode > 0) {
   routes.watch();
+  const reports = cluster.isWorker ? hearPrimary() : null;
+  if (!cluster.isWorker && isInherited()) reportWorkers();
   const listen = net.Server.prototype.listen;
   net.Server.prototype.listen = function listenOnInherited(...given) {
     const port = wantedPort(given[0]);
@@ -56,7 +59,8 @@ if (inode > 0) {
     const options = typeof given[0] === 'object' && given[0] !== null ? given[0] : {};
     const callback = given.filter((one) => typeof one === 'function').slice(-1);
     // Not in a worker, for which the primary accepts.
-    if (!cluster.isWorker) handOver(this);
+    if (cluster.isWorker) watchServer(this, reports);
+    else handOver(this);
     // Only options that do not concern the address, which is bound already.
     return listen.call(this, { fd: descriptor, backlog: options.backlog, signal: options.signal }, ...callback);
   };

@@ -2,7 +2,7 @@
 
 The process reports that it serves, is ordered to release the socket, and is asked for its routes, and for requests at
 the preview's own port. The application controls the other end, so it is not trusted: only a few bytes are read, besides
-reports that the service has asked for, and only five words have a meaning. Reports of requests are read slowly: a flood
+reports that the service has asked for, and only six words have a meaning. Reports of requests are read slowly: a flood
 of them costs the process its own reports. If a channel is closed, silent or abused, only its own process loses the
 hand-over and its reports.
 """
@@ -62,6 +62,8 @@ class Control:
         self._direct: DirectReports | None = None
         # Reports of requests were asked for once; from then on they are not counted as abuse, until the drain.
         self._takes_requests = False
+        # The process reports requests, but does not take part in a hand-over: a cluster's primary, an own command.
+        self._only_reports = False
         self._drains = trio.Event()
 
     def report_to(self, direct: DirectReports) -> None:
@@ -72,8 +74,7 @@ class Control:
         """
         self._direct = direct
         direct.ask = self._ask_requests
-        if self.ready.is_set():
-            self._ask_requests()
+        self._ask_requests()
 
     def has_started(self) -> None:
         """Close the service's copy of the process's end, so that the end of the channel can be detected."""
@@ -118,6 +119,11 @@ class Control:
         if line == b"ready":
             self.ready.set()
             self._ask_requests()
+        elif line == b"reports":
+            # Repeated words would each cost an answer.
+            if not self._only_reports:
+                self._only_reports = True
+                self._ask_requests()
         elif line == b"closed":
             self.closed.set()
         elif line == b"drained":
@@ -131,7 +137,8 @@ class Control:
 
     def _ask_requests(self) -> None:
         """Tell the process whether to report requests."""
-        if self._direct is None or not self.ready.is_set() or self._over.is_set() or self._drains.is_set():
+        is_there = self.ready.is_set() or self._only_reports
+        if self._direct is None or not is_there or self._over.is_set() or self._drains.is_set():
             return
         if self._direct.is_wanted:
             self._takes_requests = True
