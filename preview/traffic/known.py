@@ -102,5 +102,7 @@ def _newer(connection: Connection, *, preview_id: str, than: int) -> list[tuple[
     for number, facts in rows:
         one = record_of(preview_id, number, facts, None, pinned=False)
         path = one.path[:KNOWN_PATH]
-        found.append((number, one.request_id, Access(one.method, paths.setdefault(path, path), one.status, one.timing.ended)))
+        found.append(
+            (number, one.request_id, Access(one.method, paths.setdefault(path, path), one.status, one.timing.ended))
+        )
     return found

@@ -66,17 +66,21 @@ server.on('upgrade', (request, socket) => {
 });
 server.listen(process.env.PORT);
 """
-CLUSTER = """
+CLUSTER = (
+    """
 const cluster = require('cluster');
 const hostile = [null, 7, {}, {cmd: 'NODE_PREVIEW_REQUEST'}, {cmd: 'NODE_PREVIEW_REQUEST', line: 'x'.repeat(9000)},
   {cmd: 'NODE_PREVIEW_REQUEST', line: 'GET 200 1 r1 /a\\nready\\ndrained', dropped: -5},
   {cmd: 'NODE_PREVIEW_REQUEST', line: 'GET 200 1 MARK00 /forged', dropped: 1e300}];
 if (cluster.isPrimary) { for (let one = 0; one < 3; one += 1) cluster.fork(); }
 else {
-""" + SOCKETS + """
+"""
+    + SOCKETS
+    + """
   for (const one of hostile) if (one !== null) process.send(one);
 }
 """
+)
 NODE_PACKAGE = '{"name": "shop", "main": "server.js", "scripts": {"start": "node server.js"}}'
 NODE_KINDS = {
     "sockets": (SOCKETS, Server.NODE, ("server.js",)),

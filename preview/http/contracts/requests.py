@@ -30,8 +30,8 @@ class RequestItem(Answer):
     request_id: str = Field(description="`X-Request-Id` that the preview received; its log lines carry it.")
     started_at: Time
     origin: Literal["browser", "socket", "call", "replay", "probe", "check", "direct", "import"] = Field(
-        description="Way of the request; `direct`: to the preview's own port, reported by the application. Servers that "
-        "the service starts, and all Node servers, report; Python start commands do not."
+        description="Way of the request; `direct`: to the preview's own port, reported by the application. "
+        "Servers that the service starts, and all Node servers, report; Python start commands do not."
     )
     who: Literal["owner", "viewer", "agent", "service", "unknown"] = Field(
         description="Sender; `agent`: a program with the owner's token."
