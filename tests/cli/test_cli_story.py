@@ -105,3 +105,16 @@ def test_as_json_each_event_is_one_object_on_its_line() -> None:
     }
     assert events[4]["base_url"] == ADDRESSES.preview
     assert events[7]["left"] == []
+
+
+def test_lines_of_health_checks_are_left_out_for_people_and_programs_alike() -> None:
+    rows = [
+        (1, 1_700_000_000_000, Level.INFO.value, Source.REQUEST.value, "GET /health 200", "abc.check"),
+        (2, 1_700_000_000_000, Level.ERROR.value, Source.PREVIEW.value, "the check failed", "abc.check"),
+        (3, 1_700_000_000_000, Level.INFO.value, Source.PREVIEW.value, "a user's line", "abc"),
+    ]
+    people, programs = io.StringIO(), io.StringIO()
+    for story in (TextStory(people, colour=False), JsonStory(programs)):
+        story.events(batches_of("preview_x", rows))
+    assert "GET /health" not in people.getvalue()
+    assert [json.loads(line)["seq"] for line in programs.getvalue().splitlines()] == [2, 3]

@@ -1,4 +1,4 @@
-import { type ReactNode, useCallback, useEffect, useState } from "react";
+import { lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from "react";
 
 import { LaunchPanel, type LogLook, lookOfAddress, lookToAddress, type ThemeChoice, usePreviewClient } from "../lib";
 import { changeMe } from "../lib/api/together";
@@ -13,6 +13,8 @@ import { Splitter, useSplit } from "./Splitter";
 import { useFilePlace } from "./useFilePlace";
 import { useSmallScreen } from "./useSmallScreen";
 import type { Project } from "./useProjects";
+
+const LineMarks = lazy(() => import("../lib/together/LineMarks"));
 
 interface WorkspaceProps {
   project: Project;
@@ -116,6 +118,7 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
     query,
     useCallback(() => onPane("files"), [onPane]),
   );
+  const [lineMarks, setLineMarks] = useState<ReadonlyMap<number, string>>(new Map());
   const context: PaneContext = {
     ...{ generationId: id, name, theme, query, failure, onFailure, onShowLog, showFailure, showRequest, onShow },
     file: files.place,
@@ -131,7 +134,11 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
           look={lookOfAddress(query)}
           onLook={onLook}
           onOpenFile={files.openFile}
+          lineMarks={lineMarks}
         />
+        <Suspense>
+          <LineMarks generationId={id} onMarks={setLineMarks} />
+        </Suspense>
       </div>
       {PANES.map((one) => {
         const isShown = one.id === pane;

@@ -114,8 +114,7 @@ class TextStory:
         out: list[str] = []
         for event in events:
             if isinstance(event, Batch):
-                lines = [event.line_at(at) for at in _WITHOUT_CHECKS.positions(event.columns)]
-                shown = (one for line in lines for one in self._folder.take(_shown(line)))
+                shown = (one for line in _without_checks(event) for one in self._folder.take(_shown(line)))
                 out += map(self._printer.text, shown)
             elif isinstance(event, Gap):
                 out.append(self._printer.note(f"… lines {event.first_seq} to {event.last_seq} are gone …"))
@@ -171,11 +170,11 @@ class JsonStory:
         self._stream = stream
 
     def events(self, events: Iterable[Received]) -> None:
-        """Write ``log``, ``status``, ``gap`` and ``end``."""
+        """Write ``log``, ``status``, ``gap`` and ``end``, without lines of health checks, as ``preview logs`` does."""
         out: list[dict[str, Any]] = []
         for event in events:
             if isinstance(event, Batch):
-                out += map(_line_fields, event.lines)
+                out += map(_line_fields, _without_checks(event))
             else:
                 out.append(_event_fields(event))
         self._write(out)
@@ -212,6 +211,11 @@ class JsonStory:
     def _write(self, objects: Sequence[dict[str, Any]]) -> None:
         self._stream.write("".join(f"{json_line(one)}\n" for one in objects))
         self._stream.flush()
+
+
+def _without_checks(batch: Batch) -> list[LogLine]:
+    """Return the lines, without those below ERROR that were printed for the service's own requests."""
+    return [batch.line_at(at) for at in _WITHOUT_CHECKS.positions(batch.columns)]
 
 
 def _shown(line: LogLine) -> ShownLine:

@@ -23,7 +23,7 @@ from preview.core.lifecycle import STOP_REASONS, Health, State, StopCause, advan
 from preview.detection import Overrides, StartPlan
 from preview.errors import InvalidRequest, LaunchFailed, PreviewError
 from preview.launch_settings import NO_SETTINGS, ResolvedSettings
-from preview.logs import Level, PreviewLog, Source, StatusChange
+from preview.logs import Level, LineFilter, PreviewLog, Source, StatusChange
 from preview.runtime import Exit, InnerAddress, InnerSocket, Serve, Usage
 from preview.settings import Settings, Tier
 from preview.storage.tables import PreviewRecord
@@ -40,6 +40,9 @@ from preview.traffic import PreviewSeries, PreviewTraffic, unrecorded
 
 # One token per browser tab that sends requests; a client whose token was dropped requests a new one.
 MAX_FURTHER_TOKENS = 16
+
+
+_WITHOUT_CHECKS = LineFilter(checks=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,8 +310,13 @@ class LivePreview:
         return LaunchFailed(f"The preview has ended: {reason}.", preview_id=self.id)
 
     def last_lines(self, count: int = 10) -> list[str]:
-        """Return the last lines of its log, including the service's own lines, oldest first."""
-        return [line.message for line in self.log.last_lines(count)]
+        """Return the last lines of its log, including the service's own lines, oldest first.
+
+        Lines below ERROR that were printed for health checks are left out.
+        """
+        last = self.log.last_seq
+        lines = self.log.backlog.find(_WITHOUT_CHECKS, first=1, last=last, limit=count, newest=True)
+        return [line.message for line in lines]
 
     def output_since(self, seq: int, count: int) -> list[str]:
         """Return the last ``count`` lines that its processes printed after line ``seq``, oldest first."""

@@ -42,7 +42,8 @@ export const RANGES: readonly (readonly [term: string, label: string])[] = [
 
 const RANGE_KEYS: ReadonlySet<string> = new Set(["since", "until", "reload"]);
 
-function isRange({ text }: Term): boolean {
+/** Whether a term chooses a range of time. */
+export function isRange({ text }: Term): boolean {
   return RANGE_KEYS.has(text.split(":", 1)[0] ?? "");
 }
 
@@ -59,4 +60,9 @@ export function withRange(terms: readonly Term[], range: string): Term[] {
   const others = terms.filter((one) => !isRange(one));
   const label = RANGES.find(([term]) => term === range)?.[1] ?? "";
   return range === "" ? others : [...others, { text: range, sentence: label, isOn: true }];
+}
+
+/** The same terms with a range that has a beginning and an end. */
+export function withSpan(terms: readonly Term[], span: readonly [since: string, until: string]): Term[] {
+  return [...terms.filter((one) => !isRange(one)), ...span.map((text) => ({ text, sentence: "", isOn: true }))];
 }

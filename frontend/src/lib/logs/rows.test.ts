@@ -32,7 +32,7 @@ const shown = (rows: LogRows): string[] => {
   for (let at = rows.first; at < rows.end; at += 1) {
     const entry = rows.at(at);
     const head = rows.headOf(at);
-    if (head && !head.isOpen) found.push(`[${head.summary.title}]`);
+    if (head && !head.isOpen) found.push(`[${head.kind === "stack" ? head.summary.title : head.last.message}]`);
     else found.push(entry && !isNote(entry) ? entry.message : "-");
   }
   return found;
@@ -42,6 +42,8 @@ const rowsOf = (texts: readonly string[]): LogRows => {
   store.append(of(texts));
   return new LogRows(new LogView(store));
 };
+
+const BAR = ["  0%|                    | 0/2", " 50%|##########          | 1/2", "100%|####################| 2/2"];
 
 describe("a stack of a failure", () => {
   test("is a few words: the failure, the innermost place of the project, the number of frames", () => {
@@ -151,6 +153,19 @@ describe("rows", () => {
     expect(rows.toggle(rows.first)).toBeNull();
   });
 
+  test("show a progress bar by its last state, and all states once opened", () => {
+    const rows = rowsOf(["before", ...BAR, "after", "cpu 5 % of all", "5 of 7 done", "Pass:  1%|", "Fail:  2%|"]);
+    expect(rows.end - rows.first).toBe(7);
+    const head = rows.headOf(rows.first + 1);
+    expect(head).toMatchObject({ kind: "progress", isOpen: false, states: 3, last: { message: BAR[2] } });
+    expect(rows.toggle(rows.first + 1)).toBe(true);
+    expect(rows.end - rows.first).toBe(9);
+    expect(rows.frameOf(rows.first + 2)).toBeNull();
+    // Lines of a log that name a share are no progress.
+    const log = rowsOf(["12:00:01 disk 70%", "12:00:02 disk 71%", "2026-01-01 at 1%", "2026-01-01 at 2%"]);
+    expect(log.end - log.first).toBe(4);
+  });
+
   test("follow a log in which lines come one by one, older ones are fetched, and the oldest go", () => {
     let seed = 11;
     const random = (most: number): number => {
@@ -158,8 +173,8 @@ describe("rows", () => {
       return Math.floor(seed / 65_536) % most;
     };
     const texts: string[] = [];
-    const parts = [["plain"], STACK, NODE, [...STACK, "", "next"]];
-    while (texts.length < 1_500) texts.push(...(parts[random(4)] ?? []));
+    const parts = [["plain"], STACK, NODE, [...STACK, "", "next"], BAR];
+    while (texts.length < 1_500) texts.push(...(parts[random(5)] ?? []));
     const all = of(texts);
     const store = new LogStore({ maxLines: 600 });
     const rows = new LogRows(new LogView(store));

@@ -1,5 +1,6 @@
 import type { LogLine } from "../api/types";
 import { type Entry, isNote, type LogStore } from "./store";
+import { isNextState, mayProgress } from "./progress";
 import { plain } from "./text";
 import { type FrameInLine, frameOf, StackScanner, type StackSummary, summaryOf } from "./traceback";
 import type { LogView } from "./view";
@@ -8,6 +9,7 @@ import type { LogView } from "./view";
 interface Fold {
   /** Number of the line that it began with. */
   seq: number;
+  kind: "stack" | "progress";
   start: number;
   end: number;
   isOpen: boolean;
@@ -23,11 +25,10 @@ export interface Folding {
   readonly toggled: Set<number>;
 }
 
-/** The head of a fold, as a row. */
-export interface FoldHead {
-  isOpen: boolean;
-  summary: StackSummary;
-}
+/** The head of a fold, as a row: a stack, or the states of a progress bar, of which the last one is shown. */
+export type FoldHead =
+  | { kind: "stack"; isOpen: boolean; summary: StackSummary }
+  | { kind: "progress"; isOpen: boolean; last: LogLine; states: number };
 
 /** A frame looks back at most so many lines for the place that it names. */
 const CODE_LINES = 6;
@@ -37,7 +38,7 @@ const MAYBE = /Traceback \(most recent|^(?:\u001b\[[\d;]{0,20}m)?\s{2,40}(?:\u00
 const MOST_SUMMARISED = 600;
 
 /**
- * A view as rows: stacks of failures are one row each until they are opened.
+ * A view as rows: a stack of a failure, and all states of a progress bar, are one row each until they are opened.
  *
  * Row positions stay with their entries while older ones come or go, as those of a view do. Where rows in the middle
  * appear or go, `takeChanges` says that all have moved.
@@ -105,14 +106,17 @@ export class LogRows {
     const position = this.positionAt(row);
     const fold = this.#foldAt(position);
     if (fold?.start !== position || fold.end - fold.start < 2) return null;
-    return { isOpen: fold.isOpen, summary: summaryOf(this.#texts(fold)) };
+    const { kind, isOpen } = fold;
+    if (kind === "stack") return { kind, isOpen, summary: summaryOf(this.#texts(fold)) };
+    const last = this.view.at(fold.end - 1);
+    return last && !isNote(last) ? { kind, isOpen, last, states: fold.end - fold.start } : null;
   }
 
   /** The frame that a row of an open stack belongs to: its own, or the one whose code it shows. */
   frameOf(row: number): (FrameInLine & { isNamed: boolean }) | null {
     const position = this.positionAt(row);
     const fold = this.#foldAt(position);
-    if (!fold?.isOpen || position >= fold.end) return null;
+    if (!fold?.isOpen || fold.kind !== "stack" || position >= fold.end) return null;
     for (let at = position; at > fold.start && at > position - CODE_LINES; at -= 1) {
       const text = this.#textAt(at);
       const frame = frameOf(text);
@@ -122,7 +126,7 @@ export class LogRows {
     return null;
   }
 
-  /** Open or close the stack of a row. Returns whether it is open; null where there is none. */
+  /** Open or close the fold of a row. Returns whether it is open; null where there is none. */
   toggle(row: number): boolean | null {
     const fold = this.#foldAt(this.positionAt(row));
     if (!fold || this.positionAt(row) >= fold.end) return null;
@@ -137,7 +141,7 @@ export class LogRows {
     return this.rowOf(position);
   }
 
-  /** Fold all stacks, or open all. */
+  /** Fold all, or open all. */
   foldAll(isFolding: boolean): void {
     if (isFolding === this.#folding.isOn) return;
     this.#folding.isOn = isFolding;
@@ -207,11 +211,15 @@ export class LogRows {
     const before = this.view.at(at - 1);
     const neighbour = before && asProgramLine(before);
     if (!line || (neighbour && neighbour.request_id !== line.request_id)) scanner.stop();
+    if (line && neighbour && !scanner.isInside && mayProgress(line)) {
+      const progress = this.#progress(neighbour, line, at);
+      if (progress) return progress;
+    }
     if (!line || !(scanner.isInside || MAYBE.test(line.message))) return null;
     const isHead =
       neighbour && neighbour.request_id === line.request_id && (this.#folds.at(-1)?.end ?? at - 1) <= at - 1;
     const step = scanner.take(plain(line.message), isHead ? plain(neighbour.message) : null);
-    if (step.kind === "opens") return this.#open(at - step.back, at + 1);
+    if (step.kind === "opens") return this.#open("stack", at - step.back, at + 1);
     if (step.kind === "belongs" && current) {
       this.#extend(current, at + 1);
       if (step.back > 0 && at > this.#seenFrom && at <= this.#seenTo) this.#hasMoved = true;
@@ -220,12 +228,24 @@ export class LogRows {
     return scanner.isInside ? current : null;
   }
 
-  #open(start: number, end: number): Fold {
+  /** Take an entry as the next state of the progress bar before it; returns the fold of both, null for another line. */
+  #progress(before: LogLine, line: LogLine, at: number): Fold | null {
+    if (before.request_id !== line.request_id || !mayProgress(before)) return null;
+    const last = this.#folds.at(-1);
+    const isGoingOn = last?.kind === "progress" && last.end === at;
+    if (!isGoingOn && last && last.end > at - 1) return null;
+    if (!isNextState(before, plain(before.message), line, plain(line.message))) return null;
+    if (!isGoingOn) return this.#open("progress", at - 1, at + 1);
+    this.#extend(last, at + 1);
+    return last;
+  }
+
+  #open(kind: Fold["kind"], start: number, end: number): Fold {
     const seq = this.view.at(start)?.seq ?? 0;
     const last = this.#folds.at(-1);
     const isOpen = this.#folding.toggled.has(seq) === this.#folding.isOn;
     const hidden = isOpen ? 0 : end - start - 1;
-    const fold = { seq, start, end, isOpen, hidden, before: last ? last.before + last.hidden : this.#base };
+    const fold = { seq, kind, start, end, isOpen, hidden, before: last ? last.before + last.hidden : this.#base };
     this.#folds.push(fold);
     this.#changed.add(start - fold.before);
     return fold;

@@ -1,6 +1,7 @@
 import type { Level, LogLine, Source } from "../api/types";
 import { type HealthCheck, isHealthCheck, isOfCheck } from "./health";
 import { type Entry, isNote, type LogStore } from "./store";
+import { plain } from "./text";
 
 export interface LogFilter {
   /** `WARN` means `WARNING`. */
@@ -12,6 +13,12 @@ export interface LogFilter {
   without?: HealthCheck | null;
   /** Lines that are shown all the same, as somebody here has asked for that path. */
   isOwn?: (line: LogLine) => boolean;
+}
+
+/** Lines that a pattern is found in, and so many before and after each. */
+export interface Around {
+  pattern: RegExp;
+  lines: number;
 }
 
 export const LEVELS: readonly Level[] = ["DEBUG", "INFO", "WARNING", "ERROR"];
@@ -51,18 +58,26 @@ export class LogView {
   readonly store: LogStore;
   readonly filter: LogFilter;
   readonly #all: boolean;
+  readonly #around: Around | null;
   #shown: number[] = [];
   /** Positions in the store of health checks that are left out, and of notes. */
   #hidden: number[] = [];
   #notes: number[] = [];
   #dropped = 0;
+  /** Lines that passed since the last match and its neighbours; and how many are still neighbours. */
+  #before: number[] = [];
+  #left = 0;
   #seenFrom: number;
   #seenTo: number;
 
-  constructor(store: LogStore, filter: LogFilter = EVERYTHING) {
+  constructor(store: LogStore, filter: LogFilter = EVERYTHING, around: Around | null = null) {
     this.store = store;
     this.filter = filter;
-    this.#all = isEverything(filter);
+    this.#around = around && {
+      ...around,
+      pattern: new RegExp(around.pattern.source, around.pattern.flags.replace("g", "")),
+    };
+    this.#all = around === null && isEverything(filter);
     this.#seenFrom = this.#seenTo = store.end;
     this.sync();
   }
@@ -110,7 +125,7 @@ export class LogView {
   /** How many lines are shown, notes of the page left out. */
   get lines(): number {
     if (this.#all) return this.store.lines;
-    return this.end - this.first - this.#notes.length;
+    return this.end - this.first - (this.#around ? 0 : this.#notes.length);
   }
 
   /** Take in what the store has got or lost since. */
@@ -120,11 +135,11 @@ export class LogView {
     if (this.#seenTo < store.first) this.#seenFrom = this.#seenTo = store.first;
     this.#hidden = since(store.first, this.#hidden);
     this.#notes = since(store.first, this.#notes);
-    const newer = this.#passing(this.#seenTo, store.end);
-    for (const at of newer) this.#shown.push(at);
+    this.#before = since(store.first, this.#before);
+    for (const at of this.#near(this.#passing(this.#seenTo, store.end))) this.#shown.push(at);
     this.#seenTo = store.end;
     if (store.first < this.#seenFrom) {
-      const older = this.#passing(store.first, this.#seenFrom);
+      const older = this.#nearOlder(this.#passing(store.first, this.#seenFrom));
       this.#shown = [...older, ...this.#shown];
       this.#dropped -= older.length;
       this.#hidden.sort((a, b) => a - b);
@@ -137,6 +152,40 @@ export class LogView {
       this.#shown.splice(0, drop);
       this.#dropped += drop;
     }
+  }
+
+  /** Of lines that pass, those that match and their neighbours; what is left may still become one by later lines. */
+  #near(passing: number[]): number[] {
+    if (!this.#around) return passing;
+    const found: number[] = [];
+    for (const at of passing) {
+      if (this.#matches(at)) {
+        found.push(...this.#before, at);
+        this.#before = [];
+        this.#left = this.#around.lines;
+      } else if (this.#left > 0) {
+        found.push(at);
+        this.#left -= 1;
+      } else if (this.#around.lines > 0) {
+        this.#before.push(at);
+        if (this.#before.length > this.#around.lines) this.#before.shift();
+      }
+    }
+    return found;
+  }
+
+  /** The same for older lines, apart from those that were here. */
+  #nearOlder(passing: number[]): number[] {
+    const [before, left] = [this.#before, this.#left];
+    [this.#before, this.#left] = [[], 0];
+    const found = this.#near(passing);
+    [this.#before, this.#left] = [before, left];
+    return found;
+  }
+
+  #matches(at: number): boolean {
+    const entry = this.store.at(at);
+    return entry !== undefined && !isNote(entry) && this.#around?.pattern.test(plain(entry.message)) === true;
   }
 
   #passing(from: number, to: number): number[] {

@@ -2,16 +2,21 @@ import type { ReactNode } from "react";
 
 import type { Level, Source } from "../api/types";
 import { EVERYTHING, hasLevel, isUnfiltered, type LogFilter, LEVELS, SOURCES } from "../logs/view";
+import type { TimelineCounts } from "../logs/timeline";
 import { Button } from "../ui/controls";
+import { count } from "../ui/format";
 import styles from "./rows.module.css";
 import { useTexts } from "./texts";
 
 /** Which levels and whose lines are shown. */
 export function FilterRow({
   filter,
+  counts,
   onFilter,
 }: {
   filter: LogFilter;
+  /** Lines that are loaded, by level and source. */
+  counts: Pick<TimelineCounts, "levels" | "sources">;
   onFilter: (filter: LogFilter) => void;
 }): ReactNode {
   const texts = useTexts();
@@ -28,6 +33,7 @@ export function FilterRow({
         legend={texts.levels}
         all={LEVELS}
         words={levelWords}
+        counts={counts.levels}
         chosen={LEVELS.filter((level) => hasLevel(filter, level))}
         onChoose={(levels) => onFilter({ ...filter, levels })}
       />
@@ -35,6 +41,7 @@ export function FilterRow({
         legend={texts.from}
         all={SOURCES}
         words={sourceWords}
+        counts={counts.sources}
         chosen={filter.sources}
         onChoose={(sources) => onFilter({ ...filter, sources })}
       />
@@ -51,11 +58,12 @@ interface ChipsProps<T extends string> {
   legend: string;
   all: readonly T[];
   words: Record<T, string>;
+  counts: Readonly<Record<T, number>>;
   chosen: readonly T[];
   onChoose: (chosen: T[]) => void;
 }
 
-function Chips<T extends string>({ legend, all, words, chosen, onChoose }: ChipsProps<T>): ReactNode {
+function Chips<T extends string>({ legend, all, words, counts, chosen, onChoose }: ChipsProps<T>): ReactNode {
   return (
     <fieldset className={styles.chips}>
       <legend>{legend}</legend>
@@ -65,7 +73,10 @@ function Chips<T extends string>({ legend, all, words, chosen, onChoose }: Chips
           type="button"
           className={styles.chip}
           data-kind={one}
+          data-count={counts[one].toLocaleString("en")}
           aria-pressed={chosen.includes(one)}
+          aria-label={words[one]}
+          title={`${count(counts[one], "line")} of those that are loaded`}
           onClick={() => onChoose(toggled(chosen, one))}
         >
           {words[one]}

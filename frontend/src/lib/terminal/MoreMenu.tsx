@@ -15,6 +15,8 @@ interface MoreMenuProps {
   onChecks: (isShown: boolean) => void;
   isFolding: boolean;
   onFold: (isFolding: boolean) => void;
+  showsTimeline: boolean;
+  onTimeline: (isShown: boolean) => void;
 }
 
 /** Copy, save, clear; and how the log is read. */
@@ -32,6 +34,11 @@ export function MoreMenu(props: MoreMenuProps): ReactNode {
     act: () => props.onFold(!props.isFolding),
     isChecked: props.isFolding,
   };
+  const timeline: MenuItem = {
+    label: texts.timeline,
+    act: () => props.onTimeline(!props.showsTimeline),
+    isChecked: props.showsTimeline,
+  };
   return (
     <Menu
       icon="more"
@@ -42,6 +49,7 @@ export function MoreMenu(props: MoreMenuProps): ReactNode {
         { label: texts.saveJson, act: props.onSaveJson },
         { label: texts.clear, act: props.onClear },
         folds,
+        timeline,
         checks,
       ]}
     />

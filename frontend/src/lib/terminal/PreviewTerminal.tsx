@@ -15,10 +15,11 @@ import { usePreviewClient } from "../context";
 import { isNothingYet } from "../logs/session";
 import { isNote } from "../logs/store";
 import { FilterField } from "../filter/FilterField";
-import type { Term } from "../filter/terms";
+import { isRange, type Term, withRange, withSpan } from "../filter/terms";
 import { useTerms } from "../filter/useTerms";
 import { type LogLook, WHOLE_LOG } from "../logs/look";
 import { LogRows } from "../logs/rows";
+import { rangeTerms } from "../logs/timeline";
 import { EVERYTHING, isUnfiltered, type LogFilter, LogView } from "../logs/view";
 import { Contained } from "../ui/Contained";
 import { Button, classes, copyText, IconButton } from "../ui/controls";
@@ -27,6 +28,7 @@ import { count } from "../ui/format";
 import { colorScheme, type ThemeChoice, useTheme } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
 import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
+import { Announcer } from "./Announcer";
 import { ConnectionNotice, ConnectionWord } from "./ConnectionLine";
 import { allText, saveAsJsonLines, saveAsText } from "./exportLines";
 import { ExportMenu } from "./ExportMenu";
@@ -36,6 +38,8 @@ import { lineOfKey } from "./logKeys";
 import { MoreMenu } from "./MoreMenu";
 import type { HoveredLine } from "./screenTypes";
 import { SearchRow } from "./SearchRow";
+import { TimelineRow } from "./TimelineRow";
+import { useTimeline } from "./useTimeline";
 import lineStyles from "./line.module.css";
 import rowStyles from "./rows.module.css";
 import { TERMINAL_TOOLS, type TerminalTexts, type TerminalTool, TextsProvider, useTexts } from "./texts";
@@ -43,7 +47,7 @@ import styles from "./terminal.module.css";
 import { type Export, useExport } from "./useExport";
 import { useReveal } from "./useReveal";
 import { type LineCounts, useLineCounts, useScreen } from "./useScreen";
-import { useSearch } from "./useSearch";
+import { useSearch, useWanted } from "./useSearch";
 
 export interface PreviewTerminalProps {
   generationId: string;
@@ -64,6 +68,8 @@ export interface PreviewTerminalProps {
   texts?: TerminalTexts;
   /** The tools of the toolbar; `false` for no toolbar. Default: all. */
   tools?: readonly TerminalTool[] | false;
+  /** Words for lines that have a mark of their own, such as “2 comments”, by number. */
+  lineMarks?: ReadonlyMap<number, string>;
   className?: string;
   style?: CSSProperties;
 }
@@ -100,11 +106,12 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const [showsChecks, setShowsChecks] = useState(false);
   const check = snapshot.healthCheck;
   const { path, status } = check ?? {};
+  const wanted = useWanted(open === "search");
   const view = useMemo(() => {
     const without = showsChecks || path === undefined || status === undefined ? null : { path, status };
     const isOwn = (line: LogLine): boolean => session.markOf(line) !== undefined;
-    return new LogView(passing.store, { ...filter, hidesChecks: !showsChecks, without, isOwn });
-  }, [session, passing, filter, showsChecks, path, status]);
+    return new LogView(passing.store, { ...filter, hidesChecks: !showsChecks, without, isOwn }, wanted.limit);
+  }, [session, passing, filter, showsChecks, path, status, wanted.limit]);
   const [folding] = useState(() => ({ isOn: true, toggled: new Set<number>() }));
   const rows = useMemo(() => new LogRows(view, folding), [view, folding]);
   const [isFolding, setFolding] = useState(true);
@@ -112,13 +119,17 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const options = { timestamps, wrap, theme, fontSize, line, canOpenFiles: onOpenFile !== undefined };
   const { host, screen, state } = useScreen({
     ...{ session, passing, rows, options, onHover: setHovered, onPick: setLine, onFile: onOpenFile },
+    onTerm: (term) => void terms.add(term),
+    lineMarks: props.lineMarks,
   });
   const fold = (isOn: boolean): void => {
     setFolding(isOn);
     screen?.foldAll(isOn);
   };
-  const search = useSearch(view, screen, open === "search");
+  const search = useSearch(view, screen, open === "search", wanted);
   const counts = useLineCounts(session, passing, view);
+  const timeline = useTimeline(passing.store);
+  const [showsTimeline, setShowsTimeline] = useState(true);
   const file = useExport(session, props.client);
   const isFiltered = !isUnfiltered(filter) || terms.filter !== "";
   useReveal({ session, passing, view, screen, line, isFiltered, onUnfilter: showAll });
@@ -203,12 +214,23 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
                 onChecks={setShowsChecks}
                 isFolding={isFolding}
                 onFold={fold}
+                showsTimeline={showsTimeline}
+                onTimeline={setShowsTimeline}
               />
             )}
           </div>
         )}
         {open === "search" && <SearchRow search={search} onClose={closeSearch} />}
-        {open === "filter" && <FilterRow filter={filter} onFilter={setFilter} />}
+        {showsTimeline && has("timeline") && (
+          <TimelineRow
+            buckets={timeline.buckets}
+            isMore={passing.store.hasOlder}
+            isNarrow={terms.terms.some(isRange)}
+            onRange={(fromMs, toMs) => terms.set(withSpan(terms.terms, rangeTerms(fromMs, toMs)))}
+            onWhole={() => terms.set(withRange(terms.terms, ""))}
+          />
+        )}
+        {open === "filter" && <FilterRow filter={filter} counts={timeline} onFilter={setFilter} />}
         {(open === "filter" || terms.terms.length > 0) && (
           <div className={rowStyles.row}>
             <FilterField
@@ -265,6 +287,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
             </button>
           )}
         </div>
+        <Announcer view={view} />
         <Foot snapshot={snapshot} onRetry={session.retryNow} />
         {hovered && <LineTip line={hovered} mark={isNote(hovered.entry) ? undefined : session.markOf(hovered.entry)} />}
       </section>

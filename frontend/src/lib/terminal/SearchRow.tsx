@@ -5,6 +5,8 @@ import styles from "./rows.module.css";
 import { useTexts } from "./texts";
 import type { Search } from "./useSearch";
 
+const CONTEXTS = [2, 5, 20];
+
 /** The search: text or regular expression, how many lines have it, and the way from one to the next. */
 export function SearchRow({ search, onClose }: { search: Search; onClose: () => void }): ReactNode {
   const texts = useTexts();
@@ -42,6 +44,19 @@ export function SearchRow({ search, onClose }: { search: Search; onClose: () => 
       <span className={styles.found} role="status" data-bad={search.error !== null}>
         {summary(search, texts.noMatch)}
       </span>
+      <select
+        aria-label={texts.linesAround}
+        value={search.around ?? "all"}
+        onChange={(event) => search.setAround(event.target.value === "all" ? null : Number(event.target.value))}
+      >
+        <option value="all">{texts.allLines}</option>
+        <option value="0">{texts.onlyMatches}</option>
+        {CONTEXTS.map((lines) => (
+          <option key={lines} value={lines}>
+            {`Matches ± ${lines} lines`}
+          </option>
+        ))}
+      </select>
       <span className={styles.nav}>
         <IconButton icon="up" label={texts.previousMatch} disabled={search.total === 0} onClick={() => search.go(-1)} />
         <IconButton icon="down" label={texts.nextMatch} disabled={search.total === 0} onClick={() => search.go(1)} />

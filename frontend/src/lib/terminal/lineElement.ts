@@ -1,3 +1,4 @@
+import { jsonOf } from "../logs/json";
 import type { FoldHead } from "../logs/rows";
 import { type Run, runsOf } from "../logs/sgr";
 import { type Entry, isNote } from "../logs/store";
@@ -7,6 +8,7 @@ import { count } from "../ui/format";
 import type { Theme } from "../ui/theme";
 import { visible } from "../ui/visible";
 import { readable } from "./colours";
+import { jsonParts } from "./jsonRow";
 import styles from "./line.module.css";
 
 export interface LineLook {
@@ -16,12 +18,16 @@ export interface LineLook {
   isChosen: boolean;
   /** It is the match looked at. */
   isCurrent: boolean;
-  /** The stack that it is the first line of. */
+  /** The stack or progress that it is the first line of. */
   head: FoldHead | null;
   /** The frame that it belongs to, in an open stack; `isNamed` where the line names its place. */
   frame: (FrameInLine & { isNamed: boolean }) | null;
   /** Whether places in the project's code are links. */
   canOpen: boolean;
+  /** Whether all values of a JSON line are shown. */
+  isOpen: boolean;
+  /** Words for its mark, such as “2 comments”. */
+  note?: string | undefined;
 }
 
 const LINK = /https?:\/\/[^\s"'<>`\\]+/g;
@@ -48,9 +54,18 @@ export function lineElement(entry: Entry, look: LineLook): HTMLElement {
   const head = element("span", styles.head);
   head.dataset["head"] = "";
   head.append(element("span", styles.time, clock(entry.timestamp)));
+  if (look.note !== undefined) {
+    const note = element("span", styles.note);
+    note.setAttribute("role", "img");
+    note.setAttribute("aria-label", look.note);
+    note.title = look.note;
+    head.append(note);
+  }
   const text = element("span", styles.text);
+  const json = entry.source === "subprocess" && !look.head ? jsonOf(plain(entry.message)) : null;
   if (look.head) text.append(foldButton(look.head));
   if (look.head && !look.head.isOpen) fillFolded(text, look.head, look);
+  else if (json) text.append(...jsonParts(json, look.isOpen, (words) => filled(words, look)));
   else if (look.frame?.isNamed) fillFrame(text, plain(entry.message), look.frame, look);
   else fill(text, runsOf(entry.message), look);
   if (look.frame) row.dataset["frame"] = look.frame.place.isOwn ? "own" : "other";
@@ -58,19 +73,35 @@ export function lineElement(entry: Entry, look: LineLook): HTMLElement {
   return row;
 }
 
-function foldButton({ isOpen }: FoldHead): HTMLElement {
+/** Words with their links and what is found in them. */
+function filled(words: string, look: LineLook): Node[] {
+  const made = document.createElement("span");
+  fill(made, [{ text: words, style: {} }], look);
+  return [...made.childNodes];
+}
+
+function foldButton({ isOpen, kind }: FoldHead): HTMLElement {
   const button = element("button", styles.fold);
   button.setAttribute("type", "button");
   button.setAttribute("aria-expanded", String(isOpen));
-  button.setAttribute("aria-label", "Traceback");
-  button.title = isOpen ? "Fold the traceback" : "Show the whole traceback";
+  button.setAttribute("aria-label", kind === "stack" ? "Traceback" : "Progress");
+  const [whole, one] = kind === "stack" ? ["the whole traceback", "the traceback"] : ["all states", "the progress"];
+  button.title = isOpen ? `Fold ${one}` : `Show ${whole}`;
   button.dataset["fold"] = "";
   return button;
 }
 
-/** A stack in one row: what failed, the innermost place of the project, and how much is folded. */
-function fillFolded(text: HTMLElement, { summary }: FoldHead, look: LineLook): void {
-  const { title, place, frames } = summary;
+/**
+ * A fold in one row. A stack: what failed, the innermost place of the project, and how much is folded. A progress bar:
+ * its last state, and how many there were.
+ */
+function fillFolded(text: HTMLElement, head: FoldHead, look: LineLook): void {
+  if (head.kind === "progress") {
+    fill(text, runsOf(head.last.message), look);
+    text.append(element("span", styles.hidden, ` (${count(head.states, "state")})`));
+    return;
+  }
+  const { title, place, frames } = head.summary;
   fill(text, [{ text: visible(title), style: {} }], look);
   if (place) {
     text.append(" — ");

@@ -12,7 +12,7 @@ import { nearest } from "./useSearch";
 
 const LOOK = {
   ...{ theme: "dark" as const, pattern: null, isMarked: false, isChosen: false, isCurrent: false },
-  ...{ head: null, frame: null, canOpen: false },
+  ...{ head: null, frame: null, canOpen: false, isOpen: false },
 };
 
 describe("the heights of rows", () => {
@@ -66,6 +66,31 @@ describe("a row", () => {
       { text: "c\\u001b[2J\\u202e", style: {} },
     ]);
   });
+});
+
+test("a JSON line is its message and values, and a tree with terms for the filter once opened", () => {
+  const text = '{"level":"info","message":"order <b>placed</b>","user":{"id":7,"name":"A B"},"items":[1],"x\u001b":2}';
+  const closed = lineElement(line(1, text), LOOK).lastElementChild;
+  expect(closed?.textContent).toBe(
+    'order <b>placed</b> user={"id":7,"name":"A B"} items=[1] x\\u001b=2'.replace("\\\\", "\\"),
+  );
+  const open = lineElement(line(1, text), { ...LOOK, isOpen: true });
+  expect(open.querySelectorAll("b, img")).toHaveLength(0);
+  const terms = [...open.querySelectorAll<HTMLElement>("[data-term]")].map((one) => one.dataset["term"]);
+  expect(terms).toContain("@user.id:7");
+  expect(terms).toContain('-@user.name:"A B"');
+  expect(terms.some((one) => one?.includes("items") || one?.includes("x"))).toBe(false);
+  for (const other of ["{broken}", "{}", "[1]", `{"a":"${"x".repeat(20_000)}"}`])
+    expect(lineElement(line(1, other), LOOK).querySelector("[data-json]")).toBeNull();
+  const many = `{${Array.from({ length: 2_000 }, (_, at) => `"k${at}":1`).join()}}`.slice(0, 16_000);
+  expect(lineElement(line(1, many), { ...LOOK, isOpen: true }).querySelectorAll("*").length).toBeLessThan(1_500);
+});
+
+test("a line with comments has a mark with words, outside of what output can write", () => {
+  const row = lineElement(line(1, "text"), { ...LOOK, note: "2 comments" });
+  expect(row.querySelector("[role=img]")?.getAttribute("aria-label")).toBe("2 comments");
+  expect(row.lastElementChild?.querySelector("[role=img]")).toBeNull();
+  expect(lineElement(line(1, "text"), LOOK).querySelector("[role=img]")).toBeNull();
 });
 
 test("a search begins at the nearest match, and goes around the ends", () => {

@@ -7,6 +7,7 @@ interface PointerOptions {
   onPick: (entry: Entry) => void;
   /** The head of a stack was clicked. */
   onToggle: (row: HTMLElement) => void;
+  onTerm: (term: string) => void;
   onFile: (path: string, line: number) => void;
 }
 
@@ -38,11 +39,12 @@ export class Pointer {
   }
 
   readonly #click = (event: MouseEvent): void => {
-    const button = (event.target as Element).closest<HTMLElement>("[data-fold], [data-file]");
+    const button = (event.target as Element).closest<HTMLElement>("[data-fold], [data-json], [data-term], [data-file]");
     const row = button?.closest<HTMLElement>("[data-position]");
     if (button && row) {
-      const { file, at } = button.dataset;
-      if (file === undefined) this.#options.onToggle(row);
+      const { file, at, term } = button.dataset;
+      if (term !== undefined) this.#options.onTerm(term);
+      else if (file === undefined) this.#options.onToggle(row);
       else this.#options.onFile(file, Number(at));
       return;
     }

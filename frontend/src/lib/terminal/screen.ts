@@ -6,7 +6,7 @@ import { lineElement } from "./lineElement";
 import { Older } from "./older";
 import { Pointer } from "./pointer";
 import type { ScreenEvents, ScreenOptions } from "./screenTypes";
-import styles from "./line.module.css";
+import { ShownRows } from "./shownRows";
 
 /** Rows beyond the edges of what is in sight. */
 const MORE_PX = 400;
@@ -24,18 +24,19 @@ const LINE_HEIGHT = 1.5;
  */
 export class Screen {
   readonly host: HTMLElement;
-  readonly #rows: HTMLElement;
+  readonly #rows: ShownRows;
   readonly #events: ScreenEvents;
   readonly #following: Following;
   readonly #heights: Heights;
   readonly #pointer: Pointer;
   readonly #older: Older;
   readonly #observer: ResizeObserver;
-  readonly #shown = new Map<number, HTMLElement>();
   #options: ScreenOptions;
   #log: LogRows;
   #anchor = { position: 0, px: 0 };
   #pattern: RegExp | null = null;
+  /** JSON lines whose values are shown. */
+  readonly #opened = new Set<number>();
   #current: number | null = null;
   /** A found line is in sight: being at the bottom does not mean to follow. */
   #pinned = false;
@@ -50,16 +51,15 @@ export class Screen {
     this.#log = log;
     this.#following = new Following(events.onState);
     this.#heights = new Heights(Math.round(options.fontSize * LINE_HEIGHT));
-    this.#rows = document.createElement("div");
-    this.#rows.className = styles.rows ?? "rows";
-    this.#rows.dataset["logRows"] = "";
-    host.replaceChildren(this.#rows);
+    this.#rows = new ShownRows((position) => this.#rowOf(position));
+    host.replaceChildren(this.#rows.element);
     this.#pointer = new Pointer(host, {
       entryOf: (row) => this.#entryOf(row),
       onHover: events.onHover,
       onPick: (entry) => !isNote(entry) && events.onPick(entry.seq),
       onToggle: (row) => this.toggle(Number(row.dataset["position"])),
       onFile: events.onFile,
+      onTerm: events.onTerm,
     });
     this.#older = new Older(host, events.onNeedOlder);
     host.addEventListener("scroll", this.#scrolled, { passive: true });
@@ -103,7 +103,7 @@ export class Screen {
   show(log: LogRows): void {
     this.#log = log;
     this.#heights.clear();
-    this.#removeRows();
+    this.#rows.clear();
     this.#hold(true);
     this.#render();
   }
@@ -125,8 +125,14 @@ export class Screen {
   /** Make the rows again, where they are: how they are shown has changed. */
   refresh(): void {
     this.#heights.clear();
-    this.#removeRows();
+    this.#rows.clear();
     this.#render();
+  }
+
+  /** Make the rows of these lines again: their marks have changed. */
+  redraw(seqs: readonly number[]): void {
+    for (const seq of seqs) this.#rows.drop(this.#log.rowOfSeq(seq));
+    if (seqs.length > 0) this.sync();
   }
 
   /** Go to the newest line and stay there. */
@@ -158,7 +164,7 @@ export class Screen {
     this.#pinned = true;
     this.#current = position;
     this.#anchor = { position, px: Math.floor(this.host.clientHeight / 2) };
-    this.#removeRows();
+    this.#rows.clear();
     this.#render();
   }
 
@@ -171,13 +177,21 @@ export class Screen {
   /** Open or close the stack of a row, which stays where it is. */
   toggle(position: number): void {
     const px = this.#heights.offset(this.#log.first, position) - this.host.scrollTop;
-    const hasFocus = this.#shown.get(position)?.contains(document.activeElement) ?? false;
-    const isOpen = this.#log.toggle(position);
-    if (isOpen === null) return;
+    const hasFocus = this.#rows.get(position)?.contains(document.activeElement) ?? false;
+    const isOpen = this.#log.toggle(position) ?? this.#toggleValues(position);
     if (isOpen) this.#hold(false);
     if (!this.#following.isOn) this.#anchor = { position, px };
     this.#render();
-    if (hasFocus) this.#shown.get(position)?.querySelector<HTMLElement>("button")?.focus({ preventScroll: true });
+    if (hasFocus) this.#rows.get(position)?.querySelector<HTMLElement>("button")?.focus({ preventScroll: true });
+  }
+
+  /** Show or hide the values of a JSON line; returns whether they are shown. */
+  #toggleValues(position: number): boolean {
+    const seq = this.#log.at(position)?.seq ?? 0;
+    const isOpen = !this.#opened.delete(seq);
+    if (isOpen) this.#opened.add(seq);
+    this.#rows.drop(position);
+    return isOpen;
   }
 
   /** Fold all stacks, or open all. */
@@ -194,7 +208,7 @@ export class Screen {
       this.#current = null;
       this.#pinned = false;
     }
-    this.#removeRows();
+    this.#rows.clear();
     this.#render();
   }
 
@@ -206,9 +220,9 @@ export class Screen {
     const { first, end } = log;
     if (this.host.clientHeight === 0) return;
     if (first === end) {
-      this.#removeRows();
+      this.#rows.clear();
       this.#heights.clear();
-      this.#rows.style.height = "0";
+      this.#rows.place(0, () => 0);
       this.#hold(true);
       return;
     }
@@ -227,15 +241,12 @@ export class Screen {
     const [anchor, current] = [this.#anchor.position, this.#current].map((at) => (at === null ? null : log.at(at)));
     log.sync();
     const { rows, hasMoved } = log.takeChanges();
-    for (const position of rows) {
-      this.#shown.get(position)?.remove();
-      this.#shown.delete(position);
-    }
+    for (const position of rows) this.#rows.drop(position);
     if (!hasMoved) return;
     if (anchor) this.#anchor.position = log.rowOfSeq(anchor.seq);
     if (current) this.#current = log.rowOfSeq(current.seq);
     this.#heights.clear();
-    this.#removeRows();
+    this.#rows.clear();
   }
 
   /** Put the rows in sight into the page and measure them; whether heights are others than was thought. */
@@ -247,25 +258,7 @@ export class Screen {
       : this.#heights.offset(first, this.#anchor.position) - this.#anchor.px;
     const from = this.#heights.at(first, end, Math.max(0, top - MORE_PX));
     const to = Math.min(this.#heights.at(first, end, top + clientHeight + MORE_PX) + 1, from + MOST_ROWS);
-    for (const [position, row] of this.#shown) {
-      if (position >= from && position < to) continue;
-      row.remove();
-      this.#shown.delete(position);
-    }
-    const made: [number, HTMLElement][] = [];
-    let after: Element | null = null;
-    for (let position = from; position < to; position += 1) {
-      let row = this.#shown.get(position);
-      if (!row) {
-        row = this.#rowOf(position);
-        if (!row) continue;
-        if (after) after.after(row);
-        else this.#rows.prepend(row);
-        this.#shown.set(position, row);
-        made.push([position, row]);
-      }
-      after = row;
-    }
+    const made = this.#rows.put(from, to);
     let isChanged = false;
     for (const [position, row] of made)
       if (this.#heights.set(position, row.getBoundingClientRect().height)) isChanged = true;
@@ -274,11 +267,7 @@ export class Screen {
 
   #place(first: number, end: number): void {
     const total = this.#heights.offset(first, end);
-    for (const [position, row] of this.#shown) {
-      const transform = `translateY(${this.#heights.offset(first, position)}px)`;
-      if (row.style.transform !== transform) row.style.transform = transform;
-    }
-    this.#rows.style.height = `${total}px`;
+    this.#rows.place(total, (position) => this.#heights.offset(first, position));
     const wanted = this.#following.isOn
       ? this.host.scrollHeight - this.host.clientHeight
       : this.#heights.offset(first, this.#anchor.position) - this.#anchor.px;
@@ -298,6 +287,8 @@ export class Screen {
       head: this.#log.headOf(position),
       frame: this.#log.frameOf(position),
       canOpen: this.#options.canOpenFiles,
+      isOpen: this.#opened.has(entry.seq),
+      note: isNote(entry) ? undefined : this.#events.noteOf(entry.seq),
     });
     row.dataset["position"] = String(position);
     return row;
@@ -305,11 +296,6 @@ export class Screen {
 
   #entryOf(row: HTMLElement) {
     return this.#log.at(Number(row.dataset["position"]));
-  }
-
-  #removeRows(): void {
-    this.#shown.clear();
-    this.#rows.replaceChildren();
   }
 
   #applyOptions(): void {
@@ -401,7 +387,7 @@ export class Screen {
     else {
       this.#width = clientWidth;
       this.#heights.clear();
-      this.#removeRows();
+      this.#rows.clear();
       this.#render();
     }
   }

@@ -34,6 +34,10 @@ export interface ScreenEvents {
   onHover: (line: HoveredLine | null) => void;
   /** Its timestamp or gutter was clicked. */
   onPick: (seq: number) => void;
+  /** Words for a line with a mark of its own. */
+  noteOf: (seq: number) => string | undefined;
+  /** A term for the filter was clicked. */
+  onTerm: (term: string) => void;
   /** A place in the project's code was clicked. */
   onFile: (path: string, line: number) => void;
   isMarked: (line: LogLine) => boolean;

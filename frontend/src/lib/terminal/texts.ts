@@ -40,7 +40,15 @@ export const TERMINAL_TEXTS = {
   saveText: "Save as text",
   saveJson: "Save as JSON Lines",
   clear: "Clear",
-  foldTracebacks: "Fold tracebacks",
+  foldTracebacks: "Fold tracebacks and progress",
+  timeline: "Timeline",
+  timelineOfAll: "Timeline of all lines",
+  timelineOfLoaded: "Timeline of the loaded lines",
+  allTime: "All time",
+  newLines: "New lines",
+  linesAround: "Lines around matches",
+  allLines: "All lines",
+  onlyMatches: "Only matches",
   healthChecks: "Health checks",
   noLinesMatch: "No lines match",
   cleared: "Cleared; new lines appear here.",
@@ -64,6 +72,6 @@ export function useTexts(): Record<TerminalText, string> {
   return { ...TERMINAL_TEXTS, ...useContext(Texts) };
 }
 
-/** Tools of the terminal's toolbar. */
-export const TERMINAL_TOOLS = ["search", "filter", "timestamps", "wrap", "export", "more"] as const;
+/** Tools of the terminal: those of its toolbar, and the timeline below it. */
+export const TERMINAL_TOOLS = ["search", "filter", "timestamps", "wrap", "export", "more", "timeline"] as const;
 export type TerminalTool = (typeof TERMINAL_TOOLS)[number];

@@ -68,15 +68,20 @@ interface ScreenParts {
   onHover: (line: HoveredLine | null) => void;
   onPick: (seq: number) => void;
   onFile: ((path: string, line: number) => void) | undefined;
+  onTerm: (term: string) => void;
+  /** Words for lines with a mark of their own, by number. */
+  lineMarks?: ReadonlyMap<number, string> | undefined;
 }
+
+const NO_MARKS: ReadonlyMap<number, string> = new Map();
 
 /** A screen in an element: made once per session, told of each change of the view and the options. */
 export function useScreen(parts: ScreenParts): ScreenOfHost {
-  const { session, passing, rows, options, onHover, onPick, onFile } = parts;
+  const { session, passing, rows, options, onHover, onPick, onFile, onTerm, lineMarks = NO_MARKS } = parts;
   const host = useRef<HTMLDivElement>(null);
   const [screen, setScreen] = useState<Screen | null>(null);
   const [state, setState] = useState<ScreenState>({ isFollowing: true, newLines: 0 });
-  const first = useRef({ rows, options, passing, onFile });
+  const first = useRef({ rows, options, passing, onFile, onTerm, lineMarks });
   useEffect(() => {
     if (!host.current) return;
     const made = new Screen(host.current, first.current.rows, first.current.options, {
@@ -86,6 +91,8 @@ export function useScreen(parts: ScreenParts): ScreenOfHost {
       onHover,
       onPick,
       onFile: (path, at) => first.current.onFile?.(path, at),
+      onTerm: (term) => first.current.onTerm(term),
+      noteOf: (seq) => first.current.lineMarks.get(seq),
       isMarked: (line) => session.markOf(line) !== undefined,
     });
     setScreen(made);
@@ -95,10 +102,16 @@ export function useScreen(parts: ScreenParts): ScreenOfHost {
     };
   }, [session, onHover, onPick]);
   useEffect(() => {
-    first.current = { ...first.current, rows, passing, onFile };
+    first.current = { ...first.current, rows, passing, onFile, onTerm };
     if (screen && screen.log !== rows) screen.show(rows);
     return screen ? passing.store.subscribe(() => screen.sync()) : undefined;
-  }, [screen, rows, passing, onFile]);
+  }, [screen, rows, passing, onFile, onTerm]);
+  useEffect(() => {
+    const before = first.current.lineMarks;
+    first.current.lineMarks = lineMarks;
+    const all = new Set([...before.keys(), ...lineMarks.keys()]);
+    screen?.redraw([...all].filter((seq) => before.get(seq) !== lineMarks.get(seq)));
+  }, [screen, lineMarks]);
   const { timestamps, wrap, theme, fontSize, line, canOpenFiles } = options;
   useEffect(() => {
     first.current.options = { timestamps, wrap, theme, fontSize, line, canOpenFiles };

@@ -1,12 +1,10 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 
 import { compileQuery, findLines, MAX_MATCHES, type SearchQuery } from "../logs/search";
-import type { LogView } from "../logs/view";
+import type { Around, LogView } from "../logs/view";
 import type { Screen } from "./screen";
 
-export interface Search {
-  query: SearchQuery;
-  setQuery: (query: SearchQuery) => void;
+export interface Search extends Pick<Wanted, "query" | "setQuery" | "around" | "setAround"> {
   error: string | null;
   total: number;
   isMore: boolean;
@@ -16,11 +14,38 @@ export interface Search {
 }
 
 const TYPING_MS = 120;
+const SETTLED_MS = 300;
 const NOTHING: SearchQuery = { text: "", regex: false, matchCase: false };
 
-/** Finds lines in all of a view, not only in what is on the screen, and steps through them. */
-export function useSearch(view: LogView, screen: Screen | null, isOpen: boolean): Search {
+/** What is searched for, and whether only lines that have it are shown. */
+export interface Wanted {
+  query: SearchQuery;
+  setQuery: (query: SearchQuery) => void;
+  /** How many lines around each match are shown; null shows all lines. */
+  around: number | null;
+  setAround: (lines: number | null) => void;
+  /** What the view is limited to; it changes when typing has come to rest. */
+  limit: Around | null;
+}
+
+export function useWanted(isOpen: boolean): Wanted {
   const [query, setQuery] = useState(NOTHING);
+  const [around, setAround] = useState<number | null>(null);
+  const [settled, setSettled] = useState(NOTHING);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(query), SETTLED_MS);
+    return () => clearTimeout(timer);
+  }, [query]);
+  const limit = useMemo(() => {
+    const pattern = isOpen && around !== null ? compileQuery(settled) : null;
+    return pattern instanceof RegExp ? { pattern, lines: around ?? 0 } : null;
+  }, [settled, around, isOpen]);
+  return { query, setQuery, around, setAround, limit };
+}
+
+/** Finds lines in all of a view, not only in what is on the screen, and steps through them. */
+export function useSearch(view: LogView, screen: Screen | null, isOpen: boolean, wanted: Wanted): Search {
+  const { query, setQuery, around, setAround } = wanted;
   const [found, setFound] = useState<readonly number[]>([]);
   const [index, setIndex] = useState(-1);
   const compiled = useMemo(() => (isOpen ? compileQuery(query) : null), [query, isOpen]);
@@ -78,7 +103,17 @@ export function useSearch(view: LogView, screen: Screen | null, isOpen: boolean)
     [found, index, screen, view],
   );
   const error = compiled && !(compiled instanceof RegExp) ? compiled.error : null;
-  return { query, setQuery, error, total: found.length, isMore: found.length >= MAX_MATCHES, index, go };
+  return {
+    query,
+    setQuery,
+    around,
+    setAround,
+    error,
+    total: found.length,
+    isMore: found.length >= MAX_MATCHES,
+    index,
+    go,
+  };
 }
 
 /** Index of the first match from the top of what is in sight, in the direction of the step; around the ends. */

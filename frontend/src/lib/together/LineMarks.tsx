@@ -1,0 +1,28 @@
+import { useEffect } from "react";
+
+import { count } from "../ui/format";
+import { visible } from "../ui/visible";
+import { usePresence } from "./useTogether";
+
+interface LineMarksProps {
+  generationId: string;
+  onMarks: (marks: ReadonlyMap<number, string>) => void;
+}
+
+/** Tells which lines of the log have comments, and who looks at them. Shows nothing itself. */
+export default function LineMarks({ generationId, onMarks }: LineMarksProps): null {
+  const { viewers, comments } = usePresence(generationId, "line");
+  useEffect(() => {
+    const marks = new Map<number, string>();
+    for (const id of new Set([...comments.keys(), ...viewers.keys()])) {
+      const names = (viewers.get(id) ?? []).map((one) => visible(one.name)).join(", ");
+      const parts = [
+        names && `${names} looks at this line`,
+        comments.has(id) && count(comments.get(id) ?? 0, "comment"),
+      ];
+      marks.set(Number(id), parts.filter(Boolean).join("; "));
+    }
+    onMarks(marks);
+  }, [viewers, comments, onMarks]);
+  return null;
+}
