@@ -225,9 +225,10 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def make_settings_in(tmp_path: Path) -> Callable[..., Settings]:
-    """Settings with all folders below ``tmp_path`` and a range of ports that other workers hardly use."""
+    """Settings with all folders below ``tmp_path`` and a range of ports that other workers do not use."""
     # Below the kernel's ephemeral ports (32768 and up); a random place keeps parallel runs apart.
-    base = 20_000 + 50 * random.SystemRandom().randrange(200)
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+    base = 20_000 + 2_500 * worker + 50 * random.SystemRandom().randrange(50)
 
     def make(**values: object) -> Settings:
         given: dict[str, object] = {

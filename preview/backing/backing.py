@@ -23,6 +23,7 @@ from preview.backing.own import OwnLimits, OwnPostgresqlEngine
 from preview.backing.postgresql import PostgresqlEngine
 from preview.backing.redis import RedisEngine, RedisLimits
 from preview.backing.streams import Join
+from preview.backing.tls import TlsFront
 from preview.core.isolation import Network
 from preview.core.servers import SERVICE_HOSTS, Program, find_mysql, find_postgresql, find_redis
 from preview.detection import ServiceKind, ServiceNeed
@@ -127,8 +128,9 @@ class PreviewServer:
 class PreviewServers:
     """One preview's own databases, one of each kind that the service offers. Made by ``Backing.open_servers``."""
 
-    def __init__(self, databases: Mapping[ServiceKind, PreviewServer]) -> None:
+    def __init__(self, databases: Mapping[ServiceKind, PreviewServer], front: TlsFront | None = None) -> None:
         self._databases = databases
+        self._front = front
 
     def of(self, needs: Iterable[ServiceNeed]) -> Sequence[PreviewServer]:
         """Return the databases that a start plan needs, in its order."""
@@ -142,12 +144,15 @@ class PreviewServers:
             database = self._databases.get(need.kind)
             if database is None or not need.supplied:
                 continue
+            serve: Serve = database.serve
+            if need.insists_on_tls and self._front is not None:
+                serve = self._front.before(need.kind, serve)
             host, port = need.address or ("localhost", DEFAULT_PORTS[need.kind])
             # A plan is a worker's: more ports than a project names would be an attack.
             further = [one for one in need.ports[:_MOST_PORTS] if 0 < one < 65536]
             for one in (DEFAULT_PORTS[need.kind], port if host.lower() in _HERE else 0, *further):
                 if one and one not in found:
-                    found[one] = database.serve
+                    found[one] = serve
         return found
 
     def all(self) -> Sequence[PreviewServer]:
@@ -158,8 +163,9 @@ class PreviewServers:
 class Backing:
     """The servers that this service offers to previews. Made by ``open_backing``."""
 
-    def __init__(self, engines: Sequence[BackingEngine]) -> None:
+    def __init__(self, engines: Sequence[BackingEngine], front: TlsFront | None = None) -> None:
         self.engines = engines
+        self._front = front
 
     @property
     def kinds(self) -> frozenset[ServiceKind]:
@@ -186,7 +192,7 @@ class Backing:
                 )
                 for engine in self.engines
             }
-            yield PreviewServers(databases)
+            yield PreviewServers(databases, self._front)
 
 
 @asynccontextmanager
@@ -203,13 +209,15 @@ async def open_backing(settings: Settings, runtime: Runtime) -> AsyncIterator[Ba
         yield Backing(())
         return
     log.info("servers offered to previews", servers=", ".join(engine.kind for engine in engines))
-    async with beside(partial(_run, engines, carrier)):
-        yield Backing(engines)
+    front = TlsFront(settings.data_dir / "backing" / "tls", runtime, join=carrier.join)
+    async with beside(partial(_run, engines, carrier, front)):
+        yield Backing(engines, front)
 
 
-async def _run(engines: Sequence[BackingEngine], carrier: Carrier) -> None:
+async def _run(engines: Sequence[BackingEngine], carrier: Carrier, front: TlsFront) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(carrier.run)
+        nursery.start_soon(front.run)
         for engine in engines:
             nursery.start_soon(engine.run)
 

@@ -118,6 +118,7 @@ class ServiceNeed:
         address: Host and port that the application uses with the plan's variables; None if unknown.
         supplied: The preview gets a server of this kind.
         ports: Further local ports at which the code expects a server of this kind.
+        insists_on_tls: The source connects only with encryption, to a server of this kind or another.
     """
 
     kind: ServiceKind
@@ -127,6 +128,7 @@ class ServiceNeed:
     address: tuple[str, int] | None = None
     supplied: bool = False
     ports: tuple[int, ...] = ()
+    insists_on_tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

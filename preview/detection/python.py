@@ -32,7 +32,7 @@ from preview.detection.supplied.django import choose_supplied_django
 from preview.detection.supplied.ports import with_ports
 from preview.detection.supplied.python import supplied_variables, with_supplied_needs
 from preview.detection.supplied.supply import find_supply
-from preview.detection.supplied.tell import find_obstacles
+from preview.detection.supplied.tell import Obstacles, find_obstacles
 from preview.endpoints import AppTarget, Found, FoundApp, find_health_path
 from preview.sources import Sources
 from preview.sources.commands import StartCommand
@@ -84,6 +84,7 @@ def plan_python(
         raw = (sources.text(file) for file in files)
         texts = [one.decode("utf-8", "replace") for one in raw if b"://" in one or b"port=" in one]
         services = with_ports(services, (*texts, *(one.value for one in variables.values())), facts)
+    obstacles = find_obstacles(sources, files, facts, settings, supply.kinds) if supply else Obstacles()
     server = _database_server(target, database, engine, services, kinds)
     place = PythonPlace(layout.directory, layout.python_path, files, server, database.supplied is not None)
     work = find_python_work(sources, target, place, migrations)
@@ -105,7 +106,7 @@ def plan_python(
             *work.steps,
         ),
         variables=variables,
-        services=services,
+        services=obstacles.applied(services),
         health_path=_health_path(sources, app, files),
         decisions=(*_decisions(target, layout, database, commands), *work.decisions),
         warnings=(
@@ -113,7 +114,7 @@ def plan_python(
             *_sockets(facts),
             *(find_postgresql_sql(sources, files, facts) if database.sqlite else ()),
             *work.warnings,
-            *(find_obstacles(sources, files, facts, settings, supply.kinds) if supply else ()),
+            *obstacles.sentences,
         ),
     )
 

@@ -33,7 +33,17 @@ from preview.backing.streams import Join
 from preview.core.servers import Program, find_mysql, find_postgresql, find_redis
 from preview.data.client import last_words
 from preview.errors import DataUnavailable
-from preview.runtime import Exit, Limits, ProcessSpec, Runtime, SandboxRuntime, beside, child_subreaper, probe_sandbox
+from preview.runtime import (
+    Exit,
+    Limits,
+    ProcessSpec,
+    Runtime,
+    SandboxRuntime,
+    Serve,
+    beside,
+    child_subreaper,
+    probe_sandbox,
+)
 from preview.runtime.sandbox import open_broker_if_needed
 
 Engine = PostgresqlEngine | OwnPostgresqlEngine | MysqlEngine | RedisEngine
@@ -350,8 +360,13 @@ class Host:
         return trio.from_thread.run(bounded, trio_token=self.token)
 
     @contextmanager
-    def open(self, preview_id: str) -> Iterator[Preview]:
-        """Open a preview's database; it is dropped at the end."""
+    def open(self, preview_id: str, before: Callable[[Serve], Serve] = lambda serve: serve) -> Iterator[Preview]:
+        """Open a preview's database; it is dropped at the end.
+
+        Args:
+            preview_id: Id of the preview.
+            before: Returns what serves its connections, given what serves them in the clear.
+        """
         stop, ended = trio.Event(), threading.Event()
 
         async def hold(task_status: trio.TaskStatus[tuple[int, BackingDatabase]] = trio.TASK_STATUS_IGNORED) -> None:
@@ -360,10 +375,11 @@ class Host:
                     self.engine.open_database(preview_id, _SLOT) as database,
                     trio.open_nursery() as nursery,
                 ):
+                    inner = before(database.serve)
 
                     async def serve(client: trio.SocketStream) -> None:
                         async with client:
-                            await database.serve(client)
+                            await inner(client)
 
                     listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
                     task_status.started((listeners[0].socket.getsockname()[1], database))

@@ -112,6 +112,21 @@ def test_a_mysql_greeting_of_any_bytes_is_read_or_refused(content: bytes) -> Non
     assert len(found.shown) == len(content)
 
 
+@given(st.binary(max_size=200))
+def test_a_mysql_greeting_offers_encryption_or_is_refused(content: bytes) -> None:
+    try:
+        offering = wire_mysql.with_tls(content)
+    except wire_mysql.NotMysql:
+        return
+    assert len(offering) == len(content)
+    assert wire_mysql.read_greeting(offering).offers_tls
+
+
+@given(st.binary(max_size=100))
+def test_any_first_bytes_ask_a_mysql_for_encryption_or_do_not(first: bytes) -> None:
+    assert not wire_mysql.asks_for_tls(first) or len(first) >= wire_mysql.TLS_REQUEST_BYTES
+
+
 def test_a_mysql_greeting_is_shown_without_encryption_and_compression() -> None:
     found = wire_mysql.read_greeting(GREETING)
     assert found.salt == SALT

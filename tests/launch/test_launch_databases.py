@@ -72,10 +72,10 @@ async def rig(
             yield opened
 
 
-async def start(rig: Rig, folder: Path) -> LivePreview:
-    for name, text in FILES.items():
+async def start(rig: Rig, folder: Path, files: dict[str, str] = FILES) -> LivePreview:
+    for name, text in files.items():
         (folder / name).write_text(text)
-    preview = await rig.start(FILES, detect(folder, supplied=rig.service.supplied))
+    preview = await rig.start(files, detect(folder, supplied=rig.service.supplied))
     assert preview.record.state is State.RUNNING, story(preview)
     return preview
 
@@ -88,6 +88,19 @@ async def answer(preview: LivePreview, path: str) -> Any:
 
 async def stop(rig: Rig, preview: LivePreview) -> None:
     await rig.service.previews.stop(preview.record.generation_id, cause=StopCause.USER)
+
+
+async def test_a_source_that_insists_on_encryption_gets_it(rig: Rig, tmp_path: Path) -> None:
+    shop = SHOP.replace("autocommit=True", 'autocommit=True, sslmode="require"').replace(
+        "version() LIKE 'PostgreSQL%'", "1"
+    )
+    shop += '\n@app.get("/tls")\ndef tls():\n'
+    shop += '    with psycopg.connect(URL, sslmode="require") as one: return bool(one.pgconn.ssl_in_use)\n'
+    preview = await start(rig, tmp_path, {**FILES, "main.py": shop})
+    assert await answer(preview, "/tls") is True
+    await answer(preview, "/add?title=Emma")
+    assert await answer(preview, "/books") == ["Emma"]
+    assert any("demands TLS" in line and "no authority has signed" in line for line in story(preview))
 
 
 async def test_what_the_source_says_leads_to_a_database_of_its_own(rig: Rig, tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ _SALT_BYTES, _FIRST_SALT_BYTES = 20, 8
 # Bytes of an answer before the user's name: capabilities, largest packet, character set, reserved.
 _FIXED_BYTES = 32
 _PROTOCOL_10, _SWITCH = 10, 0xFE
+# A packet of nothing but the fixed bytes asks for a handshake.
+TLS_REQUEST_BYTES = HEAD_BYTES + _FIXED_BYTES
 # Lengths above this take more than a byte (length-encoded integers); no proof of a password is as long.
 _MOST_SHORT = 250
 _CANNOT_CONNECT, _TOO_MANY = 1105, 1040
@@ -113,16 +115,35 @@ def read_greeting(content: bytes) -> Greeting:
     return Greeting(salt, bytes(shown), bool(said & _SSL), content[1:end].decode("ascii", "replace"))
 
 
+def with_tls(content: bytes) -> bytes:
+    """Return the content of a greeting that offers encryption.
+
+    Raises:
+        NotMysql: It is no greeting.
+    """
+    read_greeting(content)
+    at = content.find(b"\0", 1) + 1 + 4 + _FIRST_SALT_BYTES + 1
+    offered = int.from_bytes(content[at : at + 2], "little") | _SSL
+    return content[:at] + offered.to_bytes(2, "little") + content[at + 2 :]
+
+
+def asks_for_tls(first: bytes) -> bool:
+    """Return whether a client's first bytes, at least ``TLS_REQUEST_BYTES`` of an answer, ask for a handshake."""
+    if len(first) < TLS_REQUEST_BYTES or int.from_bytes(first[:3], "little") != _FIXED_BYTES:
+        return False
+    return bool(int.from_bytes(first[HEAD_BYTES : HEAD_BYTES + 4], "little") & _SSL)
+
+
 def read_answer(content: bytes) -> Answer:
     """Read the client's answer to the greeting.
 
     Raises:
-        NotMysql: It is none of protocol 4.1, or asks for encryption.
+        NotMysql: It is none of protocol 4.1, or asks for encryption. Once a session is encrypted, the wish stays in it.
     """
     if len(content) < _FIXED_BYTES:
         raise NotMysql("an answer that is too short")
     capabilities = int.from_bytes(content[:4], "little")
-    if capabilities & _SSL:
+    if capabilities & _SSL and len(content) == _FIXED_BYTES:
         raise NotMysql("it asks for encryption, which was not offered")
     if not capabilities & _PROTOCOL_41:
         raise NotMysql("an answer of an old protocol")

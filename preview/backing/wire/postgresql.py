@@ -13,6 +13,7 @@ HEAD_BYTES = 8
 # src/include/libpq/pqcomm.h, MAX_STARTUP_PACKET_LENGTH
 MOST_BYTES = 10_000
 NO_TLS = b"N"
+ASKS_FOR_TLS = struct.pack("!II", HEAD_BYTES, SSL_REQUEST)
 # PostgreSQL's appendix A.
 # src/include/pg_config_manual.h, NAMEDATALEN - 1: the server cuts longer names.
 _MOST_NAME_BYTES = 63

@@ -154,6 +154,7 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
         services = with_ports(services, (*(project.text(file) for file in project.reached), *values.values()))
     env_file = find_env_file_step(project.sources, project.reached, project.folder, Toolchain.NODE)
     tables = find_node_work(project, command, work.steps, services, supplied)
+    obstacles = servers.obstacles(project, settings)
     return StartPlan(
         framework=target.framework if target is not None else "node",
         toolchain=Toolchain.NODE,
@@ -168,12 +169,12 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
         steps=(*env_file, *work.steps, *build.steps, *tables.steps),
         health_path=_health_path(project, target),
         variables=variables,
-        services=services,
+        services=obstacles.applied(services),
         decisions=(*command.decisions, *tell_stand_in(project, command.script, build), *tables.decisions),
         warnings=(
             *(_warning(need) for need in services if need.at_startup and need.kind not in supplied),
             *build.warnings,
-            *servers.obstacles(project, settings),
+            *obstacles.sentences,
         ),
     )
 

@@ -14,7 +14,7 @@ from preview.detection.plan import ServiceKind, ServiceNeed, Variable
 from preview.detection.settings import ProjectSettings
 from preview.detection.supplied.node import PACKAGES, SQLITE_PACKAGES, supplied_node_variables, wanted_server
 from preview.detection.supplied.supply import Supply, compose_values
-from preview.detection.supplied.tell import find_script_obstacles
+from preview.detection.supplied.tell import Obstacles, find_script_obstacles
 from preview.detection.supplied.urls import SCHEMES
 
 _DIALECT: Final = re.compile(
@@ -67,10 +67,10 @@ class Servers:
         needs += [ServiceNeed(kind, None, self.place, address=("localhost", DEFAULT_PORTS[kind])) for kind in others]
         return tuple(needs)
 
-    def obstacles(self, project: NodeProject, settings: ProjectSettings) -> tuple[str, ...]:
-        """Return sentences about fixed addresses and options that no supplied server answers to."""
+    def obstacles(self, project: NodeProject, settings: ProjectSettings) -> Obstacles:
+        """Return the fixed addresses and options to which no supplied server answers as they are."""
         if not self.used:
-            return ()
+            return Obstacles()
         defaults = frozenset(read.default for read in settings.reads.values() if read.default)
         return find_script_obstacles([(name, project.text(name)) for name in project.reached], defaults, self.used)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
@@ -55,29 +55,49 @@ def _sentence(need: ServiceNeed) -> str:
     return f"{need.kind}: the preview gets a {what} of its own{f' ({places})' if places else ''}"
 
 
+@dataclass(frozen=True, slots=True)
+class Obstacles:
+    """Fixed addresses and options of the source that keep an application from the supplied servers.
+
+    Attributes:
+        sentences: One for each.
+        insists_on_tls: Whether one of them demands encryption.
+    """
+
+    sentences: tuple[str, ...] = ()
+    insists_on_tls: bool = False
+
+    def applied(self, needs: Iterable[ServiceNeed]) -> tuple[ServiceNeed, ...]:
+        """Return the needs, with what the obstacles say about them."""
+        return tuple(replace(one, insists_on_tls=self.insists_on_tls) for one in needs)
+
+
 def find_obstacles(
     sources: Sources, files: Iterable[str], facts: Facts, settings: ProjectSettings, kinds: frozenset[ServiceKind]
-) -> tuple[str, ...]:
-    """Return one sentence for each fixed address or option in the source that no supplied server answers to."""
+) -> Obstacles:
+    """Return the fixed addresses and options in the source to which no supplied server answers as they are."""
     if not kinds & frozenset(SCHEMES):
-        return ()
+        return Obstacles()
     # A default is replaced by a variable.
     defaults = {read.default for read in settings.reads.values()}
     fixed = [(one.text, one.where) for one in facts.addresses if one.text not in defaults]
     files = list(files)
     hosts = [_host_sentence(host, where, "server") for host, where in (*_hosts(sources, files), *_called_hosts(facts))]
     demands = [tls_sentence(where) for where in _options(sources, files)]
-    return (*tell_addresses(fixed, kinds), *hosts[:_MOST], *demands[:_MOST])
+    told = tell_addresses(fixed, kinds)
+    sentences = (*told.sentences, *hosts[:_MOST], *demands[:_MOST])
+    return Obstacles(sentences, insists_on_tls=told.insists_on_tls or bool(demands))
 
 
-def tell_addresses(found: Iterable[tuple[str, str]], kinds: frozenset[ServiceKind]) -> list[str]:
-    """Return one sentence for each fixed URL with another host or a demand of TLS.
+def tell_addresses(found: Iterable[tuple[str, str]], kinds: frozenset[ServiceKind]) -> Obstacles:
+    """Return the fixed URLs with another host or a demand of TLS.
 
     Args:
         found: URLs, each with its place.
         kinds: Kinds of servers that the preview gets.
     """
     sentences: dict[str, None] = {}
+    insists = False
     for text, where in found:
         kind = kind_of_scheme(text)
         if kind not in kinds or kind not in SCHEMES:
@@ -86,8 +106,9 @@ def tell_addresses(found: Iterable[tuple[str, str]], kinds: frozenset[ServiceKin
         if host is not None and host.isprintable():
             sentences[_host_sentence(host, where, str(kind))] = None
         if demands_tls(text):
+            insists = True
             sentences[tls_sentence(where)] = None
-    return list(sentences)[:_MOST]
+    return Obstacles(tuple(sentences)[:_MOST], insists_on_tls=insists)
 
 
 def _host_sentence(host: str, where: str, server: str) -> str:
@@ -99,7 +120,10 @@ def _host_sentence(host: str, where: str, server: str) -> str:
 
 def tls_sentence(where: str) -> str:
     """Return the sentence about a fixed demand of TLS."""
-    return f"{where} demands TLS, which the preview's own servers do not have: read it from a variable"
+    return (
+        f"{where} demands TLS, which the preview's own servers offer with a certificate that no authority has signed; "
+        f"if the client checks it, read the address and this option from a variable"
+    )
 
 
 def _hosts(sources: Sources, files: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -174,8 +198,8 @@ _MOST_URLS: Final = 50
 
 def find_script_obstacles(
     texts: Iterable[tuple[str, str]], defaults: frozenset[str], kinds: frozenset[ServiceKind]
-) -> tuple[str, ...]:
-    """Return the sentences of ``find_obstacles`` for JavaScript.
+) -> Obstacles:
+    """Do what ``find_obstacles`` does, for JavaScript.
 
     Args:
         texts: Files that the application loads, each with its text.
@@ -191,4 +215,6 @@ def find_script_obstacles(
         demand = _SCRIPT_TLS.search(text)
         if demand is not None and not _PRODUCTION.search(text, max(0, demand.start() - _NEAR), demand.start()):
             demands.append(f"{file}:{text.count(chr(10), 0, demand.start()) + 1}")
-    return (*tell_addresses(fixed, kinds), *(tls_sentence(where) for where in demands[:_MOST]))
+    told = tell_addresses(fixed, kinds)
+    sentences = (*told.sentences, *(tls_sentence(where) for where in demands[:_MOST]))
+    return Obstacles(sentences, insists_on_tls=told.insists_on_tls or bool(demands))

@@ -71,7 +71,7 @@ def local_url(text: str) -> str:
 
 
 def demands_tls(text: str) -> bool:
-    """Return true if the URL demands an encrypted connection, which no server in a preview has."""
+    """Return true if the URL demands an encrypted connection."""
     url = _split(text)
     return url is not None and _without_tls(url) != url
 

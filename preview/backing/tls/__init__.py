@@ -1,0 +1,5 @@
+"""Encryption of previews' connections to their databases, for projects whose source insists on it."""
+
+from preview.backing.tls.front import TlsFront
+
+__all__ = ["TlsFront"]
