@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
+from httpx2 import ServerSentEvent
 
 from preview.auth import issue_token, load_or_create_secret
 from preview.cli.data_folder import read_note
 from preview.cli.exits import ApiRefused, CommandFailed, NoService, UsageMistake
 from preview.cli.filter_mark import filter_in, mark_of
+from preview.client.blocking import Client
+from preview.client.calls import TIMEOUT_S, Call, Reply
+from preview.client.errors import ClientError, PreviewProblem, Unreachable
 from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.settings import Settings, load_settings
@@ -24,8 +27,8 @@ from preview.settings import Settings, load_settings
 LOCAL_USER = "local"
 # Enough for one command. ``logs -f`` gets a new token when a stream reports ``expired``.
 _LOCAL_TOKEN_TTL_S = 600
-# Connecting is local or one hop. A response may take as long as a stop, and a quiet stream has a comment every 15 s.
-_TIMEOUT = httpx2.Timeout(60, connect=5)
+# Most bytes of a response: `preview pull` takes a generation as one archive, and operators may raise its limit.
+_MAX_DOWNLOAD_BYTES = 1024 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,15 @@ def _own_token(settings: Settings) -> str:
 
 
 class Api:
-    """Client of one service, contract ``v1``. Created by ``open_api``."""
+    """Client of one service, contract ``v1``. Created by ``open_api``.
 
-    def __init__(self, target: Target, client: httpx2.Client) -> None:
+    Attributes:
+        client: The Python client below it.
+    """
+
+    def __init__(self, target: Target, client: Client) -> None:
         self.target = target
-        self._client = client
+        self.client = client
 
     def call(
         self,
@@ -92,7 +99,7 @@ class Api:
         files: Any = None,
         data: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
-    ) -> httpx2.Response:
+    ) -> Reply:
         """Send a request and return its successful response.
 
         Args:
@@ -108,24 +115,16 @@ class Api:
         Raises:
             ApiRefused: The service responded with an error.
             NoService: The service did not respond.
+            CommandFailed: The response is not one of a service.
         """
-        request = self._client.build_request(
-            method,
-            f"{self.target.url}/api/v1{path}",
-            json=body,
-            params=params,
-            headers=headers,
-            files=files,
-            data=data,
-            timeout=_TIMEOUT if timeout_s is None else httpx2.Timeout(timeout_s, connect=5),
-        )
+        call = Call(
+            method, path, params or {}, headers or {}, body, files, data, TIMEOUT_S if timeout_s is None else timeout_s,
+            max_bytes=_MAX_DOWNLOAD_BYTES,
+        )  # fmt: skip
         try:
-            response = self._client.send(request)
-        except httpx2.TransportError as error:
-            raise unreachable(self.target, error) from error
-        if response.is_error:
-            raise refusal(response)
-        return response
+            return self.client.call(call)
+        except ClientError as error:
+            raise self.as_failure(error, call) from error
 
     def get_json(self, path: str, **options: Any) -> dict[str, Any]:
         """Send a ``GET`` and return the response's JSON object."""
@@ -135,21 +134,30 @@ class Api:
     @contextmanager
     def stream(
         self, path: str, params: Mapping[str, str | int], headers: Mapping[str, str], *, body: object = None
-    ) -> Iterator[httpx2.Response]:
-        """Provide a streaming ``GET``, which stays open as long as keep-alive comments arrive; with a body, a ``POST``.
+    ) -> Iterator[Iterator[ServerSentEvent]]:
+        """Provide the events of a streaming ``GET``; with a body, of a ``POST``.
 
         Raises:
             ApiRefused: The service responded with an error.
-            httpx2.TransportError: The connection failed; the caller decides whether to reconnect.
+            CommandFailed: The response is not an event stream.
+            Unreachable: The connection failed; the caller decides whether to reconnect.
         """
-        method = "GET" if body is None else "POST"
-        with self._client.stream(
-            method, f"{self.target.url}/api/v1{path}", params=params, headers=headers, json=body, timeout=_TIMEOUT
-        ) as response:
-            if response.is_error:
-                response.read()
-                raise refusal(response)
-            yield response
+        call = Call("GET" if body is None else "POST", path, params, headers, body)
+        try:
+            with self.client.events(call) as events:
+                yield events
+        except Unreachable:
+            raise
+        except ClientError as error:
+            raise self.as_failure(error, call) from error
+
+    def as_failure(self, error: ClientError, call: Call | None = None) -> CommandFailed:
+        """Convert an error of the client to the command's: one sentence, and an exit code."""
+        if isinstance(error, PreviewProblem):
+            return refusal(error, call)
+        if isinstance(error, Unreachable):
+            return unreachable(self.target, error)
+        return CommandFailed(str(error))
 
 
 @contextmanager
@@ -165,13 +173,20 @@ def open_api(url: str | None, ca: Path | None = None) -> Iterator[Api]:
         UsageMistake: ``ca`` is unusable.
     """
     target = find_target(url)
-    headers = {"Authorization": f"Bearer {target.token}", "User-Agent": "preview-cli"}
-    # A proxy from the environment is not for services on this machine.
-    local = httpx2.URL(target.url).host in {"localhost", "127.0.0.1", "::1"}
-    with httpx2.Client(
-        headers=headers, follow_redirects=False, verify=_trust(target.settings, ca), trust_env=not local
-    ) as client:
+    try:
+        client = Client(
+            target.url, _tokens(target), verify=_trust(target.settings, ca), retry_pauses_s=(), user_agent="preview-cli"
+        )
+    except ClientError as error:
+        raise CommandFailed(str(error)) from error
+    with client:
         yield Api(target, client)
+
+
+def _tokens(target: Target) -> Callable[[], str]:
+    """Return a function that returns the target's token, and later further ones, when one has expired."""
+    first = iter((target.token,))
+    return lambda: next(first, None) or find_target(target.url).token
 
 
 def _trust(settings: Settings, ca: Path | None) -> ssl.SSLContext:
@@ -200,28 +215,16 @@ def generation_path(generation_id: str, rest: str = "") -> str:
     return f"/generations/{generation_id}{rest}"
 
 
-def unreachable(target: Target, error: httpx2.TransportError) -> NoService:
+def unreachable(target: Target, error: Unreachable) -> NoService:
     """Return the error for a service that does not respond."""
-    why = "did not answer in time" if isinstance(error, httpx2.TimeoutException) else "cannot be reached"
+    why = "did not answer in time" if error.is_timeout else "cannot be reached"
     way_out = "check with `preview doctor`"
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+    if "CERTIFICATE_VERIFY_FAILED" in error.reason:
         way_out = "name the certificate of the authority that signed the service's with --ca FILE or PREVIEW_CA"
-    return NoService(f"The service at {target.url} {why} ({error}); {way_out}.")
+    return NoService(f"The service at {target.url} {why} ({error.reason}); {way_out}.")
 
 
-def refusal(response: httpx2.Response) -> ApiRefused:
-    """Convert an error response (RFC 9457, or any other from a proxy) to one sentence."""
-    try:
-        problem = response.json()
-    except (ValueError, RecursionError):
-        problem = None
-    if not isinstance(problem, dict):
-        problem = {}
-    message = problem.get("detail") or problem.get("title") or problem.get("message")
-    if not isinstance(message, str) or not message:
-        message = f"The service answered {response.status_code} {response.reason_phrase}."
-    facts = problem.get("details")
-    facts = facts if isinstance(facts, dict) else {}
-    code = str(problem.get("code", ""))
-    mark = mark_of(code, facts, filter_in(response.request))
-    return ApiRefused(message, status=response.status_code, problem=code, facts=facts, mark=mark)
+def refusal(error: PreviewProblem, call: Call | None) -> ApiRefused:
+    """Convert an error of the service, with a mark below the mistake in the request's filter."""
+    mark = "" if call is None else mark_of(error.code, error.details, filter_in(call.params, call.body))
+    return ApiRefused(error.detail, status=error.status, problem=error.code, facts=error.details, mark=mark)

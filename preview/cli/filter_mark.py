@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
-import httpx2
 from rich.cells import cell_len
 
 from preview.core.quoting import visible
@@ -16,15 +14,11 @@ _BEFORE = 50
 _AFTER = 20
 
 
-def filter_in(request: httpx2.Request) -> str | None:
+def filter_in(params: Mapping[str, str | int], body: object) -> str | None:
     """Return the filter that a request has, in its query or its JSON body; None if it has none."""
-    given = request.url.params.get(_KEY)
+    given = params.get(_KEY)
     if given is not None:
         return str(given)
-    try:
-        body = json.loads(request.content)
-    except (ValueError, RecursionError, httpx2.RequestNotRead):
-        return None
     # An alert has it inside its condition.
     for one in (body, body.get("condition")) if isinstance(body, Mapping) else ():
         if isinstance(one, Mapping) and isinstance(one.get(_KEY), str):

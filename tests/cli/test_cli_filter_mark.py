@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +9,7 @@ from preview.cli.client import refusal
 from preview.cli.entry import _say_error
 from preview.cli.exits import ApiRefused, ExitCode
 from preview.cli.filter_mark import filter_in, mark_of
+from preview.client import Call, PreviewProblem
 
 CODE = "invalid_filter"
 
@@ -54,25 +54,23 @@ def test_a_mark_is_two_lines_that_move_no_cursor(text: str, position: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("request_", "found"),
+    ("params", "body", "found"),
     [
-        (httpx2.Request("GET", "http://x/a", params={"filter": "a b+c"}), "a b+c"),
-        (httpx2.Request("POST", "http://x/a", json={"filter": "a"}), "a"),
-        (httpx2.Request("POST", "http://x/a", json={"condition": {"kind": "matches", "filter": "b"}}), "b"),
-        (httpx2.Request("POST", "http://x/a", json={"filter": 7, "condition": []}), None),
-        (httpx2.Request("POST", "http://x/a", content=b"no json"), None),
-        (httpx2.Request("POST", "http://x/a", json=["filter"]), None),
-        (httpx2.Request("GET", "http://x/a"), None),
+        ({"filter": "a b+c"}, None, "a b+c"),
+        ({}, {"filter": "a"}, "a"),
+        ({}, {"condition": {"kind": "matches", "filter": "b"}}, "b"),
+        ({}, {"filter": 7, "condition": []}, None),
+        ({}, ["filter"], None),
+        ({}, None, None),
     ],
 )
-def test_the_filter_of_a_request_is_found(request_: httpx2.Request, found: str | None) -> None:
-    assert filter_in(request_) == found
+def test_the_filter_of_a_request_is_found(params: dict[str, str], body: object, found: str | None) -> None:
+    assert filter_in(params, body) == found
 
 
 def test_a_refused_filter_is_shown_with_its_mark(capsys: pytest.CaptureFixture[str]) -> None:
-    problem = {"code": CODE, "detail": "'foo' is not a term.", "details": {"position": 2}}
-    request = httpx2.Request("GET", "http://x/a", params={"filter": "a foo:1"})
-    error = refusal(httpx2.Response(400, json=problem, request=request))
+    problem = PreviewProblem(CODE, "'foo' is not a term.", {"position": 2}, 400)
+    error = refusal(problem, Call("GET", "/a", params={"filter": "a foo:1"}))
     assert isinstance(error, ApiRefused)
     assert error.mark == "  a foo:1\n    ^"
     assert _say_error(error, error.message, ExitCode.USAGE) is ExitCode.USAGE

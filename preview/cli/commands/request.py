@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-import httpx2
 import typer
-from httpx2 import EventSource
 
 from preview.cli.client import Api, generation_path, open_api, unreachable
 from preview.cli.exits import ApiRefused, CommandFailed, ExitCode, UsageMistake
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import paint, print_json, progress, say, wants_colour
 from preview.cli.tokens import TokenFile
+from preview.client.errors import Unreachable
 from preview.core.quoting import quoted, visible
 
 Sent = TypeVar("Sent")
@@ -105,8 +104,8 @@ def _follow(api: Api, generation_id: str, envelope: dict[str, Any], token: str, 
     status = 0
     end: dict[str, Any] | None = None
     try:
-        with api.stream(path, {}, {"X-Preview-Token": token}, body=envelope | {"stream": True}) as response:
-            for event in EventSource(response):
+        with api.stream(path, {}, {"X-Preview-Token": token}, body=envelope | {"stream": True}) as events:
+            for event in events:
                 if not event.data:
                     continue
                 data: dict[str, Any] = json.loads(event.data)
@@ -118,7 +117,7 @@ def _follow(api: Api, generation_id: str, envelope: dict[str, Any], token: str, 
                     _say_status(status, "receiving…")
                 elif event.event == "piece":
                     _print_piece(data)
-    except httpx2.TransportError as error:
+    except Unreachable as error:
         raise unreachable(api.target, error) from error
     if end is None:
         raise CommandFailed("The service closed the connection before the response was complete.")

@@ -6,15 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import httpx2
 import typer
-from httpx2 import EventSource
 from rich.text import Text
 
 from preview.cli.client import Api, generation_path, open_api
 from preview.cli.exits import CommandFailed, ExitCode
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import listing, print_json, progress, say, show, table_console
+from preview.client.errors import Unreachable
 from preview.core.quoting import visible
 
 app = typer.Typer(add_completion=False)
@@ -63,9 +62,9 @@ def _run(api: Api, path: str, body: dict[str, object], update: Callable[[str], N
         while found["state"] in ("starting", "running"):
             try:
                 found, failures = _follow(api, path, update), 0
-            except httpx2.TransportError:
+            except Unreachable as error:
                 if failures >= len(_PAUSES_S):
-                    raise
+                    raise api.as_failure(error) from error
             # Also after a stream without an end: the service may close each one at once.
             if found["state"] in ("starting", "running"):
                 time.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
@@ -79,8 +78,8 @@ def _run(api: Api, path: str, body: dict[str, object], update: Callable[[str], N
 def _follow(api: Api, path: str, update: Callable[[str], None]) -> dict[str, Any]:
     """Follow the running probe; return its newest state."""
     found: dict[str, Any] = {}
-    with api.stream(path, {}, {"Accept": "text/event-stream"}) as response:
-        for event in EventSource(response):
+    with api.stream(path, {}, {"Accept": "text/event-stream"}) as events:
+        for event in events:
             if event.event == "probe":
                 data: Any = event.json()
                 found = data

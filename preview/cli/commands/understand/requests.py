@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from typing import Annotated, Any
 
-import httpx2
 import typer
-from httpx2 import EventSource
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +13,7 @@ from preview.cli.client import Api, generation_path, open_api
 from preview.cli.exits import ExitCode, UsageMistake
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
 from preview.cli.terminal import listing, print_json, say, show, table_console
+from preview.client.errors import Unreachable
 from preview.core.quoting import visible
 
 app = typer.Typer(add_completion=False)
@@ -91,8 +90,8 @@ def _follow(api: Api, path: str, chosen: str | None, after: int, *, as_json: boo
         params: dict[str, str | int] = {"after": after} | ({"filter": chosen} if chosen else {})
         headers = {"Accept": "text/event-stream"}
         try:
-            with api.stream(path, params, headers) as response:
-                for event in EventSource(response):
+            with api.stream(path, params, headers) as events:
+                for event in events:
                     if not event.data:
                         continue
                     failures = 0
@@ -104,9 +103,9 @@ def _follow(api: Api, path: str, chosen: str | None, after: int, *, as_json: boo
                         say(f"{data['lost']} requests could not be recorded: too many came at once")
                     elif event.event in {"end", "expired"}:
                         return
-        except httpx2.TransportError:
+        except Unreachable as error:
             if failures >= len(_PAUSES_S):
-                raise
+                raise api.as_failure(error) from error
         # Also after a stream without an end: the service may close each one at once.
         time.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
         failures += 1
