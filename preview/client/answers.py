@@ -13,10 +13,14 @@ from preview.client.models import ProxiedAnswer
 
 
 class AnswerBase:
-    """Status, headers and content of a response."""
+    """Status, headers and content of a response.
+
+    Attributes:
+        found: The response as the service returned it.
+    """
 
     def __init__(self, found: ProxiedAnswer) -> None:
-        self._found = found
+        self.found = found
         if found.encoding is None:
             self.content = found.body.encode("utf-8", "surrogatepass")
             return
@@ -31,22 +35,22 @@ class AnswerBase:
     @property
     def status_code(self) -> int:
         """HTTP status."""
-        return self._found.status_code
+        return self.found.status_code
 
     @property
     def headers(self) -> Mapping[str, str | list[str]]:
         """Headers; a list for a header that was sent several times."""
-        return self._found.headers
+        return self.found.headers
 
     @property
     def request_id(self) -> str:
         """``X-Request-Id`` that the application received; its log lines carry it."""
-        return self._found.request_id
+        return self.found.request_id
 
     @property
     def elapsed_ms(self) -> float:
         """Milliseconds to the whole response."""
-        return self._found.elapsed_ms
+        return self.found.elapsed_ms
 
     @property
     def text(self) -> str:

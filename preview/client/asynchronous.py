@@ -371,11 +371,11 @@ class AsyncAnswer(AnswerBase):
         self._preview = preview
 
     async def lines(self) -> list[Line]:
-        """Return the log lines that the application printed for this request.
+        """Return the log lines of this request; if it is not known for any, the lines that came during it.
 
         Cancellation: nothing changes.
         """
-        return await self._preview.lines(request_id=self.request_id)
+        return await self._preview.client.run(operations.lines_of(self._preview.session, self.found))
 
 
 async def _close(response: httpx2.Response, pieces: AsyncGenerator[bytes, None] | None = None) -> None:

@@ -384,8 +384,8 @@ class Answer(AnswerBase):
         self._preview = preview
 
     def lines(self) -> list[Line]:
-        """Return the log lines that the application printed for this request."""
-        return self._preview.lines(request_id=self.request_id)
+        """Return the log lines of this request; if it is not known for any, the lines that came during it."""
+        return self._preview.client.run(operations.lines_of(self._preview.session, self.found))
 
 
 def _events_of(response: httpx2.Response) -> Iterator[ServerSentEvent]:

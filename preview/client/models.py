@@ -116,6 +116,13 @@ class InstancePage(Shape):
     next_cursor: str | None
 
 
+class LogRange(Shape):
+    """First and last line that were published during a request, unrelated ones included."""
+
+    first_seq: int
+    last_seq: int
+
+
 class ProxiedAnswer(Shape):
     """The application's response to one request, as the service returns it."""
 
@@ -124,6 +131,7 @@ class ProxiedAnswer(Shape):
     body: str
     elapsed_ms: float
     request_id: str
+    log: LogRange | None
     encoding: Literal["base64"] | None = None
 
 

@@ -228,6 +228,15 @@ def lines(
     return page.read(LogPage).lines
 
 
+def lines_of(session: PreviewSession, answer: ProxiedAnswer) -> Steps[list[Line]]:
+    """Return the lines of a request; if none carries its id, those that were published during it."""
+    found = yield from lines(session, request_id=answer.request_id, after=0, limit=_MAX_PAGE_LINES)
+    if found or answer.log is None:
+        return found
+    count = answer.log.last_seq - answer.log.first_seq + 1
+    return (yield from lines(session, after=answer.log.first_seq - 1, limit=max(1, count)))
+
+
 def reload(session: PreviewSession, source: Source, remove: tuple[str, ...] = ()) -> Steps[FilesChanged]:
     """Send changed files; the running preview takes them over without losing its address.
 

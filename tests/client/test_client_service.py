@@ -22,7 +22,7 @@ def test_a_folder_is_launched_called_changed_and_stopped(service: Service, tmp_p
         assert preview.status().status == "running"
         answer = preview.request("GET", "/books", query={"page": 2})
         assert (answer.status_code, answer.json()["path"]) == (200, "/books?page=2")
-        assert [line.message for line in answer.lines()] in ([], ["asked for /books?page=2"])
+        assert [line.message for line in answer.lines()] == ["asked for /books?page=2"]
         assert preview.request("POST", "/x", body=b"\x00\xff").content == b"\x00\xff"
         (tmp_path / "main.py").write_text(FILES["main.py"].replace('"mode"', '"changed"'))
         changed = preview.reload(tmp_path)
@@ -55,7 +55,7 @@ def test_the_log_of_a_launch_is_typed_and_ends(service: Service, backend: str) -
             assert (await preview.wait_ready(60)).status == "running"
             assert (await preview.request("GET", "/")).json()["mode"] == "async"
             answer = await preview.request("GET", "/two")
-            await answer.lines()
+            assert [line.message for line in await answer.lines()] == ["asked for /two"]
             events: list[object] = []
             async with preview.log() as log:
                 async for event in log:
