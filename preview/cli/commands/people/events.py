@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any
 
-import httpx2
 import typer
-from httpx2 import EventSource, ServerSentEvent
+from httpx2 import ServerSentEvent
 
-from preview.cli.client import Api, find_target, generation_path, open_api, unreachable
+from preview.cli.client import Api, generation_path, open_api, unreachable
 from preview.cli.exits import ExitCode
 from preview.cli.options import CaOption, JsonOption, UrlOption
 from preview.cli.terminal import print_json, say, show
+from preview.client.errors import Unreachable
 from preview.core.quoting import visible
 
 app = typer.Typer(add_completion=False)
@@ -56,23 +56,23 @@ def _follow(api: Api, path: str) -> Iterator[ServerSentEvent]:
         ApiRefused: The service refused the stream.
         NoService: The service became unreachable and did not come back.
     """
-    failures, last_id, token = 0, "", api.target.token
+    failures, last_id = 0, ""
     while True:
-        headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {token}"}
+        headers = {"Accept": "text/event-stream"}
         headers |= {"Last-Event-ID": last_id} if last_id else {}
         try:
-            with api.stream(path, {}, headers) as response:
-                for event in EventSource(response):
+            with api.stream(path, {}, headers) as received:
+                for event in received:
                     if not event.data:
                         continue
                     failures, last_id = 0, event.id or last_id
                     if event.event == "expired":
-                        token = find_target(api.target.url).token
+                        api.client.address.renew()
                         break
                     yield event
                     if event.event == "end":
                         return
-        except httpx2.TransportError as error:
+        except Unreachable as error:
             if failures >= len(_PAUSES_S):
                 raise unreachable(api.target, error) from error
         # Also after a stream without an end: the service may close each one at once.
