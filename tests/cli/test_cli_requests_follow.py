@@ -23,7 +23,6 @@ def test_a_stream_that_ends_at_once_is_opened_again_after_growing_pauses(monkeyp
         def stream(self, *_: object) -> Iterator[list[object]]:
             yield streams.pop(0)
 
-    monkeypatch.setattr(requests, "EventSource", iter)
     monkeypatch.setattr(time, "sleep", slept.append)
     api: Any = Api()
     requests._follow(api, "/requests", None, 0, as_json=False)

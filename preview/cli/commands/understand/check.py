@@ -11,6 +11,7 @@ import typer
 from preview.cli.client import Api, generation_path, open_api
 from preview.cli.commands.understand.junit import Case, junit_report
 from preview.cli.commands.understand.results import TIMEOUT_S, JunitOption, print_verdicts, write_report
+from preview.cli.commands.understand.summary import append_summary, markdown_summary
 from preview.cli.data_folder import hold_first_free_slot
 from preview.cli.exits import CommandFailed, ExitCode, UsageMistake
 from preview.cli.options import CaOption, JsonOption, UrlOption, existing_folder, warn_of_skipped
@@ -31,6 +32,9 @@ def check(
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name of the saved check.")] = None,
     is_listed: Annotated[bool, typer.Option("--list", help="Print the generation's checks; run nothing.")] = False,
     junit: JunitOption = None,
+    summary: Annotated[
+        Path | None, typer.Option("--summary", metavar="FILE", help="Also append the results to FILE as Markdown.")
+    ] = None,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
@@ -51,7 +55,9 @@ def check(
             with progress("checking…"):
                 path = generation_path(place, "/preview/checks/run")
                 found = api.call("POST", path, body={}, timeout_s=TIMEOUT_S).json()
-    write_report(junit, junit_report(f"checks of {place}", [_case(one) for one in found["results"]]))
+    cases = [_case(one) for one in found["results"]]
+    write_report(junit, junit_report(f"checks of {place}", cases))
+    append_summary(summary, markdown_summary(f"checks of {place}: {found['summary']}", cases))
     if as_json:
         print_json(found)
     else:
