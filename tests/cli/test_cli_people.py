@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,3 +82,18 @@ def test_the_story_of_people(
     monkeypatch.delenv("PREVIEW_TOKEN")
     call("tokens", "revoke", token["id"])
     assert token["id"] not in call("tokens", "ls")
+
+
+def test_events_are_followed_until_ctrl_c(generation: str) -> None:
+    command = [*PROGRAM, "events", generation, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as following:
+        try:
+            assert following.stdout is not None
+            assert json.loads(following.stdout.readline())["event"] == "start"
+            assert run(["rename", generation, "other"]) == ExitCode.OK
+            told = json.loads(following.stdout.readline())
+            assert (told["event"], told["data"]["name"]) == ("generation", "other")
+            following.send_signal(signal.SIGINT)
+            assert following.wait(20) == ExitCode.OK
+        finally:
+            following.kill()

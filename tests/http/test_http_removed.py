@@ -145,3 +145,13 @@ async def test_a_removal_that_fails_for_any_reason_does_not_end_the_service(
         with trio.fail_after(20):
             await tried_again.wait()
         assert (await world.client.get("/healthz")).status_code == 200
+
+
+async def test_removed_projects_are_counted_apart(tmp_path: Path) -> None:
+    async with open_world(tmp_path, removed_kept_s=_DAY_S) as world:
+        kept, removed = [await world.keep({"main.py": "print(1)\n"}) for _ in range(2)]
+        assert kept != removed
+        await world.ask("DELETE", f"/api/v1/generations/{removed}")
+        used = {one["name"]: one["used"] for one in (await world.ask("GET", "/api/v1/usage")).json()["items"]}
+        assert (used["generations"], used["files"]) == (1, 9)
+        assert (used["removed"], used["removed_files"]) == (1, 9)
