@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 import type { ExportFormat } from "../api/types";
 import { choiceOf } from "../logs/exportQuery";
 import { isUnfiltered, type LogFilter } from "../logs/view";
-import { Menu } from "./Menu";
+import { Menu, type MenuItem } from "./Menu";
 import { useTexts } from "./texts";
 
 const NAMES: [ExportFormat, string][] = [
@@ -12,21 +12,36 @@ const NAMES: [ExportFormat, string][] = [
   ["csv", "CSV"],
 ];
 
+interface ExportMenuProps {
+  filter: LogFilter;
+  /** Whether terms of the filter language are in force too. */
+  hasTerms?: boolean;
+  onExport: (format: ExportFormat, isWhole: boolean) => void;
+  /** Copies the address of this view; left out where the address does not have it. */
+  onLink?: (() => void) | undefined;
+}
+
 /** The log as a file, as the service has it: also what this page does not hold. */
-export function ExportMenu(props: { filter: LogFilter; onExport: (format: ExportFormat) => void }): ReactNode {
+export function ExportMenu(props: ExportMenuProps): ReactNode {
   const texts = useTexts();
+  const more: MenuItem[] = [];
+  if (props.hasTerms || !isUnfiltered(props.filter))
+    more.push({ label: texts.exportWhole, act: () => props.onExport("jsonl", true) });
+  if (props.onLink) more.push({ label: texts.copyLink, act: props.onLink });
   return (
     <Menu
       icon="download"
       label={texts.export}
-      hint={hintOf(props.filter)}
-      items={NAMES.map(([format, label]) => ({ label, act: () => props.onExport(format) }))}
+      hint={hintOf(props.filter, props.hasTerms ?? false)}
+      items={NAMES.map(([format, label]): MenuItem => ({ label, act: () => props.onExport(format, false) })).concat(
+        more,
+      )}
     />
   );
 }
 
-function hintOf(filter: LogFilter): string {
-  if (isUnfiltered(filter)) return "All lines that are kept";
+function hintOf(filter: LogFilter, hasTerms: boolean): string {
+  if (isUnfiltered(filter) && !hasTerms) return "All lines that are kept";
   if (choiceOf(filter) === null) return "All stored lines: a file can be limited by level";
   return "Lines that pass the filter";
 }

@@ -201,7 +201,14 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
             )}
             {has("wrap") && <IconButton icon="wrap" label={texts.wrap} pressed={wrap} onClick={() => setWrap(!wrap)} />}
             {has("export") && (
-              <ExportMenu filter={filter} onExport={(format) => file.start(format, filter, terms.filter)} />
+              <ExportMenu
+                filter={filter}
+                hasTerms={terms.filter !== ""}
+                onExport={(format, isWhole) =>
+                  file.start(format, isWhole ? EVERYTHING : filter, isWhole ? "" : terms.filter)
+                }
+                onLink={props.onLook && (() => void copyText(location.href))}
+              />
             )}
             {has("more") && (
               <MoreMenu

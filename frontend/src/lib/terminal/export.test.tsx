@@ -46,6 +46,23 @@ test("the log is saved as the service writes it, with the filter that is on", as
   expect(saved).toEqual(["g1-log.csv"]);
 });
 
+test("all lines can be had without the filter, where there is one", () => {
+  const asked: boolean[] = [];
+  const onLink = vi.fn();
+  const menu = (filter: LogFilter, hasTerms: boolean): ReactNode => (
+    <ExportMenu filter={filter} hasTerms={hasTerms} onExport={(_, isWhole) => asked.push(isWhole)} onLink={onLink} />
+  );
+  const { rerender } = render(menu(EVERYTHING, true));
+  fireEvent.click(screen.getByRole("button", { name: "Export the log" }));
+  fireEvent.click(screen.getByRole("menuitem", { name: "All lines, without the filter" }));
+  expect(asked).toEqual([true]);
+  rerender(menu(EVERYTHING, false));
+  fireEvent.click(screen.getByRole("button", { name: "Export the log" }));
+  expect(screen.queryByRole("menuitem", { name: "All lines, without the filter" })).toBeNull();
+  fireEvent.click(screen.getByRole("menuitem", { name: "Copy a link to this view" }));
+  expect(onLink).toHaveBeenCalledOnce();
+});
+
 test("why there is no file is said", async () => {
   const client = clientOf(() => json({ code: "preview_not_found", detail: "There is no preview." }, 404));
   choose(client, EVERYTHING, "JSON Lines");

@@ -35,6 +35,8 @@ export const TERMINAL_TEXTS = {
   timestamps: "Timestamps",
   wrap: "Wrap long lines",
   export: "Export the log",
+  exportWhole: "All lines, without the filter",
+  copyLink: "Copy a link to this view",
   more: "Copy, save, clear",
   copy: "Copy what is shown",
   saveText: "Save as text",
