@@ -190,7 +190,9 @@ function Facts({ record }: { record: WholeRecord }): ReactNode {
         </dd>
         <dt>Sizes</dt>
         <dd>
-          {bytes(record.sent_bytes)} sent, {bytes(record.received_bytes)} received
+          {record.is_verified
+            ? `${bytes(record.sent_bytes)} sent, ${bytes(record.received_bytes)} received`
+            : "not known: the service did not carry this request"}
         </dd>
         {record.error !== null && (
           <>
