@@ -204,6 +204,11 @@ def _trust(settings: Settings, ca: Path | None) -> ssl.SSLContext:
         raise CommandFailed(f"PREVIEW_CA ({settings.ca}) {why}") from error
 
 
+def trust_of(api: Api, ca: Path | None) -> ssl.SSLContext:
+    """Return the certificates that are trusted at this service's addresses. Raises as ``open_api``."""
+    return _trust(api.target.settings, ca)
+
+
 def generation_path(generation_id: str, rest: str = "") -> str:
     """Return the generation's path below ``/api/v1``.
 

@@ -67,6 +67,7 @@ COMMANDS: dict[str, Entry] = {
     "launch": Entry("launch", "Launch a generation's preview.", _CLIENT),
     "logs": Entry("logs", "Show what a generation's preview printed.", _CLIENT),
     "request": Entry("request", "Send one request to a running preview.", _CLIENT),
+    "ws": Entry("ws", "Talk to a WebSocket of a running preview.", _CLIENT),
     "open": Entry("open", "Open a generation's preview in the browser.", _CLIENT),
     "share": Entry("people.share", "Share a generation's preview: make a link that opens it for its holders.", _CLIENT),
     "restart": Entry("restart", "Start a generation's preview again.", _CLIENT),
