@@ -1,1 +1,0 @@
-import{i as e,n as t}from"./useTogether-CZir30xm.js";import{n}from"./controls.module-BdwLLUCt.js";var r=n();function i({generationId:n,onShow:i}){let{viewers:a}=t(n);return(0,r.jsx)(e,{viewers:a,onShow:i})}export{i as PeopleHere};
