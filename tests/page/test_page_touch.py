@@ -60,6 +60,25 @@ def top_of(target: Locator) -> float:
     return cast("float", target.evaluate("(one) => one.scrollTop"))
 
 
+def scrolled(seen: Visit, target: Locator, before: float, sign: int) -> float:
+    """Wait until the target has moved by at least 50 px, upwards if ``sign`` is negative, and stands; return its place."""
+    handle = target.element_handle()
+    seen.page.wait_for_function("([one, top, sign]) => sign * (one.scrollTop - top) > 50", arg=[handle, before, sign])
+    return cast(
+        "float",
+        seen.page.evaluate(
+            """async (one) => {
+                for (let last = null; last !== one.scrollTop; ) {
+                    last = one.scrollTop;
+                    await new Promise((done) => setTimeout(done, 200));
+                }
+                return one.scrollTop;
+            }""",
+            handle,
+        ),
+    )
+
+
 def test_a_finger_scrolls_log_and_endpoints_and_a_wheel_scrolls_the_log(running: Running, browser: Browser) -> None:
     with visit(browser, width=390, height=844) as seen:
         page = seen.page
@@ -77,15 +96,14 @@ def test_a_finger_scrolls_log_and_endpoints_and_a_wheel_scrolls_the_log(running:
         page.get_by_text("burst 299", exact=True).wait_for()
         end = top_of(log)
         swipe(seen, log, 300)
-        after = top_of(log)
-        assert end - 400 < after < end - 100
+        up = scrolled(seen, log, end, -1)
+        # It stays where the finger left it, and says how to go back.
         page.get_by_role("button", name="To the newest line").wait_for()
         swipe(seen, log, -150)
-        assert after + 50 < top_of(log) < end
-        before = top_of(log)
+        down = scrolled(seen, log, up, 1)
         log.hover()
         page.mouse.wheel(0, -200)
-        page.wait_for_function("([one, top]) => one.scrollTop < top - 100", arg=[log.element_handle(), before])
+        scrolled(seen, log, down, -1)
         assert page.evaluate(UNREACHABLE) == []
 
 
