@@ -61,7 +61,7 @@ def top_of(target: Locator) -> float:
 
 
 def scrolled(seen: Visit, target: Locator, before: float, sign: int) -> float:
-    """Wait until the target has moved by at least 50 px, upwards if ``sign`` is negative, and stands; return its place."""
+    """Wait until the target has moved by 50 px, upwards if ``sign`` is negative, and stands; return its place."""
     handle = target.element_handle()
     seen.page.wait_for_function("([one, top, sign]) => sign * (one.scrollTop - top) > 50", arg=[handle, before, sign])
     return cast(
