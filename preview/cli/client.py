@@ -62,9 +62,9 @@ def find_target(url: str | None) -> Target:
         )
     address = (named or (note.url if note else "")).rstrip("/")
     if not address.startswith(("http://", "https://")):
-        raise CommandFailed(f"{quoted(address)} is not an address of a service; write http://HOST:PORT.")
+        raise CommandFailed(f"{quoted(address)} is not a service address; write http://HOST:PORT.")
     if not token and (note is None or address != note.url):
-        raise CommandFailed(f"{address} needs a token; set PREVIEW_TOKEN to one that `preview token` made there.")
+        raise CommandFailed(f"{address} needs a token; set PREVIEW_TOKEN to one created there with `preview token`.")
     return Target(address, token or _own_token(settings), settings)
 
 

@@ -57,7 +57,7 @@ COMMANDS: dict[str, Entry] = {
     "endpoints": Entry("endpoints", "List the endpoints of a folder's backend.", _MAIN),
     "push": Entry("files.push", "Upload a folder as a new generation.", _CLIENT),
     "pull": Entry("files.pull", "Write a generation's files into a folder.", _CLIENT),
-    "sync": Entry("files.sync", "Replace a generation's files by those of a folder, and reload its preview.", _CLIENT),
+    "sync": Entry("files.sync", "Replace a generation's files with a folder's, and reload its preview.", _CLIENT),
     "versions": Entry(
         "history.versions", "List the versions of a generation's files, show what differs, and roll back.", _CLIENT
     ),
@@ -69,17 +69,19 @@ COMMANDS: dict[str, Entry] = {
     "request": Entry("request", "Send one request to a running preview.", _CLIENT),
     "ws": Entry("ws", "Talk to a WebSocket of a running preview.", _CLIENT),
     "open": Entry("open", "Open a generation's preview in the browser.", _CLIENT),
-    "share": Entry("people.share", "Share a generation's preview: make a link that opens it for its holders.", _CLIENT),
+    "share": Entry(
+        "people.share", "Share a generation's preview: make a link that opens it for anyone who has the link.", _CLIENT
+    ),
     "restart": Entry("restart", "Start a generation's preview again.", _CLIENT),
     "stop": Entry("stop", "Stop a generation's preview.", _CLIENT),
-    "services": Entry("services", "List the servers that a preview has of its own.", _CLIENT),
+    "services": Entry("services", "List a preview's own servers.", _CLIENT),
     "ls": Entry("projects.ls", "List your previews, newest first.", _CLIENT),
     "projects": Entry("projects.projects", "List your projects with their generations, newest first.", _CLIENT),
     "rename": Entry("projects.rename", "Give a generation another name.", _CLIENT),
     "rm": Entry("projects.rm", "Remove a generation with its files, previews and logs.", _CLIENT),
     "audit": Entry(
         "people.audit",
-        "List the changes that you have made, newest first; operators also those of others.",
+        "List the changes that you have made, newest first; operators can also list those of others.",
         _CLIENT,
     ),
     "undo": Entry(
@@ -91,20 +93,20 @@ COMMANDS: dict[str, Entry] = {
     "data": Entry("data.tables", "Show the databases of a running preview, or the rows of one table.", _DATA),
     "sql": Entry("data.sql", "Execute one SQL statement in a running preview's database; it can only read.", _DATA),
     "snapshot": Entry(
-        "data.snapshot", "Save what a preview has stored, in files and databases, and bring it back.", _DATA
+        "data.snapshot", "Save what a preview has stored, in files and databases, and restore it.", _DATA
     ),
     "fork": Entry(
         "data.fork", "Make a new generation with the same files, whose previews begin with the data of this one.", _DATA
     ),
     "reset": Entry(
-        "data.reset", "Set a running preview's data back: files as uploaded, empty databases, all steps again.", _DATA
+        "data.reset", "Reset a running preview's data: files as uploaded, empty databases, all steps again.", _DATA
     ),
     "requests": Entry(
         "understand.requests", "Show the requests that a preview received, or one of them in full.", _UNDERSTAND
     ),
     "replay": Entry(
         "understand.replay",
-        "Send recorded requests of a preview again, and show what differs from the recorded answers.",
+        "Send recorded requests of a preview again, and show what differs from the recorded responses.",
         _UNDERSTAND,
     ),
     "compare": Entry(
@@ -133,7 +135,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "probe": Entry(
         "understand.probe",
-        "Find requests that a backend answers wrongly, on a trial preview with a copy of the data.",
+        "Find requests that a backend handles wrongly, on a trial preview with a copy of the data.",
         _UNDERSTAND,
     ),
     "comments": Entry("people.comments", "Show the comments on a preview, oldest first, or write one.", _UNDERSTAND),

@@ -58,7 +58,7 @@ AppOption = Annotated[
 ]
 CommandOption = Annotated[
     str | None,
-    typer.Option("--command", metavar="COMMAND", help="A command that serves at the port in PORT."),
+    typer.Option("--command", metavar="COMMAND", help="A command that serves on the port in PORT."),
 ]
 EnvOption = Annotated[
     list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="A variable for the backend; may be repeated.")
@@ -97,7 +97,7 @@ def start_body(
     if env:
         body["env"] = dict(_pair(one) for one in env)
     if app is not None and command is not None:
-        raise UsageMistake("Give either --app or --command: an application is served, a command serves itself.")
+        raise UsageMistake("Use --app or --command, not both: a command runs its own server.")
     overrides = _read(body)
     return body if not overrides.is_empty else {}
 

@@ -19,8 +19,8 @@ export class Mishap extends Component<{ children: ReactNode }, { error: Error | 
     return (
       <main className={classes(tokens.root, styles.app, signInStyles.signIn)}>
         <div className={signInStyles.card} role="alert">
-          <h1>This page has met an error</h1>
-          <p>Your previews go on running. Reloading the page brings them back, with their logs.</p>
+          <h1>Something went wrong on this page</h1>
+          <p>Your previews keep running. Reload the page to see them again, with their logs.</p>
           <p>
             <code>{error.message}</code>
           </p>

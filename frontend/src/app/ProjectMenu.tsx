@@ -110,7 +110,7 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
           onClose={() => setAsked(null)}
         >
           {isRunning && <p>Its preview is running and will be stopped.</p>}
-          <p>Its files, all versions of them, and the logs of all its launches are removed. You can undo this.</p>
+          <p>All versions of its files and the logs of all its launches will be removed. You can undo this.</p>
         </Ask>
       )}
     </>

@@ -83,7 +83,7 @@ export function DropZone({ onPick, isUploading }: Pick<SidebarProps, "onPick" | 
     <div className={projectStyles.dropZone}>
       <p role="status">
         <strong>{isUploading ? "Uploading…" : "Drop a folder or a zip"}</strong>
-        {isUploading ? "it is listed here when it is there" : "anywhere on this page"}
+        {isUploading ? "it appears here once it is uploaded" : "anywhere on this page"}
       </p>
       <div className={projectStyles.dropButtons}>
         <Button small icon="folder" disabled={isUploading} onClick={() => folder.current?.click()}>

@@ -10,8 +10,8 @@ export type SignedOutBecause = "new" | "over" | "used";
 
 const BECAUSE: Record<SignedOutBecause, string | null> = {
   new: null,
-  over: "Your session is over. Sign in again; what runs goes on running.",
-  used: "This login link has been used or has expired. Ask for a new one where you got it, or paste a token.",
+  over: "Your session has expired. Sign in again; running previews are not affected.",
+  used: "This login link has been used or has expired. Request a new one, or paste a token.",
 };
 
 interface SignInProps {

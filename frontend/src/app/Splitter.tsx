@@ -68,7 +68,7 @@ export function Splitter({ split }: { split: Split }): ReactNode {
       aria-valuemin={LEAST}
       aria-valuemax={100}
       aria-valuenow={split.isAlone ? 100 : Math.round(now)}
-      title="Drag to resize. Double-click or Enter: the log alone, or both."
+      title="Drag to resize. Double-click or press Enter to show only the log, or both."
       ref={(bar) => place(bar, split.isAlone)}
       onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)}
       onPointerMove={move}

@@ -4,9 +4,9 @@ import { useEffect } from "react";
 export const PAGE_KEYS: readonly (readonly [string, string])[] = [
   ["Ctrl+K", "Open the command palette"],
   ["?", "Show the keyboard shortcuts"],
-  ["← →", "Go to the next pane, with the focus on their buttons"],
+  ["← →", "Go to the previous or next pane, when a pane button has the focus"],
   ["← → on the splitter", "Make the log narrower or wider"],
-  ["Enter on the splitter", "Show the log alone, or both"],
+  ["Enter on the splitter", "Show only the log, or both parts"],
   ["Esc", "Close a dialog or a menu"],
 ];
 

@@ -34,7 +34,7 @@ _SLACK_S = 30.0
 def launch(
     generation: GenerationArgument,
     wait: Annotated[
-        int | None, typer.Option("--wait", metavar="SECONDS", min=1, help="Return when it answers, or fail.")
+        int | None, typer.Option("--wait", metavar="SECONDS", min=1, help="Wait until it is healthy, or fail.")
     ] = None,
     chosen_app: AppOption = None,
     command: CommandOption = None,

@@ -21,7 +21,7 @@ _TIMEOUT_S = 660.0
 def restart(
     generation: GenerationArgument,
     wait: Annotated[
-        int | None, typer.Option("--wait", metavar="SECONDS", min=1, help="Return when it answers, or fail.")
+        int | None, typer.Option("--wait", metavar="SECONDS", min=1, help="Wait until it is healthy, or fail.")
     ] = None,
     url: UrlOption = None,
     ca: CaOption = None,

@@ -24,7 +24,7 @@ def services(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the servers that a preview has of its own.
+    """List a preview's own servers.
 
     The service brings PostgreSQL, MySQL and Redis if the project needs them. `preview doctor` shows which ones it has.
 

@@ -35,7 +35,8 @@ def ws(
     generation: GenerationArgument,
     path: Annotated[str, typer.Argument(metavar="PATH", help="Path of the WebSocket, with a query if needed.")],
     wait: Annotated[
-        float, typer.Option("--wait", metavar="SECONDS", min=0, help="Silence after the end of stdin before closing.")
+        float,
+        typer.Option("--wait", metavar="SECONDS", min=0, help="Seconds of silence after stdin ends before closing."),
     ] = 1.0,
     code: Annotated[int, typer.Option("--code", min=1000, max=4999, help="Close code to send.")] = 1000,
     url: UrlOption = None,
@@ -45,14 +46,14 @@ def ws(
     """Talk to a WebSocket of a running preview.
 
     Each line of stdin is sent as a text message, and each message is printed as a line. With --json, each event is a
-    line: open, text, binary, close. Exits with 1 if the preview closes with an error's code.
+    line: open, text, binary, close. Exits with 1 if the preview closes with an error code.
 
     Example: preview ws GEN /chat < messages.txt
     """
     if not path.startswith("/") or path.startswith("//") or not path.isascii() or not path.isprintable():
         raise UsageMistake(f"{quoted(path)} is not a path; begin it with one slash, and quote other characters with %.")
     if code != 1000 and code < 3000:
-        raise UsageMistake("Programs may close with 1000, or with 3000 to 4999.")
+        raise UsageMistake("Close with 1000, or with 3000 to 4999.")
     with open_api(url, ca) as api:
         address = api.get_json(generation_path(generation, "/preview/access"))["address"]
         talk = _Talk(api, address, path, wait_s=wait, code=code, as_json=as_json)

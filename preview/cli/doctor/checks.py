@@ -54,7 +54,7 @@ def isolation_checks(settings: Settings) -> Iterator[Check]:
     try:
         ladder = trio.run(_look, settings)
     except (PreviewError, OSError) as error:
-        yield Check("isolation", Result.FAIL, str(error), "see what the sentence names; then ask again", _SECTION)
+        yield Check("isolation", Result.FAIL, str(error), "fix what the message names, then run this again", _SECTION)
         return
     yield from _rungs(settings, ladder, scope)
     yield from _users(settings, ladder)
@@ -112,7 +112,7 @@ def _network(settings: Settings, runtime: Runtime) -> Check:
     wanted, held = settings.network, runtime.network(settings.network)
     if held is not wanted:
         found = f"{held}, though PREVIEW_NETWORK={wanted}: previews reach {_REACHES[held]}"
-        return Check("network", Result.WARN, found, "only a sandbox holds a preview's network: see above", _SECTION)
+        return Check("network", Result.WARN, found, "only a sandbox restricts a preview's network: see above", _SECTION)
     allowed = max(wanted, settings.network_allowed, key=lambda one: one.width)
     ports = ", ".join(map(str, settings.loopback_ports))
     found = f"{wanted}: a preview reaches {_REACHES[wanted]}; it may ask for "
@@ -149,15 +149,17 @@ def _builds(settings: Settings, ladder: IsolationSupport) -> Check:
 
 
 def _starts(settings: Settings, runtime: Runtime) -> Check:
-    why = "templates take a sandbox" if settings.warm_templates else "PREVIEW_WARM_TEMPLATES=0"
+    why = "warm templates need a sandbox" if settings.warm_templates else "PREVIEW_WARM_TEMPLATES=0"
     found = runtime.describe().get("starts", f"from nothing: {why}")
     advice = ""
     if "forked" in found and settings.environment_python is None and _OWN_PYTHON < _SHARES_OBJECTS:
         newer = trio.run(find_newer)
         if newer is None:
-            advice = "previews in Python 3.12 to 3.14 share more memory and start faster: install one beside this"
+            advice = "previews in Python 3.12 to 3.14 share more memory and start faster: install one next to this"
         else:
-            found += f"; in Python {newer.interpreter.version} where it has all of a project, else in the service's own"
+            found += (
+                f"; in Python {newer.interpreter.version} where it can run all of a project, else in the service's own"
+            )
     return Check("starts", Result.OK, found, advice, _SECTION)
 
 
@@ -282,7 +284,7 @@ def _database(settings: Settings) -> Check:
         url = make_url(settings.resolved_database_url)
         kind = url.get_backend_name()
         if kind == "sqlite" and url.database and not Path(url.database).exists():
-            return Check("database", Result.OK, f"sqlite, {url.database}: made by the first start")
+            return Check("database", Result.OK, f"sqlite, {url.database}: created at the first start")
         revision = migrate.current(settings.resolved_database_url)
     except ArgumentError:
         return Check("database", Result.FAIL, "PREVIEW_DATABASE_URL is not a database URL", "see docs/settings.md")
@@ -293,7 +295,7 @@ def _database(settings: Settings) -> Check:
         return Check("database", Result.OK, f"{kind}, up to date ({revision})")
     found = f"{kind}, at {revision or 'nothing yet'}; the newest is {newest}"
     if kind == "sqlite":
-        return Check("database", Result.OK, f"{found}: brought up to date by the next start")
+        return Check("database", Result.OK, f"{found}: upgraded at the next start")
     return Check("database", Result.FAIL, found, "run `preview db upgrade`")
 
 

@@ -40,7 +40,7 @@ def server_checks(settings: Settings, runtime: Runtime) -> Iterator[Check]:
             continue
         program = find()
         if program is None:
-            advice = f"for previews that need it, install a server ({package}); it need not run"
+            advice = f"for previews that need it, install a server ({package}); it need not be running"
             yield Check(name, Result.OK, "no server program found", advice, _SECTION)
         elif not program.version():
             advice = f"run `{program.path} --version` and see what it says"
@@ -57,6 +57,6 @@ def _operator_check(name: str, field: str, address: ServerAddress) -> Check:
     try:
         version = trio.run(check_server, address)
     except ServerUnavailable as error:
-        advice = "see that the server runs, and that address, user, password and rights are right"
+        advice = "check that the server runs, and that the address, user, password and permissions are correct"
         return Check(name, Result.WARN, f"{where}: {visible(str(error))}", advice, _SECTION)
     return Check(name, Result.OK, f"{where}: {version}; each preview gets a database of its own there", "", _SECTION)

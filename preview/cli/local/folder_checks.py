@@ -40,7 +40,7 @@ async def run_folder_checks(settings: Settings, folder: Path, content: bytes) ->
     """
     file = read_checks(content)
     if not file.checks:
-        raise CommandFailed("The file has no check.")
+        raise CommandFailed("The file has no checks.")
     with trio.CancelScope() as asked:
         async with hurried_by_signals(asked.cancel):
             return await _run(settings, folder, file)

@@ -72,7 +72,7 @@ def _why_not(runtime_dir: Path) -> NoScope | None:
     if _may_outlive_session() and not _lingers():
         # The manager ends with the user's last session, and ends its scopes then.
         return NoScope(
-            "systemd ends a scope when the user has logged out, and nohup, tmux or screen is to keep this process",
+            "systemd ends a scope when the user logs out, but nohup, tmux or screen should keep this process running",
             "`loginctl enable-linger` keeps both",
         )
     return None

@@ -91,7 +91,7 @@ class Mirror:
             if len(removed) > UNASKED_REMOVALS:
                 raise UsageMistake(
                     f"{len(removed)} of {kept} files are not in {self.folder} and would be removed from "
-                    f"{self._generation_id}; give --yes if that is meant, or see all with --dry-run."
+                    f"{self._generation_id}; give --yes if that is intended, or see all with --dry-run."
                 )
             return
         for path in removed[:_SHOWN_REMOVALS]:

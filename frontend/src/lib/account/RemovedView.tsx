@@ -42,7 +42,7 @@ export function RemovedView({ client, onRestored }: RemovedViewProps): ReactNode
         </Notice>
       )}
       <News action={action} />
-      {removed.value?.length === 0 && <p className={styles.muted}>Nothing was removed lately.</p>}
+      {removed.value?.length === 0 && <p className={styles.muted}>Nothing was removed recently.</p>}
       {removed.value && removed.value.length > 0 && (
         <div className={styles.scroll} tabIndex={0} role="region" aria-label="Removed projects">
           <table className={styles.table}>

@@ -111,7 +111,7 @@ export function TokensView({ client, onChanged }: TokensViewProps): ReactNode {
             <thead>
               <tr>
                 <th scope="col">Name</th>
-                <th scope="col">May</th>
+                <th scope="col">Access</th>
                 <th scope="col">Expires</th>
                 <th scope="col">Last used</th>
                 <th scope="col">

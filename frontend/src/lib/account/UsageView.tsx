@@ -20,10 +20,10 @@ export function UsageView({ items }: { items: readonly UsageItem[] }): ReactNode
       <table className={styles.table}>
         <thead>
           <tr>
-            <th scope="col">What</th>
+            <th scope="col">Resource</th>
             <th scope="col">Used</th>
             <th scope="col">Limit</th>
-            <th scope="col">Setting of the service</th>
+            <th scope="col">Service setting</th>
           </tr>
         </thead>
         <tbody>

@@ -94,7 +94,7 @@ export function ConditionFields({ fields, onFields }: ConditionFieldsProps): Rea
           </label>
           {fields.event === "exited" && (
             <label>
-              Exit code (any without one)
+              Exit code (empty: any)
               <input
                 className={controls.field}
                 type="number"
@@ -118,7 +118,7 @@ export function ConditionFields({ fields, onFields }: ConditionFieldsProps): Rea
           {kind === "error_rate" && (
             <>
               <Seconds label="Within (seconds)" {...{ fields, onFields }} />
-              <Whole label="Of at least (requests)" name="atLeast" max={10_000} {...{ fields, onFields }} />
+              <Whole label="Minimum number of requests" name="atLeast" max={10_000} {...{ fields, onFields }} />
             </>
           )}
         </div>

@@ -77,11 +77,11 @@ export function RuleForm(props: RuleFormProps): ReactNode {
             >
               <option value="generation">{visible(props.name)}</option>
               <option value="all">all of my previews</option>
-              {fields.scope === "project" && <option value="project">its project, as before</option>}
+              {fields.scope === "project" && <option value="project">its project (unchanged)</option>}
             </select>
           </label>
           <label>
-            Not again for (seconds)
+            Cool-down (seconds)
             <input
               className={controls.field}
               type="number"
@@ -105,9 +105,7 @@ export function RuleForm(props: RuleFormProps): ReactNode {
         </label>
         {fields.url !== "" && (
           <label>
-            {rule?.webhook?.has_secret
-              ? "Secret (empty: the one from before stays)"
-              : "Secret that signs it (optional)"}
+            {rule?.webhook?.has_secret ? "Secret (empty: keep the current one)" : "Secret that signs it (optional)"}
             <input
               className={controls.field}
               type="password"

@@ -35,7 +35,7 @@ export function RuleList(props: RuleListProps): ReactNode {
         <Button small kind="primary" icon="plus" onClick={props.onAdd}>
           Add a rule
         </Button>
-        <IconButton icon="restart" label="Read again" onClick={props.onRefresh} />
+        <IconButton icon="restart" label="Refresh" onClick={props.onRefresh} />
       </div>
       {problem && (
         <div className={panel.pad}>
@@ -84,7 +84,7 @@ export function RuleList(props: RuleListProps): ReactNode {
 const TONES = { active: "good", off: undefined, paused: "warn" } as const;
 
 export function State({ rule }: { rule: AlertRule }): ReactNode {
-  const pause = rule.problem ? visible(rule.problem) : "It took too much time, and goes on after a minute";
+  const pause = rule.problem ? visible(rule.problem) : "It took too long; it resumes after a minute";
   const title = rule.state === "paused" ? pause : undefined;
   return (
     <span className={panel.badge} data-tone={TONES[rule.state]} title={title}>

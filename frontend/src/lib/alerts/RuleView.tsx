@@ -34,15 +34,15 @@ export function RuleView({ client, rule, links, onBack, onEdit, onChanged }: Rul
     void action.run("Sending a test…", async () => {
       const { delivery } = await testAlert(client, rule.id);
       firings.refresh();
-      if (delivery.state === "none") return "A test is in the list of firings. The rule has no webhook.";
+      if (delivery.state === "none") return "A test was added to the firings. The rule has no webhook.";
       if (delivery.state === "delivered") return `The webhook answered ${delivery.status ?? ""}.`;
-      return `The webhook failed: ${visible(delivery.problem ?? "it gave no answer")}`;
+      return `The webhook failed: ${visible(delivery.problem ?? "no response")}`;
     });
   const turn = (): void =>
     void action.run(rule.enabled ? "Pausing…" : "Resuming…", async () => {
       await replaceAlert(client, rule.id, draftOfRule(rule, { enabled: !rule.enabled }));
       onChanged();
-      return rule.enabled ? "Off: it does not fire until you resume it." : "It watches again.";
+      return rule.enabled ? "Off: it does not fire until you resume it." : "On: the rule can fire again.";
     });
   const remove = (): void =>
     void action.run("Removing…", async () => {

@@ -23,7 +23,7 @@ export function TrialResult({ trial, onShow }: { trial: AlertTrial; onShow: (seq
         {count(trial.matched, "line")} of {trial.examined.toLocaleString("en")} would have matched; it would have fired{" "}
         {trial.firings.length === 1 ? "once" : count(trial.firings.length, "time")}
       </h4>
-      {trial.is_cut && <p className={panel.hint}>Only the newest lines were looked at.</p>}
+      {trial.is_cut && <p className={panel.hint}>Only the newest lines were searched.</p>}
       <ul className={panel.list}>
         {firings.map((one, at) => {
           const { line } = one;

@@ -54,7 +54,7 @@ export function Databases({ data, last, onOpen }: DatabasesProps): ReactNode {
         <div className={styles.sectionHead}>
           <h3>Servers</h3>
           <span className={panel.spring} />
-          <IconButton icon="restart" label="Read again" disabled={data.isLoading} onClick={data.refresh} />
+          <IconButton icon="restart" label="Refresh" disabled={data.isLoading} onClick={data.refresh} />
         </div>
       )}
       {!isEmpty && servers && <Servers servers={servers} />}
@@ -68,7 +68,7 @@ export function Databases({ data, last, onOpen }: DatabasesProps): ReactNode {
 /** Why there is nothing to read. */
 export function whyNothing({ state }: PreviewData): string {
   if (state === null) return "";
-  if (state === "starting") return "The preview is starting; its databases can be read once it answers.";
+  if (state === "starting") return "The preview is starting; its databases can be read once it is ready.";
   return "The preview is not running. Launch it to see its databases.";
 }
 

@@ -33,8 +33,8 @@ export function Question({ asked, name, snapshots, onClose }: QuestionProps): Re
           onClose={onClose}
         >
           <p>
-            The application is stopped, its files and databases become as they were at {timeOf(asked.snapshot)}, and it
-            is started again. The code stays as it is now.
+            The application is stopped, its files and databases are set back to {timeOf(asked.snapshot)}, and it is
+            started again. The code stays as it is now.
           </p>
           <p>The current data is saved as a snapshot first, so you can undo this.</p>
         </Ask>
@@ -60,8 +60,8 @@ export function Question({ asked, name, snapshots, onClose }: QuestionProps): Re
       return (
         <Ask title="Reset the data?" action="Reset" onYes={() => void snapshots.reset()} onClose={onClose}>
           <p>
-            The application is stopped and started again with the data of a launch: files as uploaded, empty databases,
-            then all steps, such as migrations and initial data.
+            The application is stopped and started again with the data of a fresh launch: files as uploaded, empty
+            databases, then all steps, such as migrations and initial data.
           </p>
           <p>The current data is saved as a snapshot first, so you can undo this.</p>
         </Ask>

@@ -35,7 +35,7 @@ export function TableView(props: TableViewProps): ReactNode {
         <h3 className={styles.name}>{name}</h3>
         <span className={panel.spring} />
         {rows && number > 0 && <CopyButton text={() => csvOf(rows)} label="Copy these rows as CSV" />}
-        <IconButton icon="restart" label="Read again" onClick={props.onRefresh} />
+        <IconButton icon="restart" label="Refresh" onClick={props.onRefresh} />
       </div>
       {problem && (
         <div className={panel.pad}>

@@ -33,7 +33,7 @@ export function FailureList({ failures, last, onShow }: FailureListProps): React
           {page && page.further > 0 && ` and ${count(page.further, "occurrence")} of others`}
         </span>
         <span className={panel.spring} />
-        <IconButton icon="restart" label="Read again" onClick={failures.refresh} />
+        <IconButton icon="restart" label="Refresh" onClick={failures.refresh} />
       </div>
       <div className={panel.scroll}>
         {problem && (

@@ -28,7 +28,7 @@ const RELATIONS: Record<FailureException["relation"], string> = {
   raised: "",
   cause: "caused by",
   context: "while handling",
-  member: "with, in the group",
+  member: "also in the group",
   group: "in the group",
 };
 
@@ -85,7 +85,7 @@ function Whole(props: FailureViewProps & { failure: WholeFailure }): ReactNode {
   const fresh = newSince(failure, props.reloads);
   const numberOf = async (requestId: string): Promise<number> => {
     const number = await findRecord(client, generationId, requestId);
-    if (number === null) throw new Problem("This request is not recorded, or not any more.");
+    if (number === null) throw new Problem("This request was not recorded, or its record was deleted.");
     return number;
   };
   const replay = (requestId: string): void =>
@@ -196,7 +196,7 @@ function Exception({ one, isFirst, onOpenFile }: ExceptionProps): ReactNode {
       aria-label={isFirst ? "Frames" : `${RELATIONS[one.relation]} ${visible(one.type)}`}
     >
       {isFirst ? (
-        <h4>Frames, the innermost first</h4>
+        <h4>Frames, innermost first</h4>
       ) : (
         <h4>
           {RELATIONS[one.relation]} {visible(one.type)}: {visible(one.message.slice(0, 300))}
@@ -205,7 +205,7 @@ function Exception({ one, isFirst, onOpenFile }: ExceptionProps): ReactNode {
       <Frames frames={own} onOpenFile={onOpenFile} />
       {others.length > 0 && (
         <details className={styles.others}>
-          <summary>{count(others.length, "frame")} of packages and libraries</summary>
+          <summary>{count(others.length, "frame")} in packages and libraries</summary>
           <Frames frames={others} onOpenFile={undefined} />
         </details>
       )}

@@ -184,7 +184,7 @@ function Unreadable(props: { problem: Problem; size: number | undefined; onDownl
     <div className={panel.none}>
       <p>
         {problem.message}
-        {size !== undefined && ` It has ${bytes(size)}.`}
+        {size !== undefined && ` Its size is ${bytes(size)}.`}
       </p>
       {size !== undefined && (
         <Button icon="download" onClick={props.onDownload}>

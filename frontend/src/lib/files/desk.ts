@@ -167,7 +167,7 @@ export class FileDesk {
       if (this.#listing === null) throw this.#problem ?? new Problem("The files cannot be read.");
       // Nothing is overwritten by a new name.
       const taken = Object.entries(expected).find(([path, hash]) => hash === null && this.find(path));
-      if (taken) throw new Problem(`There is a file ${taken[0]} already.`, { status: CHANGED_MEANWHILE });
+      if (taken) throw new Problem(`A file already exists: ${taken[0]}.`, { status: CHANGED_MEANWHILE });
       try {
         const saved = await changeFiles(this.#client, this.#generationId, edit, this.#listing.etag);
         // A list that was asked for before may not have the change.

@@ -34,7 +34,7 @@ export function badPath(path: string, taken: readonly string[]): string | null {
   if (path.startsWith("/") || path.includes("\\")) return "Use a path inside the project, with / between folders.";
   if (path.split("/").some((part) => part === "" || part === "." || part === ".."))
     return "No part of a path may be empty, . or .. here.";
-  if (taken.includes(path)) return "There is a file with this name.";
-  if (taken.some((one) => one.startsWith(`${path}/`))) return "There is a folder with this name.";
+  if (taken.includes(path)) return "A file with this name already exists.";
+  if (taken.some((one) => one.startsWith(`${path}/`))) return "A folder with this name already exists.";
   return null;
 }

@@ -75,7 +75,7 @@ function Range({ terms }: { terms: Terms }): ReactNode {
     >
       {range === null && (
         <option value="other" disabled>
-          As the filter says
+          As in the filter
         </option>
       )}
       {RANGES.map(([term, label]) => (

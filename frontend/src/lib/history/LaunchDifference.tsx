@@ -55,7 +55,7 @@ function Comparison({ found }: { found: LaunchComparison }): ReactNode {
         <table className={styles.table}>
           <thead>
             <tr>
-              <th scope="col">What</th>
+              <th scope="col">Item</th>
               <th scope="col">Before</th>
               <th scope="col">After</th>
             </tr>
@@ -72,7 +72,7 @@ function Comparison({ found }: { found: LaunchComparison }): ReactNode {
         </table>
       </div>
       <Failures title="New failures" failures={found.new_failures} />
-      <Failures title="Gone failures" failures={found.gone_failures} />
+      <Failures title="Failures no longer seen" failures={found.gone_failures} />
     </>
   );
 }

@@ -55,7 +55,7 @@ export function LaunchView({ client, generationId, place, onPlace, back }: Launc
           {launch.value ? (
             <>
               <Dot tone={toneOf(launch.value)} /> {resultOf(launch.value)},{" "}
-              <time dateTime={launch.value.created_at}>{dayAndTime(launch.value.created_at)}</time>, lived{" "}
+              <time dateTime={launch.value.created_at}>{dayAndTime(launch.value.created_at)}</time>, ran for{" "}
               {duration(launch.value.life_ms / 1000)}
               {launch.value.version !== null && `, version ${launch.value.version}`}
             </>

@@ -87,10 +87,10 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
         </Button>
       </div>
       <p className={styles.hint} id="pv-compare-hint">
-        {items.length === 1 && "To compare, stop and launch again: a restart goes on in the same launch. "}
+        {items.length === 1 && "To compare, stop and launch again: a restart is part of the same launch. "}
         {items.length > 1 && !(before && after) && "Tick two launches to compare them."}
       </p>
-      {launches.value && items.length === 0 && <p className={styles.hint}>This project was never launched.</p>}
+      {launches.value && items.length === 0 && <p className={styles.hint}>This project has not been launched yet.</p>}
       <ul className={styles.list}>
         {items.map((one) => (
           <li key={one.preview_id} className={styles.entry}>
@@ -115,8 +115,8 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
               </Button>
             </div>
             <div className={styles.facts}>
-              {one.launch_ms === null ? "Never answered" : `Started in ${(one.launch_ms / 1000).toFixed(2)} s`}, lived{" "}
-              {duration(one.life_ms / 1000)}
+              {one.launch_ms === null ? "Never became healthy" : `Started in ${(one.launch_ms / 1000).toFixed(2)} s`},
+              ran for {duration(one.life_ms / 1000)}
               {one.version !== null && `, version ${one.version}`}
               {one.reloads > 0 && `, restarted ${count(one.reloads, "time")}`}, {count(one.requests, "request")},{" "}
               {count(one.failures, "failure")}

@@ -67,7 +67,7 @@ export function Browse({ client, generationId, disabled, address, expiresAt }: B
           <dl className={styles.reach}>
             <dt>In this browser</dt>
             <dd>
-              <strong>Open</strong> shows it on an address of its own, for you alone. Cookies and sign-ins of the
+              <strong>Open</strong> shows it at a separate address, only for you. Cookies and sign-ins of the
               application work there.
             </dd>
             <dt>For other people</dt>

@@ -4,7 +4,7 @@ import { visible } from "../ui/visible";
 /** What a person makes of a stop that nobody asked for. */
 const STOPS: Readonly<Partial<Record<StopCause, string>>> = {
   expired: "This preview reached its time limit. Launch it again to continue.",
-  inactive: "Nobody has used it for a while, so it was stopped. Launch it again to go on.",
+  inactive: "Nobody has used it for a while, so it was stopped. Launch it again to continue.",
   shutdown: "The service was shut down, and this preview with it. Launch it again.",
 };
 
@@ -18,7 +18,7 @@ export function whyFailed({ reason, exit_code: code, exit_signal: signal }: Prev
   const said = sentence(reason?.replace(/^failed: /, "") ?? "The preview failed.");
   // A limit ended it: how the service did that is no news.
   if (reason?.startsWith("stopped: ")) return said;
-  if (signal !== null && !said.includes("signal")) return `${said} It was ended by signal ${signal}.`;
+  if (signal !== null && !said.includes("signal")) return `${said} It was killed by signal ${signal}.`;
   return code !== null && !/\b(status|code|exit)/.test(said) ? `${said} Exit code ${code}.` : said;
 }
 

@@ -38,7 +38,7 @@ export function explain(
         ways: blocking.map((one) => ({ kind: "stop", ...one, isThis: one.generationId === generationId })),
       };
     case "unauthenticated":
-      return { sentence: "You are not signed in any more.", facts: [], ways: [{ kind: "sign-in" }] };
+      return { sentence: "You are no longer signed in.", facts: [], ways: [{ kind: "sign-in" }] };
     case "invalid_generation":
       return {
         sentence: problem.message,
@@ -74,7 +74,7 @@ function longestSentence(problem: Problem): string | null {
   const longest = longestLifeS(problem);
   if (longest === null) return null;
   const life = duration(longest).replace(/ 00 (min|s)$/, "");
-  return `A preview lives ${life} at most, and this one will. Launch it again when it has ended.`;
+  return `A preview lives ${life} at most, and this one is set to that already. Launch it again when it has ended.`;
 }
 
 /** What the sentence does not say already. */

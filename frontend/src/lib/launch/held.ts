@@ -25,7 +25,7 @@ export function heldIn({ isolation, limits, reached = [] }: PreviewStatus): Held
     `Processor: ${limits.cpu_cores === null ? "not limited" : cores(limits.cpu_cores)}`,
     `Processes: ${limits.processes ?? "not limited"}`,
     `Disk: ${limits.disk_mb} MB`,
-    `Open files of a process: ${limits.open_files}`,
+    `Open files per process: ${limits.open_files}`,
     `Output: ${Math.round((limits.output_bytes_per_s / MIB) * 10) / 10} MB/s`,
     ...isolation.holds.filter((one) => !one.startsWith("limits")).map(capital),
   ];

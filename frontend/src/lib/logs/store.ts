@@ -182,7 +182,7 @@ export class LogStore {
   /** As much as a page holds is here: what is older stays with the service, and that is said. */
   #endHere(): void {
     if (!this.hasOlder) return;
-    const text = "earlier lines are not fetched: this is as much as a page holds. “preview logs” shows all of them.";
+    const text = "earlier lines are not loaded: the page has reached its limit. “preview logs” shows all of them.";
     this.#notes += 1;
     this.#entries.unshift({ kind: "note", seq: this.#firstSeq - 1, text });
     this.#first -= 1;

@@ -74,7 +74,7 @@ export function Answer({ name, answer, onToken, onWhy }: AnswerProps): ReactNode
           {visible(answer.cut)}
         </p>
       )}
-      <Tabs label="Parts of the answer" tabs={tabs} tab={shown} onTab={setTab} />
+      <Tabs label="Parts of the response" tabs={tabs} tab={shown} onTab={setTab} />
       <div className={answerStyles.answerBody} role="tabpanel" aria-label={shown}>
         {shown === "body" && <Body content={content} />}
         {shown === "raw" && (

@@ -151,7 +151,7 @@ function FileChoice({ label, field, onField }: FileChoiceProps): ReactNode {
   const choose = async (file: File | undefined): Promise<void> => {
     if (!file) return;
     if (file.size > MAX_FILE_BYTES) {
-      setProblem(`The file has ${bytes(file.size)}; at most ${bytes(MAX_FILE_BYTES)} can be sent.`);
+      setProblem(`The file is ${bytes(file.size)}; at most ${bytes(MAX_FILE_BYTES)} can be sent.`);
       return;
     }
     try {

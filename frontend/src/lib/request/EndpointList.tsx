@@ -14,7 +14,7 @@ interface EndpointListProps {
 
 const SOURCES: Record<EndpointSource, { label: string; title: string }> = {
   static: { label: "source", title: "Read from the source files" },
-  openapi: { label: "OpenAPI", title: "Named by the OpenAPI document of the running preview" },
+  openapi: { label: "OpenAPI", title: "Listed in the OpenAPI document of the running preview" },
   application: { label: "routes", title: "In the route table of the running application" },
 };
 

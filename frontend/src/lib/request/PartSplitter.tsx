@@ -64,7 +64,7 @@ export function PartSplitter({ percent, onPercent }: PartSplitterProps): ReactNo
       aria-valuemin={LEAST}
       aria-valuemax={MOST}
       aria-valuenow={Math.round(percent ?? 50)}
-      title="Drag to resize. Double-click: as it was."
+      title="Drag to resize. Double-click to reset."
       onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)}
       onPointerMove={move}
       onDoubleClick={() => onPercent(null)}

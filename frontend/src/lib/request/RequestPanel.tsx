@@ -130,7 +130,7 @@ async function showCause(
   onShowFailure: ((failureId: string) => void) | undefined,
 ): Promise<void> {
   const number = await findRecord(client, generationId, requestId);
-  if (number === null) throw new Problem("This request is not recorded, or its record is deleted.");
+  if (number === null) throw new Problem("This request was not recorded, or its record was deleted.");
   const { failure } = await readRecord(client, generationId, number);
   if (failure !== null && onShowFailure) onShowFailure(failure);
   else desk.showRecord(number);
@@ -139,7 +139,7 @@ async function showCause(
 const WATCHING = "You may only watch this preview. Its owner can let you send requests.";
 
 function unavailableBecause(status: string | undefined): string {
-  if (status === "starting") return "The preview is starting; requests can be sent once it answers.";
+  if (status === "starting") return "The preview is starting; requests can be sent once it is ready.";
   return "The preview is not running. Launch it to send requests.";
 }
 
@@ -248,7 +248,7 @@ function Outcome({ exchange, onToken, onWhy }: OutcomeProps): ReactNode {
       ) : (
         <p className={styles.hint}>
           <code>{name}</code> was answered with {sent.status} in {milliseconds(sent.elapsedMs ?? 0)}, at{" "}
-          {clockOf(sent.at)}. Its answer is not kept any more; send it again to see it.
+          {clockOf(sent.at)}. Its response is no longer kept; send it again to see it.
         </p>
       )}
     </div>
@@ -272,7 +272,7 @@ function Waiting({ name, since }: { name: string; since: number }): ReactNode {
 function HistoryView({ requests, canSend }: { requests: Requests; canSend: boolean }): ReactNode {
   const { desk, history } = requests;
   if (history.length === 0)
-    return <p className={panel.none}>Requests that you send are kept here, to look at and to repeat.</p>;
+    return <p className={panel.none}>Requests that you send are kept here; you can view and repeat them.</p>;
   return (
     <div className={endpointStyles.listScroll}>
       <ul className={endpointStyles.endpoints}>

@@ -23,7 +23,7 @@ export function contentOf(answer: ProxyResponse): Content {
   if (/[/+]json$/.test(type)) {
     const depth = depthOf(answer.body);
     if (depth > MAX_DEPTH) {
-      const note = `This JSON is nested ${depth.toLocaleString("en")} levels deep. More than ${MAX_DEPTH} are not drawn: it is shown as it came.`;
+      const note = `This JSON is nested ${depth.toLocaleString("en")} levels deep. More than ${MAX_DEPTH} are not shown as a tree: this is the text as received.`;
       return { kind: "text", text: answer.body, note };
     }
     try {

@@ -30,7 +30,7 @@ export function PresetBar(props: PresetBarProps): ReactNode {
   const isUsed = environment.active_preset === layer;
   return (
     <div className={styles.presets}>
-      <div className={styles.layers} role="group" aria-label="Settings that are shown">
+      <div className={styles.layers} role="group" aria-label="Settings to show">
         {[null, ...environment.presets.map((one) => one.name)].map((name) => (
           <button
             key={name ?? ""}
@@ -55,8 +55,8 @@ export function PresetBar(props: PresetBarProps): ReactNode {
         <div className={panel.wrap}>
           <p className={styles.layerHint}>
             {layer === null
-              ? "These apply to every launch; a preset lies over them."
-              : "These lie over the project's own settings while the preset is in use."}
+              ? "These apply to every launch; a preset overrides them."
+              : "These override the project's own settings while the preset is in use."}
           </p>
           {!isUsed && (
             <Button small kind="primary" disabled={isBusy} onClick={() => props.onUse(layer)}>

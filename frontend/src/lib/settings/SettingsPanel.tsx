@@ -71,7 +71,7 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
         <div className={panel.bar}>
           <h3>Settings of the project</h3>
           <span className={panel.spring} />
-          <IconButton icon="restart" label="Read again" onClick={loaded.refresh} />
+          <IconButton icon="restart" label="Refresh" onClick={loaded.refresh} />
         </div>
         <News action={action} />
         {loaded.problem && (

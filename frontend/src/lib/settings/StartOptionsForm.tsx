@@ -89,7 +89,7 @@ export function StartOptionsForm({ layer, isBusy, wanted = null, onSave }: Start
               value={fields.network}
               onChange={(event) => set({ network: event.target.value })}
             >
-              <option value="">as the service sets it</option>
+              <option value="">service default</option>
               <option value="none">none</option>
               <option value="loopback-only">loopback only</option>
               <option value="host">the machine&apos;s</option>

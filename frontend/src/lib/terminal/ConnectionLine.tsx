@@ -93,7 +93,7 @@ export function endSentence(end: Pick<EndEvent, "status" | "reason" | "exit_code
   // A limit ended it: how the service did that is no news.
   if (end.reason?.startsWith("stopped: ")) return word + said;
   if (end.status === "failed" && end.exit_signal !== null)
-    return `${word}${said} It was ended by signal ${end.exit_signal}.`;
+    return `${word}${said} It was killed by signal ${end.exit_signal}.`;
   const isTold = /\bexit|\bstatus\b|\bcode\b/.test(reason);
   return end.status === "failed" && end.exit_code !== null && end.exit_code !== 0 && !isTold
     ? `${word}${said} Exit code ${end.exit_code}.`

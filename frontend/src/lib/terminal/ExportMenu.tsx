@@ -41,7 +41,7 @@ export function ExportMenu(props: ExportMenuProps): ReactNode {
 }
 
 function hintOf(filter: LogFilter, hasTerms: boolean): string {
-  if (isUnfiltered(filter) && !hasTerms) return "All lines that are kept";
+  if (isUnfiltered(filter) && !hasTerms) return "All stored lines";
   if (choiceOf(filter) === null) return "All stored lines: a file can be limited by level";
-  return "Lines that pass the filter";
+  return "Lines that match the filter";
 }

@@ -76,7 +76,7 @@ function Chips<T extends string>({ legend, all, words, counts, chosen, onChoose 
           data-count={counts[one].toLocaleString("en")}
           aria-pressed={chosen.includes(one)}
           aria-label={words[one]}
-          title={`${count(counts[one], "line")} of those that are loaded`}
+          title={`${count(counts[one], "line")} of the loaded lines`}
           onClick={() => onChoose(toggled(chosen, one))}
         >
           {words[one]}

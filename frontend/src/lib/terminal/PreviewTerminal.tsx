@@ -331,7 +331,7 @@ function ChosenLine(props: { line: number; onShow: (line: number) => void; onCle
   return (
     <div className={rowStyles.row} role="note">
       <span className={styles.chosen}>
-        Line {props.line.toLocaleString("en")} is chosen: the page’s address has it.
+        Line {props.line.toLocaleString("en")} is selected: the page’s URL links to it.
       </span>
       <Button small kind="quiet" onClick={() => props.onShow(props.line)}>
         Show it

@@ -8,7 +8,7 @@ export const LOG_KEYS: readonly (readonly [keys: string, does: string])[] = [
   ["w / W", "next or previous warning"],
   ["n / N", "next or previous match, while the search is open"],
   ["g / G", "oldest or newest line"],
-  ["Enter", "open or close the traceback that is marked"],
+  ["Enter", "open or close the selected traceback"],
   ["/", "search"],
 ];
 

@@ -51,7 +51,7 @@ export function CommentList({ client, generationId, store, comments, myId, onTar
             {role !== "watch" && (
               <IconButton
                 icon={one.resolved ? "restart" : "check"}
-                label={one.resolved ? "Open again" : "Mark as resolved"}
+                label={one.resolved ? "Reopen" : "Mark as resolved"}
                 onClick={() =>
                   void action.run("Saving…", async () => {
                     store?.put(await resolveComment(client, generationId, one, !one.resolved));

@@ -17,7 +17,7 @@ export default function LineMarks({ generationId, onMarks }: LineMarksProps): nu
     for (const id of new Set([...comments.keys(), ...viewers.keys()])) {
       const names = (viewers.get(id) ?? []).map((one) => visible(one.name)).join(", ");
       const parts = [
-        names && `${names} looks at this line`,
+        names && `${names} is looking at this line`,
         comments.has(id) && count(comments.get(id) ?? 0, "comment"),
       ];
       marks.set(Number(id), parts.filter(Boolean).join("; "));

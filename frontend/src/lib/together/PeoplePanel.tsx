@@ -57,7 +57,7 @@ export function PeoplePanel(props: PeoplePanelProps): ReactNode {
             </Notice>
           </div>
         )}
-        {store === null && <p className={panel.none}>Launch the preview, and share it: the people are shown here.</p>}
+        {store === null && <p className={panel.none}>Launch and share the preview: people who join are shown here.</p>}
         {store !== null && (
           <>
             <section aria-label="Here now">
@@ -174,8 +174,8 @@ function Person({ client, generationId, viewer, isMe, onShow }: PersonProps): Re
           }
         >
           <p>
-            The page closes for {name} at once. The link that {name} has used admits nobody further; others of that link
-            stay.
+            The page closes for {name} at once. The link that {name} used no longer works; people who already joined
+            with it stay.
           </p>
         </Ask>
       )}

@@ -33,7 +33,7 @@ export function TargetComments({ client, generationId, target }: TargetCommentsP
           {others.map((one) => (
             <Face key={one.id} viewer={one} />
           ))}
-          <small>{others.map((one) => visible(one.name)).join(", ")} looks at this too</small>
+          <small>{others.map((one) => visible(one.name)).join(", ")} is also looking at this</small>
         </p>
       )}
       <CommentList client={client} generationId={generationId} store={store} comments={mine} myId={me?.id ?? null} />

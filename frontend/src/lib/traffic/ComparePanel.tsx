@@ -78,7 +78,8 @@ export function ComparePanel(props: ComparePanelProps): ReactNode {
         }}
       >
         <p className={panel.hint} style={{ padding: 0 }}>
-          The recorded requests of the first version are sent to copies of both. What differs each time is left out.
+          The recorded requests of the first version are sent to copies of both. Values that change every time are
+          ignored.
         </p>
         <div className={panel.pair}>
           <Side label="First version" choices={choices} value={a?.key} onChoose={(key) => choose([key, second])} />

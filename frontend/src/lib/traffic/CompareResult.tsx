@@ -35,7 +35,7 @@ export function CompareResult({ client, generationId, result, onAgain }: Compare
       const { checks, ignore: before } = await readChecks(client, generationId);
       await writeChecks(client, generationId, { checks, ignore: [...before, path] });
       onAgain();
-      return `${path} is left out from now on; the rule is in preview.checks.toml.`;
+      return `${path} is ignored from now on; the rule is in preview.checks.toml.`;
     });
   return (
     <section className={panel.section} aria-label="Result of the comparison">
@@ -107,7 +107,9 @@ function Item({ one, onIgnore }: { one: Compared; onIgnore: (path: string) => vo
       <Differences differences={one.differences} before="first" after="second" onIgnore={onIgnore} />
       {one.is_cut && <p className={panel.hint}>There are more differences.</p>}
       {one.noise.length > 0 && (
-        <p className={panel.hint}>Left out, as it differs each time: {visible(one.noise.slice(0, 20).join(", "))}</p>
+        <p className={panel.hint}>
+          Ignored, because it changes every time: {visible(one.noise.slice(0, 20).join(", "))}
+        </p>
       )}
       {isOther && one.verdict !== "same" && (
         <div className={styles.sides}>

@@ -39,7 +39,7 @@ export function PasteCurl({ client, generationId, onDraft, onClose }: PasteCurlP
       <form onSubmit={(event) => void submit(event)}>
         <div className={panel.form} style={{ padding: "12px 0 0" }}>
           <label>
-            The command, as a browser’s developer tools copy it; it is read and not run
+            The command, as copied from a browser’s developer tools; it is parsed, not run
             <textarea
               className={controls.field}
               rows={7}

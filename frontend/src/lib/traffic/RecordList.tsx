@@ -58,7 +58,7 @@ export function RecordList(props: RecordListProps): ReactNode {
             role="alert"
             actions={
               <Button small onClick={records.refresh}>
-                Read again
+                Refresh
               </Button>
             }
           >

@@ -192,7 +192,7 @@ function Facts({ record }: { record: WholeRecord }): ReactNode {
         <dd>
           {record.is_verified
             ? `${bytes(record.sent_bytes)} sent, ${bytes(record.received_bytes)} received`
-            : "not known: the service did not carry this request"}
+            : "unknown: this request did not pass through the service"}
         </dd>
         {record.error !== null && (
           <>

@@ -29,9 +29,9 @@ export function ReplayBar({ selection, isRunning }: { selection: ReplaySelected;
               disabled={!isRunning}
               onChange={(event) => selection.setOn(event.target.value as ReplayOn)}
             >
-              <option value="auto">a copy, if one may change data</option>
+              <option value="auto">a copy, if a request may change data</option>
               <option value="trial">a copy of the preview</option>
-              <option value="preview">the preview, also changes</option>
+              <option value="preview">the preview, including changes</option>
             </select>
           </label>
           <Button

@@ -98,7 +98,9 @@ function One({ one }: { one: ReplayedOne }): ReactNode {
       )}
       <Differences differences={one.differences} before="recorded" after="now" />
       {one.noise.length > 0 && (
-        <p className={styles.note}>Left out, as it differs each time: {visible(one.noise.slice(0, 20).join(", "))}</p>
+        <p className={styles.note}>
+          Ignored, because it changes every time: {visible(one.noise.slice(0, 20).join(", "))}
+        </p>
       )}
     </>
   );

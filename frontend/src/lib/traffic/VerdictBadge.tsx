@@ -11,10 +11,10 @@ export const TONES: Record<Verdict, "good" | "info" | "warn" | "bad"> = {
 };
 
 const TITLES: Record<Verdict, string> = {
-  same: "The same answer",
-  noisy: "It differs only in values that differ each time, such as ids and times",
-  changed: "Another answer",
-  broke: "It fails, and did not before",
+  same: "The same response",
+  noisy: "It differs only in values that change every time, such as ids and times",
+  changed: "A different response",
+  broke: "It fails now, but did not before",
 };
 
 /** The result of comparing two answers. */

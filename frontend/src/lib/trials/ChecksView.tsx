@@ -42,7 +42,7 @@ export function ChecksView({ client, generationId, isRunning }: ChecksViewProps)
   return (
     <div className={panel.scroll}>
       <p className={panel.hint}>
-        Checks are requests with their expected answers, in preview.checks.toml beside the code. They run after each
+        Checks are requests with their expected responses, in preview.checks.toml next to the code. They run after each
         reload.
       </p>
       <div className={panel.actions}>

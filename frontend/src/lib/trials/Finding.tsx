@@ -38,7 +38,7 @@ export function Finding({ finding, onShowFailure }: FindingProps): ReactNode {
       {isOpen && (
         <>
           <div className={panel.sectionHead}>
-            <h4>To see it again</h4>
+            <h4>To reproduce it</h4>
             {finding.failure !== null && onShowFailure && (
               <Button small onClick={() => onShowFailure(finding.failure ?? "")}>
                 Failure

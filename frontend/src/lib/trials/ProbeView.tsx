@@ -154,7 +154,7 @@ function Matrix({ rows }: { rows: readonly ProbeRow[] }): ReactNode {
   const shown = rows.slice(0, MOST_ROWS);
   return (
     <section className={panel.section} aria-label="Endpoints">
-      <div className={styles.matrixScroll} role="region" aria-label="Matrix of the endpoints" tabIndex={0}>
+      <div className={styles.matrixScroll} role="region" aria-label="Endpoint matrix" tabIndex={0}>
         <table className={styles.matrix}>
           <thead>
             <tr>

@@ -20,7 +20,7 @@ def reset(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Set a running preview's data back: files as uploaded, empty databases, all steps again.
+    """Reset a running preview's data: files as uploaded, empty databases, all steps again.
 
     The old data is kept as a snapshot.
 

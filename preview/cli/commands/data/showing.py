@@ -47,6 +47,6 @@ def ask(question: str, *, is_agreed: bool) -> None:
     if is_agreed:
         return
     if not sys.stdin.isatty():
-        raise UsageMistake(f"{question} Give --yes to agree: there is no terminal to ask at.")
+        raise UsageMistake(f"{question} Add --yes to confirm: there is no terminal to ask on.")
     if not typer.confirm(question, err=True):
         raise typer.Abort

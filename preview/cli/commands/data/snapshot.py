@@ -15,7 +15,7 @@ from preview.cli.terminal import listing, print_json, progress, say, show, table
 from preview.core.quoting import visible
 
 app = typer.Typer(
-    help="Save what a preview has stored, in files and databases, and bring it back.",
+    help="Save what a preview has stored, in files and databases, and restore it.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -33,7 +33,7 @@ def snapshot_path(generation: str, snapshot: str, rest: str = "") -> str:
 @app.command()
 def save(
     generation: GenerationArgument,
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name for people. Default: the time.")] = "",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Display name. Default: the time.")] = "",
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
@@ -64,7 +64,7 @@ def ls(generation: GenerationArgument, url: UrlOption = None, ca: CaOption = Non
         print_json(found)
         return
     if not found["snapshots"]:
-        say(f"There is none yet; `preview snapshot save {generation}` makes one.")
+        say(f"No snapshots yet; `preview snapshot save {generation}` makes one.")
         return
     shown = listing("SNAPSHOT", "CREATED", "SIZE", "NAME")
     for one in found["snapshots"]:
@@ -82,13 +82,13 @@ def restore(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replace the running preview's data by that of a snapshot; its application is stopped and started again.
+    """Replace the running preview's data with a snapshot's; its application is stopped and started again.
 
     The old data is kept as a snapshot.
 
     Example: preview snapshot restore GEN SNAPSHOT
     """
-    ask(f"Replace the data of {generation}'s preview by {snapshot}, and restart it?", is_agreed=yes)
+    ask(f"Replace the data of {generation}'s preview with {snapshot}, and restart it?", is_agreed=yes)
     with open_api(url, ca) as api:
         replace_data(api, generation, snapshot_path(generation, snapshot, "/restore"), "restored", as_json=as_json)
 
@@ -155,7 +155,7 @@ def diff(
         for row in table["samples"]:
             _show_row(row)
     if found["is_cut"]:
-        say("there is more than is shown")
+        say("not all differences are shown")
 
 
 def _show_row(row: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def sql(
     generation: GenerationArgument,
-    statement: Annotated[str, typer.Argument(metavar="SQL", help="One statement that only reads.")],
+    statement: Annotated[str, typer.Argument(metavar="SQL", help="One read-only statement.")],
     database: DatabaseOption = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1000, help="Most rows.")] = 100,
     url: UrlOption = None,

@@ -45,7 +45,7 @@ _ON, _OFF = ("on", "true", "1", "yes"), ("off", "false", "0", "no")
 @app.command(name="ls")
 def list_settings(
     generation: GenerationArgument,
-    detected: Annotated[bool, typer.Option("--detected", help="Also list what detection decided or made up.")] = False,
+    detected: Annotated[bool, typer.Option("--detected", help="Also list detected values and placeholders.")] = False,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
@@ -100,7 +100,7 @@ def set_variables(
 ) -> None:
     """Set variables and secrets for the next launch.
 
-    The value of a secret is not an argument, so that no process list and no shell history has it.
+    The value of a secret is not an argument, so it stays out of the process list and the shell history.
 
     Example: preview env set GEN LOG_LEVEL=DEBUG --secret API_KEY --restart
     """
@@ -189,7 +189,7 @@ def export(
     url: UrlOption = None,
     ca: CaOption = None,
 ) -> None:
-    """Print the variables as a .env file; of secrets only the names, as comments.
+    """Print the variables as a .env file; for secrets only the names, as comments.
 
     Example: preview env export GEN > shop.env
     """
@@ -203,7 +203,7 @@ def export(
 def flag(
     generation: GenerationArgument,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A variable whose value is true or false, 1 or 0, …")],
-    state: Annotated[str | None, typer.Argument(metavar="[on|off]", help="Default: the other state.")] = None,
+    state: Annotated[str | None, typer.Argument(metavar="[on|off]", help="Default: toggle.")] = None,
     url: UrlOption = None,
     ca: CaOption = None,
 ) -> None:
@@ -213,15 +213,17 @@ def flag(
     """
     wanted = None if state is None else state.lower() in _ON
     if state is not None and state.lower() not in (*_ON, *_OFF):
-        raise UsageMistake(f"{quoted(state)} is no state of a flag; write on or off.")
+        raise UsageMistake(f"{quoted(state)} is not a state of a flag; write on or off.")
     with open_api(url, ca) as api:
         path = project_path(api, generation, "/environment")
         found = api.get_json(path)
         preset, one = _find(found, name)
         if one is None or one["flag"] is None:
-            raise CommandFailed(f"{quoted(name)} is no flag; `preview env set {generation} {name}=true` makes it one.")
+            raise CommandFailed(
+                f"{quoted(name)} is not a flag; `preview env set {generation} {name}=true` makes it one."
+            )
         if one["flag"] is wanted:
-            say(f"{name} is {one['value']} already")
+            say(f"{name} is already {one['value']}")
             return
         api.call("PATCH", path, body={"set": {name: one["toggled"]}}, params=layer_params(preset))
         show(f"{name}={one['toggled']}")
@@ -251,7 +253,7 @@ def start(
     Example: preview env start GEN --app main:app --memory 512
     """
     if entry is not None and command is not None:
-        raise UsageMistake("Give either --app or --command: an application is served, a command serves itself.")
+        raise UsageMistake("Use --app or --command, not both: a command runs its own server.")
     given = {"app": entry, "command": command, "framework": framework, "network": network and str(network)}
     changes = {key: value for key, value in given.items() if value is not None}
     with open_api(url, ca) as api:

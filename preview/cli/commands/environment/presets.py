@@ -48,7 +48,7 @@ def presets(
         path = project_path(api, generation, "/presets")
         if add is not None:
             api.call("POST", path, body={"name": add, "copy_of": copy_of})
-            say(f"made; `preview env set {generation} --preset {add} NAME=VALUE` fills it")
+            say(f"made; `preview env set {generation} --preset {add} NAME=VALUE` adds to it")
         if remove is not None:
             ask(f"Remove the preset {remove} with its secrets?", is_agreed=yes)
             api.call("DELETE", f"{path}/{quote(remove, safe='')}")
@@ -57,7 +57,7 @@ def presets(
         print_json(found)
         return
     if not found["items"]:
-        say(f"There is no preset; `preview env presets {generation} --add staging` makes one.")
+        say(f"No presets yet; `preview env presets {generation} --add staging` makes one.")
         return
     shown = listing("PRESET", "ACTIVE", "VARIABLES")
     for one in found["items"]:

@@ -34,7 +34,7 @@ def sync(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replace a generation's files by those of a folder, and reload its preview.
+    """Replace a generation's files with a folder's, and reload its preview.
 
     Only differences are sent. Files that the folder lacks are removed: the command shows them and asks first. Without a
     terminal it needs --yes to remove more than three. Files that `preview push` skips are not sent.

@@ -30,7 +30,9 @@ LaunchArgument = Annotated[
 @app.command()
 def ls(
     generation: GenerationArgument,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=200, help="Most launches.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=200, help="Maximum number of launches.")
+    ] = 20,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,

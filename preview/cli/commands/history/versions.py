@@ -34,7 +34,9 @@ _COLOURS = {"+": "32", "-": "31", "@": "36"}
 @app.command()
 def ls(
     generation: GenerationArgument,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=200, help="Most versions.")] = 50,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=200, help="Maximum number of versions.")
+    ] = 50,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
@@ -80,7 +82,8 @@ def diff(
     generation: GenerationArgument,
     version: VersionArgument,
     other: Annotated[
-        str | None, typer.Argument(metavar="OTHER", help="The newer version. Default: VERSION with the one before it.")
+        str | None,
+        typer.Argument(metavar="OTHER", help="The newer version. Default: compare VERSION with the one before it."),
     ] = None,
     url: UrlOption = None,
     ca: CaOption = None,

@@ -25,7 +25,7 @@ def audit(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the changes that you have made, newest first; operators also those of others.
+    """List the changes that you have made, newest first; operators can also list those of others.
 
     Example: preview audit --all --limit 20
     """
@@ -37,7 +37,7 @@ def audit(
         print_json({"items": found})
         return
     if not found:
-        say("There is no entry yet.")
+        say("No entries yet.")
         return
     table = listing("TIME", "USER", "ACTION", "SUBJECT")
     for one in found:

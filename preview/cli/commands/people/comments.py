@@ -55,7 +55,7 @@ def comments(
             if as_json:
                 print_json({"items": found, "next": None})
             elif not found:
-                say("There is none yet.")
+                say("No comments yet.")
             for one in [] if as_json else found:
                 _print(one)
             return
@@ -77,7 +77,7 @@ def _all(api: Api, path: str) -> list[dict[str, Any]]:
 def _target(text: str) -> dict[str, str]:
     kind, _, number = text.partition(":")
     if kind not in _KINDS or not number:
-        raise UsageMistake(f"{quoted(text)} is no target; write line:17, request:3 or failure:ID.")
+        raise UsageMistake(f"{quoted(text)} is not a target; write line:17, request:3 or failure:ID.")
     return {"kind": kind, "id": number}
 
 

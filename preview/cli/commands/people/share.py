@@ -49,7 +49,7 @@ def share(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Share a generation's preview: make a link that opens it for its holders.
+    """Share a generation's preview: make a link that opens it for anyone who has the link.
 
     A link expires when its preview ends, at the latest.
 
@@ -91,7 +91,7 @@ def _say_where(address: str) -> None:
 def _revoke(api: Api, generation: str, share_id: str) -> None:
     rest = "/preview/access" if share_id == "all" else f"/preview/share/{quote(share_id, safe='')}"
     api.call("DELETE", generation_path(generation, rest))
-    show("all access is taken back" if share_id == "all" else f"{share_id} is revoked")
+    show("all access is revoked" if share_id == "all" else f"{share_id} is revoked")
 
 
 def _access(api: Api, generation: str, public: bool | None) -> dict[str, Any]:
@@ -107,5 +107,5 @@ def _print_access(shown: dict[str, Any]) -> None:
     show(f"{shown['address']} is open to {who}")
     _say_where(shown["address"])
     for one in shown["shares"]:
-        closed = "  (admits nobody further)" if one["closed"] else ""
+        closed = "  (closed to new guests)" if one["closed"] else ""
         show(f"{one['id']}  {one['role']}  until {one['expires_at']}  {one['url']}{closed}")

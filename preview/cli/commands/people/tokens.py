@@ -37,7 +37,7 @@ def list_tokens(url: UrlOption = None, ca: CaOption = None, as_json: JsonOption 
         print_json(found)
         return
     if not found["items"]:
-        say('There is none yet; `preview tokens create "build server"` makes one.')
+        say('No tokens yet; `preview tokens create "build server"` makes one.')
         return
     table = listing("TOKEN", "NAME", "ROLE", "EXPIRES", "LAST USED")
     for one in found["items"]:
@@ -48,7 +48,7 @@ def list_tokens(url: UrlOption = None, ca: CaOption = None, as_json: JsonOption 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name for people, such as the program's.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Display name, such as the program's.")],
     role: Annotated[_Role, typer.Option("--role", help="`read`: only requests that change nothing.")] = _Role.FULL,
     days: Annotated[int, typer.Option("--days", metavar="DAYS", min=1, max=_MOST_DAYS, help="Validity.")] = 90,
     url: UrlOption = None,

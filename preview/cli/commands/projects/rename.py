@@ -17,7 +17,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def rename(
     generation: GenerationArgument,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="New name, for people.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="New display name.")],
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,

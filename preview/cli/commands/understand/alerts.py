@@ -56,7 +56,7 @@ def list_alerts(url: UrlOption = None, ca: CaOption = None, as_json: JsonOption 
         print_json(found)
         return
     if not found["items"]:
-        say("There is none yet; `preview alerts add --filter error` makes one.")
+        say("No alert rules yet; `preview alerts add --filter error` makes one.")
         return
     shown = listing("ALERT", "STATE", "APPLIES TO", "FIRES WHEN")
     for one in found["items"]:
@@ -67,7 +67,7 @@ def list_alerts(url: UrlOption = None, ca: CaOption = None, as_json: JsonOption 
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name for people.")] = "",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Display name.")] = "",
     generation: Annotated[
         str | None, typer.Option("--generation", metavar="GEN", help="Only previews of this generation.")
     ] = None,
@@ -159,7 +159,7 @@ def rm(alert: AlertArgument, yes: YesOption = False, url: UrlOption = None, ca: 
 
 @app.command(name="test")
 def send_test(alert: AlertArgument, url: UrlOption = None, ca: CaOption = None, as_json: JsonOption = False) -> None:
-    """Send a test to a rule's webhook; exit code 1 if it is not taken.
+    """Send a test to a rule's webhook; exit code 1 if it is not accepted.
 
     Example: preview alerts test ALERT
     """
@@ -179,7 +179,7 @@ def send_test(alert: AlertArgument, url: UrlOption = None, ca: CaOption = None, 
 @app.command()
 def firings(
     alert: AlertArgument,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=200, help="Most firings.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=200, help="Maximum number of firings.")] = 50,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,

@@ -52,7 +52,7 @@ def compare(
     ] = None,
     secret: SecretOption = None,
     ignore: IgnoreOption = None,
-    save: Annotated[bool, typer.Option("--save", help="Keep the ignored paths beside the code of the first.")] = False,
+    save: Annotated[bool, typer.Option("--save", help="Save the ignored paths next to the first one's code.")] = False,
     junit: JunitOption = None,
     url: UrlOption = None,
     ca: CaOption = None,
@@ -61,9 +61,9 @@ def compare(
     """Send the same requests to two versions, on trials with the same data, and show what differs.
 
     Either side may be a version of a generation's files: `preview compare GEN@6 GEN` compares with version 6. The first
-    side answers twice: what differs then is noise, and left out. --env gives the second version variables, --against a
-    preset of the project's settings. The requests are those that the first one's preview has recorded. Exit code 1 if
-    an endpoint broke.
+    side gets the requests twice: differences between the two runs are noise, and ignored. --env gives the second
+    version variables, --against a preset of the project's settings. The requests are those that the first one's
+    preview has recorded. Exit code 1 if an endpoint broke.
     """
     generation, version = split_version(generation)
     if candidate is None and against is None and not env and version is None:

@@ -19,7 +19,7 @@ WithinOption = Annotated[
     float, typer.Option("--within", metavar="SECONDS", min=1, help="Time in which they happen; also for --error-rate.")
 ]
 AbsentOption = Annotated[
-    float | None, typer.Option("--absent", metavar="SECONDS", min=1, help="Fire when nothing matches for so long.")
+    float | None, typer.Option("--absent", metavar="SECONDS", min=1, help="Fire when nothing matches for this long.")
 ]
 EventOption = Annotated[
     Literal["ended", "failed", "exited", "unhealthy", "restarted"] | None,
@@ -37,7 +37,7 @@ MemoryOption = Annotated[
     typer.Option("--memory", metavar="SHARE", min=0, max=1, help="Fire at this share of the memory limit."),
 ]
 CooldownOption = Annotated[
-    float, typer.Option("--cooldown", metavar="SECONDS", min=1, help="Silence after a firing, for each generation.")
+    float, typer.Option("--cooldown", metavar="SECONDS", min=1, help="Cool-down after a firing, per generation.")
 ]
 
 

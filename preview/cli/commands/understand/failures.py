@@ -32,7 +32,7 @@ def failures(
 ) -> None:
     """List why requests to a preview failed: one record for each cause, newest first.
 
-    A failure is a traceback of Python or Node in the log. The preview may be over.
+    A failure is a traceback of Python or Node in the log. The preview may have ended.
 
     Example: preview failures gen_9xg7kd3hh2c4m5tq
     """

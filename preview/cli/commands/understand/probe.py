@@ -36,7 +36,7 @@ def probe(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find requests that a backend answers wrongly, on a trial preview with a copy of the data.
+    """Find requests that a backend handles wrongly, on a trial preview with a copy of the data.
 
     Exits with 1 if there is a finding that cannot be intended. Example: preview probe GEN --endpoint 'GET /books/{id}'
     """
@@ -91,7 +91,7 @@ def _print(found: dict[str, Any]) -> None:
     for number, one in enumerate(found["findings"]):
         if number:
             show("")
-        doubt = " (can be intended)" if one["is_doubtful"] else ""
+        doubt = " (may be intended)" if one["is_doubtful"] else ""
         show(f"{one['number']}. {one['method']} {one['path']}: {one['sentence']}{doubt}")
         if one["frame"]:
             show(f"   at {one['frame']}")

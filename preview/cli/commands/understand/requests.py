@@ -28,7 +28,10 @@ def requests(
     generation: GenerationArgument,
     number: Annotated[int | None, typer.Argument(metavar="N", min=1, help="Show this request in full.")] = None,
     chosen: Annotated[
-        str | None, typer.Option("--filter", metavar="FILTER", help="Only: 'status:>=500 -path:/health ms:>100'.")
+        str | None,
+        typer.Option(
+            "--filter", metavar="FILTER", help="Only requests that match: 'status:>=500 -path:/health ms:>100'."
+        ),
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Show new requests until the preview ends.")] = False,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="Most requests.")] = 50,
@@ -45,7 +48,7 @@ def requests(
     --capture full. With --json each request is one JSON object on its line.
     """
     if number is not None and (follow or chosen is not None):
-        raise UsageMistake("A number selects one request; leave --follow and --filter out.")
+        raise UsageMistake("A number selects one request; omit --follow and --filter.")
     path = generation_path(generation, "/preview/requests")
     with open_api(url, ca) as api:
         if capture is not None:

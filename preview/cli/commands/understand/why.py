@@ -74,7 +74,7 @@ def _print(found: dict[str, Any]) -> None:
     if found["failures"]:
         show("")
         print_failures(found["failures"])
-        say(f"More of one: preview failures {found['generation_id']} FAILURE")
+        say(f"Details of one: preview failures {found['generation_id']} FAILURE")
 
 
 def _print_phases(phases: list[dict[str, Any]]) -> None:
