@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import IO, cast
 
 # Times that both formats can express: zip has no years before 1980 and none after 2107.
 _FIRST_YEAR, _LAST_YEAR = 1980, 2107
@@ -41,9 +42,9 @@ class Packer:
         self._tar: tarfile.TarFile | None = None
         self._gzip: gzip.GzipFile | None = None
         if kind is ArchiveKind.ZIP:
-            self._zip = zipfile.ZipFile(self._made, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL)
+            self._zip = zipfile.ZipFile(cast("IO[bytes]", self._made), "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL)
         else:
-            self._gzip = gzip.GzipFile(fileobj=self._made, mode="wb", compresslevel=_LEVEL, mtime=0)
+            self._gzip = gzip.GzipFile(fileobj=cast("IO[bytes]", self._made), mode="wb", compresslevel=_LEVEL, mtime=0)
             self._tar = tarfile.open(fileobj=self._gzip, mode="w|")  # noqa: SIM115  see finish
 
     def add(self, files: Iterable[tuple[str, bytes]]) -> bytes:
@@ -67,20 +68,22 @@ class Packer:
         return self._made.take()
 
 
-class _Sink(io.RawIOBase):
-    """Collects written bytes; it cannot seek, so the writers never go back to earlier bytes."""
+class _Sink:
+    """Collects written bytes; it cannot seek, so the writers never go back to earlier bytes.
+
+    It is never closed: an archive that was given up writes its end when it is collected.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
         self._pieces = bytearray()
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object) -> int:
-        written = bytes(data)  # type: ignore[call-overload]
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        written = bytes(data)
         self._pieces += written
         return len(written)
+
+    def flush(self) -> None:
+        """Do nothing: what is written is there."""
 
     def take(self) -> bytes:
         taken = bytes(self._pieces)

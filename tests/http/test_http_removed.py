@@ -65,9 +65,10 @@ async def test_a_removed_generation_is_hidden_everywhere_and_comes_back_as_it_wa
         assert (await world.ask("GET", f"/api/v1/previews/{launched['id']}")).status_code == 404
         assert (await world.ask("GET", "/api/v1/previews")).json()["previews"] == []
         assert (await world.ask("GET", "/api/v1/generations")).json()["generations"] == []
-        # Its size still counts, its place does not.
+        # Its size is named apart, and its place is free.
         now = {one["name"]: one["used"] for one in (await world.ask("GET", "/api/v1/usage")).json()["items"]}
-        assert now["files"] == next(one["used"] for one in used if one["name"] == "files")
+        assert now["files"] == 0
+        assert now["removed_files"] == next(one["used"] for one in used if one["name"] == "files")
         others = [await world.keep(_PLAIN), await world.keep(_PLAIN)]
         full = await world.ask("POST", f"/api/v1/removed/{generation}/restore")
         assert (full.status_code, full.json()["code"]) == (409, "generation_limit_reached")

@@ -199,7 +199,9 @@ async def find_steps(
         records = await _last(store, newest.id, matches, _DEFAULT_REQUESTS if text is None else MOST_REQUESTS)
     if not records:
         raise InvalidRequest(
-            "No recorded request matches; send some to the preview first, or give `requests`.", field="filter"
+            "No recorded request can be sent again. Send some from the page or with `preview request`; those that only "
+            "the application has reported lack headers and body.",
+            field="filter",
         )
     originals = None if live is None or live.id != newest.id or not with_secrets else live.traffic.originals
     return [step_of(one, None if originals is None else originals.find(one.number)) for one in records]

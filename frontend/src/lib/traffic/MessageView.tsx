@@ -13,8 +13,15 @@ import styles from "./traffic.module.css";
 /** More headers than a server sends are not drawn. */
 const MOST_HEADERS = 200;
 
+interface MessageViewProps {
+  message: RecordedMessage | null;
+  name: string;
+  /** Whether the service knows of the request only what the application has reported. */
+  isReported: boolean;
+}
+
 /** Headers and body of a recorded message. */
-export function MessageView({ message, name }: { message: RecordedMessage | null; name: string }): ReactNode {
+export function MessageView({ message, name, isReported }: MessageViewProps): ReactNode {
   const content = useMemo(() => {
     if (message === null) return null;
     const headers = Object.fromEntries(message.headers.map(([key, value]) => [key.toLowerCase(), value]));
@@ -24,7 +31,9 @@ export function MessageView({ message, name }: { message: RecordedMessage | null
   if (message === null || content === null)
     return (
       <p className={panel.none}>
-        Only facts of this request were recorded. Switch recording to “everything” to keep headers and bodies.
+        {isReported
+          ? "The application reported this request; its headers and bodies did not pass through the service."
+          : "Only facts of this request were recorded. Switch recording to “everything” to keep headers and bodies."}
       </p>
     );
   const shown = message.headers.slice(0, MOST_HEADERS);

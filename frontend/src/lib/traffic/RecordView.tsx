@@ -161,7 +161,12 @@ function Whole(props: WholeProps): ReactNode {
         {part === "response" && record.status === null && record.response === null ? (
           <p className={panel.none}>There was no response.</p>
         ) : (
-          <MessageView key={part} message={part === "response" ? record.response : record.request} name={part} />
+          <MessageView
+            key={part}
+            message={part === "response" ? record.response : record.request}
+            name={part}
+            isReported={!record.is_verified}
+          />
         )}
       </div>
       <TargetComments
