@@ -218,7 +218,7 @@ function Whole({ me, client }: { me: Me; client: GuestPreviewClient }): ReactNod
         <div className={styles.log}>
           <PreviewTerminal generationId={generationId} theme={theme} />
         </div>
-        <Tabs label="What is shown" tabs={tabs} tab={shown} onTab={setPane} />
+        <Tabs label="View" tabs={tabs} tab={shown} onTab={setPane} />
         <div className={styles.pane}>
           {shown === "requests" && me.role === "watch" && (
             <Panel label="Requests" theme={theme}>

@@ -65,7 +65,7 @@ export function TokensView({ client, onChanged }: TokensViewProps): ReactNode {
           />
         </label>
         <label>
-          It may
+          Permissions
           <select
             className={controls.field}
             value={role}

@@ -122,7 +122,7 @@ export function ShareDialog({ client, generationId, expiresAt, onClose }: ShareD
             <small>
               {ROLES.find(([known]) => known === one.role)?.[1]}, until{" "}
               {new Date(one.expires_at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })}
-              {one.closed && "; admits nobody further"}
+              {one.closed && "; closed to new guests"}
             </small>
           </li>
         ))}

@@ -94,7 +94,7 @@ export function PeoplePanel(props: PeoplePanelProps): ReactNode {
               </div>
               {comments !== null && comments.length === 0 && (
                 <p className={panel.hint}>
-                  There is none yet. Open a request or a failure to comment on it, or name a line here.
+                  No comments yet. Open a request or a failure to comment on it, or name a line here.
                 </p>
               )}
               <CommentList

@@ -133,6 +133,6 @@ function Lines({ lines, label }: { lines: readonly string[]; label: string }): R
 }
 
 function answered(answer: PreviewAnswer | null): string {
-  if (answer === null || answer.status === 0) return "no answer";
+  if (answer === null || answer.status === 0) return "no response";
   return `${answer.status} in ${milliseconds(answer.elapsed_ms)}`;
 }

@@ -107,6 +107,6 @@ function One({ one }: { one: ReplayedOne }): ReactNode {
 }
 
 function answered(answer: PreviewAnswer | null): string {
-  if (answer === null || answer.status === 0) return "no answer";
+  if (answer === null || answer.status === 0) return "no response";
   return `${answer.status} in ${milliseconds(answer.elapsed_ms)}`;
 }

@@ -51,7 +51,7 @@ export function Finding({ finding, onShowFailure }: FindingProps): ReactNode {
               <pre className={`${panel.code} ${panel.wrapped}`} tabIndex={0} aria-label={`Request ${one.number}`}>
                 {visible(one.curl)}
               </pre>
-              <p className={panel.hint}>{one.status === null ? "no answer" : `answered ${one.status}`}</p>
+              <p className={panel.hint}>{one.status === null ? "no response" : `answered ${one.status}`}</p>
             </div>
           ))}
           {finding.answer && (
