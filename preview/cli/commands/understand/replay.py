@@ -50,8 +50,8 @@ def replay(
 ) -> None:
     """Send recorded requests of a preview again, and show what differs from the recorded responses.
 
-    Later requests get the tokens, cookies and ids of the new answers. A trial is a hidden preview with a copy of the
-    data; GEN@7 replays on a trial with version 7 of the files. Exit code 1 if an answer broke: it failed, and the
+    Later requests get the tokens, cookies and ids of the new responses. A trial is a hidden preview with a copy of the
+    data; GEN@7 replays on a trial with version 7 of the files. Exit code 1 if a response broke: it failed, and the
     recorded one did not.
     """
     generation, version = split_version(generation)
