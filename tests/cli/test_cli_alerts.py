@@ -23,7 +23,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         # In one piece: a line in pieces may be shown before the rest of it comes.
-        print(f"asked for {self.path}\n", end="", flush=True)
+        print(f"asked for {self.path}\\n", end="", flush=True)
         self.send_response(204)
         self.end_headers()
 HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
