@@ -6,12 +6,15 @@ import os
 import socket
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from preview.cli.commands.understand.results import JunitOption
+from preview.cli.commands.understand.run_check import CheckOptions, check_project
 from preview.cli.data_folder import hold_first_free_slot
-from preview.cli.exits import CommandFailed
+from preview.cli.exits import CommandFailed, UsageMistake
 from preview.cli.local.hosting import configure_logging
 from preview.cli.local.own_settings import operators_data_folder, own_settings
 from preview.cli.local.run_async import run_async
@@ -21,7 +24,6 @@ from preview.cli.local.story import JsonStory, TextStory
 from preview.cli.options import (
     AppOption,
     CommandOption,
-    DirectoryArgument,
     EnvOption,
     JsonOption,
     NoScopeOption,
@@ -38,11 +40,14 @@ from preview.core.isolation import Isolation
 app = typer.Typer(add_completion=False)
 
 _PORTS = range(8000, 8100)
+_BUDGET_S = 30.0
 
 
 @app.command()
 def run(
-    directory: DirectoryArgument,
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="The backend's folder. With --check, by default this one.")
+    ] = None,
     port: Annotated[
         int | None,
         typer.Option(
@@ -58,6 +63,17 @@ def run(
     watch: Annotated[
         bool, typer.Option("--watch", help="Reload when a file is saved; launch again after a failure.")
     ] = False,
+    is_checked: Annotated[
+        bool, typer.Option("--check", help="Probe it, run its checks, and end; exit code 1 if something broke.")
+    ] = False,
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget", metavar="SECONDS", min=1, help="Time for the probe's requests. Default: 30."),
+    ] = None,
+    junit: JunitOption = None,
+    summary: Annotated[
+        Path | None, typer.Option("--summary", metavar="FILE", help="Also append the results to FILE as Markdown.")
+    ] = None,
     no_scope: NoScopeOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,9 +81,15 @@ def run(
 
     Needs no running service. Ctrl-C tears everything down; the exit code is 1 if the preview failed.
 
-    Example: preview run examples/bookshop --watch
+    Examples: preview run examples/bookshop --watch, preview run --check --junit report.xml
     """
-    folder = existing_folder(directory)
+    if is_checked and (watch or port is not None):
+        raise UsageMistake("--watch and --port do not go with --check, which ends by itself and has no page.")
+    if not is_checked and (budget is not None or junit or summary):
+        raise UsageMistake("--budget, --junit and --summary need --check.")
+    if directory is None and not is_checked:
+        raise UsageMistake("Missing argument 'DIR' (see `preview run --help`)")
+    folder = existing_folder(directory or Path())
     held = confinement(network, loopback_port, isolation)
     # Options take precedence over the project's preview.toml.
     overrides = overrides_from_options(chosen_app, command, env, wanted_network(network, loopback_port))
@@ -76,14 +98,17 @@ def run(
     file = find_env_file_beside(folder)
     warn_of_skipped(file)
     with hold_first_free_slot(operators_data_folder(file) / "run") as slot:
-        # The server owns the descriptor from here on.
-        bind = f"fd://{_listen(port).detach()}"
-        story = JsonStory(sys.stdout) if as_json else TextStory(sys.stdout, colour=wants_colour(sys.stdout))
         settings = own_settings(slot, held, file, is_watched=watch)
         if not no_scope and settings.isolation is not Isolation.PLAIN:
             enter_scope()
         if (settings_from := settings_line(file)) is not None:
             say(f"preview: settings from {settings_from}")
+        if is_checked:
+            options = CheckOptions(_BUDGET_S if budget is None else budget, junit, summary, as_json)
+            raise typer.Exit(check_project(settings, folder, overrides, options))
+        # The server owns the descriptor from here on.
+        bind = f"fd://{_listen(port).detach()}"
+        story = JsonStory(sys.stdout) if as_json else TextStory(sys.stdout, colour=wants_colour(sys.stdout))
         code = run_async(
             partial(run_folder, settings, folder, bind=bind, story=story, overrides=overrides, is_watched=watch)
         )

@@ -1,7 +1,9 @@
-"""Checks of a folder's application, which runs in this process for that time."""
+"""Probe and checks of a folder's application, which runs in this process for that time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,56 +12,137 @@ import trio
 from preview.cli.client import LOCAL_USER
 from preview.cli.exits import CommandFailed
 from preview.cli.local.running import hurried_by_signals
+from preview.cli.tokens import name_option
 from preview.core.lifecycle import State
+from preview.detection import Overrides
+from preview.errors import InvalidGeneration
 from preview.generations import FolderGenerations
+from preview.http.contracts.probe import ProbeShape
 from preview.http.contracts.replay import ChecksRunShape
+from preview.http.endpoint_book import EndpointBook
 from preview.proxy import PreviewClient, ProxyRequest, ProxyResponse, open_preview_client
-from preview.replay.checks import CheckFile, read_checks
+from preview.replay.checks import Check, CheckFile, ChecksRun, read_checks
 from preview.replay.checks.running import check_preview
-from preview.service import open_service
+from preview.replay.probe import Prober, ProbeRequest
+from preview.replay.probe.curl import curl_command
+from preview.replay.probe.lines import error_in
+from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.supervisor import LaunchRequest, LivePreview, User
 
 _GENERATION = "folder"
+_USER = User(LOCAL_USER, "enterprise")
+# Characters of a line in which a frame is looked for.
+_LINE = 500
 
 
-async def run_folder_checks(settings: Settings, folder: Path, content: bytes) -> dict[str, Any] | None:
-    """Launch the folder, run its checks, and stop it. Returns None if a signal ended the command.
+@dataclass(frozen=True, slots=True)
+class FolderTask:
+    """Work to do with a folder's application.
 
-    All checks run on this one preview, which begins with empty data.
+    Attributes:
+        content: The checks file; None runs no check.
+        probe_s: Seconds for the requests of a probe before the checks; None runs no probe.
+        overrides: Start options.
+        on_phase: Called with half a sentence when a part starts.
+    """
+
+    content: bytes | None = None
+    probe_s: float | None = None
+    overrides: Overrides | None = None
+    on_phase: Callable[[str], None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderResult:
+    """Results, as the API has them; None for a part that was not run.
+
+    Attributes:
+        probe: As ``ProbeShape``.
+        checks: As ``ChecksRunShape``. A check that broke has ``curl`` and ``frame`` (empty if unknown) too.
+    """
+
+    probe: dict[str, Any] | None
+    checks: dict[str, Any] | None
+
+
+async def run_folder_checks(settings: Settings, folder: Path, task: FolderTask) -> FolderResult | None:
+    """Launch the folder, probe a copy, run the checks, and stop it. Returns None if a signal ended the command.
+
+    All checks run on one preview, which begins with empty data. The probe has a trial preview.
 
     Args:
         settings: Settings of this command's own service.
         folder: The backend.
-        content: The checks file.
+        task: The parts to run.
 
     Raises:
         PreviewError: The launch was refused, the preview failed, or the file cannot be read.
 
     Cancellation: the preview is torn down within the stop budget.
     """
-    file = read_checks(content)
-    if not file.checks:
+    file = None if task.content is None else read_checks(task.content)
+    if file is not None and not file.checks:
         raise CommandFailed("The file has no checks.")
     with trio.CancelScope() as asked:
         async with hurried_by_signals(asked.cancel):
-            return await _run(settings, folder, file)
+            return await _run(settings, folder, file, task)
     return None
 
 
-async def _run(settings: Settings, folder: Path, file: CheckFile) -> dict[str, Any]:
+async def _run(settings: Settings, folder: Path, file: CheckFile | None, task: FolderTask) -> FolderResult:
     source = FolderGenerations(folder, generation_id=_GENERATION, user_id=LOCAL_USER, project_id="local")
     async with open_service(settings, generations=source) as service, open_preview_client(settings) as client:
-        launched = await service.previews.launch(LaunchRequest(User(LOCAL_USER, "enterprise"), _GENERATION))
-        preview = service.previews.find(launched.record.id)
-        if preview is None:
-            raise CommandFailed("The preview has ended.")
-        await preview.settled.wait()
-        if preview.record.state is not State.RUNNING:
-            raise preview.cause
+        preview = await _launch(service, task.overrides)
+        probe = None
+        if task.probe_s is not None:
+            task.on_phase("probing…")
+            probe = await _probe(service, client, ProbeRequest(task.probe_s, overrides=task.overrides))
+        if file is None:
+            return FolderResult(probe, None)
+        task.on_phase("checking…")
         send = _Sender(client)
         found = await check_preview(preview, file.checks, send, settings.proxy_body_bytes, allow_changes=True)
-        return ChecksRunShape.of(found).model_dump(mode="json")
+        return FolderResult(probe, _checks(found, file.checks))
+
+
+async def _launch(service: Service, overrides: Overrides | None) -> LivePreview:
+    try:
+        launched = await service.previews.launch(LaunchRequest(_USER, _GENERATION, overrides=overrides))
+    except InvalidGeneration as error:
+        named = name_option(error)
+        if named is None:
+            raise
+        raise named from error
+    preview = service.previews.find(launched.record.id)
+    if preview is None:
+        raise CommandFailed("The preview has ended.")
+    await preview.settled.wait()
+    if preview.record.state is not State.RUNNING:
+        raise preview.cause
+    return preview
+
+
+async def _probe(service: Service, client: PreviewClient, request: ProbeRequest) -> dict[str, Any]:
+    generation = await service.generations.get(_GENERATION)
+    book = EndpointBook(service.generations, client, service.reader)
+    async with trio.open_nursery() as nursery:
+        prober = Prober(nursery, service, client, book.find)
+        found = prober.start(_USER, generation, request)
+        over = prober.over(generation)
+        if over is not None:
+            await over.wait()
+    return ProbeShape.of(found).model_dump(mode="json")
+
+
+def _checks(found: ChecksRun, checks: tuple[Check, ...]) -> dict[str, Any]:
+    shown = ChecksRunShape.of(found).model_dump(mode="json")
+    for check, one in zip(checks, shown["results"], strict=True):
+        if one["problems"]:
+            request = check.request
+            one["curl"] = curl_command(request.method, request.target, request.headers, request.body)
+            one["frame"] = error_in([line[:_LINE] for line in one["lines"]])[1]
+    return shown
 
 
 class _Sender:

@@ -10,6 +10,7 @@ import trio
 
 from preview.core.clock import utc_now
 from preview.core.ids import new_probe_id
+from preview.detection import Overrides
 from preview.endpoints import Endpoint, Listing
 from preview.errors import PreviewError
 from preview.generations import Generation
@@ -50,10 +51,12 @@ class ProbeRequest:
     Attributes:
         seconds: Time for its requests.
         endpoints: ``GET /items/{id}`` or ``/items/{id}``; empty for all.
+        overrides: Start options of the trial in place of those of detection.
     """
 
     seconds: float
     endpoints: Sequence[str] = ()
+    overrides: Overrides | None = None
 
 
 @dataclass(slots=True)
@@ -195,7 +198,7 @@ class Prober:
     async def _probe(self, result: ProbeResult, user: User, generation: Generation, request: ProbeRequest) -> None:
         lines = TrialLines()
         failures = self._service.failures
-        options = TrialOptions(observers=(lines.observe, failures.watch))
+        options = TrialOptions(overrides=request.overrides, observers=(lines.observe, failures.watch))
         async with open_trial(self._service, user, generation, options) as trial:
             result.phase = "the endpoints are read"
             task = await self._task(result, trial, generation, request)

@@ -55,14 +55,13 @@ def check(
             with progress("checking…"):
                 path = generation_path(place, "/preview/checks/run")
                 found = api.call("POST", path, body={}, timeout_s=TIMEOUT_S).json()
-    cases = [_case(one) for one in found["results"]]
+    cases = [check_case(one) for one in found["results"]]
     write_report(junit, junit_report(f"checks of {place}", cases))
     append_summary(summary, markdown_summary(f"checks of {place}: {found['summary']}", cases))
     if as_json:
         print_json(found)
     else:
-        print_verdicts([(_word(one), one["name"], _remark(one)) for one in found["results"]])
-        say(found["summary"])
+        print_checks(found)
     if found["broke"]:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -85,26 +84,43 @@ def _show_checks(api: Api, generation: str, number: int | None, name: str | None
 def _check_folder(folder: Path) -> dict[str, Any]:
     """Launch the folder's backend in this process, and run its checks."""
     # A service takes much longer to import than most commands run.
-    from preview.cli.local.folder_checks import run_folder_checks  # noqa: PLC0415
+    from preview.cli.local.folder_checks import FolderTask, run_folder_checks  # noqa: PLC0415
     from preview.cli.local.hosting import configure_logging  # noqa: PLC0415
     from preview.cli.local.own_settings import operators_data_folder, own_settings  # noqa: PLC0415
     from preview.cli.local.run_async import run_async  # noqa: PLC0415
 
-    try:
-        content = (folder / _FILE).read_bytes()
-    except FileNotFoundError:
-        raise CommandFailed(f"The folder has no {_FILE}; `preview check GEN --save NUMBER` makes one.") from None
-    except OSError as error:
-        raise CommandFailed(f"{folder / _FILE} cannot be read: {error.strerror or error}.") from error
+    content = read_checks_file(folder)
+    if content is None:
+        raise CommandFailed(f"The folder has no {_FILE}; `preview check GEN --save NUMBER` makes one.")
     configure_logging("ERROR", "console")
     file = find_env_file_beside(folder)
     warn_of_skipped(file)
     with hold_first_free_slot(operators_data_folder(file) / "run") as slot, progress("starting the application…"):
         settings = own_settings(slot, {}, file, is_watched=False)
-        found = run_async(partial(run_folder_checks, settings, folder, content))
-    if found is None:
+        result = run_async(partial(run_folder_checks, settings, folder, FolderTask(content)))
+    if result is None or result.checks is None:
         raise typer.Exit(ExitCode.INTERRUPTED)
-    return found
+    return result.checks
+
+
+def read_checks_file(folder: Path) -> bytes | None:
+    """Return the folder's checks file; None without one.
+
+    Raises:
+        CommandFailed: It cannot be read.
+    """
+    try:
+        return (folder / _FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CommandFailed(f"{folder / _FILE} cannot be read: {error.strerror or error}.") from error
+
+
+def print_checks(found: dict[str, Any]) -> None:
+    """Print the results of a run for people."""
+    print_verdicts([(_word(one), one["name"], _remark(one)) for one in found["results"]])
+    say(found["summary"])
 
 
 def _word(one: dict[str, Any]) -> str:
@@ -117,6 +133,12 @@ def _remark(one: dict[str, Any]) -> str:
     return " ".join(one["problems"][:3]) or f"{one['status']} in {one['elapsed_ms']:.0f} ms"
 
 
-def _case(one: dict[str, Any]) -> Case:
-    failure = "\n".join([*one["problems"], *one["lines"]]) if one["problems"] else None
-    return Case(one["name"], one["elapsed_ms"], failure, one["skipped"])
+def check_case(one: dict[str, Any]) -> Case:
+    """Return a check's result as a test case: the first problem with its place, the command, then the lines."""
+    if not one["problems"]:
+        return Case(one["name"], one["elapsed_ms"], None, one["skipped"])
+    first, *others = one["problems"]
+    # Only a folder's checks have them.
+    place = f" (at {one['frame']})" if one.get("frame") else ""
+    command = [one["curl"]] if "curl" in one else []
+    return Case(one["name"], one["elapsed_ms"], "\n".join([first + place, *others, *command, *one["lines"]]))

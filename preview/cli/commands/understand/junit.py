@@ -32,8 +32,19 @@ class Case:
 
 
 def junit_report(suite: str, cases: Sequence[Case]) -> str:
-    """Return the report."""
+    """Return the report of one suite."""
+    return junit_suites([(suite, cases)])
+
+
+def junit_suites(suites: Sequence[tuple[str, Sequence[Case]]]) -> str:
+    """Return the report of several suites, each with its name."""
     root = ET.Element("testsuites")
+    for name, cases in suites:
+        _add_suite(root, name, cases)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _add_suite(root: ET.Element, suite: str, cases: Sequence[Case]) -> None:
     counts = {
         "tests": len(cases),
         "failures": sum(one.failure is not None for one in cases),
@@ -51,7 +62,6 @@ def junit_report(suite: str, cases: Sequence[Case]) -> str:
             ET.SubElement(one, "failure", {"message": message.partition("\n")[0]}).text = message
         elif case.skipped is not None:
             ET.SubElement(one, "skipped", {"message": _clean(case.skipped)})
-    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def _clean(text: str) -> str:

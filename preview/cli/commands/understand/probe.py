@@ -47,7 +47,7 @@ def probe(
     if as_json:
         print_json(found)
     else:
-        _print(found)
+        print_probe(found)
     if found["state"] == "failed":
         raise CommandFailed(f"The probe failed: {found['error']}")
     if any(not one["is_doubtful"] for one in found["findings"]):
@@ -87,7 +87,8 @@ def _follow(api: Api, path: str, update: Callable[[str], None]) -> dict[str, Any
     return found or api.get_json(path)
 
 
-def _print(found: dict[str, Any]) -> None:
+def print_probe(found: dict[str, Any], *, is_kept: bool = True) -> None:
+    """Print a probe for people; without the commands that show failures if the service keeps none."""
     for number, one in enumerate(found["findings"]):
         if number:
             show("")
@@ -95,7 +96,7 @@ def _print(found: dict[str, Any]) -> None:
         show(f"{one['number']}. {one['method']} {one['path']}: {one['sentence']}{doubt}")
         if one["frame"]:
             show(f"   at {one['frame']}")
-        if one["failure"]:
+        if one["failure"] and is_kept:
             show(f"   preview failures {found['generation_id']} {one['failure']}")
         for step in one["steps"]:
             show(f"   {step['curl']}")

@@ -5,6 +5,7 @@ Source: GitHub's job summaries (GITHUB_STEP_SUMMARY takes 1 MiB of a step).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from preview.core.quoting import visible
 # Most rows and characters of a cell; 1 MiB is the most that GitHub shows.
 _MOST_ROWS = 500
 _MOST_CHARACTERS = 500
+# Failures in full below a table, with their characters: 200 KB at most.
+_MOST_DETAILS = 50
+_MOST_DETAIL = 4000
 _SPECIAL = str.maketrans({one: f"\\{one}" for one in "\\`*_[]<>|#"})
 
 
@@ -29,6 +33,20 @@ def markdown_summary(title: str, cases: Sequence[Case]) -> str:
     if len(ordered) > _MOST_ROWS:
         lines += ["", f"and {len(ordered) - _MOST_ROWS} more"]
     return "\n".join(lines) + "\n\n"
+
+
+def markdown_failures(cases: Sequence[Case]) -> str:
+    """Return the failures in full, each a block of code; empty without any."""
+    failed = [case for case in cases if case.failure is not None]
+    blocks = []
+    for case in failed[:_MOST_DETAILS]:
+        text = "\n".join(visible(line) for line in (case.failure or "")[:_MOST_DETAIL].splitlines())
+        # CommonMark 4.5: only a fence that is at least as long ends the block.
+        fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=2))
+        blocks.append(f"**{_text(case.name)}**\n\n{fence}text\n{text}\n{fence}\n\n")
+    if len(failed) > _MOST_DETAILS:
+        blocks.append(f"and {len(failed) - _MOST_DETAILS} more\n\n")
+    return "".join(blocks)
 
 
 def append_summary(file: Path | None, text: str) -> None:
