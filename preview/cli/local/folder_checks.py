@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from preview.cli.local.running import hurried_by_signals
 from preview.cli.tokens import name_option
 from preview.core.lifecycle import State
 from preview.detection import Overrides
-from preview.errors import InvalidGeneration
+from preview.errors import InvalidGeneration, NoActivePreview
 from preview.generations import FolderGenerations
 from preview.http.contracts.probe import ProbeShape
 from preview.http.contracts.replay import ChecksRunShape
 from preview.http.endpoint_book import EndpointBook
+from preview.logs.failures.model import FailureRecord
 from preview.proxy import PreviewClient, ProxyRequest, ProxyResponse, open_preview_client
-from preview.replay.checks import Check, CheckFile, ChecksRun, read_checks
+from preview.replay.checks import Check, CheckFile, CheckResult, ChecksRun, read_checks
 from preview.replay.checks.running import check_preview
 from preview.replay.probe import Prober, ProbeRequest
 from preview.replay.probe.curl import curl_command
@@ -32,7 +34,7 @@ from preview.supervisor import LaunchRequest, LivePreview, User
 
 _GENERATION = "folder"
 _USER = User(LOCAL_USER, "enterprise")
-# Characters of a line in which a frame is looked for.
+# Characters of a line in which a frame is looked for, and of an error.
 _LINE = 500
 
 
@@ -59,7 +61,8 @@ class FolderResult:
 
     Attributes:
         probe: As ``ProbeShape``.
-        checks: As ``ChecksRunShape``. A check that broke has ``curl`` and ``frame`` (empty if unknown) too.
+        checks: As ``ChecksRunShape``. A check that broke has ``curl``, and ``error`` and
+            ``frame`` of its failure (empty if unknown), too.
     """
 
     probe: dict[str, Any] | None
@@ -103,7 +106,8 @@ async def _run(settings: Settings, folder: Path, file: CheckFile | None, task: F
         task.on_phase("checking…")
         send = _Sender(client)
         found = await check_preview(preview, file.checks, send, settings.proxy_body_bytes, allow_changes=True)
-        return FolderResult(probe, _checks(found, file.checks))
+        failures = await _failures(service, preview) if found.counts[1] else {}
+        return FolderResult(probe, _checks(found, file.checks, failures))
 
 
 async def _launch(service: Service, overrides: Overrides | None) -> LivePreview:
@@ -135,14 +139,31 @@ async def _probe(service: Service, client: PreviewClient, request: ProbeRequest)
     return ProbeShape.of(found).model_dump(mode="json")
 
 
-def _checks(found: ChecksRun, checks: tuple[Check, ...]) -> dict[str, Any]:
+async def _failures(service: Service, preview: LivePreview) -> dict[str, FailureRecord]:
+    """Stop the preview, as some servers log a failure after the answer; return its failures by their requests."""
+    with suppress(NoActivePreview):
+        await service.previews.stop(_GENERATION)
+    records, _, _ = await service.failures.records(preview.id)
+    return {time.request_id: record for record in records for time in record.occurrences if time.request_id}
+
+
+def _checks(found: ChecksRun, checks: Sequence[Check], failures: Mapping[str, FailureRecord]) -> dict[str, Any]:
     shown = ChecksRunShape.of(found).model_dump(mode="json")
-    for check, one in zip(checks, shown["results"], strict=True):
-        if one["problems"]:
+    for check, result, one in zip(checks, found.results, shown["results"], strict=True):
+        if result.problems:
             request = check.request
             one["curl"] = curl_command(request.method, request.target, request.headers, request.body)
-            one["frame"] = error_in([line[:_LINE] for line in one["lines"]])[1]
+            one["error"], one["frame"] = _cause(result, failures.get(result.request_id))
     return shown
+
+
+def _cause(result: CheckResult, record: FailureRecord | None) -> tuple[str, str]:
+    """Return the error that was logged for a check's request, and its deepest own place; empty if unknown."""
+    if record is None:
+        return error_in([line[:_LINE] for line in result.lines])
+    frame = record.frame
+    place = "" if frame is None else f"{frame.path}:{frame.line}" + (f" in {frame.function}" if frame.function else "")
+    return f"{record.type}: {record.message}"[:_LINE], place
 
 
 class _Sender:

@@ -39,6 +39,7 @@ class CheckResult:
         status: Status of the answer; 0 without one.
         elapsed_ms: Time of the answer.
         lines: Log lines that were printed meanwhile, of a check that broke.
+        request_id: Id that the preview received; empty if none was sent.
     """
 
     name: str
@@ -48,6 +49,7 @@ class CheckResult:
     status: int = 0
     elapsed_ms: float = 0.0
     lines: tuple[str, ...] = ()
+    request_id: str = ""
 
     @property
     def is_ok(self) -> bool:
@@ -168,7 +170,8 @@ def _result(check: Check, sent: Sent, deadline: float) -> CheckResult:
         return CheckResult(check.name, skipped=sent.skipped or "not sent", request=request)
     problems = problems_of(check, sent.answer)
     lines = sent.answer.lines if problems else ()
-    return CheckResult(check.name, problems, None, request, sent.answer.status, sent.answer.elapsed_ms, lines)
+    answer = sent.answer
+    return CheckResult(check.name, problems, None, request, answer.status, answer.elapsed_ms, lines, sent.request_id)
 
 
 def problems_of(check: Check, answer: Answer) -> tuple[str, ...]:

@@ -139,6 +139,8 @@ def check_case(one: dict[str, Any]) -> Case:
         return Case(one["name"], one["elapsed_ms"], None, one["skipped"])
     first, *others = one["problems"]
     # Only a folder's checks have them.
-    place = f" (at {one['frame']})" if one.get("frame") else ""
+    cause = " ".join(filter(None, [one.get("error"), one.get("frame") and f"(at {one['frame']})"]))
     command = [one["curl"]] if "curl" in one else []
-    return Case(one["name"], one["elapsed_ms"], "\n".join([first + place, *others, *command, *one["lines"]]))
+    return Case(
+        one["name"], one["elapsed_ms"], "\n".join([f"{first} {cause}".rstrip(), *others, *command, *one["lines"]])
+    )

@@ -23,7 +23,7 @@ from preview.settings import Settings
 _NO_FILE = "The folder has no preview.checks.toml, so it was only probed."
 _UNREACHED = "never reached: every answer was 401, 403, 404, 405 or 429"
 _NOT_SENT = "The time for requests was over."
-_MOST_LINES = 20
+_MOST_LINES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +95,11 @@ def _endpoint_case(row: dict[str, Any], findings: list[dict[str, Any]]) -> Case:
 
 
 def _failure(one: dict[str, Any]) -> str:
-    """Return a finding as lines: its sentence with its place, the commands, then what the application printed."""
+    """Return a finding as lines: its sentence with its place, and the commands; without a place the last lines too."""
     place = f" (at {one['frame']})" if one["frame"] else ""
     commands = [step["curl"] for step in one["steps"]]
-    return "\n".join([one["sentence"] + place, *commands, *(line["message"] for line in one["lines"][-_MOST_LINES:])])
+    lines = [] if place else [line["message"] for line in one["lines"][-_MOST_LINES:]]
+    return "\n".join([one["sentence"] + place, *commands, *lines])
 
 
 def _write(options: CheckOptions, folder: Path, sentence: str, probe: list[Case], checks: list[Case]) -> None:
