@@ -58,7 +58,7 @@ def test_options_decide_as_in_a_run(project: Path, capsys: pytest.CaptureFixture
         (["--env", "A"], "'A' is not a variable; write it as --env NAME=VALUE."),
         (["--env", "A-B=1"], "--env \"A-B\": 'A-B' is not a variable name"),
         (["--app", "a b"], "--app: 'a b' is not an application"),
-        (["--app", "a:b", "--command", "x"], "either --app or --command"),
+        (["--app", "a:b", "--command", "x"], "--app or --command, not both"),
     ],
 )
 def test_an_option_that_cannot_be_meant_is_a_usage_mistake(
