@@ -7,11 +7,24 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import anyio
+
+T = TypeVar("T")
+
+
+def run_async(function: Callable[[], Awaitable[T]], backend: str) -> T:
+    """Run it in a thread of its own: Playwright's loop, of other tests, holds the main one."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(partial(anyio.run, function, backend=backend)).result()
+
 
 PROGRAM = [sys.executable, "-c", "from preview.cli import main; main()"]
 # Needs no package, so that no environment is built.
@@ -26,7 +39,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        print("asked for", self.path, flush=True)
+        # In one piece: a line in pieces may be shown before the rest of it comes.
+        print(f"asked for {self.path}\\n", end="", flush=True)
         if self.path == "/boom":
             raise KeyError("missing")
         body = json.dumps({"path": self.path, "mode": os.environ.get("MODE", "none")}).encode()

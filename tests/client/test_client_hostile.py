@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import anyio
 import pytest
+from client_kit import run_async
 
 from preview.client import (
     AsyncClient,
@@ -106,7 +106,7 @@ def events_of(url: str, driver: str = "sync") -> list[object]:
             log = asynchronous.AsyncLog(client, quick_follower(client.preview("gen_x")))
             return [getattr(event, "seq", event.type) async for event in log]
 
-    return anyio.run(read, backend=driver)
+    return run_async(read, driver)
 
 
 def quick_follower(preview: blocking.Preview | asynchronous.AsyncPreview) -> log_follower.LogFollower[Event]:

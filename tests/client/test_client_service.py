@@ -7,7 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from client_kit import FILES, Service, serving
+from client_kit import FILES, Service, run_async, serving
 
 from preview.client import AsyncClient, Client, End, InvalidUpload, Line, PreviewProblem, Status
 
@@ -64,7 +64,7 @@ def test_the_log_of_a_launch_is_typed_and_ends(service: Service, backend: str) -
                         await preview.stop()
             return events
 
-    events = anyio.run(story, backend=backend)
+    events = run_async(story, backend)
     assert isinstance(events[-1], End)
     numbers = [event.seq for event in events if isinstance(event, Line)]
     assert numbers == list(range(1, len(numbers) + 1))
@@ -115,7 +115,7 @@ def test_a_log_goes_on_over_a_killed_and_restarted_service(tmp_path: Path, backe
                             await anyio.to_thread.run_sync(service.start)
             raise AssertionError("no end")
 
-        end = anyio.run(partial(_in_time, story), backend=backend)
+        end = run_async(partial(_in_time, story), backend)
         # Dense from 1 to the last line that the service still had.
         assert numbers == list(range(1, len(numbers) + 1))
         assert len(numbers) >= 50

@@ -52,6 +52,8 @@ export class FileDesk {
   readonly #generationId: string;
   readonly #listeners = new Set<() => void>();
   readonly #open = new Map<string, OpenFile>();
+  /** Files on their way to the service: the list may have the new content before the answer comes. */
+  readonly #saving = new Set<string>();
   #listing: FileListing | null = null;
   #problem: Problem | null = null;
   #readOnly: string | null = null;
@@ -117,10 +119,16 @@ export class FileDesk {
     if (!file) throw new Problem("This file is not open.");
     const { text } = file;
     const expected = overwrite ? undefined : file.sha256;
-    const saved = await this.#change({ files: { [path]: text } }, { [path]: expected });
-    const now = this.#open.get(path);
-    if (now) this.#put({ ...now, stored: text, sha256: this.find(path)?.sha256 ?? "" });
-    return saved;
+    this.#saving.add(path);
+    try {
+      const saved = await this.#change({ files: { [path]: text } }, { [path]: expected });
+      const now = this.#open.get(path);
+      if (now) this.#put({ ...now, stored: text, sha256: this.find(path)?.sha256 ?? "" });
+      return saved;
+    } finally {
+      this.#saving.delete(path);
+      this.#tell();
+    }
   }
 
   /** Give up what was changed here. */
@@ -225,7 +233,9 @@ export class FileDesk {
 
   #look(): FilesSnapshot {
     const unsaved = [...this.#open.values()].filter((one) => one.text !== one.stored);
-    const conflicts = unsaved.filter((one) => this.#listing !== null && this.find(one.path)?.sha256 !== one.sha256);
+    const conflicts = unsaved.filter(
+      (one) => this.#listing !== null && !this.#saving.has(one.path) && this.find(one.path)?.sha256 !== one.sha256,
+    );
     return {
       listing: this.#listing,
       problem: this.#problem,

@@ -61,6 +61,22 @@ describe("files that are edited", () => {
     expect(desk.snapshot().unsaved.size).toBe(0);
   });
 
+  test("one's own save is no conflict, although the list has it before the answer comes", async () => {
+    const { desk, hold } = madeUp({ "a.py": "one" });
+    await desk.read("a.py");
+    desk.write("a.py", "mine", STATE);
+    const seen: number[] = [];
+    hold(async (method) => {
+      if (method !== "PATCH") return;
+      // The event of the change has the list read meanwhile.
+      await desk.refresh();
+      seen.push(desk.snapshot().conflicts.size);
+    });
+    await desk.save("a.py");
+    expect(seen).toEqual([0]);
+    expect(desk.snapshot().unsaved.size).toBe(0);
+  });
+
   test("a change of the same file is one; the text stays until the person decides", async () => {
     const { desk, files, change } = madeUp({ "a.py": "one" });
     await desk.read("a.py");
