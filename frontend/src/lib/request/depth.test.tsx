@@ -76,6 +76,20 @@ test("an error in one panel leaves the others", () => {
   expect(screen.getByText("the others")).toBeTruthy();
 });
 
+test("a part that the service no longer has asks for a reload", () => {
+  vi.spyOn(console, "error").mockImplementation(() => undefined);
+  const Missing = (): never => {
+    throw new TypeError("Failed to fetch dynamically imported module: http://x/assets/HistoryPanel-1.js");
+  };
+  render(
+    <Contained name="The history">
+      <Missing />
+    </Contained>,
+  );
+  expect(screen.getByRole("alert").textContent).toContain("The history could not be loaded.");
+  expect(screen.getByRole("button", { name: "Reload the page" })).toBeTruthy();
+});
+
 test("what acts unseen in an answer is shown as an escape", () => {
   render(<Answer name="GET /" answer={{ ...answerOf("a\u202eb\u009b"), headers: { "x-note": "\u2066x" } }} />);
   expect(screen.getByText("a\\u202eb\\u009b")).toBeTruthy();

@@ -8,6 +8,9 @@ interface ContainedProps {
   children: ReactNode;
 }
 
+// What Chromium, Firefox and Safari say when a part of the page cannot be fetched: after an update it has another name.
+const NOT_FETCHED = /dynamically imported module|module script failed/i;
+
 /** Keeps an error of what is in it from everything else on the page: it is shown in its place, with a way back. */
 export class Contained extends Component<ContainedProps, { error: Error | null }> {
   override state = { error: null as Error | null };
@@ -19,6 +22,20 @@ export class Contained extends Component<ContainedProps, { error: Error | null }
   override render(): ReactNode {
     const { error } = this.state;
     if (!error) return this.props.children;
+    if (NOT_FETCHED.test(error.message))
+      return (
+        <Notice
+          tone="bad"
+          role="alert"
+          actions={
+            <Button small onClick={() => location.reload()}>
+              Reload the page
+            </Button>
+          }
+        >
+          {this.props.name} could not be loaded. The page may have been updated since it was opened.
+        </Notice>
+      );
     return (
       <Notice
         tone="bad"
