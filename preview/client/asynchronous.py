@@ -100,7 +100,7 @@ class AsyncLog(Generic[E]):
         self._response = self._pieces = self._parser = None
         self._events.clear()
         if response is not None:
-            await _close(response, pieces)
+            await _close(response, pieces)  # noqa: ASYNC102  it shields itself, for a bounded time
 
     async def _following(self) -> E:
         follower, address = self._follower, self._client.address
@@ -267,7 +267,7 @@ class AsyncClient:
             if not response.is_success:
                 check(await self._read(response, call))
         except BaseException:
-            await _close(response)
+            await _close(response)  # noqa: ASYNC102  it shields itself, for a bounded time
             raise
         return response
 
@@ -291,7 +291,7 @@ class AsyncClient:
                 body.add(piece)
             return body.reply()
         finally:
-            await _close(response, pieces)
+            await _close(response, pieces)  # noqa: ASYNC102  it shields itself, for a bounded time
 
 
 class AsyncPreview:

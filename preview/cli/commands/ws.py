@@ -99,6 +99,7 @@ class _Talk:
         """
         stream = await self._connect(context)
         place = self._address
+        closed = None
         try:
             async with trio.open_nursery() as nursery:
                 with trio.move_on_after(_CONNECT_S) as patience:
@@ -110,12 +111,10 @@ class _Talk:
                         extra_headers=[(b"Authorization", f"Bearer {self._api.target.token}".encode())],
                         max_message_size=_MESSAGE_BYTES,
                     )
-                if patience.cancelled_caught:
-                    nursery.cancel_scope.cancel()
-                    return None
-                self._tell("open")
-                nursery.start_soon(self._send_lines, socket)
-                closed = await self._print_messages(socket)
+                if not patience.cancelled_caught:
+                    self._tell("open")
+                    nursery.start_soon(self._send_lines, socket)
+                    closed = await self._print_messages(socket)
                 nursery.cancel_scope.cancel()
         except* trio_websocket.HandshakeError as group:
             raise _refused(group) from None
