@@ -93,8 +93,7 @@ def test_the_whole_of_it_can_be_used_without_a_mouse(running: Running, browser: 
         expect(page.get_by_role("textbox", name="Search the log")).to_be_focused()
         page.keyboard.press("Escape")
         assert page.evaluate("() => document.activeElement.matches('[role=log]')")
-        page.get_by_role("button", name="Stop", exact=True).focus()
-        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Stop", exact=True).press("Enter")
         seen.wait_for_state("Stopped")
 
 

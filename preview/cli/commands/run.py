@@ -81,7 +81,9 @@ def run(
 
     Needs no running service. Ctrl-C tears everything down; the exit code is 1 if the preview failed.
 
-    Examples: preview run examples/bookshop --watch, preview run --check --junit report.xml
+    Example: preview run examples/bookshop --watch
+
+    In CI: preview run --check --junit report.xml
     """
     if is_checked and (watch or port is not None):
         raise UsageMistake("--watch and --port do not go with --check, which ends by itself and has no page.")
