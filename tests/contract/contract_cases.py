@@ -37,6 +37,8 @@ _RULES_BEYOND = (
     "GET /api/v1/previews",
     "/launches",
     "POST /api/v1/generations",
+    # A name without control characters.
+    "PATCH /api/v1/generations",
     "preview/extend",
     "preview/launch",
     "preview/restart",
