@@ -130,7 +130,7 @@ class PreviewServers:
 
     def __init__(self, databases: Mapping[ServiceKind, PreviewServer], front: TlsFront | None = None) -> None:
         self._databases = databases
-        self._front = front
+        self._tls = front.for_preview() if front is not None else None
 
     def of(self, needs: Iterable[ServiceNeed]) -> Sequence[PreviewServer]:
         """Return the databases that a start plan needs, in its order."""
@@ -145,8 +145,8 @@ class PreviewServers:
             if database is None or not need.supplied:
                 continue
             serve: Serve = database.serve
-            if need.insists_on_tls and self._front is not None:
-                serve = self._front.before(need.kind, serve)
+            if need.insists_on_tls and self._tls is not None:
+                serve = self._tls.before(need.kind, serve)
             host, port = need.address or ("localhost", DEFAULT_PORTS[need.kind])
             # A plan is a worker's: more ports than a project names would be an attack.
             further = [one for one in need.ports[:_MOST_PORTS] if 0 < one < 65536]

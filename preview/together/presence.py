@@ -118,10 +118,10 @@ class Audience:
         self._viewers: dict[str, Viewer] = {}
         self._news: deque[News] = deque(maxlen=_MOST_NEWS)
         self._changed = trio.Event()
-        self._comment_paces: BoundedDict[str, Pace] = BoundedDict(_MOST_PACES)
-        self._edit_paces: BoundedDict[str, Pace] = BoundedDict(_MOST_PACES)
-        self._request_paces: BoundedDict[str, Pace] = BoundedDict(_MOST_PACES)
-        self._trial_paces: BoundedDict[str, Pace] = BoundedDict(_MOST_PACES)
+        self.comments = Paces("Comments", _COMMENTS_PER_S, _COMMENTS_AT_ONCE)
+        self.edits = Paces("Changes of comments", _EDITS_PER_S, _EDITS_AT_ONCE)
+        self.requests = Paces("Requests of guests", _REQUESTS_PER_S, _REQUESTS_AT_ONCE)
+        self.trials = Paces("Replays of guests", _TRIALS_PER_S, _TRIALS_AT_ONCE)
         # The viewers as text, and the version that it shows.
         self._shown = (-1, "")
 
@@ -174,46 +174,6 @@ class Audience:
             viewer.target = target
             self.change()
         return True
-
-    def spend_comment(self, key: str) -> None:
-        """Count a comment of this person.
-
-        Raises:
-            TooFast: The person comments too often.
-        """
-        pace = self._comment_paces.use(key) or Pace(_COMMENTS_PER_S, _COMMENTS_AT_ONCE)
-        self._comment_paces[key] = pace
-        pace.spend("Comments")
-
-    def spend_edit(self, key: str) -> None:
-        """Count a change or deletion of a comment by this person.
-
-        Raises:
-            TooFast: The person changes comments too often.
-        """
-        pace = self._edit_paces.use(key) or Pace(_EDITS_PER_S, _EDITS_AT_ONCE)
-        self._edit_paces[key] = pace
-        pace.spend("Changes of comments")
-
-    def spend_request(self, key: str) -> None:
-        """Count a request of this guest to the preview.
-
-        Raises:
-            TooFast: The guest sends too many.
-        """
-        pace = self._request_paces.use(key) or Pace(_REQUESTS_PER_S, _REQUESTS_AT_ONCE)
-        self._request_paces[key] = pace
-        pace.spend("Requests of guests")
-
-    def spend_trial(self, key: str) -> None:
-        """Count a replay of this guest on a trial.
-
-        Raises:
-            TooFast: The guest starts too many.
-        """
-        pace = self._trial_paces.use(key) or Pace(_TRIALS_PER_S, _TRIALS_AT_ONCE)
-        self._trial_paces[key] = pace
-        pace.spend("Replays of guests")
 
     def rename(self, viewer_id: str, name: str) -> None:
         """Show a viewer under another name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -23,6 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from preview.backing.tls import TlsFront
+from preview.backing.tls import front as front_module
 from preview.backing.wire import postgresql
 from preview.detection import ServiceKind
 from preview.runtime import join
@@ -32,6 +34,8 @@ ASKS = {
     "redis": b"",
     "mysql": struct.pack("<I", 1 << 24 | 32) + b"\x00\x0a" * 16,
 }
+# PyMySQL leaves its socket to the collector when a handshake fails.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 GARBAGE = (b"", b"\x16", b"\x16\x03\x01\xff\xff" + b"x" * 70_000, b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 300)
 
 
@@ -45,8 +49,11 @@ def front(host: Host) -> TlsFront:
 @pytest.fixture
 def preview(host: Host, front: TlsFront) -> Iterator[Preview]:
     kind = ServiceKind[host.driver.dialect.upper()]
-    with host.open("tls-1", lambda serve: front.before(kind, serve)) as found:
+    with host.open("tls-1", lambda serve: front.for_preview().before(kind, serve)) as found:
         yield found
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def insisting(preview: Preview, *, is_checked: bool = False) -> Any:
@@ -80,6 +87,14 @@ def insisting(preview: Preview, *, is_checked: bool = False) -> Any:
         client.close()
         raise
     return client
+
+
+def is_served(preview: Preview) -> bool:
+    """Whether a client that insists is served now."""
+    with suppress(*preview.driver.errors, OSError):
+        insisting(preview).close()
+        return True
+    return False
 
 
 def raw(preview: Preview) -> socket.socket:
@@ -121,6 +136,28 @@ def test_clients_that_stop_in_the_middle_of_a_handshake_keep_nobody_waiting(prev
             one.close()
 
 
+def test_one_preview_with_too_many_handshakes_keeps_no_other_from_its_own(
+    host: Host, front: TlsFront, preview: Preview, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front_module, "MOST_SESSIONS", 4)
+    held = [raw(preview) for _ in range(4)]
+    for one in held:
+        one.sendall(b"\x16\x03\x01\x02\x00\x01")
+    try:
+        kind = ServiceKind[driver.dialect.upper()]
+
+        wait_until(lambda: not is_served(preview))
+        with (
+            host.open("tls-3", lambda serve: front.for_preview().before(kind, serve)) as other,
+            closing(insisting(other)) as client,
+        ):
+            driver.store(client, "of_another")
+    finally:
+        for one in held:
+            one.close()
+    wait_until(lambda: is_served(preview))
+
+
 def test_a_client_that_insists_is_served(preview: Preview, driver: Driver) -> None:
     with closing(insisting(preview)) as client:
         driver.store(client, "stored_encrypted", 20_000)
@@ -155,15 +192,7 @@ def test_a_program_that_is_killed_ends_its_connections_and_starts_again(preview:
         assert kill_program(preview.host.folder.parent)
         wait_until(lambda: is_gone(client, driver))
 
-    def served() -> bool:
-        # PyMySQL leaves its socket to the collector when a handshake fails.
-        with suppress(*driver.errors, OSError), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            insisting(preview).close()
-            return True
-        return False
-
-    wait_until(served)
+    wait_until(lambda: is_served(preview))
 
 
 def is_gone(client: Any, driver: Driver) -> bool:

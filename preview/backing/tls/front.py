@@ -27,6 +27,10 @@ _PROGRAM = Path(__file__).with_name("preview_tls.py")
 _SOCKET = "tls.sock"
 _MIB = 1024 * 1024
 _YES = b"S"
+# Connections of one preview that may be encrypted, or wait for their handshake. All previews share the program, which
+# has two descriptors for each.
+MOST_SESSIONS = 150
+_OPEN_FILES = 16_384
 # The type of a record that begins a handshake (RFC 8446, 5.1).
 _HANDSHAKE = 0x16
 
@@ -49,6 +53,28 @@ class TlsFront:
         """Run the program once it is wanted, forever. Cancellation: it is ended (bounded)."""
         await trio.to_thread.run_sync(self._write_files)
         await self._server.run()
+
+    def for_preview(self) -> PreviewTls:
+        """Return the encryption of one preview, which has a limit of its own."""
+        return PreviewTls(self._server, self._join)
+
+    def _write_files(self) -> None:
+        given = self._folder / "given"
+        given.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
+        given.chmod(0o755)
+        for name, content in zip(("certificate", "key"), make_certificate(), strict=True):
+            (given / name).write_bytes(content)
+            (given / name).chmod(0o644)
+
+
+class PreviewTls:
+    """Encryption for one preview. Made by ``TlsFront.for_preview``."""
+
+    def __init__(self, server: Server, join: Join) -> None:
+        self._server = server
+        self._join = join
+        self._sessions = 0
 
     def before(self, kind: ServiceKind, serve: Serve) -> Serve:
         """Return what serves the connections of a project whose source insists on encryption.
@@ -116,23 +142,25 @@ class TlsFront:
 
     @asynccontextmanager
     async def _opened(self, client: trio.SocketStream) -> AsyncIterator[trio.SocketStream]:
-        """Open a connection to the program, which takes the client's; leaving the context ends both."""
-        async with await self._server.connect() as inner:
-            try:
-                yield inner
-            finally:
-                # The program has the same socket: closing ours would leave the connection open.
-                with suppress(OSError):
-                    client.socket.shutdown(socket.SHUT_RDWR)
+        """Open a connection to the program, which takes the client's; leaving the context ends both.
 
-    def _write_files(self) -> None:
-        given = self._folder / "given"
-        given.mkdir(parents=True, exist_ok=True)
-        self._folder.chmod(0o700)
-        given.chmod(0o755)
-        for name, content in zip(("certificate", "key"), make_certificate(), strict=True):
-            (given / name).write_bytes(content)
-            (given / name).chmod(0o644)
+        Raises:
+            SessionEnded: The preview has too many.
+            ServerUnavailable: The program does not run.
+        """
+        if self._sessions >= MOST_SESSIONS:
+            raise SessionEnded
+        self._sessions += 1
+        try:
+            async with await self._server.connect() as inner:
+                try:
+                    yield inner
+                finally:
+                    # The program has the same socket: closing ours would leave the connection open.
+                    with suppress(OSError):
+                        client.socket.shutdown(socket.SHUT_RDWR)
+        finally:
+            self._sessions -= 1
 
 
 async def _asks_for_tls(client: trio.SocketStream, kind: ServiceKind) -> bool:
@@ -193,7 +221,12 @@ def _command(folder: Path) -> ServerCommand:
         folder=folder / "server",
         socket=_SOCKET,
         limits=Limits(
-            memory_bytes=256 * _MIB, open_files=4096, processes=16, file_bytes=_MIB, cpu_cores=1.0, temp_bytes=_MIB
+            memory_bytes=256 * _MIB,
+            open_files=_OPEN_FILES,
+            processes=16,
+            file_bytes=_MIB,
+            cpu_cores=1.0,
+            temp_bytes=_MIB,
         ),
         slot=4,
         readable=(given, _PROGRAM.parent, *interpreter_paths(python)),
