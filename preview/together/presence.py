@@ -63,6 +63,32 @@ class Pace:
         self._left -= 1
 
 
+class Paces:
+    """The pace of one kind of action, for each of the people who acted last.
+
+    Args:
+        what: The actions, as the beginning of a sentence.
+        per_s: Further actions per second.
+        at_once: Most actions at once.
+    """
+
+    def __init__(self, what: str, per_s: float, at_once: float) -> None:
+        self._what = what
+        self._per_s = per_s
+        self._at_once = at_once
+        self._of: BoundedDict[str, Pace] = BoundedDict(_MOST_PACES)
+
+    def spend(self, key: str) -> None:
+        """Count an action of this person.
+
+        Raises:
+            TooFast: The person acts too often.
+        """
+        pace = self._of.use(key) or Pace(self._per_s, self._at_once)
+        self._of[key] = pace
+        pace.spend(self._what)
+
+
 @dataclass(slots=True)
 class Viewer:
     """A person who looks at the preview.
@@ -108,6 +134,10 @@ class Audience:
         last_news: Number of the newest news.
         removed: Ids of guests whom the owner has removed.
         unread: Number of comments of guests since the owner has read them.
+        comments: Pace of new comments.
+        edits: Pace of changed and deleted comments.
+        requests: Pace of guests' requests to the preview.
+        trials: Pace of guests' replays, each on a trial.
     """
 
     def __init__(self) -> None:

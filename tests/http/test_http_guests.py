@@ -249,9 +249,9 @@ async def test_guests_have_a_pace(tmp_path: Path) -> None:
         assert (await other.ask("POST", address, call)).status_code == 200
         audience = Audience()
         for _ in range(3):
-            audience.spend_trial("guest")
+            audience.trials.spend("guest")
         with pytest.raises(TooFast, match="once in 10 seconds"):
-            audience.spend_trial("guest")
+            audience.trials.spend("guest")
 
 
 async def test_people_see_each_other_and_their_comments(tmp_path: Path) -> None:

@@ -60,10 +60,10 @@ async def test_a_name_that_changes_all_the_time_is_too_fast(autojump_clock: Mock
         with pytest.raises(TooFast):
             audience.spend_move("guest_1")
         for _ in range(20):
-            audience.spend_edit("guest_1")
+            audience.edits.spend("guest_1")
         with pytest.raises(TooFast):
-            audience.spend_edit("guest_1")
-        audience.spend_edit("owner")
+            audience.edits.spend("guest_1")
+        audience.edits.spend("owner")
         await trio.sleep(1)
         audience.spend_move("guest_1")
-        audience.spend_edit("guest_1")
+        audience.edits.spend("guest_1")

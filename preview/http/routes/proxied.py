@@ -67,7 +67,7 @@ def proxy_routes(contract: Contract, running: Running) -> Blueprint:
         if identity.guest is None:
             _check_token(preview, contract, envelope)
         else:
-            backend.people.presence.audience(preview.id).spend_request(identity.key)
+            backend.people.presence.audience(preview.id).requests.spend(identity.key)
         asked = make_request(
             envelope.method,
             envelope.path,

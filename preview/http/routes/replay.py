@@ -81,7 +81,7 @@ def replay_routes(running: Running) -> Blueprint:
         if is_guest and body.on != "trial":
             raise Forbidden('Your invitation allows replays on a trial only; send "on": "trial".', reason="role")
         if identity.guest is not None:
-            backend.people.presence.audience(identity.guest.preview_id).spend_trial(identity.key)
+            backend.people.presence.audience(identity.guest.preview_id).trials.spend(identity.key)
         # A guest does not act with the secrets of the owner's own requests.
         steps = await find_steps(backend, generation, [record_number(number)], None, [], with_secrets=not is_guest)
         return json_answer(await _replay(backend, identity, generation, steps, body))

@@ -195,7 +195,7 @@ def _add_comments(routes: BackendRoutes) -> None:
         target = body.target.target()
         await _check_target(backend, record, target)
         audience = backend.people.presence.audience(record.id)
-        audience.spend_comment(identity.key)
+        audience.comments.spend(identity.key)
         made = await backend.people.comments.add(
             record.id,
             target,
@@ -220,7 +220,7 @@ def _add_comments(routes: BackendRoutes) -> None:
         identity, _ = await own_generation(backend, generation_id)
         body = await read_json(request, CommentChange, limit_bytes=_BODY_BYTES)
         record, comment = await _comment(backend, identity, generation_id, comment_id)
-        backend.people.presence.audience(comment.preview_id).spend_edit(identity.key)
+        backend.people.presence.audience(comment.preview_id).edits.spend(identity.key)
         changed = await backend.people.comments.resolve(comment, body.resolved)
         shown = CommentShape.of(changed)
         backend.people.presence.audience(comment.preview_id).tell("comment", json.dumps(shown.dumped()))
@@ -234,7 +234,7 @@ def _add_comments(routes: BackendRoutes) -> None:
         record, comment = await _comment(backend, identity, generation_id, comment_id)
         if identity.guest is not None and comment.author_id != identity.guest.id:
             raise Forbidden("Guests may delete their own comments only; ask the preview's owner.", reason="role")
-        backend.people.presence.audience(comment.preview_id).spend_edit(identity.key)
+        backend.people.presence.audience(comment.preview_id).edits.spend(identity.key)
         await backend.people.comments.delete(comment)
         backend.people.presence.audience(comment.preview_id).tell("comment_removed", json.dumps({"id": comment.id}))
         tell_removed_comment(backend, record, comment.id)
