@@ -58,9 +58,10 @@ async def _facts_of(backend: Backend, record: PreviewRecord) -> LaunchFacts:
 
 
 def _live(backend: Backend, launch: Launch) -> Launch:
-    """Return the launch with the record of the live preview, if it is live."""
+    """Return the launch with what is not stored yet: the record of a live preview, and its newest failures."""
     preview = backend.previews.find(launch.record.id)
-    return launch if preview is None else Launch(preview.record, launch.requests, launch.failures)
+    failures = max(launch.failures, len(backend.service.failures.known(launch.record.id)))
+    return Launch(launch.record if preview is None else preview.record, launch.requests, failures)
 
 
 async def _own_launch(backend: Backend, generation_id: str, preview_id: str) -> PreviewRecord:
