@@ -101,8 +101,11 @@ async function look(path) {
   await page.waitForFunction(() => globalThis.lastLine === 3 && globalThis.lastStatus === "running");
   await terminal.getByRole("button", { name: "Filtrer" }).click();
   await terminal.getByRole("group", { name: "Levels" }).waitFor();
-  await terminal.getByRole("button", { name: "Errors" }).click();
-  await terminal.getByRole("button", { name: "Errors" }).click();
+  for (const pressed of [false, true]) {
+    await terminal.getByRole("button", { name: "Errors" }).click();
+    await terminal.getByRole("button", { name: "Errors", pressed }).waitFor();
+  }
+  await terminal.getByRole("button", { name: "Show all" }).waitFor({ state: "detached" });
   await page.keyboard.press("Escape");
   const shown = await terminal.evaluate((root) => {
     const looks = (one) => {
