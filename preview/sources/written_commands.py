@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ _PROGRAM: Final = re.compile(
     r"|prisma|knex|sequelize|typeorm)\b",
     re.IGNORECASE,
 )
+_CHANGES_FOLDER: Final = re.compile(r"\bcd\s+\S")
 _BACKSLASH: Final = re.compile(r"(?<=\w)\\(?=\w)")
 _MAX_COMMANDS: Final = 400
 # Programs that print the command, or run it on another machine.
@@ -68,6 +70,37 @@ def written_commands(sources: Sources) -> list[WrittenCommand]:
             if len(found) >= _MAX_COMMANDS:
                 return list(found)
     return list(found)
+
+
+def commands_in_folders(sources: Sources, program: re.Pattern[str]) -> Iterator[tuple[WrittenCommand, str]]:
+    """Yield the commands that match ``program``, each with the folder that it runs in, relative to the project.
+
+    The folder follows each ``cd`` of the same file; it begins at the project's root, and is never outside.
+    """
+    count = 0
+    for file in command_files(sources):
+        text = sources.text(file)[:MAX_BYTES].decode("utf-8", "replace")
+        if _ELSEWHERE_FILE.search(file) or not program.search(text):
+            continue
+        folder = "."
+        for line in _lines(text, file):
+            if not program.search(line) and not _CHANGES_FOLDER.search(line):
+                continue
+            for piece in _SEPARATOR.split(line):
+                words = _words(piece)
+                if words[:1] == ("cd",) and len(words) == 2:
+                    folder = _entered(folder, words[1])
+                elif words and program.search(piece):
+                    yield WrittenCommand(words, file), folder
+                    count += 1
+            if count >= _MAX_COMMANDS:
+                return
+
+
+def _entered(folder: str, name: str) -> str:
+    """Return the folder after ``cd name``; the root if it is outside."""
+    path = posixpath.normpath(posixpath.join(folder, name))
+    return "." if path.startswith(("..", "/")) else path
 
 
 def _lines(text: str, file: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from preview.detection.steps.env_file import find_env_file_step
 from preview.detection.steps.folders import find_folders_step
+from preview.detection.steps.key_files import with_key_files
 from preview.detection.steps.model_tables import find_model_tables_step
 from preview.detection.steps.purpose import INIT, MAKE_MIGRATIONS, SEED, StepWork
 from preview.detection.steps.python_work import PythonPlace, find_python_work
@@ -17,5 +18,6 @@ __all__ = [
     "find_folders_step",
     "find_model_tables_step",
     "find_python_work",
+    "with_key_files",
     "with_sql_files",
 ]
