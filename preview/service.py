@@ -16,8 +16,8 @@ import trio
 
 from preview.alerts import Alerts, open_alerts
 from preview.backing import Backing, open_backing
-from preview.core.descriptors import make_private_folder
 from preview.core.isolation import Network
+from preview.core.key_file import make_private_folder
 from preview.core.lifecycle import StopCause
 from preview.data import Confined, SnapshotStore
 from preview.detection import ServiceKind

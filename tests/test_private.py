@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from preview.core.descriptors import make_private_folder
+from preview.core.key_file import make_private_folder
 
 
 def mode(path: Path) -> int:

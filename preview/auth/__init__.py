@@ -1,12 +1,21 @@
-"""Authentication: bearer tokens, stream tickets, login codes, and the secret that signs them."""
+"""Authentication: bearer tokens, stream tickets, login codes, and the secret that signs them.
 
-from preview.auth.access import AccessBook, Grant, OpenLink, Role, Share, Statement
-from preview.auth.api_tokens import ApiToken, ApiTokens, TokenRole
-from preview.auth.audit import Audit, AuditEntry
-from preview.auth.guests import GUEST_ROLES, Guest, GuestBook
-from preview.auth.jwt import JwtAuthenticator
-from preview.auth.login import Authenticator, Identity, LoginCodes, TicketBox
-from preview.auth.tokens import issue_token, load_or_create_secret
+Each name is imported on first use (PEP 562): a command that needs a token does not load the database's libraries.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from preview.auth.access import AccessBook, Grant, OpenLink, Role, Share, Statement
+    from preview.auth.api_tokens import ApiToken, ApiTokens, TokenRole
+    from preview.auth.audit import Audit, AuditEntry
+    from preview.auth.guests import GUEST_ROLES, Guest, GuestBook
+    from preview.auth.jwt import JwtAuthenticator
+    from preview.auth.login import Authenticator, Identity, LoginCodes, TicketBox
+    from preview.auth.tokens import issue_token, load_or_create_secret
 
 __all__ = [
     "GUEST_ROLES",
@@ -31,3 +40,35 @@ __all__ = [
     "issue_token",
     "load_or_create_secret",
 ]
+
+_HOMES = {
+    "AccessBook": "preview.auth.access",
+    "ApiToken": "preview.auth.api_tokens",
+    "ApiTokens": "preview.auth.api_tokens",
+    "Audit": "preview.auth.audit",
+    "AuditEntry": "preview.auth.audit",
+    "Authenticator": "preview.auth.login",
+    "GUEST_ROLES": "preview.auth.guests",
+    "Grant": "preview.auth.access",
+    "Guest": "preview.auth.guests",
+    "GuestBook": "preview.auth.guests",
+    "Identity": "preview.auth.login",
+    "JwtAuthenticator": "preview.auth.jwt",
+    "LoginCodes": "preview.auth.login",
+    "OpenLink": "preview.auth.access",
+    "Role": "preview.auth.access",
+    "Share": "preview.auth.access",
+    "Statement": "preview.auth.access",
+    "TicketBox": "preview.auth.login",
+    "TokenRole": "preview.auth.api_tokens",
+    "issue_token": "preview.auth.tokens",
+    "load_or_create_secret": "preview.auth.tokens",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a name of ``__all__`` from the module that defines it (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'preview.auth' has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from preview.cli.exits import CommandFailed
-from preview.core.descriptors import make_private_folder
+from preview.core.key_file import make_private_folder
 from preview.core.portable import lock_file
 from preview.errors import ConfigurationError
 

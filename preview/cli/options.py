@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +11,6 @@ from preview.cli.exits import UsageMistake
 from preview.cli.help import complete_generation
 from preview.cli.terminal import say
 from preview.core.env_file import EnvFile
-from preview.core.isolation import Network
-from preview.core.quoting import quoted
-from preview.detection import Overrides, overrides_from_request
-from preview.errors import InvalidRequest
 from preview.settings import settings_in, variable_of
 
 UrlOption = Annotated[
@@ -78,57 +73,6 @@ def existing_folder(directory: Path) -> Path:
     if not folder.is_dir():
         raise UsageMistake(f"{directory} is a file; name the folder that holds the backend.")
     return folder
-
-
-def start_body(
-    app: str | None, command: str | None, env: Sequence[str] | None, network: Network | None = None
-) -> dict[str, object]:
-    """Return the options as the body of a launch request; empty if none was given.
-
-    Raises:
-        UsageMistake: An option is invalid; the message names it.
-    """
-    start = {
-        name: str(value)
-        for name, value in (("app", app), ("command", command), ("network", network))
-        if value is not None
-    }
-    body: dict[str, object] = {"start": start} if start else {}
-    if env:
-        body["env"] = dict(_pair(one) for one in env)
-    if app is not None and command is not None:
-        raise UsageMistake("Use --app or --command, not both: a command runs its own server.")
-    overrides = _read(body)
-    return body if not overrides.is_empty else {}
-
-
-def overrides_from_options(
-    app: str | None, command: str | None, env: Sequence[str] | None, network: Network | None = None
-) -> Overrides | None:
-    """Return the options as overrides, or None if none was given.
-
-    Raises:
-        UsageMistake: See ``start_body``.
-    """
-    body = start_body(app, command, env, network)
-    return _read(body) if body else None
-
-
-def _read(body: dict[str, object]) -> Overrides:
-    try:
-        return overrides_from_request(body)
-    except InvalidRequest as error:
-        said = error.message.removeprefix("The launch request: ")
-        for key, option in (('"start.app"', "--app"), ('"start.command"', "--command"), ('"env.', '--env "')):
-            said = said.replace(key, option)
-        raise UsageMistake(said) from error
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise UsageMistake(f"{quoted(text)} is not a variable; write it as --env NAME=VALUE.")
-    return name, value
 
 
 def settings_line(file: EnvFile | None) -> str | None:

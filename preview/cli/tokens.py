@@ -16,8 +16,8 @@ import typer
 
 from preview.cli.data_folder import write_private
 from preview.cli.exits import CommandFailed, UsageMistake
-from preview.core.descriptors import make_private_folder
 from preview.core.isolation import Isolation, Network
+from preview.core.key_file import make_private_folder
 from preview.core.portable import lock_file
 from preview.errors import InvalidGeneration
 from preview.settings_fields import LEAST_LOOPBACK_PORT

@@ -9,8 +9,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-import trio
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -51,18 +49,3 @@ def rfc3339_ms(value: int) -> str:
 def _second(seconds: int) -> str:
     """Format a second; cached, as a page of a log has many lines of the same second."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
-
-
-async def wait_any(*events: trio.Event) -> None:
-    """Wait until one of the events is set. Cancellation: nothing changes."""
-    if any(event.is_set() for event in events):
-        await trio.lowlevel.checkpoint()
-        return
-    async with trio.open_nursery() as nursery:
-
-        async def wait(event: trio.Event) -> None:
-            await event.wait()
-            nursery.cancel_scope.cancel()
-
-        for event in events:
-            nursery.start_soon(wait, event)

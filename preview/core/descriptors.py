@@ -1,4 +1,4 @@
-"""File descriptors: handling of exhaustion, safe waiting, and private folders.
+"""File descriptors: handling of exhaustion, and safe waiting.
 
 A wake-up of ``trio.lowlevel.wait_readable`` or ``wait_writable`` is only a hint. An epoll set identifies an open file
 by the number that it had when it was added. If the number is closed while the file stays open elsewhere
@@ -12,15 +12,12 @@ import errno
 import os
 import select
 import socket
-import stat
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import trio
-
-from preview.core.portable import own_uid
 
 # Limits of this process and of the whole machine (open(2)).
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE})
@@ -117,39 +114,3 @@ async def connect_socket(sock: socket.socket, address: tuple[str, int]) -> None:
         await trio.lowlevel.wait_writable(sock)
     if error not in _CONNECTED:
         raise OSError(error, os.strerror(error))
-
-
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-# Names that a service creates in its data folder, besides drafts. A folder with other names may be any folder, even
-# ``/var/lib``, so its mode is not changed.
-_OURS = frozenset(
-    {"cache", "client", "journal", "lost+found", "preview.db", "preview.db-journal", "preview.db-shm", "preview.db-wal",
-     "previews", "previews.lock", "run", "sandbox", "secret", "service.json", "service.lock", "storage", "templates"}
-)  # fmt: skip
-
-
-def make_private_folder(folder: Path) -> bool:
-    """Create the folder, and missing parents, for this user alone (mode 0700).
-
-    An existing folder that is open to others is closed, if this user owns it and it has only a service's files.
-
-    Returns:
-        True if the folder is closed to others now.
-
-    Raises:
-        OSError: The folder cannot be created, or its name belongs to another kind of file.
-    """
-    # ``Path.mkdir`` applies its mode to the last folder only.
-    for one in (*reversed(folder.parents), folder):
-        if one == folder or not one.exists():
-            one.mkdir(mode=stat.S_IRWXU, exist_ok=True)
-    found = folder.stat()
-    if found.st_mode & _OTHERS and found.st_uid == own_uid() and _is_ours(folder):
-        # Some file systems have no modes.
-        with suppress(OSError):
-            folder.chmod(stat.S_IRWXU)
-    return not folder.stat().st_mode & _OTHERS
-
-
-def _is_ours(folder: Path) -> bool:
-    return all(one.name in _OURS or one.name.startswith((".secret.", ".service.json.")) for one in folder.iterdir())

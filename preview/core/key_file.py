@@ -1,20 +1,19 @@
-"""Files with generated secrets in the data folder: private, complete at any moment, the same for each process."""
+"""The data folder, closed to others, and its files with generated secrets: complete, the same for each process."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
-
-import structlog
+from typing import Any
 
 from preview.core.ids import new_token
+from preview.core.portable import own_uid
 
 # A generated secret has 43 characters; an operator's own may be longer, up to this size.
 MAX_FILE_BYTES = 4096
-
-_log = structlog.get_logger(__name__)
 
 
 class KeyFileUnusable(ValueError):
@@ -47,7 +46,7 @@ def _read(path: Path) -> str:
             raise KeyFileUnusable("is not a file")
         if found.st_mode & 0o077:
             os.fchmod(descriptor, 0o600)
-            _log.warning("secret mode tightened", path=str(path), found=f"{stat.S_IMODE(found.st_mode):04o}")
+            _log().warning("secret mode tightened", path=str(path), found=f"{stat.S_IMODE(found.st_mode):04o}")
         content = os.read(descriptor, MAX_FILE_BYTES + 1)
     finally:
         os.close(descriptor)
@@ -58,6 +57,12 @@ def _read(path: Path) -> str:
     if len(content) > MAX_FILE_BYTES:
         raise KeyFileUnusable(f"is longer than {MAX_FILE_BYTES} bytes")
     return secret
+
+
+def _log() -> Any:
+    import structlog  # noqa: PLC0415  it takes a tenth of a second, which each command would wait
+
+    return structlog.get_logger(__name__)
 
 
 def _create(path: Path) -> None:
@@ -85,3 +90,39 @@ def _create(path: Path) -> None:
         return
     finally:
         draft.unlink(missing_ok=True)
+
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+# Names that a service creates in its data folder, besides drafts. A folder with other names may be any folder, even
+# ``/var/lib``, so its mode is not changed.
+_OURS = frozenset(
+    {"cache", "client", "journal", "lost+found", "preview.db", "preview.db-journal", "preview.db-shm", "preview.db-wal",
+     "previews", "previews.lock", "run", "sandbox", "secret", "service.json", "service.lock", "storage", "templates"}
+)  # fmt: skip
+
+
+def make_private_folder(folder: Path) -> bool:
+    """Create the folder, and missing parents, for this user alone (mode 0700).
+
+    An existing folder that is open to others is closed, if this user owns it and it has only a service's files.
+
+    Returns:
+        True if the folder is closed to others now.
+
+    Raises:
+        OSError: The folder cannot be created, or its name belongs to another kind of file.
+    """
+    # ``Path.mkdir`` applies its mode to the last folder only.
+    for one in (*reversed(folder.parents), folder):
+        if one == folder or not one.exists():
+            one.mkdir(mode=stat.S_IRWXU, exist_ok=True)
+    found = folder.stat()
+    if found.st_mode & _OTHERS and found.st_uid == own_uid() and _is_ours(folder):
+        # Some file systems have no modes.
+        with suppress(OSError):
+            folder.chmod(stat.S_IRWXU)
+    return not folder.stat().st_mode & _OTHERS
+
+
+def _is_ours(folder: Path) -> bool:
+    return all(one.name in _OURS or one.name.startswith((".secret.", ".service.json.")) for one in folder.iterdir())

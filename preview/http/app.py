@@ -29,7 +29,7 @@ from preview.http.endpoint_book import EndpointBook
 from preview.http.handlers import install_handlers
 from preview.http.host import NoService, in_host_authenticate, in_host_generations
 from preview.http.identity import TokenAuthenticate, session_cookie_name
-from preview.http.metrics import Metrics
+from preview.http.metrics import Metrics, ServiceState, Streams
 from preview.http.openapi import install_openapi
 from preview.http.people import make_people
 from preview.http.protocol.listening import RequestConnection, SocketConnection
@@ -178,9 +178,14 @@ class PreviewApp(QuartTrio):
             self._hosts.check(host)
 
     def count_answer(self, route: str, method: str, status: int, elapsed_s: float) -> None:
-        """Count a response: see ``Metrics.answered``. Nothing is counted while the app is not running."""
+        """Count a response: see ``Answers.add``. Nothing is counted while the app is not running."""
         if self._backend is not None:
-            self._backend.metrics.answered(route, method, status, elapsed_s)
+            self._backend.metrics.answers.add(route, method, status, elapsed_s)
+
+    def count_error(self, code: str) -> None:
+        """Count an error response of the service by its code. Nothing is counted while the app is not running."""
+        if self._backend is not None:
+            self._backend.metrics.answers.add_error(code)
 
     async def audit(self, response: Response) -> None:
         """Store an entry about a change: see ``audited.audit``. Nothing is stored while the app is not running.
@@ -273,8 +278,14 @@ class PreviewApp(QuartTrio):
             nursery.start_soon(made.checks.run)
             nursery.start_soon(made.prober.clean)
             nursery.start_soon(run_purge, made)
+            nursery.start_soon(made.metrics.lag.run)
+            observing = service.previews.observing
             try:
-                with service.previews.observing(made.checks.watch), telling_changes(service, made.people.events):
+                with (
+                    observing(made.checks.watch),
+                    observing(made.metrics.launches.observe),
+                    telling_changes(service, made.people.events),
+                ):
                     yield
             finally:
                 # Running requests keep the backend that they have looked up; new requests are refused.
@@ -309,11 +320,7 @@ class PreviewApp(QuartTrio):
             direct=direct,
             endpoints=endpoints,
             prober=Prober(nursery, service, client, endpoints.find),
-            metrics=Metrics(
-                streams=lambda: slots.total,
-                direct_streams=lambda: direct.total,
-                previews=lambda: len(service.previews.all_active),
-            ),
+            metrics=Metrics(Streams(lambda: slots.total, lambda: direct.total), ServiceState(service)),
             edits=None if service.library is None else FileEdits(nursery, service.library, service.previews),
             turns=UserTurns(),
             checks=CheckBook(service, partial(carry_check, client)),
@@ -362,7 +369,7 @@ def create_app(
         settings = load_settings()
     app = PreviewApp(settings, service=service, authenticate=authenticate, generations=generations)
     app.config.update(_config(settings))
-    install_handlers(app, app.check, app.cors, app.count_answer, app.audit)
+    install_handlers(app, app.check, app.cors, app.count_answer, app.count_error, app.audit)
     install_routes(app, lambda: app.backend, app.access_gate.places)
     install_openapi(app)
     return app

@@ -11,7 +11,7 @@ from quart import Quart, Request, Response, Websocket, g, has_request_context, r
 
 from preview.http.contracts import plan, v1
 from preview.http.core.answers import Answer, no_content
-from preview.http.core.errors import problem_of
+from preview.http.core.errors import Problem, problem_of
 from preview.http.core.guard import without_secrets
 from preview.http.core.page_policy import Cors
 from preview.http.metrics import Answered
@@ -39,6 +39,7 @@ def install_handlers(
     check: Callable[[Mapping[str, Any]], None],
     cors: Cors,
     answered: Answered,
+    failed: Callable[[str], None],
     audited: Callable[[Response], Awaitable[None]],
 ) -> None:
     """Register the handlers.
@@ -48,6 +49,7 @@ def install_handlers(
         check: Called with each scope; raises if the request is refused.
         cors: Determines what pages of other origins may read.
         answered: Called for each response.
+        failed: Called with the code of each error.
         audited: Called with each response, before it is sent.
     """
 
@@ -77,15 +79,20 @@ def install_handlers(
     app.before_request(begin)
     app.before_websocket(begin_websocket)
     app.after_request(finish)
-    app.register_error_handler(Exception, _answer_error)
+
+    async def answer_error(error: Exception) -> Response:
+        problem = problem_of(error)
+        failed(problem.code)
+        return _error_response(problem)
+
+    app.register_error_handler(Exception, answer_error)
 
 
-async def _answer_error(error: Exception) -> Response:
-    """Return any error in the form of the request's contract."""
+def _error_response(problem: Problem) -> Response:
+    """Return the error in the form of the request's contract."""
     # A refused handshake gets an ordinary response.
     asked: Request | Websocket = request if has_request_context() else websocket
     contract = Contract.PLAN if asked.path.startswith(PLAN_PREFIX) else Contract.V1
-    problem = problem_of(error)
     shown: Answer
     if contract is Contract.V1:
         shown = v1.Problem.of(problem, without_secrets(f"{asked.root_path.rstrip('/')}{asked.path}"))

@@ -79,6 +79,11 @@ class Database:
     abandoned, see ``run_call``. Separate limiters keep slow statements off trio's shared threads.
 
     Invariant: the pool has a connection for each slot of the limiters, so no thread waits for a connection.
+
+    Attributes:
+        answered: Called with the kind of each answered call (``read``, ``write``) and its seconds, those of the wait
+            for a thread included.
+        failures: Calls that raised ``DatabaseUnavailable``, checks included.
     """
 
     def __init__(self, engine: Engine, timeout_s: float = CALL_TIMEOUT_S) -> None:
@@ -88,6 +93,8 @@ class Database:
         self._checks = trio.CapacityLimiter(CHECKERS)
         self._writers = trio.CapacityLimiter(writers_of(engine))
         self._readers = trio.CapacityLimiter(READERS)
+        self.answered: Callable[[str, float], None] = _pass_over
+        self.failures = 0
 
     @property
     def is_sqlite(self) -> bool:
@@ -102,7 +109,7 @@ class Database:
 
         Cancellation: see ``run_call``.
         """
-        return await self._run(partial(self._in_read, query), self._readers)
+        return await self._timed("read", partial(self._in_read, query), self._readers)
 
     async def write(self, change: Callable[[Connection], T], *, size_bytes: int = 0) -> T:
         """Run ``change`` in a thread, in one transaction that commits completely or not at all.
@@ -120,7 +127,8 @@ class Database:
         Cancellation: see ``run_call``. Once the thread runs, the change is made even if the caller does not see it.
         """
         timeout_s = self._timeout_s + size_bytes / _WRITE_BYTES_PER_S
-        return await self._run(partial(self._in_write, _with_time(change, timeout_s)), self._writers, timeout_s)
+        work = partial(self._in_write, _with_time(change, timeout_s))
+        return await self._timed("write", work, self._writers, timeout_s)
 
     async def check(self, timeout_s: float) -> None:
         """Check that the tables can be read and written, on a separate thread and connection.
@@ -132,13 +140,25 @@ class Database:
         """
         await self._run(partial(self._in_read, check_tables), self._checks, timeout_s)
 
+    async def _timed(
+        self, kind: str, work: Callable[[], T], limiter: trio.CapacityLimiter, timeout_s: float | None = None
+    ) -> T:
+        started = trio.current_time()
+        found = await self._run(work, limiter, timeout_s)
+        self.answered(kind, trio.current_time() - started)
+        return found
+
     async def _run(self, work: Callable[[], T], limiter: trio.CapacityLimiter, timeout_s: float | None = None) -> T:
         try:
             return await run_call(work, limiter, self._timeout_s if timeout_s is None else timeout_s)
+        except DatabaseUnavailable:
+            self.failures += 1
+            raise
         except (DBAPIError, PoolTimeout) as error:
             meant = translate(error)
             if meant is error:
                 raise
+            self.failures += isinstance(meant, DatabaseUnavailable)
             raise meant from error
 
     def _in_read(self, query: Callable[[Connection], T]) -> T:
@@ -150,6 +170,10 @@ class Database:
             connection.execution_options(**{SQLITE_BEGIN: "IMMEDIATE"})
             with connection.begin():
                 return change(connection)
+
+
+def _pass_over(_kind: str, _seconds: float) -> None:
+    """Count nothing."""
 
 
 def _with_time(change: Callable[[Connection], T], timeout_s: float) -> Callable[[Connection], T]:

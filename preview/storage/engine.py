@@ -16,8 +16,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from preview.core.descriptors import make_private_folder
 from preview.core.escapes import without_colours
+from preview.core.key_file import make_private_folder
 from preview.errors import ConfigurationError
 from preview.storage.calls import Wire, current_call
 

@@ -20,7 +20,7 @@ from cli_service import PROGRAM, without_remark
 from preview.cli.entry import run
 from preview.cli.exits import ExitCode, UsageMistake
 from preview.cli.local.own_settings import own_settings
-from preview.cli.options import overrides_from_options, start_body
+from preview.cli.overrides import overrides_from_options, start_body
 from preview.cli.tokens import confinement, name_option, wanted_network
 from preview.core.isolation import Isolation, Network
 from preview.errors import InvalidGeneration

@@ -15,7 +15,7 @@ from contract_edges import JSON, NASTY, TEXT, attempt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.cli.options import overrides_from_options
+from preview.cli.overrides import overrides_from_options
 from preview.detection import Overrides, overrides_from_request
 from preview.detection.overrides.preview_file import PREVIEW_FILE, read_preview_file
 from preview.errors import ConfigurationError

@@ -4,16 +4,13 @@ from pathlib import Path
 
 import pytest
 import trio
-from http_kit import NEVER_READY, open_events, open_world
-from prometheus_client import CollectorRegistry
-from prometheus_client.parser import text_string_to_metric_families
+from http_kit import NEVER_READY, open_world
 from structlog.testing import capture_logs
 
 from preview.errors import ConfigurationError, DatabaseUnavailable
 from preview.http import create_app, load_config, serve
 from preview.http.contracts import v1
 from preview.http.core.guard import AccessLogger
-from preview.http.metrics import Metrics
 from preview.http.server import serve_app
 from preview.settings import load_settings
 from preview.storage import Database
@@ -45,50 +42,6 @@ async def test_a_full_disk_is_said_and_turns_nobody_away(tmp_path: Path) -> None
         generation = await world.keep(NEVER_READY)
         refused = await world.ask("POST", f"/api/v1/generations/{generation}/preview/launch")
         assert (refused.status_code, refused.json()["code"]) == (507, "disk_full")
-
-
-async def test_metrics_count_answers_previews_and_streams(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
-        generation = await world.keep(NEVER_READY)
-        await world.launch(generation, wait_s=None)
-        await world.client.request("ODD", "/nowhere")
-        async with open_events(world, generation) as stream:
-            await stream.until_message("sleeping")
-            answer = await world.client.get("/metrics")
-    samples = {
-        (sample.name, *sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(answer.text)
-        for sample in family.samples
-    }
-    assert samples["preview_previews",] == 1
-    assert samples["preview_log_streams", ("path", "direct")] == 1
-    assert samples["preview_log_streams", ("path", "ordinary")] == 0
-    assert samples["preview_http_requests_total", ("method", "POST"), ("route", "v1.launch"), ("status", "201")] == 1
-    assert samples["preview_http_requests_total", ("method", "OTHER"), ("route", "none"), ("status", "404")] == 1
-    assert "ann" not in answer.text
-    assert generation not in answer.text
-
-
-def test_a_preview_s_odd_statuses_are_counted_as_one_of_their_class() -> None:
-    metrics = Metrics(streams=lambda: 0, direct_streams=lambda: 0, previews=lambda: 0)
-    for status in (299, 298, 404, 999):
-        metrics.answered("preview", "GET", status, 0.1)
-    shown = {
-        sample.labels["status"]: sample.value
-        for family in text_string_to_metric_families(metrics.render().decode())
-        for sample in family.samples
-        if sample.name == "preview_http_requests_total"
-    }
-    assert shown == {"200": 2, "404": 1, "900": 1}
-
-
-def test_each_app_has_a_registry_of_its_own() -> None:
-    first = Metrics(streams=lambda: 0, direct_streams=lambda: 0, previews=lambda: 0)
-    second = Metrics(streams=lambda: 0, direct_streams=lambda: 0, previews=lambda: 0)
-    first.answered("here", "GET", 200, 0.1)
-    assert isinstance(first.registry, CollectorRegistry)
-    assert b'route="here"' in first.render()
-    assert b'route="here"' not in second.render()
 
 
 @pytest.mark.parametrize(

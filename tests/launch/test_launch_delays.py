@@ -167,7 +167,7 @@ async def warm_rig(
 async def test_a_spare_slot_whose_socket_listens_late(warm_rig: Rig) -> None:
     await warm_rig.start(*KINDS["uvicorn"])
     await warm_rig.service.previews.stop("g1")
-    slots = warm_rig.service.previews._slots
+    slots = warm_rig.service.previews.slots
     while not (ready := [one.id for one in slots._spares.values() if one.is_ready]):  # noqa: ASYNC110  nobody tells
         await trio.sleep(0.01)
     preview = await warm_rig.start({**ASGI, "other.py": ""}, KINDS["uvicorn"][1])

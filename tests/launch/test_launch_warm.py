@@ -220,7 +220,7 @@ async def test_new_code_takes_the_spare_slot_and_finds_what_a_cold_start_does(ri
 
 
 async def spare_slot(rig: Rig) -> PreviewSlot:
-    slots = rig.service.previews._slots
+    slots = rig.service.previews.slots
     while not (ready := [one for one in slots._spares.values() if one.is_ready]):  # noqa: ASYNC110  nobody tells
         await trio.sleep(0.01)
     (slot,) = ready

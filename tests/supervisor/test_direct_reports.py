@@ -9,8 +9,8 @@ import trio
 import trio.testing
 from test_route_report import channel, send_all
 
-from preview.core.clock import wait_any
 from preview.core.ids import REQUEST_MARK
+from preview.runtime.waiting import wait_any
 from preview.traffic import Capture, Draft, PreviewTraffic
 from preview.traffic.preview_traffic import Bounds
 

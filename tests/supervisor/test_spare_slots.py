@@ -78,7 +78,7 @@ class SlotsRig(Rig):
 
     @property
     def slots(self) -> SpareSlots:
-        return self.service.previews._slots
+        return self.service.previews.slots
 
     async def ahead(self, count: int = 1) -> list[PreviewSlot]:
         """Those that can be taken, once there are so many."""

@@ -16,8 +16,8 @@ from preview.cli.options import (
     EnvOption,
     JsonOption,
     existing_folder,
-    overrides_from_options,
 )
+from preview.cli.overrides import overrides_from_options
 from preview.cli.terminal import print_json, table_console
 from preview.core.quoting import visible
 from preview.core.servers import find_mysql, find_postgresql, find_redis

@@ -18,8 +18,8 @@ from preview.cli.options import (
     GenerationArgument,
     JsonOption,
     UrlOption,
-    start_body,
 )
+from preview.cli.overrides import start_body
 from preview.cli.terminal import print_json, progress, say, show
 from preview.cli.tokens import TokenFile
 from preview.core.isolation import Network

@@ -28,10 +28,10 @@ from preview.cli.options import (
     JsonOption,
     NoScopeOption,
     existing_folder,
-    overrides_from_options,
     settings_line,
     warn_of_skipped,
 )
+from preview.cli.overrides import overrides_from_options
 from preview.cli.terminal import say, wants_colour
 from preview.cli.tokens import IsolationOption, LoopbackPortOption, NetworkOption, confinement, wanted_network
 from preview.core.env_file import find_env_file_beside

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from preview.core.descriptors import make_private_folder
 from preview.core.env_file import EnvFile
+from preview.core.key_file import make_private_folder
 from preview.runtime.reading import closed_to_previews
 from preview.runtime.sandbox import NoRange, why_no_range
 from preview.settings import Settings

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from preview.cli.exits import CommandFailed
-from preview.core.descriptors import make_private_folder
 from preview.core.env_file import EnvFile
 from preview.core.isolation import Isolation
+from preview.core.key_file import make_private_folder
 from preview.settings import Settings, load_settings, settings_in, variable_of
 
 # The user ends the preview; this limit is for a forgotten terminal.

@@ -41,6 +41,11 @@ class LogWriter:
 
     Args:
         journal: Keeps queued lines if this process is killed; None keeps them in memory only.
+
+    Attributes:
+        offered_lines: Lines of all previews since the start, with those lost.
+        stored_lines: Lines written to the database since the start.
+        lost_count: Lines dropped by the queue or refused by the database since the start.
     """
 
     def __init__(self, database: Database, settings: Settings, journal: Journal | None = None) -> None:
@@ -57,6 +62,7 @@ class LogWriter:
         self._hurry = trio.Event()
         # Lines dropped since the queue was last empty. Logged at the start and end of an overflow, not for each batch.
         self._dropped = 0
+        self.offered_lines = self.stored_lines = self.lost_count = 0
         # By preview with too many stored lines: delete its lines up to this number with the next transaction.
         self._trims: dict[str, int] = {}
 
@@ -78,6 +84,7 @@ class LogWriter:
     def offer(self, batch: Batch) -> None:
         """Queue the batch; never waits. When the queue is full, the preview with the most queued bytes loses lines."""
         bare = batch.bare()
+        self.offered_lines += len(bare)
         dropped = self._queue.put(bare)
         if self._journal is not None and self._queue.holds(bare):
             # Before the broadcast, so that every line that a subscriber has seen survives a kill of this process.
@@ -85,6 +92,7 @@ class LogWriter:
         if dropped and not self._dropped:
             _log.warning("log lines dropped", preview_id=batch.preview_id, bytes=self.queued_bytes)
         self._dropped += dropped
+        self.lost_count += dropped
         self._wake.set()
         if self._queue.waiting_lines >= _TRANSACTION_LINES:
             self._hurry.set()
@@ -162,6 +170,7 @@ class LogWriter:
             if self._trims.get(preview_id) == seq:
                 del self._trims[preview_id]
         for batch in batches:
+            self.stored_lines += len(batch)
             queue = self._queue.find(batch.preview_id)
             cut = queue.count_stored(batch.last_seq, batch.size_bytes) if queue else 0
             if cut:
@@ -170,6 +179,7 @@ class LogWriter:
     def _give_up(self, preview_id: str, batches: list[Batch], error: SQLAlchemyError) -> None:
         lines = sum(map(len, batches))
         queue = self._queue.find(preview_id)
+        self.lost_count += lines
         if queue is not None:
             queue.lost_lines += lines
         _log.warning("log lines refused by the database", preview_id=preview_id, lines=lines, reason=_reason(error))

@@ -74,6 +74,11 @@ class StartQueue:
         self._waiting: deque[_Waiter] = deque()
         self._idle = trio.Event()
 
+    @property
+    def waiting(self) -> int:
+        """Number of starts that wait for a slot."""
+        return len(self._waiting)
+
     @asynccontextmanager
     async def open_slot(self, queued: Callable[[int], None] | None = None) -> AsyncIterator[StartSlot]:
         """Wait for a slot; it is used until it is released, a second has passed, or the context is left.

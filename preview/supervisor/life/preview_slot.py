@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from preview.core.clock import wait_any
 from preview.runtime import InnerSocket
+from preview.runtime.waiting import wait_any
 from preview.supervisor.launch.start_history import StartRecord, early_spec
 from preview.supervisor.launch.start_queue import SupervisorContext
 from preview.supervisor.launch.workspace import Workspace

@@ -57,7 +57,7 @@ class PreviewManager(PreviewQueries):
     Owned by ``open_service``, whose nursery runs every preview. A caller that disconnects cancels only its own wait.
 
     Invariant: a preview is in the registry from its claim until all its resources are released. There is no await
-    between a check and its claim.
+    between a check and its claim. ``slots`` has the spare slots, ``trials`` the previews of replays and probes.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class PreviewManager(PreviewQueries):
         self._nursery = nursery
         self._users = users
         self._draining = draining
-        self._slots = SpareSlots(context, self._registry, self._start)
+        self.slots = SpareSlots(context, self._registry, self._start)
         self._rate = LaunchRate(context.settings.launches_per_minute)
-        self.trials = Trials(nursery, context, self._registry, self._slots, log_store, draining)
+        self.trials = Trials(nursery, context, self._registry, self.slots, log_store, draining)
         # Of deleted generations; a killed service may have left some.
         self._has_disowned = True
         # Start options by user and generation. ``BoundedDict`` drops the oldest.
@@ -192,7 +192,7 @@ class PreviewManager(PreviewQueries):
             raise ServiceStopping("The service is shutting down and launches nothing more; try again in a moment.")
         self._registry.check_free(request.user, generation.id, tier)
         self._check_launch(request.user)
-        settings, slot = self._settings, self._slots.claim(generation.id, Whose(request.user.id, generation.project_id))
+        settings, slot = self._settings, self.slots.claim(generation.id, Whose(request.user.id, generation.project_id))
         self._rate.take(request.user.id)
         record, token = new_record(
             settings,
@@ -244,7 +244,7 @@ class PreviewManager(PreviewQueries):
             await run_preview(slot, self._context)
         finally:
             if slot.preview is None:
-                self._slots.forget(slot)
+                self.slots.forget(slot)
             else:
                 self._registry.remove(slot.preview)
                 slot.preview.traffic.close()
@@ -252,11 +252,11 @@ class PreviewManager(PreviewQueries):
 
     def is_held(self, preview_id: str) -> bool:
         """Return True for the id of a live or trial preview, or of a spare slot."""
-        return preview_id in self.all_active or self._slots.has(preview_id) or self.trials.has(preview_id)
+        return preview_id in self.all_active or self.slots.has(preview_id) or self.trials.has(preview_id)
 
     async def keep_spares(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep spare slots; see ``SpareSlots.keep``. Cancellation: the spare slots end with the nursery."""
-        await self._slots.keep(task_status=task_status)
+        await self.slots.keep(task_status=task_status)
 
     async def wait_ready(self, preview_id: str, timeout_s: float) -> PreviewRecord:
         """Wait until the preview serves.
@@ -374,7 +374,7 @@ class PreviewManager(PreviewQueries):
         """Stop every preview; return when all are over. Cancellation: the previews stop nevertheless."""
         previews = [*self.all_active.values(), *self._registry.trials]
         if cause is StopCause.SHUTDOWN:
-            self._slots.close()
+            self.slots.close()
             lower_preview_priority(previews)
         for preview in previews:
             preview.request_stop(cause)

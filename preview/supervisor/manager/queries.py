@@ -75,6 +75,11 @@ class PreviewQueries:
         finally:
             self._context.observers.remove(observer)
 
+    @property
+    def waiting_starts(self) -> int:
+        """Number of starts that wait for a processor."""
+        return self._context.start_queue.waiting
+
     # Previews in any state
 
     def confinement(self, preview_id: str) -> Confinement | None:

@@ -48,6 +48,9 @@ class SpareSlots:
         self._spares: dict[str, PreviewSlot] = {}
         self._is_closed = False
 
+    def __len__(self) -> int:
+        return len(self._spares)
+
     def has(self, preview_id: str) -> bool:
         """Return True for the id of a spare slot."""
         return any(slot.id == preview_id for slot in self._spares.values())

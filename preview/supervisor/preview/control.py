@@ -18,11 +18,11 @@ from typing import Literal
 
 import trio
 
-from preview.core.clock import wait_any
 from preview.core.ids import REQUEST_MARK
 from preview.data import Part, PreviewData
 from preview.detection import Overrides
 from preview.runtime.inbound import close_inbound, receive_now, seal
+from preview.runtime.waiting import wait_any
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.preview import route_report
 from preview.supervisor.preview.route_report import RouteReport

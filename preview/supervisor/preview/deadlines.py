@@ -8,10 +8,10 @@ from types import TracebackType
 
 import trio
 
-from preview.core.clock import wait_any
 from preview.core.lifecycle import StopCause
 from preview.errors import PreviewError, PreviewUnavailable
 from preview.launch_settings import ResolvedSettings
+from preview.runtime.waiting import wait_any
 from preview.supervisor.preview.control import DataChange, FilesChange
 
 

@@ -14,11 +14,11 @@ from urllib.parse import quote
 import h11
 import trio
 
-from preview.core.clock import wait_any
 from preview.core.ids import new_check_id
 from preview.errors import LaunchFailed, StartupTimeout
 from preview.logs import Level
 from preview.runtime import Exit
+from preview.runtime.waiting import wait_any
 from preview.supervisor.diagnosis.exits import explain_exit
 from preview.supervisor.limits.limits import memory_error, was_killed_for_memory
 from preview.supervisor.preview.live_preview import LivePreview

@@ -13,9 +13,9 @@ from dataclasses import replace
 
 import trio
 
-from preview.core.clock import wait_any
 from preview.errors import DataUnavailable, LaunchFailed, PreviewError, PreviewUnavailable
 from preview.logs import Level
+from preview.runtime.waiting import wait_any
 from preview.supervisor.launch.command import listens_itself
 from preview.supervisor.launch.data import as_data_error, open_data, run_steps_again
 from preview.supervisor.launch.preparation import prepare_again

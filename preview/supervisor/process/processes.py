@@ -7,11 +7,11 @@ from functools import partial
 
 import trio
 
-from preview.core.clock import wait_any
 from preview.core.lifecycle import State
 from preview.errors import LaunchFailed
 from preview.logs import Level
 from preview.runtime import Exit, NoSnapshot, Usage
+from preview.runtime.waiting import wait_any
 from preview.settings import Settings
 from preview.supervisor.diagnosis.exits import explain_exit
 from preview.supervisor.launch.preparation import EnvironmentLeases

@@ -21,7 +21,8 @@ from preview.cli.commands.understand.results import (
     write_report,
 )
 from preview.cli.exits import ExitCode, UsageMistake
-from preview.cli.options import CaOption, EnvOption, GenerationArgument, JsonOption, UrlOption, start_body
+from preview.cli.options import CaOption, EnvOption, GenerationArgument, JsonOption, UrlOption
+from preview.cli.overrides import start_body
 from preview.cli.terminal import print_json, progress, say, show
 
 app = typer.Typer(add_completion=False)

@@ -10,11 +10,11 @@ from functools import partial
 import structlog
 import trio
 
-from preview.core.clock import wait_any
 from preview.errors import LaunchFailed
 from preview.runtime.cgroups import Cgroup
 from preview.runtime.interface import ProcessSpec
 from preview.runtime.kernel.linux import beside
+from preview.runtime.waiting import wait_any
 from preview.runtime.warm.forks.forking import ForkRequest, NotForked
 from preview.runtime.warm.template_process import NoTemplate, Template
 

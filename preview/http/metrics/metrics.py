@@ -1,0 +1,39 @@
+"""All metrics of one app."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.registry import Collector
+
+from preview.http.metrics.answers import Answers
+from preview.http.metrics.launches import Launches
+from preview.http.metrics.loop_lag import LoopLag
+
+METRICS_TYPE: Final = CONTENT_TYPE_LATEST
+
+
+class Metrics:
+    """The metrics of a running service. No label ever has a user's, project's or preview's name.
+
+    Args:
+        collectors: Provide metrics of the service's state.
+
+    Attributes:
+        answers: Counts responses.
+        launches: Counts launches of the previews that it observes.
+        lag: Measures the event loop's delay while its ``run`` runs.
+    """
+
+    def __init__(self, *collectors: Collector) -> None:
+        self.answers, self.launches, self.lag = Answers(), Launches(), LoopLag()
+        self._registry = CollectorRegistry()
+        for one in (self.answers, self.launches, self.lag, *collectors):
+            self._registry.register(one)
+        # Memory, processor time and open files, from the kernel; named ``process_…`` as everywhere.
+        ProcessCollector(registry=self._registry)
+
+    def render(self) -> bytes:
+        """Return the text exposition."""
+        return generate_latest(self._registry)

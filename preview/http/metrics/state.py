@@ -1,0 +1,87 @@
+"""The service's state at the moment of a scrape: previews, queues, log lines, and the database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from preview.core.lifecycle import State
+from preview.http.metrics.families import add_histogram, counter, gauge
+from preview.http.metrics.histogram import FAST_S, Histogram
+from preview.service import Service
+
+_LIVE = (State.STARTING, State.RUNNING, State.STOPPING)
+
+
+class ServiceState(Collector):
+    """Reads the service's state when asked. Each value is at hand, so a scrape costs no query."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._calls = {"read": Histogram(FAST_S), "write": Histogram(FAST_S)}
+        service.database.answered = self._answered
+
+    def _answered(self, kind: str, seconds: float) -> None:
+        self._calls[kind].add(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """See ``Collector``."""
+        yield from self._previews()
+        yield from self._lines()
+        yield from self._database()
+
+    def _previews(self) -> Iterator[Metric]:
+        previews = self.service.previews
+        live = previews.all_active.values()
+        yield gauge("preview_previews", "Live previews.", len(live))
+        states = Counter(one.record.state for one in live)
+        family = GaugeMetricFamily("preview_previews_by_state", "Live previews by state.", labels=["state"])
+        for state in _LIVE:
+            family.add_metric([state], states[state])
+        yield family
+        yield gauge("preview_spare_slots", "Prepared starts that a launch can take over.", len(previews.slots))
+        yield gauge("preview_starts_waiting", "Launches that wait for a processor.", previews.waiting_starts)
+
+    def _lines(self) -> Iterator[Metric]:
+        writer = self.service.log_writer
+        yield counter("preview_log_lines_read", "Lines of all previews.", writer.offered_lines)
+        yield counter("preview_log_lines_stored", "Lines that were stored.", writer.stored_lines)
+        yield counter("preview_log_lines_lost", "Lines that could not be stored.", writer.lost_count)
+        yield gauge("preview_log_queue_bytes", "Lines that wait to be stored.", writer.queued_bytes)
+
+    def _database(self) -> Iterator[Metric]:
+        database = self.service.database
+        seconds = HistogramMetricFamily(
+            "preview_database_seconds", "Duration of database calls, with the wait for a connection.", labels=["kind"]
+        )
+        for kind, found in self._calls.items():
+            add_histogram(seconds, [kind], found)
+        yield seconds
+        yield counter("preview_database_failures", "Database calls without an answer.", database.failures)
+        is_waiting = self.service.log_writer.outage is not None
+        yield gauge("preview_database_outage", "1 while lines wait for the database.", is_waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class Streams(Collector):
+    """Open log streams.
+
+    Args:
+        total: Returns the number of open log streams.
+        direct: Returns the number of those that write to their sockets directly.
+    """
+
+    total: Callable[[], int]
+    direct: Callable[[], int]
+
+    def collect(self) -> Iterator[Metric]:
+        """See ``Collector``."""
+        family = GaugeMetricFamily("preview_log_streams", "Open log streams.", labels=["path"])
+        direct = self.direct()
+        family.add_metric(["direct"], direct)
+        family.add_metric(["ordinary"], self.total() - direct)
+        yield family
