@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
 import pytest
 import trio
+from direct_kit import Heard, get
 from launch_kit import ANN, Rig, open_rig, story, target
 
 from preview.core.ids import REQUEST_MARK
@@ -16,7 +16,8 @@ from preview.core.lifecycle import State
 from preview.detection import Origin, Server, StartPlan, Toolchain, Variable
 from preview.settings import Settings
 from preview.supervisor import LivePreview
-from preview.traffic import Capture, Draft
+from preview.traffic import Capture
+from preview.traffic.direct import MOST_PER_S
 
 FASTAPI = """
 from fastapi import FastAPI, WebSocket
@@ -81,6 +82,22 @@ else {
 }
 """
 )
+# Workers that send reports as fast as they can, without an end; the primary serves.
+FLOOD = """
+const cluster = require('cluster');
+if (cluster.isPrimary) {
+  for (let one = 0; one < 2; one += 1) cluster.fork();
+  require('http').createServer((request, response) => response.end('ok')).listen(process.env.PORT);
+} else {
+  const line = `GET 200 1 r1 /flood${'x'.repeat(900)}`;
+  const flood = () => {
+    let left = 1000;
+    const sent = () => { left -= 1; if (left === 0) setImmediate(flood); };
+    for (let one = 0; one < 1000; one += 1) process.send({cmd: 'NODE_PREVIEW_REQUEST', line, dropped: 5}, sent);
+  };
+  flood();
+}
+"""
 NODE_PACKAGE = '{"name": "shop", "main": "server.js", "scripts": {"start": "node server.js"}}'
 NODE_KINDS = {
     "sockets": (SOCKETS, Server.NODE, ("server.js",)),
@@ -120,24 +137,6 @@ KINDS: Mapping[str, tuple[Mapping[str, str], StartPlan]] = {
 }
 
 
-@dataclass
-class Heard:
-    """What a preview's application has reported."""
-
-    drafts: list[Draft] = field(default_factory=list)
-    came: trio.Event = field(default_factory=trio.Event)
-
-    def take(self, _: int, draft: Draft) -> None:
-        self.drafts.append(draft)
-        came, self.came = self.came, trio.Event()
-        came.set()
-
-    async def wait(self, count: int) -> list[tuple[str, bytes, int]]:
-        while len(self.drafts) < count:
-            await self.came.wait()
-        return [(draft.method, draft.target, draft.status) for draft in self.drafts]
-
-
 @pytest.fixture
 async def rig(
     make_settings_in: Callable[..., Settings], launch_cache_dir: Path, monkeypatch: pytest.MonkeyPatch
@@ -146,13 +145,6 @@ async def rig(
     with trio.fail_after(150):
         async with open_rig(settings, monkeypatch) as opened:
             yield opened
-
-
-async def get(preview: LivePreview, path: str, **headers: str) -> int:
-    host, port = preview.socket_address
-    async with httpx2.AsyncClient(timeout=30) as client:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return (await client.get(f"http://{host}:{port}{path}", headers=named)).status_code
 
 
 async def shake_hands(preview: LivePreview, path: str) -> bytes:
@@ -236,3 +228,19 @@ async def test_a_flood_at_the_own_port_is_counted_and_the_next_process_reports_t
     count = len(heard.drafts)
     assert await get(preview, "/after") == 404
     assert (await heard.wait(count + 1))[-1][1] == b"/after"
+
+
+async def test_a_flood_of_reports_by_workers_is_bounded_and_counted(rig: Rig) -> None:
+    plan = StartPlan("node", Toolchain.NODE, Server.NODE, None, command=("server.js",))
+    preview = await rig.start({"package.json": NODE_PACKAGE, "server.js": FLOOD}, plan)
+    assert preview.record.state is State.RUNNING, story(preview)
+    heard = Heard()
+    preview.traffic.listeners.append(heard.take)
+    began = trio.current_time()
+    lost = preview.traffic.lost_records
+    # Far more than become records.
+    while preview.traffic.lost_records < lost + 1000 or not heard.drafts:
+        assert await get(preview, "/", x_request_id=REQUEST_MARK + "00") == 200
+    # One second more at each end.
+    assert len(heard.drafts) <= MOST_PER_S * (trio.current_time() - began + 2)
+    assert {one.target[:6] for one in heard.drafts} == {b"/flood"}

@@ -6,6 +6,7 @@ programs import nothing from ``preview``.
 
 from preview.runtime.launchers.paths import (
     BRIDGE,
+    COMMAND_HOOK,
     LAUNCHERS,
     LISTEN_HOOK,
     RUN_MAIN,
@@ -14,4 +15,4 @@ from preview.runtime.launchers.paths import (
     SERVE_WSGI,
 )
 
-__all__ = ["BRIDGE", "LAUNCHERS", "LISTEN_HOOK", "RUN_MAIN", "SERVE_ASGI", "SERVE_DJANGO", "SERVE_WSGI"]
+__all__ = ["BRIDGE", "COMMAND_HOOK", "LAUNCHERS", "LISTEN_HOOK", "RUN_MAIN", "SERVE_ASGI", "SERVE_DJANGO", "SERVE_WSGI"]

@@ -29,7 +29,7 @@ def hand_over(uvicorn: Any, descriptor: int, control: Any, silent_s: float) -> N
         load(config)
         if config.fd == descriptor:
             control.application = config.loaded_app
-            config.loaded_app = _told(_closing(config.loaded_app, control), control)
+            config.loaded_app = watched(_closing(config.loaded_app, control), control)
 
     async def start(server: Any, *arguments: Any, **named: Any) -> None:
         await startup(server, *arguments, **named)
@@ -39,7 +39,7 @@ def hand_over(uvicorn: Any, descriptor: int, control: Any, silent_s: float) -> N
     uvicorn.Config.load, uvicorn.Server.startup = load_closing, start
 
 
-def _told(application: Any, control: Any) -> Any:
+def watched(application: Any, control: Any) -> Any:
     """Return the application, wrapped so that printed lines are attributed to requests, and requests are reported."""
     # The module is in this file's folder.
     from preview_requests import open_asgi_request, open_request, read_asgi_request  # type: ignore[import-not-found]  # noqa: PLC0415

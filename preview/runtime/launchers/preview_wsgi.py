@@ -89,7 +89,7 @@ def _logging(channel_class: Any, control: Any) -> Any:
             name = "" if reports is None else reports.name(given, agent)
             self.marked = open_request(name) if name else open_wsgi_request(environ)
             # Applications may change the environment.
-            method, target = environ["REQUEST_METHOD"], _target(environ) if name else b""
+            method, target = environ["REQUEST_METHOD"], target_of(environ) if name else b""
             self.began = time.perf_counter()
             try:
                 super().execute()
@@ -165,7 +165,8 @@ def _is_idle(channel: Any, control: Any) -> bool:
     return not under_way and not control.has_more(channel.socket.fileno())
 
 
-def _target(environ: dict[str, Any]) -> bytes:
+def target_of(environ: dict[str, Any]) -> bytes:
+    """Return path and query of a request, as they may have been sent."""
     target: str = (
         (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).replace("%", "%25").replace("?", "%3F")
     )

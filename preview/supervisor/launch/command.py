@@ -15,7 +15,7 @@ from preview.endpoints import AppTarget
 from preview.environments import Environment
 from preview.errors import InvalidGeneration, LaunchFailed
 from preview.runtime import CONTROL_PLACEHOLDER, FD_PLACEHOLDER
-from preview.runtime.launchers import LISTEN_HOOK, RUN_MAIN, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
+from preview.runtime.launchers import COMMAND_HOOK, LISTEN_HOOK, RUN_MAIN, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
 from preview.supervisor.launch.variables import SYSTEM_PATH
 
 # ``$PORT``, ``${PORT}``, ``${PORT:-8000}`` like in a shell, and the plan's ``{port}``.
@@ -69,7 +69,7 @@ def server_argv(plan: StartPlan, environment: Environment, project: Path, *, por
 def server_variables(
     plan: StartPlan, listener: socket.socket, control: socket.socket, variables: Mapping[str, str]
 ) -> Mapping[str, str]:
-    """Return the server's environment variables; for Node, with the hook that passes the socket.
+    """Return the server's environment variables; for Node and for commands, with the hooks that use the sockets.
 
     Args:
         plan: The start plan.
@@ -77,7 +77,13 @@ def server_variables(
         control: The process's end of the control channel.
         variables: Variables of the steps.
     """
-    if plan.server is not Server.NODE and (plan.server is not Server.COMMAND or plan.toolchain is not Toolchain.NODE):
+    channel = f"{CONTROL_PLACEHOLDER}:{os.fstat(control.fileno()).st_ino}"
+    if plan.toolchain is Toolchain.PYTHON:
+        if plan.server is not Server.COMMAND:
+            return variables
+        folders = [str(COMMAND_HOOK), variables.get("PYTHONPATH", "")]
+        return {**variables, "PYTHONPATH": ":".join(filter(None, folders)), "PREVIEW_CONTROL": channel}
+    if plan.server not in (Server.NODE, Server.COMMAND):
         return variables
     given = variables.get("NODE_OPTIONS", "")
     # Quoted as Node reads it (nodejs.org, cli.html, NODE_OPTIONS): the path may contain blanks.
@@ -86,7 +92,7 @@ def server_variables(
         **variables,
         "NODE_OPTIONS": options,
         "PREVIEW_LISTENER": f"{FD_PLACEHOLDER}:{os.fstat(listener.fileno()).st_ino}",
-        "PREVIEW_CONTROL": f"{CONTROL_PLACEHOLDER}:{os.fstat(control.fileno()).st_ino}",
+        "PREVIEW_CONTROL": channel,
     }
 
 
