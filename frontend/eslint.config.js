@@ -2,7 +2,7 @@ import reactHooks from "eslint-plugin-react-hooks";
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["dist", "node_modules", "tests/documents/PreviewTerminal.tsx", "tests/fresh"] },
+  { ignores: ["dist", "node_modules", "src/client/schema.ts", "tests/documents/PreviewTerminal.tsx", "tests/fresh"] },
   ...tseslint.configs.strictTypeChecked,
   reactHooks.configs.flat["recommended-latest"],
   {

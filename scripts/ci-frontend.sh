@@ -14,6 +14,9 @@ if grep -nE '"resolved"|registry' package-lock.json; then
     exit 1
 fi
 
+step "client: its types, and the package in Node and Chromium"
+bash ../scripts/ci-client.sh
+
 step "library"
 npm run --silent build:lib
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ssl
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 import anyio
@@ -24,14 +24,11 @@ from preview.client.log_follower import LogFollower
 from preview.client.models import InstancePage, ProxiedAnswer
 from preview.client.operations import Level
 from preview.client.session import PreviewSession, body_of, checked_id
-from preview.client.transport import Address, BoundedBody, Token, check_plain
+from preview.client.transport import Address, BoundedBody, Token, check_plain, close_response
 
 T = TypeVar("T")
 E = TypeVar("E")
 P = ParamSpec("P")
-
-# Closing a connection sends little; a peer that takes nothing must not delay a cancelled caller.
-_CLOSE_S = 1.0
 
 
 class _Operation(Generic[P, T]):
@@ -100,7 +97,7 @@ class AsyncLog(Generic[E]):
         self._response = self._pieces = self._parser = None
         self._events.clear()
         if response is not None:
-            await _close(response, pieces)  # noqa: ASYNC102  it shields itself, for a bounded time
+            await close_response(response, pieces)  # noqa: ASYNC102  it shields itself, for a bounded time
 
     async def _following(self) -> E:
         follower, address = self._follower, self._client.address
@@ -133,8 +130,7 @@ class AsyncLog(Generic[E]):
 
     async def _open(self) -> None:
         await self._client.sleep(self._follower.pause_s)
-        call = self._follower.call()
-        self._response = await self._client.open(call)
+        self._response = await self._client.open(self._follower.call())
         if self._follower.opened(self._response.status_code):
             self._parser = EventParser(self._response)
             self._pieces = self._response.aiter_raw()
@@ -267,9 +263,35 @@ class AsyncClient:
             if not response.is_success:
                 check(await self._read(response, call))
         except BaseException:
-            await _close(response)  # noqa: ASYNC102  it shields itself, for a bounded time
+            await close_response(response)  # noqa: ASYNC102  it shields itself, for a bounded time
             raise
         return response
+
+    @asynccontextmanager
+    async def events(self, call: Call) -> AsyncIterator[AsyncGenerator[ServerSentEvent, None]]:
+        """Provide the events of any stream, once; errors are those of ``Client.events``.
+
+        Cancellation: the connection is closed.
+        """
+        try:
+            response = await self.open(call)
+        except httpx2.HTTPError as error:
+            raise self.address.unreachable(error) from error
+        pieces = response.aiter_raw()
+        try:
+            async with aclosing(self._events_of(response, pieces)) as events:
+                yield events
+        finally:
+            await close_response(response, pieces)  # noqa: ASYNC102  it shields itself, for a bounded time
+
+    async def _events_of(self, response: httpx2.Response, pieces: AsyncIterator[bytes]) -> AsyncGenerator[Any, None]:
+        parser = EventParser(response)
+        try:
+            async for piece in pieces:
+                for event in parser.feed(piece):
+                    yield event
+        except httpx2.HTTPError as error:
+            raise self.address.unreachable(error) from error
 
     async def _do(self, action: Call | Pause | Blocking) -> object:
         if isinstance(action, Pause):
@@ -291,7 +313,7 @@ class AsyncClient:
                 body.add(piece)
             return body.reply()
         finally:
-            await _close(response, pieces)  # noqa: ASYNC102  it shields itself, for a bounded time
+            await close_response(response, pieces)  # noqa: ASYNC102  it shields itself, for a bounded time
 
 
 class AsyncPreview:
@@ -376,14 +398,3 @@ class AsyncAnswer(AnswerBase):
         Cancellation: nothing changes.
         """
         return await self._preview.client.run(operations.lines_of(self._preview.session, self.found))
-
-
-async def _close(response: httpx2.Response, pieces: AsyncGenerator[bytes, None] | None = None) -> None:
-    """Close a response; shielded, as a cancelled caller must give its connection back, and bounded."""
-    with anyio.move_on_after(_CLOSE_S, shield=True), suppress(httpx2.HTTPError, httpx2.StreamError):
-        await response.aclose()
-        if pieces is not None:
-            # The generators below this one end by the closed connection; else each would be left to the garbage
-            # collection, of which trio warns.
-            async for _ in pieces:
-                pass

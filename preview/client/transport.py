@@ -6,10 +6,12 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import httpx2
 
 from preview.client.calls import MAX_PROBLEM_BYTES, Call, Reply
@@ -18,6 +20,8 @@ from preview.client.errors import ClientError, InvalidAnswer, Unreachable
 # Seconds for a connection, which is local or one hop.
 _CONNECT_S = 5.0
 # Most bytes of a response's head are bounded by h11 (100 KiB).
+# Closing a connection sends little; a peer that takes nothing must not delay a cancelled caller.
+_CLOSE_S = 1.0
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _TOKEN = re.compile(r"[!-~]+")
 _USER_AGENT = "preview-client"
@@ -148,3 +152,14 @@ def check_plain(response: httpx2.Response) -> None:
     if response.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
         raise InvalidAnswer("The response is compressed although that was not accepted; it was not read.")
     response.encoding = "utf-8"
+
+
+async def close_response(response: httpx2.Response, pieces: AsyncGenerator[bytes, None] | None = None) -> None:
+    """Close a response; shielded, as a cancelled caller must give its connection back, and bounded."""
+    with anyio.move_on_after(_CLOSE_S, shield=True), suppress(httpx2.HTTPError, httpx2.StreamError):
+        await response.aclose()
+        if pieces is not None:
+            # The generators below this one end by the closed connection; else each would be left to the garbage
+            # collection, of which trio warns.
+            async for _ in pieces:
+                pass

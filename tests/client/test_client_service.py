@@ -9,7 +9,7 @@ import anyio
 import pytest
 from client_kit import FILES, Service, run_async, serving
 
-from preview.client import AsyncClient, Client, End, InvalidUpload, Line, PreviewProblem, Status
+from preview.client import AsyncClient, Call, Client, End, InvalidUpload, Line, PreviewProblem, Status
 
 
 def test_a_folder_is_launched_called_changed_and_stopped(service: Service, tmp_path: Path) -> None:
@@ -54,6 +54,8 @@ def test_the_log_of_a_launch_is_typed_and_ends(service: Service, backend: str) -
             preview = await client.launch(FILES, name="typed", env={"MODE": "async"})
             assert (await preview.wait_ready(60)).status == "running"
             assert (await preview.request("GET", "/")).json()["mode"] == "async"
+            async with client.events(Call("GET", "/events", headers={"Accept": "text/event-stream"})) as of_user:
+                assert (await anext(of_user)).event == "start"
             answer = await preview.request("GET", "/two")
             assert [line.message for line in await answer.lines()] == ["asked for /two"]
             events: list[object] = []

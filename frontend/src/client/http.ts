@@ -1,0 +1,180 @@
+import { ClientError, InvalidAnswer, PreviewProblem, problemOf, Unreachable } from "./errors.js";
+
+export interface ClientOptions {
+  /** API token, or a function that gives a valid one, called for each request; without it, the page's cookie is used. */
+  token?: string | (() => string | Promise<string>) | undefined;
+  fetch?: typeof fetch | undefined;
+  /** Milliseconds before each further attempt of a request that only reads. */
+  retryPausesMs?: readonly number[] | undefined;
+}
+
+export interface Call {
+  method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** Below `/api/v1`, with a leading slash. */
+  path: string;
+  query?: Record<string, string | number | boolean | null | undefined>;
+  headers?: Record<string, string>;
+  /** Sent as JSON. */
+  body?: unknown;
+  /** Milliseconds until the answer is complete. */
+  timeoutMs?: number;
+  signal?: AbortSignal | undefined;
+}
+
+/** Most bytes of an answer. The largest ordinary one is a page of 1000 log lines. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+const MAX_PROBLEM_BYTES = 1024 * 1024;
+/** For an answer; a stop takes some. */
+const TIMEOUT_MS = 60_000;
+const RETRY_PAUSES_MS = [200, 500, 1_000, 2_000];
+/** Statuses of a service that starts or stops, or of a reverse proxy before it. */
+const PASSING = new Set([502, 503, 504]);
+const PASSING_CODES = new Set(["", "service_stopping", "database_unavailable"]);
+
+/** Sends requests to one service. */
+export class Http {
+  readonly #base: string;
+  readonly #token: ClientOptions["token"];
+  readonly #fetch: typeof fetch;
+  readonly #pausesMs: readonly number[];
+
+  constructor(url: string, options: ClientOptions) {
+    if (url !== "" && !/^https?:\/\/[^/]/.test(url)) {
+      throw new ClientError(`${JSON.stringify(url)} is not an address of a service; write http://HOST:PORT.`);
+    }
+    this.#base = url.replace(/\/$/, "");
+    this.#token = options.token;
+    this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
+    this.#pausesMs = options.retryPausesMs ?? RETRY_PAUSES_MS;
+  }
+
+  /** The answer's JSON. Requests that only read are sent again after a failure that passes. */
+  async json<T>(call: Call): Promise<T> {
+    const text = await this.text(call);
+    try {
+      return JSON.parse(text) as T;
+    } catch {
+      throw new InvalidAnswer("The answer is not JSON, so it is not from a preview service.");
+    }
+  }
+
+  /** The answer's text. */
+  async text(call: Call): Promise<string> {
+    const pauses = (call.method ?? "GET") === "GET" ? this.#pausesMs : [];
+    for (const wait of pauses) {
+      try {
+        return await this.#textOnce(call);
+      } catch (error) {
+        if (!passes(error) || call.signal?.aborted) throw error;
+        await pause(wait, call.signal);
+      }
+    }
+    return this.#textOnce(call);
+  }
+
+  /** The open answer of a successful request; the caller reads or cancels its body. */
+  async open(call: Call, signal?: AbortSignal): Promise<Response> {
+    const token = typeof this.#token === "function" ? await this.#token() : this.#token;
+    const headers: Record<string, string> = { Accept: "application/json", ...call.headers };
+    if (token !== undefined) headers.Authorization = `Bearer ${token}`;
+    if (call.body !== undefined) headers["Content-Type"] = "application/json";
+    let response: Response;
+    try {
+      response = await this.#fetch(this.#address(call), {
+        method: call.method ?? "GET",
+        headers,
+        credentials: "same-origin",
+        cache: "no-store",
+        // The token must not go elsewhere.
+        redirect: "manual",
+        ...(call.body !== undefined && { body: JSON.stringify(call.body) }),
+        ...(signal && { signal }),
+      });
+    } catch (error) {
+      throw call.signal?.aborted ? error : this.unreachable(error);
+    }
+    if (response.ok) return response;
+    if (response.type === "opaqueredirect" || (response.status >= 300 && response.status < 400)) {
+      await response.body?.cancel();
+      throw new InvalidAnswer("The answer is a redirect, which is not followed: give the service's own address.");
+    }
+    throw problemOf(response.status, await read(response, MAX_PROBLEM_BYTES));
+  }
+
+  /** The error for one of the connection. */
+  unreachable(error: unknown): ClientError {
+    if (error instanceof ClientError) return error;
+    const { message } = (error instanceof Error && error.cause instanceof Error ? error.cause : error) as Error;
+    return new Unreachable(`The service at ${this.#base || "this origin"} cannot be reached (${message}).`, {
+      cause: error,
+    });
+  }
+
+  async #textOnce(call: Call): Promise<string> {
+    const late = new AbortController();
+    const stop = (): void => late.abort(call.signal?.reason);
+    const timeoutMs = call.timeoutMs ?? TIMEOUT_MS;
+    const timer = setTimeout(() => late.abort(new Unreachable(`There was no answer in ${timeoutMs} ms.`)), timeoutMs);
+    call.signal?.throwIfAborted();
+    call.signal?.addEventListener("abort", stop);
+    try {
+      return await read(await this.open(call, late.signal), MAX_ANSWER_BYTES);
+    } catch (error) {
+      call.signal?.throwIfAborted();
+      throw late.signal.aborted ? late.signal.reason : this.unreachable(error);
+    } finally {
+      clearTimeout(timer);
+      call.signal?.removeEventListener("abort", stop);
+    }
+  }
+
+  #address(call: Call): string {
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(call.query ?? {})) {
+      if (value !== undefined && value !== null) query.set(name, String(value));
+    }
+    const asked = query.size > 0 ? `?${query.toString()}` : "";
+    return `${this.#base}/api/v1${call.path}${asked}`;
+  }
+}
+
+/** Wait; rejects with the signal's reason. */
+export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      clearTimeout(timer);
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- the caller's own reason
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, milliseconds);
+    if (signal?.aborted) stop();
+    else signal?.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/** Whether an error may go away by itself. */
+export function passes(error: unknown): boolean {
+  if (error instanceof PreviewProblem) return PASSING.has(error.status) && PASSING_CODES.has(error.code);
+  return error instanceof Unreachable;
+}
+
+async function read(response: Response, maxBytes: number): Promise<string> {
+  if (!response.body) return "";
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  let size = 0;
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return text + decoder.decode();
+    size += value.length;
+    if (size > maxBytes) {
+      await reader.cancel();
+      throw new InvalidAnswer(`The answer is larger than ${maxBytes} bytes, and was not read.`);
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+}
