@@ -201,8 +201,8 @@ class Settings(ServiceSettings):
 
     # Generations
     upload_bytes: Bytes = 50 * _MIB
-    generation_bytes: Bytes = 100 * _MIB
-    generation_files: Count = 5_000
+    generation_bytes: Bytes = 200 * _MIB
+    generation_files: Count = 20_000
     generations_per_user: Count = 200
     removed_kept_s: float = Field(24 * 3600, ge=0, allow_inf_nan=False, validation_alias=_env("REMOVED_KEPT"))
     generation_versions: Count = 100

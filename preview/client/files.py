@@ -17,8 +17,8 @@ Source: TypeAlias = Path | str | Mapping[str, str | bytes]
 """A folder, or files by their paths."""
 
 # Limits of a service without any settings; one with larger limits takes larger folders over `preview push`.
-MAX_UPLOAD_BYTES = 100 * 1024 * 1024
-MAX_UPLOAD_FILES = 5_000
+MAX_UPLOAD_BYTES = 200 * 1024 * 1024
+MAX_UPLOAD_FILES = 20_000
 # Folders deeper than this are a mistake, such as a loop.
 _MAX_DEPTH = 64
 # Base64 in JSON is a third longer than its content, and is read as a whole. Larger changes are sent as an archive.
@@ -30,6 +30,7 @@ SKIPPED = frozenset(
         ".git", ".hg", ".svn", ".jj",
         "node_modules", "__pycache__", "__pypackages__", ".venv", ".tox", ".nox", ".eggs",
         ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints", ".cache",
+        "site-packages", "bower_components", "htmlcov", ".nyc_output", ".next", ".nuxt", ".turbo", ".parcel-cache",
         ".idea", ".vscode", ".DS_Store", "__MACOSX",
     }
 )  # fmt: skip

@@ -73,7 +73,7 @@ def extract(directory: Path) -> Extraction:
     """Return the endpoints, the application and the files that could not be read.
 
     Args:
-        directory: The project's folder. At most 5,000 files of 1 MiB, 32 MiB in total, are read.
+        directory: The project's folder. At most 20,000 files of 1 MiB, 32 MiB in total, are read.
     """
     sources = Sources(directory)
     endpoints = Found()

@@ -165,7 +165,7 @@ def _check(sizes: Mapping[str, int], limits: GenerationLimits) -> None:
     check, budget = PathCheck(limits), Budget(limits)
     for path, size in sizes.items():
         check.add_file(path)
-        budget.take(size)
+        budget.take(size, path)
 
 
 def _store(now: Generation, written: Mapping[str, bytes], removed: Iterable[str], connection: Connection) -> None:

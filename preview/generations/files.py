@@ -16,7 +16,7 @@ from typing import NoReturn, Self, TypeVar
 from preview.core.portable import O_DIRECTORY, O_NOFOLLOW
 from preview.core.quoting import quoted
 from preview.errors import InvalidGeneration, TooLarge
-from preview.generations.interface import Budget, GenerationLimits
+from preview.generations.interface import Budget, GenerationLimits, where_most
 from preview.settings import Settings
 
 T = TypeVar("T")
@@ -90,8 +90,8 @@ class PathCheck:
         self._files.add(key)
         if len(self._files) > self._limits.files:
             raise TooLarge(
-                f"There are more than {self._limits.files} files; leave out what the project does not need to run "
-                "(dependencies, builds, caches).",
+                f"There are more than {self._limits.files} files{_most_in(self._files)}; leave out what the project "
+                "does not need to run (dependencies, builds, caches), or raise PREVIEW_GENERATION_FILES.",
                 limit_files=self._limits.files,
             )
         return path
@@ -120,9 +120,15 @@ class PathCheck:
             end = folder.rfind("/")
         if len(self._folders) > self._limits.files:
             raise TooLarge(
-                f"There are more than {self._limits.files} folders; leave out what the project does not need to run.",
+                f"There are more than {self._limits.files} folders{_most_in(self._folders)}; leave out what the "
+                "project does not need to run, or raise PREVIEW_GENERATION_FILES.",
                 limit_folders=self._limits.files,
             )
+
+
+def _most_in(paths: Iterable[str]) -> str:
+    """Return the part of a sentence that names the folder with most of the paths; empty if no folder has."""
+    return where_most(dict.fromkeys(paths, 1), "of them")
 
 
 def check_paths(paths: Iterable[str], settings: Settings) -> list[str]:
@@ -201,7 +207,7 @@ def _checked(
     for raw, value in files.items():
         path = check.add_file(raw)
         content = content_of(path, value)
-        budget.take(len(content))
+        budget.take(len(content), path)
         checked[path] = content
     return checked
 

@@ -26,6 +26,7 @@ _SKIPPED = frozenset(
         ".git", ".hg", ".svn", ".jj",
         "node_modules", "__pycache__", "__pypackages__", ".venv", ".tox", ".nox", ".eggs",
         ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints", ".cache",
+        "site-packages", "bower_components", "htmlcov", ".nyc_output", ".next", ".nuxt", ".turbo", ".parcel-cache",
         ".idea", ".vscode", ".DS_Store", "__MACOSX",
     }
 )  # fmt: skip
@@ -232,7 +233,7 @@ def read_found(one: Found, budget: Budget) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise InvalidGeneration(f"{shown(one.path)} is no longer a file; launch again.", path=one.path)
-        budget.take(status.st_size)
+        budget.take(status.st_size, one.path)
         # Bytes appended meanwhile are not in the budget, so they are not read.
         return file.read(status.st_size)
 

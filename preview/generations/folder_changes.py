@@ -87,7 +87,7 @@ class FolderChanges:
             try:
                 mark = _mark(one)
                 if before is not None and before.mark is not None and before.mark == mark:
-                    budget.take(mark[0])
+                    budget.take(mark[0], one.path)
                     seen[one.path] = before
                     continue
                 content = read_found(one, budget)

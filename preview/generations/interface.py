@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Protocol, Self
 
+from preview.core.quoting import quoted
 from preview.errors import TooLarge
 from preview.settings import Settings
 
@@ -90,23 +94,57 @@ class GenerationLimits:
         return cls(files=fields["generation_files"].default, size_bytes=fields["generation_bytes"].default)
 
 
+# A smaller share does not tell where the rest is.
+_MOST = 0.5
+_DEEPEST = 4
+
+
+def where_most(amounts: Mapping[str, int], what: str) -> str:
+    """Return the part of a sentence that names the deepest folder with half of the amounts; empty if there is none.
+
+    Args:
+        amounts: What each file counts, by path.
+        what: Names the amounts: ``of them``.
+    """
+    whole, found = sum(amounts.values()), ""
+    for depth in range(1, _DEEPEST + 1):
+        totals: Counter[str] = Counter()
+        for path, amount in amounts.items():
+            parts = path.split("/", depth)
+            if len(parts) > depth:
+                totals["/".join(parts[:depth])] += amount
+        folder, amount = max(totals.items(), key=itemgetter(1), default=("", 0))
+        if amount <= whole * _MOST:
+            break
+        found = folder
+    return f" (most {what} in the folder {quoted(found)})" if found else ""
+
+
 class Budget:
     """Byte counter that raises at the limit. Counts actual bytes, because headers cannot be trusted."""
 
     def __init__(self, limits: GenerationLimits) -> None:
         self._limit = limits.size_bytes
         self._left = limits.size_bytes
+        self._taken: dict[str, int] = {}
 
-    def take(self, size_bytes: int) -> None:
+    def take(self, size_bytes: int, path: str = "") -> None:
         """Count ``size_bytes`` more.
+
+        Args:
+            size_bytes: Size of a file, or of a part of it.
+            path: The file; the error then names the folder with most of the bytes.
 
         Raises:
             TooLarge: The total is over the limit.
         """
         self._left -= size_bytes
+        if path:
+            self._taken[path] = self._taken.get(path, 0) + size_bytes
         if self._left < 0:
             raise TooLarge(
-                f"The files are larger than {self._limit} bytes together; leave out what the project does not need "
-                "to run (data, builds, dependencies).",
+                f"The files are larger than {self._limit} bytes together{where_most(self._taken, 'of it')}; leave out "
+                "what the project does not need to run (data, builds, dependencies), or raise "
+                "PREVIEW_GENERATION_BYTES.",
                 limit_bytes=self._limit,
             )

@@ -14,8 +14,8 @@ from pathlib import Path
 from preview.core.descriptors import raise_want, walk
 from preview.sources.repair import below, parse_what_can_be
 
-# A generation may have 5,000 files. A source file over 1 MiB is generated and has no routes.
-_MAX_FILES = 5_000
+# A generation may have 20,000 files. A source file over 1 MiB is generated and has no routes.
+_MAX_FILES = 20_000
 # No real project is nested this deep. The limit bounds the recursion of the walk.
 _MAX_FOLDERS_DEEP = 64
 _MAX_FILE_BYTES = 1024 * 1024

@@ -163,6 +163,28 @@ async def test_too_many_files_and_bytes_are_refused(folder: Path, target: Path) 
         await copy(folder, target, GenerationLimits(files=10, size_bytes=10))
 
 
+async def test_the_folder_with_most_files_and_bytes_is_named(tmp_path: Path, target: Path) -> None:
+    media = tmp_path / "media" / "photos\n2"
+    media.mkdir(parents=True)
+    (tmp_path / "main.py").write_text("")
+    for number in range(9):
+        (media / f"{number}.jpg").write_text("x" * 50)
+    with pytest.raises(
+        TooLarge, match=r"more than 8 files \(most of them in the folder 'media/photos\\n2'\); leave out"
+    ):
+        await copy(tmp_path, target, GenerationLimits(files=8, size_bytes=1000))
+    with pytest.raises(TooLarge, match=r"larger than 90 bytes together \(most of it in the folder 'media/photos"):
+        await copy(tmp_path, target, GenerationLimits(files=20, size_bytes=90))
+
+
+async def test_the_packages_of_an_environment_without_its_mark_are_left_out(tmp_path: Path, target: Path) -> None:
+    packages = tmp_path / "env" / "Lib" / "site-packages" / "flask"
+    packages.mkdir(parents=True)
+    (packages / "app.py").write_text("")
+    (tmp_path / "main.py").write_text("")
+    assert set(await copy(tmp_path, target)) == {"main.py"}
+
+
 async def test_many_files_are_copied_in_parts(folder: Path, target: Path) -> None:
     for number in range(200):
         (folder / f"file_{number}").write_text(str(number))

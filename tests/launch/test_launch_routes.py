@@ -272,6 +272,31 @@ async def test_other_frameworks_of_node_in_modules(
     assert table.unknown == unknown
 
 
+CLUSTER_APP = """
+const cluster = require('cluster');
+if (cluster.isPrimary) {
+  cluster.fork();
+  cluster.fork();
+} else {
+  const express = require('express');
+  const app = express();
+  for (const name of ['apples', 'pears']) app.get(`/${name}/:id`, (request, response) => response.end());
+  app.get('/', (request, response) => response.end('worker'));
+  app.listen(3000);
+}
+"""
+
+
+async def test_the_workers_of_a_cluster_list_their_routes(rig: Rig) -> None:
+    package = '{"name": "shop", "main": "server.js", "dependencies": {"express": "^5.1.0"}}'
+    plan = StartPlan("express", Toolchain.NODE, Server.NODE, None, command=("server.js",))
+    preview = await rig.start({"package.json": package, "server.js": CLUSTER_APP}, plan)
+    for _ in range(2):
+        table = await reported(preview)
+        assert shown(table) == {"GET /apples/{id}", "GET /pears/{id}", "GET /"}
+        assert table.unknown == ()
+
+
 async def test_a_program_without_a_framework_is_unknown(rig: Rig) -> None:
     table = await reported(
         await rig.start(NODE, StartPlan("node", Toolchain.NODE, Server.NODE, None, command=("server.mjs",)))

@@ -242,3 +242,21 @@ async def test_any_lines_are_taken_without_an_error(pieces: list[bytes]) -> None
         report.take(line)
     mine = [line[8:] for line in lines[: (*lines, b"routes 1").index(b"routes 1")] if line.startswith(b"route 1 ")]
     assert report.text == b"".join(line + b"\n" for line in mine)
+
+
+async def test_the_primary_process_of_a_cluster_is_asked_before_it_serves(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with channel(ready=False) as (control, theirs):
+        assert await control.ask_routes() is None
+        theirs.send(b"workers\n")
+        await trio.testing.wait_all_tasks_blocked()
+        async with trio.open_nursery() as nursery:
+
+            async def answer() -> None:
+                await trio.lowlevel.wait_readable(theirs)
+                assert theirs.recv(64) == b"routes 1\n"
+                theirs.send(b"route 1 GET\te/a\nroutes 1\n")
+
+            nursery.start_soon(answer)
+            assert await control.ask_routes() == b"GET\te/a\n"

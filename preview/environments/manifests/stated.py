@@ -30,7 +30,23 @@ _PATTERNS: Final = {
     "environment.yml": _CONDA,
     "environment.yaml": _CONDA,
 }
-STATED_IN: Final = tuple(_PATTERNS)
+# Versions that tools check the sources for. They may be older than the one that the project runs on.
+_LISTED: Final = re.compile(rb"^envlist\s*=([^\[\n]*(?:\n[ \t]+[^\n]*)*)", re.MULTILINE)
+_ENVIRONMENT: Final = re.compile(rb"\bpy3(\d{1,2})\b")
+_TARGET: Final = re.compile(
+    rb"^(?:target-version|python_version|pythonVersion)\s*=\s*\[?\s*[\"']?(?:py3|3\.)(\d{1,2})\b", re.MULTILINE
+)
+_CLASSIFIER: Final = re.compile(rb"Programming Language :: Python :: 3\.(\d{1,2})\b")
+_HINTS: Final = {
+    "pyproject.toml": (_TARGET, _CLASSIFIER),
+    "ruff.toml": (_TARGET,),
+    "mypy.ini": (_TARGET,),
+    "setup.cfg": (_TARGET, _CLASSIFIER),
+    "setup.py": (_CLASSIFIER,),
+}
+_MOST_BYTES: Final = 64 * 1024
+
+STATED_IN: Final = (*_PATTERNS, "tox.ini", *_HINTS)
 """Names of these files."""
 
 
@@ -40,10 +56,12 @@ class StatedPython:
 
     Attributes:
         minor: The minor version of Python 3.
+        is_hint: The file names it for a tool (a linter, tox) or an index; the project may run on a newer one too.
     """
 
     minor: int
     file: str
+    is_hint: bool = False
 
 
 def find_stated(sources: Sources, entry: str) -> StatedPython | None:
@@ -59,6 +77,22 @@ def find_stated(sources: Sources, entry: str) -> StatedPython | None:
             if sources.has_file(file) and (found := pattern.findall(sources.text(file))):
                 # Any stage of a container file may be the one that runs: use the oldest version.
                 return StatedPython(min(map(int, found)), file)
+    return next(filter(None, (_hinted(sources, folder) for folder in _upwards(entry))), None)
+
+
+def _hinted(sources: Sources, folder: str) -> StatedPython | None:
+    """Return the newest version that the files of tools in this folder name; None if they name none."""
+    file = posixpath.join(folder, "tox.ini")
+    if sources.has_file(file) and (listed := _LISTED.search(sources.text(file)[:_MOST_BYTES])):
+        minors = list(map(int, _ENVIRONMENT.findall(listed[1])))
+        if minors:
+            return StatedPython(max(minors), file, is_hint=True)
+    for name, patterns in _HINTS.items():
+        file = posixpath.join(folder, name)
+        text = sources.text(file)[:_MOST_BYTES] if sources.has_file(file) else b""
+        minors = [int(minor) for pattern in patterns for minor in pattern.findall(text)]
+        if minors:
+            return StatedPython(max(minors), file, is_hint=True)
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -117,7 +118,9 @@ async def _fill(
         raise
     if filled is None:
         raise EnvironmentFailed(f"it was not there within {patience_s:g} s", reason="slow")
-    why = await trio.to_thread.run_sync(objection_to_packages, temporary, recipe.interpreter.version)
+    why = None
+    if int(recipe.interpreter.version.split(".")[1]) > sys.version_info.minor:
+        why = await trio.to_thread.run_sync(objection_to_packages, temporary, recipe.interpreter.version)
     if why is not None:
         raise EnvironmentFailed(why, reason=PYTHON)
     kept.release()

@@ -1,8 +1,9 @@
 """Choice of the Python for a project's environment: the first of these that is available.
 
-1. The configured Python. 2. A Python that the project requires, if the service's own does not fit. 3. The nearest
-installed Python from 3.12 on, if the unchanged project can be installed there (``trial``): previews then share the
-memory of the packages that their template has imported. 4. The service's own Python.
+1. The configured Python. 2. A Python that the project requires, if the service's own does not fit. 3. An older Python
+that a file names, if the unchanged project can be installed there and not on the service's own. 4. The nearest one from
+3.12 on, if the unchanged project can be installed there (``trial``): previews then share the memory of the packages
+that their template has imported. 5. The service's own Python.
 """
 
 from __future__ import annotations
@@ -94,6 +95,10 @@ class Choice:
         requires = asked.required.requires_python
         if (older := await self._older(asked, usual, report)) is not None:
             return self._recipe_for(asked, older)
+        if (named := await self._named(asked, usual)) is not None:
+            tried = self._as_written(asked, usual, named, report)
+            if tried is not None:
+                return tried
         if newer is not None and allows(requires, usual) and allows(requires, newer.interpreter):
             tried = self._trial(asked, usual, newer, report)
             if tried is not None:
@@ -126,6 +131,41 @@ class Choice:
         is_there = self._layout.is_usable(make_recipe(asked, usual, runs_code=self._runs_code).key)
         return None if is_there else tried
 
+    async def _named(self, asked: Asked, usual: PythonInterpreter) -> PythonInterpreter | None:
+        """Return the installed Python, older than the usual one, that a file names; None if there is none."""
+        stated, requires = asked.stated, asked.required.requires_python
+        if stated is None or asked.standard is None or not self._is_held or not asked.required.requirements:
+            return None
+        if self._settings.environment_python not in {None, OWN} or not allows(requires, usual):
+            return None
+        if not _OLDEST <= stated.minor < int(usual.version.split(".")[1]):
+            return None
+        found = await self._other(f"==3.{stated.minor}.*")
+        return found if found is not None and allows(requires, found) else None
+
+    def _as_written(
+        self, asked: Asked, usual: PythonInterpreter, named: PythonInterpreter, report: Report
+    ) -> Recipe | None:
+        """Return the recipe that installs the project as it is written; None if neither Python can.
+
+        1. The usual Python, with wheels only. 2. The Python that a file names, which may build packages.
+        """
+        _, sentences = with_floors(asked.required, usual.version)
+        first = make_recipe(asked, usual, runs_code=self._runs_code, ahead_of=named)
+        why = sentences[0].rpartition(": ")[0] if sentences else self._refusals.why(first.key)
+        if why is None:
+            # An environment that is there is ready at once and needs no network.
+            plain = make_recipe(asked, usual, runs_code=self._runs_code)
+            is_there = self._layout.is_usable(plain.key) and not self._layout.is_usable(first.key)
+            return None if is_there else first
+        second = make_recipe(asked, named, runs_code=self._runs_code, ahead_of=usual, trial_builds=True)
+        file = asked.stated.file if asked.stated is not None else "a file"
+        if (why_not := self._refusals.why(second.key)) is not None:
+            report(f"Python {usual.version} is taken, not {named.version}, which {file} names: {why_not}", logging.INFO)
+            return None
+        report(f"Python {named.version} is taken: {file} names it, and with {usual.version} {why}", logging.INFO)
+        return second
+
     def is_refused(self, recipe: Recipe, error: EnvironmentFailed) -> bool:
         """Remember that the recipe failed; True if ``recipe`` now chooses another Python."""
         return recipe.ahead_of is not None and self._refusals.note(recipe.key, error)
@@ -139,9 +179,7 @@ class Choice:
         requires = asked.required.requires_python
         if requires is None or allows(requires, usual):
             return usual
-        if self._settings.environment_python in {None, OWN} and requires not in self._others:
-            self._others[requires] = await _find_any(requires)
-        found = self._others.get(requires)
+        found = await self._other(requires) if self._settings.environment_python in {None, OWN} else None
         source = asked.required.source
         if found is not None:
             report(f"Python {found.version} is taken: the project wants {requires} ({source})", logging.INFO)
@@ -169,16 +207,19 @@ class Choice:
         for minor in range(max(stated.minor, _OLDEST), int(usual.version.split(".")[1])):
             if with_floors(asked.required, f"3.{minor}")[1]:
                 break
-            wanted = f"==3.{minor}.*"
-            if wanted not in self._others:
-                self._others[wanted] = await _find_any(wanted)
-            found = self._others[wanted]
+            found = await self._other(f"==3.{minor}.*")
             if found is not None and allows(requires, found):
                 why = sentences[0].rpartition(": ")[0]
                 named = f"3.{stated.minor}" if stated.minor >= _OLDEST else "an older one than previews run on"
                 report(f"Python {found.version} is taken: {stated.file} names {named}, and {why}", logging.INFO)
                 return found
         return None
+
+    async def _other(self, requires: str) -> PythonInterpreter | None:
+        """Return an installed Python in this range, remembered."""
+        if requires not in self._others:
+            self._others[requires] = await _find_any(requires)
+        return self._others[requires]
 
     async def _find_usual(self) -> PythonInterpreter:
         if self._usual is None:
@@ -207,7 +248,7 @@ def _allows_one_of(requires: str, minors: Iterable[int]) -> bool:
 def _said_against(asked: Asked, newer: Installed) -> str | None:
     """Return a reason in the project's files against the newer Python; None if there is none."""
     minor = int(newer.interpreter.version.split(".")[1])
-    if asked.stated is not None and asked.stated.minor < minor:
+    if asked.stated is not None and not asked.stated.is_hint and asked.stated.minor < minor:
         return f"{asked.stated.file} names 3.{asked.stated.minor}"
     use = next((use for use in asked.old_uses if (3, minor) >= use.since), None)
     return None if use is None else f"{use.file} uses {use.uses}, which newer ones do not have"

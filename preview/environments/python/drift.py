@@ -28,6 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from preview.core.clock import utc_now
 from preview.environments.folders.layout import site_packages
+from preview.environments.manifests.stated import StatedPython
 from preview.environments.python.explain import explain
 from preview.environments.requirements.requirements import ProjectRequirement, RequirementSet
 from preview.environments.sandbox.interpreter import PythonInterpreter
@@ -58,10 +59,33 @@ _UNBUILT: Final = re.compile(r"build `(?P<name>[A-Za-z0-9._-]{1,100})==(?P<versi
 
 @dataclass(frozen=True, slots=True)
 class NewestPin:
-    """The newest version that a project writes down, with the day of its upload."""
+    """The newest version that a project writes down, with the day of its upload; or the day that its Python tells."""
 
     text: str
     day: date
+    of_python: bool = False
+
+    @property
+    def why(self) -> str:
+        """Part of a sentence: where the day comes from."""
+        return f"as {self.text} tells" if self.of_python else f"the date of the newest pin ({self.text})"
+
+
+# A project without pins that names a Python was mostly written before the second release after that one.
+_WRITTEN_BY: Final = {
+    6: date(2019, 10, 14),
+    7: date(2020, 10, 5),
+    8: date(2021, 10, 4),
+    9: date(2022, 10, 24),
+    10: date(2023, 10, 2),
+}
+
+
+def day_of_python(stated: StatedPython | None) -> NewestPin | None:
+    """Return the day that the Python named by a file tells; None for newer ones, and for those that tools name."""
+    if stated is None or stated.is_hint or stated.minor not in _WRITTEN_BY:
+        return None
+    return NewestPin(f"Python 3.{stated.minor} in {stated.file}", _WRITTEN_BY[stated.minor], of_python=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +148,15 @@ def _stamp(day: date) -> str:
 
 
 async def find_newest_pin(
-    required: RequirementSet, folder: Path, interpreter: PythonInterpreter, cage: Cage | None
+    required: RequirementSet,
+    folder: Path,
+    interpreter: PythonInterpreter,
+    cage: Cage | None,
+    stated: StatedPython | None = None,
 ) -> NewestPin | None:
     """Return the newest pin of an environment in which drift is suspected; None if there is none.
+
+    Of a project without versions, the Python that a file names tells the day.
 
     The dates come from uv's cache, which has them after each resolution: no network is used. An index without upload
     times (PEP 700) has no dates.
@@ -137,7 +167,9 @@ async def find_newest_pin(
     written = _written(required)
     locked = {item.name for item in required.constraints if item.pinned}
     free = installed.keys() - {name for name, (_, is_pin) in written.items() if is_pin} - locked
-    if not written or not free:
+    if not written:
+        return day_of_python(stated)
+    if not free:
         return None
     wanted = {**installed, **{name: version for name, (version, _) in written.items()}}
     uploads = await _uploads(wanted, folder, interpreter, cage, offline=True)

@@ -72,14 +72,16 @@ class Installation:
         self._until = trio.current_time() + patience_s
         self._interpreter = recipe.interpreter
         self._cages = cages
-        # A trial loosens and builds nothing: if it fails, another Python is used.
+        # A trial loosens nothing, and mostly builds nothing: if it fails, another Python is used.
         self._is_trial = recipe.ahead_of is not None
+        self._has_wheels_only = self._is_trial and not recipe.trial_builds
         self._runs_code = recipe.runs_code
         self._imports = recipe.imports
+        self._stated = recipe.stated
         self._dated: Dated | None = None
         self._built_alone: set[str] = set()
         # Install wheels without builds until it turns out that a package must be built.
-        self._unpacks = (self._runs_code or self._is_trial) and cages is not None and cages.unpacking is not None
+        self._unpacks = (self._runs_code or self._has_wheels_only) and cages is not None and cages.unpacking is not None
         self._resolves = False
         self._has_setuptools = False
         used = frozenset(canonicalize_name(distribution_of(module)[1]) for module, _ in recipe.imports)
@@ -130,7 +132,7 @@ class Installation:
         if not self._runs_code or not self._imports or self._offline or self._has_date:
             return
         cage = self._building
-        pin = await find_newest_pin(self._required, self._temporary, self._interpreter, cage)
+        pin = await find_newest_pin(self._required, self._temporary, self._interpreter, cage, self._stated)
         failing = () if pin is None else await failing_imports(self._imports, self._temporary, cage)
         if pin is None or not failing:
             return
@@ -142,7 +144,7 @@ class Installation:
         if await self._install_dated(self._dated):
             left = await failing_imports(self._imports, self._temporary, cage)
             if len(left) < len(failing):
-                self._decide(f"packages as of {pin.day}, the date of the newest pin ({pin.text}): with today's, {said}")
+                self._decide(f"packages as of {pin.day}, {pin.why}: with today's, {said}")
                 return
         self._required, self._dated = required, Dated(None)
         await self._install()
@@ -249,7 +251,7 @@ class Installation:
             self._tell_refused(result)
             if result.code == 0:
                 return
-            may_build = self._runs_code and not self._is_trial
+            may_build = self._runs_code and not self._has_wheels_only
             why = explain(
                 result.lines, self._required, offline=self._offline, runs_code=may_build, refused=result.refused
             )
@@ -283,7 +285,7 @@ class Installation:
             result = await self._without_builds(arguments, cages, cages.unpacking, output)
             if result is not None:
                 return result
-            if self._is_trial:
+            if self._has_wheels_only:
                 return ProgramResult()
         run = partial(self._run, arguments)
         if not self._offline and pinned:
@@ -332,7 +334,7 @@ class Installation:
             output.replay(resolved)
             return resolved
         result = await self._unpack(arguments, await read_names(self._temporary), cages, cage, output)
-        if result.code != 0 and not self._is_trial:
+        if result.code != 0 and not self._has_wheels_only:
             self._unpacks = False
             return None
         output.replay(result)

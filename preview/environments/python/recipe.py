@@ -17,7 +17,7 @@ from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG
 from preview.environments.imports.removed_apis import find_old_uses
 from preview.environments.imports.scan import Wanted, find_imports
 from preview.environments.manifests.search import read_project
-from preview.environments.manifests.stated import Asked, find_stated
+from preview.environments.manifests.stated import Asked, StatedPython, find_stated
 from preview.environments.requirements.companions import with_companions
 from preview.environments.requirements.requirements import RequirementSet, parse_requirement
 from preview.environments.sandbox.interpreter import PythonInterpreter
@@ -43,9 +43,11 @@ class Recipe:
         wanted: Packages that the files import but no manifest names; those still missing are added at the end.
         runs_code: Whether code of packages may run during the build.
         ahead_of: Version of the Python that is used if this one fails (see ``trial``); None if this is no trial.
+        trial_builds: A trial may build packages that have no wheel.
         builder: See ``builder_name``.
         imports: Modules and names that the files import from packages. Not part of the key: they decide nothing in an
             environment whose packages go together.
+        stated: The Python that another file than a manifest names. Not part of the key, as ``imports``.
     """
 
     key: str
@@ -55,8 +57,10 @@ class Recipe:
     wanted: tuple[Wanted, ...] = ()
     runs_code: bool = True
     ahead_of: str | None = None
+    trial_builds: bool = False
     builder: str = ""
     imports: tuple[tuple[str, str], ...] = ()
+    stated: StatedPython | None = None
 
 
 def built_anew(recipe: Recipe, layout: Layout, *, is_held: bool) -> Recipe:
@@ -89,15 +93,32 @@ def read_request(request: EnvironmentRequest, sources: Sources) -> Asked:
 
 
 def make_recipe(
-    asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool = True, ahead_of: PythonInterpreter | None = None
+    asked: Asked,
+    interpreter: PythonInterpreter,
+    *,
+    runs_code: bool = True,
+    ahead_of: PythonInterpreter | None = None,
+    trial_builds: bool = False,
 ) -> Recipe:
     """Return the recipe for one Python, with its key."""
-    key = _key(asked, interpreter, runs_code=runs_code, ahead_of=ahead_of)
     own = None if ahead_of is None else ahead_of.version
+    trial = None if own is None else f"before {'.'.join(own.split('.')[:2])}{' built' if trial_builds else ''}"
+    key = _key(asked, interpreter, runs_code=runs_code, trial=trial)
     server = asked.server
     if server is not None and interpreter.version.startswith("3.7."):
         server = _SERVERS_3_7.get(server, server)
-    return Recipe(key, asked.required, interpreter, server, asked.wanted, runs_code, own, imports=asked.imports)
+    return Recipe(
+        key,
+        asked.required,
+        interpreter,
+        server,
+        asked.wanted,
+        runs_code,
+        own,
+        trial_builds,
+        imports=asked.imports,
+        stated=asked.stated,
+    )
 
 
 def _with_extra(required: RequirementSet, extra: Sequence[str]) -> RequirementSet:
@@ -123,7 +144,7 @@ def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Want
     return tuple(left)
 
 
-def _key(asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool, ahead_of: PythonInterpreter | None) -> str:
+def _key(asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool, trial: str | None) -> str:
     # Sorted: the order of lines does not change what is installed. Comments and spacing are removed before.
     required = asked.required
     facts = [
@@ -136,7 +157,7 @@ def _key(asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool, ahead
         asked.server,
         sorted((one.module, one.distribution) for one in asked.wanted),
         *(() if runs_code else ("no code",)),
-        *(() if ahead_of is None else (f"before {'.'.join(ahead_of.version.split('.')[:2])}",)),
+        *(() if trial is None else (trial,)),
     ]
     # 128 bits of the hash: the name appears in every traceback.
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -13,7 +13,7 @@ from preview.core.descriptors import walk
 from preview.environments.requirements.requirements import ProjectRequirement, invalid
 from preview.errors import EnvironmentFailed
 
-# The default limit for files of a generation; a folder with more files is not a small local package.
+# A folder with more files is not a small local package.
 _MAX_FILES = 5_000
 _MAX_BYTES = 100 * 1024 * 1024
 _SKIPPED = frozenset({".git", "__pycache__", ".venv", "venv", "node_modules", "build", "dist"})

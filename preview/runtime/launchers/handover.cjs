@@ -1,7 +1,7 @@
 // The control channel of a Node server on the inherited socket: reports that it serves, and obeys the order to drain.
 // Messages are lines. To the service: `ready` when the server listens, `closed` when it has stopped accepting, and
-// `drained` when it has answered all accepted requests; `reports` from a cluster's primary process, which only reports
-// requests. From the service: `drain`, and `routes N`, answered by a line
+// `drained` when it has answered all accepted requests; `workers` and `reports` from a cluster's primary process, whose
+// workers list their routes and report requests. From the service: `drain`, and `routes N`, answered by a line
 // `route N …` for each route and `routes N` at the end; `requests on MARK` and `requests off`. See preview_control.py.
 'use strict';
 
@@ -103,22 +103,25 @@ exports.handOver = function handOver(server) {
   });
 };
 
-/** Let the workers that this process starts report their requests over the control channel. */
+/** Let the workers that this process starts report routes and requests over the control channel. */
 exports.reportWorkers = function reportWorkers() {
   const cluster = require('cluster');
   cluster.once('fork', () => {
     const channel = openChannel();
     if (channel === null) return;
     const obey = openWorkers(channel);
+    const ask = routes.openWorkers(channel);
     let heard = '';
     channel.on('data', (data) => {
       const lines = (heard + data).split('\n');
       heard = lines.pop().slice(-MOST_CHARACTERS);
       for (const line of lines) {
-        if (line === 'requests off') obey('');
+        const asked = /^routes (\d+)$/.exec(line);
+        if (asked) ask(asked[1]);
+        else if (line === 'requests off') obey('');
         else if (/^requests on [0-9a-f]+$/.test(line)) obey(line.slice(12));
       }
     });
-    channel.write('reports\n');
+    channel.write('workers\nreports\n');
   });
 };

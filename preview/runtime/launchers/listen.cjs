@@ -59,8 +59,12 @@ if (inode > 0) {
     const options = typeof given[0] === 'object' && given[0] !== null ? given[0] : {};
     const callback = given.filter((one) => typeof one === 'function').slice(-1);
     // Not in a worker, for which the primary accepts.
-    if (cluster.isWorker) watchServer(this, reports);
-    else handOver(this);
+    if (cluster.isWorker) {
+      watchServer(this, reports);
+      routes.answerPrimary(this);
+    } else {
+      handOver(this);
+    }
     // Only options that do not concern the address, which is bound already.
     return listen.call(this, { fd: descriptor, backlog: options.backlog, signal: options.signal }, ...callback);
   };

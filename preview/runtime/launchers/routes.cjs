@@ -5,6 +5,7 @@
 // callback (Koa), each route (Fastify, through its own diagnostics channel). Nothing else of the program changes.
 'use strict';
 
+const cluster = require('cluster');
 const Module = require('module');
 
 const MOST_LINES = 10000;
@@ -216,4 +217,45 @@ exports.list = function list(server) {
     table.lines.push('?\te/');
   }
   return table.lines;
+};
+
+// Between a cluster's primary process and its workers, as in reports.cjs.
+const ORDER = 'NODE_PREVIEW_ROUTES';
+const LIST = 'NODE_PREVIEW_ROUTE_LIST';
+
+/** Answer the primary process's orders in a worker that serves. */
+exports.answerPrimary = function answerPrimary(server) {
+  process.on('internalMessage', (message) => {
+    if (!message || message.cmd !== ORDER || !process.connected) return;
+    // Errors have no effect: the primary may have ended.
+    process.send({ cmd: LIST, number: message.number, lines: exports.list(server) }, () => {});
+  });
+};
+
+/** Return a function that asks the workers; the first answer to each number is written to the channel. */
+exports.openWorkers = function openWorkers(channel) {
+  let open = '';
+  const heard = new WeakSet();
+
+  function hear(message) {
+    const { cmd, number, lines } = message || {};
+    if (cmd !== LIST || open === '' || number !== open || !Array.isArray(lines)) return;
+    open = '';
+    const table = lines.slice(0, MOST_LINES).filter((line) => typeof line === 'string' && !line.includes('\n'));
+    const text = table.map((line) => `route ${number} ${line}\n`).join('');
+    if (!channel.destroyed) channel.write(`${text}routes ${number}\n`);
+  }
+
+  return function ask(number) {
+    open = number;
+    for (const worker of Object.values(cluster.workers || {})) {
+      if (!heard.has(worker)) worker.process.on('internalMessage', hear);
+      heard.add(worker);
+      try {
+        if (worker.isConnected()) worker.process.send({ cmd: ORDER, number }, () => {});
+      } catch {
+        // It has just ended.
+      }
+    }
+  };
 };

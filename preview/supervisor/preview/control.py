@@ -2,9 +2,9 @@
 
 The process reports that it serves, is ordered to release the socket, and is asked for its routes, and for requests at
 the preview's own port. The application controls the other end, so it is not trusted: only a few bytes are read, besides
-reports that the service has asked for, and only six words have a meaning. Reports of requests are read slowly: a flood
-of them costs the process its own reports. If a channel is closed, silent or abused, only its own process loses the
-hand-over and its reports.
+reports that the service has asked for, and only seven words have a meaning. Reports of requests are read slowly: a
+flood of them costs the process its own reports. If a channel is closed, silent or abused, only its own process loses
+the hand-over and its reports.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ class Control:
         self._takes_requests = False
         # The process reports requests, but does not take part in a hand-over: a cluster's primary, an own command.
         self._only_reports = False
+        # A cluster's primary: its workers can list their routes.
+        self._lists_routes = False
         self._drains = trio.Event()
 
     def report_to(self, direct: DirectReports) -> None:
@@ -124,6 +126,8 @@ class Control:
             if not self._only_reports:
                 self._only_reports = True
                 self._ask_requests()
+        elif line == b"workers":
+            self._lists_routes = True
         elif line == b"closed":
             self.closed.set()
         elif line == b"drained":
@@ -168,7 +172,8 @@ class Control:
 
     def _ask(self) -> RouteReport | None:
         # Only a process that has reported uses the channel; any other would not read the request.
-        if not self.ready.is_set() or self._over.is_set() or self._asked >= route_report.MOST_REPORTS:
+        is_there = self.ready.is_set() or self._lists_routes
+        if not is_there or self._over.is_set() or self._asked >= route_report.MOST_REPORTS:
             return None
         self._asked += 1
         try:
