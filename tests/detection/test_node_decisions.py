@@ -229,6 +229,36 @@ def test_the_workspace_is_the_one_that_lists_the_package(
     assert (plan.directory, plan.manifests) == ("apps/api", manifests)
 
 
+@pytest.mark.parametrize(
+    ("value", "top", "manifests"),
+    [
+        ("file:../../packages/shared", None, "."),
+        ("link:../shared", None, "services"),
+        ("file:../../packages/shared", {"scripts": {"x": "y"}}, "."),
+        # npm would install what the root requires too.
+        ("file:../../packages/shared", {"dependencies": {"left-pad": "1"}}, "services/api"),
+        ("file:../../../elsewhere", None, "services/api"),
+        ("file:../../packages/none", None, "services/api"),
+        ("file:./vendor/shared", None, "services/api"),
+    ],
+)
+def test_the_root_is_above_the_packages_that_paths_name(
+    tmp_path: Path, value: str, top: dict[str, object] | None, manifests: str
+) -> None:
+    member = {"main": "index.js", "dependencies": {"express": "^4", "shared": value}}
+    files = {"services/api/package.json": json.dumps(member), "services/api/index.js": SERVER}
+    files |= {f"{folder}/package.json": '{"name": "shared"}' for folder in ("packages/shared", "services/shared")}
+    files |= {"services/api/vendor/shared/package.json": "{}"}
+    if top is not None:
+        files["package.json"] = json.dumps(top)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    plan = detect_node(Sources(tmp_path), None, Overrides())
+    assert plan is not None
+    assert (plan.directory, plan.manifests) == ("services/api", manifests)
+
+
 @pytest.mark.parametrize(("path", "expected"), [("/health", "/health"), ("/items", None)])
 def test_a_health_path_is_found_where_the_application_has_one(tmp_path: Path, path: str, expected: str | None) -> None:
     source = SERVER.replace("app.listen", f"app.get('{path}', (req, res) => res.send('ok'));\napp.listen")

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
 from preview.environments.folders.environment import EnvironmentRequest
+from preview.environments import EnvironmentRequest
 from preview.environments.imports.names import DISTRIBUTIONS, DRIVERS, FEATURES, distribution_of, read_offered
 from preview.environments.imports.removed_apis import find_relics
 from preview.environments.imports.scan import find_imports
 from preview.environments.store.eviction import RequestMemory
+from preview.environments.python.recipe import read_request
 from preview.sources import Sources
 
 
@@ -67,12 +69,27 @@ def test_what_may_be_missing_or_is_somebody_elses_is_not_asked_for(tmp_path: Pat
         ("URL = f'postgresql://{1}'", ["psycopg2-binary"]),
         ("ENGINE = 'django.db.backends.postgresql'", ["psycopg2-binary"]),
         ("c = X(schemes=['bcrypt'])", ["bcrypt"]),
+        ("import pandas as pd\nx = pd.read_excel('a.xlsx')", ["openpyxl", "pandas"]),
+        ("x = BeautifulSoup(page.text, 'lxml')", ["lxml"]),
+        ("CACHES = {'default': {'BACKEND': 'django_redis.cache.RedisCache'}}", ["django-redis"]),
+        ("c = Celery('shop', broker='redis://localhost')", ["redis"]),
         ("def f():\n    import flask_cors", ["flask-cors"]),
         ("match 1:\n    case 1:\n        import yaml", ["pyyaml"]),
     ],
 )
 def test_what_a_name_needs_beside_its_package_is_known(tmp_path: Path, text: str, packages: list[str]) -> None:
     assert wanted(tmp_path, main=text) == packages
+
+
+@pytest.mark.parametrize(
+    ("lines", "added"),
+    [("keras\n", ["tensorflow"]), ("keras==3.1\nJAX\n", []), ("", ["keras", "tensorflow"])],
+)
+def test_what_a_module_needs_and_does_not_require_is_added(tmp_path: Path, lines: str, added: list[str]) -> None:
+    project(tmp_path, main="from keras.models import load_model\n")
+    (tmp_path / "requirements.txt").write_text(lines)
+    asked = read_request(EnvironmentRequest(tmp_path, entry="main.py"), Sources(tmp_path))
+    assert [one.distribution for one in asked.wanted] == added
 
 
 def test_modules_that_are_named_by_a_text_are_followed(tmp_path: Path) -> None:

@@ -87,6 +87,19 @@ async def test_a_member_of_a_workspace_is_the_projects_own_copy(cache: NodeEnvir
             assert run_node(environment, project / "packages" / "api", "console.log(require('shared'))") == "ours"
 
 
+async def test_a_package_that_is_named_by_a_path_out_of_the_folder(cache: NodeEnvironmentCache, tmp_path: Path) -> None:
+    project = tmp_path / "mono"
+    shared = {"shared": "file:../../packages/shared"}
+    write_manifest(project / "services" / "api", name="api", dependencies=shared)
+    write_manifest(project / "web", name="web", dependencies={"no-such-package-anywhere": "1"})
+    write_manifest(project / "packages" / "shared", name="shared", main="index.js")
+    (project / "packages" / "shared" / "index.js").write_text("module.exports = 'ours';")
+    with trio.fail_after(60):
+        async with cache.open_environment(EnvironmentRequest(project), quiet) as environment:
+            place_modules(environment.directory, project)
+            assert run_node(environment, project / "services" / "api", "console.log(require('shared'))") == "ours"
+
+
 async def test_a_failed_install_script_costs_only_its_package(cache: NodeEnvironmentCache, project: Path) -> None:
     broken = {"scripts": {"install": "exit 3"}}
     write_package(project / "two.tgz", "two", "module.exports = 2;", **broken)

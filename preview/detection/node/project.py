@@ -34,6 +34,7 @@ _LISTENS: Final = re.compile(rb"\.listen\s*\(")
 _LOADS: Final = re.compile(rb"\brequire\s*\(|^\s*import\b", re.MULTILINE)
 _NEXT: Final = re.compile(r"\bnext\s+start\b")
 _IMPORT: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"](\.[^'"]*)['"]""")
+_LINKED: Final = re.compile(r"(?:file:|link:|portal:)?(\.\.?/[^\s:]{1,200})")
 _ASIDE: Final = frozenset(
     {"test", "tests", "__tests__", "__mocks__", "spec", "e2e", "cypress", "docs", "examples", "example", "coverage",
      "client", "frontend", "front-end", "fixtures", "benchmarks", "mocks", "public", "static"}
@@ -245,7 +246,26 @@ def _root_of(sources: Sources, package: NodePackage, packages: list[NodePackage]
             inner = posixpath.relpath(package.folder, item.folder)
             if any(_matches(inner, pattern) for pattern in patterns):
                 return item.folder
-    return package.folder
+    return _root_of_linked(package, packages)
+
+
+def _root_of_linked(package: NodePackage, packages: list[NodePackage]) -> str:
+    """Return the folder above the package and the packages that it names by paths (``file:../../packages/shared``).
+
+    A package with requirements of its own is no such root: npm would install these too.
+    """
+    known = {item.folder: item for item in packages}
+    targets = {
+        posixpath.normpath(posixpath.join(package.folder, match[1]))
+        for value in package.dependencies.values()
+        if (match := _LINKED.fullmatch(value.strip()))
+    }
+    paths = [package.folder, *(target for target in targets if target in known)]
+    root = "." if "." in paths else posixpath.commonpath(paths) or "."
+    above = known.get(root)
+    if above is not None and above is not package and (above.dependencies or above.dev_dependencies):
+        return package.folder
+    return root
 
 
 def _patterns(package: NodePackage, pnpm: str) -> list[str]:

@@ -22,11 +22,21 @@ _SCHEME: Final = re.compile(
 )
 # Each match of the pattern contains one of these: a plain search costs a tenth of the pattern's time.
 _SCHEME_PARTS: Final = (b"postgres", b"mysql", b"mariadb+", b"sqlite+")
-# Packages that are needed without an import: for password hashes of passlib, and images in Django models.
+# Packages that are needed without an import: for hashes of passlib, formats of pandas, and backends of settings.
 _HINTS: Final = (
     (re.compile(rb"schemes\s*=\s*\[[^\]]*[\"']bcrypt"), "bcrypt", "hashes passwords with bcrypt"),
     (re.compile(rb"schemes\s*=\s*\[[^\]]*[\"']argon2"), "argon2-cffi", "hashes passwords with argon2"),
     (re.compile(rb"\bmodels\.ImageField\("), "pillow", "has an ImageField"),
+    (re.compile(rb"\b(?:read_excel|to_excel)\("), "openpyxl", "reads or writes Excel files"),
+    (re.compile(rb"\b(?:read_parquet|to_parquet)\("), "pyarrow", "reads or writes Parquet files"),
+    (re.compile(rb"BeautifulSoup\([^\n]{0,200}[\"'](?:lxml|lxml-xml|xml)[\"']"), "lxml", "parses with lxml"),
+    (re.compile(rb"BeautifulSoup\([^\n]{0,200}[\"']html5lib[\"']"), "html5lib", "parses with html5lib"),
+    (re.compile(rb"[\"']django_redis\."), "django-redis", "names django_redis"),
+    (re.compile(rb"[\"']channels_redis\."), "channels-redis", "names channels_redis"),
+    (re.compile(rb"[\"']whitenoise\."), "whitenoise", "names whitenoise"),
+    (re.compile(rb"[\"']storages\.backends\."), "django-storages", "names storages"),
+    (re.compile(rb"[\"']django\.core\.cache\.backends\.redis\."), "redis", "has a cache in Redis"),
+    (re.compile(rb"\bCelery\([^()]{0,300}[\"']redis://"), "redis", "has its tasks in Redis"),
 )
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::\w+(?:\(\))?)?")
 # Settings with lists of module names that the framework imports.

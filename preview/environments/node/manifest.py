@@ -150,6 +150,7 @@ class _Reader:
         self.left_out = False
         self._from_workspace: dict[str, str] = {}
         self._local: list[str] = []
+        self._linked: list[str] | None = None
         self.files: dict[str, bytes] = {}
         self.notes: list[str] = []
 
@@ -170,7 +171,7 @@ class _Reader:
         name = posixpath.normpath(posixpath.join(folder, "package.json"))
         data = self.bytes_of(name)
         if data is None:
-            return self._made() if folder == "." else dict(_NAMELESS)
+            return self._made() if folder == "." and not self._linking() else dict(_NAMELESS)
         try:
             content = json.loads(data.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
@@ -289,9 +290,40 @@ class _Reader:
         if not patterns and (data := self.bytes_of("pnpm-workspace.yaml")) is not None:
             text = data.decode("utf-8", "replace").partition("packages:")[2]
             patterns = _PNPM_MEMBER.findall(text)
+        if not patterns and not any(root.get(kind) for kind in _DEPENDENCIES):
+            return self._linking()
         excluded = [item[1:] for item in patterns if item.startswith("!") and len(item) > 1]
         found = [folder for item in patterns for folder in self._matching(item.removeprefix("./").rstrip("/"))]
         return [folder for folder in found if not any(PurePosixPath(folder).match(item) for item in excluded)]
+
+    def _linking(self) -> list[str]:
+        """Return the folders of packages that name others by paths out of their own folders.
+
+        They make a workspace of a folder that requires nothing itself: npm resolves such paths below its root alone.
+        """
+        if self._linked is None:
+            found: dict[str, None] = {}
+            for pattern in ("*", "*/*", "*/*/*"):
+                for folder in self._matching(pattern):
+                    if len(found) < _MAX_MEMBERS and self._leads_out(folder):
+                        found[folder] = None
+            self._linked = list(found)
+        return self._linked
+
+    def _leads_out(self, folder: str) -> bool:
+        try:
+            content = json.loads((self.bytes_of(f"{folder}/package.json") or b"{}").decode("utf-8-sig"))
+        except (ValueError, RecursionError):
+            return False
+        values = _texts(content.get("dependencies") if isinstance(content, dict) else None).values()
+        for value in filter(is_path, values):
+            try:
+                inside = inside_project(folder, value)
+            except Outside:
+                continue
+            if inside != folder and not inside.startswith(f"{folder}/") and self._is_folder(inside):
+                return True
+        return False
 
     def _matching(self, pattern: str) -> Iterator[str]:
         # A second `**` would search the tree again for each of its folders.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from preview.environments.folders.environment import EnvironmentRequest, SuppliedServer, builder_name
 from preview.environments.folders.layout import Layout
-from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG
+from preview.environments.imports.names import ALTERNATIVES, BROUGHT_ALONG, NEEDS
 from preview.environments.imports.removed_apis import find_old_uses
 from preview.environments.imports.scan import Wanted, find_imports
 from preview.environments.manifests.search import read_project
@@ -134,7 +134,7 @@ def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Want
     # The first file with a package is the nearest one.
     spare = {item.name: item for item in reversed(required.spare) if item.applies}
     left = []
-    for one in found:
+    for one in (*found, *_needed(found, named)):
         name = canonicalize_name(Requirement(one.distribution).name)
         if name in required.withheld:
             continue
@@ -142,6 +142,15 @@ def _undeclared(found: Sequence[Wanted], required: RequirementSet) -> tuple[Want
             known = spare.get(name)
             left.append(one if known is None else replace(one, distribution=known.text, origin=known.origin))
     return tuple(left)
+
+
+def _needed(found: Sequence[Wanted], named: Collection[str]) -> Iterator[Wanted]:
+    """Yield the packages that imported ones need, if the project names none of those that would do."""
+    have = {*named, *(canonicalize_name(Requirement(one.distribution).name) for one in found)}
+    for one in found:
+        choices = NEEDS.get(one.module, [])
+        if choices and have.isdisjoint(choices):
+            yield Wanted(choices[0], choices[0], one.file, f'imports "{one.module}", which needs it')
 
 
 def _key(asked: Asked, interpreter: PythonInterpreter, *, runs_code: bool, trial: str | None) -> str:
