@@ -1,6 +1,7 @@
 """Steps that make a project's tables and data before it starts: from its sources, README, scripts and main blocks."""
 
 from preview.detection.steps.env_file import find_env_file_step
+from preview.detection.steps.extension import with_extension
 from preview.detection.steps.folders import find_folders_step
 from preview.detection.steps.key_files import with_key_files
 from preview.detection.steps.model_tables import find_model_tables_step
@@ -18,6 +19,7 @@ __all__ = [
     "find_folders_step",
     "find_model_tables_step",
     "find_python_work",
+    "with_extension",
     "with_key_files",
     "with_sql_files",
 ]
