@@ -247,7 +247,7 @@ async def run(options: argparse.Namespace) -> None:
     folders = [one.resolve() for one in options.folders if one.resolve().name not in there]
     if not folders or options.only_report:
         return
-    settings = {"PREVIEW_ENVIRONMENT_BUILD_TIMEOUT": str(options.install_timeout), "PREVIEW_GENERATION_FILES": "50000"}
+    settings = {"PREVIEW_ENVIRONMENT_BUILD_TIMEOUT": str(options.install_timeout)}
     # Two slots: a preview that is being stopped still counts.
     async with open_public_service(cache=options.keep, at_once=2, settings=settings) as service:
         for folder in folders:
