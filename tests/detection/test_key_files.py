@@ -86,6 +86,8 @@ def test_keys_that_are_there_are_kept(tmp_path: Path) -> None:
     files = {"main.py": FASTAPI + "open('private.pem'), open('public.pem')\n", "private.pem": "x"}
     assert made(tmp_path, files) == ["public.pem"]
     assert made(tmp_path, {"public.pem": "x"}) == []
+    hidden = {"main.py": FASTAPI + "open('.keys/private.pem'), open('dist/jwt.key')\n"}
+    assert made(tmp_path, hidden | {".keys/private.pem": "x", "dist/jwt.key": "x"}) == []
 
 
 @pytest.mark.parametrize(

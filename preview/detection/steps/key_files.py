@@ -7,6 +7,7 @@ algorithms that the sources name tell the kind. Certificates are not made: with 
 from __future__ import annotations
 
 import ast
+import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -98,7 +99,7 @@ def _in_order(found: Mapping[str, _Key], sources: Sources) -> list[_Key]:
     """Return the keys, private ones first; a public key whose private key is neither there nor made is left out."""
     private = [key for key in found.values() if not key.source][:_MOST]
     paths = {key.path for key in private}
-    public = [key for key in found.values() if key.source in paths or (key.source and sources.has_file(key.source))]
+    public = [key for key in found.values() if key.source in paths or (key.source and _is_there(sources, key.source))]
     return [*private, *public[:_MOST]]
 
 
@@ -117,7 +118,12 @@ def _wanted(plan: StartPlan, sources: Sources) -> dict[str, str]:
         if any(word in text for word in _WORDS):
             for path in _script_paths(text.decode("utf-8", "replace"), file, plan.directory):
                 found.setdefault(path, file)
-    return {path: where for path, where in found.items() if _is_usable(path) and not sources.has_file(path)}
+    return {path: where for path, where in found.items() if _is_usable(path) and not _is_there(sources, path)}
+
+
+def _is_there(sources: Sources, path: str) -> bool:
+    """Return whether the project has the file, in folders too whose sources are not read (``dist``, ``.keys``)."""
+    return sources.has_file(path) or os.path.lexists(sources.root / path)
 
 
 def _is_usable(path: str) -> bool:
