@@ -95,14 +95,15 @@ class Choice:
         requires = asked.required.requires_python
         if (older := await self._older(asked, usual, report)) is not None:
             return self._recipe_for(asked, older)
-        if (named := await self._named(asked, usual)) is not None:
-            tried = self._as_written(asked, usual, named, report)
-            if tried is not None:
-                return tried
-        if newer is not None and allows(requires, usual) and allows(requires, newer.interpreter):
+        named = await self._named(asked, usual)
+        # What a tool is set to says nothing against newer Pythons.
+        may_be_newer = named is None or (asked.stated is not None and asked.stated.is_hint)
+        if may_be_newer and newer is not None and allows(requires, usual) and allows(requires, newer.interpreter):
             tried = self._trial(asked, usual, newer, report)
             if tried is not None:
                 return tried
+        if named is not None and (tried := self._as_written(asked, usual, named, report)) is not None:
+            return tried
         interpreter = await self._wanted(asked, usual, report)
         if requires is not None and not allows(requires, interpreter):
             asked = replace(asked, required=as_for(asked.required, requires))
