@@ -175,7 +175,7 @@ def _script_paths(text: str, file: str, directory: str) -> Iterator[str]:
 
 def _told(sources: Sources, wanted: Mapping[str, str]) -> Iterator[_Key]:
     """Yield the keys that documents and scripts make with ``openssl`` or ``ssh-keygen``, if a program reads them."""
-    names = {posixpath.basename(path): path for path in reversed(wanted)}
+    names = {posixpath.basename(path): path for path in reversed(list(wanted))}
     for command, folder in commands_in_folders(sources, _PROGRAM):
         given = _options(command.words)
         target = given.get("-out") or given.get("-f") or given.get(">")
