@@ -23,6 +23,11 @@ _COMMAND: Final = re.compile(
 )
 # Files that a project with plain SQL has for its tables, where nothing names them.
 _USUAL: Final = frozenset({"schema.sql", "init.sql", "database.sql", "db.sql", "setup.sql", "tables.sql", "create.sql"})
+# Changes of tables, tests, and copies of a database.
+_OTHER: Final = re.compile(
+    r"(?:^|[/_.-])(?:migra\w*|tests?|backups?|dumps?|old|drop|example\w*)(?:[/_.-]|$)", re.IGNORECASE
+)
+_MOST_READ: Final = 40
 _TABLE: Final = re.compile(rb"\bCREATE\s{1,20}TABLE\b", re.IGNORECASE)
 _MAKES_TABLES: Final = frozenset({"migrations", "tables", "makemigrations"})
 _PROGRAMS: Final = {"psql": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL, "mariadb": ServiceKind.MYSQL}
@@ -68,18 +73,26 @@ def _mounted(sources: Sources) -> Iterator[tuple[str, str]]:
 
 
 def _named(sources: Sources, kind: ServiceKind) -> Iterator[tuple[str, str]]:
-    """Yield the files that a README loads; else the only file of a usual name, if it makes tables."""
+    """Yield the files that a README loads; else the only file that makes tables."""
     said = False
     for readme in _files(sources, _README):
         for line in runnable_code(_text(sources, readme)):
             for match in _COMMAND.finditer(line):
                 path = next((one for one in _places(readme, match["file"]) if sources.has_file(one)), None)
+                said = said or path is not None
                 if path is not None and _PROGRAMS[match["program"]] is kind:
-                    said = True
                     yield path, f"{readme} says so"
-    usual = [name for name in sources.all_names if posixpath.basename(name).lower() in _USUAL]
-    if not said and len(usual) == 1 and _TABLE.search(sources.text(usual[0])):
-        yield usual[0], "it makes tables, and nothing else does"
+    if said:
+        return
+    files = [name for name in sources.all_names if name.lower().endswith(".sql") and not _OTHER.search(name)][
+        :_MOST_READ
+    ]
+    makers = [name for name in files if _TABLE.search(sources.text(name))]
+    usual = [name for name in files if posixpath.basename(name).lower() in _USUAL]
+    # A file of a usual name, or the only one that makes tables, whatever its name is.
+    chosen = usual if len(usual) == 1 and usual[0] in makers else makers
+    if len(chosen) == 1:
+        yield chosen[0], "it makes tables, and nothing else does"
 
 
 def _places(readme: str, file: str) -> Iterable[str]:
