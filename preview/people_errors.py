@@ -6,7 +6,8 @@ from preview.errors import LimitReached, PreviewError
 
 __all__ = [
     "ApiTokenLimitReached", "ApiTokenNotFound", "CommentLimitReached", "CommentNotFound", "EnvironmentInUse",
-    "EnvironmentNotFound", "GuestLimitReached", "TooFast", "ViewerNotFound",
+    "EnvironmentNotFound", "GuestLimitReached", "SavedRequestLimitReached", "SavedRequestNotFound", "TooFast",
+    "ViewerNotFound",
 ]  # fmt: skip
 
 
@@ -50,6 +51,18 @@ class GuestLimitReached(LimitReached):
     """The preview has the maximum number of guests. ``details["limit"]`` is that number."""
 
     code = "guest_limit_reached"
+
+
+class SavedRequestLimitReached(LimitReached):
+    """The generation has the maximum number of saved requests. ``details["limit"]`` is that number."""
+
+    code = "saved_request_limit_reached"
+
+
+class SavedRequestNotFound(PreviewError):
+    """The generation has no saved request with this id."""
+
+    code = "saved_request_not_found"
 
 
 class TooFast(PreviewError):

@@ -73,6 +73,11 @@ def new_comment_id() -> str:
     return f"comment_{_random()}"
 
 
+def new_saved_request_id() -> str:
+    """Return a new saved request's id: ``saved_`` and 16 symbols."""
+    return f"saved_{_random()}"
+
+
 def new_api_token_id() -> str:
     """Return a new API token's id: ``token_`` and 16 symbols."""
     return f"token_{_random()}"

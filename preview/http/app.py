@@ -33,9 +33,9 @@ from preview.http.metrics import Metrics, ServiceState, Streams
 from preview.http.openapi import install_openapi
 from preview.http.people import make_people
 from preview.http.protocol.listening import RequestConnection, SocketConnection
+from preview.http.routes.calls import carry_check
 from preview.http.routes.generations import run_purge
 from preview.http.routes.people import telling_changes
-from preview.http.routes.proxied import carry_check
 from preview.http.routes.table import install_routes
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits

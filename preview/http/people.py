@@ -8,7 +8,7 @@ from preview.auth import AccessBook, ApiTokens, Audit, GuestBook, Identity
 from preview.http.core.live_requests import LiveRequests
 from preview.service import Service
 from preview.settings import Settings
-from preview.together import Comments, EventBook, Presence
+from preview.together import Comments, EventBook, Presence, SavedRequests
 
 # The user of the command line on one's own machine.
 _LOCAL_USER = "local"
@@ -24,6 +24,7 @@ class People:
         guests: People whom share links have admitted to the page.
         presence: Who looks at which preview.
         comments: Comments on previews.
+        saved: Requests that are saved for generations.
         live_requests: Open requests whose access can be revoked.
         events: News for users.
         audit: Changes that users have made.
@@ -34,6 +35,7 @@ class People:
     guests: GuestBook
     presence: Presence
     comments: Comments
+    saved: SavedRequests
     live_requests: LiveRequests
     events: EventBook
     audit: Audit
@@ -68,6 +70,7 @@ def make_people(service: Service, secret: str | None) -> People:
         ),
         presence,
         Comments(service.database),
+        SavedRequests(service.database),
         live_requests,
         EventBook(),
         Audit(service.database),

@@ -34,6 +34,9 @@ _WATCH = frozenset(
 )
 _USE = _WATCH | {
     "v1_proxy.request_",
+    "call_sockets.socket",
+    "call_sockets.talk",
+    "saved.list_saved",
     # On a trial only; see the route.
     "replay.one",
     "together.add_comment",

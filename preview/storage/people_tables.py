@@ -1,4 +1,4 @@
-"""Tables of what people do: API tokens, comments, removed generations (``preview.generations.removal``), the audit."""
+"""Tables of what people do: tokens, comments, saved requests, the audit, and generations that they removed."""
 
 from __future__ import annotations
 
@@ -42,6 +42,19 @@ preview_comments = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 Index("ix_preview_comments_preview_id_created_at", preview_comments.c.preview_id, preview_comments.c.created_at)
+
+# Requests under a name, for all who may use a generation's preview.
+saved_requests = Table(
+    "saved_requests",
+    metadata,
+    Column("generation_id", String(128), ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("name", String(256), nullable=False),
+    # JSON.
+    Column("request", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+Index("uq_saved_requests_generation_id_name", saved_requests.c.generation_id, saved_requests.c.name, unique=True)
 
 # Generations that nobody sees, until they are restored or deleted.
 removed_generations = Table(

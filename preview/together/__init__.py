@@ -3,6 +3,7 @@
 from preview.together.comments import Comment, Comments
 from preview.together.events import EventBook, UserEvent, UserEvents
 from preview.together.presence import OWNER_ID, Audience, Presence, Viewer
+from preview.together.saved import SavedRequest, SavedRequests
 from preview.together.target import Target, TargetKind
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "Comments",
     "EventBook",
     "Presence",
+    "SavedRequest",
+    "SavedRequests",
     "Target",
     "TargetKind",
     "UserEvent",

@@ -31,7 +31,12 @@ async def test_only_operators_read_the_changes_of_others_and_no_secret_is_in_the
         put = await world.ask("PUT", "/api/v1/projects/proj_1/secrets/API_KEY", {"value": secret})
         assert put.status_code < 300, put.text
         token = (await world.ask("POST", "/api/v1/tokens", {"name": "t"})).json()
-        for path in ("/api/v1/operator/audit", "/api/v1/operator/audit?user_id=bob"):
+        for path in (
+            "/api/v1/operator/audit",
+            "/api/v1/operator/audit?user_id=bob",
+            "/api/v1/operator/templates",
+            "/api/v1/operator/nodes",
+        ):
             assert (await world.ask("GET", path)).status_code == 403
             assert (await world.ask("GET", path, user=None)).status_code == 401
             api = {"Authorization": f"Bearer {token['token']}"}
@@ -43,6 +48,11 @@ async def test_only_operators_read_the_changes_of_others_and_no_secret_is_in_the
         assert {one["user_id"] for one in everything} == {"ann", "bob"}
         assert secret not in str(everything)
         assert token["token"] not in str(everything)
+        templates = (await world.ask("GET", "/api/v1/operator/templates", user="root")).json()
+        assert all(one["is_ready"] or one["why_not"] for one in templates["items"])
+        (node,) = (await world.ask("GET", "/api/v1/operator/nodes", user="root")).json()["items"]
+        assert node["processors"] >= 1
+        assert node["live_previews"] == 0
         # What was refused is no change.
         await world.ask("DELETE", f"/api/v1/generations/{generation}", user="bob")
         assert len(await entries(world, "/api/v1/operator/audit?user_id=bob", "root")) == 1

@@ -178,11 +178,22 @@ class ListedEndpoint(Answer):
     credentials: list[EndpointCredential]
 
 
+class ListedSocket(Answer):
+    """A path that takes WebSockets, found in the source."""
+
+    path: str
+    summary: str
+    protocol: Literal["websocket", "socket.io"]
+    file: str | None = Field(description="The source file, relative to the project.", examples=["app/main.py"])
+    line: int | None
+
+
 class Endpoints(Answer):
     """The generation's endpoints."""
 
     endpoints: list[ListedEndpoint]
-    count: int
+    sockets: list[ListedSocket]
+    count: int = Field(description="Number of `endpoints`.")
     complete: shared.Complete
     unread: shared.Unread
 
@@ -190,7 +201,14 @@ class Endpoints(Answer):
     def of(cls, found: Listing) -> Self:
         """Return the list of endpoints."""
         endpoints = [ListedEndpoint.model_validate(one) for one in found.endpoints]
-        return cls(endpoints=endpoints, count=len(endpoints), complete=found.complete, unread=list(found.unread))
+        sockets = [ListedSocket.model_validate(one) for one in found.sockets]
+        return cls(
+            endpoints=endpoints,
+            sockets=sockets,
+            count=len(endpoints),
+            complete=found.complete,
+            unread=list(found.unread),
+        )
 
 
 class Proxied(Answer):

@@ -67,6 +67,8 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         people_errors.ViewerNotFound: (404, "No such guest"),
         people_errors.ApiTokenLimitReached: (409, "API token limit reached"),
         people_errors.CommentLimitReached: (409, "Comment limit reached"),
+        people_errors.SavedRequestLimitReached: (409, "Saved request limit reached"),
+        people_errors.SavedRequestNotFound: (404, "Saved request not found"),
         people_errors.EnvironmentInUse: (409, "Environment in use"),
         people_errors.GuestLimitReached: (409, "Guest limit reached"),
         people_errors.TooFast: (429, "Too fast"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from preview import errors, people_errors
-from preview.http.contracts.people import account, events, together
+from preview.http.contracts.people import account, events, saved, together
 from preview.http.core import bodies
 from preview.http.openapi.model import GONE, ErrorKinds, Operation, Reply
 
+_OWN: ErrorKinds = (errors.GenerationReadOnly,)
 _NO_PREVIEW: ErrorKinds = (errors.NoActivePreview,)
 _STORED: ErrorKinds = (errors.NoActivePreview, errors.PreviewNotFound)
 
@@ -20,6 +21,18 @@ def together_operations() -> dict[str, Operation]:
     comment = Reply("The comment.", together.CommentShape)
     made = Reply("The comment.", together.CommentShape, headers={"Location": "Address of the comment."})
     return {
+        "call_sockets.socket": Operation(
+            Reply("A WebSocket; its messages are in docs/api.md.", kind=None),
+            (errors.UpgradeRequired, errors.NoActivePreview, errors.TooManyStreams, people_errors.TooFast),
+            101,
+        ),
+        "saved.list_saved": Operation(Reply("The saved requests.", saved.SavedList), _OWN),
+        "saved.save_request": Operation(
+            Reply("The saved request.", saved.SavedShape),
+            (*_OWN, errors.InvalidRequest, people_errors.SavedRequestLimitReached),
+            body=saved.SavedBody,
+        ),
+        "saved.delete_saved": Operation(GONE, (*_OWN, people_errors.SavedRequestNotFound), 204),
         "together.join": Operation(
             me,
             (errors.InvalidRequest, errors.Forbidden, errors.Unauthenticated, people_errors.GuestLimitReached),
@@ -115,6 +128,8 @@ def operator_operations() -> dict[str, Operation]:
             (*refused, errors.InvalidRequest),
             query=bodies.AuditQuery,
         ),
+        "operator.templates": Operation(Reply("The templates.", account.Templates), refused),
+        "operator.nodes": Operation(Reply("The machines.", account.Nodes), refused),
         "operator.environments": Operation(Reply("The environments.", account.Environments), refused),
         "operator.remove_environment": Operation(
             GONE, (*refused, people_errors.EnvironmentNotFound, people_errors.EnvironmentInUse), 204

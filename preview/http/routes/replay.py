@@ -26,8 +26,8 @@ from preview.http.core.replay_bodies import (
     SideBody,
 )
 from preview.http.identity import own_generation, owned_by
+from preview.http.routes.calls import carry_call
 from preview.http.routes.generations.versions import versions_of
-from preview.http.routes.proxied import carry_call
 from preview.http.routes.requests import matches_of
 from preview.launch_settings import ACTIVE
 from preview.proxy import ProxyRequest, ProxyResponse

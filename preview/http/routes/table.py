@@ -10,6 +10,7 @@ from preview.http.backend import Backend
 from preview.http.browser.addresses import PreviewAddresses
 from preview.http.routes.alerts import alert_routes, firing_routes
 from preview.http.routes.browser import browser_routes, page_routes, session_routes
+from preview.http.routes.calls import call_socket_routes, proxy_routes, saved_routes
 from preview.http.routes.checks import check_routes
 from preview.http.routes.data import data_routes, snapshot_routes
 from preview.http.routes.failures import failure_routes
@@ -28,7 +29,6 @@ from preview.http.routes.logs import history_routes, log_routes, log_socket_rout
 from preview.http.routes.people import account_routes, event_routes, operator_routes, together_routes
 from preview.http.routes.previews import PREFIXES, preview_routes, previews_routes
 from preview.http.routes.probes import probe_routes
-from preview.http.routes.proxied import proxy_routes
 from preview.http.routes.replay import replay_routes
 from preview.http.routes.requests import request_routes
 from preview.http.routes.system import plan_routes, system_routes
@@ -72,6 +72,8 @@ def install_routes(app: Quart, running: Callable[[], Backend], places: PreviewAd
         check_routes,
         firing_routes,
         together_routes,
+        call_socket_routes,
+        saved_routes,
     )
     for made in (one(running) for one in of_preview):
         app.register_blueprint(made, url_prefix=PREFIXES[Contract.V1])

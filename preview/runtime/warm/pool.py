@@ -40,6 +40,25 @@ class Bounds:
     max_age_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class TemplateFacts:
+    """Facts about the template of one environment.
+
+    Attributes:
+        key: Key of the environment.
+        is_ready: Whether starts are forked from it now.
+        forks: Number of processes that it has forked; 0 without one.
+        age_s: Seconds since it was started; None without one.
+        why_not: Half a sentence: why there is none; empty for a ready one.
+    """
+
+    key: str
+    is_ready: bool
+    forks: int
+    age_s: float | None
+    why_not: str
+
+
 Opener = Callable[[Wanted], AbstractAsyncContextManager[Template]]
 
 
@@ -91,6 +110,18 @@ class TemplatePool:
     def ready(self) -> list[str]:
         """Keys of all ready templates."""
         return [key for key, slot in self._slots.items() if slot.live is not None]
+
+    def facts(self) -> list[TemplateFacts]:
+        """Return the facts about each environment that has or had a template, the last used first."""
+        now = trio.current_time()
+        found: list[TemplateFacts] = []
+        for key, slot in sorted(self._slots.items(), key=lambda one: -one[1].used_at):
+            if slot.live is None:
+                found.append(TemplateFacts(key, False, 0, None, slot.why_not))
+            else:
+                template = slot.live.template
+                found.append(TemplateFacts(key, True, template.forks, now - template.started_at, ""))
+        return found
 
     def is_ready(self, key: str) -> bool:
         """Return whether this key has a ready template."""

@@ -73,7 +73,7 @@ class WarmRuntime:
 
     def describe(self) -> Mapping[str, str]:
         """See ``Runtime``."""
-        starts = "Python's are forked from templates" if self.forks else f"from nothing: {self._why_never}"
+        starts = "Python's are forked from templates" if self.forks else f"cold: {self._why_never}"
         return {**self._cold.describe(), "starts": starts}
 
     def holds(self) -> frozenset[Held]:

@@ -166,6 +166,43 @@ class Environments(Answer):
     next: None = Field(default=None, description="Always null.")
 
 
+class TemplateShape(Answer):
+    """A process that has imported the packages of one environment; new previews are forked from it."""
+
+    key: str = Field(description="Key of the environment.")
+    is_ready: bool
+    forks: int = Field(description="Processes that it has forked.")
+    age_s: Seconds | None = Field(description="Null if there is none.")
+    why_not: str = Field(description="Why there is none; empty for a ready one.")
+
+
+class Templates(Answer):
+    """Templates, the last used first."""
+
+    items: list[TemplateShape]
+    limit: int = Field(description="Most templates at a time.")
+    next: None = Field(default=None, description="Always null.")
+
+
+class NodeShape(Answer):
+    """A machine of the service."""
+
+    name: str
+    system: str = Field(examples=["Linux 6.8.0"])
+    processors: int = Field(description="Processors that the service may use.")
+    live_previews: int
+    max_previews: int = Field(description="`PREVIEW_MAX_PREVIEWS`.")
+    isolation: str = Field(description="How previews are isolated.")
+    limits: dict[str, str] = Field(description="Each limit, and who enforces it; for people.")
+
+
+class Nodes(Answer):
+    """The machines of the service."""
+
+    items: list[NodeShape]
+    next: None = Field(default=None, description="Always null.")
+
+
 class AuditEntryShape(Answer):
     """A change that a user has made."""
 

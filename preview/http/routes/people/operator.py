@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections import Counter
 
 from quart import Blueprint, Response, request
@@ -16,16 +18,21 @@ from preview.http.contracts.people.account import (
     AuditPage,
     Environments,
     EnvironmentShape,
+    Nodes,
+    NodeShape,
     OperatorPreview,
     OperatorPreviews,
     OperatorUser,
     OperatorUsers,
+    Templates,
+    TemplateShape,
 )
 from preview.http.core.answers import json_answer, no_content
 from preview.http.core.bodies import AuditQuery, PageQuery
 from preview.http.core.reading import checked_query
 from preview.http.identity import require_account
 from preview.http.people import is_operator
+from preview.runtime.warm.runtime import WarmRuntime
 from preview.storage.tables import generations, users
 from preview.storage.users import read_page
 
@@ -109,6 +116,31 @@ def operator_routes(running: Running) -> Blueprint:
         await _require_operator(backend)
         await backend.service.shelf.remove(environment_id)
         return no_content()
+
+    @routes.get("/operator/templates")
+    async def templates(backend: Backend) -> Response:
+        """Return the processes that new Python previews are forked from, the last used first, for operators."""
+        await _require_operator(backend)
+        runtime = backend.service.runtime
+        facts = runtime.templates.facts() if isinstance(runtime, WarmRuntime) else []
+        items = [TemplateShape.model_validate(one) for one in facts]
+        return json_answer(Templates(items=items, limit=backend.settings.warm_templates, next=None))
+
+    @routes.get("/operator/nodes")
+    async def nodes(backend: Backend) -> Response:
+        """Return the machines of this service, for operators. A service has one."""
+        await _require_operator(backend)
+        described = dict(backend.service.runtime.describe())
+        node = NodeShape(
+            name=platform.node(),
+            system=f"{platform.system()} {platform.release()}",
+            processors=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            live_previews=len(backend.previews.all_active),
+            max_previews=backend.settings.max_previews,
+            isolation=backend.service.runtime.name,
+            limits=described,
+        )
+        return json_answer(Nodes(items=[node], next=None))
 
     return routes
 

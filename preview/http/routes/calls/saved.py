@@ -1,0 +1,59 @@
+"""Requests that are saved for a generation, relative to ``/api/v1/generations/<generation_id>``."""
+
+from __future__ import annotations
+
+from quart import Blueprint, Response, request
+
+from preview.errors import GenerationReadOnly
+from preview.http.backend import Backend, BackendRoutes, Running
+from preview.http.contracts.people.saved import SavedBody, SavedList, SavedShape
+from preview.http.core.answers import json_answer, no_content
+from preview.http.core.reading import read_json
+from preview.http.identity import own_generation
+from preview.together import SavedRequests
+from preview.together.saved import MOST_REQUEST_BYTES
+
+# JSON may use six bytes for one character.
+_BODY_BYTES = 6 * MOST_REQUEST_BYTES
+
+
+def saved_routes(running: Running) -> Blueprint:
+    """Return the routes."""
+    routes = BackendRoutes("saved", running)
+
+    @routes.get("/preview/saved")
+    async def list_saved(backend: Backend, generation_id: str) -> Response:
+        """Return the saved requests of a generation, by name. Guests who may send requests see them too."""
+        saved = await _saved_of(backend, generation_id)
+        items = [SavedShape.of(one) for one in await saved.list(generation_id)]
+        return json_answer(SavedList(items=items, next=None))
+
+    @routes.post("/preview/saved")
+    async def save_request(backend: Backend, generation_id: str) -> Response:
+        """Save a request under a name; one of the same name is replaced."""
+        saved = await _saved_of(backend, generation_id)
+        body = await read_json(request, SavedBody, limit_bytes=_BODY_BYTES)
+        return json_answer(SavedShape.of(await saved.save(generation_id, body.name, body.request())))
+
+    @routes.delete("/preview/saved/<saved_id>")
+    async def delete_saved(backend: Backend, generation_id: str, saved_id: str) -> Response:
+        """Delete a saved request."""
+        await (await _saved_of(backend, generation_id)).delete(generation_id, saved_id)
+        return no_content()
+
+    return routes
+
+
+async def _saved_of(backend: Backend, generation_id: str) -> SavedRequests:
+    """Return the book of saved requests, for the caller's generation.
+
+    Raises:
+        Unauthenticated, Forbidden, GenerationNotFound: See ``own_generation``.
+        GenerationReadOnly: The application around this service keeps the generations.
+
+    Cancellation: nothing changes.
+    """
+    await own_generation(backend, generation_id)
+    if backend.edits is None:
+        raise GenerationReadOnly("Another application keeps this generation; save requests there.")
+    return backend.people.saved
