@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from preview.endpoints.budget import Budget, OutOfBudget
 from preview.endpoints.django import find_django_apps
@@ -13,7 +14,7 @@ from preview.endpoints.express import find_express_apps
 from preview.endpoints.fastapi import FastAPIFramework, find_fastapi_apps, list_endpoints
 from preview.endpoints.fastapi.routes import Include, Router
 from preview.endpoints.flask import find_flask_apps, find_quart_apps
-from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp
+from preview.endpoints.model import AppTarget, Endpoint, Extraction, Found, FoundApp, SocketEndpoint
 from preview.endpoints.more_python import find_more_apps
 from preview.endpoints.node.unread import find_unread_servers
 from preview.endpoints.python import PythonEvaluator
@@ -92,12 +93,33 @@ def extract(directory: Path) -> Extraction:
             for sentence in (*name_unread(sources), *find_unread_servers(sources)):
                 endpoints.say(sentence)
     unread = tuple(map(_without_halves, endpoints.unread))
-    return Extraction(tuple(map(_sayable, endpoints.values())), unread, sources.skipped, target)
+    for socket in _find_socket_io(sources):
+        endpoints.sockets.setdefault(socket.path, socket)
+    sockets = tuple(map(_sayable, endpoints.sockets.values()))
+    return Extraction(tuple(map(_sayable, endpoints.values())), unread, sockets, sources.skipped, target)
 
 
-def _sayable(endpoint: Endpoint) -> Endpoint:
+# Its imports, in Python and JavaScript.
+_SOCKET_IO = re.compile(rb"""^\s*(?:import|from)\s+(?:flask_)?socketio\b|["']socket\.io["']""", re.MULTILINE)
+
+
+def _find_socket_io(sources: Sources) -> list[SocketEndpoint]:
+    """Return the path of Socket.IO, if a file imports its server. Its events are not read."""
+    for file in sources.names:
+        text = sources.text(file)
+        found = _SOCKET_IO.search(text) if b"socket" in text else None
+        if found is not None:
+            line = text.count(b"\n", 0, found.end()) + 1
+            return [SocketEndpoint("/socket.io/", "Needs a client of Socket.IO", "socket.io", file, line)]
+    return []
+
+
+_T = TypeVar("_T", Endpoint, SocketEndpoint)
+
+
+def _sayable(endpoint: _T) -> _T:
     """Return the endpoint with valid text; a source may contain half of a surrogate pair."""
-    return Endpoint(**{name: _without_halves(getattr(endpoint, name)) for name in endpoint.__slots__})
+    return type(endpoint)(**{name: _without_halves(getattr(endpoint, name)) for name in endpoint.__slots__})
 
 
 def _without_halves(value: Any) -> Any:

@@ -79,10 +79,10 @@ def merge_listings(static: Listing, published: Sequence[Endpoint], table: RouteT
     if table is None or not table.endpoints:
         return replace(static, endpoints=endpoints)
     if not table.unknown:
-        return Listing(endpoints)
+        return Listing(endpoints, sockets=static.sockets)
     open_paths = [path for path in table.unknown if path != "/" and not _has_any(static.endpoints, path)]
     sentences = [f"routes below {path} are not in the application's route table" for path in open_paths]
-    return Listing(endpoints, (*static.unread, *sentences)[:MAX_UNREAD])
+    return Listing(endpoints, (*static.unread, *sentences)[:MAX_UNREAD], static.sockets)
 
 
 def _has_any(endpoints: Sequence[Endpoint], below: str) -> bool:

@@ -114,6 +114,29 @@ class Endpoint:
     credentials: tuple[Credential, ...] = ()
 
 
+SOCKET: Final = "WS"
+"""Stands for a method where a route is a WebSocket's. It is never a method of an ``Endpoint``."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketEndpoint:
+    """A path that takes WebSockets.
+
+    Attributes:
+        path: As for ``Endpoint``.
+        summary: A few words; may be empty.
+        protocol: ``websocket``, or ``socket.io`` for a path that only clients of that library understand.
+        file: The source file, relative to the project; None if unknown.
+        line: Line number in ``file``, from 1.
+    """
+
+    path: str
+    summary: str = ""
+    protocol: str = "websocket"
+    file: str | None = None
+    line: int | None = None
+
+
 NODE_NAMES: Final[Mapping[str, str]] = {
     "express": "Express",
     "nestjs": "NestJS",
@@ -166,11 +189,21 @@ class Found(dict[tuple[str, str], Endpoint]):
 
     Attributes:
         unread: One sentence for each route that could not be read, without repeats.
+        sockets: WebSockets by their path.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.sockets: dict[str, SocketEndpoint] = {}
         self.unread: dict[str, None] = {}
+
+    def take(self, endpoint: Endpoint) -> None:
+        """Add an endpoint, or the WebSocket that it stands for. Of two with the same key, the first one answers."""
+        if endpoint.method == SOCKET:
+            socket = SocketEndpoint(endpoint.path, endpoint.summary, file=endpoint.file, line=endpoint.line)
+            self.sockets.setdefault(endpoint.path, socket)
+        else:
+            self.setdefault((endpoint.method, endpoint.path), endpoint)
 
     def miss(self, file: str, line: int, what: str) -> None:
         """Note that something in a file could not be read; ``line`` is 0 if it has no place of its own."""
@@ -207,10 +240,12 @@ class Listing:
     Attributes:
         endpoints: In the order of the application.
         unread: One sentence for each part that could not be read: a route, a framework, the rest of a large project.
+        sockets: WebSockets, as far as they were found in the source.
     """
 
     endpoints: tuple[Endpoint, ...] = ()
     unread: tuple[str, ...] = ()
+    sockets: tuple[SocketEndpoint, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -46,7 +46,7 @@ def _analyse(context: JobContext, arguments: Mapping[str, Any]) -> object:
 def _endpoints(context: JobContext, _arguments: Mapping[str, Any]) -> object:
     files.tell_progress = context.progress.tell
     found = extract(context.project)
-    return Listing(found.endpoints, found.unread)
+    return Listing(found.endpoints, found.unread, found.sockets)
 
 
 def _openapi(context: JobContext, _arguments: Mapping[str, Any]) -> object:

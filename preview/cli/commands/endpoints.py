@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,8 +55,9 @@ def endpoints(
     if as_json:
         print_json(_described(found))
         return
-    if found.endpoints:
-        table_console().print(_table([_row(one) for one in found.endpoints]))
+    sockets = [_socket_row(one.path, one.summary, one.file, one.line) for one in found.sockets]
+    if found.endpoints or sockets:
+        table_console().print(_table([*(_row(one) for one in found.endpoints), *sockets]))
     else:
         known = "No endpoints found" if found.complete else "No endpoints could be read from the source"
         say(f"{known}; `preview detect DIR` shows what was detected.")
@@ -94,11 +95,19 @@ def _show_remote(name: str, url: str | None, ca: Path | None, *, as_json: bool) 
     if as_json:
         print_json(answer)
         return
-    if answer["endpoints"]:
-        table_console().print(_table(answer["endpoints"]))
+    known = answer.get("sockets", ())
+    sockets = [_socket_row(one["path"], one["summary"], one["file"], one["line"]) for one in known]
+    if answer["endpoints"] or sockets:
+        table_console().print(_table([*answer["endpoints"], *sockets]))
     else:
         say("No endpoints found.")
     _say_unread(answer.get("unread", ()))
+
+
+def _socket_row(path: str, summary: str, file: str | None, line: int | None) -> dict[str, str]:
+    """Return the row of a WebSocket; `preview ws` talks to it."""
+    where = f"{file}:{line}" if file else ""
+    return {"method": "WS", "path": path, "summary": summary, "where": where, "source": "static"}
 
 
 def _say_unread(sentences: Sequence[str]) -> None:
@@ -111,6 +120,7 @@ def _say_unread(sentences: Sequence[str]) -> None:
 def _described(found: Extraction) -> dict[str, object]:
     return {
         "endpoints": [_endpoint(one) for one in found.endpoints],
+        "sockets": [asdict(one) for one in found.sockets],
         "count": len(found.endpoints),
         "framework": found.target.framework if found.target is not None else None,
         "app": str(found.target) if found.target is not None else None,

@@ -113,4 +113,6 @@ def read_endpoints(directory: Path) -> Extraction:
         app.list_endpoints(found)
     except OutOfBudget:
         found.say(TOO_LARGE)
-    return Extraction(tuple(found.values()), tuple(found.unread), sources.skipped, app.target)
+    return Extraction(
+        tuple(found.values()), tuple(found.unread), tuple(found.sockets.values()), sources.skipped, app.target
+    )

@@ -22,7 +22,7 @@ from preview.endpoints.fastapi.routes import (
 )
 from preview.endpoints.fastapi.schemas import Schemas
 from preview.endpoints.fastapi.signature import Parameters, read_parameters
-from preview.endpoints.model import Endpoint, Found, FoundApp
+from preview.endpoints.model import SOCKET, Endpoint, Found, FoundApp
 from preview.endpoints.python import (
     UNKNOWN,
     Call,
@@ -64,8 +64,8 @@ class FastAPIFramework:
             return router
         if callee.package in _CLASSY and callee.last in VERBS:
             return ClassyRoute(read_route((callee.last.upper(),), call.text(0, "path"), call))
-        if callee.last == "Route":
-            return _listed_route(call)
+        if callee.last in {"Route", "WebSocketRoute", "APIWebSocketRoute"}:
+            return _listed_route(call, is_socket=callee.last != "Route")
         if callee.last == "Mount":
             return _listed_mount(call)
         if callee.last.endswith("StaticFiles"):
@@ -114,13 +114,13 @@ def _routable(call: Call) -> Router:
     return router
 
 
-def _listed_route(call: Call) -> Route | Unread:
+def _listed_route(call: Call, *, is_socket: bool) -> Route | Unread:
     path = call.argument(0, "path")
     if not isinstance(path, str):
         return call.unread("the path of a route is not known from the source")
     target = call.argument(1, "endpoint")
     function = target if isinstance(target, Function) else None
-    methods = class_verbs(target, call) or read_methods(call.named.get("methods"))
+    methods = (SOCKET,) if is_socket else class_verbs(target, call) or read_methods(call.named.get("methods"))
     return Route(methods, path, function, {}, call.named, call.scope, call.node.lineno)
 
 
@@ -156,9 +156,8 @@ def list_endpoints(router: Router, evaluator: PythonEvaluator, found: Found) -> 
             found.miss(route.file, route.line, route.what)
             continue
         for endpoint in _endpoints(route, prefix, tags, evaluator, schemas):
-            # Of two routes with the same method and path, the first one answers.
-            found.setdefault((endpoint.method, endpoint.path), endpoint)
-        if len(found) >= _MAX_ENDPOINTS:
+            found.take(endpoint)
+        if len(found) + len(found.sockets) >= _MAX_ENDPOINTS:
             raise OutOfBudget
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
+from preview.endpoints.model import SOCKET
 from preview.endpoints.python import (
     UNKNOWN,
     Call,
@@ -19,6 +20,7 @@ from preview.endpoints.python import (
     Unread,
 )
 
+_SOCKET_DECORATORS = frozenset({"websocket", "websocket_route"})
 VERBS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "trace"})
 
 
@@ -93,6 +95,18 @@ class Router(Extensible):
                 self.items.append(route)
             else:
                 self._miss("the path of a route", call)
+        elif name in _SOCKET_DECORATORS:
+            path = call.argument(0, "path")
+            if isinstance(path, str):
+                return Pending(self, read_route((SOCKET,), self.prefix + path, call))
+            return self._miss("the path of a WebSocket", call)
+        elif name in {"add_websocket_route", "add_api_websocket_route"}:
+            path, target = call.argument(0, "path"), call.argument(1, "route" if "route" in call.named else "endpoint")
+            if not isinstance(path, str):
+                return self._miss("the path of a WebSocket", call)
+            route = read_route((SOCKET,), self.prefix + path, call)
+            route.function = target if isinstance(target, Function) else None
+            self.items.append(route)
         elif name == "include_router":
             self._include(call)
         elif name in {"mount", "host"}:

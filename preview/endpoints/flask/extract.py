@@ -125,9 +125,8 @@ def list_endpoints(app: Registry, evaluator: PythonEvaluator, found: Found) -> N
             found.miss(rule.file, rule.line, rule.what)
             continue
         for endpoint in _endpoints(rule, prefix, tags, evaluator, descriptions):
-            # Of two rules with the same method and path, the first one answers.
-            found.setdefault((endpoint.method, endpoint.path), endpoint)
-        if len(found) >= _MAX_ENDPOINTS:
+            found.take(endpoint)
+        if len(found) + len(found.sockets) >= _MAX_ENDPOINTS:
             raise OutOfBudget
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from preview.endpoints.flask.described import ClassView, wrapped_view
+from preview.endpoints.model import SOCKET
 from preview.endpoints.python import (
     UNKNOWN,
     Call,
@@ -186,6 +187,8 @@ class Registry(Extensible):
         """Register a rule or a blueprint."""
         if name in _VERBS or name == "route":
             return self._pending(name, call)
+        if name == "websocket":
+            return self._pending(name, call)
         if name == "add_url_rule":
             self._add(call)
         elif name in {"register_blueprint", "register_api", "register_api_view"}:
@@ -203,6 +206,8 @@ class Registry(Extensible):
         if not isinstance(path, str):
             return self._miss("the path of a route", call)
         methods = (name.upper(),) if name in _VERBS else read_methods(call.named.get("methods"))
+        if name == "websocket":
+            methods = (SOCKET,)
         return Pending(self, Rule(path, methods, UNKNOWN, call.named, call.scope, call.node.lineno))
 
     def _add(self, call: Call) -> None:
