@@ -46,7 +46,7 @@ _MAIN = "Start"
 _CLIENT = "Work with a running service"
 _DATA = "Data of a preview"
 _UNDERSTAND = "Understand a preview"
-_CARE = "Look after it"
+_CARE = "Maintenance"
 # Ways to a Linux kernel on other systems, by ``sys.platform``. Only the client commands need none.
 _LINUX_HERE = {"darwin": "a container or a Lima machine", "win32": "WSL 2 or a container"}
 
@@ -96,7 +96,7 @@ COMMANDS: dict[str, Entry] = {
         "data.snapshot", "Save what a preview has stored, in files and databases, and restore it.", _DATA
     ),
     "fork": Entry(
-        "data.fork", "Make a new generation with the same files, whose previews begin with the data of this one.", _DATA
+        "data.fork", "Make a new generation with the same files, whose previews start from this one's data.", _DATA
     ),
     "reset": Entry(
         "data.reset", "Reset a running preview's data: files as uploaded, empty databases, all steps again.", _DATA
@@ -269,7 +269,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         # A broken pipe (``| head``) is not an error; other errors are printed.
         about = f" ({error.filename})" if error.filename else ""
-        said = "" if isinstance(error, BrokenPipeError) else f"Cannot go on: {error.strerror or error}{about}."
+        said = "" if isinstance(error, BrokenPipeError) else f"Cannot continue: {error.strerror or error}{about}."
         code = _say_error(error, said, ExitCode.FAILED)
     sys.exit(code)
 

@@ -88,6 +88,6 @@ def test_each_command_that_asks_a_service_takes_its_authority() -> None:
     commands = [one for made in loaded.values() for one in getattr(made, "commands", {"": made}).values()]
     options = [{option for param in one.params for option in param.opts} for one in commands]
     assert [given for given in options if ("--url" in given) is not ("--ca" in given)] == []
-    clients = [name for name, entry in COMMANDS.items() if entry.panel not in ("Start", "Look after it")]
+    clients = [name for name, entry in COMMANDS.items() if entry.panel not in ("Start", "Maintenance")]
     of_clients = [one for name in clients for one in getattr(loaded[name], "commands", {"": loaded[name]}).values()]
     assert all("--url" in {option for param in one.params for option in param.opts} for one in of_clients)

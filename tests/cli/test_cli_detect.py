@@ -48,7 +48,7 @@ def test_as_json_it_is_for_programs(project: Path, capsys: pytest.CaptureFixture
 def test_options_decide_as_in_a_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["detect", str(project), "--command", "python main.py", "--env", "SECRET_KEY=x"]) == 0
     text = capsys.readouterr().out
-    assert "python main.py (fastapi, run as a command, which listens at PORT)" in text
+    assert "python main.py (fastapi, run as a command, which listens on PORT)" in text
     assert "given in the launch request: SECRET_KEY" in text
 
 

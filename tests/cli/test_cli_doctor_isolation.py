@@ -144,14 +144,14 @@ def test_loopback_ports_that_no_preview_can_reach_are_a_warning(
 
 def test_limits_are_exact(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = found(changed(settings, memory_limit_mb=300, cpu_limit=0.5, max_processes=40), Machine(), monkeypatch)
-    assert checks["memory"].found == "300 MB for all its processes, held by the kernel"
+    assert checks["memory"].found == "300 MB for all its processes, enforced by the kernel"
     assert checks["processor"].found.startswith("0.5 ")
     assert checks["processes"].found.startswith("40 ")
 
 
 def test_what_nothing_holds_is_said_to_be_unlimited(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = found(settings, Machine("plain", frozenset()), monkeypatch)
-    assert "watched by the service" in checks["memory"].found
+    assert "monitored by the service" in checks["memory"].found
     assert {checks[name].result for name in ("processor", "processes")} == {Result.WARN}
     assert checks["processor"].found.startswith("not limited")
 
@@ -306,7 +306,7 @@ def test_the_plain_runtime_is_described_as_it_is(settings: Settings, monkeypatch
 def test_the_doctor_says_what_code_of_packages_may_do(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = IsolationLevel("sandbox", holds=True, found="own namespaces")
     jailed = found(settings, Machine(), monkeypatch, sandbox)["builds"].found
-    assert "in a sandbox whose network leads to the package indexes alone" in jailed
+    assert "in a sandbox that reaches only the package indexes" in jailed
     assert "all that the service's user may do" in found(settings, Machine(), monkeypatch, MISSING)["builds"].found
     denied = found(changed(settings, build_code="deny"), Machine(), monkeypatch, sandbox)["builds"].found
     assert denied.startswith("no code of packages runs")

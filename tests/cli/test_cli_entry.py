@@ -185,7 +185,7 @@ def test_a_full_device_is_a_sentence_and_no_traceback() -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123  a device
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == ExitCode.FAILED
-    assert done.stderr == "preview: Cannot go on: No space left on device.\n"
+    assert done.stderr == "preview: Cannot continue: No space left on device.\n"
 
 
 def test_ctrl_c_while_the_modules_are_read_is_an_end_without_a_traceback() -> None:

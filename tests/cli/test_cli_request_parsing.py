@@ -28,7 +28,7 @@ def test_a_path_is_split_from_its_query(text: str, path: str, query: dict[str, A
 
 @pytest.mark.parametrize("text", ["books", "http://host/books", "//host/books", ""])
 def test_what_is_not_a_path_on_the_preview_is_a_mistake(text: str) -> None:
-    with pytest.raises(UsageMistake, match="begin it with one slash"):
+    with pytest.raises(UsageMistake, match="start it with one slash"):
         _split_query(text)
 
 

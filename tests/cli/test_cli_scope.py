@@ -146,4 +146,4 @@ def test_without_systemd_the_reason_says_so(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(scope, "_SYSTEMD_RUNS", tmp_path / "none")
     monkeypatch.setattr("os.geteuid", lambda: 1234)
     monkeypatch.setattr(scope, "_is_delegated", lambda: False)
-    assert enter_scope() == NoScope("systemd does not run this machine", "")
+    assert enter_scope() == NoScope("this machine does not run systemd", "")

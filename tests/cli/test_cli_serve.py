@@ -41,7 +41,7 @@ def test_an_address_that_is_none_is_refused_before_anything_starts(
     address: str, folders: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["serve", "--bind", address]) == ExitCode.USAGE
-    assert "is not an address to listen at; write HOST:PORT" in capsys.readouterr().err
+    assert "is not an address to listen on; write HOST:PORT" in capsys.readouterr().err
     assert not Path(folders["PREVIEW_DATA_DIR"]).exists()
 
 

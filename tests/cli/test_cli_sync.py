@@ -80,7 +80,7 @@ def said(generation: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_only_what_differs_is_sent(generation: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["sync", generation, str(project)]) == 0
-    assert capsys.readouterr().out == "nothing to send: the generation holds what the folder holds\n"
+    assert capsys.readouterr().out == "nothing to send: the generation matches the folder\n"
     (project / "notes.txt").unlink()
     (project / "logo.png").write_bytes(b"\x89PNG\xff")
     assert run(["sync", generation, str(project), "--json"]) == 0

@@ -61,7 +61,7 @@ def test_a_name_of_a_body_s_file_that_no_file_can_have_is_a_mistake_told_in_a_se
 
 @pytest.mark.parametrize("path", ["//[", "//[::1", "//a]/", "//[x]/"])
 def test_half_of_an_address_is_not_a_path_on_the_preview(path: str) -> None:
-    with pytest.raises(UsageMistake, match="begin it with one slash"):
+    with pytest.raises(UsageMistake, match="start it with one slash"):
         _split_query(path)
 
 

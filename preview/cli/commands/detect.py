@@ -40,7 +40,7 @@ _SERVERS = {
     Server.WSGI: "served by a WSGI server",
     Server.DJANGO: "served as runserver does",
     Server.NODE: "run by Node",
-    Server.COMMAND: "run as a command, which listens at PORT",
+    Server.COMMAND: "run as a command, which listens on PORT",
 }
 _PROGRAMS = {
     ServiceKind.POSTGRESQL: ("PREVIEW_POSTGRES", find_postgresql),
@@ -109,7 +109,7 @@ def _rows(plan: StartPlan) -> Iterable[tuple[str, list[str]]]:
         yield "variables", [_variable(variable, width) for variable in plan.variables.values()]
     if plan.services:
         yield "needs", [_service(need) for need in plan.services]
-    yield "healthy when", [f"{plan.health_path} answers" if plan.health_path else "it answers at all"]
+    yield "healthy when", [f"{plan.health_path} answers" if plan.health_path else "it responds at all"]
 
 
 def _started(plan: StartPlan) -> str:

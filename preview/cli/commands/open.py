@@ -31,7 +31,7 @@ def open_(
     Example: preview open GEN --path /docs
     """
     if not path.startswith("/") or path.startswith("//"):
-        raise UsageMistake(f"{quoted(path)} is not a path; begin it with one slash.")
+        raise UsageMistake(f"{quoted(path)} is not a path; start it with one slash.")
     with open_api(url, ca) as api:
         made: dict[str, Any] = api.call(
             "POST", generation_path(generation, "/preview/open"), body={"path": path}

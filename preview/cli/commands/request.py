@@ -39,7 +39,7 @@ def request(
     ] = None,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 if the status is 400 or above.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Also print the request id for log lookup.")] = False,
-    stream: Annotated[bool, typer.Option("--stream", help="Print the body while it arrives; Ctrl-C stops it.")] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="Print the body as it arrives; Ctrl-C stops it.")] = False,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
@@ -202,7 +202,7 @@ def _split_query(path: str) -> dict[str, Any]:
 
 
 def _no_path(path: str) -> UsageMistake:
-    return UsageMistake(f"{quoted(path)} is not a path; begin it with one slash.")
+    return UsageMistake(f"{quoted(path)} is not a path; start it with one slash.")
 
 
 def _split_header(text: str) -> tuple[str, str]:

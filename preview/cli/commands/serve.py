@@ -85,4 +85,4 @@ def _check_address(bind: str) -> None:
         else "." in bind or bind == "localhost"
     )
     if not is_valid:
-        raise UsageMistake(f"{quoted(bind)} is not an address to listen at; write HOST:PORT, such as 127.0.0.1:8000.")
+        raise UsageMistake(f"{quoted(bind)} is not an address to listen on; write HOST:PORT, such as 127.0.0.1:8000.")

@@ -51,7 +51,7 @@ def ws(
     Example: preview ws GEN /chat < messages.txt
     """
     if not path.startswith("/") or path.startswith("//") or not path.isascii() or not path.isprintable():
-        raise UsageMistake(f"{quoted(path)} is not a path; begin it with one slash, and quote other characters with %.")
+        raise UsageMistake(f"{quoted(path)} is not a path; start it with one slash, and quote other characters with %.")
     if code != 1000 and code < 3000:
         raise UsageMistake("Close with 1000, or with 3000 to 4999.")
     with open_api(url, ca) as api:

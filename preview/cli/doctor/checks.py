@@ -40,7 +40,7 @@ _SHARES_OBJECTS = (3, 12)
 _REACHES = {
     Network.NONE: "nothing but itself",
     Network.LOOPBACK_ONLY: "itself, and the ports that PREVIEW_LOOPBACK_PORTS names on this machine's loopback",
-    Network.HOST: "all that this machine reaches, the service itself included",
+    Network.HOST: "everything that this machine reaches, including the service itself",
 }
 
 
@@ -96,16 +96,16 @@ def _users(settings: Settings, ladder: IsolationSupport) -> Iterator[Check]:
         return
     if os.geteuid() == 0:
         if users_here() is not None and (closed := closed_to_previews()) is not None:
-            found = f"previews have users of their own, and these cannot read {closed}"
+            found = f"previews run as separate users, and these cannot read {closed}"
             yield Check("users", Result.WARN, found, f"`chmod -R go+rX {shlex.quote(str(closed))}`", _SECTION)
         return
     lack = try_range(settings)
     if lack is None:
-        found = "`preview serve` gives each preview a user of its own; `preview run` and other hosts give yours"
+        found = "`preview serve` runs each preview as a separate user; `preview run` and other hosts use yours"
         yield Check("users", Result.OK, found, "", _SECTION)
         return
-    advice = f"for a user of its own for each preview, {lack.advice}" if lack.advice else ""
-    yield Check("users", Result.OK, f"previews have your user: {lack.reason}", advice, _SECTION)
+    advice = f"to run each preview as a separate user, {lack.advice}" if lack.advice else ""
+    yield Check("users", Result.OK, f"previews run as your user: {lack.reason}", advice, _SECTION)
 
 
 def _network(settings: Settings, runtime: Runtime) -> Check:
@@ -138,19 +138,19 @@ def _probes() -> Check:
 
 def _builds(settings: Settings, ladder: IsolationSupport) -> Check:
     if settings.build_code == "deny":
-        found = "no code of packages runs while they are installed: wheels alone, no install scripts"
+        found = "no package code runs during install: only wheels, no install scripts"
     else:
         jailed = any(rung.name == "sandbox" and rung.holds for rung in ladder.rungs)
-        found = "code of packages runs while they are installed, "
-        jail = "in a sandbox whose network leads to the package indexes alone"
+        found = "package code runs during install, "
+        jail = "in a sandbox that reaches only the package indexes"
         found += jail if jailed else "with this machine's network and all that the service's user may do"
-        found += "; PREVIEW_BUILD_CODE=deny lets none run"
+        found += "; PREVIEW_BUILD_CODE=deny prevents this"
     return Check("builds", Result.OK, found, "", _SECTION)
 
 
 def _starts(settings: Settings, runtime: Runtime) -> Check:
     why = "warm templates need a sandbox" if settings.warm_templates else "PREVIEW_WARM_TEMPLATES=0"
-    found = runtime.describe().get("starts", f"from nothing: {why}")
+    found = runtime.describe().get("starts", f"cold: {why}")
     advice = ""
     if "forked" in found and settings.environment_python is None and _OWN_PYTHON < _SHARES_OBJECTS:
         newer = trio.run(find_newer)
@@ -167,7 +167,7 @@ def _limits(settings: Settings, runtime: Runtime) -> Iterator[Check]:
     """Yield one preview's exact limits, and how each is enforced."""
     held = runtime.holds()
     memory = f"{settings.memory_limit_mb} MB for all its processes, "
-    memory += "held by the kernel" if "memory" in held else "watched by the service"
+    memory += "enforced by the kernel" if "memory" in held else "monitored by the service"
     yield _limit("memory", memory)
     yield _held("processor", held, "cpu", f"{settings.cpu_limit:g} of this machine's cores")
     yield _held("processes", held, "processes", f"{settings.max_processes} with their threads")

@@ -107,7 +107,7 @@ def try_range(settings: Settings) -> NoRange | None:
                 check=False,
             )
     except (OSError, subprocess.SubprocessError) as error:
-        return NoRange(f"the range of ids cannot be tried ({error})")
+        return NoRange(f"the range of ids cannot be tested ({error})")
     if done.returncode == 0:
         return None
     said = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[0][:_MOST_CHARACTERS]

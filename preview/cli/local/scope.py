@@ -62,7 +62,7 @@ def _is_delegated() -> bool:
 
 def _why_not(runtime_dir: Path) -> NoScope | None:
     if not _SYSTEMD_RUNS.is_dir():
-        return NoScope("systemd does not run this machine", "")
+        return NoScope("this machine does not run systemd", "")
     if not (runtime_dir / "systemd" / "private").exists():
         return NoScope("no systemd manager runs for this user", "`loginctl enable-linger` starts one")
     if not (runtime_dir / "bus").exists():

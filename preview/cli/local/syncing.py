@@ -167,7 +167,7 @@ class Mirror:
         if self._as_json:
             print_json({"changed": [], "removed": [], "reload": {"status": "none"}})
         else:
-            show("nothing to send: the generation holds what the folder holds")
+            show("nothing to send: the generation matches the folder")
 
     def _tell(self, answer: dict[str, Any], elapsed_s: float, *, is_whole: bool) -> bool:
         reload = answer["reload"]

@@ -20,14 +20,14 @@ def fork(
     generation: GenerationArgument,
     snapshot: Annotated[
         str | None,
-        typer.Option("--snapshot", metavar="ID", help="Data to begin with. Default: what the running preview has now."),
+        typer.Option("--snapshot", metavar="ID", help="Data to start from. Default: what the running preview has now."),
     ] = None,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the new generation.")] = "",
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a new generation with the same files, whose previews begin with the data of this one.
+    """Make a new generation with the same files, whose previews start from this one's data.
 
     Example: preview fork GEN --name experiment
     """

@@ -19,7 +19,7 @@ def sql(
     generation: GenerationArgument,
     statement: Annotated[str, typer.Argument(metavar="SQL", help="One read-only statement.")],
     database: DatabaseOption = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1000, help="Most rows.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1000, help="Maximum number of rows.")] = 100,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,

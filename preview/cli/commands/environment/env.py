@@ -71,7 +71,7 @@ def list_settings(
     if shown.row_count:
         table_console().print(shown)
     else:
-        say(f"There is no setting yet; `preview env set {generation} NAME=VALUE` makes one.")
+        say(f"No settings yet; `preview env set {generation} NAME=VALUE` makes one.")
     for entry in (found["detected"] or {}).get("entries", ()):
         where = f" ({entry['where']})" if entry["where"] else ""
         value = "" if entry["value"] is None or entry["kind"] != "variable" else f": {entry['value']}"
@@ -207,7 +207,7 @@ def flag(
     url: UrlOption = None,
     ca: CaOption = None,
 ) -> None:
-    """Turn a feature flag, and restart the running preview with it.
+    """Turn a feature flag on or off, and restart the running preview with it.
 
     Example: preview env flag GEN NEW_CHECKOUT on
     """

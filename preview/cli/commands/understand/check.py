@@ -41,7 +41,8 @@ def check(
 ) -> None:
     """Run the checks in preview.checks.toml, of a folder or a generation.
 
-    A folder's backend is launched for it, and stopped afterwards; no service need run. Exit code 1 if a check broke.
+    A folder's backend is launched for it, and stopped afterwards; no running service is needed. Exit code 1 if a check
+    failed.
     """
     if Path(place).expanduser().exists():
         if save is not None or is_listed:

@@ -31,7 +31,7 @@ def probe(
         list[str] | None,
         typer.Option("--endpoint", metavar="'METHOD PATH'", help="Probe only this endpoint; may be repeated."),
     ] = None,
-    last: Annotated[bool, typer.Option("--last", help="Show the last probe, and start none.")] = False,
+    last: Annotated[bool, typer.Option("--last", help="Show the last probe without starting one.")] = False,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
@@ -116,7 +116,7 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     if not rows:
         say("No endpoints were found.")
         return
-    shown = listing("ENDPOINT", "OK", "4XX", "5XX", "NO ANSWER", "MISMATCH", "")
+    shown = listing("ENDPOINT", "OK", "4XX", "5XX", "NO RESPONSE", "MISMATCH", "")
     for row in rows:
         counts = (row["ok"], row["client_errors"], row["server_errors"], row["no_answers"], row["mismatches"])
         shown.add_row(

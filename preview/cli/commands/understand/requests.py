@@ -34,7 +34,9 @@ def requests(
         ),
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Show new requests until the preview ends.")] = False,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="Most requests.")] = 50,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="Maximum number of requests.")
+    ] = 50,
     capture: Annotated[
         str | None, typer.Option("--capture", metavar="off|meta|full", help="Set what is recorded from now on.")
     ] = None,
