@@ -263,7 +263,7 @@ class Visit:
         self.page.get_by_role("button", name="Send").click()
 
     def wait_for_answer(self, said: str = "200 OK") -> None:
-        self.page.get_by_role("region", name="Answer", exact=True).get_by_text(said).wait_for()
+        self.page.get_by_role("region", name="Response", exact=True).get_by_text(said).wait_for()
 
     # What a person sees
 
@@ -280,9 +280,9 @@ class Visit:
 
     def saved_lines(self) -> list[dict[str, Any]]:
         """All lines that the terminal has, as it saves them."""
-        self.page.get_by_role("button", name="Copy, save, clear").click()
+        self.page.get_by_role("button", name="Export the log").click()
         with self.page.expect_download() as download:
-            self.page.get_by_role("menuitem", name="Save as JSON Lines").click()
+            self.page.get_by_role("menuitem", name="Loaded lines as JSON Lines").click()
         return [json.loads(line) for line in download.value.path().read_text().splitlines()]
 
 

@@ -48,7 +48,7 @@ def test_a_response_grows_is_stopped_and_a_failed_call_leads_to_its_cause(runnin
         check(page)
         shoot(page, "calls-growing")
         page.get_by_role("form", name="Request").get_by_role("button", name="Stop").click()
-        answer = page.get_by_role("region", name="Answer")
+        answer = page.get_by_role("region", name="Response")
         expect(answer).to_contain_text("Stopped. This is the beginning of the response.")
         expect(answer).to_contain_text("tick 3")
         # The form's size is chosen by the keyboard, and kept.

@@ -100,4 +100,4 @@ def test_an_account_makes_and_revokes_a_token(running: Running, browser: Browser
         assert serious(seen) == []
         dialog.get_by_role("button", name="Revoke build server").click()
         page.get_by_role("alertdialog").get_by_role("button", name="Revoke").click()
-        expect(dialog.get_by_text("There is none yet.")).to_be_visible()
+        expect(dialog.get_by_text("No tokens yet.")).to_be_visible()

@@ -109,7 +109,7 @@ def test_a_fresh_request_is_valid_and_forms_tokens_and_broken_bodies_are_sent(
         expect(page.get_by_label("Headers: name 2")).to_have_value("X-Own")
         seen.send()
         seen.wait_for_answer()
-        expect(page.get_by_role("region", name="Answer as JSON")).to_contain_text('"abc"')
+        expect(page.get_by_role("region", name="Response as JSON")).to_contain_text('"abc"')
 
         seen.pick("POST", "/upload")
         page.get_by_label("Form: file 1").or_(page.get_by_label("Form: file 2")).set_input_files(
@@ -117,7 +117,7 @@ def test_a_fresh_request_is_valid_and_forms_tokens_and_broken_bodies_are_sent(
         )
         seen.send()
         seen.wait_for_answer()
-        expect(page.get_by_role("region", name="Answer as JSON")).to_contain_text("cup.bin")
+        expect(page.get_by_role("region", name="Response as JSON")).to_contain_text("cup.bin")
         shoot(page, "upload")
         check(page)
 

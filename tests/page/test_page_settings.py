@@ -78,7 +78,7 @@ def test_a_placeholder_is_set_a_flag_is_turned_and_a_preset_switched(running: Ru
         pane.get_by_role("button", name="Preset", exact=True).click()
         page.get_by_label("Name").fill("staging")
         page.keyboard.press("Enter")
-        pane.get_by_text("The preset staging was made.").wait_for()
+        pane.get_by_text("The preset staging was created.").wait_for()
         expect(pane.get_by_label("Name")).to_have_count(0)
         pane.get_by_role("button", name="Paste .env").click()
         page.get_by_label("Text").fill("COLOR=blue\nOTHER_TOKEN='x y'\n")

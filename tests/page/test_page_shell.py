@@ -95,10 +95,10 @@ def test_a_project_is_renamed_duplicated_and_removed_from_its_menu(running: Runn
         page.keyboard.press("Escape")
         seen.launch()
         page.get_by_role("button", name="More for Till copy").click()
-        page.get_by_role("menuitem", name="Remove…").click()
+        page.get_by_role("menuitem", name="Delete…").click()
         expect(page.get_by_role("alertdialog")).to_contain_text("running and will be stopped")
         page.get_by_role("alertdialog", name="Delete project “Till copy”?").get_by_role("button", name="Delete").click()
-        page.get_by_text("“Till copy” is removed. You can restore it until").wait_for()
+        page.get_by_text("“Till copy” was deleted. You can restore it until").wait_for()
         page.get_by_role("heading", name="Till", exact=True, level=2).wait_for()
         shoot(seen, "shell-removed")
         page.get_by_role("button", name="Undo").click()
@@ -148,7 +148,7 @@ def test_a_telephone_shows_the_log_soon_and_reaches_every_action(running: Runnin
         assert size is not None
         assert min(size["width"], size["height"]) >= 40
         menu.click()
-        for item in ("Rename…", "Duplicate", "Replace files…", "Account", "Sign out walker"):
+        for item in ("Rename…", "Duplicate", "Replace files…", "Account, usage and limits", "Sign out walker"):
             expect(page.get_by_role("menuitem", name=item, exact=True)).to_be_visible()
         shoot(seen, "shell-phone-menu")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -76,7 +76,7 @@ def press(seen: Visit, label: str) -> None:
 
 
 def choose(seen: Visit, item: str) -> None:
-    press(seen, "Copy, save, clear")
+    press(seen, "Export the log" if "line" in item else "View and clear")
     seen.page.get_by_role("menuitem", name=item).click()
 
 
@@ -136,22 +136,22 @@ def test_what_is_cleared_stays_away_and_what_comes_is_shown(talker: Talker, seen
 
 def test_copying_takes_all_that_is_shown_or_what_is_selected(talker: Talker, seen: Visit) -> None:
     seen.page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=talker.running.url)
-    choose(seen, "Copy what is shown")
+    choose(seen, "Copy visible lines")
     copied: str = seen.page.evaluate("() => navigator.clipboard.readText()")
     assert re.search(r"^\d{4}-\d\d-\d\dT[\d:.]+Z ERROR   ERROR: loud talk$", copied, re.MULTILINE)
     assert re.search(r"INFO    read https://example.com/manual first$", copied, re.MULTILINE)
     box = rows_with(seen, "loud talk").bounding_box()
     assert box is not None
     seen.page.mouse.click(box["x"] + 200, box["y"] + box["height"] / 2, click_count=3)
-    choose(seen, "Copy what is shown")
+    choose(seen, "Copy visible lines")
     copied = seen.page.evaluate("() => navigator.clipboard.readText()")
     assert copied.strip() == "ERROR: loud talk"
 
 
 def test_the_log_is_saved_as_text_and_as_json_lines(seen: Visit) -> None:
-    press(seen, "Copy, save, clear")
+    press(seen, "Export the log")
     with seen.page.expect_download() as download:
-        seen.page.get_by_role("menuitem", name="Save as text").click()
+        seen.page.get_by_role("menuitem", name="Loaded lines as text").click()
     assert re.fullmatch(r"gen_\w+-preview_\w+\.log", download.value.suggested_filename)
     text = download.value.path().read_text()
     lines = seen.saved_lines()

@@ -106,7 +106,7 @@ def test_axe_finds_nothing_serious_and_nothing_is_too_wide(
         check()
         pane(seen, "Alerts")
         page.get_by_role("button", name=re.compile("Silence")).click()
-        page.get_by_role("button", name="Remove…").click()
+        page.get_by_role("button", name="Delete…").click()
         check()
         page.get_by_role("button", name="Cancel").click()
         page.get_by_role("button", name="Edit…").click()

@@ -1,4 +1,4 @@
-import { lazy, type MouseEvent, type ReactNode, Suspense, useCallback, useEffect, useState } from "react";
+import { lazy, type MouseEvent, type ReactNode, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 
 import { PreviewProvider, type ThemeChoice } from "../lib";
 import { asProblem } from "../lib/api/problem";
@@ -110,8 +110,11 @@ const NEXT_THEME: Record<ThemeChoice, ThemeChoice> = { system: "light", light: "
 const THEME_ICON = { system: "screen", light: "sun", dark: "moon" } as const;
 
 function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): ReactNode {
-  const projects = useProjects(client, session.user_id, onSignedOut);
-  const [selected, select] = useSelection(projects);
+  const known = useProjects(client, session.user_id, onSignedOut);
+  const [selected, select] = useSelection(known);
+  const [told, setTold] = useState<ToldState | null>(null);
+  const projects = useMemo(() => withTold(known, told), [known, told]);
+  const onState = useCallback((state: string) => selected !== null && setTold({ id: selected, state }), [selected]);
   const project = projects.list?.find((one) => one.id === selected) ?? null;
   const drop = useUpload(projects, project, select);
   const notifications = useNotifications(projects.list, select);
@@ -129,7 +132,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
     ...(notifications.isOn === null
       ? []
       : [{ label: "Desktop notifications", act: notifications.toggle, isChecked: notifications.isOn }]),
-    ...(session.user_id ? [{ label: "Account", act: () => setOverlay("account") }] : []),
+    ...(session.user_id ? [{ label: "Account, usage and limits", act: () => setOverlay("account") }] : []),
     { label: "Commands (Ctrl+K)", act: () => setOverlay("palette") },
     { label: "Keyboard shortcuts (?)", act: () => setOverlay("help") },
   ];
@@ -215,6 +218,7 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
               project={project}
               theme={theme}
               onSignIn={onSignedOut}
+              onState={onState}
               onShow={select}
               unread={projects.unread.get(project.id) ?? 0}
               nameOf={(id) => projects.list?.find((one) => one.id === id)?.name ?? id}
@@ -245,6 +249,18 @@ function Home({ session, theme, onTheme, onSignedOut, onSignOut }: HomeProps): R
       </Suspense>
     </div>
   );
+}
+
+interface ToldState {
+  id: string;
+  state: string;
+}
+
+/** The projects, where the one that is shown has the state that its header shows. */
+function withTold(projects: Projects, told: ToldState | null): Projects {
+  if (told === null || told.state === "none" || projects.list === null) return projects;
+  const list = projects.list.map((one) => (one.id === told.id ? { ...one, shownState: told.state } : one));
+  return { ...projects, list };
 }
 
 /** What concerns the page as a whole. Of a project that is shown, its log tells that the service is gone. */

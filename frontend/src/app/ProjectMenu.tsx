@@ -58,7 +58,7 @@ export function ProjectMenu(props: ProjectMenuProps): ReactNode {
     },
     { label: "Duplicate", act: () => attempt(duplicate()) },
     ...(isRunning && !isUploading ? [{ label: "Replace files…", act: () => folder.current?.click() }] : []),
-    { label: "Remove…", act: () => setAsked("remove") },
+    { label: "Delete…", act: () => setAsked("remove") },
   ];
   return (
     <>

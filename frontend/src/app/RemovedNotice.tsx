@@ -38,7 +38,7 @@ export function RemovedNotice({
       }
     >
       {wrong ??
-        `“${visible(removed.name || removed.id)}” is removed. You can restore it until ${until(removed.expires_at)}.`}
+        `“${visible(removed.name || removed.id)}” was deleted. You can restore it until ${until(removed.expires_at)}.`}
     </Notice>
   );
 }

@@ -140,12 +140,13 @@ function take(input: HTMLInputElement, onPick: SidebarProps["onPick"]): void {
   input.value = "";
 }
 
-function toneOf({ preview }: Project, isLost: boolean): "good" | "busy" | "bad" | "idle" {
+function toneOf({ preview, shownState }: Project, isLost: boolean): "good" | "busy" | "bad" | "idle" {
   if (isLost && isOn(preview)) return "idle";
-  switch (preview?.status) {
+  switch (shownState ?? preview?.status) {
     case "running":
       return "good";
     case "starting":
+    case "restarting":
     case "stopping":
       return "busy";
     case "failed":
@@ -156,9 +157,9 @@ function toneOf({ preview }: Project, isLost: boolean): "good" | "busy" | "bad" 
 }
 
 /** The state in a word; of what has never run, when it came. */
-export function stateOf({ preview, createdAt }: Project, isLost: boolean): string {
+export function stateOf({ preview, createdAt, shownState }: Project, isLost: boolean): string {
   if (isLost && isOn(preview)) return "unknown";
-  if (preview) return preview.status;
+  if (preview || shownState !== undefined) return shownState ?? preview?.status ?? "";
   return createdAt === null ? "" : `added ${ago(createdAt)}`;
 }
 

@@ -20,6 +20,8 @@ interface WorkspaceProps {
   project: Project;
   theme: ThemeChoice;
   onSignIn: () => void;
+  /** Called with the state of the project's preview when it changes. */
+  onState: (state: string) => void;
   onShow: (generationId: string) => void;
   nameOf: (generationId: string) => string;
   /** Comments of guests that the person has not read. */
@@ -33,7 +35,7 @@ const FIRST = "requests";
 
 /** One project: its preview, and its log beside one of the panes; on a small screen one of them at a time. */
 export function Workspace(props: WorkspaceProps): ReactNode {
-  const { project, theme, onSignIn, onShow, nameOf, unread } = props;
+  const { project, theme, onSignIn, onShow, nameOf, unread, onState } = props;
   const { id, name } = project;
   const view = useAddressOf(id);
   const [pane, setPane] = useState(() => paneOf(view.query));
@@ -63,7 +65,7 @@ export function Workspace(props: WorkspaceProps): ReactNode {
       data-alone={!isSmall && split.isAlone}
     >
       <LaunchPanel
-        {...{ name, theme, onSignIn, onShow, nameOf }}
+        {...{ name, theme, onSignIn, onShow, nameOf, onState }}
         generationId={id}
         onShowMetrics={() => show("metrics")}
         onShowSettings={() => show("settings")}

@@ -19,6 +19,8 @@ export interface Project {
   name: string;
   createdAt: string | null;
   preview: PreviewInstance | null;
+  /** The state that is shown for it elsewhere on the page, which is newer than the list's. */
+  shownState?: string;
 }
 
 export interface Projects {

@@ -3,6 +3,7 @@ import { type DragEvent, useRef, useState } from "react";
 import { asProblem } from "../lib/api/problem";
 import type { FilesChanged } from "../lib/api/types";
 import { ended } from "../lib/launch/ending";
+import { client } from "./ownToken";
 import { PickError, pickDropped, type Picked } from "./folder";
 import { isOn, type Project, type Projects } from "./useProjects";
 
@@ -65,6 +66,12 @@ export function useUpload(projects: Projects, shown: Project | null, onDone: (id
     send(
       picked.then(projects.upload).then((id) => {
         onDone(id);
+        // Beside the upload: what it says concerns the project alone, and is no reason to wait.
+        client.checkPlan(id).catch((error: unknown) => {
+          const { status, message } = asProblem(error);
+          if (status === 400)
+            setProblem({ of: id, message: `Uploaded, but it cannot start as it is: ${ended(message)}` });
+        });
         return null;
       }),
     );

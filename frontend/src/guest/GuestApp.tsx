@@ -68,6 +68,7 @@ export function GuestApp(): ReactNode {
           }}
         />
       )}
+      {me === null && !problem && place.token === null && <Opening />}
       {me !== null && <Watching me={me} />}
     </div>
   );
@@ -81,6 +82,15 @@ function Card({ title, children }: { title: string; children: ReactNode }): Reac
         <h1>{title}</h1>
         {children}
       </div>
+    </main>
+  );
+}
+
+/** Says that the page is on its way; a guest who joined comes back here by a reload. */
+function Opening(): ReactNode {
+  return (
+    <main className={styles.center}>
+      <p role="status">Loading the preview…</p>
     </main>
   );
 }

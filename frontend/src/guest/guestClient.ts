@@ -38,7 +38,7 @@ export class GuestPreviewClient extends PreviewClient {
 
   /** Without schemas: these have a route that no guest reaches. */
   override async endpoints(generationId: string): Promise<EndpointListing> {
-    const told = await super.json<{ endpoints: Partial<Endpoint>[]; complete?: boolean; unread?: string[] }>(
+    const told = await super.json<Partial<Omit<EndpointListing, "endpoints">> & { endpoints: Partial<Endpoint>[] }>(
       of(generationId, "/preview/endpoints"),
     );
     const endpoints = told.endpoints.map((one) => ({
@@ -53,7 +53,7 @@ export class GuestPreviewClient extends PreviewClient {
       source: "static" as const,
       ...one,
     }));
-    return { endpoints, complete: told.complete ?? true, unread: told.unread ?? [] };
+    return { endpoints, sockets: told.sockets ?? [], complete: told.complete ?? true, unread: told.unread ?? [] };
   }
 
   override request(generationId: string, request: ProxyRequest, signal?: AbortSignal): Promise<ProxyResponse> {

@@ -38,6 +38,7 @@ export type {
 export { PreviewProvider, usePreviewClient } from "./context";
 export type { DataPanelProps } from "./data/DataPanel";
 export { LaunchPanel, type LaunchPanelProps } from "./launch/LaunchPanel";
+export { LAUNCH_TEXTS, type LaunchTexts } from "./launch/texts";
 export type { LaunchStep } from "./logs/steps";
 export { LogStore } from "./logs/store";
 export { type LogLook, lookOfAddress, lookToAddress } from "./logs/look";

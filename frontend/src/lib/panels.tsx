@@ -10,6 +10,7 @@ import type { MetricsPanelProps } from "./charts/MetricsPanel";
 import type { PeoplePanelProps } from "./together/PeoplePanel";
 import type { ComparePanelProps } from "./traffic/ComparePanel";
 import type { RecordsPanelProps } from "./traffic/RecordsPanel";
+import type { SocketPanelProps } from "./sockets/SocketPanel";
 import type { TestsPanelProps } from "./trials/TestsPanel";
 import { Contained } from "./ui/Contained";
 import styles from "./ui/loading.module.css";
@@ -44,6 +45,9 @@ export const RecordsPanel = fetched<RecordsPanelProps>(
 export const ComparePanel = fetched<ComparePanelProps>(
   async () => (await import("./traffic/ComparePanel")).ComparePanel,
 );
+
+/** A WebSocket of a generation's preview. */
+export const SocketPanel = fetched<SocketPanelProps>(async () => (await import("./sockets/SocketPanel")).SocketPanel);
 
 /** The data of a generation's preview: servers, databases, read-only SQL and snapshots. */
 export const DataPanel = fetched<DataPanelProps>(async () => (await import("./data/DataPanel")).DataPanel);

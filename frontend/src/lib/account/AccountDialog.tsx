@@ -10,6 +10,7 @@ import { visible } from "../ui/visible";
 import styles from "./account.module.css";
 import { OperatorView } from "./OperatorView";
 import { RemovedView } from "./RemovedView";
+import { RunningView } from "./RunningView";
 import { TokensView } from "./TokensView";
 import { UsageView } from "./UsageView";
 
@@ -21,7 +22,7 @@ interface AccountDialogProps {
   onRestored: (generationId: string) => void;
 }
 
-/** The person's account: limits and use, API tokens, removed projects, and for operators what all users do. */
+/** The person's account: limits and use, API tokens, deleted projects, and for operators what all users do. */
 export function AccountDialog({ onClose, onRestored }: AccountDialogProps): ReactNode {
   const client = usePreviewClient();
   const usage = useLoad("usage", (signal) => readUsage(client, signal));
@@ -29,7 +30,7 @@ export function AccountDialog({ onClose, onRestored }: AccountDialogProps): Reac
   const tabs: (readonly [Part, string])[] = [
     ["usage", "Usage and limits"],
     ["tokens", "API tokens"],
-    ["removed", "Removed"],
+    ["removed", "Deleted projects"],
   ];
   if (usage.value?.is_operator) tabs.push(["operator", "Operator"]);
   return (
@@ -46,7 +47,12 @@ export function AccountDialog({ onClose, onRestored }: AccountDialogProps): Reac
           </Notice>
         )}
         <Tabs label="Account" tabs={tabs} tab={part} onTab={setPart} />
-        {part === "usage" && <UsageView items={usage.value?.items ?? []} />}
+        {part === "usage" && (
+          <>
+            <UsageView items={usage.value?.items ?? []} />
+            <RunningView client={client} onStopped={usage.refresh} />
+          </>
+        )}
         {part === "tokens" && <TokensView client={client} onChanged={usage.refresh} />}
         {part === "removed" && <RemovedView client={client} onRestored={onRestored} />}
         {part === "operator" && <OperatorView client={client} />}

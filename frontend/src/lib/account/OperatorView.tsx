@@ -5,14 +5,16 @@ import {
   operatorPreviews,
   operatorUsers,
   removeEnvironment,
+  serviceNodes,
   stopAnyPreview,
   storedEnvironments,
+  templatesOf,
 } from "../api/account";
 import type { PreviewClient } from "../api/client";
 import { Button, IconButton, Notice } from "../ui/controls";
 import controls from "../ui/controls.module.css";
 import { Ask } from "../ui/Dialog";
-import { ago } from "../ui/format";
+import { ago, duration } from "../ui/format";
 import { News } from "../ui/News";
 import { useAction } from "../ui/useAction";
 import { useLoad } from "../ui/useLoad";
@@ -29,11 +31,13 @@ interface Question {
   act: () => Promise<void>;
 }
 
-/** All previews, users, environments and changes of the service; nothing of what others' previews print or receive. */
+/** All previews, users, environments, templates, machines and changes of the service; nothing of what others' previews print or receive. */
 export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
   const previews = useLoad("previews", (signal) => operatorPreviews(client, signal));
   const users = useLoad("users", (signal) => operatorUsers(client, signal));
   const environments = useLoad("environments", (signal) => storedEnvironments(client, signal));
+  const templates = useLoad("templates", (signal) => templatesOf(client, signal));
+  const nodes = useLoad("nodes", (signal) => serviceNodes(client, signal));
   const audit = useLoad("audit", (signal) => operatorAudit(client, signal));
   const action = useAction();
   const [question, setQuestion] = useState<Question | null>(null);
@@ -41,9 +45,11 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
     previews.refresh();
     users.refresh();
     environments.refresh();
+    templates.refresh();
+    nodes.refresh();
     audit.refresh();
   };
-  const problem = previews.problem ?? users.problem ?? environments.problem ?? audit.problem;
+  const problem = previews.problem ?? users.problem ?? environments.problem ?? templates.problem ?? nodes.problem ?? audit.problem;
   return (
     <>
       {problem && (
@@ -105,18 +111,39 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
             <IconButton
               key="remove"
               icon="clear"
-              label={`Remove ${one.id}`}
+              label={`Delete ${one.id}`}
               onClick={() =>
                 setQuestion({
-                  title: "Remove this environment?",
+                  title: "Delete this environment?",
                   text: "The next launch that needs these packages installs them again.",
-                  action: "Remove",
-                  busy: "Removing…",
+                  action: "Delete",
+                  busy: "Deleting…",
                   act: () => removeEnvironment(client, one.id),
                 })
               }
             />
           ),
+        ])}
+      />
+      <Part
+        title={`Templates: ${templates.value?.items.filter((one) => one.is_ready).length ?? 0} of ${templates.value?.limit ?? "–"} ready`}
+        heads={["Environment", "State", "Starts", "Age"]}
+        rows={templates.value?.items.map((one) => [
+          one.key,
+          one.is_ready ? "ready" : visible(one.why_not),
+          one.forks,
+          one.age_s === null ? "–" : duration(one.age_s),
+        ])}
+      />
+      <Part
+        title="Machines"
+        heads={["Name", "System", "Processors", "Previews", "Isolation"]}
+        rows={nodes.value?.map((one) => [
+          visible(one.name),
+          visible(one.system),
+          one.processors,
+          `${one.live_previews} of ${one.max_previews}`,
+          visible(one.isolation),
         ])}
       />
       <Part

@@ -17,7 +17,7 @@ interface RemovedViewProps {
   onRestored: (generationId: string) => void;
 }
 
-/** Removed projects, which can be restored for a while. */
+/** Deleted projects, which can be restored for a while. */
 export function RemovedView({ client, onRestored }: RemovedViewProps): ReactNode {
   const removed = useLoad("removed", (signal) => listRemoved(client, signal));
   const action = useAction();
@@ -42,13 +42,13 @@ export function RemovedView({ client, onRestored }: RemovedViewProps): ReactNode
         </Notice>
       )}
       <News action={action} />
-      {removed.value?.length === 0 && <p className={styles.muted}>Nothing was removed recently.</p>}
+      {removed.value?.length === 0 && <p className={styles.muted}>Nothing was deleted recently.</p>}
       {removed.value && removed.value.length > 0 && (
-        <div className={styles.scroll} tabIndex={0} role="region" aria-label="Removed projects">
+        <div className={styles.scroll} tabIndex={0} role="region" aria-label="Deleted projects">
           <table className={styles.table}>
             <thead>
               <tr>
-                {["Project", "Size", "Removed", "Deleted"].map((one) => (
+                {["Project", "Size", "Deleted", "Kept until"].map((one) => (
                   <th key={one} scope="col">
                     {one}
                   </th>

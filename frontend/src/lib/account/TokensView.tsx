@@ -104,7 +104,7 @@ export function TokensView({ client, onChanged }: TokensViewProps): ReactNode {
           {tokens.problem.message}
         </Notice>
       )}
-      {tokens.value?.length === 0 && <p className={styles.muted}>There is none yet.</p>}
+      {tokens.value?.length === 0 && <p className={styles.muted}>No tokens yet.</p>}
       {tokens.value !== null && tokens.value.length > 0 && (
         <div className={styles.scroll} tabIndex={0} role="region" aria-label="API tokens">
           <table className={styles.table}>

@@ -44,7 +44,7 @@ export function RuleList(props: RuleListProps): ReactNode {
           </Notice>
         </div>
       )}
-      {!rules.value && !rules.problem && <p className={panel.none}>Reading…</p>}
+      {!rules.value && !rules.problem && <p className={panel.none}>Loading…</p>}
       {rules.value?.length === 0 && (
         <p className={panel.none}>
           There are no rules yet. A rule fires when lines or requests match a filter, when they are missing, or when the
@@ -74,7 +74,7 @@ export function RuleList(props: RuleListProps): ReactNode {
         {firings.value ? (
           <Firings page={firings.value} links={props.links} hasNames />
         ) : (
-          <p className={panel.hint}>{props.hasPreview ? "Reading…" : "Nothing: no preview was launched."}</p>
+          <p className={panel.hint}>{props.hasPreview ? "Loading…" : "Nothing: no preview was launched."}</p>
         )}
       </section>
     </div>

@@ -45,7 +45,7 @@ export function RuleView({ client, rule, links, onBack, onEdit, onChanged }: Rul
       return rule.enabled ? "Off: it does not fire until you resume it." : "On: the rule can fire again.";
     });
   const remove = (): void =>
-    void action.run("Removing…", async () => {
+    void action.run("Deleting…", async () => {
       await removeAlert(client, rule.id);
       onBack();
       return undefined;
@@ -89,7 +89,7 @@ export function RuleView({ client, rule, links, onBack, onEdit, onChanged }: Rul
           {rule.enabled ? "Pause" : "Resume"}
         </Button>
         <Button small kind="danger" icon="clear" disabled={isBusy} onClick={() => ask(true)}>
-          Remove…
+          Delete…
         </Button>
       </div>
       <News action={action} />
@@ -98,11 +98,11 @@ export function RuleView({ client, rule, links, onBack, onEdit, onChanged }: Rul
         {firings.value ? (
           <Firings page={firings.value} links={links} />
         ) : (
-          <p className={panel.hint}>{firings.problem?.message ?? "Reading…"}</p>
+          <p className={panel.hint}>{firings.problem?.message ?? "Loading…"}</p>
         )}
       </section>
       {isAsking && (
-        <Ask title={`Remove “${visible(rule.name)}”?`} action="Remove" onYes={remove} onClose={() => ask(false)}>
+        <Ask title={`Delete “${visible(rule.name)}”?`} action="Delete" onYes={remove} onClose={() => ask(false)}>
           <p>The rule and its firings are deleted. You cannot undo this.</p>
         </Ask>
       )}

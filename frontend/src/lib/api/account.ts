@@ -104,6 +104,36 @@ export function storedEnvironments(
   return client.json("/api/v1/operator/environments", of(signal));
 }
 
+/** A process that new previews of one environment are forked from. */
+export interface TemplateFacts {
+  key: string;
+  is_ready: boolean;
+  forks: number;
+  age_s: number | null;
+  why_not: string;
+}
+
+export function templatesOf(
+  client: PreviewClient,
+  signal?: AbortSignal,
+): Promise<Items<TemplateFacts> & { limit: number }> {
+  return client.json("/api/v1/operator/templates", of(signal));
+}
+
+/** A machine of the service. */
+export interface ServiceNode {
+  name: string;
+  system: string;
+  processors: number;
+  live_previews: number;
+  max_previews: number;
+  isolation: string;
+}
+
+export async function serviceNodes(client: PreviewClient, signal?: AbortSignal): Promise<ServiceNode[]> {
+  return (await client.json<Items<ServiceNode>>("/api/v1/operator/nodes", of(signal))).items;
+}
+
 export async function removeEnvironment(client: PreviewClient, id: string): Promise<void> {
   await client.send(`/api/v1/operator/environments/${encodeURIComponent(id)}`, { method: "DELETE" });
 }

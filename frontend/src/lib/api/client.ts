@@ -10,6 +10,7 @@ import type {
   FilesChanged,
   Generation,
   Launched,
+  ListedSocket,
   LogChoice,
   LogPage,
   OpenLink,
@@ -26,6 +27,7 @@ import type {
 /** What a service says, of any version. */
 interface ToldListing {
   endpoints: Partial<Endpoint>[];
+  sockets?: ListedSocket[];
   complete?: boolean;
   unread?: string[];
 }
@@ -48,6 +50,7 @@ export class PreviewClient {
   readonly #transport: Transport;
   readonly #listeners = new Map<string, Set<(change: Change) => void>>();
   readonly #previewTokens = new Map<string, string>();
+  readonly #stopping = new Set<string>();
   /** The generations that have or had a preview; null while that is not known of all. */
   #launchedIds: Set<string> | null = null;
   #asking: Promise<unknown> | undefined;
@@ -67,6 +70,11 @@ export class PreviewClient {
     return this.#transport.send(path, call);
   }
 
+  /** Where the service carries WebSockets of a generation's preview. */
+  socketAddress(generationId: string): string {
+    return this.#transport.socketAddress(of(generationId, "/preview/socket"));
+  }
+
   // Previews
 
   async launch(generationId: string, signal?: AbortSignal): Promise<Launched> {
@@ -81,11 +89,18 @@ export class PreviewClient {
   }
 
   async stop(generationId: string): Promise<void> {
+    this.#stopping.add(generationId);
     try {
       await this.#transport.send(of(generationId, "/preview"), { method: "DELETE" });
     } finally {
+      this.#stopping.delete(generationId);
       this.#tell(generationId, "changed");
     }
+  }
+
+  /** Whether this page is stopping its preview: then it has no measurements any more. */
+  isStopping(generationId: string): boolean {
+    return this.#stopping.has(generationId);
   }
 
   async extend(generationId: string, seconds: number): Promise<PreviewInstance> {
@@ -247,7 +262,7 @@ export class PreviewClient {
         credentials: one.credentials ?? [],
       };
     });
-    return { endpoints, complete: words.complete ?? true, unread: words.unread ?? [] };
+    return { endpoints, sockets: words.sockets ?? [], complete: words.complete ?? true, unread: words.unread ?? [] };
   }
 
   /**

@@ -30,6 +30,11 @@ export class Transport {
     this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
   }
 
+  /** The address of a WebSocket of the service. Browsers send its session cookie there, and no header fields. */
+  socketAddress(path: string): string {
+    return new URL(`${this.#base}${path}`, location.href).href.replace(/^http/, "ws");
+  }
+
   async json<T>(path: string, call: Call = {}): Promise<T> {
     const response = await this.send(path, call);
     try {

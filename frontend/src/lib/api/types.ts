@@ -121,8 +121,19 @@ export interface Generation {
 export type EndpointSource = "static" | "openapi" | "application";
 
 /** A generation's endpoints, and what may be missing. */
+/** A path that takes WebSockets. */
+export interface ListedSocket {
+  path: string;
+  summary: string;
+  protocol: "websocket" | "socket.io";
+  file: string | null;
+  line: number | null;
+}
+
 export interface EndpointListing {
   endpoints: Endpoint[];
+  /** WebSockets that were found in the source. */
+  sockets: ListedSocket[];
   /** False if there may be more endpoints. */
   complete: boolean;
   /** A sentence for each part that could not be read. */

@@ -62,6 +62,11 @@ export function MetricsView({ client, generationId, previewId, version }: Metric
       ) : (
         problem && <Notice tone="bad">{problem.message}</Notice>
       )}
+      {!value && !problem && (
+        <p className={styles.none} role="status">
+          Loading…
+        </p>
+      )}
       {value && !isNone && (
         <>
           {!value.is_live && previewId === undefined && (

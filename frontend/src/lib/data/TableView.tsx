@@ -50,7 +50,7 @@ export function TableView(props: TableViewProps): ReactNode {
           {rows.offset === 0 ? "This table is empty. A request may fill it; then read again." : "No more rows."}
         </p>
       )}
-      {!rows && !problem && <p className={panel.none}>Reading…</p>}
+      {!rows && !problem && <p className={panel.none}>Loading…</p>}
       {rows && (rows.offset > 0 || rows.has_more) && (
         <div className={styles.pager}>
           <Button small disabled={isLoading || offset === 0} onClick={() => setOffset(Math.max(0, offset - PAGE_ROWS))}>

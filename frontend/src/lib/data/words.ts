@@ -10,7 +10,7 @@ export function titleOf(snapshot: Snapshot): string {
 /** The origin of one that nobody asked for; null for the others. */
 export function originOf({ kind }: Snapshot): string | null {
   if (kind === "manual") return null;
-  return kind === "fork" ? "first data" : "automatic";
+  return kind === "fork" ? "initial data" : "automatic";
 }
 
 export function timeOf({ created_at }: Snapshot): string {

@@ -46,7 +46,7 @@ export function FailureList({ failures, last, onShow }: FailureListProps): React
         {failures.diagnosis && <DiagnosisNotice diagnosis={failures.diagnosis} />}
         {!page && !problem && (
           <p className={panel.none}>
-            {state === "none" ? "Launch the preview: its failures are gathered here." : "Reading…"}
+            {state === "none" ? "Launch the preview: its failures are gathered here." : "Loading…"}
           </p>
         )}
         {page && items.length === 0 && (

@@ -67,7 +67,7 @@ export function FailureView(props: FailureViewProps): ReactNode {
           </Notice>
         </div>
       )}
-      {!shown && !problem && <p className={panel.none}>Reading…</p>}
+      {!shown && !problem && <p className={panel.none}>Loading…</p>}
       {shown && <Whole {...props} failure={shown} />}
     </div>
   );

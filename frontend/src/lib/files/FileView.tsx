@@ -64,11 +64,24 @@ export function FileView(props: FileViewProps): ReactNode {
   }, [save]);
   const stored = desk.find(path);
   const download = (): void =>
-    void action.run("Reading…", async () => {
+    void action.run("Loading…", async () => {
       saveFile(path.slice(path.lastIndexOf("/") + 1), [await desk.content(path)], "application/octet-stream");
       return undefined;
     });
   const canEdit = files.readOnly === null;
+  // Below the text: what is being read or written does not move.
+  const notices = (
+    <div className={styles.notices}>
+      {action.busy === null && outcome && (
+        <Told tone={outcome.tone} words={outcome.words} onClose={() => setOutcome(null)} />
+      )}
+      {problemOfSave && (
+        <Told tone="bad" words={`Not saved. ${problemOfSave.message}`} onClose={() => setProblemOfSave(null)} />
+      )}
+      <News action={action} />
+      {isConflict && <Conflict {...props} isGone={!stored} onOverwrite={() => save(true)} />}
+    </div>
+  );
   return (
     <div className={styles.file}>
       <div className={panel.bar}>
@@ -100,19 +113,13 @@ export function FileView(props: FileViewProps): ReactNode {
           </>
         )}
       </div>
-      {action.busy === null && outcome && (
-        <Told tone={outcome.tone} words={outcome.words} onClose={() => setOutcome(null)} />
-      )}
-      {problemOfSave && (
-        <Told tone="bad" words={`Not saved. ${problemOfSave.message}`} onClose={() => setProblemOfSave(null)} />
-      )}
-      <News action={action} />
-      {isConflict && <Conflict {...props} isGone={!stored} onOverwrite={() => save(true)} />}
       {!canEdit && <Told tone="info" words={files.readOnly ?? ""} />}
       {problem && !file && <Unreadable problem={problem} size={stored?.size_bytes} onDownload={download} />}
+      {!file && notices}
       {file && (
         <>
           <CodeEditor desk={desk} file={file} isReadOnly={!canEdit} place={props.place} onSave={() => save()} />
+          {notices}
           <p className={styles.keys}>
             <span>{languageOf(path)?.[0] ?? "Plain text"}</span>
             {canEdit && <span>Ctrl+S saves</span>}
@@ -149,7 +156,7 @@ function Told({ tone, words, onClose }: { tone: "info" | "bad"; words: string; o
 function Conflict(props: FileViewProps & { isGone: boolean; onOverwrite: () => void }): ReactNode {
   const { desk, path, action, isGone } = props;
   const take = (): void =>
-    void action.run("Reading…", async () => {
+    void action.run("Loading…", async () => {
       await desk.revert(path);
       if (isGone) props.onBack();
       return undefined;

@@ -124,7 +124,7 @@ export function FilesPanel(props: FilesPanelProps): ReactNode {
               </Notice>
             </div>
           )}
-          {!files.listing && !files.problem && <p className={panel.none}>Reading…</p>}
+          {!files.listing && !files.problem && <p className={panel.none}>Loading…</p>}
           {files.listing && (
             <FileTree
               files={files.listing.files}

@@ -9,8 +9,10 @@ import {
   syntaxHighlighting,
 } from "@codemirror/language";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
-import { Compartment, EditorState, type Extension } from "@codemirror/state";
+import { Compartment, EditorState, type Extension, StateEffect, StateField } from "@codemirror/state";
 import {
+  Decoration,
+  type DecorationSet,
   drawSelection,
   EditorView,
   highlightActiveLine,
@@ -35,6 +37,7 @@ const LOOK = EditorView.theme({
   ".cm-cursor": { borderLeftColor: "var(--pv-text)" },
   ".cm-gutters": { color: "var(--pv-muted)", backgroundColor: "var(--pv-sunken)", borderRight: "none" },
   ".cm-activeLine": { backgroundColor: "light-dark(rgb(0 0 0 / 4%), rgb(255 255 255 / 5%))" },
+  ".cm-place": { backgroundColor: "light-dark(#ffefc2, #4a3d12)", boxShadow: "inset 3px 0 0 var(--pv-warn)" },
   ".cm-activeLineGutter": { color: "var(--pv-text)", backgroundColor: "var(--pv-hover)" },
   "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": {
     background: "light-dark(#c9d4ff, #33407a)",
@@ -69,6 +72,19 @@ const COLOURS = HighlightStyle.define([
   { tag: [tags.link, tags.url], color: "var(--pv-accent)" },
   { tag: tags.invalid, color: "var(--pv-bad)" },
 ]);
+
+/** The line that somebody was sent to, until the text or the cursor changes. */
+const showPlace = StateEffect.define<number>();
+const PLACE = Decoration.line({ class: "cm-place", attributes: { "aria-current": "location" } });
+const place = StateField.define<DecorationSet>({
+  create: () => Decoration.none,
+  update: (now, transaction) => {
+    for (const effect of transaction.effects)
+      if (effect.is(showPlace)) return Decoration.set([PLACE.range(effect.value)]);
+    return transaction.docChanged || transaction.selection ? Decoration.none : now;
+  },
+  provide: (field) => EditorView.decorations.from(field),
+});
 
 // One state may be shown by several views, one after the other; the language is fetched after the text is shown.
 const wiring = new Compartment();
@@ -109,6 +125,7 @@ function extensionsOf(file: EditorFile, calls: EditorCalls): Extension {
     indentUnit.of(indentOf(file.text)),
     bracketMatching(),
     highlightActiveLine(),
+    place,
     highlightSelectionMatches({ minSelectionLength: 2, maxMatches: 100 }),
     search({ top: true }),
     LOOK,
@@ -148,10 +165,15 @@ export async function colour(view: EditorView, path: string): Promise<void> {
   if (view.dom.dataset.path === path) view.dispatch({ effects: language.reconfigure(extension) });
 }
 
-/** Select the start of a line, and bring it into the middle. Numbers outside of the text mean its ends. */
+/** Mark a line, put the cursor at its start and bring it into the middle. Numbers outside of the text mean its ends. */
 export function goToLine(view: EditorView, line: number): void {
   const found = view.state.doc.line(Math.min(Math.max(1, line), view.state.doc.lines));
-  view.dispatch({ selection: { anchor: found.from }, effects: EditorView.scrollIntoView(found.from, { y: "center" }) });
+  view.dispatch({
+    selection: { anchor: found.from },
+    effects: [showPlace.of(found.from), EditorView.scrollIntoView(found.from, { y: "center" })],
+  });
+  // A touch screen would cover half of the text with its keyboard.
+  if (matchMedia("(pointer: fine)").matches) view.focus();
 }
 
 function hasLongLine(state: EditorState): boolean {

@@ -33,7 +33,7 @@ export function badPath(path: string, taken: readonly string[]): string | null {
   if (!path) return "Give it a name, such as app/main.py.";
   if (path.startsWith("/") || path.includes("\\")) return "Use a path inside the project, with / between folders.";
   if (path.split("/").some((part) => part === "" || part === "." || part === ".."))
-    return "No part of a path may be empty, . or .. here.";
+    return "No part of the path may be empty, “.” or “..”.";
   if (taken.includes(path)) return "A file with this name already exists.";
   if (taken.some((one) => one.startsWith(`${path}/`))) return "A folder with this name already exists.";
   return null;

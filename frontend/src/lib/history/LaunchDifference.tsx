@@ -30,6 +30,11 @@ export function LaunchDifference({ client, generationId, before, after, back }: 
           {found.problem.message}
         </Notice>
       )}
+      {!found.value && !found.problem && (
+        <p className={styles.hint} role="status">
+          Loading the comparison…
+        </p>
+      )}
       {found.value && <Comparison found={found.value} />}
     </>
   );

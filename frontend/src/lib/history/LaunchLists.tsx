@@ -38,6 +38,7 @@ export function LaunchRequests({ client, generationId, previewId }: OfLaunch): R
           {problem.message}
         </Notice>
       )}
+      {!first.value && !problem && <Loading />}
       {first.value && items.length === 0 && <p className={styles.hint}>No request was recorded in this launch.</p>}
       {items.length > 0 && (
         <div className={styles.scroll} tabIndex={0} role="region" aria-label="Requests of the launch">
@@ -80,6 +81,14 @@ export function LaunchRequests({ client, generationId, previewId }: OfLaunch): R
   );
 }
 
+function Loading(): ReactNode {
+  return (
+    <p className={styles.hint} role="status">
+      Loading…
+    </p>
+  );
+}
+
 /** Failures of one launch, with the lines of its log. */
 export function LaunchFailures({
   client,
@@ -97,6 +106,7 @@ export function LaunchFailures({
           {problem.message}
         </Notice>
       )}
+      {!value && !problem && <Loading />}
       {value?.items.length === 0 && <p className={styles.hint}>Nothing failed in this launch.</p>}
       <ul className={styles.list}>
         {value?.items.map((one) => (

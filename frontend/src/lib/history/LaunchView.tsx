@@ -60,7 +60,7 @@ export function LaunchView({ client, generationId, place, onPlace, back }: Launc
               {launch.value.version !== null && `, version ${launch.value.version}`}
             </>
           ) : (
-            previewId
+            <span role="status">{launch.problem ? "Unknown launch" : "Loading the launch…"}</span>
           )}
         </span>
         <CopyButton text={previewId} label="Copy the launch's id" />

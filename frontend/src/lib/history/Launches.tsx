@@ -118,7 +118,7 @@ export function Launches({ client, generationId, place, onPlace }: LaunchesProps
               {one.launch_ms === null ? "Never became healthy" : `Started in ${(one.launch_ms / 1000).toFixed(2)} s`},
               ran for {duration(one.life_ms / 1000)}
               {one.version !== null && `, version ${one.version}`}
-              {one.reloads > 0 && `, restarted ${count(one.reloads, "time")}`}, {count(one.requests, "request")},{" "}
+              {one.reloads > 0 && `, reloaded ${count(one.reloads, "time")}`}, {count(one.requests, "request")},{" "}
               {count(one.failures, "failure")}
               {one.reason && one.status === "failed" && `. ${visible(one.reason)}`}
             </div>

@@ -4,10 +4,12 @@ import { Button } from "../ui/controls";
 import { count } from "../ui/format";
 import type { Preview } from "../usePreview";
 import styles from "./launch.module.css";
+import { useLaunchTexts } from "./texts";
 
 /** Launch, restart, stop; a stop is confirmed where others watch. */
 export function Actions({ preview, state }: { preview: Preview; state: string }): ReactNode {
   const [others, setOthers] = useState<number | null>(null);
+  const texts = useLaunchTexts();
   const isHeld = preview.busy !== null || preview.isLost;
   const { busy } = preview;
   if (!preview.isLoaded) return null;
@@ -16,7 +18,7 @@ export function Actions({ preview, state }: { preview: Preview; state: string })
       <span className={styles.confirm} role="alertdialog" aria-label="Stop for everybody?">
         <span>{count(others, "other is", "others are")} watching. Stop it for everybody?</span>
         <Button autoFocus onClick={() => setOthers(null)}>
-          Cancel
+          {texts.cancel}
         </Button>
         <Button
           kind="danger"
@@ -25,7 +27,7 @@ export function Actions({ preview, state }: { preview: Preview; state: string })
             void preview.stop();
           }}
         >
-          Stop
+          {texts.stop}
         </Button>
       </span>
     );
@@ -45,20 +47,20 @@ export function Actions({ preview, state }: { preview: Preview; state: string })
             <Button
               icon="restart"
               className={styles.restart}
-              aria-label="Restart"
+              aria-label={texts.restart}
               disabled={isHeld}
               onClick={() => void preview.restart()}
             >
-              <span>{busy === "restarting" ? "Restarting…" : "Restart"}</span>
+              <span>{busy === "restarting" ? texts.restartingNow : texts.restart}</span>
             </Button>
           )}
           <Button kind="danger" icon="stop" disabled={isHeld || state === "stopping"} onClick={() => void askAndStop()}>
-            {busy === "stopping" || state === "stopping" ? "Stopping…" : "Stop"}
+            {busy === "stopping" || state === "stopping" ? texts.stoppingNow : texts.stop}
           </Button>
         </>
       ) : (
         <Button kind="primary" icon="play" disabled={busy !== null} onClick={() => void preview.launch()}>
-          {busy === "launching" ? "Launching…" : state === "none" ? "Launch" : "Launch again"}
+          {busy === "launching" ? texts.launchingNow : state === "none" ? texts.launch : texts.launchAgain}
         </Button>
       )}
     </span>

@@ -6,6 +6,7 @@ import { Button, Notice } from "../ui/controls";
 import { Dialog } from "../ui/Dialog";
 import styles from "./launch.module.css";
 import { ShareDialog } from "./ShareDialog";
+import { useLaunchTexts } from "./texts";
 
 interface BrowseProps {
   client: PreviewClient;
@@ -21,6 +22,7 @@ export function Browse({ client, generationId, disabled, address, expiresAt }: B
   const [wrong, setWrong] = useState<string | null>(null);
   const [isSharing, setSharing] = useState(false);
   const [isExplained, setExplained] = useState(false);
+  const texts = useLaunchTexts();
   const open = async (): Promise<void> => {
     setWrong(null);
     // Before the answer: later a browser would take it for a window that nobody asked for.
@@ -41,13 +43,13 @@ export function Browse({ client, generationId, disabled, address, expiresAt }: B
   return (
     <>
       <Button small icon="screen" disabled={disabled} onClick={() => void open()}>
-        Open
+        {texts.open}
       </Button>
       <Button small kind="quiet" icon="chain" disabled={disabled} onClick={() => setSharing(true)}>
-        Share
+        {texts.share}
       </Button>
       <Button small kind="quiet" onClick={() => setExplained(true)}>
-        How to reach it
+        {texts.howToReach}
       </Button>
       {wrong !== null && (
         <Notice tone="bad" role="alert">
@@ -63,7 +65,7 @@ export function Browse({ client, generationId, disabled, address, expiresAt }: B
         />
       )}
       {isExplained && (
-        <Dialog title="How to reach it" onClose={() => setExplained(false)}>
+        <Dialog title={texts.howToReach} onClose={() => setExplained(false)}>
           <dl className={styles.reach}>
             <dt>In this browser</dt>
             <dd>

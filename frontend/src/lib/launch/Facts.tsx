@@ -11,11 +11,11 @@ import type { Preview } from "../usePreview";
 import { Browse } from "./Browse";
 import styles from "./launch.module.css";
 import { Plot } from "./Plot";
+import { useLaunchTexts } from "./texts";
 
 /** Near the end, an extension is offered more plainly. */
 const SOON_S = 300;
 const EXTENSION_S = 1800;
-const HEALTH: Record<string, string> = { healthy: "Healthy", unhealthy: "Unhealthy" };
 
 interface FactsProps {
   client: PreviewClient;
@@ -32,6 +32,8 @@ interface FactsProps {
 /** What is known of a preview that is on: its address, health and life, memory and CPU. */
 export function Facts(props: FactsProps): ReactNode {
   const { client, preview, instance, state, health, isLost, onShowMetrics } = props;
+  const texts = useLaunchTexts();
+  const healthWords: Record<string, string> = { healthy: texts.healthy, unhealthy: texts.unhealthy };
   const now = useNow(1_000, !isLost);
   const left = (Date.parse(instance.expires_at) - now) / 1_000;
   const up = instance.started_at === null ? null : (now - Date.parse(instance.started_at)) / 1_000;
@@ -52,7 +54,7 @@ export function Facts(props: FactsProps): ReactNode {
           ) : (
             <span>{instance.base_url}</span>
           )}
-          <CopyButton text={instance.base_url} label="Copy the address" />
+          <CopyButton text={instance.base_url} label={texts.copyAddress} />
           <Browse
             client={client}
             generationId={instance.generation_id}
@@ -64,37 +66,39 @@ export function Facts(props: FactsProps): ReactNode {
       )}
       <dl className={styles.numbers}>
         <div>
-          <dt>Health</dt>
-          <dd data-health={isLost ? "unknown" : health}>{isLost ? "Unknown" : (HEALTH[health] ?? "Checking…")}</dd>
+          <dt>{texts.health}</dt>
+          <dd data-health={isLost ? "unknown" : health}>
+            {isLost ? texts.unknown : (healthWords[health] ?? texts.checking)}
+          </dd>
         </div>
         <div>
-          <dt>Up</dt>
+          <dt>{texts.up}</dt>
           <dd>{isLost || up === null ? "–" : duration(up)}</dd>
         </div>
         <div>
-          <dt>Ends in</dt>
-          <dd data-soon={isSoon && !isLost} title={isLongest ? "Maximum lifetime reached" : undefined}>
+          <dt>{texts.endsIn}</dt>
+          <dd data-soon={isSoon && !isLost} title={isLongest ? texts.longest : undefined}>
             {isLost ? "–" : lifeLeft(left, isSoon)}
             <button
               type="button"
               className={classes(controls.button, controls.small, styles.extend)}
               disabled={preview.busy !== null || isLost || isLongest}
-              title={isLongest ? "Maximum lifetime reached" : "Extend by 30 minutes"}
+              title={isLongest ? texts.longest : texts.extend}
               onClick={() => void preview.extend(EXTENSION_S)}
             >
-              +30 min
+              {texts.longer}
             </button>
           </dd>
         </div>
         <Plot
-          label="Memory"
+          label={texts.memory}
           value={isMeasured ? `${Math.round(last.memoryMb)} MB` : "–"}
           values={preview.usage.map((one) => one.memoryMb)}
           top={64}
           onOpen={onShowMetrics}
         />
         <Plot
-          label="CPU"
+          label={texts.cpu}
           value={isMeasured ? `${last.cpuPercent.toFixed(last.cpuPercent < 10 ? 1 : 0)} %` : "–"}
           values={preview.usage.map((one) => one.cpuPercent)}
           top={25}

@@ -1,4 +1,4 @@
-import { type CSSProperties, type ReactNode, useEffect, useRef, useState } from "react";
+import { type CSSProperties, type ReactNode, useEffect, useLayoutEffect, useRef, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { usePreviewClient } from "../context";
@@ -17,6 +17,7 @@ import { heldIn } from "./held";
 import styles from "./launch.module.css";
 import { ProblemNotice } from "./ProblemNotice";
 import { Steps, type StepsPhase } from "./Steps";
+import { type LaunchText, type LaunchTexts, LaunchTextsProvider, useLaunchTexts } from "./texts";
 
 export interface LaunchPanelProps {
   generationId: string;
@@ -31,39 +32,48 @@ export interface LaunchPanelProps {
   onShow?: (generationId: string) => void;
   /** Called to show the preview's measurements; without it, its plots open nothing. */
   onShowMetrics?: () => void;
+  /** Called with the state's word when it changes, such as `running`; a restart that was asked for is `restarting`. */
+  onState?: (state: string) => void;
   /** Called to show the launch settings, where a failed launch may need a variable or a start command. */
   onShowSettings?: () => void;
+  /** Replaces fixed texts, such as `{ launch: "Lancer" }`. */
+  texts?: LaunchTexts;
   className?: string;
   style?: CSSProperties;
 }
 
-const STATES: Record<string, { word: string; tone: "good" | "busy" | "bad" | "idle" }> = {
-  starting: { word: "Starting", tone: "busy" },
-  running: { word: "Running", tone: "good" },
-  stopping: { word: "Stopping", tone: "busy" },
-  stopped: { word: "Stopped", tone: "idle" },
-  failed: { word: "Failed", tone: "bad" },
-  none: { word: "Not launched", tone: "idle" },
+const STATES: Record<string, { text: LaunchText; tone: "good" | "busy" | "bad" | "idle" }> = {
+  starting: { text: "starting", tone: "busy" },
+  running: { text: "running", tone: "good" },
+  stopping: { text: "stopping", tone: "busy" },
+  stopped: { text: "stopped", tone: "idle" },
+  failed: { text: "failed", tone: "bad" },
+  none: { text: "notLaunched", tone: "idle" },
+  launching: { text: "starting", tone: "busy" },
+  restarting: { text: "restarting", tone: "busy" },
 };
-const LOST = { word: "Unknown", tone: "idle" as const };
+const NO_TEXTS: LaunchTexts = {};
 const PHASES: Record<string, StepsPhase> = { starting: "launching", failed: "broken" };
 
 /** Launch, watch over and stop the preview of a generation. */
 export function LaunchPanel(props: LaunchPanelProps): ReactNode {
   return (
     <Contained name="The preview’s state" key={props.generationId}>
-      <WholeLaunchPanel {...props} />
+      <LaunchTextsProvider value={props.texts ?? NO_TEXTS}>
+        <WholeLaunchPanel {...props} />
+      </LaunchTextsProvider>
     </Contained>
   );
 }
 
 function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
   const { generationId } = props;
+  const texts = useLaunchTexts();
   const client = usePreviewClient(props.client);
   const preview = usePreview(generationId, { client });
   const session = useLogSession(generationId, { client });
   const { steps, status, connection } = useLogSnapshot(session);
-  const { instance } = preview;
+  const { instance, busy } = preview;
   const isCut = connection.phase === "reconnecting";
   // The stream is the first to notice that the service is gone, and that it is back: all parts of the page look then.
   const wasCut = useRef(false);
@@ -80,7 +90,14 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
   const held = isOn && !isLost && preview.status ? heldIn(preview.status) : null;
   const checks = isOn && !isLost ? (preview.status?.checks ?? "") : "";
   const broken = checks.includes("broke") ? checks : null;
-  const shown = isLost ? LOST : (STATES[state] ?? { word: state, tone: "idle" as const });
+  // From the click on, until it is known what came of it.
+  const now = isLost || busy === null || busy === "extending" ? state : busy;
+  const known = STATES[now];
+  const shown = {
+    word: isLost ? texts.unknown : known ? texts[known.text] : now,
+    tone: isLost || !known ? ("idle" as const) : known.tone,
+  };
+  useTold(preview.isLoaded && !isLost ? (now === "launching" ? "starting" : now) : null, props.onState);
   // What was launched before the page came is no news: its steps are one line. Nothing moves while somebody looks on.
   const [isOldNews, setOldNews] = useState<boolean | null>(null);
   if (preview.isLoaded && isOldNews === null) setOldNews(state === "running");
@@ -100,7 +117,7 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
         <h2 className={styles.title} title={title}>
           {title}
         </h2>
-        <span className={styles.state} data-state={isLost ? "lost" : state}>
+        <span className={styles.state} data-state={isLost ? "lost" : now}>
           <Dot tone={shown.tone} />
           {shown.word}
         </span>
@@ -120,7 +137,7 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
         <IconButton
           className={styles.details}
           icon={isOpen ? "up" : "down"}
-          label="Details"
+          label={texts.details}
           aria-expanded={isOpen}
           onClick={() => setOpen(!isOpen)}
         />
@@ -134,13 +151,24 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
         )}
       </div>
       <Steps
-        // A launch that was refused has none of the steps of the one before.
-        steps={preview.problem && !isOn ? launchSteps(undefined) : steps}
-        phase={preview.problem && !isOn ? "ahead" : (PHASES[state] ?? "ahead")}
+        // A launch that was refused has none of the steps of the one before, nor has one that was only just asked for.
+        steps={(preview.problem || busy === "launching") && !isOn ? launchSteps(undefined) : steps}
+        phase={preview.problem && !isOn ? "ahead" : (PHASES[now === "launching" ? "starting" : state] ?? "ahead")}
         isOver={isOldNews === true}
       />
     </section>
   );
+}
+
+/** Tell the state before it is painted: two places of a page do not show two states. Null is not told. */
+function useTold(state: string | null, onState: ((state: string) => void) | undefined): void {
+  const tell = useRef(onState);
+  useLayoutEffect(() => {
+    tell.current = onState;
+  });
+  useLayoutEffect(() => {
+    if (state !== null) tell.current?.(state);
+  }, [state]);
 }
 
 interface RestProps {
@@ -151,6 +179,7 @@ interface RestProps {
 
 /** What a preview that is not on says of itself. */
 function Rest({ preview, state, onShowSettings }: RestProps): ReactNode {
+  const texts = useLaunchTexts();
   const { instance, isLoaded } = preview;
   if (state === "failed" && instance?.reason)
     return (
@@ -160,16 +189,16 @@ function Rest({ preview, state, onShowSettings }: RestProps): ReactNode {
         actions={
           onShowSettings && (
             <Button small icon="sliders" onClick={onShowSettings}>
-              Settings
+              {texts.settings}
             </Button>
           )
         }
       >
-        {whyFailed(instance)} See the log for its last lines.
+        {whyFailed(instance)} {texts.seeLog}
       </Notice>
     );
   if (state === "stopped" && instance?.reason)
     return <p className={styles.hint}>{whyStopped(instance.reason, instance.cause)}</p>;
   if (state !== "none" || !isLoaded) return null;
-  return <p className={styles.hint}>Click Launch to start it. Its URL and logs appear here.</p>;
+  return <p className={styles.hint}>{texts.launchHint}</p>;
 }

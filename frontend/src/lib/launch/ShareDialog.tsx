@@ -37,6 +37,7 @@ export function ShareDialog({ client, generationId, expiresAt, onClose }: ShareD
   const [lives] = useState(() => livesUntil(Date.parse(expiresAt), Date.now()));
   const [life, setLife] = useState(() => lives.at(-1)?.[1] ?? 60);
   const [copied, setCopied] = useState(false);
+  const [isMaking, setMaking] = useState(false);
   const [role, setRole] = useState<ShareLink["role"]>("open");
   const act = async (what: () => Promise<unknown>): Promise<void> => {
     setWrong(null);
@@ -65,11 +66,12 @@ export function ShareDialog({ client, generationId, expiresAt, onClose }: ShareD
         onSubmit={(event) => {
           event.preventDefault();
           setCopied(false);
+          setMaking(true);
           void act(async () => {
             const made = await client.share(generationId, life, role);
             await copyText(made.url);
             setCopied(true);
-          });
+          }).finally(() => setMaking(false));
         }}
       >
         <label>
@@ -96,14 +98,15 @@ export function ShareDialog({ client, generationId, expiresAt, onClose }: ShareD
             ))}
           </select>
         </label>
-        <Button kind="primary" type="submit">
-          New link
+        <Button kind="primary" type="submit" disabled={isMaking} className={shareStyles.shareMake}>
+          {isMaking ? "Creating…" : "New link"}
         </Button>
         <span className={shareStyles.copied} role="status">
-          {copied ? "Copied" : ""}
+          {isMaking ? "Creating the link…" : copied ? "Copied" : ""}
         </span>
       </form>
       <ul className={shareStyles.shares} aria-label="Share links">
+        {access === null && wrong === null && <li role="status">Loading the links…</li>}
         {access?.shares.map((one) => (
           <li key={one.id}>
             <input

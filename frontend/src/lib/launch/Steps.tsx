@@ -4,6 +4,7 @@ import type { LaunchStep } from "../logs/steps";
 import { Icon } from "../ui/icons";
 import { milliseconds } from "../ui/format";
 import styles from "./launch.module.css";
+import { type LaunchText, useLaunchTexts } from "./texts";
 
 /** What of the launch is known: nothing has started, it is under way, it is over and did not get there. */
 export type StepsPhase = "ahead" | "launching" | "broken";
@@ -17,19 +18,20 @@ export function Steps(props: {
 }): ReactNode {
   const { steps, phase, isOver = false } = props;
   const [isOpen, setOpen] = useState(false);
+  const texts = useLaunchTexts();
   const current = steps.findIndex((step) => step.state === "waiting" || step.state === "running");
   const isTold = steps.some((step) => step.state === "failed");
   if (isOver && !isOpen) {
     const last = steps.findLast((step) => step.atMs !== null);
     return (
       <button type="button" className={styles.stepsOver} aria-expanded="false" onClick={() => setOpen(true)}>
-        {last?.atMs == null ? "Steps of the launch" : `Launched in ${milliseconds(last.atMs)}`}
+        {last?.atMs == null ? texts.steps : `Launched in ${milliseconds(last.atMs)}`}
         <Icon name="down" size={12} />
       </button>
     );
   }
   return (
-    <ol className={styles.steps} aria-label="Steps of the launch">
+    <ol className={styles.steps} aria-label={texts.steps}>
       {steps.map((step, at) => {
         const look = lookOf(step, at === current, phase, isTold);
         return (
@@ -45,7 +47,7 @@ export function Steps(props: {
             </span>
             <span className={styles.stepName}>{step.label}</span>
             <span className={styles.stepDetail} title={title(step)}>
-              {detail(step, look)}
+              {detail(step, look, texts)}
               {step.state === "done" && step.detail && <span className={styles.stepMore}> ({step.detail})</span>}
             </span>
           </li>
@@ -69,9 +71,9 @@ function title(step: LaunchStep): string {
   return [step.detail ?? "", after].filter(Boolean).join(", ");
 }
 
-function detail(step: LaunchStep, look: Look): string {
+function detail(step: LaunchStep, look: Look, texts: Record<LaunchText, string>): string {
   if (step.state === "done" && step.elapsedMs !== null) return milliseconds(step.elapsedMs);
   if (step.state === "stopped") return "stopped";
   if (step.detail) return step.detail;
-  return { now: "in progress…", failed: "not reached", ahead: "", done: "" }[look];
+  return { now: texts.inProgress, failed: texts.notReached, ahead: "", done: "" }[look];
 }

@@ -1,4 +1,4 @@
-import type { Level, Source } from "../api/types";
+import type { Level, LogLine, Source } from "../api/types";
 import { isNote, type LogStore } from "./store";
 
 /** Lines of one span of time, by level. */
@@ -33,6 +33,7 @@ interface Second {
 /** Counts the lines of a store by level, by source and by second. Each line is looked at once. */
 export class Timeline {
   readonly #store: LogStore;
+  readonly #isHidden: (line: LogLine) => boolean;
   #levels: Record<Level, number> = { DEBUG: 0, INFO: 0, WARNING: 0, ERROR: 0 };
   #sources: Record<Source, number> = { subprocess: 0, system: 0 };
   #seconds = new Map<string, Second>();
@@ -42,8 +43,10 @@ export class Timeline {
   /** The second of the last line: most lines are of the same one. */
   #last: { stamp: string; second: Second } | null = null;
 
-  constructor(store: LogStore) {
+  /** Lines that are hidden are not counted. */
+  constructor(store: LogStore, isHidden: (line: LogLine) => boolean = () => false) {
     this.#store = store;
+    this.#isHidden = isHidden;
   }
 
   /** The counts of all lines that are here now. */
@@ -72,7 +75,7 @@ export class Timeline {
   #count(from: number, to: number): void {
     for (let at = from; at < to; at += 1) {
       const entry = this.#store.at(at);
-      if (!entry || isNote(entry)) continue;
+      if (!entry || isNote(entry) || this.#isHidden(entry)) continue;
       this.#levels[entry.level] += 1;
       this.#sources[entry.source] += 1;
       const second = this.#secondOf(entry.timestamp);

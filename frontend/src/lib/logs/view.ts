@@ -43,7 +43,10 @@ export function hasLevel({ levels }: LogFilter, level: Level): boolean {
   return levels.includes(level) || (level === "WARNING" && levels.includes("WARN"));
 }
 
-function isHidden({ hidesChecks, without, isOwn }: LogFilter, line: LogLine): boolean {
+/** What is left out of sight, whatever levels are shown. */
+export type Hiding = Pick<LogFilter, "hidesChecks" | "without" | "isOwn">;
+
+export function isHidden({ hidesChecks, without, isOwn }: Hiding, line: LogLine): boolean {
   if (hidesChecks && isOfCheck(line)) return true;
   if (line.request_id !== undefined) return false;
   return without != null && isHealthCheck(line, without) && !isOwn?.(line);

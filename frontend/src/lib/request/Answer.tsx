@@ -44,7 +44,7 @@ export function Answer({ name, answer, onToken, onWhy }: AnswerProps): ReactNode
   if (hasRaw) tabs.push(["raw", "Source"]);
   tabs.push(["headers", `Headers (${headers.length})`]);
   return (
-    <section className={answerStyles.answer} aria-label="Answer">
+    <section className={answerStyles.answer} aria-label="Response">
       <div className={answerStyles.answerHead}>
         <span className={answerStyles.status} data-class={Math.floor(answer.status_code / 100)}>
           {answer.status_code} {REASONS[answer.status_code] ?? ""}

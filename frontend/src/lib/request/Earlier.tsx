@@ -3,20 +3,17 @@ import { type ReactNode, useState } from "react";
 import type { PreviewClient } from "../api/client";
 import { listRecords, readRecord, type RecordedRequest } from "../api/records";
 import { draftOfRecord } from "../traffic/sendable";
-import { Button, classes, IconButton } from "../ui/controls";
-import controls from "../ui/controls.module.css";
 import { clockOf, milliseconds } from "../ui/format";
 import { News } from "../ui/News";
 import { useAction } from "../ui/useAction";
 import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import type { Draft } from "./draft";
-import { Method } from "./EndpointList";
 import answerStyles from "./answer.module.css";
 import editorStyles from "./editor.module.css";
 import endpointStyles from "./endpoints.module.css";
 import styles from "./request.module.css";
-import { loadSaved, type SavedRequest, storeSaved, withSaved } from "./saved";
+import { SavedList } from "./SavedList";
 
 const MOST = 8;
 
@@ -24,6 +21,8 @@ interface EarlierProps {
   client: PreviewClient;
   generationId: string;
   draft: Draft;
+  /** Address of the preview; null while it does not run. */
+  baseUrl: string | null;
   /** Changes when there is another request to list. */
   revision: number;
   onDraft: (draft: Draft) => void;
@@ -37,85 +36,11 @@ export function Earlier(props: EarlierProps): ReactNode {
       <summary>Saved and earlier requests</summary>
       {isOpen && (
         <>
-          <Saved {...props} />
+          <SavedList {...props} />
           <Recorded {...props} />
         </>
       )}
     </details>
-  );
-}
-
-function Saved({ generationId, draft, onDraft }: EarlierProps): ReactNode {
-  const [saved, setSaved] = useState(() => loadSaved(generationId));
-  const [name, setName] = useState("");
-  const action = useAction();
-  const store = (make: () => SavedRequest[], said: string): void =>
-    void action.run("Saving…", () => {
-      const next = make();
-      storeSaved(generationId, next);
-      setSaved(next);
-      setName("");
-      return Promise.resolve(said);
-    });
-  const save = (): void => store(() => withSaved(saved, name, draft), "Saved.");
-  return (
-    <section aria-label="Saved requests" className={editorStyles.earlierPart}>
-      <div className={editorStyles.line}>
-        <input
-          className={classes(controls.field, editorStyles.grow)}
-          aria-label="Name of the saved request"
-          placeholder="Save this request as…"
-          maxLength={80}
-          value={name}
-          onChange={(event) => setName(event.target.value)}
-          onKeyDown={(event) => {
-            if (event.key !== "Enter") return;
-            event.preventDefault();
-            save();
-          }}
-        />
-        <Button small disabled={!name.trim()} onClick={save}>
-          Save
-        </Button>
-      </div>
-      <p className={styles.hint}>Saved requests stay in this browser, without secrets and files.</p>
-      <News action={action} />
-      <ul className={endpointStyles.endpoints}>
-        {saved.map((one) => (
-          <li key={one.name} className={styles.sent}>
-            <button type="button" className={endpointStyles.endpoint} onClick={() => onDraft(one.draft)}>
-              <Method method={one.draft.method} />
-              <span className={endpointStyles.path}>{visible(one.name)}</span>
-              <span className={endpointStyles.summary}>{visible(one.draft.path)}</span>
-            </button>
-            <Button
-              small
-              kind="quiet"
-              disabled={!name.trim()}
-              title="Rename it to the name above"
-              onClick={() =>
-                store(
-                  () =>
-                    withSaved(
-                      saved.filter((other) => other.name !== one.name),
-                      name,
-                      one.draft,
-                    ),
-                  "Renamed.",
-                )
-              }
-            >
-              Rename
-            </Button>
-            <IconButton
-              icon="close"
-              label={`Delete ${one.name}`}
-              onClick={() => store(() => saved.filter((other) => other.name !== one.name), "Deleted.")}
-            />
-          </li>
-        ))}
-      </ul>
-    </section>
   );
 }
 

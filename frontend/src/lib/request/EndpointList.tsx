@@ -1,6 +1,6 @@
 import { type ReactNode, useState } from "react";
 
-import type { Endpoint, EndpointListing, EndpointSource } from "../api/types";
+import type { Endpoint, EndpointListing, EndpointSource, ListedSocket } from "../api/types";
 import { count } from "../ui/format";
 import { visible } from "../ui/visible";
 import controls from "../ui/controls.module.css";
@@ -10,6 +10,7 @@ import endpointStyles from "./endpoints.module.css";
 interface EndpointListProps {
   listing: EndpointListing;
   onPick: (endpoint: Endpoint) => void;
+  onSocket: (path: string) => void;
 }
 
 const SOURCES: Record<EndpointSource, { label: string; title: string }> = {
@@ -19,7 +20,7 @@ const SOURCES: Record<EndpointSource, { label: string; title: string }> = {
 };
 
 /** The endpoints, by their tags, with a search over method, path and words. */
-export function EndpointList({ listing, onPick }: EndpointListProps): ReactNode {
+export function EndpointList({ listing, onPick, onSocket }: EndpointListProps): ReactNode {
   const { endpoints } = listing;
   const [text, setText] = useState("");
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
@@ -27,6 +28,7 @@ export function EndpointList({ listing, onPick }: EndpointListProps): ReactNode 
     const all = `${one.method} ${one.path} ${one.summary} ${one.description} ${one.tags.join(" ")}`.toLowerCase();
     return words.every((word) => all.includes(word));
   });
+  const sockets = listing.sockets.filter((one) => words.every((word) => `ws websocket ${one.path}`.includes(word)));
   const groups = new Map<string, Endpoint[]>();
   for (const one of shown) {
     const tag = one.tags[0] ?? "";
@@ -46,7 +48,7 @@ export function EndpointList({ listing, onPick }: EndpointListProps): ReactNode 
       </div>
       <div className={endpointStyles.listScroll}>
         <Unread listing={listing} />
-        {shown.length === 0 && <p className={panel.none}>No endpoint has “{text}”.</p>}
+        {shown.length === 0 && sockets.length === 0 && <p className={panel.none}>No endpoint has “{text}”.</p>}
         {[...groups].map(([tag, ones]) => (
           <section key={tag} aria-label={tag || "Endpoints"}>
             {tag && <h3 className={endpointStyles.tag}>{visible(tag)}</h3>}
@@ -78,8 +80,31 @@ export function EndpointList({ listing, onPick }: EndpointListProps): ReactNode 
             </ul>
           </section>
         ))}
+        {sockets.length > 0 && <Sockets sockets={sockets} onSocket={onSocket} />}
       </div>
     </div>
+  );
+}
+
+function Sockets(props: { sockets: readonly ListedSocket[]; onSocket: (path: string) => void }): ReactNode {
+  return (
+    <section aria-label="WebSockets">
+      <h3 className={endpointStyles.tag}>WebSockets</h3>
+      <ul className={endpointStyles.endpoints}>
+        {props.sockets.map((one) => (
+          <li key={one.path}>
+            <button type="button" className={endpointStyles.endpoint} onClick={() => props.onSocket(one.path)}>
+              <Method method="WS" />
+              <span className={endpointStyles.path}>{visible(one.path)}</span>
+              <span className={endpointStyles.origin} title={one.file ? `${one.file}:${one.line ?? 1}` : undefined}>
+                {one.protocol === "socket.io" ? "Socket.IO" : "source"}
+              </span>
+              <span className={endpointStyles.summary}>{visible(one.summary)}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 

@@ -20,7 +20,7 @@ export function Growing({ name, answer }: { name: string; answer: GrowingAnswer 
   }, [answer.tail]);
   const status = answer.status_code;
   return (
-    <section className={styles.answer} aria-label="Answer">
+    <section className={styles.answer} aria-label="Response">
       <div className={styles.answerHead}>
         <span className={styles.status} data-class={Math.floor(status / 100)}>
           {status} {REASONS[status] ?? ""}

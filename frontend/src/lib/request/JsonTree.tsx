@@ -41,7 +41,7 @@ export function JsonTree({ value }: { value: unknown }): ReactNode {
     setToggled(next);
   };
   return (
-    <div ref={scroller} className={styles.tree} tabIndex={0} role="region" aria-label="Answer as JSON">
+    <div ref={scroller} className={styles.tree} tabIndex={0} role="region" aria-label="Response as JSON">
       <div style={{ height: virtual.getTotalSize(), position: "relative" }}>
         {virtual.getVirtualItems().map((item) => {
           const row = rows[item.index];

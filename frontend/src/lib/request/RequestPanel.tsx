@@ -5,7 +5,7 @@ import { Problem } from "../api/problem";
 import { findRecord, readRecord } from "../api/records";
 import type { Endpoint } from "../api/types";
 import { usePreviewClient } from "../context";
-import { ComparePanel, RecordsPanel } from "../panels";
+import { ComparePanel, RecordsPanel, SocketPanel } from "../panels";
 import { Contained } from "../ui/Contained";
 import { useRole } from "../together/role";
 import { Button, classes, Notice } from "../ui/controls";
@@ -64,6 +64,7 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
   const found = useEndpoints(generationId, `${instance?.id ?? ""} ${isRunning} ${requests.restarts}`, client);
   const { desk, view } = requests;
   const { listing } = found;
+  const unavailable = role === "watch" ? WATCHING : isRunning ? null : unavailableBecause(instance?.status);
   useEffect(() => {
     if (listing) desk.learn(listing.endpoints);
   }, [desk, listing]);
@@ -84,6 +85,7 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
           ["request", "Request"],
           ["history", "Sent"],
           ["records", "Recorded"],
+          ["socket", "WebSocket"],
           ["compare", "Compare"],
         ]}
         tab={view}
@@ -91,7 +93,13 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
       />
       <div className={panel.view} role="tabpanel" aria-label={view}>
         {view === "endpoints" && (
-          <EndpointsView found={found} isRunning={isRunning} onDraft={desk.begin} onPick={desk.pick} />
+          <EndpointsView
+            found={found}
+            isRunning={isRunning}
+            onDraft={desk.begin}
+            onPick={desk.pick}
+            onSocket={desk.pickSocket}
+          />
         )}
         {view === "request" && (
           <RequestView
@@ -102,7 +110,7 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
             onOpenFile={props.onOpenFile}
             onWhy={async (requestId) => showCause(used, generationId, requestId, desk, props.onShowFailure)}
             baseUrl={instance?.base_url ?? null}
-            unavailable={role === "watch" ? WATCHING : isRunning ? null : unavailableBecause(instance?.status)}
+            unavailable={unavailable}
           />
         )}
         {view === "history" && <HistoryView requests={requests} canSend={isRunning && role !== "watch"} />}
@@ -113,6 +121,16 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
             desk={desk}
             onShowLog={props.onShowLog}
             onShowFailure={props.onShowFailure}
+          />
+        )}
+        {view === "socket" && (
+          <SocketPanel
+            generationId={generationId}
+            client={client}
+            sockets={listing?.sockets ?? []}
+            path={requests.socketPath ?? listing?.sockets[0]?.path ?? ""}
+            onPath={desk.pickSocket}
+            unavailable={unavailable}
           />
         )}
         {view === "compare" && <ComparePanel generationId={generationId} client={client} />}
@@ -148,14 +166,17 @@ function EndpointsView({
   isRunning,
   onDraft,
   onPick,
+  onSocket,
 }: {
   found: ReturnType<typeof useEndpoints>;
   isRunning: boolean;
   onDraft: (draft: Draft) => void;
   onPick: (endpoint: Endpoint) => void;
+  onSocket: (path: string) => void;
 }): ReactNode {
   const { listing, problem } = found;
-  if (listing && listing.endpoints.length > 0) return <EndpointList listing={listing} onPick={onPick} />;
+  if (listing && listing.endpoints.length + listing.sockets.length > 0)
+    return <EndpointList listing={listing} onPick={onPick} onSocket={onSocket} />;
   if (problem)
     return (
       <div className={styles.pad}>
@@ -208,7 +229,7 @@ function RequestView(props: RequestViewProps): ReactNode {
       earlier={
         <Earlier
           key={`${draft.method} ${draft.path}`}
-          {...{ client, generationId, draft }}
+          {...{ client, generationId, draft, baseUrl }}
           revision={requests.history.length}
           onDraft={desk.begin}
         />

@@ -35,7 +35,7 @@ describe("JSON that is nested deep", () => {
     expect(contentOf(answerOf(nested(MAX_DEPTH))).kind).toBe("json");
     expect(contentOf(answerOf(nested(MAX_DEPTH + 1))).kind).toBe("text");
     render(<Answer name="GET /deep" answer={answerOf(nested(MAX_DEPTH))} />);
-    expect(screen.getByRole("region", { name: "Answer as JSON" })).toBeTruthy();
+    expect(screen.getByRole("region", { name: "Response as JSON" })).toBeTruthy();
   });
 
   test("in an endpoint's schema is cut in the example, and sent as it is in a body", () => {

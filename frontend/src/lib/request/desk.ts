@@ -18,7 +18,7 @@ export interface Exchange {
   markId: number | null;
 }
 
-export type DeskView = "endpoints" | "request" | "history" | "records" | "compare";
+export type DeskView = "endpoints" | "request" | "history" | "records" | "compare" | "socket";
 
 /** A new object with each change. */
 export interface DeskSnapshot {
@@ -27,6 +27,8 @@ export interface DeskSnapshot {
   /** What stands under the draft; nothing where the draft is another request's. */
   shown: Exchange | null;
   history: readonly Sent[];
+  /** The path of the WebSocket; null until there is one. */
+  socketPath: string | null;
   /** Number of the recorded request that is shown; null for the list. */
   record: number | null;
 }
@@ -55,7 +57,8 @@ export class RequestDesk {
   constructor(client: PreviewClient, generationId: string) {
     this.#client = client;
     this.#generationId = generationId;
-    this.#snapshot = { view: "endpoints", draft: EMPTY, shown: null, history: loadHistory(generationId), record: null };
+    const history = loadHistory(generationId);
+    this.#snapshot = { view: "endpoints", draft: EMPTY, shown: null, history, record: null, socketPath: null };
   }
 
   get snapshot(): DeskSnapshot {
@@ -69,6 +72,9 @@ export class RequestDesk {
 
   /** Show a recorded request. */
   readonly showRecord = (record: number | null): void => this.#update({ view: "records", record });
+
+  /** Show the WebSocket client with this path. */
+  readonly pickSocket = (socketPath: string): void => this.#update({ view: "socket", socketPath });
 
   readonly look = (view: DeskView): void => this.#update({ view });
 

@@ -18,11 +18,11 @@ const ENDPOINT: Endpoint = {
 
 function listing(unread: string[]): EndpointListing {
   const endpoints = [ENDPOINT, { ...ENDPOINT, path: "/late", source: "application" as const }];
-  return { endpoints, complete: unread.length === 0, unread };
+  return { endpoints, sockets: [], complete: unread.length === 0, unread };
 }
 
 test("each endpoint says where it was found", () => {
-  render(<EndpointList listing={listing([])} onPick={() => undefined} />);
+  render(<EndpointList listing={listing([])} onPick={() => undefined} onSocket={() => undefined} />);
   expect(screen.getByRole("button", { name: /books/ }).textContent).toContain("source");
   expect(screen.getByRole("button", { name: /late/ }).textContent).toContain("routes");
   expect(screen.queryByText(/may be more/)).toBeNull();

@@ -1,8 +1,10 @@
-import { useCallback, useMemo, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from "react";
 
 import type { PreviewClient } from "../api/client";
 import type { LogLine } from "../api/types";
 import { usePreviewClient } from "../context";
+import type { RequestMark } from "../logs/marks";
+import type { LogSession } from "../logs/session";
 import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
 import { type DeskSnapshot, deskOf, type RequestDesk } from "./desk";
 import type { Draft } from "./draft";
@@ -32,7 +34,31 @@ export function useRequests(generationId: string, given?: PreviewClient): Reques
   );
   const send = useCallback((draft: Draft) => desk.send(draft, session.markLines), [desk, session]);
   const mark = marks.find((one) => one.id === snapshot.shown?.markId);
-  const logLines = useMemo(() => (mark ? session.linesOf(mark) : []), [mark, session]);
+  const arrived = useArrived(session, mark);
+  const logLines = useMemo(
+    () => (mark && arrived >= 0 ? session.linesOf(mark) : []),
+    // What has arrived since changes the lines of the same mark.
+    [mark, session, arrived],
+  );
   const isExact = mark?.isExact ?? false;
   return { ...snapshot, desk, logLines, isExact, reveal: session.reveal, restarts, send };
+}
+
+/** So often at most are lines counted that are still on their way here. */
+const EACH_MS = 250;
+
+/** Changes while lines of an answered request arrive: after a flood, the response is here before its lines. */
+function useArrived(session: LogSession, mark: RequestMark | undefined): number {
+  const [round, setRound] = useState(0);
+  useEffect(() => {
+    const { store } = session;
+    if (!mark || mark.toSeq === null || store.lastSeq >= mark.toSeq) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const forget = store.subscribe(() => (timer ??= setTimeout(() => setRound((now) => now + 1), EACH_MS)));
+    return () => {
+      clearTimeout(timer);
+      forget();
+    };
+  }, [session, mark, round]);
+  return round;
 }

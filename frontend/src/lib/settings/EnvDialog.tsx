@@ -26,7 +26,7 @@ export function EnvDialog(props: EnvDialogProps): ReactNode {
   const [found, setFound] = useState<ImportedEnv | null>(null);
   const action = useAction();
   const send = (dryRun: boolean): void =>
-    void action.run(dryRun ? "Reading…" : "Saving…", async () => {
+    void action.run(dryRun ? "Loading…" : "Saving…", async () => {
       const read = await importEnvironment(props.client, props.projectId, props.preset, text, dryRun);
       if (dryRun) setFound(read);
       else {

@@ -65,7 +65,7 @@ export function PresetBar(props: PresetBarProps): ReactNode {
           )}
           {layer !== null && (
             <Button small kind="danger" disabled={isBusy} onClick={() => setOpen("remove")}>
-              Remove
+              Delete
             </Button>
           )}
         </div>
@@ -79,21 +79,21 @@ export function PresetBar(props: PresetBarProps): ReactNode {
             run("Saving…", async () => {
               await addPreset(client, environment.project_id, name, copyOf);
               onLayer(name);
-              return `The preset ${name} was made.`;
+              return `The preset ${name} was created.`;
             });
           }}
         />
       )}
       {open === "remove" && layer !== null && (
         <Ask
-          title={`Remove the preset ${visible(layer)}?`}
-          action="Remove"
+          title={`Delete the preset ${visible(layer)}?`}
+          action="Delete"
           onClose={close}
           onYes={() =>
-            run("Removing…", async () => {
+            run("Deleting…", async () => {
               await removePreset(client, environment.project_id, layer);
               onLayer(null);
-              return "The preset was removed.";
+              return "The preset was deleted.";
             })
           }
         >

@@ -81,7 +81,7 @@ export function SettingsPanel(props: SettingsPanelProps): ReactNode {
             </Notice>
           </div>
         )}
-        {!found && !loaded.problem && <p className={panel.none}>Reading…</p>}
+        {!found && !loaded.problem && <p className={panel.none}>Loading…</p>}
         {found?.problem && (
           <div className={panel.pad}>
             <Notice tone="bad">{found.problem}</Notice>

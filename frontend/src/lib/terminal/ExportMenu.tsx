@@ -17,16 +17,22 @@ interface ExportMenuProps {
   /** Whether terms of the filter language are in force too. */
   hasTerms?: boolean;
   onExport: (format: ExportFormat, isWhole: boolean) => void;
+  onCopy: () => void;
+  onSaveText: () => void;
+  onSaveJson: () => void;
   /** Copies the address of this view; left out where the address does not have it. */
   onLink?: (() => void) | undefined;
 }
 
-/** The log as a file, as the service has it: also what this page does not hold. */
+/** All ways to take lines along: a file of what the service has, or what this page has loaded. */
 export function ExportMenu(props: ExportMenuProps): ReactNode {
   const texts = useTexts();
   const more: MenuItem[] = [];
   if (props.hasTerms || !isUnfiltered(props.filter))
     more.push({ label: texts.exportWhole, act: () => props.onExport("jsonl", true) });
+  more.push({ label: texts.copy, act: props.onCopy });
+  more.push({ label: texts.saveText, act: props.onSaveText });
+  more.push({ label: texts.saveJson, act: props.onSaveJson });
   if (props.onLink) more.push({ label: texts.copyLink, act: props.onLink });
   return (
     <Menu

@@ -5,9 +5,6 @@ import { Menu, type MenuItem } from "./Menu";
 import { useTexts } from "./texts";
 
 interface MoreMenuProps {
-  onCopy: () => void;
-  onSaveText: () => void;
-  onSaveJson: () => void;
   onClear: () => void;
   /** How many lines of health checks are left out. */
   hiddenChecks: number;
@@ -19,7 +16,7 @@ interface MoreMenuProps {
   onTimeline: (isShown: boolean) => void;
 }
 
-/** Copy, save, clear; and how the log is read. */
+/** Clear, and how the log is read. */
 export function MoreMenu(props: MoreMenuProps): ReactNode {
   const texts = useTexts();
   const checks: MenuItem = {
@@ -44,9 +41,6 @@ export function MoreMenu(props: MoreMenuProps): ReactNode {
       icon="more"
       label={texts.more}
       items={[
-        { label: texts.copy, act: props.onCopy },
-        { label: texts.saveText, act: props.onSaveText },
-        { label: texts.saveJson, act: props.onSaveJson },
         { label: texts.clear, act: props.onClear },
         folds,
         timeline,

@@ -29,7 +29,7 @@ import { colorScheme, type ThemeChoice, useTheme } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
 import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
 import { Announcer } from "./Announcer";
-import { ConnectionNotice, ConnectionWord } from "./ConnectionLine";
+import { ConnectionWord } from "./ConnectionLine";
 import { allText, saveAsJsonLines, saveAsText } from "./exportLines";
 import { ExportMenu } from "./ExportMenu";
 import { FilterRow } from "./FilterRow";
@@ -44,9 +44,10 @@ import lineStyles from "./line.module.css";
 import rowStyles from "./rows.module.css";
 import { TERMINAL_TOOLS, type TerminalTexts, type TerminalTool, TextsProvider, useTexts } from "./texts";
 import styles from "./terminal.module.css";
-import { type Export, useExport } from "./useExport";
+import { ChosenLine, countWords, Empty, ExportRow, Foot } from "./TerminalParts";
+import { useExport } from "./useExport";
 import { useReveal } from "./useReveal";
-import { type LineCounts, useLineCounts, useScreen } from "./useScreen";
+import { useLineCounts, useScreen } from "./useScreen";
 import { useSearch, useWanted } from "./useSearch";
 
 export interface PreviewTerminalProps {
@@ -107,11 +108,15 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   const check = snapshot.healthCheck;
   const { path, status } = check ?? {};
   const wanted = useWanted(open === "search");
-  const view = useMemo(() => {
+  const hiding = useMemo(() => {
     const without = showsChecks || path === undefined || status === undefined ? null : { path, status };
     const isOwn = (line: LogLine): boolean => session.markOf(line) !== undefined;
-    return new LogView(passing.store, { ...filter, hidesChecks: !showsChecks, without, isOwn }, wanted.limit);
-  }, [session, passing, filter, showsChecks, path, status, wanted.limit]);
+    return { hidesChecks: !showsChecks, without, isOwn };
+  }, [session, showsChecks, path, status]);
+  const view = useMemo(
+    () => new LogView(passing.store, { ...filter, ...hiding }, wanted.limit),
+    [passing, filter, hiding, wanted.limit],
+  );
   const [folding] = useState(() => ({ isOn: true, toggled: new Set<number>() }));
   const rows = useMemo(() => new LogRows(view, folding), [view, folding]);
   const [isFolding, setFolding] = useState(true);
@@ -128,7 +133,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
   };
   const search = useSearch(view, screen, open === "search", wanted);
   const counts = useLineCounts(session, passing, view);
-  const timeline = useTimeline(passing.store);
+  const timeline = useTimeline(passing.store, hiding);
   const [showsTimeline, setShowsTimeline] = useState(true);
   const file = useExport(session, props.client);
   const isFiltered = !isUnfiltered(filter) || terms.filter !== "";
@@ -207,14 +212,14 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
                 onExport={(format, isWhole) =>
                   file.start(format, isWhole ? EVERYTHING : filter, isWhole ? "" : terms.filter)
                 }
+                onCopy={() => void copyText(screen?.selected() || allText(view))}
+                onSaveText={() => void saveAsText(whole(), name)}
+                onSaveJson={() => void saveAsJsonLines(whole(), name)}
                 onLink={props.onLook && (() => void copyText(location.href))}
               />
             )}
             {has("more") && (
               <MoreMenu
-                onCopy={() => void copyText(screen?.selected() || allText(view))}
-                onSaveText={() => void saveAsText(whole(), name)}
-                onSaveJson={() => void saveAsJsonLines(whole(), name)}
                 onClear={clear}
                 hiddenChecks={counts.hidden}
                 showsChecks={showsChecks}
@@ -325,56 +330,4 @@ function useLook({ client: given, look: first, onLook }: PreviewTerminalProps) {
     [],
   );
   return { look, terms, setFilter, setLine, showAll };
-}
-
-function ChosenLine(props: { line: number; onShow: (line: number) => void; onClear: () => void }): ReactNode {
-  return (
-    <div className={rowStyles.row} role="note">
-      <span className={styles.chosen}>
-        Line {props.line.toLocaleString("en")} is selected: the page’s URL links to it.
-      </span>
-      <Button small kind="quiet" onClick={() => props.onShow(props.line)}>
-        Show it
-      </Button>
-      <Button small kind="quiet" onClick={props.onClear}>
-        Clear
-      </Button>
-    </div>
-  );
-}
-
-function countWords({ all, shown, isMore }: LineCounts): string {
-  if (shown !== null) return `${shown.toLocaleString("en")}${isMore ? "+" : ""} of ${count(all, "line")}`;
-  return all > 0 ? count(all, "line") : "";
-}
-
-function ExportRow({ file }: { file: Export }): ReactNode {
-  if (!file.isOn && file.error === null) return null;
-  return (
-    <div className={rowStyles.row} role={file.error === null ? "status" : "alert"}>
-      <span>{file.error === null ? "Fetching the log as a file…" : `The log was not exported. ${file.error}`}</span>
-      <Button small kind="quiet" onClick={file.dismiss}>
-        {file.error === null ? "Cancel" : "Close"}
-      </Button>
-    </div>
-  );
-}
-
-function Foot(props: Parameters<typeof ConnectionNotice>[0]): ReactNode {
-  const notice = ConnectionNotice(props);
-  return notice && <div className={styles.foot}>{notice}</div>;
-}
-
-function Empty({ isNothing, phase }: { isNothing: boolean; phase: string }): ReactNode {
-  const texts = useTexts();
-  if (isNothing || phase === "idle") {
-    return (
-      <div className={styles.empty}>
-        <strong>{texts.nothingYet}</strong>
-        <span>{texts.launchHint}</span>
-      </div>
-    );
-  }
-  if (phase === "live") return <div className={styles.empty}>{texts.waiting}</div>;
-  return null;
 }

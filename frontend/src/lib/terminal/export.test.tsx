@@ -14,11 +14,14 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
+const nothing = (): undefined => undefined;
+const NO_COPIES = { onCopy: nothing, onSaveText: nothing, onSaveJson: nothing };
+
 function Exporter(props: { client: PreviewClient; session: LogSession; filter: LogFilter }): ReactNode {
   const file = useExport(props.session, props.client);
   return (
     <>
-      <ExportMenu filter={props.filter} onExport={(format) => file.start(format, props.filter)} />
+      <ExportMenu {...NO_COPIES} filter={props.filter} onExport={(format) => file.start(format, props.filter)} />
       <output>{file.error ?? (file.isOn ? "on" : "off")}</output>
     </>
   );
@@ -50,7 +53,13 @@ test("all lines can be had without the filter, where there is one", () => {
   const asked: boolean[] = [];
   const onLink = vi.fn();
   const menu = (filter: LogFilter, hasTerms: boolean): ReactNode => (
-    <ExportMenu filter={filter} hasTerms={hasTerms} onExport={(_, isWhole) => asked.push(isWhole)} onLink={onLink} />
+    <ExportMenu
+      {...NO_COPIES}
+      filter={filter}
+      hasTerms={hasTerms}
+      onExport={(_, isWhole) => asked.push(isWhole)}
+      onLink={onLink}
+    />
   );
   const { rerender } = render(menu(EVERYTHING, true));
   fireEvent.click(screen.getByRole("button", { name: "Export the log" }));

@@ -2,12 +2,12 @@ import { type RefObject, useEffect, useRef, useState } from "react";
 
 import type { LogSession } from "../logs/session";
 import type { LogRows } from "../logs/rows";
-import { isUnfiltered, type LogView } from "../logs/view";
+import { EVERYTHING, isUnfiltered, LogView } from "../logs/view";
 import { Screen } from "./screen";
 import type { HoveredLine, ScreenOptions, ScreenState } from "./screenTypes";
 
 export interface LineCounts {
-  /** Lines that there are: as many as the program has written, or as are here where a filter counts them. */
+  /** Lines that there are: as many as the program has written, or as are here where a filter counts them; without hidden ones. */
   all: number;
   /** Lines that pass the filter; null where there is none. */
   shown: number | null;
@@ -25,15 +25,20 @@ export function useLineCounts(session: LogSession, passing: LogSession, view: Lo
   const [value, setValue] = useState(NONE);
   useEffect(() => {
     let frame = 0;
+    // The view has what passes the terms; hidden lines of all others count as little.
+    const { hidesChecks = false, without = null, isOwn } = view.filter;
+    const hiding = { hidesChecks, without, ...(isOwn && { isOwn }) };
+    const whole = passing === session ? view : new LogView(session.store, { ...EVERYTHING, ...hiding });
     const look = (): void => {
       frame = 0;
       const { store } = session;
       view.sync();
       const hasTerms = passing !== session;
       const isFiltered = !isUnfiltered(view.filter) || hasTerms;
+      whole.sync();
       const all = isFiltered && !hasTerms ? store.lines : store.length === 0 ? 0 : store.lastSeq;
       const next = {
-        all,
+        all: Math.max(0, all - whole.hidden),
         shown: isFiltered ? view.lines : null,
         isMore: hasTerms && passing.store.hasOlder,
         hidden: view.hidden,

@@ -33,7 +33,7 @@ export function MessageView({ message, name, isReported }: MessageViewProps): Re
       <p className={panel.none}>
         {isReported
           ? "The application reported this request; its headers and bodies did not pass through the service."
-          : "Only facts of this request were recorded. Switch recording to “everything” to keep headers and bodies."}
+          : "Only the metadata of this request was recorded. Switch recording to “everything” to keep headers and bodies."}
       </p>
     );
   const shown = message.headers.slice(0, MOST_HEADERS);

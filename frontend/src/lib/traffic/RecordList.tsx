@@ -72,7 +72,7 @@ export function RecordList(props: RecordListProps): ReactNode {
           once.
         </p>
       )}
-      {list === null && !records.problem && <p className={panel.none}>Reading…</p>}
+      {list === null && !records.problem && <p className={panel.none}>Loading…</p>}
       {list?.length === 0 && (
         <p className={panel.none}>
           {terms.filter === ""

@@ -74,7 +74,7 @@ export function RecordView(props: RecordViewProps): ReactNode {
           </Notice>
         </div>
       )}
-      {!value && !problem && <p className={panel.none}>Reading…</p>}
+      {!value && !problem && <p className={panel.none}>Loading…</p>}
       {value && <Whole {...props} record={value} onRecord={(record) => put(() => record)} />}
     </div>
   );

@@ -59,7 +59,7 @@ export function Finding({ finding, onShowFailure }: FindingProps): ReactNode {
               <div className={panel.sectionHead}>
                 <h4>Answer</h4>
               </div>
-              <pre className={`${panel.code} ${panel.wrapped}`} tabIndex={0} aria-label="Answer">
+              <pre className={`${panel.code} ${panel.wrapped}`} tabIndex={0} aria-label="Response">
                 {visible(finding.answer)}
               </pre>
             </>

@@ -1,0 +1,137 @@
+import { type ReactNode, useState } from "react";
+
+import type { PreviewClient } from "../api/client";
+import { useRole } from "../together/role";
+import { Button, classes, copyText, IconButton } from "../ui/controls";
+import controls from "../ui/controls.module.css";
+import { count } from "../ui/format";
+import { News } from "../ui/News";
+import { useAction } from "../ui/useAction";
+import { visible } from "../ui/visible";
+import type { Draft } from "./draft";
+import { Method } from "./EndpointList";
+import editorStyles from "./editor.module.css";
+import endpointStyles from "./endpoints.module.css";
+import styles from "./request.module.css";
+import { snippet } from "./snippets";
+import { type Kept, useSaved } from "./useSaved";
+
+interface SavedListProps {
+  client: PreviewClient;
+  generationId: string;
+  draft: Draft;
+  /** Address of the preview, for commands to copy; null while it does not run. */
+  baseUrl: string | null;
+  onDraft: (draft: Draft) => void;
+}
+
+/** Requests under a name, which all who may use the preview see. */
+export function SavedList({ client, generationId, draft, baseUrl, onDraft }: SavedListProps): ReactNode {
+  const saved = useSaved(client, generationId);
+  const [name, setName] = useState("");
+  const action = useAction();
+  const canChange = useRole() === "owner";
+  const run = (busy: string, act: () => Promise<string>): void =>
+    void action.run(busy, async () => {
+      const said = await act();
+      setName("");
+      return said;
+    });
+  const save = (): void =>
+    run("Saving…", async () => {
+      await saved.save(name, draft);
+      return "Saved.";
+    });
+  const rename = (one: Kept): void =>
+    run("Renaming…", async () => {
+      await saved.save(name, one.draft);
+      if (name.trim() !== one.name) await saved.remove(one);
+      return "Renamed.";
+    });
+  const remove = (one: Kept): void =>
+    run("Deleting…", async () => {
+      await saved.remove(one);
+      return "Deleted.";
+    });
+  const move = (): void => run("Moving…", async () => `${count(await saved.move(), "request")} moved to the project.`);
+  const copyAll = (): void =>
+    run("Copying…", async () => {
+      const all = saved.list ?? [];
+      const commands = all.map((one) => `# ${one.name}\n${snippet("curl", one.draft, baseUrl ?? "http://localhost")}`);
+      await copyText(`${commands.join("\n\n")}\n`);
+      return `${count(all.length, "request")} copied as curl commands.`;
+    });
+  const list = saved.list ?? [];
+  return (
+    <section aria-label="Saved requests" className={editorStyles.earlierPart}>
+      {canChange && (
+        <div className={editorStyles.line}>
+          <input
+            className={classes(controls.field, editorStyles.grow)}
+            aria-label="Name of the saved request"
+            placeholder="Save this request as…"
+            maxLength={80}
+            value={name}
+            onChange={(event) => setName(event.target.value)}
+            onKeyDown={(event) => {
+              if (event.key !== "Enter" || !name.trim()) return;
+              event.preventDefault();
+              save();
+            }}
+          />
+          <Button small disabled={!name.trim() || action.busy !== null} onClick={save}>
+            Save
+          </Button>
+          {list.length > 0 && (
+            <Button small kind="quiet" icon="copy" disabled={action.busy !== null} onClick={copyAll}>
+              Copy all as curl
+            </Button>
+          )}
+        </div>
+      )}
+      <p className={styles.hint}>
+        {saved.isShared
+          ? "Kept with the project, without secrets and files; guests who may send requests see them."
+          : "Kept in this browser, without secrets and files."}
+      </p>
+      {canChange && saved.inBrowser.length > 0 && (
+        <Button small disabled={action.busy !== null} onClick={move}>
+          Move {count(saved.inBrowser.length, "request")} from this browser to the project
+        </Button>
+      )}
+      {saved.problem !== null && <p className={styles.hint}>{saved.problem}</p>}
+      {saved.list === null && saved.problem === null && <p className={styles.hint}>Loading…</p>}
+      <News action={action} />
+      <ul className={endpointStyles.endpoints}>
+        {list.map((one) => (
+          <li key={one.name} className={styles.sent}>
+            <button type="button" className={endpointStyles.endpoint} onClick={() => onDraft(one.draft)}>
+              <Method method={one.draft.method} />
+              <span className={endpointStyles.path}>{visible(one.name)}</span>
+              <span className={endpointStyles.summary}>{visible(one.draft.path)}</span>
+            </button>
+            {canChange && (
+              <>
+                <Button
+                  small
+                  kind="quiet"
+                  disabled={!name.trim() || action.busy !== null}
+                  title="Rename it to the name above"
+                  onClick={() => rename(one)}
+                >
+                  Rename
+                </Button>
+                <IconButton
+                  icon="close"
+                  label={`Delete ${visible(one.name)}`}
+                  disabled={action.busy !== null}
+                  onClick={() => remove(one)}
+                />
+              </>
+            )}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
