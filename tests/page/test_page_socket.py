@@ -86,6 +86,9 @@ def test_a_person_talks_to_a_websocket_and_sees_one_state(running: Running, brow
         check(page)
         for width in (1440, 768, 390):
             page.set_viewport_size({"width": width, "height": 844})
+            if width == 390:
+                seen.show_pane("Requests")
+                check(page)
             shoot(page, f"socket-{width}")
             assert page.evaluate("() => document.documentElement.scrollWidth") <= width
         page.set_viewport_size({"width": 1440, "height": 900})
@@ -134,7 +137,7 @@ def test_a_place_of_a_traceback_is_marked_and_a_limit_is_freed(running: Running,
         before = page.locator(".cm-editor").bounding_box()
         page.keyboard.type("#")
         page.keyboard.press("Control+s")
-        page.get_by_text("Saved").first.wait_for()
+        page.get_by_text(re.compile("^Saved, reloaded in")).wait_for()
         after = page.locator(".cm-editor").bounding_box()
         assert before is not None
         assert after is not None

@@ -216,7 +216,7 @@ async function lookAt(
     const instance = known ? await client.preview(known.id) : await client.newestPreview(generationId);
     if (!isActive(instance)) return known ? await lookAt(client, generationId, null) : { status: null, instance };
     // One that is going has none, and the answer would be a 404.
-    if (instance?.status === "stopping" || client.isStopping(generationId)) return { status: null, instance };
+    if (instance?.status === "stopping" || client.stops.isStopping(generationId)) return { status: null, instance };
     const status = await client.status(generationId).catch(() => null);
     return { status: status?.id === instance?.id ? status : null, instance };
   } catch (error) {

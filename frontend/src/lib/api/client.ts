@@ -2,6 +2,7 @@ import { type GrowingAnswer, readStreamedAnswer } from "./calls";
 import { DataClient } from "./data";
 import type { FilterTerm } from "./filter";
 import { Problem } from "./problem";
+import { Stops } from "./stops";
 import { type Call, type ClientOptions, of, Transport } from "./transport";
 import type {
   Endpoint,
@@ -10,10 +11,10 @@ import type {
   FilesChanged,
   Generation,
   Launched,
-  ListedSocket,
   LogChoice,
   LogPage,
   OpenLink,
+  PlanEndpoint,
   PreviewAccess,
   PreviewConfig,
   PreviewInstance,
@@ -22,24 +23,8 @@ import type {
   ProxyResponse,
   Session,
   ShareLink,
+  ToldListing,
 } from "./types";
-
-/** What a service says, of any version. */
-interface ToldListing {
-  endpoints: Partial<Endpoint>[];
-  sockets?: ListedSocket[];
-  complete?: boolean;
-  unread?: string[];
-}
-
-interface PlanEndpoint {
-  method: string;
-  path: string;
-  description?: string;
-  requestSchema?: { query?: Record<string, string> };
-  requestBody?: unknown;
-  responseSchema?: unknown;
-}
 
 /** What changed, for components that show the same generation elsewhere on the page. */
 export type Change = "launched" | "changed" | "back";
@@ -47,10 +32,11 @@ export type Change = "launched" | "changed" | "back";
 /** Talks to the service in the words of contract v1. All methods reject with `Problem`. */
 export class PreviewClient {
   readonly data: DataClient;
+  /** What this page is stopping. */
+  readonly stops = new Stops();
   readonly #transport: Transport;
   readonly #listeners = new Map<string, Set<(change: Change) => void>>();
   readonly #previewTokens = new Map<string, string>();
-  readonly #stopping = new Set<string>();
   /** The generations that have or had a preview; null while that is not known of all. */
   #launchedIds: Set<string> | null = null;
   #asking: Promise<unknown> | undefined;
@@ -89,18 +75,13 @@ export class PreviewClient {
   }
 
   async stop(generationId: string): Promise<void> {
-    this.#stopping.add(generationId);
     try {
-      await this.#transport.send(of(generationId, "/preview"), { method: "DELETE" });
+      await this.stops.run(generationId, () =>
+        this.#transport.send(of(generationId, "/preview"), { method: "DELETE" }),
+      );
     } finally {
-      this.#stopping.delete(generationId);
       this.#tell(generationId, "changed");
     }
-  }
-
-  /** Whether this page is stopping its preview: then it has no measurements any more. */
-  isStopping(generationId: string): boolean {
-    return this.#stopping.has(generationId);
   }
 
   async extend(generationId: string, seconds: number): Promise<PreviewInstance> {
@@ -108,7 +89,8 @@ export class PreviewClient {
   }
 
   status(generationId: string, signal?: AbortSignal): Promise<PreviewStatus> {
-    return this.#transport.json(of(generationId, "/preview/status"), signal ? { signal } : {});
+    const path = of(generationId, "/preview/status");
+    return this.stops.note(generationId, this.#transport.json<PreviewStatus>(path, signal ? { signal } : {}));
   }
 
   /** Rejects with the reason if the generation cannot be launched as it is. Nothing is run for it. */

@@ -140,6 +140,23 @@ export interface EndpointListing {
   unread: string[];
 }
 
+/** What a service says, of any version. */
+export interface ToldListing {
+  endpoints: Partial<Endpoint>[];
+  sockets?: ListedSocket[];
+  complete?: boolean;
+  unread?: string[];
+}
+
+export interface PlanEndpoint {
+  method: string;
+  path: string;
+  description?: string;
+  requestSchema?: { query?: Record<string, string> };
+  requestBody?: unknown;
+  responseSchema?: unknown;
+}
+
 /** A parameter, as the OpenAPI document of the running preview describes it. */
 export interface EndpointParameter {
   name: string;
