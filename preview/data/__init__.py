@@ -4,6 +4,7 @@ from preview.data.client import Confined, ConfinedProgram, RunConfined
 from preview.data.compare import Comparison
 from preview.data.preview_data import Database, DataLimits, PreviewData
 from preview.data.snapshot import DataSnapshot, Part, SnapshotKind
+from preview.data.stillness import Stillness
 from preview.data.store import SnapshotStore
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "RunConfined",
     "SnapshotKind",
     "SnapshotStore",
+    "Stillness",
 ]

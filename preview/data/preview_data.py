@@ -6,10 +6,6 @@ SQLite files are consistent copies. So a snapshot fits later versions of the cod
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,17 +17,17 @@ import trio
 
 from preview.backing import ClientCommand, PreviewServer, QueryResult, TableSummary
 from preview.core.quoting import quoted
-from preview.core.removal import remove_folder
 from preview.data.client import LONGEST_S, Confined, ConfinedProgram
 from preview.data.delta import find_unchanged, write_whole
+from preview.data.scratch import Scratch, give_file, open_scratch, take_file
 from preview.data.snapshot import FILES, Part
 from preview.data.sqlite import SqliteFile, backup, find_sqlite_files, list_tables, query, read_table
-from preview.data.threads import check_cancelled, in_thread
+from preview.data.stillness import Stillness
+from preview.data.threads import in_thread
 from preview.data.tree import add_copy, restore_tree, save_tree
 from preview.detection import ServiceKind
 from preview.errors import DataUnavailable, PreviewError
 
-_REMOVE_S = 5.0
 # Indexes are made again, which takes several times as long as the dump.
 _LOAD_S = 600.0
 SQLITE = "SQLite"
@@ -91,6 +87,7 @@ class PreviewData:
         confined: Runs programs beside it.
         write_generation: Writes the generation's files into an empty folder.
         limits: Limits of a snapshot.
+        stillness: Keeps its processes still while it is saved; None if none runs.
     """
 
     def __init__(
@@ -103,6 +100,7 @@ class PreviewData:
         confined: Confined,
         write_generation: Callable[[Path], Awaitable[None]],
         limits: DataLimits,
+        stillness: Stillness | None = None,
     ) -> None:
         self._project = project
         self._database = database
@@ -111,6 +109,7 @@ class PreviewData:
         self._confined = confined
         self._write_generation = write_generation
         self._limits = limits
+        self._stillness = stillness
 
     # Look
 
@@ -200,7 +199,8 @@ class PreviewData:
     async def save(self, folder: Path) -> tuple[Part, ...]:
         """Write all data into a folder of the service; return its parts, without sizes and hashes.
 
-        The application may go on meanwhile. Each part is consistent by itself.
+        All parts are of one moment: the application's processes are stopped meanwhile, for 3 s at most. Each part is
+        consistent by itself, however long it takes.
 
         Raises:
             DataUnavailable: Some of it cannot be saved.
@@ -221,24 +221,35 @@ class PreviewData:
             if part is not None:
                 found.append(part)
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(attempt, partial(self._save_files, folder))
-            nursery.start_soon(attempt, partial(self._save_folder, folder))
-            for server in self._servers:
-                nursery.start_soon(attempt, partial(self._save_server, server, folder))
+        async with open_scratch(self._scratch) as scratch:
+            await self._write_generation(scratch.own)
+            async with self._still(), trio.open_nursery() as nursery:
+                nursery.start_soon(attempt, partial(self._save_files, folder, scratch))
+                nursery.start_soon(attempt, partial(self._save_folder, folder))
+                for server in self._servers:
+                    nursery.start_soon(attempt, partial(self._save_server, server, folder))
         if failures:
             raise failures[0]
         return tuple(sorted(found, key=lambda part: part.file))
 
-    async def _save_files(self, folder: Path) -> Part | None:
-        async with self._open_scratch() as scratch:
-            await self._write_generation(scratch.own)
-            find = partial(find_unchanged, self._project, scratch.own, most_files=self._limits.files)
-            unchanged = await in_thread(find)
-            return await self._save_tree(self._project, folder / _FILES_TAR, scratch, FILES, unchanged)
+    @asynccontextmanager
+    async def _still(self) -> AsyncIterator[None]:
+        """Keep the application still. Cancellation: it goes on."""
+        if self._stillness is None:
+            yield
+            return
+        folders = (self._project, self._database)
+        files = [folder / one.path for folder in folders for one in await self._find_files(folder)]
+        async with self._stillness.keep(files):
+            yield
+
+    async def _save_files(self, folder: Path, scratch: Scratch) -> Part | None:
+        find = partial(find_unchanged, self._project, scratch.own, most_files=self._limits.files)
+        unchanged = await in_thread(find)
+        return await self._save_tree(self._project, folder / _FILES_TAR, scratch, FILES, unchanged)
 
     async def _save_folder(self, folder: Path) -> Part | None:
-        async with self._open_scratch() as scratch:
+        async with open_scratch(self._scratch) as scratch:
             return await self._save_tree(self._database, folder / _SQLITE_TAR, scratch, SQLITE, ())
 
     async def _save_tree(
@@ -271,11 +282,11 @@ class PreviewData:
         return count
 
     async def _save_server(self, server: PreviewServer, folder: Path) -> Part | None:
-        async with self._open_scratch() as scratch:
+        async with open_scratch(self._scratch) as scratch:
             name = _DUMPS[server.kind]
             if not await server.save(scratch.shared / name, partial(self._run_client, scratch)):
                 return None
-            take = partial(_take, scratch.shared, name, folder / name, self._limits.size_bytes)
+            take = partial(take_file, scratch.shared, name, folder / name, self._limits.size_bytes)
             await in_thread(take)
             return Part(server.kind, name, 0, "")
 
@@ -302,11 +313,11 @@ class PreviewData:
             if folder is None or server.kind not in files:
                 await server.reset()
                 continue
-            async with self._open_scratch() as scratch:
+            async with open_scratch(self._scratch) as scratch:
                 name = files[server.kind]
-                await in_thread(partial(_give, folder / name, scratch.shared / name))
+                await in_thread(partial(give_file, folder / name, scratch.shared / name))
                 await server.load(scratch.shared / name, partial(self._run_client, scratch, longest_s=_LOAD_S))
-        async with self._open_scratch() as scratch:
+        async with open_scratch(self._scratch) as scratch:
             await self._write_generation(scratch.own)
             await self._load_tree(self._project, folder, files.get(FILES), scratch.own)
         await self._load_tree(self._database, folder, files.get(SQLITE), None)
@@ -336,56 +347,3 @@ class PreviewData:
                 longest_s=longest_s,
             )
         )
-
-    @asynccontextmanager
-    async def _open_scratch(self) -> AsyncIterator[Scratch]:
-        """Make two empty folders, which are removed at the end (bounded; else with the preview)."""
-        root = self._scratch / f"data-{secrets.token_hex(6)}"
-        scratch = Scratch(root / "own", root / "shared")
-        for folder in (scratch.own, scratch.shared):
-            folder.mkdir(mode=0o700, parents=True)
-        try:
-            yield scratch
-        finally:
-            with trio.move_on_after(_REMOVE_S, shield=True):
-                await trio.to_thread.run_sync(remove_folder, root, abandon_on_cancel=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Scratch:
-    """Folders for one piece of work.
-
-    Attributes:
-        own: For the service alone.
-        shared: Confined programs write here, as the preview's own user.
-    """
-
-    own: Path
-    shared: Path
-
-
-def _take(folder: Path, name: str, target: Path, most_bytes: int) -> None:
-    """Copy a file that a confined program has written, which is not believed. Raises: DataUnavailable, OSError."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        descriptor = os.open(folder / name, flags)
-    except OSError as error:
-        raise DataUnavailable(f"The saved data cannot be read: {error.strerror}.") from error
-    with open(descriptor, "rb") as source, target.open("xb") as copy:  # noqa: PTH123  a descriptor, not a path
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise DataUnavailable("The saved data is no file.")
-        if found.st_size > most_bytes:
-            raise DataUnavailable(f"The data takes {found.st_size} bytes; a snapshot may take {most_bytes}.")
-        # Nothing writes it any more; all the same, no more than was found.
-        left = found.st_size
-        while left and (chunk := source.read(min(left, 1 << 20))):
-            check_cancelled()
-            copy.write(chunk)
-            left -= len(chunk)
-
-
-def _give(source: Path, target: Path) -> None:
-    """Copy a part for a confined program, which has another user."""
-    shutil.copyfile(source, target)
-    target.chmod(0o644)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
+
+from preview.data.threads import check_cancelled
+
+_CHUNK_BYTES = 1024 * 1024
 
 FILES = "files"
 """Kind of the part with the preview's files; the other parts have the kind of their database."""
@@ -88,3 +94,26 @@ def decode_parts(text: str) -> tuple[Part, ...]:
     """Return the parts from JSON that ``encode_parts`` has made."""
     found: list[dict[str, Any]] = json.loads(text)
     return tuple(Part(**one) for one in found)
+
+
+def measure_parts(folder: Path, parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Return the parts with the sizes and hashes of their files. Blocks. Raises: OSError."""
+
+    def each() -> Iterator[Part]:
+        for part in parts:
+            digest, size = sha256(), 0
+            with (folder / part.file).open("rb") as file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    check_cancelled()
+                    digest.update(chunk)
+                    size += len(chunk)
+            yield replace(part, size_bytes=size, sha256=digest.hexdigest())
+
+    return tuple(each())
+
+
+def open_to_programs(folder: Path, parts: Sequence[Part]) -> None:
+    """Let confined programs read the folder where it is shown to them; the folder above is the service's alone."""
+    for part in parts:
+        (folder / part.file).chmod(0o644)
+    folder.chmod(0o755)

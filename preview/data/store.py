@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import structlog
 import trio
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
-from preview.core.clock import from_ms, to_ms
+from preview.core.clock import from_ms, now_ms, to_ms
 from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.core.removal import remove_folder
-from preview.data.snapshot import AUTOMATIC, DataSnapshot, Part, SnapshotKind, decode_parts, encode_parts
-from preview.data.threads import check_cancelled, in_thread
+from preview.data.snapshot import (
+    AUTOMATIC,
+    DataSnapshot,
+    SnapshotKind,
+    decode_parts,
+    encode_parts,
+    measure_parts,
+    open_to_programs,
+)
+from preview.data.threads import in_thread
 from preview.errors import DataUnavailable, SnapshotLimitReached, SnapshotNotFound
 from preview.settings import Settings
 from preview.storage import Database
@@ -30,10 +38,11 @@ log = structlog.get_logger(__name__)
 
 _S = data_snapshots.c
 _MIB = 1024 * 1024
-_CHUNK_BYTES = _MIB
 _REMOVE_S = 5.0
 # Snapshots that were taken before a change are the way back from it; the last few of a generation are kept.
 _MOST_AUTOMATIC = 3
+# Removed snapshots of a user that can be restored; they take none of the space that new ones need.
+_MOST_REMOVED = 5
 _NEW = ".new-"
 
 
@@ -50,6 +59,7 @@ class SnapshotStore:
         self._database = database
         self._most = settings.snapshots_per_user
         self._most_mb = settings.snapshots_mb
+        self._removed_kept_ms = int(settings.removed_kept_s * 1000)
         # The first data of forks, by generation: a launch must not wait for the database to learn that there is none.
         self._first: dict[str, str] = {}
 
@@ -75,7 +85,8 @@ class SnapshotStore:
         for what, names in (("rows without files", known - there), ("files without a row", there - known)):
             if names:
                 log.warning("data snapshots incomplete", what=what, count=len(names), first=min(names))
-        self._first = {row.generation_id: row.id for row in rows if row.kind == SnapshotKind.FORK}
+        is_first = [row for row in rows if row.kind == SnapshotKind.FORK and row.removed_at is None]
+        self._first = {row.generation_id: row.id for row in is_first}
 
     def first_data(self, generation_id: str) -> str | None:
         """Return the snapshot that the generation's previews begin with; None if they begin empty."""
@@ -141,9 +152,10 @@ class SnapshotStore:
 
         Cancellation: it is stored completely or not at all; a folder that is left is removed at the next start.
         """
-        parts = await in_thread(partial(_measured, folder, snapshot.parts))
+        parts = await in_thread(partial(measure_parts, folder, snapshot.parts))
         await trio.to_thread.run_sync(open_to_programs, folder, parts)
         snapshot = replace(snapshot, parts=parts)
+        await self._make_space(snapshot)
         kept = self.folder(snapshot)
         await trio.to_thread.run_sync(os.rename, folder, kept)
         is_stored = False
@@ -161,10 +173,13 @@ class SnapshotStore:
         return snapshot
 
     async def list_for(self, generation_id: str, user_id: str | None = None) -> list[DataSnapshot]:
-        """Return the generation's snapshots, newest first; with a user, only those. Cancellation: nothing changes."""
+        """Return the generation's snapshots, newest first, also removed ones; with a user, only this user's others.
+
+        Cancellation: nothing changes.
+        """
         query = select(data_snapshots).where(_S.generation_id == generation_id).order_by(_S.created_at.desc(), _S.id)
         if user_id is not None:
-            query = query.where(_S.user_id == user_id)
+            query = query.where(_S.user_id == user_id, _S.removed_at.is_(None))
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         return [_snapshot(row) for row in rows]
 
@@ -176,7 +191,7 @@ class SnapshotStore:
 
         Cancellation: nothing changes.
         """
-        mine = _S.generation_id == generation_id, _S.user_id == user_id
+        mine = _S.generation_id == generation_id, _S.user_id == user_id, _S.removed_at.is_(None)
         query = select(data_snapshots).where(_S.id == snapshot_id, *mine)
         row = None
         if is_valid_id(snapshot_id):
@@ -196,7 +211,7 @@ class SnapshotStore:
         folder = self.folder(snapshot)
         bare = tuple(replace(part, size_bytes=0, sha256="") for part in snapshot.parts)
         try:
-            found = await in_thread(partial(_measured, folder, bare))
+            found = await in_thread(partial(measure_parts, folder, bare))
         except OSError as error:
             found = ()
             log.warning("data snapshot not readable", snapshot_id=snapshot.id, why=str(error))
@@ -204,8 +219,86 @@ class SnapshotStore:
             raise DataUnavailable(f"The data snapshot {snapshot.id} is damaged: its files have changed.")
         return folder
 
+    # Removal, which can be undone
+
+    async def remove(self, snapshot: DataSnapshot) -> None:
+        """Put a snapshot aside: it is deleted later, and until then ``bring_back`` undoes this.
+
+        Cancellation: it is put aside; more removed ones than are kept may be left until the next removal.
+        """
+        if not self._removed_kept_ms:
+            await self.delete(snapshot)
+            return
+        put_aside = update(data_snapshots).where(_S.id == snapshot.id).values(removed_at=now_ms())
+        await self._database.write(lambda connection: connection.execute(put_aside))
+        if self._first.get(snapshot.generation_id) == snapshot.id:
+            del self._first[snapshot.generation_id]
+        await self.purge()
+        for one, _ in (await self._removed(_S.user_id == snapshot.user_id))[_MOST_REMOVED:]:
+            await self.delete(one)
+
+    async def list_removed(self, generation_id: str, user_id: str) -> list[tuple[DataSnapshot, datetime]]:
+        """Return a generation's removed snapshots, the last removed first, each with the time of its deletion.
+
+        Cancellation: nothing changes.
+        """
+        return await self._removed(_S.generation_id == generation_id, _S.user_id == user_id, self._is_kept())
+
+    async def bring_back(self, generation_id: str, user_id: str, snapshot_id: str) -> DataSnapshot:
+        """Undo the removal of a snapshot.
+
+        Raises:
+            SnapshotNotFound: The generation has no removed snapshot with this id.
+            SnapshotLimitReached: The user keeps too many or too large ones.
+
+        Cancellation: it is carried out, or not.
+        """
+        mine = _S.id == snapshot_id, _S.generation_id == generation_id, _S.user_id == user_id, self._is_kept()
+
+        def undo(connection: Connection) -> DataSnapshot | None:
+            row = connection.execute(select(data_snapshots).where(*mine)).first()
+            if row is None:
+                return None
+            snapshot = _snapshot(row)
+            self._check_limits(snapshot, connection)
+            connection.execute(update(data_snapshots).where(_S.id == snapshot_id).values(removed_at=None))
+            return snapshot
+
+        found = await self._database.write(undo) if is_valid_id(snapshot_id) else None
+        if found is None:
+            raise SnapshotNotFound(f"The generation has no removed data snapshot {quoted(snapshot_id)}.")
+        if found.kind is SnapshotKind.FORK:
+            self._first[generation_id] = found.id
+        return found
+
+    async def purge(self) -> None:
+        """Delete removed snapshots whose time is over. Cancellation: some of them may be left."""
+        for one, _ in await self._removed(_S.removed_at <= now_ms() - self._removed_kept_ms):
+            await self.delete(one)
+
+    async def _make_space(self, snapshot: DataSnapshot) -> None:
+        """Delete removed snapshots of the user, the first removed first, until there is space for a new one."""
+        _, size = await self._database.read(partial(_usage, snapshot.user_id))
+        removed = await self._removed(_S.user_id == snapshot.user_id)
+        taken = size + snapshot.size_bytes + sum(one.size_bytes for one, _ in removed)
+        while removed and taken > self._most_mb * _MIB:
+            oldest, _ = removed.pop()
+            taken -= oldest.size_bytes
+            await self.delete(oldest)
+
+    def _is_kept(self) -> ColumnElement[bool]:
+        return _S.removed_at > now_ms() - self._removed_kept_ms
+
+    async def _removed(self, *which: ColumnElement[bool]) -> list[tuple[DataSnapshot, datetime]]:
+        query = select(data_snapshots).where(_S.removed_at.is_not(None), *which)
+        query = query.order_by(_S.removed_at.desc(), _S.id)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [(_snapshot(row), from_ms(row.removed_at + self._removed_kept_ms)) for row in rows]
+
+    # Deletion for good
+
     async def delete(self, snapshot: DataSnapshot) -> None:
-        """Delete a snapshot. Cancellation: it is deleted; its folder may be left until the next start."""
+        """Delete a snapshot for good. Cancellation: it is deleted; its folder may be left until the next start."""
         await self._database.write(partial(_delete, [snapshot.id]))
         if self._first.get(snapshot.generation_id) == snapshot.id:
             del self._first[snapshot.generation_id]
@@ -239,18 +332,25 @@ class SnapshotStore:
 
     def _insert(self, snapshot: DataSnapshot, connection: Connection) -> None:
         """Insert the row, if the user's limits allow it: others may have been stored since ``check``."""
+        self._check_limits(snapshot, connection)
+        _insert(snapshot, connection)
+
+    def _check_limits(self, snapshot: DataSnapshot, connection: Connection) -> None:
         count, size = _usage(snapshot.user_id, connection)
         if snapshot.kind not in AUTOMATIC:
             self._check_count(count)
         self._check_size(size + snapshot.size_bytes)
-        _insert(snapshot, connection)
 
 
 def _usage(user_id: str, connection: Connection) -> tuple[int, int]:
-    """Return how many snapshots a user has taken, and the size of all, also of those that the service has taken."""
-    own = select(func.count()).select_from(data_snapshots).where(_S.user_id == user_id)
+    """Return how many snapshots a user has taken, and the size of all, also of those that the service has taken.
+
+    Removed ones do not count.
+    """
+    mine = _S.user_id == user_id, _S.removed_at.is_(None)
+    own = select(func.count()).select_from(data_snapshots).where(*mine)
     count = connection.scalar(own.where(_S.kind.not_in([kind.value for kind in AUTOMATIC]))) or 0
-    size = connection.scalar(select(func.sum(_S.size_bytes)).where(_S.user_id == user_id)) or 0
+    size = connection.scalar(select(func.sum(_S.size_bytes)).where(*mine)) or 0
     return count, int(size)
 
 
@@ -286,29 +386,6 @@ def _snapshot(row: Row[Any]) -> DataSnapshot:
         revision=row.revision,
         parts=decode_parts(row.parts),
     )
-
-
-def _measured(folder: Path, parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Return the parts with the sizes and hashes of their files."""
-
-    def each() -> Iterator[Part]:
-        for part in parts:
-            digest, size = sha256(), 0
-            with (folder / part.file).open("rb") as file:
-                while chunk := file.read(_CHUNK_BYTES):
-                    check_cancelled()
-                    digest.update(chunk)
-                    size += len(chunk)
-            yield replace(part, size_bytes=size, sha256=digest.hexdigest())
-
-    return tuple(each())
-
-
-def open_to_programs(folder: Path, parts: Sequence[Part]) -> None:
-    """Let confined programs read the folder where it is shown to them; the folder above is the service's alone."""
-    for part in parts:
-        (folder / part.file).chmod(0o644)
-    folder.chmod(0o755)
 
 
 def _remove_unfinished(root: Path) -> set[str]:

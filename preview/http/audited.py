@@ -40,6 +40,7 @@ AUDITED: Mapping[str, str] = MappingProxyType(
         "data.reset": "data reset",
         "snapshots.restore": "data restored",
         "snapshots.delete": "snapshot deleted",
+        "snapshots.undelete": "snapshot brought back",
         "environment.replace": "settings changed",
         "environment.change": "settings changed",
         "environment.import_": "settings changed",

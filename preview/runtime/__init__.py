@@ -27,6 +27,7 @@ from preview.runtime.kernel.linux import beside, boot_id, child_subreaper, many_
 from preview.runtime.listener import bind_in_range, hold_without_listening, listen_again, listen_at_last
 from preview.runtime.preview_limits import limits_of
 from preview.runtime.process.ending import end_tree
+from preview.runtime.process.freezing import Freeze
 from preview.runtime.sandbox import Refusal, SandboxRuntime, probe_sandbox, refuse_fenced
 from preview.runtime.sandbox.port_forwarding import join
 from preview.runtime.sandbox.view import interpreter_paths
@@ -38,6 +39,7 @@ __all__ = [
     "DiskUse",
     "Excess",
     "Exit",
+    "Freeze",
     "Held",
     "InnerAddress",
     "InnerSocket",

@@ -209,6 +209,8 @@ data_snapshots = Table(
     Column("revision", Integer, nullable=False),
     # JSON; see ``preview.data.snapshot.Part``.
     Column("parts", Text, nullable=False),
+    # Time of its removal; null unless it was removed.
+    Column("removed_at", BigInteger),
 )
 
 preview_failures = Table(

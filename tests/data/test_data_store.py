@@ -113,6 +113,62 @@ async def test_the_last_automatic_ones_are_kept(store: SnapshotStore) -> None:
     assert not store.folder(made[0]).exists()
 
 
+async def test_a_removed_one_is_hidden_and_comes_back(store: SnapshotStore) -> None:
+    kept = await keep(store, new(SnapshotKind.FORK))
+    for _ in range(2):
+        await store.remove(kept)
+        assert (await store.list_for("g1", "ann"), store.first_data("g1")) == ([], None)
+        with pytest.raises(SnapshotNotFound):
+            await store.get("g1", "ann", kept.id)
+        assert [one for one, _ in await store.list_removed("g1", "ann")] == [kept]
+        for generation, user in (("g1", "bob"), ("g2", "ann")):
+            with pytest.raises(SnapshotNotFound):
+                await store.bring_back(generation, user, kept.id)
+            assert await store.list_removed(generation, user) == []
+        assert await store.bring_back("g1", "ann", kept.id) == kept
+        assert (await store.list_for("g1", "ann"), store.first_data("g1")) == ([kept], kept.id)
+    with pytest.raises(SnapshotNotFound):
+        await store.bring_back("g1", "ann", kept.id)
+    assert (await store.verify(kept) / "postgresql.sql").read_bytes() == b"text"
+
+
+async def test_removed_ones_take_no_place_and_are_few(store: SnapshotStore, settings: Settings) -> None:
+    made = []
+    for _ in range(7):
+        made.append(await keep(store, new()))
+        await store.remove(made[-1])
+    assert [one.id for one, _ in await store.list_removed("g1", "ann")] == [one.id for one in made[:1:-1]]
+    assert not store.folder(made[0]).exists()
+    # Two may be kept, so the third does not come back.
+    for one in made[-2:]:
+        await store.bring_back("g1", "ann", one.id)
+    with pytest.raises(SnapshotLimitReached):
+        await store.bring_back("g1", "ann", made[-3].id)
+    # New data needs the space.
+    await store.delete(made[-1])
+    await keep(store, new(), bytes(1024**2 - 8))
+    assert len(list((settings.data_dir / "snapshots").iterdir())) == 2 + len(await store.list_removed("g1", "ann"))
+    assert len(await store.list_removed("g1", "ann")) == 1
+
+
+async def test_removed_ones_are_deleted_in_time(settings: Settings, database: Database) -> None:
+    store = SnapshotStore(settings, database)
+    kept = await keep(store, new())
+    await store.remove(kept)
+    late = SnapshotStore(settings.model_copy(update={"removed_kept_s": 0.0}), database)
+    assert await late.list_removed("g1", "ann") == []
+    with pytest.raises(SnapshotNotFound):
+        await late.bring_back("g1", "ann", kept.id)
+    await store.purge()
+    assert store.folder(kept).exists()
+    await late.purge()
+    assert not store.folder(kept).exists()
+    # With no time at all, a removal is a deletion.
+    other = await keep(store, new())
+    await late.remove(other)
+    assert not store.folder(other).exists()
+
+
 async def test_what_a_killed_service_leaves_is_removed(
     store: SnapshotStore, settings: Settings, database: Database
 ) -> None:

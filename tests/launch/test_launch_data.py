@@ -39,6 +39,8 @@ class Handler(BaseHTTPRequestHandler):
         elif verb == "write":
             os.makedirs("uploads", exist_ok=True)
             pathlib.Path("uploads", text).write_text(text)
+        elif verb == "unlink":
+            pathlib.Path("uploads", text).unlink()
         elif verb == "files":
             found = sorted(path.name for path in pathlib.Path("uploads").glob("*"))
         elif verb == "poison":
@@ -107,21 +109,27 @@ def left(rig: Rig, preview: LivePreview) -> list[Path]:
 async def test_a_snapshot_is_compared_and_brought_back_under_the_running_preview(rig: Rig) -> None:
     preview, data = await start(rig), rig.service.data
     await answer(preview, "/add/Emma")
+    await answer(preview, "/write/gone.txt")
     await answer(preview, "/write/one.txt")
     kept = await save(rig, "before the accident")
     # No code: README.md and main.py are the generation's.
-    assert [(part.kind, part.files) for part in kept.parts] == [("files", 2)]
+    assert [(part.kind, part.files) for part in kept.parts] == [("files", 3)]
     await answer(preview, "/add/Persuasion")
     await answer(preview, "/write/two.txt")
+    await answer(preview, "/unlink/gone.txt")
     found = await data.compare(await generation(rig), kept.id, "now")
-    assert [(one.path, one.change) for one in found.files if one.path != "notes.db"] == [("uploads/two.txt", "added")]
+    assert [(one.path, one.change) for one in found.files if one.path != "notes.db"] == [
+        ("uploads/gone.txt", "removed"),
+        ("uploads/two.txt", "added"),
+    ]
     [database] = found.databases
     assert [(table.name, table.added, table.changed, table.removed) for table in database.tables] == [
         ("notes", 1, 0, 0)
     ]
     port = preview.record.port
     replaced = await data.restore(ANN, await generation(rig), kept.id)
-    assert await holds(preview) == (["Emma"], ["one.txt"])
+    # What was deleted since comes back, and what was made since is gone.
+    assert await holds(preview) == (["Emma"], ["gone.txt", "one.txt"])
     assert (preview.record.state, preview.record.port) == (State.RUNNING, port)
     assert replaced.before.kind is SnapshotKind.BEFORE_RESTORE
     assert [one.id for one in await data.snapshots(await generation(rig))] == [replaced.before.id, kept.id]

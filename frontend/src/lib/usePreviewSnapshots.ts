@@ -6,13 +6,13 @@ import { asProblem, type Problem } from "./api/problem";
 import type { Generation } from "./api/types";
 import { usePreviewClient } from "./context";
 
-export type SnapshotAction = "saving" | "restoring" | "deleting" | "resetting" | "forking";
+export type SnapshotAction = "saving" | "restoring" | "deleting" | "undeleting" | "resetting" | "forking";
 
 export type SnapshotOutcome =
   | { kind: "saved"; snapshot: Snapshot }
   | ({ kind: "restored"; snapshot: Snapshot } & Replaced)
   | ({ kind: "reset" } & Replaced)
-  | { kind: "deleted"; snapshot: Snapshot }
+  | { kind: "deleted" | "undeleted"; snapshot: Snapshot }
   | { kind: "forked"; generation: Generation };
 
 export interface PreviewSnapshots {
@@ -25,7 +25,9 @@ export interface PreviewSnapshots {
   problem: Problem | null;
   save: (name: string) => Promise<void>;
   restore: (snapshot: Snapshot) => Promise<void>;
+  /** Delete it; `undelete` brings it back. */
   remove: (snapshot: Snapshot) => Promise<void>;
+  undelete: (snapshot: Snapshot) => Promise<void>;
   /** Null: the data of the running preview. */
   fork: (snapshotId: string | null, name: string) => Promise<void>;
   reset: () => Promise<void>;
@@ -111,6 +113,13 @@ export function usePreviewSnapshots(
       }),
     [act, data, generationId],
   );
+  const undelete = useCallback(
+    (snapshot: Snapshot) =>
+      act("undeleting", async () => {
+        return { kind: "undeleted", snapshot: await data.undeleteSnapshot(generationId, snapshot.id) };
+      }),
+    [act, data, generationId],
+  );
   const fork = useCallback(
     (id: string | null, name: string) =>
       act("forking", async () => ({ kind: "forked", generation: await data.fork(generationId, id, name) })),
@@ -125,5 +134,5 @@ export function usePreviewSnapshots(
   const { busy, outcome, problem: refused } = done.of === generationId ? done : IDLE;
   const { list: snapshots, problem: unread } = found.of === generationId ? found : NOTHING;
   const problem = refused ?? unread;
-  return { snapshots, busy, outcome, problem, save, restore, remove, fork, reset, dismiss, refresh };
+  return { snapshots, busy, outcome, problem, save, restore, remove, undelete, fork, reset, dismiss, refresh };
 }

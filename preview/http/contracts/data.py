@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Literal, Self
 
 from pydantic import Field
@@ -117,6 +118,30 @@ class SnapshotList(Answer):
     def of(cls, found: Sequence[DataSnapshot]) -> Self:
         """Return the snapshots."""
         return cls(snapshots=[SnapshotShape.model_validate(one) for one in found])
+
+
+class RemovedSnapshotShape(Answer):
+    """A removed data snapshot that can be brought back."""
+
+    snapshot: SnapshotShape
+    expires_at: Time = Field(description="Time at which it is deleted; more or larger snapshots delete it earlier.")
+
+
+class RemovedSnapshotList(Answer):
+    """The removed data snapshots of a generation, the last removed first."""
+
+    items: list[RemovedSnapshotShape]
+    next: None = Field(default=None, description="Always null: few are kept.")
+
+    @classmethod
+    def of(cls, found: Sequence[tuple[DataSnapshot, datetime]]) -> Self:
+        """Return the snapshots."""
+        return cls(
+            items=[
+                RemovedSnapshotShape(snapshot=SnapshotShape.model_validate(one), expires_at=until)
+                for one, until in found
+            ]
+        )
 
 
 class ReplacedShape(Answer):

@@ -186,6 +186,10 @@ def _data() -> dict[str, Operation]:
         "snapshots.list_snapshots": Operation(Reply("The data snapshots.", data.SnapshotList)),
         "snapshots.restore": Operation(Reply("The data was replaced.", data.ReplacedShape), replaced),
         "snapshots.delete": Operation(GONE, (errors.SnapshotNotFound,), 204),
+        "snapshots.list_removed": Operation(Reply("The removed data snapshots.", data.RemovedSnapshotList)),
+        "snapshots.undelete": Operation(
+            Reply("The data snapshot.", data.SnapshotShape), (errors.SnapshotNotFound, errors.SnapshotLimitReached)
+        ),
         "snapshots.diff": Operation(Reply("What differs.", data.ComparisonShape), (*gone, errors.SnapshotNotFound)),
         "snapshots.fork": Operation(
             forked, (*_UPLOAD, *kept, errors.SnapshotNotFound), 201, body=bodies.ForkBody, is_missing=True

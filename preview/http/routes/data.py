@@ -11,6 +11,7 @@ from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.data import (
     ComparisonShape,
     Databases,
+    RemovedSnapshotList,
     ReplacedShape,
     Rows,
     SnapshotList,
@@ -97,10 +98,25 @@ def snapshot_routes(running: Running) -> Blueprint:
 
     @routes.delete("/preview/snapshots/<snapshot_id>")
     async def delete(backend: Backend, generation_id: str, snapshot_id: str) -> Response:
-        """Delete a data snapshot."""
+        """Remove a data snapshot.
+
+        It is hidden at once, can be brought back for a while (`GET …/preview/snapshots/removed`), and is then deleted.
+        """
         _, generation = await own_generation(backend, generation_id)
-        await backend.service.data.delete(generation, snapshot_id)
+        await backend.service.data.remove(generation, snapshot_id)
         return no_content()
+
+    @routes.get("/preview/snapshots/removed")
+    async def list_removed(backend: Backend, generation_id: str) -> Response:
+        """Return the removed data snapshots that can be brought back, the last removed first."""
+        _, generation = await own_generation(backend, generation_id)
+        return json_answer(RemovedSnapshotList.of(await backend.service.data.removed(generation)))
+
+    @routes.post("/preview/snapshots/<snapshot_id>/undelete")
+    async def undelete(backend: Backend, generation_id: str, snapshot_id: str) -> Response:
+        """Bring a removed data snapshot back."""
+        _, generation = await own_generation(backend, generation_id)
+        return json_answer(SnapshotShape.model_validate(await backend.service.data.bring_back(generation, snapshot_id)))
 
     @routes.get("/preview/snapshots/<snapshot_id>/diff/<other_id>")
     async def diff(backend: Backend, generation_id: str, snapshot_id: str, other_id: str) -> Response:

@@ -26,6 +26,8 @@ _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 # States of a process that waits to be reaped, or is being reaped.
 _ENDED = frozenset("ZX")
+# States of a process that runs no instruction until it is continued (T, t), or that has ended.
+_STOPPED = frozenset("TtZX")
 # Errors of reading about a process that has gone, or belongs to another user.
 GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
@@ -50,6 +52,7 @@ class Stat:
         identity: Identity of the process.
         name: Name of its program, at most 15 bytes.
         has_ended: Whether it waits to be reaped (a zombie), or is being reaped.
+        is_stopped: Whether it has ended, or is stopped by a signal.
         parent: Pid of its parent.
         session: Id of its session, which is the pid of the session's leader.
     """
@@ -57,6 +60,7 @@ class Stat:
     identity: ProcessIdentity
     name: str
     has_ended: bool
+    is_stopped: bool
     parent: int
     session: int
 
@@ -71,7 +75,8 @@ def read_stat(pid: int) -> Stat | None:
     end = text.rindex(")")
     fields = text[end + 2 :].split()
     identity = ProcessIdentity(pid, int(fields[19]), boot_id())
-    return Stat(identity, text[text.index("(") + 1 : end], fields[0] in _ENDED, int(fields[1]), int(fields[3]))
+    name, state = text[text.index("(") + 1 : end], fields[0]
+    return Stat(identity, name, state in _ENDED, state in _STOPPED, int(fields[1]), int(fields[3]))
 
 
 def identify(pid: int) -> ProcessIdentity | None:
@@ -84,6 +89,12 @@ def is_alive(identity: ProcessIdentity) -> bool:
     """Return whether exactly this process still runs (a zombie has ended)."""
     stat = read_stat(identity.pid)
     return stat is not None and not stat.has_ended and stat.identity == identity
+
+
+def is_running(identity: ProcessIdentity) -> bool:
+    """Return whether exactly this process may run: it has not ended, and is not stopped by a signal."""
+    stat = read_stat(identity.pid)
+    return stat is not None and not stat.is_stopped and stat.identity == identity
 
 
 def children(pid: int) -> list[int]:

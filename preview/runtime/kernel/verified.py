@@ -57,7 +57,11 @@ class VerifiedProcess:
         return hash(self.identity)
 
     def kill(self) -> None:
-        """Send SIGKILL to exactly this process; do nothing if it has ended.
+        """Send SIGKILL to exactly this process; see ``send``."""
+        self.send(signal.SIGKILL)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to exactly this process; do nothing if it has ended.
 
         Raises:
             OSError: No file descriptor is free.
@@ -67,7 +71,7 @@ class VerifiedProcess:
             try:
                 # The pidfd names one process; the check after opening ensures that it is the intended process.
                 if proctree.is_alive(self.identity):
-                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                    signal.pidfd_send_signal(descriptor, number)
             finally:
                 os.close(descriptor)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Literal
 
 import structlog
 
-from preview.data import Confined, DataLimits, PreviewData
+from preview.data import Confined, DataLimits, PreviewData, Stillness
 from preview.detection import MAKE_MIGRATIONS
 from preview.errors import DataUnavailable, PreviewError
 from preview.generations import GenerationLimits
@@ -23,8 +24,20 @@ log = structlog.get_logger(__name__)
 _MIB = 1024 * 1024
 
 
-def open_data(preview: LivePreview, context: SupervisorContext, prepared: PreparedLaunch) -> PreviewData:
-    """Return the data of a preview whose processes start from ``prepared``."""
+def open_data(
+    preview: LivePreview,
+    context: SupervisorContext,
+    prepared: PreparedLaunch,
+    members: Callable[[], Iterable[int]] | None = None,
+) -> PreviewData:
+    """Return the data of a preview whose processes start from ``prepared``.
+
+    Args:
+        preview: The preview.
+        context: What it runs in.
+        prepared: Its launch.
+        members: Returns the pids of its processes; None if none runs.
+    """
     workspace, settings = prepared.workspace, prepared.settings
     like = prepared.spec(preview, [], workspace.project, {}, number=0)
     return PreviewData(
@@ -34,6 +47,7 @@ def open_data(preview: LivePreview, context: SupervisorContext, prepared: Prepar
         servers=preview.needed_servers,
         confined=Confined(prepared.runtime, like, preview.next_number),
         write_generation=partial(_write_generation, context, preview.record.generation_id),
+        stillness=None if members is None else Stillness(members, preview.log.say),
         limits=DataLimits(files=20 * GenerationLimits.of(settings).files, size_bytes=settings.disk_limit_mb * _MIB),
     )
 

@@ -197,7 +197,10 @@ async def _supervise(
             if prepared.plan.server is Server.COMMAND:
                 watchers.start_soon(tell_other_port, preview)
             watchers.start_soon(processes.watch_exits)
-            watchers.start_soon(preview.inside.run, lambda: open_data(preview, context, processes.current.prepared))
+            watchers.start_soon(
+                preview.inside.run,
+                lambda: open_data(preview, context, processes.current.prepared, processes.members),
+            )
             watchers.start_soon(ProcessReplacer(preview, context, processes, watchers).run)
             await watch_health(preview, context, prepared.plan.health_path)
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -24,8 +25,7 @@ from preview.data import (
     SnapshotStore,
 )
 from preview.data.compare import compare
-from preview.data.snapshot import AUTOMATIC
-from preview.data.store import open_to_programs
+from preview.data.snapshot import AUTOMATIC, open_to_programs
 from preview.errors import DataUnavailable, NoActivePreview
 from preview.generations import Generation
 from preview.settings import Settings
@@ -135,19 +135,34 @@ class DataManager:
         preview.log.say(f"data saved: {kept.id} ({kept.name})")
         return kept
 
-    async def delete(self, generation: Generation, snapshot_id: str) -> None:
-        """Delete a snapshot.
+    async def remove(self, generation: Generation, snapshot_id: str) -> None:
+        """Remove a snapshot; ``bring_back`` undoes it for a while.
 
         Raises:
             SnapshotNotFound: The generation has none with this id.
             DataUnavailable: It is being restored.
 
-        Cancellation: see ``SnapshotStore.delete``.
+        Cancellation: see ``SnapshotStore.remove``.
         """
         snapshot = await self._store.get(generation.id, generation.user_id, snapshot_id)
         if snapshot.id in self._in_use:
             raise DataUnavailable("The snapshot is being restored, or is the way back from it; try again in a moment.")
-        await self._store.delete(snapshot)
+        await self._store.remove(snapshot)
+
+    async def removed(self, generation: Generation) -> list[tuple[DataSnapshot, datetime]]:
+        """Return the removed snapshots, the last removed first, each with the time at which it is deleted.
+
+        Cancellation: nothing changes.
+        """
+        return await self._store.list_removed(generation.id, generation.user_id)
+
+    async def bring_back(self, generation: Generation, snapshot_id: str) -> DataSnapshot:
+        """Undo the removal of a snapshot. Raises and is cancelled like ``SnapshotStore.bring_back``."""
+        return await self._store.bring_back(generation.id, generation.user_id, snapshot_id)
+
+    async def purge(self) -> None:
+        """Delete removed snapshots whose time is over. Cancellation: some of them may be left."""
+        await self._store.purge()
 
     async def restore(self, user: User, generation: Generation, snapshot_id: str) -> Replaced:
         """Replace the running preview's data by that of a snapshot. The application is stopped and started again.

@@ -177,6 +177,11 @@ export class DataClient {
     }
   }
 
+  /** Undo the deletion of a snapshot. */
+  undeleteSnapshot(generationId: string, snapshotId: string): Promise<Snapshot> {
+    return this.#change(generationId, `/preview/snapshots/${encodeURIComponent(snapshotId)}/undelete`);
+  }
+
   /** The changes from snapshot `before` to snapshot `after`, or to the running preview (`now`). */
   diff(generationId: string, before: string, after: string, signal?: AbortSignal): Promise<SnapshotDiff> {
     const path = `/preview/snapshots/${encodeURIComponent(before)}/diff/${encodeURIComponent(after)}`;

@@ -12,12 +12,13 @@ interface OutcomeProps {
   outcome: SnapshotOutcome;
   /** Undefined where nothing can be restored now. */
   onUndo: ((snapshot: Snapshot) => void) | undefined;
+  onUndelete: (snapshot: Snapshot) => void;
   onShow: ((generationId: string) => void) | undefined;
   onDismiss: () => void;
 }
 
 /** The result of an action, and the way back. */
-export function Outcome({ outcome, onUndo, onShow, onDismiss }: OutcomeProps): ReactNode {
+export function Outcome({ outcome, onUndo, onUndelete, onShow, onDismiss }: OutcomeProps): ReactNode {
   const before = outcome.kind === "restored" || outcome.kind === "reset" ? outcome.before : null;
   return (
     <Notice
@@ -27,6 +28,11 @@ export function Outcome({ outcome, onUndo, onShow, onDismiss }: OutcomeProps): R
           {before && onUndo && (
             <Button small onClick={() => onUndo(before)}>
               Undo…
+            </Button>
+          )}
+          {outcome.kind === "deleted" && (
+            <Button small onClick={() => onUndelete(outcome.snapshot)}>
+              Undo
             </Button>
           )}
           {outcome.kind === "forked" && onShow && (
@@ -56,6 +62,8 @@ function sentenceOf(outcome: SnapshotOutcome): string {
       return `The data was reset in ${milliseconds(outcome.elapsed_ms)}.`;
     case "deleted":
       return `Deleted “${titleOf(outcome.snapshot)}”.`;
+    case "undeleted":
+      return `“${titleOf(outcome.snapshot)}” is back.`;
     case "forked":
       return `“${visible(outcome.generation.name)}” is a new project with this data. Launch it to use it.`;
   }

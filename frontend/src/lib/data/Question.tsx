@@ -53,7 +53,7 @@ export function Question({ asked, name, snapshots, onClose }: QuestionProps): Re
               ? "New previews of this project begin with its data; without it, they begin empty."
               : "The data of a running preview stays as it is."}
           </p>
-          <p>You cannot undo this.</p>
+          <p>You can undo this right afterwards, and for a while with the command preview snapshot undelete.</p>
         </Ask>
       );
     case "reset":

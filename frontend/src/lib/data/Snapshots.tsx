@@ -26,6 +26,7 @@ const BUSY: Record<SnapshotAction, string> = {
   saving: "Saving a snapshot…",
   restoring: "Restoring…",
   deleting: "Deleting…",
+  undeleting: "Bringing it back…",
   resetting: "Resetting; the steps of the launch run again…",
   forking: "Forking…",
 };
@@ -65,6 +66,7 @@ export function Snapshots({ client, generationId, name, snapshots, isRunning, on
             <Outcome
               outcome={outcome}
               onUndo={isRunning ? (snapshot) => ask({ kind: "restore", snapshot }) : undefined}
+              onUndelete={(snapshot) => void snapshots.undelete(snapshot)}
               onShow={onShow}
               onDismiss={snapshots.dismiss}
             />

@@ -176,6 +176,7 @@ describe("snapshots", () => {
     state = "none";
     const client = service((call) => {
       if (call === "DELETE /preview/snapshots/s1") return new Response(null, { status: 204 });
+      if (call === "POST /preview/snapshots/s1/undelete") return json(snapshot("s1", ""));
       if (call.includes("/diff/")) return json({ files: [], databases: [], is_cut: false });
       return undefined;
     });
@@ -189,6 +190,8 @@ describe("snapshots", () => {
     fireEvent.click(screen.getByRole("button", { name: /^Delete Snapshot/ }));
     agree();
     expect(await screen.findByText(/^Deleted “Snapshot/)).toBeTruthy();
+    fireEvent.click(screen.getByRole("button", { name: "Undo" }));
+    expect(await screen.findByText(/is back\.$/)).toBeTruthy();
   });
 
   test("an answer about another generation is not shown", async () => {

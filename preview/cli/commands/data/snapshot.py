@@ -112,14 +112,49 @@ def rm(
     url: UrlOption = None,
     ca: CaOption = None,
 ) -> None:
-    """Delete a data snapshot. This cannot be undone.
+    """Delete a data snapshot. For a day, `preview snapshot undelete` brings it back.
 
     Example: preview snapshot rm GEN SNAPSHOT
     """
-    ask(f"Delete {snapshot}? This cannot be undone.", is_agreed=yes)
+    ask(f"Delete {snapshot}?", is_agreed=yes)
     with open_api(url, ca) as api:
         api.call("DELETE", snapshot_path(generation, snapshot))
     show(f"{snapshot} is deleted")
+    say(f"to undo it: preview snapshot undelete {generation} {snapshot}")
+
+
+@app.command()
+def undelete(
+    generation: GenerationArgument,
+    snapshot: Annotated[
+        str, typer.Argument(metavar="SNAPSHOT", help="Its id. Default: list what can be brought back.")
+    ] = "",
+    url: UrlOption = None,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a deleted data snapshot back; without an id, list those that can be.
+
+    Example: preview snapshot undelete GEN SNAPSHOT
+    """
+    with open_api(url, ca) as api:
+        if snapshot:
+            found: dict[str, Any] = api.call("POST", snapshot_path(generation, snapshot, "/undelete")).json()
+        else:
+            found = api.get_json(generation_path(generation, "/preview/snapshots/removed"))
+    if as_json:
+        print_json(found)
+    elif snapshot:
+        show(f"{snapshot} is back")
+    elif not found["items"]:
+        say("No deleted snapshots.")
+    else:
+        shown = listing("SNAPSHOT", "CREATED", "SIZE", "KEPT UNTIL", "NAME")
+        for one in found["items"]:
+            kept = one["snapshot"]
+            values = (kept["id"], kept["created_at"], size(kept["size_bytes"]), one["expires_at"], kept["name"])
+            shown.add_row(*(Text(visible(value)) for value in values))
+        table_console().print(shown)
 
 
 @app.command()

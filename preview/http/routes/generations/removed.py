@@ -83,13 +83,17 @@ async def delete_surplus(backend: Backend) -> None:
 
 
 async def run_purge(backend: Backend) -> None:
-    """Delete removed generations whose time is over, until cancelled. Cancellation: see ``delete_for_good``."""
+    """Delete removed generations and data snapshots whose time is over, until cancelled.
+
+    Cancellation: see ``delete_for_good``.
+    """
     library = backend.service.library
     while library is not None:
         try:
             while due := await library.removed.due(_since_ms(backend)):
                 for one in due:
                     await delete_for_good(backend, one.id, one.user_id, one.project_id)
+            await backend.service.data.purge()
         except PreviewError as error:
             log.warning("removed generations not deleted yet", error=error.message)
         except Exception:

@@ -123,7 +123,7 @@ def _count(user_id: str) -> Callable[[Connection], _Stored]:
             .where(generations.c.user_id == user_id)
         )
         snapshots = select(func.count(), func.coalesce(func.sum(data_snapshots.c.size_bytes), 0)).where(
-            data_snapshots.c.user_id == user_id
+            data_snapshots.c.user_id == user_id, data_snapshots.c.removed_at.is_(None)
         )
         mine = preview_instances.c.user_id == user_id
         lines = select(func.coalesce(func.sum(preview_instances.c.last_seq), 0)).where(mine)
