@@ -18,7 +18,7 @@ from preview.core.env_file import EnvFile
 from preview.core.isolation import Isolation, Network
 from preview.core.quoting import quoted
 from preview.errors import ConfigurationError
-from preview.settings_address import MysqlChoice, PostgresChoice, RedisChoice, ServerAddress
+from preview.settings_address import MongodbChoice, MysqlChoice, PostgresChoice, RedisChoice, ServerAddress
 from preview.settings_errors import problem_of
 from preview.settings_fields import (
     LOCAL_USER,
@@ -144,6 +144,7 @@ class Settings(ServiceSettings):
     postgres: PostgresChoice = "auto"
     mysql: MysqlChoice = "auto"
     redis: RedisChoice = "auto"
+    mongodb: MongodbChoice = "off"
     databases: Literal["shared", "own"] = "shared"
     backing_memory_mb: Count = 1024
     redis_memory_mb: Count = 64

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import PlainValidator
 from pydantic_settings import NoDecode
 
-__all__ = ["MysqlChoice", "PostgresChoice", "RedisChoice", "ServerAddress", "Tls"]
+__all__ = ["MongodbChoice", "MysqlChoice", "PostgresChoice", "RedisChoice", "ServerAddress", "Tls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,15 @@ class _Form:
     port: int
     database: str
     shown: str
-    is_mysql: bool
+    is_mysql: bool = False
+    is_mongodb: bool = False
 
 
-_POSTGRESQL = _Form(("postgresql", "postgres"), 5432, "postgres", "postgresql://USER:PASSWORD@HOST:5432", False)
+_POSTGRESQL = _Form(("postgresql", "postgres"), 5432, "postgres", "postgresql://USER:PASSWORD@HOST:5432")
 # A session of MySQL needs no database.
-_MYSQL = _Form(("mysql", "mariadb"), 3306, "", "mysql://USER:PASSWORD@HOST:3306", True)
+_MYSQL = _Form(("mysql", "mariadb"), 3306, "", "mysql://USER:PASSWORD@HOST:3306", is_mysql=True)
+# The database is the one that the administrator belongs to.
+_MONGODB = _Form(("mongodb",), 27017, "admin", "mongodb://USER:PASSWORD@HOST:27017", is_mongodb=True)
 
 
 class Tls(Enum):
@@ -48,14 +51,16 @@ class ServerAddress:
     """An administrator's account on a server. The password is in no text of it.
 
     Attributes:
-        host: Name or address; an absolute path is the folder of a unix socket, or MySQL's socket itself.
+        host: Name or address; an absolute path is the folder of a unix socket, or the socket itself for others than
+            PostgreSQL.
         port: Port.
         user: The administrator.
         password: Its password; empty if it has none.
         database: Database for the administrator's sessions; empty for none.
         tls: Encryption. A unix socket has none.
         roots: File with the authorities' certificates; None for those of the system.
-        is_mysql: Whether it is one of MySQL, else of PostgreSQL.
+        is_mysql: Whether it is one of MySQL.
+        is_mongodb: Whether it is one of MongoDB. If neither, it is one of PostgreSQL.
     """
 
     host: str
@@ -66,6 +71,7 @@ class ServerAddress:
     tls: Tls = Tls.PREFERRED
     roots: Path | None = None
     is_mysql: bool = False
+    is_mongodb: bool = False
 
     @property
     def is_private(self) -> bool:
@@ -119,7 +125,15 @@ def _read(form: _Form, value: object) -> object:
         Tls(tls),
         Path(roots) if roots else None,
         form.is_mysql,
+        form.is_mongodb,
     )
+
+
+def _read_mongodb(value: object) -> object:
+    """Return ``off`` or an address: the service runs no MongoDB."""
+    if value == "auto":
+        raise ValueError(f"the service runs no MongoDB: write off, or the address of one of yours: {_MONGODB.shown}")
+    return _read(_MONGODB, value)
 
 
 def _without_address(why: str) -> PlainValidator:
@@ -139,6 +153,7 @@ PostgresChoice = Annotated[
     Literal["auto", "off"] | ServerAddress, NoDecode, PlainValidator(partial(_read, _POSTGRESQL))
 ]
 MysqlChoice = Annotated[Literal["auto", "off"] | ServerAddress, NoDecode, PlainValidator(partial(_read, _MYSQL))]
+MongodbChoice = Annotated[Literal["off"] | ServerAddress, NoDecode, PlainValidator(_read_mongodb)]
 RedisChoice = Annotated[
     Literal["auto", "off"],
     _without_address(

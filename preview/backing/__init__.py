@@ -1,4 +1,4 @@
-"""Servers that previews' projects need: PostgreSQL, MySQL and Redis, brought by the service, isolated by preview."""
+"""Servers that previews' projects need: PostgreSQL, MySQL, Redis and MongoDB, isolated by preview."""
 
 from preview.backing.backing import Backing, PreviewServer, PreviewServers, ServerUse, open_backing
 from preview.backing.interface import (

@@ -14,6 +14,7 @@ import trio
 from preview.backing.admin.postgresql import PostgresqlLimits
 from preview.backing.carrier import Carrier
 from preview.backing.interface import BackingDatabase, BackingEngine, QueryResult, RunClient, TableSummary
+from preview.backing.mongodb import OperatorMongodb
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
 from preview.backing.operator.mysql import OperatorMysql
@@ -270,6 +271,15 @@ def _find_engines(settings: Settings, runtime: Runtime, join: Join) -> list[Back
         # A server of its own: its connections take nothing from others, and queues open many.
         own = RedisLimits(settings.redis_memory_mb, 5 * settings.database_connections)
         engines.append(RedisEngine(redis, folder / "redis", own, runtime, join=join))
+    if isinstance(settings.mongodb, ServerAddress):
+        engines.append(
+            OperatorMongodb(
+                settings.mongodb,
+                _names(folder),
+                connections=5 * settings.database_connections,
+                most_bytes=settings.database_size_mb * _MIB,
+            )
+        )
     return engines
 
 

@@ -56,14 +56,17 @@ class Carrier:
 
     def run(self) -> None:
         """Carry until the service closes the control socket."""
+        control = self._control.fileno()
         while True:
             is_asked = False
             for descriptor, events in self._epoll.poll():
+                if descriptor == control:
+                    is_asked = True
+                    continue
                 side = self._sides.get(descriptor)
                 # The other socket's event of the same round may have ended the pair.
-                if side is not None:
+                if side is not None and not (events == select.EPOLLIN and self._has_passed_on(side)):
                     self._serve(side, events)
-                is_asked |= descriptor == self._control.fileno()
             # Last: a new pair may get the numbers of one that ended in this round, whose events would be taken for its.
             if is_asked and not self._take_pair():
                 return
@@ -85,6 +88,27 @@ class Carrier:
             side.mask = select.EPOLLIN
             self._sides[side.sock.fileno()] = side
             self._epoll.register(side.sock.fileno(), side.mask)
+        return True
+
+    def _has_passed_on(self, side: Side) -> bool:
+        """Pass on what a socket has sent; false if anything else is to be done. Almost all events are of this kind."""
+        peer = side.peer
+        if peer.pending:
+            return False
+        try:
+            count = side.sock.recv_into(self._buffer)
+            if not count:
+                return False
+            sent = _send(peer.sock, self._view[:count])
+        except BlockingIOError:
+            return True
+        except OSError:
+            self._end(side)
+            return True
+        if sent < count:
+            peer.pending = bytes(self._view[sent:count])
+            self._wait(side)
+            self._wait(peer)
         return True
 
     def _serve(self, side: Side, events: int) -> None:
@@ -119,10 +143,7 @@ class Carrier:
             side.has_ended = True
             peer.sock.shutdown(socket.SHUT_WR)
             return
-        try:
-            sent = peer.sock.send(self._view[:count])
-        except BlockingIOError:
-            sent = 0
+        sent = _send(peer.sock, self._view[:count])
         peer.pending = bytes(self._view[sent:count])
 
     def _flush(self, side: Side) -> None:
@@ -150,6 +171,14 @@ class Carrier:
                 self._epoll.unregister(one.sock.fileno())
             one.sock.close()
         side.lifeline.close()
+
+
+def _send(sock: socket.socket, data: memoryview) -> int:
+    """Return how many bytes the socket took."""
+    try:
+        return sock.send(data)
+    except BlockingIOError:
+        return 0
 
 
 if __name__ == "__main__":

@@ -37,8 +37,9 @@ _DUMPS = {
     ServiceKind.POSTGRESQL: "postgresql.sql",
     ServiceKind.MYSQL: "mysql.sql",
     ServiceKind.REDIS: "redis.rdb",
+    ServiceKind.MONGODB: "mongodb.bson",
 }
-_WITH_TABLES = (ServiceKind.POSTGRESQL, ServiceKind.MYSQL)
+_WITH_TABLES = (ServiceKind.POSTGRESQL, ServiceKind.MYSQL, ServiceKind.MONGODB)
 # Ids of SQLite files: in the project, and in the folder that DATABASE_URL names.
 _IN_PROJECT, _IN_FOLDER = "sqlite:", "sqlite:@/"
 

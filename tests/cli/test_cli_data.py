@@ -121,6 +121,14 @@ def test_data_is_saved_compared_and_brought_back(generation: str, capsys: pytest
     assert f"preview launch {out.strip()}" in err
     call(capsys, "snapshot", "rm", generation, kept, "--yes")
     assert run(["snapshot", "rm", generation, kept, "--yes"]) == ExitCode.NOT_FOUND
+    out, _ = call(capsys, "snapshot", "undelete", generation, "--json")
+    assert [one["snapshot"]["id"] for one in json.loads(out)["items"]] == [kept]
+    call(capsys, "snapshot", "undelete", generation, kept)
+    out, _ = call(capsys, "snapshot", "ls", generation)
+    assert "one book" in out
+    _, err = call(capsys, "snapshot", "undelete", generation)
+    assert "No deleted snapshots." in err
+    assert run(["snapshot", "undelete", generation, kept]) == ExitCode.NOT_FOUND
 
 
 def test_who_is_not_at_a_terminal_must_agree_ahead(generation: str, capsys: pytest.CaptureFixture[str]) -> None:

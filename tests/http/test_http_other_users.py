@@ -9,7 +9,10 @@ from typing import Any
 from http_kit import open_world
 
 _BASE = "/api/v1/generations/{generation_id}/preview/"
-_PARTS = ("requests", "replay", "compare", "checks", "capture", "failures", "diagnosis", "alerts", "probe", "import")
+_PARTS = (
+    *("requests", "replay", "compare", "checks", "capture", "failures", "diagnosis", "alerts", "probe", "import"),
+    *("snapshots", "data"),
+)
 _METHODS = {"get", "put", "post", "patch", "delete"}
 
 

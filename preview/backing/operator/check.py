@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from preview.backing.mongodb import check_mongodb
 from preview.backing.operator.account import PostgresqlServer
 from preview.backing.operator.mysql_account import MysqlServer
 from preview.settings_address import ServerAddress
@@ -15,6 +16,8 @@ async def check_server(address: ServerAddress) -> str:
 
     Cancellation: no connection is left.
     """
+    if address.is_mongodb:
+        return f"MongoDB {await check_mongodb(address)}"
     server = MysqlServer(address) if address.is_mysql else PostgresqlServer(address)
     async with server.open():
         return f"{'MariaDB' if address.is_mysql else 'PostgreSQL'} {await server.check()}"

@@ -46,6 +46,8 @@ _PROGRAMS = {
     ServiceKind.POSTGRESQL: ("PREVIEW_POSTGRES", find_postgresql),
     ServiceKind.MYSQL: ("PREVIEW_MYSQL", find_mysql),
     ServiceKind.REDIS: ("PREVIEW_REDIS", find_redis),
+    # No program of it is run.
+    ServiceKind.MONGODB: ("PREVIEW_MONGODB", lambda: None),
 }
 
 

@@ -1,4 +1,4 @@
-"""The checks of ``preview doctor`` for servers that previews get: PostgreSQL, MySQL, Redis."""
+"""The checks of ``preview doctor`` for servers that previews get: PostgreSQL, MySQL, Redis, MongoDB."""
 
 from __future__ import annotations
 
@@ -49,6 +49,11 @@ def server_checks(settings: Settings, runtime: Runtime) -> Iterator[Check]:
             own = "a server of its own" if field == "postgres" and settings.databases == "own" else "its own"
             found = f"{program.describe()} ({program.path}): each preview that needs it gets {own}"
             yield Check(name, Result.OK, found, "", _SECTION)
+    if isinstance(settings.mongodb, ServerAddress):
+        yield _operator_check("MongoDB", "mongodb", settings.mongodb)
+    else:
+        advice = "for previews that need it, set PREVIEW_MONGODB to the address of a server of yours"
+        yield Check("MongoDB", Result.OK, "off (the service runs none)", advice, _SECTION)
 
 
 def _operator_check(name: str, field: str, address: ServerAddress) -> Check:

@@ -95,6 +95,7 @@ def main(request: dict[str, Any]) -> object:
         ("PostgreSQL", lambda: _compare_dumps(found, "PostgreSQL", before, after, read_postgresql)),
         ("MySQL", lambda: _compare_dumps(found, "MySQL", before, after, read_mysql)),
         ("Redis", lambda: _compare_redis(found, before, after)),
+        ("MongoDB", lambda: _compare_mongodb(found, before, after)),
     ]
     for name, step in steps:
         try:
@@ -270,6 +271,15 @@ def _compare_redis(found: _Answer, before: str, after: str) -> None:
             contents.append(_without_head(file.read()))
     if contents[0] != contents[1]:
         found.add_note("Redis", "The stored keys differ, or only their order; they are not compared one by one.")
+
+
+def _compare_mongodb(found: _Answer, before: str, after: str) -> None:
+    contents = []
+    for folder in (before, after):
+        with _opened(f"{folder}/mongodb.bson") as file:
+            contents.append(file.read())
+    if contents[0] != contents[1]:
+        found.add_note("MongoDB", "The documents differ, or only their order; they are not compared one by one.")
 
 
 def _without_head(data: bytes) -> bytes:

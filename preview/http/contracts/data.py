@@ -26,7 +26,7 @@ class DatabaseShape(Answer):
     """A database of the preview."""
 
     id: str = Field(examples=["postgresql", "sqlite:instance/app.db"])
-    kind: Literal["PostgreSQL", "MySQL", "SQLite"]
+    kind: Literal["PostgreSQL", "MySQL", "SQLite", "MongoDB"]
     name: str
     size_bytes: int | None
     tables: list[TableShape]
@@ -89,7 +89,7 @@ class Rows(Answer):
 class PartShape(Answer):
     """A part of a snapshot."""
 
-    kind: Literal["files", "SQLite", "PostgreSQL", "MySQL", "Redis"]
+    kind: Literal["files", "SQLite", "PostgreSQL", "MySQL", "Redis", "MongoDB"]
     size_bytes: int
     files: int | None = Field(description="Number of files; null for a database.")
 

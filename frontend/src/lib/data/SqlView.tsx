@@ -16,7 +16,8 @@ import { MOST_ROWS, type Query } from "./useQuery";
 /** One read-only statement, and its result as a table. */
 export function SqlView({ data, query }: { data: PreviewData; query: Query }): ReactNode {
   const [chosen, choose] = useState<string | null>(null);
-  const databases = data.databases ?? [];
+  // MongoDB has no SQL.
+  const databases = (data.databases ?? []).filter((one) => one.kind !== "MongoDB");
   const database = databases.find((one) => one.id === chosen) ?? databases[0];
   if (!data.isRunning) return <p className={panel.none}>{whyNothing(data)}</p>;
   if (!database)
