@@ -103,7 +103,7 @@ def snapshot_routes(running: Running) -> Blueprint:
         It is hidden at once, can be brought back for a while (`GET …/preview/snapshots/removed`), and is then deleted.
         """
         _, generation = await own_generation(backend, generation_id)
-        await backend.service.data.remove(generation, snapshot_id)
+        await backend.service.data.delete(generation, snapshot_id)
         return no_content()
 
     @routes.get("/preview/snapshots/removed")

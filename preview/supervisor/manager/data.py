@@ -135,8 +135,8 @@ class DataManager:
         preview.log.say(f"data saved: {kept.id} ({kept.name})")
         return kept
 
-    async def remove(self, generation: Generation, snapshot_id: str) -> None:
-        """Remove a snapshot; ``bring_back`` undoes it for a while.
+    async def delete(self, generation: Generation, snapshot_id: str) -> None:
+        """Delete a snapshot; ``bring_back`` undoes it for a while.
 
         Raises:
             SnapshotNotFound: The generation has none with this id.
