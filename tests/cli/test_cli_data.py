@@ -146,7 +146,7 @@ def test_who_says_no_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr(typer, "confirm", confirm)
     assert run(["snapshot", "rm", "gen_x", "snapshot_x"]) == ExitCode.INTERRUPTED
-    assert asked == ["Delete snapshot_x? This cannot be undone."]
+    assert asked == ["Delete snapshot_x?"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ their sizes are looked at; the server reads the rest, as the preview's own user.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -218,11 +218,11 @@ async def _all(session: Session, database: str, asked: Document) -> list[bytes]:
     return found
 
 
-async def _each_batch(session: Session, database: str, asked: Document) -> AsyncIterator[list[bytes]]:
+async def _each_batch(session: Session, database: str, asked: Document) -> AsyncGenerator[list[bytes], None]:
     """Yield the documents of an answer by batches; each is of 16 MiB at most."""
     body = await session.ask(command(asked, database))
     name = b"firstBatch"
-    collection: Value = asked.get("find") or asked.get("listIndexes") or "$cmd.listCollections"
+    collection: Value = asked.get("find") or "$cmd.listCollections"
     while True:
         _check(body)
         documents, cursor = _batch(body, name)
@@ -230,8 +230,8 @@ async def _each_batch(session: Session, database: str, asked: Document) -> Async
         if not cursor:
             return
         name = b"nextBatch"
-        if "listIndexes" in asked:
-            collection = f"$cmd.listIndexes.{asked['listIndexes']}"
+        if isinstance(listed := asked.get("listIndexes"), str):
+            collection = f"$cmd.listIndexes.{listed}"
         more: Document = {"getMore": Long(cursor), "collection": collection, "batchSize": _BATCH}
         body = await session.ask(command(more, database))
 

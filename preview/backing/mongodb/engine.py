@@ -119,7 +119,10 @@ class OperatorMongodb:
         return await self.server.check()
 
     async def hold_lock(self, *, alone: bool) -> tuple[str, bool]:  # noqa: ARG002
-        """See ``Databases``: MongoDB has no such locks, so a copied data folder needs a new mark before its start."""
+        """See ``Databases``: MongoDB has no such locks, so a copied data folder needs a new mark before its start.
+
+        Cancellation: nothing changes.
+        """
         await trio.lowlevel.checkpoint()
         return NAME, True
 

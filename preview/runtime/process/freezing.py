@@ -44,7 +44,7 @@ class Freeze:
 
     @property
     def is_frozen(self) -> bool:
-        """Whether any process is stopped."""
+        """True while any process is stopped."""
         return bool(self._stopped)
 
     def thaw(self) -> None:
