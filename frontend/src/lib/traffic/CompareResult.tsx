@@ -8,7 +8,7 @@ import { count, milliseconds } from "../ui/format";
 import { News } from "../ui/News";
 import panel from "../ui/panel.module.css";
 import { useAction } from "../ui/useAction";
-import { visible } from "../ui/visible";
+import { visible, visibleWithoutColours } from "../ui/visible";
 import { Differences } from "./Differences";
 import styles from "./traffic.module.css";
 import { VerdictBadge } from "./VerdictBadge";
@@ -126,7 +126,7 @@ function Lines({ lines, label }: { lines: readonly string[]; label: string }): R
     <div>
       <span className={panel.fact}>{label}</span>
       <pre className={`${panel.code} ${panel.wrapped}`} tabIndex={0} aria-label={label}>
-        {lines.length === 0 ? "none" : lines.slice(0, MOST_LINES).map(visible).join("\n")}
+        {lines.length === 0 ? "none" : lines.slice(0, MOST_LINES).map(visibleWithoutColours).join("\n")}
       </pre>
     </div>
   );

@@ -89,7 +89,8 @@ function Row({ one, result }: { one: Check; result: CheckResult | undefined }): 
       <State result={result} />
       <span className={styles.where}>{visible(one.name)}</span>
       <span className={panel.fact}>
-        {visible(one.request)} · expects {one.status}
+        {one.request !== one.name && `${visible(one.request)} · `}
+        expects {one.status}
         {one.expect.length > 0 && ` and ${count(one.expect.length, "condition")}`}
         {result?.skipped === null && ` · ${milliseconds(result.elapsed_ms)}`}
       </span>

@@ -3,7 +3,7 @@ import { type ReactNode, useState } from "react";
 import type { ProbeFinding } from "../api/probe";
 import { Button, CopyButton } from "../ui/controls";
 import panel from "../ui/panel.module.css";
-import { visible } from "../ui/visible";
+import { visible, visibleWithoutColours } from "../ui/visible";
 import styles from "./trials.module.css";
 
 const MOST_STEPS = 20;
@@ -72,7 +72,7 @@ export function Finding({ finding, onShowFailure }: FindingProps): ReactNode {
               <pre className={`${panel.code} ${panel.wrapped}`} tabIndex={0} aria-label="Log lines">
                 {finding.lines
                   .slice(0, MOST_LINES)
-                  .map((one) => visible(one.message))
+                  .map((one) => visibleWithoutColours(one.message))
                   .join("\n")}
               </pre>
             </>

@@ -1,4 +1,4 @@
-import { useRef, type KeyboardEvent, type ReactNode } from "react";
+import { useEffect, useRef, type KeyboardEvent, type ReactNode } from "react";
 
 import controls from "./controls.module.css";
 
@@ -16,6 +16,14 @@ export interface TabsProps<T extends string> {
  */
 export function Tabs<T extends string>({ label, tabs, tab, onTab }: TabsProps<T>): ReactNode {
   const list = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // A narrow row may hide the chosen tab. Not scrollIntoView, which would also scroll the page around.
+    const row = list.current;
+    const chosen = row?.querySelector('[aria-selected="true"]');
+    if (!row || !chosen) return;
+    const [outer, inner] = [row.getBoundingClientRect(), chosen.getBoundingClientRect()];
+    row.scrollLeft += Math.max(0, inner.right - outer.right) - Math.max(0, outer.left - inner.left);
+  }, [tab]);
   const onKeyDown = (event: KeyboardEvent): void => {
     const at = nextTab(
       event.key,

@@ -11,11 +11,17 @@ const COLOUR = "\\u001b\\[[0-9;:]*m";
 const UNSEEN =
   "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]";
 const ANY = new RegExp(UNSEEN, "gu");
+const COLOURS = new RegExp(COLOUR, "gu");
 const ANY_OR_COLOUR = new RegExp(`(${COLOUR})|${UNSEEN}`, "gu");
 
 /** The text with each character that could act unseen written as `\uXXXX`; tabs and line feeds stay. */
 export function visible(text: string): string {
   return text.replace(ANY, escaped);
+}
+
+/** The same without colours (SGR sequences), for output that is shown as plain text. */
+export function visibleWithoutColours(text: string): string {
+  return visible(text.replace(COLOURS, ""));
 }
 
 /** The same, but colours (SGR sequences) stay too. */
