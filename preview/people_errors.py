@@ -5,10 +5,16 @@ from __future__ import annotations
 from preview.errors import LimitReached, PreviewError
 
 __all__ = [
-    "ApiTokenLimitReached", "ApiTokenNotFound", "CommentLimitReached", "CommentNotFound", "EnvironmentInUse",
-    "EnvironmentNotFound", "GuestLimitReached", "SavedRequestLimitReached", "SavedRequestNotFound", "TooFast",
-    "ViewerNotFound",
+    "AgentsUnavailable", "ApiTokenLimitReached", "ApiTokenNotFound", "CommentLimitReached", "CommentNotFound",
+    "EnvironmentInUse", "EnvironmentNotFound", "GuestLimitReached", "SavedRequestLimitReached", "SavedRequestNotFound",
+    "TooFast", "ViewerNotFound",
 ]  # fmt: skip
+
+
+class AgentsUnavailable(PreviewError):
+    """The service lacks the package for tools of AI agents."""
+
+    code = "agents_unavailable"
 
 
 class ApiTokenNotFound(PreviewError):

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from preview.auth.access import AccessBook, Grant, OpenLink, Role, Share, Statement
-    from preview.auth.api_tokens import ApiToken, ApiTokens, TokenRole
+    from preview.auth.api_tokens import ApiToken, ApiTokens
     from preview.auth.audit import Audit, AuditEntry
     from preview.auth.guests import GUEST_ROLES, Guest, GuestBook
     from preview.auth.jwt import JwtAuthenticator
     from preview.auth.login import Authenticator, Identity, LoginCodes, TicketBox
+    from preview.auth.token_roles import TokenRole
     from preview.auth.tokens import issue_token, load_or_create_secret
 
 __all__ = [
@@ -60,7 +61,7 @@ _HOMES = {
     "Share": "preview.auth.access",
     "Statement": "preview.auth.access",
     "TicketBox": "preview.auth.login",
-    "TokenRole": "preview.auth.api_tokens",
+    "TokenRole": "preview.auth.token_roles",
     "issue_token": "preview.auth.tokens",
     "load_or_create_secret": "preview.auth.tokens",
 }

@@ -7,20 +7,20 @@ import hashlib
 import re
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from preview.auth.login import Identity
+from preview.auth.token_roles import TokenRole
 from preview.core.bounded_dict import BoundedDict
 from preview.core.clock import from_ms, now_ms, utc_now
 from preview.core.ids import is_valid_id, new_api_token_id, new_token
-from preview.errors import DatabaseUnavailable, Forbidden, Unauthenticated
+from preview.errors import DatabaseUnavailable, Unauthenticated
 from preview.people_errors import ApiTokenLimitReached, ApiTokenNotFound
 from preview.storage import Database
 from preview.storage.people_tables import api_tokens
@@ -37,17 +37,6 @@ _TOKEN = re.compile(r"(pvt_[A-Za-z0-9_-]{43})([A-Za-z0-9_-]{6})")
 _KEPT_S = 5.0
 _MOST_KEPT = 10_000
 _HOUR_MS = 3600 * 1000
-# RFC 9110 section 9.2.1: these methods request no change.
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-class TokenRole(Enum):
-    """The requests that an API token may make."""
-
-    FULL = "full"
-    """All of its user's, except for tokens and sessions."""
-    READ = "read"
-    """Only those that change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +165,14 @@ class ApiTokens:
         """Return whether this process has revoked the token not long ago: for stream tickets, which live shortly."""
         return token_id in self._revoked
 
-    async def authenticate(self, token: str, scope: Mapping[str, Any]) -> Identity:
-        """Return the user of an API token.
+    async def authenticate(self, token: str) -> Identity:
+        """Return the user of an API token, with its role, which the caller checks.
 
         Args:
             token: Untrusted text that begins with ``PREFIX``.
-            scope: ASGI scope of the request; a token that may only read makes no changes.
 
         Raises:
             Unauthenticated: The token is unknown, revoked or expired.
-            Forbidden: The token may only read.
             DatabaseUnavailable: The database did not respond.
 
         Cancellation: nothing changes.
@@ -195,10 +182,7 @@ class ApiTokens:
             raise Unauthenticated("The API token is unknown or was revoked; get a new one.", reason="api_token")
         if found.expires_at <= utc_now():
             raise Unauthenticated("The API token has expired; get a new one.", reason="expired")
-        # A WebSocket has no method; it is opened by a GET.
-        if found.role is TokenRole.READ and scope.get("method", "GET") not in _SAFE:
-            raise Forbidden("This API token may only read; use one with the role `full`.", reason="read_only")
-        return Identity(found.user, found.expires_at, token_id=found.id)
+        return Identity(found.user, found.expires_at, token_id=found.id, role=found.role)
 
     async def _find(self, key: str) -> ApiToken | None:
         kept = self._kept.get(key)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from preview.auth.box import CodeBox
 from preview.auth.guests import Guest
+from preview.auth.token_roles import TokenRole
 from preview.core.clock import utc_now
 from preview.errors import Unauthenticated
 from preview.user import User
@@ -24,12 +25,14 @@ class Identity:
         expires_at: Expiry of the token, aware, UTC. A stream ends at this time.
         token_id: Id of an API token, which can be revoked at any time; None for other tokens.
         guest: The guest of a share link; None for a user.
+        role: Role of the API token; other tokens have all rights of their user.
     """
 
     user: User
     expires_at: datetime
     token_id: str | None = None
     guest: Guest | None = None
+    role: TokenRole = TokenRole.ADMIN
 
     @classmethod
     def of_guest(cls, guest: Guest, owner_id: str) -> Identity:

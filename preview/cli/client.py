@@ -175,7 +175,11 @@ def open_api(url: str | None, ca: Path | None = None) -> Iterator[Api]:
     target = find_target(url)
     try:
         client = Client(
-            target.url, _tokens(target), verify=_trust(target.settings, ca), retry_pauses_s=(), user_agent="preview-cli"
+            target.url,
+            tokens_of(target),
+            verify=trusted(target.settings, ca),
+            retry_pauses_s=(),
+            user_agent="preview-cli",
         )
     except ClientError as error:
         raise CommandFailed(str(error)) from error
@@ -183,13 +187,13 @@ def open_api(url: str | None, ca: Path | None = None) -> Iterator[Api]:
         yield Api(target, client)
 
 
-def _tokens(target: Target) -> Callable[[], str]:
+def tokens_of(target: Target) -> Callable[[], str]:
     """Return a function that returns the target's token, and later further ones, when one has expired."""
     first = iter((target.token,))
     return lambda: next(first, None) or find_target(target.url).token
 
 
-def _trust(settings: Settings, ca: Path | None) -> ssl.SSLContext:
+def trusted(settings: Settings, ca: Path | None) -> ssl.SSLContext:
     """Trust the given authority's certificates, else the machine's.
 
     Raises:
@@ -206,7 +210,7 @@ def _trust(settings: Settings, ca: Path | None) -> ssl.SSLContext:
 
 def trust_of(api: Api, ca: Path | None) -> ssl.SSLContext:
     """Return the certificates that are trusted at this service's addresses. Raises as ``open_api``."""
-    return _trust(api.target.settings, ca)
+    return trusted(api.target.settings, ca)
 
 
 def generation_path(generation_id: str, rest: str = "") -> str:

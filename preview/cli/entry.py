@@ -138,6 +138,11 @@ COMMANDS: dict[str, Entry] = {
         "Find requests that a backend handles wrongly, on a trial preview with a copy of the data.",
         _UNDERSTAND,
     ),
+    "mcp": Entry(
+        "mcp",
+        "Offer your previews to an AI agent as tools (Model Context Protocol), over stdin and stdout.",
+        _UNDERSTAND,
+    ),
     "comments": Entry("people.comments", "Show the comments on a preview, oldest first, or write one.", _UNDERSTAND),
     "tokens": Entry("people.tokens", "Make, list and revoke API tokens, for programs.", _CLIENT),
     "events": Entry(

@@ -6,6 +6,7 @@ import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 import anyio
@@ -156,6 +157,7 @@ class AsyncClient:
         verify: Trusted certificates: a context, or the file of an authority.
         retry_pauses_s: Seconds before each further attempt of a request that can be repeated.
         user_agent: Name of the program.
+        transport: Carries the requests, such as one to an application in this process; None opens connections.
 
     Raises:
         ClientError: There is no address or token.
@@ -169,9 +171,11 @@ class AsyncClient:
         verify: ssl.SSLContext | str | None = None,
         retry_pauses_s: Sequence[float] = RETRY_PAUSES_S,
         user_agent: str = "preview-client",
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self.address = Address(url, token, user_agent)
-        self._http = httpx2.AsyncClient(**self.address.options(verify))
+        options = self.address.options(verify) if transport is None else {"transport": transport}
+        self._http = httpx2.AsyncClient(**options)
         self._pauses_s = retry_pauses_s
         self.sleep = anyio.sleep
 
@@ -299,9 +303,16 @@ class AsyncClient:
             return None
         if isinstance(action, Blocking):
             return await anyio.to_thread.run_sync(action.function, abandon_on_cancel=True)
+        reply = await self._send(action)
+        if reply.status == HTTPStatus.UNAUTHORIZED and self.address.can_renew:
+            self.address.renew()
+            reply = await self._send(action)
+        return reply
+
+    async def _send(self, call: Call) -> Reply:
         try:
-            response = await self._http.send(self.address.request(self._http, action), stream=True)
-            return await self._read(response, action)
+            response = await self._http.send(self.address.request(self._http, call), stream=True)
+            return await self._read(response, call)
         except httpx2.HTTPError as error:
             raise self.address.unreachable(error) from error
 

@@ -64,6 +64,11 @@ class Address:
         self._token = ""
         self.renew()
 
+    @property
+    def can_renew(self) -> bool:
+        """True if a further token can be had after one has expired."""
+        return callable(self._given)
+
     def renew(self) -> None:
         """Get a valid token, after the last one has expired."""
         token = self._given() if callable(self._given) else str(self._given)

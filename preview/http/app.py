@@ -37,6 +37,7 @@ from preview.http.routes.calls import carry_check
 from preview.http.routes.generations import run_purge
 from preview.http.routes.people import telling_changes
 from preview.http.routes.table import install_routes
+from preview.http.streams.agent_calls import AgentCalls
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
 from preview.proxy import PreviewClient, open_preview_client
@@ -277,6 +278,7 @@ class PreviewApp(QuartTrio):
             nursery.start_soon(_wake_streams, service.draining, made.waits)
             nursery.start_soon(made.checks.run)
             nursery.start_soon(made.prober.clean)
+            nursery.start_soon(made.agents.run)
             nursery.start_soon(run_purge, made)
             nursery.start_soon(made.metrics.lag.run)
             observing = service.previews.observing
@@ -325,6 +327,7 @@ class PreviewApp(QuartTrio):
             turns=UserTurns(),
             checks=CheckBook(service, partial(carry_check, client)),
             people=people,
+            agents=AgentCalls(self._serve, self.cors.trusted_origins | _public_origins(settings)),
         )
 
 

@@ -17,6 +17,7 @@ from preview.http.edits import FileEdits
 from preview.http.endpoint_book import EndpointBook
 from preview.http.metrics import Metrics
 from preview.http.people import People
+from preview.http.streams.agent_calls import AgentCalls
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
 from preview.proxy import PreviewClient
@@ -59,6 +60,7 @@ class Backend:
         turns: Turns of users for replays, comparisons and runs of checks.
         checks: Checks of generations.
         people: Guests, presence, comments and API tokens.
+        agents: Calls of AI agents.
     """
 
     service: Service
@@ -79,6 +81,7 @@ class Backend:
     turns: UserTurns
     checks: CheckBook
     people: People
+    agents: AgentCalls
 
     @property
     def settings(self) -> Settings:

@@ -20,6 +20,7 @@ from preview.http.audited import remember_caller
 from preview.http.backend import Backend
 from preview.http.core.cookies import SAFE, cookie_in, fields_of, is_same_origin
 from preview.http.guests import follow, guest_identity
+from preview.http.roles import role_needed
 from preview.proxy.headers import SERVICE_COOKIE
 from preview.supervisor import LivePreview
 
@@ -60,7 +61,7 @@ class TokenAuthenticate:
                 raise Unauthenticated("The Authorization header is not a bearer token; send 'Bearer TOKEN'.")
             token = token.strip()
             if self._api_tokens is not None and token.startswith(PREFIX):
-                return await self._api_tokens.authenticate(token, scope)
+                return await self._api_tokens.authenticate(token)
             return await self._authenticator.authenticate(token)
         session = cookie_in(scope, self._cookie)
         if session is None:
@@ -95,17 +96,33 @@ async def require_identity(backend: Backend, asked: Request | Websocket | None =
 
     Raises:
         Unauthenticated: The request carries no token, or an invalid one.
-        Forbidden: A cross-origin request uses a browser session.
+        Forbidden: A cross-origin request uses a browser session, or the API token's role does not allow this route.
 
     Cancellation: no state changes.
     """
-    scope = (asked or request).scope
+    given: Request | Websocket = asked or request
+    scope = given.scope
     identity = await backend.authenticate(scope)
     if identity is None:
         raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.", reason="missing")
+    _check_role(identity, given)
     remember_caller(scope, identity)
     follow(backend, scope, identity)
     return identity
+
+
+def _check_role(identity: Identity, asked: Request | Websocket) -> None:
+    """Check that the role of the caller's API token allows this route.
+
+    Raises:
+        Forbidden: It does not.
+    """
+    needed = role_needed(asked.endpoint)
+    if not identity.role.contains(needed):
+        raise Forbidden(
+            f"This API token has the role `{identity.role.value}`; this needs a token with the role `{needed.value}`.",
+            reason="role",
+        )
 
 
 async def require_account(backend: Backend) -> Identity:
@@ -164,11 +181,15 @@ async def own_live(backend: Backend, generation_id: str) -> Identity:
 
     Cancellation: no state changes.
     """
-    preview, identity = backend.previews.active(generation_id), None
+    preview = backend.previews.active(generation_id)
+    identity: Identity | None = None
     if preview is not None:
         # A guest may have an old session, too: the other function decides.
         with suppress(Unauthenticated, Forbidden):
-            identity = await backend.authenticate(request.scope)
+            found = await backend.authenticate(request.scope)
+            if found is not None:
+                _check_role(found, request)
+                identity = found
     if identity is None or preview is None or preview.record.user_id != identity.user.id:
         return (await own_generation(backend, generation_id, in_contract=True))[0]
     follow(backend, request.scope, identity)

@@ -1,4 +1,4 @@
-"""The routes that guests of a share link may use, by role: the one table. A route that is not in it is denied.
+"""The routes that guests of a share link, and API tokens, may use by role: the one table. Others are denied.
 
 A test walks all routes of the OpenAPI document with each role.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from preview.auth import Role
+from preview.auth import Role, TokenRole
 
 _WATCH = frozenset(
     {
@@ -52,3 +52,133 @@ GUEST_ROUTES: Mapping[Role, frozenset[str]] = MappingProxyType(
 
 ENDS_BY_ITSELF = frozenset({"together.viewers"})
 """Streams that tell a removed guest so, and then end. All other open requests of a removed guest are cut off."""
+
+# Routes by the least role of an API token that may use them; all others need ``admin``. Reading is only what shows no
+# variable of a project, no link to a preview and no address of a webhook.
+_BY_TOKEN_ROLE: Mapping[TokenRole, frozenset[str]] = MappingProxyType(
+    {
+        TokenRole.READ: frozenset(
+            {
+                "account.usage",
+                "agents.serve",
+                "checks.read",
+                "data.databases",
+                "data.rows",
+                "events.events",
+                "events.of_generation",
+                "examples.list_examples",
+                "failures.diagnosis",
+                "failures.failure",
+                "failures.failures",
+                "files.download",
+                "files.get_file",
+                "files.list_files",
+                "filters.explain",
+                "firings.preview_firings",
+                "generations.get_generation",
+                "generations.list_generations",
+                "launches.compare_launches",
+                "launches.get_launch",
+                "launches.list_launches",
+                "metrics.show",
+                "plan.config",
+                "plan.endpoints",
+                "plan.preview_endpoints",
+                "plan.status",
+                "plan_history.history",
+                "plan_log_sockets.socket",
+                "plan_log_sockets.watch",
+                "plan_logs.stream",
+                "plans.plan",
+                "previews.get_preview",
+                "previews.list_previews",
+                "previews.services",
+                "probes.last",
+                "removed.list_removed",
+                "requests.capture",
+                "requests.list_requests",
+                "requests.one_request",
+                "session.who",
+                "snapshots.diff",
+                "snapshots.list_snapshots",
+                "together.list_comments",
+                "together.me",
+                "together.viewers",
+                "v1.config",
+                "v1.endpoints",
+                "v1.preview_endpoints",
+                "v1.status",
+                "v1_history.history",
+                "v1_log_sockets.socket",
+                "v1_log_sockets.watch",
+                "v1_logs.stream",
+                "versions.diff",
+                "versions.get_version",
+                "versions.list_versions",
+            }
+        ),
+        TokenRole.USE: frozenset(
+            {
+                "browser.open_",
+                "checks.run",
+                "data.statement",
+                "firings.try_alert",
+                "plan_logs.ticket",
+                "plan_proxy.request_",
+                "previews.new_token",
+                "probes.start",
+                "probes.stop",
+                "replay.compare_",
+                "replay.one",
+                "replay.several",
+                "requests.pin",
+                "requests.unpin",
+                "together.add_comment",
+                "together.change_comment",
+                "together.change_me",
+                "together.delete_comment",
+                "together.leave",
+                "v1_logs.ticket",
+                "v1_proxy.request_",
+            }
+        ),
+        TokenRole.LAUNCH: frozenset(
+            {
+                "alerts.get_alert",
+                "alerts.list_alerts",
+                "alerts.list_firings",
+                "browser.access",
+                "checks.save",
+                "checks.write",
+                "data.reset",
+                "environment.compare",
+                "environment.read",
+                "environment.secret",
+                "examples.add_example",
+                "files.change_files",
+                "files.replace_files",
+                "generations.create_generation",
+                "generations.rename_generation",
+                "plan.launch",
+                "plan.stop",
+                "presets.list_presets",
+                "previews.extend",
+                "previews.restart",
+                "replay.import_",
+                "requests.set_capture",
+                "snapshots.fork",
+                "snapshots.restore",
+                "snapshots.save",
+                "v1.launch",
+                "v1.stop",
+                "versions.restore",
+            }
+        ),
+    }
+)
+_ROLE_OF = {name: role for role, names in _BY_TOKEN_ROLE.items() for name in names}
+
+
+def role_needed(route: str | None) -> TokenRole:
+    """Return the least role of an API token that may use the route of this name."""
+    return _ROLE_OF.get(route or "", TokenRole.ADMIN)

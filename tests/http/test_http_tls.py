@@ -10,7 +10,7 @@ import pytest
 import trustme
 from http_h2_kit import Certificate, make_certificate
 
-from preview.cli.client import _trust
+from preview.cli.client import trusted
 from preview.cli.exits import CommandFailed
 from preview.core.clock import utc_now
 from preview.errors import ConfigurationError
@@ -70,7 +70,7 @@ def test_a_certificate_out_of_its_time_is_refused(days: tuple[int, int], said: s
 
 
 def test_commands_trust_the_authority_that_they_are_given(certificate: Certificate, tmp_path: Path) -> None:
-    context = _trust(Settings(data_dir=tmp_path, ca=certificate.ca), None)
+    context = trusted(Settings(data_dir=tmp_path, ca=certificate.ca), None)
     assert any("trustme" in str(one["subject"]) for one in context.get_ca_certs())
     with pytest.raises(CommandFailed, match="cannot be used as a certificate in PEM form"):
-        _trust(Settings(data_dir=tmp_path, ca=tmp_path / "none.pem"), None)
+        trusted(Settings(data_dir=tmp_path, ca=tmp_path / "none.pem"), None)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import httpx2
@@ -207,6 +208,7 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     checks: tuple[Callable[[Settings], Check], ...] = (
         _python,
         _uv,
+        _agents,
         _util_linux,
         _subreaper,
         _ports,
@@ -235,6 +237,13 @@ def _uv(_settings: Settings) -> Check:
     except (OSError, subprocess.SubprocessError) as error:
         return Check("uv", Result.FAIL, str(error), "install it again: pip install uv")
     return Check("uv", Result.OK, done.stdout.strip().removeprefix("uv "))
+
+
+def _agents(_settings: Settings) -> Check:
+    try:
+        return Check("agents", Result.OK, f"mcp {version('mcp')}")
+    except PackageNotFoundError:
+        return Check("agents", Result.OK, "no tools for AI agents; pip install 'preview[mcp]' adds them")
 
 
 def _util_linux(_settings: Settings) -> Check:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from preview.auth import AccessBook, Grant, Identity, Statement
+from preview.auth import AccessBook, Grant, Identity, Statement, TokenRole
 from preview.errors import Forbidden, Unauthenticated
 from preview.http.browser.addresses import PreviewTarget
 from preview.http.browser.pages import Field
@@ -96,9 +96,11 @@ async def _bearer(
         "client": None if head.client is None else (head.client, 0),
     }
     try:
-        return await authenticate(scope)
+        found = await authenticate(scope)
     except (Unauthenticated, Forbidden):
         return None
+    # Any request to a preview may change its data.
+    return found if found is not None and found.role.contains(TokenRole.USE) else None
 
 
 def _statement(head: RequestHead, place: PreviewTarget, book: AccessBook) -> Statement | None:

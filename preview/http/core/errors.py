@@ -61,6 +61,7 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         errors.ProjectNotFound: (404, "No such project"),
         errors.PresetNotFound: (404, "No such preset"),
         errors.SecretNotFound: (404, "No such secret"),
+        people_errors.AgentsUnavailable: (501, "No tools for agents"),
         people_errors.ApiTokenNotFound: (404, "No such API token"),
         people_errors.CommentNotFound: (404, "No such comment"),
         people_errors.EnvironmentNotFound: (404, "No such environment"),

@@ -31,6 +31,7 @@ _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"session": []}]
 _TICKET: list[dict[str, list[str]]] = [{"ticket": []}]
 # Routes that also accept an archive.
 _UPLOADS = frozenset({"generations.create_generation", "files.replace_files"})
+_OF_AGENTS = "agents.serve"
 _OF_EVENTS = frozenset({"text/event-stream", "application/x-ndjson"})
 _TEXTS = frozenset({"application/x-ndjson", "image/svg+xml"})
 # The field of an error that holds its code.
@@ -50,8 +51,8 @@ class Provider(OpenAPIProvider):
     """OpenAPI 3.1 of every route of the app."""
 
     def generate_rules(self) -> Iterable[Rule]:
-        """Return every HTTP route; none is hidden."""
-        return [rule for rule in self._app.url_map.iter_rules() if not rule.websocket]
+        """Return every HTTP route but the one of agents, whose protocol describes itself."""
+        return [rule for rule in self._app.url_map.iter_rules() if not rule.websocket and rule.endpoint != _OF_AGENTS]
 
     def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the path with its operation, and the schemas that it uses."""

@@ -17,6 +17,13 @@ const LIVES: readonly [string, number][] = [
   ["90 days", 90 * DAY_S],
   ["1 year", 365 * DAY_S],
 ];
+/** Each contains the ones before it. */
+const ROLES: readonly [ApiToken["role"], string][] = [
+  ["read", "read only"],
+  ["use", "read and send requests"],
+  ["launch", "launch and change files"],
+  ["admin", "do everything"],
+];
 const MOST_NAME = 100;
 
 interface TokensViewProps {
@@ -69,10 +76,13 @@ export function TokensView({ client, onChanged }: TokensViewProps): ReactNode {
           <select
             className={controls.field}
             value={role}
-            onChange={(event) => setRole(event.target.value === "full" ? "full" : "read")}
+            onChange={(event) => setRole(event.target.value as ApiToken["role"])}
           >
-            <option value="read">read only</option>
-            <option value="full">do everything</option>
+            {ROLES.map(([value, words]) => (
+              <option key={value} value={value}>
+                {words}
+              </option>
+            ))}
           </select>
         </label>
         <label>
@@ -123,7 +133,7 @@ export function TokensView({ client, onChanged }: TokensViewProps): ReactNode {
               {tokens.value.map((one) => (
                 <tr key={one.id}>
                   <td>{visible(one.name)}</td>
-                  <td>{one.role === "read" ? "read" : "everything"}</td>
+                  <td>{one.role === "admin" ? "everything" : one.role}</td>
                   <td className={styles.number}>{day(one.expires_at)}</td>
                   <td className={styles.number}>{one.last_used_at === null ? "never" : day(one.last_used_at)}</td>
                   <td>

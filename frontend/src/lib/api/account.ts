@@ -3,7 +3,7 @@ import type { PreviewClient } from "./client";
 export interface ApiToken {
   id: string;
   name: string;
-  role: "full" | "read";
+  role: "read" | "use" | "launch" | "admin";
   created_at: string;
   expires_at: string;
   /** To the hour; null if it was never used. */

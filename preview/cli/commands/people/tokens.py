@@ -21,8 +21,11 @@ _MOST_DAYS = 3650
 
 
 class _Role(StrEnum):
-    FULL = "full"
     READ = "read"
+    USE = "use"
+    LAUNCH = "launch"
+    ADMIN = "admin"
+    FULL = "full"
 
 
 @app.command(name="ls")
@@ -49,7 +52,14 @@ def list_tokens(url: UrlOption = None, ca: CaOption = None, as_json: JsonOption 
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Display name, such as the program's.")],
-    role: Annotated[_Role, typer.Option("--role", help="`read`: only requests that change nothing.")] = _Role.FULL,
+    role: Annotated[
+        _Role,
+        typer.Option(
+            "--role",
+            help="`read` changes nothing, `use` also sends requests, `launch` also launches and changes files, "
+            "`admin` (or `full`) does all except tokens.",
+        ),
+    ] = _Role.ADMIN,
     days: Annotated[int, typer.Option("--days", metavar="DAYS", min=1, max=_MOST_DAYS, help="Validity.")] = 90,
     url: UrlOption = None,
     ca: CaOption = None,

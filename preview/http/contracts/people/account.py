@@ -25,7 +25,9 @@ class TokenBody(BaseModel):
     name: str = Field(
         min_length=1, max_length=MOST_NAME_CHARACTERS, pattern=r"^[ -~]*[!-~][ -~]*$", examples=["build server"]
     )
-    role: Literal["full", "read"] = Field(default="full", description="`read`: only requests that change nothing.")
+    role: Literal["read", "use", "launch", "admin", "full"] = Field(
+        default="admin", description="What the token may do; each contains the ones before. `full` is `admin`."
+    )
     expires_in: float = Field(default=90 * _DAY_S, ge=60, le=_LONGEST_S, description="Seconds.")
 
 
@@ -34,7 +36,7 @@ class TokenShape(Answer):
 
     id: str = Field(examples=["token_789abcdefghjkmnp"])
     name: str
-    role: Literal["full", "read"]
+    role: Literal["read", "use", "launch", "admin"]
     created_at: Time
     expires_at: Time
     last_used_at: Time | None = Field(description="To the hour; null if it was never used.")
