@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
+from http import HTTPStatus
 from pathlib import Path
 
 from preview.cli.client import find_target, tokens_of, trusted
 from preview.cli.exits import CommandFailed
 from preview.client.asynchronous import AsyncClient
+from preview.client.calls import Blocking, Call, Pause, Reply
 from preview.client.errors import ClientError
+
+
+class _RenewingClient(AsyncClient):
+    """Gets another token when one has expired: an agent's client keeps ``preview mcp`` open for days."""
+
+    async def _do(self, action: Call | Pause | Blocking) -> object:
+        reply = await super()._do(action)
+        if isinstance(reply, Reply) and reply.status == HTTPStatus.UNAUTHORIZED:
+            self.address.renew()
+            reply = await super()._do(action)
+        return reply
 
 
 def agent_client(url: str | None, ca: Path | None = None) -> AsyncClient:
@@ -20,7 +33,9 @@ def agent_client(url: str | None, ca: Path | None = None) -> AsyncClient:
     """
     target = find_target(url)
     try:
-        return AsyncClient(target.url, tokens_of(target), verify=trusted(target.settings, ca), user_agent="preview-mcp")
+        return _RenewingClient(
+            target.url, tokens_of(target), verify=trusted(target.settings, ca), user_agent="preview-mcp"
+        )
     except ClientError as error:
         raise CommandFailed(str(error)) from error
 

@@ -6,7 +6,6 @@ import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from http import HTTPStatus
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 import anyio
@@ -174,8 +173,7 @@ class AsyncClient:
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self.address = Address(url, token, user_agent)
-        options = self.address.options(verify) if transport is None else {"transport": transport}
-        self._http = httpx2.AsyncClient(**options)
+        self._http = httpx2.AsyncClient(**self.address.options(verify, transport))
         self._pauses_s = retry_pauses_s
         self.sleep = anyio.sleep
 
@@ -233,10 +231,7 @@ class AsyncClient:
     async def run(self, steps: Steps[T]) -> T:
         """Run an operation.
 
-        Raises:
-            ClientError: It has not completed.
-
-        Cancellation: the operation may have been done in part.
+        Raises ``ClientError`` if it has not completed. Cancellation: the operation may have been done in part.
         """
         try:
             action = next(steps)
@@ -303,16 +298,9 @@ class AsyncClient:
             return None
         if isinstance(action, Blocking):
             return await anyio.to_thread.run_sync(action.function, abandon_on_cancel=True)
-        reply = await self._send(action)
-        if reply.status == HTTPStatus.UNAUTHORIZED and self.address.can_renew:
-            self.address.renew()
-            reply = await self._send(action)
-        return reply
-
-    async def _send(self, call: Call) -> Reply:
         try:
-            response = await self._http.send(self.address.request(self._http, call), stream=True)
-            return await self._read(response, call)
+            response = await self._http.send(self.address.request(self._http, action), stream=True)
+            return await self._read(response, action)
         except httpx2.HTTPError as error:
             raise self.address.unreachable(error) from error
 

@@ -64,11 +64,6 @@ class Address:
         self._token = ""
         self.renew()
 
-    @property
-    def can_renew(self) -> bool:
-        """True if a further token can be had after one has expired."""
-        return callable(self._given)
-
     def renew(self) -> None:
         """Get a valid token, after the last one has expired."""
         token = self._given() if callable(self._given) else str(self._given)
@@ -76,8 +71,10 @@ class Address:
             raise ClientError("The token has characters that a token cannot have.")
         self._token = token
 
-    def options(self, verify: ssl.SSLContext | str | None) -> dict[str, Any]:
+    def options(self, verify: ssl.SSLContext | str | None, transport: object = None) -> dict[str, Any]:
         """Return the options of an httpx2 client. A proxy from the environment is not for services on this machine."""
+        if transport is not None:
+            return {"transport": transport}
         context = verify if isinstance(verify, ssl.SSLContext) else ssl.create_default_context(cafile=verify)
         return {"follow_redirects": False, "verify": context, "trust_env": not self.is_local}
 

@@ -120,6 +120,8 @@ _BY_TOKEN_ROLE: Mapping[TokenRole, frozenset[str]] = MappingProxyType(
         TokenRole.USE: frozenset(
             {
                 "browser.open_",
+                "call_sockets.socket",
+                "call_sockets.talk",
                 "checks.run",
                 "data.statement",
                 "firings.try_alert",
@@ -133,6 +135,9 @@ _BY_TOKEN_ROLE: Mapping[TokenRole, frozenset[str]] = MappingProxyType(
                 "replay.several",
                 "requests.pin",
                 "requests.unpin",
+                "saved.delete_saved",
+                "saved.list_saved",
+                "saved.save_request",
                 "together.add_comment",
                 "together.change_comment",
                 "together.change_me",
