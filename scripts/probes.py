@@ -39,6 +39,10 @@ async def run_project(service: PublicService, name: str, bugs: tuple[Bug, ...], 
         found = await probe(service.client, generation_id, seconds=seconds)
         after, second = _files_of(service), await _snapshot(service, launch)
         compared = await service.get(generation_id, f"/preview/snapshots/{first['id']}/diff/{second['id']}")
+        # A user may have a limited number of them.
+        for one in (first, second):
+            gone = await service.client.delete(f"{_snapshots(launch)}/{one['id']}")
+            gone.raise_for_status()
     is_same = before == after and not compared["files"] and not compared["databases"]
     left = missed(bugs, found)
     print(
@@ -70,11 +74,14 @@ def _files_of(service: PublicService) -> dict[str, str]:
 
 
 async def _snapshot(service: PublicService, launch: Launch) -> dict[str, Any]:
-    path = f"/api/v1/generations/{launch.generation_id}/preview/snapshots"
-    made = await service.client.post(path, json={"name": "compared"})
+    made = await service.client.post(_snapshots(launch), json={"name": "compared"})
     made.raise_for_status()
     snapshot: dict[str, Any] = made.json()
     return snapshot
+
+
+def _snapshots(launch: Launch) -> str:
+    return f"/api/v1/generations/{launch.generation_id}/preview/snapshots"
 
 
 async def run(options: argparse.Namespace) -> bool:

@@ -26,6 +26,8 @@ def _start() -> None:
         from preview_servers import watch_servers  # type: ignore[import-not-found]  # noqa: PLC0415
     finally:
         sys.path.remove(_HERE)
+        for name in ("preview_servers", "preview_channel"):
+            sys.modules.pop(name, None)
     watch_servers()
 
 
