@@ -196,6 +196,10 @@ class Settings(ServiceSettings):
     browser_reload: bool = True
     websocket_message_bytes: Bytes = 16 * _MIB
 
+    # Sandboxes for E2B's SDKs
+    e2b: bool = False
+    e2b_sandboxes: Count = 4
+
     # Alerts
     alerts_per_user: Count = 20
     webhook_networks: Networks = ()

@@ -24,6 +24,7 @@ from preview.http.backend import Authenticate, Backend, RecordNumber
 from preview.http.browser import PreviewAccessGate, is_for_preview, serve_ordinary
 from preview.http.core.guard import HostCheck, check_request, host_names, origin_form
 from preview.http.core.page_policy import Cors
+from preview.http.e2b import Boxes, E2bApp, is_for_e2b
 from preview.http.edits import FileEdits
 from preview.http.endpoint_book import EndpointBook
 from preview.http.handlers import install_handlers
@@ -140,6 +141,7 @@ class PreviewApp(QuartTrio):
         # A host application that mounts this one validates ``Host`` itself.
         self._checks_hosts = bool(settings.allowed_hosts)
         self.cors = Cors(settings)
+        self._e2b = E2bApp(lambda: self.backend, self.check)
         self.access_gate = PreviewAccessGate(settings, lambda: self.backend, self._check_host)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -158,6 +160,9 @@ class PreviewApp(QuartTrio):
             scope = origin_form(self._proxies.applied(scope))
             if is_for_preview(self.access_gate, scope):
                 await serve_ordinary(self, scope, receive, send, peer=peer)
+                return
+            if is_for_e2b(scope):
+                await self._e2b(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
 
@@ -281,6 +286,9 @@ class PreviewApp(QuartTrio):
             nursery.start_soon(made.agents.run)
             nursery.start_soon(run_purge, made)
             nursery.start_soon(made.metrics.lag.run)
+            if service.settings.e2b:
+                self._e2b.boxes = Boxes(service, nursery)
+                await self._e2b.boxes.remove_leftovers()
             observing = service.previews.observing
             try:
                 with (
@@ -291,7 +299,7 @@ class PreviewApp(QuartTrio):
                     yield
             finally:
                 # Running requests keep the backend that they have looked up; new requests are refused.
-                self._backend = None
+                self._backend = self._e2b.boxes = None
                 made.waits.wake_all()
                 nursery.cancel_scope.cancel()
 

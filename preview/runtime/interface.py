@@ -108,6 +108,7 @@ class ProcessSpec:
         readable: Folders and files needed besides the system's programs (environment, interpreter). An isolating
             runtime shows only these and ``writable``, at the same paths.
         writable: Folders that only this preview uses. If the preview has its own user, that user owns them.
+        shown_at: Folders of ``writable`` that an isolating runtime shows at another path instead, by that path.
         network: Network access to grant.
         loopback_ports: Ports reachable under ``Network.LOOPBACK_ONLY``.
         reaches: Ports of the program's own loopback, each with what serves its connections, whatever the network but
@@ -128,6 +129,7 @@ class ProcessSpec:
     limits: Limits
     readable: Sequence[Path] = ()
     writable: Sequence[Path] = ()
+    shown_at: Mapping[Path, Path] = field(default_factory=dict)
     network: Network = Network.NONE
     loopback_ports: Sequence[int] = ()
     reaches: Mapping[int, Serve] = field(default_factory=dict)

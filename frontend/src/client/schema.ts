@@ -726,7 +726,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "PostgreSQL" | "MySQL" | "SQLite";
+            kind: "PostgreSQL" | "MySQL" | "SQLite" | "MongoDB";
             /** Name */
             name: string;
             /**
@@ -1075,10 +1075,15 @@ export interface components {
              * @description False if there may be more endpoints: a part could not be read.
              */
             complete: boolean;
-            /** Count */
+            /**
+             * Count
+             * @description Number of `endpoints`.
+             */
             count: number;
             /** Endpoints */
             endpoints: components["schemas"]["ListedEndpoint"][];
+            /** Sockets */
+            sockets: components["schemas"]["ListedSocket"][];
             /**
              * Unread
              * @description A sentence for each part that could not be read, with file and line if known.
@@ -2448,6 +2453,29 @@ export interface components {
             tags: string[];
         };
         /**
+         * ListedSocket
+         * @description A path that takes WebSockets, found in the source.
+         */
+        ListedSocket: {
+            /**
+             * File
+             * @description The source file, relative to the project.
+             * @example app/main.py
+             */
+            file: string | null;
+            /** Line */
+            line: number | null;
+            /** Path */
+            path: string;
+            /**
+             * Protocol
+             * @enum {string}
+             */
+            protocol: "websocket" | "socket.io";
+            /** Summary */
+            summary: string;
+        };
+        /**
          * LogEvent
          * @description One event of a log stream.
          */
@@ -2738,12 +2766,63 @@ export interface components {
              * Role
              * @enum {string}
              */
-            role: "full" | "read";
+            role: "read" | "use" | "launch" | "admin";
             /**
              * Token
              * @description For `Authorization: Bearer …`.
              */
             token: string;
+        };
+        /**
+         * NodeShape
+         * @description A machine of the service.
+         */
+        NodeShape: {
+            /**
+             * Isolation
+             * @description How previews are isolated.
+             */
+            isolation: string;
+            /**
+             * Limits
+             * @description Each limit, and who enforces it; for people.
+             */
+            limits: {
+                [key: string]: string;
+            };
+            /** Live Previews */
+            live_previews: number;
+            /**
+             * Max Previews
+             * @description `PREVIEW_MAX_PREVIEWS`.
+             */
+            max_previews: number;
+            /** Name */
+            name: string;
+            /**
+             * Processors
+             * @description Processors that the service may use.
+             */
+            processors: number;
+            /**
+             * System
+             * @example Linux 6.8.0
+             */
+            system: string;
+        };
+        /**
+         * Nodes
+         * @description The machines of the service.
+         */
+        Nodes: {
+            /** Items */
+            items: components["schemas"]["NodeShape"][];
+            /**
+             * Next
+             * @description Always null.
+             * @default null
+             */
+            next?: null;
         };
         /**
          * OccurrenceShape
@@ -2953,7 +3032,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "files" | "SQLite" | "PostgreSQL" | "MySQL" | "Redis";
+            kind: "files" | "SQLite" | "PostgreSQL" | "MySQL" | "Redis" | "MongoDB";
             /** Size Bytes */
             size_bytes: number;
         };
@@ -3453,7 +3532,7 @@ export interface components {
              * @description Stable error code, for programs to decide by.
              * @enum {string}
              */
-            code: "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "launch_failed" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "unauthenticated" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "version_not_found" | "viewer_not_found";
+            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "launch_failed" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "unauthenticated" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "version_not_found" | "viewer_not_found";
             /** Detail */
             detail: string;
             /** Details */
@@ -3642,6 +3721,32 @@ export interface components {
              * @description Counted as stored until it is deleted.
              */
             size_bytes: number;
+        };
+        /**
+         * RemovedSnapshotList
+         * @description The removed data snapshots of a generation, the last removed first.
+         */
+        RemovedSnapshotList: {
+            /** Items */
+            items: components["schemas"]["RemovedSnapshotShape"][];
+            /**
+             * Next
+             * @description Always null: few are kept.
+             * @default null
+             */
+            next?: null;
+        };
+        /**
+         * RemovedSnapshotShape
+         * @description A removed data snapshot that can be brought back.
+         */
+        RemovedSnapshotShape: {
+            /**
+             * Expires At
+             * @description Time at which it is deleted; more or larger snapshots delete it earlier.
+             */
+            expires_at: string;
+            snapshot: components["schemas"]["SnapshotShape"];
         };
         /**
          * RenameBody
@@ -4087,6 +4192,65 @@ export interface components {
              * @default null
              */
             name?: string | null;
+        };
+        /**
+         * SavedBody
+         * @description A request to save. Clients leave secrets out: everyone who may use the preview can read it.
+         */
+        SavedBody: {
+            /**
+             * Method
+             * @example POST
+             */
+            method: string;
+            /**
+             * More
+             * @description Whatever else the client keeps, such as headers and a body.
+             */
+            more?: {
+                [key: string]: unknown;
+            };
+            /** Name */
+            name: string;
+            /**
+             * Path
+             * @description With the query.
+             * @example /books?limit=5
+             */
+            path: string;
+        };
+        /**
+         * SavedList
+         * @description All saved requests of a generation, by name.
+         */
+        SavedList: {
+            /** Items */
+            items: components["schemas"]["SavedShape"][];
+            /** Next */
+            next: null;
+        };
+        /**
+         * SavedShape
+         * @description A saved request.
+         */
+        SavedShape: {
+            /**
+             * Id
+             * @example saved_789abcdefghjkmnp
+             */
+            id: string;
+            /** Method */
+            method: string;
+            /** More */
+            more: {
+                [key: string]: unknown;
+            };
+            /** Name */
+            name: string;
+            /** Path */
+            path: string;
+            /** Updated At */
+            updated_at: string;
         };
         /**
          * ScopeBody
@@ -4571,6 +4735,53 @@ export interface components {
             kind: "line" | "request" | "failure";
         };
         /**
+         * TemplateShape
+         * @description A process that has imported the packages of one environment; new previews are forked from it.
+         */
+        TemplateShape: {
+            /**
+             * Age S
+             * @description Null if there is none.
+             */
+            age_s: number | null;
+            /**
+             * Forks
+             * @description Processes that it has forked.
+             */
+            forks: number;
+            /** Is Ready */
+            is_ready: boolean;
+            /**
+             * Key
+             * @description Key of the environment.
+             */
+            key: string;
+            /**
+             * Why Not
+             * @description Why there is none; empty for a ready one.
+             */
+            why_not: string;
+        };
+        /**
+         * Templates
+         * @description Templates, the last used first.
+         */
+        Templates: {
+            /** Items */
+            items: components["schemas"]["TemplateShape"][];
+            /**
+             * Limit
+             * @description Most templates at a time.
+             */
+            limit: number;
+            /**
+             * Next
+             * @description Always null.
+             * @default null
+             */
+            next?: null;
+        };
+        /**
          * TermShape
          * @description A term of a filter.
          */
@@ -4670,11 +4881,11 @@ export interface components {
             name: string;
             /**
              * Role
-             * @description `read`: only requests that change nothing.
-             * @default full
+             * @description What the token may do; each contains the ones before. `full` is `admin`.
+             * @default admin
              * @enum {string}
              */
-            role?: "full" | "read";
+            role?: "read" | "use" | "launch" | "admin" | "full";
         };
         /**
          * TokenList
@@ -4715,7 +4926,7 @@ export interface components {
              * Role
              * @enum {string}
              */
-            role: "full" | "read";
+            role: "read" | "use" | "launch" | "admin";
         };
         /**
          * TrialBody
@@ -5386,6 +5597,7 @@ export type LimitsShape = components['schemas']['LimitsShape'];
 export type Line = components['schemas']['Line'];
 export type LineEvent = components['schemas']['LineEvent'];
 export type ListedEndpoint = components['schemas']['ListedEndpoint'];
+export type ListedSocket = components['schemas']['ListedSocket'];
 export type LogEvent = components['schemas']['LogEvent'];
 export type LogPage = components['schemas']['LogPage'];
 export type LogRange = components['schemas']['LogRange'];
@@ -5398,6 +5610,8 @@ export type MetricsPoint = components['schemas']['MetricsPoint'];
 export type MetricsShape = components['schemas']['MetricsShape'];
 export type MissingLines = components['schemas']['MissingLines'];
 export type NewToken = components['schemas']['NewToken'];
+export type NodeShape = components['schemas']['NodeShape'];
+export type Nodes = components['schemas']['Nodes'];
 export type OccurrenceShape = components['schemas']['OccurrenceShape'];
 export type OneReplayBody = components['schemas']['OneReplayBody'];
 export type OpenBody = components['schemas']['OpenBody'];
@@ -5436,6 +5650,8 @@ export type ReloadError = components['schemas']['ReloadError'];
 export type ReloadShape = components['schemas']['ReloadShape'];
 export type RemovedList = components['schemas']['RemovedList'];
 export type RemovedShape = components['schemas']['RemovedShape'];
+export type RemovedSnapshotList = components['schemas']['RemovedSnapshotList'];
+export type RemovedSnapshotShape = components['schemas']['RemovedSnapshotShape'];
 export type RenameBody = components['schemas']['RenameBody'];
 export type ReplacedShape = components['schemas']['ReplacedShape'];
 export type ReplayBody = components['schemas']['ReplayBody'];
@@ -5448,6 +5664,9 @@ export type Rows = components['schemas']['Rows'];
 export type RuleList = components['schemas']['RuleList'];
 export type RuleShape = components['schemas']['RuleShape'];
 export type SaveCheckBody = components['schemas']['SaveCheckBody'];
+export type SavedBody = components['schemas']['SavedBody'];
+export type SavedList = components['schemas']['SavedList'];
+export type SavedShape = components['schemas']['SavedShape'];
 export type ScopeBody = components['schemas']['ScopeBody'];
 export type ScopeShape = components['schemas']['ScopeShape'];
 export type SecretBody = components['schemas']['SecretBody'];
@@ -5473,6 +5692,8 @@ export type TablePage = components['schemas']['TablePage'];
 export type TableShape = components['schemas']['TableShape'];
 export type TargetBody = components['schemas']['TargetBody'];
 export type TargetShape = components['schemas']['TargetShape'];
+export type TemplateShape = components['schemas']['TemplateShape'];
+export type Templates = components['schemas']['Templates'];
 export type TermShape = components['schemas']['TermShape'];
 export type Ticket = components['schemas']['Ticket'];
 export type TimingShape = components['schemas']['TimingShape'];

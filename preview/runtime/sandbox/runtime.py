@@ -255,12 +255,16 @@ class SandboxRuntime(ColdStarts):
         with inherited(serving) as fd, inherited(handed_out) as way_out, inherited(spec.control) as control:
             bridge = bridge_prefix(spec, listener=fd, way_out=way_out, carried=_is_local(serving))
             readable = (*spec.readable, *(bridge_needs() if bridge else ()))
-            view = View(readable, owned(spec), self._etc, spec.network, spec.limits.temp_bytes)
+            elsewhere = {folder: path for path, folder in spec.shown_at.items()}
+            writable = [one for one in owned(spec) if one not in elsewhere]
+            limit = spec.limits.temp_bytes
+            view = View(readable, writable, self._etc, spec.network, limit, shown_at=spec.shown_at)
+            directory = elsewhere.get(spec.directory, spec.directory)
             argv, environment = number_in(spec, fd, control)
             variables = {**environment, MARKER: spec.instance}
             # Root may write to files in /proc that change the machine, without any capability.
             writes_proc = not self._is_root
-            sandbox = Sandbox(view, uid, spec.directory, variables, self._filter, writes_proc=writes_proc)
+            sandbox = Sandbox(view, uid, directory, variables, self._filter, writes_proc=writes_proc)
             program = [*limit_prefix(spec.limits, processes=self.process_limit(spec)), *bridge, *argv]
             try:
                 with sandbox_command(sandbox, program) as (command, descriptors):

@@ -36,6 +36,7 @@ class View:
         network: The host's network adds its name resolution files.
         temp_bytes: Size of each file system in memory.
         placed: Files shown read-only at another path: maps the shown path to the source.
+        shown_at: Folders shown with write access at another path: maps the shown path to the source.
         covered: Folders that appear empty, except for other paths of this view inside them.
     """
 
@@ -45,6 +46,7 @@ class View:
     network: Network
     temp_bytes: int
     placed: Mapping[Path, Path] = field(default_factory=dict)
+    shown_at: Mapping[Path, Path] = field(default_factory=dict)
     covered: Sequence[Path] = ()
 
 
@@ -82,6 +84,7 @@ def _shown(view: View) -> dict[str, list[str]]:
     shown = {path: ["--ro-bind", path, path] for path in map(os.fspath, view.readable) if not _is_system(path)}
     shown |= {path: ["--bind", path, path] for path in map(os.fspath, view.writable)}
     shown |= {os.fspath(where): ["--ro-bind", os.fspath(what), os.fspath(where)] for where, what in view.placed.items()}
+    shown |= {os.fspath(where): ["--bind", os.fspath(what), os.fspath(where)] for where, what in view.shown_at.items()}
     shown |= {path: ["--size", size, "--tmpfs", path] for path in map(os.fspath, view.covered)}
     return {path: how for path, how in shown.items() if not _is_shown_by_another(path, shown)}
 

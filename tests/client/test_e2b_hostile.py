@@ -1,0 +1,240 @@
+"""Attacks on E2B's API: other users' sandboxes, paths and links, floods, and a kill in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+import pytest
+from client_kit import PROGRAM, Service, serving
+
+FOLDERS = "data/sandboxes"
+
+
+class Caller:
+    """A user of E2B's API who sends what an SDK would not."""
+
+    def __init__(self, service: Service, token: str) -> None:
+        self.http = httpx2.Client(base_url=f"{service.url}/e2b", timeout=60)
+        self.token = token
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    def api(self, method: str, path: str, body: Any = None) -> httpx2.Response:
+        return self.http.request(method, f"/api{path}", json=body, headers={"X-API-Key": self.token})
+
+    def create(self) -> dict[str, str]:
+        answer = self.api("POST", "/sandboxes", {"templateID": "base", "timeout": 300})
+        assert answer.status_code == 201, answer.text
+        made: dict[str, str] = answer.json()
+        return made
+
+    def kill(self, box: dict[str, str]) -> int:
+        return self.api("DELETE", f"/sandboxes/{box['sandboxID']}").status_code
+
+    def rpc(self, box: dict[str, str], name: str, message: Any) -> httpx2.Response:
+        return self.http.post(f"/sandbox/{name}", json=message, headers=headers_of(box))
+
+    def run(self, box: dict[str, str], command: str, timeout_ms: int = 60_000) -> list[dict[str, Any]]:
+        """Run a command; return its events, the last of which is the end of the stream."""
+        message = json.dumps({"process": {"cmd": "/bin/bash", "args": ["-c", command]}}).encode()
+        answer = self.http.post(
+            "/sandbox/process.Process/Start",
+            content=struct.pack(">BI", 0, len(message)) + message,
+            headers={
+                **headers_of(box),
+                "Content-Type": "application/connect+json",
+                "Connect-Timeout-Ms": str(timeout_ms),
+            },
+        )
+        events, left = [], answer.content
+        while left:
+            size = struct.unpack(">I", left[1:5])[0]
+            events.append(json.loads(left[5 : 5 + size]))
+            left = left[5 + size :]
+        return events
+
+
+def headers_of(box: dict[str, str]) -> dict[str, str]:
+    return {"E2b-Sandbox-Id": box["sandboxID"], "X-Access-Token": box["envdAccessToken"]}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREVIEW_E2B", "true")
+        patch.setenv("PREVIEW_DISK_LIMIT_MB", "32")
+        with serving(tmp_path_factory.mktemp("e2b")) as started:
+            yield started
+
+
+@pytest.fixture
+def caller(service: Service) -> Iterator[Caller]:
+    with Caller(service, service.token) as made:
+        yield made
+
+
+@pytest.fixture
+def box(caller: Caller) -> Iterator[dict[str, str]]:
+    made = caller.create()
+    yield made
+    caller.kill(made)
+
+
+def marked(box: dict[str, str]) -> list[int]:
+    """Processes of the machine that belong to a sandbox."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if box["sandboxID"].encode() in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def test_another_users_sandbox_is_like_one_that_never_was(
+    service: Service, caller: Caller, box: dict[str, str]
+) -> None:
+    own = {"PREVIEW_DATA_DIR": str(service.folder / "data"), "PREVIEW_CACHE_DIR": str(service.folder / "cache")}
+    said = subprocess.run([*PROGRAM, "token", "mallory"], env={**os.environ, **own}, capture_output=True, text=True)
+    with Caller(service, said.stdout.strip()) as stranger:
+        _try_to_reach(stranger, service, box)
+    assert caller.rpc(box, "process.Process/List", {}).json() == {"processes": []}
+
+
+def _try_to_reach(stranger: Caller, service: Service, box: dict[str, str]) -> None:
+    for method, path, body in (
+        ("GET", "", None), ("DELETE", "", None), ("POST", "/timeout", {"timeout": 0}),
+        ("POST", "/connect", {"timeout": 9}),
+    ):  # fmt: skip
+        theirs = stranger.api(method, f"/sandboxes/{box['sandboxID']}{path}", body)
+        nobodys = stranger.api(method, f"/sandboxes/{'i' + 19 * '0'}{path}", body)
+        assert theirs.status_code == nobodys.status_code == 404
+    assert stranger.api("GET", "/v2/sandboxes").json() == []
+    assert stranger.api("GET", f"/sandboxes/{box['sandboxID']}/logs").status_code == 404
+    other = stranger.create()
+    try:
+        for guess in ("", "x", other["envdAccessToken"], service.token):
+            answer = stranger.rpc({**box, "envdAccessToken": guess}, "process.Process/List", {})
+            assert answer.status_code == 502
+    finally:
+        stranger.kill(other)
+
+
+def test_a_token_that_reads_only_makes_and_reaches_nothing(
+    service: Service, caller: Caller, box: dict[str, str]
+) -> None:
+    body = {"name": "reader", "role": "read", "expires_in": 3600}
+    made = httpx2.post(f"{service.url}/api/v1/tokens", json=body, headers={"Authorization": f"Bearer {caller.token}"})
+    with Caller(service, made.json()["token"]) as reader:
+        assert [one["sandboxID"] for one in reader.api("GET", "/v2/sandboxes").json()] == [box["sandboxID"]]
+        assert "envdAccessToken" not in reader.api("GET", f"/sandboxes/{box['sandboxID']}").text
+        for method, path in (
+            ("POST", ""),
+            ("POST", f"/{box['sandboxID']}/connect"),
+            ("DELETE", f"/{box['sandboxID']}"),
+        ):
+            assert reader.api(method, f"/sandboxes{path}", {"timeout": 60}).status_code == 403
+
+
+def test_no_path_or_link_leads_out(service: Service, caller: Caller, box: dict[str, str]) -> None:
+    secret = service.folder / "secret.txt"
+    secret.write_text("secret")
+    caller.run(box, f"ln -s {secret} link; ln -s / root; ln -s /proc/self/root/ proc; mkfifo pipe; ln -s loop loop")
+    up = "../" * 20
+    for path in (
+        str(secret), f"{up}{secret}", "link", f"root/{secret}", f"proc/{secret}", str(service.folder / "data/secret"),
+        "/etc/shadow", "/dev/zero", "pipe", "loop", "x\0y", "/home/user", "",
+    ):  # fmt: skip
+        answer = caller.http.get("/sandbox/files", params={"path": path}, headers=headers_of(box))
+        assert answer.status_code in (400, 403, 404), (path, answer.text)
+    for path in (str(secret), "link", "/etc/passwd", "/usr/bin/x", "pipe"):
+        caller.http.post("/sandbox/files", params={"path": path}, files={"file": b"changed"}, headers=headers_of(box))
+    assert secret.read_text() == "secret"
+    assert not Path("/usr/bin/x").exists()
+
+
+def test_what_fills_the_disk_is_ended(caller: Caller, box: dict[str, str]) -> None:
+    events = caller.run(box, "head -c 200000000 /dev/zero > big; sleep 100")
+    assert events[-1]["error"]["code"] == "resource_exhausted"
+    assert "32 MiB" in events[-1]["error"]["message"]
+    assert (
+        caller.http.post(
+            "/sandbox/files", params={"path": "x"}, files={"file": b"x"}, headers=headers_of(box)
+        ).status_code
+        == 507
+    )
+    assert caller.rpc(box, "filesystem.Filesystem/Remove", {"path": "big"}).status_code == 200
+    assert caller.run(box, "true")[-1] == {}
+
+
+def test_a_file_that_is_too_large_is_refused(caller: Caller, box: dict[str, str]) -> None:
+    caller.run(box, "truncate -s 900M sparse; for i in $(seq 10001); do echo; done | split -l 1 -a 4 - f")
+    answer = caller.http.get("/sandbox/files", params={"path": "sparse"}, headers=headers_of(box))
+    assert (answer.status_code, answer.json()["code"]) == (413, 413)
+    answer = caller.rpc(box, "filesystem.Filesystem/ListDir", {"path": "/home/user"})
+    assert (answer.status_code, answer.json()["code"]) == (429, "resource_exhausted")
+
+
+def test_a_flood_of_commands_output_and_processes_is_bounded(caller: Caller, box: dict[str, str]) -> None:
+    with ThreadPoolExecutor(12) as threads:
+        ends = [found[-1] for found in threads.map(lambda _: caller.run(box, "sleep 2"), range(12))]
+    refused = [end for end in ends if "error" in end]
+    assert refused
+    assert all(end["error"]["code"] == "resource_exhausted" for end in refused)
+    assert len(ends) - len(refused) <= 8
+    late = caller.run(box, "sleep 100", timeout_ms=300)
+    assert late[-1]["error"]["code"] == "deadline_exceeded"
+    caller.run(box, ":(){ :|:& };:; sleep 1", timeout_ms=3000)
+    assert caller.run(box, "echo still")[1]["event"]["data"]["stdout"] == "c3RpbGwK"
+    assert len(marked(box)) == 0
+
+
+def test_a_kill_in_the_middle_leaves_nothing(service: Service, caller: Caller) -> None:
+    box = caller.create()
+    with ThreadPoolExecutor(2) as threads:
+        running = [threads.submit(caller.run, box, "setsid sleep 1000 & sleep 1000") for _ in range(2)]
+        while len(caller.rpc(box, "process.Process/List", {}).json()["processes"]) < 2:
+            pass
+        assert caller.kill(box) == 204
+        assert marked(box) == []
+        assert not (service.folder / FOLDERS / box["sandboxID"]).exists()
+        for one in running:
+            assert "error" in one.result()[-1] or "end" in str(one.result()[-2])
+    assert caller.rpc(box, "process.Process/List", {}).status_code == 502
+
+
+def test_nonsense_is_an_error_and_no_more(caller: Caller, box: dict[str, str]) -> None:
+    for body in (b"", b"\0", b"\0\0\0\0\xff{}", b"\x01\0\0\0\x02{}", b"\0\0\0\0\x02[]", b"[" * 100_000):
+        for kind in ("application/json", "application/connect+json", "application/proto"):
+            answer = caller.http.post(
+                "/sandbox/process.Process/Start", content=body, headers={**headers_of(box), "Content-Type": kind}
+            )
+            assert answer.status_code < 500 or answer.status_code == 501
+    bodies: list[Any] = [{"timeout": "x"}, {"timeout": 1e308}, {"timeout": -1}, [], {"metadata": {"a": 1}}]
+    for one in bodies:
+        assert caller.api("POST", "/sandboxes", one).status_code == 400
+    assert caller.api("GET", "/templates").status_code == 501
+    assert caller.api("POST", f"/sandboxes/{box['sandboxID']}/pause").status_code == 501
+
+
+def test_it_is_off_unless_the_operator_turns_it_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREVIEW_E2B", raising=False)
+    with serving(tmp_path) as plain:
+        with Caller(plain, plain.token) as caller:
+            answer = caller.api("POST", "/sandboxes", {})
+        assert answer.status_code == 501
+        assert "PREVIEW_E2B=true" in answer.json()["message"]
