@@ -111,10 +111,10 @@ def test_without_a_sandbox_the_network_that_previews_really_have_is_said(
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({}, "none: a preview reaches nothing but itself; it may ask for no more"),
+        ({}, "none: a preview reaches nothing but itself; it may not ask for more"),
         ({"network_allowed": Network.HOST}, "it may ask for host"),
         ({"network_allowed": Network.LOOPBACK_ONLY, "loopback_ports": (5432, 6379)}, "(ports 5432, 6379)"),
-        ({"network": Network.HOST}, "the service itself included; it may ask for no more"),
+        ({"network": Network.HOST}, "including the service itself; it may not ask for more"),
     ],
 )
 def test_the_network_that_previews_have_and_may_ask_for_is_said(

@@ -116,8 +116,8 @@ def _network(settings: Settings, runtime: Runtime) -> Check:
         return Check("network", Result.WARN, found, "only a sandbox restricts a preview's network: see above", _SECTION)
     allowed = max(wanted, settings.network_allowed, key=lambda one: one.width)
     ports = ", ".join(map(str, settings.loopback_ports))
-    found = f"{wanted}: a preview reaches {_REACHES[wanted]}; it may ask for "
-    found += "no more" if allowed is wanted else f"{allowed}"
+    found = f"{wanted}: a preview reaches {_REACHES[wanted]}; "
+    found += "it may not ask for more" if allowed is wanted else f"it may ask for {allowed}"
     if ports and allowed is Network.NONE:
         advice = "set PREVIEW_NETWORK=loopback-only, or PREVIEW_NETWORK_ALLOWED=loopback-only for those that ask for it"
         return Check("network", Result.WARN, f"{found}: PREVIEW_LOOPBACK_PORTS ({ports}) unused", advice, _SECTION)

@@ -49,7 +49,15 @@ export function AccountDialog({ onClose, onRestored }: AccountDialogProps): Reac
         <Tabs label="Account" tabs={tabs} tab={part} onTab={setPart} />
         {part === "usage" && (
           <>
-            <UsageView items={usage.value?.items ?? []} />
+            {usage.value ? (
+              <UsageView items={usage.value.items} />
+            ) : (
+              !usage.problem && (
+                <p className={styles.muted} role="status">
+                  Loading…
+                </p>
+              )
+            )}
             <RunningView client={client} onStopped={usage.refresh} />
           </>
         )}

@@ -21,7 +21,8 @@ export class Stops {
   async run(generationId: string, stop: () => Promise<unknown>): Promise<void> {
     this.#stopping.add(generationId);
     try {
-      await Promise.allSettled(this.#asked.get(generationId) ?? []);
+      const asked = this.#asked.get(generationId);
+      if (asked) await Promise.allSettled(asked);
       await stop();
     } finally {
       this.#stopping.delete(generationId);

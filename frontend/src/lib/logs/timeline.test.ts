@@ -30,6 +30,14 @@ describe("the timeline of a log", () => {
     expect(timeline.counts().buckets).toEqual([]);
   });
 
+  test("leaves out lines that are hidden", () => {
+    const store = new LogStore();
+    const timeline = new Timeline(store, ({ request_id: id }) => id?.endsWith(".check") === true);
+    store.append([line(1, "x", { timestamp: at(1) }), line(2, "y", { timestamp: at(1), request_id: "a.check" })]);
+    expect(timeline.counts().levels.INFO).toBe(1);
+    expect(timeline.counts().buckets).toMatchObject([{ lines: 1 }]);
+  });
+
   test("has a bounded number of spans, whatever times lines have", () => {
     const of = (...ms: number[]) => bucketsOf(ms.map((atMs) => ({ atMs, lines: 1, warnings: 0, errors: 0 })));
     for (const range of [0, 1_000, 59_000, 60_000, 3_600_000, 1e12, 8e15]) {

@@ -2,7 +2,7 @@ import { beforeEach, expect, test } from "vitest";
 
 import { EMPTY } from "./draft";
 import { earlierFilter } from "./Earlier";
-import { loadSaved, MAX_SAVED, storeSaved, withSaved } from "./saved";
+import { isDraft, loadSaved, MAX_SAVED, storeSaved, withSaved } from "./saved";
 
 beforeEach(() => localStorage.clear());
 
@@ -39,4 +39,13 @@ test("the filter of an endpoint's requests stands for its parameters", () => {
     "method:PUT path:/books/*/pages/*",
   );
   expect(earlierFilter({ ...EMPTY, path: "/a b" })).toBe('method:GET path:"/a b"');
+});
+
+test("what another client or version has stored is only edited if it can be", () => {
+  expect(isDraft(EMPTY)).toBe(true);
+  const field = { name: "a", value: "b", type: null };
+  expect(isDraft({ ...EMPTY, query: [field], cookies: [field] })).toBe(true);
+  for (const more of [{ query: [{ name: 1 }] }, { headers: [null] }, { body: {} }, { cookies: "x" }, { form: {} }])
+    expect(isDraft({ ...EMPTY, ...more })).toBe(false);
+  expect([isDraft(null), isDraft("x"), isDraft([])]).toEqual([false, false, false]);
 });

@@ -74,7 +74,7 @@ export function RecordTools(props: RecordToolsProps): ReactNode {
               onChange={(event) => change(event.target.value as Capture)}
             >
               <option value="off">nothing</option>
-              <option value="meta">facts</option>
+              <option value="meta">metadata</option>
               <option value="full">everything</option>
             </select>
           </label>
