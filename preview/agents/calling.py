@@ -26,7 +26,10 @@ async def request(
     headers: Annotated[dict[str, str] | None, Field(max_length=100)] = None,
     body: Annotated[object, Field(description="JSON value, or text that is sent as it is.")] = None,
 ) -> Answer:
-    """Send one request to a running preview; answers with status, headers, body, and the lines that it printed."""
+    """Send one request to a running preview; answers with status, headers, body, and the lines that it printed.
+
+    Cancellation: the application may have received it.
+    """
     connection = current.get()
     preview, answer = connection.preview(generation_id), Answer()
     try:
@@ -58,7 +61,10 @@ async def replay(
         Field(description="`auto`: the preview itself for requests that only read, else a trial with a copy."),
     ] = "auto",
 ) -> Answer:
-    """Send recorded requests again and show what differs from the recorded responses; default: the last 50."""
+    """Send recorded requests again and show what differs from the recorded responses; default: the last 50.
+
+    Cancellation: some requests may have been sent.
+    """
     wanted = {"numbers": numbers or None, "filter": filter, "version": version, "on": on}
     body = {name: value for name, value in wanted.items() if value is not None}
     found = await current.get().ask("POST", generation_id, "/preview/replay", body=body, timeout_s=_SLOW_S)
@@ -81,6 +87,8 @@ async def compare(
     """Send recorded requests to two versions, on trials with the same data, and show what differs.
 
     To see what a change did: the version before as `version`, and the one after as `other_version`.
+
+    Cancellation: the trials are ended.
     """
     first = {"version": version}
     second = {"generation": other_generation_id, "version": other_version}
@@ -109,7 +117,10 @@ async def probe(
         list[str] | None, Field(max_length=50, description="Only these, such as `GET /books/{id}`.")
     ] = None,
 ) -> Answer:
-    """Find requests that the application handles wrongly, on a trial with a copy of the data."""
+    """Find requests that the application handles wrongly, on a trial with a copy of the data.
+
+    Cancellation: the probe is ended.
+    """
     connection, path = current.get(), "/preview/probe"
     body = {"seconds": seconds, "endpoints": endpoints or []}
     found = await connection.ask("POST", generation_id, path, body=body)

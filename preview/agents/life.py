@@ -31,6 +31,8 @@ async def launch(
     """Start a backend from its files in a sandbox; answers when it is healthy, or with the reason why not.
 
     Give `files`, or the `generation_id` of files that are uploaded already.
+
+    Cancellation: the upload or the preview may remain.
     """
     if files is None and generation_id is None:
         raise ToolError(_NOTHING)
@@ -48,6 +50,8 @@ async def launch_folder(
     """Start a backend in a sandbox; answers when it is healthy, or with the reason why not.
 
     Give the project's `folder`, its `files`, or the `generation_id` of files that are uploaded already.
+
+    Cancellation: the upload or the preview may remain.
     """
     if folder is None and files is None and generation_id is None:
         raise ToolError(_NOTHING)
@@ -75,14 +79,20 @@ async def _launch(
 
 
 async def wait(generation_id: GenerationId, seconds: Seconds = 60) -> Answer:
-    """Wait until a preview is healthy."""
+    """Wait until a preview is healthy.
+
+    Cancellation: nothing changes.
+    """
     preview = current.get().preview(generation_id)
     await preview.wait_ready(seconds)
     return await _state(preview, Answer())
 
 
 async def status(generation_id: GenerationId) -> Answer:
-    """Show state, health, memory, processor, launch steps and limits that were reached."""
+    """Show state, health, memory, processor, launch steps and limits that were reached.
+
+    Cancellation: nothing changes.
+    """
     preview, answer = current.get().preview(generation_id), Answer()
     found = await preview.status()
     _say_status(answer, generation_id, found)
@@ -97,7 +107,10 @@ async def reload(
     files: Files | None = None,
     remove: Annotated[list[str] | None, Field(max_length=2_000, description="Paths to remove.")] = None,
 ) -> Answer:
-    """Change files; the running preview takes them over and keeps its address. Other files stay as they are."""
+    """Change files; the running preview takes them over and keeps its address. Other files stay as they are.
+
+    Cancellation: the files may have been changed.
+    """
     return await _reload(generation_id, files or {}, remove)
 
 
@@ -110,6 +123,8 @@ async def reload_folder(
     """Change files; the running preview takes them over and keeps its address.
 
     `files` are written, and others stay. `folder` replaces all files by those of the folder.
+
+    Cancellation: the files may have been changed.
     """
     return await _reload(generation_id, files or {} if folder is None else current.get().folder(folder), remove)
 
@@ -137,7 +152,10 @@ async def _reload(generation_id: str, source: Mapping[str, str] | Path, remove: 
 
 
 async def stop(generation_id: GenerationId) -> Answer:
-    """Stop a preview; its processes, port and temporary files are gone then. The uploaded files stay."""
+    """Stop a preview; its processes, port and temporary files are gone then. The uploaded files stay.
+
+    Cancellation: it may have been stopped.
+    """
     answer = Answer()
     await current.get().preview(generation_id).stop()
     answer.say("It is stopped.")
@@ -145,7 +163,10 @@ async def stop(generation_id: GenerationId) -> Answer:
 
 
 async def previews(limit: Annotated[int, Field(ge=1, le=100)] = 20) -> Answer:
-    """List your newest previews with their generation ids."""
+    """List your newest previews with their generation ids.
+
+    Cancellation: nothing changes.
+    """
     answer = Answer()
     found = (await current.get().client.previews(limit)).previews
     answer.say(*(f"{one.generation_id} {one.status} {one.health} {one.id}" for one in found))

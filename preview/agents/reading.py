@@ -23,7 +23,10 @@ async def logs(
     filter: FilterText | None = None,  # noqa: A002  the API's name
     request_id: Annotated[str | None, Field(max_length=200, description="Only lines of this request.")] = None,
 ) -> Answer:
-    """Show what a program printed: the newest lines, those after a number, or those of one request."""
+    """Show what a program printed: the newest lines, those after a number, or those of one request.
+
+    Cancellation: nothing changes.
+    """
     found = await current.get().preview(generation_id).lines(
         after=after, limit=limit, level=level, filter=filter, request_id=request_id
     )  # fmt: skip
@@ -52,7 +55,10 @@ async def requests(
     before: Annotated[int | None, Field(ge=1, description="Only records before this number.")] = None,
     limit: Annotated[int, Field(ge=1, le=200)] = 30,
 ) -> Answer:
-    """List requests that the preview received, newest first, with their numbers for `replay` and `compare`."""
+    """List requests that the preview received, newest first, with their numbers for `replay` and `compare`.
+
+    Cancellation: nothing changes.
+    """
     page = await current.get().preview(generation_id).requests(filter=filter, before=before, limit=limit)
     answer = Answer()
     if not page.items:
@@ -73,7 +79,10 @@ async def failures(
     failure: Annotated[str | None, Field(max_length=100, description="Id of one, to see it in full.")] = None,
     filter: FilterText | None = None,  # noqa: A002  the API's name
 ) -> Answer:
-    """List why requests failed, one record for each cause; or show one with stack, source, request and lines."""
+    """List why requests failed, one record for each cause; or show one with stack, source, request and lines.
+
+    Cancellation: nothing changes.
+    """
     preview, answer = current.get().preview(generation_id), Answer()
     if failure is not None:
         text = await preview.failure_text(failure)
@@ -98,7 +107,10 @@ def add_failures(answer: Answer, found: list[Failure]) -> None:
 
 
 async def why(generation_id: GenerationId) -> Answer:
-    """Explain why a preview failed, or why requests to it fail: the cause, and what to do."""
+    """Explain why a preview failed, or why requests to it fail: the cause, and what to do.
+
+    Cancellation: nothing changes.
+    """
     found = await current.get().ask("GET", generation_id, "/preview/diagnosis")
     answer = Answer()
     answer.say(f"status: {found['status']}")
@@ -114,7 +126,10 @@ async def why(generation_id: GenerationId) -> Answer:
 
 
 async def endpoints(generation_id: GenerationId) -> Answer:
-    """List the application's endpoints, from its source and, while it runs, from itself."""
+    """List the application's endpoints, from its source and, while it runs, from itself.
+
+    Cancellation: nothing changes.
+    """
     found = await current.get().ask("GET", generation_id, "/preview/endpoints")
     answer = Answer()
     rows = [_endpoint(one) for one in found["endpoints"]]

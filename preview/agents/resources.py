@@ -14,17 +14,26 @@ from preview.client.errors import ClientError
 
 
 async def plan(generation_id: str) -> str:
-    """Show how the project is started and why, from its files; nothing is run."""
+    """Show how the project is started and why, from its files; nothing is run.
+
+    Cancellation: nothing changes.
+    """
     return await _text(lambda: _plan(generation_id))
 
 
 async def log(generation_id: str) -> str:
-    """Show the newest lines of the log."""
+    """Show the newest lines of the log.
+
+    Cancellation: nothing changes.
+    """
     return await _text(lambda: reading.logs(generation_id, limit=200))
 
 
 async def failures(generation_id: str) -> str:
-    """Show why requests failed."""
+    """Show why requests failed.
+
+    Cancellation: nothing changes.
+    """
     return await _text(lambda: reading.failures(generation_id))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
 from collections.abc import Awaitable, Callable
@@ -72,13 +73,23 @@ def make_server(*, takes_folders: bool) -> MCPServer[Any]:
         root.removeHandler(placeholder)
     logging.getLogger("mcp").setLevel(logging.ERROR)
     for name, function, hints in _WITH_FOLDERS if takes_folders else _WITH_FILES:
-        server.add_tool(as_tool(function), name=name, annotations=hints, structured_output=False)
+        _add(server, name, function, hints)
     for function, hints in _TOOLS:
-        server.add_tool(as_tool(function), annotations=hints, structured_output=False)
-    server.resource("preview://{generation_id}/plan", mime_type="text/plain")(resources.plan)
-    server.resource("preview://{generation_id}/log", mime_type="text/plain")(resources.log)
-    server.resource("preview://{generation_id}/failures", mime_type="text/plain")(resources.failures)
+        _add(server, function.__name__, function, hints)
+    for read in (resources.plan, resources.log, resources.failures):
+        address = f"preview://{{generation_id}}/{read.__name__}"
+        server.resource(address, description=_about(read), mime_type="text/plain")(read)
     return server
+
+
+def _add(server: MCPServer[Any], name: str, function: _Function, hints: ToolAnnotations) -> None:
+    about = _about(function)
+    server.add_tool(as_tool(function), name=name, description=about, annotations=hints, structured_output=False)
+
+
+def _about(function: Callable[..., Any]) -> str:
+    """Return the function's docstring for agents: what follows a cancellation is for people who read the code."""
+    return inspect.cleandoc((function.__doc__ or "").partition("Cancellation:")[0])
 
 
 async def serve_stdio(connection: Connection) -> None:

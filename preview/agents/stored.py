@@ -20,7 +20,10 @@ async def sql(
     ] = None,
     limit: Annotated[int, Field(ge=1, le=1_000, description="Most rows.")] = 50,
 ) -> Answer:
-    """Execute one SQL statement in a running preview's database; it can only read."""
+    """Execute one SQL statement in a running preview's database; it can only read.
+
+    Cancellation: nothing changes.
+    """
     body = {"sql": statement, "limit": limit} | ({"database": database} if database else {})
     found = await current.get().ask("POST", generation_id, "/preview/data/query", body=body)
     answer = Answer()
@@ -35,7 +38,10 @@ async def snapshot(
     generation_id: GenerationId,
     name: Annotated[str, Field(max_length=100, description="Name for people.")] = "",
 ) -> Answer:
-    """Save what the application has stored, in files and databases, to restore it later."""
+    """Save what the application has stored, in files and databases, to restore it later.
+
+    Cancellation: it may have been saved.
+    """
     made = await current.get().preview(generation_id).snapshot(name)
     answer = Answer()
     answer.say(f"snapshot: {made.id}", f"size_bytes: {made.size_bytes}")
@@ -43,7 +49,10 @@ async def snapshot(
 
 
 async def snapshots(generation_id: GenerationId) -> Answer:
-    """List the saved data of a generation, newest first."""
+    """List the saved data of a generation, newest first.
+
+    Cancellation: nothing changes.
+    """
     answer = Answer()
     for one in await current.get().preview(generation_id).snapshots():
         answer.say(f"{one.id} {one.created_at.isoformat()} {one.kind} {one.size_bytes} bytes {word(one.name)}")
@@ -54,7 +63,10 @@ async def restore(
     generation_id: GenerationId,
     snapshot: Annotated[str, Field(max_length=100, description="Id of the snapshot, from `snapshots`.")],
 ) -> Answer:
-    """Replace the running preview's data by a snapshot; what was replaced is a snapshot itself."""
+    """Replace the running preview's data by a snapshot; what was replaced is a snapshot itself.
+
+    Cancellation: the data may have been replaced.
+    """
     found = await current.get().preview(generation_id).restore(snapshot)
     answer = Answer()
     answer.say(f"The data was replaced in {found.elapsed_ms:.0f} ms; `restore` with {found.before.id} undoes it.")

@@ -100,6 +100,7 @@ _BY_TOKEN_ROLE: Mapping[TokenRole, frozenset[str]] = MappingProxyType(
                 "requests.one_request",
                 "session.who",
                 "snapshots.diff",
+                "snapshots.list_removed",
                 "snapshots.list_snapshots",
                 "together.list_comments",
                 "together.me",
