@@ -89,7 +89,7 @@ def _add(server: MCPServer[Any], name: str, function: _Function, hints: ToolAnno
 
 def _about(function: Callable[..., Any]) -> str:
     """Return the function's docstring for agents: what follows a cancellation is for people who read the code."""
-    return inspect.cleandoc((function.__doc__ or "").partition("Cancellation:")[0])
+    return inspect.cleandoc((function.__doc__ or "").partition("Cancellation:")[0]).rstrip()
 
 
 async def serve_stdio(connection: Connection) -> None:
