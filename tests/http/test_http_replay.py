@@ -174,3 +174,21 @@ async def test_two_versions_are_compared(tmp_path: Path) -> None:
         eves = await world.keep(FILES, user="eve")
         await shop.ask("POST", "/compare", {"b": {"generation": eves}}, status=404)
         assert len(world.service.previews.all_active) == 1
+
+
+async def test_a_version_of_the_files_and_a_preset_are_compared(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        priced = SHOP.replace('"price": 10', '"price": int(os.environ.get("PRICE", "10"))')
+        shop = await Caller.launch(world, FILES | {"main.py": priced})
+        await shop.call("GET", "/books")
+        await shop.push(main_py=priced.replace('"Emma"', '"Emma, again"'))
+        found = await shop.ask("POST", "/compare", {"a": {"version": 1}})
+        assert [one["path"] for one in found["items"][0]["differences"]] == ["$.items[0].title"]
+        made = await world.ask("POST", "/api/v1/projects/proj_1/presets", {"name": "sale"})
+        assert made.status_code == 201
+        changed = await world.ask("PATCH", "/api/v1/projects/proj_1/environment?preset=sale", {"set": {"PRICE": "7"}})
+        assert changed.status_code == 200
+        found = await shop.ask("POST", "/compare", {"b": {"preset": "sale"}})
+        assert [one["path"] for one in found["items"][0]["differences"]] == ["$.items[0].price"]
+        assert (await shop.ask("POST", "/compare", {"b": {"version": 9}}, status=404))["code"] == "version_not_found"
+        assert (await shop.ask("POST", "/compare", {"b": {"preset": "no"}}, status=404))["code"] == "preset_not_found"
