@@ -106,7 +106,8 @@ class PreparedLaunch:
             environment=variables,
             listener=None if control is None else preview.listener_for(self.network),
             limits=limits_of(settings),
-            readable=readable_in(self.environment),
+            # Steps may compile extension modules.
+            readable=readable_in(self.environment, builds=control is None),
             writable=self.workspace.folders,
             network=self.network,
             loopback_ports=settings.loopback_ports,
@@ -120,9 +121,9 @@ class PreparedLaunch:
         )
 
 
-def readable_in(environment: Environment) -> tuple[Path, ...]:
+def readable_in(environment: Environment, *, builds: bool = False) -> tuple[Path, ...]:
     """Return folders that an environment's processes must read besides the preview's own."""
-    return (environment.directory, *interpreter_paths(environment.program), LAUNCHERS)
+    return (environment.directory, *interpreter_paths(environment.program, builds=builds), LAUNCHERS)
 
 
 async def run_first_steps(preview: LivePreview, prepared: PreparedLaunch, *, has_data: bool = False) -> None:
