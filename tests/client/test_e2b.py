@@ -16,6 +16,8 @@ from e2b import (
 )
 from e2b.exceptions import RateLimitException, SandboxException
 
+from preview.http.e2b import is_for_e2b
+
 
 @pytest.fixture(scope="module")
 def e2b(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
@@ -148,3 +150,12 @@ def test_a_user_has_so_many_sandboxes(e2b: Service) -> None:
     finally:
         for one in made:
             one.kill()
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "expected"),
+    [("/e2b/api/x", "", True), ("/tools/e2b/api/x", "/tools", True), ("/e2b", "", False), ("/api/e2b/x", "", False)],
+)
+def test_the_prefix_is_found_in_a_mounted_application_too(path: str, root: str, *, expected: bool) -> None:
+    assert is_for_e2b({"type": "http", "path": path, "root_path": root}) is expected
+    assert not is_for_e2b({"type": "websocket", "path": path, "root_path": root})

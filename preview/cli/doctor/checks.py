@@ -65,6 +65,7 @@ def isolation_checks(settings: Settings) -> Iterator[Check]:
     yield from _limits(settings, ladder.runtime)
     yield from server_checks(settings, ladder.runtime)
     yield _probes()
+    yield _hosts()
 
 
 async def _look(settings: Settings) -> IsolationSupport:
@@ -135,6 +136,12 @@ def _probes() -> Check:
         return Check("probes", Result.OK, "with Schemathesis, for OpenAPI documents", "", _SECTION)
     advice = "pip install preview[probe] compares answers with an application's OpenAPI document"
     return Check("probes", Result.OK, "without Schemathesis", advice, _SECTION)
+
+
+def _hosts() -> Check:
+    """Return what the service lacks in an application of the user's own, or under another ASGI server."""
+    found = "in another application or ASGI server there are no direct streams and no relay"
+    return Check("embedding", Result.OK, f"{found}: a streamed line costs twice the processor time", "", _SECTION)
 
 
 def _builds(settings: Settings, ladder: IsolationSupport) -> Check:

@@ -28,7 +28,11 @@ _BODY_S = 60
 
 def is_for_e2b(scope: Mapping[str, Any]) -> bool:
     """Return whether a request is for a path below ``/e2b``."""
-    return scope["type"] == "http" and str(scope["path"]).startswith(f"{_PREFIX}/")
+    if scope["type"] != "http":
+        return False
+    # Some hosts leave their own prefix in the path of a mounted application.
+    path = str(scope["path"]).removeprefix(str(scope.get("root_path", "")))
+    return path.startswith(f"{_PREFIX}/")
 
 
 class E2bApp(QuartTrio):
