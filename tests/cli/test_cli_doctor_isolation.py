@@ -309,18 +309,18 @@ def test_the_doctor_says_what_code_of_packages_may_do(settings: Settings, monkey
     assert "in a sandbox that reaches only the package indexes" in jailed
     assert "all that the service's user may do" in found(settings, Machine(), monkeypatch, MISSING)["builds"].found
     denied = found(changed(settings, build_code="deny"), Machine(), monkeypatch, sandbox)["builds"].found
-    assert denied.startswith("no code of packages runs")
+    assert denied.startswith("no package code runs")
 
 
 @pytest.mark.parametrize(
     ("uid", "lack", "closed", "told"),
     [
-        (1501, None, None, ("ok", "`preview serve` gives each preview a user of its own", "")),
+        (1501, None, None, ("ok", "`preview serve` runs each preview as a separate user", "")),
         (
             1501,
             NoRange("newuidmap is missing", "install it"),
             None,
-            ("ok", "your user: newuidmap is missing", "preview, install it"),
+            ("ok", "your user: newuidmap is missing", "user, install it"),
         ),
         (1501, NoRange("no new privileges"), None, ("ok", "your user: no new privileges", "")),
         (0, None, None, None),

@@ -239,7 +239,7 @@ def test_root_enters_no_range(data: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("echo \"unshare: unrecognized option '--map-auto'\" >&2; exit 1", "map-auto", "util-linux 2.38"),
         ("echo 'chown: Operation not permitted' >&2; exit 1", "chown", "docs/containers.md"),
         ("exit 3", "status 3", "docs/containers.md"),
-        ("exec sleep 600", "cannot be tried", ""),
+        ("exec sleep 600", "cannot be tested", ""),
     ],
 )
 def test_a_machine_that_refuses_is_named(
