@@ -238,3 +238,22 @@ def test_it_is_off_unless_the_operator_turns_it_on(tmp_path: Path, monkeypatch: 
             answer = caller.api("POST", "/sandboxes", {})
         assert answer.status_code == 501
         assert "PREVIEW_E2B=true" in answer.json()["message"]
+
+
+def test_a_killed_service_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREVIEW_E2B", "true")
+    with serving(tmp_path) as killed:
+        with Caller(killed, killed.token) as caller, ThreadPoolExecutor(1) as threads:
+            box = caller.create()
+            running = threads.submit(caller.run, box, "setsid sleep 1000 & sleep 1000")
+            while not marked(box):
+                pass
+            killed.kill()
+            with pytest.raises(httpx2.HTTPError):
+                running.result()
+        while marked(box):
+            pass
+        killed.start()
+        with Caller(killed, killed.token) as caller:
+            assert caller.api("GET", "/v2/sandboxes").json() == []
+        assert not (tmp_path / FOLDERS / box["sandboxID"]).exists()
