@@ -128,7 +128,7 @@ class Connection:
 
     def _hello(self, asked: dict[str, Any]) -> dict[str, Any]:
         self.server.compressed |= "compression" in asked
-        found = {
+        found: dict[str, Any] = {
             "isWritablePrimary": True,
             "ismaster": True,
             "helloOk": True,

@@ -177,7 +177,7 @@ class Command:
                 if event is None:
                     break
                 is_complete = "end" in event["event"]
-                yield event
+                yield event  # noqa: ASYNC119  Quart closes the generator of a response
         if self.error is not None:
             raise self.error
         if not is_complete:
