@@ -91,6 +91,9 @@ def settings_in(folder: Path, cache: Path) -> Settings:
         launches_per_minute=100_000,
         max_instances_enterprise=2 * MANY,
         max_previews=2 * MANY,
+        postgres="auto",
+        mysql="auto",
+        redis="auto",
         warm_templates=2,
         stop_grace_s=2,
         startup_timeout_s=120,
@@ -141,8 +144,8 @@ async def use_all(previews: list[LivePreview], least: int) -> None:
                     except httpx2.HTTPError:
                         continue
                 if got.status_code == 200:
-                    # Redis keeps nothing over the end of its server.
-                    assert min(got.json()[:2]) >= least, got.text
+                    # MariaDB may lose the last second over the end of its server, and Redis keeps nothing.
+                    assert got.json()[0] >= least, got.text
                     return
 
     async with trio.open_nursery() as nursery:
@@ -206,8 +209,11 @@ async def test_fifty_end_with_a_service_that_is_killed(
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as service:  # noqa: ASYNC220  a moment
             try:
                 assert service.stdout is not None
-                said = await trio.to_thread.run_sync(service.stdout.readline)
-                assert said == b"used\n"
+                # Its own log comes first.
+                said = b"-"
+                while said and said != b"used\n":
+                    said = await trio.to_thread.run_sync(service.stdout.readline)
+                assert said
                 below = [one for one in map(proctree.identify, proctree.descendants(service.pid)) if one is not None]
                 assert len(below) > 2 * MANY
             finally:
