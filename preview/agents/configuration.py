@@ -75,7 +75,9 @@ CLIENTS: Mapping[str, AgentClient] = MappingProxyType(
 )  # fmt: skip
 
 
-def entry_for(client: AgentClient, project: Path, *, url: str | None, token_file: Path | None) -> dict[str, Any]:
+def entry_for(
+    client: AgentClient, project: Path, *, url: str | None, token_file: Path | None, ca: Path | None = None
+) -> dict[str, Any]:
     """Return the client's entry.
 
     Args:
@@ -83,6 +85,7 @@ def entry_for(client: AgentClient, project: Path, *, url: str | None, token_file
         project: Folder that the agent may upload.
         url: The service's address; None means the one on this machine.
         token_file: File with the token for it.
+        ca: File with the service's authority.
     """
     arguments = ["mcp"]
     if client.root is not None:
@@ -93,6 +96,8 @@ def entry_for(client: AgentClient, project: Path, *, url: str | None, token_file
         arguments += ["--url", url]
     if token_file is not None:
         arguments += ["--token-file", str(token_file)]
+    if ca is not None:
+        arguments += ["--ca", str(ca)]
     entry: dict[str, Any] = {"command": _program(), "args": arguments}
     return {"type": "stdio", **entry} if client.key == "servers" else entry
 

@@ -70,11 +70,12 @@ def test_without_a_terminal_and_without_yes_nothing_is_written(
 def test_a_token_goes_into_a_private_file_only(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREVIEW_URL", "https://preview.example.com")
     monkeypatch.setenv("PREVIEW_TOKEN", "pvt_hidden")
-    assert run(["mcp", "init", "claude", "--yes"]) == 0
+    assert run(["mcp", "init", "claude", "--yes", "--ca", "ca.pem"]) == 0
     file = own_home / "project" / ".mcp.json"
     text = file.read_text()
     assert "pvt_hidden" not in text
     arguments = json.loads(text)["mcpServers"]["preview"]["args"]
+    assert arguments[arguments.index("--ca") + 1] == str(own_home / "project" / "ca.pem")
     token_file = Path(arguments[arguments.index("--token-file") + 1])
     assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
     assert read_token(token_file) == "pvt_hidden"

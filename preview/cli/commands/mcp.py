@@ -76,6 +76,7 @@ def init(
     undo: Annotated[bool, typer.Option("--undo", help="Put the file back as it was before.")] = False,
     yes: YesOption = False,
     url: UrlOption = None,
+    ca: CaOption = None,
 ) -> None:
     """Show what an AI client needs to start `preview mcp`, and write it into the client's configuration.
 
@@ -91,7 +92,8 @@ def init(
             return
         token_file, token = token_for(url)
         named = url or os.environ.get("PREVIEW_URL")
-        entry = configuration.entry_for(chosen, project, url=named, token_file=token_file)
+        authority = None if ca is None else ca.resolve()
+        entry = configuration.entry_for(chosen, project, url=named, token_file=token_file, ca=authority)
         content = configuration.with_entry(file, chosen, entry)
         show(f"{chosen.about}, {file}:")
         show(json.dumps({chosen.key: {configuration.NAME: entry}}, indent=2))
