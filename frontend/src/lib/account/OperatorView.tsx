@@ -49,7 +49,8 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
     nodes.refresh();
     audit.refresh();
   };
-  const problem = previews.problem ?? users.problem ?? environments.problem ?? templates.problem ?? nodes.problem ?? audit.problem;
+  const problem =
+    previews.problem ?? users.problem ?? environments.problem ?? templates.problem ?? nodes.problem ?? audit.problem;
   return (
     <>
       {problem && (

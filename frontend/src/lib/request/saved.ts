@@ -59,16 +59,22 @@ function isSaved(one: unknown): one is SavedRequest {
 /** Whether this can be edited as a request: what is stored may be of another version of the page, or of another client. */
 export function isDraft(draft: unknown): draft is Draft {
   if (typeof draft !== "object" || draft === null) return false;
-  const { method, path, body, pathFields, query, headers, cookies, form, credentials } = draft as Record<string, unknown>;
+  const { method, path, body, pathFields, query, headers, cookies, form, credentials } = draft as Record<
+    string,
+    unknown
+  >;
   const lists = [pathFields, query, headers].every(areFields);
   const others = [cookies, form, credentials].every((one) => one === undefined || Array.isArray(one));
   return lists && others && [method, path, body].every((text) => typeof text === "string");
 }
 
 function areFields(fields: unknown): boolean {
-  return Array.isArray(fields) && fields.every((one) => {
-    if (typeof one !== "object" || one === null) return false;
-    const { name, value } = one as Record<string, unknown>;
-    return typeof name === "string" && typeof value === "string";
-  });
+  return (
+    Array.isArray(fields) &&
+    fields.every((one) => {
+      if (typeof one !== "object" || one === null) return false;
+      const { name, value } = one as Record<string, unknown>;
+      return typeof name === "string" && typeof value === "string";
+    })
+  );
 }

@@ -118,10 +118,7 @@ export function SocketPanel(props: SocketPanelProps): ReactNode {
         </div>
       )}
       <Messages rows={state.rows} dropped={state.dropped} onClear={() => talk.clear()} />
-      <Composer
-        isOpen={isOpen}
-        onSend={(text) => talk.send(text)}
-      />
+      <Composer isOpen={isOpen} onSend={(text) => talk.send(text)} />
     </div>
   );
 }

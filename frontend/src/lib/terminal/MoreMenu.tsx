@@ -40,12 +40,7 @@ export function MoreMenu(props: MoreMenuProps): ReactNode {
     <Menu
       icon="more"
       label={texts.more}
-      items={[
-        { label: texts.clear, act: props.onClear },
-        folds,
-        timeline,
-        checks,
-      ]}
+      items={[{ label: texts.clear, act: props.onClear }, folds, timeline, checks]}
     />
   );
 }
