@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ import bson
 import pymongo
 import pytest
 import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from mongodb_kit import ADMIN, FakeMongodb, open_mongodb, user
@@ -234,6 +235,27 @@ async def test_what_is_not_the_protocol_ends_the_connection(sent: bytes) -> None
                 with suppress(trio.BrokenResourceError):
                     assert await stream.receive_some(1) == b""
             assert await using(port, titles) == []
+
+
+async def test_large_commands_that_never_end_delay_no_other_preview() -> None:
+    half = struct.pack("<iiiiI", 12 * 1024 * 1024, 1, 0, 2013, 0) + b"\0" + struct.pack("<i", 11 * 1024 * 1024)
+    with trio.fail_after(10):
+        async with (
+            open_mongodb(FakeMongodb()) as server,
+            open_engine(server) as engine,
+            engine.open_database("one", 1) as one,
+            engine.open_database("two", 2) as two,
+            reached(one) as first,
+            reached(two) as second,
+            AsyncExitStack() as stack,
+        ):
+            for _ in range(6):
+                stream = await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", first))
+                await stream.send_all(half)
+            while engine.large.borrowed_tokens < 1:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            await trio.testing.wait_all_tasks_blocked(0.2)
+            await using(second, lambda client: client["shop"]["books"].find_one({"_id": "x" * 2_000_000}))
 
 
 NAMES = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=4)

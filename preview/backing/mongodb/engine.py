@@ -16,7 +16,7 @@ from preview.backing.interface import QueryResult, RunClient, TableSummary
 from preview.backing.mongodb import contents
 from preview.backing.mongodb.account import NAME, MongodbServer, Refused, Session
 from preview.backing.mongodb.bson import Document, NotBson
-from preview.backing.mongodb.relay import Relay, large_commands, refuse
+from preview.backing.mongodb.relay import Relay, large_commands, own_large_commands, refuse
 from preview.backing.mongodb.wire import NotMongodb
 from preview.backing.operator.keeper import Keeper
 from preview.backing.operator.names import Names
@@ -168,6 +168,7 @@ class MongodbDatabase:
         self._turn = trio.Lock()
         self._is_made = False
         self._connections = 0
+        self._large = own_large_commands()
 
     def want(self) -> None:
         """See ``BackingDatabase``: the operator runs the server."""
@@ -192,7 +193,7 @@ class MongodbDatabase:
             await self._refuse(client, str(error))
             return
         try:
-            await Relay(client, server, self.name, self._engine.large).run()
+            await Relay(client, server, self.name, self._engine.large, self._large).run()
         finally:
             server.socket.close()
 

@@ -38,6 +38,8 @@ _MOST_WAITING = 16
 # Commands of this size are kept in memory one after the other: each may have 17 MiB.
 _LARGE_BYTES = 1024 * 1024
 _LARGE_AT_ONCE = 4
+# Time to carry one, so that a client that stops in its middle does not keep other previews' commands waiting.
+_LARGE_S = 15.0
 _FAILED = 18
 _NO_LOGIN = (
     "this preview's MongoDB takes no user and no password, as they cannot be checked against the project's: leave them "
@@ -52,16 +54,23 @@ class Relay:
         client: The preview's end.
         server: The server's end, logged in as the preview's user.
         database: Name of the preview's own database.
-        large: Limits how many large commands are in memory.
+        large: Limits how many large commands of all previews are in memory.
+        own_large: The same for this preview: it never has all places.
     """
 
     def __init__(
-        self, client: trio.SocketStream, server: trio.SocketStream, database: str, large: trio.CapacityLimiter
+        self,
+        client: trio.SocketStream,
+        server: trio.SocketStream,
+        database: str,
+        large: trio.CapacityLimiter,
+        own_large: trio.CapacityLimiter,
     ) -> None:
         self._client = client
         self._server = server
         self._database = database
         self._large = large
+        self._own_large = own_large
         self._from_client = Reader(client)
         self._from_server = Reader(server)
         # One message at a time: the service answers some commands itself.
@@ -102,8 +111,12 @@ class Relay:
         if left < 0:
             raise NotMongodb("a command of a wrong size")
         if size > _LARGE_BYTES:
-            async with self._large:
-                is_sent = await self._carry_body(head, start, size, left, flags)
+            async with self._own_large, self._large:
+                is_sent = False
+                with trio.move_on_after(_LARGE_S) as scope:
+                    is_sent = await self._carry_body(head, start, size, left, flags)
+                if scope.cancelled_caught:
+                    raise SessionEnded
         else:
             is_sent = await self._carry_body(head, start, size, left, flags)
         if is_sent:
@@ -166,6 +179,11 @@ class Relay:
 def large_commands() -> trio.CapacityLimiter:
     """Return a limit for the large commands of all previews."""
     return trio.CapacityLimiter(_LARGE_AT_ONCE)
+
+
+def own_large_commands() -> trio.CapacityLimiter:
+    """Return a limit for the large commands of one preview."""
+    return trio.CapacityLimiter(1)
 
 
 async def refuse(client: trio.SocketStream, sentence: str) -> None:
