@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import socket
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -229,6 +231,33 @@ def test_nonsense_is_an_error_and_no_more(caller: Caller, box: dict[str, str]) -
         assert caller.api("POST", "/sandboxes", one).status_code == 400
     assert caller.api("GET", "/templates").status_code == 501
     assert caller.api("POST", f"/sandboxes/{box['sandboxID']}/pause").status_code == 501
+
+
+def test_what_is_parsed_as_a_whole_is_small_and_uploads_are_few(caller: Caller, box: dict[str, str]) -> None:
+    large = b'{"process": {"cmd": "true"}, "more": [' + b"0," * 1_000_000 + b"0]}"
+    for kind, content in (
+        ("application/json", large),
+        ("application/connect+json", struct.pack(">BI", 0, len(large)) + large),
+    ):
+        answer = caller.http.post(
+            "/sandbox/process.Process/Start", content=content, headers={**headers_of(box), "Content-Type": kind}
+        )
+        assert "larger than 1048576 bytes" in answer.text
+    assert caller.api("POST", "/sandboxes", {"envVars": {"A": "x" * 300_000}}).status_code == 413
+    for name, value in (("A=B", "x"), ("", "x"), ("A", "x\0")):
+        assert caller.api("POST", "/sandboxes", {"envVars": {name: value}}).status_code == 400
+    uploads = []
+    for _ in range(8):
+        stream = socket.create_connection((caller.http.base_url.host, caller.http.base_url.port or 80), timeout=30)
+        uploads.append(stream)
+        fields = {**headers_of(box), "Host": "localhost", "Content-Length": "1000"}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        form = "Content-Type: multipart/form-data; boundary=x\r\n"
+        stream.sendall(f"POST /e2b/sandbox/files HTTP/1.1\r\n{head}{form}\r\n--x\r\n".encode())
+    answered, _, _ = select.select(uploads, [], [], 30)
+    assert b" 429 " in answered[0].recv(1000)
+    for stream in uploads:
+        stream.close()
 
 
 def test_it_is_off_unless_the_operator_turns_it_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ import secrets
 import socket
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -37,6 +37,7 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_ENTRIES = 10_000
 MAX_COMMANDS = 8
 """Commands and operations on files of one sandbox at a time; each has the limits of a preview."""
+_MAX_UPLOADS = 4
 _OPERATION_S = 60.0
 _DISK_S = 0.5
 # Pieces of a file between the sandbox and a slow reader.
@@ -82,6 +83,7 @@ class Box:
     commands: dict[int, Command] = field(default_factory=dict)
     lines: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_MAX_LINES))
     busy: int = 0
+    uploads: int = 0
     is_full: bool = False
     gone: trio.Event = field(default_factory=trio.Event)
     _numbers: Any = field(default_factory=lambda: count(1))
@@ -135,6 +137,21 @@ class Box:
             yield
         finally:
             self.busy -= 1
+
+    @contextmanager
+    def uploading(self) -> Iterator[None]:
+        """Count an upload while this context is open.
+
+        Raises:
+            E2bError: The sandbox has as many as it may have.
+        """
+        if self.uploads >= _MAX_UPLOADS:
+            raise E2bError("resource_exhausted", f"The sandbox has {_MAX_UPLOADS} uploads under way; try again.")
+        self.uploads += 1
+        try:
+            yield
+        finally:
+            self.uploads -= 1
 
     def spec(
         self, argv: list[str], envs: Mapping[str, str], number: int, control: socket.socket, *, is_ours: bool = False

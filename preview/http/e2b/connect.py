@@ -7,8 +7,10 @@ import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
-from quart import Response
+from quart import Request, Response
 
+from preview.errors import TooLarge
+from preview.http.core.reading import body_pieces
 from preview.http.e2b.errors import E2bError
 
 _END = 0x02
@@ -16,6 +18,20 @@ _COMPRESSED = 0x01
 STREAM = "application/connect+json"
 # Messages have commands and paths; content of files takes another way.
 MAX_MESSAGE_BYTES = 1024 * 1024
+
+
+async def read_body(request: Request, limit_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
+    """Return the body of a request: it is parsed as a whole, so it has a limit of its own.
+
+    Raises:
+        E2bError: It is longer.
+
+    Cancellation: the rest is not read.
+    """
+    try:
+        return b"".join([piece async for piece in body_pieces(request, limit_bytes)])
+    except TooLarge as error:
+        raise E2bError("too_large", error.message) from error
 
 
 def message_of(content_type: str, body: bytes) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from werkzeug.datastructures import FileStorage
 
 from preview.http.e2b.box import MAX_COMMANDS, Box
 from preview.http.e2b.command import Command, longest_of
-from preview.http.e2b.connect import STREAM, message_of, stream, stream_error, unary, unary_error
+from preview.http.e2b.connect import STREAM, message_of, read_body, stream, stream_error, unary, unary_error
 from preview.http.e2b.errors import E2bError, not_covered
 
 M = TypeVar("M", bound=BaseModel)
@@ -95,7 +95,7 @@ async def answer(box: Box, request: Request, path: str) -> Response:
 async def _call(box: Box, request: Request, name: str) -> Response:
     is_stream = request.mimetype == STREAM
     try:
-        message = message_of(request.mimetype, await _body(request))
+        message = message_of(request.mimetype, await read_body(request))
         _check_user(request.authorization.username if request.authorization else None)
         if name == "process.Process/Start" and is_stream:
             return stream(await _start(box, request, _read(_Start, message)))
@@ -105,11 +105,6 @@ async def _call(box: Box, request: Request, name: str) -> Response:
         return unary(await method(box, message))
     except E2bError as error:
         return stream_error(error) if is_stream else unary_error(error)
-
-
-async def _body(request: Request) -> bytes:
-    body = await request.get_data()
-    return body.encode() if isinstance(body, str) else body
 
 
 def _read(model: type[M], message: dict[str, Any]) -> M:
@@ -219,6 +214,12 @@ async def _upload(box: Box, request: Request) -> Response:
     _check_user(request.args.get("username"))
     if request.mimetype != "multipart/form-data":
         raise not_covered("An upload that is no form")
+    # The content waits in files of the service's own until it is written.
+    with box.uploading():
+        return await _write_all(box, request)
+
+
+async def _write_all(box: Box, request: Request) -> Response:
     files = (await request.files).getlist("file")
     if not 0 < len(files) <= _MAX_FILES:
         raise E2bError("invalid_argument", f"Send 1 to {_MAX_FILES} files, each as a part `file`.")

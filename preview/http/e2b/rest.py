@@ -14,6 +14,7 @@ from quart import Request, Response
 
 from preview.http.e2b.box import Box
 from preview.http.e2b.boxes import Boxes
+from preview.http.e2b.connect import read_body
 from preview.http.e2b.errors import E2bError, not_covered
 
 M = TypeVar("M", bound=BaseModel)
@@ -84,6 +85,10 @@ async def _create(boxes: Boxes, user_id: str, request: Request) -> Response:
     ):  # fmt: skip
         if given:
             raise not_covered(feature)
+    if "\0" in "".join((*asked.envVars, *asked.envVars.values())) or any(
+        "=" in one or not one for one in asked.envVars
+    ):
+        raise E2bError("invalid_argument", "A variable has a NUL character, an equals sign in its name, or no name.")
     box = await boxes.create(user_id, asked.templateID or "base", asked.timeout, asked.metadata, asked.envVars)
     return _json(_short(box), 201)
 
@@ -121,9 +126,7 @@ async def _one(boxes: Boxes, box: Box, request: Request, action: str) -> Respons
 
 
 async def _read(request: Request, model: type[M]) -> M:
-    body = await request.get_data()
-    if len(body) > _BODY_BYTES:
-        raise E2bError("too_large", f"The body is longer than {_BODY_BYTES} bytes.")
+    body = await read_body(request, _BODY_BYTES)
     try:
         return model.model_validate_json(body or b"{}")
     except ValidationError as error:
