@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from preview.runtime.kernel import proctree
 from preview.runtime.kernel.verified import VerifiedProcess, find_living
@@ -51,7 +53,13 @@ class Freeze:
         """Let all stopped processes go on; a second call does nothing."""
         while self._stopped:
             process, _ = self._stopped.popitem()
-            process.send(signal.SIGCONT)
+            try:
+                process.send(signal.SIGCONT)
+            except OSError:
+                # Without a free file descriptor nothing shows whose the pid is now. It was theirs seconds ago, and the
+                # signal does nothing to a process that runs.
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(process.pid, signal.SIGCONT)
 
 
 def _with_descendants(pids: Iterable[int]) -> list[int]:
