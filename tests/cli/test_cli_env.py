@@ -71,7 +71,7 @@ def tell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_story_of_settings(generation: str, tmp_path: Path, tell: Tell) -> None:
-    assert "There is no setting yet" in tell("env", "ls", generation).stderr
+    assert "No settings yet" in tell("env", "ls", generation).stderr
     assert "next launch" in tell("env", "set", generation, "COLOR=red", "NEW_CHECKOUT=off").stderr
     tell("env", "set", generation, "--secret", "API_KEY", given=SECRET + "\n")
     listed = tell("env", "ls", generation, "--detected").stdout

@@ -78,7 +78,9 @@ def test_the_story_of_people(
     service = json.loads((Path(os.environ["PREVIEW_DATA_DIR"]) / "service.json").read_text())["url"]
     monkeypatch.setenv("PREVIEW_TOKEN", token["token"])
     assert generation in call("ls", "--url", service)
-    assert "only read" in call("stop", generation, "--url", service, code=ExitCode.NOT_ALLOWED)
+    assert "this needs a token with the role `launch`" in call(
+        "stop", generation, "--url", service, code=ExitCode.NOT_ALLOWED
+    )
     monkeypatch.delenv("PREVIEW_TOKEN")
     call("tokens", "revoke", token["id"])
     assert token["id"] not in call("tokens", "ls")

@@ -87,7 +87,7 @@ def test_another_persons_change_is_not_overwritten_unasked(running: Running, bro
         page.get_by_role("button", name="New file").click()
         page.get_by_label("Path").fill("../evil.py")
         page.get_by_role("button", name="Create").click()
-        page.get_by_text("No part of a path may be").wait_for()
+        page.get_by_text("No part of the path may be").wait_for()
         page.get_by_label("Path").fill("app/new.py")
         page.get_by_role("button", name="Create").click()
         page.get_by_text("Created app/new.py.").wait_for()

@@ -42,6 +42,7 @@ MAKERS = {
         "runtime/cgroups/group.py",
         "runtime/cgroups/tree.py",
         "runtime/process/ending.py",
+        "runtime/process/freezing.py",
         "runtime/sandbox/process.py",
         "runtime/warm/template_process.py",
     },

@@ -101,12 +101,15 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
     },
     [id],
   );
+  const paneNow = useLatest(pane);
   const showFailure = useCallback(
-    (failureId: string) => {
+    (failureId: string, from?: string) => {
+      // Whoever went elsewhere while the failure was looked up stays there.
+      if (from !== undefined && from !== paneNow()) return;
       onFailure(failureId);
       onPane("failures");
     },
-    [onFailure, onPane],
+    [onFailure, onPane, paneNow],
   );
   const showRequest = useCallback(
     (number: number) => {

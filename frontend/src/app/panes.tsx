@@ -32,7 +32,8 @@ export interface PaneContext {
   /** Leave the pane for the log; undefined where the log is always in sight. */
   onShowLog: (() => void) | undefined;
   /** Open another pane with this in it. */
-  showFailure: (failureId: string) => void;
+  /** Show a failure; `from` is the pane that asked, if it asked some time ago. */
+  showFailure: (failureId: string, from?: string) => void;
   showRequest: (number: number) => void;
   openFile: (path: string, line: number) => void;
   /** Go to another project. */
@@ -82,7 +83,13 @@ function common({ generationId, theme, onShowLog }: PaneContext) {
 }
 
 function Requests(context: PaneContext): ReactNode {
-  return <RequestPanel {...common(context)} onShowFailure={context.showFailure} onOpenFile={context.openFile} />;
+  return (
+    <RequestPanel
+      {...common(context)}
+      onShowFailure={(failureId) => context.showFailure(failureId, "requests")}
+      onOpenFile={context.openFile}
+    />
+  );
 }
 
 function Files(context: PaneContext): ReactNode {

@@ -1,4 +1,4 @@
-import { type CSSProperties, type ReactNode, useEffect } from "react";
+import { type CSSProperties, type ReactNode, useEffect, useRef } from "react";
 
 import type { PreviewClient } from "../api/client";
 import { Problem } from "../api/problem";
@@ -68,6 +68,19 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
   useEffect(() => {
     if (listing) desk.learn(listing.endpoints);
   }, [desk, listing]);
+  const isHere = useRef(true);
+  useEffect(() => {
+    isHere.current = true;
+    return () => {
+      isHere.current = false;
+    };
+  }, []);
+  // Whoever went elsewhere while the failure was looked up stays there.
+  const showFailure =
+    props.onShowFailure &&
+    ((failureId: string): void => {
+      if (isHere.current) props.onShowFailure?.(failureId);
+    });
   return (
     <div
       className={classes(tokens.root, styles.panel, props.className)}
@@ -108,7 +121,7 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
             requests={requests}
             onShowLog={props.onShowLog}
             onOpenFile={props.onOpenFile}
-            onWhy={async (requestId) => showCause(used, generationId, requestId, desk, props.onShowFailure)}
+            onWhy={async (requestId) => showCause(used, generationId, requestId, desk, showFailure)}
             baseUrl={instance?.base_url ?? null}
             unavailable={unavailable}
           />
