@@ -2,6 +2,7 @@ import { lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from
 
 import { LaunchPanel, type LogLook, lookOfAddress, lookToAddress, type ThemeChoice, usePreviewClient } from "../lib";
 import { changeMe } from "../lib/api/together";
+import { useLatest } from "../lib/ui/useLatest";
 import { deskOf } from "../lib/request/desk";
 // Not the lazy one of the library: the log is the first thing to see here.
 import { PreviewTerminal } from "../lib/terminal/PreviewTerminal";
