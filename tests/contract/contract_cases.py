@@ -57,6 +57,8 @@ _RULES_BEYOND = (
     "PUT /api/v1/alerts/{alert_id}",
     "preview/failures",
     "preview/logs",
+    # A name that has something to show.
+    "preview/saved",
     # A cursor, a line that there is, a text that can be shown.
     "preview/comments",
     "GET /api/v1/operator/users",

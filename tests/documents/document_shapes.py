@@ -117,6 +117,7 @@ SHAPES: dict[str, Any] = {
         "count": int,
         "complete": bool,
         "unread": list,
+        "sockets": list,
     },
     "v1 endpoint": {"path": str, "method": str, "summary": str, "description": str, "tags": list, "source": str},
     "plan request": {"statusCode": 200, "data": {"page": 2}, "headers": dict},

@@ -245,6 +245,7 @@ def test_v1_endpoints_are_counted() -> None:
         "count": 1,
         "complete": True,
         "unread": [],
+        "sockets": [],
     }
 
 

@@ -100,13 +100,13 @@ def snapshot_routes(running: Running) -> Blueprint:
     async def delete(backend: Backend, generation_id: str, snapshot_id: str) -> Response:
         """Remove a data snapshot.
 
-        It is hidden at once, can be brought back for a while (`GET …/preview/snapshots/removed`), and is then deleted.
+        It is hidden at once, can be brought back for a while (`GET …/preview/removed-snapshots`), and is then deleted.
         """
         _, generation = await own_generation(backend, generation_id)
         await backend.service.data.delete(generation, snapshot_id)
         return no_content()
 
-    @routes.get("/preview/snapshots/removed")
+    @routes.get("/preview/removed-snapshots")
     async def list_removed(backend: Backend, generation_id: str) -> Response:
         """Return the removed data snapshots that can be brought back, the last removed first."""
         _, generation = await own_generation(backend, generation_id)

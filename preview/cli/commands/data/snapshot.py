@@ -141,7 +141,7 @@ def undelete(
         if snapshot:
             found: dict[str, Any] = api.call("POST", snapshot_path(generation, snapshot, "/undelete")).json()
         else:
-            found = api.get_json(generation_path(generation, "/preview/snapshots/removed"))
+            found = api.get_json(generation_path(generation, "/preview/removed-snapshots"))
     if as_json:
         print_json(found)
     elif snapshot:
