@@ -162,6 +162,19 @@ async def test_its_data_is_shown_saved_and_brought_back(tmp_path: Path) -> None:
                     await one.load(tmp_path / "odd", no_program)
 
 
+async def test_more_collections_than_a_snapshot_holds_are_refused_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preview.backing.mongodb.contents._MOST_COLLECTIONS", 2)
+    with trio.fail_after(30):
+        async with open_one() as (_, one, port):
+            for name in ("a", "b", "c"):
+                await using(port, lambda client, name=name: client["shop"][name].insert_one({"_id": 1}))
+            assert [table.name for table in await one.list_tables()] == ["a", "b"]
+            with pytest.raises(DataUnavailable, match="3 collections here, and a snapshot saves 2 at most"):
+                await one.save(tmp_path / "saved", no_program)
+
+
 async def test_what_a_killed_service_leaves_is_dropped_and_nothing_else() -> None:
     server = FakeMongodb()
     mine, other = f"pv_{MARK}_{'1' * 16}", f"pv_ba9876543210_{'1' * 16}"

@@ -105,7 +105,7 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
   const paneNow = useLatest(pane);
   const showFailure = useCallback(
     (failureId: string, from?: string) => {
-      // Whoever went elsewhere while the failure was looked up stays there.
+      // A person who went elsewhere while the failure was looked up stays there.
       if (from !== undefined && from !== paneNow()) return;
       onFailure(failureId);
       onPane("failures");

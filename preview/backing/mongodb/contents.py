@@ -45,9 +45,9 @@ _STATEMENT_MS = 10_000
 
 
 async def list_collections(session: Session, database: str) -> list[TableSummary]:
-    """Return the collections, sorted by name. Raises and is cancelled like ``Session.execute``."""
+    """Return the first 500 collections, sorted by name. Raises and is cancelled like ``Session.execute``."""
     found = []
-    for one in await _collections(session, database):
+    for one in (await _collections(session, database))[:_MOST_COLLECTIONS]:
         count = (await session.execute(database, {"count": _name(one), "maxTimeMS": _STATEMENT_MS})).get("n")
         found.append(TableSummary(_name(one), count if isinstance(count, int) else None))
     return found
@@ -100,7 +100,7 @@ async def save(session: Session, database: str, file: Path, most_bytes: int) -> 
     """Write all collections into a new file; return false if there are none.
 
     Raises:
-        DataUnavailable: They are too large.
+        DataUnavailable: They are too large or too many.
         OSError: The file cannot be written.
 
     Raises and is cancelled like ``Session.execute`` too.
@@ -108,6 +108,11 @@ async def save(session: Session, database: str, file: Path, most_bytes: int) -> 
     collections = await _collections(session, database)
     if not collections:
         return False
+    if len(collections) > _MOST_COLLECTIONS:
+        raise DataUnavailable(
+            f"MongoDB has {len(collections)} collections here, and a snapshot saves {_MOST_COLLECTIONS} at most; "
+            "remove some."
+        )
     written = 0
     with file.open("xb") as target:
         for one in collections:
@@ -198,7 +203,7 @@ def _merged(first: Document, options: bytes, database: str) -> bytes:
 async def _collections(session: Session, database: str) -> list[bytes]:
     """Return what the server says about each collection; views and the server's own are left out."""
     found = await _all(session, database, {"listCollections": 1, "filter": {"type": "collection"}})
-    return sorted((one for one in found if not _name(one).startswith("system.")), key=_name)[:_MOST_COLLECTIONS]
+    return sorted((one for one in found if not _name(one).startswith("system.")), key=_name)
 
 
 def _name(about: bytes) -> str:

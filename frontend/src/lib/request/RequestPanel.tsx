@@ -75,7 +75,7 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
       isHere.current = false;
     };
   }, []);
-  // Whoever went elsewhere while the failure was looked up stays there.
+  // A person who went elsewhere while the failure was looked up stays there.
   const showFailure =
     props.onShowFailure &&
     ((failureId: string): void => {
