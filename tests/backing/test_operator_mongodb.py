@@ -162,6 +162,10 @@ async def test_its_data_is_shown_saved_and_brought_back(tmp_path: Path) -> None:
                     await one.load(tmp_path / "odd", no_program)
 
 
+def _insert_into(name: str, client: pymongo.MongoClient[dict[str, Any]]) -> None:
+    client["shop"][name].insert_one({"_id": 1})
+
+
 async def test_more_collections_than_a_snapshot_holds_are_refused_not_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +173,7 @@ async def test_more_collections_than_a_snapshot_holds_are_refused_not_left_out(
     with trio.fail_after(30):
         async with open_one() as (_, one, port):
             for name in ("a", "b", "c"):
-                await using(port, lambda client, name=name: client["shop"][name].insert_one({"_id": 1}))
+                await using(port, partial(_insert_into, name))
             assert [table.name for table in await one.list_tables()] == ["a", "b"]
             with pytest.raises(DataUnavailable, match="3 collections here, and a snapshot saves 2 at most"):
                 await one.save(tmp_path / "saved", no_program)
