@@ -89,6 +89,33 @@ const origin = `http://127.0.0.1:${server.address().port}`;
 const browser = await chromium.launch({ executablePath: program, args: ["--no-sandbox", "--disable-gpu"] });
 const wrong = [];
 
+/** The looks of all parts below an element. */
+function looksOf(root) {
+  const looks = (one) => {
+    const { color, backgroundColor, fontSize, lineHeight, display, position, letterSpacing, opacity } =
+      getComputedStyle(one);
+    const { width, height } = one.getBoundingClientRect();
+    const size = `${Math.round(width)}x${Math.round(height)}`;
+    return { color, backgroundColor, fontSize, lineHeight, display, position, letterSpacing, opacity, size };
+  };
+  return [...root.querySelectorAll("*:not(svg, svg *)")].map((one) => [
+    `${one.localName}.${one.className}`,
+    looks(one),
+  ]);
+}
+
+/** What three looks in a row agree on: styles follow an event by some frames. */
+async function settled(look) {
+  let [shown, times] = [await look(), 1];
+  for (let left = 100; times < 3 && left > 0; left -= 1) {
+    await new Promise((later) => setTimeout(later, 100));
+    const now = await look();
+    times = JSON.stringify(now) === JSON.stringify(shown) ? times + 1 : 1;
+    shown = now;
+  }
+  return shown;
+}
+
 /** What the page shows, once its lines are there. */
 async function look(path) {
   const page = await browser.newPage({ reducedMotion: "reduce" });
@@ -101,25 +128,10 @@ async function look(path) {
   await page.waitForFunction(() => globalThis.lastLine === 3 && globalThis.lastStatus === "running");
   await terminal.getByRole("button", { name: "Filtrer" }).click();
   await terminal.getByRole("group", { name: "Levels" }).waitFor();
-  for (const pressed of [false, true]) {
-    await terminal.getByRole("button", { name: "Errors" }).click();
-    await terminal.getByRole("button", { name: "Errors", pressed }).waitFor();
-  }
-  await terminal.getByRole("button", { name: "Show all" }).waitFor({ state: "detached" });
-  await page.keyboard.press("Escape");
-  const shown = await terminal.evaluate((root) => {
-    const looks = (one) => {
-      const { color, backgroundColor, fontSize, lineHeight, display, position, letterSpacing, opacity } =
-        getComputedStyle(one);
-      const { width, height } = one.getBoundingClientRect();
-      const size = `${Math.round(width)}x${Math.round(height)}`;
-      return { color, backgroundColor, fontSize, lineHeight, display, position, letterSpacing, opacity, size };
-    };
-    return [...root.querySelectorAll("*:not(svg, svg *)")].map((one) => [
-      `${one.localName}.${one.className}`,
-      looks(one),
-    ]);
-  });
+  await terminal.getByRole("button", { name: "Errors", pressed: true }).waitFor();
+  // No part may look different because the pointer is above it.
+  await page.mouse.move(0, 0);
+  const shown = await settled(() => terminal.evaluate(looksOf));
   const tools = await terminal.getByRole("toolbar").getByRole("button").count();
   if (tools !== 2) wrong.push(`${path}: ${tools} tools, not 2`);
   const picture = process.env.PICTURES && join(process.env.PICTURES, `library${path.replace("/", "-")}.png`);
