@@ -9,6 +9,9 @@ const { chromium } = createRequire(process.env.PLAYWRIGHT_FROM)("playwright-core
 const program =
   process.env.PREVIEW_TEST_CHROMIUM ||
   execFileSync("sh", ["-c", "command -v chromium || command -v chromium-browser"], { encoding: "utf8" }).trim();
+const wrong = [];
+// React's warnings of what it renders on a server.
+console.error = (...said) => wrong.push(`server: ${String(said[0]).split("\n")[0]}`);
 const { stream } = await import("./server/server.js");
 const manifest = JSON.parse(readFileSync("dist-dev/.vite/manifest.json", "utf8"));
 const entry = manifest["hydrate.jsx"];
@@ -87,7 +90,6 @@ const server = createServer(async (request, response) => {
 await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
 const origin = `http://127.0.0.1:${server.address().port}`;
 const browser = await chromium.launch({ executablePath: program, args: ["--no-sandbox", "--disable-gpu"] });
-const wrong = [];
 
 /** The looks of all parts below an element. */
 function looksOf(root) {
@@ -156,7 +158,7 @@ try {
   server.close();
 }
 if (wrong.length) {
-  console.error(wrong.slice(0, 40).join("\n"));
+  process.stderr.write(`${wrong.slice(0, 40).join("\n")}\n`);
   process.exit(1);
 }
 console.log(`React ${process.argv[2]}: hydrated in Chromium without a warning; the same in a page with strong rules`);

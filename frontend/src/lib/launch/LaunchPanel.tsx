@@ -160,13 +160,16 @@ function WholeLaunchPanel(props: LaunchPanelProps): ReactNode {
   );
 }
 
+/** Before the browser paints. A server paints nothing, and React 18 warns there of a layout effect. */
+const useEffectBeforePaint = typeof document === "undefined" ? useEffect : useLayoutEffect;
+
 /** Tell the state before it is painted: two places of a page do not show two states. Null is not told. */
 function useTold(state: string | null, onState: ((state: string) => void) | undefined): void {
   const tell = useRef(onState);
-  useLayoutEffect(() => {
+  useEffectBeforePaint(() => {
     tell.current = onState;
   });
-  useLayoutEffect(() => {
+  useEffectBeforePaint(() => {
     if (state !== null) tell.current?.(state);
   }, [state]);
 }
