@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -44,6 +45,22 @@ def test_what_only_a_build_makes_is_built_first(tmp_path: Path, scripts: dict[st
     assert builds(plan) == [(("npm", "run", "build"), True)]
     assert plan.command[-1].removesuffix(".js") == "dist/bundle"
     assert "is started and no source runs in its place" in plan.steps[0].why
+
+
+@pytest.mark.parametrize(
+    "names", [{"_moduleAliases": {"@/utils": "dist/utils"}}, {"imports": {"#utils/*": "./dist/utils/*.js"}}]
+)
+def test_names_of_modules_that_lead_to_a_builds_output_want_the_build(tmp_path: Path, names: object) -> None:
+    package = {
+        "scripts": {"start": "node dist/index.js", "build": "tsc"},
+        "dependencies": {"express": "^4", "typescript": "^5", **({"module-alias": "^2"} if "_m" in str(names) else {})},
+        **cast("dict[str, object]", names),
+    }
+    for name, text in {"package.json": json.dumps(package), "src/index.ts": SERVER, "src/utils/a.ts": ""}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    plan = detect(tmp_path)
+    assert (plan.command, builds(plan)) == (("dist/index.js",), [(("npm", "run", "build"), False)])
 
 
 def test_the_program_that_builds_is_not_taken_for_the_one_that_serves(tmp_path: Path) -> None:

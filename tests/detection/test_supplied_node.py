@@ -92,6 +92,44 @@ CASES = [
         (MYSQL,),
     ),
     Case(
+        "An address in settings of its own, under names that tell nothing",
+        node(
+            "const settings = require('./config');\nconst { Pool } = require('pg');\n"
+            "new Pool({ connectionString: `${settings.store.place}` });\n", "pg",
+            **{"config/index.js": "const all = { store: { place: process.env.STORE } };\nmodule.exports = all;\n"},
+        ),
+        {"STORE": OWN, "DATABASE_URL": OWN},
+    ),
+    Case(
+        "Parts of an address in a template, with a host that the server listens at too",
+        node(
+            "const user = process.env.OWNER || 'shop';\nconst { Sequelize } = require('sequelize');\n"
+            "new Sequelize(`postgres://${user}:${process.env.PASS}@${process.env.HOST}:5432/${process.env.SHOP}`);\n"
+            "require('http').createServer().listen(process.env.PORT, process.env.HOST || 'localhost');\n",
+            "pg", "sequelize",
+        ),
+        {"HOST": "localhost", "PASS": "preview", "SHOP": "preview", "DATABASE_URL": OWN},
+    ),
+    Case(
+        "Settings that are handed over whole, and Sequelize's three texts with a dialect",
+        node(
+            "const { db, other } = require('./config');\nconst { Sequelize } = require('sequelize');\n"
+            "new Sequelize(db.base, db.owner, db.pass, { host: db.at, port: db.gate, dialect: db.kind });\n"
+            "require('mysql2').createPool(other);\n",
+            "mysql2", "sequelize",
+            **{
+                "config.js": "exports.db = { base: process.env.A1, owner: process.env.A2, pass: process.env.A3,"
+                " at: process.env.A4, gate: Number(process.env.A5), kind: process.env.A6 };\n"
+                "exports.other = { host: process.env.B1, user: process.env.B2 || 'root', database: process.env.B3 };\n",
+            },
+        ),
+        {
+            "A1": "preview", "A2": "preview", "A3": "preview", "A4": "localhost", "A5": "3306", "A6": "mysql",
+            "B1": "localhost", "B3": "preview", "DATABASE_URL": MY,
+        },
+        (MYSQL,),
+    ),
+    Case(
         "Sequelize with a configuration of its own",
         node(
             "const { Sequelize } = require('sequelize');\n"

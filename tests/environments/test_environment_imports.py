@@ -41,6 +41,20 @@ def test_imports_are_followed_through_the_projects_own_modules(tmp_path: Path) -
     assert found == ["fastapi", "python-jose", "sqlalchemy"]
 
 
+def test_an_import_whose_handler_raises_again_is_needed(tmp_path: Path) -> None:
+    """``manage.py``, as Django writes it, and a folder of settings without ``__init__.py``."""
+    found = wanted(
+        tmp_path,
+        "manage.py",
+        manage="import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'config.settings')\n"
+        "try:\n    from django.core.management import execute_from_command_line\n"
+        "except ImportError as exc:\n    raise ImportError('Is it installed?') from exc\n",
+        config__settings__base="import environ\n",
+        config__settings__local="from .base import *\n",
+    )
+    assert found == ["django", "django-environ"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

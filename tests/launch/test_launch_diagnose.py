@@ -68,6 +68,10 @@ SERVICES = [
     ("Error: P1001: Can't reach database server at `localhost:5432`", "It needs PostgreSQL at localhost:5432, "),
     ("Can't reach database server at `db`:`3306`", "It needs MySQL at db:3306, "),
     ("ConnectionRefusedError [SequelizeConnectionRefusedError]: connect ECONNREFUSED 127.0.0.1:3306", "MySQL at 127"),
+    (
+        "Error: getaddrinfo ENOTFOUND undefined\n    at /app/node_modules/pg-pool/index.js:45:11",
+        "It connects to PostgreSQL, but the host in the address has no value. Set the variable that the program reads",
+    ),
     ("SequelizeHostNotFoundError: getaddrinfo ENOTFOUND postgres", "It needs PostgreSQL at postgres:5432, "),
     ("AggregateError [ECONNREFUSED]:\n    Error: connect ECONNREFUSED ::1:5432", "It needs PostgreSQL at [::1]:5432"),
     ("pika.exceptions.AMQPConnectionError", "It needs RabbitMQ, "),

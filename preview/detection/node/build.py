@@ -22,6 +22,7 @@ _OUTPUTS: Final = frozenset({"dist", "build", "out", "output", "www", ".output"}
 _FRONT: Final = re.compile(
     r"\b(?:vite|webpack|react-scripts|parcel|rollup|esbuild|vue-cli-service|ng|astro|svelte-kit|rspack|gulp)\b"
 )
+_COMPILES: Final = re.compile(r"(?:^|\s|/)tsc(?:\s+(?:-p|--project)\s+[\w./-]{1,100})?$")
 # These fetch packages that are not in the environment; previews are not allowed to.
 _INSTALLS: Final = re.compile(r"\b(?:npm|pnpm|bun|yarn)\s+(?:--?\S+\s+)*(?:install|i|ci|add)\b|\byarn\s*(?:$|&&|;)")
 _SERVED: Final = re.compile(r"(?:\.static|serveStatic|\.sendFile|\.render)\s*\(([^;\n]{0,300})")
@@ -68,7 +69,9 @@ def find_build_work(project: NodeProject) -> BuildWork:
             return BuildWork()
         name = _script(package, _BUILDS)
         why = f"{project.relative(project.entry.file)} is started and no source runs in its place"
-        return BuildWork((_step(package, name, why, required=True),) if name else ())
+        # TypeScript's compiler writes its output in spite of errors of types.
+        required = name is not None and _COMPILES.search(package.scripts[name].strip()) is None
+        return BuildWork((_step(package, name, why, required=required),) if name else ())
     imported = next(_missing_imports(project), None)
     if imported is not None and (name := _script(package, _GENERATES)) is not None:
         file, specifier = imported

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from preview.detection.node.address_uses import find_address_uses
 from preview.detection.node.build import find_build_work, tell_stand_in
 from preview.detection.node.command import find_command
 from preview.detection.node.databases import PROVIDERS, DatabaseWork, find_database_work
@@ -143,13 +144,14 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
     servers = find_servers(project, settings, supplied)
     work = find_database_work(project, command.runner, servers.sql, servers.supply.kinds)
     kinds = _kinds(project, work)
-    variables = choose_variables(project, settings, kinds, command.variables)
+    uses = find_address_uses(project.sources, project.by_reach)
+    variables = choose_variables(project, settings, kinds, command.variables, uses)
     variables.update({item.name: item for item in work.variables})
     _address_of_prisma(work, variables)
     servers = servers.with_provider(work.provider)
-    variables = servers.variables(settings, variables, (work.setting, work.direct))
+    variables = servers.variables(settings, variables, (work.setting, work.direct), uses)
     values = {name: item.value for name, item in variables.items()}
-    services = servers.needs(find_services(project, reads, values, work))
+    services = servers.needs(find_services(project, reads, values, work, uses))
     if servers.used:
         services = with_ports(services, (*(project.text(file) for file in project.reached), *values.values()))
     env_file = find_env_file_step(project.sources, project.reached, project.folder, Toolchain.NODE)

@@ -11,8 +11,9 @@ from typing import Final
 
 from preview.sources import Sources
 from preview.sources.javascript import SCRIPT_SUFFIXES
-from preview.sources.node_files import resolve_script_file
+from preview.sources.node_files import built_path, resolve_script_file
 from preview.sources.node_package import Entry, NodePackage, find_built_entry, find_entry, read_node_packages
+from preview.sources.node_scripts import split_commands
 
 _FRONT: Final = (
     "react-scripts", "next", "vite", "@angular/core", "gatsby", "nuxt", "@vue/cli-service", "expo", "react-dom",
@@ -27,6 +28,7 @@ _SERVERS: Final = (
 _BUNDLER: Final = re.compile(r"\b(?:webpack|rollup|parcel|vite|gulp|grunt|rspack|brunch|razzle|backpack)\b")
 # Without a package.json, only a script that loads something and listens is a server.
 _ENTRY_NAMES: Final = ("server", "index", "app", "main", "api", "backend")
+_BY_ALIASES: Final = "the names of its modules"
 _SOURCE_FOLDERS: Final = frozenset({"", "src", "lib", "bin"})
 _MOST_SCRIPTS: Final = 200
 _LOADED: Final = re.compile(r"""(?:\bfrom|\brequire\s*\(|\bimport\s*\(?)\s*['"]((?:@[\w.-]+/)?[A-Za-z][\w.-]*)""")
@@ -143,13 +145,14 @@ def find_project(sources: Sources, file: str | None, *, named: bool = False) -> 
     packages = read_node_packages(sources)
     if file is not None:
         package = _package_of(file, packages) or _bare_package(sources, file)
-        known = _entry(package, sources)
+        known = (None if named else _aliased_entry(package, sources)) or _entry(package, sources)
         runs = named or known is None or not known.built or _runs_as_it_is(package, sources, file)
-        if known is None or (known.file != file and runs):
+        is_aliased = known is not None and known.by == _BY_ALIASES
+        if known is None or (known.file != file and runs and not is_aliased):
             known = Entry(file, "", file.endswith((".ts", ".tsx", ".mts", ".cts")), built=not sources.has_file(file))
         return NodeProject(sources, package, tuple(packages), known, _root_of(sources, package, packages))
     for package in sorted(packages, key=_preference):
-        found = _entry(package, sources)
+        found = _aliased_entry(package, sources) or _entry(package, sources)
         if found is not None and not (package.requires(*_FRONT) and not package.requires(*_SERVERS)):
             owner = _package_of(found.file, packages) or package
             return NodeProject(sources, owner, tuple(packages), found, _root_of(sources, owner, packages))
@@ -214,6 +217,27 @@ def _entry(package: NodePackage, sources: Sources) -> Entry | None:
     there = (sources.root / built.file).is_file()
     wanted = package.scripts.get("build") and (found is None or _is_bundled(package))
     return built if there or wanted else found
+
+
+def _aliased_entry(package: NodePackage, sources: Sources) -> Entry | None:
+    """Return the built file to start, if names of modules lead to a build's output that is not there yet.
+
+    ``_moduleAliases`` and ``imports`` count while the program runs: a source in place of the built one finds no module.
+    """
+    names = "_moduleAliases" if package.requires("module-alias") else "imports"
+    aliases = package.data.get(names)
+    targets = [value for value in aliases.values() if isinstance(value, str)] if isinstance(aliases, dict) else []
+    folders = {path.split("/")[0] for value in targets if (path := built_path(".", value)) is not None}
+    missing = [name for name in folders if not (sources.root / package.path(name)).exists()]
+    if not missing or "build" not in package.scripts:
+        return None
+    texts = (package.scripts.get(name, "") for name in ("start", "start:prod", "serve", "prod"))
+    words = [word for text in texts for command in split_commands(text) for word in command[1:]]
+    for word in (*words, package.main):
+        path = built_path(package.folder, word) if word and not word.startswith("-") else None
+        if path is not None and posixpath.relpath(path, package.folder).split("/")[0] in missing:
+            return Entry(path, _BY_ALIASES, typescript=False, built=True)
+    return None
 
 
 def _is_bundled(package: NodePackage) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from preview.detection.databases.services import DEFAULT_PORTS, SQL_KINDS
+from preview.detection.node.address_uses import AddressUse
 from preview.detection.node.databases import PROVIDERS
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import ServiceKind, ServiceNeed, Variable
@@ -46,7 +47,11 @@ class Servers:
         return replace(self, sql=sql, used=(self.used - SQL_KINDS) | ({sql} if sql is not None else set()))
 
     def variables(
-        self, settings: ProjectSettings, variables: Mapping[str, Variable], named: Iterable[str | None]
+        self,
+        settings: ProjectSettings,
+        variables: Mapping[str, Variable],
+        named: Iterable[str | None],
+        uses: Mapping[str, AddressUse],
     ) -> dict[str, Variable]:
         """Return the variables with values that lead to the preview's own servers.
 
@@ -54,11 +59,13 @@ class Servers:
             settings: The variables that the project reads.
             variables: The values that they have so far.
             named: Variables with the database's URL, which Prisma's schema names.
+            uses: Variables that the sources pass to a driver.
         """
         if not self.used:
             return dict(variables)
         names = [name for name in named if name is not None]
-        return supplied_node_variables(settings, variables, self.sql, self.used, self.supply, names)
+        parts = {name: (use.kind, use.part) for name, use in uses.items()}
+        return supplied_node_variables(settings, variables, self.sql, self.used, self.supply, names, parts)
 
     def needs(self, found: Iterable[ServiceNeed]) -> tuple[ServiceNeed, ...]:
         """Return the needs, with those of packages whose connection is not found in the sources."""

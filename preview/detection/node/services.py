@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
+from preview.detection.databases.services import SQL_KINDS
+from preview.detection.node.address_uses import AddressUse
 from preview.detection.node.databases import PROVIDERS, DatabaseWork
 from preview.detection.node.project import NodeProject
 from preview.detection.plan import ServiceKind, ServiceNeed
 from preview.detection.settings.model import SettingRead
+from preview.detection.supplied.parts import Part
 
 ADDRESSES: Final = {
     ServiceKind.POSTGRESQL: "postgresql://preview:preview@localhost:5432/preview",
@@ -114,9 +117,21 @@ def service_of_name(name: str, kinds: Sequence[ServiceKind]) -> ServiceKind | No
 
 
 def find_services(
-    project: NodeProject, reads: Sequence[SettingRead], values: Mapping[str, str], work: DatabaseWork
+    project: NodeProject,
+    reads: Sequence[SettingRead],
+    values: Mapping[str, str],
+    work: DatabaseWork,
+    uses: Mapping[str, AddressUse],
 ) -> tuple[ServiceNeed, ...]:
-    """Return the servers that the project connects to, one for each kind; ``work`` has that of Prisma's schema."""
+    """Return the servers that the project connects to, one for each kind.
+
+    Args:
+        project: The project.
+        reads: The variables that it reads.
+        values: Their values.
+        work: The database of Prisma's schema.
+        uses: Variables that the sources pass to a driver.
+    """
     found: dict[ServiceKind, ServiceNeed] = {}
     for client in _CLIENTS:
         if not project.requires(*client.packages):
@@ -131,7 +146,7 @@ def find_services(
             ):
                 continue
             line = text.count("\n", 0, match.start()) + 1
-            need = _need(project, client, file, line, reads, values)
+            need = _need(project, client, file, line, reads, values, uses)
             # Seeders and other tools connect too, but the application does not run them.
             found[client.kind] = need if file in project.reached else replace(need, at_startup=False)
             break
@@ -149,16 +164,26 @@ def _need(
     line: int,
     reads: Sequence[SettingRead],
     values: Mapping[str, str],
+    uses: Mapping[str, AddressUse],
 ) -> ServiceNeed:
-    named = [read for read in reads if client.name.search(read.name)]
-    named.sort(key=lambda read: "TEST" in read.name.upper())
+    passed = [name for name, use in uses.items() if _is_of(use, client.kind)]
+    named = [read for read in reads if read.name in passed or client.name.search(read.name)]
+    named.sort(key=lambda read: (read.name not in passed, "TEST" in read.name.upper()))
     here = [read.name for read in named if read.file == file] or [read.name for read in named]
-    setting = next((name for name in here if re.search(r"UR[IL]|STRING|HOST", name)), next(iter(here), None))
+    telling = {name for name in passed if uses[name].part in {Part.URL, Part.HOST}}
+    here = [*telling.intersection(values), *here] if telling.intersection(values) else here
+    setting = next(
+        (name for name in here if name in telling or re.search(r"UR[IL]|STRING|HOST", name)), next(iter(here), None)
+    )
     value = values.get(setting, "") if setting else _fixed_address(project.text(file), client.kind)
     if setting and not value:
         value = next((read.default or "" for read in named if read.name == setting), "")
     address = _address(value) or _with_port(_address(ADDRESSES[client.kind]), project.text(file), client)
     return ServiceNeed(client.kind, setting, f"{file}:{line}", _is_at_startup(project, client, file), address)
+
+
+def _is_of(use: AddressUse, kind: ServiceKind) -> bool:
+    return use.kind is kind or (use.kind is None and kind in SQL_KINDS)
 
 
 def _is_at_startup(project: NodeProject, client: _Client, file: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 
 from dotenv.parser import parse_stream
 
+from preview.detection.node.address_uses import AddressUse, value_for_use
 from preview.detection.node.project import NodeProject
 from preview.detection.node.services import ADDRESSES, service_of_name
 from preview.detection.plan import Origin, ServiceKind, Variable
@@ -44,15 +45,28 @@ def node_settings(project: NodeProject, reads: Sequence[SettingRead]) -> Project
 
 
 def choose_variables(
-    project: NodeProject, settings: ProjectSettings, kinds: Sequence[ServiceKind], scripted: Mapping[str, str]
+    project: NodeProject,
+    settings: ProjectSettings,
+    kinds: Sequence[ServiceKind],
+    scripted: Mapping[str, str],
+    uses: Mapping[str, AddressUse],
 ) -> dict[str, Variable]:
-    """Return the project's variables by name, without those that the service always sets."""
+    """Return the project's variables by name, without those that the service always sets.
+
+    Args:
+        project: The project.
+        settings: The variables that it reads.
+        kinds: Kinds of servers that its packages are for.
+        scripted: Values that its script sets.
+        uses: Variables that the sources pass to a database driver.
+    """
     own, examples = settings.own, settings.examples
     found = {name: Variable(name, value, Origin.EXAMPLE, "package.json") for name, value in scripted.items()}
     for read in settings.reads.values():
         if read.name in _GIVEN or read.name in found or _has_value(own, read.name):
             continue
-        variable = _from_example(read, examples.get(read.name), kinds) or _made_up(read, kinds)
+        variable = _from_example(read, examples.get(read.name), kinds)
+        variable = variable or _for_driver(read, uses.get(read.name), kinds) or _made_up(read, kinds)
         if variable is not None:
             found[read.name] = variable
     if project.requires("dotenv-safe"):
@@ -127,6 +141,14 @@ def _from_example(read: SettingRead, example: ExampleValue | None, kinds: Sequen
         return None
     secret = is_secret(read.name) and service_of_name(read.name, kinds) is None
     return Variable(read.name, value, Origin.EXAMPLE, example.file, secret)
+
+
+def _for_driver(read: SettingRead, use: AddressUse | None, kinds: Sequence[ServiceKind]) -> Variable | None:
+    """Return the variable whose value a driver gets, in the form that the driver wants."""
+    if use is None or use.has_default:
+        return None
+    value = value_for_use(use, kinds, ADDRESSES)
+    return Variable(read.name, value, Origin.MADE_UP, read.where, is_secret(read.name)) if value is not None else None
 
 
 def _made_up(read: SettingRead, kinds: Sequence[ServiceKind]) -> Variable | None:

@@ -9,7 +9,7 @@ from preview.detection.databases.services import SQL_KINDS, kind_of_scheme
 from preview.detection.plan import ServiceKind, Variable
 from preview.detection.settings import Need, ProjectSettings, SettingRead, is_database_url
 from preview.detection.supplied.choose import DATABASE_URL, as_supplied, is_for_tests, supplied_url
-from preview.detection.supplied.parts import implicit_variables, local_variables
+from preview.detection.supplied.parts import Part, implicit_variables, local_variables
 from preview.detection.supplied.supply import SQLITE, Supply
 from preview.detection.supplied.urls import SCHEMES, address_from, own_address
 
@@ -61,6 +61,7 @@ def supplied_node_variables(
     kinds: frozenset[ServiceKind],
     supply: Supply,
     named: Iterable[str] = (),
+    uses: Mapping[str, tuple[ServiceKind | None, Part]] | None = None,
 ) -> dict[str, Variable]:
     """Return the variables with values that lead to the preview's own servers; unchanged without any server.
 
@@ -71,6 +72,7 @@ def supplied_node_variables(
         kinds: Kinds of supplied servers that it uses.
         supply: Servers that the preview gets.
         named: More variables with the database's URL, which Prisma's schema names.
+        uses: Variables that the sources pass to a driver; see ``local_variables``.
     """
     decided: dict[str, Variable] = {}
     if sql is not None:
@@ -82,7 +84,7 @@ def supplied_node_variables(
         decided = {read.name: one for read in reads if (one := _variable(read, settings, sql, supply)) is not None}
         if DATABASE_URL not in decided:
             decided[DATABASE_URL] = supplied_url(own_address(sql, SCHEMES[sql]))
-    local = local_variables(settings, variables, decided, sql, kinds)
+    local = local_variables(settings, variables, decided, sql, kinds, uses)
     implicit = {one.name: one for one in implicit_variables(sql)}
     return {**implicit, **variables, **local, **decided}
 

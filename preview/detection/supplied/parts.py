@@ -24,6 +24,7 @@ class Part(Enum):
     PASSWORD = auto()
     NAME = auto()
     TLS = auto()
+    DIALECT = auto()
 
 
 _PARTS: Final = (
@@ -52,6 +53,8 @@ _OTHERS: Final = re.compile(
 )
 _DEMANDS: Final = frozenset({"true", "1", "yes", "on", "require", "required", "verify-ca", "verify-full", "verify_ca"})
 _PREVIEW: Final = "preview"
+# ``DB_HOST_1`` and ``DB_HOST_2``: a list of servers.
+_NUMBER: Final = re.compile(r"_?\d{1,2}$")
 _MAX_HOST: Final = 255
 
 
@@ -61,6 +64,7 @@ def local_variables(
     decided: Mapping[str, Variable],
     sql: ServiceKind | None,
     kinds: frozenset[ServiceKind],
+    uses: Mapping[str, tuple[ServiceKind | None, Part]] | None = None,
 ) -> dict[str, Variable]:
     """Return the variables whose values lead to the preview's own servers.
 
@@ -70,16 +74,19 @@ def local_variables(
         decided: Those of them that need no change.
         sql: Kind of the project's supplied SQL server, which names such as ``DB_HOST`` mean; or None.
         kinds: Kinds of supplied servers that the project uses.
+        uses: Kind and part of an address by the variable's name, where the source tells them; the kind is None for
+            the SQL server.
     """
     found = {}
     for read in settings.reads.values():
         if read.name in decided:
             continue
-        kind = _kind(read, settings, variables, sql)
+        used, part = (uses or {}).get(read.name, (None, None))
+        kind = used or _kind(read, settings, variables, sql) or (sql if part is not None else None)
         if kind is None or kind not in kinds:
             continue
         before = variables.get(read.name) or _own(read, settings)
-        value = _value(read, kind, before)
+        value = _value(read, kind, before, part or part_of(read.name))
         if value is not None and value != (before.value if before is not None else read.default):
             found[read.name] = _changed(read, value, before)
     return found
@@ -105,7 +112,7 @@ def _changed(read: SettingRead, value: str, before: Variable | None) -> Variable
 
 def part_of(name: str) -> Part | None:
     """Return the part of an address that a variable of this name has, or None."""
-    upper = name.upper()
+    upper = _NUMBER.sub("", name.upper())
     return next((part for part, pattern in _PARTS if pattern.search(upper)), None)
 
 
@@ -129,12 +136,12 @@ def _own_text(read: SettingRead, settings: ProjectSettings) -> str | None:
     return own.value if own is not None else None
 
 
-def _value(read: SettingRead, kind: ServiceKind, before: Variable | None) -> str | None:
+def _value(read: SettingRead, kind: ServiceKind, before: Variable | None, part: Part | None) -> str | None:
     """Return the value that leads to the preview's own server; None if the variable stays as it is."""
     text = before.value if before is not None else read.default or ""
     made_up = before is None or before.origin is Origin.MADE_UP
     is_set = bool(text) or read.default is not None
-    match part_of(read.name):
+    match part:
         case Part.URL:
             return _url(text, kind, is_set=is_set)
         case Part.HOST:

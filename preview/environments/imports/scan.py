@@ -15,6 +15,8 @@ from preview.sources import Sources
 
 _MAX_FILES: Final = 1_500
 _MAX_NAMES: Final = 1_000
+# Modules of a package without ``__init__.py`` that only a text names.
+_MAX_BESIDE: Final = 20
 _STANDARD: Final = frozenset(sys.stdlib_module_names)
 _SCHEME: Final = re.compile(
     rb"\b((?:postgres|postgresql|mysql|mariadb|sqlite)\+\w+)\b|\b(postgres(?:ql)?|mysql)://"
@@ -169,6 +171,9 @@ class _Scan:
             found += [
                 file for name in names for file in _files(posixpath.join(path, name)) if self._sources.has_file(file)
             ]
+            if not found and module and not names and self._sources.has_folder(path):
+                # ``config.settings`` may be a folder without ``__init__.py``: a setting chooses one of its modules.
+                found = [file for file in self._sources.names if posixpath.dirname(file) == path][:_MAX_BESIDE]
             if found or (module and self._sources.has_folder(path)):
                 self._todo += found
                 self._todo += ["/".join([*parts[:count], "__init__.py"]) for count in range(1, len(parts))]
@@ -240,6 +245,9 @@ def _is_aside(test: ast.expr) -> bool:
 
 
 def _forgives(handler: ast.ExceptHandler) -> bool:
+    """Return whether a handler lets the program go on without the module; Django's ``manage.py`` raises again."""
+    if handler.body and isinstance(handler.body[-1], ast.Raise):
+        return False
     if handler.type is None:
         return True
     return any(

@@ -75,9 +75,23 @@ def missing_service(kind: ServiceKind, address: Address | None, needs: Sequence[
     """
     need = _need(kind, address, needs)
     where = need.address if need and need.address and is_same_address(address, need.address) else address
+    if where is not None and where[0].lower() in _NOT_SET:
+        return _without_host(kind, where, need)
     advice = f"Start one or set {need.setting}." if need and need.setting else "Start one there."
     message = f"It needs {kind}{_at(where)}{_source(need)}, and nothing answers there. {advice}"
     return Diagnosis("missing_service", message, _facts(kind, where, need))
+
+
+# A host that is the text of a variable without a value, in JavaScript and in Python.
+_NOT_SET = frozenset({"undefined", "null", "none", "nan"})
+
+
+def _without_host(kind: ServiceKind, address: Address, need: ServiceNeed | None) -> Diagnosis:
+    """Diagnose an address that is made of a variable without a value."""
+    setting = need.setting if need else None
+    advice = f"Set {setting}." if setting else "Set the variable that the program reads for it."
+    message = f"It connects to {kind}{_source(need)}, but the host in the address has no value. {advice}"
+    return Diagnosis("missing_service", message, _facts(kind, (None, address[1]), need))
 
 
 def refused_service(kind: ServiceKind, said: str, needs: Sequence[ServiceNeed]) -> Diagnosis:

@@ -1,0 +1,327 @@
+"""Find variables whose values the sources pass to a database driver, directly or through the project's own settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tree_sitter import Node
+
+from preview.detection.databases.services import DEFAULT_PORTS, SQL_KINDS
+from preview.detection.plan import ServiceKind
+from preview.detection.supplied.parts import Part
+from preview.sources import Sources
+from preview.sources.javascript import JavaScriptTrees
+
+_MAX_FILES: Final = 400
+_MAX_DEPTH: Final = 6
+_MAX_PATHS: Final = 2_000
+_WORDS: Final = re.compile(
+    rb"process\.env|\b(?:Pool|Client|createPool|createConnection|Sequelize|DataSource|[kK]nex|postgres|mongoose"
+    rb"|MongoClient|createClient|Redis|dialect)\b"
+)
+_ANY_SQL: Final = frozenset(
+    {"Pool", "Client", "createPool", "createConnection", "Sequelize", "DataSource", "knex", "Knex", "postgres", "pgp",
+     "neon", "forRoot", "createPoolCluster"}
+)  # fmt: skip
+_REDIS: Final = frozenset({"Redis", "IORedis", "createClient"})
+_MONGODB: Final = frozenset({"mongoose.connect", "mongoose.createConnection", "MongoClient", "MongoClient.connect"})
+_KEYS: Final = {
+    "host": Part.HOST, "hostname": Part.HOST, "server": Part.HOST, "port": Part.PORT, "user": Part.USER,
+    "username": Part.USER, "password": Part.PASSWORD, "database": Part.NAME, "dbName": Part.NAME,
+    "connectionString": Part.URL, "connectionURL": Part.URL, "connection": Part.URL, "uri": Part.URL, "url": Part.URL,
+    "dialect": Part.DIALECT, "client": Part.DIALECT, "type": Part.DIALECT,
+}  # fmt: skip
+_SCHEMES: Final = {
+    "postgres": ServiceKind.POSTGRESQL, "postgresql": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL,
+    "mariadb": ServiceKind.MYSQL, "mongodb": ServiceKind.MONGODB, "redis": ServiceKind.REDIS,
+}  # fmt: skip
+_MARK: Final = r"\x00(\d{1,3})\x00"
+_ADDRESS: Final = re.compile(
+    rf"(\w{{1,20}})(?:\+\w{{1,20}})?://(?:(?:{_MARK}|[^\x00@/]{{0,200}})(?::(?:{_MARK}|[^\x00@/]{{0,200}}))?@)?"
+    rf"(?:{_MARK}|[^\x00:/?]{{0,200}})(?::(?:{_MARK}|\d{{0,6}}))?(?:/(?:{_MARK})?)?"
+)
+_CASTS: Final = frozenset({"parseInt", "Number", "String", "parseFloat"})
+_AROUND: Final = frozenset({"non_null_expression", "as_expression", "parenthesized_expression", "await_expression"})
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressUse:
+    """The place of a variable's value in a server's address.
+
+    Attributes:
+        kind: The kind of server; None for the SQL server that the project uses.
+        has_default: The source has another value if the variable is not set.
+        driver: The function that gets the value: ``Sequelize``, ``knex``.
+    """
+
+    part: Part
+    kind: ServiceKind | None
+    has_default: bool
+    driver: str = ""
+
+
+def find_address_uses(sources: Sources, files: Iterable[str]) -> dict[str, AddressUse]:
+    """Return the variables that are a part of a server's address in the files, by name; the first use counts."""
+    trees = JavaScriptTrees(sources)
+    names = [name for name in files if _WORDS.search(sources.text(name))][:_MAX_FILES]
+    roots = [tree for name in names if (tree := trees.tree(name)) is not None]
+    finder = _Finder(_named_values(roots))
+    for root in roots:
+        finder.read(root)
+    return finder.found
+
+
+def value_for_use(use: AddressUse, kinds: Sequence[ServiceKind], addresses: Mapping[ServiceKind, str]) -> str | None:
+    """Return a value with which the driver can be made; None if the kind of server is unknown.
+
+    Args:
+        use: The variable's use.
+        kinds: Kinds of servers that the project's packages are for.
+        addresses: The usual address of each kind.
+    """
+    kind = use.kind or next((one for one in kinds if one in SQL_KINDS), None)
+    if kind is None:
+        return None
+    match use.part:
+        case Part.URL:
+            return addresses.get(kind)
+        case Part.HOST:
+            return "localhost"
+        case Part.PORT:
+            return str(DEFAULT_PORTS[kind])
+        case Part.DIALECT:
+            return _dialect(kind, use.driver)
+        case Part.USER | Part.PASSWORD | Part.NAME if kind in SQL_KINDS:
+            return "preview"
+    return None
+
+
+def _dialect(kind: ServiceKind, driver: str) -> str | None:
+    if kind not in SQL_KINDS:
+        return None
+    if driver.lower() == "knex":
+        return "pg" if kind is ServiceKind.POSTGRESQL else "mysql2"
+    return "postgres" if kind is ServiceKind.POSTGRESQL else "mysql"
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A variable of the environment, as an expression reads it."""
+
+    name: str
+    has_default: bool
+
+
+def _named_values(roots: Iterable[Node]) -> dict[Path, _Value]:
+    """Return the variables by the path under which the sources know them: ``("config", "db", "host")``."""
+    found: dict[Path, _Value] = {}
+    for root in roots:
+        for node in _all(root):
+            if node.type in {"pair", "variable_declarator", "assignment_expression"}:
+                for path, value in _named(node):
+                    if len(found) < _MAX_PATHS:
+                        found.setdefault(path, value)
+    return found
+
+
+def _named(node: Node) -> Iterator[tuple[Path, _Value]]:
+    if node.type == "variable_declarator" and _text(node.child_by_field_name("value")) == "process.env":
+        pattern = node.child_by_field_name("name")
+        for item in pattern.named_children if pattern is not None else ():
+            default = item.type == "object_assignment_pattern"
+            names = [_text(one) for one in item.named_children] or [_text(item)]
+            yield (names[-1] if item.type == "pair_pattern" else names[0],), _Value(names[0], default)
+        return
+    value = _environment(node.child_by_field_name("right" if node.type == "assignment_expression" else "value"))
+    if value is not None:
+        yield _path_of(node), value
+
+
+def _path_of(node: Node) -> Path:
+    """Return the names that lead to a value: keys of the objects around it, and the name of the whole."""
+    path: list[str] = []
+    current: Node | None = node
+    while current is not None and len(path) <= _MAX_DEPTH:
+        if current.type == "pair":
+            path.insert(0, _text(current.child_by_field_name("key")).strip("\"'"))
+        elif current.type == "variable_declarator":
+            path.insert(0, _text(current.child_by_field_name("name")))
+            break
+        elif current.type == "assignment_expression":
+            left = _text(current.child_by_field_name("left")).rpartition(".")[2]
+            path[:0] = [left] if left != "exports" else []
+            break
+        elif current.type not in {"object", *_AROUND}:
+            break
+        current = current.parent
+    return tuple(path)
+
+
+class _Finder:
+    """Collects the uses of all files.
+
+    Args:
+        named: Variables by the path under which the sources know them.
+    """
+
+    def __init__(self, named: Mapping[Path, _Value]) -> None:
+        self._named: dict[Path, _Value] = {}
+        for path, value in named.items():
+            self._named.setdefault(path, value)
+        # `config` and `exports` are only names of the whole: an importing file may use another.
+        self._inner: dict[Path, _Value] = {}
+        for path, value in named.items():
+            if len(path) > 1:
+                self._inner.setdefault(path[1:], value)
+        self.found: dict[str, AddressUse] = {}
+
+    def read(self, root: Node) -> None:
+        for node in _all(root):
+            if node.type == "template_string":
+                self._template(node)
+            elif node.type in {"call_expression", "new_expression"}:
+                self._call(node)
+            elif node.type == "object" and _has_dialect(node):
+                self._options(node, None, "", 0)
+
+    def _template(self, node: Node) -> None:
+        text, parts = "", []
+        for child in node.children:
+            if child.type == "template_substitution" and child.named_children:
+                text += f"\x00{len(parts)}\x00"
+                parts.append(child.named_children[0])
+            elif child.type == "string_fragment":
+                text += _text(child)
+        match = _ADDRESS.match(text)
+        kind = _SCHEMES.get(match[1]) if match is not None else None
+        if match is None or kind is None:
+            return
+        for number, part in enumerate((Part.USER, Part.PASSWORD, Part.HOST, Part.PORT, Part.NAME), 2):
+            if match[number] is not None:
+                self._use(parts[int(match[number])], part, kind, "")
+
+    def _call(self, node: Node) -> None:
+        function = node.child_by_field_name("function") or node.child_by_field_name("constructor")
+        called = _text(function)
+        driver = called.rpartition(".")[2]
+        values = node.child_by_field_name("arguments")
+        arguments = values.named_children if values is not None else []
+        kind = ServiceKind.MONGODB if called in _MONGODB or driver == "MongoClient" else None
+        kind = ServiceKind.REDIS if driver in _REDIS else kind
+        if not arguments or (kind is None and driver not in _ANY_SQL):
+            return
+        if driver == "Sequelize" and len(arguments) > 2:
+            for argument, part in zip(arguments, (Part.NAME, Part.USER, Part.PASSWORD), strict=False):
+                self._use(argument, part, kind, driver)
+        for argument in arguments[:1] if len(arguments) < 3 else arguments[:4]:
+            if argument.type == "object":
+                self._options(argument, kind, driver, 0)
+        if arguments[0].type != "object" and len(arguments) < 3:
+            self._use(arguments[0], Part.URL, kind, driver)
+            self._object(arguments[0], kind, driver)
+
+    def _options(self, node: Node, kind: ServiceKind | None, driver: str, depth: int) -> None:
+        for pair in node.named_children:
+            if pair.type == "shorthand_property_identifier":
+                key, value = _text(pair), pair
+            elif pair.type == "pair" and (inner := pair.child_by_field_name("value")) is not None:
+                key, value = _text(pair.child_by_field_name("key")).strip("\"'"), inner
+            else:
+                continue
+            if value.type == "object":
+                if depth < _MAX_DEPTH and key not in {"ssl", "dialectOptions", "pool", "auth", "retry"}:
+                    self._options(value, kind, driver, depth + 1)
+            elif (part := _KEYS.get(key)) is not None:
+                self._use(value, part, kind, driver)
+                if key == "connection":
+                    self._object(value, kind, driver)
+
+    def _object(self, node: Node, kind: ServiceKind | None, driver: str) -> None:
+        """Match ``new Pool(config.db)``: the settings have the driver's own names."""
+        path = _path(node)
+        if path is None:
+            return
+        for key, part in _KEYS.items():
+            value = self._value((*path, key))
+            if value is not None:
+                self._add(value, part, kind, driver)
+
+    def _use(self, node: Node, part: Part, kind: ServiceKind | None, driver: str) -> None:
+        value = _environment(node)
+        if value is None:
+            plain, default = _plain(node)
+            path = _path(plain)
+            found = self._value(path) if path is not None else None
+            value = _Value(found.name, found.has_default or default) if found is not None else None
+        if value is not None:
+            self._add(value, part, kind, driver)
+
+    def _value(self, path: Path) -> _Value | None:
+        rest = path[1:]
+        found = self._named.get(path) or self._inner.get(path)
+        return found or ((self._named.get(rest) or self._inner.get(rest)) if rest else None)
+
+    def _add(self, value: _Value, part: Part, kind: ServiceKind | None, driver: str) -> None:
+        self.found.setdefault(value.name, AddressUse(part, kind, value.has_default, driver))
+
+
+def _has_dialect(node: Node) -> bool:
+    keys = {_text(pair.child_by_field_name("key")).strip("\"'") for pair in node.named_children if pair.type == "pair"}
+    return bool(keys & {"dialect", "client"}) and bool(keys & {"host", "database", "connection", "url", "username"})
+
+
+def _environment(node: Node | None) -> _Value | None:
+    """Return the variable that an expression reads: ``Number(process.env.DB_PORT) || 5432``."""
+    if node is None:
+        return None
+    plain, default = _plain(node)
+    if plain.type in {"member_expression", "subscript_expression"}:
+        name = _text(plain.child_by_field_name("property")) or _text(plain.child_by_field_name("index")).strip("\"'`")
+        if _text(plain.child_by_field_name("object")) == "process.env" and re.fullmatch(r"[A-Za-z_]\w{0,100}", name):
+            return _Value(name, default)
+    return None
+
+
+def _plain(node: Node) -> tuple[Node, bool]:
+    """Return an expression without its default, casts and parentheses, and whether it has a default."""
+    default = False
+    for _ in range(_MAX_DEPTH):
+        inner: Node | None = None
+        if node.type == "binary_expression" and _text(node.child_by_field_name("operator")) in {"||", "??"}:
+            inner, default = node.child_by_field_name("left"), True
+        elif node.type in _AROUND:
+            inner = next(iter(node.named_children), None)
+        elif node.type == "call_expression" and _text(node.child_by_field_name("function")) in _CASTS:
+            values = node.child_by_field_name("arguments")
+            inner = next(iter(values.named_children), None) if values is not None else None
+        elif node.type == "template_string" and [one.type for one in node.named_children] == ["template_substitution"]:
+            inner = next(iter(node.named_children[0].named_children), None)
+        if inner is None:
+            break
+        node = inner
+    return node, default
+
+
+def _path(node: Node) -> Path | None:
+    """Return ``("config", "db", "host")`` for such an expression; None for another."""
+    if node.type not in {"identifier", "member_expression", "shorthand_property_identifier"}:
+        return None
+    path = tuple(part.rstrip("?!") for part in _text(node).split("."))
+    return path if len(path) <= _MAX_DEPTH and all(part.isidentifier() for part in path) else None
+
+
+def _all(root: Node) -> Iterator[Node]:
+    todo = [root]
+    while todo:
+        node = todo.pop()
+        yield node
+        todo += reversed(node.named_children)
+
+
+def _text(node: Node | None) -> str:
+    return (node.text or b"").decode("utf-8", "replace") if node is not None else ""
