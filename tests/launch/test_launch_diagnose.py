@@ -68,15 +68,26 @@ SERVICES = [
     ("Error: P1001: Can't reach database server at `localhost:5432`", "It needs PostgreSQL at localhost:5432, "),
     ("Can't reach database server at `db`:`3306`", "It needs MySQL at db:3306, "),
     ("ConnectionRefusedError [SequelizeConnectionRefusedError]: connect ECONNREFUSED 127.0.0.1:3306", "MySQL at 127"),
-    (
-        "Error: getaddrinfo ENOTFOUND undefined\n    at /app/node_modules/pg-pool/index.js:45:11",
-        "It connects to PostgreSQL, but the host in the address has no value. Set the variable that the program reads",
-    ),
     ("SequelizeHostNotFoundError: getaddrinfo ENOTFOUND postgres", "It needs PostgreSQL at postgres:5432, "),
     ("AggregateError [ECONNREFUSED]:\n    Error: connect ECONNREFUSED ::1:5432", "It needs PostgreSQL at [::1]:5432"),
     ("pika.exceptions.AMQPConnectionError", "It needs RabbitMQ, "),
     ("elastic_transport.ConnectionError: Connection error", "It needs Elasticsearch, "),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", ["undefined", "null"])
+def test_a_host_without_a_value_is_not_named(host: str) -> None:
+    said = f"Error: getaddrinfo ENOTFOUND {host}\n    at /app/node_modules/pg-pool/index.js:45:11"
+    found, known = diagnose(said.split("\n")), diagnose(said.split("\n"), [POSTGRESQL])
+    assert found is not None
+    assert known is not None
+    assert found.message == (
+        "It connects to PostgreSQL, but the host in the address has no value. "
+        "Set the variable that the program reads for it."
+    )
+    assert known.message.endswith(
+        "PostgreSQL (setting DATABASE_URL, app/db.py:7), but the host in the address has no value. Set DATABASE_URL."
+    )
 
 
 @pytest.mark.parametrize(("said", "expected"), SERVICES)

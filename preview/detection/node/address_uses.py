@@ -190,7 +190,8 @@ class _Finder:
                 self._options(node, None, "", 0)
 
     def _template(self, node: Node) -> None:
-        text, parts = "", []
+        text = ""
+        parts: list[Node] = []
         for child in node.children:
             if child.type == "template_substitution" and child.named_children:
                 text += f"\x00{len(parts)}\x00"

@@ -91,7 +91,7 @@ def _without_host(kind: ServiceKind, address: Address, need: ServiceNeed | None)
     setting = need.setting if need else None
     advice = f"Set {setting}." if setting else "Set the variable that the program reads for it."
     message = f"It connects to {kind}{_source(need)}, but the host in the address has no value. {advice}"
-    return Diagnosis("missing_service", message, _facts(kind, (None, address[1]), need))
+    return Diagnosis("missing_service", message, {**_facts(kind, address, need), "host": None})
 
 
 def refused_service(kind: ServiceKind, said: str, needs: Sequence[ServiceNeed]) -> Diagnosis:
