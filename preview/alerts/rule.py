@@ -93,6 +93,11 @@ class Rule:
         """The condition as a short phrase."""
         return in_words(self.condition)
 
+    @property
+    def title(self) -> str:
+        """The name, or the condition of a rule without one."""
+        return self.name or self.summary
+
 
 def fault_of(condition: Condition) -> str | None:
     """Return one sentence if the condition's filter cannot be used any more; None otherwise."""

@@ -308,7 +308,7 @@ class PreviewWatch:
     def _give_up(self, rule: Rule, fault: str) -> None:
         """Say that a rule does not match any more; otherwise it would look as if nothing had happened."""
         self._owner.give_up(rule, fault)
-        self._say(f'{LINE_PREFIX}{rule.name}" does not match any more: {fault}')
+        self._say(f'{LINE_PREFIX}{rule.title}" does not match any more: {fault}')
 
     def pause(self, rule: str, until: float) -> None:
         """Leave out a rule until a time, as it costs too much."""
@@ -319,7 +319,7 @@ class PreviewWatch:
         self._paused[rule] = until
         self._wake.set()
         self._say(
-            f'{LINE_PREFIX}{one.rule.name}" paused for {PAUSE_S:g} s: your rules need more than {SHARE:.0%} of a '
+            f'{LINE_PREFIX}{one.rule.title}" paused for {PAUSE_S:g} s: your rules need more than {SHARE:.0%} of a '
             "processor, and this one most; write a filter that is cheaper, or for fewer previews"
         )
 
@@ -335,7 +335,8 @@ class PreviewWatch:
         if fact is None:
             return
         suppressed, one.cool_down.suppressed = one.cool_down.suppressed, 0
-        self._say(f'{LINE_PREFIX}{one.rule.name}" fired: {fact.summary}')
+        said = f'{one.rule.name}" fired: {fact.summary}' if one.rule.name else f'{fact.summary}" fired'
+        self._say(f"{LINE_PREFIX}{said}")
         self._owner.fire(self._preview, one.rule, fact, suppressed)
 
     def _say(self, sentence: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from time import thread_time
 from types import SimpleNamespace
 from typing import Any
@@ -254,3 +255,10 @@ def read_at_once(lines: Lines) -> Any:
         return SimpleNamespace(batches=[batch_of(*["x"] * lines.count)])
 
     return read_page
+
+
+async def test_a_rule_without_a_name_is_called_by_its_condition(nursery: trio.Nursery) -> None:
+    world = World([replace(rule_of("a", kind="matches", on="requests", filter="status:500"), name="")])
+    nursery.start_soon(world.watch.run)
+    await world.take(request_draft(b"/"))
+    assert world.said == ["alert \"a request matches 'status:500' (GET / 500)\" fired"]

@@ -208,6 +208,8 @@ async def test_a_request_at_the_own_port_is_reported_once_and_only_while_request
     assert len(heard.drafts) == 3
     if kind in {"fastapi", "flask", "django"}:
         name = heard.drafts[0].request_id.decode()
+        # The output is read in pauses: a line may come after the report of its request.
+        await preview.log.read_on()
         assert next(line.message for line in preview.log.last_lines(100) if line.request_id == name) == "named"
 
 

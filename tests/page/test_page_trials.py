@@ -43,7 +43,7 @@ def test_a_probe_is_followed_to_its_failure_and_a_broken_check_is_marked(running
         page.get_by_text("Saved as a check").wait_for()
 
         pane(seen, "Tests")
-        page.get_by_label("Time for the requests").select_option("10")
+        page.get_by_label("Time for the probe").select_option("10")
         page.get_by_role("button", name="Probe", exact=True).click()
         page.get_by_role("progressbar", name="Progress of the probe").wait_for(timeout=PATIENCE_MS)
         # Its progress is shown while it runs.

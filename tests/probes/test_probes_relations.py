@@ -139,3 +139,19 @@ def test_an_application_that_keeps_what_it_gets_has_no_findings() -> None:
 )
 def test_each_mistake_is_found(mistake: str, finding: tuple[str, str]) -> None:
     assert finding in found(run(COURSES, Courses(mistake), seconds=15))
+
+
+def _endpoint(method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+    return {"method": method, "path": path, "query": {}, "body": body, "path_parameters": {}}
+
+
+@pytest.mark.parametrize(("mistake", "is_found"), [("", False), ("an update is not kept", True)])
+def test_a_change_that_its_answer_confirms_is_read_again_without_a_document(mistake: str, is_found: bool) -> None:
+    """The source names no field of the change: objects do."""
+    endpoints = [
+        _endpoint("GET", "/courses"),
+        _endpoint("POST", "/courses", {"title": "string", "credits": "integer"}),
+        _endpoint("GET", "/courses/{id}"),
+        _endpoint("PATCH", "/courses/{id}"),
+    ]
+    assert (("GET", "changed_value") in found(run(None, Courses(mistake), endpoints=endpoints))) is is_found

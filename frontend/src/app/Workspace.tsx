@@ -12,6 +12,7 @@ import { type PaneContext, PANES } from "./panes";
 import { PaneSwitch } from "./PaneSwitch";
 import { Splitter, useSplit } from "./Splitter";
 import { useFilePlace } from "./useFilePlace";
+import { useRequestPlace } from "./useRequestPlace";
 import { useSmallScreen } from "./useSmallScreen";
 import type { Project } from "./useProjects";
 
@@ -46,7 +47,8 @@ export function Workspace(props: WorkspaceProps): ReactNode {
   const show = useCallback(
     (next: string): void => {
       setPane(next);
-      writeView(id, { show: next === LOG || next === FIRST ? null : next });
+      // Without a name, an address means the log on a small screen.
+      writeView(id, { show: next === LOG ? null : next });
     },
     [id],
   );
@@ -119,6 +121,7 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
     },
     [client, id, onPane],
   );
+  useRequestPlace(id, query);
   const files = useFilePlace(
     id,
     query,

@@ -3326,7 +3326,7 @@ export interface components {
             endpoints?: string[];
             /**
              * Seconds
-             * @description Time for the requests; the service's setting is the most.
+             * @description Time for the whole probe; the service's setting is the most.
              * @default 30
              */
             seconds?: number;
@@ -3484,7 +3484,7 @@ export interface components {
             rows: components["schemas"]["ProbeRow"][];
             /**
              * Seconds
-             * @description Time for the requests.
+             * @description Time for the whole probe: the start of the trial preview, and the requests.
              */
             seconds: number;
             /** Started At */

@@ -68,7 +68,7 @@ def run(
     ] = False,
     budget: Annotated[
         float | None,
-        typer.Option("--budget", metavar="SECONDS", min=1, help="Time for the probe's requests. Default: 30."),
+        typer.Option("--budget", metavar="SECONDS", min=1, help="Time for the probe. Default: 30."),
     ] = None,
     junit: JunitOption = None,
     summary: Annotated[

@@ -157,7 +157,7 @@ class RuleShape(Answer):
         state: Literal["active", "off", "paused"] = "active" if rule.is_enabled else "off"
         return cls(
             id=rule.id,
-            name=rule.name or rule.summary,
+            name=rule.title,
             condition=rule.condition.model_dump(mode="json"),
             summary=rule.summary,
             scope=ScopeShape(generation_id=rule.scope.generation_id, project_id=rule.scope.project_id),
@@ -231,7 +231,7 @@ class FiringPage(Answer):
     @classmethod
     def of(cls, firings: Sequence[Firing], rules: Sequence[Rule], *, has_more: bool) -> Self:
         """Return the page."""
-        names = {rule.id: rule.name or rule.summary for rule in rules}
+        names = {rule.id: rule.title for rule in rules}
         following = firings[-1].id if has_more and firings else None
         return cls(items=[FiringShape.of(one, names) for one in firings], next=following)
 

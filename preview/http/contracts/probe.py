@@ -73,7 +73,7 @@ class ProbeShape(Answer):
     phase: str = Field(description="Half a sentence: what it does at the moment.")
     started_at: Time
     finished_at: Time | None
-    seconds: Seconds = Field(description="Time for the requests.")
+    seconds: Seconds = Field(description="Time for the whole probe: the start of the trial preview, and the requests.")
     elapsed_s: float
     requests: int
     engine: Literal["own", "schemathesis"]

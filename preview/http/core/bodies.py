@@ -89,7 +89,7 @@ class ProbeBody(_Body):
     """A probe of a generation."""
 
     seconds: Annotated[float, Field(ge=1, le=_MAX_START_S)] = Field(
-        default=30, description="Time for the requests; the service's setting is the most."
+        default=30, description="Time for the whole probe; the service's setting is the most."
     )
     endpoints: list[Annotated[str, Field(max_length=1000)]] = Field(
         default_factory=list,

@@ -72,7 +72,7 @@ def alert_routes(running: Running) -> Blueprint:
         identity, alerts = await require_identity(backend), backend.service.alerts
         rule = await alerts.rule(identity.user.id, alert_id)
         firing = await alerts.test(identity.user.id, alert_id)
-        return json_answer(FiringShape.of(firing, {rule.id: rule.name or rule.summary}))
+        return json_answer(FiringShape.of(firing, {rule.id: rule.title}))
 
     @routes.get("/alerts/<alert_id>/firings")
     async def list_firings(backend: Backend, alert_id: str) -> Response:

@@ -35,8 +35,10 @@ _DOCUMENT_BYTES = 4 * 1024 * 1024
 _DOCUMENT_S = 5.0
 _MOST_ENDPOINTS = 300
 _OK = 200
-# The program stops by its own clock; a hostile schema may keep it from that.
-_GRACE_S = 3.0
+# Part of the time that is left for requests, however long the trial preview took to start.
+_LEAST_PART = 0.5
+# Time for the last request and the program's end. It stops by its own clock; a hostile schema may keep it from that.
+_END_S = 2.0
 # Time to store a result; the end of the service waits for it.
 _SAVE_S = 2.0
 
@@ -49,7 +51,7 @@ class ProbeRequest:
     """A request for a probe.
 
     Attributes:
-        seconds: Time for its requests.
+        seconds: Time for the trial preview's start and the requests; the requests get at least half of it.
         endpoints: ``GET /items/{id}`` or ``/items/{id}``; empty for all.
         overrides: Start options of the trial in place of those of detection.
     """
@@ -198,14 +200,16 @@ class Prober:
     async def _probe(self, result: ProbeResult, user: User, generation: Generation, request: ProbeRequest) -> None:
         lines = TrialLines()
         failures = self._service.failures
+        deadline = trio.current_time() + result.seconds
         options = TrialOptions(overrides=request.overrides, observers=(lines.observe, failures.watch))
         async with open_trial(self._service, user, generation, options) as trial:
             result.phase = "the endpoints are read"
             task = await self._task(result, trial, generation, request)
-            async with self._programs.open(task) as program:
+            left_s = max(deadline - trio.current_time() - _END_S, result.seconds * _LEAST_PART)
+            async with self._programs.open({**task, "seconds": left_s}) as program:
                 result.state, result.phase = ProbeState.RUNNING, "the first requests are made"
                 try:
-                    with trio.move_on_after(result.seconds + _GRACE_S) as scope:
+                    with trio.move_on_after(left_s + _END_S) as scope:
                         await ProbeRun(result, self._client, trial, lines).run(program)
                     await failures.settle(trial.id)
                 finally:
@@ -231,7 +235,6 @@ class Prober:
             "only": list(request.endpoints),
             # It knows no way to probe a part that follows from ours.
             "schemathesis": has_schemathesis() and not request.endpoints,
-            "seconds": result.seconds,
             "seed": result.id.rpartition("_")[2][:6],
         }
 

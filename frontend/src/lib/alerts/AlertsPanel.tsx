@@ -3,6 +3,8 @@ import { type ReactNode, useState } from "react";
 import type { PreviewClient } from "../api/client";
 import { type AlertRule, listAlerts, previewFirings } from "../api/alerts";
 import { usePreviewClient } from "../context";
+import type { LogLine } from "../api/types";
+import { useNewLines } from "../logs/useNewLines";
 import { Panel, type PanelProps } from "../ui/Panel";
 import { useLoad } from "../ui/useLoad";
 import { usePreview } from "../usePreview";
@@ -21,6 +23,9 @@ export interface AlertsPanelProps extends PanelProps {
   onShowRequest?: ((number: number) => void) | undefined;
 }
 
+/** The service writes a line into the log for each firing, and for each rule that it had to pause. */
+const isAlert = (line: LogLine): boolean => line.source === "system" && line.message.startsWith('alert "');
+
 type View = { kind: "list" } | { kind: "rule"; id: string } | { kind: "form"; rule: AlertRule | null };
 
 /** The alert rules of a user, and the firings of a generation's preview. It fills its parent. */
@@ -31,14 +36,14 @@ export function AlertsPanel(props: AlertsPanelProps): ReactNode {
   const session = useLogSession(generationId, { client });
   const [view, setView] = useState<View>({ kind: "list" });
   const [last, setLast] = useState<string | null>(null);
-  const rules = useLoad("alerts", (signal) => listAlerts(client, signal));
-  const firings = useLoad(instance ? `${generationId} ${instance.id} ${instance.status}` : null, (signal) =>
-    previewFirings(client, generationId, signal),
+  const [revision, refresh] = useNewLines(session, isAlert);
+  const version = String(revision);
+  const rules = useLoad("alerts", (signal) => listAlerts(client, signal), version);
+  const firings = useLoad(
+    instance ? `${generationId} ${instance.id}` : null,
+    (signal) => previewFirings(client, generationId, signal),
+    `${version} ${instance?.status}`,
   );
-  const refresh = (): void => {
-    rules.refresh();
-    firings.refresh();
-  };
   const show = (seq: number): void => {
     props.onShowLog?.();
     session.reveal(seq);
@@ -66,7 +71,9 @@ export function AlertsPanel(props: AlertsPanelProps): ReactNode {
       {view.kind === "rule" && rule && (
         <RuleView
           client={client}
+          generationId={generationId}
           rule={rule}
+          version={version}
           links={links}
           onBack={() => toList(rule.id)}
           onEdit={() => setView({ kind: "form", rule })}
@@ -75,6 +82,7 @@ export function AlertsPanel(props: AlertsPanelProps): ReactNode {
       )}
       {(view.kind === "list" || (view.kind === "rule" && !rule)) && (
         <RuleList
+          generationId={generationId}
           rules={rules}
           firings={firings}
           links={links}

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 
 import type { AlertFiring, FiringPage } from "../api/alerts";
 import { Button } from "../ui/controls";
-import { ago, count } from "../ui/format";
+import { ago, clockOf, count } from "../ui/format";
 import panel from "../ui/panel.module.css";
 import { visible } from "../ui/visible";
 import styles from "./alerts.module.css";
@@ -50,10 +50,24 @@ function OneFiring({ one, links, hasName }: { one: AlertFiring; links: Links; ha
   const { first_line: line, request, delivery } = one;
   const isHere = one.preview_id === links.previewId;
   const sent = DELIVERY[delivery.state];
+  // A rule without a name has its condition in that place.
+  const isSaid = !hasName || one.summary.startsWith(one.alert);
+  const title = isSaid ? one.summary : one.alert;
   return (
     <>
+      <div className={styles.firingHead}>
+        <span className={styles.name}>{visible(title)}</span>
+        <time className={panel.fact} dateTime={one.fired_at} title={new Date(one.fired_at).toLocaleString()}>
+          {clockOf(Date.parse(one.fired_at))}, {ago(one.fired_at)}
+        </time>
+      </div>
+      {!isSaid && <div className={styles.summary}>{visible(one.summary)}</div>}
+      {one.suppressed > 0 && (
+        <div className={styles.summary}>It matched {count(one.suppressed, "more time")} in its cool-down.</div>
+      )}
+      {one.line !== null && <div className={styles.line}>{visible(one.line)}</div>}
+      {delivery.problem !== null && <div className={styles.summary}>{visible(delivery.problem)}</div>}
       <div className={panel.wrap}>
-        {hasName && <span className={styles.name}>{visible(one.alert)}</span>}
         {one.test && (
           <span className={panel.badge} data-tone="info">
             test
@@ -64,18 +78,6 @@ function OneFiring({ one, links, hasName }: { one: AlertFiring; links: Links; ha
             {sent[1]}
           </span>
         )}
-        <span className={panel.spring} />
-        <time className={panel.fact} dateTime={one.fired_at}>
-          {ago(one.fired_at)}
-        </time>
-      </div>
-      <div className={styles.summary}>
-        {visible(one.summary)}
-        {one.suppressed > 0 && ` (${count(one.suppressed, "more time")}, not reported)`}
-      </div>
-      {one.line !== null && <div className={styles.line}>{visible(one.line)}</div>}
-      {delivery.problem !== null && <div className={styles.summary}>{visible(delivery.problem)}</div>}
-      <div className={panel.wrap}>
         {isHere && line !== null && (
           <Button small kind="quiet" icon="terminal" onClick={() => links.onShow(line)}>
             Line {line.toLocaleString("en")}

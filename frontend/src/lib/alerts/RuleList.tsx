@@ -1,4 +1,4 @@
-import type { ReactNode } from "react";
+import { type ReactNode, useState } from "react";
 
 import type { AlertRule, FiringPage } from "../api/alerts";
 import { Button, IconButton, Notice } from "../ui/controls";
@@ -9,8 +9,11 @@ import styles from "./alerts.module.css";
 import { Firings, type Links } from "./Firings";
 
 const MOST_RULES = 500;
+/** Firings above the rules, until the person wants to see more of them. */
+const FEW_FIRINGS = 3;
 
 interface RuleListProps {
+  generationId: string;
   rules: Loaded<AlertRule[]>;
   firings: Loaded<FiringPage>;
   links: Links;
@@ -27,10 +30,31 @@ interface RuleListProps {
 export function RuleList(props: RuleListProps): ReactNode {
   const { rules, firings } = props;
   const problem = rules.problem ?? firings.problem;
+  const [isWhole, setWhole] = useState(false);
+  const page = firings.value;
+  const shown = page && !isWhole ? { ...page, items: page.items.slice(0, FEW_FIRINGS), next: null } : page;
+  const fired = (
+    <section className={panel.section} aria-label="Firings of this preview">
+      <h4>Fired for this preview</h4>
+      {shown ? (
+        <Firings page={shown} links={props.links} hasNames />
+      ) : (
+        <p className={panel.hint}>{props.hasPreview ? "Loading…" : "Nothing: no preview was launched."}</p>
+      )}
+      {page && shown !== page && (page.items.length > FEW_FIRINGS || page.next !== null) && (
+        <div className={panel.pad}>
+          <Button small onClick={() => setWhole(true)}>
+            {page.next === null ? `All ${page.items.length}` : `The newest ${page.items.length}`}
+          </Button>
+        </div>
+      )}
+    </section>
+  );
+  const hasFired = page !== null && page.items.length > 0;
   return (
     <div className={panel.scroll}>
       <div className={panel.bar}>
-        <h3>Alert rules</h3>
+        <h3>Alerts</h3>
         <span className={panel.spring} />
         <Button small kind="primary" icon="plus" onClick={props.onAdd}>
           Add a rule
@@ -51,6 +75,8 @@ export function RuleList(props: RuleListProps): ReactNode {
           preview ends; it can call a webhook.
         </p>
       )}
+      {hasFired && fired}
+      {hasFired && <h4 className={styles.heading}>Rules</h4>}
       <ul className={panel.list}>
         {rules.value?.slice(0, MOST_RULES).map((rule) => (
           <li key={rule.id}>
@@ -63,20 +89,14 @@ export function RuleList(props: RuleListProps): ReactNode {
               <span className={styles.name}>{visible(rule.name)}</span>
               <State rule={rule} />
               <span className={styles.summary}>
-                {rule.name === rule.summary ? scopeWords(rule) : `${visible(rule.summary)} · ${scopeWords(rule)}`}
+                {rule.name !== rule.summary && `${visible(rule.summary)} · `}
+                {scopeWords(rule, props.generationId)}
               </span>
             </button>
           </li>
         ))}
       </ul>
-      <section className={panel.section} aria-label="Firings of this preview">
-        <h4>Fired for this preview</h4>
-        {firings.value ? (
-          <Firings page={firings.value} links={props.links} hasNames />
-        ) : (
-          <p className={panel.hint}>{props.hasPreview ? "Loading…" : "Nothing: no preview was launched."}</p>
-        )}
-      </section>
+      {!hasFired && fired}
     </div>
   );
 }
@@ -93,7 +113,7 @@ export function State({ rule }: { rule: AlertRule }): ReactNode {
   );
 }
 
-export function scopeWords({ scope }: AlertRule): string {
-  if (scope.generation_id !== null) return "one generation";
-  return scope.project_id === null ? "all previews" : "one project";
+export function scopeWords({ scope }: AlertRule, generationId: string): string {
+  if (scope.generation_id !== null) return scope.generation_id === generationId ? "this project" : "another project";
+  return scope.project_id === null ? "all my projects" : "all versions of one project";
 }

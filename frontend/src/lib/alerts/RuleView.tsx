@@ -16,7 +16,10 @@ import { scopeWords, State } from "./RuleList";
 
 interface RuleViewProps {
   client: PreviewClient;
+  generationId: string;
   rule: AlertRule;
+  /** Another one when something has fired. */
+  version: string;
   links: Links;
   onBack: () => void;
   onEdit: () => void;
@@ -25,10 +28,11 @@ interface RuleViewProps {
 }
 
 /** One rule: what it watches, its state, and its firings. */
-export function RuleView({ client, rule, links, onBack, onEdit, onChanged }: RuleViewProps): ReactNode {
+export function RuleView(props: RuleViewProps): ReactNode {
+  const { client, rule, links, onBack, onEdit, onChanged } = props;
   const action = useAction();
   const [isAsking, ask] = useState(false);
-  const firings = useLoad(rule.id, (signal) => listFirings(client, rule.id, null, signal));
+  const firings = useLoad(rule.id, (signal) => listFirings(client, rule.id, null, signal), props.version);
   const isBusy = action.busy !== null;
   const test = (): void =>
     void action.run("Sending a test…", async () => {
@@ -63,7 +67,7 @@ export function RuleView({ client, rule, links, onBack, onEdit, onChanged }: Rul
         <dt>Fires when</dt>
         <dd>{visible(rule.summary)}</dd>
         <dt>Applies to</dt>
-        <dd>{scopeWords(rule)}</dd>
+        <dd>{scopeWords(rule, props.generationId)}</dd>
         <dt>Cool-down</dt>
         <dd>{duration(rule.cooldown_s)}</dd>
         <dt>Webhook</dt>

@@ -1,10 +1,8 @@
-import { useEffect, useRef, useState } from "react";
-
 import type { PreviewClient } from "../api/client";
 import type { Problem } from "../api/problem";
 import { type Diagnosis, type FailurePage, listFailures, readDiagnosis } from "../api/failures";
-import type { PreviewState } from "../api/types";
-import { isNote } from "../logs/store";
+import type { LogLine, PreviewState } from "../api/types";
+import { useNewLines } from "../logs/useNewLines";
 import { useLoad } from "../ui/useLoad";
 import { usePreview } from "../usePreview";
 import { useLogSession, useLogSnapshot } from "../usePreviewLogs";
@@ -21,39 +19,14 @@ export interface Failures {
   refresh: () => void;
 }
 
-/** A traceback is several lines, and is read a moment after the last one. */
-const SETTLE_MS = 700;
+const isError = (line: LogLine): boolean => line.level === "ERROR";
 
 /** The failures of a generation's preview; read again when its log has a new error, and when the preview has changed. */
 export function useFailures(client: PreviewClient, generationId: string): Failures {
   const { instance, isLoaded } = usePreview(generationId, { client, poll: false });
   const session = useLogSession(generationId, { client });
   const { restarts } = useLogSnapshot(session);
-  const [revision, setRevision] = useState(0);
-  const seen = useRef(0);
-  useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const { store } = session;
-    const forget = store.subscribe(() => {
-      let isNew = false;
-      for (let at = store.end - 1; at >= store.first; at -= 1) {
-        const entry = store.at(at);
-        if (!entry || entry.seq <= seen.current) break;
-        if (!isNote(entry) && entry.level === "ERROR") isNew = true;
-      }
-      seen.current = store.lastSeq;
-      if (isNew) {
-        timer ??= setTimeout(() => {
-          timer = undefined;
-          setRevision((before) => before + 1);
-        }, SETTLE_MS);
-      }
-    });
-    return () => {
-      forget();
-      clearTimeout(timer);
-    };
-  }, [session]);
+  const [revision, refresh] = useNewLines(session, isError);
   const status = instance?.status ?? "none";
   const key = isLoaded && instance ? generationId : null;
   const version = `${revision} ${status} ${restarts}`;
@@ -66,6 +39,6 @@ export function useFailures(client: PreviewClient, generationId: string): Failur
     state: isLoaded ? status : null,
     revision,
     reloads: restarts,
-    refresh: () => setRevision((before) => before + 1),
+    refresh,
   };
 }

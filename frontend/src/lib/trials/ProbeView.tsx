@@ -60,7 +60,7 @@ export function ProbeView({ client, generationId, onShowFailure }: ProbeViewProp
         )}
         <select
           className={controls.field}
-          aria-label="Time for the requests"
+          aria-label="Time for the probe"
           disabled={isOn}
           value={seconds}
           onChange={(event) => setSeconds(Number(event.target.value))}

@@ -26,7 +26,7 @@ _MOST_LINES = 4
 @app.command()
 def probe(
     generation: GenerationArgument,
-    seconds: Annotated[float, typer.Option("--seconds", metavar="S", min=1, help="Time for the requests.")] = 30,
+    seconds: Annotated[float, typer.Option("--seconds", metavar="S", min=1, help="Time for the whole probe.")] = 30,
     endpoint: Annotated[
         list[str] | None,
         typer.Option("--endpoint", metavar="'METHOD PATH'", help="Probe only this endpoint; may be repeated."),

@@ -71,7 +71,12 @@ class Relations:
         for name, value in _fields(sent.request):
             # The answer to the change has shown it already.
             is_known = name in shown and self._is_lost(sent.request.operation, name, value, shown[name])
-            if name in found and not is_known and self._is_lost(sent.request.operation, name, value, found[name]):
+            if name not in found or is_known:
+                continue
+            # An answer that confirms a field describes it as well as a document.
+            is_confirmed = type(shown.get(name)) is type(value) and shown[name] == value and not _is_own(name)
+            is_forgotten = is_confirmed and name not in IDS and _differs(value, found[name])
+            if is_forgotten or self._is_lost(sent.request.operation, name, value, found[name]):
                 self._report_value(name, value, found[name], got, sent)
 
     def updated(self, sent: Sent) -> None:
@@ -122,7 +127,7 @@ class Relations:
         """Return whether a value has become another one, and not only another form of it."""
         if name in IDS:
             return False
-        is_own = bool(_OWN & set(words_of(name)))
+        is_own = _is_own(name)
         if value is False or (value == 0 and not isinstance(value, bool)) or (value == UNICODE and not is_own):
             # The edges that are lost most often are compared in fields that nothing describes too.
             return _is_changed(value, back)
@@ -234,6 +239,11 @@ def _fields(request: Request) -> Iterator[tuple[str, Any]]:
 def _items(sent: Sent) -> list[dict[str, Any]] | None:
     found = list_in(sent.answer.json()) if sent.answer.is_good else None
     return None if found is None else [one for one in found if isinstance(one, dict)]
+
+
+def _is_own(name: str) -> bool:
+    """Return whether applications usually set a field of this name themselves."""
+    return bool(_OWN & set(words_of(name)))
 
 
 def _short(value: object) -> str:
