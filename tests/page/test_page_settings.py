@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import httpx2
-from page_kit import Running, Visit, visit
+from page_kit import Running, Visit, visit, wait_until
 from playwright.sync_api import Browser, Locator, expect
 from test_page_quality import serious
 
@@ -71,9 +71,10 @@ def test_a_placeholder_is_set_a_flag_is_turned_and_a_preset_switched(running: Ru
         # A flag is turned, and seen at once.
         pane.get_by_role("switch", name="NEW_CHECKOUT").click()
         expect(pane.get_by_role("switch", name="NEW_CHECKOUT")).to_be_checked()
-        pane.get_by_text("The preview runs with the saved settings.").wait_for()
         base = api.get("/api/v1/previews").json()["previews"][0]
-        assert body(base["base_url"]) == f"checkout on color None {len(SECRET)}"
+        # What the page said of the restart stands there until it says the same of this one.
+        wait_until(lambda: body(base["base_url"]) == f"checkout on color None {len(SECRET)}")
+        pane.get_by_text("The preview runs with the saved settings.").wait_for()
         # A preset: made, filled, used by one click.
         pane.get_by_role("button", name="Preset", exact=True).click()
         page.get_by_label("Name").fill("staging")
@@ -89,7 +90,7 @@ def test_a_placeholder_is_set_a_flag_is_turned_and_a_preset_switched(running: Ru
         pane.get_by_text("2 added, 0 changed.").wait_for()
         pane.get_by_role("button", name="Use this preset").click()
         pane.get_by_text("The preview runs with the saved settings.").wait_for()
-        assert "color blue" in body(base["base_url"])
+        wait_until(lambda: "color blue" in body(base["base_url"]))
         pane.get_by_text("Compare presets").click()
         pane.get_by_role("cell", name="secret, only in the second").wait_for()
         shoot(seen, "preset")
