@@ -14,6 +14,7 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart import Response, request
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGILifespan
+from werkzeug.routing import Rule
 
 from preview.auth import JwtAuthenticator, LoginCodes, TicketBox, load_or_create_secret
 from preview.embedding import AsyncioBridge, in_asyncio
@@ -37,7 +38,7 @@ from preview.http.protocol.listening import RequestConnection, SocketConnection
 from preview.http.routes.calls import carry_check
 from preview.http.routes.generations import run_purge
 from preview.http.routes.people import telling_changes
-from preview.http.routes.table import install_routes
+from preview.http.routes.table import MatchedRule, install_routes
 from preview.http.streams.agent_calls import AgentCalls
 from preview.http.streams.direct import DirectStreams
 from preview.http.streams.log_streams import StreamSlots, Waits
@@ -119,6 +120,7 @@ class PreviewApp(QuartTrio):
     asgi_http_class = RequestConnection
     asgi_websocket_class = SocketConnection
     asgi_lifespan_class = _ServiceLifespan
+    url_rule_class: type[Rule] = MatchedRule
 
     def __init__(
         self,
