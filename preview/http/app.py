@@ -12,9 +12,9 @@ import structlog
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart import Response, request
+from quart.routing import QuartRule
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGILifespan
-from werkzeug.routing import Rule
 
 from preview.auth import JwtAuthenticator, LoginCodes, TicketBox, load_or_create_secret
 from preview.embedding import AsyncioBridge, in_asyncio
@@ -120,7 +120,7 @@ class PreviewApp(QuartTrio):
     asgi_http_class = RequestConnection
     asgi_websocket_class = SocketConnection
     asgi_lifespan_class = _ServiceLifespan
-    url_rule_class: type[Rule] = MatchedRule
+    url_rule_class: type[QuartRule] = MatchedRule
 
     def __init__(
         self,
