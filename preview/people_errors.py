@@ -1,4 +1,4 @@
-"""Errors about people: guests, comments, API tokens and operators. As in ``preview.errors``, from which they derive."""
+"""Errors about people (guests, comments, API tokens) and traces. As in ``preview.errors``, from which they derive."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from preview.errors import LimitReached, PreviewError
 __all__ = [
     "AgentsUnavailable", "ApiTokenLimitReached", "ApiTokenNotFound", "CommentLimitReached", "CommentNotFound",
     "EnvironmentInUse", "EnvironmentNotFound", "GuestLimitReached", "SavedRequestLimitReached", "SavedRequestNotFound",
-    "TooFast", "ViewerNotFound",
+    "TooFast", "TraceNotFound", "ViewerNotFound",
 ]  # fmt: skip
 
 
@@ -75,6 +75,12 @@ class TooFast(PreviewError):
     """A person sends positions or comments faster than allowed."""
 
     code = "too_fast"
+
+
+class TraceNotFound(PreviewError):
+    """The preview has no trace with this id."""
+
+    code = "trace_not_found"
 
 
 class ViewerNotFound(PreviewError):

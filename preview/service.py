@@ -52,6 +52,7 @@ from preview.supervisor import (
     run_builder,
     run_cleanup,
 )
+from preview.tracing import TraceKeeper
 from preview.traffic import SeriesKeeper, TrafficStore, TrafficWriter, run_traffic_writer
 from preview.worker import ProjectReader, WorkerReader, open_worker_pool
 
@@ -94,6 +95,7 @@ class Service:
         sealer: Encrypts secrets that are stored in the database.
         launch_settings: Settings of projects.
         shelf: Stored environments.
+        traces: Spans of previews' requests.
     """
 
     settings: Settings
@@ -118,6 +120,7 @@ class Service:
     sealer: Sealer
     launch_settings: LaunchSettings
     shelf: Shelf
+    traces: TraceKeeper
 
     @property
     def supplied(self) -> frozenset[ServiceKind]:
@@ -172,6 +175,7 @@ async def open_service(
             on_push = pushed.put if settings.build_on_push else None
             library = GenerationLibrary(database, settings, on_push) if generations is None else None
             source = generations or library
+            traces = TraceKeeper(most_spans=settings.trace_spans, most_bytes=settings.traces_mb * 1024 * 1024)
             launch_settings = LaunchSettings(database, sealer, has_projects=library is not None)
             assert source is not None, "one of the two lines above has set it"  # noqa: S101
             async with (
@@ -198,6 +202,7 @@ async def open_service(
                     snapshots=snapshots,
                     migration_lock=ladder.migration_lock,
                     traffic=traffic,
+                    traces=traces,
                     launch_settings=launch_settings,
                 )
                 context.observers.extend((failures.watch, series.watch))
@@ -222,7 +227,7 @@ async def open_service(
                         draining, backing, ladder.runtime,
                         DataManager(settings, manager, snapshots, _comparing(settings, ladder.runtime).run),
                         TrafficStore(database), traffic, series,
-                        failures, alerts, sealer, launch_settings, context.environments.shelf,
+                        failures, alerts, sealer, launch_settings, context.environments.shelf, traces,
                     )  # fmt: skip
 
 

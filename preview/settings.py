@@ -185,6 +185,10 @@ class Settings(ServiceSettings):
     stored_requests_mb: Count = 1024
     pinned_requests: Count = 200
 
+    # Traces
+    trace_spans: Count = 20_000
+    traces_mb: Count = 128
+
     # Previews in the browser
     domain: HostName | None = None
     path_host: HostName | None = None

@@ -104,6 +104,11 @@ COMMANDS: dict[str, Entry] = {
     "requests": Entry(
         "understand.requests", "Show the requests that a preview received, or one of them in full.", _UNDERSTAND
     ),
+    "trace": Entry(
+        "history.trace",
+        "Show where the time of requests went: SQL statements, outgoing requests, caches; and why they are slow.",
+        _UNDERSTAND,
+    ),
     "replay": Entry(
         "understand.replay",
         "Send recorded requests of a preview again, and show what differs from the recorded responses.",

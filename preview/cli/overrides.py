@@ -12,18 +12,25 @@ from preview.errors import InvalidRequest
 
 
 def start_body(
-    app: str | None, command: str | None, env: Sequence[str] | None, network: Network | None = None
+    app: str | None,
+    command: str | None,
+    env: Sequence[str] | None,
+    network: Network | None = None,
+    *,
+    trace: bool | None = None,
 ) -> dict[str, object]:
     """Return the options as the body of a launch request; empty if none was given.
 
     Raises:
         UsageMistake: An option is invalid; the message names it.
     """
-    start = {
+    start: dict[str, object] = {
         name: str(value)
         for name, value in (("app", app), ("command", command), ("network", network))
         if value is not None
     }
+    if trace is not None:
+        start["trace"] = trace
     body: dict[str, object] = {"start": start} if start else {}
     if env:
         body["env"] = dict(_pair(one) for one in env)

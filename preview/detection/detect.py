@@ -137,6 +137,7 @@ def _overridden(plan: StartPlan, given: Overrides) -> StartPlan:
         steps=steps,
         health_path=given.health or plan.health_path,
         network=given.network,
+        trace=bool(given.trace),
         variables=_variables(plan, given),
         extra_requirements=tuple(dict.fromkeys((*plan.extra_requirements, *given.extra_requirements))),
         decisions=(*plan.decisions, *_told(given)),
@@ -197,6 +198,7 @@ def _told(given: Overrides) -> Iterable[str]:
         "manifests": given.manifests,
         "health path": given.health,
         "network": given.network,
+        "tracing": "on" if given.trace else None,
         "steps": ", ".join(step.name for step in given.steps) if given.steps is not None else None,
         "steps left out": ", ".join(skipped) if isinstance(skipped, tuple) else "all" if skipped else "",
     }

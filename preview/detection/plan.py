@@ -154,6 +154,7 @@ class StartPlan:
         services: Servers that the application connects to.
         health_path: The project's own health route; None means that any response to ``/`` counts.
         network: Network access requested by ``preview.toml`` or the launch request, or None.
+        trace: Spans of each request are recorded; see ``preview.tracing``.
         decisions: One sentence each, for the log and ``preview detect``.
         warnings: One sentence each: a possible problem, and how to fix it.
     """
@@ -172,6 +173,7 @@ class StartPlan:
     services: tuple[ServiceNeed, ...] = ()
     health_path: str | None = None
     network: Network | None = None
+    trace: bool = False
     decisions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     workers: tuple[Step, ...] = ()

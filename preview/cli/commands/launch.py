@@ -17,6 +17,7 @@ from preview.cli.options import (
     EnvOption,
     GenerationArgument,
     JsonOption,
+    TraceOption,
     UrlOption,
 )
 from preview.cli.overrides import start_body
@@ -42,6 +43,7 @@ def launch(
     network: Annotated[
         Network | None, typer.Option("--network", help="What it may reach, within the service's policy.")
     ] = None,
+    trace: TraceOption = None,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
@@ -52,7 +54,7 @@ def launch(
 
     Example: preview launch GEN --wait 30 --env LOG_LEVEL=debug
     """
-    body = start_body(chosen_app, command, env, network)
+    body = start_body(chosen_app, command, env, network, trace=trace)
     with open_api(url, ca) as api, progress("launching…"):
         instance = start_preview(api, generation, "launch", wait_s=wait, timeout_s=_SLACK_S + (wait or 0), body=body)
     if as_json:

@@ -22,6 +22,7 @@ class Overrides:
         server: How the application gets its socket.
         health: The path of the health check, such as ``/healthz``.
         network: The requested network access.
+        trace: Record spans of each request; see ``preview.tracing``.
         manifests: The folder of the manifest that lists the requirements, relative to the project.
         python_path: Folders for ``PYTHONPATH``, relative to the project.
         steps: Commands that run before the application, in place of the detected ones.
@@ -38,6 +39,7 @@ class Overrides:
     server: Server | None = None
     health: str | None = None
     network: Network | None = None
+    trace: bool | None = None
     manifests: str | None = None
     python_path: tuple[str, ...] | None = None
     steps: tuple[Step, ...] | None = None

@@ -22,6 +22,7 @@ from preview.http.openapi.record_operations import (
     failure_operations,
     filter_operations,
     request_operations,
+    trace_operations,
 )
 from preview.http.openapi.replay_operations import probe_operations, replay_operations
 from preview.http.openapi.settings_operations import settings_operations
@@ -301,6 +302,7 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "alerts": alert_operations(),
         "failures": failure_operations(),
         "requests": request_operations(),
+        "traces": trace_operations(),
         "filters": filter_operations(),
         "replay": replay_operations(),
         "launch settings": settings_operations(),

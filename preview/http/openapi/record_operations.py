@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from preview import errors
+from preview import errors, people_errors
 from preview.http.contracts import alerts, failures, filters, requests
+from preview.http.contracts.history import traces
 from preview.http.core import bodies
 from preview.http.core.line_query import FilterQuery
 from preview.http.openapi.model import GONE, ErrorKinds, Operation, Reply, links_to
@@ -33,6 +34,17 @@ def request_operations() -> dict[str, Operation]:
         "requests.unpin": Operation(GONE, missing, 204, query=one),
         "requests.capture": Operation(Reply("The setting.", requests.CaptureShape), gone),
         "requests.set_capture": Operation(Reply("The setting.", requests.CaptureShape), gone, body=bodies.CaptureBody),
+    }
+
+
+def trace_operations() -> dict[str, Operation]:
+    """Describe the routes of traces."""
+    gone: ErrorKinds = (errors.NoActivePreview, errors.PreviewNotFound)
+    return {
+        "traces.list_traces": Operation(Reply("The traces.", traces.TraceList), gone, query=traces.TracesQuery),
+        "traces.one_trace": Operation(
+            Reply("The trace.", traces.TraceShape), (*gone, people_errors.TraceNotFound), query=bodies.OneRequestQuery
+        ),
     }
 
 

@@ -23,6 +23,7 @@ from preview.http.routes.generations import (
     launch_routes,
     metrics_routes,
     removed_routes,
+    trace_routes,
     version_routes,
 )
 from preview.http.routes.launch_settings import environment_routes, preset_routes
@@ -83,6 +84,7 @@ def install_routes(app: Quart, running: Callable[[], Backend], places: PreviewAd
         probe_routes,
         failure_routes,
         metrics_routes,
+        trace_routes,
         request_routes,
         replay_routes,
         check_routes,

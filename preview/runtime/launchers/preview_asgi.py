@@ -44,6 +44,8 @@ def watched(application: Any, control: Any) -> Any:
     # The module is in this file's folder.
     from preview_requests import open_asgi_request, open_request, read_asgi_request  # type: ignore[import-not-found]  # noqa: PLC0415
 
+    served = application if control.tracer is None else _traced(application, control.tracer)
+
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await application(scope, receive, send)
@@ -54,14 +56,53 @@ def watched(application: Any, control: Any) -> Any:
         request = open_request(name) if name else open_asgi_request(scope)
         try:
             if name:
-                await _reported(application, reports, name, scope, receive, send)
+                await _reported(served, reports, name, scope, receive, send)
             else:
-                await application(scope, receive, send)
+                await served(scope, receive, send)
         finally:
             if request is not None:
                 request.close()
 
     return answer
+
+
+def _traced(application: Any, tracer: Any) -> Any:
+    """Return the application, wrapped so that each HTTP request is a span, and what happens in it too."""
+    from preview_trace import route_of  # type: ignore[import-not-found]  # noqa: PLC0415  the tracer has loaded it
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        active = _begin(scope, tracer)
+        if active is None:
+            await application(scope, receive, send)
+            return
+        status, error = 0, ""
+
+        async def noting(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await application(scope, receive, noting)
+        except BaseException as raised:
+            # uvicorn answers with this status.
+            status, error = status or 500, type(raised).__name__
+            raise
+        finally:
+            active.end(status, error, route_of(scope))
+
+    return answer
+
+
+def _begin(scope: Any, tracer: Any) -> Any:
+    if scope["type"] != "http":
+        return None
+    wanted = {b"traceparent": "", b"x-request-id": "", b"user-agent": ""}
+    for name, value in scope.get("headers", ()):
+        if name in wanted:
+            wanted[name] = value.decode("latin-1")
+    return tracer.begin(scope.get("method", "GET"), scope.get("path", ""), *wanted.values())
 
 
 async def _reported(application: Any, reports: Any, name: str, scope: Any, receive: Any, send: Any) -> None:

@@ -13,9 +13,12 @@ import os
 import select
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 OPTION = "--control"
+# Variable of a process that reports spans.
+TRACE = "PREVIEW_TRACE"
 # Seconds for which idle connections are kept open during a drain: closing one at once would lose a request that its
 # client is just sending.
 SILENT_S = 0.5
@@ -39,6 +42,7 @@ class Control:
         draining: Whether the service has ordered a drain.
         application: The application that is served, whose routes the service may ask for.
         reports: Reports requests, while the service asks for it; else None.
+        tracer: Reports spans; None if the launch has not asked for them.
     """
 
     def __init__(self, channel: socket.socket | None) -> None:
@@ -47,6 +51,7 @@ class Control:
         self.draining = False
         self.application: Any = None
         self.reports: Any = None
+        self.tracer: Any = None
 
     def fileno(self) -> int:
         """Return the descriptor to watch; -1 without a socket."""
@@ -81,7 +86,7 @@ class Control:
                 self.reports = None
             elif line.startswith(_REQUESTS_ON) and line[len(_REQUESTS_ON) :].isalnum():
                 mark = line[len(_REQUESTS_ON) :].decode("ascii")
-                self.reports = load_beside("preview_requests").Reports(self._send_if_possible, mark)
+                self.reports = load_beside("preview_requests").Reports(self.send_if_possible, mark)
         return bool(data)
 
     def _start_report(self, number: bytes) -> None:
@@ -104,7 +109,8 @@ class Control:
                 message = b""
             message += line
 
-    def _send_if_possible(self, message: bytes) -> bool:
+    def send_if_possible(self, message: bytes) -> bool:
+        """Send a message if there is room for it; return whether it was sent."""
         return self._send_when_possible(message, 0)
 
     def _send_when_possible(self, message: bytes, within_ms: int = _SEND_MS) -> bool:
@@ -127,13 +133,14 @@ class Control:
         return bool(poll.poll(0))
 
 
-def load_beside(name: str) -> Any:
-    """Import a module of this file's folder, which is no longer on the path once the application is imported."""
+def load_beside(name: str, folder: str = "") -> Any:
+    """Import a module of this file's folder, or of one in it: neither is on the path beside the application."""
     if name not in sys.modules:
         import importlib.util  # noqa: PLC0415  not needed for a launch
 
-        folder = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  loads no further module
-        spec = importlib.util.spec_from_file_location(name, os.path.join(folder, name + ".py"))  # noqa: PTH118
+        here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  loads no further module
+        path = os.path.join(here, folder, name + ".py")  # noqa: PTH118  as above
+        spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
             raise ImportError(name)
         sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -150,4 +157,8 @@ def open_control(arguments: list[str]) -> Control:
     os.set_inheritable(descriptor, False)
     channel = socket.socket(fileno=descriptor)
     channel.setblocking(False)
-    return Control(channel)
+    control = Control(channel)
+    if os.environ.get(TRACE) == "1":
+        with suppress(Exception):
+            control.tracer = load_beside("preview_trace", "tracing").start(control.send_if_possible)
+    return control

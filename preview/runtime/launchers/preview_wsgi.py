@@ -91,9 +91,12 @@ def _logging(channel_class: Any, control: Any) -> Any:
             # Applications may change the environment.
             method, target = environ["REQUEST_METHOD"], target_of(environ) if name else b""
             self.began = time.perf_counter()
+            active = None if control.tracer is None else begin_trace(control.tracer, environ)
             try:
                 super().execute()
             finally:
+                if active is not None:
+                    active.end(int(self.status[:3]) if self.wrote_header and self.status[:3].isdigit() else 500)
                 if name:
                     self._report(reports, name, method, target)
 
@@ -163,6 +166,18 @@ def _is_idle(channel: Any, control: Any) -> bool:
     """Return whether no request is active or arriving, and no response is unsent."""
     under_way = channel.requests or channel.request is not None or channel.total_outbufs_len
     return not under_way and not control.has_more(channel.socket.fileno())
+
+
+def begin_trace(tracer: Any, environ: dict[str, Any]) -> Any:
+    """Return a new request that is traced; None for one that is not."""
+    path = (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1", "replace")
+    return tracer.begin(
+        environ.get("REQUEST_METHOD", "GET"),
+        path.decode("utf-8", "replace"),
+        environ.get("HTTP_TRACEPARENT", ""),
+        environ.get("HTTP_X_REQUEST_ID", ""),
+        environ.get("HTTP_USER_AGENT", ""),
+    )
 
 
 def target_of(environ: dict[str, Any]) -> bytes:

@@ -66,6 +66,10 @@ def server_argv(plan: StartPlan, environment: Environment, project: Path, *, por
     return [python, str(launcher), FD_PLACEHOLDER, app_dir, str(target), *factory, *control]
 
 
+TRACE_VARIABLE = "PREVIEW_TRACE"
+"""Tells the launchers and the hooks to report spans."""
+
+
 def server_variables(
     plan: StartPlan, listener: socket.socket, control: socket.socket, variables: Mapping[str, str]
 ) -> Mapping[str, str]:
@@ -78,6 +82,8 @@ def server_variables(
         variables: Variables of the steps.
     """
     channel = f"{CONTROL_PLACEHOLDER}:{os.fstat(control.fileno()).st_ino}"
+    if plan.trace:
+        variables = {**variables, TRACE_VARIABLE: "1"}
     if plan.toolchain is Toolchain.PYTHON:
         if plan.server is not Server.COMMAND:
             return variables

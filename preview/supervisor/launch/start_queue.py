@@ -31,6 +31,7 @@ from preview.supervisor.launch.project_analysis import AnalysisCache
 from preview.supervisor.launch.start_history import StartHistory
 from preview.supervisor.limits.watch_disk import Watchers
 from preview.supervisor.preview.live_preview import LivePreview
+from preview.tracing import TraceKeeper
 from preview.traffic import TrafficWriter
 
 # A start works on several things in parallel (namespaces, files, imports): two per processor keep all processors busy.
@@ -178,6 +179,7 @@ class SupervisorContext:
         snapshots: Stored data snapshots; None in tests without any.
         migration_lock: Warms the lock for moving processes between control groups; None without control groups.
         traffic: Stores requests to previews; None in tests that record none.
+        traces: Keeps the spans of previews; None in tests that keep none.
         launch_settings: Settings of projects; None in tests without any.
         observers: Called with each new preview before its first line. They may add listeners to its log, and must not
             wait.
@@ -202,6 +204,7 @@ class SupervisorContext:
     snapshots: SnapshotStore | None = None
     migration_lock: MigrationLockWarmer | None = None
     traffic: TrafficWriter | None = None
+    traces: TraceKeeper | None = None
     launch_settings: LaunchSettings | None = None
     observers: list[Callable[[LivePreview], None]] = field(default_factory=list)
     farewells: list[Callable[[LivePreview], Awaitable[None]]] = field(default_factory=list)

@@ -217,6 +217,7 @@ class PreviewManager(PreviewQueries):
             overrides=request.overrides,
             launch_settings=launch_settings,
             traffic=None if self._context.traffic is None else self._context.traffic.open(record.id, log),
+            traces=None if self._context.traces is None else self._context.traces.open(record.id),
         )
         self._registry.add(preview)
         self._remember((request.user.id, generation.id), request.overrides)

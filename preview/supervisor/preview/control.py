@@ -2,7 +2,8 @@
 
 The process reports that it serves, is ordered to release the socket, and is asked for its routes, and for requests at
 the preview's own port. The application controls the other end, so it is not trusted: only a few bytes are read, besides
-reports that the service has asked for, and only seven words have a meaning. Reports of requests are read slowly: a
+reports that the service has asked for, and only eight words have a meaning. Reports of requests and spans are read
+slowly: a
 flood of them costs the process its own reports. If a channel is closed, silent or abused, only its own process loses
 the hand-over and its reports.
 """
@@ -26,13 +27,17 @@ from preview.runtime.waiting import wait_any
 from preview.storage.tables import PreviewRecord
 from preview.supervisor.preview import route_report
 from preview.supervisor.preview.route_report import RouteReport
+from preview.tracing import MOST_LINE as MOST_SPAN
+from preview.tracing import REPORT as SPAN
+from preview.tracing import PreviewTraces
 from preview.traffic import REPORT, DirectReports
 from preview.user import User
 
 # ``ready``, ``closed`` and ``drained``, each with a line end, and a reserve.
 _MOST_BYTES = 256
 _CHUNK_BYTES = 16_384
-# After reports of requests, the next ones are collected this long: at most 320 KiB/s are read.
+_TRACED_CHUNK_BYTES = 65_536
+# After reports of requests, the next ones are collected this long: at most 320 KiB/s are read, and 1.3 MiB/s of spans.
 _LINGER_S = 0.05
 # Reports of requests that a process may still send when it drains; nothing is collected any more then.
 _LAST_REPORTS_BYTES = 256 * 1024
@@ -67,6 +72,7 @@ class Control:
         # A cluster's primary: its workers can list their routes.
         self._lists_routes = False
         self._drains = trio.Event()
+        self._traces: PreviewTraces | None = None
 
     def report_to(self, direct: DirectReports) -> None:
         """Ask the process, once it serves, to report requests, while they are recorded.
@@ -77,6 +83,14 @@ class Control:
         self._direct = direct
         direct.ask = self._ask_requests
         self._ask_requests()
+
+    def trace_to(self, traces: PreviewTraces) -> None:
+        """Take the spans that the process reports, which was started to do so.
+
+        Args:
+            traces: Receives the reports.
+        """
+        self._traces = traces
 
     def has_started(self) -> None:
         """Close the service's copy of the process's end, so that the end of the channel can be detected."""
@@ -91,11 +105,10 @@ class Control:
 
     async def _read(self) -> None:
         rest = b""
-        while self._allowed > 0 and len(rest) <= route_report.MOST_LINE:
+        while self._allowed > 0 and len(rest) <= self._most_line:
             await trio.lowlevel.wait_readable(self._ours)
-            most = _CHUNK_BYTES if self._takes_requests else min(self._allowed, _CHUNK_BYTES)
             try:
-                word = receive_now(self._ours, most)
+                word = receive_now(self._ours, self._most_at_once)
             except BlockingIOError:
                 continue
             except OSError:
@@ -105,7 +118,7 @@ class Control:
             *lines, rest = (rest + word.data).split(b"\n")
             reports = 0
             for line in lines:
-                is_report = self._is_request(line)
+                is_report = self._is_request(line) or self._is_span(line)
                 reports += is_report
                 if not is_report or self._drains.is_set():
                     self._allowed -= len(line) + 1
@@ -114,8 +127,21 @@ class Control:
                 with trio.move_on_after(_LINGER_S):
                     await self._drains.wait()
 
+    @property
+    def _most_line(self) -> int:
+        return route_report.MOST_LINE if self._traces is None else MOST_SPAN
+
+    @property
+    def _most_at_once(self) -> int:
+        if self._traces is not None:
+            return _TRACED_CHUNK_BYTES
+        return _CHUNK_BYTES if self._takes_requests else min(self._allowed, _CHUNK_BYTES)
+
     def _is_request(self, line: bytes) -> bool:
         return self._takes_requests and line.startswith(REPORT) and len(line) <= route_report.MOST_LINE
+
+    def _is_span(self, line: bytes) -> bool:
+        return self._traces is not None and line.startswith(SPAN) and len(line) <= MOST_SPAN
 
     def _take(self, line: bytes) -> None:
         if line == b"ready":
@@ -133,6 +159,9 @@ class Control:
         elif line == b"drained":
             self.closed.set()
             self.drained.set()
+        elif self._is_span(line):
+            if self._traces is not None:
+                self._traces.take_report(line)
         elif self._is_request(line):
             if self._direct is not None:
                 self._direct.take(line)

@@ -36,6 +36,7 @@ from preview.supervisor.preview.launch_settings import settings_text
 from preview.supervisor.preview.network import Reach, reach_of
 from preview.supervisor.preview.new_record import hash_token
 from preview.supervisor.preview.service_log import log_transition
+from preview.tracing import PreviewTraces, untraced
 from preview.traffic import PreviewSeries, PreviewTraffic, unrecorded
 
 # One token per browser tab that sends requests; a client whose token was dropped requests a new one.
@@ -69,6 +70,7 @@ class LivePreview:
         record: The database row; the stored one may be slightly older.
         log: The preview's lines and events.
         traffic: Recorder of its requests.
+        traces: Spans of its requests.
         series: Measurements for charts, from the launch on.
         listener: Socket that the preview serves on; closed when the preview is over.
         inner: Socket that its processes inherit in place of ``listener``; None if there is none.
@@ -114,10 +116,12 @@ class LivePreview:
         scope: trio.CancelScope | None = None,
         first_data: FirstData | None = None,
         traffic: PreviewTraffic | None = None,
+        traces: PreviewTraces | None = None,
     ) -> None:
         self.record = replace(record, launch_settings=settings_text(launch_settings, overrides))
         self.log: PreviewLog = log
         self.traffic = unrecorded(record.id, log) if traffic is None else traffic
+        self.traces = untraced(record.id) if traces is None else traces
         self.hide(launch_settings.secrets)
         self.series = PreviewSeries()
         self.traffic.listeners.append(self.series.count_request)

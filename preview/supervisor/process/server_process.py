@@ -164,6 +164,9 @@ async def run_server_process(
             async with (snapshot or prepared.runtime).open_process(spec) as process:
                 control.has_started()
                 control.report_to(preview.traffic.direct)
+                preview.traces.turn(on=prepared.plan.trace)
+                if prepared.plan.trace:
+                    control.trace_to(preview.traces)
                 serving = ServerProcess(prepared, spec, process, control, scope, over=over)
                 preview.log.say(f"process {process.identity.pid} started, port {preview.record.port}")
                 await _attend(preview, serving, keeper, task_status)

@@ -25,7 +25,16 @@ from preview.cli.commands.environment.project import (
     shown_value,
 )
 from preview.cli.exits import CommandFailed, UsageMistake
-from preview.cli.options import AppOption, CaOption, CommandOption, GenerationArgument, JsonOption, UrlOption, YesOption
+from preview.cli.options import (
+    AppOption,
+    CaOption,
+    CommandOption,
+    GenerationArgument,
+    JsonOption,
+    TraceOption,
+    UrlOption,
+    YesOption,
+)
 from preview.cli.terminal import listing, print_json, say, show, table_console
 from preview.core.isolation import Network
 from preview.core.quoting import quoted, visible
@@ -242,19 +251,26 @@ def start(
     memory: Annotated[
         int | None, typer.Option("--memory", metavar="MB", min=0, help="Memory limit in MiB; 0: the service's own.")
     ] = None,
+    trace: TraceOption = None,
     clear: Annotated[bool, typer.Option("--clear", help="Remove all start options first.")] = False,
     preset: PresetOption = None,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show or set how the project starts: entry point, framework, network, memory.
+    """Show or set how the project starts: entry point, framework, network, memory, traces.
 
     Example: preview env start GEN --app main:app --memory 512
     """
     if entry is not None and command is not None:
         raise UsageMistake("Use --app or --command, not both: a command runs its own server.")
-    given = {"app": entry, "command": command, "framework": framework, "network": network and str(network)}
+    given: dict[str, object] = {
+        "app": entry,
+        "command": command,
+        "framework": framework,
+        "network": network and str(network),
+        "trace": trace,
+    }
     changes = {key: value for key, value in given.items() if value is not None}
     with open_api(url, ca) as api:
         path = project_path(api, generation, "/environment")

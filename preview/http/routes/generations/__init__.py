@@ -5,6 +5,7 @@ from preview.http.routes.generations.files import file_routes, generation_routes
 from preview.http.routes.generations.launches import launch_routes
 from preview.http.routes.generations.metrics import metrics_routes
 from preview.http.routes.generations.removed import removed_routes, run_purge
+from preview.http.routes.generations.traces import trace_routes
 from preview.http.routes.generations.versions import version_routes
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "metrics_routes",
     "removed_routes",
     "run_purge",
+    "trace_routes",
     "version_routes",
 ]

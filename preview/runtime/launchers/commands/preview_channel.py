@@ -28,12 +28,16 @@ class SharedChannel:
         descriptor: Its number.
         inode: The socket's inode.
         make_reports: Returns reports for a function that sends a message, and a mark; see ``preview_requests.Reports``.
+
+    Attributes:
+        tracer: Reports spans; None if the launch has not asked for them.
     """
 
     def __init__(self, descriptor: int, inode: int, make_reports: Any) -> None:
         self.descriptor = descriptor
         self._inode = inode
         self._make_reports = make_reports
+        self.tracer: Any = None
         self._socket: socket.socket | None = None
         # Of this process: a fork has ids and counts of its own.
         self._reports: tuple[int, str, Any] = (0, "", None)
@@ -54,14 +58,14 @@ class SharedChannel:
             return None
         pid = os.getpid()
         if self._reports[:2] != (pid, mark):
-            self._reports = (pid, mark, self._make_reports(self._send, mark))
+            self._reports = (pid, mark, self._make_reports(self.send, mark))
         return self._reports[2]
 
     def offer(self) -> None:
         """Tell the service once that reports are possible."""
         if not os.environ.get(VARIABLE, "").endswith(":offered"):
             os.environ[VARIABLE] = f"{self.descriptor}:{self._inode}:offered"
-            self._send(b"reports\n")
+            self.send(b"reports\n")
 
     def _opened(self) -> socket.socket | None:
         if not self.is_open:
@@ -89,7 +93,7 @@ class SharedChannel:
         mark = last[len(_ON) :] if last.startswith(_ON) else b""
         return mark.decode("ascii") if mark.isalnum() else ""
 
-    def _send(self, message: bytes) -> bool:
+    def send(self, message: bytes) -> bool:
         """Send a message as a whole if there is room; return whether it was sent. Never waits."""
         channel = self._opened()
         if channel is None:

@@ -49,6 +49,10 @@ def watch_servers() -> None:
     channel = open_channel(requests.Reports)
     if channel is None:
         return
+    if os.environ.get("PREVIEW_TRACE") == "1":
+        with suppress(Exception):
+            tracing = os.path.join(_LAUNCHERS, "tracing")  # noqa: PTH118  loads no further module
+            channel.tracer = _load("preview_trace", tracing).start(channel.send)
     sys.meta_path.insert(0, _Hook(channel))
     if _SPAWNING in sys.modules:
         _pass_on(sys.modules[_SPAWNING], channel)
@@ -120,8 +124,8 @@ def _serves_wsgi(worker: Any) -> bool:
 
 def watched(application: Any, channel: Any) -> Any:
     """Return the WSGI application, wrapped so that its requests are reported and their lines attributed."""
-    requests = _load("preview_requests")
-    target_of = _load("preview_wsgi").target_of
+    requests, wsgi = _load("preview_requests"), _load("preview_wsgi")
+    target_of = wsgi.target_of
 
     def answer(environ: Any, start_response: Any) -> Any:
         reports = channel.reports
@@ -130,6 +134,7 @@ def watched(application: Any, channel: Any) -> Any:
         request = requests.open_request(name) if name else requests.open_wsgi_request(environ)
         # Applications may change the environment.
         method, target = environ.get("REQUEST_METHOD", "GET"), target_of(environ) if name else b""
+        active = None if channel.tracer is None else wsgi.begin_trace(channel.tracer, environ)
         began, status = time.perf_counter(), 0
 
         def start(line: Any, *more: Any) -> Any:
@@ -138,6 +143,8 @@ def watched(application: Any, channel: Any) -> Any:
             return start_response(line, *more)
 
         def end() -> None:
+            if active is not None:
+                active.end(status)
             if request is not None:
                 request.close()
             if name:

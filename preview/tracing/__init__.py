@@ -1,0 +1,31 @@
+"""Traces of the requests to a preview: spans that its processes report, kept in memory and searched for causes.
+
+Nothing in a span is verified. A span can only be one of its own preview, which the channel that it came on tells.
+"""
+
+from preview.tracing.hints import Hint, HintKind, hints_of
+from preview.tracing.keeper import TraceKeeper
+from preview.tracing.preview_traces import PreviewTraces, Trace, untraced
+from preview.tracing.report import MOST_LINE, REPORT, read_report
+from preview.tracing.span import Kind, Span, is_span_id, is_trace_id
+from preview.tracing.traceparent import parent_field, read_parent, trace_of_request
+
+__all__ = [
+    "MOST_LINE",
+    "REPORT",
+    "Hint",
+    "HintKind",
+    "Kind",
+    "PreviewTraces",
+    "Span",
+    "Trace",
+    "TraceKeeper",
+    "hints_of",
+    "is_span_id",
+    "is_trace_id",
+    "parent_field",
+    "read_parent",
+    "read_report",
+    "trace_of_request",
+    "untraced",
+]

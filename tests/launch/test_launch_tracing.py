@@ -1,0 +1,115 @@
+"""Spans of real projects: what a request did is seen, without its values, and nothing of it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import trio
+from direct_kit import get
+from launch_kit import Rig, open_rig, story, target
+from tracing_projects import BOOKS, SHOPS
+
+from preview.core.lifecycle import State
+from preview.detection import Server, StartPlan, Toolchain
+from preview.settings import Settings
+from preview.supervisor import LivePreview
+from preview.tracing import Trace
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+# Reports what it likes over the channel, and also answers.
+HOSTILE = """
+import json, os, sys, threading
+from fastapi import FastAPI
+number = int(sys.argv[sys.argv.index("--control") + 1]) if "--control" in sys.argv else None
+import socket
+for one in range(3, 64):
+    try:
+        found = socket.socket(fileno=os.dup(one))
+        is_stream = found.family == socket.AF_UNIX and found.type == socket.SOCK_STREAM
+        if is_stream and found.getsockname() == "": number = one
+    except OSError: pass
+app = FastAPI()
+bomb = b"span 0 " + b"[" * 8000 + b"\\n"
+def flood():
+    found = socket.socket(fileno=os.dup(number))
+    found.setblocking(True)
+    at = 0
+    while True:
+        at += 1
+        line = ["sql", "%032x" % at, "%016x" % at, "", at, 5, "\\x1b[2J<b>x</b>", "z" * 1900, 0, "", "a" * 64]
+        found.sendall(bomb + b"span 0 " + json.dumps(line).encode() + b"\\n")
+@app.get("/")
+def home():
+    threading.Thread(target=flood, daemon=True).start()
+    return number
+"""
+
+
+@pytest.fixture
+async def rig(
+    make_settings_in: Callable[..., Settings], launch_cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Rig]:
+    settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2, warm_templates=0)
+    with trio.fail_after(150):
+        async with open_rig(settings, monkeypatch) as opened:
+            yield opened
+
+
+async def trace_of(preview: LivePreview, request_id: str) -> Trace:
+    """Wait until the request's own span has come; it is the last one."""
+    with trio.fail_after(30):
+        while True:
+            for trace in preview.traces.newest():
+                if request_id in trace.request_ids:
+                    return trace
+            await trio.sleep(0.01)
+
+
+async def test_a_hostile_preview_floods_only_its_own_traces_and_stays_stoppable(rig: Rig) -> None:
+    files = {"requirements.txt": "fastapi\n", "main.py": HOSTILE}
+    plan = StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, target("main", "app", framework="fastapi"), trace=True)
+    preview = await rig.start(files, plan)
+    assert preview.record.state is State.RUNNING, story(preview)
+    assert await get(preview, "/") == 200
+    with trio.fail_after(60):
+        while preview.traces.dropped < 3000:  # noqa: ASYNC110  the count has no event
+            await trio.sleep(0.05)
+    assert preview.traces.spans <= 20_000
+    for trace in preview.traces.newest()[:5]:
+        assert "\x1b" not in trace.root.name
+    assert rig.service.traces.size_bytes <= 128 * 1024 * 1024 // 4
+    with trio.fail_after(20):
+        await rig.service.previews.stop(preview.id)
+
+
+@pytest.mark.parametrize("kind", SHOPS)
+async def test_a_query_per_row_is_seen_and_is_a_hint(rig: Rig, kind: str) -> None:
+    preview = await rig.start(*SHOPS[kind])
+    assert preview.record.state is State.RUNNING, story(preview)
+    assert await get(preview, "/books/a?token=secret-name", x_request_id="r1", traceparent=PARENT) == 200
+    trace = await trace_of(preview, "r1")
+    assert (trace.trace_id, trace.root.parent_id) == (PARENT[3:35], PARENT[36:52])
+    assert (trace.root.kind, trace.root.status) == ("request", 200)
+    assert trace.root.name in {"GET /books/a", "GET /books/{shelf}"}
+    assert {span.parent_id for span in trace.spans if span is not trace.root} == {trace.root.span_id}
+    repeated = [hint for hint in trace.hints if hint.kind in {"repeated_statement", "repeated_call"}]
+    assert [hint.count for hint in repeated] == [BOOKS], trace.spans
+    assert "secret-name" not in repr([span for span in trace.spans if not span.detail.startswith("create")])
+    assert all(0 <= span.duration_us <= trace.duration_us for span in trace.spans)
+    await get(preview, "/crash", x_request_id="r2")
+    crash = await trace_of(preview, "r2")
+    assert crash.root.status == 500
+    assert crash.has_error
+    if kind != "express":
+        # Django sets a new connection up first.
+        assert [span.error for span in crash.spans if span.kind == "sql"][-1] == "OperationalError"
+
+
+async def test_without_the_setting_nothing_is_reported(rig: Rig) -> None:
+    files, plan = SHOPS["flask"]
+    preview = await rig.start(files, StartPlan(plan.framework, plan.toolchain, plan.server, plan.target))
+    assert await get(preview, "/books/a") == 200
+    assert (preview.traces.is_on, preview.traces.spans) == (False, 0)
+    assert rig.service.traces.find(preview.id) is None
