@@ -29,15 +29,15 @@ function openChannel() {
   }
 }
 
-/** Connect the server to the control channel once it listens. */
-exports.handOver = function handOver(server) {
+/** Connect the server to the control channel once it listens; `tracer` reports spans over it, if it is not null. */
+exports.handOver = function handOver(server, tracer) {
   const connections = new Set();
   // Unfinished responses by connection; clients may pipeline requests.
   const answers = new Map();
   let draining = false;
   // Reports requests, while the service asks for it.
   let reports = null;
-  watchServer(server, () => reports);
+  watchServer(server, () => reports, tracer);
 
   server.on('connection', (socket) => {
     connections.add(socket);
@@ -99,6 +99,7 @@ exports.handOver = function handOver(server) {
         else if (/^requests on [0-9a-f]+$/.test(line)) reports = openReports(channel, line.slice(12));
       }
     });
+    if (tracer !== null) tracer.sendOver(channel);
     channel.write('ready\n');
   });
 };

@@ -40,6 +40,18 @@ function wantedPort(first) {
   return first === undefined ? ownPort : Number(first);
 }
 
+/** Return what reports spans; null if the launch has not asked for it. */
+function openTracer() {
+  if (process.env.PREVIEW_TRACE !== '1') return null;
+  try {
+    const tracer = require('./tracing/trace.cjs');
+    tracer.watch();
+    return tracer;
+  } catch {
+    return null;
+  }
+}
+
 function isOurs(server, port) {
   if (taken || Number.isNaN(port)) return false;
   // Port 0 is a private helper's; a public server has a fixed port.
@@ -48,6 +60,7 @@ function isOurs(server, port) {
 
 if (inode > 0) {
   routes.watch();
+  const tracer = cluster.isWorker ? null : openTracer();
   const reports = cluster.isWorker ? hearPrimary() : null;
   if (!cluster.isWorker && isInherited()) reportWorkers();
   const listen = net.Server.prototype.listen;
@@ -63,7 +76,7 @@ if (inode > 0) {
       watchServer(this, reports);
       routes.answerPrimary(this);
     } else {
-      handOver(this);
+      handOver(this, tracer);
     }
     // Only options that do not concern the address, which is bound already.
     return listen.call(this, { fd: descriptor, backlog: options.backlog, signal: options.signal }, ...callback);

@@ -168,8 +168,8 @@ exports.hearPrimary = function hearPrimary() {
   return () => reports;
 };
 
-/** Watch the requests and handshakes of a server with the current reporter, if there is one. */
-exports.watchServer = function watchServer(server, current) {
+/** Watch the requests and handshakes of a server with the current reporter, if there is one; and with the tracer. */
+exports.watchServer = function watchServer(server, current, tracer = null) {
   const { emit } = server;
   // Not a listener: a server without one for `upgrade` answers handshakes as usual requests.
   server.emit = function emitWatched(name, ...given) {
@@ -182,6 +182,7 @@ exports.watchServer = function watchServer(server, current) {
         // The report is left out.
       }
     }
-    return emit.call(this, name, ...given);
+    if (tracer === null || name !== 'request') return emit.call(this, name, ...given);
+    return tracer.run(given[0], given[1], () => emit.call(this, name, ...given));
   };
 };
