@@ -62,6 +62,7 @@ class Admitted(NamedTuple):
         refresh: Appended to HTML documents; see ``page_refresh``. Empty: nothing is.
         watch: Registers a function that cuts the exchange off when the visitor's access is revoked, and returns the
             function to call when the exchange has ended. None if the access cannot be revoked before it expires.
+        is_traced: The preview's spans are recorded, so a request without ``traceparent`` gets one.
     """
 
     preview_id: str
@@ -77,6 +78,7 @@ class Admitted(NamedTuple):
     who: Who = Who.UNKNOWN
     refresh: bytes = b""
     watch: Callable[[Callable[[], object]], Callable[[], None]] | None = None
+    is_traced: bool = False
 
     def target_of(self, target: bytes) -> bytes:
         """Return the preview's target for the request's target."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from preview.core.ids import REQUEST_MARK
 from preview.proxy.admission import Admitted, Fields, RequestHead
 from preview.proxy.headers import (
     ACCESS_COOKIE,
@@ -31,6 +32,7 @@ from preview.proxy.headers import (
 )
 from preview.proxy.http1 import Field
 from preview.proxy.page_refresh import asks_for_document, uncompressed
+from preview.tracing import PARENT_FIELD, parent_field, read_parent
 
 FRONT_PROXY_FIELDS = frozenset(
     {
@@ -200,6 +202,7 @@ _NO_TRAILERS = _HOP_BY_HOP | frozenset(
      b"set-cookie", b"vary", b"www-authenticate"}
 ) | ORIGIN_FIELDS  # fmt: skip
 _OWN_COOKIES = (SERVICE_COOKIE.encode(), ACCESS_COOKIE.encode())
+_OWN_ID = re.compile(b"%b[0-9a-f]{16}" % REQUEST_MARK.encode())
 _VIA = b"1.1 preview"
 _NONE: frozenset[bytes] = frozenset()
 _DEFAULT_PORTS = {"http": b"80", "https": b"443"}
@@ -215,7 +218,19 @@ def carried_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field], 
     kept, number = standing_fields(head, admitted)
     number = number or new_request_id()
     kept.append((REQUEST_ID_FIELD, number))
+    if makes_parent(kept, admitted):
+        kept.append((PARENT_FIELD, new_parent(number)))
     return kept, number
+
+
+def makes_parent(fields: list[Field], admitted: Admitted) -> bool:
+    """Return whether a request with these fields gets a ``traceparent``, because it has none."""
+    return admitted.is_traced and all(name != PARENT_FIELD for name, _ in fields)
+
+
+def new_parent(number: bytes) -> bytes:
+    """Return a ``traceparent`` from the bits of the request's id, or of a new id if a client has chosen it."""
+    return parent_field(number if _OWN_ID.fullmatch(number) else new_request_id())
 
 
 def standing_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field], bytes]:
@@ -245,6 +260,8 @@ def standing_fields(head: RequestHead, admitted: Admitted) -> tuple[list[Field],
             number = value
     if asks_for_document(head, admitted):
         kept = uncompressed(kept)
+    if admitted.is_traced:
+        kept = [one for one in kept if one[0] != PARENT_FIELD or read_parent(one[1]) is not None]
     kept += _who_asks(head.via or ((head.client,) if head.client else ()), host, head.scheme, admitted.prefix)
     return kept, number
 

@@ -8,10 +8,11 @@ from preview.tracing.keeper import TraceKeeper
 from preview.tracing.preview_traces import PreviewTraces, Trace, untraced
 from preview.tracing.report import MOST_LINE, REPORT, read_report
 from preview.tracing.span import Kind, Span, is_span_id, is_trace_id
-from preview.tracing.traceparent import parent_field, read_parent, trace_of_request
+from preview.tracing.traceparent import PARENT_FIELD, parent_field, read_parent, trace_of_request
 
 __all__ = [
     "MOST_LINE",
+    "PARENT_FIELD",
     "REPORT",
     "Hint",
     "HintKind",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-NAME: Final = b"traceparent"
+PARENT_FIELD: Final = b"traceparent"
+"""Name of the field."""
 
 # Version ff is invalid. Later versions may add to the end (section 3.2.4); only the parts known here are read.
 _FIELD = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(-[!-~]*)?")

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preview.core.ids import REQUEST_MARK
 from preview.proxy.admission import Admitted, RequestHead
 from preview.proxy.carriage import answer_fields, carried_fields, trailer_fields
+from preview.tracing import parent_field, read_parent
 
 HOST = "preview_x.localhost:8000"
 PREFIX = "/p/preview_x"
@@ -53,6 +55,28 @@ def test_a_preview_is_asked_by_the_host_that_the_browser_sees() -> None:
 )  # fmt: skip
 def test_what_is_for_this_connection_or_for_the_service_does_not_reach_a_preview(name: str) -> None:
     assert name.lower() not in carried((name, "x"))
+
+
+VALID = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize("given", ["", "garbage", "00-" + "0" * 32 + "-b7ad6b7169203331-01", VALID.upper()])
+@pytest.mark.parametrize("number", ["", "of-a-client", f"{REQUEST_MARK}0123456789ABCDEF", f"{REQUEST_MARK}{'0' * 17}"])
+def test_a_traced_preview_gets_a_valid_traceparent_whatever_a_client_sends(given: str, number: str) -> None:
+    fields = [("traceparent", given), ("X-Request-Id", number)]
+    found = carried(*fields, admitted=ADMITTED._replace(is_traced=True))
+    (parent,) = found["traceparent"]
+    assert read_parent(parent.encode()) is not None
+    assert parent != given
+
+
+def test_a_traceparent_has_the_bits_of_the_request_id_and_a_valid_one_is_passed_on() -> None:
+    traced = ADMITTED._replace(is_traced=True)
+    found = carried(admitted=traced)
+    assert found["traceparent"] == [parent_field(found["x-request-id"][0].encode()).decode()]
+    assert carried(("traceparent", VALID), admitted=traced)["traceparent"] == [VALID]
+    assert carried(("traceparent", VALID))["traceparent"] == [VALID]
+    assert "traceparent" not in carried()
 
 
 def test_what_connection_names_does_not_reach_a_preview() -> None:

@@ -273,6 +273,7 @@ class PreviewAccessGate:
             None
             if visitor.revocable is None
             else partial(self._backend().people.live_requests.watch, visitor.revocable),
+            preview.traces.is_on,
         )
 
     async def _past(self, head: RequestHead, place: PreviewTarget, visitor: Visitor) -> OwnAnswer:

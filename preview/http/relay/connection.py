@@ -13,7 +13,7 @@ import trio
 from preview.errors import InvalidRequest, PreviewError, UpstreamTimeout
 from preview.http.relay.delivery import Delivery, ProxiedRequest
 from preview.http.relay.fast_path import FastPath
-from preview.http.relay.head_cache import Known, block_of, is_worth_keeping, relayed_head, request_lines
+from preview.http.relay.head_cache import Known, block_of, is_worth_keeping, relayed_head, request_lines, traced_head
 from preview.http.relay.responses import (
     RECEIVE_BYTES,
     answer_instead,
@@ -26,7 +26,7 @@ from preview.http.relay.responses import (
 )
 from preview.http.relay.slow_path import SlowPath
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
-from preview.proxy.carriage import standing_fields
+from preview.proxy.carriage import makes_parent, standing_fields
 from preview.proxy.exchange import UpstreamExchange
 from preview.proxy.http1 import HEAD_END, Ask
 from preview.proxy.network_stream import ClientGone, NetworkStream
@@ -247,12 +247,13 @@ class Connection:
         """Return the upstream request's head and its id. Caches the parts that following requests share."""
         relay, again = self.relay, admitted.again
         fields, number = standing_fields(head, admitted)
-        standing = request_lines(ask, fields)
+        standing, makes = request_lines(ask, fields), makes_parent(fields, admitted)
         if not number:
             number = relay.numbers.new()
             if again is not None and is_worth_keeping(ask, block):
-                relay.known.put(block, Known(ask, head._replace(target=b""), admitted, again, standing))
-        return relayed_head(ask.method, admitted.target_of(head.target), standing, number), number
+                relay.known.put(block, Known(ask, head._replace(target=b""), admitted, again, standing, makes))
+        write_head = traced_head if makes else relayed_head
+        return write_head(ask.method, admitted.target_of(head.target), standing, number), number
 
     async def _finish(self, delivery: Delivery, run: Awaitable[bool]) -> bool:
         """Carry an admitted request to its end; return whether the next may follow."""

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from preview.http.relay.delivery import Delivery, ProxiedRequest
-from preview.http.relay.head_cache import Returned, block_of, relayed_head, returned
+from preview.http.relay.head_cache import Returned, block_of, relayed_head, returned, traced_head
 from preview.http.relay.responses import MAX_HEAD
 from preview.proxy.exchange import FINAL, UpstreamExchange
 from preview.proxy.http1 import HEAD_END, MAX_ANSWER_HEAD, REQUEST_LINE, Unclean, read_answer
@@ -64,7 +64,8 @@ class FastPath:
             return False
         now = monotonic()
         request = ProxiedRequest(ask, target, known.head, admitted, relay.numbers.new(), now, now)
-        head = relayed_head(ask.method, admitted.target_of(target), known.standing, request.number)
+        write_head = traced_head if known.makes_parent else relayed_head
+        head = write_head(ask.method, admitted.target_of(target), known.standing, request.number)
         delivery = Delivery(connection, request, exchange, known)
         connection.take(delivery)
         content = data[end + len(HEAD_END) :]

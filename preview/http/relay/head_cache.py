@@ -9,10 +9,11 @@ from time import time
 from typing import Generic, TypeVar
 
 from preview.proxy.admission import Admitted, OwnAnswer, Reauthorize, RequestHead
-from preview.proxy.carriage import returned_fields
+from preview.proxy.carriage import new_parent, returned_fields
 from preview.proxy.headers import REQUEST_ID_FIELD
 from preview.proxy.http1 import CHUNKED, NO_CONTENT, UNTIL_CLOSE, Answer, Ask, Field, field_lines, framing_fields
 from preview.proxy.page_refresh import appended_script, continued
+from preview.tracing import PARENT_FIELD
 
 _NO_CONTENT, _NOT_MODIFIED = 204, 304
 
@@ -64,6 +65,11 @@ def relayed_head(method: bytes, target: bytes, standing: bytes, number: bytes) -
         number: The request's id.
     """
     return b"%b %b HTTP/1.1\r\n%b%b: %b\r\n\r\n" % (method, target, standing, REQUEST_ID_FIELD, number)
+
+
+def traced_head(method: bytes, target: bytes, standing: bytes, number: bytes) -> bytes:
+    """Write the head of a request to a preview whose spans are recorded, with a new ``traceparent``."""
+    return relayed_head(method, target, b"%b%b: %b\r\n" % (standing, PARENT_FIELD, new_parent(number)), number)
 
 
 # Responses
@@ -234,6 +240,7 @@ class Known:
         admitted: Admission of the last request.
         again: Checks whether the next request may pass.
         standing: From ``request_lines``.
+        makes_parent: Each request gets a ``traceparent``.
         answers: Response heads by their received bytes.
     """
 
@@ -242,6 +249,7 @@ class Known:
     admitted: Admitted
     again: Reauthorize
     standing: bytes
+    makes_parent: bool = False
     answers: Memo[bytes, Returned] = field(default_factory=lambda: Memo(_MAX_ANSWERS))
 
     def admit(self, target: bytes) -> Admitted | None:
@@ -251,6 +259,8 @@ class Known:
         if admitted is None or admitted is known:
             return admitted
         if admitted.address != known.address or admitted.prefix != known.prefix:
+            return None
+        if admitted.is_traced != known.is_traced:
             return None
         self.admitted = admitted
         return admitted
