@@ -80,8 +80,14 @@ class PublicService:
         return found
 
     async def get(self, generation_id: str, path: str) -> Any:
-        """Return the JSON of a route below the generation."""
+        """Return the JSON of a route below the generation.
+
+        Raises:
+            LaunchRefused: The files are no project that can be launched.
+        """
         answer = await self.client.get(f"/api/v1/generations/{generation_id}{path}")
+        if answer.status_code == 400:
+            raise LaunchRefused(answer.json().get("detail", answer.text))
         answer.raise_for_status()
         return answer.json()
 

@@ -19,6 +19,7 @@ _WRAPPER_VALUES = frozenset({"-e", "-f", "--file", "--environments", "-p", "--en
 # Programs that run several commands, each given as one argument.
 _MANY = frozenset({"concurrently", "conc"})
 _MANY_SCRIPTS = frozenset({"npm-run-all", "npm-run-all2", "run-p", "run-s", "run-pty"})
+_BACKSLASH = re.compile(r"(?<=[\w.])\\(?=[\w.@])")
 _SEPARATOR = re.compile(r"&&|\|\||[;&|]")
 # Depth limit for commands within commands.
 _MAX_DEPTH = 6
@@ -47,6 +48,8 @@ def split_commands(script: str, depth: int = 0) -> Iterator[Command]:
 
 
 def _pieces(script: str) -> Iterator[Command]:
+    # `node .\\src\\app.js`, written on Windows
+    script = _BACKSLASH.sub("/", script)
     try:
         lexer = shlex.shlex(script, posix=True, punctuation_chars=";&|")
         lexer.whitespace_split = True

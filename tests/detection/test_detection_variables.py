@@ -124,6 +124,8 @@ def test_starlettes_config_is_read(tmp_path: Path) -> None:
         ("x: Annotated[str, Field(min_length=8)]", "preview0"),
         ("x: str | None", ""),
         ("x: 'int'", "10"),
+        ("x: str = None", "preview"),
+        ("x: int = Field(None)", "10"),
     ],
 )
 def test_a_field_without_a_default_gets_a_value_of_its_type(tmp_path: Path, declared: str, value: str) -> None:
@@ -131,7 +133,15 @@ def test_a_field_without_a_default_gets_a_value_of_its_type(tmp_path: Path, decl
 
 
 @pytest.mark.parametrize(
-    "declared", ["x: str = 'a'", "x: int = Field(3)", "x: list = Field(default_factory=list)", "x: ClassVar[int]"]
+    "declared",
+    [
+        "x: str = 'a'",
+        "x: Optional[str] = None",
+        "x: Any = None",
+        "x: int = Field(3)",
+        "x: list = Field(default_factory=list)",
+        "x: ClassVar[int]",
+    ],
 )
 def test_a_field_with_a_default_keeps_it(tmp_path: Path, declared: str) -> None:
     assert values(tmp_path, f"{PYDANTIC}class S(BaseSettings):\n    {declared}\n") == {}

@@ -54,6 +54,30 @@ def test_the_same_package_under_the_name_with_wheels_comes_first() -> None:
     assert steps(required("psycopg2==2.9.1"), BUILD.format("psycopg2"), 1) == ["psycopg2-binary>=2.9.1"]
 
 
+def test_a_package_without_any_wheel_comes_under_its_other_name() -> None:
+    said = (
+        "error: No solution found when resolving dependencies\n  cause: Because all versions of psycopg2 have no "
+        "usable wheels and you require psycopg2, we can conclude that your requirements are unsatisfiable."
+    )
+    assert steps(required("psycopg2", "six"), said, 1) == ["psycopg2-binary six"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "error: Failed to build `pycairo==1.29.2`\nhint: `pycairo` was included because `pygobject` (v3.58.1)",
+        "error: Because pygobject was not found in the package registry and you require pygobject==3.48.2, no",
+    ],
+)
+def test_parts_of_ubuntu_that_nothing_imports_are_left_out(said: str) -> None:
+    wanted = required("flask", "pygobject==3.48.2")
+    why = explain(said.splitlines(), wanted, offline=False)
+    step = Loosening(frozenset({"flask"})).after(wanted, why, said.splitlines())
+    assert step is not None
+    assert [item.text for item in step.required.requirements] == ["flask"]
+    assert "nothing imports it: it is left out" in step.sentence
+
+
 def test_a_manifest_s_second_line_of_a_package_does_not_restore_what_was_loosened() -> None:
     wanted = required("numpy==1.19.0", "numpy~=1.19.0", "numpy==1.0; python_version < '3'", "six")
     rest = 'numpy==1.0; python_version < "3" six'

@@ -75,6 +75,30 @@ SERVICES = [
 ]  # fmt: skip
 
 
+def test_a_syntax_error_of_a_script_is_told_with_its_file() -> None:
+    said = (
+        "/srv/p1/project/routes/index.js:6\n  res.send('index'});\n           ^^^^^^^\n\n"
+        "SyntaxError: missing ) after argument list\n    at wrapSafe (node:internal/modules/cjs/loader:1464:18)"
+    )
+    found = diagnose(said.split("\n"))
+    assert found is not None
+    assert found.message == (
+        "routes/index.js, line 6, is not valid JavaScript: missing ) after argument list. Correct it."
+    )
+    other = diagnose(said.replace("/routes/", "/node_modules/a/").split("\n"))
+    assert other is None or "not valid JavaScript" not in other.message
+
+
+def test_a_setting_whose_default_is_no_value_is_missing() -> None:
+    said = (
+        "pydantic_core._pydantic_core.ValidationError: 1 validation error for Settings\nMAIL_KEY\n"
+        "  Input should be a valid string [type=string_type, input_value=None, input_type=NoneType]"
+    )
+    found = diagnose(said.split("\n"))
+    assert found is not None
+    assert found.details == {"variables": ["MAIL_KEY"]}
+
+
 @pytest.mark.parametrize("host", ["undefined", "null"])
 def test_a_host_without_a_value_is_not_named(host: str) -> None:
     said = f"Error: getaddrinfo ENOTFOUND {host}\n    at /app/node_modules/pg-pool/index.js:45:11"

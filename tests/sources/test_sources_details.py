@@ -90,6 +90,7 @@ def test_a_folder_for_the_program_is_read_from_either_way_of_writing_it(tmp_path
         ("node -r dotenv/config x.js", {"x.js": EXPRESS}, "x.js"),
         ("pm2 start pm2.config.js", {"pm2.config.js": "apps: [{script: './x.js'}]", "x.js": EXPRESS}, "x.js"),
         ("pm2 start pm2.json", {"pm2.json": "{}"}, None),
+        (r"node .\src\x.js", {"src/x.js": EXPRESS}, "src/x.js"),
         ("nodemon", {"nodemon.json": '{"exec": "node x.js"}', "x.js": EXPRESS}, "x.js"),
         ("nodemon", {"nodemon.json": '{"exec": "node gone.js"}', "lib.js": EXPRESS}, "lib.js"),
         ("nodemon", {"nodemon.json": "{", "lib.js": EXPRESS}, "lib.js"),

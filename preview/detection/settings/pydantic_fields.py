@@ -12,6 +12,7 @@ from preview.detection.settings.model import Kind, Need, SettingRead
 from preview.sources import Sources
 
 _MAX_DEPTH: Final = 8
+_ANYTHING: Final = frozenset({"", "Any", "object", "None"})
 _ROOTS: Final = frozenset({"BaseSettings"})
 _SIMPLE: Final = {
     "str": Kind.TEXT, "int": Kind.INTEGER, "float": Kind.NUMBER, "Decimal": Kind.NUMBER, "bool": Kind.BOOLEAN,
@@ -155,6 +156,9 @@ def _field(
         (item for item in (value, *metadata) if isinstance(item, ast.Call) and last_name(item) == "Field"), None
     )
     default = _default(value, info)
+    if modern and not optional and default is not None and is_none(default) and annotation not in _ANYTHING:
+        # Settings of pydantic 2 check their defaults: `URL: str = None` is an error without a value.
+        default = None
     variable = _alias(info) or prefix + name
     if nested is not None and delimiter and default is None:
         for inner in nested.node.body:

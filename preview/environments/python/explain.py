@@ -128,9 +128,7 @@ _CASES = (
         lambda _match, what, _text: f"No version matches {what}; choose one that exists",
     ),
     _Case(
-        re.compile(
-            r"(?<![^\s(])(?P<name>[A-Za-z0-9._-]{1,200})\S{0,200} has no (?:usable )?wheels?(?: with a matching)?"
-        ),
+        re.compile(r"(?<![^\s(])(?P<name>[A-Za-z0-9._-]{1,200})\S{0,200} ha(?:s|ve) no (?:usable )?wheels?"),
         "no_version",
         lambda _match, what, _text: f"{what} has no wheel for this Python and platform; choose another version",
     ),

@@ -55,10 +55,18 @@ _BACKPORTS: Final = frozenset(
     {"argparse", "asyncio", "backports-zoneinfo", "contextvars", "dataclasses", "enum34", "functools32", "futures",
      "pathlib", "typing", "uuid", "wsgiref"}
 )  # fmt: skip
+# Parts of Ubuntu, which `pip freeze` lists outside an environment; they are not in the index, or want its libraries.
+_OF_SYSTEM: Final = frozenset(
+    {"brlapi", "cloud-init", "command-not-found", "cupshelpers", "dbus-python", "distro-info", "language-selector",
+     "launchpadlib", "louis", "pycairo", "pycups", "pygobject", "python-apt", "python-debian",
+     "screen-resolution-extra", "secretstorage", "sessioninstaller", "ssh-import-id", "systemd-python", "ubuntu-advantage-tools",
+     "ubuntu-drivers-common", "ubuntu-pro-client", "ufw", "unattended-upgrades", "usb-creator", "xkit"}
+)  # fmt: skip
 # Failures that another version of a package cannot fix.
 _HOPELESS: Final = frozenset({"disk", "network", "offline", "download", "host"})
 # uv's hint about a package that no line requires.
 _BROUGHT: Final = re.compile(r"was included because `([A-Za-z0-9._-]{1,100})`")
+_ABSENT: Final = frozenset({"not_found", "no_version", "denied"})
 _WORDS: Final = {
     "build": "cannot be built here",
     "python": "needs another Python",
@@ -115,7 +123,7 @@ class Loosening:
         return name in _INSTEAD or self._is_spare(name)
 
     def _is_spare(self, name: str) -> bool:
-        spare = name in _SERVERS or name in _BACKPORTS
+        spare = name in _SERVERS or name in _BACKPORTS or name in _OF_SYSTEM
         return spare and self.imported is not None and name not in self.imported
 
     def away_from(self, required: RequirementSet, name: str, uses: str) -> Loosened | None:
@@ -151,7 +159,7 @@ class Loosening:
             return self._from_wheels(required, name) if reason == "build" else None
         if any(item.location is not None for item in required.find_all(name)):
             return None
-        if reason == "build" and self._is_spare(name):
+        if self._is_spare(name) and (reason == "build" or (name in _OF_SYSTEM and reason in _ABSENT)):
             return _left_out(required, found, f"{_WORDS[reason]}, and nothing imports it")
         while (level := self.levels.get(name, 0)) <= len(_LEVELS):
             if level == len(_LEVELS):

@@ -96,7 +96,9 @@ def _newest(lines: Sequence[str], rules: Sequence[Rule]) -> Diagnosis | None:
 _PYDANTIC_HEAD = re.compile(
     r"\d{1,4} validation errors? for (?P<model>\w{0,40}(?:[Ss]ettings|[Cc]onfig|[Ee]nv)\w{0,40})"
 )
-_PYDANTIC_MISSING = re.compile(r"^\s{1,8}(?:F|f)ield required")
+_PYDANTIC_MISSING = re.compile(
+    r"^\s{1,8}(?:(?:F|f)ield required|Input should be .{1,80}input_value=None, input_type=NoneType)"
+)
 _FIELD = re.compile(r"^[A-Za-z_]\w{0,80}$")
 
 

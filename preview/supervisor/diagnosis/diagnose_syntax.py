@@ -18,14 +18,21 @@ _CONFLICT = re.compile(r"^\s{0,40}(?:<<<<<<< |=======\s*$|>>>>>>> )")
 _NEWER = {"multiple exception types must be parenthesized": "3.14", "f-string: expecting '}'": "3.12"}
 # Type parameters: PEP 695. An older Python says "expected '('" or "invalid syntax".
 _PYTHON_3_12 = re.compile(r"^\s{0,40}(?:(?:async )?def|class) \w{1,100}\[|^\s{0,40}type \w{1,100}(?:\[| =)")
-_NODE_SYNTAX = ("Cannot use import statement", "Unexpected token", "await is only valid", "missing ) after")
+# The wrong module system, which other rules explain.
+_NODE_SYNTAX = ("Cannot use import statement", "Unexpected token 'export'", "await is only valid")
+_SCRIPT_PLACE = re.compile(r"^(?:file://)?(?P<file>/\S{1,400}\.[cm]?[jt]sx?):(?P<line>\d{1,7})$")
 
 
 def bad_syntax(lines: Sequence[str], number: int) -> Diagnosis | None:
-    """Diagnose a syntax error; Python prints file and line a few lines above it."""
+    """Diagnose a syntax error; Python and Node print file and line a few lines above it."""
     said = SYNTAX.match(lines[number])
     if said is None or said["said"].startswith(_NODE_SYNTAX):
         return None
+    for line in reversed(lines[max(0, number - 6) : number]):
+        if (script := _SCRIPT_PLACE.match(line)) and "/node_modules/" not in script["file"]:
+            file = script["file"].rpartition("/project/")[2]
+            wrong = f"{file}, line {script['line']}, is not valid JavaScript: {said['said']}. Correct it."
+            return Diagnosis("syntax_error", wrong, {"file": file, "line": int(script["line"])})
     for line in reversed(lines[max(0, number - 6) : number]):
         if place := _PLACE.search(line):
             file = place["file"].rpartition("/project/")[2]
