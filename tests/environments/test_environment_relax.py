@@ -62,6 +62,14 @@ def test_a_package_without_any_wheel_comes_under_its_other_name() -> None:
     assert steps(required("psycopg2", "six"), said, 1) == ["psycopg2-binary six"]
 
 
+def test_a_driver_whose_part_in_c_cannot_be_built_comes_built() -> None:
+    said = (
+        "error: Failed to build `psycopg-c==3.1.12`\nhint: `psycopg-c` (v3.1.12) was included because `psycopg[c]` "
+        "(v3.1.12) depends on `psycopg-c`"
+    )
+    assert steps(required("psycopg[c]==3.1.12", "six"), said, 1) == ["psycopg[binary]==3.1.12 six"]
+
+
 @pytest.mark.parametrize(
     "said",
     [

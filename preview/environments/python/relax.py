@@ -59,13 +59,14 @@ _BACKPORTS: Final = frozenset(
 _OF_SYSTEM: Final = frozenset(
     {"brlapi", "cloud-init", "command-not-found", "cupshelpers", "dbus-python", "distro-info", "language-selector",
      "launchpadlib", "louis", "pycairo", "pycups", "pygobject", "python-apt", "python-debian",
-     "screen-resolution-extra", "secretstorage", "sessioninstaller", "ssh-import-id", "systemd-python", "ubuntu-advantage-tools",
-     "ubuntu-drivers-common", "ubuntu-pro-client", "ufw", "unattended-upgrades", "usb-creator", "xkit"}
+     "screen-resolution-extra", "secretstorage", "sessioninstaller", "ssh-import-id", "systemd-python",
+     "ubuntu-advantage-tools", "ubuntu-drivers-common", "ubuntu-pro-client", "ufw", "unattended-upgrades",
+     "usb-creator", "xkit"}
 )  # fmt: skip
 # Failures that another version of a package cannot fix.
 _HOPELESS: Final = frozenset({"disk", "network", "offline", "download", "host"})
 # uv's hint about a package that no line requires.
-_BROUGHT: Final = re.compile(r"was included because `([A-Za-z0-9._-]{1,100})`")
+_BROUGHT: Final = re.compile(r"was included because `([A-Za-z0-9._-]{1,100})(?:\[[^\]`]{1,100}\])?`")
 _ABSENT: Final = frozenset({"not_found", "no_version", "denied"})
 _WORDS: Final = {
     "build": "cannot be built here",
@@ -267,6 +268,10 @@ def _least(parsed: Requirement) -> Version | None:
 
 def _other_name(item: ProjectRequirement, reason: str) -> str | None:
     parsed = _parsed(item)
+    if parsed is not None and item.name == "psycopg" and "c" in parsed.extras:
+        # The same driver, built already: ``psycopg[c]`` wants a compiler and PostgreSQL's library.
+        parsed.extras = (parsed.extras - {"c"}) | {"binary"}
+        return _written(parsed, str(parsed.specifier))
     name = _INSTEAD.get(item.name or "", "")
     if parsed is None or not name or reason not in {"build", "denied", "not_found", "no_version"}:
         return None
