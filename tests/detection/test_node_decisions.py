@@ -10,11 +10,13 @@ import pytest
 
 from preview.detection import detect
 from preview.detection.node import detect_node
+from preview.detection.node.address_uses import find_address_uses
 from preview.detection.node.environment_reads import environment_reads
 from preview.detection.overrides.given import Overrides
 from preview.detection.plan import StartPlan
 from preview.detection.settings.model import Kind, Need
 from preview.sources import Sources
+from preview.sources.javascript import JavaScriptTrees
 
 SERVER = "const express = require('express');\nconst app = express();\napp.listen(process.env.PORT || 3000);\n"
 MODULE = "import express from 'express';\nexpress().listen(3000);\n"
@@ -167,7 +169,7 @@ def test_a_read_says_whether_the_variable_is_needed(
     tmp_path: Path, source: str, expected: list[tuple[str, Need, str | None]]
 ) -> None:
     (tmp_path / "a.ts").write_text(source)
-    reads = environment_reads(Sources(tmp_path), ["a.ts"])
+    reads = environment_reads(JavaScriptTrees(Sources(tmp_path)), ["a.ts"])
     assert [(read.name, read.need, read.default) for read in reads] == expected
 
 
@@ -187,7 +189,7 @@ def test_a_read_says_whether_the_variable_is_needed(
 )
 def test_a_read_says_what_kind_of_value_is_wanted(tmp_path: Path, source: str, kind: Kind) -> None:
     (tmp_path / "a.ts").write_text(source)
-    (read,) = environment_reads(Sources(tmp_path), ["a.ts"])
+    (read,) = environment_reads(JavaScriptTrees(Sources(tmp_path)), ["a.ts"])
     assert (read.name, read.kind) == ("SITE_KEY", kind)
 
 
@@ -346,3 +348,20 @@ def test_prismas_address_is_read_from_its_configuration_too(tmp_path: Path, url:
         "prisma.config.ts": f"export default defineConfig({{ datasource: {{ url: {url} }} }});\n",
     }
     assert plan_of(tmp_path, needing("prisma"), files).variables["SHOP_URL"].value == "file:{database_path}"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "new Pool({ connectionString: `postgres://\x009\x00:a@b/${process.env.X}` })",
+        "new Pool(" + "{ a: " * 200 + "process.env.X" + " }" * 200 + ")",
+        "new Pool(config." + "a." * 500 + "b)",
+        "const {} = process.env; const { ...rest } = process.env; new Sequelize(); new Pool(...rest)",
+        "new Client({ port: process.env.PORT, host: process.env['a b'] })",
+        "exports.a = process.env.X".replace("a", "a" * 10_000) + "; new Pool({ host: c." + "a" * 10_000 + " })",
+    ],
+)
+def test_uses_of_variables_in_odd_sources_are_read_without_an_error(tmp_path: Path, source: str) -> None:
+    (tmp_path / "a.js").write_text(source)
+    found = find_address_uses(JavaScriptTrees(Sources(tmp_path)), ["a.js"])
+    assert set(found) <= {"X"}

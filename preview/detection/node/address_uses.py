@@ -12,7 +12,6 @@ from tree_sitter import Node
 from preview.detection.databases.services import DEFAULT_PORTS, SQL_KINDS
 from preview.detection.plan import ServiceKind
 from preview.detection.supplied.parts import Part
-from preview.sources import Sources
 from preview.sources.javascript import JavaScriptTrees
 
 _MAX_FILES: Final = 400
@@ -38,6 +37,8 @@ _SCHEMES: Final = {
     "postgres": ServiceKind.POSTGRESQL, "postgresql": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL,
     "mariadb": ServiceKind.MYSQL, "mongodb": ServiceKind.MONGODB, "redis": ServiceKind.REDIS,
 }  # fmt: skip
+# Variables of every preview, which a project that confuses them must not change.
+_OWN_NAMES: Final = frozenset({"PORT", "NODE_ENV"})
 _MARK: Final = r"\x00(\d{1,3})\x00"
 _ADDRESS: Final = re.compile(
     rf"(\w{{1,20}})(?:\+\w{{1,20}})?://(?:(?:{_MARK}|[^\x00@/]{{0,200}})(?::(?:{_MARK}|[^\x00@/]{{0,200}}))?@)?"
@@ -65,10 +66,9 @@ class AddressUse:
     driver: str = ""
 
 
-def find_address_uses(sources: Sources, files: Iterable[str]) -> dict[str, AddressUse]:
+def find_address_uses(trees: JavaScriptTrees, files: Iterable[str]) -> dict[str, AddressUse]:
     """Return the variables that are a part of a server's address in the files, by name; the first use counts."""
-    trees = JavaScriptTrees(sources)
-    names = [name for name in files if _WORDS.search(sources.text(name))][:_MAX_FILES]
+    names = [name for name in files if _WORDS.search(trees.sources.text(name))][:_MAX_FILES]
     roots = [tree for name in names if (tree := trees.tree(name)) is not None]
     finder = _Finder(_named_values(roots))
     for root in roots:
@@ -197,7 +197,7 @@ class _Finder:
                 text += f"\x00{len(parts)}\x00"
                 parts.append(child.named_children[0])
             elif child.type == "string_fragment":
-                text += _text(child)
+                text += _text(child).replace("\x00", "")
         match = _ADDRESS.match(text)
         kind = _SCHEMES.get(match[1]) if match is not None else None
         if match is None or kind is None:
@@ -268,7 +268,8 @@ class _Finder:
         return found or ((self._named.get(rest) or self._inner.get(rest)) if rest else None)
 
     def _add(self, value: _Value, part: Part, kind: ServiceKind | None, driver: str) -> None:
-        self.found.setdefault(value.name, AddressUse(part, kind, value.has_default, driver))
+        if value.name not in _OWN_NAMES:
+            self.found.setdefault(value.name, AddressUse(part, kind, value.has_default, driver))
 
 
 def _has_dialect(node: Node) -> bool:

@@ -27,6 +27,7 @@ from preview.endpoints import AppTarget, Found, find_apps, find_health_path
 from preview.endpoints.budget import OutOfBudget
 from preview.errors import InvalidGeneration
 from preview.sources import Sources
+from preview.sources.javascript import JavaScriptTrees
 from preview.sources.node_files import built_path, resolve_script_file
 from preview.sources.node_package import is_tool_for_development, read_node_packages
 
@@ -139,12 +140,13 @@ def _to_be_built(sources: Sources, folder: str, name: str) -> str | None:
 def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[ServiceKind]) -> StartPlan:
     command = find_command(project)
     build = find_build_work(project)
-    reads = environment_reads(project.sources, project.by_reach)
+    trees = JavaScriptTrees(project.sources)
+    reads = environment_reads(trees, project.by_reach)
     settings = node_settings(project, reads)
     servers = find_servers(project, settings, supplied)
     work = find_database_work(project, command.runner, servers.sql, servers.supply.kinds)
     kinds = _kinds(project, work)
-    uses = find_address_uses(project.sources, project.by_reach)
+    uses = find_address_uses(trees, project.by_reach)
     variables = choose_variables(project, settings, kinds, command.variables, uses)
     variables.update({item.name: item for item in work.variables})
     _address_of_prisma(work, variables)

@@ -10,7 +10,6 @@ from typing import Final
 from tree_sitter import Node
 
 from preview.detection.settings.model import Kind, Need, SettingRead
-from preview.sources import Sources
 from preview.sources.javascript import JavaScriptTrees
 
 _WORDS: Final = re.compile(rb"process\.env|configService|ConfigService|cleanEnv|env-var|\benv\.get\(")
@@ -25,9 +24,9 @@ _AROUND: Final = frozenset({"non_null_expression", "as_expression", "parenthesiz
 _MAX_FILES: Final = 400
 
 
-def environment_reads(sources: Sources, files: Iterable[str]) -> list[SettingRead]:
+def environment_reads(trees: JavaScriptTrees, files: Iterable[str]) -> list[SettingRead]:
     """Return all reads of variables in the files, in order; a variable may occur many times."""
-    trees = JavaScriptTrees(sources)
+    sources = trees.sources
     found: list[SettingRead] = []
     names = [name for name in files if _WORDS.search(sources.text(name)) or _SCHEMA.search(sources.text(name))]
     for file in names[:_MAX_FILES]:
