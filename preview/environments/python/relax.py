@@ -27,6 +27,7 @@ _PROTECTED: Final = frozenset({"fastapi", "starlette", "flask", "django", "uvico
 # Another name of the same package that has wheels, or the name that was meant.
 _INSTEAD: Final = {
     "psycopg2": "psycopg2-binary",
+    "psycopg-c": "psycopg-binary",
     "sklearn": "scikit-learn",
     "dotenv": "python-dotenv",
     "crypto": "pycryptodome",
