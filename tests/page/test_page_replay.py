@@ -135,3 +135,64 @@ def test_two_versions_are_compared(running: Running, browser: Browser) -> None:
         expect(result.get_by_role("button", name=re.compile("same.*GET .health"))).to_be_visible()
         expect(result.get_by_role("row", name=re.compile(r"\$\.price")).first).to_contain_text("6")
         assert not seen.violations
+
+
+VOLATILE = """
+import secrets
+import time
+
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+@app.get("/session")
+def session():
+    user = {"id": secrets.randbelow(10**9), "role": "reader"}
+    return {"token": secrets.token_hex(16), "at": time.time(), "user": user}
+
+
+@app.get("/books")
+def books():
+    return {"items": [{"title": "Emma", "price": 5}], "served_by": secrets.token_hex(4)}
+"""
+
+
+def test_two_generations_of_a_project_are_compared_and_only_the_real_change_is_shown(
+    running: Running, browser: Browser
+) -> None:
+    """Tokens, times and ids differ in each answer; one price differs between the generations."""
+    with visit(browser) as seen, running.api("generations-user") as api:
+        page = seen.page
+        made: list[dict[str, str]] = []
+        for source in (VOLATILE, VOLATILE.replace('"price": 5', '"price": 6')):
+            files = FILES | {"main.py": source}
+            project = {"project_id": made[0]["project_id"]} if made else {}
+            answer = api.post("/api/v1/generations", json={"name": f"shop {len(made)}", "files": files, **project})
+            made.append(answer.json())
+        assert made[0]["project_id"] == made[1]["project_id"]
+        path = f"/api/v1/generations/{made[0]['id']}/preview"
+        launched = api.post(f"{path}/launch", json={}, headers={"Prefer": "wait=80"}).json()
+        token = {"X-Preview-Token": launched["session_token"]}
+        for asked in ("/session", "/books"):
+            sent = api.post(f"{path}/request", json={"method": "GET", "path": asked}, headers=token)
+            assert sent.json()["status_code"] == 200
+        seen.sign_in(running, "generations-user")
+        page.goto(f"{running.url}/#/{made[0]['id']}?tab=compare")
+        # Its recorded requests go to the other generation.
+        second = page.get_by_label("Second version")
+        expect(second.locator("option:checked")).to_have_text(re.compile("^shop 1"))
+        page.get_by_label("First version").select_option(second.input_value())
+        second.select_option("now")
+        page.get_by_role("button", name="Compare", exact=True).click()
+        expect(page.get_by_role("alert").filter(has_text="was never launched")).to_be_visible()
+        page.get_by_label("First version").select_option("now")
+        second.select_option(made[1]["id"])
+        page.get_by_role("button", name="Compare", exact=True).click()
+        result = page.get_by_role("region", name="Result of the comparison")
+        expect(result.get_by_role("status").first).to_contain_text("1 changed", timeout=90_000)
+        changes = result.get_by_role("row", name=re.compile(r"\$\."))
+        expect(changes).to_have_count(1)
+        expect(changes).to_contain_text("price")
+        expect(result.get_by_role("button", name=re.compile("(same|noisy).*GET .session"))).to_be_visible()
+        assert not seen.violations

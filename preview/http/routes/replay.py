@@ -10,6 +10,7 @@ from quart import Blueprint, Response, request
 
 from preview.auth import Identity
 from preview.core.clock import now_ms
+from preview.core.quoting import quoted
 from preview.detection import Overrides, overrides_from_request
 from preview.errors import Forbidden, InvalidRequest, NoActivePreview, RequestNotFound
 from preview.generations import Generation, GenerationSource
@@ -187,7 +188,13 @@ async def find_steps(
         return [
             Step(ReadyRequest(one.method, one.path, tuple(one.headers.items()), _encoded(one.body))) for one in given
         ]
-    newest = await backend.previews.latest(generation.id)
+    try:
+        newest = await backend.previews.latest(generation.id)
+    except NoActivePreview:
+        raise NoActivePreview(
+            f"{quoted(generation.name)} has no recorded requests, as it was never launched. Launch it and send some.",
+            generation_id=generation.id,
+        ) from None
     store, live = backend.service.traffic, backend.previews.active(generation.id)
     # Requests that have just ended are stored within a moment.
     with trio.move_on_after(_SETTLE_S):

@@ -37,8 +37,10 @@ _MOST_ENDPOINTS = 300
 _OK = 200
 # Part of the time that is left for requests, however long the trial preview took to start.
 _LEAST_PART = 0.5
-# Time for the last request and the program's end. It stops by its own clock; a hostile schema may keep it from that.
-_END_S = 2.0
+# Time for the last request, the program's end and the result. The program stops by its own clock; a hostile schema, or
+# a busy machine, may keep it from that: then it is ended.
+_END_S = 3.0
+_GRACE_S = 1.8
 # Time to store a result; the end of the service waits for it.
 _SAVE_S = 2.0
 
@@ -209,7 +211,7 @@ class Prober:
             async with self._programs.open({**task, "seconds": left_s}) as program:
                 result.state, result.phase = ProbeState.RUNNING, "the first requests are made"
                 try:
-                    with trio.move_on_after(left_s + _END_S) as scope:
+                    with trio.move_on_after(left_s + _GRACE_S) as scope:
                         await ProbeRun(result, self._client, trial, lines).run(program)
                     await failures.settle(trial.id)
                 finally:

@@ -55,9 +55,9 @@ export function ComparePanel(props: ComparePanelProps): ReactNode {
     );
   });
   const choices = found.value ?? [];
-  const earlier = choices.find((one) => one.side.version !== undefined || one.side.generation !== generationId);
-  const a = choices.find((one) => one.key === first) ?? earlier ?? choices[0];
-  const b = choices.find((one) => one.key === second) ?? choices[0];
+  const [usualFirst, usualSecond] = usualSides(choices);
+  const a = choices.find((one) => one.key === first) ?? usualFirst;
+  const b = choices.find((one) => one.key === second) ?? usualSecond;
   const run = (ignore?: string[]): void => {
     if (!a || !b) return;
     const words = filter.trim();
@@ -129,6 +129,14 @@ function Side({ label, choices, value, onChoose }: SideProps): ReactNode {
       </select>
     </label>
   );
+}
+
+/** An earlier version with this one, else this project, whose requests are recorded, with another one. */
+export function usualSides(choices: readonly Choice[]): [Choice | undefined, Choice | undefined] {
+  const [now] = choices;
+  const earlier = choices.find((one) => one.side.version !== undefined);
+  if (earlier) return [earlier, now];
+  return [now, choices.find((one) => one.side.generation !== now?.side.generation) ?? now];
 }
 
 /** This project as it is now comes first, then its earlier versions (the newest first), its presets, its data of each snapshot, then all other projects. */

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 
 import type { Version } from "../api/history";
 import type { Preset } from "../api/settings";
-import { choicesOf } from "./ComparePanel";
+import type { Generation } from "../api/types";
+import { choicesOf, usualSides } from "./ComparePanel";
 
 const VERSIONS = [version(2), version(1)];
 
@@ -36,4 +37,13 @@ test("each earlier version and each preset that is not active can be a side, and
 
 test("a project without presets or earlier versions has only itself", () => {
   expect(choicesOf("gen_a", [], [], [], []).map((one) => one.key)).toEqual(["now"]);
+});
+
+test("the requests of this project are sent to its earlier version first, or else to another project", () => {
+  const other = { id: "gen_b", name: "shop", created_at: "2026-11-20T12:00:00Z" } as Generation;
+  const keys = (versions: Version[], generations: Generation[]) =>
+    usualSides(choicesOf("gen_a", generations, versions, [], [])).map((one) => one?.key);
+  expect(keys(VERSIONS, [other])).toEqual(["version 1", "now"]);
+  expect(keys([], [other])).toEqual(["now", "gen_b"]);
+  expect(keys([], [])).toEqual(["now", "now"]);
 });
