@@ -2,6 +2,7 @@
 
 from preview.backing.backing import Backing, PreviewServer, PreviewServers, ServerUse, open_backing
 from preview.backing.interface import (
+    CLIENT_SOCKETS,
     BackingDatabase,
     BackingEngine,
     ClientCommand,
@@ -14,6 +15,7 @@ from preview.backing.operator.check import check_server
 from preview.backing.server import ServerUnavailable
 
 __all__ = [
+    "CLIENT_SOCKETS",
     "Backing",
     "BackingDatabase",
     "BackingEngine",

@@ -17,6 +17,10 @@ from preview.runtime import Serve
 RESERVED_CONNECTIONS = 2
 
 
+CLIENT_SOCKETS = Path("/run/preview")
+"""The folder of local sockets, as client programs see it. A port would need a bridge, which starts in 50 ms."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClientCommand:
     """A client program of a server, which saves or loads a preview's data.
@@ -27,14 +31,14 @@ class ClientCommand:
         argv: Program and arguments.
         environment: All variables.
         readable: Folders that it needs besides the system's.
-        port: Port of its loopback that is served.
-        serve: Serves the connections to this port.
+        socket: File name of the local socket in ``CLIENT_SOCKETS`` that is served.
+        serve: Serves the connections to this socket.
     """
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     readable: tuple[Path, ...]
-    port: int
+    socket: str
     serve: Serve
 
 

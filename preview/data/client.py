@@ -16,7 +16,7 @@ import trio
 
 from preview.core.isolation import Network
 from preview.errors import DataUnavailable, LaunchFailed
-from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, Serve, beside
+from preview.runtime import Exit, ProcessSpec, RunningProcess, Runtime, beside
 
 _MOST_BYTES = 4 * 1024 * 1024
 _DRAIN_S = 0.5
@@ -37,7 +37,7 @@ class ConfinedProgram:
         readable: Folders that it needs besides the system's.
         writable: Folders that it may write; they belong to the preview's own user afterwards.
         directory: Its working folder.
-        reaches: Ports of its own loopback, each with what serves its connections.
+        shown_at: Folders of ``writable`` that it sees at another path, by that path.
         longest_s: Seconds that it may take.
     """
 
@@ -46,7 +46,7 @@ class ConfinedProgram:
     readable: tuple[Path, ...]
     writable: tuple[Path, ...]
     directory: Path
-    reaches: Mapping[int, Serve] = field(default_factory=dict)
+    shown_at: Mapping[Path, Path] = field(default_factory=dict)
     longest_s: float = LONGEST_S
 
 
@@ -103,9 +103,10 @@ class Confined:
             listener=None,
             readable=program.readable,
             writable=program.writable,
+            shown_at=program.shown_at,
             network=Network.NONE,
             loopback_ports=(),
-            reaches=program.reaches,
+            reaches={},
             port=None,
             warm=None,
             control=None,

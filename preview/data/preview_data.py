@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 
 import trio
 
-from preview.backing import ClientCommand, PreviewServer, QueryResult, TableSummary
+from preview.backing import CLIENT_SOCKETS, ClientCommand, PreviewServer, QueryResult, TableSummary
 from preview.core.quoting import quoted
 from preview.data.client import LONGEST_S, Confined, ConfinedProgram
 from preview.data.delta import find_unchanged, write_whole
@@ -27,6 +27,7 @@ from preview.data.threads import in_thread
 from preview.data.tree import add_copy, restore_tree, save_tree
 from preview.detection import ServiceKind
 from preview.errors import DataUnavailable, PreviewError
+from preview.runtime import open_local_socket
 
 # Indexes are made again, which takes several times as long as the dump.
 _LOAD_S = 600.0
@@ -337,14 +338,17 @@ class PreviewData:
         await in_thread(restore)
 
     async def _run_client(self, scratch: Scratch, command: ClientCommand, *, longest_s: float = LONGEST_S) -> None:
-        await self._confined.run(
-            ConfinedProgram(
-                argv=command.argv,
-                environment=command.environment,
-                readable=command.readable,
-                writable=(scratch.shared,),
-                directory=scratch.shared,
-                reaches={command.port: command.serve},
-                longest_s=longest_s,
-            )
+        program = ConfinedProgram(
+            argv=command.argv,
+            environment=command.environment,
+            readable=command.readable,
+            writable=(scratch.shared, scratch.sockets),
+            directory=scratch.shared,
+            shown_at={CLIENT_SOCKETS: scratch.sockets},
+            longest_s=longest_s,
         )
+        try:
+            async with open_local_socket(scratch.sockets / command.socket, command.serve):
+                await self._confined.run(program)
+        except OSError as error:
+            raise DataUnavailable(f"The server cannot be reached: {error.strerror or error}.") from error

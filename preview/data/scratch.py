@@ -27,21 +27,23 @@ class Scratch:
     Attributes:
         own: For the service alone.
         shared: Confined programs write here, as the preview's own user.
+        sockets: Their way to a server.
     """
 
     own: Path
     shared: Path
+    sockets: Path
 
 
 @asynccontextmanager
 async def open_scratch(folder: Path) -> AsyncIterator[Scratch]:
-    """Make two empty folders below this one, which are removed at the end (bounded; else with the preview).
+    """Make three empty folders below this one, which are removed at the end (bounded; else with the preview).
 
     Cancellation: they are removed (bounded).
     """
     root = folder / f"data-{secrets.token_hex(6)}"
-    scratch = Scratch(root / "own", root / "shared")
-    for one in (scratch.own, scratch.shared):
+    scratch = Scratch(root / "own", root / "shared", root / "sockets")
+    for one in (scratch.own, scratch.shared, scratch.sockets):
         one.mkdir(mode=0o700, parents=True)
     try:
         yield scratch

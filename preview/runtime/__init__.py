@@ -25,6 +25,7 @@ from preview.runtime.interface import (
 from preview.runtime.isolation_levels import IsolationLevel, IsolationSupport, PlainRuntime, open_ladder
 from preview.runtime.kernel.linux import beside, boot_id, child_subreaper, many_open_files
 from preview.runtime.listener import bind_in_range, hold_without_listening, listen_again, listen_at_last
+from preview.runtime.local_socket import open_local_socket
 from preview.runtime.preview_limits import limits_of
 from preview.runtime.process.ending import end_tree
 from preview.runtime.process.freezing import Freeze
@@ -73,6 +74,7 @@ __all__ = [
     "many_open_files",
     "measure",
     "open_ladder",
+    "open_local_socket",
     "probe_sandbox",
     "refuse_fenced",
 ]

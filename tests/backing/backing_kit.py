@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import threading
 import time
@@ -23,7 +24,7 @@ from redis.retry import Retry
 
 from preview.backing.admin.postgresql import PostgresqlLimits
 from preview.backing.carrier import Carrier
-from preview.backing.interface import BackingDatabase, ClientCommand, RunClient
+from preview.backing.interface import CLIENT_SOCKETS, BackingDatabase, ClientCommand, RunClient
 from preview.backing.mysql import MysqlEngine
 from preview.backing.mysql_command import MysqlLimits
 from preview.backing.own import OwnLimits, OwnPostgresqlEngine
@@ -42,6 +43,7 @@ from preview.runtime import (
     Serve,
     beside,
     child_subreaper,
+    open_local_socket,
     probe_sandbox,
 )
 from preview.runtime.sandbox import open_broker_if_needed
@@ -421,6 +423,8 @@ class Host:
 
 async def run_client(runtime: Runtime, folder: Path, limit_s: float, command: ClientCommand) -> None:
     said = bytearray()
+    sockets = folder.parent / f"sockets-{secrets.token_hex(6)}"
+    sockets.mkdir()
     spec = ProcessSpec(
         preview_id="client",
         argv=command.argv,
@@ -429,8 +433,8 @@ async def run_client(runtime: Runtime, folder: Path, limit_s: float, command: Cl
         listener=None,
         limits=Limits(memory_bytes=512 << 20, open_files=256, processes=32, file_bytes=1 << 30),
         readable=command.readable,
-        writable=(folder,),
-        reaches={command.port: command.serve},
+        writable=(folder, sockets),
+        shown_at={CLIENT_SOCKETS: sockets},
         slot=_SLOT,
     )
     ended = None
@@ -440,7 +444,11 @@ async def run_client(runtime: Runtime, folder: Path, limit_s: float, command: Cl
             said.extend(chunk)
 
     with trio.move_on_after(limit_s):
-        async with runtime.open_process(spec) as process, beside(partial(read, process.output)):
+        async with (
+            open_local_socket(sockets / command.socket, command.serve),
+            runtime.open_process(spec) as process,
+            beside(partial(read, process.output)),
+        ):
             ended = await process.wait()
             await trio.sleep(0.01)
     if ended != Exit(code=0):

@@ -23,14 +23,14 @@ import trio
 
 from preview.backing.contents.clients import client_environment, find_client
 from preview.backing.contents.files import open_regular
-from preview.backing.interface import ClientCommand, RunClient
+from preview.backing.interface import CLIENT_SOCKETS, ClientCommand, RunClient
 from preview.core.servers import Program
 from preview.runtime import Serve
 
-_PORT = 3306
+_SOCKET = "mysql.sock"
 _PACKAGE = "mariadb-client"
 _CONNECTION = (
-    *("--no-defaults", "--protocol=tcp", "--host=127.0.0.1", f"--port={_PORT}", "--user=preview", "--skip-ssl"),
+    *("--no-defaults", "--protocol=socket", f"--socket={CLIENT_SOCKETS / _SOCKET}", "--user=preview", "--skip-ssl"),
     "--max-allowed-packet=1G",
 )
 _WHAT = (
@@ -71,7 +71,7 @@ async def save(program: Program, file: Path, run: RunClient, serve: Serve, datab
     """
     dump = await trio.to_thread.run_sync(find_client, program, "mariadb-dump", _PACKAGE)
     argv = ("/bin/sh", "-c", _SAVE, str(file), _WITHOUT_DEFINER, dump, *_CONNECTION, *_WHAT, database)
-    await run(ClientCommand(argv, client_environment(file.parent), program.readable, _PORT, serve))
+    await run(ClientCommand(argv, client_environment(file.parent), program.readable, _SOCKET, serve))
 
 
 async def load(program: Program, file: Path, run: RunClient, serve: Serve, database: str) -> None:
@@ -84,7 +84,7 @@ async def load(program: Program, file: Path, run: RunClient, serve: Serve, datab
     """
     client = await trio.to_thread.run_sync(find_client, program, "mariadb", _PACKAGE)
     argv = ("/bin/sh", "-c", _LOAD, str(file), client, *_CONNECTION, "--local-infile=0", "--batch", database)
-    await run(ClientCommand(argv, client_environment(file.parent), program.readable, _PORT, serve))
+    await run(ClientCommand(argv, client_environment(file.parent), program.readable, _SOCKET, serve))
 
 
 def named_in(file: Path) -> str:

@@ -11,12 +11,12 @@ from pathlib import Path
 import trio
 
 from preview.backing.contents.clients import client_environment, find_client
-from preview.backing.interface import ClientCommand, RunClient
+from preview.backing.interface import CLIENT_SOCKETS, ClientCommand, RunClient
 from preview.core.servers import Program
 from preview.errors import DataUnavailable
 from preview.runtime import Serve
 
-_PORT = 5432
+SOCKET = ".s.PGSQL.5432"
 _PACKAGE = "postgresql-client"
 # Time to wait for a table that a transaction has locked.
 _LOCK_MS = 5_000
@@ -69,8 +69,8 @@ async def load(program: Program, file: Path, run: RunClient, serve: Serve) -> No
 async def _command(program: Program, name: str, options: tuple[str, ...], file: Path, serve: Serve) -> ClientCommand:
     path = await trio.to_thread.run_sync(find_client, program, name, _PACKAGE)
     environment = client_environment(file.parent) | {
-        "PGHOST": "127.0.0.1",
-        "PGPORT": str(_PORT),
+        "PGHOST": str(CLIENT_SOCKETS),
+        "PGPORT": "5432",
         # The service puts the preview's own names in their place.
         "PGUSER": "preview",
         "PGDATABASE": "preview",
@@ -80,4 +80,4 @@ async def _command(program: Program, name: str, options: tuple[str, ...], file: 
         # A role's own setting would have each statement fail.
         "PGOPTIONS": "-c default_transaction_read_only=off -c client_min_messages=warning",
     }
-    return ClientCommand((path, *options), environment, program.readable, _PORT, serve)
+    return ClientCommand((path, *options), environment, program.readable, SOCKET, serve)

@@ -13,14 +13,13 @@ import trio
 
 from preview.backing.contents.clients import client_environment, find_client
 from preview.backing.contents.files import open_regular
-from preview.backing.contents.postgresql_dump import LOCKED, SAVE
-from preview.backing.interface import ClientCommand, RunClient
+from preview.backing.contents.postgresql_dump import LOCKED, SAVE, SOCKET
+from preview.backing.interface import CLIENT_SOCKETS, ClientCommand, RunClient
 from preview.backing.own.server_folder import ADMIN, FIRST_DATABASE
 from preview.core.servers import Program
 from preview.errors import DataUnavailable
 from preview.runtime import Serve
 
-_PORT = 5432
 _PACKAGE = "postgresql-client"
 # Time to wait for a table that a transaction has locked.
 _LOCK_MS = 5_000
@@ -96,8 +95,8 @@ async def load(program: Program, file: Path, run: RunClient, serve: Serve, datab
 
 def _command(program: Program, argv: tuple[str, ...], file: Path, serve: Serve, database: str) -> ClientCommand:
     environment = client_environment(file.parent) | {
-        "PGHOST": "127.0.0.1",
-        "PGPORT": str(_PORT),
+        "PGHOST": str(CLIENT_SOCKETS),
+        "PGPORT": "5432",
         "PGUSER": ADMIN,
         "PGDATABASE": database,
         "PGSSLMODE": "disable",
@@ -106,7 +105,7 @@ def _command(program: Program, argv: tuple[str, ...], file: Path, serve: Serve, 
         # The text may set a database or a role to only read, or to end long statements.
         "PGOPTIONS": "-c default_transaction_read_only=off -c client_min_messages=warning -c statement_timeout=0",
     }
-    return ClientCommand(argv, environment, program.readable, _PORT, serve)
+    return ClientCommand(argv, environment, program.readable, SOCKET, serve)
 
 
 def _starts_with(file: Path, head: bytes) -> bool:
