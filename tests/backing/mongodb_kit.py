@@ -58,6 +58,7 @@ class FakeMongodb:
         stored: Documents by database and collection.
         asked: Database and name of each command.
         compressed: Whether a client asked for compression.
+        slow_ms: Time from which commands are logged, of all databases.
     """
 
     is_open: bool = False
@@ -67,6 +68,7 @@ class FakeMongodb:
     indexes: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     compressed: bool = False
+    slow_ms: int = 100
     port: int = 0
 
     def __post_init__(self) -> None:
@@ -170,7 +172,8 @@ class Connection:
             return {"version": "7.0.99"}
         account, is_admin = self.user, self.server.is_open or (self.user is not None and self.user.is_admin)
         is_alive = account is None or account in self.server.users.values()
-        needed = "dbAdmin" if name in ("dropDatabase", "dbStats", "drop", "createIndexes") else "readWrite"
+        # https://www.mongodb.com/docs/manual/reference/built-in-roles/: only these commands need dbAdmin.
+        needed = "dbAdmin" if name in ("dropDatabase", "profile", "collMod", "validate", "compact") else "readWrite"
         is_own = account is not None and account.may(database, needed) and database not in _SYSTEM
         if not is_alive or not (is_admin or is_own):
             raise Failed(13, f"not authorized on {database} to execute command {name}")
@@ -215,6 +218,14 @@ class Connection:
     def _do_dbStats(self, database: str, _asked: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         documents = [one for found in self.server.stored.get(database, {}).values() for one in found]
         return {"storageSize": float(sum(len(bson.encode(one)) for one in documents)), "indexSize": 0}
+
+    def _do_profile(self, _database: str, asked: dict[str, Any]) -> dict[str, Any]:
+        self.server.slow_ms = asked["slowms"]
+        return {"was": 0}
+
+    def _do_drop(self, database: str, asked: dict[str, Any]) -> dict[str, Any]:
+        self.server.stored.get(database, {}).pop(asked["drop"], None)
+        return {}
 
     def _do_create(self, database: str, asked: dict[str, Any]) -> dict[str, Any]:
         self.server.stored.setdefault(database, {})[asked["create"]] = []

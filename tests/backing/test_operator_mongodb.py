@@ -118,6 +118,19 @@ async def test_previews_have_databases_of_their_own_by_any_name_and_leave_nothin
             assert server.names == []
 
 
+async def test_what_slow_means_for_the_whole_server_is_not_a_previews_to_say() -> None:
+    with trio.fail_after(30):
+        async with open_one() as (server, _one, port):
+            await using(port, inserting("Emma"))
+            # slowms is of the server, whichever database the command names.
+            with pytest.raises(OperationFailure, match="not authorized"):
+                await using(port, lambda client: client["shop"].command("profile", 0, slowms=0) and None)
+            assert server.slow_ms == 100
+            # What projects need is left: an index, and the end of a collection.
+            await using(port, lambda client: client["shop"]["books"].create_index("title"))
+            await using(port, lambda client: client["shop"]["books"].drop())
+
+
 async def test_a_password_of_the_project_gives_a_sentence() -> None:
     with trio.fail_after(30):
         async with open_one() as (_server, _one, port):

@@ -89,7 +89,8 @@ class OperatorMongodb:
         self._live.add(name)
         # Again where an earlier try was cut off: nobody else has this name.
         await self._drop_user(name)
-        roles: list[Document] = [{"role": role, "db": name} for role in ("readWrite", "dbAdmin")]
+        # Not dbAdmin: with it, ``profile`` would set what is logged of all databases.
+        roles: list[Document] = [{"role": "readWrite", "db": name}]
         made: Document = {"createUser": name, "pwd": password, "roles": roles, "mechanisms": ["SCRAM-SHA-256"]}
         await self.server.execute(name, made)
 
