@@ -6,7 +6,7 @@ import fcntl
 import os
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -30,11 +30,13 @@ class Stillness:
 
     Args:
         members: Returns the pids of its processes.
+        turn: Held meanwhile. The service holds it while it starts a process, or places files.
         say: Logs a sentence for the preview's owner.
     """
 
-    def __init__(self, members: Callable[[], Iterable[int]], say: Callable[[str], None]) -> None:
+    def __init__(self, members: Callable[[], Iterable[int]], turn: trio.Semaphore, say: Callable[[str], None]) -> None:
         self._members = members
+        self._turn = turn
         self._say = say
 
     @asynccontextmanager
@@ -49,7 +51,10 @@ class Stillness:
 
         Cancellation: the application goes on.
         """
-        freeze = Freeze()
+        freeze, held = Freeze(), ExitStack()
+        await self._turn.acquire()
+        held.callback(self._turn.release)
+        held.callback(freeze.thaw)
         try:
             began = trio.current_time()
             for _ in range(_MOST_TRIES):
@@ -61,17 +66,17 @@ class Stillness:
                 await trio.sleep(_PAUSE_S)
             else:
                 await trio.to_thread.run_sync(freeze.stop, self._members)
-            async with beside(partial(self._end_in_time, freeze)):
+            async with beside(partial(self._end_in_time, held)):
                 yield
         finally:
             was_still = freeze.is_frozen
-            freeze.thaw()
+            held.close()
         if was_still:
             self._say(f"the application stood still for {trio.current_time() - began:.2f} s, while its data was saved")
 
-    async def _end_in_time(self, freeze: Freeze) -> None:
+    async def _end_in_time(self, held: ExitStack) -> None:
         await trio.sleep(MOST_STILL_S)
-        freeze.thaw()
+        held.close()
         self._say(
             f"the application goes on after {MOST_STILL_S:g} s, before all its data is saved: files may be of a later "
             "moment than databases"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from launch_kit import ANN, Rig, ask, command, open_rig, story
+from launch_kit import ANN, Rig, ask, command, open_rig, says, story
 
 from preview.core.lifecycle import State
 from preview.data import DataSnapshot, PreviewData, SnapshotKind
@@ -199,6 +199,28 @@ async def test_changes_that_come_together_are_each_carried_out(rig: Rig) -> None
         nursery.start_soon(rig.service.previews.restart, ANN, "g1")
     assert await answer(preview, "/version") == "new"
     assert await answer(preview, "/list") == ["Emma"]
+
+
+async def test_a_reload_that_begins_while_the_application_stands_still_waits(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preview, new, seen = await start(rig), NOTES.replace('"old"', '"new"'), list[str]()
+    rig.source.projects["g1"] = FILES | {"main.py": new}
+    save_files = PreviewData._save_files
+
+    async def reload_meanwhile(self: PreviewData, *given: Any) -> Any:
+        nursery.start_soon(rig.service.previews.reload, ANN, "g1", FilesChange({"main.py": new.encode()}))
+        await says(preview, "reload: changed main.py")
+        with trio.move_on_after(0.5):
+            await preview.restarted.wait()
+        seen.append((self._project / "main.py").read_text())
+        return await save_files(self, *given)
+
+    monkeypatch.setattr(PreviewData, "_save_files", reload_meanwhile)
+    async with trio.open_nursery() as nursery:
+        await save(rig)
+    assert '"old"' in seen[0], story(preview)
+    assert await answer(preview, "/version") == "new"
 
 
 async def test_another_generation_begins_with_the_data(rig: Rig) -> None:

@@ -47,7 +47,7 @@ def open_data(
         servers=preview.needed_servers,
         confined=Confined(prepared.runtime, like, preview.next_number),
         write_generation=partial(_write_generation, context, preview.record.generation_id),
-        stillness=None if members is None else Stillness(members, preview.log.say),
+        stillness=None if members is None else Stillness(members, preview.start_turn, preview.log.say),
         limits=DataLimits(files=20 * GenerationLimits.of(settings).files, size_bytes=settings.disk_limit_mb * _MIB),
     )
 

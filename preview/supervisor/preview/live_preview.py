@@ -99,6 +99,7 @@ class LivePreview:
         needed_servers: These databases.
         inside: Work of callers with its data.
         data_turn: Held while its data is saved or replaced.
+        start_turn: Held while a process is started or files are placed, and while all its processes stand still.
         first_data: Data that it begins with in place of the generation's; None: the generation's, if it has any.
     """
 
@@ -150,6 +151,7 @@ class LivePreview:
         self.changes = Changes()
         self.inside = Inside()
         self.data_turn = trio.Lock()
+        self.start_turn = trio.Semaphore(1, max_value=1)
         self.first_data = first_data
         self.is_replaced = False
         self.succession = SocketRelease()

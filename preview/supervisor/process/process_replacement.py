@@ -145,7 +145,8 @@ class ProcessReplacer:
         self._changed |= dict.fromkeys(change.files.names)
         try:
             project = self._processes.current.prepared.workspace.project
-            await trio.to_thread.run_sync(place_files, project, change.files)
+            async with self._preview.start_turn:
+                await trio.to_thread.run_sync(place_files, project, change.files)
         except PreviewError as error:
             return error
         self._revision = change.files.revision or self._revision

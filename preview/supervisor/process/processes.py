@@ -132,8 +132,10 @@ class Processes:
         self, prepared: PreparedLaunch, kept: KeptSnapshot | None, started: StartedProcess | None = None
     ) -> ServerProcess:
         start = partial(run_server_process, self._preview, prepared, self, kept, started)
-        candidate: ServerProcess = await self._nursery.start(start)
-        self._candidate = candidate
+        # A process that starts while the others stand still would not be one of those that were stopped.
+        async with self._preview.start_turn:
+            candidate: ServerProcess = await self._nursery.start(start)
+            self._candidate = candidate
         return candidate
 
     def keep_snapshot(self) -> None:

@@ -7,6 +7,7 @@ with the application's. If both need more than a preview may have, the worker is
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -84,8 +85,10 @@ async def _run_once(
     try:
         argv = resolve_command(list(step.argv), prepared.environment, directory)
         variables = {**prepared.variables, **(step.variables or {})}
-        async with prepared.runtime.open_process(prepared.spec(preview, argv, directory, variables)) as process:
-            worker.process = process
+        async with AsyncExitStack() as held:
+            async with preview.start_turn:
+                opened = prepared.runtime.open_process(prepared.spec(preview, argv, directory, variables))
+                worker.process = process = await held.enter_async_context(opened)
             preview.log.say(f"worker {step.name}: process {process.identity.pid} started ({' '.join(step.argv)})")
             try:
                 return await _attend(preview, prepared, worker, process, measured)
