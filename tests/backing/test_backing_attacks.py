@@ -116,6 +116,43 @@ def test_a_full_table_of_locks_ends_the_sessions_that_fill_it(preview: Preview, 
 
 
 @postgresql
+def test_a_listener_that_takes_no_notifications_does_not_fill_the_disk(
+    host: Host, preview: Preview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preview.backing.admin.postgresql._QUEUE_SHARE", 0.0005)
+    monkeypatch.setattr("preview.backing.admin.postgresql._QUEUE_S", 1)
+    other = preview.connect()
+    with host.open("listens-1") as hostile:
+        listener = hostile.connect()
+        listener.execute("LISTEN c")
+        listener.execute("BEGIN")
+        listener.execute("SELECT 1")
+        # 5 MB of the 8 GiB; nobody's database holds them.
+        hostile.connect().execute("SELECT pg_notify('c', n || repeat('x', 7900)) FROM generate_series(1, 700) n")
+
+        def is_empty() -> bool:
+            return int(other.execute("SELECT pg_notification_queue_usage() * 1e6").fetchone()[0]) == 0
+
+        wait_until(is_empty)
+        with pytest.raises(psycopg.OperationalError):
+            listener.execute("SELECT 1")
+    # Others go on.
+    preview.driver.store(other, "more")
+
+
+@postgresql
+@pytest.mark.long
+def test_the_log_of_writes_is_bounded(host: Host, preview: Preview) -> None:
+    written = preview.connect()
+    for _ in range(20):
+        # 50 MB that no size of a database counts.
+        written.execute("SELECT pg_logical_emit_message(false, 'x', repeat('x', 5000000)) FROM generate_series(1, 10)")
+    files = (host.folder / "server" / "data" / "pg_wal").glob("0*")
+    assert sum(one.stat().st_size for one in files) < 700 * 1024**2
+    preview.driver.store(preview.connect(), "more")
+
+
+@postgresql
 def test_temporary_files_count(preview: Preview) -> None:
     connection = preview.connect()
     before = preview.measure()

@@ -35,6 +35,10 @@ _HOGS = (
     f" (SELECT database FROM pg_lock_status() WHERE database <> 0 GROUP BY database HAVING count(*) > {_MOST_LOCKS})"
     " GROUP BY datid"
 )
+# All previews share one queue of notifications, of 8 GiB. A listener in a transaction takes none of them, so the queue
+# grows. Once it is this full, listeners are given this long.
+_QUEUE_SHARE = 0.01
+_QUEUE_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,8 @@ class Administrator:
     async def end_hogs(self, socket: ServerSocket | None) -> None:
         """End the sessions of previews that hold very many locks, and let them begin no more.
 
+        Sessions whose transaction is old end while the queue of notifications is filled.
+
         All previews share the table of locks. When it is full, nobody can use the server, except for what needs no
         lock: this statement reads no table of roles or databases.
 
@@ -156,6 +162,12 @@ class Administrator:
 
         Cancellation: some sessions may have been ended.
         """
+        await self.execute(
+            socket,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity(NULL) WHERE backend_type = 'client backend'"  # noqa: S608
+            f" AND xact_start < clock_timestamp() - interval '{_QUEUE_S} s'"
+            f" AND pg_notification_queue_usage() > {_QUEUE_SHARE}",
+        )
         rows = await self.execute(socket, _HOGS)
         self._hogs.update(row[0] for row in rows if row[0] is not None and row[0].isdecimal())
         # Until the sessions have ended these statements fail. Then the next call tries again.
