@@ -223,6 +223,16 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The environments of tests that are not about them: each is made once in a run, as it takes a core for a second.
+
+    Workers share the folder in which theirs stand; the environments' locks keep them apart.
+    """
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-cache"
+
+
 @pytest.fixture
 def make_settings_in(tmp_path: Path) -> Callable[..., Settings]:
     """Settings with all folders below ``tmp_path`` and a range of ports that other workers do not use."""

@@ -55,10 +55,10 @@ def receiver() -> Iterator[str]:
 
 
 @pytest.fixture
-def generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> Iterator[str]:
     folders = {
         "PREVIEW_DATA_DIR": str(tmp_path / "data"),
-        "PREVIEW_CACHE_DIR": str(tmp_path / "cache"),
+        "PREVIEW_CACHE_DIR": str(shared_cache),
         "PREVIEW_WEBHOOK_NETWORKS": "127.0.0.0/8",
     }
     project = tmp_path / "project"

@@ -7,8 +7,8 @@ from pathlib import Path
 from cli_at_terminal import at_terminal
 
 
-def test_a_spinner_turns_while_it_works_and_colours_mark_the_results(tmp_path: Path) -> None:
-    folders = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(tmp_path / "cache")}
+def test_a_spinner_turns_while_it_works_and_colours_mark_the_results(tmp_path: Path, shared_cache: Path) -> None:
+    folders = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(shared_cache)}
     code, shown = at_terminal("doctor", environment=folders)
     assert code == 0
     assert "looking…" in shown

@@ -31,8 +31,8 @@ def rights(status: Path) -> dict[str, int]:
 
 
 @pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    made = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(tmp_path / "cache")}
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> dict[str, str]:
+    made = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(shared_cache)}
     for name, value in made.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("PREVIEW_URL", raising=False)

@@ -36,12 +36,12 @@ def blocks(document: str, language: str) -> list[str]:
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="VS Code's patterns need Node to try")
-def test_the_problem_matcher_finds_the_frames_of_a_real_traceback(tmp_path: Path) -> None:
+def test_the_problem_matcher_finds_the_frames_of_a_real_traceback(tmp_path: Path, shared_cache: Path) -> None:
     project = tmp_path / "project folder"
     project.mkdir()
     for path, text in FILES.items():
         (project / path).write_text(text)
-    own = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(tmp_path / "cache")}
+    own = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(shared_cache)}
     ran = subprocess.run(
         [*PROGRAM, "run", str(project)], env={**os.environ, **own}, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,

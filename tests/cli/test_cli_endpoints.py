@@ -84,10 +84,10 @@ globals()["app"].add_api_route("/late", lambda: "")
 
 
 @pytest.fixture
-def running_project(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def running_project(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> Path:
     """A project whose source does not show all its routes."""
     monkeypatch.setenv("PREVIEW_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("PREVIEW_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("PREVIEW_CACHE_DIR", str(shared_cache))
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "main.py").write_text(APP + HIDDEN)

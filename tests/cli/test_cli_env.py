@@ -30,8 +30,8 @@ HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 
 
 @pytest.fixture
-def generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tell: Tell) -> Iterator[str]:
-    folders = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(tmp_path / "cache")}
+def generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tell: Tell, shared_cache: Path) -> Iterator[str]:
+    folders = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(shared_cache)}
     project = tmp_path / "project"
     project.mkdir()
     (project / "main.py").write_text(ECHO)

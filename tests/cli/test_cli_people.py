@@ -24,8 +24,8 @@ HTTPServer(("127.0.0.1", int(os.environ["PORT"])), BaseHTTPRequestHandler).serve
 
 
 @pytest.fixture
-def generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    folders = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(tmp_path / "cache")}
+def generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> Iterator[str]:
+    folders = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(shared_cache)}
     project = tmp_path / "project"
     project.mkdir()
     (project / "main.py").write_text(QUIET)

@@ -50,9 +50,9 @@ Tell = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def tell(tmp_path: Path) -> Tell:
+def tell(tmp_path: Path, shared_cache: Path) -> Tell:
     environment = {name: value for name, value in os.environ.items() if name not in ("PREVIEW_URL", "PREVIEW_TOKEN")}
-    environment |= {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(tmp_path / "cache")}
+    environment |= {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(shared_cache)}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [*PROGRAM, *arguments]
@@ -61,13 +61,13 @@ def tell(tmp_path: Path) -> Tell:
     return run
 
 
-def test_the_story_of_a_bug(tmp_path: Path, tell: Tell) -> None:
+def test_the_story_of_a_bug(tmp_path: Path, tell: Tell, shared_cache: Path) -> None:
     """A request fails; after the fix, its replay shows what has changed; a comparison and a check guard it."""
     project = tmp_path / "project"
     project.mkdir()
     (project / "main.py").write_text(MAIN)
     (project / "preview.toml").write_text('[start]\ncommand = "python main.py"\n')
-    folders = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(tmp_path / "cache")}
+    folders = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(shared_cache)}
     report = tmp_path / "report.xml"
     with serving(folders):
         made = tell("push", str(project)).stdout.strip()

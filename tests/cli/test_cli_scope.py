@@ -75,8 +75,8 @@ print(json.dumps([group, during, code]))
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> dict[str, str]:
-    return {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(tmp_path / "cache")}
+def folders(tmp_path: Path, shared_cache: Path) -> dict[str, str]:
+    return {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(shared_cache)}
 
 
 def served(folders: dict[str, str], *how: str) -> tuple[str, list[str], int]:

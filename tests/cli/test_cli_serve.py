@@ -20,8 +20,8 @@ from preview.cli.local.hosting import reachable
 
 
 @pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    made = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(tmp_path / "cache")}
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Path) -> dict[str, str]:
+    made = {"PREVIEW_DATA_DIR": str(tmp_path / "data"), "PREVIEW_CACHE_DIR": str(shared_cache)}
     for name, value in made.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("PREVIEW_URL", raising=False)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cli_service import PROGRAM, serving
@@ -67,9 +68,9 @@ ENVIRONMENT: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module")
-def generation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def generation(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("ws")
-    folders = {"PREVIEW_DATA_DIR": str(folder / "data"), "PREVIEW_CACHE_DIR": str(folder / "cache")}
+    folders = {"PREVIEW_DATA_DIR": str(folder / "data"), "PREVIEW_CACHE_DIR": str(shared_cache)}
     project = folder / "project"
     project.mkdir()
     (project / "main.py").write_text(APP)
