@@ -25,7 +25,7 @@ from preview.http.backend import Authenticate, Backend, RecordNumber
 from preview.http.browser import PreviewAccessGate, is_for_preview, serve_ordinary
 from preview.http.core.guard import HostCheck, check_request, host_names, origin_form
 from preview.http.core.page_policy import Cors
-from preview.http.e2b import Boxes, E2bApp, is_for_e2b
+from preview.http.e2b import Boxes, E2bApp
 from preview.http.edits import FileEdits
 from preview.http.endpoint_book import EndpointBook
 from preview.http.handlers import install_handlers
@@ -143,8 +143,8 @@ class PreviewApp(QuartTrio):
         # A host application that mounts this one validates ``Host`` itself.
         self._checks_hosts = bool(settings.allowed_hosts)
         self.cors = Cors(settings)
-        self._e2b = E2bApp(lambda: self.backend, self.check)
         self.access_gate = PreviewAccessGate(settings, lambda: self.backend, self._check_host)
+        self._e2b = E2bApp(self, self.access_gate.places)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope; typed so that any host's ``mount`` accepts it. Cancellation: the request is aborted."""
@@ -163,8 +163,7 @@ class PreviewApp(QuartTrio):
             if is_for_preview(self.access_gate, scope):
                 await serve_ordinary(self, scope, receive, send, peer=peer)
                 return
-            if is_for_e2b(scope):
-                await self._e2b(scope, receive, send)
+            if await self._e2b.serves(scope, receive, send, peer=peer):
                 return
         await super().__call__(scope, receive, send)
 

@@ -2,6 +2,7 @@
 
 from preview.runtime.cold import ColdStarts
 from preview.runtime.disk_use import DiskUse, measure
+from preview.runtime.inbound import close_inbound, seal
 from preview.runtime.interface import (
     CONTROL_PLACEHOLDER,
     FD_PLACEHOLDER,
@@ -64,6 +65,7 @@ __all__ = [
     "bind_in_range",
     "boot_id",
     "child_subreaper",
+    "close_inbound",
     "end_tree",
     "hold_without_listening",
     "interpreter_paths",
@@ -77,4 +79,5 @@ __all__ = [
     "open_local_socket",
     "probe_sandbox",
     "refuse_fenced",
+    "seal",
 ]

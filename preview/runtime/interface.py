@@ -281,16 +281,30 @@ class InnerSocket(socket.socket):
         raise NotImplementedError
 
 
+class Connects(Protocol):
+    """Opens connections to a place that has no address in the service's own network."""
+
+    async def open_connection(self) -> socket.socket:
+        """Return a new connection, which the caller closes.
+
+        Raises:
+            OSError: Nothing accepts there, or the service can open no more sockets.
+
+        Cancellation: no connection is left.
+        """
+
+
 class InnerAddress(tuple[str, int]):  # noqa: SLOT001  a tuple has room for no slots
     """Host and port of a preview whose processes inherit an inner socket: a connection to that saves a detour.
 
     Attributes:
-        inner: The socket. The pair is the address of the host's socket, whose connections are forwarded to it.
+        inner: The socket, or what else opens connections. The pair is the address of the host's socket, whose
+            connections are forwarded to it, or else only a name.
     """
 
-    inner: InnerSocket
+    inner: Connects
 
-    def __new__(cls, host: str, port: int, inner: InnerSocket) -> Self:
+    def __new__(cls, host: str, port: int, inner: Connects) -> Self:
         """Make the pair."""
         made = super().__new__(cls, (host, port))
         made.inner = inner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import select
@@ -76,7 +77,8 @@ def headers_of(box: dict[str, str]) -> dict[str, str]:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREVIEW_E2B", "true")
-        patch.setenv("PREVIEW_DISK_LIMIT_MB", "32")
+        patch.setenv("PREVIEW_DISK_LIMIT_MB", "64")
+        patch.setenv("PREVIEW_MEMORY_LIMIT_MB", "256")
         with serving(tmp_path_factory.mktemp("e2b")) as started:
             yield started
 
@@ -172,7 +174,7 @@ def test_no_path_or_link_leads_out(service: Service, caller: Caller, box: dict[s
 def test_what_fills_the_disk_is_ended(caller: Caller, box: dict[str, str]) -> None:
     events = caller.run(box, "head -c 200000000 /dev/zero > big; sleep 100")
     assert events[-1]["error"]["code"] == "resource_exhausted"
-    assert "32 MiB" in events[-1]["error"]["message"]
+    assert "64 MiB" in events[-1]["error"]["message"]
     assert (
         caller.http.post(
             "/sandbox/files", params={"path": "x"}, files={"file": b"x"}, headers=headers_of(box)
@@ -203,7 +205,38 @@ def test_a_flood_of_commands_output_and_processes_is_bounded(caller: Caller, box
     assert late[-1]["error"]["code"] == "deadline_exceeded"
     caller.run(box, ":(){ :|:& };:; sleep 1", timeout_ms=3000)
     assert caller.run(box, "echo still")[1]["event"]["data"]["stdout"] == "c3RpbGwK"
-    assert len(marked(box)) == 0
+    # What a command leaves behind lives on, within the sandbox's limits.
+    assert caller.kill(box) == 204
+    assert marked(box) == []
+
+
+def test_commands_together_have_the_limits_of_one_preview(caller: Caller, box: dict[str, str]) -> None:
+    fill = "python3 -c 'import time; kept = bytearray(180_000_000); print(len(kept), flush=True); time.sleep(3)'"
+    with ThreadPoolExecutor(4) as threads:
+        ran = list(threads.map(lambda _: str(caller.run(box, fill, timeout_ms=8_000)), range(4)))
+    # Four of them need more than PREVIEW_MEMORY_LIMIT_MB; each alone does not.
+    assert any("killed" in one or "memory" in one for one in ran), ran
+    # The kernel kills one of them, and the log says why; where the service watches the memory, the sandbox has ended.
+    logged = caller.api("GET", f"/sandboxes/{box['sandboxID']}/logs")
+    assert logged.status_code == 404 or "memory" in logged.text
+
+
+def test_no_descriptor_of_a_command_is_a_socket(caller: Caller, box: dict[str, str]) -> None:
+    """Through a socket a command could pass descriptors whose closing blocks the service."""
+    said = caller.run(box, "ls -l /proc/self/fd | grep -c socket")
+    assert base64.b64decode(said[1]["event"]["data"]["stdout"]) == b"0\n"
+
+
+def test_a_sandbox_whose_first_process_is_killed_or_stopped_ends_or_says_so(caller: Caller) -> None:
+    box = caller.create()
+    caller.run(box, "kill -9 $PPID; sleep 5")
+    while caller.rpc(box, "process.Process/List", {}).status_code != 502:
+        pass
+    box = caller.create()
+    caller.run(box, "kill -STOP $PPID", timeout_ms=300)
+    ended = caller.run(box, "true", timeout_ms=300)[-1]
+    assert ended["error"]["code"] in {"deadline_exceeded", "unavailable"}
+    assert caller.kill(box) == 204
 
 
 def test_a_kill_in_the_middle_leaves_nothing(service: Service, caller: Caller) -> None:

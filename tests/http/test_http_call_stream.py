@@ -12,6 +12,8 @@ from typing import Any
 import trio
 from http_kit import Event, EventStream, World, open_world
 
+from preview.http.contracts.call_events import CallEvent
+
 BACKEND = """
 import asyncio
 import gzip
@@ -174,6 +176,9 @@ class Caller:
 
 async def following(events: EventStream) -> Event:
     event = await events.event()
+    if event is not None:
+        # As the OpenAPI document says.
+        CallEvent.model_validate({"type": event.kind, **event.data})
     assert event is not None
     return event
 

@@ -14,6 +14,7 @@ import trio
 from http_kit import FILES, Event, EventStream, World, open_world
 from together_kit import GuestClient, new_guest, open_stream
 
+from preview.http.contracts.people.events import AccountEvent
 from preview.together import events as together_events
 
 _PLAIN = {"main.py": "print(1)\n"}
@@ -40,6 +41,8 @@ async def until(stream: EventStream, kind: str) -> list[Event]:
     while not found or found[-1].kind != kind:
         event = await stream.event()
         assert event is not None, [one.kind for one in found]
+        # As the OpenAPI document says.
+        AccountEvent.model_validate({"type": event.kind, **event.data})
         found.append(event)
     return found
 

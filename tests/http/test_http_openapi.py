@@ -76,6 +76,19 @@ async def test_the_document_is_openapi_3_1_and_names_only_what_it_holds(app: Pre
     assert len(ids) == len(set(ids))
 
 
+async def test_the_events_of_every_stream_have_a_schema(app: PreviewApp) -> None:
+    found = await document(app)
+    streams = {
+        (name, kind): content
+        for name, _, operation in operations(found)
+        for reply in operation["responses"].values()
+        for kind, content in reply.get("content", {}).items()
+        if kind == "text/event-stream"
+    }
+    assert len(streams) >= 8
+    assert [name for name, content in streams.items() if "x-event" not in content["schema"]] == []
+
+
 async def test_an_independent_validator_takes_the_document(app: PreviewApp) -> None:
     validate(await document(app))
 

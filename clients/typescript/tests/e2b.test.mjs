@@ -1,5 +1,6 @@
 // E2B's own JavaScript SDK against the service: its examples, unchanged but for the address.
 import assert from "node:assert/strict";
+import { get } from "node:http";
 import { test } from "node:test";
 
 process.env.E2B_API_URL = `${process.env.PREVIEW_URL}/e2b/api`;
@@ -34,6 +35,11 @@ test("files and commands see the same, and a second client finds the sandbox", a
     const background = await sandbox.commands.run("sleep 1000", { background: true });
     assert.deepEqual((await sandbox.commands.list()).map((one) => one.pid), [background.pid]);
     assert.equal(await background.kill(), true);
+    await sandbox.commands.run("python3 -m http.server 3000", { background: true });
+    await sandbox.commands.run("until curl -sf localhost:3000 > /tmp/page; do :; done");
+    const said = await asked(sandbox.getHost(3000));
+    assert.deepEqual([said.status, said.text.includes("notes/")], [200, true]);
+    assert.equal((await asked(sandbox.getHost(3001))).status, 502);
     await sandbox.setTimeout(60_000);
     await assert.rejects(sandbox.files.watchDir("."), /not covered/);
     await assert.rejects(sandbox.pause(), /not covered/);
@@ -42,3 +48,14 @@ test("files and commands see the same, and a second client finds the sandbox", a
   }
   await assert.rejects(Sandbox.connect(sandbox.sandboxId), /not found/);
 });
+
+/** Node does not resolve names below localhost everywhere, as browsers do. */
+function asked(host) {
+  return new Promise((done, failed) => {
+    get(process.env.PREVIEW_URL, { headers: { Host: host } }, async (response) => {
+      let text = "";
+      for await (const piece of response) text += piece;
+      done({ status: response.statusCode, text });
+    }).on("error", failed);
+  });
+}

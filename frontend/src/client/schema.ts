@@ -58,6 +58,11 @@ export interface components {
             shares: components["schemas"]["ShareShape"][];
         };
         /**
+         * AccountEvent
+         * @description One event of all that changes: the SSE event's name is `type` here, and its data has the other fields.
+         */
+        AccountEvent: components["schemas"]["StartEvent"] | components["schemas"]["PreviewEvent"] | components["schemas"]["GenerationEvent"] | components["schemas"]["GenerationRemovedEvent"] | components["schemas"]["ViewersEvent"] | components["schemas"]["CommentChangedEvent"] | components["schemas"]["CommentRemovedEvent"] | components["schemas"]["GuestEndEvent"] | components["schemas"]["ExpiredEvent"];
+        /**
          * AlertBody
          * @description An alert rule.
          */
@@ -171,6 +176,37 @@ export interface components {
             /** Base64 */
             base64: string;
         };
+        /**
+         * CallEndEvent
+         * @description The response has ended, and nothing follows.
+         */
+        CallEndEvent: {
+            /**
+             * Detail
+             * @description A sentence; null if the response is complete.
+             */
+            detail: string | null;
+            /** Elapsed Ms */
+            elapsed_ms: number;
+            log: components["schemas"]["LogRange"] | null;
+            /**
+             * Reason
+             * @enum {string}
+             */
+            reason: "complete" | "failed" | "too_large" | "too_long" | "expired" | "stopping";
+            /** Size Bytes */
+            size_bytes: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "end";
+        };
+        /**
+         * CallEvent
+         * @description One event of a streamed response.
+         */
+        CallEvent: components["schemas"]["HeadEvent"] | components["schemas"]["PieceEvent"] | components["schemas"]["CallEndEvent"];
         /**
          * CaptureBody
          * @description Capture setting to apply to a preview's requests.
@@ -481,6 +517,20 @@ export interface components {
             resolved: boolean;
         };
         /**
+         * CommentChangedEvent
+         * @description A new or changed comment.
+         */
+        CommentChangedEvent: {
+            comment: components["schemas"]["CommentShape"];
+            /** Generation Id */
+            generation_id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "comment";
+        };
+        /**
          * CommentPage
          * @description A page of comments, newest first.
          */
@@ -494,6 +544,24 @@ export interface components {
             next: string | null;
             /** Preview Id */
             preview_id: string;
+        };
+        /**
+         * CommentRemovedEvent
+         * @description A comment is gone.
+         */
+        CommentRemovedEvent: {
+            /** Generation Id */
+            generation_id: string;
+            /**
+             * Id
+             * @description The comment.
+             */
+            id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "comment_removed";
         };
         /**
          * CommentShape
@@ -1801,6 +1869,41 @@ export interface components {
             project_id?: string | null;
         };
         /**
+         * GenerationEvent
+         * @description A new or changed generation, without `files`.
+         */
+        GenerationEvent: {
+            /** Created At */
+            created_at: string;
+            /** File Count */
+            file_count: number | null;
+            /**
+             * Files
+             * @default null
+             */
+            files?: components["schemas"]["FileShape"][] | null;
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Project Id */
+            project_id: string;
+            /** Size Bytes */
+            size_bytes: number | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "generation";
+            /** User Id */
+            user_id: string;
+            /**
+             * Version
+             * @description Number of the newest version of the files.
+             */
+            version: number;
+        };
+        /**
          * GenerationPage
          * @description A page of generations, newest first.
          */
@@ -1809,6 +1912,19 @@ export interface components {
             generations: components["schemas"]["GenerationShape"][];
             /** Next Cursor */
             next_cursor: string | null;
+        };
+        /**
+         * GenerationRemovedEvent
+         * @description A generation is gone.
+         */
+        GenerationRemovedEvent: {
+            /** Generation Id */
+            generation_id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "generation_removed";
         };
         /**
          * GenerationShape
@@ -1867,6 +1983,17 @@ export interface components {
             path: string;
         };
         /**
+         * GuestEndEvent
+         * @description The preview of a guest is over, and nothing follows.
+         */
+        GuestEndEvent: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "end";
+        };
+        /**
          * Happened
          * @description An event in the preview's life.
          */
@@ -1903,6 +2030,28 @@ export interface components {
             sha256: string;
             /** Size Bytes */
             size_bytes: number;
+        };
+        /**
+         * HeadEvent
+         * @description The head of the response. It comes once, first.
+         */
+        HeadEvent: {
+            /** Headers */
+            headers: {
+                [key: string]: string | string[];
+            };
+            /**
+             * Request Id
+             * @description The `X-Request-Id` that was sent.
+             */
+            request_id: string;
+            /** Status Code */
+            status_code: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "head";
         };
         /**
          * ImportedEnv
@@ -3054,6 +3203,27 @@ export interface components {
             text: string | null;
         };
         /**
+         * PieceEvent
+         * @description A piece of the content: as text, or from the first byte on that is not UTF-8 as Base64.
+         */
+        PieceEvent: {
+            /**
+             * Base64
+             * @default null
+             */
+            base64?: string | null;
+            /**
+             * Text
+             * @default null
+             */
+            text?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "piece";
+        };
+        /**
          * Plan
          * @description Start plan of a generation; folders are relative to the generation.
          */
@@ -3280,10 +3450,56 @@ export interface components {
         };
         /**
          * PreviewEvent
-         * @description Events in a preview's life.
-         * @enum {string}
+         * @description A preview's new state.
          */
-        PreviewEvent: "ended" | "failed" | "exited" | "unhealthy" | "restarted";
+        PreviewEvent: {
+            /** Base Url */
+            base_url: string | null;
+            /**
+             * Cause
+             * @description Why the preview was stopped; null if it is live or has failed.
+             */
+            cause: ("user" | "expired" | "inactive" | "shutdown") | null;
+            /** Created At */
+            created_at: string;
+            /** Exit Code */
+            exit_code: number | null;
+            /** Exit Signal */
+            exit_signal: number | null;
+            /** Expires At */
+            expires_at: string;
+            /** Generation Id */
+            generation_id: string;
+            /**
+             * Health
+             * @enum {string}
+             */
+            health: "unknown" | "healthy" | "unhealthy";
+            /** Id */
+            id: string;
+            /** Port */
+            port: number | null;
+            /** Project Id */
+            project_id: string;
+            /** Reason */
+            reason: string | null;
+            /** Started At */
+            started_at: string | null;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "starting" | "running" | "stopping" | "stopped" | "failed";
+            /** Stopped At */
+            stopped_at: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "preview";
+            /** User Id */
+            user_id: string;
+        };
         /**
          * PreviewPeople
          * @description People who look at a live preview.
@@ -4514,6 +4730,30 @@ export interface components {
             path: string;
         };
         /**
+         * StartEvent
+         * @description First event of a stream, and again after events were lost.
+         */
+        StartEvent: {
+            /** Items */
+            items: components["schemas"]["PreviewPeople"][];
+            /**
+             * Next
+             * @description Always null: a user has few live previews.
+             * @default null
+             */
+            next?: null;
+            /**
+             * Resumed
+             * @description False: events may be missing, so read your lists again.
+             */
+            resumed: boolean;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "start";
+        };
+        /**
          * State
          * @description State of a preview. The values are those of contract ``v1``.
          * @enum {string}
@@ -5379,6 +5619,28 @@ export interface components {
             target: components["schemas"]["TargetShape"] | null;
         };
         /**
+         * ViewersEvent
+         * @description People who look at a preview have come or gone.
+         */
+        ViewersEvent: {
+            /** Generation Id */
+            generation_id: string;
+            /** Preview Id */
+            preview_id: string;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "viewers";
+            /**
+             * Unread
+             * @description Comments of guests since the owner has read them; for the owner only, else 0.
+             */
+            unread: number;
+            /** Viewers */
+            viewers: components["schemas"]["PresentViewer"][];
+        };
+        /**
          * WatchedInstance
          * @description A preview in detail, as requested by its id.
          */
@@ -5499,12 +5761,15 @@ export interface components {
 export type Absent = components['schemas']['Absent'];
 export type AccessBody = components['schemas']['AccessBody'];
 export type AccessShape = components['schemas']['AccessShape'];
+export type AccountEvent = components['schemas']['AccountEvent'];
 export type AlertBody = components['schemas']['AlertBody'];
 export type ArchiveKind = components['schemas']['ArchiveKind'];
 export type AuditEntryShape = components['schemas']['AuditEntryShape'];
 export type AuditPage = components['schemas']['AuditPage'];
 export type BackingServer = components['schemas']['BackingServer'];
 export type Base64File = components['schemas']['Base64File'];
+export type CallEndEvent = components['schemas']['CallEndEvent'];
+export type CallEvent = components['schemas']['CallEvent'];
 export type CaptureBody = components['schemas']['CaptureBody'];
 export type CaptureShape = components['schemas']['CaptureShape'];
 export type ChangedDatabase = components['schemas']['ChangedDatabase'];
@@ -5521,7 +5786,9 @@ export type ChecksShape = components['schemas']['ChecksShape'];
 export type ColumnShape = components['schemas']['ColumnShape'];
 export type CommentBody = components['schemas']['CommentBody'];
 export type CommentChange = components['schemas']['CommentChange'];
+export type CommentChangedEvent = components['schemas']['CommentChangedEvent'];
 export type CommentPage = components['schemas']['CommentPage'];
+export type CommentRemovedEvent = components['schemas']['CommentRemovedEvent'];
 export type CommentShape = components['schemas']['CommentShape'];
 export type CompareBody = components['schemas']['CompareBody'];
 export type CompareShape = components['schemas']['CompareShape'];
@@ -5576,11 +5843,15 @@ export type ForkBody = components['schemas']['ForkBody'];
 export type FrameShape = components['schemas']['FrameShape'];
 export type GapEvent = components['schemas']['GapEvent'];
 export type GenerationBody = components['schemas']['GenerationBody'];
+export type GenerationEvent = components['schemas']['GenerationEvent'];
 export type GenerationPage = components['schemas']['GenerationPage'];
+export type GenerationRemovedEvent = components['schemas']['GenerationRemovedEvent'];
 export type GenerationShape = components['schemas']['GenerationShape'];
 export type GivenRequest = components['schemas']['GivenRequest'];
+export type GuestEndEvent = components['schemas']['GuestEndEvent'];
 export type Happened = components['schemas']['Happened'];
 export type HashedFile = components['schemas']['HashedFile'];
+export type HeadEvent = components['schemas']['HeadEvent'];
 export type ImportedEnv = components['schemas']['ImportedEnv'];
 export type ImportedShape = components['schemas']['ImportedShape'];
 export type Instance = components['schemas']['Instance'];
@@ -5622,6 +5893,7 @@ export type OperatorUser = components['schemas']['OperatorUser'];
 export type OperatorUsers = components['schemas']['OperatorUsers'];
 export type PartShape = components['schemas']['PartShape'];
 export type PastFiringShape = components['schemas']['PastFiringShape'];
+export type PieceEvent = components['schemas']['PieceEvent'];
 export type Plan = components['schemas']['Plan'];
 export type PlannedService = components['schemas']['PlannedService'];
 export type PlannedStep = components['schemas']['PlannedStep'];
@@ -5682,6 +5954,7 @@ export type SnapshotBody = components['schemas']['SnapshotBody'];
 export type SnapshotList = components['schemas']['SnapshotList'];
 export type SnapshotShape = components['schemas']['SnapshotShape'];
 export type SourceShape = components['schemas']['SourceShape'];
+export type StartEvent = components['schemas']['StartEvent'];
 export type State = components['schemas']['State'];
 export type StatementBody = components['schemas']['StatementBody'];
 export type Status = components['schemas']['Status'];
@@ -5714,6 +5987,7 @@ export type VersionList = components['schemas']['VersionList'];
 export type VersionShape = components['schemas']['VersionShape'];
 export type ViewerList = components['schemas']['ViewerList'];
 export type ViewerShape = components['schemas']['ViewerShape'];
+export type ViewersEvent = components['schemas']['ViewersEvent'];
 export type WatchedInstance = components['schemas']['WatchedInstance'];
 export type WebhookBody = components['schemas']['WebhookBody'];
 export type WebhookShape = components['schemas']['WebhookShape'];

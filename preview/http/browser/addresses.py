@@ -6,6 +6,8 @@ A preview has three forms of address:
 - ``preview-….DOMAIN``, if the operator has a wildcard domain (``PREVIEW_DOMAIN``).
 - ``/p/preview_…/`` on the service's own host, or on a host for previews only (``PREVIEW_PATH_HOST``).
 
+A sandbox's port has one form, ``PORT-SANDBOX`` below the same domains: see ``SandboxPort``.
+
 A host name has a hyphen for an id's underscore, which RFC 952 and certificates do not allow. Both are accepted.
 """
 
@@ -26,6 +28,8 @@ _LOCAL = ".localhost"
 _KEPT_HOSTS = 256
 _LABEL = re.compile(r"preview[-_]([a-z0-9]{1,48})")
 # Matches anything like an id, so that no other route is tried below this path.
+# A sandbox's name is all that protects its ports, so it is long. Digits beyond a port's are refused by the range.
+_SANDBOX = re.compile(r"([0-9]{1,6})-(i[0-9a-f]{19})")
 _PATH = re.compile(rb"/p/(preview[-_][a-z0-9]{1,48})(?=[/?]|$)", re.IGNORECASE)
 
 
@@ -47,6 +51,18 @@ class PreviewTarget(NamedTuple):
     cut: int = 0
     shares_origin: bool = False
     redirect: bytes | None = None
+
+
+class SandboxPort(NamedTuple):
+    """A port of a sandbox that a host name asks for; neither needs to exist.
+
+    Attributes:
+        sandbox_id: Name of the sandbox.
+        port: Any number of up to six digits.
+    """
+
+    sandbox_id: str
+    port: int
 
 
 class PreviewAddresses:
@@ -73,18 +89,47 @@ class PreviewAddresses:
             mount: The path at which a host application has mounted this one.
         """
         name, is_for_previews, preview_id = self._read(host)
+        if is_for_previews is None:
+            return None
         if is_for_previews:
             return PreviewTarget(preview_id, target)
         return self._by_path(name, target, mount)
 
-    def _read_host(self, host: str) -> tuple[str, bool, str | None]:
-        """Return the host's name, whether it is only for previews, and the preview that it names."""
+    def sandbox_port(self, host: str) -> SandboxPort | None:
+        """Return the sandbox's port that a host names; None for every other host."""
+        found = self._sandbox_label(_name_of(host))
+        return None if found is None else SandboxPort(found[2], int(found[1]))
+
+    def _sandbox_label(self, name: str) -> re.Match[str] | None:
+        suffix = next((one for one in self._suffixes if name.endswith(one)), None)
+        return None if suffix is None else _SANDBOX.fullmatch(name.removesuffix(suffix))
+
+    def sandbox_domain(self, host: str, mount: str = "") -> str | None:
+        """Return the domain, with its port, below which ports of sandboxes have names; None if there is none.
+
+        Args:
+            host: Host of the current request, with its port.
+            mount: As in ``find``.
+        """
+        if self._public is not None and self._public.netloc:
+            host = self._public.netloc
+        if mount or not (self._domain is not None or _is_this_machine(_name_of(host))):
+            return None
+        return f"{self._domain or _LOCAL[1:]}{_port_of(host)}"
+
+    def _read_host(self, host: str) -> tuple[str, bool | None, str | None]:
+        """Return the host's name, whether it is only for previews, and the preview that it names.
+
+        A host for a sandbox's port has None instead: the application passes all of its paths on.
+        """
         name = _name_of(host)
         suffix = next((one for one in self._suffixes if name.endswith(one)), None)
         if suffix is not None:
             found = _LABEL.fullmatch(name.removesuffix(suffix))
             if found is not None:
                 return name, True, f"preview_{found[1]}"
+            if self._sandbox_label(name) is not None:
+                return name, None, None
             if suffix != _LOCAL or name.removesuffix(suffix).rpartition(".")[2].startswith(("preview-", "preview_")):
                 # A wildcard domain is only for previews, and so is every name below a preview's name.
                 return name, True, None

@@ -16,7 +16,7 @@ import trio
 from werkzeug.exceptions import HTTPException
 
 from preview.errors import InvalidRequest, PreviewError, UpstreamFailed, UpstreamTimeout
-from preview.http.browser.scopes import BrowserApp, Receive, Scope, Send, head_of, mount_of, send_answer
+from preview.http.browser.scopes import BrowserApp, ExchangeApp, Receive, Scope, Send, head_of, mount_of, send_answer
 from preview.http.browser.sockets import serve_socket
 from preview.http.core.guard import check_request
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
@@ -60,18 +60,49 @@ async def serve_ordinary(app: BrowserApp, scope: Scope, receive: Receive, send: 
     elif isinstance(outcome, OwnAnswer):
         await send_answer(outcome, head, send_counted)
     else:
-        await _Exchange(app, scope, head, outcome, receive, send_counted, arrived_at=arrived_at).run()
+        await carry_exchange(app, scope, head, outcome, receive, send_counted, arrived_at=arrived_at)
+
+
+async def carry_exchange(
+    app: ExchangeApp,
+    scope: Scope,
+    head: RequestHead,
+    admitted: Admitted,
+    receive: Receive,
+    send: Send,
+    *,
+    arrived_at: float,
+) -> None:
+    """Carry an admitted HTTP request, and its response.
+
+    Args:
+        app: Explains an exchange that failed.
+        scope: An ASGI scope.
+        head: The request.
+        admitted: The result of the access check.
+        receive: ASGI.
+        send: ASGI.
+        arrived_at: Arrival of the request, by ``time.monotonic``.
+
+    Cancellation: the connection is closed.
+    """
+    await _Exchange(app, scope, head, admitted, receive, send, arrived_at=arrived_at).run()
 
 
 async def _admit(app: BrowserApp, scope: Scope, head: RequestHead) -> Admitted | OwnAnswer:
     try:
-        _check(scope, head)
+        check_exchange(scope, head)
     except (PreviewError, HTTPException) as error:
         return app.access_gate.refuse(head, error)
     return await app.access_gate.authorize(head, mount_of(scope))
 
 
-def _check(scope: Scope, head: RequestHead) -> None:
+def check_exchange(scope: Scope, head: RequestHead) -> None:
+    """Check a request that is to be passed on.
+
+    Raises:
+        InvalidRequest, RequestHeaderFieldsTooLarge: It is refused.
+    """
     check_request(scope, None)
     if head.method in {"CONNECT", "TRACE"}:
         raise InvalidRequest(f"{head.method} cannot be passed on to a preview.", field="method")
@@ -104,7 +135,7 @@ class _Exchange:
 
     def __init__(
         self,
-        app: BrowserApp,
+        app: ExchangeApp,
         scope: Scope,
         head: RequestHead,
         admitted: Admitted,

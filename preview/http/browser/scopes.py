@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from preview.errors import PreviewError
 from preview.http.backend import Backend
 from preview.http.browser.access_gate import PreviewAccessGate
-from preview.proxy.admission import OwnAnswer, RequestHead
+from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.forwarded import VIA
 from preview.proxy.http1 import NO_CONTENT
 from preview.settings import Settings
@@ -18,15 +19,33 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[Any], Awaitable[None]]
 
 
-class BrowserApp(Protocol):
-    """The parts of ``PreviewApp`` that requests to previews need."""
+class Explains(Protocol):
+    """Gives the service's own answer for an exchange that failed."""
 
-    access_gate: PreviewAccessGate
+    async def explain(self, head: RequestHead, admitted: Admitted, error: PreviewError, /) -> OwnAnswer:
+        """See ``preview.proxy.admission.AccessGate``. Cancellation: no state changes."""
+
+
+class ExchangeApp(Protocol):
+    """The parts of an application that an admitted exchange needs."""
+
     settings: Settings
+
+    @property
+    def access_gate(self) -> Explains:
+        """Return the gate of these exchanges."""
 
     @property
     def backend(self) -> Backend:
         """Return the running backend. Raises ``ServiceStopping``."""
+
+
+class BrowserApp(ExchangeApp, Protocol):
+    """The parts of ``PreviewApp`` that requests to previews need."""
+
+    @property
+    def access_gate(self) -> PreviewAccessGate:
+        """Return the gate of all previews."""
 
     def count_answer(self, route: str, method: str, status: int, elapsed_s: float) -> None:
         """Count a response."""

@@ -9,7 +9,7 @@ from typing import Any
 import trio
 
 from preview.errors import PreviewError, UpstreamTimeout
-from preview.http.browser.scopes import BrowserApp, Receive, Scope, Send
+from preview.http.browser.scopes import ExchangeApp, Receive, Scope, Send
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
 from preview.proxy.carriage import answer_fields, carried_fields
 from preview.proxy.exchange import SWITCHING
@@ -27,7 +27,7 @@ _OF_HANDSHAKE = b"sec-websocket-"
 
 
 async def serve_socket(
-    app: BrowserApp,
+    app: ExchangeApp,
     scope: Scope,
     head: RequestHead,
     outcome: Admitted | OwnAnswer,
@@ -70,7 +70,7 @@ async def serve_socket(
 
 
 async def _shake_hands(
-    app: BrowserApp,
+    app: ExchangeApp,
     scope: Scope,
     head: RequestHead,
     admitted: Admitted,
@@ -111,7 +111,7 @@ def _lowered(fields: list[Field]) -> list[Field]:
     return [(bytes(name).lower(), bytes(value)) for name, value in fields]
 
 
-async def _carry(app: BrowserApp, admitted: Admitted, upstream: MessageSocket, receive: Receive, send: Send) -> None:
+async def _carry(app: ExchangeApp, admitted: Admitted, upstream: MessageSocket, receive: Receive, send: Send) -> None:
     """Carry messages in both directions; when one side closes, the other gets its code."""
     quiet, revoked = _Quiet(app.settings.proxy_idle_timeout_s), trio.Event()
     unwatch = None if admitted.watch is None else admitted.watch(revoked.set)
@@ -123,7 +123,7 @@ async def _carry(app: BrowserApp, admitted: Admitted, upstream: MessageSocket, r
 
 
 async def _carry_until(
-    app: BrowserApp, upstream: MessageSocket, receive: Receive, send: Send, quiet: _Quiet, revoked: trio.Event
+    app: ExchangeApp, upstream: MessageSocket, receive: Receive, send: Send, quiet: _Quiet, revoked: trio.Event
 ) -> None:
     async with trio.open_nursery() as nursery:
 
@@ -169,7 +169,7 @@ async def _inwards(upstream: MessageSocket, receive: Receive, quiet: _Quiet) -> 
         await upstream.close(_GOING_AWAY if code in _NO_CODES else code, str(message.get("reason") or ""))
 
 
-async def _goodbye(app: BrowserApp, upstream: MessageSocket, send: Send) -> None:
+async def _goodbye(app: ExchangeApp, upstream: MessageSocket, send: Send) -> None:
     """Close both sides when the service shuts down."""
     await app.backend.service.draining.wait()
     await _close_both(upstream, send, "the service is shutting down")

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
 
-from quart import Response, request
+import trio
+from quart import Response, g, request
 from quart_trio import QuartTrio
 
 from preview.auth import TokenRole
 from preview.errors import PreviewError
-from preview.http.backend import Backend
+from preview.http.audited import remember_caller
+from preview.http.browser import PreviewAddresses, Receive, Scope, Send, head_of, mount_of
 from preview.http.core.errors import problem_of
 from preview.http.e2b.box import MAX_FILE_BYTES
 from preview.http.e2b.boxes import Boxes
 from preview.http.e2b.envd import answer as answer_sandbox
 from preview.http.e2b.errors import E2bError
+from preview.http.e2b.ports import PortApp, serve_port
 from preview.http.e2b.rest import answer as answer_user
 from preview.logs import Contract
 
@@ -35,31 +38,74 @@ def is_for_e2b(scope: Mapping[str, Any]) -> bool:
     return path.startswith(f"{_PREFIX}/")
 
 
+class _Host(PortApp, Protocol):
+    """The parts of ``PreviewApp`` that are needed."""
+
+    def check(self, scope: Mapping[str, Any]) -> None:
+        """Check a request before anything else."""
+
+    def count_error(self, code: str) -> None:
+        """Count an error response by its code."""
+
+    async def audit(self, response: Response) -> None:
+        """Store an entry about a change."""
+
+
 class E2bApp(QuartTrio):
-    """Answers E2B's SDKs.
+    """Answers E2B's SDKs, and requests to ports of sandboxes.
 
     Args:
-        running: Returns the backend while the application runs.
-        check: Checks each request before anything else.
+        host: The whole application.
+        addresses: Finds the sandbox of a host name.
 
     Attributes:
         boxes: All sandboxes while the application runs; None if E2B's API is off.
     """
 
-    def __init__(self, running: Callable[[], Backend], check: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, host: _Host, addresses: PreviewAddresses) -> None:
         super().__init__("preview.http.e2b", static_folder=None)
-        self._running = running
-        self._check = check
+        self._host = host
+        self._addresses = addresses
         self.boxes: Boxes | None = None
         self.config.update(MAX_CONTENT_LENGTH=MAX_FILE_BYTES + _SLACK_BYTES, BODY_TIMEOUT=_BODY_S)
-        self.add_url_rule(f"{_PREFIX}/api/<path:path>", "api", self._api, methods=_METHODS)
-        self.add_url_rule(f"{_PREFIX}/sandbox/<path:path>", "sandbox", self._sandbox, methods=_METHODS)
-        self.register_error_handler(E2bError, _error)
-        self.register_error_handler(PreviewError, _problem)
+        for version in ("", "/v2"):
+            # Their names are in the table of audited routes.
+            all_of_them, one = f"{_PREFIX}/api{version}/sandboxes", f"{_PREFIX}/api{version}/sandboxes/<name>"
+            self.add_url_rule(all_of_them, "e2b.create", self._api, methods=["POST"])
+            self.add_url_rule(one, "e2b.kill", self._api, methods=["DELETE"])
+        self.add_url_rule(f"{_PREFIX}/api/<path:path>", "e2b.api", self._api, methods=_METHODS)
+        self.add_url_rule(f"{_PREFIX}/sandbox/<path:path>", "e2b.sandbox", self._sandbox, methods=_METHODS)
+        self.register_error_handler(E2bError, self._error)
+        self.register_error_handler(PreviewError, self._problem)
+        self.before_request(self._begin)
+        self.after_request(self._finish)
 
-    async def _api(self, path: str) -> Response:
-        self._check(request.scope)
-        backend, boxes = self._running(), self._open_boxes()
+    async def serves(self, scope: Scope, receive: Receive, send: Send, *, peer: object) -> bool:
+        """Serve an ASGI scope if it is for a sandbox or for E2B's API; otherwise return False.
+
+        Cancellation: the request is aborted.
+        """
+        asked = self._addresses.sandbox_port(head_of(scope, peer).host)
+        if asked is not None:
+            await serve_port(self._host, self._open_boxes, asked, scope, receive, send, peer=peer)
+        elif is_for_e2b(scope):
+            await self(cast("Any", scope), cast("Any", receive), send)
+        else:
+            return False
+        return True
+
+    async def _begin(self) -> None:
+        g.begun_at = trio.current_time()
+        self._host.check(request.scope)
+
+    async def _finish(self, response: Response) -> Response:
+        await self._host.audit(response)
+        elapsed_s = trio.current_time() - g.get("begun_at", trio.current_time())
+        self._host.count_answer(request.endpoint or "none", request.method, response.status_code, elapsed_s)
+        return response
+
+    async def _api(self, **_given: str) -> Response:
+        backend, boxes = self._host.backend, self._open_boxes()
         key = request.headers.get("X-API-Key") or request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not key:
             raise E2bError("unauthenticated", "Send a token of this service as the API key (E2B_API_KEY).")
@@ -76,27 +122,32 @@ class E2bApp(QuartTrio):
         if identity.guest is not None or not identity.role.contains(needed):
             sentence = f"This API key has the role `{identity.role.value}`; this needs one with `{needed.value}`."
             raise E2bError("permission_denied", sentence)
-        return await answer_user(boxes, identity.user.id, request, f"/{path}")
+        remember_caller(request.scope, identity)
+        domain = self._addresses.sandbox_domain(request.headers.get("Host", "").lower(), mount_of(request.scope))
+        path = request.path.partition(f"{_PREFIX}/api")[2]
+        return await answer_user(boxes, identity.user.id, request, path, domain=domain)
 
     async def _sandbox(self, path: str) -> Response:
-        self._check(request.scope)
         boxes = self._open_boxes()
         name, token = request.headers.get("E2b-Sandbox-Id", ""), request.headers.get("X-Access-Token", "")
         return await answer_sandbox(boxes.with_token(name, token), request, f"/{path}")
 
     def _open_boxes(self) -> Boxes:
-        self._running()
+        # Raises while the service is stopping.
+        _ = self._host.backend
         if self.boxes is None:
             raise E2bError("unimplemented", "E2B's API is off here; the operator sets PREVIEW_E2B=true.")
         return self.boxes
 
+    async def _error(self, error: E2bError) -> Response:
+        self._host.count_error(f"e2b_{error.code}")
+        return _as_json(error.status, error.message)
 
-async def _error(error: E2bError) -> Response:
-    body = {"code": error.status, "message": error.message}
-    return Response(json.dumps(body), status=error.status, content_type="application/json")
+    async def _problem(self, error: PreviewError) -> Response:
+        problem = problem_of(error)
+        self._host.count_error(problem.code)
+        return _as_json(problem.status_in(Contract.V1), str(error))
 
 
-async def _problem(error: PreviewError) -> Response:
-    problem = problem_of(error)
-    status = problem.status_in(Contract.V1)
-    return Response(json.dumps({"code": status, "message": str(error)}), status=status, content_type="application/json")
+def _as_json(status: int, message: str) -> Response:
+    return Response(json.dumps({"code": status, "message": message}), status=status, content_type="application/json")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hmac
+import os
 import re
 import secrets
 from collections.abc import Mapping
+from functools import partial
 
 import structlog
 import trio
 
 from preview.core.removal import remove_folder
+from preview.errors import LaunchFailed
 from preview.http.e2b.box import Box
 from preview.http.e2b.errors import E2bError
+from preview.http.e2b.keeper import open_keeper
 from preview.service import Service
 
 log = structlog.get_logger(__name__)
@@ -53,7 +57,14 @@ class Boxes:
         return self._service.settings.max_uptime_s
 
     async def create(
-        self, user_id: str, template: str, timeout_s: float, metadata: Mapping[str, str], envs: Mapping[str, str]
+        self,
+        user_id: str,
+        template: str,
+        timeout_s: float,
+        metadata: Mapping[str, str],
+        envs: Mapping[str, str],
+        *,
+        is_public: bool = True,
     ) -> Box:
         """Make a sandbox.
 
@@ -77,7 +88,8 @@ class Boxes:
         if slot is None:
             raise E2bError("resource_exhausted", f"The service has {MAX_SANDBOXES} sandboxes; try again later.")
         self._reserved[slot] = user_id
-        box: Box = await self._nursery.start(self._run, slot, user_id, template, timeout_s, metadata, envs)
+        run = partial(self._run, slot, user_id, template, timeout_s, metadata, envs, is_public=is_public)
+        box: Box = await self._nursery.start(run)
         return box
 
     async def _run(
@@ -89,6 +101,7 @@ class Boxes:
         metadata: Mapping[str, str],
         envs: Mapping[str, str],
         *,
+        is_public: bool,
         task_status: trio.TaskStatus[Box],
     ) -> None:
         """Keep a sandbox until its time is over or it is killed; then nothing of it is left."""
@@ -100,17 +113,24 @@ class Boxes:
                 (folder / one).mkdir(mode=0o700, parents=True)
             with trio.CancelScope(deadline=trio.current_time() + min(timeout_s, self.longest_s)) as scope:
                 async with trio.open_nursery() as nursery:
-                    box = Box(
-                        name, user_id, template, metadata, envs, folder, slot, self._service.settings,
-                        self._service.runtime, scope, nursery,
-                    )  # fmt: skip
-                    self._live[name] = box
-                    box.note("sandbox started")
-                    task_status.started(box)
-                    await box.watch_disk()
+                    with open_keeper(nursery) as keeper:
+                        made = Box(
+                            name, user_id, template, metadata, envs, folder, slot, self._service.settings, scope,
+                            nursery, keeper, traffic_token=None if is_public else secrets.token_urlsafe(32),
+                        )  # fmt: skip
+                        async with self._service.runtime.open_process(made.spec()) as process:
+                            keeper.theirs.close()
+                            keeper.user = made.home.stat().st_uid if os.geteuid() == 0 else None
+                            box = self._live[name] = made
+                            box.note("sandbox started")
+                            task_status.started(box)
+                            await box.watch(process)
         except OSError as error:
             raise E2bError("unavailable", f"The sandbox cannot be made ({error.strerror}).") from error
-        except ExceptionGroup:
+        except ExceptionGroup as group:
+            failed = group.subgroup(LaunchFailed)
+            if box is None and failed is not None:
+                raise E2bError("unavailable", str(first_of(failed))) from group
             # One sandbox's failure is never the service's.
             log.exception("sandbox failed", sandbox=name)
         finally:
@@ -136,6 +156,10 @@ class Boxes:
             raise E2bError("not_found", f"Sandbox {_shown(name)} was not found.")
         return box
 
+    def find(self, name: str) -> Box | None:
+        """Return a sandbox by its name alone, for a request to one of its ports."""
+        return self._live.get(name)
+
     def with_token(self, name: str, token: str) -> Box:
         """Return the sandbox of a request for its files or commands.
 
@@ -155,6 +179,13 @@ class Boxes:
         """
         box.scope.cancel()
         await box.gone.wait()
+
+
+def first_of(group: BaseException) -> BaseException:
+    """Return the first error of a group."""
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
 
 
 def _shown(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-import socket
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -12,10 +12,11 @@ from typing import Any, Protocol
 
 import trio
 
-from preview.errors import LaunchFailed
 from preview.http.e2b.errors import E2bError
-from preview.runtime import Exit, ProcessSpec, Runtime
+from preview.http.e2b.keeper import Keeper, Task
+from preview.runtime import Exit
 
+HOME = "/home/user"
 _PIECE_BYTES = 32 * 1024
 # Bytes of output after which a command is ended: it would fill the memory of its reader.
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
@@ -30,16 +31,13 @@ class Place(Protocol):
     """The sandbox that a command runs in."""
 
     commands: dict[int, Command]
-    runtime: Runtime
+    keeper: Keeper
 
     def note(self, line: str, level: str = "info") -> None:
         """Add a line to its log."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Count a process."""
-
-    def command_spec(self, command: Command, control: socket.socket) -> ProcessSpec:
-        """Return the specification of a command."""
 
 
 @dataclass(slots=True)
@@ -88,12 +86,10 @@ class Command:
     async def run(self, box: Place, *, task_status: trio.TaskStatus[None]) -> None:
         """Run it to its end, in the sandbox's nursery.
 
-        Cancellation: all its processes are gone.
+        Cancellation: its process group is killed.
         """
-        ours, theirs = socket.socketpair()
         ended: Exit | None = None
-        with ours, theirs, self._send:
-            ours.setblocking(False)
+        with self._send:
             box.commands[self.pid] = self
             try:
                 async with box.turn():
@@ -101,11 +97,11 @@ class Command:
                     task_status.started()
                     box.note(f"command {self.pid} started: {self.cmd} {' '.join(self.args)}")
                     with self.scope, trio.move_on_after(self.longest_s) as late:
-                        ended = await self._processes(box, ours, theirs)
+                        ended = await self._processes(box)
                     if late.cancelled_caught:
                         self.error = E2bError("deadline_exceeded", f"The command took over {self.longest_s:g} s.")
-            except LaunchFailed as error:
-                self.error = E2bError("unavailable", error.message)
+            except E2bError as error:
+                self.error = self.error or error
             finally:
                 box.commands.pop(self.pid, None)
             box.note(f"command {self.pid} ended: {self.error.message if self.error else ended or 'killed'}")
@@ -117,24 +113,27 @@ class Command:
         said = "signal: terminated" if self.signal == 15 else "signal: killed"
         return {"exitCode": -1, "exited": False, "status": said, "error": said}
 
-    async def _processes(self, box: Place, ours: socket.socket, theirs: socket.socket) -> Exit:
-        async with box.runtime.open_process(box.command_spec(self, theirs)) as process, trio.open_nursery() as nursery:
-            theirs.close()
+    async def _processes(self, box: Place) -> Exit | None:
+        argv = [self.cmd, *self.args]
+        async with (
+            box.keeper.command(argv, self.envs, self.cwd or HOME) as task,
+            trio.open_nursery() as nursery,
+        ):
             await self._give({"start": {"pid": self.pid}})
-            nursery.start_soon(self._stop_when_asked, process.stop)
+            nursery.start_soon(self._stop_when_asked, task)
             async with trio.open_nursery() as reading:
-                reading.start_soon(self._forward, "stdout", process.output, box)
-                reading.start_soon(
-                    self._forward, "stderr", trio.SocketStream(trio.socket.from_stdlib_socket(ours)), box
-                )  # fmt: skip
-                ended = await process.wait()
+                reading.start_soon(self._forward, "stdout", task.output, box)
+                reading.start_soon(self._forward, "stderr", task.third, box)
+                ended = await task.wait()
                 reading.cancel_scope.deadline = trio.current_time() + _DRAIN_S
             nursery.cancel_scope.cancel()
         return ended
 
-    async def _stop_when_asked(self, stop: Any) -> None:
+    async def _stop_when_asked(self, task: Task) -> None:
         await self.stopping.wait()
-        await stop(_GRACE_S)
+        task.send_signal(signal.SIGTERM)
+        await trio.sleep(_GRACE_S)
+        task.send_signal(signal.SIGKILL)
 
     async def _forward(self, name: str, source: trio.abc.ReceiveStream, box: Place) -> None:
         try:

@@ -12,6 +12,7 @@ import trio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from quart import Request, Response
 
+from preview.http.audited import remember_detail
 from preview.http.e2b.box import Box
 from preview.http.e2b.boxes import Boxes
 from preview.http.e2b.connect import read_body
@@ -48,7 +49,7 @@ class _Timeout(_Body):
     timeout: float = Field(300, ge=0, le=10**9)
 
 
-async def answer(boxes: Boxes, user_id: str, request: Request, path: str) -> Response:
+async def answer(boxes: Boxes, user_id: str, request: Request, path: str, *, domain: str | None) -> Response:
     """Answer a request of a user.
 
     Args:
@@ -56,6 +57,7 @@ async def answer(boxes: Boxes, user_id: str, request: Request, path: str) -> Res
         user_id: Who is asking.
         request: The request.
         path: Path without the prefix.
+        domain: Domain of the ports' host names, for the SDK's ``getHost``; None if there is none.
 
     Raises:
         E2bError: It was refused, or is not covered.
@@ -63,7 +65,7 @@ async def answer(boxes: Boxes, user_id: str, request: Request, path: str) -> Res
     Cancellation: a sandbox that was asked for may remain.
     """
     if path in _ALL and request.method == "POST":
-        return await _create(boxes, user_id, request)
+        return await _create(boxes, user_id, request, domain)
     if path in _ALL and request.method == "GET":
         return _list(boxes, user_id, request)
     if (found := _LOGS.fullmatch(path)) and request.method == "GET":
@@ -71,17 +73,18 @@ async def answer(boxes: Boxes, user_id: str, request: Request, path: str) -> Res
         short = [{"timestamp": one["timestamp"], "line": one["message"]} for one in lines]
         return _json({"logs": lines} if path.startswith("/v2/") else {"logs": short, "logEntries": lines})
     if found := _ONE.fullmatch(path):
-        return await _one(boxes, boxes.own(user_id, found[1]), request, found[2] or "")
+        return await _one(boxes, boxes.own(user_id, found[1]), request, found[2] or "", domain)
     raise not_covered(f"{request.method} {path[:100]}")
 
 
-async def _create(boxes: Boxes, user_id: str, request: Request) -> Response:
+async def _create(boxes: Boxes, user_id: str, request: Request, domain: str | None) -> Response:
     asked = await _read(request, _New)
     if asked.templateID not in _TEMPLATES:
         raise not_covered("Another template than `base`")
     for given, feature in (
         (asked.mcp, "An MCP gateway in a sandbox"), (asked.iam, "A workload identity"), (asked.autoPause, "Pausing"),
-        (asked.volumeMounts, "A volume"), (asked.network, "A network of its own choice"),
+        (asked.volumeMounts, "A volume"),
+        (set(asked.network or {}) - {"allowPublicTraffic"}, "A network of its own choice"),
     ):  # fmt: skip
         if given:
             raise not_covered(feature)
@@ -89,8 +92,12 @@ async def _create(boxes: Boxes, user_id: str, request: Request) -> Response:
         "=" in one or not one for one in asked.envVars
     ):
         raise E2bError("invalid_argument", "A variable has a NUL character, an equals sign in its name, or no name.")
-    box = await boxes.create(user_id, asked.templateID or "base", asked.timeout, asked.metadata, asked.envVars)
-    return _json(_short(box), 201)
+    box = await boxes.create(
+        user_id, asked.templateID or "base", asked.timeout, asked.metadata, asked.envVars,
+        is_public=(asked.network or {}).get("allowPublicTraffic") is not False,
+    )  # fmt: skip
+    remember_detail(request.scope, box.id)
+    return _json(_short(box, domain), 201)
 
 
 def _list(boxes: Boxes, user_id: str, request: Request) -> Response:
@@ -106,7 +113,7 @@ def _list(boxes: Boxes, user_id: str, request: Request) -> Response:
     return _json(found)
 
 
-async def _one(boxes: Boxes, box: Box, request: Request, action: str) -> Response:
+async def _one(boxes: Boxes, box: Box, request: Request, action: str, domain: str | None) -> Response:
     if action == "" and request.method == "GET":
         return _json(_detail(box))
     if action == "" and request.method == "DELETE":
@@ -122,7 +129,7 @@ async def _one(boxes: Boxes, box: Box, request: Request, action: str) -> Respons
         box.scope.deadline = ends
         return Response(b"", status=204)
     box.scope.deadline = max(box.scope.deadline, ends)
-    return _json(_short(box)) if action == "connect" else Response(b"", status=204)
+    return _json(_short(box, domain)) if action == "connect" else Response(b"", status=204)
 
 
 async def _read(request: Request, model: type[M]) -> M:
@@ -135,13 +142,15 @@ async def _read(request: Request, model: type[M]) -> M:
         raise E2bError("invalid_argument", f"The field {where} is not valid: {first['msg']}.") from error
 
 
-def _short(box: Box) -> dict[str, Any]:
+def _short(box: Box, domain: str | None) -> dict[str, Any]:
     return {
         "templateID": box.template,
         "sandboxID": box.id,
         "clientID": "preview",
         "envdVersion": _ENVD_VERSION,
         "envdAccessToken": box.token,
+        "trafficAccessToken": box.traffic_token,
+        "domain": domain,
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from preview import errors, people_errors
-from preview.http.contracts import ANSWERS, data, generations, log_events, v1
+from preview.http.contracts import ANSWERS, call_events, data, generations, log_events, v1
 from preview.http.contracts.shared import Ticket
 from preview.http.core import bodies
 from preview.http.core.version_bodies import ChangeQuery, NoteQuery
@@ -120,7 +120,12 @@ def _in_both(contract: Contract) -> dict[str, Operation]:
         f"{name}.preview_endpoints": endpoints,
         f"{name}.config": Operation(Reply("The limits that apply.", answers.config)),
         f"{name}_proxy.request_": Operation(
-            Reply("The preview's response.", answers.proxied, further_kinds=() if is_plan else ("text/event-stream",)),
+            Reply(
+                "The preview's response; with `stream`, its events.",
+                answers.proxied,
+                further_kinds=() if is_plan else ("text/event-stream",),
+                event=None if is_plan else call_events.CallEvent,
+            ),
             _PROXY if is_plan else (*_PROXY, errors.TooManyStreams, people_errors.TooFast),
             body=bodies.EnvelopeBody if is_plan else bodies.V1EnvelopeBody,
             headers={"X-Preview-Token": "The preview token of the launch."},

@@ -82,6 +82,7 @@ def event_operations() -> dict[str, Operation]:
         "Who looks at your previews; as Server-Sent Events, what changes.",
         events.EventsState,
         further_kinds=("text/event-stream",),
+        event=events.AccountEvent,
     )
     resumes = {"Last-Event-ID": "Id of the last event that the client has."}
     return {

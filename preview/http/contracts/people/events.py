@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, RootModel
 
+from preview.http.contracts import v1
+from preview.http.contracts.generations import GenerationShape
+from preview.http.contracts.log_events import ExpiredEvent
 from preview.http.contracts.people.together import CommentShape
 from preview.http.core.answers import Answer
 from preview.supervisor import LivePreview
@@ -53,6 +56,77 @@ class CommentEvent(Answer):
 
     generation_id: str
     comment: CommentShape
+
+
+class StartEvent(EventsState):
+    """First event of a stream, and again after events were lost."""
+
+    type: Literal["start"]
+    resumed: bool = Field(description="False: events may be missing, so read your lists again.")
+
+
+class PreviewEvent(v1.Instance):
+    """A preview's new state."""
+
+    type: Literal["preview"]
+
+
+class GenerationEvent(GenerationShape):
+    """A new or changed generation, without `files`."""
+
+    type: Literal["generation"]
+
+
+class GenerationRemovedEvent(Answer):
+    """A generation is gone."""
+
+    type: Literal["generation_removed"]
+    generation_id: str
+
+
+class ViewersEvent(PreviewPeople):
+    """People who look at a preview have come or gone."""
+
+    type: Literal["viewers"]
+
+
+class CommentChangedEvent(CommentEvent):
+    """A new or changed comment."""
+
+    type: Literal["comment"]
+
+
+class CommentRemovedEvent(Answer):
+    """A comment is gone."""
+
+    type: Literal["comment_removed"]
+    generation_id: str
+    id: str = Field(description="The comment.")
+
+
+class GuestEndEvent(Answer):
+    """The preview of a guest is over, and nothing follows."""
+
+    type: Literal["end"]
+
+
+class AccountEvent(
+    RootModel[
+        Annotated[
+            StartEvent
+            | PreviewEvent
+            | GenerationEvent
+            | GenerationRemovedEvent
+            | ViewersEvent
+            | CommentChangedEvent
+            | CommentRemovedEvent
+            | GuestEndEvent
+            | ExpiredEvent,
+            Field(discriminator="type"),
+        ]
+    ]
+):
+    """One event of all that changes: the SSE event's name is `type` here, and its data has the other fields."""
 
 
 def removed_comment(generation_id: str, comment_id: str) -> str:

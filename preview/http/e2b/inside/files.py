@@ -1,6 +1,6 @@
-"""One operation on files, run inside a sandbox as its user: ``python -I -S -c SOURCE OPERATION`` (a JSON object).
+"""One operation on files, in a process of its own inside a sandbox, as its user.
 
-It imports nothing of the service. The first line of its output is a JSON object; for ``read``, the content follows.
+The first line of its output is a JSON object; for ``read``, the content follows.
 The kernel confines it, so a path or a link leads nowhere that the sandbox's commands do not reach by themselves.
 """
 
@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import stat
-import sys
 from contextlib import suppress
 from typing import Any
 
@@ -63,8 +62,8 @@ def listed(path: str, depth: int, most: int) -> list[dict[str, Any]]:
     return sorted(made, key=lambda one: one["path"])
 
 
-def read(path: str, most: int) -> None:
-    """Print the content of a regular file."""
+def read(path: str, most: int, out: int) -> None:
+    """Write the content of a regular file."""
     opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     found = os.fstat(opened)
     if stat.S_ISDIR(found.st_mode):
@@ -73,11 +72,11 @@ def read(path: str, most: int) -> None:
         raise Refused("invalid_argument", f"path '{path}' is not a regular file")
     if found.st_size > most:
         raise Refused("too_large", f"the file has {found.st_size} bytes, and {most} can be read")
-    say({"ok": {"size": found.st_size}})
+    say({"ok": {"size": found.st_size}}, out)
     left = found.st_size
     while left and (piece := os.read(opened, min(PIECE, left))):
         left -= len(piece)
-        sys.stdout.buffer.write(piece)
+        put(piece, out)
 
 
 def write(path: str, most: int, source: int) -> dict[str, Any]:
@@ -97,8 +96,8 @@ def write(path: str, most: int, source: int) -> dict[str, Any]:
     return {"name": os.path.basename(path), "type": "file", "path": path}
 
 
-def run(asked: dict[str, Any]) -> dict[str, Any]:
-    """Do the operation; return what the first line says."""
+def run(asked: dict[str, Any], source: int) -> dict[str, Any]:
+    """Do the operation; return the object of the first line."""
     name, most = asked["name"], asked["most"]
     path = os.path.normpath(os.path.join(HOME, asked["path"]))
     if name == "stat":
@@ -106,7 +105,7 @@ def run(asked: dict[str, Any]) -> dict[str, Any]:
     if name == "list":
         return {"entries": listed(path, asked["depth"], most)}
     if name == "write":
-        return write(path, most, asked["source"])
+        return write(path, most, source)
     if name == "make":
         if os.path.isdir(path):
             raise Refused("already_exists", f"directory already exists: {path}")
@@ -126,33 +125,42 @@ def run(asked: dict[str, Any]) -> dict[str, Any]:
     raise Refused("unimplemented", "no such operation")
 
 
-def say(line: dict[str, Any]) -> None:
-    """Print a JSON object as a line."""
-    sys.stdout.buffer.write(json.dumps(line).encode() + b"\n")
-    sys.stdout.buffer.flush()
+def put(piece: bytes, out: int) -> None:
+    """Write all bytes to a pipe."""
+    left = memoryview(piece)
+    while left:
+        left = left[os.write(out, left) :]
 
 
-def main() -> None:
-    """Do the operation of the last argument."""
-    asked = json.loads(sys.argv[-1])
+def say(line: dict[str, Any], out: int) -> None:
+    """Write a JSON object as a line."""
+    put(json.dumps(line).encode() + b"\n", out)
+
+
+def answer(asked: dict[str, Any], out: int, source: int) -> None:
+    """Do an operation.
+
+    Args:
+        asked: Its name, its path, the largest size, and what else it needs.
+        out: Descriptor for the first line and the content.
+        source: Descriptor with the content to write.
+    """
     try:
         if asked["name"] == "read":
-            read(os.path.normpath(os.path.join(HOME, asked["path"])), asked["most"])
+            read(os.path.normpath(os.path.join(HOME, asked["path"])), asked["most"], out)
         else:
-            say({"ok": run(asked)})
+            say({"ok": run(asked, source)}, out)
     except Refused as error:
-        say({"refused": error.args[0], "message": error.args[1]})
+        say({"refused": error.args[0], "message": error.args[1]}, out)
     except FileNotFoundError:
-        say({"refused": "not_found", "message": f"path '{asked['path']}' does not exist"})
+        say({"refused": "not_found", "message": f"path '{asked['path']}' does not exist"}, out)
     except PermissionError:
-        say({"refused": "permission_denied", "message": f"permission denied for '{asked['path']}'"})
+        say({"refused": "permission_denied", "message": f"permission denied for '{asked['path']}'"}, out)
+    except BrokenPipeError:
+        return
     except OSError as error:
         full = error.errno in (28, 122, 27)
-        say({"refused": "disk_full" if full else "invalid_argument", "message": f"{asked['path']}: {error.strerror}"})
+        code = "disk_full" if full else "invalid_argument"
+        say({"refused": code, "message": f"{asked['path']}: {error.strerror}"}, out)
     except (ValueError, RecursionError):
-        say({"refused": "invalid_argument", "message": "the path cannot be used"})
-    sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    main()
+        say({"refused": "invalid_argument", "message": "the path cannot be used"}, out)
