@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
 import outcome
@@ -13,6 +14,7 @@ import structlog
 import trio
 
 from preview.embedding.lateness import warn_when_late
+from preview.embedding.ticks import Ticks
 from preview.errors import ServiceStopping
 
 log = structlog.get_logger(__name__)
@@ -29,6 +31,7 @@ class GuestRun:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.ticks = Ticks(loop)
         self._nursery: trio.Nursery | None = None
         self._ended: asyncio.Future[outcome.Outcome[None]] = loop.create_future()
 
@@ -45,7 +48,7 @@ class GuestRun:
         """
         if self._nursery is None:
             raise ServiceStopping("The service is not running; try again in a moment.")
-        self._nursery.start_soon(function)
+        self.ticks.now(partial(self._nursery.start_soon, function))
 
     async def call(self, function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
         """Await a trio function from asyncio, and return or raise what it does.
@@ -84,7 +87,7 @@ class GuestRun:
                 found = outcome.capture(raise_cancelled)
             else:
                 found = outcome.Error(ServiceStopping("The host cancelled a task of the service."))
-            trio.lowlevel.reschedule(caller, found)
+            self.ticks.now(partial(trio.lowlevel.reschedule, caller, found))
 
         def abort(raises: Callable[[], Any]) -> trio.lowlevel.Abort:
             nonlocal raise_cancelled
@@ -110,6 +113,7 @@ class GuestRun:
 
         def over(result: outcome.Outcome[None]) -> None:
             self._nursery = None
+            self.ticks.end()
             self._ended.set_result(result)
             if isinstance(result, outcome.Error):
                 log.critical("service crashed", exc_info=result.error)
@@ -119,7 +123,7 @@ class GuestRun:
         trio.lowlevel.start_guest_run(
             main,
             run_sync_soon_threadsafe=self.loop.call_soon_threadsafe,
-            run_sync_soon_not_threadsafe=self.loop.call_soon,
+            run_sync_soon_not_threadsafe=self.ticks.soon,
             done_callback=over,
             # The host's server has its own way to be woken by a signal; trio must not take it.
             host_uses_signal_set_wakeup_fd=True,

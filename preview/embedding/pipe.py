@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any, Final
 
 import outcome
@@ -137,7 +138,7 @@ class _Pipe:
             self._kept = found
         else:
             reader, self._reader = self._reader, None
-            trio.lowlevel.reschedule(reader, found)
+            self._guest.ticks.now(partial(trio.lowlevel.reschedule, reader, found))
 
     def wake(self, _: object) -> None:
         """Let ``pump`` look for messages."""
@@ -162,21 +163,20 @@ class _Pipe:
             raise
         except BaseException as error:  # noqa: BLE001  the application raises it
             self._error, found = error, outcome.Error(error)
-        _resume(sending, found)
+        self._resume(sending, found)
 
     def refuse(self, error: BaseException) -> None:
         """Fail each ``send`` from now on, also those that wait."""
         self._error = error
         while self._outgoing:
-            _resume(self._outgoing.popleft(), outcome.Error(error))
+            self._resume(self._outgoing.popleft(), outcome.Error(error))
 
     def close(self) -> None:
         """End the task that reads from the host."""
         if self._reading is not None:
             self._reading.cancel()
 
-
-def _resume(sending: _Sending, found: outcome.Outcome[None]) -> None:
-    if sending.task is not None:
-        task, sending.task = sending.task, None
-        trio.lowlevel.reschedule(task, found)
+    def _resume(self, sending: _Sending, found: outcome.Outcome[None]) -> None:
+        if sending.task is not None:
+            task, sending.task = sending.task, None
+            self._guest.ticks.now(partial(trio.lowlevel.reschedule, task, found))
