@@ -2054,6 +2054,42 @@ export interface components {
             type: "head";
         };
         /**
+         * HintShape
+         * @description A probable cause of a slow request.
+         */
+        HintShape: {
+            /**
+             * Count
+             * @description Number of spans that it is about.
+             */
+            count: number;
+            /**
+             * Duration Ms
+             * @description Their time together.
+             */
+            duration_ms: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "repeated_statement" | "slow_statement" | "repeated_call";
+            /**
+             * Sentence
+             * @description The cause and a remedy.
+             */
+            sentence: string;
+            /**
+             * Span Ids
+             * @description The first 50 of them.
+             */
+            span_ids: string[];
+            /**
+             * Statement
+             * @description The statement, with `?` in place of values; or the call.
+             */
+            statement: string;
+        };
+        /**
          * ImportedEnv
          * @description Result of a ``.env`` text: names alone.
          */
@@ -3748,7 +3784,7 @@ export interface components {
              * @description Stable error code, for programs to decide by.
              * @enum {string}
              */
-            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "launch_failed" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "unauthenticated" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "version_not_found" | "viewer_not_found";
+            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "launch_failed" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "trace_not_found" | "unauthenticated" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "version_not_found" | "viewer_not_found";
             /** Detail */
             detail: string;
             /** Details */
@@ -4730,6 +4766,51 @@ export interface components {
             path: string;
         };
         /**
+         * SpanShape
+         * @description A piece of work. The application has reported it; nothing in it is verified.
+         */
+        SpanShape: {
+            /**
+             * Detail
+             * @description Statement without its parameters, or address; else empty.
+             */
+            detail: string;
+            /** Duration Ms */
+            duration_ms: number;
+            /** Error */
+            error: string | null;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "request" | "sql" | "call" | "cache" | "other";
+            /**
+             * Name
+             * @example SELECT books
+             */
+            name: string;
+            /**
+             * Offset Ms
+             * @description From the start of the trace to its own.
+             */
+            offset_ms: number;
+            /** Parent Id */
+            parent_id: string | null;
+            /**
+             * Source
+             * @description `otlp`: sent by the project's own OpenTelemetry.
+             * @enum {string}
+             */
+            source: "launcher" | "otlp";
+            /** Span Id */
+            span_id: string;
+            /**
+             * Status
+             * @description HTTP status.
+             */
+            status: number | null;
+        };
+        /**
          * StartEvent
          * @description First event of a stream, and again after events were lost.
          */
@@ -5167,6 +5248,161 @@ export interface components {
              * @enum {string}
              */
             role: "read" | "use" | "launch" | "admin";
+        };
+        /**
+         * TraceItem
+         * @description A trace, without its spans.
+         */
+        TraceItem: {
+            /**
+             * Call Count
+             * @description Number of outgoing requests.
+             */
+            call_count: number;
+            /**
+             * Dropped
+             * @description Spans of this trace that were not kept.
+             */
+            dropped: number;
+            /** Duration Ms */
+            duration_ms: number;
+            /** Failed */
+            failed: boolean;
+            /**
+             * Hints
+             * @description Probable causes, the most costly one first.
+             */
+            hints: components["schemas"]["HintShape"][];
+            /**
+             * Name
+             * @description Name of its first span.
+             * @example GET /books
+             */
+            name: string;
+            /**
+             * Number
+             * @description 1, 2, 3, … in its preview, in the order of arrival.
+             */
+            number: number;
+            /**
+             * Request Id
+             * @description `X-Request-Id` of its request; log lines and records have it too.
+             */
+            request_id: string | null;
+            /** Span Count */
+            span_count: number;
+            /**
+             * Sql Count
+             * @description Number of SQL statements.
+             */
+            sql_count: number;
+            /**
+             * Sql Ms
+             * @description Time of the statements together.
+             */
+            sql_ms: number;
+            /** Started At */
+            started_at: string;
+            /** Status */
+            status: number | null;
+            /** Trace Id */
+            trace_id: string;
+        };
+        /**
+         * TraceList
+         * @description A page of traces, the newest first.
+         */
+        TraceList: {
+            /**
+             * Dropped
+             * @description Spans that were lost: too many came at once.
+             */
+            dropped: number;
+            /** Items */
+            items: components["schemas"]["TraceItem"][];
+            /**
+             * Next
+             * @description Continue with `before` this number; null at the end.
+             */
+            next: number | null;
+            /** Preview Id */
+            preview_id: string;
+            /**
+             * Removed
+             * @description Spans of older traces that were removed because of the limits.
+             */
+            removed: number;
+            /**
+             * Tracing
+             * @description Spans are recorded now: the launch has `trace` in its start options.
+             */
+            tracing: boolean;
+        };
+        /**
+         * TraceShape
+         * @description A trace with its spans.
+         */
+        TraceShape: {
+            /**
+             * Call Count
+             * @description Number of outgoing requests.
+             */
+            call_count: number;
+            /**
+             * Dropped
+             * @description Spans of this trace that were not kept.
+             */
+            dropped: number;
+            /** Duration Ms */
+            duration_ms: number;
+            /** Failed */
+            failed: boolean;
+            /**
+             * Hints
+             * @description Probable causes, the most costly one first.
+             */
+            hints: components["schemas"]["HintShape"][];
+            /**
+             * Name
+             * @description Name of its first span.
+             * @example GET /books
+             */
+            name: string;
+            /**
+             * Number
+             * @description 1, 2, 3, … in its preview, in the order of arrival.
+             */
+            number: number;
+            /** Preview Id */
+            preview_id: string;
+            /**
+             * Request Id
+             * @description `X-Request-Id` of its request; log lines and records have it too.
+             */
+            request_id: string | null;
+            /** Span Count */
+            span_count: number;
+            /**
+             * Spans
+             * @description By their start.
+             */
+            spans: components["schemas"]["SpanShape"][];
+            /**
+             * Sql Count
+             * @description Number of SQL statements.
+             */
+            sql_count: number;
+            /**
+             * Sql Ms
+             * @description Time of the statements together.
+             */
+            sql_ms: number;
+            /** Started At */
+            started_at: string;
+            /** Status */
+            status: number | null;
+            /** Trace Id */
+            trace_id: string;
         };
         /**
          * TrialBody
@@ -5852,6 +6088,7 @@ export type GuestEndEvent = components['schemas']['GuestEndEvent'];
 export type Happened = components['schemas']['Happened'];
 export type HashedFile = components['schemas']['HashedFile'];
 export type HeadEvent = components['schemas']['HeadEvent'];
+export type HintShape = components['schemas']['HintShape'];
 export type ImportedEnv = components['schemas']['ImportedEnv'];
 export type ImportedShape = components['schemas']['ImportedShape'];
 export type Instance = components['schemas']['Instance'];
@@ -5954,6 +6191,7 @@ export type SnapshotBody = components['schemas']['SnapshotBody'];
 export type SnapshotList = components['schemas']['SnapshotList'];
 export type SnapshotShape = components['schemas']['SnapshotShape'];
 export type SourceShape = components['schemas']['SourceShape'];
+export type SpanShape = components['schemas']['SpanShape'];
 export type StartEvent = components['schemas']['StartEvent'];
 export type State = components['schemas']['State'];
 export type StatementBody = components['schemas']['StatementBody'];
@@ -5973,6 +6211,9 @@ export type TimingShape = components['schemas']['TimingShape'];
 export type TokenBody = components['schemas']['TokenBody'];
 export type TokenList = components['schemas']['TokenList'];
 export type TokenShape = components['schemas']['TokenShape'];
+export type TraceItem = components['schemas']['TraceItem'];
+export type TraceList = components['schemas']['TraceList'];
+export type TraceShape = components['schemas']['TraceShape'];
 export type TrialBody = components['schemas']['TrialBody'];
 export type TrialShape = components['schemas']['TrialShape'];
 export type Usage = components['schemas']['Usage'];
