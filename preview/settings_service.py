@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -63,6 +63,10 @@ class ServiceSettings(BaseSettings):
     jwks_file: Path | None = None
     sealing_keys: SecretStr | None = None
     operators: UserIds | None = None
+
+    # Audit trail
+    audit_entries: Annotated[int, Field(ge=1000, le=10_000_000)] = 200_000
+    audit_retention_s: Seconds = Field(365 * 24 * 3600, validation_alias=AliasChoices("PREVIEW_AUDIT_RETENTION"))
 
     @model_validator(mode="after")
     def _service_is_consistent(self) -> Self:

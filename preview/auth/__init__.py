@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from preview.auth.access import AccessBook, Grant, OpenLink, Role, Share, Statement
     from preview.auth.api_tokens import ApiToken, ApiTokens
-    from preview.auth.audit import Audit, AuditEntry
+    from preview.auth.audit.entry import AuditEntry
+    from preview.auth.audit.trail import Audit
     from preview.auth.guests import GUEST_ROLES, Guest, GuestBook
     from preview.auth.jwt import JwtAuthenticator
     from preview.auth.login import Authenticator, Identity, LoginCodes, TicketBox
@@ -46,8 +47,8 @@ _HOMES = {
     "AccessBook": "preview.auth.access",
     "ApiToken": "preview.auth.api_tokens",
     "ApiTokens": "preview.auth.api_tokens",
-    "Audit": "preview.auth.audit",
-    "AuditEntry": "preview.auth.audit",
+    "Audit": "preview.auth.audit.trail",
+    "AuditEntry": "preview.auth.audit.entry",
     "Authenticator": "preview.auth.login",
     "GUEST_ROLES": "preview.auth.guests",
     "Grant": "preview.auth.access",

@@ -81,7 +81,7 @@ COMMANDS: dict[str, Entry] = {
     "rm": Entry("projects.rm", "Remove a generation with its files, previews and logs.", _CLIENT),
     "audit": Entry(
         "people.audit",
-        "List the changes that you have made, newest first; operators can also list those of others.",
+        "List what you, and others at your previews, have done; operators also see what concerns others.",
         _CLIENT,
     ),
     "undo": Entry(

@@ -200,7 +200,7 @@ class PreviewApp(QuartTrio):
         Cancellation: see ``audited.audit``.
         """
         if self._backend is not None:
-            await audit(self._backend.people.audit, request, response)
+            await audit(self._backend.people.audit, request, response, self._backend.live_preview_id)
 
     @property
     def is_running(self) -> bool:
@@ -282,6 +282,7 @@ class PreviewApp(QuartTrio):
         async with open_preview_client(self.settings) as client, trio.open_nursery() as nursery:
             made = self._backend = self._make_backend(service, client, nursery)
             nursery.start_soon(_wake_streams, service.draining, made.waits)
+            await nursery.start(made.people.audit.run)
             nursery.start_soon(made.checks.run)
             nursery.start_soon(made.prober.clean)
             nursery.start_soon(made.agents.run)

@@ -1,16 +1,17 @@
-"""The audited routes: the one table of changes that are worth an entry, and how entries are made."""
+"""The audited routes: the one table of actions that are worth an entry, and how entries are made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, cast
 
 import structlog
 import trio
-from quart import Request, Response
+from quart import Request, Response, Websocket
 
-from preview.auth import Audit, Identity
+from preview.auth import Audit, AuditEntry, Identity
 from preview.errors import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
@@ -22,11 +23,17 @@ AUDITED: Mapping[str, str] = MappingProxyType(
         "v1.stop": "stopped",
         "plan.stop": "stopped",
         "previews.restart": "restarted",
+        "previews.new_token": "preview token made",
+        "browser.open_": "open link made",
         "browser.share": "shared",
         "browser.revoke_share": "link revoked",
         "browser.set_access": "access changed",
         "browser.revoke_access": "access revoked",
+        "together.join": "guest joined",
         "together.remove": "guest removed",
+        "together.add_comment": "commented",
+        "together.change_comment": "comment changed",
+        "together.delete_comment": "comment deleted",
         "generations.create_generation": "project added",
         "examples.add_example": "project added",
         "snapshots.fork": "project added",
@@ -37,8 +44,10 @@ AUDITED: Mapping[str, str] = MappingProxyType(
         "files.replace_files": "files changed",
         "files.change_files": "files changed",
         "versions.restore": "version restored",
+        "data.statement": "data queried",
         "data.reset": "data reset",
         "snapshots.restore": "data restored",
+        "snapshots.save": "snapshot saved",
         "snapshots.delete": "snapshot deleted",
         "snapshots.undelete": "snapshot brought back",
         "environment.replace": "settings changed",
@@ -61,19 +70,103 @@ AUDITED: Mapping[str, str] = MappingProxyType(
         "operator.remove_environment": "operator: environment removed",
     }
 )
-"""Actions by the name of the route. Requests to previews, comments and reading are not audited."""
+"""Actions by the name of the route: each request is an entry, with its outcome."""
+
+READ: Mapping[str, str] = MappingProxyType(
+    {
+        "data.databases": "data read",
+        "data.rows": "data read",
+        "snapshots.diff": "data read",
+        "environment.read": "settings read",
+        "operator.audit": "operator: audit read",
+    }
+)
+"""Actions by the name of the route: one entry for the same person and thing in ten minutes, once it has succeeded."""
+
+READ_BY_GUESTS: Mapping[str, str] = MappingProxyType(
+    {
+        "v1_logs.stream": "log read",
+        "v1_history.history": "log read",
+        "v1_log_sockets.socket": "log read",
+        "v1_log_sockets.watch": "log read",
+        "requests.list_requests": "requests read",
+        "requests.one_request": "requests read",
+        "failures.failures": "failures read",
+        "failures.failure": "failures read",
+        "failures.diagnosis": "failures read",
+        "v1_proxy.request_": "request sent",
+        "call_sockets.socket": "request sent",
+        "call_sockets.talk": "request sent",
+        "replay.one": "request sent",
+    }
+)
+"""As ``READ``, for guests only, when they are let in: what others read of an owner's preview."""
+
 
 _SUBJECTS = ("preview_id", "token_id", "alert_id", "environment_id", "generation_id", "project_id", "name")
-_CALLER = "preview.caller"
+_ENTRY = "preview.audit_entry"
 _DETAIL = "preview.audit_detail"
-_LEFT = " (the client left before the response)"
+_OWNER = "preview.audit_owner"
 # An entry is no reason to keep a client waiting.
 _PATIENCE_S = 2.0
+_REFUSED, _FAILED = 400, 500
+
+FindPreview = Callable[[Mapping[str, Any]], str]
+"""Returns the id of the live preview that a route's arguments are about; empty if there is none."""
 
 
-def remember_caller(scope: Mapping[str, Any], identity: Identity) -> None:
-    """Remember who sends this request, for its entry."""
-    cast("dict[str, Any]", scope)[_CALLER] = identity
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """The entry of a request, and whether it has been written down already."""
+
+    entry: AuditEntry
+    is_change: bool
+
+
+def remember_caller(audit_log: Audit, asked: Request | Websocket, identity: Identity, find: FindPreview) -> None:
+    """Write down who sends this request, if its route is audited, before it changes anything."""
+    route, scope = asked.endpoint or "", cast("dict[str, Any]", asked.scope)
+    action, is_change = AUDITED.get(route), route in AUDITED
+    if action is None:
+        action = READ.get(route) or (READ_BY_GUESTS.get(route) if identity.guest is not None else None)
+    if isinstance(earlier := scope.pop(_ENTRY, None), _Begun) and earlier.is_change:
+        # A guest's browser may have a session of another user, too, which was tried first.
+        audit_log.drop(earlier.entry)
+    if action is None:
+        return
+    given = asked.view_args or {}
+    guest = identity.guest
+    entry = AuditEntry.new(
+        identity.user.id if guest is None else f"guest {guest.name}",
+        action,
+        identity.user.id,
+        subject=next((str(given[name]) for name in _SUBJECTS if name in given), ""),
+        preview_id=find(given) if guest is None else guest.preview_id,
+        detail=f"{scope.get('method', 'GET')} {asked.path}",
+        via=way_of(scope, identity),
+        address=address_of(scope),
+    )
+    scope[_ENTRY] = _Begun(entry, is_change)
+    if is_change:
+        audit_log.begin(entry)
+    elif route in READ_BY_GUESTS:
+        # A stream's response begins when it is let in, and may last for hours.
+        audit_log.note_soon(entry)
+
+
+def way_of(scope: Mapping[str, Any], identity: Identity) -> str:
+    """Return the way in which a request has proved who sends it."""
+    if identity.guest is not None:
+        return f"share {identity.guest.share_id}"
+    if identity.token_id is not None:
+        return f"token {identity.token_id}"
+    return "bearer" if any(name == b"authorization" for name, _ in scope.get("headers", ())) else "browser"
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """Return the client's address, as a trusted proxy reports it; empty on a unix socket."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def remember_detail(scope: Mapping[str, Any], detail: str) -> None:
@@ -81,29 +174,51 @@ def remember_detail(scope: Mapping[str, Any], detail: str) -> None:
     cast("dict[str, Any]", scope)[_DETAIL] = detail
 
 
-async def audit(audit_log: Audit, request: Request, response: Response | None) -> None:
-    """Store an entry about a change that has succeeded. An outage is logged, and the response is sent nevertheless.
+def remember_owner(scope: Mapping[str, Any], owner_id: str) -> None:
+    """Remember whom the request concerns, for its entry: another user than the caller."""
+    cast("dict[str, Any]", scope)[_OWNER] = owner_id
+
+
+async def audit(audit_log: Audit, request: Request, response: Response | None, find: FindPreview) -> None:
+    """Store the entry of a request with its outcome. In an outage it is stored later, and the response is sent.
 
     Args:
         audit_log: Stores it.
         request: The request.
         response: Its response; None if its client left before: then the change may have been made.
+        find: See ``FindPreview``.
 
-    Cancellation: the entry is stored, within ``_PATIENCE_S`` seconds.
+    Cancellation: the entry is stored, within ``_PATIENCE_S`` seconds, or later.
     """
-    action, caller = AUDITED.get(request.endpoint or ""), request.scope.get(_CALLER)
-    if action is None or not isinstance(caller, Identity) or (response is not None and response.status_code >= 300):
+    scope = cast("dict[str, Any]", request.scope)
+    begun = scope.pop(_ENTRY, None)
+    if not isinstance(begun, _Begun):
         return
-    more = request.scope.get(_DETAIL)
-    detail = f"{request.method} {request.path}" + (f": {more}" if more else "")
-    detail += "" if response is not None else _LEFT
-    given = request.view_args or {}
-    subject = next((str(given[name]) for name in _SUBJECTS if name in given), "")
-    who = caller.user.id if caller.guest is None else f"guest {caller.guest.name}"
+    entry = _finished(begun.entry, scope, response, find(request.view_args or {}))
+    if not begun.is_change:
+        if request.endpoint in READ and entry.outcome == "ok":
+            audit_log.note_soon(entry)
+        return
     try:
-        with trio.move_on_after(_PATIENCE_S, shield=True) as scope:
-            await audit_log.note(who, action, subject, detail)
+        with trio.move_on_after(_PATIENCE_S, shield=True) as patience:
+            await audit_log.finish(entry)
     except DatabaseUnavailable as error:
-        log.warning("audit entry lost", action=action, user_id=who, error=error.message)
-    if scope.cancelled_caught:
-        log.warning("audit entry lost", action=action, user_id=who, error="the database is slow")
+        log.warning("audit entry waits", action=entry.action, user_id=entry.user_id, reason=error.message)
+    if patience.cancelled_caught:
+        log.warning("audit entry waits", action=entry.action, user_id=entry.user_id, reason="the database is slow")
+
+
+def _finished(entry: AuditEntry, scope: Mapping[str, Any], response: Response | None, preview_id: str) -> AuditEntry:
+    outcome, detail = "unknown", entry.detail
+    if response is not None:
+        status = response.status_code
+        outcome = "failed" if status >= _FAILED else "refused" if status >= _REFUSED else "ok"
+        detail += "" if outcome == "ok" else f" ({status})"
+    else:
+        detail += " (the client left before the response)"
+    if outcome == "ok" and (more := scope.get(_DETAIL)):
+        detail += f": {more}"
+    made = AuditEntry.new(entry.user_id, entry.action, scope.get(_OWNER, entry.owner_id), detail=detail)
+    return replace(
+        entry, owner_id=made.owner_id, detail=made.detail, outcome=outcome, preview_id=entry.preview_id or preview_id
+    )

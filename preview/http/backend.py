@@ -93,6 +93,13 @@ class Backend:
         """The preview manager."""
         return self.service.previews
 
+    def live_preview_id(self, arguments: Mapping[str, Any]) -> str:
+        """Return the id of the live preview that a route's arguments name; empty if there is none."""
+        if "preview_id" in arguments:
+            return str(arguments["preview_id"])
+        live = self.previews.active(str(arguments.get("generation_id", "")))
+        return "" if live is None else live.id
+
     def new_session(self, user: User, ttl_s: float = SESSION_S) -> str | None:
         """Return a session token for a browser, or None if this service signs none."""
         if self.secret is None:
@@ -147,7 +154,9 @@ def _with_backend(view: Callable[..., Any], running: Running) -> Callable[..., A
         except trio.Cancelled:
             # Or a caller could make changes without an entry. Bounded and shielded there.
             if has_request_context():
-                await audit(backend.people.audit, request, None)  # noqa: ASYNC102  see above
+                await audit(  # noqa: ASYNC102  see above
+                    backend.people.audit, request, None, backend.live_preview_id
+                )
             raise
 
     return bound

@@ -105,8 +105,8 @@ async def require_identity(backend: Backend, asked: Request | Websocket | None =
     identity = await backend.authenticate(scope)
     if identity is None:
         raise Unauthenticated("Send a token: 'Authorization: Bearer TOKEN'.", reason="missing")
+    remember_caller(backend.people.audit, given, identity, backend.live_preview_id)
     _check_role(identity, given)
-    remember_caller(scope, identity)
     follow(backend, scope, identity)
     return identity
 
@@ -168,7 +168,9 @@ async def own_generation(
         guest = guest_identity(backend, given, generation_id)
         if guest is None:
             raise
-    return guest, await owned_by(backend, guest.user.id, generation_id, in_contract=in_contract)
+    found = await owned_by(backend, guest.user.id, generation_id, in_contract=in_contract)
+    remember_caller(backend.people.audit, given, guest, backend.live_preview_id)
+    return guest, found
 
 
 async def own_live(backend: Backend, generation_id: str) -> Identity:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from preview.auth import AccessBook, ApiTokens, Audit, GuestBook, Identity
+from preview.auth.audit.rows import Retention
 from preview.http.core.live_requests import LiveRequests
 from preview.service import Service
 from preview.settings import Settings
@@ -73,7 +74,11 @@ def make_people(service: Service, secret: str | None) -> People:
         SavedRequests(service.database),
         live_requests,
         EventBook(),
-        Audit(service.database),
+        Audit(
+            service.database,
+            service.settings.data_dir / "audit",
+            Retention(service.settings.audit_entries, int(service.settings.audit_retention_s * 1000)),
+        ),
     )
 
 

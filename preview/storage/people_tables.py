@@ -64,16 +64,28 @@ removed_generations = Table(
     Column("removed_at", BigInteger, nullable=False, index=True),
 )
 
-# No foreign keys: entries outlive what they are about.
-audit_entries = Table(
-    "audit_entries",
+# No foreign keys: entries outlive what they are about. Rows are only appended, and removed from the oldest on.
+audit_trail = Table(
+    "audit_trail",
     metadata,
-    Column("id", String(64), primary_key=True),
+    # Dense from 1; the oldest ones are removed.
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", String(64), nullable=False),
     Column("created_at", BigInteger, nullable=False, index=True),
     Column("user_id", String(128), nullable=False),
+    # The user whom it concerns; the same user in most cases.
+    Column("owner_id", String(128), nullable=False),
     Column("action", String(64), nullable=False),
     Column("subject", String(128), nullable=False),
+    Column("preview_id", String(64), nullable=False),
     # One line for people.
     Column("detail", Text, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("via", String(160), nullable=False),
+    Column("address", String(64), nullable=False),
+    # SHA-256 over this row and the hash of the row before; see ``preview.auth.audit.entry``.
+    Column("hash", String(64), nullable=False),
 )
-Index("ix_audit_entries_user_id_created_at", audit_entries.c.user_id, audit_entries.c.created_at)
+Index("uq_audit_trail_id", audit_trail.c.id, unique=True)
+Index("ix_audit_trail_user_id_created_at", audit_trail.c.user_id, audit_trail.c.created_at)
+Index("ix_audit_trail_owner_id_created_at", audit_trail.c.owner_id, audit_trail.c.created_at)

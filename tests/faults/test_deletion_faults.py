@@ -69,7 +69,7 @@ def rows_left(world: World, *names: str) -> list[str]:
     with closing(sqlite3.connect(f"file:{world.service.data / 'preview.db'}?mode=ro", uri=True)) as database:
         found_tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         # Who deleted it is kept.
-        tables = [name for name in found_tables if name != "audit_entries"]
+        tables = [name for name in found_tables if name != "audit_trail"]
         found = []
         for table in tables:
             columns = [row[1] for row in database.execute(f'PRAGMA table_info("{table}")')]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from preview.auth import Share
+from preview.auth import AuditEntry, Share
 from preview.errors import PreviewNotFound, Unauthenticated
 from preview.http.backend import Backend
 from preview.http.browser.addresses import RESERVED, PreviewTarget
@@ -72,7 +72,9 @@ def _enter(
     book, wanted = backend.access, "/"
     try:
         if path == _SHARE:
-            cookie = book.share_cookie(preview_id, _live_share(value, preview_id, preview, backend))
+            share = _live_share(value, preview_id, preview, backend)
+            cookie = book.share_cookie(preview_id, share)
+            _note(head, preview_id, preview, share, backend)
         else:
             wanted = book.redeem_link(value, preview_id).path
             cookie = book.owner_cookie(preview_id, backend.settings.access_ttl_s)
@@ -83,6 +85,15 @@ def _enter(
         return redirect_answer(303, f"{place.prefix}/".encode())
     fields = [access_cookie(*cookie, head.scheme, place)]
     return redirect_answer(303, f"{place.prefix}{wanted}".encode(), fields)
+
+
+def _note(head: RequestHead, preview_id: str, preview: LivePreview | None, share: Share, backend: Backend) -> None:
+    """Let the owner find in the audit trail that somebody has opened the preview."""
+    owner = "" if preview is None else preview.record.user_id
+    made = AuditEntry.new(
+        "visitor", "opened", owner, preview_id=preview_id, via=f"share {share.id}", address=head.client or ""
+    )
+    backend.people.audit.note_soon(made)
 
 
 def _live_share(token: str, preview_id: str, preview: LivePreview | None, backend: Backend) -> Share:

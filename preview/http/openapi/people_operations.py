@@ -105,7 +105,7 @@ def account_operations() -> dict[str, Operation]:
         ),
         "account.revoke_token": Operation(GONE, (errors.Forbidden, people_errors.ApiTokenNotFound), 204),
         "account.audit": Operation(
-            Reply("A page of changes.", account.AuditPage),
+            Reply("A page of entries.", account.AuditPage),
             (errors.Forbidden, errors.InvalidRequest),
             query=bodies.PageQuery,
         ),
@@ -125,10 +125,11 @@ def operator_operations() -> dict[str, Operation]:
             query=bodies.PageQuery,
         ),
         "operator.audit": Operation(
-            Reply("A page of changes.", account.AuditPage),
+            Reply("A page of entries.", account.AuditPage),
             (*refused, errors.InvalidRequest),
             query=bodies.AuditQuery,
         ),
+        "operator.verify_audit": Operation(Reply("The result.", account.AuditVerdict), refused),
         "operator.templates": Operation(Reply("The templates.", account.Templates), refused),
         "operator.nodes": Operation(Reply("The machines.", account.Nodes), refused),
         "operator.environments": Operation(Reply("The environments.", account.Environments), refused),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from preview.auth import ApiToken
+from preview.auth import ApiToken, AuditEntry
 from preview.auth.api_tokens import MOST_NAME_CHARACTERS
+from preview.auth.audit.trail import Verdict
 from preview.core.clock import from_ms
 from preview.environments import StoredEnvironment
 from preview.http.core.answers import Answer, Seconds, Time
@@ -206,18 +208,64 @@ class Nodes(Answer):
 
 
 class AuditEntryShape(Answer):
-    """A change that a user has made."""
+    """Something that somebody did."""
 
     id: str
+    seq: int = Field(description="Number in the trail.")
     at: Time
-    user_id: str
+    user_id: str = Field(description="Who did it: a user's id, or `guest NAME`.")
+    owner_id: str = Field(description="The user whom it concerns; empty for the service's own entries.")
     action: str = Field(examples=["project removed"])
-    subject: str = Field(description="Id or name of what was changed; may be empty.")
+    subject: str = Field(description="Id or name of what it was done to; may be empty.")
+    preview_id: str = Field(description="The live preview at that time; may be empty.")
     detail: str = Field(examples=["DELETE /api/v1/generations/gen_789abcdefghjkmnp"])
+    outcome: Literal["ok", "refused", "failed", "unknown"]
+    via: str = Field(description="`browser`, `bearer`, `token ID`, `share ID` or `service`; may be empty.")
+    address: str = Field(description="The client's address; may be empty.")
+    at_ms: int = Field(description="Milliseconds since the epoch, as in the hash.")
+    hash: str = Field(description="SHA-256 over this entry and the hash of the entry before.")
+
+    @classmethod
+    def of(cls, entry: AuditEntry, reader: str | None) -> Self:
+        """Return the entry, as the user ``reader`` sees it; None for operators."""
+        # The address of an operator is not for users.
+        is_hidden = reader is not None and entry.user_id != reader and not entry.via.startswith("share ")
+        return cls.taken_from(entry, address="" if is_hidden else entry.address)
 
 
 class AuditPage(Answer):
-    """A page of changes, newest first."""
+    """A page of entries, newest first."""
 
     items: list[AuditEntryShape]
     next: str | None = Field(description="`cursor` of the next page; null on the last one.")
+
+    @classmethod
+    def of(cls, entries: Sequence[AuditEntry], following: str | None, reader: str | None = None) -> Self:
+        """Return the page; see ``AuditEntryShape.of``."""
+        return cls(items=[AuditEntryShape.of(entry, reader) for entry in entries], next=following)
+
+
+class AuditVerdict(Answer):
+    """The result of a check of the audit trail."""
+
+    is_whole: bool
+    entries: int = Field(description="Number of right entries, from the oldest on.")
+    first: int = Field(description="Number of the oldest entry; 0 if there is none.")
+    head: str = Field(description="`NUMBER:HASH` of the last right entry.")
+    noted_head: str | None = Field(description="The head that the service had written down; null if none.")
+    wrong: int | None = Field(description="Number of the first wrong or missing entry; null if none.")
+    problem: str | None = Field(description="One sentence about it; null if none.")
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Self:
+        """Return the result."""
+        fault = verdict.fault
+        return cls(
+            is_whole=fault is None,
+            entries=verdict.count,
+            first=verdict.first,
+            head=str(verdict.head),
+            noted_head=None if verdict.noted is None else str(verdict.noted),
+            wrong=None if fault is None else fault.seq,
+            problem=None if fault is None else fault.problem,
+        )

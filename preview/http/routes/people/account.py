@@ -52,13 +52,13 @@ def account_routes(running: Running) -> Blueprint:
 
     @routes.get("/audit")
     async def audit(backend: Backend) -> Response:
-        """Return the changes that you have made, newest first."""
+        """Return what you, and others at your previews, have done, newest first."""
         identity = await require_account(backend)
         query = checked_query(request, PageQuery)
         found, following = await backend.people.audit.list(
             user_id=identity.user.id, cursor=query.cursor, limit=query.limit
         )
-        return json_answer(AuditPage.model_validate({"items": found, "next": following}))
+        return json_answer(AuditPage.of(found, following, identity.user.id))
 
     @routes.get("/usage")
     async def usage(backend: Backend) -> Response:

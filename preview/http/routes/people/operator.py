@@ -13,9 +13,11 @@ from preview.auth import Identity
 from preview.core.clock import from_ms
 from preview.core.quoting import quoted
 from preview.errors import Forbidden, PreviewNotFound
+from preview.http.audited import remember_owner
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.people.account import (
     AuditPage,
+    AuditVerdict,
     Environments,
     EnvironmentShape,
     Nodes,
@@ -56,6 +58,7 @@ def operator_routes(running: Running) -> Blueprint:
         preview = backend.previews.find(preview_id)
         if preview is None:
             raise PreviewNotFound(f"There is no live preview {quoted(preview_id)}.")
+        remember_owner(request.scope, preview.record.user_id)
         await backend.previews.stop(preview.record.generation_id)
         return no_content()
 
@@ -99,9 +102,15 @@ def operator_routes(running: Running) -> Blueprint:
         await _require_operator(backend)
         query = checked_query(request, AuditQuery)
         found, following = await backend.people.audit.list(
-            user_id=query.user_id, cursor=query.cursor, limit=query.limit
+            user_id=None, actor_id=query.user_id, cursor=query.cursor, limit=query.limit
         )
-        return json_answer(AuditPage.model_validate({"items": found, "next": following}))
+        return json_answer(AuditPage.of(found, following))
+
+    @routes.get("/operator/audit/verify")
+    async def verify_audit(backend: Backend) -> Response:
+        """Check the chain of the audit trail, and name the first entry that is wrong; for operators."""
+        await _require_operator(backend)
+        return json_answer(AuditVerdict.of(await backend.people.audit.verify()))
 
     @routes.get("/operator/environments")
     async def environments(backend: Backend) -> Response:

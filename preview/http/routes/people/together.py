@@ -12,6 +12,7 @@ from preview.auth import GUEST_ROLES, Identity
 from preview.core.ids import is_valid_id
 from preview.core.quoting import quoted
 from preview.errors import FailureNotFound, Forbidden, InvalidRequest, Unauthenticated
+from preview.http.audited import remember_caller
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.people.together import (
     CommentBody,
@@ -78,7 +79,9 @@ def _add_people(routes: BackendRoutes) -> None:
             guest = people.guests.rename(known, body.name)
             return json_answer(await _me(backend, preview, Identity.of_guest(guest, preview.record.user_id)))
         guest, secret = people.guests.admit(share, preview.id, body.name)
-        response = json_answer(await _me(backend, preview, Identity.of_guest(guest, preview.record.user_id)))
+        identity = Identity.of_guest(guest, preview.record.user_id)
+        remember_caller(people.audit, request, identity, backend.live_preview_id)
+        response = json_answer(await _me(backend, preview, identity))
         response.set_cookie(
             GUEST_COOKIE,
             secret,

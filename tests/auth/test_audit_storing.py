@@ -1,0 +1,130 @@
+"""The audit trail in the database: tampering, retention, outages, and a service that is killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+from sqlalchemy import Connection, delete, update
+
+from preview.auth.audit import trail
+from preview.auth.audit.entry import BROKEN, AuditEntry
+from preview.auth.audit.rows import COLUMNS, Retention
+from preview.auth.audit.trail import Audit
+from preview.core.clock import now_ms
+from preview.errors import DatabaseUnavailable
+from preview.storage.database import Database
+from preview.storage.people_tables import audit_trail
+
+
+async def noted(book: Audit, *subjects: str) -> None:
+    async with trio.open_nursery() as nursery:
+        for one in subjects:
+            nursery.start_soon(book.note, "ann", "launched", one, "")
+
+
+async def test_tampering_in_the_database_is_found_and_named(database: Database, tmp_path: Path) -> None:
+    book = Audit(database, tmp_path)
+    await noted(book, *"abcdef")
+    assert (await book.verify()).fault is None
+
+    def change(connection: Connection) -> None:
+        connection.execute(update(audit_trail).where(COLUMNS.seq == 3).values(outcome="refused"))
+
+    await database.write(change)
+    fault = (await book.verify()).fault
+    assert fault is not None
+    assert (fault.seq, fault.problem) == (3, "#3 was changed, or put in another entry's place")
+
+
+async def test_a_cut_tail_is_found_also_after_the_next_start(database: Database, tmp_path: Path) -> None:
+    await noted(Audit(database, tmp_path), *"abcdef")
+    await database.write(lambda connection: connection.execute(delete(audit_trail).where(COLUMNS.seq > 4)))
+    book = Audit(database, tmp_path)
+    fault = (await book.verify()).fault
+    assert fault is not None
+    assert (fault.seq, fault.problem) == (5, "#5 to #6 missing at the end: the service has written up to there")
+    # Going on does not cover it up.
+    await noted(book, "g")
+    items, _ = await book.list(user_id=None, cursor=None, limit=10)
+    assert [one.action for one in items if one.seq == 5] == [BROKEN]
+    fault = (await book.verify()).fault
+    assert fault is not None
+    assert fault.seq == 5
+
+
+async def test_retention_keeps_the_chain_and_says_what_it_removed(database: Database, tmp_path: Path) -> None:
+    book = Audit(database, tmp_path, Retention(most=20))
+    for _ in range(6):
+        await noted(book, *"abcdefgh")
+        await book.remove_old()
+    verdict = await book.verify()
+    assert verdict.fault is None
+    assert verdict.first > 20
+    assert verdict.count <= 22
+    await database.write(lambda connection: connection.execute(delete(audit_trail).where(COLUMNS.seq == verdict.first)))
+    fault = (await book.verify()).fault
+    assert fault is not None
+    assert fault.seq == verdict.first
+
+
+async def test_old_entries_are_removed_by_their_age(database: Database) -> None:
+    book = Audit(database, None, Retention(age_ms=600_000))
+    old = AuditEntry("audit_old", now_ms() - 3_600_000, "ann", "ann", "launched")
+    await book.finish(old)
+    await noted(book, "new")
+    assert await book.remove_old() == 1
+    assert await book.remove_old() == 0
+    assert (await book.verify()).fault is None
+
+
+async def test_changes_of_a_killed_service_have_an_entry_after_the_next_start(
+    database: Database, tmp_path: Path
+) -> None:
+    killed = Audit(database, tmp_path)
+    begun, refused, done = (AuditEntry.new("ann", "launched", subject=name) for name in ("begun", "refused", "done"))
+    for one in (begun, refused, done):
+        killed.begin(one)
+    killed.drop(refused)
+    await killed.finish(done)
+    killed.note_soon(AuditEntry.new("guest Gus", "log read", "ann", subject="soon"))
+    with (tmp_path / "pending").open("ab") as file:
+        file.write(b'{"id": "audit_torn", "at_ms": 1, "us')
+    # The next start: twice, as if it were killed, too.
+    for _ in range(2):
+        book = Audit(database, tmp_path)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(book.run)
+            nursery.cancel_scope.cancel()
+    items, _ = await book.list(user_id="ann", cursor=None, limit=10)
+    assert {(one.subject, one.outcome) for one in items} == {("begun", "unknown"), ("done", "ok"), ("soon", "ok")}
+    assert (await book.verify()).fault is None
+
+
+async def test_entries_of_an_outage_are_stored_afterwards_and_the_queue_has_a_bound(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trail, "_MOST_WAITING", 3)
+    book, write = Audit(database), database.write
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise DatabaseUnavailable("no database")
+
+    monkeypatch.setattr(database, "write", refuse)
+    for name in "abc":
+        with pytest.raises(DatabaseUnavailable):
+            await book.note("ann", "launched", name, "")
+    await book.note("ann", "launched", "too many", "")
+    assert book.lost == 1
+    monkeypatch.setattr(database, "write", write)
+    await book.verify()
+    items, _ = await book.list(user_id="ann", cursor=None, limit=10)
+    assert sorted(one.subject for one in items) == ["a", "b", "c"]
+
+
+async def test_the_same_reading_is_one_entry(database: Database) -> None:
+    book = Audit(database)
+    for name in ("gus", "gus", "eve", "gus"):
+        book.note_soon(AuditEntry.new(f"guest {name}", "log read", "ann", subject="gen_1"))
+    assert (await book.verify()).count == 2
