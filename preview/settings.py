@@ -164,6 +164,8 @@ class Settings(ServiceSettings):
     log_queue_bytes: Bytes = 64 * _MIB
     stored_log_bytes: Bytes = 256 * _MIB
     log_retention_s: Seconds = Field(7 * 24 * 3600, validation_alias=_env("LOG_RETENTION"))
+    archive: str | None = Field(None, max_length=1000)
+    archive_after_s: Seconds = Field(60, validation_alias=_env("ARCHIVE_AFTER"))
     failure_groups: Count = 100
     keep_alive_s: Seconds = Field(15, validation_alias=_env("KEEP_ALIVE"))
     direct_streams: bool = True

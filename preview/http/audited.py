@@ -116,7 +116,7 @@ FindPreview = Callable[[Mapping[str, Any]], str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
+class _Request:
     """The entry of a request, and whether it has been written down already."""
 
     entry: AuditEntry
@@ -129,7 +129,7 @@ def remember_caller(audit_log: Audit, asked: Request | Websocket, identity: Iden
     action, is_change = AUDITED.get(route), route in AUDITED
     if action is None:
         action = READ.get(route) or (READ_BY_GUESTS.get(route) if identity.guest is not None else None)
-    if isinstance(earlier := scope.pop(_ENTRY, None), _Begun) and earlier.is_change:
+    if isinstance(earlier := scope.pop(_ENTRY, None), _Request) and earlier.is_change:
         # A guest's browser may have a session of another user, too, which was tried first.
         audit_log.drop(earlier.entry)
     if action is None:
@@ -146,7 +146,7 @@ def remember_caller(audit_log: Audit, asked: Request | Websocket, identity: Iden
         via=way_of(scope, identity),
         address=address_of(scope),
     )
-    scope[_ENTRY] = _Begun(entry, is_change)
+    scope[_ENTRY] = _Request(entry, is_change)
     if is_change:
         audit_log.begin(entry)
     elif route in READ_BY_GUESTS:
@@ -191,11 +191,11 @@ async def audit(audit_log: Audit, request: Request, response: Response | None, f
     Cancellation: the entry is stored, within ``_PATIENCE_S`` seconds, or later.
     """
     scope = cast("dict[str, Any]", request.scope)
-    begun = scope.pop(_ENTRY, None)
-    if not isinstance(begun, _Begun):
+    earlier = scope.pop(_ENTRY, None)
+    if not isinstance(earlier, _Request):
         return
-    entry = _finished(begun.entry, scope, response, find(request.view_args or {}))
-    if not begun.is_change:
+    entry = _finished(earlier.entry, scope, response, find(request.view_args or {}))
+    if not earlier.is_change:
         if request.endpoint in READ and entry.outcome == "ok":
             audit_log.note_soon(entry)
         return

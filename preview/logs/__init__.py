@@ -22,7 +22,8 @@ from preview.logs.model.events import Contract, End, Event, Gap, Level, LogLine,
 from preview.logs.model.filtering import EVERYTHING, LineFilter
 from preview.logs.pipeline import PreviewLog
 from preview.logs.storage.journal import Journal, journal_folder, open_journal
-from preview.logs.storage.store import LogStore, Page, recover_lines
+from preview.logs.storage.searching import Page
+from preview.logs.storage.store import LogStore, recover_lines
 from preview.logs.storage.writer import LogWriter, run_log_writer
 
 __all__ = [

@@ -18,7 +18,7 @@ Outcome = Literal["ok", "refused", "failed", "unknown"]
 FIRST = "0" * 64
 """Stands for the hash before the first entry."""
 SERVICE = "service"
-"""Who the service's own entries are by. No user can have this id's entries: ``via`` is ``service``, too."""
+"""User of the service's own entries. No user can have this id's entries: ``via`` is ``service``, too."""
 REMOVED = "audit: old entries removed"
 """Action of a checkpoint: the entries up to a number are removed, see ``Checkpoint``."""
 BROKEN = "audit: chain broken"
@@ -34,7 +34,7 @@ class AuditEntry:
 
     Attributes:
         id: ``audit_…``.
-        at_ms: When it began: milliseconds since the epoch.
+        at_ms: Time of its start, in milliseconds since the epoch.
         user_id: Who did it: a user's id, or ``guest NAME``.
         owner_id: The user whose preview or project it concerns; the same user in most cases.
         action: A few words, from a fixed list.
@@ -64,7 +64,7 @@ class AuditEntry:
 
     @property
     def at(self) -> datetime:
-        """When it began."""
+        """The time of its start."""
         return from_ms(self.at_ms)
 
     @classmethod

@@ -36,7 +36,7 @@ class Notebook:
         self._open: dict[str, AuditEntry] = {}
         self._lines = 0
         self._descriptor = -1
-        self._is_told = False
+        self._is_reported = False
 
     def recover(self) -> list[AuditEntry]:
         """Return the entries that an earlier process has left open, oldest first, and keep them open."""
@@ -86,7 +86,7 @@ class Notebook:
             draft.write_text(f"{head}\n", "ascii")
             draft.replace(self._folder / "head")
         except OSError as error:
-            self._tell(error)
+            self._report(error)
 
     def _take(self, line: bytes) -> None:
         try:
@@ -110,7 +110,7 @@ class Notebook:
             os.write(self._descriptor, f"{line}\n".encode())
             self._lines += 1
         except OSError as error:
-            self._tell(error)
+            self._report(error)
 
     def _rewrite(self) -> None:
         """Write the file again with the open entries only."""
@@ -125,9 +125,9 @@ class Notebook:
             self._descriptor = os.open(self._folder / "pending", flags)
             self._lines = 0
         except OSError as error:
-            self._tell(error)
+            self._report(error)
 
-    def _tell(self, error: OSError) -> None:
-        if not self._is_told:
-            self._is_told = True
+    def _report(self, error: OSError) -> None:
+        if not self._is_reported:
+            self._is_reported = True
             log.error("audit files cannot be written", reason=error.strerror, folder=str(self._folder))

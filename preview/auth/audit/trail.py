@@ -91,7 +91,7 @@ class Audit:
         self._notebook.write(replace(entry, outcome="unknown"))
 
     def drop(self, entry: AuditEntry) -> None:
-        """Forget an entry that has begun: nothing happened."""
+        """Forget an entry that was written down: nothing happened."""
         self._notebook.cross_out([entry.id])
 
     async def finish(self, entry: AuditEntry) -> None:

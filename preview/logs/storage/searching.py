@@ -13,6 +13,7 @@ from typing import TypeVarTuple
 from sqlalchemy import Connection, Row, Select, func, select
 
 from preview.logs.filter import Filter
+from preview.logs.model.batch import Batch
 from preview.logs.model.events import Gap, Level, LogLine, Source, mark_of
 from preview.logs.model.filtering import Columns, LineFilter
 from preview.logs.storage.conditions import conditions
@@ -47,6 +48,21 @@ def take_rows(connection: Connection, wanted: Select[*Ts], *, limit: int) -> tup
             if characters >= PAGE_CHARACTERS:
                 return rows, True
     return rows, len(rows) >= limit
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Stored lines as read in one transaction.
+
+    Attributes:
+        batches: Oldest first; a new batch starts after missing numbers.
+        first_kept: Number of the preview's oldest stored line; 0 if there is none.
+        full: True if a limit of lines or text was reached, so there may be more lines.
+    """
+
+    batches: list[Batch]
+    first_kept: int
+    full: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +15,10 @@ from preview.errors import DatabaseUnavailable
 from preview.logs.model.batch import Batch, batches_of
 from preview.logs.model.events import Gap, LogLine
 from preview.logs.model.filtering import LineFilter
+from preview.logs.storage.archiving import ArchivedLogs
 from preview.logs.storage.journal import read_segments
 from preview.logs.storage.rows import encode_batches, insert_rows
-from preview.logs.storage.searching import Found, find_lines, first_kept, take_rows
+from preview.logs.storage.searching import Found, Page, find_lines, first_kept, take_rows
 from preview.storage.database import Database
 from preview.storage.tables import preview_logs
 
@@ -26,29 +26,19 @@ _C = preview_logs.c
 _COLUMNS = (_C.seq, _C.timestamp, _C.level, _C.source, _C.message, _C.request_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Stored lines as read in one transaction.
-
-    Attributes:
-        batches: Oldest first; a new batch starts after missing numbers.
-        first_kept: Number of the preview's oldest stored line; 0 if there is none.
-        full: True if a limit of lines or text was reached, so there may be more lines.
-    """
-
-    batches: list[Batch]
-    first_kept: int
-    full: bool
-
-
 class LogStore:
     """The stored lines of all previews. Methods run in threads and raise ``DatabaseUnavailable`` in an outage.
+
+    Args:
+        database: Lines of live previews, and of those that have just ended.
+        archived: Lines of others; None without an archive.
 
     Cancellation: nothing changes.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, archived: ArchivedLogs | None = None) -> None:
         self._database = database
+        self._archived = archived
 
     async def read(self, preview_id: str, *, after: int, limit: int) -> list[LogLine]:
         """Return up to ``limit`` lines after number ``after``, oldest first; missing numbers are skipped.
@@ -63,6 +53,8 @@ class LogStore:
 
         Cancellation: nothing changes.
         """
+        if self._archived is not None and await self._archived.has(preview_id):
+            return await self._archived.read_page(preview_id, after=after, limit=limit, below=below)
 
         def query(connection: Connection) -> Page:
             wanted = select(*_COLUMNS).where(_C.preview_id == preview_id, _C.seq > after).order_by(_C.seq)
@@ -77,6 +69,8 @@ class LogStore:
         self, preview_id: str, chosen: LineFilter, *, first: int, last: int, limit: int, newest: bool
     ) -> Found:
         """Search lines, see ``find_lines``. Cancellation: nothing changes."""
+        if self._archived is not None and await self._archived.has(preview_id):
+            return await self._archived.find(preview_id, chosen, first=first, last=last, limit=limit, newest=newest)
         return await self._database.read(
             partial(
                 find_lines, preview_id=preview_id, chosen=chosen, first=first, last=last, limit=limit, newest=newest
@@ -88,6 +82,8 @@ class LogStore:
 
         Cancellation: nothing changes.
         """
+        if self._archived is not None and await self._archived.has(preview_id):
+            return await self._archived.tail(preview_id, n)
 
         def query(connection: Connection) -> list[LogLine]:
             wanted = select(*_COLUMNS).where(_C.preview_id == preview_id).order_by(_C.seq.desc()).limit(n)
@@ -101,6 +97,8 @@ class LogStore:
 
         Cancellation: nothing changes.
         """
+        if self._archived is not None and await self._archived.has(preview_id):
+            return await self._archived.bounds(preview_id)
 
         def query(connection: Connection) -> tuple[int, int]:
             # Two lookups at the ends of the index; min and max in one statement would read all rows.

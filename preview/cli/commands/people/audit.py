@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from preview import __version__
 from preview.auth.audit.chain import ChainCheck
 from preview.auth.audit.entry import AuditEntry, Head
 from preview.auth.audit.export import cef_line, json_line
@@ -64,7 +64,7 @@ def audit(
     elif form is not _Format.TABLE:
         for entry in sorted(found, key=lambda one: int(one["seq"])):
             is_cef = form is _Format.CEF
-            show(cef_line(entry, at_ms=entry["at_ms"], version=str(__version__)) if is_cef else json_line(entry))
+            show(cef_line(entry, at_ms=entry["at_ms"], version=version("preview")) if is_cef else json_line(entry))
     elif not found:
         say("No entries yet.")
     else:

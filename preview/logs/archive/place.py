@@ -1,0 +1,207 @@
+"""Places of archived logs: a folder, or a bucket of an S3-compatible store."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from preview.errors import ConfigurationError, DatabaseUnavailable
+
+_ENDING = ".jsonl.zst"
+_NAME = re.compile(r"preview_[a-z0-9]{1,50}\.jsonl\.zst")
+_EXTRA = "PREVIEW_ARCHIVE needs further packages; install preview[archive]."
+
+
+def name_of(preview_id: str) -> str:
+    """Return the name of a preview's file."""
+    return f"{preview_id}{_ENDING}"
+
+
+class Place(Protocol):
+    """A place of files. Methods block; they raise ``DatabaseUnavailable`` if the place does not answer."""
+
+    def write(self, name: str, parts: Iterable[bytes]) -> int:
+        """Write a file completely, or not at all, in place of an earlier one; return its size.
+
+        When this returns, the file survives a kill of the service, and in a folder a power cut.
+        """
+
+    def size(self, name: str) -> int:
+        """Return a file's size in bytes."""
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        """Return a part of a file; less at its end."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it exists."""
+
+    def names(self) -> Iterator[list[str]]:
+        """Return the names of all files, some at a time."""
+
+
+def place_at(address: str) -> Place:
+    """Return the place at an address: a folder's absolute path, or ``s3://BUCKET/PREFIX``.
+
+    Raises:
+        ConfigurationError: The address is wrong, or the extra ``archive`` is not installed.
+    """
+    try:
+        import zstandard  # noqa: F401, PLC0415  an extra
+    except ImportError as error:
+        raise ConfigurationError(_EXTRA) from error
+    if address.startswith("s3://"):
+        return Bucket(address)
+    if not address.startswith("/"):
+        raise ConfigurationError("PREVIEW_ARCHIVE is a folder's absolute path, or s3://BUCKET/PREFIX.")
+    return Folder(Path(address))
+
+
+class Folder:
+    """A folder, closed to others.
+
+    Raises:
+        ConfigurationError: It cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for one in folder.glob(f".*{_ENDING}.new"):
+                # A service was killed while it wrote this one; its lines are in the database.
+                one.unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"The archive {folder} cannot be used ({error.strerror}).") from error
+
+    def write(self, name: str, parts: Iterable[bytes]) -> int:
+        """Write a file: see ``Place.write``."""
+        draft = self._folder / f".{name}.new"
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
+                for part in parts:
+                    file.write(part)
+                size = file.tell()
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self._folder / name)
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise _unavailable(error) from error
+        return size
+
+    def size(self, name: str) -> int:
+        """Return a file's size."""
+        try:
+            return (self._folder / name).stat().st_size
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        """Return a part of a file."""
+        try:
+            with (self._folder / name).open("rb") as file:
+                return os.pread(file.fileno(), size, offset)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        try:
+            (self._folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def names(self) -> Iterator[list[str]]:
+        """Return the names of all files."""
+        try:
+            with os.scandir(self._folder) as found:
+                yield [one.name for one in found if _NAME.fullmatch(one.name)]
+        except OSError as error:
+            raise _unavailable(error) from error
+
+
+class Bucket:
+    """A bucket of an S3-compatible store. Access keys, region and endpoint are the usual ``AWS_…`` variables.
+
+    Raises:
+        ConfigurationError: The address is wrong, or the extra ``archive`` is not installed.
+    """
+
+    def __init__(self, address: str) -> None:
+        try:
+            from obstore.exceptions import BaseError  # noqa: PLC0415  an extra
+            from obstore.store import S3Store  # noqa: PLC0415  an extra
+        except ImportError as error:
+            raise ConfigurationError(_EXTRA) from error
+        self._errors: type[Exception] = BaseError
+        is_plain = os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", "")).startswith("http://")
+        try:
+            self._store: Any = S3Store.from_url(address, client_options={"allow_http": is_plain, "timeout": "30s"})
+        except (BaseError, ValueError) as error:
+            raise ConfigurationError("PREVIEW_ARCHIVE is no s3://BUCKET/PREFIX that can be used.") from error
+
+    def write(self, name: str, parts: Iterable[bytes]) -> int:
+        """Write a file. A store shows it when it is complete."""
+        size = 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size
+            for part in parts:
+                size += len(part)
+                yield part
+
+        try:
+            self._store.put(name, counted())
+        except self._errors as error:
+            raise _unavailable(error) from error
+        return size
+
+    def size(self, name: str) -> int:
+        """Return a file's size."""
+        try:
+            return int(self._store.head(name)["size"])
+        except (self._errors, FileNotFoundError) as error:
+            raise _unavailable(error) from error
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        """Return a part of a file."""
+        if size <= 0:
+            return b""
+        try:
+            return bytes(self._store.get_range(name, start=offset, length=size))
+        except (self._errors, FileNotFoundError) as error:
+            raise _unavailable(error) from error
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        try:
+            with suppress(FileNotFoundError):
+                self._store.delete(name)
+        except self._errors as error:
+            raise _unavailable(error) from error
+
+    def names(self) -> Iterator[list[str]]:
+        """Return the names of all files."""
+        try:
+            for part in self._store.list():
+                found = [str(one["path"]) for one in part]
+                yield [name for name in found if _NAME.fullmatch(name)]
+        except self._errors as error:
+            raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> DatabaseUnavailable:
+    # Without the cause's text, which may have addresses and keys.
+    why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    return DatabaseUnavailable(f"The archive of logs does not answer ({why}); try again in a moment.", reason="archive")

@@ -1,0 +1,272 @@
+"""Archived logs: damaged and hostile files, a kill between the steps, and the same answers as the database."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import Any
+
+import httpx2
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+from log_room import Room, make_settings
+from sqlalchemy import Connection, func, select
+
+from preview.errors import ConfigurationError, DatabaseUnavailable
+from preview.logs import EVERYTHING, LineFilter, LogStore, LogWriter
+from preview.logs.archive.archive import Archive, missing
+from preview.logs.archive.form import DamagedFile, Packer, index_position, read_index, read_lines, unpack
+from preview.logs.archive.place import Bucket, Folder, name_of, place_at
+from preview.logs.filter import parse_filter
+from preview.logs.model.batch import StoredLine, batches_of
+from preview.logs.model.events import LEVELS, SOURCES, Level, Source
+from preview.logs.storage import archiving
+from preview.logs.storage.archiving import ArchivedLogs, archive_one, sweep
+from preview.logs.storage.rows import encode_batches, insert_rows
+from preview.storage.database import Database
+from preview.storage.tables import archived_logs, preview_instances, preview_logs
+
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\n"), max_size=20)
+
+
+def lines(count: int, skip: frozenset[int] = frozenset()) -> list[StoredLine]:
+    words = ["GET /books 200", 'error \x1b[31mred\x1b[0m "quoted" \\ back', "Ünïcode \u2028 Kelvin \u212a", "", "plain"]
+    return [
+        (
+            seq,
+            1_795_857_220_000 + seq,
+            int(LEVELS[seq % len(LEVELS)]),
+            SOURCES[seq % len(SOURCES)].value,
+            f"{words[seq % len(words)]} {seq}",
+            f"req-{seq}" if seq % 3 == 0 else None,
+        )
+        for seq in range(1, count + 1)
+        if seq not in skip
+    ]
+
+
+def packed(rows: list[StoredLine]) -> bytes:
+    packer = Packer()
+    data = b"".join(packer.add(rows))
+    return data + packer.finish()[0]
+
+
+def archive_with(folder: Path, data: bytes) -> Archive:
+    archive = Archive(Folder(folder))
+    archive.place.write(name_of("preview_a"), [data])
+    return archive
+
+
+@dataclass
+class Logs:
+    """A stored log, with and without the archive."""
+
+    database: Database
+    archived: ArchivedLogs
+    plain: LogStore
+    store: LogStore
+    preview_id: str
+    rows: list[StoredLine]
+
+    async def stored(self) -> int:
+        query = select(func.count()).select_from(preview_logs)
+        return int(await self.database.read(lambda connection: connection.scalar(query)) or 0)
+
+
+@pytest.fixture
+async def logs(database: Database, tmp_path: Path) -> Logs:
+    preview_id, configured = "preview_a", make_settings(tmp_path)
+    await Room(configured, database, LogStore(database), LogWriter(database, configured)).add_preview(preview_id)
+    rows = lines(300, frozenset({7, 8, 100}))
+    runs = await encode_batches(batches_of(preview_id, rows))
+    await database.write(lambda connection: insert_rows(connection, runs))
+    archived = ArchivedLogs(database, Archive(Folder(tmp_path / "archive")))
+    return Logs(database, archived, LogStore(database), LogStore(database, archived), preview_id, rows)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 10, 16, 40, 200])
+def test_a_cut_file_is_damaged_and_says_so(tmp_path: Path, cut: int) -> None:
+    data = packed(lines(50))
+    archive = archive_with(tmp_path, data[: len(data) - cut - 1] if cut else b"")
+    with pytest.raises(DatabaseUnavailable, match="cannot be read"):
+        archive.page("preview_a", after=0, limit=10, below=None)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_taken_for_an_index_or_a_frame(data: bytes) -> None:
+    with pytest.raises(DamagedFile):
+        read_index(data)
+    with pytest.raises(DamagedFile):
+        unpack(data)
+
+
+def test_hostile_files_need_no_memory(tmp_path: Path) -> None:
+    # A frame that unpacks to 1 GiB of zeros is some 30 KB.
+    big = zstandard.ZstdCompressor().compress(bytes(64 * 1024 * 1024))
+    with pytest.raises(DamagedFile, match="too large"):
+        unpack(big)
+    # An index that is said to have a whole disk.
+    tail = struct.pack("<IIQ", 0x184D2A50, 8, 0)
+    with pytest.raises(DamagedFile, match="no index"):
+        index_position(tail, 10**15)
+    for text in (b'{"seq":1}', b"[1]", b"{", b'{"seq":1,"timestamp":1,"level":"LOUD","source":"x","message":""}'):
+        with pytest.raises(DamagedFile):
+            read_lines(text)
+    with pytest.raises(ConfigurationError, match="absolute path"):
+        place_at("relative/folder")
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        place_at(str(file))
+
+
+@given(st.lists(st.tuples(_TEXTS, st.sampled_from(LEVELS), st.sampled_from(SOURCES)), min_size=1, max_size=30))
+def test_what_is_packed_is_unpacked(given_lines: list[tuple[str, Level, Source]]) -> None:
+    rows: list[StoredLine] = [
+        (seq, seq, int(level), source.value, text, text or None)
+        for seq, (text, level, source) in enumerate(given_lines, 1)
+    ]
+    data = packed(rows)
+    at = index_position(data[-16:], len(data))
+    index = read_index(data[at:-16])
+    assert [row for one in index.frames for row in read_lines(unpack(data[one.offset : one.offset + one.size]))] == rows
+
+
+async def test_the_archive_answers_as_the_database_did(logs: Logs) -> None:
+    filters = [
+        EVERYTHING,
+        LineFilter(level=Level.WARNING),
+        LineFilter(sources=frozenset({Source.REQUEST})),
+        LineFilter(q="books 2"),
+        LineFilter(q='red "'),
+        LineFilter(q="\u212a"),
+        LineFilter(request_id="req-3"),
+        LineFilter(terms=parse_filter("books -200")),
+        LineFilter(terms=parse_filter("/err.r/ OR plain")),
+    ]
+    ranges = [(1, 300, 1000), (5, 120, 20), (250, 300, 3), (99, 101, 5)]
+
+    async def answers(store: LogStore) -> list[Any]:
+        found: list[Any] = [await store.bounds(logs.preview_id), await store.tail(logs.preview_id, 5)]
+        for after, limit, below in ((0, 10, None), (5, 1000, 50), (299, 10, None), (300, 10, None)):
+            page = await store.read_page(logs.preview_id, after=after, limit=limit, below=below)
+            found.append(([line for batch in page.batches for line in batch], page.first_kept, page.full))
+        for chosen in filters:
+            for first, last, limit in ranges:
+                for newest in (False, True):
+                    hits = await store.find(logs.preview_id, chosen, first=first, last=last, limit=limit, newest=newest)
+                    found.append((list(hits.lines), list(hits.gaps), hits.first, hits.last))
+        return found
+
+    before = await answers(logs.plain)
+    await archive_one(logs.archived, logs.preview_id)
+    assert await logs.stored() == 0
+    assert await answers(logs.store) == before
+
+
+@pytest.mark.parametrize("step", ["write", "note", "clear", "half cleared"])
+async def test_a_kill_between_the_steps_loses_no_line(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch, step: str, tmp_path: Path
+) -> None:
+    class Killed(BaseException):
+        """The process is gone."""
+
+    def kill(*_: object, **__: object) -> Any:
+        raise Killed
+
+    async def kill_later(*_: object, **__: object) -> None:
+        raise Killed
+
+    if step == "write":
+        monkeypatch.setattr(Path, "replace", kill)
+    elif step == "note":
+        monkeypatch.setattr(archiving, "_note", kill)
+    elif step == "clear":
+        monkeypatch.setattr(archiving, "_clear", kill_later)
+    else:
+        monkeypatch.setattr(archiving, "_DELETE_LINES", 50)
+        delete_part, count = archiving._delete_part, iter(range(100))
+
+        def twice(connection: Connection, *, preview_id: str) -> bool:
+            return kill() if next(count) == 2 else delete_part(connection, preview_id=preview_id)
+
+        monkeypatch.setattr(archiving, "_delete_part", twice)
+    with pytest.raises(BaseException) as caught:
+        await archive_one(logs.archived, logs.preview_id)
+    assert caught.group_contains(Killed) if isinstance(caught.value, BaseExceptionGroup) else caught.type is Killed
+    monkeypatch.undo()
+    # The next start.
+    archived = ArchivedLogs(logs.database, Archive(Folder(tmp_path / "archive")))
+    store = LogStore(logs.database, archived)
+    page = await store.read_page(logs.preview_id, after=0, limit=1000)
+    assert [line.seq for batch in page.batches for line in batch] == [row[0] for row in logs.rows]
+    cleared = select(archived_logs.c.is_cleared)
+    if await logs.database.read(lambda connection: connection.scalar(cleared)) is None:
+        await archive_one(archived, logs.preview_id)
+    else:
+        await archiving._clear(archived, logs.preview_id)
+    assert await logs.stored() == 0
+    again = await store.read_page(logs.preview_id, after=0, limit=1000)
+    assert again.batches[0].messages == page.batches[0].messages
+    assert [one.name for one in (tmp_path / "archive").iterdir()] == [name_of(logs.preview_id)]
+
+
+async def test_files_of_deleted_previews_are_removed_and_nothing_else(logs: Logs, tmp_path: Path) -> None:
+    await archive_one(logs.archived, logs.preview_id)
+    (tmp_path / "archive" / "notes.txt").write_text("mine")
+    assert await sweep(logs.archived) == 0
+    await logs.database.write(lambda connection: connection.execute(preview_instances.delete()))
+    assert await sweep(logs.archived) == 1
+    assert [one.name for one in (tmp_path / "archive").iterdir()] == ["notes.txt"]
+
+
+def test_lines_before_between_and_after_are_missing(tmp_path: Path) -> None:
+    index = archive_with(tmp_path, packed(lines(20, frozenset({1, 5, 6})))).index("preview_a")
+    assert list(missing(index, 1, 25)) == [(1, 1), (5, 6), (21, 25)]
+    assert list(missing(index, 6, 20)) == [(6, 6)]
+    assert json.loads(zstandard.ZstdDecompressor().stream_reader(packed(lines(1))).read())["seq"] == 1
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of moto's server, a program of its own: its packages contradict those of other tests."""
+    program = os.environ.get("MOTO_SERVER")
+    if program is None:
+        pytest.skip("MOTO_SERVER names no moto_server (uv tool install 'moto[server,s3]')")
+    with Popen([program, "-p", "0"], stderr=PIPE, text=True) as server:
+        assert server.stderr is not None
+        try:
+            address = next(line.rpartition(" ")[2].strip() for line in server.stderr if "Running on http" in line)
+            for name, value in {
+                "AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s",
+                "AWS_REGION": "us-east-1",
+            }.items():  # fmt: skip
+                monkeypatch.setenv(name, value)
+            httpx2.put(f"{address}/logs", timeout=20).raise_for_status()
+            yield "s3://logs/previews"
+        finally:
+            server.kill()
+
+
+async def test_a_bucket_of_an_s3_compatible_store_is_a_place(bucket: str, logs: Logs) -> None:
+    place = place_at(bucket)
+    assert isinstance(place, Bucket)
+    archived = ArchivedLogs(logs.database, Archive(place))
+    store = LogStore(logs.database, archived)
+    before = await logs.plain.find(logs.preview_id, LineFilter(q="books"), first=1, last=300, limit=50, newest=True)
+    await archive_one(archived, logs.preview_id)
+    assert await logs.stored() == 0
+    assert await store.find(logs.preview_id, LineFilter(q="books"), first=1, last=300, limit=50, newest=True) == before
+    assert [one for part in place.names() for one in part] == [name_of(logs.preview_id)]
+    place.remove(name_of(logs.preview_id))
+    place.remove(name_of(logs.preview_id))
+    with pytest.raises(DatabaseUnavailable):
+        place.size(name_of(logs.preview_id))
+    assert [one for part in place.names() for one in part] == []
