@@ -29,7 +29,7 @@ from preview.generations import GenerationLibrary, GenerationSource
 from preview.launch_settings import LaunchSettings
 from preview.logs import LogStore, LogWriter, journal_folder, open_journal, recover_lines, run_log_writer
 from preview.logs.failures.collector import FailureCollector, open_failures
-from preview.logs.storage.archiving import ArchivedLogs, open_archive, run_archiver
+from preview.logs.storage.archiving import archiving, find_archive
 from preview.runtime import (
     IsolationLevel,
     IsolationSupport,
@@ -209,11 +209,11 @@ async def open_service(
                 context.observers.extend((failures.watch, series.watch))
                 context.farewells.append(series.end)
                 context.farewells.append(lambda preview: failures.settle_last(preview.id))
-                archived = None if settings.archive is None else await open_archive(settings, database)
+                archived = await find_archive(settings, database)
                 users, log_store = UserStore(database), LogStore(database, archived)
                 draining = trio.Event()
                 async with (
-                    _archiving(archived, settings, writer),
+                    archiving(archived, settings, writer),
                     open_alerts(
                         settings,
                         database,
@@ -334,16 +334,6 @@ async def _open_writer(database: Database, settings: Settings) -> AsyncIterator[
 async def _run_writer(writer: LogWriter) -> AsyncIterator[LogWriter]:
     async with _outliving(partial(run_log_writer, writer)):
         yield writer
-
-
-@asynccontextmanager
-async def _archiving(archived: ArchivedLogs | None, settings: Settings, writer: LogWriter) -> AsyncIterator[None]:
-    """Archive the logs of ended previews meanwhile. A log that is being archived stays in the database."""
-    async with trio.open_nursery() as nursery:
-        if archived is not None:
-            nursery.start_soon(run_archiver, archived, settings, writer)
-        yield
-        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -7,7 +7,8 @@ is written again, and lines that a row's file has are deleted again. Readers use
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -115,16 +116,29 @@ class ArchivedLogs:
         return await trio.to_thread.run_sync(work, limiter=self._limiter)
 
 
-async def open_archive(settings: Settings, database: Database) -> ArchivedLogs:
-    """Return the archive of the settings.
+async def find_archive(settings: Settings, database: Database) -> ArchivedLogs | None:
+    """Return the archive of the settings; None without one.
 
     Raises:
         ConfigurationError: The place is wrong, or cannot be used.
 
     Cancellation: nothing changes.
     """
-    place = await trio.to_thread.run_sync(place_at, settings.archive or "")
+    await trio.lowlevel.checkpoint()
+    if settings.archive is None:
+        return None
+    place = await trio.to_thread.run_sync(place_at, settings.archive)
     return ArchivedLogs(database, Archive(place))
+
+
+@asynccontextmanager
+async def archiving(archived: ArchivedLogs | None, settings: Settings, writer: LogWriter) -> AsyncIterator[None]:
+    """Archive the logs of ended previews meanwhile. A log that is being archived at the end stays in the database."""
+    async with trio.open_nursery() as nursery:
+        if archived is not None:
+            nursery.start_soon(run_archiver, archived, settings, writer)
+        yield
+        nursery.cancel_scope.cancel()
 
 
 async def run_archiver(archived: ArchivedLogs, settings: Settings, writer: LogWriter) -> None:

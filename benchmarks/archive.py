@@ -1,0 +1,103 @@
+"""Archived logs: rate of writing, size beside SQLite's, and rate of filters.
+
+uv run python benchmarks/archive.py [--lines 1000000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import tempfile
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+import trio
+from sqlalchemy import insert
+
+from preview.core.clock import now_ms
+from preview.logs import LineFilter, LogStore
+from preview.logs.archive.archive import Archive
+from preview.logs.archive.place import Folder
+from preview.logs.model.batch import Batch
+from preview.logs.model.events import MARKS
+from preview.logs.storage.archiving import ArchivedLogs, _write
+from preview.logs.storage.rows import encode_batches, insert_rows
+from preview.storage import prepare
+from preview.storage.database import Database, open_database
+from preview.storage.tables import preview_instances
+
+_BATCH = 4_000
+_ROW = {
+    "id": "preview_a", "generation_id": "g", "project_id": "p", "user_id": "u", "status": "stopped",
+    "health_status": "unknown", "created_at": 0, "expires_at": 0, "token_hash": "", "token_expires_at": 0,
+    "log_level": "ERROR", "stopped_at": 1,
+}  # fmt: skip
+
+
+def batch(first: int, chance: random.Random) -> Batch:
+    """Return lines like those of a web application: access lines with different paths, times and addresses."""
+    messages = [
+        f"INFO:     10.0.{chance.randrange(4)}.{chance.randrange(250)}:{chance.randrange(30000, 60000)} - "
+        f'"GET /api/books/{chance.randrange(5000)}?page={chance.randrange(50)} HTTP/1.1" 200 OK '
+        f"{chance.randrange(1, 400)} ms"
+        for _ in range(_BATCH)
+    ]
+    if first % (25 * _BATCH) == 1:
+        messages[7] = "ERROR: connection to the warehouse was lost"
+    start = now_ms()
+    return Batch(
+        "preview_a", first, [start + at // 4 for at in range(_BATCH)], bytes([first % len(MARKS)] * _BATCH), messages
+    )
+
+
+async def fill(database: Database, lines: int) -> None:
+    """Store the lines in the database."""
+    await database.write(lambda connection: connection.execute(insert(preview_instances).values(_ROW)))
+    chance = random.Random(7)
+    for first in range(1, lines + 1, _BATCH):
+        runs = await encode_batches([batch(first, chance)])
+        await database.write(partial(insert_rows, runs=runs))
+
+
+async def search(store: LogStore, lines: int, chosen: LineFilter) -> tuple[int, float]:
+    """Return the number of matches in all lines, and the seconds."""
+    count, first, started = 0, 1, perf_counter()
+    while first <= lines:
+        found = await store.find("preview_a", chosen, first=first, last=lines, limit=1000, newest=False)
+        count += len(found.lines)
+        first = found.last + 1
+    return count, perf_counter() - started
+
+
+async def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lines", type=int, default=1_000_000)
+    lines = parser.parse_args().lines // _BATCH * _BATCH
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        async with open_database(f"sqlite:///{folder / 'preview.db'}", 60) as database:
+            await prepare(database)
+            empty = sum(one.stat().st_size for one in folder.glob("preview.db*"))
+            await fill(database, lines)
+            with database.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            stored = sum(one.stat().st_size for one in folder.glob("preview.db*")) - empty
+            archived = ArchivedLogs(database, Archive(Folder(folder / "archive")))
+            started = perf_counter()
+            _, size = await archived.call(partial(_write, archived, "preview_a"))
+            seconds = perf_counter() - started
+            print(f"{lines:,} lines, {os.cpu_count()} processors, load {os.getloadavg()[0]:.0f}")
+            print(f"written: {lines / seconds:,.0f} lines/s; {size / 1e6:.1f} MB, SQLite {stored / 1e6:.1f} MB: "
+                  f"{stored / size:.1f} x smaller")  # fmt: skip
+            archived.learn("preview_a")
+            store = LogStore(database, archived)
+            for label, chosen in (("rare word", LineFilter(q="warehouse")), ("common word", LineFilter(q="books/77"))):
+                count, seconds = await search(store, lines, chosen)
+                print(f"filter, {label}: {lines / seconds:,.0f} lines/s, {count:,} found")
+
+
+if __name__ == "__main__":
+    trio.run(main)
