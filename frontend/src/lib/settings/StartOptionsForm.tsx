@@ -132,6 +132,10 @@ export function StartOptionsForm({ layer, isBusy, wanted = null, onSave }: Start
             />
           </label>
         </div>
+        <label className={panel.check}>
+          <input type="checkbox" checked={fields.trace} onChange={(event) => set({ trace: event.target.checked })} />
+          Trace requests: show statements and outgoing requests of each
+        </label>
         <div className={styles.buttons}>
           <Button small kind="primary" type="submit" disabled={isBusy || !isChanged}>
             Save

@@ -9,6 +9,8 @@ export interface StartFields {
   directory: string;
   health: string;
   memory: string;
+  /** Whether spans of requests are recorded. */
+  trace: boolean;
 }
 
 export const FRAMEWORKS = ["fastapi", "starlette", "flask", "django", "express", "node"] as const;
@@ -43,23 +45,26 @@ export function fieldsOf({ start, memory_mb }: SettingsLayer): StartFields {
     directory: text(start["directory"]),
     health: text(start["health"]),
     memory: memory_mb === null ? "" : String(memory_mb),
+    trace: start["trace"] === true,
   };
 }
 
 /** What saves the fields. Options that the form does not have stay. */
 export function changeOf(fields: StartFields, layer: SettingsLayer): EnvironmentChange {
-  const kept = Object.entries(layer.start).filter(([key]) => !KEYS.some((one) => one === key));
+  const kept = Object.entries(layer.start).filter(([key]) => key !== "trace" && !KEYS.some((one) => one === key));
   const given = KEYS.flatMap((key) => {
     const value = fields[key].trim();
     // A command that was stored as words stays so if nobody changed it.
     return value === "" ? [] : [[key, value === text(layer.start[key]) ? layer.start[key] : value] as const];
   });
-  const start = Object.fromEntries([...kept, ...given]);
+  const isKept = fields.trace === (layer.start["trace"] === true) && "trace" in layer.start;
+  const trace = isKept || fields.trace ? [["trace", fields.trace] as const] : [];
+  const start = Object.fromEntries([...kept, ...given, ...trace]);
   return { start, memory_mb: Number(fields.memory) || 0 };
 }
 
 export function isSame(a: StartFields, b: StartFields): boolean {
-  return a.memory === b.memory && KEYS.every((key) => a[key].trim() === b[key].trim());
+  return a.memory === b.memory && a.trace === b.trace && KEYS.every((key) => a[key].trim() === b[key].trim());
 }
 
 function text(value: unknown): string {

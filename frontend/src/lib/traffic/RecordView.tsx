@@ -1,4 +1,4 @@
-import { type ReactNode, useState } from "react";
+import { lazy, type ReactNode, Suspense, useState } from "react";
 
 import type { PreviewClient } from "../api/client";
 import {
@@ -33,6 +33,8 @@ import { TimingBar } from "./TimingBar";
 import styles from "./traffic.module.css";
 import { useRecordLines } from "./useRecordLines";
 import { fromWords } from "./words";
+
+const RecordTrace = lazy(() => import("../traces/RecordTrace"));
 
 interface RecordViewProps {
   client: PreviewClient;
@@ -147,6 +149,9 @@ function Whole(props: WholeProps): ReactNode {
       {replayed && <ReplayResult result={replayed} onClose={() => setReplayed(null)} />}
       <Facts record={record} />
       <TimingBar timing={record.timing} />
+      <Suspense fallback={null}>
+        <RecordTrace client={client} generationId={generationId} record={record} />
+      </Suspense>
       <RecordLines {...props} />
       <Tabs
         label="Parts of the request"

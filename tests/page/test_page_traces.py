@@ -1,0 +1,139 @@
+"""The waterfall of a request: with a hostile application's spans, and with those of a real one."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from page_kit import Running, Visit, visit
+from playwright.sync_api import Browser, Route, expect
+from test_page_quality import serious
+from understand_kit import HOSTILE, MadeUpProject, record
+
+SHOP = """
+import sqlite3
+from fastapi import FastAPI
+
+app = FastAPI()
+db = sqlite3.connect(":memory:", check_same_thread=False)
+db.execute("create table authors (id integer primary key, name text)")
+db.executemany("insert into authors (name) values (?)", [("Jane",)] * 12)
+
+
+@app.get("/health")
+def health():
+    return {"status": "ok"}
+
+
+@app.get("/books")
+def list_books():
+    return [db.execute("select name from authors where id = ?", (one,)).fetchone() for one in range(1, 13)]
+"""
+FILES = {"main.py": SHOP, "requirements.txt": "fastapi\nuvicorn\n", "preview.toml": "[start]\ntrace = true\n"}
+
+
+def span(number: int, **more: Any) -> dict[str, Any]:
+    made = {
+        "span_id": f"{number + 1:016x}",
+        "parent_id": f"{number:016x}" if number else None,
+        "kind": ("request", "sql", "call", "cache", "other")[number % 5],
+        "name": f"{HOSTILE} {number}",
+        "offset_ms": number * 0.1,
+        "duration_ms": 10_000 if number == 7 else 0.05,
+        "detail": HOSTILE * 80,
+        "status": 500,
+        "error": HOSTILE,
+        "source": "otlp",
+    }
+    return made | more
+
+
+def trace(spans: list[dict[str, Any]]) -> dict[str, Any]:
+    hint = {"kind": "slow_statement", "sentence": HOSTILE * 5, "statement": "s", "count": 1, "duration_ms": 1.0}
+    return {
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        "number": 1,
+        "name": HOSTILE,
+        "request_id": "req-38",
+        "started_at": "2026-11-20T12:00:00Z",
+        "duration_ms": 24.0,
+        "status": 200,
+        "failed": True,
+        "span_count": len(spans),
+        "sql_count": 3,
+        "sql_ms": 2.0,
+        "call_count": 1,
+        "dropped": 12,
+        "hints": [hint | {"span_ids": [spans[1]["span_id"]]}],
+        "preview_id": "preview_data",
+        "spans": spans,
+    }
+
+
+def open_record(seen: Visit) -> None:
+    seen.page.get_by_role("button", name="Requests", exact=True).click()
+    seen.page.get_by_role("tab", name="Recorded").click()
+    seen.page.get_by_role("button", name=re.compile("books.38")).click()
+
+
+def test_hostile_spans_neither_act_on_the_page_nor_widen_it_and_axe_is_content(
+    running: Running, browser: Browser
+) -> None:
+    # A circle, the same id twice, and more spans than are shown.
+    spans = [span(number) for number in range(900)] + [span(5, parent_id=span(6)["span_id"]), span(5)]
+    whole = trace(spans)
+
+    def answer(route: Route) -> None:
+        page = {
+            "items": [whole],
+            "next": None,
+            "preview_id": "preview_data",
+            "tracing": True,
+            "dropped": 0,
+            "removed": 0,
+        }
+        is_list = "/traces?" in route.request.url
+        route.fulfill(content_type="application/json", body=json.dumps(page if is_list else whole))
+
+    with visit(browser, scheme="light", width=390) as seen:
+        page = seen.page
+        page.on("dialog", lambda one: seen.violations.append(one.message))
+        data = MadeUpProject()
+        data.records = [record(38)]
+        data.open(seen, running, "trace-user")
+        page.route(re.compile(r"/preview/traces"), answer)
+        open_record(seen)
+        found = page.get_by_role("region", name="Trace", exact=True)
+        expect(found).to_contain_text("12 spans of this request were not kept")
+        expect(found).to_contain_text("\\u202e")
+        assert found.get_by_role("listitem").count() <= 301
+        found.get_by_role("group").first.locator("summary").click()
+        expect(found.locator("pre").first).to_be_visible()
+        assert serious(seen) == []
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+        assert seen.violations == []
+
+
+def test_a_query_for_each_row_is_seen_beside_the_request(running: Running, browser: Browser) -> None:
+    """The story with a real service: nothing is made up."""
+    with visit(browser) as seen:
+        page = seen.page
+        seen.sign_in(running, "tracing-user")
+        seen.drop_zip("bookshop", FILES)
+        seen.launch()
+        seen.pick("GET", "/books")
+        seen.send()
+        seen.wait_for_answer("200 OK")
+        page.get_by_role("tab", name="Recorded").click()
+        listed = page.get_by_role("region", name="Recorded requests")
+        listed.get_by_role("button", name=re.compile("books")).first.click()
+        found = page.get_by_role("region", name="Trace", exact=True)
+        expect(found).to_contain_text("12 statements in")
+        expect(found).to_contain_text("The same statement ran 12 times")
+        expect(found).to_contain_text("9 more of the same")
+        found.locator("summary").first.click()
+        expect(found.locator("pre").first).to_have_text("select name from authors where id = ?")
+        found.get_by_role("button", name=re.compile("Show all")).click()
+        expect(found.locator("summary")).to_have_count(12)
+        assert not seen.violations
