@@ -1,152 +1,63 @@
-/** What the service says, contract v1. */
+/**
+ * What the service says, contract v1: its own schemas, as the OpenAPI document has them. A field that a service changes
+ * is a compile error here. Fields are optional where a service before this version leaves them out.
+ */
 
-export type PreviewState = "starting" | "running" | "stopping" | "stopped" | "failed";
-export type Health = "unknown" | "healthy" | "unhealthy";
-export type Level = "DEBUG" | "INFO" | "WARNING" | "ERROR";
-export type Source = "subprocess" | "system";
+import type { components } from "../../client/schema";
+
+type Schemas = components["schemas"];
+/** A type in which some fields may be missing. */
+type Older<T, Fields extends keyof T> = Omit<T, Fields> & Partial<Pick<T, Fields>>;
+
+export type PreviewState = Schemas["Status"]["status"];
+export type Health = Schemas["Status"]["health"];
+export type Level = Schemas["Line"]["level"];
+export type Source = Schemas["Line"]["source"];
+/** Why a preview was stopped. */
+export type StopCause = NonNullable<Schemas["Instance"]["cause"]>;
 
 /** A preview as its owner sees it. Times are RFC 3339. */
-export interface PreviewInstance {
-  id: string;
-  generation_id: string;
-  project_id: string;
-  user_id: string;
-  status: PreviewState;
-  health: Health;
-  port: number | null;
-  base_url: string | null;
-  created_at: string;
-  started_at: string | null;
-  stopped_at: string | null;
-  expires_at: string;
-  reason: string | null;
-  /** Null while it lives, and where it failed. */
-  cause?: StopCause | null;
-  exit_code: number | null;
-  exit_signal: number | null;
-  /** Open log streams; only where one preview is asked for. */
-  watchers?: number;
-}
+export type PreviewInstance = Older<Schemas["Instance"], "cause"> &
+  Partial<Pick<Schemas["WatchedInstance"], "watchers">>;
 
 /** Answer to a launch: the only one that carries the preview token. */
-export interface Launched {
-  id: string;
-  generation_id: string;
-  status: PreviewState;
-  base_url: string | null;
-  session_token: string;
-  created_at: string;
-}
+export type Launched = Pick<
+  Schemas["Launched"],
+  "id" | "generation_id" | "status" | "base_url" | "session_token" | "created_at"
+>;
 
 /** A change of a generation's files, which is kept, and what became of its preview. */
-export interface FilesChanged {
-  /** Number of the newest version of the files. */
-  version: number;
-  changed: string[];
-  removed: string[];
-  reload: {
-    /** `failed`: the process from before serves on. `none`: nothing runs, or nothing has changed. */
-    status: "reloaded" | "failed" | "none";
-    elapsed_ms: number;
-    error: { code: string; detail: string } | null;
-  };
-}
+export type FilesChanged = Schemas["FilesChanged"];
 
 /** What holds a preview in. */
-export interface Isolation {
-  runtime: string;
-  network: "none" | "loopback-only" | "host";
-  /** What holds, a few words each. */
-  holds: readonly string[];
-}
+export type Isolation = Schemas["Isolation"];
 
 /** What a preview may use; null: nothing holds it to that. */
-export interface Limits {
-  memory_mb: number;
-  cpu_cores: number | null;
-  processes: number | null;
-  open_files: number;
-  disk_mb: number;
-  file_bytes: number;
-  temp_bytes: number | null;
-  output_bytes_per_s: number;
-}
+export type Limits = Schemas["LimitsShape"];
 
 /** A limit that a preview was held to, or ended by. */
-export interface ReachedLimit {
-  limit: "memory" | "cpu" | "processes" | "disk" | "output";
-  message: string;
-}
+export type ReachedLimit = Schemas["ReachedLimit"];
 
-export interface PreviewStatus {
-  id: string;
-  status: PreviewState;
-  port: number | null;
-  base_url: string | null;
-  uptime_seconds: number;
-  memory_usage_mb: number | null;
-  cpu_usage_percent: number | null;
-  health: Health;
-  started_at: string | null;
-  /** Null where it is not known any more. */
-  isolation?: Isolation | null;
-  limits?: Limits | null;
-  reached?: readonly ReachedLimit[];
-  /** The last run of the checks, such as "12 ok, 1 broke since reload 7"; null if there was none. */
-  checks?: string | null;
-  reason?: string | null;
-  exit_code?: number | null;
-  exit_signal?: number | null;
-}
+export type PreviewStatus = Older<Omit<Schemas["Status"], "steps">, "isolation" | "limits" | "reached" | "checks">;
 
-export interface PreviewConfig {
-  port: number | null;
-  base_url: string | null;
-  session_timeout: number;
-  max_uptime: number;
-  memory_limit_mb: number;
-  timeout_seconds: number;
-}
+export type PreviewConfig = Schemas["Config"];
 
-export interface Generation {
-  id: string;
-  project_id: string;
-  name: string;
-  created_at: string;
+export type Generation = Pick<Schemas["GenerationShape"], "id" | "project_id" | "name" | "created_at"> & {
   file_count: number;
   size_bytes: number;
-}
+};
 
 /** Best evidence of an endpoint: the source files, the OpenAPI document or the application's own route table. */
-export type EndpointSource = "static" | "openapi" | "application";
+export type EndpointSource = Schemas["ListedEndpoint"]["source"];
+
+/** A path that takes WebSockets. */
+export type ListedSocket = Schemas["ListedSocket"];
 
 /** A generation's endpoints, and what may be missing. */
-/** A path that takes WebSockets. */
-export interface ListedSocket {
-  path: string;
-  summary: string;
-  protocol: "websocket" | "socket.io";
-  file: string | null;
-  line: number | null;
-}
-
-export interface EndpointListing {
-  endpoints: Endpoint[];
-  /** WebSockets that were found in the source. */
-  sockets: ListedSocket[];
-  /** False if there may be more endpoints. */
-  complete: boolean;
-  /** A sentence for each part that could not be read. */
-  unread: string[];
-}
+export type EndpointListing = Omit<Schemas["Endpoints"], "endpoints" | "count"> & { endpoints: Endpoint[] };
 
 /** What a service says, of any version. */
-export interface ToldListing {
-  endpoints: Partial<Endpoint>[];
-  sockets?: ListedSocket[];
-  complete?: boolean;
-  unread?: string[];
-}
+export type ToldListing = Partial<Omit<EndpointListing, "endpoints">> & { endpoints: Partial<Endpoint>[] };
 
 export interface PlanEndpoint {
   method: string;
@@ -158,75 +69,39 @@ export interface PlanEndpoint {
 }
 
 /** A parameter, as the OpenAPI document of the running preview describes it. */
-export interface EndpointParameter {
-  name: string;
-  location: "path" | "query" | "header" | "cookie";
-  type: string;
-  required: boolean;
-  default: string | number | boolean | null;
-  choices: (string | number | boolean)[];
-  sample: string | number | boolean | null;
-  description: string;
-}
+export type EndpointParameter = Schemas["EndpointParameter"];
 
 /** A content type that an endpoint accepts, with a body that its schema accepts. */
-export interface EndpointBody {
-  content_type: string;
-  sample: unknown;
-  /** Fields of a form that are files. */
-  files: string[];
-  required: boolean;
-}
+export type EndpointBody = Schemas["EndpointBody"];
 
-export interface EndpointCredential {
-  scheme: string;
-  kind: "bearer" | "basic" | "key" | "other";
-  location: "header" | "query" | "cookie" | "";
-  name: string;
-}
+export type EndpointCredential = Schemas["EndpointCredential"];
 
-/** An endpoint with everything that is known of it. */
-export interface Endpoint {
-  /** The source file and the line in it. */
-  file?: string | null;
-  line?: number | null;
-  parameters?: EndpointParameter[];
-  bodies?: EndpointBody[];
-  credentials?: EndpointCredential[];
-  method: string;
-  path: string;
+/** An endpoint with everything that is known of it. Its parameters and body are in one form, whichever contract told it. */
+export type Endpoint = Older<
+  Omit<Schemas["ListedEndpoint"], "summary" | "description">,
+  "file" | "line" | "parameters" | "bodies" | "credentials"
+> & {
   summary: string;
   description: string;
-  tags: string[];
   query: Record<string, string>;
   body: unknown;
   response: unknown;
-  source: EndpointSource;
-}
+};
 
-export interface ProxyRequest {
+/** A request as somebody writes it: the method may be one that the service refuses. */
+export type ProxyRequest = Pick<Schemas["V1EnvelopeBody"], "path"> & {
   method: string;
-  path: string;
   query: Record<string, string | string[]>;
   headers: Record<string, string>;
   body: unknown;
   /** `base64`: the body is text in base64, and its bytes are sent. */
   encoding?: "base64";
-}
+};
 
-export interface ProxyResponse {
-  status_code: number;
-  headers: Record<string, string | string[]>;
-  body: string;
-  elapsed_ms: number;
-  encoding?: "base64";
-  /** What the preview got as `X-Request-Id`; lines of its log carry it where it is known. */
-  request_id?: string;
-  /** Lines that were said while the request was under way, its own or others'. */
-  log?: { first_seq: number; last_seq: number } | null;
+export type ProxyResponse = Older<Schemas["Proxied"], "request_id" | "log"> & {
   /** Why this is only the beginning of the response; absent or null for all of it. */
   cut?: string | null;
-}
+};
 
 /** What the service makes of a log to be saved. */
 export type ExportFormat = "text" | "jsonl" | "csv";
@@ -241,101 +116,29 @@ export interface LogChoice {
 }
 
 /** One line of a preview's log. */
-export interface LogLine {
-  seq: number;
-  timestamp: string;
-  level: Level;
-  source: Source;
-  message: string;
-  /** Of the request that it was printed for, where that is known. */
-  request_id?: string;
-}
+export type LogLine = Schemas["Line"];
 
-export interface LogPage {
-  lines: LogLine[];
-  /** Number of the oldest line that is still kept; 0 where there is none. */
-  first_kept: number;
-}
+export type LogPage = Schemas["LogPage"];
 
-export interface Session {
-  user_id: string;
-  tier: string | null;
-  expires_at: string | null;
-}
+export type Session = Older<Schemas["Session"], never>;
 
 /** A step of a launch, as the service tells it. */
-export interface ToldStep {
-  /** `files`, `environment`, `process`, `answers`, or a step of the project's own, such as `migrations`. */
-  name: string;
-  state: "waiting" | "running" | "done" | "failed" | "stopped";
-  started_at: string | null;
-  elapsed_ms: number | null;
-  /** A few words for people. */
-  detail: string | null;
-  /** Whether it took over what an earlier launch had made. */
-  reused: boolean;
-  /** The first request to the application, and its answer; of the step `answers` alone. */
-  answer?: { path: string; status: number };
-}
-
-/** Why a preview was stopped. */
-export type StopCause = "user" | "expired" | "inactive" | "shutdown";
+export type ToldStep = Schemas["LaunchStepShape"];
 
 /** A change of a preview's state or of its launch's steps, as the stream tells it. */
-export interface StatusEvent {
-  id: string;
-  status: PreviewState;
-  health: Health;
-  reason: string | null;
-  timestamp: string;
-  steps?: readonly ToldStep[];
-  /** How often a new process has taken over since the launch. */
-  restarts?: number;
-}
+export type StatusEvent = Older<Omit<Schemas["StatusEvent"], "type">, "steps" | "restarts">;
 
 /** The end of a preview, as the stream tells it. */
-export interface EndEvent {
-  id: string;
-  status: PreviewState;
-  reason: string | null;
-  exit_code: number | null;
-  exit_signal: number | null;
-  timestamp: string;
-  /** Null where it failed. */
-  cause?: StopCause | null;
-  steps?: readonly ToldStep[];
-}
+export type EndEvent = Older<Omit<Schemas["EndEvent"], "type">, "steps" | "cause">;
 
 /** Lines that are gone. */
-export interface GapEvent {
-  first: number;
-  last: number;
-  reason: string;
-}
+export type GapEvent = Omit<Schemas["GapEvent"], "type">;
 
 /** A link that opens a preview in this browser, once. */
-export interface OpenLink {
-  url: string;
-  /** Where it leads, without the code. */
-  address: string;
-  expires_in: number;
-}
+export type OpenLink = Schemas["OpenLinkShape"];
 
 /** A link to pass on. */
-export interface ShareLink {
-  id: string;
-  url: string;
-  /** `open`: the preview itself; `watch` and `use`: its page, to read, or also to send requests and comment. */
-  role: "open" | "watch" | "use";
-  /** Whether it admits nobody further, because a guest of it was removed. */
-  closed?: boolean;
-  created_at: string;
-  expires_at: string;
-}
+export type ShareLink = Older<Schemas["ShareShape"], "closed">;
 
 /** Who may look at a preview in a browser, beside its owner. */
-export interface PreviewAccess {
-  address: string;
-  public: boolean;
-  shares: ShareLink[];
-}
+export type PreviewAccess = Omit<Schemas["AccessShape"], "shares"> & { shares: ShareLink[] };

@@ -183,8 +183,11 @@ test("folders come before files, and only open ones are listed", () => {
 
 test("the outcome of a save is one sentence or two", () => {
   const saved = (status: "reloaded" | "failed" | "none", detail = "") =>
-    savedWords({ changed: ["a"], removed: [], reload: { status, elapsed_ms: 140, error: { code: "x", detail } } })
-      .words;
+    savedWords({
+      changed: ["a"],
+      removed: [],
+      reload: { preview_id: null, status, elapsed_ms: 140, error: { code: "x", detail, details: {} } },
+    }).words;
   expect(saved("reloaded")).toBe("Saved, reloaded in 0.14 s.");
   expect(saved("failed", "it broke")).toBe(
     "Saved, but the new version does not start: it broke. The previous version is still running.",

@@ -74,7 +74,7 @@ describe("the store", () => {
   test("shows a gap where it is", () => {
     const store = new LogStore();
     store.append(lines(1, 2));
-    store.appendGap({ first: 3, last: 9, reason: "deleted" });
+    store.appendGap({ first: 3, last: 9, reason: "retention" });
     store.append(lines(10, 10));
     const entries = store.slice(store.first, store.end);
     expect(entries.map(isNote)).toEqual([false, false, true, false]);
@@ -158,7 +158,7 @@ describe("the tail of a tab", () => {
   test("is kept per generation, bounded, and without holes", () => {
     const store = new LogStore();
     store.append(lines(1, 10));
-    store.appendGap({ first: 11, last: 20, reason: "deleted" });
+    store.appendGap({ first: 11, last: 20, reason: "retention" });
     store.append(lines(21, 3_000));
     keepTail("gen_1", "p1", store);
     const kept = keptTail("gen_1");

@@ -1,4 +1,4 @@
-import type { EndEvent, LogLine, StatusEvent } from "../api/types";
+import type { EndEvent, GapEvent, LogLine, StatusEvent } from "../api/types";
 import { asProblem } from "../api/problem";
 import { type ConnectionOptions, type ConnectionState, LogConnection, type StreamEvent } from "./connection";
 import { readEventStream } from "./sse";
@@ -172,8 +172,7 @@ export class SharedFeed implements Feed {
     await readEventStream(body, {
       onEvent: ({ event, id, data }) => {
         if (event === undefined) lines.push({ seq: Number(id), ...(JSON.parse(data) as Omit<LogLine, "seq">) });
-        else if (event === "gap")
-          this.#take({ kind: "gap", gap: JSON.parse(data) as { first: number; last: number; reason: string } });
+        else if (event === "gap") this.#take({ kind: "gap", gap: JSON.parse(data) as GapEvent });
         else if (event === "end") this.#take({ kind: "end", end: JSON.parse(data) as EndEvent });
       },
       onFlush: () => {
