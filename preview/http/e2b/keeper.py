@@ -13,15 +13,14 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import trio
 
 from preview.http.e2b.errors import E2bError
+from preview.http.e2b.inside import FOLDER
 from preview.runtime import CONTROL_PLACEHOLDER, Exit, close_inbound, seal
 
-_FOLDER: Final = Path(__file__).with_name("inside")
 _PIECE_BYTES = 64 * 1024
 # A sandbox whose commands use all of its processor time starts the next one late.
 _PATIENCE_S = 15.0
@@ -30,14 +29,14 @@ _SEND_S = 5.0
 MAX_CONNECTIONS = 32
 _STATUS_BYTES = 2
 
-needed_files: Final = (_FOLDER,)
+needed_files: Final = (FOLDER,)
 """Files that the sandbox must show, besides the service's interpreter."""
 
 
 def keeper_command() -> list[str]:
     """Return the command line of the first program."""
     program = sys._base_executable  # type: ignore[attr-defined]  # noqa: SLF001  there is no public name
-    return [program, "-I", "-S", str(_FOLDER / "keeper.py"), CONTROL_PLACEHOLDER]
+    return [program, "-I", "-S", str(FOLDER / "keeper.py"), CONTROL_PLACEHOLDER]
 
 
 class Task:

@@ -78,7 +78,7 @@ describe("the store", () => {
     store.append(lines(10, 10));
     const entries = store.slice(store.first, store.end);
     expect(entries.map(isNote)).toEqual([false, false, true, false]);
-    expect(asText(entries[2] as never)).toContain("lines 3 to 9 are missing: deleted");
+    expect(asText(entries[2] as never)).toContain("lines 3 to 9 are missing: retention");
   });
 
   test("what was cleared does not come back by scrolling", () => {
