@@ -134,6 +134,8 @@ class _Pipe:
             raise
         except BaseException as error:  # noqa: BLE001  the application raises it
             found = outcome.Error(error)
+        # The reader goes on at once, in this task, and may ask for the next message.
+        self._reading = None
         if self._reader is None:
             self._kept = found
         else:

@@ -382,3 +382,29 @@ def test_a_turn_is_taken_at_once_and_never_inside_another(under: Any) -> None:
 
     under(main)
     assert seen == ["first goes on", "second"]
+
+
+def test_messages_that_wait_in_the_host_are_received_one_after_the_other(under: Any) -> None:
+    received: list[Any] = []
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["more_body"]:
+            received.append(message["body"])
+        await send({"type": "http.response.body", "body": b""})
+
+    async def main() -> None:
+        bridge, numbers = AsyncioBridge(), iter(range(4))
+
+        async def receive() -> Any:
+            await asyncio.sleep(0)
+            number = next(numbers)
+            return {"type": "http.request", "body": number, "more_body": number < 3}
+
+        async def send(_: Any) -> None:
+            pass
+
+        async with bridge.open():
+            await bridge.serve(app, {"type": "http"}, receive, send)
+
+    under(main)
+    assert received == [0, 1, 2]
