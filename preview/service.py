@@ -29,6 +29,7 @@ from preview.generations import GenerationLibrary, GenerationSource
 from preview.launch_settings import LaunchSettings
 from preview.logs import LogStore, LogWriter, journal_folder, open_journal, recover_lines, run_log_writer
 from preview.logs.failures.collector import FailureCollector, open_failures
+from preview.logs.shipping.shipper import open_shipping
 from preview.logs.storage.archiving import archiving, find_archive
 from preview.runtime import (
     IsolationLevel,
@@ -326,14 +327,11 @@ def _tell_open_folder(folder: Path) -> None:
 async def _open_writer(database: Database, settings: Settings) -> AsyncIterator[LogWriter]:
     """Open the writer with its journal, which keeps lines that the database lacks at the end."""
     with open_journal(journal_folder(settings)) as journal:
-        async with _run_writer(LogWriter(database, settings, journal)) as writer:
-            yield writer
-
-
-@asynccontextmanager
-async def _run_writer(writer: LogWriter) -> AsyncIterator[LogWriter]:
-    async with _outliving(partial(run_log_writer, writer)):
-        yield writer
+        async with open_shipping(settings) as shipper:
+            writer = LogWriter(database, settings, journal)
+            writer.shipper = shipper
+            async with _outliving(partial(run_log_writer, writer)):
+                yield writer
 
 
 @asynccontextmanager

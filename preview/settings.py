@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, ValidationError, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 
 from preview.core.env_file import EnvFile
 from preview.core.isolation import Isolation, Network
@@ -164,6 +164,7 @@ class Settings(ServiceSettings):
     log_queue_bytes: Bytes = 64 * _MIB
     stored_log_bytes: Bytes = 256 * _MIB
     log_retention_s: Seconds = Field(7 * 24 * 3600, validation_alias=_env("LOG_RETENTION"))
+    log_shipping: SecretStr | None = Field(None, max_length=1000)
     archive: str | None = Field(None, max_length=1000)
     archive_after_s: Seconds = Field(60, validation_alias=_env("ARCHIVE_AFTER"))
     failure_groups: Count = 100

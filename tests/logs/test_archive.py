@@ -77,7 +77,7 @@ class Logs:
 
     async def stored(self) -> int:
         query = select(func.count()).select_from(preview_logs)
-        return int(await self.database.read(lambda connection: connection.scalar(query)) or 0)
+        return await self.database.read(lambda connection: connection.execute(query).scalar_one())
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from preview.errors import DatabaseUnavailable
 from preview.logs.model.batch import Batch
+from preview.logs.shipping.shipper import Shipper
 from preview.logs.storage.journal import Journal
 from preview.logs.storage.queue import WriteQueue
 from preview.logs.storage.rows import Rows, delete_up_to, encode_batches, insert_rows
@@ -46,6 +47,7 @@ class LogWriter:
         offered_lines: Lines of all previews since the start, with those lost.
         stored_lines: Lines written to the database since the start.
         lost_count: Lines dropped by the queue or refused by the database since the start.
+        shipper: Gets each batch, too, for another system; None without one.
     """
 
     def __init__(self, database: Database, settings: Settings, journal: Journal | None = None) -> None:
@@ -63,6 +65,7 @@ class LogWriter:
         # Lines dropped since the queue was last empty. Logged at the start and end of an overflow, not for each batch.
         self._dropped = 0
         self.offered_lines = self.stored_lines = self.lost_count = 0
+        self.shipper: Shipper | None = None
         # By preview with too many stored lines: delete its lines up to this number with the next transaction.
         self._trims: dict[str, int] = {}
 
@@ -85,6 +88,8 @@ class LogWriter:
         """Queue the batch; never waits. When the queue is full, the preview with the most queued bytes loses lines."""
         bare = batch.bare()
         self.offered_lines += len(bare)
+        if self.shipper is not None:
+            self.shipper.offer(bare)
         dropped = self._queue.put(bare)
         if self._journal is not None and self._queue.holds(bare):
             # Before the broadcast, so that every line that a subscriber has seen survives a kill of this process.

@@ -1,0 +1,116 @@
+"""The queue of lines to ship, and the task that ships them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+
+from preview.logs.model.batch import Batch
+from preview.logs.shipping.targets import Encode, Opener, Sink, target_at
+from preview.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+# Lines that wait for the target; further ones are lost, and counted.
+_QUEUE_BYTES = 16 * 1024 * 1024
+_RETRY_FIRST_S = 0.5
+_RETRY_MOST_S = 30.0
+# A target that takes no lines for so long is opened again.
+_STALL_S = 30.0
+_LAST_S = 1.0
+
+
+class Shipper:
+    """Ships the lines of all previews. ``run`` runs its task.
+
+    Attributes:
+        shipped_lines: Lines that the target has taken since the start.
+        lost_lines: Lines that were dropped since the start.
+    """
+
+    def __init__(self, opener: Opener, encode: Encode) -> None:
+        self._opener = opener
+        self._encode = encode
+        self._waiting: deque[Batch] = deque()
+        self._bytes = 0
+        self._wake = trio.Event()
+        self._is_full = False
+        self.shipped_lines = self.lost_lines = 0
+
+    @property
+    def queued_bytes(self) -> int:
+        """Size of the lines that wait."""
+        return self._bytes
+
+    def offer(self, batch: Batch) -> None:
+        """Queue lines; never waits. When the queue is full, they are lost."""
+        if self._bytes + batch.size_bytes > _QUEUE_BYTES:
+            self.lost_lines += len(batch)
+            if not self._is_full:
+                self._is_full = True
+                log.warning("log lines not shipped", reason="the target is too slow, or does not answer")
+            return
+        self._waiting.append(batch)
+        self._bytes += batch.size_bytes
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Ship lines until cancelled. Cancellation: waiting lines are shipped, within ``_LAST_S`` seconds."""
+        delay_s = _RETRY_FIRST_S
+        while True:
+            try:
+                async with self._opener() as sink:
+                    delay_s = _RETRY_FIRST_S
+                    await self._ship(sink)
+            except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as group:
+                log.warning("log target failed", reason=type(group.exceptions[0]).__name__, waiting=self._bytes)
+            await trio.sleep(delay_s)
+            delay_s = min(2 * delay_s, _RETRY_MOST_S)
+
+    async def _ship(self, sink: Sink) -> None:
+        try:
+            while True:
+                await self._drain(sink)
+                self._is_full = False
+                self._wake = trio.Event()
+                await self._wake.wait()
+        except trio.Cancelled:
+            with trio.move_on_after(_LAST_S, shield=True):
+                await self._drain(sink)
+            raise
+
+    async def _drain(self, sink: Sink) -> None:
+        while self._waiting:
+            batch = self._waiting[0]
+            with trio.fail_after(_STALL_S):
+                await sink.send(self._encode(batch))
+            # A target that fails in between gets these lines twice, rather than never.
+            self._waiting.popleft()
+            self._bytes -= batch.size_bytes
+            self.shipped_lines += len(batch)
+
+
+@asynccontextmanager
+async def open_shipping(settings: Settings) -> AsyncIterator[Shipper | None]:
+    """Ship lines meanwhile, if the settings name a target.
+
+    Raises:
+        ConfigurationError: The target's address is wrong.
+
+    Cancellation: see ``Shipper.run``.
+    """
+    if settings.log_shipping is None:
+        await trio.lowlevel.checkpoint()
+        yield None
+        return
+    shipper = Shipper(*target_at(settings.log_shipping.get_secret_value()))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shipper.run)
+        try:
+            yield shipper
+        finally:
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,197 @@
+"""Where lines are shipped: syslog over TCP, a file with rotation, or a program's standard input."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import trio
+
+from preview.errors import ConfigurationError
+from preview.logs.model.batch import Batch
+from preview.logs.model.events import Contract, Level
+
+_CONNECT_S = 10.0
+# A file's size until it is renamed, and the number of earlier files that stay.
+_FILE_BYTES = 64 * 1024 * 1024
+_KEPT_FILES = 4
+# RFC 5424, section 6.2.1: facility 16 (local0), and the severities.
+_FACILITY = 16 * 8
+_SEVERITY = {Level.DEBUG: 7, Level.INFO: 6, Level.WARNING: 4, Level.ERROR: 3}
+# Number of a private enterprise for documentation (RFC 5612): there is none for this program.
+_ENTERPRISE = "32473"
+_SYSLOG_PORT = 514
+
+
+class Sink(Protocol):
+    """An open target."""
+
+    async def send(self, data: bytes) -> None:
+        """Send encoded lines. Raises ``OSError`` or ``trio.BrokenResourceError`` if the target is gone."""
+
+
+Opener = Callable[[], AbstractAsyncContextManager[Sink]]
+Encode = Callable[[Batch], bytes]
+
+
+def target_at(address: str) -> tuple[Opener, Encode]:
+    """Return how to open the target of an address, and the form of its lines.
+
+    Raises:
+        ConfigurationError: The address is wrong.
+    """
+    kind, _, rest = address.partition(":")
+    if kind == "syslog+tcp":
+        try:
+            parts = urlsplit(address)
+            host, port = parts.hostname, parts.port or _SYSLOG_PORT
+        except ValueError:
+            host = None
+        if host:
+            return lambda: _open_tcp(host, port), syslog_lines
+    elif kind == "file" and rest.startswith("/"):
+        return lambda: _open_file(Path(rest)), json_lines
+    elif kind == "pipe" and (command := _words(rest)):
+        return lambda: _open_program(command), json_lines
+    raise ConfigurationError("PREVIEW_LOG_SHIPPING is syslog+tcp://HOST:PORT, file:/PATH, or pipe:COMMAND.")
+
+
+def json_lines(batch: Batch) -> bytes:
+    """Return the lines as JSON Lines."""
+    return "".join(
+        f"{json.dumps(fields, separators=(',', ':'), ensure_ascii=False)}\n" for fields in _fields(batch)
+    ).encode("utf-8", "replace")
+
+
+def _fields(batch: Batch) -> Iterator[dict[str, object]]:
+    for line in batch:
+        found: dict[str, object] = {
+            "preview_id": batch.preview_id,
+            "seq": line.seq,
+            "timestamp": line.timestamp_ms,
+            "level": line.level.name,
+            "source": line.source.word(Contract.V1),
+            "message": line.message,
+        }
+        if line.request_id is not None:
+            found["request_id"] = line.request_id
+        yield found
+
+
+def syslog_lines(batch: Batch) -> bytes:
+    """Return the lines as syslog messages (RFC 5424), each with its length before it (RFC 6587, section 3.4.1)."""
+    host, parts = _host(), []
+    for line in batch:
+        at = datetime.fromtimestamp(line.timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        request = "" if line.request_id is None else f' request="{_escaped(line.request_id)}"'
+        source = line.source.word(Contract.V1)
+        data = f'[preview@{_ENTERPRISE} seq="{line.seq}" source="{source}"{request}]'
+        head = f"<{_FACILITY + _SEVERITY[line.level]}>1 {at.replace('+00:00', 'Z')} {host} preview {batch.preview_id} -"
+        text = f"{head} {data} \ufeff{line.message}".encode("utf-8", "replace")
+        parts.append(b"%d %s" % (len(text), text))
+    return b"".join(parts)
+
+
+def _escaped(text: str) -> str:
+    """Return a parameter's value (RFC 5424, section 6.3.3)."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
+
+
+def _host() -> str:
+    name = socket.gethostname()
+    return name if name.isascii() and name.isprintable() and name and " " not in name else "-"
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return []
+
+
+@asynccontextmanager
+async def _open_tcp(host: str, port: int) -> AsyncIterator[Sink]:
+    with trio.fail_after(_CONNECT_S):
+        stream = await trio.open_tcp_stream(host, port)
+    async with stream:
+        yield _Stream(stream)
+
+
+class _Stream:
+    def __init__(self, stream: trio.abc.SendStream) -> None:
+        self._stream = stream
+
+    async def send(self, data: bytes) -> None:
+        await self._stream.send_all(data)
+
+
+@asynccontextmanager
+async def _open_program(command: list[str]) -> AsyncIterator[Sink]:
+    """Run a program that reads lines; it gets no setting and no secret of the service."""
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    process = await trio.lowlevel.open_process(command, stdin=PIPE, stdout=DEVNULL, env=environment)
+    try:
+        assert process.stdin is not None  # noqa: S101  for the type checker
+        async with process.stdin:
+            yield _Stream(process.stdin)
+    finally:
+        process.kill()
+        with trio.move_on_after(1, shield=True):
+            await process.wait()
+
+
+@asynccontextmanager
+async def _open_file(path: Path) -> AsyncIterator[Sink]:
+    file = _File(path)
+    await trio.to_thread.run_sync(file.open)
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+class _File:
+    """A file that is renamed when it is large: ``NAME.1`` is the newest of the earlier ones."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+        self._size = 0
+
+    def open(self) -> None:
+        """Open the file for more lines."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._descriptor = os.open(self._path, flags, 0o600)
+        self._size = os.fstat(self._descriptor).st_size
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    async def send(self, data: bytes) -> None:
+        """See ``Sink``. Cancellation: the lines are written."""
+        await trio.to_thread.run_sync(self._write, data)
+
+    def _write(self, data: bytes) -> None:
+        if self._size and self._size + len(data) > _FILE_BYTES:
+            self.close()
+            for number in range(_KEPT_FILES, 0, -1):
+                earlier = self._path if number == 1 else Path(f"{self._path}.{number - 1}")
+                if earlier.exists():
+                    earlier.replace(f"{self._path}.{number}")
+            self.open()
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        self._size += len(data)
