@@ -31,7 +31,7 @@ from preview.http.endpoint_book import EndpointBook
 from preview.http.handlers import install_handlers
 from preview.http.host import NoService, in_host_authenticate, in_host_generations
 from preview.http.identity import TokenAuthenticate, session_cookie_name
-from preview.http.metrics import Metrics, ServiceState, Streams
+from preview.http.metrics import AuditState, Metrics, ServiceState, Streams
 from preview.http.openapi import install_openapi
 from preview.http.people import make_people
 from preview.http.protocol.listening import RequestConnection, SocketConnection
@@ -332,7 +332,9 @@ class PreviewApp(QuartTrio):
             direct=direct,
             endpoints=endpoints,
             prober=Prober(nursery, service, client, endpoints.find),
-            metrics=Metrics(Streams(lambda: slots.total, lambda: direct.total), ServiceState(service)),
+            metrics=Metrics(
+                Streams(lambda: slots.total, lambda: direct.total), ServiceState(service), AuditState(people.audit)
+            ),
             edits=None if service.library is None else FileEdits(nursery, service.library, service.previews),
             turns=UserTurns(),
             checks=CheckBook(service, partial(carry_check, client)),

@@ -86,6 +86,11 @@ class Audit:
         self._seen: BoundedDict[str, int] = BoundedDict(_MOST_COUNTED)
         self.lost = 0
 
+    @property
+    def waiting(self) -> int:
+        """Number of entries that wait for the database."""
+        return len(self._waiting)
+
     def begin(self, entry: AuditEntry) -> None:
         """Write an entry down before its change is made. ``finish`` follows; else its outcome is ``unknown``."""
         self._notebook.write(replace(entry, outcome="unknown"))

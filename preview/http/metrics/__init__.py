@@ -2,6 +2,6 @@
 
 from preview.http.metrics.answers import Answered
 from preview.http.metrics.metrics import METRICS_TYPE, Metrics
-from preview.http.metrics.state import ServiceState, Streams
+from preview.http.metrics.state import AuditState, ServiceState, Streams
 
-__all__ = ["METRICS_TYPE", "Answered", "Metrics", "ServiceState", "Streams"]
+__all__ = ["METRICS_TYPE", "Answered", "AuditState", "Metrics", "ServiceState", "Streams"]

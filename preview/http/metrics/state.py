@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from preview.auth import Audit
 from preview.core.lifecycle import State
 from preview.http.metrics.families import add_histogram, counter, gauge
 from preview.http.metrics.histogram import FAST_S, Histogram
+from preview.logs.shipping.shipper import Shipper
+from preview.runtime.warm.runtime import WarmRuntime
 from preview.service import Service
+from preview.supervisor.preview.confinement import Limit
 
+_LIMITS: tuple[Limit, ...] = ("memory", "cpu", "processes", "disk", "database", "output")
 _LIVE = (State.STARTING, State.RUNNING, State.STOPPING)
 
 
@@ -31,7 +36,9 @@ class ServiceState(Collector):
     def collect(self) -> Iterator[Metric]:
         """See ``Collector``."""
         yield from self._previews()
+        yield from self._templates()
         yield from self._lines()
+        yield from self._shipping()
         yield from self._database()
 
     def _previews(self) -> Iterator[Metric]:
@@ -45,6 +52,27 @@ class ServiceState(Collector):
         yield family
         yield gauge("preview_spare_slots", "Prepared starts that a launch can take over.", len(previews.slots))
         yield gauge("preview_starts_waiting", "Launches that wait for a processor.", previews.waiting_starts)
+        reached = Counter(one.limit for preview in live if preview.confinement for one in preview.confinement.reached)
+        limits = GaugeMetricFamily(
+            "preview_limits_reached", "Live previews that have reached a limit.", labels=["limit"]
+        )
+        for limit in _LIMITS:
+            limits.add_metric([limit], reached[limit])
+        yield limits
+        subscribers = sum(one.log.subscriber_count for one in live)
+        yield gauge("preview_log_subscribers", "Readers of logs of live previews.", subscribers)
+
+    def _templates(self) -> Iterator[Metric]:
+        runtime = self.service.runtime
+        facts = runtime.templates.facts() if isinstance(runtime, WarmRuntime) else []
+        ready = [one for one in facts if one.is_ready]
+        yield gauge("preview_templates_ready", "Templates that previews can be forked from.", len(ready))
+        yield gauge(
+            "preview_template_forks", "Processes that these templates have forked.", sum(one.forks for one in ready)
+        )
+        traffic = self.service.traffic_writer
+        yield gauge("preview_request_queue_records", "Recorded requests that wait.", traffic.queued_records)
+        yield gauge("preview_request_queue_bytes", "Size of recorded requests that wait.", traffic.queued_bytes)
 
     def _lines(self) -> Iterator[Metric]:
         writer = self.service.log_writer
@@ -52,6 +80,17 @@ class ServiceState(Collector):
         yield counter("preview_log_lines_stored", "Lines that were stored.", writer.stored_lines)
         yield counter("preview_log_lines_lost", "Lines that could not be stored.", writer.lost_count)
         yield gauge("preview_log_queue_bytes", "Lines that wait to be stored.", writer.queued_bytes)
+
+    def _shipping(self) -> Iterator[Metric]:
+        shipper, archived = self.service.log_writer.shipper, self.service.log_store.archived
+        lines, lost, size = (0, 0, 0) if shipper is None else _counts(shipper)
+        yield counter("preview_log_lines_shipped", "Lines that another system has taken.", lines)
+        yield counter("preview_log_lines_not_shipped", "Lines that another system did not get.", lost)
+        yield gauge("preview_log_shipping_queue_bytes", "Lines that wait for another system.", size)
+        logs, lines, failures = (0, 0, 0) if archived is None else (archived.logs, archived.lines, archived.failures)
+        yield counter("preview_archived_logs", "Logs that were archived.", logs)
+        yield counter("preview_archived_log_lines", "Lines that were archived.", lines)
+        yield counter("preview_archive_failures", "Rounds of archiving that failed.", failures)
 
     def _database(self) -> Iterator[Metric]:
         database = self.service.database
@@ -64,6 +103,26 @@ class ServiceState(Collector):
         yield counter("preview_database_failures", "Database calls without an answer.", database.failures)
         is_waiting = self.service.log_writer.outage is not None
         yield gauge("preview_database_outage", "1 while lines wait for the database.", is_waiting)
+
+
+def _counts(shipper: Shipper) -> tuple[int, int, int]:
+    return shipper.shipped_lines, shipper.lost_lines, shipper.queued_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AuditState(Collector):
+    """Entries of the audit trail that are not stored.
+
+    Args:
+        trail: The trail.
+    """
+
+    trail: Audit
+
+    def collect(self) -> Iterator[Metric]:
+        """See ``Collector``."""
+        yield gauge("preview_audit_entries_waiting", "Audit entries that wait for the database.", self.trail.waiting)
+        yield counter("preview_audit_entries_lost", "Audit entries that could not be kept.", self.trail.lost)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Where lines are shipped: syslog over TCP, a file with rotation, or a program's standard input."""
+"""Targets of shipped lines: syslog over TCP, a file with rotation, or a program's standard input."""
 
 from __future__ import annotations
 

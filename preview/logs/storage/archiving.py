@@ -54,13 +54,20 @@ _READERS = 4
 
 
 class ArchivedLogs:
-    """The archive, and the table that says which logs are in it."""
+    """The archive, and the table that says which logs are in it.
+
+    Attributes:
+        logs: Logs that were archived since the start.
+        lines: Their lines.
+        failures: Rounds that failed since the start.
+    """
 
     def __init__(self, database: Database, archive: Archive) -> None:
         self.database = database
         self.archive = archive
         self._limiter = trio.CapacityLimiter(_READERS)
         self._known: BoundedDict[str, int] = BoundedDict(_MOST_KNOWN)
+        self.logs = self.lines = self.failures = 0
 
     async def has(self, preview_id: str) -> bool:
         """Return whether a log is in the archive. Cancellation: nothing changes."""
@@ -154,6 +161,7 @@ async def run_archiver(archived: ArchivedLogs, settings: Settings, writer: LogWr
                 swept = trio.current_time()
                 await sweep(archived)
         except DatabaseUnavailable as error:
+            archived.failures += 1
             log.warning("logs not archived", reason=error.message)
         await trio.sleep(_EACH_S)
 
@@ -203,6 +211,8 @@ async def archive_one(archived: ArchivedLogs, preview_id: str, writer: LogWriter
     await archived.database.write(partial(_note, row=row))
     archived.learn(preview_id)
     await _clear(archived, preview_id)
+    archived.logs += 1
+    archived.lines += index.lines
     log.info("log archived", preview_id=preview_id, lines=index.lines, bytes=size)
     return index
 

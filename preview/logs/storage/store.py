@@ -31,14 +31,14 @@ class LogStore:
 
     Args:
         database: Lines of live previews, and of those that have just ended.
-        archived: Lines of others; None without an archive.
+        archived: Lines of others; None without an archive. Also an attribute.
 
     Cancellation: nothing changes.
     """
 
     def __init__(self, database: Database, archived: ArchivedLogs | None = None) -> None:
         self._database = database
-        self._archived = archived
+        self.archived = archived
 
     async def read(self, preview_id: str, *, after: int, limit: int) -> list[LogLine]:
         """Return up to ``limit`` lines after number ``after``, oldest first; missing numbers are skipped.
@@ -53,8 +53,8 @@ class LogStore:
 
         Cancellation: nothing changes.
         """
-        if self._archived is not None and await self._archived.has(preview_id):
-            return await self._archived.read_page(preview_id, after=after, limit=limit, below=below)
+        if self.archived is not None and await self.archived.has(preview_id):
+            return await self.archived.read_page(preview_id, after=after, limit=limit, below=below)
 
         def query(connection: Connection) -> Page:
             wanted = select(*_COLUMNS).where(_C.preview_id == preview_id, _C.seq > after).order_by(_C.seq)
@@ -69,8 +69,8 @@ class LogStore:
         self, preview_id: str, chosen: LineFilter, *, first: int, last: int, limit: int, newest: bool
     ) -> Found:
         """Search lines, see ``find_lines``. Cancellation: nothing changes."""
-        if self._archived is not None and await self._archived.has(preview_id):
-            return await self._archived.find(preview_id, chosen, first=first, last=last, limit=limit, newest=newest)
+        if self.archived is not None and await self.archived.has(preview_id):
+            return await self.archived.find(preview_id, chosen, first=first, last=last, limit=limit, newest=newest)
         return await self._database.read(
             partial(
                 find_lines, preview_id=preview_id, chosen=chosen, first=first, last=last, limit=limit, newest=newest
@@ -82,8 +82,8 @@ class LogStore:
 
         Cancellation: nothing changes.
         """
-        if self._archived is not None and await self._archived.has(preview_id):
-            return await self._archived.tail(preview_id, n)
+        if self.archived is not None and await self.archived.has(preview_id):
+            return await self.archived.tail(preview_id, n)
 
         def query(connection: Connection) -> list[LogLine]:
             wanted = select(*_COLUMNS).where(_C.preview_id == preview_id).order_by(_C.seq.desc()).limit(n)
@@ -97,8 +97,8 @@ class LogStore:
 
         Cancellation: nothing changes.
         """
-        if self._archived is not None and await self._archived.has(preview_id):
-            return await self._archived.bounds(preview_id)
+        if self.archived is not None and await self.archived.has(preview_id):
+            return await self.archived.bounds(preview_id)
 
         def query(connection: Connection) -> tuple[int, int]:
             # Two lookups at the ends of the index; min and max in one statement would read all rows.
