@@ -11,15 +11,7 @@ import structlog
 import trio
 
 from preview.backing.admin.interface import PostgresqlServing
-from preview.backing.admin.postgresql import (
-    ADMIN,
-    PREFIX,
-    SOCKET,
-    Administrator,
-    PostgresqlLimits,
-    dropped,
-    made,
-)
+from preview.backing.admin.postgresql import ADMIN, PREFIX, SOCKET, Administrator, PostgresqlLimits, dropped, made
 from preview.backing.contents import postgresql_dump
 from preview.backing.contents.postgresql_tables import PostgresqlTables
 from preview.backing.interface import QueryResult, RunClient, TableSummary
@@ -210,6 +202,7 @@ class PostgresqlEngine:
             while self._server.socket is not None and len(self._ready) < self._limits.ready_made:
                 try:
                     name = await self._make_new()
+                    await self._admin.begin_once(self._server.socket, name)
                 except ServerUnavailable as error:
                     log.warning("no database made in advance", why=str(error))
                     break

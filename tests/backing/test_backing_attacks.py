@@ -164,6 +164,15 @@ def test_temporary_files_count(preview: Preview) -> None:
 
 
 @postgresql
+def test_a_database_made_in_advance_has_had_its_first_session(host: Host, preview: Preview) -> None:
+    engine, connection = host.engine, preview.connect()
+    assert isinstance(engine, PostgresqlEngine)
+    wait_until(lambda: bool(engine._ready))
+    [number] = connection.execute("SELECT oid FROM pg_database WHERE datname = %s", [engine._ready[0]]).fetchone()
+    assert (host.folder / "server" / "data" / "base" / str(number) / "pg_internal.init").exists()
+
+
+@postgresql
 def test_an_administrators_broken_session_is_opened_again(host: Host, preview: Preview) -> None:
     preview.connect()
     assert isinstance(host.engine, PostgresqlEngine)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 import trio
 
+from preview.backing.admin.postgresql_proof import Refused
 from preview.backing.admin.postgresql_session import Rows, Session, quote_name, quote_text
-from preview.backing.admin.postgresql_statements import Statements
+from preview.backing.admin.postgresql_statements import ENDED, Statements
 from preview.backing.interface import RESERVED_CONNECTIONS
 from preview.backing.server import ServerSocket, ServerUnavailable
 
@@ -28,6 +30,7 @@ _ACCESS = f"local all {ADMIN} password\nlocal sameuser +{_PREVIEWS} trust\nlocal
 # A preview can hold locks of its database and of roles for as long as it likes.
 _OPTIONS = "-c lock_timeout=1s -c statement_timeout=10s -c client_min_messages=error"
 _MOST_DIGITS = 18
+_FIRST_S = 5.0
 # The table has 500 x 128 locks (``max_connections``, ``max_locks_per_transaction``).
 _MOST_LOCKS = 8_000
 _HOGS = (
@@ -121,6 +124,17 @@ class Administrator:
                     log.warning("database not dropped", server="postgresql", why=str(error))
                     left.add(name)
         return left
+
+    async def begin_once(self, socket: ServerSocket | None, name: str) -> None:
+        """Begin a first session with a new database: it writes a list of tables, which takes it as long as the rest.
+
+        Nothing depends on it. Cancellation: the session ends.
+        """
+        with trio.move_on_after(_FIRST_S), suppress(Refused, *ENDED):
+            if socket is not None:
+                session = Session(await socket.connect())
+                with closing(session):
+                    await session.log_in(name, "", name, "", is_private=True)
 
     async def list_names(self, socket: ServerSocket | None) -> list[str]:
         """Return the names of all databases and roles.

@@ -16,7 +16,7 @@ Connect = Callable[[], Awaitable[trio.SocketStream]]
 
 # Statements of one call. A server that was taken over may never answer.
 _ANSWER_S = 20.0
-_ENDED = (SessionEnded, Unreadable, trio.BrokenResourceError, trio.ClosedResourceError, OSError)
+ENDED = (SessionEnded, Unreadable, trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 
 class Statements:
@@ -60,13 +60,13 @@ class Statements:
                     return await self._execute(connect, statements)
         except Refused as error:
             raise ServerUnavailable(f"{self._name} refuses: {error}") from error
-        except (*_ENDED, trio.TooSlowError) as error:
+        except (*ENDED, trio.TooSlowError) as error:
             raise ServerUnavailable(f"{self._name} does not answer") from error
 
     async def _execute(self, connect: Connect, statements: tuple[str, ...]) -> Rows:
         if self._session is not None and statements:
             # The server ends all sessions when one of its processes was killed, and this one may be among them.
-            with suppress(*_ENDED):
+            with suppress(*ENDED):
                 return await self._execute_in(self._session, statements)
         self._session = await self._open(connect)
         return await self._execute_in(self._session, statements)
