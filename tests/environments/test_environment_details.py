@@ -677,12 +677,16 @@ def test_a_requirement_that_nobody_can_parse_stays_as_it_is() -> None:
     assert "werkzeug" not in {item.name for item in limits}
 
 
-def test_what_a_package_uses_that_is_gone_is_a_reason_to_loosen_it_once() -> None:
+def test_what_a_package_uses_that_is_gone_is_a_reason_to_loosen_it_twice() -> None:
     loosening = Loosening()
     step = loosening.away_from(required("old==1.0"), "old", "asyncio.coroutine")
     assert step is not None
     assert "uses asyncio.coroutine, which this Python lacks" in step.sentence
-    assert loosening.away_from(step.required, "old", "asyncio.coroutine") is None
+    assert [item.text for item in step.required.requirements] == ["old<2,>=1.0"]
+    again = loosening.away_from(step.required, "old", "asyncio.coroutine")
+    assert again is not None
+    assert [item.text for item in again.required.requirements] == ["old>=1.0"]
+    assert loosening.away_from(again.required, "old", "asyncio.coroutine") is None
     assert loosening.away_from(step.required, "other", "asyncio.coroutine") is None
 
 

@@ -82,6 +82,8 @@ _WORDS: Final = {
 }
 # Minor releases of a version below 1.0 that are tried before its newest one.
 _NEAR: Final = 2
+# Steps away from a version that uses an API that is gone.
+_MOST_AWAY: Final = 2
 _NAMED: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9])")
 
 
@@ -104,6 +106,7 @@ class Loosening:
 
     imported: frozenset[str] | None = None
     levels: dict[str, int] = field(default_factory=dict)
+    _away: dict[str, int] = field(default_factory=dict)
     _all_taken: bool = False
 
     def after(self, required: RequirementSet, why: Explanation, lines: Sequence[str]) -> Loosened | None:
@@ -129,10 +132,14 @@ class Loosening:
         return spare and self.imported is not None and name not in self.imported
 
     def away_from(self, required: RequirementSet, name: str, uses: str) -> Loosened | None:
-        """Return the next attempt for a package that uses an API that this Python lacks; None if nothing is left."""
+        """Return the next attempt for a package that uses an API that this Python lacks; None if nothing is left.
+
+        The newest release of the same major version may use it too; then the next major version is allowed.
+        """
         known = any(item.name == name for item in (*required.requirements, *required.constraints))
-        if not known or name in self.levels:
+        if not known or self._away.get(name, 0) >= _MOST_AWAY or (name in self.levels and name not in self._away):
             return None
+        self._away[name] = self._away.get(name, 0) + 1
         return self._loosen(required, name, f"uses {uses}, which this Python lacks")
 
     def all_at_once(self, required: RequirementSet) -> Loosened | None:
