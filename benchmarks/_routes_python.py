@@ -95,7 +95,9 @@ def of_django(settings: str) -> None:
         while view is not None and view not in seen:
             seen.append(view)
             if getattr(view, "actions", None):
-                return list(view.actions)
+                # A router maps the actions that a view set has, though ``http_method_names`` refuses some.
+                allowed = getattr(getattr(view, "cls", None), "http_method_names", _METHODS)
+                return [one for one in view.actions if one in allowed]
             cls = getattr(view, "view_class", None) or getattr(view, "cls", None)
             if cls is not None:
                 return [one for one in _METHODS if hasattr(cls, one) and one in cls.http_method_names]

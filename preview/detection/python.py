@@ -12,14 +12,24 @@ from preview.detection.databases.database import DatabaseChoice, choose_database
 from preview.detection.databases.dialect import find_postgresql_sql
 from preview.detection.databases.django_database import choose_django_database
 from preview.detection.databases.needs import find_needs
+from preview.detection.databases.services import SQL_KINDS, kind_of_scheme
 from preview.detection.databases.sql import Engine, find_engine
 from preview.detection.facts import Facts, read_facts
 from preview.detection.layout import Layout, find_layout, folders_between
 from preview.detection.plain import PLAIN_SERVERS
-from preview.detection.plan import Server, ServiceKind, ServiceNeed, StartPlan, Step, Toolchain
+from preview.detection.plan import (
+    Origin,
+    Server,
+    ServiceKind,
+    ServiceNeed,
+    StartPlan,
+    Step,
+    Toolchain,
+    Variable,
+)
 from preview.detection.project_imports import Nodes, is_aside, reachable
 from preview.detection.scripts import django_steps, find_steps
-from preview.detection.settings import collect, with_config_classes
+from preview.detection.settings import ProjectSettings, collect, with_config_classes
 from preview.detection.steps import (
     PythonPlace,
     find_env_file_step,
@@ -27,7 +37,7 @@ from preview.detection.steps import (
     find_model_tables_step,
     find_python_work,
 )
-from preview.detection.supplied.choose import choose_supplied
+from preview.detection.supplied.choose import DATABASE_URL, choose_supplied
 from preview.detection.supplied.django import choose_supplied_django
 from preview.detection.supplied.ports import with_ports
 from preview.detection.supplied.python import supplied_variables, with_supplied_needs
@@ -77,7 +87,7 @@ def plan_python(
         migrations = find_steps(sources, target, layout.directory, facts, files, database.step_variables)
     variables = {**settings.variables(database.variables), **database.variables}
     variables = supplied_variables(settings, variables, database, facts, supply)
-    variables = with_config_classes(variables, sources, target.app_dir)
+    variables = _with_other_address(with_config_classes(variables, sources, target.app_dir), settings)
     services = find_needs(facts, settings, database, engine, variables)
     services = with_supplied_needs(services, settings, variables, database, facts, supply)
     if supply:
@@ -117,6 +127,16 @@ def plan_python(
             *obstacles.sentences,
         ),
     )
+
+
+def _with_other_address(variables: dict[str, Variable], settings: ProjectSettings) -> dict[str, Variable]:
+    """Return the variables with a ``DATABASE_URL`` of MongoDB, for example: every preview else gets SQLite's."""
+    own, chosen = settings.own.get(DATABASE_URL), variables.get(DATABASE_URL)
+    text = own.value if own is not None else chosen.value if chosen is not None else ""
+    if kind_of_scheme(text) in {None, *SQL_KINDS}:
+        return variables
+    place = own.file if own is not None else chosen.where if chosen is not None else ""
+    return {**variables, DATABASE_URL: Variable(DATABASE_URL, text, Origin.SUPPLIED, place)}
 
 
 def _database_server(

@@ -10,7 +10,7 @@ from detection_kit import FASTAPI, FLASK, MANAGE, plan_of, values_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preview.detection import ServiceKind, ServiceNeed, StartPlan
+from preview.detection import Origin, ServiceKind, ServiceNeed, StartPlan
 from preview.detection.databases.branches import Branches
 
 ENGINE = "import os\nfrom sqlalchemy import create_engine\nengine = create_engine({})\n"
@@ -187,6 +187,10 @@ def test_a_url_of_mongodb_is_no_sqlite(tmp_path: Path) -> None:
     text += 'c = AsyncIOMotorClient(os.environ["DATABASE_URL"])\n'
     plan = fastapi(tmp_path, text, **{".env.sample": "DATABASE_URL=mongodb://mongo:27017/x\n"})
     assert values_of(plan)["DATABASE_URL"] == "mongodb://localhost:27017/preview"
+    # Every preview has this variable, and without this origin the one of an SQLite file would be it.
+    assert plan.variables["DATABASE_URL"].origin is Origin.SUPPLIED
+    own = fastapi(tmp_path, text, **{".env": "DATABASE_URL=mongodb://shop:27017/x\n"})
+    assert values_of(own)["DATABASE_URL"] == "mongodb://shop:27017/x"
     assert need(plan, ServiceKind.MONGODB).setting == "DATABASE_URL"
 
 

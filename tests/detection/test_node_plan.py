@@ -171,6 +171,32 @@ def test_a_database_that_the_program_exits_without_is_needed_at_startup(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("argument", "env", "value"),
+    [
+        ("process.env.DATABASE_URL || 'mongodb://db/shop'", None, "mongodb://db/shop"),
+        ("process.env.DATABASE_URL", None, "mongodb://localhost:27017/preview"),
+        (
+            "process.env.DATABASE_URL",
+            "DATABASE_URL=mongodb+srv://a:b@c.example.com/shop",
+            "mongodb+srv://a:b@c.example",
+        ),
+    ],
+)
+def test_the_databases_address_of_another_kind_is_not_that_of_a_file(
+    tmp_path: Path, argument: str, env: str | None, value: str
+) -> None:
+    package = {"main": "server.js", "dependencies": {"express": "^4", "mongoose": "^8", "pg": "^8"}}
+    source = f"const mongoose = require('mongoose');\nmongoose.connect({argument}).catch(log);\n"
+    files = {"server.js": EXPRESS + source + LISTEN, **({".env": env} if env else {})}
+    plan = plan_of(tmp_path, package, files)
+    found = plan.variables["DATABASE_URL"]
+    assert (found.value.startswith(value), found.origin) == (True, Origin.SUPPLIED)
+    need = next(need for need in plan.services if need.kind is ServiceKind.MONGODB)
+    assert need.address is not None
+    assert need.address[0] in value
+
+
+@pytest.mark.parametrize(
     ("source", "expected"),
     [
         ("const c = mysql.createConnection({});\nc.connect((err) => { if (err) throw err; });\n", True),

@@ -17,7 +17,7 @@ from preview.detection.node.project import NodeProject, find_next_project, find_
 from preview.detection.node.runtimes import refuse_runtime
 from preview.detection.node.servers import find_servers
 from preview.detection.node.services import ADDRESSES, find_services
-from preview.detection.node.variables import choose_variables, node_settings
+from preview.detection.node.variables import address_of_another_kind, choose_variables, node_settings
 from preview.detection.overrides.given import Overrides
 from preview.detection.plan import Origin, Server, ServiceKind, ServiceNeed, StartPlan, Toolchain, Variable
 from preview.detection.steps.env_file import find_env_file_step
@@ -152,7 +152,10 @@ def _plan(project: NodeProject, target: AppTarget | None, supplied: frozenset[Se
     _address_of_prisma(work, variables)
     servers = servers.with_provider(work.provider)
     variables = servers.variables(settings, variables, (work.setting, work.direct), uses)
-    values = {name: item.value for name, item in variables.items()}
+    other = address_of_another_kind(settings, variables, uses, kinds)
+    variables |= {other.name: other} if other is not None else {}
+    own = {name: item.value for name, item in settings.own.items()}
+    values = own | {name: item.value for name, item in variables.items()}
     services = servers.needs(find_services(project, reads, values, work, uses))
     if servers.used:
         services = with_ports(services, (*(project.text(file) for file in project.reached), *values.values()))

@@ -11,6 +11,7 @@ from typing import Final
 
 from dotenv.parser import parse_stream
 
+from preview.detection.databases.services import SQL_KINDS, kind_of_scheme
 from preview.detection.node.address_uses import AddressUse, value_for_use
 from preview.detection.node.project import NodeProject
 from preview.detection.node.services import ADDRESSES, service_of_name
@@ -76,6 +77,36 @@ def choose_variables(
                 read = SettingRead(name, example.file, 1, Need.REQUIRED)
                 found[name] = _from_example(read, example, kinds) or _invent(read, kinds)
     return found
+
+
+def address_of_another_kind(
+    settings: ProjectSettings,
+    variables: Mapping[str, Variable],
+    uses: Mapping[str, AddressUse],
+    kinds: Sequence[ServiceKind],
+) -> Variable | None:
+    """Return ``DATABASE_URL`` if the project means no SQL database by it: every preview else gets SQLite's.
+
+    Args:
+        settings: The variables that the project reads.
+        variables: The values that they have so far.
+        uses: Variables that the sources pass to a database driver.
+        kinds: Kinds of servers that the project's packages are for.
+    """
+    read = settings.reads.get(_URL_OF_DATABASE)
+    if read is None:
+        return None
+    own, chosen = settings.own.get(read.name), variables.get(read.name)
+    is_supplied = chosen is None or chosen.origin is Origin.SUPPLIED
+    texts = [own.value if own else "", read.default or "", "" if chosen is None or is_supplied else chosen.value]
+    text = next((text for text in texts if kind_of_scheme(text) is not None), "")
+    use = uses.get(read.name)
+    kind = kind_of_scheme(text) or (use.kind if use is not None else None)
+    if kind is None and ServiceKind.MONGODB in kinds and SQL_KINDS.isdisjoint(kinds):
+        kind = ServiceKind.MONGODB
+    if kind is None or kind in SQL_KINDS or kind not in ADDRESSES:
+        return None
+    return Variable(read.name, text or ADDRESSES[kind], Origin.SUPPLIED, read.where)
 
 
 def _has_value(own: Mapping[str, ExampleValue], name: str) -> bool:
