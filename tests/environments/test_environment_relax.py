@@ -250,7 +250,9 @@ def test_what_no_version_could_mend_is_not_tried(text: str) -> None:
     assert steps(required("a==1"), text, 5) == []
 
 
-FLASK_1 = {"werkzeug<2.1", "jinja2<3.1", "markupsafe<2.1", "itsdangerous<2.1", "click<8.1", "setuptools<81"}
+FLASK_1 = {
+    "werkzeug<2.1", "jinja2<3.1", "markupsafe<2.1", "itsdangerous<2.1", "click<8.1", "setuptools<81", "marshmallow<4"
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -260,9 +262,10 @@ FLASK_1 = {"werkzeug<2.1", "jinja2<3.1", "markupsafe<2.1", "itsdangerous<2.1", "
         (["flask==1.1.2", "jinja2==3.1", "click>=8.1"], FLASK_1 - {"jinja2<3.1", "click<8.1"}),
         (["flask~=1.1"], FLASK_1),
         (["flask>=1"], set()),
-        (["flask==3.0"], set()),
+        (["flask==3.0"], {"marshmallow<4"}),
+        (["flask==3.1"], set()),
         (["passlib"], {"bcrypt<4.1"}),
-        (["flask-sqlalchemy<3"], {"sqlalchemy<2", "werkzeug<3", "flask<2.3"}),
+        (["flask-sqlalchemy<3"], {"sqlalchemy<2", "werkzeug<3", "flask<2.3", "marshmallow<4"}),
         (["flask-sqlalchemy==2.2", "flask"], FLASK_1 | {"sqlalchemy<2", "flask<2", "werkzeug<2"}),
         (["flask==1.1; python_version < '3'"], set()),
     ],
@@ -320,3 +323,16 @@ def test_psycopg2_keeps_sqlalchemy_below_the_version_whose_addresses_mean_psycop
     assert "sqlalchemy<2.1" in {item.text for item in found.constraints}
     chosen = with_companions(required("psycopg2-binary", "sqlalchemy>=2.1"))
     assert not chosen.constraints
+
+
+@pytest.mark.parametrize(
+    ("lines", "limited"),
+    [
+        (("flask==2.3.3", "marshmallow"), True),
+        (("flask", "marshmallow"), False),
+        (("flask==3.0", "marshmallow>=4"), False),
+    ],
+)
+def test_marshmallow_without_a_version_is_of_its_neighbours_time(lines: tuple[str, ...], limited: bool) -> None:
+    found = with_companions(required(*lines))
+    assert ("marshmallow<4" in {item.text for item in found.constraints}) is limited
