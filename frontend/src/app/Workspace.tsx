@@ -144,6 +144,7 @@ function Panes({ project, theme, onShow, query, pane, onPane }: PanesProps): Rea
           onLook={onLook}
           onOpenFile={files.openFile}
           lineMarks={lineMarks}
+          end={false}
         />
         <Suspense>
           <LineMarks generationId={id} onMarks={setLineMarks} />

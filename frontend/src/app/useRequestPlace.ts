@@ -4,7 +4,7 @@ import { usePreviewClient } from "../lib";
 import { deskOf, type DeskView } from "../lib/request/desk";
 import { writeView } from "./address";
 
-const VIEWS: readonly DeskView[] = ["endpoints", "request", "history", "records", "compare", "socket"];
+const VIEWS: readonly DeskView[] = ["endpoints", "request", "records", "compare", "socket"];
 
 /** The open part of the requests, which the address has as `?tab=records&request=31`. */
 export function useRequestPlace(id: string, query: URLSearchParams): void {

@@ -10,6 +10,7 @@ import { useLoad } from "../ui/useLoad";
 import { visible } from "../ui/visible";
 import styles from "./history.module.css";
 import { VersionChanges } from "./VersionChanges";
+import { countsOf } from "./words";
 
 interface VersionsProps {
   client: PreviewClient;
@@ -102,11 +103,7 @@ export function Versions({ client, generationId, onLaunch }: VersionsProps): Rea
                 Version {one.number}
                 {one.number === newest && <span className={styles.mark}> current</span>}
               </button>
-              <span className={styles.counts}>
-                <span aria-label={`${one.added} added`}>+{one.added}</span>{" "}
-                <span aria-label={`${one.changed} changed`}>~{one.changed}</span>{" "}
-                <span aria-label={`${one.removed} removed`}>−{one.removed}</span>
-              </span>
+              <span className={styles.counts}>{countsOf(one)}</span>
               {one.number !== newest && (
                 <Button small onClick={() => setAsked(one.number)} disabled={action.busy !== null}>
                   Roll back

@@ -1,4 +1,4 @@
-import type { Launch } from "../api/history";
+import type { Launch, Version } from "../api/history";
 
 /** Result of a launch in words: `Failed with exit code 1`, `Stopped when idle`. */
 export function resultOf(one: Launch): string {
@@ -30,4 +30,15 @@ export function dayAndTime(time: string, now = Date.now()): string {
   day.setDate(day.getDate() - 1);
   if (at.toDateString() === day.toDateString()) return `yesterday ${clock}`;
   return `${at.toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" })} ${clock}`;
+}
+
+/** The files of a version against the one before it: `2 added, 1 changed`. */
+export function countsOf({ added, changed, removed }: Pick<Version, "added" | "changed" | "removed">): string {
+  const parts = [
+    [added, "added"],
+    [changed, "changed"],
+    [removed, "removed"],
+  ] as const;
+  const said = parts.filter(([count]) => count > 0).map(([count, word]) => `${count.toLocaleString("en")} ${word}`);
+  return said.join(", ") || "no file changed";
 }

@@ -59,7 +59,8 @@ export function ShareDialog({ client, generationId, expiresAt, onClose }: ShareD
         </Notice>
       )}
       <p className={styles.hint}>
-        People with a link need no account. It lets them open the preview, or watch it on this page with you.
+        People with a link need no account. It lets them open the preview, or watch it on this page with you. Links stop
+        working when the preview ends.
       </p>
       <form
         className={shareStyles.shareNew}
@@ -147,7 +148,6 @@ export function ShareDialog({ client, generationId, expiresAt, onClose }: ShareD
         />
         Public: open to anyone with the address
       </label>
-      <p className={styles.hint}>Links stop working when the preview ends.</p>
     </Dialog>
   );
 }

@@ -9,7 +9,7 @@ import { ComparePanel, RecordsPanel, SocketPanel } from "../panels";
 import { Contained } from "../ui/Contained";
 import { useRole } from "../together/role";
 import { Button, classes, Notice } from "../ui/controls";
-import { clockOf, duration, milliseconds } from "../ui/format";
+import { duration } from "../ui/format";
 import { Tabs } from "../ui/Tabs";
 import { colorScheme, type ThemeChoice } from "../ui/theme";
 import tokens from "../ui/tokens.module.css";
@@ -22,11 +22,10 @@ import type { Exchange, RequestDesk } from "./desk";
 import { type Draft, EMPTY } from "./draft";
 import { Earlier } from "./Earlier";
 import { Editor } from "./Editor";
-import { EndpointList, Method, Unread } from "./EndpointList";
+import { EndpointList, Unread } from "./EndpointList";
 import { Growing } from "./Growing";
 import { LogLines } from "./LogLines";
 import answerStyles from "./answer.module.css";
-import endpointStyles from "./endpoints.module.css";
 import styles from "./request.module.css";
 import { useEndpoints } from "./useEndpoints";
 import { type Requests, useRequests } from "./useRequests";
@@ -96,7 +95,6 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
               : "Endpoints",
           ],
           ["request", "Request"],
-          ["history", "Sent"],
           ["records", "Recorded"],
           ["socket", "WebSocket"],
           ["compare", "Compare"],
@@ -126,7 +124,6 @@ function WholeRequestPanel(props: RequestPanelProps): ReactNode {
             unavailable={unavailable}
           />
         )}
-        {view === "history" && <HistoryView requests={requests} canSend={isRunning && role !== "watch"} />}
         {view === "records" && (
           <RecordsPanel
             generationId={generationId}
@@ -243,7 +240,7 @@ function RequestView(props: RequestViewProps): ReactNode {
         <Earlier
           key={`${draft.method} ${draft.path}`}
           {...{ client, generationId, draft, baseUrl }}
-          revision={requests.history.length}
+          revision={requests.settled}
           onDraft={desk.begin}
         />
       }
@@ -275,16 +272,9 @@ function Outcome({ exchange, onToken, onWhy }: OutcomeProps): ReactNode {
   const failed = problem?.message ?? sent.error;
   return (
     <div className={styles.pad}>
-      {failed !== null ? (
-        <Notice tone="bad" role="alert">
-          <code>{name}</code>: {failed}
-        </Notice>
-      ) : (
-        <p className={styles.hint}>
-          <code>{name}</code> was answered with {sent.status} in {milliseconds(sent.elapsedMs ?? 0)}, at{" "}
-          {clockOf(sent.at)}. Its response is no longer kept; send it again to see it.
-        </p>
-      )}
+      <Notice tone="bad" role="alert">
+        <code>{name}</code>: {failed}
+      </Notice>
     </div>
   );
 }
@@ -299,47 +289,6 @@ function Waiting({ name, since }: { name: string; since: number }): ReactNode {
         </span>{" "}
         {seconds > 0 && <span className={panel.fact}>{duration(seconds)}</span>}
       </p>
-    </div>
-  );
-}
-
-function HistoryView({ requests, canSend }: { requests: Requests; canSend: boolean }): ReactNode {
-  const { desk, history } = requests;
-  if (history.length === 0)
-    return <p className={panel.none}>Requests that you send are kept here; you can view and repeat them.</p>;
-  return (
-    <div className={endpointStyles.listScroll}>
-      <ul className={endpointStyles.endpoints}>
-        {history.map((sent) => (
-          <li key={sent.id} className={styles.sent}>
-            <button type="button" className={endpointStyles.endpoint} onClick={() => desk.show(sent)}>
-              <Method method={sent.draft.method} />
-              <span className={endpointStyles.path}>{visible(sent.target)}</span>
-              <span className={endpointStyles.summary}>
-                {clockOf(sent.at)} ·{" "}
-                {sent.status === null ? (
-                  (sent.error ?? "cancelled")
-                ) : (
-                  <>
-                    <b className={answerStyles.status} data-class={Math.floor(sent.status / 100)}>
-                      {sent.status}
-                    </b>{" "}
-                    {milliseconds(sent.elapsedMs ?? 0)}
-                  </>
-                )}
-              </span>
-            </button>
-            <Button small disabled={!canSend} onClick={() => void requests.send(sent.draft)}>
-              Repeat
-            </Button>
-          </li>
-        ))}
-      </ul>
-      <div className={styles.pad}>
-        <Button small kind="quiet" onClick={desk.forget}>
-          Clear history
-        </Button>
-      </div>
     </div>
   );
 }

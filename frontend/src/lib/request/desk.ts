@@ -4,7 +4,17 @@ import { asProblem, type Problem } from "../api/problem";
 import type { Endpoint, ProxyResponse } from "../api/types";
 import type { RequestLines } from "../logs/marks";
 import { ANY_BEARER, type Draft, draftOf, EMPTY, requestOf, target, withSecrets } from "./draft";
-import { loadHistory, MAX_SENT, saveHistory, type Sent, withSent } from "./history";
+
+/** A request that was sent. */
+export interface Sent {
+  id: number;
+  at: number;
+  draft: Draft;
+  target: string;
+  status: number | null;
+  elapsedMs: number | null;
+  error: string | null;
+}
 
 /** A request that was sent, and what came of it. */
 export interface Exchange {
@@ -18,7 +28,7 @@ export interface Exchange {
   markId: number | null;
 }
 
-export type DeskView = "endpoints" | "request" | "history" | "records" | "compare" | "socket";
+export type DeskView = "endpoints" | "request" | "records" | "compare" | "socket";
 
 /** A new object with each change. */
 export interface DeskSnapshot {
@@ -26,7 +36,8 @@ export interface DeskSnapshot {
   draft: Draft;
   /** What stands under the draft; nothing where the draft is another request's. */
   shown: Exchange | null;
-  history: readonly Sent[];
+  /** Requests that have been answered, or failed. */
+  settled: number;
   /** The path of the WebSocket; null until there is one. */
   socketPath: string | null;
   /** Number of the recorded request that is shown; null for the list. */
@@ -36,9 +47,6 @@ export interface DeskSnapshot {
 /** Marks what the log says from now on, until `end`. */
 export type MarkLines = (label: string) => { id: number; end: (told?: RequestLines) => void };
 
-/** Bodies that are kept to be looked at again, in UTF-16 units. */
-const MAX_BODY_CHARS = 8 * 1024 * 1024;
-
 /**
  * What a person does with the endpoints of one generation: the draft, the requests, their answers.
  *
@@ -47,8 +55,8 @@ const MAX_BODY_CHARS = 8 * 1024 * 1024;
 export class RequestDesk {
   readonly #client: PreviewClient;
   readonly #generationId: string;
-  readonly #exchanges = new Map<number, Exchange>();
   readonly #listeners = new Set<() => void>();
+  #lastId = 0;
   #running: AbortController | undefined;
   /** The draft that was made from an endpoint, as long as the person has not changed it. */
   #picked: Draft | undefined;
@@ -57,8 +65,7 @@ export class RequestDesk {
   constructor(client: PreviewClient, generationId: string) {
     this.#client = client;
     this.#generationId = generationId;
-    const history = loadHistory(generationId);
-    this.#snapshot = { view: "endpoints", draft: EMPTY, shown: null, history, record: null, socketPath: null };
+    this.#snapshot = { view: "endpoints", draft: EMPTY, shown: null, settled: 0, record: null, socketPath: null };
   }
 
   get snapshot(): DeskSnapshot {
@@ -109,26 +116,14 @@ export class RequestDesk {
   /** Begin another request: what was answered before is not about it. */
   readonly begin = (draft: Draft): void => this.#update({ view: "request", draft, shown: null });
 
-  /** Go back to a request of the history, with its own answer. */
-  readonly show = (sent: Sent): void => {
-    const gone = { sent, isOn: false, growing: null, answer: null, problem: null, markId: null };
-    this.#update({ view: "request", draft: sent.draft, shown: this.#exchanges.get(sent.id) ?? gone });
-  };
-
   readonly cancel = (): void => this.#running?.abort();
-
-  readonly forget = (): void => {
-    this.#exchanges.clear();
-    saveHistory(this.#generationId, []);
-    this.#update({ history: [], shown: null });
-  };
 
   /** Send it; a request that is still under way is given up. Resolves when it is answered. */
   async send(draft: Draft, markLines: MarkLines): Promise<void> {
     this.#running?.abort();
     const mine = (this.#running = new AbortController());
     const at = Date.now();
-    const id = Math.max(at, (this.#snapshot.history[0]?.id ?? 0) + 1);
+    const id = (this.#lastId = Math.max(at, this.#lastId + 1));
     const sent: Sent = { id, at, draft, target: target(draft), status: null, elapsedMs: null, error: null };
     const mark = markLines(`${draft.method} ${sent.target}`);
     let told: RequestLines = {};
@@ -162,24 +157,10 @@ export class RequestDesk {
     }
   }
 
-  /** Keep what came of a request, and show it if it is still the one that is looked at. */
+  /** Show what came of a request if it is still the one that is looked at. */
   #settle(exchange: Exchange): void {
-    const { sent } = exchange;
-    const history = withSent(this.#snapshot.history, sent);
-    saveHistory(this.#generationId, history);
-    this.#exchanges.set(sent.id, exchange);
-    this.#trim();
-    const isShown = this.#snapshot.shown?.sent.id === sent.id;
-    this.#update({ history, ...(isShown && { shown: exchange }) });
-  }
-
-  #trim(): void {
-    let chars = 0;
-    const newestFirst = [...this.#exchanges.values()].reverse();
-    for (const [at, { sent, answer }] of newestFirst.entries()) {
-      chars += answer?.body.length ?? 0;
-      if (at >= MAX_SENT || (at > 0 && chars > MAX_BODY_CHARS)) this.#exchanges.delete(sent.id);
-    }
+    const isShown = this.#snapshot.shown?.sent.id === exchange.sent.id;
+    this.#update({ settled: this.#snapshot.settled + 1, ...(isShown && { shown: exchange }) });
   }
 
   #update(change: Partial<DeskSnapshot>): void {

@@ -16,7 +16,6 @@ import {
   target,
   warning,
 } from "./draft";
-import { type Sent, withSent } from "./history";
 import { snippet } from "./snippets";
 
 const ENDPOINT: Endpoint = {
@@ -188,23 +187,6 @@ describe("an answer", () => {
     expect(sizeOf({ status_code: 200, headers: {}, body: "ü", elapsed_ms: 1 })).toBe(2);
     expect(sizeOf({ status_code: 200, headers: {}, body: "AAA=", elapsed_ms: 1, encoding: "base64" })).toBe(2);
   });
-});
-
-test("the history keeps the newest, each once", () => {
-  let history: Sent[] = [];
-  const sent = (id: number): Sent => ({
-    id,
-    at: id,
-    draft: draftOf(ENDPOINT),
-    target: "/",
-    status: null,
-    elapsedMs: null,
-    error: null,
-  });
-  for (let id = 1; id <= 50; id += 1) history = withSent(history, sent(id));
-  history = withSent(history, { ...sent(50), status: 200 });
-  expect(history).toHaveLength(30);
-  expect(history[0]).toMatchObject({ id: 50, status: 200 });
 });
 
 describe("a problem", () => {

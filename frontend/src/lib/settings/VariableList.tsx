@@ -68,7 +68,7 @@ export function VariableList(props: VariableListProps): ReactNode {
       {layer.variables.length === 0 && edited === null && (
         <p className={panel.none}>
           {preset === null
-            ? "No variables are set. Variables that the project reads get values from its files, or placeholders: see below."
+            ? "No variables are set. Those that the project reads get values from its files, or placeholders, listed below."
             : "The preset sets no variable yet."}
         </p>
       )}

@@ -46,8 +46,15 @@ function wordOf(snapshot: LogSnapshot): [Tone, TerminalText] {
   }
 }
 
+interface ConnectionNoticeProps {
+  snapshot: LogSnapshot;
+  onRetry: () => void;
+  /** Whether it says how the preview ended. */
+  hasEnd: boolean;
+}
+
 /** What went wrong with the connection, or how the preview ended; nothing while all is well. */
-export function ConnectionNotice({ snapshot, onRetry }: { snapshot: LogSnapshot; onRetry: () => void }): ReactNode {
+export function ConnectionNotice({ snapshot, onRetry, hasEnd }: ConnectionNoticeProps): ReactNode {
   const texts = useTexts();
   const { connection, end } = snapshot;
   if (connection.phase === "reconnecting" && connection.attempt > 0) {
@@ -81,6 +88,7 @@ export function ConnectionNotice({ snapshot, onRetry }: { snapshot: LogSnapshot;
       </Notice>
     );
   }
+  if (!hasEnd) return null;
   const over = end ?? (connection.phase === "ended" ? connection.end : null);
   return over ? <Notice tone={over.status === "failed" ? "bad" : "info"}>{endSentence(over)}</Notice> : null;
 }

@@ -69,6 +69,8 @@ export interface PreviewTerminalProps {
   texts?: TerminalTexts;
   /** The tools of the toolbar; `false` for no toolbar. Default: all. */
   tools?: readonly TerminalTool[] | false;
+  /** Whether a sentence below the lines says how the preview ended, for a page that says it nowhere else. Default: true. */
+  end?: boolean;
   /** Words for lines that have a mark of their own, such as “2 comments”, by number. */
   lineMarks?: ReadonlyMap<number, string>;
   className?: string;
@@ -300,7 +302,7 @@ function WholePreviewTerminal(props: PreviewTerminalProps): ReactNode {
           )}
         </div>
         <Announcer view={view} />
-        <Foot snapshot={snapshot} onRetry={session.retryNow} />
+        <Foot hasEnd={props.end ?? true} snapshot={snapshot} onRetry={session.retryNow} />
         {hovered && <LineTip line={hovered} mark={isNote(hovered.entry) ? undefined : session.markOf(hovered.entry)} />}
       </section>
     </div>

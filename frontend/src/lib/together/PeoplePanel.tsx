@@ -94,7 +94,7 @@ export function PeoplePanel(props: PeoplePanelProps): ReactNode {
               </div>
               {comments !== null && comments.length === 0 && (
                 <p className={panel.hint}>
-                  No comments yet. Open a request or a failure to comment on it, or name a line here.
+                  No comments yet. Open a request or a failure to comment on it, or give the number of a log line.
                 </p>
               )}
               <CommentList
@@ -106,7 +106,7 @@ export function PeoplePanel(props: PeoplePanelProps): ReactNode {
               {role !== "watch" && (
                 <>
                   <label className={styles.person}>
-                    On line
+                    Comment on log line
                     <input
                       className={controls.field}
                       inputMode="numeric"
