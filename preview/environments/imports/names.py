@@ -16,6 +16,7 @@ _TABLES: Final = tomllib.loads((files(__package__) / "names.toml").read_text("ut
 DISTRIBUTIONS: Final[dict[str, str]] = _TABLES["distributions"]
 DRIVERS: Final[dict[str, str]] = _TABLES["drivers"]
 FEATURES: Final[dict[tuple[str, ...], str]] = {tuple(key.split(":")): name for key, name in _TABLES["features"].items()}
+INSTEAD: Final[dict[tuple[str, ...], str]] = {tuple(key.split(":")): name for key, name in _TABLES["instead"].items()}
 NEEDS: Final[dict[str, list[str]]] = _TABLES["needs"]
 ALTERNATIVES: Final[dict[str, list[str]]] = _TABLES["alternatives"]
 BROUGHT_ALONG: Final[dict[str, list[str]]] = _TABLES["brought_along"]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from preview.environments.imports.names import DRIVERS, FEATURES, OWN_NAMES, distribution_of
+from preview.environments.imports.names import DRIVERS, FEATURES, INSTEAD, OWN_NAMES, distribution_of
 from preview.sources import Sources
 
 _MAX_FILES: Final = 1_500
@@ -152,10 +152,12 @@ class _Scan:
             (distribution_of(f"{module}.{name}") for name in names), default=("", ""), key=lambda it: len(it[0])
         )
         found = max(longest, distribution_of(module), key=lambda it: len(it[0]))
-        self._want(found[0], found[1], file, f'imports "{found[0]}"')
+        # Two packages have a module of this name; only one of them has what is imported from it.
+        package = next((INSTEAD[module, name] for name in names if (module, name) in INSTEAD), found[1])
+        self._want(found[0], package, file, f'imports "{found[0]}"')
         for name in names:
-            if package := FEATURES.get((module, name)):
-                self._want("", package, file, f"uses {name}")
+            if feature := FEATURES.get((module, name)):
+                self._want("", feature, file, f"uses {name}")
 
     def _want(self, module: str, distribution: str, file: str, why: str) -> None:
         if module.partition(".")[0] in OWN_NAMES or module.startswith("_") or not distribution:
