@@ -31,7 +31,7 @@ from preview.http.endpoint_book import EndpointBook
 from preview.http.handlers import install_handlers
 from preview.http.host import NoService, in_host_authenticate, in_host_generations
 from preview.http.identity import TokenAuthenticate, session_cookie_name
-from preview.http.metrics import AuditState, Metrics, ServiceState, Streams
+from preview.http.metrics import Streams, make_metrics
 from preview.http.openapi import install_openapi
 from preview.http.people import make_people
 from preview.http.protocol.listening import RequestConnection, SocketConnection
@@ -188,6 +188,7 @@ class PreviewApp(QuartTrio):
         """Count a response: see ``Answers.add``. Nothing is counted while the app is not running."""
         if self._backend is not None:
             self._backend.metrics.answers.add(route, method, status, elapsed_s)
+            self._backend.metrics.slow.request(route, method, status, elapsed_s)
 
     def count_error(self, code: str) -> None:
         """Count an error response of the service by its code. Nothing is counted while the app is not running."""
@@ -332,9 +333,7 @@ class PreviewApp(QuartTrio):
             direct=direct,
             endpoints=endpoints,
             prober=Prober(nursery, service, client, endpoints.find),
-            metrics=Metrics(
-                Streams(lambda: slots.total, lambda: direct.total), ServiceState(service), AuditState(people.audit)
-            ),
+            metrics=make_metrics(service, people.audit, Streams(lambda: slots.total, lambda: direct.total)),
             edits=None if service.library is None else FileEdits(nursery, service.library, service.previews),
             turns=UserTurns(),
             checks=CheckBook(service, partial(carry_check, client)),

@@ -23,6 +23,7 @@ from preview.generations import GenerationSource
 from preview.http import create_app, serve
 from preview.http.app import PreviewApp
 from preview.http.browser.entry import open_path
+from preview.http.metrics import RECENT_LOG
 from preview.service import Service, open_service
 from preview.settings import Settings
 from preview.storage.tables import PreviewRecord
@@ -133,6 +134,7 @@ def configure_logging(level: str, log_format: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json),
+            RECENT_LOG,
             *([structlog.processors.format_exc_info] if as_json else []),
             renderer,
             *([] if as_json else [_without_controls]),

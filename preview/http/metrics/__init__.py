@@ -2,6 +2,7 @@
 
 from preview.http.metrics.answers import Answered
 from preview.http.metrics.metrics import METRICS_TYPE, Metrics
-from preview.http.metrics.state import AuditState, ServiceState, Streams
+from preview.http.metrics.recent import RECENT_LOG
+from preview.http.metrics.state import Streams, make_metrics
 
-__all__ = ["METRICS_TYPE", "Answered", "AuditState", "Metrics", "ServiceState", "Streams"]
+__all__ = ["METRICS_TYPE", "RECENT_LOG", "Answered", "Metrics", "Streams", "make_metrics"]

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from preview.http.metrics.answers import Answers
 from preview.http.metrics.launches import Launches
 from preview.http.metrics.loop_lag import LoopLag
+from preview.http.metrics.recent import SlowOperations
 
 METRICS_TYPE: Final = CONTENT_TYPE_LATEST
 
@@ -24,9 +25,11 @@ class Metrics:
         answers: Counts responses.
         launches: Counts launches of the previews that it observes.
         lag: Measures the event loop's delay while its ``run`` runs.
+        slow: Operations that took long.
     """
 
-    def __init__(self, *collectors: Collector) -> None:
+    def __init__(self, *collectors: Collector, slow: SlowOperations | None = None) -> None:
+        self.slow = slow or SlowOperations()
         self.answers, self.launches, self.lag = Answers(), Launches(), LoopLag()
         self._registry = CollectorRegistry()
         for one in (self.answers, self.launches, self.lag, *collectors):

@@ -13,6 +13,8 @@ from preview.auth import Audit
 from preview.core.lifecycle import State
 from preview.http.metrics.families import add_histogram, counter, gauge
 from preview.http.metrics.histogram import FAST_S, Histogram
+from preview.http.metrics.metrics import Metrics
+from preview.http.metrics.recent import SlowOperations
 from preview.logs.shipping.shipper import Shipper
 from preview.runtime.warm.runtime import WarmRuntime
 from preview.service import Service
@@ -25,13 +27,15 @@ _LIVE = (State.STARTING, State.RUNNING, State.STOPPING)
 class ServiceState(Collector):
     """Reads the service's state when asked. Each value is at hand, so a scrape costs no query."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, slow: SlowOperations) -> None:
         self.service = service
+        self._slow = slow
         self._calls = {"read": Histogram(FAST_S), "write": Histogram(FAST_S)}
         service.database.answered = self._answered
 
     def _answered(self, kind: str, seconds: float) -> None:
         self._calls[kind].add(seconds)
+        self._slow.call(kind, seconds)
 
     def collect(self) -> Iterator[Metric]:
         """See ``Collector``."""
@@ -144,3 +148,9 @@ class Streams(Collector):
         family.add_metric(["direct"], direct)
         family.add_metric(["ordinary"], self.total() - direct)
         yield family
+
+
+def make_metrics(service: Service, trail: Audit, streams: Streams) -> Metrics:
+    """Return the metrics of an app."""
+    slow = SlowOperations()
+    return Metrics(streams, ServiceState(service, slow), AuditState(trail), slow=slow)

@@ -129,6 +129,7 @@ def operator_operations() -> dict[str, Operation]:
             (*refused, errors.InvalidRequest),
             query=bodies.AuditQuery,
         ),
+        "operator.diagnostics": Operation(Reply("Facts for a support bundle.", account.Diagnostics), refused),
         "operator.verify_audit": Operation(Reply("The result.", account.AuditVerdict), refused),
         "operator.templates": Operation(Reply("The templates.", account.Templates), refused),
         "operator.nodes": Operation(Reply("The machines.", account.Nodes), refused),

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from preview.cli.doctor.bundle import write_bundle
 from preview.cli.doctor.checks import run_checks
 from preview.cli.doctor.installing import find_missing, install_commands
 from preview.cli.doctor.result import Check, Result
@@ -33,6 +35,14 @@ def doctor(
         bool, typer.Option("--fix", help="Install missing programs after confirmation, then check.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --fix: do not ask.")] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            metavar="FILE",
+            help="Also write a file for those who help: versions, settings, log.",
+        ),
+    ] = None,
 ) -> None:
     """Check what this machine offers, and say what to do.
 
@@ -46,6 +56,8 @@ def doctor(
     with progress("looking…"):
         checks = list(run_checks(settings))
     failed = any(check.result is Result.FAIL for check in checks)
+    if bundle is not None:
+        say(f"preview: {write_bundle(bundle, settings, checks)} is written; look at it before you pass it on")
     if as_json:
         print_json({"ok": not failed, "checks": [_as_dict(check) for check in checks]})
     else:

@@ -269,3 +269,24 @@ class AuditVerdict(Answer):
             wrong=None if fault is None else fault.seq,
             problem=None if fault is None else fault.problem,
         )
+
+
+class SlowOperation(Answer):
+    """Something that took long."""
+
+    at: str
+    operation: str = Field(examples=["database write"])
+    seconds: float
+
+
+class Diagnostics(Answer):
+    """Facts about the running service, for a support bundle."""
+
+    version: str
+    isolation: str = Field(description="How previews are isolated.")
+    levels: dict[str, str] = Field(description="Each isolation level: `available`, or why it is not.")
+    database: str
+    live_previews: int
+    slow: list[SlowOperation] = Field(description="Database calls above 1 s and requests above 5 s, the last 100.")
+    log: list[str] = Field(description="The last lines of the service's own log, each an object of JSON.")
+    metrics: str = Field(description="As `GET /metrics`.")

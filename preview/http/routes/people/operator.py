@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter
+from importlib.metadata import version
 
 from quart import Blueprint, Response, request
 from sqlalchemy import Connection, Row, func, select
@@ -18,6 +19,7 @@ from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.people.account import (
     AuditPage,
     AuditVerdict,
+    Diagnostics,
     Environments,
     EnvironmentShape,
     Nodes,
@@ -33,6 +35,7 @@ from preview.http.core.answers import json_answer, no_content
 from preview.http.core.bodies import AuditQuery, PageQuery
 from preview.http.core.reading import checked_query
 from preview.http.identity import require_account
+from preview.http.metrics import RECENT_LOG
 from preview.http.people import is_operator
 from preview.runtime.warm.runtime import WarmRuntime
 from preview.storage.tables import generations, users
@@ -111,6 +114,24 @@ def operator_routes(running: Running) -> Blueprint:
         """Check the chain of the audit trail, and name the first entry that is wrong; for operators."""
         await _require_operator(backend)
         return json_answer(AuditVerdict.of(await backend.people.audit.verify()))
+
+    @routes.get("/operator/diagnostics")
+    async def diagnostics(backend: Backend) -> Response:
+        """Return the service's last log lines, slow operations, isolation and metrics, for operators."""
+        await _require_operator(backend)
+        levels = {rung.name: "available" if rung.holds else rung.found for rung in backend.service.rungs}
+        metrics = backend.metrics
+        shown = Diagnostics(
+            version=version("preview"),
+            isolation=backend.service.runtime.name,
+            levels=levels,
+            database="SQLite" if backend.service.database.is_sqlite else "PostgreSQL",
+            live_previews=len(backend.previews.all_active),
+            slow=metrics.slow.list(),
+            log=RECENT_LOG.lines(),
+            metrics=metrics.render().decode(),
+        )
+        return json_answer(shown)
 
     @routes.get("/operator/environments")
     async def environments(backend: Backend) -> Response:
