@@ -36,7 +36,10 @@ class Sink(Protocol):
     """An open target."""
 
     async def send(self, data: bytes) -> None:
-        """Send encoded lines. Raises ``OSError`` or ``trio.BrokenResourceError`` if the target is gone."""
+        """Send encoded lines. Raises ``OSError`` or ``trio.BrokenResourceError`` if the target is gone.
+
+        Cancellation: some of the lines may be sent.
+        """
 
 
 Opener = Callable[[], AbstractAsyncContextManager[Sink]]

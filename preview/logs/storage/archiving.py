@@ -140,7 +140,10 @@ async def find_archive(settings: Settings, database: Database) -> ArchivedLogs |
 
 @asynccontextmanager
 async def archiving(archived: ArchivedLogs | None, settings: Settings, writer: LogWriter) -> AsyncIterator[None]:
-    """Archive the logs of ended previews meanwhile. A log that is being archived at the end stays in the database."""
+    """Archive the logs of ended previews meanwhile.
+
+    Cancellation: a log that is being archived stays in the database.
+    """
     async with trio.open_nursery() as nursery:
         if archived is not None:
             nursery.start_soon(run_archiver, archived, settings, writer)
