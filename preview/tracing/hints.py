@@ -58,9 +58,13 @@ class Hint:
 
 def hints_of(spans: Sequence[Span]) -> list[Hint]:
     """Return the hints of one request's spans, the most costly ones first."""
+    # The service's own spans and those of the project's OpenTelemetry may tell of the same statement.
+    has_own = any(span.kind is Kind.SQL and span.source == "launcher" for span in spans)
     statements: dict[str, list[Span]] = {}
     calls: dict[str, list[Span]] = {}
     for span in spans:
+        if span.source != "launcher" and has_own:
+            continue
         if span.kind is Kind.SQL and span.detail:
             statements.setdefault(shape_of(span.detail), []).append(span)
         elif span.kind is Kind.CALL and span.name:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
+from preview.core.ids import REQUEST_MARK
 from preview.tracing.hints import Hint, hints_of
 from preview.tracing.report import read_report
 from preview.tracing.span import Kind, Span
@@ -18,6 +20,8 @@ MOST_IN_TRACE: Final = 1000
 
 _MOST_DROPPED = 10**12
 _TRACE_BYTES = 1000
+_MOST_REQUESTS = 20
+_OWN_TRACE = re.compile(f"00000000({REQUEST_MARK}[0-9a-f]{{16}})")
 
 
 @dataclass(slots=True)
@@ -164,8 +168,9 @@ class PreviewTraces:
             self.lose(1)
             return
         trace.spans.append(span)
-        if span.request_id and span.request_id not in trace.request_ids:
-            trace.request_ids.append(span.request_id)
+        request_id = span.request_id or _request_of(span.trace_id)
+        if request_id and request_id not in trace.request_ids and len(trace.request_ids) < _MOST_REQUESTS:
+            trace.request_ids.append(request_id)
         trace.size_bytes += span.size_bytes
         self.spans += 1
         # Last, because the keeper may remove any trace now, even this one.
@@ -201,6 +206,12 @@ class PreviewTraces:
     def newest(self) -> list[Trace]:
         """Return all traces, the newest first."""
         return list(reversed(self._traces.values()))
+
+
+def _request_of(trace_id: str) -> str:
+    """Return the id of the service's request that a trace belongs to; see ``parent_field``."""
+    found = _OWN_TRACE.fullmatch(trace_id)
+    return found[1] if found else ""
 
 
 def untraced(preview_id: str) -> PreviewTraces:

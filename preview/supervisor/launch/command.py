@@ -17,9 +17,14 @@ from preview.errors import InvalidGeneration, LaunchFailed
 from preview.runtime import CONTROL_PLACEHOLDER, FD_PLACEHOLDER
 from preview.runtime.launchers import COMMAND_HOOK, LISTEN_HOOK, RUN_MAIN, SERVE_ASGI, SERVE_DJANGO, SERVE_WSGI
 from preview.supervisor.launch.variables import SYSTEM_PATH
+from preview.tracing.otlp import OTLP_PORT
 
 # ``$PORT``, ``${PORT}``, ``${PORT:-8000}`` like in a shell, and the plan's ``{port}``.
 _PORT = re.compile(r"\$PORT\b|\$\{PORT(?::?-[^}]{0,20})?\}|\{port\}")
+
+
+# A project with one of these sends its spans elsewhere, or none.
+_ENDPOINTS = frozenset({"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SDK_DISABLED"})
 
 
 def listens_itself(plan: StartPlan) -> bool:
@@ -71,7 +76,12 @@ TRACE_VARIABLE = "PREVIEW_TRACE"
 
 
 def server_variables(
-    plan: StartPlan, listener: socket.socket, control: socket.socket, variables: Mapping[str, str]
+    plan: StartPlan,
+    listener: socket.socket,
+    control: socket.socket,
+    variables: Mapping[str, str],
+    *,
+    exports: bool = False,
 ) -> Mapping[str, str]:
     """Return the server's environment variables; for Node and for commands, with the hooks that use the sockets.
 
@@ -80,10 +90,11 @@ def server_variables(
         listener: The listening socket.
         control: The process's end of the control channel.
         variables: Variables of the steps.
+        exports: The process reaches the receiver of spans (``preview.tracing.otlp``).
     """
     channel = f"{CONTROL_PLACEHOLDER}:{os.fstat(control.fileno()).st_ino}"
     if plan.trace:
-        variables = {**variables, TRACE_VARIABLE: "1"}
+        variables = {**_otlp_variables(variables, exports=exports), TRACE_VARIABLE: "1"}
     if plan.toolchain is Toolchain.PYTHON:
         if plan.server is not Server.COMMAND:
             return variables
@@ -99,6 +110,19 @@ def server_variables(
         "NODE_OPTIONS": options,
         "PREVIEW_LISTENER": f"{FD_PLACEHOLDER}:{os.fstat(listener.fileno()).st_ino}",
         "PREVIEW_CONTROL": channel,
+    }
+
+
+def _otlp_variables(variables: Mapping[str, str], *, exports: bool) -> Mapping[str, str]:
+    """Return the variables with those that let OpenTelemetry send spans to the service, unless the project has them."""
+    if not exports or not _ENDPOINTS.isdisjoint(variables):
+        return variables
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{OTLP_PORT}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_SERVICE_NAME": "preview",
+        "OTEL_BSP_SCHEDULE_DELAY": "500",
+        **variables,
     }
 
 

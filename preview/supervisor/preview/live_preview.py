@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hmac import compare_digest
@@ -37,6 +37,7 @@ from preview.supervisor.preview.network import Reach, reach_of
 from preview.supervisor.preview.new_record import hash_token
 from preview.supervisor.preview.service_log import log_transition
 from preview.tracing import PreviewTraces, untraced
+from preview.tracing.otlp import OTLP_PORT, OtlpReceiver
 from preview.traffic import PreviewSeries, PreviewTraffic, unrecorded
 
 # One token per browser tab that sends requests; a client whose token was dropped requests a new one.
@@ -145,7 +146,8 @@ class LivePreview:
         self.confinement: Confinement | None = None
         self.directory: Path | None = None
         self.servers = PreviewServers({})
-        self.supplied: Mapping[int, Serve] = {}
+        self.supplied: dict[int, Serve] = {}
+        self._receiver = OtlpReceiver(self.traces)
         self.needed_servers: Sequence[PreviewServer] = ()
         self.any_answer = True
         self.changes = Changes()
@@ -218,7 +220,9 @@ class LivePreview:
     def supply(self, plan: StartPlan, network: Network) -> None:
         """Decide which ports of its own loopback lead to its databases; a preview with the machine's has none."""
         services = () if network is Network.HOST else plan.services
-        self.supplied = self.servers.reaches(services)
+        self.supplied = dict(self.servers.reaches(services))
+        if plan.trace and network is not Network.HOST:
+            self.supplied.setdefault(OTLP_PORT, self._receiver.serve)
         self.needed_servers = self.servers.of(services)
         for server in self.needed_servers:
             server.want()

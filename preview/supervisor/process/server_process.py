@@ -28,6 +28,7 @@ from preview.supervisor.preview.control import Control, open_control
 from preview.supervisor.preview.live_preview import LivePreview
 from preview.supervisor.process.snapshots import KeptSnapshot, using
 from preview.supervisor.process.workers import MOST_WORKERS, Worker, run_worker
+from preview.tracing.otlp import OTLP_PORT
 
 # Reading the rest of the pipe (at most 64 KiB, pipe(7)) takes a millisecond. A process outside the tree that keeps the
 # pipe open must not delay the end.
@@ -203,7 +204,7 @@ def serving_spec(
         preview,
         server_argv(plan, prepared.environment, project, port=port, origin=origin),
         _working_folder(project, plan),
-        server_variables(plan, listener, control.theirs, prepared.variables),
+        server_variables(plan, listener, control.theirs, prepared.variables, exports=OTLP_PORT in preview.supplied),
         control=control,
         port=own_port,
         number=number,
