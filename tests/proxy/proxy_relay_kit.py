@@ -39,6 +39,7 @@ class OpenDoor:
     asked: int = 0
     asked_again: int = 0
     refused: list[PreviewError] = field(default_factory=list)
+    is_traced: bool = False
 
     def is_for_preview(self, host: str, target: bytes) -> bool:
         return host.startswith("preview_")
@@ -56,7 +57,8 @@ class OpenDoor:
         return self._admitted() if self.own is None else None
 
     def _admitted(self) -> Admitted:
-        return Admitted("preview_x", self.address, self.process, 0, self.prefix, self.hold, self.answer_fields)
+        admitted = Admitted("preview_x", self.address, self.process, 0, self.prefix, self.hold, self.answer_fields)
+        return admitted._replace(is_traced=self.is_traced)
 
     async def explain(self, head: RequestHead, admitted: Admitted, error: PreviewError) -> OwnAnswer:
         return self.refuse(head, error)

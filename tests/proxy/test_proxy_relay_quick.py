@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from preview.http.relay.head_cache import Memo
 from preview.proxy.admission import OwnAnswer
+from preview.tracing import parent_field, read_parent
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 _NEW = re.compile(rb"(x-request-id|date): [^\r]*\r\n")
@@ -102,6 +103,29 @@ async def test_the_second_of_two_equal_requests_comes_and_is_answered_as_the_fir
         assert fields[0] == fields[1] == fields[2]
         assert len(set(front.told)) == 1
         assert front.door.held == 0
+
+
+@pytest.mark.parametrize("given", [b"", b"x", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"])
+async def test_a_traced_preview_gets_the_bits_of_the_request_id_or_the_clients_valid_traceparent(given: bytes) -> None:
+    seen: list[Seen] = []
+    fields = [b"Traceparent: " + given] if given else []
+    async with relay_to(recording(seen, ok(b"hello"))) as front:
+        front.door.is_traced = True
+        async with await trio.open_tcp_stream(*front.address) as stream:
+            for _ in range(3):
+                await _answer(stream, get(b"/", *fields), b"hello")
+            await _answer(stream, get(b"/", b"X-Request-Id: mine", *fields), b"hello")
+    assert front.door.asked_again == 2
+    for one in seen:
+        parents = [value for name, value in one.headers if name == "traceparent"]
+        number = (one["x-request-id"] or "").encode()
+        assert len(parents) == 1
+        if len(given) > 1:
+            assert parents == [given.decode()]
+        elif number == b"mine":
+            assert read_parent(parents[0].encode()) is not None
+        else:
+            assert parents == [parent_field(number).decode()]
 
 
 async def test_another_target_goes_where_it_says() -> None:

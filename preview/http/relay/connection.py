@@ -26,10 +26,11 @@ from preview.http.relay.responses import (
 )
 from preview.http.relay.slow_path import SlowPath
 from preview.proxy.admission import Admitted, OwnAnswer, RequestHead
-from preview.proxy.carriage import makes_parent, standing_fields
+from preview.proxy.carriage import makes_parent, new_parent, standing_fields
 from preview.proxy.exchange import UpstreamExchange
 from preview.proxy.http1 import HEAD_END, Ask
 from preview.proxy.network_stream import ClientGone, NetworkStream
+from preview.tracing import PARENT_FIELD
 
 if TYPE_CHECKING:
     from preview.http.relay.server import Relay
@@ -247,11 +248,15 @@ class Connection:
         """Return the upstream request's head and its id. Caches the parts that following requests share."""
         relay, again = self.relay, admitted.again
         fields, number = standing_fields(head, admitted)
-        standing, makes = request_lines(ask, fields), makes_parent(fields, admitted)
-        if not number:
-            number = relay.numbers.new()
-            if again is not None and is_worth_keeping(ask, block):
-                relay.known.put(block, Known(ask, head._replace(target=b""), admitted, again, standing, makes))
+        makes = makes_parent(fields, admitted)
+        if number and makes:
+            fields.append((PARENT_FIELD, new_parent(number)))
+        standing = request_lines(ask, fields)
+        if number:
+            return relayed_head(ask.method, admitted.target_of(head.target), standing, number), number
+        number = relay.numbers.new()
+        if again is not None and is_worth_keeping(ask, block):
+            relay.known.put(block, Known(ask, head._replace(target=b""), admitted, again, standing, makes))
         write_head = traced_head if makes else relayed_head
         return write_head(ask.method, admitted.target_of(head.target), standing, number), number
 

@@ -8,14 +8,15 @@ from http import HTTPStatus
 from time import time
 from typing import Generic, TypeVar
 
+from preview.core.ids import REQUEST_MARK
 from preview.proxy.admission import Admitted, OwnAnswer, Reauthorize, RequestHead
-from preview.proxy.carriage import new_parent, returned_fields
+from preview.proxy.carriage import returned_fields
 from preview.proxy.headers import REQUEST_ID_FIELD
 from preview.proxy.http1 import CHUNKED, NO_CONTENT, UNTIL_CLOSE, Answer, Ask, Field, field_lines, framing_fields
 from preview.proxy.page_refresh import appended_script, continued
-from preview.tracing import PARENT_FIELD
 
 _NO_CONTENT, _NOT_MODIFIED = 204, 304
+_MARK_DIGITS = len(REQUEST_MARK)
 
 
 class Dates:
@@ -68,8 +69,17 @@ def relayed_head(method: bytes, target: bytes, standing: bytes, number: bytes) -
 
 
 def traced_head(method: bytes, target: bytes, standing: bytes, number: bytes) -> bytes:
-    """Write the head of a request to a preview whose spans are recorded, with a new ``traceparent``."""
-    return relayed_head(method, target, b"%b%b: %b\r\n" % (standing, PARENT_FIELD, new_parent(number)), number)
+    """Write the head of a request to a traced preview, with a ``traceparent``; see ``parent_field``.
+
+    Args:
+        method: The client's method.
+        target: The target on the preview.
+        standing: From ``request_lines``.
+        number: The request's id, which the service has made.
+    """
+    return b"%b %b HTTP/1.1\r\n%btraceparent: 00-00000000%b-%b-01\r\n%b: %b\r\n\r\n" % (
+        method, target, standing, number, number[_MARK_DIGITS:], REQUEST_ID_FIELD, number,
+    )  # fmt: skip
 
 
 # Responses
