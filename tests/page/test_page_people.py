@@ -98,6 +98,12 @@ def test_an_account_makes_and_revokes_a_token(running: Running, browser: Browser
         dialog.get_by_role("button", name="Make a token").click()
         expect(dialog.get_by_text(re.compile("^pvt_"))).to_be_visible()
         assert serious(seen) == []
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert dialog.evaluate("it => it.scrollWidth <= it.clientWidth"), width
+            cell = dialog.get_by_role("cell", name="read", exact=True).bounding_box()
+            assert cell is not None
+            assert cell["height"] < 60
         dialog.get_by_role("button", name="Revoke build server").click()
         page.get_by_role("alertdialog").get_by_role("button", name="Revoke").click()
         expect(dialog.get_by_text("No tokens yet.")).to_be_visible()

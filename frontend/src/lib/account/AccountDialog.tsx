@@ -34,7 +34,7 @@ export function AccountDialog({ onClose, onRestored }: AccountDialogProps): Reac
   ];
   if (usage.value?.is_operator) tabs.push(["operator", "Operator"]);
   return (
-    <Dialog title="Account" onClose={onClose}>
+    <Dialog title="Account" wide onClose={onClose}>
       <div className={styles.body}>
         {usage.value && (
           <p className={styles.muted}>

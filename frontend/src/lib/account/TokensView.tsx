@@ -133,7 +133,7 @@ export function TokensView({ client, onChanged }: TokensViewProps): ReactNode {
               {tokens.value.map((one) => (
                 <tr key={one.id}>
                   <td>{visible(one.name)}</td>
-                  <td>{one.role === "admin" ? "everything" : one.role}</td>
+                  <td className={styles.word}>{one.role === "admin" ? "everything" : one.role}</td>
                   <td className={styles.number}>{day(one.expires_at)}</td>
                   <td className={styles.number}>{one.last_used_at === null ? "never" : day(one.last_used_at)}</td>
                   <td>

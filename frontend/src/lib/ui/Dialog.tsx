@@ -7,16 +7,18 @@ interface DialogProps {
   title: string;
   /** Called when it is closed, by a button or the Escape key. */
   onClose: () => void;
+  /** Whether its content needs more than a form's width. */
+  wide?: boolean;
   children: ReactNode;
 }
 
 /** A modal dialog, open for as long as it is rendered; the focus returns where it was. */
-export function Dialog({ title, onClose, children }: DialogProps): ReactNode {
+export function Dialog({ title, onClose, wide = false, children }: DialogProps): ReactNode {
   const dialog = useModal();
   return (
     <dialog
       ref={dialog}
-      className={controls.dialog}
+      className={wide ? `${controls.dialog} ${controls.wideDialog}` : controls.dialog}
       aria-label={title}
       // A question inside this dialog closes by itself.
       onClose={(event) => event.target === event.currentTarget && onClose()}
