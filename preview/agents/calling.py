@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import anyio
+from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
 from preview.agents.connection import Connection, current
@@ -17,6 +18,7 @@ from preview.client.errors import ClientError, PreviewProblem
 _SLOW_S = 300.0
 _POLL_S = 0.5
 _MOST_DIFFERENCES = 10
+_FAILED = 500
 
 
 async def request(
@@ -48,6 +50,8 @@ async def request(
     add_lines(answer, "log of this request: number, level, line", lines)
     if not lines:
         answer.say("It printed nothing.")
+    if found.status_code >= _FAILED:
+        answer.say("`failures` has the cause, with its place in the source.")
     return answer
 
 
@@ -90,6 +94,8 @@ async def compare(
 
     Cancellation: the trials are ended.
     """
+    if other_version is None and other_generation_id is None and version is None:
+        raise ToolError("Name two versions, as `version` and `other_version`: `reload` has told their numbers.")
     first = {"version": version}
     second = {"generation": other_generation_id, "version": other_version}
     body: dict[str, Any] = {

@@ -25,6 +25,7 @@ _MOST_TOKENS = 200
 # Details of errors that a program has written.
 _LAST_LINES = "last_lines"
 _MOST_DETAILS = 500
+_NOT_STARTED = frozenset({"launch_failed", "startup_timeout"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ def sentence_of(error: ClientError) -> str:
         answer.say(str(error))
         return answer.text()
     generation = error.details.get("generation_id")
-    answer.say(f"{error.code or 'error'}: the service refused this, or it failed.")
+    has_not_started = error.code in _NOT_STARTED
+    answer.say(f"{error.code or 'error'}: {'the backend did not start' if has_not_started else 'this was not done'}.")
     if generation is not None:
         answer.say(f"generation_id: {word(generation)}")
     # It may have words of the program in it.
@@ -126,7 +128,9 @@ def sentence_of(error: ClientError) -> str:
     more = {name: one for name, one in error.details.items() if name not in (_LAST_LINES, "generation_id")}
     if more:
         answer.quote("details", [json.dumps(more, default=str)[:_MOST_DETAILS]], rest="they are not kept.")
-    if error.code in ("launch_failed", "startup_timeout"):
+    if error.code == "generation_not_found":
+        answer.say("`previews` lists the generations that have run.")
+    if has_not_started:
         answer.say("Read `why` and `logs`, then send corrected files with `reload`, and `launch` with generation_id.")
     return answer.text()
 

@@ -18,6 +18,7 @@ from preview.client.models import PreviewStatus
 Env = Annotated[dict[str, str], Field(max_length=200, description="Variables of this launch.")]
 Folder = Annotated[str, Field(max_length=4096, description="Folder of the project, absolute or relative to the root.")]
 
+_NEXT = "`endpoints` lists its routes, `request` calls one."
 _NOTHING = "Name a folder, files, or the generation_id of files that are uploaded already."
 
 
@@ -138,6 +139,8 @@ async def _reload(generation_id: str, source: Mapping[str, str] | Path, remove: 
     effect = found.reload
     if effect.status == "reloaded":
         answer.say(f"The preview serves the new files, after {effect.elapsed_ms:.0f} ms.")
+    elif effect.status == "none" and not found.changed and not found.removed:
+        answer.say("These are the files as they were: nothing was done.")
     elif effect.status == "none":
         answer.say("No preview runs; call `launch` with this generation_id.")
     else:
@@ -176,7 +179,12 @@ async def previews(limit: Annotated[int, Field(ge=1, le=100)] = 20) -> Answer:
 
 
 async def _state(preview: AsyncPreview, answer: Answer) -> Answer:
-    _say_status(answer, preview.generation_id, await preview.status())
+    found = await preview.status()
+    _say_status(answer, preview.generation_id, found)
+    if found.status == "running":
+        answer.say(_NEXT)
+    elif found.status == "starting":
+        answer.say("`wait` waits until it is healthy.")
     return answer
 
 

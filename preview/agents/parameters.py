@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-GenerationId = Annotated[str, Field(max_length=128, description="Id of the generation, from `launch` or `previews`.")]
+GenerationId = Annotated[
+    str,
+    Field(max_length=128, description="Id of the generation (one uploaded project), from `launch` or `previews`."),
+]
 Files = Annotated[
     dict[Annotated[str, Field(max_length=1024)], str],
     Field(max_length=2_000, description="Text of each file, by its path relative to the project."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -13,6 +14,8 @@ from preview.client.events import Line
 from preview.client.models import Failure
 
 MOST_LINES = 500
+# Characters of an example of a body.
+_MOST_SAMPLE = 500
 
 
 async def logs(
@@ -90,7 +93,7 @@ async def failures(
         return answer
     found = await preview.failures(filter=filter)
     if not found:
-        answer.say("There are none.")
+        answer.say("No request has failed. Refused ones are in `requests`: filter `status:4xx`.")
     add_failures(answer, found)
     return answer
 
@@ -100,9 +103,10 @@ def add_failures(answer: Answer, found: list[Failure]) -> None:
     rows = []
     for one in found:
         where = f" at {one.frame.path}:{one.frame.line} in {one.frame.function}" if one.frame else ""
-        rows.append(f"{one.id} {one.count}x {one.type}: {one.message}{where}")
+        last = f"{one.last.at:%H:%M:%S}"
+        rows.append(f"{one.id} {one.count}x, last {last}, {one.type}: {one.message}{where}")
     rest = "narrow the list with `filter`."
-    if answer.quote("failures: id, count, error, place", rows, rest=rest, share=0.7):
+    if answer.quote("failures, newest first: id, count, last time (UTC), error, place", rows, rest=rest, share=0.7):
         answer.say("`failures` with an id shows one with stack, source and lines.")
 
 
@@ -126,7 +130,9 @@ async def why(generation_id: GenerationId) -> Answer:
 
 
 async def endpoints(generation_id: GenerationId) -> Answer:
-    """List the application's endpoints, from its source and, while it runs, from itself.
+    """List the application's endpoints with parameters and an example of each body.
+
+    They come from its source and, while it runs, from its own OpenAPI document.
 
     Cancellation: nothing changes.
     """
@@ -143,4 +149,9 @@ async def endpoints(generation_id: GenerationId) -> Answer:
 def _endpoint(one: dict[str, Any]) -> str:
     names = [str(given.get("name")) for given in one.get("parameters") or () if isinstance(given, dict)]
     place = f" ({one['file']}:{one['line']})" if one.get("file") else ""
-    return f"{one['method']} {one['path']}" + (f" parameters: {', '.join(names)}" if names else "") + place
+    shown = f"{one['method']} {one['path']}" + (f" parameters: {', '.join(names)}" if names else "") + place
+    for body in one.get("bodies") or ():
+        if isinstance(body, dict) and body.get("sample") is not None:
+            sample = json.dumps(body["sample"], ensure_ascii=False)[:_MOST_SAMPLE]
+            return f"{shown} body, such as {body.get('content_type')}: {sample}"
+    return shown
