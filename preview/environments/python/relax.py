@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -169,7 +169,9 @@ class Loosening:
         if any(item.location is not None for item in required.find_all(name)):
             return None
         if self._is_spare(name) and (reason == "build" or (name in _OF_SYSTEM and reason in _ABSENT)):
-            return _left_out(required, found, f"{_WORDS[reason]}, and nothing imports it")
+            # Where one part of Ubuntu is listed, all are: each would cost an attempt.
+            others = {one.name for one in required.requirements if one.name in _OF_SYSTEM and self._is_spare(one.name)}
+            return _left_out(required, found, f"{_WORDS[reason]}, and nothing imports it", others - {name})
         while (level := self.levels.get(name, 0)) <= len(_LEVELS):
             if level == len(_LEVELS):
                 return _left_out(required, found, reason) if may_drop else None
@@ -230,11 +232,14 @@ def _changed(required: RequirementSet, found: ProjectRequirement, new: str, reas
     return Loosened(replace(required, requirements=requirements), sentence)
 
 
-def _left_out(required: RequirementSet, found: ProjectRequirement, reason: str) -> Loosened | None:
+def _left_out(
+    required: RequirementSet, found: ProjectRequirement, reason: str, others: Collection[str | None] = ()
+) -> Loosened | None:
     if found.name in _PROTECTED:
         return None
-    rest = tuple(item for item in required.requirements if item.name != found.name)
-    sentence = f"{_short(found)} ({found.origin}) {_WORDS.get(reason, reason)}: it is left out"
+    rest = tuple(item for item in required.requirements if item.name != found.name and item.name not in others)
+    beside = f", and so are other parts of Ubuntu ({', '.join(sorted(filter(None, others)))})" if others else ""
+    sentence = f"{_short(found)} ({found.origin}) {_WORDS.get(reason, reason)}: it is left out{beside}"
     return Loosened(replace(required, requirements=rest), sentence)
 
 
