@@ -178,7 +178,7 @@ def test_a_database_that_the_program_exits_without_is_needed_at_startup(tmp_path
         (
             "process.env.DATABASE_URL",
             "DATABASE_URL=mongodb+srv://a:b@c.example.com/shop",
-            "mongodb+srv://a:b@c.example",
+            "mongodb+srv://a:b@c.example.com/shop",
         ),
     ],
 )

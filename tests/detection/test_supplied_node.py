@@ -101,6 +101,17 @@ CASES = [
         {"STORE": OWN, "DATABASE_URL": OWN},
     ),
     Case(
+        "Functions of other packages that have a driver's names",
+        node(
+            "const { createClient } = require('@supabase/supabase-js');\nconst { Client } = require('discord.js');\n"
+            "createClient(process.env.SUPABASE_URL, process.env.SUPABASE_ANON);\n"
+            "new Client({ host: process.env.VOICE, user: process.env.BOT });\n",
+            "redis", "pg", "@supabase/supabase-js", "discord.js",
+        ),
+        {"SUPABASE_URL": "http://localhost", "DATABASE_URL": OWN},
+        (POSTGRESQL, REDIS),
+    ),
+    Case(
         "Parts of an address in a template, with a host that the server listens at too",
         node(
             "const user = process.env.OWNER || 'shop';\nconst { Sequelize } = require('sequelize');\n"

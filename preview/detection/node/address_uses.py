@@ -25,6 +25,13 @@ _ANY_SQL: Final = frozenset(
     {"Pool", "Client", "createPool", "createConnection", "Sequelize", "DataSource", "knex", "Knex", "postgres", "pgp",
      "neon", "forRoot", "createPoolCluster"}
 )  # fmt: skip
+# Other packages have functions of these names: a file that loads none of the packages does not mean a database.
+_SHARED: Final = frozenset({"Pool", "Client", "createPool", "createConnection", "postgres", "pgp", "neon", "forRoot"})
+_SQL_PACKAGES: Final = re.compile(
+    rb"""['"](?:pg|pg-promise|postgres|mysql2?(?:/promise)?|mariadb|promise-mysql|@neondatabase/serverless"""
+    rb"""|@vercel/postgres|drizzle-orm(?:/[\w-]{1,40})?|@nestjs/(?:typeorm|sequelize)|@mikro-orm/nestjs)['"]"""
+)
+_REDIS_PACKAGES: Final = re.compile(rb"""['"](?:redis|ioredis|@redis/client)['"]""")
 _REDIS: Final = frozenset({"Redis", "IORedis", "createClient"})
 _MONGODB: Final = frozenset({"mongoose.connect", "mongoose.createConnection", "MongoClient", "MongoClient.connect"})
 _KEYS: Final = {
@@ -85,7 +92,7 @@ def value_for_use(use: AddressUse, kinds: Sequence[ServiceKind], addresses: Mapp
         addresses: The usual address of each kind.
     """
     kind = use.kind or next((one for one in kinds if one in SQL_KINDS), None)
-    if kind is None:
+    if kind is None or kind not in kinds:
         return None
     match use.part:
         case Part.URL:
@@ -179,8 +186,13 @@ class _Finder:
             if len(path) > 1:
                 self._inner.setdefault(path[1:], value)
         self.found: dict[str, AddressUse] = {}
+        # Of the file that is read.
+        self._shared = self._redis = False
 
     def read(self, root: Node) -> None:
+        text = root.text or b""
+        self._shared = _SQL_PACKAGES.search(text) is not None
+        self._redis = _REDIS_PACKAGES.search(text) is not None
         for node in _all(root):
             if node.type == "template_string":
                 self._template(node)
@@ -213,8 +225,9 @@ class _Finder:
         values = node.child_by_field_name("arguments")
         arguments = values.named_children if values is not None else []
         kind = ServiceKind.MONGODB if called in _MONGODB or driver == "MongoClient" else None
-        kind = ServiceKind.REDIS if driver in _REDIS else kind
-        if not arguments or (kind is None and driver not in _ANY_SQL):
+        kind = ServiceKind.REDIS if driver in _REDIS and self._redis else kind
+        is_sql = driver in _ANY_SQL and (self._shared or driver not in _SHARED)
+        if not arguments or (kind is None and not is_sql):
             return
         if driver == "Sequelize" and len(arguments) > 2:
             for argument, part in zip(arguments, (Part.NAME, Part.USER, Part.PASSWORD), strict=False):
