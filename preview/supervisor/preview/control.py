@@ -39,7 +39,7 @@ _CHUNK_BYTES = 16_384
 _TRACED_CHUNK_BYTES = 65_536
 # After reports of requests, the next ones are collected this long: at most 320 KiB/s are read, and 1.3 MiB/s of spans.
 _LINGER_S = 0.05
-# Reports of requests that a process may still send when it drains; nothing is collected any more then.
+# Reports of requests and spans that a process may still send when it drains; nothing is collected any more then.
 _LAST_REPORTS_BYTES = 256 * 1024
 
 
@@ -217,7 +217,8 @@ class Control:
         """Order the process to accept no more and to end after its last response; False if sending failed."""
         if not self._drains.is_set():
             self._drains.set()
-            self._allowed += _LAST_REPORTS_BYTES if self._takes_requests else 0
+            reports = self._takes_requests or self._traces is not None
+            self._allowed += _LAST_REPORTS_BYTES if reports else 0
         try:
             self._ours.send(b"drain\n")
         except OSError:
