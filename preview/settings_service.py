@@ -64,6 +64,10 @@ class ServiceSettings(BaseSettings):
     sealing_keys: SecretStr | None = None
     operators: UserIds | None = None
 
+    # Export of traces, metrics and the service's log
+    otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^\s@]+$", max_length=500)] | None = None
+    otlp_headers: SecretStr | None = Field(None, max_length=4000)
+
     # Audit trail
     audit_entries: Annotated[int, Field(ge=1000, le=10_000_000)] = 200_000
     audit_retention_s: Seconds = Field(365 * 24 * 3600, validation_alias=AliasChoices("PREVIEW_AUDIT_RETENTION"))

@@ -33,6 +33,7 @@ from preview.http.host import NoService, in_host_authenticate, in_host_generatio
 from preview.http.identity import TokenAuthenticate, session_cookie_name
 from preview.http.metrics import Streams, make_metrics
 from preview.http.openapi import install_openapi
+from preview.http.otlp.exporter import exporting
 from preview.http.people import make_people
 from preview.http.protocol.listening import RequestConnection, SocketConnection
 from preview.http.routes.calls import carry_check
@@ -187,8 +188,7 @@ class PreviewApp(QuartTrio):
     def count_answer(self, route: str, method: str, status: int, elapsed_s: float) -> None:
         """Count a response: see ``Answers.add``. Nothing is counted while the app is not running."""
         if self._backend is not None:
-            self._backend.metrics.answers.add(route, method, status, elapsed_s)
-            self._backend.metrics.slow.request(route, method, status, elapsed_s)
+            self._backend.metrics.add_answer(route, method, status, elapsed_s)
 
     def count_error(self, code: str) -> None:
         """Count an error response of the service by its code. Nothing is counted while the app is not running."""
@@ -230,8 +230,7 @@ class PreviewApp(QuartTrio):
 
         The host runs trio or asyncio. From asyncio, call the service's functions with ``call``. If another process has
         the data folder, as the first of a server's several workers, this yields a ``NoService``, and each request gets
-        503 with the reason. On exit, streams send
-        their final message first; then previews stop within their time budget.
+        503 with the reason. On exit, streams send their final message first; then previews stop in their time budget.
 
         Raises:
             ConfigurationError, DatabaseUnavailable: The service cannot be opened.
@@ -297,6 +296,7 @@ class PreviewApp(QuartTrio):
                 with (
                     observing(made.checks.watch),
                     observing(made.metrics.launches.observe),
+                    exporting(service, made.metrics, nursery),
                     telling_changes(service, made.people.events),
                 ):
                     yield

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, ProcessCollector, generate_latest
 from prometheus_client.registry import Collector
 
 from preview.http.metrics.answers import Answers
@@ -36,6 +37,15 @@ class Metrics:
             self._registry.register(one)
         # Memory, processor time and open files, from the kernel; named ``process_…`` as everywhere.
         ProcessCollector(registry=self._registry)
+
+    def add_answer(self, route: str, method: str, status: int, elapsed_s: float) -> None:
+        """Count a response: see ``Answers.add``."""
+        self.answers.add(route, method, status, elapsed_s)
+        self.slow.request(route, method, status, elapsed_s)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return all families."""
+        return self._registry.collect()
 
     def render(self) -> bytes:
         """Return the text exposition."""

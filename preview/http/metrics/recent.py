@@ -18,19 +18,29 @@ _SLOW_REQUEST_S = 5 * SLOW_S
 
 
 class RecentLog:
-    """The last log lines of this process. A processor of structlog; it changes nothing."""
+    """The last log lines of this process. A processor of structlog; it changes nothing.
+
+    Attributes:
+        count: Number of lines so far.
+    """
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=_MOST_LINES)
+        self.count = 0
 
     def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
         """Remember an event."""
+        self.count += 1
         self._lines.append(json.dumps(dict(event), default=str)[:_MOST_CHARACTERS])
         return event
 
     def lines(self) -> list[str]:
         """Return the lines, the oldest first; each is JSON, if it is not cut."""
         return list(self._lines)
+
+    def since(self, count: int) -> list[str]:
+        """Return the lines after the first ``count`` ones, as far as they are kept."""
+        return list(self._lines)[-(self.count - count) :] if self.count > count else []
 
 
 RECENT_LOG = RecentLog()
