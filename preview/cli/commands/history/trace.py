@@ -142,6 +142,7 @@ def _tree(spans: _Spans, *, whole: bool) -> Iterator[str]:
             same = same + 1 if at and span["name"] == children[at - 1]["name"] else 1
             is_last = at + 1 == len(children) or children[at + 1]["name"] != span["name"]
             if not whole and same > _SAME and span["span_id"] not in below:
+                shown.add(span["span_id"])
                 if is_last:
                     yield f"{'  ' * depth}                      … {same - _SAME} more of the same (--all)"
                 continue
@@ -154,6 +155,11 @@ def _tree(spans: _Spans, *, whole: bool) -> Iterator[str]:
                 yield from lines(span["span_id"], depth + 1)
 
     yield from lines(None, 0)
+    # What only leads back to itself, or is deeper than people can read.
+    for span in spans:
+        if span["span_id"] not in shown:
+            shown.add(span["span_id"])
+            yield _span(span, 0)
 
 
 def _span(span: Mapping[str, Any], depth: int) -> str:
