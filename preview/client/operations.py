@@ -261,6 +261,9 @@ def reload(session: PreviewSession, source: Source, remove: tuple[str, ...] = ()
         there = {one.path: one.sha256 for one in listed.files}
         changed = {path: content[path] for path, digest in wanted.items() if there.get(path) != digest}
         gone = [path for path in there if path not in wanted] if is_whole else list(remove)
+        if not changed and not gone:
+            # The service refuses a change without files. Given one that is the same, it says that nothing has changed.
+            changed = dict(list(content.items())[:1])
         is_large = is_whole and sum(map(len, changed.values())) > uploads.MAX_JSON_BYTES
         try:
             if is_large:
