@@ -68,6 +68,7 @@ AUDITED: Mapping[str, str] = MappingProxyType(
         "e2b.kill": "sandbox ended",
         "operator.stop": "operator: preview stopped",
         "operator.remove_environment": "operator: environment removed",
+        "operator.change_tier": "operator: tier changed",
     }
 )
 """Actions by the name of the route: each request is an entry, with its outcome."""
@@ -103,7 +104,7 @@ READ_BY_GUESTS: Mapping[str, str] = MappingProxyType(
 """As ``READ``, for guests only, when they are let in: what others read of an owner's preview."""
 
 
-_SUBJECTS = ("preview_id", "token_id", "alert_id", "environment_id", "generation_id", "project_id", "name")
+_SUBJECTS = ("preview_id", "token_id", "alert_id", "environment_id", "generation_id", "project_id", "name", "user_id")
 _ENTRY = "preview.audit_entry"
 _DETAIL = "preview.audit_detail"
 _OWNER = "preview.audit_owner"

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, literal, s
 from sqlalchemy.dialects import postgresql, sqlite
 
 from preview.core.clock import now_ms
-from preview.errors import InvalidRequest
+from preview.errors import InvalidRequest, UserNotFound
 from preview.storage.database import Database
 from preview.storage.tables import users
 
@@ -30,6 +30,26 @@ class UserStore:
         query = select(users.c.tier).where(users.c.id == user_id)
         found: str | None = await self._database.read(lambda connection: connection.scalar(query))
         return found
+
+    async def change_tier(self, user_id: str, tier: str) -> str:
+        """Give a user another tier, and return the one before.
+
+        Raises:
+            UserNotFound: There is no such user.
+
+        Cancellation: completed, or nothing changes.
+        """
+
+        def change(connection: Connection) -> str | None:
+            before: str | None = connection.scalar(select(users.c.tier).where(users.c.id == user_id))
+            connection.execute(update(users).where(users.c.id == user_id).values(tier=tier))
+            return before
+
+        # PostgreSQL refuses the character, and nobody has such an id.
+        before = None if "\0" in user_id else await self._database.write(change)
+        if before is None:
+            raise UserNotFound("This service has no such user; list them.")
+        return before
 
     async def ensure(self, user_id: str, tier: str | None = None) -> None:
         """Create the user's row if missing. A ``tier`` is stored in both cases.

@@ -61,6 +61,26 @@ async def test_only_operators_read_the_changes_of_others_and_no_secret_is_in_the
         assert len(await entries(world)) == 3
 
 
+async def test_an_operator_changes_a_tier_and_both_see_it_in_the_audit(tmp_path: Path) -> None:
+    async with open_world(tmp_path, operators="root") as world:
+        await world.keep(_PLAIN)
+        tier = {"tier": "pro"}
+        path = "/api/v1/operator/users/ann/tier"
+        assert (await world.ask("PUT", path, tier)).status_code == 403
+        assert (await world.ask("PUT", path, tier, user=None)).status_code == 401
+        assert (await world.ask("PUT", path, {"tier": "emperor"}, user="root")).status_code == 400
+        for unknown in ("nobody", "%00", "ann%2F..%2Fbob"):
+            answer = await world.ask("PUT", f"/api/v1/operator/users/{unknown}/tier", tier, user="root")
+            assert answer.status_code == 404, answer.text
+        assert (await world.ask("PUT", path, tier, user="root")).status_code == 204
+        assert (await world.ask("GET", "/api/v1/usage")).json()["tier"] == "pro"
+        (changed,) = [
+            one for one in await entries(world) if (one["action"], one["outcome"]) == ("operator: tier changed", "ok")
+        ]
+        assert (changed["user_id"], changed["subject"]) == ("root", "ann")
+        assert changed["detail"].endswith("/tier: free to pro")
+
+
 async def test_launches_guests_and_removals_are_entries(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         generation = await world.keep(FILES)

@@ -104,7 +104,7 @@ export interface components {
         ArchiveKind: "zip" | "tar.gz";
         /**
          * AuditEntryShape
-         * @description A change that a user has made.
+         * @description Something that somebody did.
          */
         AuditEntryShape: {
             /**
@@ -112,26 +112,69 @@ export interface components {
              * @example project removed
              */
             action: string;
+            /**
+             * Address
+             * @description The client's address; may be empty.
+             */
+            address: string;
             /** At */
             at: string;
+            /**
+             * At Ms
+             * @description Milliseconds since the epoch, as in the hash.
+             */
+            at_ms: number;
             /**
              * Detail
              * @example DELETE /api/v1/generations/gen_789abcdefghjkmnp
              */
             detail: string;
+            /**
+             * Hash
+             * @description SHA-256 over this entry and the hash of the entry before.
+             */
+            hash: string;
             /** Id */
             id: string;
             /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "ok" | "refused" | "failed" | "unknown";
+            /**
+             * Owner Id
+             * @description The user whom it concerns; empty for the service's own entries.
+             */
+            owner_id: string;
+            /**
+             * Preview Id
+             * @description The live preview at that time; may be empty.
+             */
+            preview_id: string;
+            /**
+             * Seq
+             * @description Number in the trail.
+             */
+            seq: number;
+            /**
              * Subject
-             * @description Id or name of what was changed; may be empty.
+             * @description Id or name of what it was done to; may be empty.
              */
             subject: string;
-            /** User Id */
+            /**
+             * User Id
+             * @description Who did it: a user's id, or `guest NAME`.
+             */
             user_id: string;
+            /**
+             * Via
+             * @description `browser`, `bearer`, `token ID`, `share ID` or `service`; may be empty.
+             */
+            via: string;
         };
         /**
          * AuditPage
-         * @description A page of changes, newest first.
+         * @description A page of entries, newest first.
          */
         AuditPage: {
             /** Items */
@@ -141,6 +184,44 @@ export interface components {
              * @description `cursor` of the next page; null on the last one.
              */
             next: string | null;
+        };
+        /**
+         * AuditVerdict
+         * @description The result of a check of the audit trail.
+         */
+        AuditVerdict: {
+            /**
+             * Entries
+             * @description Number of right entries, from the oldest on.
+             */
+            entries: number;
+            /**
+             * First
+             * @description Number of the oldest entry; 0 if there is none.
+             */
+            first: number;
+            /**
+             * Head
+             * @description `NUMBER:HASH` of the last right entry.
+             */
+            head: string;
+            /** Is Whole */
+            is_whole: boolean;
+            /**
+             * Noted Head
+             * @description The head that the service had written down; null if none.
+             */
+            noted_head: string | null;
+            /**
+             * Problem
+             * @description One sentence about it; null if none.
+             */
+            problem: string | null;
+            /**
+             * Wrong
+             * @description Number of the first wrong or missing entry; null if none.
+             */
+            wrong: number | null;
         };
         /**
          * BackingServer
@@ -5159,6 +5240,17 @@ export interface components {
             ticket: string;
         };
         /**
+         * TierBody
+         * @description Another tier of a user.
+         */
+        TierBody: {
+            /**
+             * Tier
+             * @enum {string}
+             */
+            tier: "free" | "pro" | "enterprise";
+        };
+        /**
          * TimingShape
          * @description Durations in milliseconds, each from the request's arrival; null if that moment never came.
          */
@@ -6002,6 +6094,7 @@ export type AlertBody = components['schemas']['AlertBody'];
 export type ArchiveKind = components['schemas']['ArchiveKind'];
 export type AuditEntryShape = components['schemas']['AuditEntryShape'];
 export type AuditPage = components['schemas']['AuditPage'];
+export type AuditVerdict = components['schemas']['AuditVerdict'];
 export type BackingServer = components['schemas']['BackingServer'];
 export type Base64File = components['schemas']['Base64File'];
 export type CallEndEvent = components['schemas']['CallEndEvent'];
@@ -6207,6 +6300,7 @@ export type TemplateShape = components['schemas']['TemplateShape'];
 export type Templates = components['schemas']['Templates'];
 export type TermShape = components['schemas']['TermShape'];
 export type Ticket = components['schemas']['Ticket'];
+export type TierBody = components['schemas']['TierBody'];
 export type TimingShape = components['schemas']['TimingShape'];
 export type TokenBody = components['schemas']['TokenBody'];
 export type TokenList = components['schemas']['TokenList'];

@@ -124,6 +124,12 @@ def operator_operations() -> dict[str, Operation]:
             (*refused, errors.InvalidRequest),
             query=bodies.PageQuery,
         ),
+        "operator.change_tier": Operation(
+            GONE,
+            (*refused, errors.InvalidRequest, errors.UserNotFound),
+            204,
+            body=account.TierBody,
+        ),
         "operator.audit": Operation(
             Reply("A page of entries.", account.AuditPage),
             (*refused, errors.InvalidRequest),

@@ -1,6 +1,7 @@
 import { type ReactNode, useState } from "react";
 
 import {
+  changeTier,
   operatorAudit,
   operatorPreviews,
   operatorUsers,
@@ -9,6 +10,7 @@ import {
   stopAnyPreview,
   storedEnvironments,
   templatesOf,
+  TIERS,
 } from "../api/account";
 import type { PreviewClient } from "../api/client";
 import { Button, IconButton, Notice } from "../ui/controls";
@@ -94,7 +96,25 @@ export function OperatorView({ client }: { client: PreviewClient }): ReactNode {
         heads={["User", "Tier", "Previews", "Projects", "Files", "Since"]}
         rows={users.value?.items.map((one) => [
           visible(one.id),
-          one.tier,
+          <select
+            key="tier"
+            className={controls.field}
+            aria-label={`Tier of ${visible(one.id)}`}
+            value={one.tier}
+            disabled={action.busy !== null}
+            onChange={(event) => {
+              const tier = event.target.value;
+              void action.run("Changing the tier…", async () => {
+                await changeTier(client, one.id, tier);
+                users.refresh();
+                return `${visible(one.id)} is in tier ${tier} from the next launch on.`;
+              });
+            }}
+          >
+            {TIERS.map((tier) => (
+              <option key={tier}>{tier}</option>
+            ))}
+          </select>,
           one.previews,
           one.generations,
           amount(one.stored_bytes, "bytes"),

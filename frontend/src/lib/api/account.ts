@@ -97,6 +97,15 @@ export function operatorUsers(
   return client.json("/api/v1/operator/users?limit=200", of(signal));
 }
 
+export const TIERS = ["free", "pro", "enterprise"] as const;
+
+export async function changeTier(client: PreviewClient, user: string, tier: string): Promise<void> {
+  await client.send(`/api/v1/operator/users/${encodeURIComponent(user)}/tier`, {
+    method: "PUT",
+    json: { tier },
+  });
+}
+
 export function storedEnvironments(
   client: PreviewClient,
   signal?: AbortSignal,

@@ -136,6 +136,14 @@ class OperatorUser(Answer):
     stored_bytes: int = Field(description="Size of the generations' files.")
 
 
+class TierBody(BaseModel):
+    """Another tier of a user."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    tier: Literal["free", "pro", "enterprise"]
+
+
 class OperatorUsers(Answer):
     """A page of users, newest first."""
 

@@ -14,7 +14,7 @@ from preview.auth import Identity
 from preview.core.clock import from_ms
 from preview.core.quoting import quoted
 from preview.errors import Forbidden, PreviewNotFound
-from preview.http.audited import remember_owner
+from preview.http.audited import remember_detail, remember_owner
 from preview.http.backend import Backend, BackendRoutes, Running
 from preview.http.contracts.people.account import (
     AuditPage,
@@ -30,16 +30,19 @@ from preview.http.contracts.people.account import (
     OperatorUsers,
     Templates,
     TemplateShape,
+    TierBody,
 )
 from preview.http.core.answers import json_answer, no_content
 from preview.http.core.bodies import AuditQuery, PageQuery
-from preview.http.core.reading import checked_query
+from preview.http.core.reading import checked_query, read_json
 from preview.http.identity import require_account
 from preview.http.metrics import RECENT_LOG
 from preview.http.people import is_operator
 from preview.runtime.warm.runtime import WarmRuntime
 from preview.storage.tables import generations, users
 from preview.storage.users import read_page
+
+_BODY_BYTES = 4096
 
 
 def operator_routes(running: Running) -> Blueprint:
@@ -98,6 +101,16 @@ def operator_routes(running: Running) -> Blueprint:
             for row in rows
         ]
         return json_answer(OperatorUsers(items=items, next=following))
+
+    @routes.put("/operator/users/<user_id>/tier")
+    async def change_tier(backend: Backend, user_id: str) -> Response:
+        """Give a user another tier, for operators: it applies from the next launch. A tier in a token goes first."""
+        await _require_operator(backend)
+        body = await read_json(request, TierBody, limit_bytes=_BODY_BYTES)
+        before = await backend.service.users.change_tier(user_id, body.tier)
+        remember_owner(request.scope, user_id)
+        remember_detail(request.scope, f"{before} to {body.tier}")
+        return no_content()
 
     @routes.get("/operator/audit")
     async def audit(backend: Backend) -> Response:
