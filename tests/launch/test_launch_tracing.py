@@ -99,3 +99,19 @@ async def test_without_the_setting_nothing_is_reported(rig: Rig) -> None:
     assert await get(preview, "/books/a") == 200
     assert (preview.traces.is_on, preview.traces.spans) == (False, 0)
     assert rig.service.traces.find(preview.id) is None
+
+
+async def test_forks_of_templates_and_the_process_after_a_restart_are_traced_too(
+    make_settings_in: Callable[..., Settings], launch_cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings_in(cache_dir=launch_cache_dir, stop_grace_s=2)
+    with trio.fail_after(150):
+        async with open_rig(settings, monkeypatch) as rig:
+            for number in range(3):
+                preview = await rig.start(*SHOPS["fastapi"])
+                assert preview.record.state is State.RUNNING, story(preview)
+                assert await get(preview, "/books/a", x_request_id=f"r{number}") == 200
+                trace = await trace_of(preview, f"r{number}")
+                assert [hint.count for hint in trace.hints] == [BOOKS]
+                await rig.service.previews.stop("g1")
+                await preview.over.wait()
