@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,9 @@ from preview.sources import Sources
 from preview.sources.commands import start_commands
 
 _NODE = frozenset({*NODE_NAMES, "node"})
+# Where a project names its packages.
+_MANIFEST = re.compile(r"requirements[\w.-]*\.(?:txt|in)|pyproject\.toml|Pipfile|setup\.(?:py|cfg)|package\.json")
+_MOST_MANIFESTS = 20
 _SERVERS = {"fastapi": Server.ASGI, "starlette": Server.ASGI, "flask": Server.WSGI, "django": Server.DJANGO}
 
 
@@ -53,7 +57,14 @@ def detect(
     kinds = frozenset() if given.network is Network.HOST else supplied
     plan = with_sql_files(with_servers(_plan(sources, apps, given, kinds), kinds), sources)
     plan = with_workers(with_key_files(with_extension(plan, sources), sources), sources)
-    return _overridden(plan, given)
+    plan = _overridden(plan, given)
+    return replace(plan, exports_spans=True) if plan.trace and _has_opentelemetry(sources) else plan
+
+
+def _has_opentelemetry(sources: Sources) -> bool:
+    """Return whether a manifest names a package of OpenTelemetry."""
+    manifests = [name for name in sources.all_names if _MANIFEST.fullmatch(name.rpartition("/")[2])]
+    return any(b"opentelemetry" in sources.text(name) for name in manifests[:_MOST_MANIFESTS])
 
 
 def _plan(sources: Sources, apps: Sequence[FoundApp], given: Overrides, kinds: frozenset[ServiceKind]) -> StartPlan:

@@ -155,6 +155,7 @@ class StartPlan:
         health_path: The project's own health route; None means that any response to ``/`` counts.
         network: Network access requested by ``preview.toml`` or the launch request, or None.
         trace: Spans of each request are recorded; see ``preview.tracing``.
+        exports_spans: A traced project has OpenTelemetry, which may send spans of its own.
         decisions: One sentence each, for the log and ``preview detect``.
         warnings: One sentence each: a possible problem, and how to fix it.
     """
@@ -174,6 +175,7 @@ class StartPlan:
     health_path: str | None = None
     network: Network | None = None
     trace: bool = False
+    exports_spans: bool = False
     decisions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     workers: tuple[Step, ...] = ()

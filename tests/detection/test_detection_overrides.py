@@ -8,7 +8,7 @@ from time import process_time
 import pytest
 from detection_kit import FASTAPI, FLASK, plan_of, write
 
-from preview.detection import Origin, Overrides, Server, merge, overrides_from_request, read_preview_file
+from preview.detection import Origin, Overrides, Server, detect, merge, overrides_from_request, read_preview_file
 from preview.detection.plain import LISTED
 from preview.endpoints import NODE_NAMES
 from preview.errors import InvalidGeneration, InvalidRequest
@@ -220,3 +220,15 @@ def test_tables_of_an_ordinary_size_are_read() -> None:
     values = {"start": {"steps": ["python manage.py migrate"] * 50}, "env": {f"A{n}": "x" * 300 for n in range(200)}}
     read = overrides_from_request(values)
     assert (len(read.steps or ()), len(read.variables)) == (50, 200)
+
+
+def test_tracing_is_off_unless_it_is_asked_for_and_opentelemetry_is_found_in_a_manifest(tmp_path: Path) -> None:
+    on, off = (overrides_from_request({"start": {"trace": one}}) for one in (True, False))
+    write(tmp_path, {"main.py": FASTAPI, "requirements.txt": "fastapi\nopentelemetry-sdk\n"})
+    found = [
+        (plan.trace, plan.exports_spans) for plan in (detect(tmp_path), detect(tmp_path, on), detect(tmp_path, off))
+    ]
+    assert found == [(False, False), (True, True), (False, False)]
+    write(tmp_path, {"requirements.txt": "fastapi\n", "preview.toml": "[start]\ntrace = true\n"})
+    assert (detect(tmp_path).trace, detect(tmp_path).exports_spans) == (True, False)
+    assert not detect(tmp_path, off).trace

@@ -82,7 +82,8 @@ async def test_a_query_per_row_is_seen_and_is_a_hint(rig: Rig, kind: str) -> Non
 
 async def test_a_project_with_opentelemetry_sends_its_spans_out_of_the_sandbox(rig: Rig) -> None:
     files = {"requirements.txt": "fastapi\n", "main.py": OTLP}
-    plan = StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, target("main", "app", framework="fastapi"), trace=True)
+    app = target("main", "app", framework="fastapi")
+    plan = StartPlan("fastapi", Toolchain.PYTHON, Server.ASGI, app, trace=True, exports_spans=True)
     preview = await rig.start(files, plan)
     assert preview.record.state is State.RUNNING, story(preview)
     assert await get(preview, "/export", traceparent=PARENT, x_request_id="r1") == 200

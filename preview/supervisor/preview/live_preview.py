@@ -221,7 +221,7 @@ class LivePreview:
         """Decide which ports of its own loopback lead to its databases; a preview with the machine's has none."""
         services = () if network is Network.HOST else plan.services
         self.supplied = dict(self.servers.reaches(services))
-        if plan.trace and network is not Network.HOST:
+        if plan.exports_spans and network is not Network.HOST:
             self.supplied.setdefault(OTLP_PORT, self._receiver.serve)
         self.needed_servers = self.servers.of(services)
         for server in self.needed_servers:
