@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,6 +141,8 @@ def test_an_earlier_launch_and_the_version_before_a_reload_are_compared(
     assert (earlier["version"], later["version"]) == (1, 2)
     assert run(["launches", generation]) == 0
     assert earlier["preview_id"] in capsys.readouterr().out
+    assert run(["launches", "steps", generation, earlier["preview_id"]]) == 0
+    assert re.search(r"answers +done +\d", capsys.readouterr().out)
     assert run(["logs", generation, "--launch", earlier["preview_id"]]) == 0
     assert "hello from one" in capsys.readouterr().out
     assert run(["launches", "compare", generation, earlier["preview_id"], later["preview_id"]]) == 0

@@ -12,7 +12,7 @@ from rich.text import Text
 from preview.cli.client import generation_path, open_api
 from preview.cli.commands.history.showing import ListByDefault, duration
 from preview.cli.options import CaOption, GenerationArgument, JsonOption, UrlOption
-from preview.cli.terminal import listing, print_json, show, table_console
+from preview.cli.terminal import listing, print_json, say, show, table_console
 from preview.core.quoting import visible
 
 app = typer.Typer(
@@ -61,6 +61,38 @@ def ls(
         )
         shown.add_row(*(Text(visible(str(value))) for value in values))
     table_console().print(shown)
+
+
+@app.command()
+def steps(
+    generation: GenerationArgument,
+    launch: Annotated[
+        str | None, typer.Argument(metavar="[LAUNCH]", help="The launch's preview; by default the newest.")
+    ] = None,
+    url: UrlOption = None,
+    ca: CaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the steps of a launch, and the time that each took.
+
+    Example: preview launches steps GEN
+    """
+    with open_api(url, ca) as api:
+        path = generation_path(generation, "/launches")
+        if launch is None:
+            newest = api.call("GET", path, params={"limit": 1}).json()["items"]
+            launch = newest[0]["preview_id"] if newest else None
+        found = None if launch is None else api.get_json(f"{path}/{quote(launch, safe='')}")
+    if as_json:
+        print_json({"preview_id": launch, "steps": [] if found is None else found["steps"]})
+    elif found is None:
+        say("Never launched; `preview launch GEN` launches it.")
+    else:
+        shown = listing("STEP", "STATE", "TIME", "DETAIL")
+        for one in found["steps"]:
+            values = (one["name"], one["state"], duration(one["elapsed_ms"]), one["detail"] or "")
+            shown.add_row(*(Text(visible(str(value))) for value in values))
+        table_console().print(shown)
 
 
 @app.command()
