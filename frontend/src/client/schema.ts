@@ -977,6 +977,45 @@ export interface components {
             summary: string;
         };
         /**
+         * Diagnostics
+         * @description Facts about the running service, for a support bundle.
+         */
+        Diagnostics: {
+            /** Database */
+            database: string;
+            /**
+             * Isolation
+             * @description How previews are isolated.
+             */
+            isolation: string;
+            /**
+             * Levels
+             * @description Each isolation level: `available`, or why it is not.
+             */
+            levels: {
+                [key: string]: string;
+            };
+            /** Live Previews */
+            live_previews: number;
+            /**
+             * Log
+             * @description The last lines of the service's own log, each an object of JSON.
+             */
+            log: string[];
+            /**
+             * Metrics
+             * @description As `GET /metrics`.
+             */
+            metrics: string;
+            /**
+             * Slow
+             * @description Database calls above 1 s and requests above 5 s, the last 100.
+             */
+            slow: components["schemas"]["SlowOperation"][];
+            /** Version */
+            version: string;
+        };
+        /**
          * DifferenceShape
          * @description A variable or a start option of two presets.
          */
@@ -4778,6 +4817,21 @@ export interface components {
             version?: number | null;
         };
         /**
+         * SlowOperation
+         * @description Something that took long.
+         */
+        SlowOperation: {
+            /** At */
+            at: string;
+            /**
+             * Operation
+             * @example database write
+             */
+            operation: string;
+            /** Seconds */
+            seconds: number;
+        };
+        /**
          * SnapshotBody
          * @description A new data snapshot.
          */
@@ -6129,6 +6183,7 @@ export type DatabaseShape = components['schemas']['DatabaseShape'];
 export type Databases = components['schemas']['Databases'];
 export type DeliveryShape = components['schemas']['DeliveryShape'];
 export type DiagnosisShape = components['schemas']['DiagnosisShape'];
+export type Diagnostics = components['schemas']['Diagnostics'];
 export type DifferenceShape = components['schemas']['DifferenceShape'];
 export type EarlyProblem = components['schemas']['EarlyProblem'];
 export type EndEvent = components['schemas']['EndEvent'];
@@ -6280,6 +6335,7 @@ export type SettingDifference = components['schemas']['SettingDifference'];
 export type ShareBody = components['schemas']['ShareBody'];
 export type ShareShape = components['schemas']['ShareShape'];
 export type SideBody = components['schemas']['SideBody'];
+export type SlowOperation = components['schemas']['SlowOperation'];
 export type SnapshotBody = components['schemas']['SnapshotBody'];
 export type SnapshotList = components['schemas']['SnapshotList'];
 export type SnapshotShape = components['schemas']['SnapshotShape'];
