@@ -122,7 +122,7 @@ class E2bApp(QuartTrio):
         if identity.guest is not None or not identity.role.contains(needed):
             sentence = f"This API key has the role `{identity.role.value}`; this needs one with `{needed.value}`."
             raise E2bError("permission_denied", sentence)
-        remember_caller(request.scope, identity)
+        remember_caller(backend.people.audit, request, identity, backend.live_preview_id)
         domain = self._addresses.sandbox_domain(request.headers.get("Host", "").lower(), mount_of(request.scope))
         path = request.path.partition(f"{_PREFIX}/api")[2]
         return await answer_user(boxes, identity.user.id, request, path, domain=domain)
