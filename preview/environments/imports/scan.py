@@ -173,7 +173,7 @@ class _Scan:
             found += [
                 file for name in names for file in _files(posixpath.join(path, name)) if self._sources.has_file(file)
             ]
-            if not found and module and not names and self._sources.has_folder(path):
+            if not found and not names and parts[-1] == "settings" and self._sources.has_folder(path):
                 # ``config.settings`` may be a folder without ``__init__.py``: a setting chooses one of its modules.
                 found = [file for file in self._sources.names if posixpath.dirname(file) == path][:_MAX_BESIDE]
             if found or (module and self._sources.has_folder(path)):
