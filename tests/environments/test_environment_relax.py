@@ -62,11 +62,20 @@ def test_a_package_without_any_wheel_comes_under_its_other_name() -> None:
     assert steps(required("psycopg2", "six"), said, 1) == ["psycopg2-binary six"]
 
 
-def test_a_driver_whose_part_in_c_cannot_be_built_comes_built() -> None:
-    said = (
-        "error: Failed to build `psycopg-c==3.1.12`\nhint: `psycopg-c` (v3.1.12) was included because `psycopg[c]` "
-        "(v3.1.12) depends on `psycopg-c`"
-    )
+@pytest.mark.parametrize(
+    "said",
+    [
+        (
+            "error: Failed to build `psycopg-c==3.1.12`\nhint: `psycopg-c` (v3.1.12) was included because `psycopg[c]` "
+            "(v3.1.12) depends on `psycopg-c`"
+        ),
+        (
+            "error: No solution found when resolving dependencies\n  cause: Because psycopg-c==3.1.12 has no usable wheels "
+            "and psycopg[c]==3.1.12 depends on psycopg-c==3.1.12, we can conclude that psycopg[c]==3.1.12 cannot be used."
+        ),
+    ],
+)
+def test_a_driver_whose_part_in_c_has_no_wheel_comes_built(said: str) -> None:
     assert steps(required("psycopg[c]==3.1.12", "six"), said, 1) == ["psycopg[binary]==3.1.12 six"]
 
 

@@ -15,7 +15,7 @@ from preview.environments.requirements.requirements import ProjectRequirement, R
 _WHEELS_ONLY: Final = (
     "aiohttp", "asyncpg", "bcrypt", "blis", "cffi", "cryptography", "fiona", "gevent", "greenlet", "grpcio", "h5py",
     "httptools", "llvmlite", "lxml", "matplotlib", "numba", "numpy", "opencv-contrib-python", "opencv-python",
-    "opencv-python-headless", "orjson", "pandas", "pillow", "polars", "psycopg2", "psycopg2-binary",
+    "opencv-python-headless", "orjson", "pandas", "pillow", "polars", "psycopg-c", "psycopg2", "psycopg2-binary",
     "pyarrow", "pydantic-core", "pymssql", "pyyaml", "rpds-py", "scikit-image", "scikit-learn", "scipy", "shapely",
     "spacy", "statsmodels", "tensorflow", "thinc", "tiktoken", "tokenizers", "torch", "ujson", "uvloop",
     "watchfiles", "yarl",
