@@ -70,8 +70,8 @@ def test_a_package_without_any_wheel_comes_under_its_other_name() -> None:
             "(v3.1.12) depends on `psycopg-c`"
         ),
         (
-            "error: No solution found when resolving dependencies\n  cause: Because psycopg-c==3.1.12 has no usable wheels "
-            "and psycopg[c]==3.1.12 depends on psycopg-c==3.1.12, we can conclude that psycopg[c]==3.1.12 cannot be used."
+            "error: No solution found when resolving dependencies\n  cause: Because psycopg-c==3.1.12 has no usable "
+            "wheels and psycopg[c]==3.1.12 depends on psycopg-c==3.1.12, we can conclude that it cannot be used."
         ),
     ],
 )
