@@ -79,6 +79,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         patch.setenv("PREVIEW_E2B", "true")
         patch.setenv("PREVIEW_DISK_LIMIT_MB", "64")
         patch.setenv("PREVIEW_MEMORY_LIMIT_MB", "256")
+        patch.setenv("PREVIEW_MAX_PROCESSES", "64")
         with serving(tmp_path_factory.mktemp("e2b")) as started:
             yield started
 

@@ -151,14 +151,15 @@ class Boxes:
         Raises:
             E2bError: There is none of this name that is the user's.
         """
-        box = self._live.get(name)
+        box = self.find(name)
         if box is None or box.user_id != user_id:
             raise E2bError("not_found", f"Sandbox {_shown(name)} was not found.")
         return box
 
     def find(self, name: str) -> Box | None:
-        """Return a sandbox by its name alone, for a request to one of its ports."""
-        return self._live.get(name)
+        """Return a sandbox by its name alone, unless it is ending."""
+        box = self._live.get(name)
+        return None if box is None or box.scope.cancel_called else box
 
     def with_token(self, name: str, token: str) -> Box:
         """Return the sandbox of a request for its files or commands.
@@ -166,7 +167,7 @@ class Boxes:
         Raises:
             E2bError: There is none of this name, or the token is not its own.
         """
-        box = self._live.get(name)
+        box = self.find(name)
         # The same answer for both: a stranger learns nothing about a name.
         if box is None or not hmac.compare_digest(box.token.encode(), token.encode("utf-8", "replace")):
             raise E2bError("sandbox_gone", f"The sandbox {_shown(name)} was not found.")
