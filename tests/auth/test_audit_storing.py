@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 from sqlalchemy import Connection, delete, update
+from sqlalchemy.exc import IntegrityError
 
 from preview.auth.audit import trail
 from preview.auth.audit.entry import BROKEN, AuditEntry
@@ -128,3 +129,22 @@ async def test_the_same_reading_is_one_entry(database: Database) -> None:
     for name in ("gus", "gus", "eve", "gus"):
         book.note_soon(AuditEntry.new(f"guest {name}", "log read", "ann", subject="gen_1"))
     assert (await book.verify()).count == 2
+
+
+async def test_an_error_of_the_database_itself_is_no_end_of_the_service(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, write = Audit(database, tmp_path), database.write
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise IntegrityError("INSERT", {}, Exception("duplicate"))
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            monkeypatch.setattr(database, "write", refuse)
+            await nursery.start(book.run)
+            with pytest.raises(DatabaseUnavailable, match="cannot be written"):
+                await book.note("ann", "launched", "a", "")
+            monkeypatch.setattr(database, "write", write)
+            assert (await book.verify()).count == 1
+            nursery.cancel_scope.cancel()

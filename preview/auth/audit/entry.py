@@ -89,7 +89,7 @@ class AuditEntry:
             wanted = int if field.name in {"at_ms", "seq"} else str
             if type(value) is not wanted:
                 raise ValueError(f"{field.name} is missing, or of another type")
-            found[field.name] = value
+            found[field.name] = value if wanted is int else str(value)[: _MOST.get(field.name, 64)]
         return cls(**found)
 
     def as_dict(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 import trio
 from sqlalchemy import Connection, or_, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from preview.auth.audit import rows
 from preview.auth.audit.chain import ChainCheck, Fault
@@ -153,7 +154,13 @@ class Audit:
                 if self._head is None:
                     self._head = self._notebook.read_head()
                 change = partial(rows.append, entries=batch, known=self._head)
-                head = await self._database.write(change)
+                try:
+                    head = await self._database.write(change)
+                except SQLAlchemyError as error:
+                    # Never the service's end, nor a request's: the entries wait.
+                    raise DatabaseUnavailable(
+                        "The audit trail cannot be written now.", reason=type(error).__name__
+                    ) from error
                 # No checkpoint from here on: the rows are committed.
                 self._head = head
                 self._notebook.write_head(head)
@@ -197,8 +204,8 @@ class Audit:
         while True:
             try:
                 await self.remove_old()
-            except DatabaseUnavailable as error:
-                log.warning("audit entries not removed", reason=error.message)
+            except (DatabaseUnavailable, SQLAlchemyError) as error:
+                log.warning("audit entries not removed", reason=type(error).__name__)
             if self._head is not None:
                 # Kept with the service's log, this head shows later if the trail was written again.
                 log.info("audit head", head=str(self._head))

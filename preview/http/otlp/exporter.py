@@ -118,7 +118,7 @@ class OtlpExporter:
         try:
             answer = await client.post(f"{self._endpoint}/v1/{signal}", content=body, headers=self._headers)
             is_taken, reason = answer.is_success, str(answer.status_code)
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
             is_taken, reason = False, type(error).__name__
         if is_taken is self._is_failing:
             self._is_failing = not is_taken

@@ -66,7 +66,13 @@ class Shipper:
                 async with self._opener() as sink:
                     delay_s = _RETRY_FIRST_S
                     await self._ship(sink)
-            except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as group:
+            except* (
+                OSError,
+                ValueError,
+                trio.BrokenResourceError,
+                trio.ClosedResourceError,
+                trio.TooSlowError,
+            ) as group:
                 log.warning("log target failed", reason=type(group.exceptions[0]).__name__, waiting=self._bytes)
             await trio.sleep(delay_s)
             delay_s = min(2 * delay_s, _RETRY_MOST_S)

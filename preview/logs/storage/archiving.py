@@ -16,6 +16,7 @@ from typing import TypeVar
 import structlog
 import trio
 from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from preview.core.bounded_dict import BoundedDict
 from preview.core.clock import now_ms
@@ -163,9 +164,9 @@ async def run_archiver(archived: ArchivedLogs, settings: Settings, writer: LogWr
             if trio.current_time() - swept >= _SWEEP_S:
                 swept = trio.current_time()
                 await sweep(archived)
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, SQLAlchemyError) as error:
             archived.failures += 1
-            log.warning("logs not archived", reason=error.message)
+            log.warning("logs not archived", reason=getattr(error, "message", type(error).__name__))
         await trio.sleep(_EACH_S)
 
 
