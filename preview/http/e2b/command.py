@@ -89,18 +89,22 @@ class Command:
         Cancellation: its process group is killed.
         """
         ended: Exit | None = None
+        is_started = False
         with self._send:
             box.commands[self.pid] = self
             try:
                 async with box.turn():
                     # From here on the answer is a stream, and an error is its last event.
                     task_status.started()
+                    is_started = True
                     box.note(f"command {self.pid} started: {self.cmd} {' '.join(self.args)}")
                     with self.scope, trio.move_on_after(self.longest_s) as late:
                         ended = await self._processes(box)
                     if late.cancelled_caught:
                         self.error = E2bError("deadline_exceeded", f"The command took over {self.longest_s:g} s.")
             except E2bError as error:
+                if not is_started:
+                    raise
                 self.error = self.error or error
             finally:
                 box.commands.pop(self.pid, None)
