@@ -10,7 +10,8 @@ from trio.testing import wait_all_tasks_blocked
 from preview.logs import Batch
 from preview.logs.delivery.history import SharedPages
 from preview.logs.model.events import Gap
-from preview.logs.storage.store import PAGE_LINES, LogStore, Page
+from preview.logs.storage.searching import Page
+from preview.logs.storage.store import PAGE_LINES, LogStore
 
 LINES = PAGE_LINES + 100
 Events = list[Batch | Gap]

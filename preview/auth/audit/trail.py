@@ -131,7 +131,7 @@ class Audit:
             count = known[1] + 1 if known is not None and known[0] == day else 1
             self._counts[entry.user_id] = day, count
         if count == MOST_OF_USER:
-            log.warning("audit entries of a user left out", user_id=entry.user_id, most=MOST_OF_USER)
+            log.warning("audit entries left out", user_id=entry.user_id, most=MOST_OF_USER)
             entry = replace(entry, detail=f"{entry.detail[:400]} (further entries of this day are left out)")
         elif count > MOST_OF_USER or len(self._waiting) >= _MOST_WAITING:
             if count <= MOST_OF_USER:
@@ -185,7 +185,7 @@ class Audit:
                 try:
                     await self._store()
                 except DatabaseUnavailable as error:
-                    log.warning("audit entries wait for the next start", reason=error.message)
+                    log.warning("audit entries wait for restart", reason=error.message)
             log.info("audit head", head=str(self._head))
             self._notebook.close()
 
