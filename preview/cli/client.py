@@ -229,7 +229,7 @@ def unreachable(target: Target, error: Unreachable) -> NoService:
     why = "did not answer in time" if error.is_timeout else "cannot be reached"
     way_out = "check with `preview doctor`"
     if "CERTIFICATE_VERIFY_FAILED" in error.reason:
-        way_out = "name the certificate of the authority that signed the service's with --ca FILE or PREVIEW_CA"
+        way_out = "pass the CA certificate of the service with --ca FILE or PREVIEW_CA"
     return NoService(f"The service at {target.url} {why} ({error.reason}); {way_out}.")
 
 

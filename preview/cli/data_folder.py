@@ -107,7 +107,7 @@ def hold_first_free_slot(parent: Path) -> Iterator[Path]:
                 continue
             yield slot
             return
-    raise CommandFailed(f"{_MAX_SLOTS} previews run from {parent} already; stop one of them.")
+    raise CommandFailed(f"{_MAX_SLOTS} `preview` processes already use {parent}; stop one of them.")
 
 
 @contextmanager

@@ -74,7 +74,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "restart": Entry("restart", "Start a generation's preview again.", _CLIENT),
     "stop": Entry("stop", "Stop a generation's preview.", _CLIENT),
-    "services": Entry("services", "List a preview's own servers.", _CLIENT),
+    "services": Entry("services", "List a preview's backing services.", _CLIENT),
     "ls": Entry("projects.ls", "List your previews, newest first.", _CLIENT),
     "projects": Entry("projects.projects", "List your projects with their generations, newest first.", _CLIENT),
     "rename": Entry("projects.rename", "Give a generation another name.", _CLIENT),
@@ -98,15 +98,13 @@ COMMANDS: dict[str, Entry] = {
     "fork": Entry(
         "data.fork", "Make a new generation with the same files, whose previews start from this one's data.", _DATA
     ),
-    "reset": Entry(
-        "data.reset", "Reset a running preview's data: files as uploaded, empty databases, all steps again.", _DATA
-    ),
+    "reset": Entry("data.reset", "Reset a running preview's data to that of a fresh launch.", _DATA),
     "requests": Entry(
         "understand.requests", "Show the requests that a preview received, or one of them in full.", _UNDERSTAND
     ),
     "trace": Entry(
         "history.trace",
-        "Show where the time of requests went: SQL statements, outgoing requests, caches; and why they are slow.",
+        "Show where requests spend their time: SQL statements, outgoing requests, caches; and why they are slow.",
         _UNDERSTAND,
     ),
     "replay": Entry(
@@ -116,7 +114,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "compare": Entry(
         "understand.compare",
-        "Send the same requests to two versions, on trials with the same data, and show what differs.",
+        "Send the same requests to two versions, on hidden copies with the same data, and show what differs.",
         _UNDERSTAND,
     ),
     "check": Entry(
@@ -125,7 +123,7 @@ COMMANDS: dict[str, Entry] = {
     "alerts": Entry("understand.alerts", "Watch previews with rules: firings, webhooks, tests.", _UNDERSTAND),
     "failures": Entry(
         "understand.failures",
-        "List why requests to a preview failed: one record for each cause, newest first.",
+        "List the failures of requests to a preview: one record for each cause, newest first.",
         _UNDERSTAND,
     ),
     "metrics": Entry(
@@ -149,9 +147,9 @@ COMMANDS: dict[str, Entry] = {
         _UNDERSTAND,
     ),
     "comments": Entry("people.comments", "Show the comments on a preview, oldest first, or write one.", _UNDERSTAND),
-    "tokens": Entry("people.tokens", "Make, list and revoke API tokens, for programs.", _CLIENT),
+    "tokens": Entry("people.tokens", "Create, list and revoke API tokens, for programs.", _CLIENT),
     "events": Entry(
-        "people.events", "Show what changes, until Ctrl-C: states of previews, projects, people and comments.", _CLIENT
+        "people.events", "Watch for changes until Ctrl-C: in previews, projects, people and comments.", _CLIENT
     ),
     "usage": Entry("people.usage", "Show your limits, and how much of them you use.", _CLIENT),
     "token": Entry("upkeep.token", "Issue a token for the API.", _CARE),
@@ -217,7 +215,7 @@ def _elsewhere(name: str, entry: Entry) -> Any:
     def refuse() -> None:
         raise CommandFailed(
             f"`preview {name}` needs Linux: run the service in {_LINUX_HERE.get(sys.platform, 'a container')} "
-            "(docs/other-systems.md), and name it to the client commands with PREVIEW_URL and PREVIEW_TOKEN."
+            "(docs/other-systems.md), and set PREVIEW_URL and PREVIEW_TOKEN so that the client commands find it."
         )
 
     stub = typer.Typer(add_completion=False)

@@ -32,7 +32,7 @@ CaOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Output JSON.")]
 TraceOption = Annotated[
     bool | None,
-    typer.Option("--trace/--no-trace", help="Record where the time of requests goes: see `preview trace`."),
+    typer.Option("--trace/--no-trace", help="Trace where requests spend their time: see `preview trace`."),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DatabaseOption = Annotated[

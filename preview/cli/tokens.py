@@ -96,7 +96,9 @@ def wanted_network(network: Network | None, ports: Sequence[int] | None) -> Netw
         UsageMistake: The options contradict each other, or no port is given.
     """
     if ports and network not in (None, Network.LOOPBACK_ONLY):
-        raise UsageMistake(f"--loopback-port belongs to --network loopback-only, not to --network {network}.")
+        raise UsageMistake(
+            f"--loopback-port can only be used with --network loopback-only, not with --network {network}."
+        )
     if network is Network.LOOPBACK_ONLY and not ports and not os.environ.get("PREVIEW_LOOPBACK_PORTS"):
         raise UsageMistake("--network loopback-only needs the ports that may be reached: add --loopback-port PORT.")
     return Network.LOOPBACK_ONLY if ports else network

@@ -62,14 +62,16 @@ def read_source(source: Source) -> dict[str, bytes]:
         return found
     root, found, size = Path(source).expanduser().absolute(), {}, 0
     if not root.is_dir():
-        raise InvalidUpload(f"The folder {root} is not there; name the project's folder.")
+        raise InvalidUpload(f"The folder {root} does not exist; give the path of the project's folder.")
     for path, file in _walk(root, root.resolve(), (root.resolve(),), ""):
         try:
             content = _read(file, MAX_UPLOAD_BYTES - size)
         except FileNotFoundError:
             continue  # removed since the listing
         except OSError as error:
-            raise InvalidUpload(f"{path} cannot be read ({error.strerror}); allow it, or leave it out.") from error
+            raise InvalidUpload(
+                f"{path} cannot be read ({error.strerror}); fix its permissions, or leave it out."
+            ) from error
         found[path], size = content, size + len(content)
         if len(found) > MAX_UPLOAD_FILES:
             raise InvalidUpload(f"The folder has more than {MAX_UPLOAD_FILES} files; name the project's own folder.")
@@ -126,7 +128,9 @@ def _walk(folder: Path, root: Path, above: tuple[Path, ...], prefix: str) -> Ite
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        raise InvalidUpload(f"{folder} cannot be read ({error.strerror}); allow it, or leave it out.") from error
+        raise InvalidUpload(
+            f"{folder} cannot be read ({error.strerror}); fix its permissions, or leave it out."
+        ) from error
     if prefix and any(entry.name == _ENVIRONMENT_MARK for entry in entries):
         return
     for entry in entries:

@@ -121,7 +121,7 @@ def scan_folder(root: Path, limits: GenerationLimits) -> list[Found]:
         InvalidGeneration, TooLarge: A name or link is not allowed, or there are too many files or none.
     """
     if not root.is_dir():
-        raise InvalidGeneration(f"The folder {shown(str(root))} is not there; name the project's folder.")
+        raise InvalidGeneration(f"The folder {shown(str(root))} does not exist; give the path of the project's folder.")
     check, real = PathCheck(limits), root.resolve()
     found = []
     for one in _walk(root, (real,), "", check):
@@ -239,4 +239,6 @@ def read_found(one: Found, budget: Budget) -> bytes:
 
 
 def _unreadable(path: str, error: OSError) -> InvalidGeneration:
-    return InvalidGeneration(f"{shown(path)} cannot be read ({error.strerror}); allow it, or leave it out.", path=path)
+    return InvalidGeneration(
+        f"{shown(path)} cannot be read ({error.strerror}); fix its permissions, or leave it out.", path=path
+    )

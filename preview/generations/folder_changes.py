@@ -96,7 +96,8 @@ class FolderChanges:
             except OSError as error:
                 raise_want(error)
                 raise InvalidGeneration(
-                    f"{shown(one.path)} cannot be read ({error.strerror}); allow it, or leave it out.", path=one.path
+                    f"{shown(one.path)} cannot be read ({error.strerror}); fix its permissions, or leave it out.",
+                    path=one.path,
                 ) from error
             now = _Seen(sha256(content).hexdigest(), _lasting(mark))
             seen[one.path] = now

@@ -46,7 +46,7 @@ def shown(plan: StartPlan, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
 @pytest.mark.parametrize(
     "line",
     [
-        "starts nothing that is known (django, run as a command, which listens on PORT)",
+        "starts no known application (django, run as a command, which listens on PORT)",
         "runs in backend",
         "imports from backend, lib",
         "requirements of deploy",
@@ -55,7 +55,7 @@ def shown(plan: StartPlan, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
         "seed: python seed.py, it has a seed",
         "variables EMPTY (empty) (example file)",
         "KEY (not shown) (made up, main.py:5)",
-        "needs Redis at cache:6379 (REDIS_URL, main.py:3), to come up at all",
+        "needs Redis at cache:6379 (REDIS_URL, main.py:3), required at startup",
         "MongoDB (main.py:9), once it is used",
         "healthy when it responds at all",
         "! look here",

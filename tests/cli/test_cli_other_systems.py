@@ -82,8 +82,8 @@ def test_each_other_command_says_how_to_run_the_service_there() -> None:
         for (name, *_), done in zip(asked, each_on(system, asked), strict=True):
             assert done["code"] == 1
             assert done["err"] == (
-                f"preview: `preview {name}` needs Linux: run the service in {way} (docs/other-systems.md), and name it "
-                "to the client commands with PREVIEW_URL and PREVIEW_TOKEN.\n"
+                f"preview: `preview {name}` needs Linux: run the service in {way} (docs/other-systems.md), and set "
+                "PREVIEW_URL and PREVIEW_TOKEN so that the client commands find it.\n"
             )
 
 

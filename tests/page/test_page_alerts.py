@@ -37,7 +37,7 @@ def test_a_firing_comes_by_itself_and_leads_to_its_request_which_a_reload_keeps(
         token = {"X-Preview-Token": launched["session_token"]}
         call = {"method": "GET", "path": "/books/7"}
         assert api.post(f"{path}/request", json=call, headers=token).json()["status_code"] == 500
-        fired = page.get_by_role("region", name="Firings of this preview").get_by_role("listitem")
+        fired = page.get_by_role("region", name="Alerts fired for this preview").get_by_role("listitem")
         # Nobody has pressed Refresh. A rule without a name has its condition, and it is said once.
         expect(fired).to_have_count(1)
         expect(fired).to_contain_text("(GET /books/7 500)")

@@ -95,7 +95,7 @@ def test_an_account_makes_and_revokes_a_token(running: Running, browser: Browser
         expect(dialog.get_by_role("tab", name="Operator")).to_have_count(0)
         dialog.get_by_role("tab", name="API tokens").click()
         dialog.get_by_label("Name").fill("build server")
-        dialog.get_by_role("button", name="Make a token").click()
+        dialog.get_by_role("button", name="Create token").click()
         expect(dialog.get_by_text(re.compile("^pvt_"))).to_be_visible()
         assert serious(seen) == []
         for width in (1280, 390):

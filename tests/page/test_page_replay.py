@@ -60,7 +60,7 @@ def test_requests_come_in_go_out_and_are_replayed_by_keyboard(running: Running, 
         # A pasted command becomes a request that can be sent.
         pane(seen, "Requests")
         page.get_by_role("tab", name="Recorded").click()
-        page.get_by_role("button", name="Paste a curl").click()
+        page.get_by_role("button", name="Paste a curl command").click()
         page.get_by_role("dialog").get_by_role("textbox").fill(CURL)
         page.get_by_role("dialog").get_by_role("button", name=re.compile("^(Read|Use|Paste)")).click()
         seen.send()

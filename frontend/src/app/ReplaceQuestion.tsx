@@ -20,8 +20,8 @@ export function ReplaceQuestion({ drop }: { drop: Upload }): ReactNode {
         onClose={() => drop.answer(false)}
       >
         <p>
-          {count(asked.changed, "file")} will be new or changed. The project has files that you did not choose; these
-          will be removed:
+          {count(asked.changed, "file")} will be added or changed. These files of the project are not in your selection
+          and will be removed:
         </p>
         <ul>
           {asked.removed.slice(0, MOST_SHOWN).map((path) => (

@@ -22,7 +22,7 @@ export function Welcome({ projects, drop, onSelect }: WelcomeProps): ReactNode {
     return (
       <main id="main" tabIndex={-1} className={styles.welcome}>
         <h2>Run a backend and watch its logs</h2>
-        <p>This service gets its projects from the program that runs it. None has been launched yet.</p>
+        <p>This service is part of another application, which supplies its projects. None has been launched yet.</p>
       </main>
     );
   return (

@@ -54,7 +54,7 @@ export class Http {
     try {
       return JSON.parse(text) as T;
     } catch {
-      throw new InvalidAnswer("The answer is not JSON, so it is not from a preview service.");
+      throw new InvalidAnswer("The response is not JSON, so it is not from a preview service.");
     }
   }
 
@@ -96,7 +96,7 @@ export class Http {
     if (response.ok) return response;
     if (response.type === "opaqueredirect" || (response.status >= 300 && response.status < 400)) {
       await response.body?.cancel();
-      throw new InvalidAnswer("The answer is a redirect, which is not followed: give the service's own address.");
+      throw new InvalidAnswer("The response is a redirect, which is not followed: use the service's own address.");
     }
     throw problemOf(response.status, await read(response, MAX_PROBLEM_BYTES));
   }
@@ -114,7 +114,10 @@ export class Http {
     const late = new AbortController();
     const stop = (): void => late.abort(call.signal?.reason);
     const timeoutMs = call.timeoutMs ?? TIMEOUT_MS;
-    const timer = setTimeout(() => late.abort(new Unreachable(`There was no answer in ${timeoutMs} ms.`)), timeoutMs);
+    const timer = setTimeout(
+      () => late.abort(new Unreachable(`There was no response within ${timeoutMs} ms.`)),
+      timeoutMs,
+    );
     call.signal?.throwIfAborted();
     call.signal?.addEventListener("abort", stop);
     try {
@@ -173,7 +176,7 @@ async function read(response: Response, maxBytes: number): Promise<string> {
     size += value.length;
     if (size > maxBytes) {
       await reader.cancel();
-      throw new InvalidAnswer(`The answer is larger than ${maxBytes} bytes, and was not read.`);
+      throw new InvalidAnswer(`The response is larger than ${maxBytes} bytes, and was not read.`);
     }
     text += decoder.decode(value, { stream: true });
   }

@@ -35,7 +35,7 @@ export async function readFolder(folder: string): Promise<Record<string, Uint8Ar
   const top = resolve(folder);
   const root = await realpath(top).catch(() => null);
   if (root === null || !(await stat(root)).isDirectory()) {
-    throw new InvalidUpload(`The folder ${top} is not there; name the project's folder.`);
+    throw new InvalidUpload(`The folder ${top} does not exist; give the path of the project's folder.`);
   }
   const reading = new Reading(root);
   await reading.walk(root, "", [root]);
@@ -80,7 +80,7 @@ class Reading {
       throw new InvalidUpload(`The link ${path} cannot be followed; remove it.`);
     });
     if (target === null || target === this.#root || target.startsWith(this.#root + sep)) return target;
-    throw new InvalidUpload(`The link ${path} leaves the folder; put the file itself there.`);
+    throw new InvalidUpload(`The symbolic link ${path} points outside the folder; replace it with the file itself.`);
   }
 
   async #read(file: string, path: string): Promise<void> {
@@ -121,9 +121,11 @@ function codeOf(error: unknown): string | undefined {
 }
 
 function unreadable(path: string, error: unknown): InvalidUpload {
-  return new InvalidUpload(`${path} cannot be read (${codeOf(error) ?? String(error)}); allow it, or leave it out.`);
+  return new InvalidUpload(
+    `${path} cannot be read (${codeOf(error) ?? String(error)}); fix its permissions, or leave it out.`,
+  );
 }
 
 function tooLarge(): InvalidUpload {
-  return new InvalidUpload(`The files are larger than ${MAX_UPLOAD_BYTES} bytes together; leave out data and builds.`);
+  return new InvalidUpload(`The files exceed ${MAX_UPLOAD_BYTES} bytes in total; leave out data and build output.`);
 }

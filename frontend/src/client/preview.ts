@@ -367,7 +367,7 @@ export function checkUpload(files: Files): void {
   if (all.length === 0) throw new InvalidUpload("There are no files to upload.");
   if (all.length > MAX_UPLOAD_FILES) throw new InvalidUpload(`There are more than ${MAX_UPLOAD_FILES} files.`);
   if (all.reduce((sum, one) => sum + one.length, 0) > MAX_UPLOAD_BYTES) {
-    throw new InvalidUpload(`The files are larger than ${MAX_UPLOAD_BYTES} bytes together.`);
+    throw new InvalidUpload(`The files exceed ${MAX_UPLOAD_BYTES} bytes in total.`);
   }
 }
 

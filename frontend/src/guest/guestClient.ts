@@ -32,7 +32,7 @@ export class GuestPreviewClient extends PreviewClient {
 
   override async preview(id: string): Promise<PreviewInstance> {
     const found = await this.#instance();
-    if (found.id !== id) throw new Problem("The preview of your invitation has ended.", { status: 404 });
+    if (found.id !== id) throw new Problem("The preview you were invited to has ended.", { status: 404 });
     return found;
   }
 

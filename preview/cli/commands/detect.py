@@ -38,7 +38,7 @@ app = typer.Typer(add_completion=False)
 _SERVERS = {
     Server.ASGI: "served by uvicorn",
     Server.WSGI: "served by a WSGI server",
-    Server.DJANGO: "served as runserver does",
+    Server.DJANGO: "served the way runserver does it",
     Server.NODE: "run by Node",
     Server.COMMAND: "run as a command, which listens on PORT",
 }
@@ -105,7 +105,7 @@ def _rows(plan: StartPlan) -> Iterable[tuple[str, list[str]]]:
     if plan.extra_requirements:
         yield "added", [", ".join(plan.extra_requirements)]
     if plan.steps:
-        yield "before it", [_step(step) for step in plan.steps]
+        yield "steps before the start", [_step(step) for step in plan.steps]
     if plan.variables:
         width = max(len(name) for name in plan.variables)
         yield "variables", [_variable(variable, width) for variable in plan.variables.values()]
@@ -118,7 +118,7 @@ def _started(plan: StartPlan) -> str:
     if plan.command:
         return " ".join(plan.command)
     if plan.target is None:
-        return "nothing that is known"
+        return "no known application"
     return f"{plan.target}{'()' if plan.target.factory else ''}"
 
 
@@ -137,6 +137,6 @@ def _variable(variable: Variable, width: int) -> str:
 def _service(need: ServiceNeed) -> str:
     address = f" at {need.address[0]}:{need.address[1]}" if need.address else ""
     place = ", ".join(part for part in (need.setting, need.where) if part)
-    when = "to come up at all" if need.at_startup else "once it is used"
+    when = "required at startup" if need.at_startup else "once it is used"
     own = "; the preview gets its own" if need.supplied else ""
     return f"{need.kind}{address}{f' ({place})' if place else ''}, {when}{own}"

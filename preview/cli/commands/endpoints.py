@@ -33,7 +33,7 @@ def endpoints(
         Path, typer.Argument(metavar="DIR", help="The backend's folder; with --app also a generation or preview.")
     ],
     ask_app: Annotated[
-        bool, typer.Option("--app", help="Ask the running application; a folder's is started for it.")
+        bool, typer.Option("--app", help="Query the running application; for a folder, start it first.")
     ] = False,
     url: UrlOption = None,
     ca: CaOption = None,

@@ -35,7 +35,13 @@ _SLACK_S = 30.0
 def launch(
     generation: GenerationArgument,
     wait: Annotated[
-        int | None, typer.Option("--wait", metavar="SECONDS", min=1, help="Wait until it is healthy, or fail.")
+        int | None,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            min=1,
+            help="Wait up to this many seconds until it is healthy; otherwise exit with an error.",
+        ),
     ] = None,
     chosen_app: AppOption = None,
     command: CommandOption = None,

@@ -40,8 +40,8 @@ def logs(
         typer.Option(
             "--source",
             metavar="SOURCES",
-            help="Only lines of these sources: subprocess (the preview) or system (the service), separated by commas; "
-            "more precise: startup, request, preview.",
+            help="Only lines from these sources, separated by commas: subprocess (the preview) or system (the "
+            "service); or, more specifically, startup, request, preview.",
         ),
     ] = None,
     grep: Annotated[str | None, typer.Option("--grep", metavar="TEXT", help="Only lines with this text.")] = None,
@@ -62,7 +62,8 @@ def logs(
     fold: Annotated[
         bool,
         typer.Option(
-            "--fold/--no-fold", help="On a terminal, fold tracebacks to the project's own frames; a pipe never does."
+            "--fold/--no-fold",
+            help="Fold tracebacks to the project's own frames. Only on a terminal; piped output is never folded.",
         ),
     ] = True,
     url: UrlOption = None,
@@ -71,7 +72,8 @@ def logs(
 ) -> None:
     """Show what a generation's preview printed.
 
-    Lines come in order, each once, even over lost connections. With --json each event is one JSON object on its line.
+    Each line arrives once and in order, even after a reconnect. With --json each event is one JSON object on its
+    line.
 
     Example: preview logs gen_abc --filter 'error -path:/health since:5m'
     """

@@ -80,8 +80,8 @@ def init(
 ) -> None:
     """Show what an AI client needs to start `preview mcp`, and write it into the client's configuration.
 
-    All else in the file stays, and a copy of it is kept. A token is never written there: one from PREVIEW_TOKEN goes
-    into a file that only you can read. Example: preview mcp init cursor
+    The rest of the file is left alone, and a backup is made. A token is never written there: one from PREVIEW_TOKEN
+    goes into a file that only you can read. Example: preview mcp init cursor
     """
     chosen = CLIENTS[str(client.value)]
     project = Path.cwd()
@@ -107,14 +107,14 @@ def init(
         backup = configuration.write(file, content)
     except ConfigurationUnusable as error:
         raise CommandFailed(str(error)) from error
-    kept = f"; what was there before is in {backup.name}" if backup is not None else ""
+    kept = f"; the previous version is in {backup.name}" if backup is not None else ""
     say(f"Written{kept}. Restart {chosen.about} to see the tools.")
 
 
 def _undo(file: Path, client: AgentClient) -> None:
     if not configuration.undo(file, client):
-        raise CommandFailed(f"There is no copy of {file} from before; remove the entry `preview` by hand.")
-    say(f"{file} is as it was before.")
+        raise CommandFailed(f"There is no backup of {file}; remove the entry `preview` by hand.")
+    say(f"{file} was restored.")
 
 
 def _root(given: Path | None) -> Path:
@@ -125,7 +125,7 @@ def _root(given: Path | None) -> Path:
     """
     folder = (given or Path.cwd()).resolve()
     if not folder.is_dir():
-        raise UsageMistake(f"The folder {folder} is not there; name the project's folder with --root.")
+        raise UsageMistake(f"The folder {folder} does not exist; give the project's folder with --root.")
     if given is None and folder in (Path(folder.anchor), Path.home().resolve()):
         raise UsageMistake(f"An agent may not upload all of {folder}; name the project's folder with --root FOLDER.")
     return folder

@@ -21,7 +21,13 @@ _TIMEOUT_S = 660.0
 def restart(
     generation: GenerationArgument,
     wait: Annotated[
-        int | None, typer.Option("--wait", metavar="SECONDS", min=1, help="Wait until it is healthy, or fail.")
+        int | None,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            min=1,
+            help="Wait up to this many seconds until it is healthy; otherwise exit with an error.",
+        ),
     ] = None,
     url: UrlOption = None,
     ca: CaOption = None,

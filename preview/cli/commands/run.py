@@ -86,7 +86,7 @@ def run(
     In CI: preview run --check --junit report.xml
     """
     if is_checked and (watch or port is not None):
-        raise UsageMistake("--watch and --port do not go with --check, which ends by itself and has no page.")
+        raise UsageMistake("--watch and --port cannot be combined with --check, which exits by itself and has no page.")
     if not is_checked and (budget is not None or junit or summary):
         raise UsageMistake("--budget, --junit and --summary need --check.")
     if directory is None and not is_checked:

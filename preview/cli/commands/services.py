@@ -19,14 +19,15 @@ _MIB = 1024 * 1024
 
 @app.command()
 def services(
-    generation: Annotated[str, typer.Argument(metavar="GEN", help="The generation whose preview runs.")],
+    generation: Annotated[str, typer.Argument(metavar="GEN", help="The generation; its preview must be running.")],
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List a preview's own servers.
+    """List a preview's backing services.
 
-    The service brings PostgreSQL, MySQL and Redis if the project needs them. `preview doctor` shows which ones it has.
+    The service provides PostgreSQL, MySQL and Redis if the project needs them; `preview doctor` shows which are
+    available.
 
     Example: preview services GEN
     """
@@ -36,7 +37,7 @@ def services(
         print_json(answer)
         return
     if not answer["services"]:
-        say("Its project needs no server that the service brings.")
+        say("The project needs no backing service that this service provides.")
         return
     table = listing("SERVER", "CONNECTIONS", "SIZE")
     for one in answer["services"]:

@@ -36,7 +36,12 @@ def ws(
     path: Annotated[str, typer.Argument(metavar="PATH", help="Path of the WebSocket, with a query if needed.")],
     wait: Annotated[
         float,
-        typer.Option("--wait", metavar="SECONDS", min=0, help="Seconds of silence after stdin ends before closing."),
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            min=0,
+            help="After stdin ends, seconds without a message before the connection is closed.",
+        ),
     ] = 1.0,
     code: Annotated[int, typer.Option("--code", min=1000, max=4999, help="Close code to send.")] = 1000,
     url: UrlOption = None,

@@ -125,7 +125,7 @@ def _network(settings: Settings, runtime: Runtime) -> Check:
     if Network.LOOPBACK_ONLY not in (wanted, allowed):
         return Check("network", Result.OK, found, "", _SECTION)
     if not ports:
-        advice = "name ports, as in PREVIEW_LOOPBACK_PORTS=5432,6379: without any, loopback-only is none"
+        advice = "list ports, as in PREVIEW_LOOPBACK_PORTS=5432,6379: without any, loopback-only means the same as none"
         return Check("network", Result.WARN, found, advice, _SECTION)
     return Check("network", Result.OK, f"{found} (ports {ports})", "", _SECTION)
 
@@ -134,7 +134,7 @@ def _probes() -> Check:
     """Check whether probes compare answers with an application's OpenAPI document."""
     if has_schemathesis():
         return Check("probes", Result.OK, "with Schemathesis, for OpenAPI documents", "", _SECTION)
-    advice = "pip install preview[probe] compares answers with an application's OpenAPI document"
+    advice = "install preview[probe] with pip to compare responses with an application's OpenAPI document"
     return Check("probes", Result.OK, "without Schemathesis", advice, _SECTION)
 
 
@@ -163,10 +163,11 @@ def _starts(settings: Settings, runtime: Runtime) -> Check:
     if "forked" in found and settings.environment_python is None and _OWN_PYTHON < _SHARES_OBJECTS:
         newer = trio.run(find_newer)
         if newer is None:
-            advice = "previews in Python 3.12 to 3.14 share more memory and start faster: install one next to this"
+            advice = "previews in Python 3.12 to 3.14 share more memory and start faster: install one of these as well"
         else:
             found += (
-                f"; in Python {newer.interpreter.version} where it can run all of a project, else in the service's own"
+                f"; in Python {newer.interpreter.version} if all of the project runs on it, otherwise in the "
+                "service's own Python"
             )
     return Check("starts", Result.OK, found, advice, _SECTION)
 
@@ -264,7 +265,7 @@ def _util_linux(_settings: Settings) -> Check:
 def _subreaper(_settings: Settings) -> Check:
     try:
         with child_subreaper():
-            return Check("subreaper", Result.OK, "orphaned processes come back to the service")
+            return Check("subreaper", Result.OK, "orphaned processes are reparented to the service")
     except OSError as error:
         return Check("subreaper", Result.FAIL, str(error), "the kernel or its sandbox forbids prctl(2); allow it")
 

@@ -15,7 +15,7 @@ from preview.runtime import Runtime
 from preview.settings import Settings
 from preview.settings_address import ServerAddress
 
-_SECTION = "servers of previews"
+_SECTION = "backing services of previews"
 # What is looked for, by the setting that turns it off, and where it is had from.
 _KINDS: tuple[tuple[str, str, Callable[[], Program | None], str], ...] = (
     ("PostgreSQL", "postgres", find_postgresql, "Debian's package postgresql, or pip install preview[postgres]"),

@@ -160,7 +160,7 @@ def _execute(file: EnvFile | None, *, opens_browser: bool) -> NoRange:
             sys.stderr.flush()
             os.execvpe(ENTER[0], [*ENTER, sys.executable, *sys.orig_argv[1:]], variables)  # noqa: S606  no shell needed
         except OSError as error:
-            return NoRange(f"the command cannot be executed in it ({error})")
+            return NoRange(f"the command cannot be run in a user namespace ({error})")
 
 
 def _of_user() -> Mapping[str, str]:

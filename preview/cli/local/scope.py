@@ -73,7 +73,7 @@ def _why_not(runtime_dir: Path) -> NoScope | None:
         # The manager ends with the user's last session, and ends its scopes then.
         return NoScope(
             "systemd ends a scope when the user logs out, but nohup, tmux or screen should keep this process running",
-            "`loginctl enable-linger` keeps both",
+            "run `loginctl enable-linger` to keep the scope and the process",
         )
     return None
 

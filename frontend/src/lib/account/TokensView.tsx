@@ -45,7 +45,7 @@ export function TokensView({ client, onChanged }: TokensViewProps): ReactNode {
     onChanged();
   };
   const create = (): void =>
-    void action.run("Making a token…", async () => {
+    void action.run("Creating the token…", async () => {
       setMade((await createToken(client, name.trim(), role, life)).token);
       setName("");
       changed();
@@ -96,7 +96,7 @@ export function TokensView({ client, onChanged }: TokensViewProps): ReactNode {
           </select>
         </label>
         <Button kind="primary" type="submit" disabled={name.trim() === "" || action.busy !== null}>
-          Make a token
+          Create token
         </Button>
       </form>
       <News action={action} />

@@ -60,7 +60,7 @@ export function ConditionFields({ fields, onFields }: ConditionFieldsProps): Rea
             />
           </label>
           <label>
-            Of
+            Search in
             <select
               className={controls.field}
               value={fields.on}

@@ -34,12 +34,12 @@ export function RuleList(props: RuleListProps): ReactNode {
   const page = firings.value;
   const shown = page && !isWhole ? { ...page, items: page.items.slice(0, FEW_FIRINGS), next: null } : page;
   const fired = (
-    <section className={panel.section} aria-label="Firings of this preview">
+    <section className={panel.section} aria-label="Alerts fired for this preview">
       <h4>Fired for this preview</h4>
       {shown ? (
         <Firings page={shown} links={props.links} hasNames />
       ) : (
-        <p className={panel.hint}>{props.hasPreview ? "Loading…" : "Nothing: no preview was launched."}</p>
+        <p className={panel.hint}>{props.hasPreview ? "Loading…" : "Nothing: no preview has been launched yet."}</p>
       )}
       {page && shown !== page && (page.items.length > FEW_FIRINGS || page.next !== null) && (
         <div className={panel.pad}>

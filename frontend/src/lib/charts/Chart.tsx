@@ -22,7 +22,7 @@ export function Chart({ data, isLive }: { data: ChartData; isLive: boolean }): R
             {shortNumber(newest(line.values))}
             <span className={styles.unit}>
               {" "}
-              {isLive ? "now" : "at the end"}, {shortNumber(highest(line.values))} at most
+              {isLive ? "now" : "at the end"}, peak {shortNumber(highest(line.values))}
             </span>
           </span>
         ))}

@@ -128,7 +128,7 @@ function Shown({ metrics }: { metrics: Metrics }): ReactNode {
 }
 
 function Endpoints({ metrics }: { metrics: Metrics }): ReactNode {
-  if (metrics.endpoints.length === 0) return <p className={styles.none}>No request yet.</p>;
+  if (metrics.endpoints.length === 0) return <p className={styles.none}>No requests yet.</p>;
   return (
     <div className={styles.scroll} tabIndex={0} role="region" aria-label="Endpoints">
       <table>

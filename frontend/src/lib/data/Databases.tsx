@@ -44,15 +44,15 @@ export function Databases({ data, last, onOpen }: DatabasesProps): ReactNode {
       {isEmpty && (
         <div className={panel.none}>
           <p>
-            This preview has no database. Servers that the project needs, and SQLite files that it writes, are listed
-            here. Send it a request that stores something, then look again.
+            This preview has no database yet. Backing services that the project needs, and SQLite files that it writes,
+            appear here. Send a request that stores something, then refresh.
           </p>
           <Button onClick={data.refresh}>Look again</Button>
         </div>
       )}
       {!isEmpty && (servers ?? databases) && (
         <div className={styles.sectionHead}>
-          <h3>Servers</h3>
+          <h3>Backing services</h3>
           <span className={panel.spring} />
           <IconButton icon="restart" label="Refresh" disabled={data.isLoading} onClick={data.refresh} />
         </div>
@@ -73,7 +73,7 @@ export function whyNothing({ state }: PreviewData): string {
 }
 
 function Servers({ servers }: { servers: readonly DataServer[] }): ReactNode {
-  if (servers.length === 0) return <p className={panel.hint}>The project needs no server.</p>;
+  if (servers.length === 0) return <p className={panel.hint}>The project needs no backing services.</p>;
   return (
     <ul className={styles.servers}>
       {servers.map((one) => (

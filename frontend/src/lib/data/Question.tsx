@@ -33,7 +33,7 @@ export function Question({ asked, name, snapshots, onClose }: QuestionProps): Re
           onClose={onClose}
         >
           <p>
-            The application is stopped, its files and databases are set back to {timeOf(asked.snapshot)}, and it is
+            The application is stopped, its files and databases are restored to {timeOf(asked.snapshot)}, and it is
             started again. The code stays as it is now.
           </p>
           <p>The current data is saved as a snapshot first, so you can undo this.</p>

@@ -26,7 +26,7 @@ const BUSY: Record<SnapshotAction, string> = {
   saving: "Saving a snapshot…",
   restoring: "Restoring…",
   deleting: "Deleting…",
-  undeleting: "Bringing it back…",
+  undeleting: "Restoring the deleted snapshot…",
   resetting: "Resetting; the steps of the launch run again…",
   forking: "Forking…",
 };
@@ -57,7 +57,9 @@ export function Snapshots({ client, generationId, name, snapshots, isRunning, on
       {isRunning ? (
         <SaveRow snapshots={snapshots} onAsk={ask} />
       ) : (
-        <p className={panel.hint}>Launch the preview to save its data, to restore a snapshot or to compare with now.</p>
+        <p className={panel.hint}>
+          Launch the preview to save its data, restore a snapshot, or compare one with the current data.
+        </p>
       )}
       {(busy ?? outcome ?? problem) && (
         <div className={panel.news}>

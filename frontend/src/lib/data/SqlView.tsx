@@ -24,7 +24,7 @@ export function SqlView({ data, query }: { data: PreviewData; query: Query }): R
     return (
       <p className={panel.none}>
         {data.databases
-          ? "This preview has no database for SQL yet. PostgreSQL, MySQL and SQLite databases are listed here."
+          ? "This preview has no SQL database yet. PostgreSQL, MySQL and SQLite databases are listed here."
           : (data.problem?.message ?? "Looking for databases…")}
       </p>
     );

@@ -47,7 +47,7 @@ export function TableView(props: TableViewProps): ReactNode {
       {rows && number > 0 && <RowTable label={`Rows of ${name}`} table={rows} first={rows.offset + 1} />}
       {rows && number === 0 && (
         <p className={panel.none}>
-          {rows.offset === 0 ? "This table is empty. A request may fill it; then read again." : "No more rows."}
+          {rows.offset === 0 ? "This table is empty. Send a request that adds rows, then refresh." : "No more rows."}
         </p>
       )}
       {!rows && !problem && <p className={panel.none}>Loading…</p>}

@@ -149,7 +149,7 @@ export function Versions({ client, generationId, onLaunch }: VersionsProps): Rea
           onYes={() => restore(asked)}
           onClose={() => setAsked(null)}
         >
-          <p>The files become those of version {asked}, and a running preview is reloaded. You can undo this.</p>
+          <p>The files are restored to version {asked}, and a running preview is reloaded. You can undo this.</p>
           <VersionChanges client={client} generationId={generationId} version={asked} against={newest} />
         </Ask>
       )}

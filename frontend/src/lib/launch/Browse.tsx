@@ -30,7 +30,7 @@ export function Browse({ client, generationId, disabled, address, expiresAt }: B
     try {
       const { url } = await client.openLink(generationId);
       if (tab === null) {
-        setWrong("The browser did not open a tab. Allow it for this page, and press Open again.");
+        setWrong("The browser blocked the new tab. Allow pop-ups for this page, then press Open again.");
         return;
       }
       tab.opener = null;

@@ -133,7 +133,7 @@ export function ShareDialog({ client, generationId, expiresAt, onClose }: ShareD
       </ul>
       {access?.shares.some((one) => one.role === "open" && isLocal(one.url)) && (
         <p className={styles.hint} role="note">
-          These links work only on this machine: <code>PREVIEW_DOMAIN</code> gives previews an address for others.
+          These links work only on this machine. Set <code>PREVIEW_DOMAIN</code> to share previews with others.
         </p>
       )}
       <label className={shareStyles.public}>

@@ -74,7 +74,7 @@ function longestSentence(problem: Problem): string | null {
   const longest = longestLifeS(problem);
   if (longest === null) return null;
   const life = duration(longest).replace(/ 00 (min|s)$/, "");
-  return `A preview lives ${life} at most, and this one is set to that already. Launch it again when it has ended.`;
+  return `This preview already has the maximum lifetime of ${life}. Launch it again when it has ended.`;
 }
 
 /** What the sentence does not say already. */

@@ -60,7 +60,9 @@ function Recorded({ client, generationId, draft, revision, onDraft }: EarlierPro
     <section aria-label="Earlier requests" className={editorStyles.earlierPart}>
       <News action={action} />
       {problem && <p className={styles.hint}>{problem.message}</p>}
-      {value && items.length === 0 && <p className={styles.hint}>No request to this endpoint is recorded yet.</p>}
+      {value && items.length === 0 && (
+        <p className={styles.hint}>No requests to this endpoint have been recorded yet.</p>
+      )}
       <ul className={endpointStyles.endpoints}>
         {items.map((one) => (
           <li key={one.number}>

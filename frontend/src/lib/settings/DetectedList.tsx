@@ -38,7 +38,7 @@ export function DetectedList({ environment, onSet, onOption, onOpenFile }: Detec
         {detected.entries.map((one, at) => (
           <li key={`${one.kind} ${one.name} ${at}`} className={styles.detected}>
             <span className={styles.text}>
-              {visible(one.made_up && isSet(one) ? `${one.name} has your value; it is read in` : one.text)}
+              {visible(one.made_up && isSet(one) ? `${one.name} is set to your value; it is read in` : one.text)}
               {one.kind === "variable" && one.value !== null && one.value !== "" && !isSet(one) && (
                 <span className={styles.placeholder}>{visible(one.value)}</span>
               )}

@@ -73,7 +73,9 @@ export function EnvDialog(props: EnvDialogProps): ReactNode {
                 </li>
               )),
             )}
-            {found.added.length + found.changed.length + found.same.length === 0 && <li>The text has no variable.</li>}
+            {found.added.length + found.changed.length + found.same.length === 0 && (
+              <li>No variables were found in the text.</li>
+            )}
           </ul>
         )}
         <div className={controls.dialogButtons}>

@@ -135,7 +135,7 @@ function NewPreset({ environment, onClose, onAdd }: NewPresetProps): ReactNode {
         </label>
         {environment.presets.length > 0 && (
           <label>
-            Copy of
+            Copy from
             <select className={controls.field} value={source} onChange={(event) => setSource(event.target.value)}>
               <option value="">nothing</option>
               {environment.presets.map((one) => (
@@ -146,7 +146,7 @@ function NewPreset({ environment, onClose, onAdd }: NewPresetProps): ReactNode {
         )}
         <div className={controls.dialogButtons}>
           <Button kind="primary" type="submit">
-            Make the preset
+            Create preset
           </Button>
         </div>
       </form>

@@ -92,7 +92,7 @@ export function StartOptionsForm({ layer, isBusy, wanted = null, onSave }: Start
               <option value="">service default</option>
               <option value="none">none</option>
               <option value="loopback-only">loopback only</option>
-              <option value="host">the machine&apos;s</option>
+              <option value="host">host (everything this machine can reach)</option>
             </select>
           </label>
           <label>

@@ -85,7 +85,7 @@ export function SocketPanel(props: SocketPanelProps): ReactNode {
       <details className={styles.more}>
         <summary>Headers and subprotocols</summary>
         <label>
-          Headers, one a line
+          Headers, one per line
           <textarea
             className={controls.field}
             rows={2}
@@ -96,7 +96,7 @@ export function SocketPanel(props: SocketPanelProps): ReactNode {
           />
         </label>
         <label>
-          Subprotocols, with commas between them
+          Subprotocols, comma-separated
           <input
             className={controls.field}
             placeholder="graphql-transport-ws"

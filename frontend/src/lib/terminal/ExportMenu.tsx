@@ -48,6 +48,6 @@ export function ExportMenu(props: ExportMenuProps): ReactNode {
 
 function hintOf(filter: LogFilter, hasTerms: boolean): string {
   if (isUnfiltered(filter) && !hasTerms) return "All stored lines";
-  if (choiceOf(filter) === null) return "All stored lines: a file can be limited by level";
+  if (choiceOf(filter) === null) return "All stored lines: a downloaded file can only be filtered by level";
   return "Lines that match the filter";
 }

@@ -58,7 +58,7 @@ export function PasteCurl({ client, generationId, onDraft, onClose }: PasteCurlP
         <div className={controls.dialogButtons}>
           <Button onClick={onClose}>Cancel</Button>
           <Button kind="primary" type="submit" disabled={text.trim() === "" || isOn}>
-            Read it
+            Import
           </Button>
         </div>
       </form>

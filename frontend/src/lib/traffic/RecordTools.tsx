@@ -83,7 +83,7 @@ export function RecordTools(props: RecordToolsProps): ReactNode {
       <div className={styles.toolRow}>
         {isOwner && (
           <Button small icon="plus" onClick={() => setPasting(true)}>
-            Paste a curl
+            Paste a curl command
           </Button>
         )}
         <Button small icon="download" disabled={number === 0} onClick={save}>

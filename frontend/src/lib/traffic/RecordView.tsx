@@ -104,7 +104,7 @@ function Whole(props: WholeProps): ReactNode {
       const changed = { ...record, pinned: !record.pinned };
       props.onRecord(changed);
       props.onChanged(changed);
-      return changed.pinned ? "Pinned: it is not deleted by age or size." : "No longer pinned.";
+      return changed.pinned ? "Pinned: it is kept regardless of its age and size." : "No longer pinned.";
     });
   const check = (): void =>
     void action.run("Saving a check…", async () => {

@@ -93,7 +93,7 @@ function One({ one }: { one: ReplayedOne }): ReactNode {
       {one.answer?.error != null && <p className={styles.note}>{visible(one.answer.error)}</p>}
       {one.lacks_secrets && (
         <p className={styles.note}>
-          It was sent without a secret: secrets are not recorded. Replay the login before it.
+          It was sent without a secret, because secrets are not recorded. Replay the login request first.
         </p>
       )}
       <Differences differences={one.differences} before="recorded" after="now" />

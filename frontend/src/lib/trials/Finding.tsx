@@ -57,7 +57,7 @@ export function Finding({ finding, onShowFailure }: FindingProps): ReactNode {
           {finding.answer && (
             <>
               <div className={panel.sectionHead}>
-                <h4>Answer</h4>
+                <h4>Response</h4>
               </div>
               <pre className={`${panel.code} ${panel.wrapped}`} tabIndex={0} aria-label="Response">
                 {visible(finding.answer)}

@@ -20,9 +20,9 @@ def reset(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Reset a running preview's data: files as uploaded, empty databases, all steps again.
+    """Reset a running preview's data to that of a fresh launch.
 
-    The old data is kept as a snapshot.
+    The preview has the uploaded files and empty databases again, and all setup steps are run. The old data is kept as a snapshot.
 
     Example: preview reset GEN
     """

@@ -133,7 +133,7 @@ def undelete(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a deleted data snapshot back; without an id, list those that can be.
+    """Restore a deleted data snapshot; without an id, list the snapshots that can be restored.
 
     Example: preview snapshot undelete GEN SNAPSHOT
     """

@@ -38,5 +38,5 @@ def sql(
         return
     print_rows(found)
     count = len(found["rows"])
-    more = "; there are more, or a value is cut" if found["is_cut"] else ""
+    more = "; there are more rows, or a long value was truncated" if found["is_cut"] else ""
     say(f"{count} {'row' if count == 1 else 'rows'} in {found['elapsed_ms']:g} ms{more}")

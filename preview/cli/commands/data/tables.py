@@ -27,9 +27,7 @@ def data(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the databases of a running preview, or the rows of one table.
-
-    These are PostgreSQL, MySQL, and SQLite files.
+    """Show the databases of a running preview (PostgreSQL, MySQL, SQLite files), or the rows of one table.
 
     Example: preview data GEN books
     """

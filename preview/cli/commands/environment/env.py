@@ -336,7 +336,7 @@ def _read_secret(name: str, *, alone: bool) -> str:
     elif alone:
         value = sys.stdin.read(_MOST_TEXT).removesuffix("\n")
     else:
-        raise UsageMistake("Standard input has the value of one secret; give one --secret at a time.")
+        raise UsageMistake("Only one secret can be read from standard input; use --secret once per command.")
     if not value:
         raise UsageMistake(f"The value of {name} is empty; `preview env unset` removes a secret.")
     return value

@@ -43,12 +43,12 @@ def presets(
     Example: preview env presets GEN --add staging
     """
     if copy_of is not None and add is None:
-        raise UsageMistake("--copy-of belongs to --add NAME.")
+        raise UsageMistake("--copy-of can only be used with --add NAME.")
     with open_api(url, ca) as api:
         path = project_path(api, generation, "/presets")
         if add is not None:
             api.call("POST", path, body={"name": add, "copy_of": copy_of})
-            say(f"made; `preview env set {generation} --preset {add} NAME=VALUE` adds to it")
+            say(f"created; add variables with `preview env set {generation} --preset {add} NAME=VALUE`")
         if remove is not None:
             ask(f"Remove the preset {remove} with its secrets?", is_agreed=yes)
             api.call("DELETE", f"{path}/{quote(remove, safe='')}")

@@ -35,17 +35,17 @@ def trace(
         str | None, typer.Option("--contains", metavar="TEXT", help="Only requests whose name contains this.")
     ] = None,
     slow: Annotated[
-        float | None, typer.Option("--slow", metavar="MS", min=0, help="Only requests that took as long.")
+        float | None, typer.Option("--slow", metavar="MS", min=0, help="Only requests that took at least this long.")
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only requests with an error.")] = False,
     hinted: Annotated[bool, typer.Option("--hinted", help="Only requests with a hint.")] = False,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=200, help="Maximum number of traces.")] = 20,
-    whole: Annotated[bool, typer.Option("--all", help="Show each span, also of the same statement.")] = False,
+    whole: Annotated[bool, typer.Option("--all", help="Show every span, including repeated statements.")] = False,
     url: UrlOption = None,
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show where the time of requests went: SQL statements, outgoing requests, caches; and why they are slow.
+    """Show where requests spend their time: SQL statements, outgoing requests, caches; and why they are slow.
 
     Example: preview trace gen_abc --slow 100. Turn tracing on with: preview env start gen_abc --trace
     """
@@ -102,7 +102,7 @@ def _print_list(page: Mapping[str, Any]) -> None:
             )
         table_console().print(table)
     elif page["tracing"]:
-        say("No trace yet; send a request to the preview.")
+        say("No traces yet; send a request to the preview.")
     else:
         say("Tracing is off. Turn it on: preview env start GEN --trace, then preview restart GEN")
     if page["dropped"]:

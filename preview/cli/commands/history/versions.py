@@ -68,8 +68,8 @@ def ls(
     table_console().print(shown)
     if found["oldest"] > 1 and found["next"] is None:
         say(
-            f"Older versions than {found['oldest']} are not kept; the limits are {found['limit_versions']} versions "
-            f"and {found['limit_bytes']} bytes of past files."
+            f"Versions older than {found['oldest']} are not kept; the limits are {found['limit_versions']} "
+            f"versions and {found['limit_bytes']} bytes of past files."
         )
 
 

@@ -39,9 +39,14 @@ def audit(
     context: typer.Context,
     everyone: Annotated[bool, typer.Option("--all", help="Entries of all users; for operators.")] = False,
     user: Annotated[
-        str | None, typer.Option("--user", metavar="USER", help="By this user, or about theirs; for operators.")
+        str | None,
+        typer.Option(
+            "--user", metavar="USER", help="Changes made by this user, or to what this user owns; for operators."
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=_MOST, help="Newest entries.")] = 50,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=_MOST, help="Maximum number of entries.")
+    ] = 50,
     form: Annotated[
         _Format, typer.Option("--format", help="`jsonl` and `cef` print one line for each entry, the oldest first.")
     ] = _Format.TABLE,

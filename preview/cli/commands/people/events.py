@@ -30,7 +30,7 @@ def events(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what changes, until Ctrl-C: states of previews, projects, people and comments.
+    """Watch for changes until Ctrl-C: in previews, projects, people and comments.
 
     With --json each event is one line: {"event": …, "data": …}.
 

@@ -36,7 +36,11 @@ def share(
     ] = None,
     role: Annotated[
         _Role,
-        typer.Option("--role", help="`open`: the preview; `watch`: its page, to read; `use`: also send and comment."),
+        typer.Option(
+            "--role",
+            help="What the link allows. `open`: open the preview; `watch`: view its page, read-only; `use`: also send "
+            "requests and comment.",
+        ),
     ] = _Role.OPEN,
     listed: Annotated[bool, typer.Option("--list", help="List the links, and who has access.")] = False,
     revoke: Annotated[

@@ -14,7 +14,7 @@ from preview.cli.options import CaOption, JsonOption, UrlOption
 from preview.cli.terminal import listing, print_json, say, show, table_console
 from preview.core.quoting import visible
 
-app = typer.Typer(help="Make, list and revoke API tokens, for programs.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="Create, list and revoke API tokens, for programs.", no_args_is_help=True, add_completion=False)
 
 _DAY_S = 24 * 3600
 _MOST_DAYS = 3650
@@ -57,7 +57,7 @@ def create(
         typer.Option(
             "--role",
             help="`read` changes nothing, `use` also sends requests, `launch` also launches and changes files, "
-            "`admin` (or `full`) does all except tokens.",
+            "`admin` (or `full`) may do everything except manage tokens.",
         ),
     ] = _Role.ADMIN,
     days: Annotated[int, typer.Option("--days", metavar="DAYS", min=1, max=_MOST_DAYS, help="Validity.")] = 90,
@@ -65,7 +65,7 @@ def create(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an API token, and print it; it cannot be shown again.
+    """Create an API token and print it; it cannot be shown again.
 
     Example: preview tokens create "build server" --role read --days 30
     """

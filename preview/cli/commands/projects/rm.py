@@ -23,7 +23,7 @@ def rm(
 ) -> None:
     """Remove a generation with its files, previews and logs.
 
-    Stops its preview first, and asks. `preview undo` restores it for a while; then it is deleted.
+    Asks first, then stops its preview. `preview undo` restores it for a while; then it is deleted.
 
     Example: preview rm GEN
     """

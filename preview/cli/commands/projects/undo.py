@@ -19,7 +19,8 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def undo(
     generation: Annotated[
-        str | None, typer.Argument(metavar="[GEN]", help="Removed generation; default: list.")
+        str | None,
+        typer.Argument(metavar="[GEN]", help="Generation to restore. Default: list those that can be restored."),
     ] = None,
     url: UrlOption = None,
     ca: CaOption = None,

@@ -195,7 +195,7 @@ def firings(
         return
     _print_firings(found["items"])
     if found["next"]:
-        say("there are older ones: --limit")
+        say("there are older ones; raise --limit")
 
 
 @app.command(name="try")
@@ -275,7 +275,7 @@ def _webhook(url: str | None, secret_file: Path | None, body: str | None) -> dic
     """
     if url is None:
         if secret_file is not None or body is not None:
-            raise UsageMistake("--secret-file and --body belong to a webhook; name it with --webhook.")
+            raise UsageMistake("--secret-file and --body can only be used with --webhook URL.")
         return None
     made: dict[str, object] = {"url": url}
     if secret_file is not None:

@@ -59,7 +59,7 @@ def compare(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send the same requests to two versions, on trials with the same data, and show what differs.
+    """Send the same requests to two versions, on hidden copies with the same data, and show what differs.
 
     Either side may be a version of a generation's files: `preview compare GEN@6 GEN` compares with version 6. The first
     side gets the requests twice: differences between the two runs are noise, and ignored. --env gives the second
@@ -84,7 +84,7 @@ def compare(
         "ignore": ignore or [],
     }
     if save and not ignore:
-        raise UsageMistake("--save keeps the paths of --ignore; give one.")
+        raise UsageMistake("--save needs at least one --ignore PATH.")
     with open_api(url, ca) as api, progress("comparing…"):
         path = generation_path(generation, "/preview/compare")
         found: dict[str, Any] = api.call("POST", path, body=body, timeout_s=TIMEOUT_S).json()

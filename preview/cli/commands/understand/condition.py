@@ -16,7 +16,7 @@ OnOption = Annotated[
 ]
 CountOption = Annotated[int, typer.Option("--count", metavar="N", min=1, help="Number of matches.")]
 WithinOption = Annotated[
-    float, typer.Option("--within", metavar="SECONDS", min=1, help="Time in which they happen; also for --error-rate.")
+    float, typer.Option("--within", metavar="SECONDS", min=1, help="Time window of --count and of --error-rate.")
 ]
 AbsentOption = Annotated[
     float | None, typer.Option("--absent", metavar="SECONDS", min=1, help="Fire when nothing matches for this long.")

@@ -30,7 +30,7 @@ def failures(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List why requests to a preview failed: one record for each cause, newest first.
+    """List the failures of requests to a preview: one record for each cause, newest first.
 
     A failure is a traceback of Python or Node in the log. The preview may have ended.
 
@@ -55,7 +55,7 @@ def failures(
     else:
         print_failures(found["items"])
     if found["further"]:
-        say(f"{found['further']} failures of other causes have no record: there are too many different ones.")
+        say(f"{found['further']} more failures were not recorded: there are too many different ones.")
     if found["unread_lines"]:
         say(f"{found['unread_lines']} lines were not searched: too many came at once.")
 

@@ -40,7 +40,7 @@ def metrics(
     for sentence in found["findings"]:
         say(visible(sentence))
     if not found["endpoints"]:
-        say("No request yet.")
+        say("No requests yet.")
         return
     table = listing("ENDPOINT", "CALLS", "ERRORS", "P50 MS", "P95 MS", "SLOWEST MS")
     for one in found["endpoints"]:

@@ -38,7 +38,7 @@ def probe(
 ) -> None:
     """Find requests that a backend handles wrongly, on a trial preview with a copy of the data.
 
-    Exits with 1 if there is a finding that cannot be intended. Example: preview probe GEN --endpoint 'GET /books/{id}'
+    Exits with 1 if a finding is certainly a bug. Example: preview probe GEN --endpoint 'GET /books/{id}'
     """
     path = generation_path(generation, "/preview/probe")
     with open_api(url, ca) as api, progress("probing…") as update:

@@ -56,7 +56,7 @@ def requests(
         if capture is not None:
             body = {"capture": capture}
             api.call("PUT", generation_path(generation, "/preview/capture"), body=body)
-            say(f"requests are recorded from now on: {capture}")
+            say(f"recording is now set to: {capture}")
             if number is None and not follow:
                 return
         if number is not None:

@@ -21,8 +21,8 @@ from preview.errors import PreviewError
 from preview.settings import Settings
 
 _NO_FILE = "The folder has no preview.checks.toml, so it was only probed."
-_UNREACHED = "never reached: every answer was 401, 403, 404, 405 or 429"
-_NOT_SENT = "The time for requests was over."
+_UNREACHED = "never reached: every response was 401, 403, 404, 405 or 429"
+_NOT_SENT = "The time limit for requests was reached."
 _MOST_LINES = 8
 
 
@@ -66,7 +66,7 @@ def check_project(settings: Settings, folder: Path, overrides: Overrides | None,
     skipped = Case("preview.checks.toml", skipped=_NO_FILE)
     checks = [skipped] if found.checks is None else [check_case(one) for one in found.checks["results"]]
     broke = sum(case.failure is not None for case in [*probe, *checks])
-    sentence = f"{folder.name}: {f'{broke} broke' if broke else 'all well'}"
+    sentence = f"{folder.name}: {f'{broke} broke' if broke else 'no problems found'}"
     _write(options, folder, sentence, probe, checks)
     if options.as_json:
         print_json({"probe": found.probe, "checks": found.checks})

@@ -35,7 +35,10 @@ def upgrade(
 # "-1" is a revision, not an option.
 @app.command(context_settings={"ignore_unknown_options": True})
 def downgrade(
-    revision: Annotated[str, typer.Argument(metavar="REVISION", help="A revision, -1 for one step, or base for none.")],
+    revision: Annotated[
+        str,
+        typer.Argument(metavar="REVISION", help="A revision, -1 for one step back, or base to undo all migrations."),
+    ],
 ) -> None:
     """Downgrade the database to a revision.
 
