@@ -215,7 +215,7 @@ describe("a problem", () => {
     expect(explain(missing, "g")).toMatchObject({ facts: ["Missing: main.py"], ways: [{ kind: "settings" }] });
     const longest = new Problem("The free tier …", { status: 400, code: "x", details: { limit_s: 3600 } });
     expect(explain(longest, "g")).toMatchObject({ ways: [{ kind: "none" }] });
-    expect(explain(longest, "g").sentence).toContain("lives 1 h at most");
+    expect(explain(longest, "g").sentence).toContain("maximum lifetime of 1 h");
     expect(explain(new Problem("", { code: "unauthenticated" }), "g").ways).toEqual([{ kind: "sign-in" }]);
   });
 });

@@ -22,7 +22,8 @@ def reset(
 ) -> None:
     """Reset a running preview's data to that of a fresh launch.
 
-    The preview has the uploaded files and empty databases again, and all setup steps are run. The old data is kept as a snapshot.
+    The preview has the uploaded files and empty databases again, and all setup steps are run. The old data is
+    kept as a snapshot.
 
     Example: preview reset GEN
     """
