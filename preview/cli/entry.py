@@ -90,7 +90,11 @@ COMMANDS: dict[str, Entry] = {
         _CLIENT,
     ),
     "env": Entry("environment.env", "Set variables, secrets, presets and start options of a project.", _CLIENT),
-    "data": Entry("data.tables", "Show the databases of a running preview, or the rows of one table.", _DATA),
+    "data": Entry(
+        "data.tables",
+        "Show the databases of a running preview (PostgreSQL, MySQL, SQLite files), or the rows of one table.",
+        _DATA,
+    ),
     "sql": Entry("data.sql", "Execute one SQL statement in a running preview's database; it can only read.", _DATA),
     "snapshot": Entry(
         "data.snapshot", "Save what a preview has stored, in files and databases, and restore it.", _DATA

@@ -51,7 +51,7 @@ def shown(plan: StartPlan, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
         "imports from backend, lib",
         "requirements of deploy",
         "added waitress, six>=1",
-        "before it migrate: python manage.py migrate in backend, it has migrations",
+        "steps before the start migrate: python manage.py migrate in backend, it has migrations",
         "seed: python seed.py, it has a seed",
         "variables EMPTY (empty) (example file)",
         "KEY (not shown) (made up, main.py:5)",
