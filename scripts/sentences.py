@@ -107,7 +107,8 @@ def _is_import(node: Node) -> bool:
 def _is_prose(text: str) -> bool:
     """Return True for at least two words of letters; code, patterns and SQL are left out."""
     words = re.findall(r"[A-Za-z]{2,}", text)
-    is_code = re.search(r"[\\^$]|\(\?|=>|;\n|SELECT |^\s*[.#]?[\w-]+\s*\{", text)
+    # A rule of CSS has a colon in its braces; a value of a sentence is shown as {}. A lone $ or ^ is no pattern.
+    is_code = re.search(r"\\[a-zA-Z.(\[]|\(\?|=>|;\n|SELECT |^\^|\$$|^\s*[.#]?[\w-]+\s*\{[^{}]*:", text)
     return len(words) >= 2 and " " in text.strip() and not is_code
 
 
