@@ -41,7 +41,7 @@ async def logs(
     shown = add_lines(answer, "log: number, level, line", found, newest=is_newest)
     seen = found[-shown:] if is_newest else found[:shown]
     if seen:
-        answer.say(f"Lines {seen[0].seq} to {seen[-1].seq}; `logs` with after={seen[-1].seq} has what follows.")
+        answer.say(f"Lines {seen[0].seq} to {seen[-1].seq}; for the next ones, call `logs` with after={seen[-1].seq}.")
     return answer
 
 

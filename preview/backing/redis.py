@@ -207,7 +207,7 @@ class RedisDatabase:
             await trio.to_thread.run_sync(_copy_saved, self._server.command.folder, file, self._most_bytes)
         except OSError as error:
             shown = self._server.command.shown
-            raise DataUnavailable(f"What {shown} saved cannot be copied: {error.strerror or error}.") from error
+            raise DataUnavailable(f"The data saved by {shown} cannot be copied: {error.strerror or error}.") from error
         return True
 
     async def load(self, file: Path, run: RunClient) -> None:  # noqa: ARG002  the server itself reads

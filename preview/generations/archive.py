@@ -296,7 +296,7 @@ def _refusing_broken(kind: str) -> Iterator[None]:
         yield
     except _BROKEN as error:
         raise InvalidGeneration(
-            f"The {kind} archive is broken, or it is none ({type(error).__name__}); pack and send it again.",
+            f"The file is not a valid {kind} archive ({type(error).__name__}); pack and send it again.",
             format=kind,
         ) from error
 

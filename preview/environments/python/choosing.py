@@ -126,7 +126,7 @@ class Choice:
             return tried
         why = why or self._refusals.why(tried.key)
         if why is not None:
-            report(f"Python {usual.version} is taken, not {version}: {why}", logging.INFO)
+            report(f"Using Python {usual.version} instead of {version}: {why}", logging.INFO)
             return None
         # An existing environment is ready at once and needs no network.
         is_there = self._layout.is_usable(make_recipe(asked, usual, runs_code=self._runs_code).key)
@@ -162,9 +162,9 @@ class Choice:
         second = make_recipe(asked, named, runs_code=self._runs_code, ahead_of=usual, trial_builds=True)
         file = asked.stated.file if asked.stated is not None else "a file"
         if (why_not := self._refusals.why(second.key)) is not None:
-            report(f"Python {usual.version} is taken, not {named.version}, which {file} names: {why_not}", logging.INFO)
+            report(f"Using Python {usual.version} instead of {named.version} ({file}): {why_not}", logging.INFO)
             return None
-        report(f"Python {named.version} is taken: {file} names it, and with {usual.version} {why}", logging.INFO)
+        report(f"Using Python {named.version} ({file}): with {usual.version} {why}", logging.INFO)
         return second
 
     def is_refused(self, recipe: Recipe, error: EnvironmentFailed) -> bool:
@@ -183,7 +183,7 @@ class Choice:
         found = await self._other(requires) if self._settings.environment_python in {None, OWN} else None
         source = asked.required.source
         if found is not None:
-            report(f"Python {found.version} is taken: the project wants {requires} ({source})", logging.INFO)
+            report(f"Using Python {found.version}: the project requires {requires} ({source})", logging.INFO)
             return found
         why = f"previews run on 3.{_OLDEST} or newer" if _is_too_old(requires) else "which is not installed here"
         report(
@@ -212,7 +212,7 @@ class Choice:
             if found is not None and allows(requires, found):
                 why = sentences[0].rpartition(": ")[0]
                 named = f"3.{stated.minor}" if stated.minor >= _OLDEST else "an older one than previews run on"
-                report(f"Python {found.version} is taken: {stated.file} names {named}, and {why}", logging.INFO)
+                report(f"Using Python {found.version}: {stated.file} names {named}, and {why}", logging.INFO)
                 return found
         return None
 

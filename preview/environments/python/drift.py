@@ -68,7 +68,7 @@ class NewestPin:
     @property
     def why(self) -> str:
         """Part of a sentence: where the day comes from."""
-        return f"as {self.text} tells" if self.of_python else f"the date of the newest pin ({self.text})"
+        return f"according to {self.text}" if self.of_python else f"the date of the newest pin ({self.text})"
 
 
 # A project without pins that names a Python was mostly written before the second release after that one.

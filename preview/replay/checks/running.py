@@ -164,7 +164,7 @@ def _result(check: Check, sent: Sent, deadline: float) -> CheckResult:
     request = f"{check.request.method} {check.request.target}"
     if time.monotonic() > deadline:
         return CheckResult(
-            check.name, skipped=f"The {_COMPARING_S:g} s for comparing all answers were over.", request=request
+            check.name, skipped=f"The responses could not all be compared within {_COMPARING_S:g} s.", request=request
         )
     if sent.answer is None:
         return CheckResult(check.name, skipped=sent.skipped or "not sent", request=request)

@@ -119,7 +119,7 @@ def _reason_to_skip(step: Step, options: SequenceOptions, deadline: float, kept_
     if step.changes and not options.allow_changes:
         return f"{step.request.method} may change data; send it to a trial, or allow changes."
     if trio.current_time() > deadline:
-        return f"The {_SEQUENCE_S:g} s of one sequence were over."
+        return f"The time limit of one sequence ({_SEQUENCE_S:g} s) was reached."
     if kept_bytes >= _SEQUENCE_BYTES:
         return f"The answers before it have more than the {_SEQUENCE_BYTES // 1024**2} MiB of one sequence; send fewer."
     return None

@@ -93,10 +93,11 @@ def _take(preview: LivePreview, answer: Answer, health_path: str | None) -> None
     preview.record = replace(preview.record, health_path=answer.path)
     preview.any_answer = health_path is None or not answer.well or answer.path != health_path
     if health_path is not None and answer.path != health_path:
-        preview.log.say(f"GET {health_path} does not answer, GET / does: it serves", Level.WARNING)
+        preview.log.say(f"GET {health_path} does not respond, but GET / does: the server is running", Level.WARNING)
     elif health_path is not None and not answer.well:
         preview.log.say(
-            f"GET {health_path} says {answer.status}: it serves, but not all that it needs is there", Level.WARNING
+            f"GET {health_path} returns {answer.status}: the server is running, but something that it needs is "
+            "missing", Level.WARNING
         )
     elif not answer.well:
         preview.log.say(f"GET / says {answer.status}: it serves, but its first page fails", Level.WARNING)

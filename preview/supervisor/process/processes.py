@@ -250,8 +250,8 @@ class Processes:
                 await old.ended.wait()
         elif not old.ended.is_set():
             self._preview.log.say(
-                f"process {old.process.identity.pid} had not answered all within {took_s:.1f} s and is stopped: "
-                "streams that it still had are cut",
+                f"process {old.process.identity.pid} did not finish its requests within {took_s:.1f} s and is "
+                "stopped: its open streams are cut off",
                 Level.WARNING,
             )
         await self.end(old)
