@@ -57,13 +57,12 @@ async def test_the_own_python_comes_first_and_is_not_loosened_then_the_named_one
     second = await choice.recipe(asked(), said)
     assert (second.interpreter, second.ahead_of, second.trial_builds) == (OLDER, OWN, True)
     assert said.text == (
-        f"Python 3.8.18 is taken: Dockerfile names it, and with {OWN} shop==1.0 (requirements.txt line 1) has no wheel "
-        "for it"
+        f"Using Python 3.8.18 (Dockerfile): with {OWN} shop==1.0 (requirements.txt line 1) has no wheel for it"
     )
     assert choice.is_refused(second, failed("conflict"))
     last = await choice.recipe(asked(), said)
     assert (last.interpreter.version, last.ahead_of) == (OWN, None)
-    assert said.lines[-1][0].startswith(f"Python {OWN} is taken, not 3.8.18, which Dockerfile names: ")
+    assert said.lines[-1][0].startswith(f"Using Python {OWN} instead of 3.8.18 (Dockerfile): ")
     assert len({first.key, second.key, last.key}) == 3
 
 
@@ -113,6 +112,6 @@ def test_a_file_without_versions_is_no_hint(tmp_path: Path) -> None:
 def test_a_named_python_tells_the_day_of_a_project_without_versions() -> None:
     pin = day_of_python(StatedPython(8, "Dockerfile"))
     assert isinstance(pin, NewestPin)
-    assert (str(pin.day), pin.why) == ("2021-10-04", "as Python 3.8 in Dockerfile tells")
+    assert (str(pin.day), pin.why) == ("2021-10-04", "according to Python 3.8 in Dockerfile")
     assert day_of_python(StatedPython(8, "tox.ini", is_hint=True)) is None
     assert day_of_python(StatedPython(10, "Dockerfile")) is None

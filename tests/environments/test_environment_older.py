@@ -44,7 +44,7 @@ async def test_pins_that_fail_on_the_usual_python_get_the_one_that_a_file_names(
     recipe = await choice.recipe(asked("jinja2==2.10", 8), said)
     assert recipe.interpreter == OLDER
     assert said.text == (
-        "Python 3.8.18 is taken: .python-version names 3.8, and jinja2==2.10 (requirements.txt line 1) does not run on "
+        "Using Python 3.8.18: .python-version names 3.8, and jinja2==2.10 (requirements.txt line 1) does not run on "
         f"Python {platform.python_version()}"
     )
 
@@ -63,7 +63,7 @@ async def test_the_next_newer_python_is_taken_for_one_that_is_not_there(
     said = Said()
     recipe = await choice.recipe(project, said)
     assert recipe.interpreter == OLDER
-    assert f"Python 3.8.18 is taken: {named}, and jinja2==2.10" in said.text
+    assert f"Using Python 3.8.18: {named}, and jinja2==2.10" in said.text
 
 
 @pytest.mark.parametrize(

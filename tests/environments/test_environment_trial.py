@@ -165,7 +165,7 @@ async def test_a_project_that_is_had_in_it_gets_the_newer_python(
 ) -> None:
     write_wheel(index, "shop")
     assert await python_of(settings, jail, make_request("shop==1.0", main="import json"), said) == NEWER
-    assert "is taken" not in said.text
+    assert "Using Python" not in said.text
     # What the installer said of it is told.
     assert "shop==1.0" in said.text
 
@@ -175,7 +175,9 @@ async def test_a_package_that_would_have_to_be_built_keeps_the_own_python(
 ) -> None:
     write_sdist(index, "shop")
     assert await python_of(settings, jail, make_request("shop==1.0"), said) == OWN
-    assert f"Python {OWN} is taken, not {NEWER}: shop==1.0 (requirements.txt line 1) has no wheel for it" in said.text
+    assert (
+        f"Using Python {OWN} instead of {NEWER}: shop==1.0 (requirements.txt line 1) has no wheel for it" in said.text
+    )
     assert "error" not in said.text
 
 
@@ -189,7 +191,7 @@ async def test_what_is_not_to_be_had_there_is_tried_once(
     before = refusal.stat()
     again = Said()
     assert await python_of(settings, jail, request, again) == OWN
-    assert f"Python {OWN} is taken" in again.text
+    assert f"Using Python {OWN}" in again.text
     assert refusal.stat().st_mtime_ns == before.st_mtime_ns
     assert len(those_in(root, "[0-9a-f]" * 32)) == 1
     assert not those_in(root, ".*")
@@ -218,7 +220,7 @@ async def test_a_module_that_newer_ones_do_not_have_keeps_the_own_python(
     settings: Settings, jail: Jail, root: Path, index: Path, make_request: MakeRequest, said: Said
 ) -> None:
     assert await python_of(settings, jail, make_request("uvicorn", main=f"import {GONE}"), said) == OWN
-    assert f'Python {OWN} is taken, not {NEWER}: it imports "{GONE}", which newer ones do not have' in said.text
+    assert f'Using Python {OWN} instead of {NEWER}: it imports "{GONE}", which newer ones do not have' in said.text
     assert not those_in(root, "*.refused")
 
 
@@ -235,7 +237,7 @@ async def test_a_package_that_uses_what_newer_ones_lack_keeps_the_own_python(
     uses = "import imp\n" if sys.version_info < (3, 12) else "from collections import Mapping\n"
     write_wheel(index, "shop", more={"shop/old.py": uses})
     assert await python_of(settings, jail, make_request("shop==1.0"), said) == OWN
-    assert f"Python {OWN} is taken, not {NEWER}: shop uses " in said.text
+    assert f"Using Python {OWN} instead of {NEWER}: shop uses " in said.text
     # What the installer said of the trial is not told as well.
     assert said.text.count("Resolved ") == 1
 
@@ -315,7 +317,7 @@ async def test_what_any_file_of_the_project_uses_counts(
     (request.project / "plugins").mkdir()
     (request.project / "plugins" / "one.py").write_text(text)
     assert await python_of(settings, jail, request, said) == (NEWER if is_taken else OWN)
-    assert (f"not {NEWER}: plugins/one.py uses " in said.text) is not is_taken
+    assert (f"instead of {NEWER}: plugins/one.py uses " in said.text) is not is_taken
 
 
 async def test_an_environment_of_the_own_python_that_is_there_is_used(
@@ -325,7 +327,7 @@ async def test_an_environment_of_the_own_python_that_is_there_is_used(
     own = settings.model_copy(update={"environment_python": "own"})
     assert await python_of(own, jail, request, said) == OWN
     assert await python_of(settings, jail, request, said) == OWN
-    assert "is taken" not in said.text
+    assert "Using Python" not in said.text
 
 
 async def test_what_is_named_after_the_environment_was_built_counts_at_the_next_launch(
@@ -381,7 +383,7 @@ async def test_a_trial_that_takes_too_long_gives_way(
     monkeypatch.setattr(Installation, "run", hangs)
     short = settings.model_copy(update={"environment_build_timeout_s": 10})
     assert await python_of(short, jail, make_request("uvicorn"), said) == OWN
-    assert f"not {NEWER}: it was not there within 5 s" in said.text
+    assert f"instead of {NEWER}: it was not there within 5 s" in said.text
 
 
 @pytest.mark.parametrize(
@@ -422,7 +424,7 @@ async def test_a_python_that_is_named_anywhere_is_not_gone_beyond(
     assert await python_of(settings, jail, request, said) == NEWER
     place.write_text(text.format(minor=sys.version_info[1]))
     assert await python_of(settings, jail, request, said) == OWN
-    assert f"not {NEWER}: {file} names 3.{sys.version_info[1]}" in said.text
+    assert f"instead of {NEWER}: {file} names 3.{sys.version_info[1]}" in said.text
 
 
 async def test_what_names_no_version_says_nothing(
@@ -451,7 +453,7 @@ async def test_pins_that_install_on_newer_pythons_and_fail_there_keep_the_own_on
     write_wheel(index, "requests", "2.20.0")
     write_wheel(index, "requests", "2.25.1")
     await python_of(settings, jail, make_request("requests==2.20.0"), said)
-    assert f"not {NEWER}: requests==2.20.0 (requirements.txt line 1) does not run on Python {NEWER}" in said.text
+    assert f"instead of {NEWER}: requests==2.20.0 (requirements.txt line 1) does not run on Python {NEWER}" in said.text
 
 
 @pytest.mark.parametrize("configured", ["own", sys.executable])
@@ -460,7 +462,7 @@ async def test_a_configured_python_is_taken_without_trial(
 ) -> None:
     chosen = settings.model_copy(update={"environment_python": configured})
     assert await python_of(chosen, jail, make_request("uvicorn"), said) == OWN
-    assert "is taken" not in said.text
+    assert "Using Python" not in said.text
 
 
 async def test_a_project_whose_imports_are_not_known_gets_the_own_python(
@@ -468,7 +470,7 @@ async def test_a_project_whose_imports_are_not_known_gets_the_own_python(
 ) -> None:
     request = EnvironmentRequest(make_request("uvicorn").project)
     assert await python_of(settings, jail, request, said) == OWN
-    assert "is taken" not in said.text
+    assert "Using Python" not in said.text
 
 
 async def test_the_own_python_as_it_is_configured_gives_way_to_one_that_the_project_wants(
@@ -481,7 +483,7 @@ async def test_the_own_python_as_it_is_configured_gives_way_to_one_that_the_proj
     own = settings.model_copy(update={"environment_python": "own"})
     manifest = f'[project]\nname = "x"\nversion = "1"\nrequires-python = ">={NEWER}"\n'
     assert await python_of(own, jail, make_request("uvicorn", manifest=manifest), said) == NEWER
-    assert f"Python {NEWER} is taken: the project wants >={NEWER}" in said.text
+    assert f"Using Python {NEWER}: the project requires >={NEWER}" in said.text
 
 
 async def test_requirements_that_contradict_each_other_are_for_the_own_python_to_mend(
@@ -490,7 +492,7 @@ async def test_requirements_that_contradict_each_other_are_for_the_own_python_to
     write_wheel(index, "shop")
     write_wheel(index, "till", requires=("shop<1",))
     assert await python_of(settings, jail, make_request("shop==1.0", "till==1.0"), said) == OWN
-    assert f"not {NEWER}: what it requires contradicts itself as it is written" in said.text
+    assert f"instead of {NEWER}: what it requires contradicts itself as it is written" in said.text
 
 
 async def test_the_log_says_which_python_it_is(

@@ -106,7 +106,7 @@ def test_an_archive_that_ends_early_is_refused(unpack: Unpack, archive: bytes) -
 
 @EITHER
 def test_the_other_kind_is_no_archive_of_this_kind(unpack: Unpack, archive: bytes) -> None:
-    with pytest.raises(InvalidGeneration, match="broken, or it is none"):
+    with pytest.raises(InvalidGeneration, match="not a valid"):
         unpack(io.BytesIO(TAR if unpack is unpack_zip else ZIP), LIMITS)
 
 
@@ -203,13 +203,13 @@ def test_a_size_that_is_a_lie_is_found_out() -> None:
     content = bytearray(make_zip({"a": b"x" * 5000}).getvalue())
     record = content.index(b"PK\x01\x02")
     content[record + 24 : record + 28] = struct.pack("<L", 10)
-    with pytest.raises(InvalidGeneration, match="broken"):
+    with pytest.raises(InvalidGeneration, match="not a valid"):
         unpack_zip(io.BytesIO(bytes(content)), LIMITS)
 
 
 def test_a_content_that_is_not_what_its_checksum_says_is_refused() -> None:
     content = make_zip({"a": b"hello"}, compression=zipfile.ZIP_STORED).getvalue().replace(b"hello", b"hullo", 1)
-    with pytest.raises(InvalidGeneration, match="broken"):
+    with pytest.raises(InvalidGeneration, match="not a valid"):
         unpack_zip(io.BytesIO(content), LIMITS)
 
 
@@ -287,13 +287,13 @@ def test_a_long_chain_of_headers_is_refused() -> None:
     # The header that describes the next one, again and again.
     header = info.tobuf(tarfile.PAX_FORMAT)[:1024]
     limits = GenerationLimits(5000, GenerationLimits.default().size_bytes)
-    with pytest.raises(InvalidGeneration, match="broken"):
+    with pytest.raises(InvalidGeneration, match="not a valid"):
         unpack_tar_gz(io.BytesIO(gzip.compress(header * 4000)), limits)
 
 
 def test_a_tar_whose_last_file_is_cut_is_refused() -> None:
     plain = gzip.decompress(make_tar(member("a", b"x" * 5000)).getvalue())[: 512 + 4000]
-    with pytest.raises(InvalidGeneration, match="broken"):
+    with pytest.raises(InvalidGeneration, match="not a valid"):
         unpack_tar_gz(io.BytesIO(gzip.compress(plain)), LIMITS)
 
 
@@ -305,5 +305,5 @@ def test_several_gzip_members_are_one_archive() -> None:
 
 def test_broken_deflate_is_refused() -> None:
     content = TAR[:10] + zlib.compress(b"x" * 1000) + TAR[-8:]
-    with pytest.raises(InvalidGeneration, match="broken"):
+    with pytest.raises(InvalidGeneration, match="not a valid"):
         unpack_tar_gz(io.BytesIO(content), LIMITS)

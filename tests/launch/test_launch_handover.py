@@ -200,7 +200,7 @@ async def test_what_is_under_way_is_answered_by_the_process_that_took_it(rig: Ri
     with preview.log.subscribe() as events, trio.fail_after(60):
         while not any(line.startswith("restarted in ") for line in story(preview)):
             await events.receive()
-    assert not any("had not answered all" in line for line in story(preview))
+    assert not any("did not finish its requests" in line for line in story(preview))
 
 
 async def test_a_mistake_that_is_saved_leaves_the_old_process_serving(rig: Rig) -> None:

@@ -242,4 +242,4 @@ async def test_a_program_that_serves_nothing_is_told_so(rig: Rig) -> None:
 async def test_a_health_route_that_says_no_holds_the_launch_for_seconds_only(rig: Rig) -> None:
     preview = await rig.start(PLAIN, serve(health_path="/health"))
     assert preview.record.state is State.RUNNING
-    assert "GET /health says 503: it serves, but not all that it needs is there" in story(preview)
+    assert "GET /health returns 503: the server is running, but something that it needs is missing" in story(preview)

@@ -65,10 +65,11 @@ async def test_a_workers_end_is_said_and_is_not_fatal(settings: Settings, monkey
     async with open_rig(settings, monkeypatch) as rig:
         preview = await rig.start({"main.py": APP, "work.py": "import sys\nsys.exit(3)\n"}, plan)
         await hears(
-            preview, re.compile(r"worker worker: ended with exit code 3; after 5 short runs it starts again at")
+            preview,
+            re.compile(r"worker worker: ended with exit code 3; it exited early 5 times and will restart only at"),
         )
         await hears(
-            preview, re.compile(r"worker other: not started: The program 'no-such-program'.*; after 5 short runs")
+            preview, re.compile(r"worker other: not started: The program 'no-such-program'.*; it exited early 5 times")
         )
         assert len(pids(story(preview))) == 5
         assert preview.record.state is State.RUNNING

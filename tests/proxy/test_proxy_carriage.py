@@ -61,7 +61,11 @@ VALID = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.mark.parametrize("given", ["", "garbage", "00-" + "0" * 32 + "-b7ad6b7169203331-01", VALID.upper()])
-@pytest.mark.parametrize("number", ["", "of-a-client", f"{REQUEST_MARK}0123456789ABCDEF", f"{REQUEST_MARK}{'0' * 17}"])
+@pytest.mark.parametrize(
+    "number",
+    ["", "of-a-client", f"{REQUEST_MARK}0123456789ABCDEF", f"{REQUEST_MARK}{'0' * 17}"],
+    ids=["none", "a client's", "of this service", "like this service's"],
+)
 def test_a_traced_preview_gets_a_valid_traceparent_whatever_a_client_sends(given: str, number: str) -> None:
     fields = [("traceparent", given), ("X-Request-Id", number)]
     found = carried(*fields, admitted=ADMITTED._replace(is_traced=True))

@@ -311,7 +311,7 @@ async def test_an_old_process_that_does_not_let_go_is_stopped_when_its_time_is_o
         preview = await rig.running(speaking("deaf", deaf))
         before = preview.record.pid
         await reload(rig, speaking("two"))
-        assert await says(preview, f"process {before} had not answered all within 0.3 s and is stopped")
+        assert await says(preview, f"process {before} did not finish its requests within 0.3 s and is stopped")
         await says(preview, "the old process drained in ")
         assert before not in processes(preview)
 

@@ -127,9 +127,13 @@ async def test_a_program_that_is_gone_listens_nowhere(record: Record) -> None:
 @pytest.mark.parametrize(
     ("path", "answer", "sentence"),
     [
-        ("/health", Answer("/", 200), "GET /health does not answer, GET / does: it serves"),
-        ("/health", Answer("/health", 503), "GET /health says 503: it serves, but not all that it needs is there"),
-        (None, Answer("/", 500), "GET / says 500: it serves, but its first page fails"),
+        ("/health", Answer("/", 200), "GET /health does not respond, but GET / does: the server is running"),
+        (
+            "/health",
+            Answer("/health", 503),
+            "GET /health returns 503: the server is running, but something that it needs is missing",
+        ),
+        (None, Answer("/", 500), "GET / returns 500: the server is running, but its first page fails"),
     ],
 )
 async def test_what_the_first_answer_means_is_told(path: str | None, answer: Answer, sentence: str) -> None:

@@ -96,11 +96,13 @@ def _take(preview: LivePreview, answer: Answer, health_path: str | None) -> None
         preview.log.say(f"GET {health_path} does not respond, but GET / does: the server is running", Level.WARNING)
     elif health_path is not None and not answer.well:
         preview.log.say(
-            f"GET {health_path} returns {answer.status}: the server is running, but something that it needs is "
-            "missing", Level.WARNING
+            f"GET {health_path} returns {answer.status}: the server is running, but something that it needs is missing",
+            Level.WARNING,
         )
     elif not answer.well:
-        preview.log.say(f"GET / says {answer.status}: it serves, but its first page fails", Level.WARNING)
+        preview.log.say(
+            f"GET / returns {answer.status}: the server is running, but its first page fails", Level.WARNING
+        )
 
 
 async def _probe(preview: LivePreview, context: SupervisorContext) -> None:

@@ -68,8 +68,9 @@ async def run_worker(
             pause_s, short = _FIRST_PAUSE_S, 0
         short += 1
         if short >= _MOST_SHORT:
-            said = (f"worker {worker.name}: {why}; it exited early {short} times and will restart only at the next "
-                "reload")
+            said = (
+                f"worker {worker.name}: {why}; it exited early {short} times and will restart only at the next reload"
+            )
             preview.log.say(said, Level.ERROR)
             return
         preview.log.say(f"worker {worker.name}: {why}; it starts again in {pause_s:g} s", Level.WARNING)

@@ -156,7 +156,11 @@ class Judge:
         if found is None:
             documented = ", ".join(list(said)[:5])
             yield Verdict(
-                ("undocumented_status", status, f"The status is {status}; the OpenAPI document declares {documented} for this endpoint.")
+                (
+                    "undocumented_status",
+                    status,
+                    f"The status is {status}; the OpenAPI document declares {documented} for this endpoint.",
+                )
             )
             return
         schema = said[found]
