@@ -172,7 +172,7 @@ def test_they_win_over_the_environment(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("network", [Network.NONE, Network.HOST])
 def test_a_port_and_another_network_contradict_each_other(network: Network) -> None:
-    with pytest.raises(UsageMistake, match=f"not to --network {network}"):
+    with pytest.raises(UsageMistake, match=f"not with --network {network}"):
         wanted_network(network, [5432])
 
 
