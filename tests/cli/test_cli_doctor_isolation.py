@@ -183,7 +183,7 @@ def test_where_previews_share_more_memory_is_told_or_how_they_could(
     monkeypatch.setattr(checked, "find_newer", find_newer)
     check = found(changed(settings, environment_python=wanted), machine, monkeypatch)["starts"]
     assert (check.result, "install one" in check.advice) == (Result.OK, is_advised)
-    assert ("in Python 3.12.9 where" in check.found) is is_told
+    assert ("in Python 3.12.9 if" in check.found) is is_told
 
 
 def test_it_only_looks_at_a_data_folder_in_use(settings: Settings) -> None:
