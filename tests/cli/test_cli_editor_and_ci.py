@@ -67,7 +67,7 @@ def commands_of(job: Any) -> list[str]:
 def test_the_files_for_github_and_gitlab_are_what_these_read() -> None:
     github, gitlab = (yaml.safe_load(block) for block in blocks("ci.md", "yaml")[:2])
     # YAML 1.1 reads the key `on` as true, and so does GitHub.
-    assert set(github) == {True, "jobs"}
+    assert set(github) == {True, "jobs", "permissions"}
     assert set(github[True]) == {"pull_request", "workflow_call"}
     assert gitlab["preview"]["artifacts"]["reports"] == {"junit": "report.xml"}
     for job in (*github["jobs"].values(), gitlab["preview"]):
