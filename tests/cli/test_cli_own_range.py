@@ -195,7 +195,7 @@ def test_what_the_kernel_does_not_execute_goes_on_outside(data: Path, monkeypatc
     reading, writing = os.pipe()
     monkeypatch.setattr(own_range, "_start_opener", lambda: writing)
     file = EnvFile(data / ".env", {"PREVIEW_PORT_MIN": "4000"})
-    assert "cannot be executed" in enter_range(Settings(data_dir=data), file, opens_browser=True).reason
+    assert "cannot be run" in enter_range(Settings(data_dir=data), file, opens_browser=True).reason
     assert os.read(reading, 1) == b""
     os.close(reading)
 
