@@ -146,7 +146,7 @@ async def test_a_tree_without_end_is_refused(folder: Path, target: Path) -> None
 
 
 async def test_a_folder_that_is_not_there_is_told(tmp_path: Path, target: Path) -> None:
-    with pytest.raises(InvalidGeneration, match="is not there"):
+    with pytest.raises(InvalidGeneration, match="does not exist"):
         await copy(tmp_path / "none", target)
 
 
