@@ -98,7 +98,8 @@ async def test_launches_guests_and_removals_are_entries(tmp_path: Path) -> None:
             "project added",
         ]  # fmt: skip
         assert found[0]["subject"] == generation
-        names = {rule.endpoint for rule in world.app.url_map.iter_rules()}
+        apps = (world.app, world.app._e2b)
+        names = {rule.endpoint for app in apps for rule in app.url_map.iter_rules()}
         assert {*AUDITED, *READ, *READ_BY_GUESTS} <= names
 
 
