@@ -4,7 +4,7 @@ import type { PreviewClient } from "../api/client";
 import { asProblem } from "../api/problem";
 import { Button, Notice } from "../ui/controls";
 import { Dialog } from "../ui/Dialog";
-import styles from "./launch.module.css";
+import styles from "./browse.module.css";
 import { ShareDialog } from "./ShareDialog";
 import { useLaunchTexts } from "./texts";
 
