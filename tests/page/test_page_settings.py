@@ -81,6 +81,8 @@ def test_a_placeholder_is_set_a_flag_is_turned_and_a_preset_switched(running: Ru
         page.keyboard.press("Enter")
         pane.get_by_text("The preset staging was created.").wait_for()
         expect(pane.get_by_label("Name")).to_have_count(0)
+        # What follows is for the preset, once it is there.
+        expect(pane.get_by_role("button", name="staging", exact=True)).to_have_attribute("aria-pressed", "true")
         pane.get_by_role("button", name="Paste .env").click()
         page.get_by_label("Text").fill("COLOR=blue\nOTHER_TOKEN='x y'\n")
         page.get_by_role("button", name="Show changes").click()

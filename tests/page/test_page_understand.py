@@ -59,7 +59,7 @@ def test_hostile_records_and_failures_neither_act_on_the_page_nor_stop_it(runnin
         page.get_by_text("as it was then").wait_for()
         pane(seen, "Alerts")
         page.get_by_text("webhook: failed").wait_for()
-        assert "\\u202e" in page.get_by_role("region", name="Alerts").inner_text()
+        assert "\\u202e" in page.get_by_role("region", name="Alerts", exact=True).inner_text()
         assert seen.violations == []
 
 
