@@ -120,7 +120,7 @@ class Keeper:
             theirs.callback(os.close, memory)
             os.truncate(memory, 0)
             with open(memory, "wb", closefd=False) as file:  # noqa: ASYNC230  memory of this process
-                file.write(json.dumps(asked).encode())
+                file.write(json.dumps(asked).encode())  # noqa: ASYNC232  the same
             out = _pipe(ours, theirs)
             third = _pipe(ours, theirs) if reads_third else _pipe(theirs, ours)
             status, orders = _pipe(ours, theirs), _pipe(theirs, ours)
