@@ -118,9 +118,8 @@ class Keeper:
         with ExitStack() as theirs, ExitStack() as ours:
             memory = os.memfd_create("task", os.MFD_CLOEXEC)
             theirs.callback(os.close, memory)
-            os.truncate(memory, 0)
-            with open(memory, "wb", closefd=False) as file:  # noqa: ASYNC230  memory of this process
-                file.write(json.dumps(asked).encode())  # noqa: ASYNC232  the same
+            # A file of memory takes all of it at once.
+            os.pwrite(memory, json.dumps(asked).encode(), 0)
             out = _pipe(ours, theirs)
             third = _pipe(ours, theirs) if reads_third else _pipe(theirs, ours)
             status, orders = _pipe(ours, theirs), _pipe(theirs, ours)
