@@ -138,6 +138,7 @@ def pidfd(group: Cgroup) -> None:
 """
 
 
+@pytest.mark.long
 def test_a_number_does_not_type_check(tmp_path: Path) -> None:
     """Besides what stands above, of which the whole project's check says so: the checker's own words."""
     file = tmp_path / "wrong.py"
