@@ -84,8 +84,8 @@ async def test_changes_of_a_killed_service_have_an_entry_after_the_next_start(
     database: Database, tmp_path: Path
 ) -> None:
     killed = Audit(database, tmp_path)
-    begun, refused, done = (AuditEntry.new("ann", "launched", subject=name) for name in ("begun", "refused", "done"))
-    for one in (begun, refused, done):
+    started, refused, done = (AuditEntry.new("ann", "launched", subject=name) for name in ("started", "refused", "done"))
+    for one in (started, refused, done):
         killed.begin(one)
     killed.drop(refused)
     await killed.finish(done)
@@ -99,7 +99,7 @@ async def test_changes_of_a_killed_service_have_an_entry_after_the_next_start(
             await nursery.start(book.run)
             nursery.cancel_scope.cancel()
     items, _ = await book.list(user_id="ann", cursor=None, limit=10)
-    assert {(one.subject, one.outcome) for one in items} == {("begun", "unknown"), ("done", "ok"), ("soon", "ok")}
+    assert {(one.subject, one.outcome) for one in items} == {("started", "unknown"), ("done", "ok"), ("soon", "ok")}
     assert (await book.verify()).fault is None
 
 

@@ -95,12 +95,12 @@ class E2bApp(QuartTrio):
         return True
 
     async def _begin(self) -> None:
-        g.begun_at = trio.current_time()
+        g.started_at = trio.current_time()
         self._host.check(request.scope)
 
     async def _finish(self, response: Response) -> Response:
         await self._host.audit(response)
-        elapsed_s = trio.current_time() - g.get("begun_at", trio.current_time())
+        elapsed_s = trio.current_time() - g.get("started_at", trio.current_time())
         self._host.count_answer(request.endpoint or "none", request.method, response.status_code, elapsed_s)
         return response
 

@@ -132,7 +132,7 @@ async def serve_port(
 
     Cancellation: the connection to the sandbox is closed.
     """
-    begun, arrived_at = trio.current_time(), monotonic()
+    started, arrived_at = trio.current_time(), monotonic()
     gate = _Gate(asked.port)
     view = _View(app, gate)
     head = head_of(scope, peer)
@@ -140,7 +140,7 @@ async def serve_port(
     async def send_counted(message: Any) -> None:
         if message["type"] in {"http.response.start", "websocket.accept", "websocket.http.response.start"}:
             status = message.get("status", 101)
-            app.count_answer(_ROUTE, head.method, status, trio.current_time() - begun)
+            app.count_answer(_ROUTE, head.method, status, trio.current_time() - started)
         await send(message)
 
     outcome: Admitted | OwnAnswer
