@@ -84,7 +84,9 @@ async def test_changes_of_a_killed_service_have_an_entry_after_the_next_start(
     database: Database, tmp_path: Path
 ) -> None:
     killed = Audit(database, tmp_path)
-    started, refused, done = (AuditEntry.new("ann", "launched", subject=name) for name in ("started", "refused", "done"))
+    started, refused, done = (
+        AuditEntry.new("ann", "launched", subject=name) for name in ("started", "refused", "done")
+    )
     for one in (started, refused, done):
         killed.begin(one)
     killed.drop(refused)
