@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from preview.auth.audit import trail
 from preview.auth.audit.entry import BROKEN, AuditEntry
+from preview.auth.audit.notebook import Notebook
 from preview.auth.audit.rows import COLUMNS, Retention
 from preview.auth.audit.trail import Audit
 from preview.core.clock import now_ms
@@ -150,3 +152,19 @@ async def test_an_error_of_the_database_itself_is_no_end_of_the_service(
             monkeypatch.setattr(database, "write", write)
             assert (await book.verify()).count == 1
             nursery.cancel_scope.cancel()
+
+
+def test_an_entry_after_a_short_write_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = Notebook(tmp_path)
+    notebook.recover()
+    entries = [AuditEntry.new("ann", "launched", subject=name) for name in ("first", "cut", "next")]
+    notebook.write(entries[0])
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:9]))
+        notebook.write(entries[1])
+    notebook.write(entries[2])
+    notebook.close()
+    again = Notebook(tmp_path)
+    assert [one.subject for one in again.recover()] == ["first", "cut", "next"]
+    again.close()

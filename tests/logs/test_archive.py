@@ -260,6 +260,18 @@ def bucket(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
             server.kill()
 
 
+def test_a_bucket_that_is_not_there_is_an_archive_that_does_not_answer(bucket: str) -> None:
+    place = place_at(bucket.replace("logs/", "none/"))
+    for ask in (
+        lambda: place.write("a", [b"text"]),
+        lambda: place.read("a", 0, 1),
+        lambda: place.size("a"),
+        lambda: list(place.names()),
+    ):
+        with pytest.raises(DatabaseUnavailable):
+            ask()
+
+
 async def test_a_bucket_of_an_s3_compatible_store_is_a_place(bucket: str, logs: Logs) -> None:
     place = place_at(bucket)
     assert isinstance(place, Bucket)

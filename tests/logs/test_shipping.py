@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from log_room import make_settings
@@ -140,3 +141,40 @@ async def test_a_program_gets_lines_and_no_secret(tmp_path: Path, monkeypatch: p
                 await trio.lowlevel.checkpoint()
     assert json.loads(out.read_text().splitlines()[0])["message"] == "hello"
     assert "s3cr3t-value" not in out.read_text()
+
+
+async def test_a_program_reads_to_the_end_what_was_shipped(tmp_path: Path) -> None:
+    """It reads its input only when that is complete, and so after the service's end began."""
+    out = tmp_path / "out"
+    code = f"import sys; open({str(out)!r}, 'w').write(sys.stdin.read())"
+    async with open_shipping(make_settings(tmp_path, log_shipping=f'pipe:{sys.executable} -c "{code}"')) as made:
+        assert made is not None
+        made.offer(batch("hello"))
+        with trio.fail_after(30):
+            while made.shipped_lines == 0:
+                await trio.lowlevel.checkpoint()
+    assert json.loads(out.read_text())["message"] == "hello"
+
+
+async def test_a_batch_that_was_cut_at_the_end_is_sent_on_a_new_connection() -> None:
+    """What follows a cut message is read as its rest."""
+    opened: list[list[bytes]] = []
+
+    class Cut:
+        async def send(self, data: bytes) -> None:
+            opened[-1].append(data)
+            if len(opened) == 1:
+                await trio.sleep_forever()
+
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[Cut]:
+        opened.append([])
+        yield Cut()
+
+    shipper = Shipper(opener, lambda _batch: b"line")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shipper.run)
+        shipper.offer(batch("hello"))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert opened == [[b"line"], [b"line"]]

@@ -18,7 +18,7 @@ from preview.tracing import PreviewTraces, Span
 from preview.tracing.otlp import OtlpReceiver
 from preview.tracing.otlp.given import NotOtlp
 from preview.tracing.otlp.json_body import read_json
-from preview.tracing.otlp.protobuf import MOST_FIELDS, read_protobuf
+from preview.tracing.otlp.protobuf import MOST_FIELDS, MOST_SPAN_FIELDS, read_protobuf
 
 TRACE, SPAN, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
 
@@ -139,6 +139,15 @@ def test_millions_of_tiny_fields_are_refused_after_a_while() -> None:
         read(body)
     assert thread_time() - began < 2
     assert MOST_FIELDS < 1_500_000
+
+
+def test_one_span_is_read_in_a_moment_and_leaves_room_for_others() -> None:
+    most = span_message() + part(16, 1) * (MOST_SPAN_FIELDS - 100)
+    assert len(read(message(most, most))) == 2
+    began = thread_time()
+    with pytest.raises(NotOtlp):
+        read(message(part(16, 1) * (MOST_FIELDS - 100)))
+    assert thread_time() - began < 0.1
 
 
 @asynccontextmanager

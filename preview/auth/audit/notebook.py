@@ -107,7 +107,11 @@ class Notebook:
             if self._descriptor < 0 or self._lines >= _MOST_LINES:
                 self._rewrite()
                 return
-            os.write(self._descriptor, f"{line}\n".encode())
+            data = f"{line}\n".encode()
+            if os.write(self._descriptor, data) != len(data):
+                # The next line would join the cut one, and both would be lost.
+                self._rewrite()
+                return
             self._lines += 1
         except OSError as error:
             self._report(error)

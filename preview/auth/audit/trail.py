@@ -127,9 +127,11 @@ class Audit:
         """Queue an entry; return False if it is left out."""
         day, count = entry.at_ms // _DAY_MS, 0
         if entry.via != SERVICE:
-            known = self._counts.use(entry.user_id)
+            # Guests choose their names: each link has its own.
+            who = f"{entry.via}\n{entry.user_id}" if entry.via.startswith("share ") else entry.user_id
+            known = self._counts.use(who)
             count = known[1] + 1 if known is not None and known[0] == day else 1
-            self._counts[entry.user_id] = day, count
+            self._counts[who] = day, count
         if count == MOST_OF_USER:
             log.warning("audit entries left out", user_id=entry.user_id, most=MOST_OF_USER)
             entry = replace(entry, detail=f"{entry.detail[:400]} (further entries of this day are left out)")

@@ -25,6 +25,7 @@ _PIECE_BYTES = 64 * 1024
 # A sandbox whose commands use all of its processor time starts the next one late.
 _PATIENCE_S = 15.0
 _SEND_S = 5.0
+_SEND_BYTES = 4608
 # Connections to ports of a sandbox at a time; each is a small process in it.
 MAX_CONNECTIONS = 32
 _STATUS_BYTES = 2
@@ -204,6 +205,8 @@ def open_keeper(nursery: trio.Nursery) -> Iterator[Keeper]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         seal(ours)
+        # A keeper that reads nothing holds some twelve packets with their descriptors, not hundreds.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
         try:
             yield Keeper(nursery, ours, theirs)
         finally:

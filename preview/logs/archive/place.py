@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -147,7 +148,12 @@ class Bucket:
         self._errors: type[Exception] = BaseError
         is_plain = os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", "")).startswith("http://")
         try:
-            self._store: Any = S3Store.from_url(address, client_options={"allow_http": is_plain, "timeout": "30s"})
+            self._store: Any = S3Store.from_url(
+                address,
+                client_options={"allow_http": is_plain, "timeout": "30s"},
+                # By default a silent store is asked ten times, and the service's end waits that long.
+                retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=30)},
+            )
         except (BaseError, ValueError) as error:
             raise ConfigurationError("PREVIEW_ARCHIVE is no s3://BUCKET/PREFIX that can be used.") from error
 
@@ -163,7 +169,8 @@ class Bucket:
 
         try:
             self._store.put(name, counted())
-        except self._errors as error:
+        except (self._errors, OSError) as error:
+            # A bucket that is not there is a FileNotFoundError, which the library has besides its own errors.
             raise _unavailable(error) from error
         return size
 
@@ -171,7 +178,7 @@ class Bucket:
         """Return a file's size."""
         try:
             return int(self._store.head(name)["size"])
-        except (self._errors, FileNotFoundError) as error:
+        except (self._errors, OSError) as error:
             raise _unavailable(error) from error
 
     def read(self, name: str, offset: int, size: int) -> bytes:
@@ -180,7 +187,7 @@ class Bucket:
             return b""
         try:
             return bytes(self._store.get_range(name, start=offset, length=size))
-        except (self._errors, FileNotFoundError) as error:
+        except (self._errors, OSError) as error:
             raise _unavailable(error) from error
 
     def remove(self, name: str) -> None:
@@ -188,7 +195,7 @@ class Bucket:
         try:
             with suppress(FileNotFoundError):
                 self._store.delete(name)
-        except self._errors as error:
+        except (self._errors, OSError) as error:
             raise _unavailable(error) from error
 
     def names(self) -> Iterator[list[str]]:
@@ -197,7 +204,7 @@ class Bucket:
             for part in self._store.list():
                 found = [str(one["path"]) for one in part]
                 yield [name for name in found if _NAME.fullmatch(name)]
-        except self._errors as error:
+        except (self._errors, OSError) as error:
             raise _unavailable(error) from error
 
 

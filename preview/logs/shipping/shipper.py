@@ -38,7 +38,7 @@ class Shipper:
         self._waiting: deque[Batch] = deque()
         self._bytes = 0
         self._wake = trio.Event()
-        self._is_full = False
+        self._is_full = self._is_sending = False
         self.shipped_lines = self.lost_lines = 0
 
     @property
@@ -64,7 +64,7 @@ class Shipper:
         while True:
             try:
                 async with self._opener() as sink:
-                    delay_s = _RETRY_FIRST_S
+                    delay_s, self._is_sending = _RETRY_FIRST_S, False
                     await self._ship(sink)
             except* (
                 OSError,
@@ -86,14 +86,21 @@ class Shipper:
                 await self._wake.wait()
         except trio.Cancelled:
             with trio.move_on_after(_LAST_S, shield=True):
-                await self._drain(sink)
+                if self._is_sending:
+                    # A part of the batch may be on its way: what follows it would be read as the rest of it.
+                    async with self._opener() as fresh:
+                        await self._drain(fresh)
+                else:
+                    await self._drain(sink)
             raise
 
     async def _drain(self, sink: Sink) -> None:
         while self._waiting:
             batch = self._waiting[0]
             with trio.fail_after(_STALL_S):
+                self._is_sending = True
                 await sink.send(self._encode(batch))
+                self._is_sending = False
             # A target that fails in between gets these lines twice, rather than never.
             self._waiting.popleft()
             self._bytes -= batch.size_bytes

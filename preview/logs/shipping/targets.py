@@ -147,9 +147,13 @@ async def _open_program(command: list[str]) -> AsyncIterator[Sink]:
         async with process.stdin:
             yield _Stream(process.stdin)
     finally:
-        process.kill()
+        # Its input is closed: it may read the rest.
         with trio.move_on_after(1, shield=True):
             await process.wait()
+        if process.returncode is None:
+            process.kill()
+            with trio.move_on_after(1, shield=True):
+                await process.wait()
 
 
 @asynccontextmanager

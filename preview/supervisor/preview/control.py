@@ -39,6 +39,8 @@ _CHUNK_BYTES = 16_384
 _TRACED_CHUNK_BYTES = 65_536
 # After reports of requests, the next ones are collected this long: at most 320 KiB/s are read, and 1.3 MiB/s of spans.
 _LINGER_S = 0.05
+# Shorter ones than any launcher's are more in one read; they are collected longer, as each takes its time.
+_USUAL_REPORTS = 400
 # Reports of requests and spans that a process may still send when it drains; nothing is collected any more then.
 _LAST_REPORTS_BYTES = 256 * 1024
 
@@ -124,7 +126,7 @@ class Control:
                     self._allowed -= len(line) + 1
                 self._take(line)
             if reports:
-                with trio.move_on_after(_LINGER_S):
+                with trio.move_on_after(_LINGER_S * max(1, reports / _USUAL_REPORTS)):
                     await self._drains.wait()
 
     @property

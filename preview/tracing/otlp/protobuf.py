@@ -16,6 +16,9 @@ from preview.tracing.otlp.given import Given, NotOtlp
 MOST_FIELDS: Final = 200_000
 """Fields of one message that are looked at; more are an error."""
 
+MOST_SPAN_FIELDS: Final = 5_000
+"""Fields of one span, which is read in one go; more are an error."""
+
 _MOST_ATTRIBUTES = 128
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MOST_VARINT_BYTES = 10
@@ -25,10 +28,16 @@ _SLICE = 500
 
 
 class Budget:
-    """Number of fields that may still be read."""
+    """Number of fields that may still be read.
+
+    Attributes:
+        left: That number.
+        least: What must be left after what is read now.
+    """
 
     def __init__(self) -> None:
         self.left = MOST_FIELDS
+        self.least = 0
 
     def take(self) -> None:
         """Count a field.
@@ -37,7 +46,7 @@ class Budget:
             NotOtlp: There are too many.
         """
         self.left -= 1
-        if self.left < 0:
+        if self.left < self.least:
             raise NotOtlp("too many fields")
 
 
@@ -106,6 +115,7 @@ def _varint(text: memoryview, at: int) -> tuple[int, int]:
 def _span(text: memoryview, budget: Budget) -> Given:
     given = Given()
     attributes = 0
+    budget.least = max(0, budget.left - MOST_SPAN_FIELDS)
     for number, value in _fields(text, budget):
         if isinstance(value, int):
             if number == 6:
@@ -128,6 +138,7 @@ def _span(text: memoryview, budget: Budget) -> Given:
                     given.message = _text(said)
                 elif part == 3 and isinstance(said, int):
                     given.has_failed = said == 2
+    budget.least = 0
     return given
 
 

@@ -86,7 +86,8 @@ class OtlpReceiver:
                 status = refused.status
                 self._traces.lose(1)
             except NotOtlp:
-                status = 400
+                # It may have cost as much as the largest one.
+                status, size = 400, MOST_JSON_BYTES
                 self._traces.lose(1)
             await trio.sleep(_PAUSE_S + size / _BYTES_PER_S)
         await _answer(connection, stream, status, kind)

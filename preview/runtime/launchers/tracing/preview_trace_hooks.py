@@ -136,7 +136,7 @@ def _wrap(owner: Any, name: str, measure: Any, *, is_async: bool = False) -> Non
         async def call_async(*given: Any, **named: Any) -> Any:
             if _is_idle():
                 return await original(*given, **named)
-            with measure(*given, **named) as work:
+            with _work(measure, given, named) as work:
                 return _note(work, await original(*given, **named))
 
         wrapped: Any = call_async
@@ -146,12 +146,20 @@ def _wrap(owner: Any, name: str, measure: Any, *, is_async: bool = False) -> Non
         def call(*given: Any, **named: Any) -> Any:
             if _is_idle():
                 return original(*given, **named)
-            with measure(*given, **named) as work:
+            with _work(measure, given, named) as work:
                 return _note(work, original(*given, **named))
 
         wrapped = call
     setattr(wrapped, _OWN, True)
     setattr(owner, name, wrapped)
+
+
+def _work(measure: Any, given: Any, named: Any) -> Any:
+    """Return the work of a call; one without a name if it is called in a way that is not known here."""
+    try:
+        return measure(*given, **named)
+    except Exception:  # noqa: BLE001  the library takes such calls
+        return _Measured("call", "other")
 
 
 def _note(work: Any, answer: Any) -> Any:
@@ -288,7 +296,7 @@ def _psycopg2(module: Any) -> None:
 
     @functools.wraps(connect)
     def connect_measured(*given: Any, **named: Any) -> Any:
-        if len(given) < 3 and named.get("cursor_factory") is None and named.get("connection_factory") is None:
+        if len(given) < 2 and named.get("cursor_factory") is None and named.get("connection_factory") is None:
             named["cursor_factory"] = Cursor
         return connect(*given, **named)
 

@@ -260,7 +260,9 @@ function measure(owner, name, describe) {
   patched.add(measured);
   Object.defineProperty(measured, 'name', { value: original.name, configurable: true });
   Object.defineProperty(measured, 'length', { value: original.length, configurable: true });
-  Object.defineProperty(owner, name, { ...Object.getOwnPropertyDescriptor(owner, name), value: measured });
+  // A method that the owner inherits has no descriptor here, and programs replace it.
+  const own = Object.getOwnPropertyDescriptor(owner, name) ?? { configurable: true, writable: true };
+  Object.defineProperty(owner, name, { ...own, value: measured });
 }
 
 function statement(first) {
