@@ -11,7 +11,7 @@ from preview.logs.delivery.backlog import Backlog, Broadcast, Cursor
 from preview.logs.delivery.subscription import Subscription
 from preview.logs.ingest.framing import LineFramer
 from preview.logs.ingest.masking import SecretMask
-from preview.logs.ingest.reader import CoalescingDelay, OutputRateLimiter, read_lines
+from preview.logs.ingest.reader import PIPE_BYTES, CoalescingDelay, OutputRateLimiter, read_lines
 from preview.logs.ingest.recognise import Recogniser
 from preview.logs.model.batch import Batch
 from preview.logs.model.events import (
@@ -140,14 +140,26 @@ class PreviewLog:
             self._gathers.discard(gather)
 
     async def read_on(self) -> None:
-        """Let the readers read what is in the pipes now: one round, unless the output rate is exceeded.
+        """Let the readers read and publish what is in the pipes now, unless the output rate is exceeded.
+
+        A pipe that its program enlarged may contain more; the rest follows later.
 
         Cancellation: nothing changes.
         """
-        for gather in self._gathers:
-            gather.end()
-        for _ in range(_READ_TURNS):
-            await trio.lowlevel.checkpoint()
+        starts = {gather: gather.read_bytes for gather in self._gathers}
+        goes_on = True
+        while goes_on:
+            before = {gather: gather.read_bytes for gather in self._gathers}
+            for gather in before:
+                gather.end()
+            for _ in range(_READ_TURNS):
+                await trio.lowlevel.checkpoint()
+            # A program that goes on printing is not followed beyond what its pipe contained.
+            goes_on = any(
+                gather.is_publishing or before.get(gather, 0) < gather.read_bytes < start + PIPE_BYTES
+                for gather, start in starts.items()
+                if gather in self._gathers
+            )
 
     def hurry(self, stream: trio.abc.ReceiveStream) -> None:
         """Read the rest of an ended process's output without a pause."""

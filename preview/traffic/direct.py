@@ -42,6 +42,9 @@ class LineNumbers(Protocol):
 
     last_seq: int
 
+    async def read_on(self) -> None:
+        """Read what the preview has printed until now."""
+
 
 class Recorder(Protocol):
     """The preview's recorder, see ``PreviewTraffic``."""

@@ -98,6 +98,9 @@ class TrafficWriter:
         traffic = self.find(preview_id)
         if traffic is None:
             return
+        if traffic.waiting:
+            # The last line of a record is the newest one when it is written.
+            await traffic.lines.read_on()
         number = traffic.last_number
         while traffic.stored_number < number and (traffic.waiting or traffic.in_flight):
             self._hurry.set()

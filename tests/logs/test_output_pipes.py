@@ -15,7 +15,7 @@ from log_room import MakeRoom, Room
 
 from preview.logs import Batch, PreviewLog
 from preview.logs.ingest.framing import LineFramer
-from preview.logs.ingest.reader import read_lines
+from preview.logs.ingest.reader import PIPE_BYTES, read_lines
 
 
 @asynccontextmanager
@@ -214,3 +214,42 @@ async def test_a_chunk_of_many_short_lines_is_published_in_turns_and_whole_when_
         with scope:
             await read_lines(stream, LineFramer(1024), publish)
     assert [len(lines) for lines in published] == [2000, 2000, 2000, 2000, 1000]
+
+
+async def test_reading_on_reads_a_full_pipe_of_short_lines(room: Room) -> None:
+    # 32,768 lines, far more than are published at once.
+    log, lines = room.log(), PIPE_BYTES // 2
+    reading, writing = os.pipe()
+    with trio.fail_after(10):
+        async with trio.lowlevel.FdStream(reading) as stream, trio.open_nursery() as nursery:
+            nursery.start_soon(log.read_output, stream)
+            await trio.testing.wait_all_tasks_blocked()
+            os.write(writing, b"x\n" * lines)
+            await log.read_on()
+            assert log.last_seq == lines
+            os.close(writing)
+
+
+async def test_reading_on_does_not_follow_a_program_that_goes_on_printing(room: Room) -> None:
+    log = room.log()
+    with trio.fail_after(10):
+        async with running(log, "while True: print('x' * 99)") as child:
+            await next_messages(log, 0)
+            await log.read_on()
+            child.kill()
+
+
+async def test_reading_on_ends_with_its_reader(room: Room) -> None:
+    log = room.log()
+    reading, writing = os.pipe()
+    with trio.fail_after(10):
+        async with trio.lowlevel.FdStream(reading) as stream, trio.open_nursery() as nursery:
+            nursery.start_soon(log.read_output, stream)
+            await trio.testing.wait_all_tasks_blocked()
+            os.write(writing, b"x\n" * 30_000)
+            nursery.start_soon(log.read_on)
+            await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        await log.read_on()
+    os.close(writing)
+    assert log.last_seq == 30_000

@@ -18,6 +18,8 @@ from preview.traffic.preview_traffic import Bounds
 class Lines:
     last_seq = 7
 
+    async def read_on(self) -> None: ...
+
 
 def recorder(capture: Capture = Capture.META) -> tuple[PreviewTraffic, list[Draft]]:
     bounds = Bounds(100_000, 100_000_000)

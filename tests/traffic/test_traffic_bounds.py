@@ -137,6 +137,8 @@ async def test_requests_beyond_the_rate_are_counted_and_have_no_number(
 class NoLines:
     last_seq = 0
 
+    async def read_on(self) -> None: ...
+
 
 def test_requests_that_are_not_recorded_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     traffic = unrecorded("preview_a", NoLines())

@@ -51,6 +51,14 @@ async def test_records_come_back_as_they_were(room: TrafficRoom) -> None:
         await room.store.get("preview_a", 4)
 
 
+async def test_a_record_that_is_asked_for_covers_lines_that_were_in_the_pipe(room: TrafficRoom) -> None:
+    traffic = await room.open()
+    room.lines.last_seq, room.lines.unread = 7, 3
+    traffic.record(draft(first_line=5))
+    await room.writer.flush("preview_a")
+    assert (await room.store.get("preview_a", 1)).last_line == 10
+
+
 async def test_pages_go_in_both_directions_and_filter(room: TrafficRoom) -> None:
     traffic = await room.open()
     for number in range(1, 601):

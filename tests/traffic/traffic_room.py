@@ -29,6 +29,11 @@ from preview.traffic import (
 @dataclass
 class Lines:
     last_seq: int = 0
+    #: Lines that are in the pipe still.
+    unread: int = 0
+
+    async def read_on(self) -> None:
+        self.last_seq, self.unread = self.last_seq + self.unread, 0
 
 
 @dataclass

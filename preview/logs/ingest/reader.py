@@ -17,9 +17,16 @@ _GATHER_BYTES = 16 * 1024
 
 
 class CoalescingDelay:
-    """Pauses of one reader. A task that needs all output so far can end the current pause."""
+    """Pauses of one reader. A task that needs all output so far can end the current pause.
+
+    Attributes:
+        read_bytes: Number of bytes read so far.
+        is_publishing: Some lines of the last read are not published yet.
+    """
 
     def __init__(self) -> None:
+        self.read_bytes = 0
+        self.is_publishing = False
         self._wanted: trio.Event | None = None
         self._read_at = trio.current_time()
 
@@ -97,7 +104,7 @@ class OutputRateLimiter:
 
 
 # One round reads the capacity of a Linux pipe (pipe(7)): some 1,000 lines, 2 ms of work. Then other tasks get a turn.
-_CHUNK_BYTES = 64 * 1024
+PIPE_BYTES = 64 * 1024
 # A chunk of very short lines has far more lines; other tasks get a turn after this many.
 _TURN_LINES = 2000
 # An unfinished line (a prompt) is published after this long without further output …
@@ -129,7 +136,7 @@ async def read_lines(
     """
     pending_since, gather = trio.current_time(), gather or CoalescingDelay()
     lines: list[str] = []
-    read_bytes = _CHUNK_BYTES if pace is None else min(_CHUNK_BYTES, pace.read_bytes)
+    read_bytes = PIPE_BYTES if pace is None else min(PIPE_BYTES, pace.read_bytes)
     try:
         while True:
             now = trio.current_time()
@@ -145,12 +152,14 @@ async def read_lines(
                 continue
             if not chunk:
                 return
+            gather.read_bytes += len(chunk)
             lines = framer.feed(bytes(chunk))
             if lines or not framer.has_pending:
                 pending_since = trio.current_time()
             while lines:
                 publish(lines[:_TURN_LINES])
                 del lines[:_TURN_LINES]
+                gather.is_publishing = bool(lines)
                 if lines:
                     await trio.lowlevel.checkpoint()
             pause_s, gather_s = 0.0 if pace is None else pace.take(len(chunk)), gather.after(len(chunk))
