@@ -166,7 +166,7 @@ async def open_service(
     with _private_data_folder(settings), child_subreaper(), many_open_files():
         sealer = open_sealer(settings)
         async with open_database(settings.resolved_database_url, settings.database_timeout_s) as database:
-            await prepare(database)
+            await prepare(database, upgrades=settings.database_upgrade == "auto")
             store = PreviewStore(database)
             # Lines before rows: a client that sees the end of a preview then sees all of its lines.
             await recover_lines(journal_folder(settings), database)

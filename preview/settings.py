@@ -32,6 +32,7 @@ from preview.settings_fields import (
     Seconds,
     SystemCalls,
 )
+from preview.settings_secrets import secrets_in_files
 from preview.settings_service import ServiceSettings
 
 __all__ = ["LAST_STORE_S", "Settings", "Tier", "load_settings", "settings_in", "variable_of"]
@@ -333,11 +334,14 @@ def settings_in(file: EnvFile | None) -> dict[str, str]:
 def load_settings(env_file: EnvFile | None = None, /, **overrides: object) -> Settings:
     """Load settings from ``env_file``, ``PREVIEW_*`` and ``overrides`` (by field name); later sources win.
 
+    A secret may stand in a file: see ``secrets_in_files``.
+
     Raises:
         ConfigurationError: A value is invalid; one sentence per value, with the variable's name.
     """
+    secrets = secrets_in_files(env_file, overrides)
     try:
-        return Settings(**settings_in(env_file) | overrides)  # type: ignore[arg-type]  # pydantic validates each value
+        return Settings(**settings_in(env_file) | secrets | overrides)  # type: ignore[arg-type]  # pydantic validates each value
     except ValidationError as error:
         problems = [problem_of(item) for item in error.errors(include_url=False)]
         # Without the cause, which repeats the given values: one may be a password.

@@ -38,6 +38,7 @@ class ServiceSettings(BaseSettings):
     database_url: SecretStr | None = None
     # Longer than the lock timeouts (10 s) of SQLite and PostgreSQL, which end in a definite error.
     database_timeout_s: Seconds = Field(15, validation_alias=AliasChoices("PREVIEW_DATABASE_TIMEOUT"))
+    database_upgrade: Literal["manual", "auto"] = "manual"
     bind: str = "127.0.0.1:8000"
     public_url: str | None = None
     tls_cert: Path | None = None

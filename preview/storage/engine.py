@@ -201,9 +201,31 @@ def _connect_postgres(
 ) -> psycopg.Connection[object]:
     """Connect within ``connect_timeout``. Afterwards the waiting call can be abandoned."""
     connection: psycopg.Connection[object] = psycopg.connect(*arguments, **options)
+    _check_encoding(connection)
     record.info[_WIRE] = Wire(connection.fileno())
     _note_wire(record)
     return connection
+
+
+def _check_encoding(connection: psycopg.Connection[object]) -> None:
+    """Close the connection if its database cannot store all characters.
+
+    In SQL_ASCII, PostgreSQL returns bytes in place of texts, and compares bytes (PostgreSQL, 24.3.4).
+
+    Raises:
+        ConfigurationError: The database's encoding is not UTF8.
+    """
+    encoding = connection.info.parameter_status("server_encoding")
+    # A connection pooler may not pass it on.
+    if encoding in {None, "", "UTF8"}:
+        return
+    name = connection.info.dbname
+    connection.close()
+    raise ConfigurationError(
+        f"The database {name!r} has the encoding {encoding}, and the service needs UTF8; create it again with "
+        f"`createdb --encoding UTF8 --template template0 {name}`.",
+        encoding=encoding,
+    )
 
 
 def _on_postgres_checkout(

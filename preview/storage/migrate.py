@@ -27,6 +27,8 @@ from preview.storage.tables import current_revision
 _SCRIPTS = Path(__file__).parent / "migrations"
 # "preview" in ASCII, as a 56-bit number: an arbitrary constant that no other program on the server uses.
 _ADVISORY_LOCK = 0x70726576696577
+# Limit for another service's migration, and for one statement of ours. A new index on a large table takes minutes.
+_OTHER_MIGRATION_MS = 30 * 60 * 1000
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -121,12 +123,21 @@ def open_exclusive(url: str) -> Iterator[Connection]:
             connection.execution_options(**{SQLITE_BEGIN: "IMMEDIATE"})
             with connection.begin():
                 if not is_sqlite:
-                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+                    _wait_for_others(connection)
                 yield connection
                 if is_sqlite:
                     _check_references(connection)
     finally:
         engine.dispose()
+
+
+def _wait_for_others(connection: Connection) -> None:
+    """Wait for another migration on this PostgreSQL; afterwards table locks have their usual limit again."""
+    usual = connection.exec_driver_sql("SHOW lock_timeout").scalar_one()
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {_OTHER_MIGRATION_MS}")
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_OTHER_MIGRATION_MS}")
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{usual}'")
 
 
 def _foreign_keys_off(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:

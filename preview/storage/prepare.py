@@ -17,11 +17,15 @@ from preview.storage.tables import HEAD, current_revision
 log = structlog.get_logger(__name__)
 
 
-async def prepare(database: Database) -> None:
+async def prepare(database: Database, *, upgrades: bool = False) -> None:
     """Upgrade an SQLite file to the newest revision; for PostgreSQL, only check the revision.
 
     A PostgreSQL server may be shared by several services, and its administrator decides when to migrate. An SQLite file
     belongs to this service alone. If the revision is current, this is a single query.
+
+    Args:
+        database: The database.
+        upgrades: Whether PostgreSQL is upgraded too. Services that start at the same time wait for each other.
 
     Raises:
         ConfigurationError: PostgreSQL needs an upgrade, or the database is newer. The message says what to run.
@@ -33,8 +37,9 @@ async def prepare(database: Database) -> None:
     found = await database.read(_revision)
     if found == HEAD:
         return
-    if database.is_sqlite:
-        await trio.to_thread.run_sync(partial(_upgrade, str(database.engine.url)))
+    if database.is_sqlite or (upgrades and (found is None or found < HEAD)):
+        url = database.engine.url.render_as_string(hide_password=False)
+        await trio.to_thread.run_sync(partial(_upgrade, url))
         log.info("database upgraded", before=found, after=HEAD)
         return
     if found is not None and found > HEAD:
@@ -45,7 +50,8 @@ async def prepare(database: Database) -> None:
             head=HEAD,
         )
     raise ConfigurationError(
-        f"The database is at revision {found or 'none'}, and this version needs {HEAD}: run `preview db upgrade`.",
+        f"The database is at revision {found or 'none'}, and this version needs {HEAD}: run `preview db upgrade`, "
+        "or set PREVIEW_DATABASE_UPGRADE=auto.",
         current=found,
         head=HEAD,
     )

@@ -87,6 +87,16 @@ async def test_a_page_that_rebinds_its_name_to_loopback_reaches_nothing(tmp_path
         assert (plan.status, '"error": "host_not_allowed"' in plan.text) == (421, True)
 
 
+async def test_prometheus_and_health_checks_reach_the_service_by_the_name_of_its_container(tmp_path: Path) -> None:
+    async with open_edge(tmp_path) as edge:
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert (await edge.ask(f"GET {path} HTTP/1.1", "Host: preview:8000")).status == 200, path
+            for host in ("preview.elsewhere.example", "preview.local"):
+                assert (await edge.ask(f"GET {path} HTTP/1.1", f"Host: {host}")).status == 421, (path, host)
+        for path in ("/", "/api/v1/previews", "/openapi.json", "/metrics/", "/healthz/../api/v1/previews"):
+            assert (await edge.ask(f"GET {path} HTTP/1.1", "Host: preview:8000", edge.authorization)).status == 421
+
+
 async def test_the_address_that_is_listened_on_and_health_checks_without_a_host_pass(tmp_path: Path) -> None:
     async with open_edge(tmp_path) as edge:
         host, port = edge.address

@@ -12,6 +12,7 @@ import pytest
 import trio
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from postgres import Server
 from sqlalchemy import Engine, inspect, text
 
 from preview.errors import ConfigurationError, DatabaseUnavailable
@@ -203,6 +204,39 @@ async def test_prepare_only_checks_postgres_and_says_what_to_run(empty_postgres_
 async def test_prepare_accepts_a_postgres_that_is_up_to_date(postgres_database_url: str) -> None:
     async with open_database(postgres_database_url) as database:
         await prepare(database)
+
+
+async def test_services_that_may_upgrade_postgres_do_so_once_and_wait_for_each_other(empty_postgres_url: str) -> None:
+    async def one() -> None:
+        async with open_database(empty_postgres_url) as database:
+            await prepare(database, upgrades=True)
+            await prepare(database)
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(one)
+    assert tables_of(empty_postgres_url) == TABLES
+
+
+async def test_a_newer_postgres_is_refused_by_a_service_that_may_upgrade_too(postgres_database_url: str) -> None:
+    async with open_database(postgres_database_url) as database:
+        await database.write(
+            lambda connection: connection.execute(text("UPDATE alembic_version SET version_num='9999'"))
+        )
+        with pytest.raises(ConfigurationError, match=r"9999.*newer version"):
+            await prepare(database, upgrades=True)
+
+
+async def test_a_postgres_without_an_encoding_is_refused_in_one_sentence(postgres_server: Server) -> None:
+    postgres_server.run("CREATE DATABASE {} ENCODING 'SQL_ASCII' TEMPLATE template0", "bytes")
+    url = postgres_server.url("bytes")
+    for call in (migrate.current, migrate.upgrade):
+        with pytest.raises(ConfigurationError, match=r"'bytes' has the encoding SQL_ASCII.*createdb --enc"):
+            call(url)
+    async with open_database(url) as database:
+        with pytest.raises(ConfigurationError, match="SQL_ASCII"):
+            await prepare(database)
 
 
 async def test_prepare_refuses_a_database_of_a_newer_version(database_url: str) -> None:

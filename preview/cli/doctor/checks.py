@@ -311,7 +311,7 @@ def _database(settings: Settings) -> Check:
     if revision == newest:
         return Check("database", Result.OK, f"{kind}, up to date ({revision})")
     found = f"{kind}, at {revision or 'nothing yet'}; the newest is {newest}"
-    if kind == "sqlite":
+    if kind == "sqlite" or settings.database_upgrade == "auto":
         return Check("database", Result.OK, f"{found}: upgraded at the next start")
     return Check("database", Result.FAIL, found, "run `preview db upgrade`")
 

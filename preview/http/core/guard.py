@@ -21,6 +21,8 @@ from preview.settings import Settings
 
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?")
 _SHOWN_CHARS = 100
+# Paths for health checks and Prometheus. Their answers contain numbers, and no names of users or previews.
+PROBED = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class HostCheck:
@@ -37,8 +39,13 @@ class HostCheck:
         """Allow further host names."""
         self._names |= set(names)
 
-    def check(self, host: str) -> None:
+    def check(self, host: str, path: str = "") -> None:
         """Check that a host (``NAME``, ``NAME:PORT``, ``[IPV6]:PORT``) is allowed; the port is ignored.
+
+        Args:
+            host: The host.
+            path: The request's path. Programs of the operator read ``PROBED``, and reach the service by the name of
+                its container. Such a name has one label, so nobody can register it and point it here.
 
         Raises:
             InvalidRequest: The text is not a host.
@@ -51,6 +58,8 @@ class HostCheck:
         if "*" in self._names or name in self._names or _is_address(name):
             return
         if any(known.startswith(".") and f".{name}".endswith(known) for known in self._names):
+            return
+        if path in PROBED and "." not in name:
             return
         raise HostNotAllowed(
             f"This service is not to be reached as {name[:_SHOWN_CHARS]!r}; use its own address, or add the name to "
@@ -137,7 +146,7 @@ def check_request(scope: Mapping[str, Any], hosts: HostCheck | None) -> None:
     if host is None and authority is None and scope["http_version"] in {"1.0", "1"}:
         # Allowed for load balancers' health checks; no browser uses HTTP/1.0.
         return
-    hosts.check(authority or host or "")
+    hosts.check(authority or host or "", scope["path"])
 
 
 # One-time links have their secret in the path (``/login/CODE``), stream tickets in the query.
