@@ -54,3 +54,53 @@ def test_lines_and_links_that_lead_out_of_the_project_show_nothing_of_it(project
     inner.mkdir()
     (inner / "app").symlink_to(project / "app")
     assert "database" not in explain(inner, "app.databse", "../app/main.py")
+
+
+HEAD = "Traceback (most recent call last):"
+
+
+def said_of(project: Path, *frames: tuple[str, int], error: str) -> str:
+    lines = [HEAD, *(f'  File "{project / file}", line {line}, in <module>' for file, line in frames)]
+    lines.append(error.replace("PROJECT", str(project)))
+    found = diagnose(lines)
+    assert found is not None
+    return name_own_module(found, lines, project).message
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    project = tmp_path / "project"
+    for name in ("main.py", "app/routes/__init__.py", "app/routes/orders.py", "app/models.py"):
+        path = project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    return project
+
+
+PARTIAL = (
+    "ImportError: cannot import name '{}' from partially initialized module '{}' "
+    "(most likely due to a circular import)"
+)
+
+
+def test_a_package_that_imports_a_module_that_it_lacks_imports_in_no_circle(shop: Path) -> None:
+    error = f"{PARTIAL.format('order', 'app.routes')} (PROJECT/app/routes/__init__.py)"
+    said = said_of(shop, ("main.py", 2), ("app/routes/__init__.py", 1), error=error)
+    assert said == (
+        "app/routes/__init__.py line 1 imports 'app.routes.order', which the project does not have; "
+        "did you mean 'app.routes.orders'?"
+    )
+
+
+def test_modules_that_import_each_other_are_named_with_the_line(shop: Path) -> None:
+    error = f"{PARTIAL.format('Order', 'app.models')} (PROJECT/app/models.py)"
+    said = said_of(shop, ("main.py", 2), ("app/models.py", 1), ("app/routes/orders.py", 4), error=error)
+    assert said.startswith(
+        "app/routes/orders.py, line 4, imports 'Order' from 'app.models', which is not complete yet: the two import"
+    )
+
+
+def test_a_name_that_the_project_s_own_module_lacks_is_no_other_version(shop: Path) -> None:
+    error = "ImportError: cannot import name 'Order' from 'app.models' (PROJECT/app/models.py)"
+    said = said_of(shop, ("main.py", 7), error=error)
+    assert said.startswith("main.py, line 7, imports 'Order' from 'app.models', which does not have it.")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from preview.detection import ServiceNeed
+from preview.supervisor.diagnosis.diagnose_imports import bad_import
 from preview.supervisor.diagnosis.diagnose_services import diagnose_services
 from preview.supervisor.diagnosis.diagnose_syntax import SYNTAX, bad_syntax
 from preview.supervisor.diagnosis.diagnosis import Diagnosis
@@ -69,6 +70,8 @@ def _unanswered(lines: Sequence[str], needs: Sequence[ServiceNeed]) -> Diagnosis
 _CERTAIN = frozenset(
     {
         "missing_module",
+        "missing_name",
+        "circular_import",
         "python_version",
         "syntax_error",
         "missing_variable",
@@ -81,6 +84,8 @@ _CERTAIN = frozenset(
 
 def _newest(lines: Sequence[str], rules: Sequence[Rule]) -> Diagnosis | None:
     for number in range(len(lines) - 1, -1, -1):
+        if (found := bad_import(lines, number)) is not None:
+            return found
         for pattern, tell in rules:
             match = pattern.search(lines[number])
             if match is not None and (found := tell(match)) is not None:
@@ -181,19 +186,9 @@ _table = _said(
 _DIALECT_ADVICE = "the project is written for another database. Set its database variable to a server of that kind."
 # Words that no SQL of SQLite's has at the place of an error, and what others may stand for.
 _FOREIGN = frozenset(
-    {
-        "ILIKE",
-        "SIMILAR",
-        "EXTENSION",
-        "ARRAY",
-        "INTERVAL",
-        "TRUNCATE",
-        "LATERAL",
-        "SERIAL",
-        "SEQUENCE",
-        "AUTO_INCREMENT",
-    }
-)
+    {"ILIKE", "SIMILAR", "EXTENSION", "ARRAY", "INTERVAL", "TRUNCATE", "LATERAL", "SERIAL", "SEQUENCE",
+     "AUTO_INCREMENT"}
+)  # fmt: skip
 _HINTS = {
     "ON": " (DISTINCT ON and ON CONFLICT ON CONSTRAINT are PostgreSQL's own)",
     "UPDATE": " (FOR UPDATE is not SQLite's)",

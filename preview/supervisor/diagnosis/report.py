@@ -38,6 +38,8 @@ _CODES: Mapping[int, str] = MappingProxyType(
 _ADVICE: Mapping[str, str] = MappingProxyType(
     {
         "missing_module": "Add the package to the project's requirements, or correct the import.",
+        "missing_name": "Add the name to the module, or correct the import.",
+        "circular_import": "Move one of the two imports into the function that needs it.",
         "missing_variable": "Set the variable under [env] in preview.toml, or in the launch request.",
         "missing_service": "Start the service that it needs, or set its address.",
         "service_refused": "Correct the user, password or database in the service's address.",

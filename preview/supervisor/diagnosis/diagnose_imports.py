@@ -1,0 +1,69 @@
+"""Diagnosis of an import of the project's own names: which one lacks, and which modules import each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from preview.supervisor.diagnosis.diagnosis import Diagnosis
+
+_IMPORT = re.compile(
+    r"^ImportError: cannot import name '(?P<name>\w{1,100})' from "
+    r"(?P<partial>partially initialized module )?'(?P<module>[\w.]{1,200})'"
+    r"(?: \(most likely due to a circular import\))?(?: \((?P<path>[^)]{1,300})\))?"
+)
+_FRAME = re.compile(r'^\s{0,8}File "(?P<path>[^"]{1,400})", line (?P<line>\d{1,7}), in ')
+_START = "Traceback (most recent call last)"
+_MOST_LINES = 150
+# The folder of a preview's files.
+_PROJECT = "/project/"
+
+
+def bad_import(lines: Sequence[str], number: int) -> Diagnosis | None:
+    """Diagnose a name that the project's own module lacks; None for packages and other lines.
+
+    Python calls every name that an unfinished module lacks a circular import, also one that is nowhere. The cases:
+
+    1. Only the module's own file imports the name from it: nothing has it.
+    2. Another file, which the module imports first, imports from it: both import each other.
+    3. The module is complete and lacks the name.
+    """
+    said = _IMPORT.match(lines[number])
+    if said is None or said["path"] is None or not (said["partial"] or _PROJECT in said["path"]):
+        return None
+    frames = _frames(lines, number)
+    if not frames:
+        return None
+    path, line = frames[-1]
+    module, name, file = said["module"], said["name"], path.rpartition(_PROJECT)[2]
+    if said["partial"] and path != said["path"]:
+        return Diagnosis(
+            "circular_import",
+            f"{file}, line {line}, imports {name!r} from {module!r}, which is not complete yet: the two import each "
+            "other. Move one of the imports into the function that needs it.",
+            {"module": module, "file": file, "line": int(line)},
+        )
+    if said["partial"]:
+        return Diagnosis(
+            "missing_module",
+            f"{file}, line {line}, imports {name!r}, and {module!r} has no module of this name. Add it, or correct the "
+            "import.",
+            {"module": f"{module}.{name}"},
+        )
+    return Diagnosis(
+        "missing_name",
+        f"{file}, line {line}, imports {name!r} from {module!r}, which does not have it. Add it, or correct the "
+        "import.",
+        {"name": name, "file": file, "line": int(line)},
+    )
+
+
+def _frames(lines: Sequence[str], number: int) -> list[tuple[str, str]]:
+    """Return file and line of each frame of the traceback that ends here, the newest last."""
+    found: list[tuple[str, str]] = []
+    for line in lines[max(0, number - _MOST_LINES) : number]:
+        if _START in line:
+            found.clear()
+        elif frame := _FRAME.match(line):
+            found.append((frame["path"], frame["line"]))
+    return found
