@@ -78,8 +78,7 @@ def shop(tmp_path: Path) -> Path:
 
 
 PARTIAL = (
-    "ImportError: cannot import name '{}' from partially initialized module '{}' "
-    "(most likely due to a circular import)"
+    "ImportError: cannot import name '{}' from partially initialized module '{}' (most likely due to a circular import)"
 )
 
 

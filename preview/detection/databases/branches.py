@@ -1,4 +1,4 @@
-"""Find which statements of a settings module decide ``DATABASES`` in a preview, as far as static reading can tell."""
+"""Find which statements of a module decide a variable in a preview, as far as static reading can tell."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from preview.detection.expressions import keyword, last_name
 
 UNKNOWN: Final = object()
 """Value of an expression that static reading cannot tell."""
+
+RETURN: Final = "return"
+"""Name of the values that a function returns, which no variable can have."""
+
+Setting = ast.Assign | ast.AnnAssign | ast.Expr | ast.Return
+"""A statement with a value that sets a variable, or a part of it, or is returned."""
 
 # `os.environ.get("X")`, `os.getenv("X")`, and the calls of django-environ, decouple and environs.
 _READERS: Final = frozenset({"get", "getenv", "env", "config", "bool", "str", "int", "__call__", "get_env", "env_bool"})
@@ -41,43 +47,57 @@ class Branches:
                 # A name that is assigned twice has no known value.
                 self._constants[target] = None if target in self._constants else getattr(node, "value", None)
 
-    def databases(self) -> list[ast.Assign | ast.Expr]:
-        """Return the statements that set or update ``DATABASES``, in order; of a decided condition, one branch's.
+    def statements(self, name: str, body: Iterable[ast.stmt] | None = None) -> list[Setting]:
+        """Return the statements that set or update a variable, in order; of a decided condition, one branch's.
 
         A whole assignment replaces those before it. A condition that cannot be told keeps all its branches; without
         an ``else``, the default before it is taken.
+
+        Args:
+            name: The variable: ``DATABASES``, or ``return`` for the values that a function may return.
+            body: Of a function; else the module's.
         """
-        found: list[ast.Assign | ast.Expr] = []
-        self._collect(self._tree.body, found, sure=True)
+        found: list[Setting] = []
+        self._collect(self._tree.body if body is None else body, name, found, sure=True)
         return found
 
-    def _collect(self, body: Iterable[ast.stmt], found: list[ast.Assign | ast.Expr], *, sure: bool) -> None:
+    def _collect(self, body: Iterable[ast.stmt], name: str, found: list[Setting], *, sure: bool) -> bool:
+        """Add the statements; return True if the body surely ends in ``return`` or ``raise``."""
         for node in body:
+            ends = False
             if isinstance(node, ast.If):
-                self._collect_if(node, found, sure=sure)
+                ends = self._collect_if(node, name, found, sure=sure)
             elif isinstance(node, ast.Try):
-                self._collect([*node.body, *node.orelse, *node.finalbody], found, sure=sure)
+                ends = self._collect([*node.body, *node.orelse, *node.finalbody], name, found, sure=sure)
             elif isinstance(node, ast.With):
-                self._collect(node.body, found, sure=sure)
-            elif isinstance(node, ast.Assign | ast.Expr) and _names_databases(node):
-                if sure and isinstance(node, ast.Assign) and _replaces(node):
+                ends = self._collect(node.body, name, found, sure=sure)
+            elif isinstance(node, ast.Return | ast.Raise):
+                ends = True
+                if isinstance(node, ast.Return) and name == RETURN:
+                    found.append(node)
+            elif isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr) and _names(node, name):
+                if sure and _replaces(node):
                     found.clear()
                 found.append(node)
+            if ends:
+                return True
+        return False
 
-    def _collect_if(self, node: ast.If, found: list[ast.Assign | ast.Expr], *, sure: bool) -> None:
+    def _collect_if(self, node: ast.If, name: str, found: list[Setting], *, sure: bool) -> bool:
+        all_end = True
         while True:
             told = self.is_true(node.test)
             if told is None:
                 # It may be another branch: nothing before it is replaced.
-                if node.orelse or not found or self._chooses(node.test):
-                    self._collect(node.body, found, sure=False)
+                if node.orelse or not found or self._chooses(node.test) or name == RETURN:
+                    all_end = self._collect(node.body, name, found, sure=False) and all_end
+                else:
+                    all_end = False
                 sure = False
             elif told:
-                self._collect(node.body, found, sure=sure)
-                return
+                return self._collect(node.body, name, found, sure=sure) and all_end
             if len(node.orelse) != 1 or not isinstance(node.orelse[0], ast.If):
-                self._collect(node.orelse, found, sure=sure)
-                return
+                return self._collect(node.orelse, name, found, sure=sure) and all_end
             node = node.orelse[0]
 
     def is_true(self, test: ast.expr) -> bool | None:
@@ -206,16 +226,22 @@ def _targets(node: ast.AST) -> Iterator[str]:
         yield node.target.id
 
 
-def _names_databases(node: ast.Assign | ast.Expr) -> bool:
-    nodes = (
-        node.targets if isinstance(node, ast.Assign) else [node.value.func] if isinstance(node.value, ast.Call) else []
-    )
-    return any(isinstance(inner, ast.Name) and inner.id == "DATABASES" for one in nodes for inner in ast.walk(one))
+def _names(node: ast.Assign | ast.AnnAssign | ast.Expr, name: str) -> bool:
+    nodes: list[ast.expr]
+    if isinstance(node, ast.Assign):
+        nodes = node.targets
+    elif isinstance(node, ast.AnnAssign):
+        nodes = [node.target] if node.value is not None else []
+    else:
+        nodes = [node.value.func] if isinstance(node.value, ast.Call) else []
+    return any(isinstance(inner, ast.Name) and inner.id == name for one in nodes for inner in ast.walk(one))
 
 
-def _replaces(node: ast.Assign) -> bool:
+def _replaces(node: ast.Assign | ast.AnnAssign | ast.Expr) -> bool:
     """Return whether the statement sets ``DATABASES`` or ``DATABASES["default"]`` as a whole."""
-    target = node.targets[0]
+    if isinstance(node, ast.Expr):
+        return False
+    target = node.targets[0] if isinstance(node, ast.Assign) else node.target
     return isinstance(target, ast.Name) or (
         isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name) and _text(target.slice) == "default"
     )

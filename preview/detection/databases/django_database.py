@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from preview.detection.databases.assembled import Assembler, Module
 from preview.detection.databases.branches import Branches, has_url
 from preview.detection.databases.database import DatabaseChoice, supplied
 from preview.detection.plan import Origin, ServiceKind, Variable
@@ -21,10 +22,8 @@ _SERVERS: Final = {"postg": ServiceKind.POSTGRESQL, "mysql": ServiceKind.MYSQL, 
 
 def choose_django_database(sources: Sources, files: Iterable[str], settings: ProjectSettings) -> DatabaseChoice:
     """Choose by the ``DATABASES`` of the settings modules."""
-    statements = deciding_statements(
-        sources, files, {DATABASE_URL: "sqlite:///{database_path}", **known_values(settings)}
-    )
-    tables = [table for one in statements for table in tables_in(one)]
+    values = deciding_values(sources, files, {DATABASE_URL: "sqlite:///{database_path}", **known_values(settings)})
+    tables = [table for one in values for table in tables_in(one)]
     engines = [value for table in tables for key, value in table if key == "ENGINE"]
     constants = [text for node in engines for text in texts_in(node)]
     variables = [name for node in engines for name in names_in(node, settings)]
@@ -35,7 +34,7 @@ def choose_django_database(sources: Sources, files: Iterable[str], settings: Pro
         return DatabaseChoice(sqlite=True)
     urls = [read for read in settings.reads.values() if read.name.upper().endswith(("DATABASE_URL", "DB_URL"))]
     # `DATABASES["default"].update(dj_database_url.config())` overrides the table before it.
-    if urls and (server is None or (statements and has_url(statements[-1]))):
+    if urls and (server is None or (values and has_url(values[-1]))):
         return _by_urls([read.name for read in urls], settings)
     if server is None:
         return DatabaseChoice(sqlite=True)
@@ -80,10 +79,12 @@ def _by_variables(
     return DatabaseChoice(chosen, sqlite=True, setting=read.name, decisions=(sentence,))
 
 
-def deciding_statements(
+def deciding_values(
     sources: Sources, files: Iterable[str], values: Mapping[str, str], *, choose: bool = True
-) -> list[ast.Assign | ast.Expr]:
-    """Return the statements that set ``DATABASES`` in a preview, without the branches that it does not take.
+) -> list[ast.expr]:
+    """Return what is assigned to ``DATABASES`` in a preview, without the branches that it does not take.
+
+    The project's own names and functions are replaced by their values.
 
     Args:
         sources: The project's files.
@@ -91,11 +92,27 @@ def deciding_statements(
         values: Values of variables in the preview.
         choose: Conditions between SQLite and a server are open, because the preview chooses.
     """
-    found: list[ast.Assign | ast.Expr] = []
-    for file in files:
-        tree = sources.tree(file) if b"DATABASES" in sources.text(file) else None
-        if tree is not None:
-            found += Branches(tree, values, choose=choose).databases()
+    loaded = list(files)
+    known: dict[str, Module | None] = {}
+
+    def module_of(file: str) -> Module | None:
+        if file not in known:
+            tree = sources.tree(file)
+            known[file] = Module(tree, Branches(tree, values, choose=choose)) if tree is not None else None
+        return known[file]
+
+    def find(dotted: str) -> Module | None:
+        path = dotted.replace(".", "/")
+        ends = (f"/{path}.py", f"/{path}/__init__.py")
+        file = next((one for one in loaded if f"/{one}".endswith(ends)), None)
+        return module_of(file) if file is not None else None
+
+    assembler = Assembler(find)
+    found: list[ast.expr] = []
+    for file in loaded:
+        module = module_of(file) if b"DATABASES" in sources.text(file) else None
+        if module is not None:
+            found += [assembler.assemble(value, module) for value in module.values("DATABASES")]
     return found
 
 
@@ -105,14 +122,17 @@ def known_values(settings: ProjectSettings) -> dict[str, str]:
     return values | {name: one.value for name, one in settings.variables(()).items()}
 
 
-def tables_in(statement: ast.Assign | ast.Expr) -> Iterator[list[tuple[str, ast.expr]]]:
-    """Yield the keys and values of each table in a statement, including those in ``if`` and ``else``."""
-    for inner in ast.walk(statement.value):
+def tables_in(value: ast.expr) -> Iterator[list[tuple[str, ast.expr]]]:
+    """Yield the keys and values of each table in a value, including those in ``if`` and ``else``."""
+    for inner in ast.walk(value):
+        keys: list[tuple[str, ast.expr]] = []
         if isinstance(inner, ast.Dict):
             keys = [(key.value, value) for key, value in zip(inner.keys, inner.values, strict=True)
                     if isinstance(key, ast.Constant) and isinstance(key.value, str)]  # fmt: skip
-            if any(key == "ENGINE" for key, _ in keys):
-                yield keys
+        elif isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name) and inner.func.id == "dict":
+            keys = [(one.arg, one.value) for one in inner.keywords if one.arg is not None]
+        if any(key == "ENGINE" for key, _ in keys):
+            yield keys
 
 
 def texts_in(node: ast.expr) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Final
 from preview.detection.databases.branches import has_url
 from preview.detection.databases.database import DatabaseChoice
 from preview.detection.databases.django_database import (
-    deciding_statements,
+    deciding_values,
     engine_server,
     known_values,
     names_in,
@@ -55,8 +55,8 @@ def _choose(
     flags = _flags(settings) if driver is not None else {}
     values = {name: value for name, value in known_values(settings).items() if name != DATABASE_URL}
     values |= {name: one.value for name, one in flags.items()} | _values(settings, supply)
-    statements = deciding_statements(sources, files, values, choose=False)
-    tables = [table for one in statements for table in tables_in(one)]
+    assigned = deciding_values(sources, files, values, choose=False)
+    tables = [table for one in assigned for table in tables_in(one)]
     engines = [value for table in tables for key, value in table if key == "ENGINE"]
     texts = [text for node in engines for text in texts_in(node)]
     variables = [name for node in engines for name in names_in(node, settings)]
@@ -67,7 +67,7 @@ def _choose(
         return _choice(kind, settings, supply, chosen={**flags, **chosen}), tables
     kinds = {SQLITE if SQLITE in text else engine_server(text) for text in texts} - {None}
     # Later statements may only set an option: DATABASES["default"]["ATOMIC_REQUESTS"] = True
-    deciding = next((one for one in reversed(statements) if has_url(one) or any(tables_in(one))), None)
+    deciding = next((one for one in reversed(assigned) if has_url(one) or any(tables_in(one))), None)
     if deciding is not None and has_url(deciding):
         return _by_url(deciding, urls, settings, supply, driver, kinds, flags), tables
     if len(kinds) != 1 or SQLITE in kinds:
