@@ -126,7 +126,7 @@ def _with_others(plan: StartPlan, app: FoundApp, apps: Sequence[FoundApp]) -> St
         return plan
     named = ", ".join(others[:3]) + (" …" if len(others) > 3 else "")
     many = "one more application" if len(others) == 1 else f"{len(others)} more applications"
-    sentence = f'{many} found ({named}); to take another, name it in {PREVIEW_FILE}: [start] app = "…"'
+    sentence = f'{many} found ({named}); to use another one, set it in {PREVIEW_FILE}: [start] app = "…"'
     return replace(plan, decisions=(*plan.decisions, sentence))
 
 
@@ -229,8 +229,8 @@ def _not_runnable(sources: Sources) -> InvalidGeneration:
     if unreadable:
         file, reason = next(iter(unreadable.items()))
         return InvalidGeneration(
-            f"Cannot launch: {file} cannot be read ({reason}), and no other file makes an application. "
-            "Correct it and launch again.",
+            f"Cannot launch: {file} cannot be read ({reason}), and no other file defines an application. Correct "
+            "it and launch again.",
             path=file,
             unreadable_files=unreadable,
         )

@@ -103,7 +103,7 @@ def _directory(nodes: Nodes, app_dir: str, files: Sequence[str], commands: Seque
         marks = [mark for mark in _MARKS if (sources.root / folder / mark).is_file()]
         if marks:
             return folder, f"{marks[0]} is in {_named(folder)}"
-    return app_dir, "its imports count from there"
+    return app_dir, "its imports are relative to it"
 
 
 def _named(folder: str) -> str:

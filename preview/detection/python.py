@@ -233,7 +233,7 @@ def _decisions(
     elif layout.why:
         yield f"runs in the project's own folder: {layout.why}"
     if layout.manifests not in {".", layout.directory}:
-        yield f"its requirements are those of {layout.manifests}"
+        yield f"requirements are taken from {layout.manifests}"
     yield from database.decisions
 
 

@@ -62,15 +62,15 @@ def plan_script(sources: Sources, kinds: frozenset[ServiceKind] = frozenset()) -
     if not _READS_PORT.search(text):
         port = fixed[1].decode() if fixed else _DEFAULT_PORTS.get(library, "a port of its own")
         warnings.append(
-            f"{file} does not read PORT and listens at {port}: in a network of its own it is reached there, elsewhere "
-            'let it read os.environ["PORT"]'
+            f"{file} does not read PORT and listens on {port}. This works only in a network of its own; elsewhere, "
+            'make it read os.environ["PORT"]'
         )
     folder = posixpath.dirname(file) or "."
     command: tuple[str, ...] = ("python", posixpath.relpath(file, folder))
     if posixpath.basename(file) == "__main__.py" and folder != ".":
         folder, package = posixpath.dirname(folder) or ".", posixpath.basename(folder)
         command = ("python", "-m", package)
-    return _plan(sources, file, folder, command, f"{file} serves by itself, with {library}", warnings, kinds)
+    return _plan(sources, file, folder, command, f"{file} runs its own server, with {library}", warnings, kinds)
 
 
 def plan_command(

@@ -120,12 +120,12 @@ class Sources:
             folders[:] = sorted(name for name in folders if not _is_skipped(Path(folder), name))
             prefix = Path(folder).relative_to(self.root).as_posix()
             if prefix.count("/") >= _MAX_FOLDERS_DEEP and folders:
-                self.skipped[prefix] = f"deeper than {_MAX_FOLDERS_DEEP} folders: what is below was not looked at"
+                self.skipped[prefix] = f"deeper than {_MAX_FOLDERS_DEEP} folders: files below that were not read"
                 folders.clear()
             for file in sorted(files):
                 count += 1
                 if count > _MAX_FILES:
-                    self.skipped["."] = f"more than {_MAX_FILES} files: the rest was not looked at"
+                    self.skipped["."] = f"more than {_MAX_FILES} files: the rest was not read"
                     return
                 yield file if prefix == "." else f"{prefix}/{file}"
 

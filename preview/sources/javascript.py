@@ -56,7 +56,7 @@ class JavaScriptTrees:
         try:
             root = parse_script(text, name)
         except ValueError:
-            self.sources.skipped[name] = "cannot be parsed in time: it is no script"
+            self.sources.skipped[name] = "cannot be parsed in time: it is not a script"
             return None
         line = _lost(root)
         if line is not None:

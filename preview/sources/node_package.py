@@ -112,7 +112,7 @@ class Entry:
 
 
 def read_node_packages(sources: Sources) -> list[NodePackage]:
-    """Return all packages of a project, upper folders first; ``skipped`` names each file that is no JSON object."""
+    """Return all packages of a project, upper folders first; ``skipped`` names each file that is not a JSON object."""
     names = [name for name in sources.all_names if name.rpartition("/")[2] == "package.json"]
     return [package for name in names[:_MAX_PACKAGES] if (package := _read(sources, name)) is not None]
 
@@ -121,10 +121,10 @@ def _read(sources: Sources, file: str) -> NodePackage | None:
     try:
         data = json.loads(sources.text(file).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        sources.skipped.setdefault(file, f"no valid JSON ({error})")
+        sources.skipped.setdefault(file, f"not valid JSON ({error})")
         return None
     if not isinstance(data, dict):
-        sources.skipped[file] = "no JSON object"
+        sources.skipped[file] = "not a JSON object"
         return None
     name, main = data.get("name"), data.get("main")
     return NodePackage(

@@ -88,7 +88,7 @@ def test_a_package_that_serves_by_itself_is_run_as_one(tmp_path: Path) -> None:
 
 def test_a_script_that_does_not_read_port_is_warned_of(tmp_path: Path) -> None:
     text = 'from http.server import HTTPServer\nHTTPServer(("0.0.0.0", 8123), None).serve_forever()\n'
-    assert "listens at 8123" in plan_of(tmp_path, {"server.py": text}).warnings[0]
+    assert "listens on 8123" in plan_of(tmp_path, {"server.py": text}).warnings[0]
 
 
 def test_a_project_that_is_nothing_says_what_was_looked_for(tmp_path: Path) -> None:

@@ -105,7 +105,9 @@ def test_types_of_a_server_do_not_matter_where_no_tables_are_made_at_the_start(t
 )
 def test_sql_that_sqlite_does_not_know_is_told_with_its_place(tmp_path: Path, text: str, what: str) -> None:
     plan = fastapi(tmp_path, text + ENGINE.format(URL))
-    assert plan.warnings == (f"The database is SQLite here, which does not know {what}: what needs it will fail",)
+    assert plan.warnings == (
+        f"The database is SQLite here, which does not support {what}: anything that needs it will fail",
+    )
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,7 @@ def test_a_database_gets_the_address_that_its_library_takes(
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (LEVEL, "its engine wants the isolation level REPEATABLE READ (main.py:4)"),
+        (LEVEL, "its engine requires the isolation level REPEATABLE READ (main.py:4)"),
         (
             'URL)\nCreated = Column(server_default=text("now()"))\nBase.metadata.create_all(engine)\n#',
             "its tables are written for a server (main.py:5)",
@@ -331,7 +331,7 @@ def test_a_command_without_a_known_application_is_the_plan(tmp_path: Path) -> No
         ({"src/main.py": "", "Procfile": "web: uvicorn main:app --app-dir src"}, ".", "Procfile starts it from there"),
         ({"src/main.py": 'class Config:\n  env_file = "conf.env"\n', "conf.env": ""}, ".", 'open "conf.env"'),
         ({"src/main.py": "", "setup.cfg": ""}, ".", "setup.cfg is in the project's own folder"),
-        ({"src/main.py": ""}, "src", "its imports count from there"),
+        ({"src/main.py": ""}, "src", "its imports are relative to it"),
     ],
 )
 def test_the_working_folder_has_a_reason(tmp_path: Path, files: dict[str, str], directory: str, why: str) -> None:

@@ -30,7 +30,7 @@ def said_of(values: dict[str, object]) -> str:
         ({"start": {"factory": "yes"}}, "The launch request: \"start.factory\" must be true or false, not 'yes'."),
         ({"start": 5}, 'The launch request: "start" must be a table, not 5.'),
         ({"start": {"python_path": "src"}}, "The launch request: \"start.python_path\" must be a list, not 'src'."),
-        ({"env": {"A": [1]}}, 'The launch request: "env.A" must be a text, not [1].'),
+        ({"env": {"A": [1]}}, 'The launch request: "env.A" must be a string, not [1].'),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_the_key(values: dict[str, object], sentence: str) -> None:

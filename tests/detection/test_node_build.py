@@ -44,7 +44,7 @@ def test_what_only_a_build_makes_is_built_first(tmp_path: Path, scripts: dict[st
     plan = plan_of(tmp_path, scripts, {"src/shop/start.js": SERVER})
     assert builds(plan) == [(("npm", "run", "build"), True)]
     assert plan.command[-1].removesuffix(".js") == "dist/bundle"
-    assert "is started and no source runs in its place" in plan.steps[0].why
+    assert "is started, and no source file can be run instead" in plan.steps[0].why
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_sources_that_run_are_not_built(tmp_path: Path, scripts: dict[str, str],
             {"start": "node dist/server.js", "build": "tsc"},
             {"src/server.ts": SERVER},
             (
-                'package.json "start" starts dist/server.js, which a build makes: src/server.ts is started in its '
-                "place, and `npm run build` is not run"
+                'package.json "start" starts dist/server.js, which is build output: src/server.ts is started '
+                "instead, and `npm run build` is not run"
             ),
         ),
         (
             {"start": "node ./dist"},
             {"src/index.js": SERVER},
-            'package.json "start" starts ./dist, which a build makes: src/index.js is started in its place',
+            'package.json "start" starts ./dist, which is build output: src/index.js is started instead',
         ),
     ],
 )
@@ -112,7 +112,7 @@ def test_a_source_that_is_started_for_a_built_file_is_told(
 @pytest.mark.parametrize("scripts", [{"start": "node src/server.js"}, {"start": "node -r dotenv/config src/server"}])
 def test_a_source_that_is_started_as_the_script_says_is_not_told(tmp_path: Path, scripts: dict[str, str]) -> None:
     plan = plan_of(tmp_path, {**scripts, "build": "babel src -d dist"}, {"src/server.js": SERVER})
-    assert [line for line in plan.decisions if "in its place" in line] == []
+    assert [line for line in plan.decisions if "is started instead" in line] == []
 
 
 def test_a_built_file_that_the_project_brings_is_started_as_it_is(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_file_that_is_imported_and_that_nobody_wrote_is_made_first(
 def test_pages_that_are_served_are_built_where_their_tools_are_the_packages_own(tmp_path: Path, served: str) -> None:
     plan = plan_of(tmp_path, PAGES, {"server.js": SERVER + served})
     assert builds(plan) == [(("npm", "run", "build"), False)]
-    assert plan.steps[0].why == "dist is served and is not there"
+    assert plan.steps[0].why == "dist is served and does not exist"
     assert plan.command == ("server.js",)
 
 
@@ -180,7 +180,7 @@ def test_pages_of_a_package_of_their_own_are_told_and_not_built(tmp_path: Path) 
     served = "app.use(express.static(path.join(__dirname, '/client/dist')));"
     plan = plan_of(tmp_path, {"start": "node server.js"}, {"server.js": SERVER + served, "client/package.json": client})
     assert builds(plan) == []
-    assert any("client/dist is served and is not there" in line for line in plan.warnings)
+    assert any("client/dist is served and does not exist" in line for line in plan.warnings)
 
 
 def test_pages_of_a_member_of_the_workspace_are_built_where_they_are(tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ def test_a_server_of_another_kind_is_no_help(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ("require('pg');\nnew Pool({ ssl: { rejectUnauthorized: false } });\n", "index.js:2 demands TLS"),
+        ("require('pg');\nnew Pool({ ssl: { rejectUnauthorized: false } });\n", "index.js:2 requires TLS"),
         ("require('pg');\nnew Pool('postgres://a:b@x.example/c');\n", "index.js:2 connects to x.example"),
     ],
 )

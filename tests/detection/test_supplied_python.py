@@ -399,10 +399,10 @@ def test_a_main_block_makes_tables_though_the_tests_have_a_database_in_memory(tm
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('"postgresql://a:b@db/c?sslmode=require"', "main.py:3 demands TLS"),
+        ('"postgresql://a:b@db/c?sslmode=require"', "main.py:3 requires TLS"),
         ('"postgresql://a:b@x.rds.example/c"', "main.py:3 connects to x.rds.example"),
-        ('"postgresql://a:b@db/c", connect_args={"sslmode": "require"}', "main.py:3 demands TLS"),
-        ('"postgresql://a:b@db/c", connect_args={"ssl": ssl.create_default_context()}', "main.py:3 demands TLS"),
+        ('"postgresql://a:b@db/c", connect_args={"sslmode": "require"}', "main.py:3 requires TLS"),
+        ('"postgresql://a:b@db/c", connect_args={"ssl": ssl.create_default_context()}', "main.py:3 requires TLS"),
     ],
 )
 def test_what_is_hard_coded_and_cannot_work_is_told_with_its_place(tmp_path: Path, text: str, sentence: str) -> None:

@@ -31,11 +31,11 @@ CASES: dict[str, tuple[str, list[str]]] = {
     ),
     "a prefix of FastAPI": (
         "from fastapi import *\nr, app = APIRouter(), FastAPI()\napp.include_router(r, prefix=read())\n",
-        ["main.py:3: the prefix of an included router, which its paths lack here, is not known from the source"],
+        ["main.py:3: the prefix of an included router is not known from the source, so its paths are incomplete here"],
     ),
     "a prefix of Flask": (
         "from flask import *\nb, app = Blueprint('b', 'b'), Flask('a')\napp.register_blueprint(b, url_prefix=f())\n",
-        ["main.py:3: the prefix of a blueprint, which its paths lack here, is not known from the source"],
+        ["main.py:3: the prefix of a blueprint is not known from the source, so its paths are incomplete here"],
     ),
     "blueprints of a loop": (
         "from flask import Flask\napp = Flask('a')\nfor one in load():\n    app.register_blueprint(one)\n",

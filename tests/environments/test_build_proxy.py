@@ -148,7 +148,7 @@ async def test_an_allowed_name_that_leads_to_a_local_or_private_address_is_refus
     for allowed in (allow(("index.example", 443)), allow(any_public=True)):
         status, refused = await ask(allowed, connect("index.example:443"), Names([address]))
         assert status == b"403", address
-        assert "which is no public address" in refused[0]
+        assert "which is not a public address" in refused[0]
 
 
 async def test_a_name_that_leads_elsewhere_at_its_next_lookup_is_not_followed_there() -> None:

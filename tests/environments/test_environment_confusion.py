@@ -160,10 +160,10 @@ def test_an_index_of_the_projects_own_fails_with_the_setting_that_would_allow_it
     with pytest.raises(EnvironmentFailed) as caught:
         build({"requirements.txt": "--extra-index-url https://index.example/simple\nmine\n"})
     assert caught.value.message.startswith(
-        "requirements.txt line 1 (--extra-index-url) takes packages from an index that this service is not set up with "
+        "requirements.txt line 1 (--extra-index-url) takes packages from an index that this service does not use "
         "(https://index.example/simple)"
     )
-    assert "have the service's operator add it (UV_INDEX)" in caught.value.message
+    assert "ask the operator to add it (UV_INDEX)" in caught.value.message
     assert caught.value.details["reason"] == "index"
 
 

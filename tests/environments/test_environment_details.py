@@ -115,9 +115,17 @@ def fails_unless(word: str, *lines: str) -> str:
     ("body", "second", "sentence"),
     [
         (fails_unless("legacy-peer", "npm error code ERESOLVE"), "ci --legacy-peer-deps", "peer dependencies contra"),
-        (fails_unless("--force", "npm error code EBADPLATFORM"), "ci --force", "not made for this machine"),
-        (fails_unless("install", "npm error code EUSAGE"), "install", "the lock file does not fit"),
-        (fails_unless("install", "npm error code E404"), "install", "the lock file names what cannot be had"),
+        (
+            fails_unless("--force", "npm error code EBADPLATFORM"),
+            "ci --force",
+            "a package does not support this machine",
+        ),
+        (fails_unless("install", "npm error code EUSAGE"), "install", "the lock file does not match"),
+        (
+            fails_unless("install", "npm error code E404"),
+            "install",
+            "the lock file lists packages that are unavailable",
+        ),
     ],
 )
 async def test_npm_is_tried_again_in_the_way_that_its_error_asks_for(
@@ -186,7 +194,7 @@ async def test_packages_are_built_one_by_one_where_one_cannot(tmp_path: Path) ->
         "rebuild fine",
     ]
     assert "one@^1 cannot be built here: its newest version is used" in said.text
-    assert "what needs two will fail" in said.text
+    assert "anything that needs two will fail" in said.text
     facts = [json.loads(path.read_text()) for path in place.glob("*.json")]
     assert [one["not_built"] for one in facts if "not_built" in one] == [["deep", "two"]]
 
@@ -212,7 +220,7 @@ async def test_an_npm_that_fails_in_another_way_each_time_is_given_up(tmp_path: 
         f'grep -q \'"{name}": "npm:\' package.json || {{ echo "No matching version found for {name}@1"; exit 1; }}'
         for name in names
     )
-    with pytest.raises(EnvironmentFailed, match="every way that was tried"):
+    with pytest.raises(EnvironmentFailed, match="every option that was tried"):
         await build(tmp_path, body, Said())
 
 
@@ -309,7 +317,7 @@ def test_a_lock_file_may_name_what_is_in_the_project(lock_file: bytes, safe: boo
 
 @pytest.mark.parametrize(
     ("package", "sentence"),
-    [("{", "package.json is no valid JSON"), ("[]", "package.json must hold a JSON object")],
+    [("{", "package.json is not valid JSON"), ("[]", "package.json must hold a JSON object")],
 )
 def test_a_package_json_that_cannot_be_used_is_told(tmp_path: Path, package: str, sentence: str) -> None:
     with pytest.raises(EnvironmentFailed, match=sentence):
@@ -714,4 +722,4 @@ async def test_a_project_for_another_python_is_tried_with_this_one(tmp_path: Pat
     with pytest.raises(EnvironmentFailed), trio.fail_after(LIMIT_S):
         async with cache.open_environment(EnvironmentRequest(project, extra=("no-such-package==9",)), said):
             pass
-    assert "The project wants Python >=3.90" in said.text
+    assert "The project requires Python >=3.90" in said.text

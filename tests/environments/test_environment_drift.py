@@ -74,7 +74,7 @@ async def test_an_import_that_fails_with_today_s_versions_brings_those_of_the_ne
         found, said = await build(settings, write_project(tmp_path, f"{pin}\n"))
     # The server that the service adds is of any day.
     assert found >= {"shop-1", "parts-1", "uvicorn-99"}
-    assert "packages as of 2020-05-12, the date of the newest pin (shop==1" in said
+    assert "using package versions as of 2020-05-12, the date of the newest pin (shop==1" in said
     assert "importing shop failed: ImportError: cannot import name 'gone' from 'parts'" in said
     assert str(tmp_path) not in said
 
@@ -179,7 +179,7 @@ async def test_what_only_older_tools_build_is_built_with_those_of_its_day(
         # A pin that does not exist keeps no other one from being built.
         found, said = await build(settings, write_project(tmp_path, f"{line}\nuvicorn==98\n", "import old\n"))
     assert found == {"old-1", "uvicorn-99", *(["user-3"] if line == "user" else [])}
-    assert "is built with tools of 2022-05-12: today's cannot build it" in said
+    assert "is built with build tools as of 2022-05-12: current ones cannot build it" in said
 
 
 async def test_a_package_of_an_address_is_never_built_from_the_index(

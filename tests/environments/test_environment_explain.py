@@ -108,7 +108,7 @@ def test_no_sentence_has_a_path_of_the_service_a_command_or_data(words: list[str
     assert len(said) <= 300
 
 
-_INSTALL = ", or have what is missing installed on the service's machine"
+_INSTALL = ", or ask the operator to install it on the service's machine"
 
 
 @pytest.mark.parametrize(

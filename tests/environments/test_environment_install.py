@@ -60,7 +60,7 @@ async def test_a_pin_that_is_not_there_is_loosened_and_told_again_when_cached(
     for _ in range(2):
         said = Said()
         assert await versions(cache, request, said) == {"tiny": "1.5"}
-        assert "tiny==1.2 (requirements.txt line 1) cannot be had for this Python: tiny>=1.2,<2" in said.text
+        assert "tiny==1.2 (requirements.txt line 1) is not available for this Python: tiny>=1.2,<2" in said.text
 
 
 async def test_a_package_that_is_nowhere_is_left_out(cache: EnvironmentCache, index: Path, tmp_path: Path) -> None:
@@ -152,7 +152,10 @@ async def test_older_packages_are_told_with_their_company(cache: EnvironmentCach
     said = Said()
     found = await versions(cache, project(tmp_path / "project", "flask==1.0\n"), said)
     assert found == {"flask": "1.0", "werkzeug": "1.0", "setuptools": "1.0"}
-    assert "flask==1.0 (requirements.txt line 1) goes with werkzeug<2.1, setuptools<81" in said.text
+    assert (
+        "flask==1.0 (requirements.txt line 1) is compatible with werkzeug<2.1, setuptools<81, so these are used"
+        in said.text
+    )
 
 
 async def test_a_python_that_is_not_there_is_told_and_the_project_tried(
@@ -164,7 +167,7 @@ async def test_a_python_that_is_not_there_is_told_and_the_project_tried(
     (tmp_path / "project" / "pyproject.toml").write_text(text)
     said = Said()
     assert await versions(cache, EnvironmentRequest(tmp_path / "project", server=None), said) == {"fastapi": "1.0"}
-    assert "The project wants Python >=3.99 (pyproject.toml), which is not installed here" in said.text
+    assert "The project requires Python >=3.99 (pyproject.toml), which is not installed here" in said.text
 
 
 GUARDED = """

@@ -157,7 +157,7 @@ def test_the_nearest_file_above_the_entry_counts(tmp_path: Path) -> None:
 def test_a_requirements_file_without_the_framework_gives_way_to_the_manifest_that_names_it(tmp_path: Path) -> None:
     required = read(tmp_path, requirements__txt="six\n", pyproject__toml='[project]\ndependencies = ["flask"]\n')
     assert texts(required) == ["flask"]
-    assert required.notes[0] == "pyproject.toml counts: requirements.txt names no web framework"
+    assert required.notes[0] == "pyproject.toml is used: requirements.txt lists no web framework"
 
 
 def test_any_spelling_of_the_name_is_found(tmp_path: Path) -> None:

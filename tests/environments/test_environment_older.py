@@ -120,4 +120,4 @@ def test_programs_that_run_in_a_project_s_python_can_be_read_by_the_oldest_one()
 async def test_the_reason_for_another_python_is_true(choice: Choice, requires: str, why: str) -> None:
     said = Said()
     await choice.recipe(asked("six", 11, requires), said)
-    assert f"The project wants Python {requires} (None), {why}: it is tried with" in said.text
+    assert f"The project requires Python {requires} (None), {why}: trying with" in said.text

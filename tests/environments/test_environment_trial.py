@@ -383,7 +383,7 @@ async def test_a_trial_that_takes_too_long_gives_way(
     monkeypatch.setattr(Installation, "run", hangs)
     short = settings.model_copy(update={"environment_build_timeout_s": 10})
     assert await python_of(short, jail, make_request("uvicorn"), said) == OWN
-    assert f"instead of {NEWER}: it was not there within 5 s" in said.text
+    assert f"instead of {NEWER}: it was not ready within 5 s" in said.text
 
 
 @pytest.mark.parametrize(
@@ -492,7 +492,7 @@ async def test_requirements_that_contradict_each_other_are_for_the_own_python_to
     write_wheel(index, "shop")
     write_wheel(index, "till", requires=("shop<1",))
     assert await python_of(settings, jail, make_request("shop==1.0", "till==1.0"), said) == OWN
-    assert f"instead of {NEWER}: what it requires contradicts itself as it is written" in said.text
+    assert f"instead of {NEWER}: its requirements contradict each other" in said.text
 
 
 async def test_the_log_says_which_python_it_is(
@@ -530,7 +530,7 @@ async def test_what_cannot_be_written_down_is_remembered_for_a_while(tmp_path: P
     refusals = Refusals(Layout(tmp_path / "nothing"))
     for number in range(300):
         assert refusals.note(f"{number:032x}", EnvironmentFailed("no", reason="no_version"))
-    assert refusals.why(f"{299:032x}") == "something that it requires cannot be had for it"
+    assert refusals.why(f"{299:032x}") == "something that it requires is not available for it"
     assert refusals.why(f"{0:032x}") is None
     assert not those_in(tmp_path, "*")
 

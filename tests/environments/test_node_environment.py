@@ -158,7 +158,7 @@ def test_a_dependency_outside_the_project_is_left_out_and_told(project: Path) ->
 
 def test_a_manifest_that_is_no_json_is_named(project: Path) -> None:
     (project / "package.json").write_text("{")
-    with pytest.raises(EnvironmentFailed, match=r"package\.json is no valid JSON"):
+    with pytest.raises(EnvironmentFailed, match=r"package\.json is not valid JSON"):
         read_node_manifest(project)
 
 

@@ -17,13 +17,13 @@ REQUIRED = {
 CASES = [
     ("code 1\npath /e/node_modules/bcrypt\ncommand sh -c node-pre-gyp install\n"
      "node-pre-gyp WARN Hit error getaddrinfo ENOTFOUND github.com \n../../nan/nan_callbacks.h:55:23: error: 'x' is not a member of 'v8'\ngyp ERR! not ok",
-     "bcrypt@3.0.6 (package.json) could not be built (its C or C++ code does not compile here); choose a version with a finished build, or one in plain JavaScript"),
+     "bcrypt@3.0.6 (package.json) could not be built (its C or C++ code does not compile here); choose a version with a prebuilt binary, or one in plain JavaScript"),
     ("code 1\npath /e/node_modules/canvas\nPackage pixman-1 was not found in the pkg-config search path.\ngyp ERR! stack Error: `gyp` failed with exit code: 1",
-     "canvas@2.6.1 (package.json) could not be built (the library pixman-1 is missing); choose a version with a finished build, or one in plain JavaScript, or have what is missing installed on the service's machine"),
+     "canvas@2.6.1 (package.json) could not be built (the library pixman-1 is missing); choose a version with a prebuilt binary, or one in plain JavaScript, or ask the operator to install it on the service's machine"),
     ("code 1\npath /e/node_modules/puppeteer\nError: getaddrinfo ENOTFOUND storage.googleapis.com\n  code: 'ENOTFOUND',\n}",
      "puppeteer@19.0.0 (package.json) could not be built (its script cannot download from storage.googleapis.com); choose another version, or let builds reach it (PREVIEW_BUILD_HOSTS)"),
     ("gyp ERR! stack pyenv: python2: command not found\ngyp ERR! cwd /e/node_modules/node-sass\ngyp ERR! not ok",
-     "node-sass@^4.14.1 (package.json) could not be built (its build needs Python 2); choose a version with a finished build, or one in plain JavaScript"),
+     "node-sass@^4.14.1 (package.json) could not be built (its build needs Python 2); choose a version with a prebuilt binary, or one in plain JavaScript"),
     ("code E404\n404 Not Found - GET registry:/@acme%2fauth\n404\n404  The requested resource '@acme/auth@^1.2.0' could not be found or you do not have permission",
      "@acme/auth@^1.2.0 (package.json) was not found in the package registry; check the spelling, or name a private package's registry in .npmrc of the service's user"),
     ('code EBADENGINE\nnotsup Not compatible with your version of node/npm: undici@8.0.0\nnotsup Required: {"node":">=22.19.0"}\nnotsup Actual:   {"node":"v20.20.2"}',
@@ -33,7 +33,7 @@ CASES = [
     ('code EUNSUPPORTEDPROTOCOL\nUnsupported URL Type "workspace:": workspace:*',
      "npm does not understand @app/db@workspace:* (package.json); write a version range"),
     ('code EINVALIDTAGNAME\nInvalid tag name "latest version" of package "next@latest version": Tags may not have any',
-     "next@latest version is no package and version that npm can read; correct it in package.json"),
+     "next@latest version is not a package and version that npm can read; correct it in package.json"),
     ("code ENOTEMPTY\nsyscall rmdir\npath /e/node_modules/cypress/types\nENOTEMPTY: directory not empty, rmdir '/e/node_modules/cypress/types'",
      "npm could not replace the folder of cypress@9.0.0 (package.json); launch again"),
     ("code ENOENT\nenoent ENOENT: no such file or directory, open '/e/x.tgz'",
@@ -42,7 +42,7 @@ CASES = [
      "far.example cannot be reached, and npm's cache does not hold all that is required; check the network and launch again"),
     ('code ERESOLVE\nFound: react@18.3.1\nnode_modules/react\n\nCould not resolve dependency:\npeer react@"^16.8.0 || ^17.0.0" from @material-ui/core@4.12.4',
      "The requirements contradict each other: @material-ui/core@4.12.4 needs react@^16.8.0 || ^17.0.0, but react@18.3.1 is required too; change one of the versions"),
-    ('code EODD\nFailed with {"a": [1, 2]} and more', "The environment could not be built: Failed with (EODD); the lines above say more"),
+    ('code EODD\nFailed with {"a": [1, 2]} and more', "The environment could not be built: Failed with (EODD); see the lines above"),
 ]  # fmt: skip
 
 

@@ -48,7 +48,7 @@ def test_the_manifest_that_is_made_is_the_same_whoever_else_names_a_package(
     write(tmp_path, index_js="require('express')")
     manifest = read_node_manifest(tmp_path, extra)
     assert manifest.packages["."]["dependencies"] == {"express": "*"}
-    assert manifest.notes == ("there is no package.json: what the files load is installed (express)",)
+    assert manifest.notes == ("there is no package.json: installing the packages that the files import (express)",)
 
 
 def test_files_that_load_nothing_require_nothing(tmp_path: Path) -> None:

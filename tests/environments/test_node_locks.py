@@ -183,8 +183,8 @@ def test_bun_names_what_each_package_of_a_workspace_asks_for() -> None:
         ("yarn.lock", "__metadata:\n  a: [", "line 3"),
         ("pnpm-lock.yaml", "a: &x 1\nb: *x\n", "refers to parts of itself"),
         ("pnpm-lock.yaml", "[" * 1_000_000, "nested too deeply"),
-        ("pnpm-lock.yaml", "? [a]\n: 1\n", "no text"),
-        ("bun.lock", "[]", "no JSON object"),
+        ("pnpm-lock.yaml", "? [a]\n: 1\n", "not text"),
+        ("bun.lock", "[]", "not a JSON object"),
         ("bun.lockb", "\x00", "binary"),
     ],
 )

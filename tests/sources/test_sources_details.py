@@ -114,8 +114,8 @@ def test_a_script_leads_to_the_file_that_it_runs(
 def test_a_package_that_is_no_object_is_named_as_skipped(tmp_path: Path) -> None:
     sources = write(tmp_path, {"package.json": "[]", "a/package.json": "{"})
     assert read_node_packages(sources) == []
-    assert sources.skipped["package.json"] == "no JSON object"
-    assert sources.skipped["a/package.json"].startswith("no valid JSON")
+    assert sources.skipped["package.json"] == "not a JSON object"
+    assert sources.skipped["a/package.json"].startswith("not valid JSON")
 
 
 @pytest.mark.parametrize(

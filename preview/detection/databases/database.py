@@ -169,7 +169,7 @@ def _without_url(settings: ProjectSettings, facts: Facts) -> DatabaseChoice:
     chosen = flags | switches
     if chosen:
         names = " and ".join(chosen)
-        return DatabaseChoice(chosen, True, setting=names, decisions=(f"SQLite: {names} chooses it",))
+        return DatabaseChoice(chosen, True, setting=names, decisions=(f"SQLite: selected by {names}",))
     if any(is_sqlite_flag(name) for name in settings.reads):
         return DatabaseChoice(sqlite=True)
     kinds = [kind for address in facts.addresses if (kind := kind_of_scheme(address.text))]

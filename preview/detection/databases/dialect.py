@@ -30,7 +30,7 @@ def find_postgresql_sql(sources: Sources, files: Iterable[str], facts: Facts) ->
     if not found:
         return ()
     shown = ", ".join(f"{what} ({where})" for what, where in found[:_MOST]) + (" …" if len(found) > _MOST else "")
-    return (f"The database is SQLite here, which does not know {shown}: what needs it will fail",)
+    return (f"The database is SQLite here, which does not support {shown}: anything that needs it will fail",)
 
 
 def _types(facts: Facts) -> Iterator[tuple[str, str]]:

@@ -122,7 +122,7 @@ def _refused(call: Call) -> str:
             if refused:
                 return f'its engine is given connect_args "{refused[0]}" ({call.where})'
         if item.arg == "isolation_level" and isinstance(item.value, ast.Constant) and item.value.value not in _LEVELS:
-            return f"its engine wants the isolation level {item.value.value!s} ({call.where})"
+            return f"its engine requires the isolation level {item.value.value!s} ({call.where})"
     return ""
 
 

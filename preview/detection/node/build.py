@@ -68,7 +68,7 @@ def find_build_work(project: NodeProject) -> BuildWork:
         if _is_there(project, project.entry.file):
             return BuildWork()
         name = _script(package, _BUILDS)
-        why = f"{project.relative(project.entry.file)} is started and no source runs in its place"
+        why = f"{project.relative(project.entry.file)} is started, and no source file can be run instead"
         # TypeScript's compiler writes its output in spite of errors of types.
         required = name is not None and _COMPILES.search(package.scripts[name].strip()) is None
         return BuildWork((_step(package, name, why, required=required),) if name else ())
@@ -90,7 +90,7 @@ def tell_stand_in(project: NodeProject, script: str, work: BuildWork) -> tuple[s
     build = _script(package, _BUILDS)
     is_run = build is None or any(step.argv == ("npm", "run", build) for step in work.steps)
     ends = "" if is_run else f", and `npm run {build}` is not run"
-    return (f'package.json "{script}" starts {name}, which a build makes: {source} is started in its place{ends}',)
+    return (f'package.json "{script}" starts {name}, which is build output: {source} is started instead{ends}',)
 
 
 def _stands_in(project: NodeProject, word: str) -> bool:
@@ -145,10 +145,10 @@ def _pages(project: NodeProject) -> BuildWork:
         if owner is None or name is None or (project.sources.root / folder).exists():
             continue
         if owner.folder == project.folder or (project.root != project.folder and _is_member(project, owner)):
-            return BuildWork((_step(owner, name, f"{folder} is served and is not there", required=False),))
+            return BuildWork((_step(owner, name, f"{folder} is served and does not exist", required=False),))
         sentence = (
-            f"{folder} is served and is not there: the pages of {owner.folder} are a package of their own and are not "
-            "built; build them before, to see them"
+            f"{folder} is served and does not exist: the pages in {owner.folder} are a separate package and are not "
+            "built; build them first to see them"
         )
         return BuildWork(warnings=(sentence,))
     return BuildWork()

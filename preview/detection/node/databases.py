@@ -106,7 +106,7 @@ def _prisma(project: NodeProject, schema: str, kinds: frozenset[ServiceKind]) ->
             "prisma generate",
             ("preview-prisma", file),
             project.folder,
-            f"the sources import the client that Prisma makes from {schema}",
+            f"the sources import the client that Prisma generates from {schema}",
         )
     ]
     variables: tuple[Variable, ...] = ()

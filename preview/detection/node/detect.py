@@ -125,8 +125,8 @@ def _named_file(sources: Sources, overrides: Overrides) -> str | None:
         if found is not None:
             return found
     raise InvalidGeneration(
-        f'Cannot launch: there is no file "{name}" in the project, but it is set as the application. '
-        "Write its path as seen from the project's folder, or from the one given as directory.",
+        f'Cannot launch: there is no file "{name}" in the project, but it is set as the application. Give its path '
+        "relative to the project's folder, or to the one given as directory.",
         missing_files=[name],
     )
 

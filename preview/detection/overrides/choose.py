@@ -59,8 +59,8 @@ def _named(sources: Sources, given: Overrides) -> FoundApp | None:
     file = _file(sources, module, given.directory)
     if file is None:
         raise InvalidGeneration(
-            f'Cannot launch: there is no module "{module}" in the project, but it is set as the application. '
-            'Write it as imports do, for instance "app.main:app", and give their folder as directory.',
+            f'Cannot launch: there is no module "{module}" in the project, but it is set as the application. Write '
+            'it as in an import, for instance "app.main:app", and set directory to its folder.',
             missing_files=[module.removesuffix(".py").replace(".", "/") + ".py"],
         )
     path = module.removesuffix(".py").replace(".", "/").strip("/")
@@ -73,7 +73,7 @@ def _named(sources: Sources, given: Overrides) -> FoundApp | None:
         app_dir=app_dir,
         factory=attribute.endswith("()") or bool(given.factory),
         file=file,
-        reason=f'application "{given.app}" as named',
+        reason=f'application "{given.app}" as specified',
         framework=framework,
     )
     return without_routes(target)

@@ -200,7 +200,8 @@ def read_preview_file(project: Path) -> Overrides:
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
             raise InvalidGeneration(
-                f"{PREVIEW_FILE} is larger than {_MAX_FILE_BYTES // 1024} KiB; it only says how to start the project.",
+                f"{PREVIEW_FILE} is larger than {_MAX_FILE_BYTES // 1024} KiB; it should only describe how to "
+                "start the project.",
                 path=PREVIEW_FILE,
             )
         values = tomllib.loads(path.read_text())
@@ -289,7 +290,7 @@ _WANTED = {
     "dict_type": "must be a table",
     "model_type": "must be a table",
     "model_attributes_type": "must be a table",
-    "string_type": "must be a text",
+    "string_type": "must be a string",
     "tuple_type": "must be a list",
 }
 

@@ -99,7 +99,7 @@ def _named(sources: Sources, target: AppTarget, migrate: Sequence[Step]) -> Iter
             continue
         kind = _kind(sources, target, rest, own)
         if kind is not None:
-            yield Step(kind, (*start, *rest), first.directory, f"{command.file} names it", variables=first.variables)
+            yield Step(kind, (*start, *rest), first.directory, f"{command.file} mentions it", variables=first.variables)
 
 
 def _kind(sources: Sources, target: AppTarget, words: Sequence[str], own: set[str]) -> str | None:

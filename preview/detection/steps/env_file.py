@@ -66,7 +66,12 @@ def find_env_file_step(
     kept = [name for name, one in values.items() if reads_only and not is_placeholder(one.value)]
     script = _PYTHON if toolchain is Toolchain.PYTHON else _NODE
     return (
-        Step(".env", (*program, script, posixpath.basename(example), *kept), folder, f"{why}; {example} is its model"),
+        Step(
+            ".env",
+            (*program, script, posixpath.basename(example), *kept),
+            folder,
+            f"{why}; it is copied from {example}",
+        ),
     )
 
 

@@ -96,7 +96,7 @@ def main_block_step(sources: Sources, target: AppTarget, directory: str, files: 
     if work is None:
         return None
     called = ", ".join(f"`{call}`" for call in work.calls[:3]) + (" …" if len(work.calls) > 3 else "")
-    why = f"{work.file} calls {called} only if it is run itself, and a server imports it"
+    why = f"{work.file} calls {called} only when run as a script, but the server imports it"
     return Step(
         "tables", _argv(sources, target, work.file, directory), directory, why, inputs=_digest(sources, work, files)
     )

@@ -88,7 +88,7 @@ class _Reader:
         loader = self._loader(file)
         if kind is not None and loader is not None:
             yield Step(
-                kind, (*loader, project.relative(file), *rest[position + 1 :]), project.folder, f"{where} names it"
+                kind, (*loader, project.relative(file), *rest[position + 1 :]), project.folder, f"{where} mentions it"
             )
 
     def _loader(self, file: str) -> tuple[str, ...] | None:
@@ -110,9 +110,9 @@ class _Reader:
             file = project.find("knexfile.js", "knexfile.ts", "knexfile.cjs", "knexfile.mjs")
             is_own = file is not None and (self.server is not None or _SQLITE.search(project.text(file)))
             if is_own and _has_folder(project, "seeds"):
-                yield Step(SEED, ("knex", *rest), project.folder, f"{where} names it")
+                yield Step(SEED, ("knex", *rest), project.folder, f"{where} mentions it")
         elif program.startswith("sequelize") and rest[:1] == ["db:seed:all"] and _has_folder(project, "seeders"):
-            yield Step(SEED, ("sequelize", "db:seed:all"), project.folder, f"{where} names it")
+            yield Step(SEED, ("sequelize", "db:seed:all"), project.folder, f"{where} mentions it")
 
 
 def find_node_work(

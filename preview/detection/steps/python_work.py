@@ -110,7 +110,7 @@ def _flask(
         # A command of the application that a README names as `flask init` makes its tables.
         kind = INIT if name in {("init",), ("setup",)} else purpose("_".join(name))
         if name in clicks and len(name) == size and kind and is_literal(words):
-            return _click_step(target, place, tuple(words), kind, f"{file} names it, and it is in {clicks[name]}")
+            return _click_step(target, place, tuple(words), kind, f"{file} mentions it, and it is in {clicks[name]}")
     return None
 
 
@@ -162,7 +162,7 @@ def _module(
             file = posixpath.normpath(f"{folder}/{path}{end}")
             if kind and sources.has_file(file) and _is_runnable(sources, target, file) and is_literal(arguments):
                 argv = ("python", "-m", module, *arguments)
-                return Step(kind, argv, place.directory, f"{command.file} names it")
+                return Step(kind, argv, place.directory, f"{command.file} mentions it")
     return None
 
 
@@ -187,7 +187,7 @@ def _script(
             kind = purpose(arguments[0]) if any(one in said for one in names) else None
         if kind is not None and _is_runnable(sources, target, file):
             argv = ("python", posixpath.relpath(file, place.directory), *arguments)
-            return Step(kind, argv, place.directory, f"{command.file} names it")
+            return Step(kind, argv, place.directory, f"{command.file} mentions it")
     return None
 
 

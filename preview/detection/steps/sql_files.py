@@ -69,7 +69,7 @@ def _mounted(sources: Sources) -> Iterator[tuple[str, str]]:
         for match in _MOUNTED.finditer(_text(sources, compose)):
             path = _inside(compose, match[1])
             names = sorted(name for name in sources.all_names if name == path or posixpath.dirname(name) == path)
-            yield from ((name, f"{compose} has it run in a new database") for name in names if name.endswith(".sql"))
+            yield from ((name, f"{compose} runs it on a new database") for name in names if name.endswith(".sql"))
 
 
 def _named(sources: Sources, kind: ServiceKind) -> Iterator[tuple[str, str]]:
@@ -81,7 +81,7 @@ def _named(sources: Sources, kind: ServiceKind) -> Iterator[tuple[str, str]]:
                 path = next((one for one in _places(readme, match["file"]) if sources.has_file(one)), None)
                 said = said or path is not None
                 if path is not None and _PROGRAMS[match["program"]] is kind:
-                    yield path, f"{readme} says so"
+                    yield path, f"according to {readme}"
     if said:
         return
     files = [name for name in sources.all_names if name.lower().endswith(".sql") and not _OTHER.search(name)][

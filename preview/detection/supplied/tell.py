@@ -121,8 +121,8 @@ def _host_sentence(host: str, where: str, server: str) -> str:
 def tls_sentence(where: str) -> str:
     """Return the sentence about a fixed demand of TLS."""
     return (
-        f"{where} demands TLS, which the preview's own servers offer with a certificate that no authority has signed; "
-        f"if the client checks it, read the address and this option from a variable"
+        f"{where} requires TLS, which the preview's own servers offer with a self-signed certificate; if the "
+        "client checks it, read the address and this option from a variable"
     )
 
 

@@ -21,6 +21,7 @@ from preview.endpoints.python import (
 )
 
 _SOCKET_DECORATORS = frozenset({"websocket", "websocket_route"})
+_UNREAD_PREFIX = "the prefix of an included router is not known from the source, so its paths are incomplete here"
 VERBS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "trace"})
 
 
@@ -141,7 +142,7 @@ class Router(Extensible):
         if isinstance(child, Router) and child is not self:
             prefix = call.named.get("prefix", "")
             if prefix is UNKNOWN:
-                self._miss("the prefix of an included router, which its paths lack here,", call)
+                self.items.append(call.unread(_UNREAD_PREFIX))
             prefix = prefix if isinstance(prefix, str) else ""
             self.items.append(Include(child, self.prefix + prefix, read_tags(call.named.get("tags"))))
         elif not isinstance(child, Router):

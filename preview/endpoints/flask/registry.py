@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _MAX_KEYS = 2_000
+_UNREAD_PREFIX = "the prefix of a blueprint is not known from the source, so its paths are incomplete here"
 
 
 @dataclass(eq=False, slots=True)
@@ -230,7 +231,7 @@ class Registry(Extensible):
         if isinstance(child, Registry) and child is not self and not child.is_app:
             prefix = call.named.get("url_prefix")
             if prefix is UNKNOWN:
-                self._miss("the prefix of a blueprint, which its paths lack here,", call)
+                self.entries.append(call.unread(_UNREAD_PREFIX))
             self.entries.append(Registration(child, prefix if isinstance(prefix, str) else None))
         elif not isinstance(child, Registry):
             self._miss("a blueprint", call)

@@ -24,7 +24,7 @@ from preview.endpoints.javascript import (
 )
 
 UNREAD_ROUTES: Final = "routes that are added here are not known from the source"
-UNREAD_PREFIX: Final = "the prefix of a router, which its paths lack here, is not known from the source"
+UNREAD_PREFIX: Final = "the prefix of a router is not known from the source, so its paths are incomplete here"
 _ROUTES: Final = re.compile(rb"\b(?:require|import)\s*\(|rout|controller|module|plugin|api", re.IGNORECASE)
 _PREFIX: Final = re.compile(rb"prefix|path|url|base|api|rout|env|version|mount", re.IGNORECASE)
 UNREAD_PATH: Final = "the path of a route is only known at run time"

@@ -127,7 +127,7 @@ class LineReader:
         except EnvironmentFailed as error:
             self._leave_out(text, origin, error.message)
         except ValueError:  # NUL
-            self._leave_out(text, origin, f"{origin} is no path")
+            self._leave_out(text, origin, f"{origin} is not a path")
         return []
 
     def _leave_out(self, text: str, origin: str, why: str) -> None:

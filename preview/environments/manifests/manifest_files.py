@@ -69,7 +69,7 @@ def read_bytes(path: Path, shown: str, *, limit: int = _MAX_FILE_BYTES) -> bytes
             f"{shown} cannot be read ({reason}): add the file or remove what refers to it", origin=shown
         ) from error
     if len(data) > limit:
-        raise invalid(f"{shown} is larger than {limit // 1024} KiB; this is no list of requirements", origin=shown)
+        raise invalid(f"{shown} is larger than {limit // 1024} KiB; it cannot be a list of requirements", origin=shown)
     return data
 
 

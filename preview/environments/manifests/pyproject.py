@@ -43,7 +43,7 @@ def read_pyproject(folder: Path, source: str) -> Manifest:
     if "dependencies" in as_texts(project.get("dynamic")):
         lines += tuple(_dynamic(tools, source, told))
     elif "dependencies" in project and not isinstance(project["dependencies"], list):
-        told.append(f"[project] dependencies in {source} is no list, so it is not read")
+        told.append(f"[project] dependencies in {source} is not a list, so it is not read")
     python = project.get("requires-python")
     return Manifest(
         source,

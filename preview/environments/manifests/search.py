@@ -145,7 +145,7 @@ class _Search:
         if not _has_framework(found.requirements):
             better = next((one for one in resolved if _has_framework(one.requirements)), None)
             if better is not None:
-                note = f"{better.source} counts: {found.source} names no web framework"
+                note = f"{better.source} is used: {found.source} lists no web framework"
                 return replace(better, notes=(note, *better.notes))
         spare = [item for one in resolved for item in (*one.requirements, *one.spare)]
         python = next((manifest.requires_python for manifest in other if manifest.requires_python), None)

@@ -146,7 +146,7 @@ def read_conda(folder: Path, name: str, source: str) -> Manifest:
     try:
         content = as_table(yaml.safe_load(read_text(folder / name, source)))
     except (yaml.YAMLError, RecursionError, ValueError):
-        return Manifest(source, notes=(f"{source} is no valid YAML",))
+        return Manifest(source, notes=(f"{source} is not valid YAML",))
     found = content.get("dependencies")
     lines = tuple(Line(line, source) for line in _conda_lines(found if isinstance(found, list) else []))
     return Manifest(source, lines, notes=(f"{source} is for conda: its packages are taken from the package index",))

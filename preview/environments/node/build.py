@@ -184,11 +184,9 @@ def _prepare_prisma(temporary: Path, binaries: Path, report: Report, *, runs_cod
     why = "could not be downloaded"
     advice = "let the service's machine reach binaries.prisma.sh (or set PRISMA_ENGINES_MIRROR) and clear the cache"
     if not runs_code:
-        why = "comes by an install script, which PREVIEW_BUILD_CODE=deny leaves out"
+        why = "is downloaded by an install script, which PREVIEW_BUILD_CODE=deny does not run"
         advice = "the service would have to be set to PREVIEW_BUILD_CODE=allow"
-    report(
-        f"Prisma's engine {why}: the application starts, but what asks its database fails; {advice}", logging.WARNING
-    )
+    report(f"Prisma's engine {why}: the application starts, but its database queries fail; {advice}", logging.WARNING)
     return _ENGINES if _major(engines) >= _SCHEMA_ENGINE_SINCE else (*_ENGINES, *_OLD_ENGINES)
 
 

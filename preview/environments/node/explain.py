@@ -79,8 +79,8 @@ _CASES: Final = (
         "offline",
         (_MISSING_AT,),
         lambda _: (
-            "Not all packages are in npm's cache and the service works offline (PREVIEW_UV_OFFLINE); "
-            "install them once with the network"
+            "Not all packages are in npm's cache and the service works offline (PREVIEW_UV_OFFLINE); install them "
+            "once while it is online"
         ),
     ),
     _Case(
@@ -96,7 +96,7 @@ _CASES: Final = (
         frozenset({"E401", "E403", "ENEEDAUTH"}),
         "not_found",
         (_DENIED_AT,),
-        lambda what: f"The package registry does not give {what} without a login; take a package that is public",
+        lambda what: f"The package registry requires a login for {what}; use a public package",
     ),
     _Case(
         frozenset({"ETARGET"}),
@@ -114,7 +114,7 @@ _CASES: Final = (
         frozenset({"EINVALIDTAGNAME", "EINVALIDPACKAGENAME"}),
         "invalid",
         (_INVALID,),
-        lambda what: f"{what} is no package and version that npm can read; correct it in package.json",
+        lambda what: f"{what} is not a package and version that npm can read; correct it in package.json",
     ),
     _Case(
         frozenset({"EOVERRIDE"}),
@@ -170,7 +170,9 @@ _CASES: Final = (
         frozenset({"EACCES", "EPERM", "EROFS"}),
         "disk",
         (),
-        lambda _: "npm may not write to its cache or the service's; look at PREVIEW_CACHE_DIR and npm's cache folder",
+        lambda _: (
+            "npm is not allowed to write to its cache or the service's; check PREVIEW_CACHE_DIR and npm's cache folder"
+        ),
     ),
 )
 
@@ -269,7 +271,7 @@ def _build(text: str, manifest: NodeManifest) -> Explanation | None:
     cause = cause_of(_PREFIX.sub("", text))
     said = f" ({cause.said})" if cause else " (its install script failed)"
     advice = (
-        "choose a version with a finished build, or one in plain JavaScript" if native else "choose another version"
+        "choose a version with a prebuilt binary, or one in plain JavaScript" if native else "choose another version"
     )
     remedy = f", or {cause.remedy}" if cause and cause.remedy else ""
     sentence = f"{_named(name, manifest)} could not be built{said}; {advice}{remedy}"
@@ -279,9 +281,9 @@ def _build(text: str, manifest: NodeManifest) -> Explanation | None:
 def _other(text: str, code: str) -> Explanation:
     match = _ERROR_LINE.search(text)
     last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "npm said nothing")
-    said = in_words(without_paths(match[1].strip() if match else last)) or "it does not say why"
+    said = in_words(without_paths(match[1].strip() if match else last)) or "no reason was given"
     return Explanation(
-        f"The environment could not be built: {said}{_in_brackets(code)}; the lines above say more",
+        f"The environment could not be built: {said}{_in_brackets(code)}; see the lines above",
         "other",
     )
 

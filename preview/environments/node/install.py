@@ -151,7 +151,9 @@ async def install(recipe: NodeRecipe, npm: Npm, report: Report, *, pinned: bool 
             await trio.to_thread.run_sync(_remove_locks, manifest, directory, pinned)
             if replaced:
                 await trio.to_thread.run_sync(_override, directory, replaced)
-    raise EnvironmentFailed("The environment could not be built: npm fails in every way that was tried", reason="other")
+    raise EnvironmentFailed(
+        "The environment could not be built: npm failed with every option that was tried", reason="other"
+    )
 
 
 async def _tell_left_out(npm: Npm, report: Report) -> None:
@@ -166,21 +168,20 @@ async def _tell_left_out(npm: Npm, report: Report) -> None:
 def _second_way(way: _Way, result: ProgramResult, *, keeps_lock: bool) -> tuple[str, _Way] | None:
     text = "\n".join(result.lines)
     if way.exact and _UNSYNCED.search(text):
-        return "the lock file does not fit package.json: npm install chooses what it leaves open", replace(
-            way, exact=False
-        )
+        return "the lock file does not match package.json: npm install resolves the rest", replace(way, exact=False)
     if not way.legacy_peers and _CONFLICT.search(text):
         return "peer dependencies contradict each other: trying again without regard to them", replace(
             way, legacy_peers=True
         )
     if not way.force and _PLATFORM.search(text):
-        return "a package is not made for this machine: trying again all the same", replace(way, force=True)
+        return "a package does not support this machine: trying anyway", replace(way, force=True)
     if way.scripts and (name := failed_package(result.lines)) is not None:
         return f"{name} could not be built: installing first, then building package by package", replace(
             way, scripts=False
         )
     if way.lock and not keeps_lock and _STALE_LOCK.search(text):
-        return "the lock file names what cannot be had: trying again without it", replace(way, lock=False, exact=False)
+        without = replace(way, lock=False, exact=False)
+        return "the lock file lists packages that are unavailable: trying again without it", without
     return None
 
 
@@ -239,7 +240,7 @@ async def _rebuild(recipe: NodeRecipe, npm: Npm, report: Report) -> tuple[str, .
             continue
         failed.append(name)
         explanation = with_refused(explain_npm(list(result.lines), recipe.manifest), result.refused)
-        report(f"{explanation.message}; what needs {name} will fail", logging.WARNING)
+        report(f"{explanation.message}; anything that needs {name} will fail", logging.WARNING)
     return tuple(failed)
 
 

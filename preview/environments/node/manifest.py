@@ -108,7 +108,7 @@ def read_node_manifest(directory: Path, extra: Sequence[str] = ()) -> NodeManife
     found = ((name, data) for name in LOCKS if (data := reader.bytes_of(name)) is not None)
     lock_name, lock = next(found, ("", None))
     if lock is not None and not is_safe_lock(lock):
-        notes.append("the lock file names places outside the project: it is not read")
+        notes.append("the lock file refers to paths outside the project: it is not read")
         lock = None
     foreign = _foreign_lock(reader) if lock is None else None
     dependencies = dict(_texts(root.get("dependencies")))
@@ -175,7 +175,7 @@ class _Reader:
         try:
             content = json.loads(data.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
-            raise invalid(f"{name} is no valid JSON: {error}; correct it", origin=name) from error
+            raise invalid(f"{name} is not valid JSON: {error}; correct it", origin=name) from error
         if not isinstance(content, dict):
             raise invalid(f"{name} must hold a JSON object; correct it", origin=name)
         return self._reduced(folder, content)
@@ -186,7 +186,9 @@ class _Reader:
         if not found:
             self.notes.append("the project has no package.json, so it requires nothing")
             return dict(_NAMELESS)
-        self.notes.append(f"there is no package.json: what the files load is installed ({', '.join(found)})")
+        self.notes.append(
+            f"there is no package.json: installing the packages that the files import ({', '.join(found)})"
+        )
         return {**_NAMELESS, "dependencies": dict.fromkeys(found, "*")}
 
     def _reduced(self, folder: str, content: Mapping[str, object]) -> dict[str, object]:
@@ -253,8 +255,8 @@ class _Reader:
             if name not in names:
                 origin = posixpath.normpath(posixpath.join(folder, "package.json"))
                 raise invalid(
-                    f"{name} ({origin}) is wanted from the workspace, and no package of it has that name; add its "
-                    "folder to the workspaces, or leave it out",
+                    f"{name} ({origin}) should come from the workspace, but no package there has that name; add "
+                    "its folder to the workspaces, or leave it out",
                     requirement=name,
                     origin=origin,
                 )

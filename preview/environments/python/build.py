@@ -117,7 +117,7 @@ async def _fill(
             kept.release()
         raise
     if filled is None:
-        raise EnvironmentFailed(f"it was not there within {patience_s:g} s", reason="slow")
+        raise EnvironmentFailed(f"it was not ready within {patience_s:g} s", reason="slow")
     why = None
     if int(recipe.interpreter.version.split(".")[1]) > sys.version_info.minor:
         why = await trio.to_thread.run_sync(objection_to_packages, temporary, recipe.interpreter.version)

@@ -11,7 +11,7 @@ LONGEST_SENTENCE: Final = 300
 _LONGEST_CAUSE: Final = 100
 _LONGEST_LINE: Final = 1000
 
-_INSTALL: Final = "have what is missing installed on the service's machine"
+_INSTALL: Final = "ask the operator to install it on the service's machine"
 _REACH: Final = "let builds reach it (PREVIEW_BUILD_HOSTS)"
 _HOST: Final = r"(?:[\w-]{1,63}\.){1,6}[a-z]{2,20}"
 

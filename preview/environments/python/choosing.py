@@ -187,7 +187,7 @@ class Choice:
             return found
         why = f"previews run on 3.{_OLDEST} or newer" if _is_too_old(requires) else "which is not installed here"
         report(
-            f"The project wants Python {requires} ({source}), {why}: it is tried with {usual.version}", logging.WARNING
+            f"The project requires Python {requires} ({source}), {why}: trying with {usual.version}", logging.WARNING
         )
         return usual
 

@@ -102,7 +102,7 @@ _CASES = (
     _Case(
         re.compile(r"Hash mismatch for `(?P<name>[A-Za-z0-9._-]+)"),
         "hash",
-        lambda _match, what, _text: f"{what} does not have the hash that is written down; correct the hash",
+        lambda _match, what, _text: f"{what} does not match the recorded hash; correct the hash",
     ),
     _Case(re.compile(r"Failed to (?:download and )?build `(?P<name>[A-Za-z0-9._-]+)"), "build", _build),
     _Case(re.compile(r"(?P<name>)The build backend returned an error"), "build", _build),
@@ -184,7 +184,7 @@ def _explain(lines: Sequence[str], required: RequirementSet, *, offline: bool, r
             sentence = case.sentence(match, _name(found, match["name"]), text)
             return _explanation(sentence, case.reason, found, match["name"])
     return _conflict(text, required) or Explanation(
-        f"The environment could not be built: {_error_line(lines)}; the lines above say more", "other"
+        f"The environment could not be built: {_error_line(lines)}; see the lines above", "other"
     )
 
 
@@ -224,7 +224,7 @@ def _offline(text: str, required: RequirementSet) -> Explanation:
     name, found = _spoken_of(_BECAUSE, text, required)
     return _explanation(
         f"{_name(found, name)} is not in the package cache and the service works offline (PREVIEW_UV_OFFLINE); "
-        "install it once with the network",
+        "install it once while it is online",
         "offline",
         found,
         name,
@@ -289,7 +289,7 @@ def _with_origin(said: str, required: RequirementSet) -> str:
 def _error_line(lines: Sequence[str]) -> str:
     said = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
     last = next((line.strip() for line in reversed(lines) if line.strip()), "uv said nothing")
-    return in_words(without_paths(said[0] if said else last)) or "it does not say why"
+    return in_words(without_paths(said[0] if said else last)) or "no reason was given"
 
 
 def fail(result: ProgramResult, why: Explanation) -> NoReturn:

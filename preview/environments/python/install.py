@@ -144,7 +144,7 @@ class Installation:
         if await self._install_dated(self._dated):
             left = await failing_imports(self._imports, self._temporary, cage)
             if len(left) < len(failing):
-                self._decide(f"packages as of {pin.day}, {pin.why}: with today's, {said}")
+                self._decide(f"using package versions as of {pin.day}, {pin.why}: with current ones, {said}")
                 return
         self._required, self._dated = required, Dated(None)
         await self._install()
@@ -178,7 +178,7 @@ class Installation:
             result = await self._run(["--no-deps", "--no-sources", *self._required.options, *old.arguments])
             if result.code == 0:
                 self._unpacks = False
-                self._decide(f"{old.pin} is built with tools of {old.day}: today's cannot build it")
+                self._decide(f"{old.pin} is built with build tools as of {old.day}: current ones cannot build it")
                 return True
         return False
 
@@ -202,7 +202,7 @@ class Installation:
                 limit.text for other, limit in self._required.company if other is item and offered.has("", limit.text)
             ]
             if limits:
-                self._decide(f"{item.text} ({item.origin}) goes with {', '.join(limits)}: so they are taken")
+                self._decide(f"{item.text} ({item.origin}) is compatible with {', '.join(limits)}, so these are used")
 
     async def _mend(self, has_pkg_resources: bool) -> bool:
         """Loosen packages that use APIs that this Python lacks; return whether the requirements changed."""

@@ -30,10 +30,10 @@ _MOST_BYTES: Final = 1024
 _WORDS: Final = {
     "build": "has no wheel for it",
     "denied": "has no wheel for it",
-    "hash": "has no wheel with the hash that is written down for it",
+    "hash": "has no wheel with the recorded hash for it",
     "network": "could not be fetched for it",
     "download": "could not be fetched for it",
-    "offline": "or what it needs is not in the package cache for it",
+    "offline": "or one of its dependencies is not in the package cache for it",
 }
 
 
@@ -109,7 +109,7 @@ def _why(reason: str, error: EnvironmentFailed) -> str:
     if reason in {PYTHON, "slow"}:
         return error.message
     if reason == "conflict":
-        return "what it requires contradicts itself as it is written"
+        return "its requirements contradict each other"
     named, origin = error.details.get("requirement"), error.details.get("origin")
     what = f"{named} ({origin})" if named and origin else str(named or "something that it requires")
-    return f"{what} {_WORDS.get(reason, 'cannot be had for it')}"
+    return f"{what} {_WORDS.get(reason, 'is not available for it')}"

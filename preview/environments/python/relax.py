@@ -72,11 +72,11 @@ _ABSENT: Final = frozenset({"not_found", "no_version", "denied"})
 _WORDS: Final = {
     "build": "cannot be built here",
     "python": "needs another Python",
-    "no_version": "cannot be had for this Python",
+    "no_version": "is not available for this Python",
     "not_found": "is not in the package index",
     "network": "cannot be fetched",
     "download": "cannot be fetched",
-    "hash": "does not have the hash that is written down",
+    "hash": "does not match the recorded hash",
     "conflict": "contradicts another requirement",
     "denied": "would have to be built, which PREVIEW_BUILD_CODE=deny does not allow",
 }
@@ -154,7 +154,7 @@ class Loosening:
             return None
         return Loosened(
             replace(required, requirements=loose, constraints=located),
-            "the versions that are written down do not go together here: each is taken as the oldest that will do",
+            "the pinned versions do not work together here: using the oldest compatible version of each",
         )
 
     def _loosen(self, required: RequirementSet, name: str, reason: str, *, may_drop: bool = False) -> Loosened | None:

@@ -56,7 +56,7 @@ def _once(required: RequirementSet) -> RequirementSet:
     have = {item.text for item in (*required.constraints, *(limit for _, limit in required.company))}
     for item, then in _applying(required):
         for text in then:
-            wanted = parse_requirement(text, f"goes with {item.text}")
+            wanted = parse_requirement(text, f"is compatible with {item.text}")
             chosen = required.find(wanted.name or "")
             if wanted.text in have or (chosen is not None and (chosen.pinned or _goes_beyond(chosen, wanted))):
                 continue
@@ -81,7 +81,9 @@ def _applying(required: RequirementSet) -> Iterator[tuple[ProjectRequirement, tu
         limits = [item for item in required.constraints if item.name == companion.package]
         if found is None or not found.applies:
             # No requirement names the package, but a limit exists: another named package requires it.
-            found = limits[0] if found is None and limits and limits[0].origin.startswith("goes with") else None
+            found = (
+                limits[0] if found is None and limits and limits[0].origin.startswith("is compatible with") else None
+            )
         if found is None:
             continue
         newest = [version for item in (found, *limits) if (version := newest_version(item)) is not None]

@@ -119,7 +119,7 @@ async def look_at(path: Path) -> Installed | None:
         return None
     said = _read(asked.lines[-1] if asked.code == 0 and asked.lines else "")
     if said is None or said.kind != "CPython" or said.is_free or _RELEASE.fullmatch(said.version) is None:
-        _log.info("interpreter skipped", path=str(path), why="it is no released CPython")
+        _log.info("interpreter skipped", path=str(path), why="it is not a released CPython")
         return None
     identity = f"{said.version} {said.machine} {said.home}"
     return Installed(PythonInterpreter(str(path), said.version, identity), said.modules, said.lacks)

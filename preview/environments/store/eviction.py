@@ -229,9 +229,9 @@ def check_names(indexes: Iterable[OwnIndex], unfollowed: Sequence[Unfollowed], a
     for index in indexes:
         if not _is_configured(index.url, allowed):
             raise EnvironmentFailed(
-                f"{index.origin} takes packages from an index that this service is not set up with "
-                f"({_shown(index.url)}), and a package of the same name from another one may be a stranger's; leave "
-                f"the index out, or have the service's operator add it ({index.setting})",
+                f"{index.origin} takes packages from an index that this service does not use "
+                f"({_shown(index.url)}). A package of the same name in another index may be someone else's. Leave the "
+                f"index out, or ask the operator to add it ({index.setting})",
                 reason="index",
                 requirement=_shown(index.url),
                 origin=index.origin,

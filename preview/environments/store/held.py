@@ -110,7 +110,7 @@ class HeldEnvironments:
                     reason="disk",
                 ) from error
         raise EnvironmentFailed(
-            f"The environment was not ready within {self._timeout_s:g} s; require less, or raise "
+            f"The environment was not ready within {self._timeout_s:g} s; use fewer dependencies, or raise "
             "PREVIEW_ENVIRONMENT_BUILD_TIMEOUT",
             reason="timeout",
             limit=f"{self._timeout_s:g} s",

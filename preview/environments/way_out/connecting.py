@@ -100,7 +100,7 @@ class Connector:
             parsed = parse_address(address)
             try:
                 if parsed is None or not self._allowed.allows_address(host, parsed, port):
-                    error = Refused(f"{host}:{port} leads to {address}, which is no public address")
+                    error = Refused(f"{host}:{port} resolves to {address}, which is not a public address")
                     continue
                 return await _connect_one(address, port)
             except OSError as failed:
@@ -149,5 +149,5 @@ async def _open_tunnel(stream: trio.SocketStream, proxy: SplitResult, host: str,
                     return connection.trailing_data[0]
                 raise OSError(f"the operator's proxy answers {event.status_code}")
     except (h11.RemoteProtocolError, trio.BrokenResourceError) as error:
-        raise OSError(f"the operator's proxy does not answer as one: {error}") from error
+        raise OSError(f"the operator's proxy does not behave like a proxy: {error}") from error
     raise OSError("the operator's proxy does not answer")

@@ -70,7 +70,7 @@ class ForwardProxy:
             except _Malformed as error:
                 await _answer(stream, connection, 400, str(error))
             except h11.RemoteProtocolError as error:
-                await _answer(stream, connection, error.error_status_hint, "This is no request to a proxy.")
+                await _answer(stream, connection, error.error_status_hint, "This is not a request to a proxy.")
             except (trio.BrokenResourceError, trio.ClosedResourceError, h11.LocalProtocolError, OSError):
                 # One side has closed its connection during a message: close the other connection too.
                 return
@@ -110,7 +110,7 @@ def _destination(request: h11.Request) -> tuple[str, int, str | None]:
         raise _Malformed("The target of a request to a proxy is HOST:PORT after CONNECT, else http://HOST/PATH.")
     lengths = [name for name, _ in request.headers if name in _LENGTHS]
     if len(lengths) > (0 if is_tunnel else 1):
-        raise _Malformed("A CONNECT request has no body, and no request has two lengths.")
+        raise _Malformed("A CONNECT request must not have a body, and a request must not have two lengths.")
     if request.http_version not in _VERSIONS:
         raise _Malformed("The version is not HTTP/1.0 or HTTP/1.1.")
     host = match["host"].strip("[]").lower().rstrip(".")

@@ -42,7 +42,7 @@ def read_bun_lock(data: bytes) -> Pins:
     """
     content = read_literal(data)
     if not isinstance(content, Mapping):
-        raise UnreadableLock("it is no JSON object")
+        raise UnreadableLock("it is not a JSON object")
     packages = dict(_bun_packages(content))
     workspaces = content.get("workspaces")
     direct: dict[str, dict[str, str]] = {}
@@ -155,7 +155,7 @@ def _classic(data: bytes) -> Iterator[tuple[str, Locked]]:
     try:
         text = data.decode("utf-8-sig")
     except ValueError as error:
-        raise UnreadableLock("it is no text in UTF-8") from error
+        raise UnreadableLock("it is not UTF-8 text") from error
     keys: list[str] = []
     facts: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):

@@ -188,7 +188,7 @@ class _OpenMapping:
         elif isinstance(item, str):
             self._key = item
         else:
-            raise UnreadableLock("one of its keys is no text")
+            raise UnreadableLock("one of its keys is not text")
 
 
 def read_yaml(data: bytes) -> object:
@@ -227,5 +227,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnreadableLock):
         return str(error)
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or "it is no text in UTF-8"
+    problem = getattr(error, "problem", None) or "it is not UTF-8 text"
     return f"line {mark.line + 1}: {problem}" if mark is not None else str(problem)
