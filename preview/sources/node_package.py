@@ -94,6 +94,10 @@ class NodePackage:
         return posixpath.normpath(posixpath.join(self.folder, name))
 
 
+_WRANGLER: Final = ("wrangler.toml", "wrangler.jsonc", "wrangler.json")
+_WORKER: Final = re.compile(r"""^\s{0,20}["']?main["']?\s{0,4}[=:]\s{0,4}["']([^"'\n]{1,200})["']""", re.MULTILINE)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """Start file of a package's server.
@@ -153,6 +157,9 @@ def find_entry(package: NodePackage, sources: Sources) -> Entry | None:
         file = finder.by_script(package, script, 0)
         if file is not None:
             return _entry(file, f'package.json "{script}"')
+    worker = _by_worker(package, sources)
+    if worker is not None:
+        return worker
     main = resolve_script_file(sources, package.folder, package.main) if package.main else None
     if main is not None and _SERVES.search(sources.text(main)):
         return _entry(main, 'package.json "main"')
@@ -181,6 +188,16 @@ def is_fastify_start(command: Command) -> bool:
 
 def _entry(file: str, by: str) -> Entry:
     return Entry(file, by, file.endswith((".ts", ".tsx", ".mts", ".cts")))
+
+
+def _by_worker(package: NodePackage, sources: Sources) -> Entry | None:
+    """Return the file that the configuration of Cloudflare's Workers names."""
+    if not package.requires("wrangler"):
+        return None
+    config = next((path for name in _WRANGLER if sources.has_file(path := package.path(name))), None)
+    main = _WORKER.search(sources.text(config).decode("utf-8", "replace")) if config is not None else None
+    file = resolve_script_file(sources, package.folder, main[1]) if main is not None else None
+    return _entry(file, f"{config} main") if file is not None else None
 
 
 def _by_name(package: NodePackage, sources: Sources) -> str | None:

@@ -100,6 +100,10 @@ def test_entities_that_refer_to_each_other_are_compiled_by_typescript(tmp_path: 
         ("import * as own from './own';\nown();\n", "^5", "tsx"),
         ("@Service()\nclass A {}\n", "^5", "swc"),
         ("@Service()\nclass A {}\n", "^3.7.4", "ts-node"),
+        ("@Service()\nclass A {}\n", "4.2.3", "ts-node"),
+        ("@Service()\nclass A {}\n", "~4.6.4", "ts-node"),
+        ("@Service()\nclass A {}\n", "^4.2.3", "swc"),
+        ("@Service()\nclass A {}\n", "4.9.5", "swc"),
         ("import * as express from 'express';\nconst app = express();\n", "^7.0.0", "tsx"),
     ],
 )
@@ -112,6 +116,32 @@ def test_what_only_typescript_compiles_is_compiled_by_it(tmp_path: Path, code: s
     options = '{"compilerOptions": {"emitDecoratorMetadata": true}}'
     plan = plan_of(tmp_path, package, {"src/main.ts": EXPRESS + LISTEN, "src/a.ts": code, "tsconfig.json": options})
     assert by in plan.command[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("package-lock.json", '{\n  "packages": {\n    "node_modules/typescript": {\n      "version": "4.2.3",\n'),
+        ("package-lock.json", '{\n  "dependencies": {\n    "typescript": {\n      "version": "4.2.3",\n'),
+        ("yarn.lock", '# yarn lockfile v1\n\ntypescript@^4.2.3:\n  version "4.2.3"\n'),
+        ("yarn.lock", '"typescript@npm:^4.2.3":\n  version: 4.2.3\n'),
+        ("pnpm-lock.yaml", "packages:\n\n  /typescript/4.2.3:\n    hasBin: true\n"),
+        ("pnpm-lock.yaml", "packages:\n\n  typescript@4.2.3:\n    hasBin: true\n"),
+    ],
+)
+def test_a_locked_compiler_that_swc_cannot_use_compiles_itself(tmp_path: Path, name: str, text: str) -> None:
+    package = {
+        "scripts": {"start": "ts-node src/main.ts"},
+        "dependencies": {"reflect-metadata": "*"},
+        "devDependencies": {"typescript": "^4.2.3"},
+    }
+    files = {
+        "src/main.ts": EXPRESS + LISTEN,
+        "src/a.ts": "@Service()\nclass A {}\n",
+        "tsconfig.json": '{"compilerOptions": {"emitDecoratorMetadata": true}}',
+        name: text,
+    }
+    assert plan_of(tmp_path, package, files).command[1] == "ts-node/register/transpile-only"
 
 
 def test_babel_is_used_as_the_project_has_it(tmp_path: Path) -> None:

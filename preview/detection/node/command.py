@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 import shlex
@@ -9,12 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from preview.detection.node.compiler import typescript_version
 from preview.detection.node.project import NodeProject
+from preview.detection.node.runtimes import exports_server
 from preview.sources.javascript import read_literal
 from preview.sources.node_package import is_fastify_start
 from preview.sources.node_scripts import split_commands
 
 TSX: Final = "tsx@^4.19.0"
+_HONO_SERVER: Final = "@hono/node-server@^1.13.0"
 _TS_NODE: Final = ("ts-node@^10.9.0", "typescript@^5.0.0")
 _TS_PATHS: Final = "tsconfig-paths@^4.2.0"
 _SWC: Final = ("@swc-node/register@^1.10.0", "@swc/core@^1.10.0")
@@ -54,9 +58,8 @@ _METADATA_USERS: Final = (
 # Their classes refer to each other across files in circles. What swc makes of that fails with "Cannot access 'User'
 # before initialization"; TypeScript's own compiler asks for the type first (``typeof User``).
 _CIRCULAR: Final = ("typeorm", "@mikro-orm/core", "sequelize-typescript", "type-graphql", "@typegoose/typegoose")
-_MAJOR: Final = re.compile(r"[\^~>=v ]{0,4}(\d{1,2})")
-# swc's loader does not start with older compilers, and ts-node not with newer ones.
-_SWC_FROM: Final = 4
+# swc's loader asks the compiler for the endings of ES modules (`.mts`); ts-node does not start with newer compilers.
+_SWC_FROM: Final = (4, 7)
 _TS_NODE_BELOW: Final = 6
 _NAMESPACE: Final = re.compile(rb"^import \* as (\w{1,60}) from [\"'][^.\"']", re.MULTILINE)
 _CALL: Final = re.compile(rb"(?<![\w.$])(\w{1,60})\(")
@@ -95,11 +98,27 @@ def find_command(project: NodeProject) -> NodeCommand:
     variables = dict(_assignments(text))
     runner = _runner(project, flags)
     variables.update(runner.variables)
-    starter = _starter(project)
-    arguments = (*runner.arguments, *flags, *starter, project.relative(project.entry.file))
+    entry = project.relative(project.entry.file)
+    if exports_server(project):
+        arguments = (*runner.arguments, *flags, "--input-type=module", "--eval", _serve_exported(entry))
+        told = (f"{project.entry.file} exports its server: @hono/node-server serves it", *runner.decisions)
+        requirements = (*runner.requirements, *_unless_declared(project, _HONO_SERVER))
+        return NodeCommand(arguments, requirements, variables, script, told, runner.arguments)
+    arguments = (*runner.arguments, *flags, *_starter(project), entry)
     decisions = [f"node {' '.join(arguments)}" + (f' (package.json "{script}")' if script else "")]
     told = (*decisions, *runner.decisions)
     return NodeCommand(arguments, runner.requirements, variables, script, told, runner.arguments)
+
+
+def _serve_exported(entry: str) -> str:
+    """Return a program that serves what a file exports, as Bun and Cloudflare's Workers do: ``c.env`` has variables."""
+    return (
+        "import { serve } from '@hono/node-server'; "
+        f"const app = (await import({json.dumps(f'./{entry}')})).default; "
+        "const context = { props: {}, waitUntil() {}, passThroughOnException() {} }; "
+        "serve({ port: Number(process.env.PORT), "
+        "fetch: (request, env) => app.fetch(request, { ...process.env, ...env }, context) });"
+    )
 
 
 def _starter(project: NodeProject) -> tuple[str, ...]:
@@ -184,10 +203,11 @@ def _runner(project: NodeProject, flags: list[str]) -> NodeCommand:
 def _typescript(project: NodeProject) -> NodeCommand:
     config, options = _compiler_options(project)
     module = project.package.data.get("type") == "module"
-    compiles = not module and _typescript_major(project) < _TS_NODE_BELOW
+    version = typescript_version(project)
+    compiles = not module and version[0] < _TS_NODE_BELOW
     metadata = options.get("emitDecoratorMetadata") is True and project.requires(*_METADATA_USERS)
     if metadata and any(_DECORATOR.search(project.sources.text(name)) for name in project.scripts):
-        if compiles and (project.requires(*_CIRCULAR) or _typescript_major(project) < _SWC_FROM):
+        if compiles and (project.requires(*_CIRCULAR) or version < _SWC_FROM):
             why = "entities refer to each other's types: ts-node compiles the sources as they are loaded"
             return _ts_node(project, config, options, why)
         register = ("--import", "@swc-node/register/esm-register") if module else ("-r", "@swc-node/register")
@@ -206,16 +226,6 @@ def _typescript(project: NodeProject) -> NodeCommand:
         {"TSX_TSCONFIG_PATH": config} if config not in {"", "tsconfig.json"} else {},
         decisions=("TypeScript is read by tsx, nothing is built",),
     )
-
-
-def _typescript_major(project: NodeProject) -> int:
-    """Return the major version of the compiler that the project declares; the one that is added if it declares none."""
-    for group in ("dependencies", "devDependencies"):
-        declared = project.package.data.get(group)
-        wanted = declared.get("typescript") if isinstance(declared, dict) else None
-        if isinstance(wanted, str) and (match := _MAJOR.match(wanted)):
-            return int(match[1])
-    return 5
 
 
 def _calls_a_namespace(text: bytes) -> bool:

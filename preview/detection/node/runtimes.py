@@ -1,4 +1,4 @@
-"""Refuse packages that only another runtime than Node can run."""
+"""Refuse packages that only another runtime than Node can run; serve what such a runtime serves, where Node can."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from preview.sources.node_scripts import split_commands
 _OWN: Final = {
     "bun": re.compile(r"\bBun\.(?!env\b)\w+|['\"]bun(?::\w+)?['\"]"),
     "deno": re.compile(r"\bDeno\.(?!env\b)\w+|from\s+['\"](?:jsr:|npm:|https://)"),
+    # Cloudflare's Workers: modules and storage that only they have.
+    "wrangler": re.compile(
+        r"['\"]cloudflare:\w+['\"]|['\"]drizzle-orm/d1['\"]"
+        r"|\b(?:D1Database|KVNamespace|R2Bucket|DurableObject(?:Namespace|State)?)\b"
+    ),
 }
+_SCRIPTS: Final = ("dev", "start", "serve", "start:dev", "preview")
 # A server object that the runtime itself serves: `export default { port, fetch }`, `export default app`.
 _EXPORTS_SERVER: Final = re.compile(r"\bexport\s+default\s+(?:\{[\s\S]{0,400}?\bfetch\b|\w+\s*;?\s*$)", re.MULTILINE)
 _LISTENS: Final = re.compile(r"\.listen\s*\(|createServer\s*\(|\bserve\s*\(")
@@ -25,9 +31,7 @@ def refuse_runtime(project: NodeProject) -> None:
     Raises:
         InvalidGeneration: Node cannot run the sources.
     """
-    named = re.search(r'"([^"]+)"', project.entry.by)
-    script = project.package.scripts.get(named[1], "") if named else ""
-    programs = {command[0].rpartition("/")[2] for command in split_commands(script)}
+    programs = _programs(project)
     for runtime, own in _OWN.items():
         why = _needs(project, runtime, own) if runtime in programs else None
         if why is not None:
@@ -41,6 +45,25 @@ def refuse_runtime(project: NodeProject) -> None:
             )
 
 
+def exports_server(project: NodeProject) -> bool:
+    """Return True if the entry only exports a Hono application, which its runtime serves."""
+    entry = project.text(project.entry.file)
+    return (
+        not project.entry.built
+        and project.requires("hono")
+        and _EXPORTS_SERVER.search(entry) is not None
+        and not any(_LISTENS.search(project.text(file)) for file in project.reached)
+    )
+
+
+def _programs(project: NodeProject) -> set[str]:
+    """Return the programs of the script that names the entry; of all usual scripts, if none names it."""
+    scripts = project.package.scripts
+    named = re.search(r'"([^"]+)"', project.entry.by)
+    names = [named[1]] if named is not None and named[1] in scripts else _SCRIPTS
+    return {command[0].rpartition("/")[2] for name in names for command in split_commands(scripts.get(name, ""))}
+
+
 def _needs(project: NodeProject, runtime: str, own: re.Pattern[str]) -> str | None:
     """Return why only this runtime can run the sources, in half a sentence; None if Node can."""
     for file in project.reached:
@@ -50,6 +73,8 @@ def _needs(project: NodeProject, runtime: str, own: re.Pattern[str]) -> str | No
     entry = project.text(project.entry.file)
     if runtime == "bun" and project.requires("elysia") and not project.requires("@elysiajs/node"):
         return "Elysia listens on Node only with the package @elysiajs/node"
+    if exports_server(project):
+        return None
     if _EXPORTS_SERVER.search(entry) and not any(_LISTENS.search(project.text(file)) for file in project.reached):
         return f"{project.entry.file} exports its server and does not listen"
     return None

@@ -36,6 +36,11 @@ _UNIT: Final = re.compile(r"MINUTE|SECOND|HOUR|DAYS|_MS$|_MIN$|_SEC$", re.IGNORE
 _ROUNDS: Final = re.compile(r"ROUNDS|SALT(?:_?FACTOR|_?LENGTH|_?WORK\w*)?$", re.IGNORECASE)
 _FILE: Final = re.compile(r"\bpath:\s*(?:path\.\w+\([^)]*?)?['\"`]([\w./-]*\.?env[\w./-]*)['\"`]|--env-file=(\S+)")
 _MAX_LENGTH: Final = 4_000
+_LOG_LEVEL: Final = "LOG_LEVEL"
+# Libraries whose levels are in small letters.
+_LOGGERS: Final = ("pino", "fastify", "winston", "hono-pino", "nestjs-pino", "pino-http", "bunyan", "loglevel", "tslog")
+# `{ DEBUG: 0, INFO: 1, ERROR: 3 }`, `"ERROR"`
+_OWN_LEVELS: Final = re.compile(r"\bERROR\s{0,4}[:=]|[\"'`]ERROR[\"'`]")
 
 
 def node_settings(project: NodeProject, reads: Sequence[SettingRead]) -> ProjectSettings:
@@ -76,7 +81,26 @@ def choose_variables(
             if name not in _GIVEN and name not in found and not _has_value(own, name):
                 read = SettingRead(name, example.file, 1, Need.REQUIRED)
                 found[name] = _from_example(read, example, kinds) or _invent(read, kinds)
-    return found
+    level = _log_level(project, settings.reads.get(_LOG_LEVEL))
+    return found | ({_LOG_LEVEL: level} if level is not None else {})
+
+
+def _log_level(project: NodeProject, read: SettingRead | None) -> Variable | None:
+    """Return the service's level as Node's libraries write it: pino ends a program whose level is ``ERROR``.
+
+    None if the project does not read it, or writes its levels in capitals itself.
+    """
+    if read is None or "ERROR" in read.choices:
+        return None
+    if read.choices:
+        by_lower = {choice.lower(): choice for choice in read.choices}
+        value = next((by_lower[name] for name in ("error", "warn", "warning") if name in by_lower), read.choices[0])
+        return Variable(read.name, value, Origin.SUPPLIED, read.where)
+    if not project.requires(*_LOGGERS):
+        texts = [text for file in project.by_reach if _LOG_LEVEL in (text := project.text(file))]
+        if any(_OWN_LEVELS.search(text) for text in texts):
+            return None
+    return Variable(read.name, "error", Origin.SUPPLIED, read.where)
 
 
 def address_of_another_kind(
