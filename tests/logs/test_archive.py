@@ -23,7 +23,7 @@ from sqlalchemy import Connection, func, select
 from preview.errors import ConfigurationError, DatabaseUnavailable
 from preview.logs import EVERYTHING, LineFilter, LogStore, LogWriter
 from preview.logs.archive.archive import Archive, missing
-from preview.logs.archive.form import DamagedFile, Packer, index_position, read_index, read_lines, unpack
+from preview.logs.archive.form import DamagedFile, Packer, find_lines, index_position, read_index, read_lines, unpack
 from preview.logs.archive.place import Bucket, Folder, name_of, place_at
 from preview.logs.filter import parse_filter
 from preview.logs.model.batch import StoredLine, batches_of
@@ -128,16 +128,47 @@ def test_hostile_files_need_no_memory(tmp_path: Path) -> None:
         place_at(str(file))
 
 
-@given(st.lists(st.tuples(_TEXTS, st.sampled_from(LEVELS), st.sampled_from(SOURCES)), min_size=1, max_size=30))
-def test_what_is_packed_is_unpacked(given_lines: list[tuple[str, Level, Source]]) -> None:
-    rows: list[StoredLine] = [
-        (seq, seq, int(level), source.value, text, text or None)
-        for seq, (text, level, source) in enumerate(given_lines, 1)
-    ]
+_LINES = st.tuples(_TEXTS, st.sampled_from(LEVELS), st.sampled_from(SOURCES), st.integers(0, 2), st.integers(-1, 2))
+
+
+def rows_of(given_lines: list[tuple[str, Level, Source, int, int]]) -> list[StoredLine]:
+    rows: list[StoredLine] = []
+    seq, timestamp = 0, 1_795_857_220_000
+    for text, level, source, skipped, later_ms in given_lines:
+        seq, timestamp = seq + 1 + skipped, timestamp + later_ms
+        rows.append((seq, timestamp, int(level), source.value, text, text or None))
+    return rows
+
+
+@given(st.lists(_LINES, min_size=1, max_size=30))
+def test_what_is_packed_is_unpacked(given_lines: list[tuple[str, Level, Source, int, int]]) -> None:
+    rows = rows_of(given_lines)
     data = packed(rows)
     at = index_position(data[-16:], len(data))
     index = read_index(data[at:-16])
     assert [row for one in index.frames for row in read_lines(unpack(data[one.offset : one.offset + one.size]))] == rows
+
+
+_TRICKS = ('{"seq":7,"x', '"timestamp":1,', '\\"timestamp\\":9,', "\\", '"}\n{"seq":1,"t', "needle", "NEEDLE", "")
+
+
+@given(st.lists(st.tuples(st.sampled_from(_TRICKS), st.sampled_from(_TRICKS), st.integers(0, 2), st.integers(-1, 2))))
+def test_a_found_line_has_the_number_and_the_time_it_was_printed_with(tricks: list[tuple[str, str, int, int]]) -> None:
+    """No text of a preview is taken for a number or a time of the file."""
+    rows = rows_of([(first + last, Level.INFO, Source.REQUEST, seq, at) for first, last, seq, at in tricks])
+    data = packed(rows)
+    index = read_index(data[index_position(data[-16:], len(data)) : -16])
+    found = [find_lines(unpack(data[one.offset : one.offset + one.size]), b"needle") for one in index.frames]
+    assert [row for part in found for row in part or ()] == [row for row in rows if "needle" in row[4].lower()]
+
+
+def test_lines_of_an_earlier_form_are_read() -> None:
+    old = b"".join(
+        b'{"seq":%d,"timestamp":5,"level":"INFO","source":"system.startup","message":"needle"}\n' % seq
+        for seq in (4, 9)
+    )
+    assert [row[:2] for row in read_lines(old)] == [(4, 5), (9, 5)]
+    assert find_lines(old, b"needle") == read_lines(old)
 
 
 async def test_the_archive_answers_as_the_database_did(logs: Logs) -> None:

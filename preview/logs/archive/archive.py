@@ -14,6 +14,7 @@ from preview.logs.archive.form import (
     DamagedFile,
     Frame,
     Index,
+    find_lines,
     index_position,
     read_index,
     read_lines,
@@ -32,8 +33,6 @@ _KEPT = 64
 _PAGE_CHARACTERS = 1024 * 1024
 # Processor time of one search; then the page ends, and the next one continues there.
 _SEARCH_S = 0.25
-# Above this share of lines that may match, all of a frame are read at once.
-_MOST_SINGLE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,9 @@ class Archive:
     ) -> list[LogLine]:
         text = self._text(preview_id, frame)
         with _reported(preview_id):
-            rows = read_lines(_candidates(text, hint)) if hint is not None else read_lines(text)
+            rows = find_lines(text, hint) if hint is not None else None
+            if rows is None:
+                rows = read_lines(text)
         rows = [row for row in rows if first <= row[0] <= last]
         return [batch.line_at(at) for batch in batches_of(preview_id, rows) for at in chosen.positions(batch.columns)]
 
@@ -177,21 +178,3 @@ def _hint(chosen: LineFilter) -> bytes | None:
     if len(longest) < 2 or not re.fullmatch(r"[ !#-\[\]-~]+", longest):
         return None
     return longest.lower().encode()
-
-
-def _candidates(text: bytes, hint: bytes) -> bytes:
-    """Return the lines that may have the hint."""
-    # Colours may stand inside the words, and are ignored by filters.
-    if b"\\u001b" in text or b"\x1b" in text:
-        return text
-    lowered = text.lower()
-    found: list[bytes] = []
-    at = lowered.find(hint)
-    while at >= 0:
-        start = text.rfind(b"\n", 0, at) + 1
-        end = text.find(b"\n", at) + 1 or len(text)
-        found.append(text[start:end])
-        if len(found) > _MOST_SINGLE:
-            return text
-        at = lowered.find(hint, end)
-    return b"".join(found)

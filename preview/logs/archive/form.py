@@ -6,6 +6,9 @@ the part that it needs. Two skippable frames follow (section 3.1.2): the index a
 
 A line is ``{"seq":1,"timestamp":1795857220000,"level":"INFO","source":"child.preview","message":"…"}``, and has
 ``"request_id"`` at its end if the request is known. Times are in milliseconds since the epoch.
+
+Numbers that grow compress badly: a third of a file would be theirs. So a line has ``seq`` only if it is not the number
+after the line before it, and ``timestamp`` only if it is another time. The first line of a frame has both.
 """
 
 from __future__ import annotations
@@ -29,7 +32,13 @@ _MOST_BYTES = 32 * 1024 * 1024
 MOST_INDEX_BYTES = 16 * 1024 * 1024
 # Ranges of missing lines that an index names; later ones read as if they had never been printed.
 _MOST_HOLES = 10_000
-_LEVEL = 5
+# Measured on access lines, tracebacks and JSON: 1 microsecond a line more than level 5, and a tenth smaller.
+_LEVEL = 10
+_SHORTEST_MATCH = 6
+# Above this number of lines that may match, all of a frame are read at once.
+_MOST_SINGLE = 512
+_LONGEST_NUMBER = 24
+_WRONG_LINE = (ValueError, KeyError, TypeError, AttributeError)
 _SKIPPABLE = 0x184D2A50
 _HEAD = struct.Struct("<II")
 TAIL = struct.Struct("<IIQ")
@@ -94,10 +103,14 @@ class Packer:
     def __init__(self) -> None:
         import zstandard  # noqa: PLC0415  an extra
 
-        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
+        chosen = zstandard.ZstdCompressionParameters.from_level(
+            _LEVEL, source_size=1024 * 1024, min_match=_SHORTEST_MATCH, write_checksum=True
+        )
+        self._compressor = zstandard.ZstdCompressor(compression_params=chosen)
         self._lines: list[str] = []
         self._characters = 0
         self._first = self._last = self._count = 0
+        self._timestamp = 0
         self._offset = 0
         self._frames: list[Frame] = []
         self._holes: list[tuple[int, int]] = []
@@ -107,13 +120,19 @@ class Packer:
         for seq, timestamp, level, source, message, request in rows:
             if self._last and seq > self._last + 1 and len(self._holes) < _MOST_HOLES:
                 self._holes.append((self._last + 1, seq - 1))
+            start = "{"
             if not self._lines:
                 self._first = seq
-            self._last = seq
+                start = f'{{"seq":{seq},"timestamp":{timestamp},'
+            else:
+                if seq != self._last + 1:
+                    start = f'{{"seq":{seq},'
+                if timestamp != self._timestamp:
+                    start = f'{start}"timestamp":{timestamp},'
+            self._last, self._timestamp = seq, timestamp
             end = "}\n" if request is None else f',"request_id":{encode_basestring(request)}}}\n'
             self._lines.append(
-                f'{{"seq":{seq},"timestamp":{timestamp},"level":"{_NAMES[level]}","source":"{source}",'
-                f'"message":{encode_basestring(message)}{end}'
+                f'{start}"level":"{_NAMES[level]}","source":"{source}","message":{encode_basestring(message)}{end}'
             )
             self._characters += len(message)
             if len(self._lines) >= MOST_LINES or self._characters >= _MOST_CHARACTERS:
@@ -202,18 +221,76 @@ def unpack(data: bytes) -> bytes:
 
 
 def read_lines(text: bytes) -> list[StoredLine]:
-    """Return the lines of JSON Lines, as rows.
+    """Return the lines of a frame, as rows.
 
     Raises:
         DamagedFile: A line is none of this module.
     """
     try:
-        # One call for all lines. A line end in a text is escaped, so each one here ends a line.
-        found = json.loads(b"[" + text.rstrip(b"\n").replace(b"\n", b",") + b"]")
-        return [_row(one) for one in found]
-    except (ValueError, KeyError, TypeError) as error:
+        return list(_filled(_parsed(text)))
+    except _WRONG_LINE as error:
         raise DamagedFile("a line is damaged") from error
 
 
-def _row(one: dict[str, Any]) -> StoredLine:
-    return one["seq"], one["timestamp"], _LEVELS[one["level"]], one["source"], one["message"], one.get("request_id")
+def find_lines(text: bytes, hint: bytes) -> list[StoredLine] | None:
+    """Return the lines of a frame that may have a text, as rows; None if most may.
+
+    Args:
+        text: The frame.
+        hint: In lower case; it has no character that JSON escapes.
+
+    Raises:
+        DamagedFile: See ``read_lines``.
+    """
+    # Colours may stand inside the words, and are ignored by filters.
+    if b"\\u001b" in text or b"\x1b" in text:
+        return None
+    lowered = text.lower()
+    found: list[bytes] = []
+    numbers: list[tuple[int, int]] = []
+    # Start, number and time of the last line that was looked at.
+    before, seq, timestamp = 0, 0, 0
+    try:
+        at = lowered.find(hint)
+        while at >= 0:
+            start = text.rfind(b"\n", 0, at) + 1
+            end = text.find(b"\n", at) + 1 or len(text)
+            # A quote in a text is escaped: outside of keys, neither of these can occur.
+            named = text.rfind(b'{"seq":', before, end)
+            timed = text.rfind(b'"timestamp":', before, end)
+            if named >= 0:
+                seq, before = _number(text, named + 7), named
+            seq += text.count(b"\n", before, start)
+            if timed >= 0:
+                timestamp = _number(text, timed + 12)
+            before = start
+            found.append(text[start:end])
+            numbers.append((seq, timestamp))
+            if len(found) > _MOST_SINGLE:
+                return None
+            at = lowered.find(hint, end)
+        rows = _parsed(b"".join(found))
+        return [(*number, *_rest(one)) for number, one in zip(numbers, rows, strict=True)]
+    except _WRONG_LINE as error:
+        raise DamagedFile("a line is damaged") from error
+
+
+def _number(text: bytes, at: int) -> int:
+    return int(text[at : text.index(b",", at, at + _LONGEST_NUMBER)])
+
+
+def _parsed(text: bytes) -> list[dict[str, Any]]:
+    # One call for all lines. A line end in a text is escaped, so each one here ends a line.
+    return json.loads(b"[" + text.rstrip(b"\n").replace(b"\n", b",") + b"]")  # type: ignore[no-any-return]
+
+
+def _filled(found: Iterable[dict[str, Any]]) -> Iterator[StoredLine]:
+    seq, timestamp = 0, 0
+    for one in found:
+        seq = one.get("seq", seq + 1)
+        timestamp = one.get("timestamp", timestamp)
+        yield seq, timestamp, *_rest(one)
+
+
+def _rest(one: dict[str, Any]) -> tuple[int, str, str, str | None]:
+    return _LEVELS[one["level"]], one["source"], one["message"], one.get("request_id")

@@ -242,7 +242,9 @@ def _read(database: Database, preview_id: str) -> Iterator[list[StoredLine]]:
         wanted = select(*_COLUMNS).where(_C.preview_id == preview_id, _C.seq > after).order_by(_C.seq)
         # Its own short transaction for each part: a long one would keep SQLite's log from being cut.
         with database.engine.connect() as connection:
-            rows = [tuple(row) for row in connection.execute(wanted.limit(_READ_LINES))]
+            with connection.execute(wanted.limit(_READ_LINES)) as result:
+                # The driver's own tuples: these columns need no conversion, and rows of SQLAlchemy cost as much again.
+                rows: list[StoredLine] = list(result.cursor.fetchall())
         if not rows:
             return
         after = rows[-1][0]
