@@ -22,7 +22,8 @@ from preview.logs.archive.archive import Archive
 from preview.logs.archive.place import Folder
 from preview.logs.model.batch import Batch
 from preview.logs.model.events import MARKS
-from preview.logs.storage.archiving import ArchivedLogs, _write
+from preview.logs.storage.archived import ArchivedLogs
+from preview.logs.storage.archiving import _write
 from preview.logs.storage.rows import encode_batches, insert_rows
 from preview.storage import prepare
 from preview.storage.database import Database, open_database

@@ -30,7 +30,8 @@ from preview.launch_settings import LaunchSettings
 from preview.logs import LogStore, LogWriter, journal_folder, open_journal, recover_lines, run_log_writer
 from preview.logs.failures.collector import FailureCollector, open_failures
 from preview.logs.shipping.shipper import open_shipping
-from preview.logs.storage.archiving import archiving, find_archive
+from preview.logs.storage.archived import find_archive
+from preview.logs.storage.archiving import archiving
 from preview.runtime import (
     IsolationLevel,
     IsolationSupport,

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import ARRAY, Text
 
 from preview.errors import DatabaseUnavailable
+from preview.storage.archive_tables import archived_logs
 from preview.storage.calls import run_call
 from preview.storage.engine import CHECKERS, READERS, SQLITE_BEGIN, STATEMENT_TIMEOUT_S, make_engine, writers_of
 from preview.storage.outages import translate
@@ -25,7 +26,7 @@ from preview.storage.version_tables import generation_versions
 # Read one row of each table. An unreadable table raises an error.
 _READ = [
     select(literal(1)).select_from(table).limit(1)
-    for table in (preview_instances, preview_logs, generation_versions, api_tokens, audit_trail)
+    for table in (preview_instances, preview_logs, archived_logs, generation_versions, api_tokens, audit_trail)
 ]
 # A list of privileges in one call matches any of them (PostgreSQL, 9.27), so each is checked separately. The query
 # reads the catalogue only, so it does not wait for locks.

@@ -148,19 +148,6 @@ preview_logs = Table(
     sqlite_with_rowid=False,
 )
 
-# Logs in the archive, and no longer above; see ``preview.logs.storage.archiving``.
-archived_logs = Table(
-    "archived_logs",
-    metadata,
-    Column("preview_id", String(64), ForeignKey("preview_instances.id", ondelete="CASCADE"), primary_key=True),
-    Column("lines", BigInteger, nullable=False),
-    Column("size_bytes", BigInteger, nullable=False),
-    Column("archived_at", BigInteger, nullable=False),
-    # 1 once the lines are deleted from ``preview_logs``.
-    Column("is_cleared", SmallInteger, nullable=False),
-)
-Index("ix_archived_logs_is_cleared", archived_logs.c.is_cleared)
-
 # Requests to previews; see ``preview.traffic``.
 preview_requests = Table(
     "preview_requests",
@@ -387,7 +374,7 @@ class PreviewRecord:
 
 
 # The newest file in ``migrations/versions``; a test compares them.
-HEAD = "0022"
+HEAD = "0023"
 
 _VERSION_TABLE = "alembic_version"
 

@@ -3,54 +3,33 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from subprocess import PIPE, Popen, run
 from typing import Any
 
-import httpx2
 import pytest
-import uv
 import zstandard
+from archive_kit import Logs, lines
 from hypothesis import given
 from hypothesis import strategies as st
-from log_room import Room, make_settings
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from preview.errors import ConfigurationError, DatabaseUnavailable
-from preview.logs import EVERYTHING, LineFilter, LogStore, LogWriter
+from preview.logs import EVERYTHING, LineFilter, LogStore
 from preview.logs.archive.archive import Archive, missing
 from preview.logs.archive.form import DamagedFile, Packer, find_lines, index_position, read_index, read_lines, unpack
+from preview.logs.archive.owner import MARK
 from preview.logs.archive.place import Bucket, Folder, name_of, place_at
 from preview.logs.filter import parse_filter
-from preview.logs.model.batch import StoredLine, batches_of
+from preview.logs.model.batch import StoredLine
 from preview.logs.model.events import LEVELS, SOURCES, Level, Source
 from preview.logs.storage import archiving
-from preview.logs.storage.archiving import ArchivedLogs, archive_one, sweep
-from preview.logs.storage.rows import encode_batches, insert_rows
-from preview.storage.database import Database
-from preview.storage.tables import archived_logs, preview_instances, preview_logs
+from preview.logs.storage.archived import ArchivedLogs
+from preview.logs.storage.archiving import archive_one, sweep
+from preview.storage.archive_tables import archived_logs
+from preview.storage.tables import preview_instances
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\n"), max_size=20)
-
-
-def lines(count: int, skip: frozenset[int] = frozenset()) -> list[StoredLine]:
-    words = ["GET /books 200", 'error \x1b[31mred\x1b[0m "quoted" \\ back', "Ünïcode \u2028 Kelvin \u212a", "", "plain"]
-    return [
-        (
-            seq,
-            1_795_857_220_000 + seq,
-            int(LEVELS[seq % len(LEVELS)]),
-            SOURCES[seq % len(SOURCES)].value,
-            f"{words[seq % len(words)]} {seq}",
-            f"req-{seq}" if seq % 3 == 0 else None,
-        )
-        for seq in range(1, count + 1)
-        if seq not in skip
-    ]
 
 
 def packed(rows: list[StoredLine]) -> bytes:
@@ -59,37 +38,14 @@ def packed(rows: list[StoredLine]) -> bytes:
     return data + packer.finish()[0]
 
 
+def files(folder: Path) -> set[str]:
+    return {one.name for one in (folder / "archive").iterdir()}
+
+
 def archive_with(folder: Path, data: bytes) -> Archive:
     archive = Archive(Folder(folder))
     archive.place.write(name_of("preview_a"), [data])
     return archive
-
-
-@dataclass
-class Logs:
-    """A stored log, with and without the archive."""
-
-    database: Database
-    archived: ArchivedLogs
-    plain: LogStore
-    store: LogStore
-    preview_id: str
-    rows: list[StoredLine]
-
-    async def stored(self) -> int:
-        query = select(func.count()).select_from(preview_logs)
-        return await self.database.read(lambda connection: connection.execute(query).scalar_one())
-
-
-@pytest.fixture
-async def logs(database: Database, tmp_path: Path) -> Logs:
-    preview_id, configured = "preview_a", make_settings(tmp_path)
-    await Room(configured, database, LogStore(database), LogWriter(database, configured)).add_preview(preview_id)
-    rows = lines(300, frozenset({7, 8, 100}))
-    runs = await encode_batches(batches_of(preview_id, rows))
-    await database.write(lambda connection: insert_rows(connection, runs))
-    archived = ArchivedLogs(database, Archive(Folder(tmp_path / "archive")))
-    return Logs(database, archived, LogStore(database), LogStore(database, archived), preview_id, rows)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 10, 16, 40, 200])
@@ -246,7 +202,7 @@ async def test_a_kill_between_the_steps_loses_no_line(
     assert await logs.stored() == 0
     again = await store.read_page(logs.preview_id, after=0, limit=1000)
     assert again.batches[0].messages == page.batches[0].messages
-    assert [one.name for one in (tmp_path / "archive").iterdir()] == [name_of(logs.preview_id)]
+    assert files(tmp_path) == {name_of(logs.preview_id), MARK}
 
 
 async def test_files_of_deleted_previews_are_removed_and_nothing_else(logs: Logs, tmp_path: Path) -> None:
@@ -255,7 +211,7 @@ async def test_files_of_deleted_previews_are_removed_and_nothing_else(logs: Logs
     assert await sweep(logs.archived) == 0
     await logs.database.write(lambda connection: connection.execute(preview_instances.delete()))
     assert await sweep(logs.archived) == 1
-    assert [one.name for one in (tmp_path / "archive").iterdir()] == ["notes.txt"]
+    assert files(tmp_path) == {"notes.txt", MARK}
 
 
 def test_lines_before_between_and_after_are_missing(tmp_path: Path) -> None:
@@ -263,32 +219,6 @@ def test_lines_before_between_and_after_are_missing(tmp_path: Path) -> None:
     assert list(missing(index, 1, 25)) == [(1, 1), (5, 6), (21, 25)]
     assert list(missing(index, 6, 20)) == [(6, 6)]
     assert json.loads(zstandard.ZstdDecompressor().stream_reader(packed(lines(1))).read())["seq"] == 1
-
-
-MOTO = "moto[server,s3]==5.2.5"
-
-
-@pytest.fixture
-def bucket(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of moto's server, a program of its own: its packages contradict those of other tests."""
-    folder = tmp_path_factory.mktemp("moto")
-    own = os.environ | {"UV_TOOL_DIR": str(folder / "tools"), "UV_TOOL_BIN_DIR": str(folder)}
-    made = run([uv.find_uv_bin(), "tool", "install", "--quiet", MOTO], env=own, stderr=PIPE, text=True, check=False)
-    if made.returncode != 0 and "CI" not in os.environ:
-        pytest.skip(f"{MOTO} cannot be installed: {made.stderr}")
-    with Popen([folder / "moto_server", "-p", "0"], stderr=PIPE, text=True) as server:
-        assert server.stderr is not None
-        try:
-            address = next(line.rpartition(" ")[2].strip() for line in server.stderr if "Running on http" in line)
-            for name, value in {
-                "AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s",
-                "AWS_REGION": "us-east-1",
-            }.items():  # fmt: skip
-                monkeypatch.setenv(name, value)
-            httpx2.put(f"{address}/logs", timeout=20).raise_for_status()
-            yield "s3://logs/previews"
-        finally:
-            server.kill()
 
 
 def test_a_bucket_that_is_not_there_is_an_archive_that_does_not_answer(bucket: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
+import stat
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -14,6 +17,9 @@ from preview.errors import ConfigurationError, DatabaseUnavailable
 
 _ENDING = ".jsonl.zst"
 _NAME = re.compile(r"preview_[a-z0-9]{1,50}\.jsonl\.zst")
+# Drafts are written in minutes; an older one was left by a service that was killed.
+_DRAFT_S = 24 * 3600.0
+_DRAFT = re.compile(r"\.preview_[a-z0-9]{1,50}\.jsonl\.zst\.new")
 _EXTRA = "PREVIEW_ARCHIVE needs further packages; install preview[archive]."
 
 
@@ -41,7 +47,13 @@ class Place(Protocol):
         """Remove a file, if it exists."""
 
     def names(self) -> Iterator[list[str]]:
-        """Return the names of all files, some at a time."""
+        """Return the names of all archived logs, some at a time; other files are not named."""
+
+    def create(self, name: str, data: bytes) -> None:
+        """Write a small file, unless there is one of this name."""
+
+    def peek(self, name: str, most: int) -> bytes | None:
+        """Return the first ``most`` bytes of a file; None if there is none."""
 
 
 def place_at(address: str) -> Place:
@@ -72,9 +84,6 @@ class Folder:
         self._folder = folder
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for one in folder.glob(f".*{_ENDING}.new"):
-                # A service was killed while it wrote this one; its lines are in the database.
-                one.unlink(missing_ok=True)
         except OSError as error:
             raise ConfigurationError(f"The archive {folder} cannot be used ({error.strerror}).") from error
 
@@ -124,10 +133,46 @@ class Folder:
             raise _unavailable(error) from error
 
     def names(self) -> Iterator[list[str]]:
-        """Return the names of all files."""
+        """Return the names of all archived logs, and remove drafts that a killed service has left long ago."""
         try:
             with os.scandir(self._folder) as found:
-                yield [one.name for one in found if _NAME.fullmatch(one.name)]
+                names = [one.name for one in found]
+            for name in names:
+                if _DRAFT.fullmatch(name) and time.time() - (self._folder / name).lstat().st_mtime > _DRAFT_S:
+                    # Its lines are in the database.
+                    (self._folder / name).unlink(missing_ok=True)
+            yield [name for name in names if _NAME.fullmatch(name)]
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def create(self, name: str, data: bytes) -> None:
+        """Write a small file: see ``Place.create``."""
+        draft = self._folder / f".{name}.{secrets.token_hex(8)}"
+        try:
+            try:
+                with os.fdopen(
+                    os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
+                ) as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                # Complete or not at all, and never in place of another service's.
+                with suppress(FileExistsError):
+                    os.link(draft, self._folder / name)
+            finally:
+                draft.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def peek(self, name: str, most: int) -> bytes | None:
+        """Return the first bytes of a file: see ``Place.peek``."""
+        try:
+            # A pipe of this name would be opened, and read, for ever.
+            with os.fdopen(os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+                is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+                return os.pread(file.fileno(), most, 0) if is_file else b""
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise _unavailable(error) from error
 
@@ -141,11 +186,12 @@ class Bucket:
 
     def __init__(self, address: str) -> None:
         try:
-            from obstore.exceptions import BaseError  # noqa: PLC0415  an extra
+            from obstore.exceptions import AlreadyExistsError, BaseError  # noqa: PLC0415  an extra
             from obstore.store import S3Store  # noqa: PLC0415  an extra
         except ImportError as error:
             raise ConfigurationError(_EXTRA) from error
         self._errors: type[Exception] = BaseError
+        self._exists: type[Exception] = AlreadyExistsError
         is_plain = os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", "")).startswith("http://")
         try:
             self._store: Any = S3Store.from_url(
@@ -199,11 +245,31 @@ class Bucket:
             raise _unavailable(error) from error
 
     def names(self) -> Iterator[list[str]]:
-        """Return the names of all files."""
+        """Return the names of all archived logs."""
         try:
             for part in self._store.list():
                 found = [str(one["path"]) for one in part]
                 yield [name for name in found if _NAME.fullmatch(name)]
+        except (self._errors, OSError) as error:
+            raise _unavailable(error) from error
+
+    def create(self, name: str, data: bytes) -> None:
+        """Write a small file: see ``Place.create``."""
+        try:
+            with suppress(self._exists):
+                self._store.put(name, data, mode="create")
+        except (self._errors, OSError) as error:
+            raise _unavailable(error) from error
+
+    def peek(self, name: str, most: int) -> bytes | None:
+        """Return the first bytes of a file: see ``Place.peek``."""
+        try:
+            size = int(self._store.head(name)["size"])
+            return bytes(self._store.get_range(name, start=0, length=min(size, most))) if size else b""
+        except FileNotFoundError:
+            # A bucket that is not there says the same; but its files cannot be listed.
+            next(self.names(), None)
+            return None
         except (self._errors, OSError) as error:
             raise _unavailable(error) from error
 

@@ -15,7 +15,7 @@ from preview.errors import DatabaseUnavailable
 from preview.logs.model.batch import Batch, batches_of
 from preview.logs.model.events import Gap, LogLine
 from preview.logs.model.filtering import LineFilter
-from preview.logs.storage.archiving import ArchivedLogs
+from preview.logs.storage.archived import ArchivedLogs
 from preview.logs.storage.journal import read_segments
 from preview.logs.storage.rows import encode_batches, insert_rows
 from preview.logs.storage.searching import Found, Page, find_lines, first_kept, take_rows
