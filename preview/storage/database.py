@@ -14,13 +14,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import ARRAY, Text
 
 from preview.errors import DatabaseUnavailable
-from preview.storage.archive_tables import archived_logs
 from preview.storage.calls import run_call
 from preview.storage.engine import CHECKERS, READERS, SQLITE_BEGIN, STATEMENT_TIMEOUT_S, make_engine, writers_of
 from preview.storage.outages import translate
 from preview.storage.people_tables import api_tokens, audit_trail
 from preview.storage.sqlite_files import SqliteFiles
-from preview.storage.tables import metadata, preview_instances, preview_logs
+from preview.storage.tables import archived_logs, metadata, preview_instances, preview_logs
 from preview.storage.version_tables import generation_versions
 
 # Read one row of each table. An unreadable table raises an error.

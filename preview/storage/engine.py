@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, column, create_engine, event, inspect, select, table
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -256,3 +256,14 @@ def _on_postgres_connect(connection: psycopg.Connection[object], _record: Connec
         cursor.execute(f"SET lock_timeout = {_LOCK_TIMEOUT_MS}")
         cursor.execute(f"SET statement_timeout = {STATEMENT_TIMEOUT_S * 1000}")
     connection.commit()
+
+
+_VERSION_TABLE = "alembic_version"
+
+
+def current_revision(connection: Connection) -> str | None:
+    """Return the database's revision; None if it was never migrated, or was downgraded to the base."""
+    if not inspect(connection).has_table(_VERSION_TABLE):
+        return None
+    version: str | None = connection.scalar(select(column("version_num")).select_from(table(_VERSION_TABLE)))
+    return version

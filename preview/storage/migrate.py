@@ -20,9 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from preview.errors import ConfigurationError
-from preview.storage.engine import SQLITE_BEGIN, make_engine, make_folder
+from preview.storage.engine import SQLITE_BEGIN, current_revision, make_engine, make_folder
 from preview.storage.outages import translate
-from preview.storage.tables import current_revision
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 # "preview" in ASCII, as a 56-bit number: an arbitrary constant that no other program on the server uses.

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from preview.errors import ConfigurationError
 from preview.storage.database import Database
-from preview.storage.engine import make_folder
-from preview.storage.tables import HEAD, current_revision
+from preview.storage.engine import current_revision, make_folder
+from preview.storage.tables import HEAD
 
 log = structlog.get_logger(__name__)
 

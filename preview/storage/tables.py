@@ -12,7 +12,6 @@ from datetime import datetime
 from sqlalchemy import (
     BigInteger,
     Column,
-    Connection,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
@@ -24,10 +23,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    column,
-    inspect,
-    select,
-    table,
     text,
 )
 
@@ -146,6 +141,27 @@ preview_logs = Table(
     Column("request_id", String(64)),
     # The primary key is the clustering key: pages of one preview's lines are contiguous.
     sqlite_with_rowid=False,
+)
+
+# Logs in the archive, and no longer in ``preview_logs``; see ``preview.logs.storage.archiving``.
+archived_logs = Table(
+    "archived_logs",
+    metadata,
+    Column("preview_id", String(64), ForeignKey("preview_instances.id", ondelete="CASCADE"), primary_key=True),
+    Column("lines", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("archived_at", BigInteger, nullable=False),
+    # 1 once the lines are deleted from ``preview_logs``.
+    Column("is_cleared", SmallInteger, nullable=False),
+)
+Index("ix_archived_logs_is_cleared", archived_logs.c.is_cleared)
+
+# One row for each fact; services on one database share them.
+service_facts = Table(
+    "service_facts",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", String(256), nullable=False),
 )
 
 # Requests to previews; see ``preview.traffic``.
@@ -375,13 +391,3 @@ class PreviewRecord:
 
 # The newest file in ``migrations/versions``; a test compares them.
 HEAD = "0023"
-
-_VERSION_TABLE = "alembic_version"
-
-
-def current_revision(connection: Connection) -> str | None:
-    """Return the database's revision; None if it was never migrated, or was downgraded to the base."""
-    if not inspect(connection).has_table(_VERSION_TABLE):
-        return None
-    version: str | None = connection.scalar(select(column("version_num")).select_from(table(_VERSION_TABLE)))
-    return version

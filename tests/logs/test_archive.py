@@ -26,8 +26,7 @@ from preview.logs.model.events import LEVELS, SOURCES, Level, Source
 from preview.logs.storage import archiving
 from preview.logs.storage.archived import ArchivedLogs
 from preview.logs.storage.archiving import archive_one, sweep
-from preview.storage.archive_tables import archived_logs
-from preview.storage.tables import preview_instances
+from preview.storage.tables import archived_logs, preview_instances
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\n"), max_size=20)
 

@@ -26,9 +26,8 @@ from preview.logs.storage import archived as archived_module
 from preview.logs.storage.archived import ArchivedLogs, find_archive
 from preview.logs.storage.archiving import archive_one, archive_round, sweep
 from preview.storage import prepare
-from preview.storage.archive_tables import service_facts
 from preview.storage.database import open_database
-from preview.storage.tables import preview_instances
+from preview.storage.tables import preview_instances, service_facts
 
 OTHER = name_of("preview_other")
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 
 from preview.errors import ConfigurationError
 from preview.logs.archive.place import Place
-from preview.storage.archive_tables import service_facts
+from preview.storage.tables import service_facts
 
 MARK = "preview-archive.json"
 _KEY = "archive_of"

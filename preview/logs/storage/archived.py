@@ -21,9 +21,8 @@ from preview.logs.model.events import Gap, LogLine
 from preview.logs.model.filtering import LineFilter
 from preview.logs.storage.searching import Found, Page
 from preview.settings import Settings
-from preview.storage.archive_tables import archived_logs
 from preview.storage.database import Database
-from preview.storage.tables import preview_instances
+from preview.storage.tables import archived_logs, preview_instances
 
 log = structlog.get_logger(__name__)
 

@@ -28,9 +28,8 @@ from preview.logs.model.batch import StoredLine
 from preview.logs.storage.archived import ArchivedLogs, known_previews
 from preview.logs.storage.writer import LogWriter
 from preview.settings import Settings
-from preview.storage.archive_tables import archived_logs
 from preview.storage.database import Database
-from preview.storage.tables import preview_instances, preview_logs
+from preview.storage.tables import archived_logs, preview_instances, preview_logs
 
 log = structlog.get_logger(__name__)
 
