@@ -118,6 +118,9 @@ class Settings(ServiceSettings):
     network_allowed: Network = Network.NONE
     loopback_ports: Ports = ()
     syscalls_allowed: SystemCalls = ()
+    container_engine: str = Field("auto", max_length=200)
+    container_runtime: Literal["runc", "crun"] | None = None
+    container_image: str | None = Field(None, max_length=200)
 
     # Warm starts: templates that have imported an environment's packages
     warm_templates: int = Field(4, ge=0)

@@ -17,6 +17,9 @@ class Isolation(StrEnum):
     TRUSTED = "trusted"
     """Like ``auto``, for trusted code. Without a sandbox, a service that runs as root starts previews as root."""
 
+    CONTAINER = "container"
+    """A container of the engine that ``PREVIEW_CONTAINER_ENGINE`` names; without it nothing is launched."""
+
     PLAIN = "plain"
     """An ordinary process, for trusted code."""
 

@@ -24,6 +24,7 @@ from preview.runtime.cgroups import (
     open_lock_warmer,
 )
 from preview.runtime.cold import ColdStarts
+from preview.runtime.container import ContainerRuntime, open_containers
 from preview.runtime.interface import Held, Limits, ProcessSpec, Runtime
 from preview.runtime.process.adopted import Adopted
 from preview.runtime.process.ending import described_limits, enter, held_by, open_group
@@ -121,7 +122,7 @@ class IsolationLevel:
     """One isolation level, and whether this machine has it.
 
     Attributes:
-        name: ``plain``, ``sandbox`` or ``control groups``.
+        name: ``plain``, ``sandbox``, ``control groups`` or ``container``.
         holds: Whether previews get this level.
         found: Half a sentence: what the level does, or why it is not available.
         advice: What to install or set for this level, or for more of it; empty if nothing.
@@ -185,6 +186,10 @@ async def open_ladder(
                 # Only sandboxes need it.
                 await held.aclose()
             rungs = (_PLAIN, _sandbox_rung(sandbox, calls), _groups_rung(groups))
+            if settings.isolation is Isolation.CONTAINER:
+                async with open_containers(settings, calls, broker) as containers:
+                    yield _in_containers(containers, rungs, limited, check=check)
+                return
             if check and settings.isolation is Isolation.REQUIRE:
                 _require(rungs)
             if check and settings.isolation is Isolation.AUTO and isinstance(sandbox, Refusal) and os.geteuid() == 0:
@@ -195,6 +200,26 @@ async def open_ladder(
                     return
                 async with open_lock_warmer() as warmer:
                     yield IsolationSupport(runtime, rungs, limited, warmer)
+
+
+def _in_containers(
+    containers: ContainerRuntime | Refusal, rungs: tuple[IsolationLevel, ...], groups: CgroupTree | None, *, check: bool
+) -> IsolationSupport:
+    """Return the support of containers; the sandbox is for builds alone.
+
+    Raises:
+        ConfigurationError: There are no containers, and the caller requires them.
+    """
+    if isinstance(containers, ContainerRuntime):
+        rung = IsolationLevel("container", holds=True, found=containers.describe()["processes"])
+        return IsolationSupport(containers, (*rungs, rung), groups)
+    if check:
+        raise ConfigurationError(
+            f"PREVIEW_ISOLATION=container, and previews get no container: {containers.reason} (to do: "
+            f"{containers.advice})."
+        )
+    refused = IsolationLevel("container", holds=False, found=containers.reason, advice=containers.advice)
+    return IsolationSupport(PlainRuntime(groups), (*rungs, refused), groups)
 
 
 @asynccontextmanager

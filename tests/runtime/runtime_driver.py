@@ -2,7 +2,7 @@
 
 Prints one line of JSON: the process's pids, outermost first; or why the machine does not sandbox. Then sleeps.
 
-Usage: runtime_driver.py plain|sandbox|inner|warm|suspended PROJECT_FOLDER PROGRAM_NAME [PORT_FD]
+Usage: runtime_driver.py plain|sandbox|inner|warm|suspended|container PROJECT_FOLDER PROGRAM_NAME [PORT_FD]
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ from preview.runtime import (
     child_subreaper,
     probe_sandbox,
 )
+from preview.runtime.container import probe_containers
 from preview.runtime.kernel import proctree
 from preview.runtime.sandbox import open_broker_if_needed
 from preview.runtime.warm.eligibility import why_never
+from preview.settings import Settings
 
 # Its output is read as JSON.
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
@@ -46,7 +48,7 @@ async def main(name: str, project: Path, program: str, listener_fd: int | None) 
         stack.enter_context(child_subreaper())
         broker = await stack.enter_async_context(open_broker_if_needed(Path(etc)))
         sandbox = await probe_sandbox(Path(etc), broker=broker)
-        if isinstance(sandbox, Refusal) and name != "plain":
+        if isinstance(sandbox, Refusal) and name not in ("plain", "container"):
             print(json.dumps({"refused": sandbox.reason}), flush=True)
             return
         if isinstance(sandbox, SandboxRuntime) and name == "warm":
@@ -55,7 +57,12 @@ async def main(name: str, project: Path, program: str, listener_fd: int | None) 
                 print(json.dumps({"refused": why}), flush=True)
                 return
         runtime: Runtime = PlainRuntime()
-        if isinstance(sandbox, SandboxRuntime) and name != "plain":
+        if name == "container":
+            engine = f"unix://{os.environ['PREVIEW_TEST_ENGINE']}"
+            contained = await probe_containers(Settings(data_dir=Path(etc), container_engine=engine))
+            assert not isinstance(contained, Refusal)
+            runtime = contained
+        if isinstance(sandbox, SandboxRuntime) and name not in ("plain", "container"):
             if name == "inner":
                 sandbox._fences = False
             is_warm = name in ("warm", "suspended")

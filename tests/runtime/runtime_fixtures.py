@@ -44,7 +44,7 @@ def told() -> list[str]:
 INNER = ["inner"] if os.geteuid() == 0 else []
 
 
-@pytest.fixture(params=["plain", "sandbox", "warm", *INNER])
+@pytest.fixture(params=["plain", "sandbox", "warm", "container", *INNER])
 def manner(request: pytest.FixtureRequest) -> str:
     """How programs are started; a warm start isolates as the sandbox does, and calls itself so."""
     name: str = request.param
@@ -160,7 +160,7 @@ def start_sandboxed(sandbox: SandboxRuntime, listener: socket.socket, project: P
     return starter(sandbox, listener, project)
 
 
-@pytest.fixture(params=["sandbox", "warm"])
+@pytest.fixture(params=["sandbox", "warm", "container"])
 def cage(request: pytest.FixtureRequest) -> str:
     """How a sandboxed program is started."""
     name: str = request.param

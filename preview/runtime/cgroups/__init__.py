@@ -2,7 +2,7 @@
 
 from preview.runtime.cgroups.group import Cgroup, GroupLimits, GroupUsage, enter_prefix
 from preview.runtime.cgroups.migration_lock import MigrationLockWarmer, open_lock_warmer
-from preview.runtime.cgroups.own_groups import read_own_groups
+from preview.runtime.cgroups.own_groups import find_own_groups, read_own_groups
 from preview.runtime.cgroups.probe import NoCgroups, open_cgroups
 from preview.runtime.cgroups.tree import CgroupTree
 
@@ -14,6 +14,7 @@ __all__ = [
     "MigrationLockWarmer",
     "NoCgroups",
     "enter_prefix",
+    "find_own_groups",
     "open_cgroups",
     "open_lock_warmer",
     "read_own_groups",

@@ -16,7 +16,7 @@ from preview.core.isolation import Network
 from preview.runtime.sandbox.etc import etc_mounts
 
 # Folders of a distribution's programs and libraries. Links among them (``/bin -> usr/bin``) stay links.
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # Parts of an installation's prefix that an interpreter needs. The whole prefix may be a user's ``~/.local``.
 _PREFIX_PARTS = ("bin", "lib", "lib64", "libexec")
 # Headers, for compilers of extension modules.
@@ -55,7 +55,7 @@ def view_arguments(view: View) -> list[str]:
     size = str(view.temp_bytes)
     shown = _shown(view)
     arguments: list[str] = []
-    for path in _SYSTEM:
+    for path in SYSTEM_FOLDERS:
         arguments += _system(path)
     # Bubblewrap can create a mount point for another file in /etc only if /etc is a folder in memory.
     whole = not any(path.startswith("/etc/") for path in shown)
@@ -81,7 +81,7 @@ def view_arguments(view: View) -> list[str]:
 def _shown(view: View) -> dict[str, list[str]]:
     """Return the visible paths, each with its arguments."""
     size = str(view.temp_bytes)
-    shown = {path: ["--ro-bind", path, path] for path in map(os.fspath, view.readable) if not _is_system(path)}
+    shown = {path: ["--ro-bind", path, path] for path in map(os.fspath, view.readable) if not is_system(path)}
     shown |= {path: ["--bind", path, path] for path in map(os.fspath, view.writable)}
     shown |= {os.fspath(where): ["--ro-bind", os.fspath(what), os.fspath(where)] for where, what in view.placed.items()}
     shown |= {os.fspath(where): ["--bind", os.fspath(what), os.fspath(where)] for where, what in view.shown_at.items()}
@@ -95,8 +95,9 @@ def _system(path: str) -> list[str]:
     return ["--ro-bind-try", path, path]
 
 
-def _is_system(path: str) -> bool:
-    return any(path == root or path.startswith(f"{root}/") for root in _SYSTEM)
+def is_system(path: str) -> bool:
+    """Return whether a path is in a folder that each sandbox shows in any case."""
+    return any(path == root or path.startswith(f"{root}/") for root in SYSTEM_FOLDERS)
 
 
 def _is_shown_by_another(path: str, shown: Mapping[str, list[str]]) -> bool:

@@ -1,0 +1,152 @@
+"""The description of one container, as engines take it: what it shows, what it may, and its limits."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from preview.core.isolation import Network
+from preview.runtime.container.image import Image
+from preview.runtime.container.joining import JOIN, SHOWN
+from preview.runtime.interface import ProcessSpec
+from preview.runtime.sandbox.port_forwarding import bridge_needs
+from preview.runtime.sandbox.runtime import owned
+from preview.runtime.sandbox.view import is_system
+
+DATA_LABEL: Final = "preview.data"
+"""Label with the name of the service's data folder, by which a later run finds its leftovers."""
+
+PREVIEW_LABEL: Final = "preview.id"
+WRAPPERS: Final = 1
+"""Processes of the container besides the preview's: the first one."""
+
+USERS_FILE: Final = "passwd"
+"""File beside the socket, with the container's user."""
+
+_NANO = 1_000_000_000
+_HOSTS, _USERS = Path("/etc/hosts"), Path("/etc/passwd")
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """Parts of a description that are the same for all containers of a service.
+
+    Attributes:
+        image: Image of the containers.
+        data: Name of the service's data folder.
+        runtime: The engine's own runtime (``runc``, ``crun``); empty for its default.
+        hosts: File that containers without the machine's network have as ``/etc/hosts``.
+        limits: Whether the engine limits memory, processor time and processes.
+        users: Setting of the engine for user namespaces; empty for its default.
+    """
+
+    image: Image
+    data: str
+    runtime: str
+    hosts: Path
+    limits: frozenset[str]
+    users: str = ""
+
+
+def users_file(user: str) -> str:
+    """Return the list of users for a container.
+
+    Args:
+        user: User and group, as numbers.
+    """
+    own = "" if user == "0:0" else f"preview:x:{user}:preview:/tmp:/bin/sh\n"
+    return f"root:x:0:0:root:/root:/usr/sbin/nologin\n{own}nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+
+
+def describe_container(habits: Habits, spec: ProcessSpec, user: str, door: Path) -> dict[str, object]:
+    """Return the body of the request that creates the container.
+
+    Args:
+        habits: Parts that all containers share.
+        spec: The process to run.
+        user: User and group in the container, as numbers.
+        door: Folder of the socket by which the container joins.
+    """
+    temp = f"rw,nosuid,nodev,exec,mode=1777,size={spec.limits.temp_bytes}"
+    host: dict[str, object] = {
+        "NetworkMode": "host" if spec.network is Network.HOST else "none",
+        "ReadonlyRootfs": True,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        # Of the first program alone, until it has joined: the preview's output has a pipe of its own.
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": "16k"}},
+        # Without it the engine would mount a /dev/shm of its own size.
+        "IpcMode": "none",
+        "Tmpfs": {"/tmp": temp, "/dev/shm": temp},  # noqa: S108  the container's own
+        "Mounts": _mounts(habits, spec, door),
+        "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
+        **_limits(habits.limits, spec),
+    }
+    if habits.runtime:
+        host["Runtime"] = habits.runtime
+    if habits.users:
+        host["UsernsMode"] = habits.users
+    return {
+        "Image": habits.image.name,
+        "Entrypoint": [sys.executable, "-I", "-S", str(JOIN), f"{SHOWN}/join"],
+        "Cmd": [],
+        "Env": [],
+        "User": user,
+        "WorkingDir": "/",
+        "Healthcheck": {"Test": ["NONE"]},
+        "Labels": {DATA_LABEL: habits.data, PREVIEW_LABEL: spec.preview_id},
+        **({} if spec.network is Network.HOST else {"Hostname": "preview", "NetworkDisabled": True}),
+        "HostConfig": host,
+    }
+
+
+def _limits(limited: frozenset[str], spec: ProcessSpec) -> Mapping[str, object]:
+    found: dict[str, object] = {}
+    if "memory" in limited:
+        # Memory and swap together, so no additional swap.
+        found |= {"Memory": spec.limits.memory_bytes, "MemorySwap": spec.limits.memory_bytes}
+    if "cpu" in limited:
+        found["NanoCpus"] = round(spec.limits.cpu_cores * _NANO)
+    if "processes" in limited:
+        found["PidsLimit"] = spec.limits.processes + WRAPPERS
+    return found
+
+
+def _mounts(habits: Habits, spec: ProcessSpec, door: Path) -> list[Mapping[str, object]]:
+    elsewhere = {folder: path for path, folder in spec.shown_at.items()}
+    readable = (*spec.readable, *bridge_needs(), JOIN.parent)
+    shown: dict[Path, tuple[Path, bool]] = {target: (source, False) for source, target in habits.image.mounts}
+    shown |= {one: (one, False) for one in readable if not is_system(str(one))}
+    if spec.network is not Network.HOST:
+        shown[_HOSTS] = habits.hosts, False
+    shown |= {one: (one, True) for one in owned(spec) if one not in elsewhere}
+    shown |= {path: (folder, True) for path, folder in spec.shown_at.items()}
+    if habits.image.mounts:
+        # Without an entry for its user Node and others fail.
+        shown[_USERS] = door / USERS_FILE, False
+    shown[SHOWN] = door, False
+    needed = (target for target in sorted(shown) if not _is_shown_by_another(target, shown))
+    return [_bind(shown[target][0], target, writable=shown[target][1]) for target in needed]
+
+
+def _is_shown_by_another(target: Path, shown: Mapping[Path, tuple[Path, bool]]) -> bool:
+    """Return whether a read-only folder above shows the same file; each mount costs the launch time."""
+    above = next((one for one in target.parents if one in shown), None)
+    if above is None or shown[target][1] or shown[above][1]:
+        return False
+    source = Path(os.path.realpath(shown[target][0]))
+    return source == Path(os.path.realpath(shown[above][0])) / target.relative_to(above)
+
+
+def _bind(source: Path, target: Path, *, writable: bool) -> Mapping[str, object]:
+    return {
+        "Type": "bind",
+        "Source": str(source),
+        "Target": str(target),
+        "ReadOnly": not writable,
+        "BindOptions": {"Propagation": "rprivate"},
+    }

@@ -1,0 +1,285 @@
+"""Client of a container engine's interface over its unix socket, of Docker and of Podman alike.
+
+Each answer is bounded in size and time. The engine is the operator's program, so its answers are believed, but a slow
+or broken engine must not stop the service. Each request has a connection of its own: nothing is left between requests.
+
+Source: docs.docker.com/reference/api/engine (version 1.41); Podman's compatible interface.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, urlencode
+
+import httpcore2
+import trio
+
+from preview.core.descriptors import is_want_of_descriptors
+
+# A list of a thousand containers has about one mebibyte.
+_MOST_BYTES: Final = 4 * 1024 * 1024
+_MOST_CHARACTERS: Final = 300
+_ANSWER_S: Final = 30.0
+_WORDS_S: Final = 2.0
+# The stream, padding, and the length of what follows.
+_HEAD = struct.Struct(">B3xI")
+# An image of mount points has some kilobytes; engines take a second for the first one.
+_IMAGE_S: Final = 60.0
+_VERSION = re.compile(r"[0-9]{1,2}\.[0-9]{1,3}")
+_ID = re.compile(r"[0-9a-f]{64}")
+_NOT_FOUND, _CONFLICT, _NOT_MODIFIED = 404, 409, 304
+_FIRST_ERROR = 400
+
+
+class EngineError(Exception):
+    """The engine has not done what it was asked; the message is half a sentence.
+
+    Attributes:
+        status: Status of the engine's answer; None if there was none.
+    """
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Engine:
+    """A container engine.
+
+    Args:
+        path: The engine's unix socket.
+        answer_s: Seconds for an answer.
+    """
+
+    def __init__(self, path: Path, *, answer_s: float = _ANSWER_S) -> None:
+        self.path = path
+        self._answer_s = answer_s
+        self._version: str | None = None
+
+    async def ping(self) -> str:
+        """Return the version of the engine's interface, which later requests use. Cancellation: no effect.
+
+        Raises:
+            EngineError: No engine answers.
+        """
+        _, headers, _ = await self._ask("GET", "/_ping", within_s=self._answer_s)
+        version = headers.get(b"api-version", b"").decode("ascii", "replace")
+        if not _VERSION.fullmatch(version):
+            raise EngineError("what answers there is no container engine")
+        self._version = version
+        return version
+
+    async def info(self) -> Mapping[str, object]:
+        """Return what the engine says about itself. Cancellation: no effect.
+
+        Raises:
+            EngineError: See ``ping``.
+        """
+        return _mapping(await self._call("GET", "/info"))
+
+    async def has_image(self, name: str) -> bool:
+        """Return whether the engine has the image. Cancellation: no effect.
+
+        Raises:
+            EngineError: See ``ping``.
+        """
+        try:
+            await self._call("GET", f"/images/{quote(name, safe='/:@')}/json")
+        except EngineError as error:
+            if error.status == _NOT_FOUND:
+                return False
+            raise
+        return True
+
+    async def import_image(self, name: str, archive: bytes) -> None:
+        """Make an image of one layer.
+
+        Args:
+            name: Name and tag.
+            archive: A tar archive of all its files.
+
+        Raises:
+            EngineError: See ``ping``.
+
+        Cancellation: the image may have been made.
+        """
+        repository, _, tag = name.rpartition(":")
+        query = urlencode({"fromSrc": "-", "repo": repository, "tag": tag})
+        await self._call("POST", f"/images/create?{query}", archive=archive, within_s=_IMAGE_S)
+
+    async def create(self, name: str, description: Mapping[str, object]) -> str:
+        """Create a container and return its id. Cancellation: the container may be created, or be created soon.
+
+        Raises:
+            EngineError: The engine refuses.
+        """
+        said = _mapping(await self._call("POST", f"/containers/create?{urlencode({'name': name})}", body=description))
+        found = said.get("Id")
+        if not isinstance(found, str) or not _ID.fullmatch(found):
+            raise EngineError("the engine has named no container")
+        return found
+
+    async def start(self, container: str) -> None:
+        """Start the container's first program. Cancellation: it may be started.
+
+        Raises:
+            EngineError: It cannot be started.
+        """
+        await self._call("POST", f"/containers/{container}/start")
+
+    async def wait(self, container: str) -> int:
+        """Wait without a time limit until the container has ended; return its exit code. Cancellation: no effect.
+
+        Raises:
+            EngineError: The engine or the container has gone.
+        """
+        said = _mapping(await self._call("POST", f"/containers/{container}/wait", within_s=float("inf")))
+        code = said.get("StatusCode")
+        return code if isinstance(code, int) else -1
+
+    async def state(self, container: str) -> Mapping[str, object]:
+        """Return the container's ``State``. Cancellation: no effect.
+
+        Raises:
+            EngineError: See ``wait``.
+        """
+        return _mapping(_mapping(await self._call("GET", f"/containers/{container}/json")).get("State"))
+
+    async def last_words(self, container: str) -> str:
+        """Return the container's last lines as one line, as far as its engine keeps them. Cancellation: no effect."""
+        query = urlencode({"stdout": "1", "stderr": "1", "tail": "5"})
+        try:
+            _, _, said = await self._ask(
+                "GET", f"/v{self._version}/containers/{container}/logs?{query}", within_s=_WORDS_S
+            )
+        except EngineError:
+            return ""
+        return _printable(b" ".join(_frames(said)).decode("utf-8", "replace"))
+
+    async def signal(self, container: str, name: str) -> None:
+        """Signal the container's first process. Cancellation: the signal may have been sent.
+
+        Raises:
+            EngineError: See ``wait``.
+        """
+        await self._call("POST", f"/containers/{container}/kill?{urlencode({'signal': name})}")
+
+    async def remove(self, container: str) -> bool:
+        """Kill and remove a container with its volumes, by name or id; return whether it existed.
+
+        Raises:
+            EngineError: The engine refuses, or has gone.
+
+        Cancellation: it may have been removed.
+        """
+        try:
+            await self._call("DELETE", f"/containers/{container}?force=1&v=1")
+        except EngineError as error:
+            if error.status == _NOT_FOUND:
+                return False
+            # Another request is removing it already.
+            if error.status != _CONFLICT:
+                raise
+        return True
+
+    async def labelled(self, label: str) -> list[str]:
+        """Return the ids of all containers with a label, running or not. Cancellation: no effect.
+
+        Raises:
+            EngineError: See ``ping``.
+        """
+        query = urlencode({"all": "1", "filters": json.dumps({"label": [label]})})
+        found = await self._call("GET", f"/containers/json?{query}")
+        ids = [_mapping(one).get("Id") for one in found] if isinstance(found, list) else []
+        return [one for one in ids if isinstance(one, str) and _ID.fullmatch(one)]
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, object] | None = None,
+        archive: bytes | None = None,
+        within_s: float | None = None,
+    ) -> object:
+        if self._version is None:
+            await self.ping()
+        kind, content = b"application/json", b"" if body is None else json.dumps(body).encode()
+        if archive is not None:
+            kind, content = b"application/x-tar", archive
+        status, _, said = await self._ask(
+            method, f"/v{self._version}{path}", kind, content, within_s=within_s or self._answer_s
+        )
+        if status >= _FIRST_ERROR:
+            raise EngineError(_reason(said) or f"the engine answered {status}", status)
+        # Podman and Docker answer an import with several JSON texts, and a start with none.
+        try:
+            return json.loads(said) if said else None
+        except (ValueError, RecursionError):
+            return None
+
+    async def _ask(
+        self, method: str, path: str, kind: bytes = b"application/json", content: bytes = b"", *, within_s: float
+    ) -> tuple[int, dict[bytes, bytes], bytes]:
+        headers = [(b"Host", b"engine"), (b"Content-Type", kind), (b"Content-Length", str(len(content)).encode())]
+        target = httpcore2.URL(scheme=b"http", host=b"engine", port=None, target=path.encode())
+        found = bytearray()
+        try:
+            with trio.fail_after(within_s):
+                async with (
+                    httpcore2.AsyncConnectionPool(uds=str(self.path), max_connections=1) as pool,
+                    pool.stream(method, target, headers=headers, content=content) as response,
+                    aclosing(response.aiter_stream()) as pieces,
+                ):
+                    async for piece in pieces:
+                        found += piece
+                        if len(found) > _MOST_BYTES:
+                            raise EngineError("the engine's answer is too long")
+        except trio.TooSlowError:
+            raise EngineError(f"the engine has not answered within {within_s:g} s") from None
+        except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, OSError) as error:
+            _raise_want(error)
+            raise EngineError(f"no engine answers at {self.path}") from error
+        return response.status, {name.lower(): value for name, value in response.headers}, bytes(found)
+
+
+def _raise_want(error: BaseException) -> None:
+    """Raise the cause of an error that is only a lack of descriptors: the caller may try again."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if is_want_of_descriptors(cause):
+            raise cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _reason(said: bytes) -> str:
+    """Return the message of an error as one printable line."""
+    try:
+        message = _mapping(json.loads(said)).get("message", "")
+    except (ValueError, RecursionError):
+        return ""
+    return _printable(str(message)).rstrip(".")
+
+
+def _printable(text: str) -> str:
+    line = " ".join(text[: 4 * _MOST_CHARACTERS].split())
+    return "".join(one if one.isprintable() else "?" for one in line)[:_MOST_CHARACTERS]
+
+
+def _frames(said: bytes) -> Iterator[bytes]:
+    """Yield the content of each frame: eight bytes of head, of which the last four are its length."""
+    at = 0
+    while len(said) - at > _HEAD.size:
+        length = _HEAD.unpack_from(said, at)[1]
+        yield said[at + _HEAD.size : at + _HEAD.size + length]
+        at += _HEAD.size + length

@@ -1,0 +1,167 @@
+"""First process of a container: fetches what the service hands over, runs the program, and ends with it.
+
+Usage: ``preview_join.py SOCKET``
+
+The service listens on the unix socket SOCKET, which the container shows. This process connects and forks. Its child
+receives the order, a JSON text in memory, with descriptors: the output, and the sockets of the preview. Then the child
+becomes the program. This process stays as the first of the namespace: it adopts and reaps orphans, passes SIGTERM on,
+and tells the service the program's exit status. It ends as soon as the service has ended or closed the connection,
+and the kernel ends everything in the container with it.
+
+Standard library only, and the oldest Python that a service runs on.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+from contextlib import suppress
+
+# prctl(2), linux/prctl.h
+_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
+_SECCOMP_MODE_FILTER = 2
+_INSTRUCTION_BYTES = 8
+_READ_BYTES = 64 * 1024
+# The output and three sockets.
+_MOST_DESCRIPTORS = 8
+_CANNOT_RUN = 127
+
+
+def main(path: str) -> None:
+    """Join, run the program, and end with its exit status."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    # The program has the same user: it must not trace this process, nor read its descriptors.
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    own = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    own.connect(path)
+    program = os.fork()
+    if program == 0:
+        signal.set_wakeup_fd(-1)
+        try:
+            become(own, libc)
+        except BaseException as error:  # noqa: BLE001  whatever it is, it is said, and the process ends
+            say(f"The program cannot be run: {getattr(error, 'strerror', None) or error}\n")
+        os._exit(_CANNOT_RUN)
+    signal.signal(signal.SIGTERM, lambda *_: pass_on(program))
+    # Only now: the service looks for the child.
+    own.send(b'{"joined":true}')
+    sys.exit(attend(own, reading, program))
+
+
+def become(own: socket.socket, libc: ctypes.CDLL) -> None:
+    """Receive the order, and become the program."""
+    os.setsid()
+    _, descriptors, _, _ = socket.recv_fds(own, 16, _MOST_DESCRIPTORS)
+    if not descriptors:
+        # The service has gone.
+        os._exit(_CANNOT_RUN)
+    own.close()
+    order = json.loads(read_all(descriptors[0]))
+    null = os.open(os.devnull, os.O_RDWR)
+    # Numbers of the program are far above those that were received.
+    for number, received in [(0, null), *zip(order["numbers"], descriptors[1:])]:  # noqa: B905  Python 3.9
+        os.dup2(received, number)
+        if number == 1:
+            os.dup2(received, 2)
+    for one in (null, *descriptors):
+        if one > 2:
+            os.close(one)
+    os.chdir(order["directory"])
+    for name, most in order["limits"].items():
+        limit(getattr(resource, name), most)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
+        # Python ignores the first two, and programs inherit that.
+        signal.signal(number, signal.SIG_DFL)
+    confine(libc, base64.b64decode(order["filter"]))
+    os.execve(order["argv"][0], order["argv"], order["environment"])  # noqa: S606  the preview's own program
+
+
+def limit(resource_number: int, most: int) -> None:
+    """Set both limits; a lower hard limit of the engine stays."""
+    hard = resource.getrlimit(resource_number)[1]
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(resource_number, (most, most))
+
+
+def confine(libc: ctypes.CDLL, program: bytes) -> None:
+    """Install the system call filter, a program of the kernel's classic BPF, besides that of the engine."""
+    if not program:
+        return
+    memory = ctypes.create_string_buffer(program)
+    header = struct.pack("@HP", len(program) // _INSTRUCTION_BYTES, ctypes.addressof(memory))
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 or libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def attend(own: socket.socket, reading: int, program: int) -> int:
+    """Reap children until the program has ended, or the service has closed the connection; return the exit status for a shell."""
+    poll = select.poll()
+    poll.register(own, select.POLLRDHUP)
+    poll.register(reading, select.POLLIN)
+    while True:
+        events = dict(poll.poll())
+        if own.fileno() in events:
+            # The kernel ends all others with this process.
+            return 1
+        os.read(reading, _READ_BYTES)
+        status = reap(program)
+        if status is not None:
+            try:
+                own.send(json.dumps({"status": status}).encode())
+            except OSError:
+                return 1
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def reap(program: int) -> int | None:
+    """Reap all ended children; return the program's status if it is one of them."""
+    found = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if pid == 0:
+            return found
+        if pid == program:
+            found = status
+
+
+def pass_on(program: int) -> None:
+    """Send SIGTERM to the program's group: the engine can signal the first process only."""
+    with suppress(OSError):
+        os.killpg(program, signal.SIGTERM)
+
+
+def read_all(descriptor: int) -> bytes:
+    """Return the content of a file in memory."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    parts = []
+    while part := os.read(descriptor, _READ_BYTES):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def say(text: str) -> None:
+    """Write to the preview's output, if it is there already."""
+    with suppress(OSError):
+        os.write(2, text.encode("utf-8", "replace"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,172 @@
+"""Finds the container engine, tests it with one container, and explains a failure with advice."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from preview.core.isolation import Network
+from preview.errors import LaunchFailed
+from preview.runtime.broker import Broker, NoBroker
+from preview.runtime.cgroups.home import home_name
+from preview.runtime.container.addresses import engine_socket
+from preview.runtime.container.description import Habits
+from preview.runtime.container.engine import Engine, EngineError
+from preview.runtime.container.image import Image, host_image
+from preview.runtime.container.runtime import ContainerRuntime, Containment
+from preview.runtime.interface import Exit, Limits, ProcessSpec
+from preview.runtime.sandbox import Refusal, SandboxRuntime, compile_filter
+from preview.runtime.sandbox.etc import write_etc
+from preview.runtime.sandbox.users import users_here
+from preview.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_MIB = 1024 * 1024
+_LIMITS = Limits(memory_bytes=128 * _MIB, open_files=64, processes=16, file_bytes=_MIB, temp_bytes=_MIB)
+_TIMEOUT_S: Final = 30.0
+_SAID: Final = "all is well"
+_SHOWN_BYTES: Final = 500
+# A port, for the user that follows from it.
+_SLOT: Final = 65_535
+_INSTALL: Final = (
+    "install podman and start its socket (`systemctl --user start podman.socket`), or Docker, and name it: "
+    "PREVIEW_CONTAINER_ENGINE=unix:///PATH (docs/containers.md)"
+)
+# What an engine says about itself, for each limit that it enforces.
+_LIMITS_BY_NAME: Final = {"MemoryLimit": "memory", "CpuCfsQuota": "cpu", "PidsLimit": "processes"}
+
+
+async def probe_containers(
+    settings: Settings, calls: frozenset[str] = frozenset(), broker: Broker | NoBroker | None = None
+) -> ContainerRuntime | Refusal:
+    """Return the container runtime if the engine runs a container, or the reason for none.
+
+    Args:
+        settings: The engine, its runtime and image, and the data folder, which exists.
+        calls: System calls that are also allowed; see ``check_extra_calls``.
+        broker: See ``SandboxRuntime``.
+
+    Raises:
+        ConfigurationError: A setting is wrong.
+
+    Cancellation: a container that was started is removed.
+    """
+    path = engine_socket(settings.container_engine)
+    if path is None:
+        off = settings.container_engine == "off"
+        return Refusal("PREVIEW_CONTAINER_ENGINE=off" if off else "no container engine's socket was found", _INSTALL)
+    try:
+        runtime = await _make(settings, Engine(path), calls, broker)
+        return await _try(runtime) or runtime
+    except EngineError as error:
+        return Refusal(str(error), _INSTALL)
+    except OSError as error:
+        return Refusal(f"the data folder cannot be written ({error.strerror})", "set PREVIEW_DATA_DIR to another one")
+
+
+@asynccontextmanager
+async def open_containers(
+    settings: Settings, calls: frozenset[str], broker: Broker | NoBroker | None
+) -> AsyncIterator[ContainerRuntime | Refusal]:
+    """Open the container runtime; first removes containers of an earlier run with the same data folder.
+
+    Raises:
+        ConfigurationError: A setting is wrong.
+
+    Cancellation: a container that was started is removed.
+    """
+    found = await probe_containers(settings, calls, broker)
+    if isinstance(found, ContainerRuntime):
+        try:
+            removed = await found.remove_leftovers()
+        except (EngineError, OSError) as error:
+            yield Refusal(str(error), _INSTALL)
+            return
+        if removed:
+            log.info("containers of an earlier run removed", count=removed)
+    yield found
+
+
+async def _make(
+    settings: Settings, engine: Engine, calls: frozenset[str], broker: Broker | NoBroker | None
+) -> ContainerRuntime:
+    etc = settings.data_dir.absolute() / "sandbox"
+    await trio.to_thread.run_sync(write_etc, etc)
+    version = await engine.ping()
+    info = await engine.info()
+    options = [str(one) for one in _list(info.get("SecurityOptions"))]
+    is_rootless = any("rootless" in one for one in options)
+    image = await host_image(engine, etc) if settings.container_image is None else Image(settings.container_image)
+    if not await engine.has_image(image.name):
+        raise EngineError(f"the engine has no image {image.name}: pull or build it, or unset PREVIEW_CONTAINER_IMAGE")
+    own_users = os.geteuid() == 0 and users_here() is not None and not is_rootless
+    habits = Habits(
+        image=image,
+        data=home_name(settings.data_dir),
+        runtime=settings.container_runtime or "",
+        hosts=etc / "alone" / "hosts",
+        limits=frozenset(name for key, name in _LIMITS_BY_NAME.items() if info.get(key) is True),
+        users="host" if any("userns" in one for one in options) else "",
+    )
+    # The engine's root is this user, where the engine itself has no root's rights.
+    own_user = "0:0" if is_rootless else f"{os.geteuid()}:{os.getegid()}"
+    parts = Containment(
+        engine=engine,
+        habits=habits,
+        doors=settings.data_dir.absolute() / "containers",
+        own_user=own_user,
+        filter=compile_filter(also_allowed=calls),
+        said=_said(info, version, habits.runtime, is_rootless=is_rootless),
+    )
+    return ContainerRuntime(parts, SandboxRuntime(etc, own_users=own_users, calls=calls, broker=broker))
+
+
+def _said(info: Mapping[str, object], version: str, runtime: str, *, is_rootless: bool) -> str:
+    runtime = runtime or str(info.get("DefaultRuntime") or "its default runtime")
+    rootless = ", without root" if is_rootless else ""
+    return f"the engine {str(info.get('ServerVersion') or version)[:40]} ({runtime[:40]}{rootless})"
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+async def _try(runtime: ContainerRuntime) -> Refusal | None:
+    with tempfile.TemporaryDirectory(prefix="preview-probe-") as folder:
+        # Made by this user, so that the probe also tests the change of owner.
+        directory = Path(folder)
+        look = f'echo x > here && ! (echo x > /etc/x) 2>/dev/null && ! (echo x > /x) 2>/dev/null && echo "{_SAID}"'
+        spec = ProcessSpec(
+            preview_id="preview_probe",
+            argv=["/bin/sh", "-c", look],
+            directory=directory,
+            environment={},
+            listener=None,
+            limits=_LIMITS,
+            writable=(directory,),
+            network=Network.NONE,
+            slot=_SLOT,
+        )
+        said = b""
+        ended: Exit | None = None
+        try:
+            with trio.move_on_after(_TIMEOUT_S):
+                async with runtime.open_process(spec) as process:
+                    async for chunk in process.output:
+                        said += chunk[:_SHOWN_BYTES]
+                    ended = await process.wait()
+        except LaunchFailed as error:
+            return Refusal(error.message.rstrip("."), "see the engine's log, and docs/containers.md")
+    if ended == Exit(code=0) and said.decode("utf-8", "replace").strip() == _SAID:
+        return None
+    text = " ".join(said[:_SHOWN_BYTES].decode("utf-8", "replace").split())
+    why = text or ("it did not start in time" if ended is None else str(ended))
+    return Refusal(f"a container did not come up ({why})", "see the engine's log, and docs/containers.md")

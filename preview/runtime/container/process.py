@@ -1,0 +1,138 @@
+"""A process tree in a container: the engine's programs are its parents, and this service ends it by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+import trio
+
+from preview.runtime.cgroups import Cgroup, GroupLimits, find_own_groups
+from preview.runtime.cgroups.v1 import V1Cgroup
+from preview.runtime.cgroups.v2 import V2Cgroup
+from preview.runtime.container.engine import Engine, EngineError
+from preview.runtime.interface import Excess, Exit, ProcessSpec
+from preview.runtime.warm.forks.process import Fork, ForkedProcess
+
+log = structlog.get_logger(__name__)
+
+# The engine learns of an end within milliseconds. Without its answer the reason is the signal alone.
+_REASON_S = 2.0
+_NECESSARY = frozenset({"memory", "pids"})
+
+
+class ContainerProcess(ForkedProcess):
+    """See ``RunningProcess``. The container's first process adopts orphans, and ends after all others.
+
+    Args:
+        engine: Tells the reason of an end.
+        container: The container's id.
+        group: The container's control group, which the engine has made; None if it cannot be seen.
+    """
+
+    def __init__(
+        self,
+        fork: Fork,
+        output: trio.lowlevel.FdStream,
+        spec: ProcessSpec,
+        *,
+        engine: Engine,
+        container: str,
+        group: Cgroup | None,
+    ) -> None:
+        super().__init__(fork, output, spec, group)
+        self._engine = engine
+        self._container = container
+        self._last_excess = Excess()
+        self._is_asked_for = False
+        self._is_being_ended = False
+
+    async def wait(self) -> Exit:
+        """See ``RunningProcess``. Cancellation: the process keeps running."""
+        ended = await super().wait()
+        if ended.signal == signal.SIGKILL and not self._is_being_ended and not self._is_asked_for:
+            self._is_asked_for = True
+            await self._ask_reason()
+        return ended
+
+    async def _ask_reason(self) -> None:
+        """Ask the engine whether memory was the reason. Cancellation: the reason stays unknown."""
+        with trio.move_on_after(_REASON_S):
+            try:
+                state = await self._engine.state(self._container)
+            except (EngineError, OSError) as error:
+                log.warning("container end unexplained", container=self._container, error=str(error))
+                return
+            if state.get("OOMKilled") is True:
+                self._last_excess = _larger(self._last_excess, Excess(killed_for_memory=1))
+
+    def excess(self) -> Excess:
+        """See ``RunningProcess``. The engine removes the group at the end, so the last counts are kept."""
+        self._last_excess = _larger(self._last_excess, super().excess())
+        return self._last_excess
+
+    async def _ask(self) -> None:
+        application = self._fork.application
+        if application is not None and _may_signal(application.pid):
+            await super()._ask()
+            return
+        # With users of its own the engine alone may signal; the first process passes SIGTERM on.
+        with suppress(EngineError):
+            await self._engine.signal(self._container, "SIGTERM")
+
+    async def kill(self) -> None:
+        """See ``ForkedProcess``. Cancellation: the end was asked for. Call it under a bounded shield."""
+        self._is_being_ended = True
+        self.excess()
+        try:
+            await super().kill()
+        except PermissionError:
+            # The first process ends when the service closes its connection.
+            with suppress(OSError):
+                self.own.shutdown(socket.SHUT_WR)
+            await super().wait()
+            self._gone = True
+
+
+def _may_signal(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return False
+    except ProcessLookupError:
+        return True
+    return True
+
+
+def _larger(one: Excess, other: Excess) -> Excess:
+    return Excess(
+        killed_for_memory=max(one.killed_for_memory, other.killed_for_memory),
+        refused_processes=max(one.refused_processes, other.refused_processes),
+        throttled_s=max(one.throttled_s, other.throttled_s),
+    )
+
+
+def find_group(pid: int, container: str) -> Cgroup | None:
+    """Return the container's control group, to read from; None if this process does not see it.
+
+    Args:
+        pid: Pid of a process in the container.
+        container: The container's id, which the group's path contains.
+    """
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "replace")
+        found = find_own_groups(mounts, Path(f"/proc/{pid}/cgroup").read_text("utf-8", "replace"))
+    except OSError:
+        return None
+    unlimited = GroupLimits(0, 0.0, 0)
+    folders = {name: one.directory for name, one in found.controllers.items() if container in one.directory}
+    if folders.keys() >= _NECESSARY:
+        return V1Cgroup(container, unlimited, folders)
+    unified = found.unified
+    if unified is None or container not in unified.directory or not Path(unified.directory, "memory.current").exists():
+        return None
+    return V2Cgroup(container, unlimited, unified.directory, with_cpu=True)

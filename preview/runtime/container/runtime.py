@@ -1,0 +1,297 @@
+"""The container runtime: each process tree in a container of an engine, served by the service's own sockets."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from preview.core.descriptors import retry_on_fd_exhaustion
+from preview.core.isolation import Network
+from preview.errors import LaunchFailed
+from preview.runtime.cold import ColdStarts
+from preview.runtime.container.description import DATA_LABEL, USERS_FILE, Habits, describe_container, users_file
+from preview.runtime.container.engine import Engine, EngineError
+from preview.runtime.container.joining import Door, Joined, NotJoined, Order, open_door
+from preview.runtime.container.process import ContainerProcess, find_group
+from preview.runtime.inbound import close_inbound
+from preview.runtime.interface import Held, InnerSocket, ProcessSpec
+from preview.runtime.kernel.proctree import MARKER
+from preview.runtime.process.process import open_tree
+from preview.runtime.process.spawning import number_in
+from preview.runtime.sandbox.port_forwarding import bridge_prefix, open_reached
+from preview.runtime.sandbox.runtime import SandboxRuntime
+from preview.runtime.warm.forks.process import Fork
+
+log = structlog.get_logger(__name__)
+
+# A container joins within half a second on an idle machine. A launch has its own, shorter deadline.
+_JOIN_S: Final = 60.0
+# Removing takes a tenth of a second; the engine may still be creating what a cancelled launch asked for.
+_REMOVE_S: Final = 5.0
+_REMOVE_POLL_S: Final = 0.1
+# Numbers of descriptors in the program: see ``inherited`` in ``process.spawning``.
+_OUTPUT, _LISTENER, _CONTROL, _WAY_OUT = 1, 64, 65, 66
+_NAME_BYTES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Containment:
+    """Parameters of all containers of a service.
+
+    Attributes:
+        engine: The engine.
+        habits: Parts of descriptions that are always the same.
+        doors: Folder for the sockets by which containers join.
+        own_user: User and group of each container, if previews have no users of their own.
+        filter: The compiled system call filter, besides the engine's own.
+        said: The engine, for people: its name, version, and runtime.
+    """
+
+    engine: Engine
+    habits: Habits
+    doors: Path
+    own_user: str
+    filter: bytes
+    said: str
+
+
+class ContainerRuntime(ColdStarts):
+    """See ``Runtime``. Made by ``probe_containers``.
+
+    Args:
+        parts: Parameters of the containers.
+        cage: A sandbox's rules for users, sockets and ports, which are the same here. It starts nothing.
+    """
+
+    def __init__(self, parts: Containment, cage: SandboxRuntime) -> None:
+        self._parts = parts
+        self._cage = cage
+
+    @property
+    def name(self) -> str:
+        """See ``Runtime``."""
+        return "container"
+
+    def describe(self) -> Mapping[str, str]:
+        """See ``Runtime``."""
+        held = sorted(self.holds())
+        user = "a user of its own" if self._cage.own_users else "the service's own user outside"
+        return {
+            "processes": f"a container of {self._parts.said}; all of it ends with the preview",
+            "privileges": f"{user}; no capabilities, no new privileges, system calls filtered",
+            "files": "the image's or system's programs and its environment read-only; its own folder; private /tmp",
+            "network": "own network namespace",
+            "limits": f"{', '.join(held) or 'none'} of the whole container by the engine; open files by rlimits",
+        }
+
+    def holds(self) -> frozenset[Held]:
+        """See ``Runtime``."""
+        held: tuple[Held, ...] = ("memory", "cpu", "processes")
+        return frozenset(one for one in held if one in self._parts.habits.limits)
+
+    def network(self, wanted: Network) -> Network:
+        """See ``Runtime``."""
+        return wanted
+
+    def shares_listener(self, network: Network) -> bool:
+        """See ``Runtime``."""
+        return self._cage.shares_listener(network)
+
+    @asynccontextmanager
+    async def open_inner_listener(self, listener: socket.socket) -> AsyncIterator[InnerSocket | None]:
+        """See ``Runtime``. Cancellation: every forwarded connection is closed."""
+        async with self._cage.open_inner_listener(listener) as inner:
+            yield inner
+
+    async def remove_leftovers(self) -> int:
+        """Remove containers that an earlier run with the same data folder has left; return how many.
+
+        Raises:
+            EngineError: The engine refuses.
+
+        Cancellation: some are removed.
+        """
+        parts = self._parts
+        with suppress(FileNotFoundError):
+            await trio.to_thread.run_sync(shutil.rmtree, parts.doors)
+        found = await parts.engine.labelled(f"{DATA_LABEL}={parts.habits.data}")
+        async with trio.open_nursery() as nursery:
+            for one in found:
+                nursery.start_soon(_remove_leftover, parts.engine, one)
+        return len(found)
+
+    @asynccontextmanager
+    async def open_process(self, spec: ProcessSpec) -> AsyncIterator[ContainerProcess]:
+        """See ``Runtime``. Cancellation: the whole tree is ended (bounded)."""
+        parts = self._parts
+        uid = await self._cage.give_files(spec)
+        user = parts.own_user if uid is None else f"{uid}:{uid}"
+        name = f"{parts.habits.data}-{secrets.token_hex(_NAME_BYTES)}"
+        async with (
+            self._cage.open_serving(spec) as serving,
+            open_reached(spec) as way_out,
+            AsyncExitStack() as held,
+        ):
+            try:
+                door = held.enter_context(open_door(parts.doors / name))
+                _write_users(door.folder / USERS_FILE, user)
+                description = describe_container(parts.habits, spec, user, door.folder)
+                container = await held.enter_async_context(_open_container(parts.engine, name, description))
+                process = await self._run(spec, container, door, serving, way_out)
+            except (EngineError, NotJoined) as error:
+                raise LaunchFailed(f"The container could not be started: {error}.") from error
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise LaunchFailed(f"The container could not be started: {why}.", errno=error.errno) from error
+            held.enter_context(closing(process))
+            yield await held.enter_async_context(open_tree(process, spec))
+
+    async def _run(
+        self,
+        spec: ProcessSpec,
+        container: str,
+        door: Door,
+        serving: socket.socket | None,
+        way_out: socket.socket | None,
+    ) -> ContainerProcess:
+        """Start the container and its program. Cancellation: no descriptor is left, and the container may run."""
+        joined = await _start(self._parts.engine, container, door)
+        try:
+            reading, writing = os.pipe2(os.O_CLOEXEC)
+            try:
+                output = trio.lowlevel.FdStream(reading)
+                await joined.command(self._order(spec, writing, serving, way_out))
+            except BaseException:
+                os.close(reading)
+                raise
+            finally:
+                os.close(writing)
+        except BaseException:
+            joined.first.close()
+            joined.program.close()
+            close_inbound(joined.own)
+            raise
+        return ContainerProcess(
+            Fork(joined.first, joined.program, joined.own),
+            output,
+            spec,
+            engine=self._parts.engine,
+            container=container,
+            group=find_group(joined.first.pid, container),
+        )
+
+    def _order(
+        self, spec: ProcessSpec, output: int, serving: socket.socket | None, way_out: socket.socket | None
+    ) -> Order:
+        descriptors = {_OUTPUT: output}
+        for number, given in ((_LISTENER, serving), (_CONTROL, spec.control), (_WAY_OUT, way_out)):
+            if given is not None:
+                descriptors[number] = given.fileno()
+        carried = serving is not None and serving.family == socket.AF_UNIX
+        listener = None if serving is None else _LISTENER
+        bridge = bridge_prefix(spec, listener=listener, way_out=None if way_out is None else _WAY_OUT, carried=carried)
+        argv, environment = number_in(spec, listener, None if spec.control is None else _CONTROL)
+        elsewhere = {folder: path for path, folder in spec.shown_at.items()}
+        # Where the engine limits processes, its limit comes first: only that one is counted.
+        behind = 64 if "processes" in self._parts.habits.limits else 0
+        return Order(
+            argv=[*bridge, *argv],
+            environment={**environment, MARKER: spec.instance},
+            directory=elsewhere.get(spec.directory, spec.directory),
+            limits=spec.limits,
+            processes=self._cage.process_limit(spec) + behind,
+            filter=self._parts.filter,
+            descriptors=descriptors,
+        )
+
+
+async def _start(engine: Engine, container: str, door: Door) -> Joined:
+    """Start the container, and wait until it has joined.
+
+    Raises:
+        NotJoined: It has ended before, or has not joined in time.
+        EngineError: The engine refuses.
+        OSError: No file descriptor is free.
+
+    Cancellation: no descriptor is left.
+    """
+    await engine.start(container)
+    found: list[Joined] = []
+    failed: list[Exception] = [NotJoined(f"it has not joined within {_JOIN_S:g} s")]
+    with trio.move_on_after(_JOIN_S):
+        async with trio.open_nursery() as nursery:
+
+            async def attempt(act: Callable[[], Awaitable[None]]) -> None:
+                try:
+                    await act()
+                except (EngineError, NotJoined, OSError) as error:
+                    failed.append(error)
+                nursery.cancel_scope.cancel()
+
+            async def watch() -> None:
+                code = await engine.wait(container)
+                words = await engine.last_words(container)
+                raise NotJoined(f"its first program ended before it joined: {words or f'exit code {code}'}")
+
+            async def admit() -> None:
+                found.append(await door.admit(container))
+
+            nursery.start_soon(attempt, watch)
+            nursery.start_soon(attempt, admit)
+    if found:
+        return found[0]
+    raise failed[-1]
+
+
+@asynccontextmanager
+async def _open_container(engine: Engine, name: str, description: Mapping[str, object]) -> AsyncIterator[str]:
+    """Create a container and yield its id; it is removed at the end.
+
+    Raises:
+        EngineError: The engine refuses.
+
+    Cancellation: the container is removed (bounded); if the engine does not answer, the service's next start does it.
+    """
+    is_created = False
+    try:
+        container = await engine.create(name, description)
+        is_created = True
+        yield container
+    finally:
+        with trio.move_on_after(_REMOVE_S, shield=True) as scope:
+            try:
+                await retry_on_fd_exhaustion(lambda: _remove(engine, name, is_created=is_created))
+            except EngineError as error:
+                log.warning("container not removed", container=name, error=str(error))
+        if scope.cancelled_caught:
+            log.warning("container not removed", container=name, error="the engine does not answer")
+
+
+async def _remove(engine: Engine, name: str, *, is_created: bool) -> None:
+    """Remove a container. If its creation was cancelled or refused, it may appear a moment later."""
+    if await engine.remove(name) or is_created:
+        return
+    await trio.sleep(_REMOVE_POLL_S)
+    await engine.remove(name)
+
+
+def _write_users(path: Path, user: str) -> None:
+    path.write_text(users_file(user), "ascii")
+    path.chmod(0o644)
+
+
+async def _remove_leftover(engine: Engine, container: str) -> None:
+    try:
+        await engine.remove(container)
+    except (EngineError, OSError) as error:
+        log.warning("container not removed", container=container, error=str(error))

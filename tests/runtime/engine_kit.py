@@ -1,0 +1,113 @@
+"""A container engine of the tests' own: Debian's Docker, in a network of its own, with its own folders and socket."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+# It ends with the tests, however they end: their end of the pipe is closed then, and the first process ends.
+_HELD = dedent(
+    """
+    ip link set lo up 2>/dev/null
+    dockerd --data-root "$0/root" --exec-root "$0/exec" --pidfile "$0/pid" -H "unix://$0/s" --config-file "$0/json" \\
+        --bridge none --iptables=false --log-level error --cgroup-parent /preview-tests >"$0/log" 2>&1 </dev/null &
+    cat >/dev/null
+    """
+)
+_ALONE = ("setsid", "--fork", "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
+_START_S = 20.0
+
+
+@lru_cache(maxsize=1)
+def engine_here() -> Path | str:
+    """The engine's socket, once for each worker; or why there is none."""
+    named = os.environ.get("PREVIEW_TEST_ENGINE")
+    if named:
+        return Path(named)
+    if os.geteuid() != 0:
+        return "the tests' own engine is started by root"
+    if missing := [name for name in ("dockerd", "containerd", "runc") if shutil.which(name) is None]:
+        return f"{', '.join(missing)} of Debian's docker.io is not installed"
+    folder = Path(tempfile.mkdtemp(prefix="preview-engine-"))
+    held = start_engine(folder)
+    if isinstance(held, str):
+        return held
+    atexit.register(end_engine, folder, held)
+    os.environ["PREVIEW_TEST_ENGINE"] = str(folder / "s")
+    return folder / "s"
+
+
+def start_engine(folder: Path) -> int | str:
+    """Start an engine in a folder. Return the descriptor whose end ends it, or why it does not start."""
+    (folder / "json").write_text("{}")
+    reading, writing = os.pipe()
+    # Of a new session, and nobody's child: what an engine starts would else become the children of these tests.
+    command = [*_ALONE, "sh", "-c", _HELD, str(folder)]
+    try:
+        subprocess.run(command, stdin=reading, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    finally:
+        os.close(reading)
+    until = time.monotonic() + _START_S
+    while not _answers(folder / "s"):
+        if time.monotonic() > until:
+            log = folder / "log"
+            said = log.read_text("utf-8", "replace").splitlines()[-1:] if log.exists() else []
+            end_engine(folder, writing)
+            return f"dockerd does not start ({' '.join(said)[:300]})"
+        time.sleep(0.02)
+    return writing
+
+
+def engine_or_skip() -> Path:
+    """The engine's socket; where it cannot run its tests are skipped, or fail if they have to run."""
+    found = engine_here()
+    if isinstance(found, Path):
+        return found
+    if os.environ.get("PREVIEW_TEST_REQUIRE_DOCKER") == "1":
+        pytest.fail(f"PREVIEW_TEST_REQUIRE_DOCKER=1, but {found}")
+    pytest.skip(f"no container engine: {found}")
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(2)
+        try:
+            asking.connect(str(path))
+            asking.sendall(b"GET /_ping HTTP/1.0\r\nHost: engine\r\n\r\n")
+            return b" 200 " in asking.recv(100)
+        except OSError:
+            return False
+
+
+def end_engine(folder: Path, writing: int) -> None:
+    """End an engine that ``start_engine`` has started; its folder is gone then."""
+    os.close(writing)
+    until = time.monotonic() + _START_S
+    while engine_pid(folder) is not None and time.monotonic() < until:
+        time.sleep(0.01)
+    shutil.rmtree(folder, ignore_errors=True)
+    # Groups of containers that ended with their engine.
+    for group in Path("/sys/fs/cgroup").glob("**/preview-tests/*/"):
+        with suppress(OSError):
+            group.rmdir()
+
+
+def engine_pid(folder: Path) -> int | None:
+    """The pid of the engine that was started in a folder; None if it has ended."""
+    wanted = [b"dockerd", b"--data-root", f"{folder}/root".encode()]
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (entry / "cmdline").read_bytes().split(b"\0")[:3] == wanted:
+                return int(entry.name)
+    return None

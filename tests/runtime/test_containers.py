@@ -1,0 +1,355 @@
+"""Containers that do not keep to the rules, engines that fail, and what is left of either."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import socket
+import tarfile
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import child_programs as programs
+import pytest
+import trio
+from engine_kit import end_engine, engine_or_skip, engine_pid, start_engine
+from runtime_kit import INTERPRETER, LIMITS, PYTHON, containers_or_skip, open_descriptors, read_all, read_line
+
+from preview.core.isolation import Isolation
+from preview.errors import ConfigurationError, LaunchFailed
+from preview.runtime import Exit, ProcessSpec, Refusal, child_subreaper, open_ladder
+from preview.runtime.container import ContainerRuntime, Engine, EngineError, description, engine_socket
+from preview.runtime.container import runtime as runtime_module
+from preview.runtime.container.joining import NotJoined, open_door
+from preview.runtime.container.probe import open_containers, probe_containers
+from preview.runtime.kernel import proctree
+from preview.settings import Settings
+
+
+@pytest.fixture
+def containers() -> Iterator[ContainerRuntime]:
+    made = containers_or_skip()
+    with child_subreaper():
+        yield made
+
+
+def spec_of(project: Path, program: str = programs.SLEEP) -> ProcessSpec:
+    return ProcessSpec(
+        "preview_test",
+        [*PYTHON, program],
+        project,
+        {},
+        None,
+        LIMITS,
+        readable=INTERPRETER,
+        writable=(project,),
+        slot=20_001,
+    )
+
+
+@pytest.fixture
+def first_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Containers begin with a hostile program; returns the file that says with which."""
+    folder = tmp_path / "first"
+    folder.mkdir(mode=0o755)
+    script = shutil.copy(Path(__file__).parent / "hostile_joins" / "preview_hostile_join.py", folder)
+    monkeypatch.setattr(description, "JOIN", Path(script))
+    monkeypatch.setattr(runtime_module, "_JOIN_S", 1.0)
+    return folder / "which"
+
+
+async def left(containers: ContainerRuntime) -> list[str]:
+    parts = containers._parts
+    return await parts.engine.labelled(f"preview.data={parts.habits.data}")
+
+
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [
+        ("never", "has not joined within"),
+        ("silent", "has not joined within"),
+        ("over", "ended before it joined: exit code 9"),
+        ("loud", "ended before it joined: the library \\?\\[31m is missing"),
+        ("garbage", "does not keep to the rules"),
+        ("descriptors", "does not keep to the rules"),
+    ],
+)
+async def test_a_container_that_does_not_join_is_a_failed_launch_and_leaves_nothing(
+    containers: ContainerRuntime, first_program: Path, project: Path, which: str, said: str
+) -> None:
+    await trio.Path(first_program).write_text(which)
+    before = open_descriptors()
+    with trio.fail_after(60), pytest.raises(LaunchFailed, match=said):
+        async with containers.open_process(spec_of(project)):
+            pass
+    assert open_descriptors() <= before
+    assert await left(containers) == []
+
+
+async def test_a_container_that_joins_often_is_let_in_once_at_most(
+    containers: ContainerRuntime, first_program: Path, project: Path
+) -> None:
+    await trio.Path(first_program).write_text("twice")
+    with trio.fail_after(60), suppress(LaunchFailed):
+        async with containers.open_process(spec_of(project)) as process:
+            assert not list(containers._parts.doors.glob("*/join"))
+            assert await process.stop(0.05) == Exit(signal=signal.SIGKILL)
+    assert await left(containers) == []
+
+
+async def test_an_exit_status_that_no_process_has_counts_as_a_kill(
+    containers: ContainerRuntime, first_program: Path, project: Path
+) -> None:
+    await trio.Path(first_program).write_text("liar")
+    with trio.fail_after(60):
+        async with containers.open_process(spec_of(project)) as process:
+            assert await process.wait() == Exit(signal=signal.SIGKILL)
+
+
+async def test_a_process_outside_of_the_container_is_not_let_in(tmp_path: Path) -> None:
+    with open_door(tmp_path / "door") as door:
+        others = []
+        for _ in range(8):
+            other = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            other.connect(str(door.folder / "join"))
+            others.append(other)
+        with trio.fail_after(10), pytest.raises(NotJoined, match="another process answers"):
+            await door.admit("0" * 64)
+        for other in others:
+            other.close()
+    assert not (tmp_path / "door").exists()
+
+
+async def test_the_program_cannot_trace_the_first_process_or_take_its_descriptors(
+    containers: ContainerRuntime, project: Path
+) -> None:
+    look = """
+import os
+for path in ('/proc/1/fd', '/proc/1/mem', '/proc/1/environ'):
+    try:
+        os.listdir(path) if path.endswith('fd') else open(path, 'rb').read(1)
+        print('open', path)
+    except OSError as error:
+        print(error.errno)
+os.kill(1, 9)
+print('alive', flush=True)
+"""
+    with trio.fail_after(60):
+        async with containers.open_process(spec_of(project, look)) as process:
+            assert (await read_all(process)).split() == ["13", "13", "13", "alive"]
+            assert await process.wait() == Exit(code=0)
+
+
+async def test_memory_that_is_used_up_is_told_as_the_reason(containers: ContainerRuntime, project: Path) -> None:
+    limits = replace(LIMITS, memory_bytes=64 * 2**20)
+    with trio.fail_after(60):
+        spec = replace(spec_of(project, "print('up', flush=True); x = bytearray(200 * 2**20)"), limits=limits)
+        async with containers.open_process(spec) as process:
+            assert await process.wait() == Exit(signal=signal.SIGKILL)
+            assert process.excess().killed_for_memory >= 1
+
+
+async def test_variables_and_arguments_are_not_told_to_the_engines_other_users(
+    containers: ContainerRuntime, project: Path
+) -> None:
+    spec = replace(spec_of(project), environment={"PASSWORD": "hunter2"})
+    with trio.fail_after(60):
+        async with containers.open_process(spec) as process:
+            assert await read_line(process) == "up"
+            engine = containers._parts.engine
+            (container,) = await left(containers)
+            told = str(await engine._call("GET", f"/containers/{container}/json"))
+    assert "hunter2" not in told
+    assert "PASSWORD" not in told
+
+
+async def test_a_cancelled_launch_leaves_no_container(containers: ContainerRuntime, project: Path) -> None:
+    before = open_descriptors()
+    for pause_s in (0.0, 0.005, 0.03, 0.08, 0.15):
+        with trio.move_on_after(pause_s):
+            async with containers.open_process(spec_of(project)):
+                await trio.sleep_forever()
+    assert await left(containers) == []
+    assert open_descriptors() <= before
+
+
+async def test_containers_of_an_earlier_run_are_removed_and_no_others(tmp_path: Path, project: Path) -> None:
+    engine = engine_or_skip()
+    mine, others = (
+        Settings(data_dir=tmp_path / name, container_engine=f"unix://{engine}", isolation=Isolation.CONTAINER)
+        for name in ("mine", "others")
+    )
+    with child_subreaper(), trio.fail_after(60):
+        for one in (mine, others):
+            one.data_dir.mkdir()
+        made = [
+            runtime for one in (mine, others) if isinstance(runtime := await probe_containers(one), ContainerRuntime)
+        ]
+        (tmp_path / "passwd").touch()
+        names = []
+        for runtime in made:
+            parts = runtime._parts
+            body = description.describe_container(parts.habits, spec_of(project), "65534:65534", tmp_path)
+            names.append(await parts.engine.create(f"left-{parts.habits.data}", body))
+        async with open_ladder(mine) as ladder:
+            assert ladder.runtime.name == "container"
+            assert [rung.name for rung in ladder.rungs if rung.holds][-1] == "container"
+            assert await left(made[0]) == []
+            assert await left(made[1]) == [names[1]]
+        async with open_containers(others, frozenset(), None):
+            assert await left(made[1]) == []
+
+
+@pytest.fixture
+def engine_of_its_own() -> Iterator[Path]:
+    """The folder of an engine that may be killed."""
+    engine_or_skip()
+    if os.geteuid() != 0:
+        pytest.skip("the tests' own engine is started by root")
+    # Paths of an engine's sockets have 107 bytes at most.
+    folder = Path(tempfile.mkdtemp(prefix="preview-engine-"))
+    held = start_engine(folder)
+    assert isinstance(held, int), held
+    yield folder
+    end_engine(folder, held)
+
+
+async def test_a_preview_ends_although_its_engine_was_killed(
+    engine_of_its_own: Path, tmp_path: Path, project: Path
+) -> None:
+    socket_path, kept = engine_of_its_own / "s", tmp_path / "data"
+    kept.mkdir()
+    settings = Settings(data_dir=kept, container_engine=f"unix://{socket_path}")
+    with child_subreaper(), trio.fail_after(60):
+        runtime = await probe_containers(settings)
+        assert isinstance(runtime, ContainerRuntime)
+        async with runtime.open_process(spec_of(project)) as process:
+            assert await read_line(process) == "up"
+            os.kill(engine_pid(engine_of_its_own) or 0, signal.SIGKILL)
+            assert (await process.usage()).processes == 1
+            assert await process.stop(5) == Exit(signal=signal.SIGTERM)
+        assert not proctree.is_alive(process.identity)
+        with pytest.raises(LaunchFailed, match="no engine answers"):
+            async with runtime.open_process(spec_of(project)):
+                pass
+
+
+@asynccontextmanager
+async def false_engine(
+    tmp_path: Path, answer: bytes, then: bytes = b"", *, repeats: int = 0, pause_s: float = 0
+) -> AsyncIterator[Engine]:
+    """An engine that answers whatever it is asked with these bytes."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        try:
+            await stream.receive_some(4096)
+            await stream.send_all(answer)
+            for _ in range(repeats):
+                await trio.sleep(pause_s)
+                await stream.send_all(then)
+        except trio.BrokenResourceError:
+            pass
+        await stream.aclose()
+
+    with trio.socket.socket(trio.socket.AF_UNIX) as listener:
+        await listener.bind(str(tmp_path / "s"))
+        listener.listen(5)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, serve, [trio.SocketListener(listener)])
+            yield Engine(tmp_path / "s", answer_s=0.5)
+            nursery.cancel_scope.cancel()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "then", "pause_s", "said"),
+    [
+        (b"", b"", 600.0, "has not answered within 0.5 s"),
+        (HEAD, b"1\r\nx\r\n", 0.01, "has not answered within 0.5 s"),
+        (HEAD, b"100000\r\n" + b"x" * 0x100000 + b"\r\n", 0.0, "too long"),
+        (b"HTTP/1.1 200 OK\r\n", b"x: " + b"x" * 0x10000, 0.0, "no engine answers"),
+        (b"nonsense\r\n\r\n", b"", 0.0, "no engine answers"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"", 0.0, "no container engine"),
+        (b"HTTP/1.1 200 OK\r\nApi-Version: ../x\r\nContent-Length: 0\r\n\r\n", b"", 0.0, "no container engine"),
+    ],
+)
+async def test_a_slow_huge_or_broken_engine_is_given_up_in_time(
+    tmp_path: Path, answer: bytes, then: bytes, pause_s: float, said: str
+) -> None:
+    before = open_descriptors()
+    with trio.fail_after(10):
+        async with false_engine(tmp_path, answer, then, repeats=1000, pause_s=pause_s) as engine:
+            with pytest.raises(EngineError, match=said):
+                await engine.ping()
+    assert open_descriptors() <= before
+
+
+@pytest.mark.parametrize("content", [b"null", b"[]", b"[" * 10_000, b'{"Id": "../x"}', b'{"Id": 3}', b"\xff"])
+async def test_an_answer_without_sense_names_no_container(tmp_path: Path, content: bytes) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content)
+    with trio.fail_after(10):
+        async with false_engine(tmp_path, answer) as engine:
+            with pytest.raises(EngineError, match="named no container"):
+                await engine.create("x", {})
+            assert await engine.labelled("x") == []
+
+
+async def test_an_image_without_a_python_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    containers = containers_or_skip()
+    engine = containers._parts.engine
+    with trio.fail_after(60), child_subreaper():
+        await engine.import_image("preview-test-empty:1", _tar())
+        settings = Settings(
+            data_dir=tmp_path, container_engine=f"unix://{engine.path}", container_image="preview-test-empty:1"
+        )
+        found = await probe_containers(settings)
+    assert isinstance(found, Refusal)
+    assert "no such file or directory" in found.reason
+
+
+async def test_an_image_that_is_not_there_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    settings = Settings(
+        data_dir=tmp_path, container_engine=f"unix://{engine_or_skip()}", container_image="preview-test-none:1"
+    )
+    found = await probe_containers(settings)
+    assert isinstance(found, Refusal)
+    assert "has no image preview-test-none:1" in found.reason
+
+
+async def test_without_an_engine_nothing_is_launched_and_the_reason_is_told(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, container_engine=f"unix://{tmp_path}/none", isolation=Isolation.CONTAINER)
+    with child_subreaper(), pytest.raises(ConfigurationError, match="no engine answers at"):
+        async with open_ladder(settings):
+            pass
+    async with open_ladder(settings, check=False) as ladder:
+        assert [rung.holds for rung in ladder.rungs if rung.name == "container"] == [False]
+
+
+def test_the_engines_socket_is_the_operators_or_a_usual_one(tmp_path: Path) -> None:
+    usual = [tmp_path / "none", tmp_path / "file", tmp_path / "s"]
+    usual[1].touch()
+    assert engine_socket("auto", usual) is None
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(usual[2]))
+        assert engine_socket("auto", usual) == usual[2]
+    assert engine_socket("off", usual) is None
+    assert engine_socket("unix:///run/x.sock") == Path("/run/x.sock")
+    for wrong in ("tcp://127.0.0.1:2375", "unix://run/x.sock", "/run/x.sock", "unix://", ""):
+        with pytest.raises(ConfigurationError, match="PREVIEW_CONTAINER_ENGINE"):
+            engine_socket(wrong)
+
+
+def _tar() -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        member = tarfile.TarInfo("empty")
+        member.type = tarfile.DIRTYPE
+        archive.addfile(member)
+    return packed.getvalue()
