@@ -97,8 +97,8 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # ``/var/lib``, so its mode is not changed.
 _OURS = frozenset(
     {"audit", "cache", "client", "containers", "journal", "lost+found", "preview.db", "preview.db-journal",
-     "preview.db-shm", "preview.db-wal", "previews", "previews.lock", "run", "sandbox", "secret", "service.json", "service.lock",
-     "storage", "templates"}
+     "preview.db-shm", "preview.db-wal", "previews", "previews.lock", "run", "sandbox", "secret",
+     "service.json", "service.lock", "storage", "templates"}
 )  # fmt: skip
 
 

@@ -108,7 +108,7 @@ def confine(libc: ctypes.CDLL, program: bytes) -> None:
 
 
 def attend(own: socket.socket, reading: int, program: int) -> int:
-    """Reap children until the program has ended, or the service has closed the connection; return the exit status for a shell."""
+    """Reap children until the program has ended, or the connection is closed; return the exit status for a shell."""
     poll = select.poll()
     poll.register(own, select.POLLRDHUP)
     poll.register(reading, select.POLLIN)
