@@ -2,6 +2,7 @@
 
 from preview.environments.folders.environment import Environment, EnvironmentRequest, How, Report, SuppliedServer
 from preview.environments.imports.names import OWN_NAMES
+from preview.environments.node.modules import NO_ENGINE
 from preview.environments.python.choosing import find_newer
 from preview.environments.sandbox.find_jail import find_jail
 from preview.environments.sandbox.jail import Jail
@@ -9,6 +10,7 @@ from preview.environments.store.cache import EnvironmentCache
 from preview.environments.store.shelf import Shelf, StoredEnvironment
 
 __all__ = [
+    "NO_ENGINE",
     "OWN_NAMES",
     "Environment",
     "EnvironmentCache",

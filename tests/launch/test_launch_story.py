@@ -236,6 +236,13 @@ async def test_a_program_that_serves_nothing_is_told_so(rig: Rig) -> None:
     assert str(preview.record.reason).endswith("it ran to its end and serves nothing.")
 
 
+async def test_a_program_that_hides_that_prisma_has_no_engine_is_told_so(rig: Rig) -> None:
+    name = "PRISMA_QUERY_ENGINE_LIBRARY"
+    plan = serve(variables={name: Variable(name, "/environment/no-prisma-engine", Origin.PROJECT)})
+    preview = await rig.start({"requirements.txt": "", "serve.py": "print('done')"}, plan)
+    assert "serves nothing. Prisma has no engine here, so what it does" in str(preview.record.reason)
+
+
 # Health
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import trio
 
 from preview.core.quoting import in_words
 from preview.detection import ServiceNeed
-from preview.environments import OWN_NAMES
+from preview.environments import NO_ENGINE, OWN_NAMES
 from preview.errors import LaunchFailed
 from preview.runtime import Exit
 from preview.supervisor.diagnosis.diagnose import is_own_mistake, last_error
@@ -96,7 +96,13 @@ def _place(lines: Sequence[str], project: Path) -> str:
 
 
 async def explain_exit(
-    preview: LivePreview, ended: Exit, needs: Sequence[ServiceNeed], lines: Sequence[str], *, served: bool
+    preview: LivePreview,
+    ended: Exit,
+    needs: Sequence[ServiceNeed],
+    lines: Sequence[str],
+    *,
+    served: bool,
+    variables: Mapping[str, str],
 ) -> LaunchFailed:
     """Return the launch error that explains the exit of a process.
 
@@ -106,6 +112,7 @@ async def explain_exit(
         needs: Backing services found in the project's source.
         lines: The process's last lines, oldest first.
         served: True if the process had served before.
+        variables: The process's environment variables.
 
     Cancellation: connections are closed.
     """
@@ -132,5 +139,15 @@ async def explain_exit(
         said = f"; its last line: {with_own_paths(last, preview.directory)}"
     if ended.code == 0:
         sentence = f"The process ended with {ended} before it answered: it ran to its end and serves nothing."
-        return LaunchFailed(sentence, **exit_facts)
+        return LaunchFailed(f"{sentence}{_lacks(variables)}", **exit_facts)
     return LaunchFailed(f"The process ended with {ended} before it answered{said}", **exit_facts)
+
+
+def _lacks(variables: Mapping[str, str]) -> str:
+    """Return a sentence on what the environment lacks: a program may hide the error and just end."""
+    if not any(name.startswith("PRISMA_") and value.endswith(f"/{NO_ENGINE}") for name, value in variables.items()):
+        return ""
+    return (
+        " Prisma has no engine here, so what it does with its database at the start fails. Let the service's machine "
+        "reach binaries.prisma.sh (or set PRISMA_ENGINES_MIRROR), clear the cache and launch again."
+    )

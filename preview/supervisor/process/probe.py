@@ -302,4 +302,5 @@ async def _explain(preview: LivePreview, candidate: ServerProcess) -> LaunchFail
         return memory_error(candidate.prepared.settings)
     preview.log.say(f"process {candidate.process.identity.pid} ended with {ended}", Level.ERROR)
     lines = candidate.output(preview)
-    return await explain_exit(preview, ended, candidate.prepared.plan.services, lines, served=False)
+    needs, variables = candidate.prepared.plan.services, candidate.spec.environment
+    return await explain_exit(preview, ended, needs, lines, served=False, variables=variables)

@@ -191,7 +191,8 @@ class Processes:
         preview.log.say(f"process ended with {ended} after {preview.uptime_s:.1f} s", Level.ERROR)
         served = preview.record.state is State.RUNNING
         lines = serving.output(preview)
-        preview.fail(await explain_exit(preview, ended, serving.prepared.plan.services, lines, served=served))
+        needs, variables = serving.prepared.plan.services, serving.spec.environment
+        preview.fail(await explain_exit(preview, ended, needs, lines, served=served, variables=variables))
 
     async def end(self, serving: ServerProcess) -> None:
         """Stop the process and wait for its end. Cancellation: the process is stopped nevertheless."""
