@@ -17,7 +17,7 @@ from preview.detection.plain import LISTED, PLAIN_SERVERS, find_plain_app
 from preview.detection.plan import Origin, Server, ServiceKind, StartPlan, Toolchain, Variable
 from preview.detection.python import plan_python
 from preview.detection.scripts import plan_command, plan_script
-from preview.detection.steps import with_extension, with_key_files, with_sql_files
+from preview.detection.steps import with_extension, with_key_files, with_sql_files, with_unmade_tables
 from preview.detection.supplied.tell import with_servers
 from preview.detection.unsupported import find_language, refuse_language
 from preview.detection.workers import with_workers
@@ -56,6 +56,7 @@ def detect(
     apps = find_apps(sources)
     kinds = frozenset() if given.network is Network.HOST else supplied
     plan = with_sql_files(with_servers(_plan(sources, apps, given, kinds), kinds), sources)
+    plan = with_unmade_tables(plan, sources)
     plan = with_workers(with_key_files(with_extension(plan, sources), sources), sources)
     plan = _overridden(plan, given)
     return replace(plan, exports_spans=True) if plan.trace and _has_opentelemetry(sources) else plan

@@ -85,3 +85,26 @@ def test_long_lines_are_read_quickly(tmp_path: Path) -> None:
     began = time.process_time()
     detect(tmp_path, supplied=ALL)
     assert time.process_time() - began < 5
+
+
+ASKS = 'db.execute("SELECT id, title FROM books WHERE id = %s")\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"store.py": "\n" + ASKS}, True),
+        ({"store.py": 'db.execute("insert into books values (1)")\n'}, True),
+        ({"store.py": ASKS + 'db.execute("CREATE TABLE books (id int)")\n'}, False),
+        ({"store.py": ASKS, "schema.sql": TABLE}, False),
+        ({"store.py": ASKS + "db.execute(open('tables.sql').read())\n"}, False),
+        ({"tests/test_store.py": ASKS}, False),
+        ({}, False),
+    ],
+)
+def test_tables_that_nothing_makes_are_told_at_the_start(tmp_path: Path, files: dict[str, str], said: bool) -> None:
+    warnings = detect(write(tmp_path, POSTGRESQL | files), supplied=ALL).warnings
+    assert (
+        any(one.startswith("nothing in the project makes the tables of its database (store.py") for one in warnings)
+        is said
+    )

@@ -8,6 +8,7 @@ from preview.detection.steps.model_tables import find_model_tables_step
 from preview.detection.steps.purpose import INIT, MAKE_MIGRATIONS, SEED, StepWork
 from preview.detection.steps.python_work import PythonPlace, find_python_work
 from preview.detection.steps.sql_files import with_sql_files
+from preview.detection.steps.unmade_tables import with_unmade_tables
 
 __all__ = [
     "INIT",
@@ -22,4 +23,5 @@ __all__ = [
     "with_extension",
     "with_key_files",
     "with_sql_files",
+    "with_unmade_tables",
 ]
