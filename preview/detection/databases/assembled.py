@@ -46,7 +46,7 @@ class Module:
 
 @dataclass(frozen=True)
 class _Scope:
-    """Where a name is looked up: a function's arguments and variables first, then the module's."""
+    """Scope of a name: a function's arguments and variables first, then the module's."""
 
     module: Module
     function: ast.FunctionDef | None = None
