@@ -1,4 +1,4 @@
-"""Errors about people (guests, comments, API tokens) and traces. As in ``preview.errors``, from which they derive."""
+"""Errors about people (guests, comments, API tokens), traces and profiles, derived from those in ``preview.errors``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from preview.errors import LimitReached, PreviewError
 
 __all__ = [
     "AgentsUnavailable", "ApiTokenLimitReached", "ApiTokenNotFound", "CommentLimitReached", "CommentNotFound",
-    "EnvironmentInUse", "EnvironmentNotFound", "GuestLimitReached", "SavedRequestLimitReached", "SavedRequestNotFound",
-    "TooFast", "TraceNotFound", "ViewerNotFound",
+    "EnvironmentInUse", "EnvironmentNotFound", "GuestLimitReached", "ProfileNotFound", "ProfileUnavailable",
+    "SavedRequestLimitReached", "SavedRequestNotFound", "TooFast", "TraceNotFound", "ViewerNotFound",
 ]  # fmt: skip
 
 
@@ -69,6 +69,18 @@ class SavedRequestNotFound(PreviewError):
     """The generation has no saved request with this id."""
 
     code = "saved_request_not_found"
+
+
+class ProfileNotFound(PreviewError):
+    """The functions of the preview's process were never measured."""
+
+    code = "profile_not_found"
+
+
+class ProfileUnavailable(PreviewError):
+    """The preview's process cannot measure its functions."""
+
+    code = "profile_unavailable"
 
 
 class TooFast(PreviewError):

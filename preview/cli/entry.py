@@ -111,6 +111,7 @@ COMMANDS: dict[str, Entry] = {
         "Show where requests spend their time: SQL statements, outgoing requests, caches; and why they are slow.",
         _UNDERSTAND,
     ),
+    "profile": Entry("history.profile", "Measure which functions of a running preview the time goes to.", _UNDERSTAND),
     "replay": Entry(
         "understand.replay",
         "Send recorded requests of a preview again, and show what differs from the recorded responses.",

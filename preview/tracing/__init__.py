@@ -6,21 +6,39 @@ Nothing in a span is verified. A span can only be one of its own preview, which 
 from preview.tracing.hints import Hint, HintKind, hints_of
 from preview.tracing.keeper import TraceKeeper
 from preview.tracing.preview_traces import PreviewTraces, Trace, untraced
+from preview.tracing.profile import (
+    LONGEST_S,
+    MOST_PROFILE_BYTES,
+    FunctionTime,
+    Profile,
+    ProfileNode,
+    Profiles,
+    ProfileState,
+    functions_of,
+)
 from preview.tracing.report import MOST_LINE, REPORT, read_report
 from preview.tracing.span import Kind, Span, is_span_id, is_trace_id
 from preview.tracing.traceparent import PARENT_FIELD, parent_field, read_parent, trace_of_request
 
 __all__ = [
+    "LONGEST_S",
     "MOST_LINE",
+    "MOST_PROFILE_BYTES",
     "PARENT_FIELD",
     "REPORT",
+    "FunctionTime",
     "Hint",
     "HintKind",
     "Kind",
     "PreviewTraces",
+    "Profile",
+    "ProfileNode",
+    "ProfileState",
+    "Profiles",
     "Span",
     "Trace",
     "TraceKeeper",
+    "functions_of",
     "hints_of",
     "is_span_id",
     "is_trace_id",

@@ -8,9 +8,10 @@ import httpx2
 import trio
 
 from preview.supervisor import LivePreview
+from preview.tracing import Trace
 from preview.traffic import Draft
 
-__all__ = ["Heard", "get"]
+__all__ = ["Heard", "get", "trace_of"]
 
 
 @dataclass
@@ -36,3 +37,13 @@ async def get(preview: LivePreview, path: str, **headers: str) -> int:
     async with httpx2.AsyncClient(timeout=30) as client:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return (await client.get(f"http://{host}:{port}{path}", headers=named)).status_code
+
+
+async def trace_of(preview: LivePreview, request_id: str) -> Trace:
+    """Wait until the request's own span has come; it is the last one."""
+    with trio.fail_after(30):
+        while True:
+            for trace in preview.traces.newest():
+                if request_id in trace.request_ids:
+                    return trace
+            await trio.sleep(0.01)

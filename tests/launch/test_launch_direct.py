@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import trio
-from direct_kit import Heard, get
+from direct_kit import Heard, get, trace_of
 from launch_kit import ANN, Rig, open_rig, story, target
 
 from preview.core.ids import REQUEST_MARK
@@ -161,7 +161,7 @@ async def shake_hands(preview: LivePreview, path: str) -> bytes:
 async def test_node_reports_requests_and_handshakes_of_workers_and_of_own_commands(rig: Rig, kind: str) -> None:
     program, server, command = NODE_KINDS[kind]
     files = {"package.json": NODE_PACKAGE, "server.js": program}
-    preview = await rig.start(files, StartPlan("node", Toolchain.NODE, server, None, command=command))
+    preview = await rig.start(files, StartPlan("node", Toolchain.NODE, server, None, command=command, trace=True))
     assert preview.record.state is State.RUNNING, story(preview)
     heard = Heard()
     preview.traffic.listeners.append(heard.take)
@@ -177,6 +177,7 @@ async def test_node_reports_requests_and_handshakes_of_workers_and_of_own_comman
     assert {one.target for one in heard.drafts} <= {b"/", b"/chat?room=1", b"/no"} | forged
     assert {one.origin.value for one in heard.drafts} == {"direct"}
     assert {one.request_id for one in heard.drafts if one.target == b"/"} == {b"mine"}
+    await trace_of(preview, "mine")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
-from direct_kit import Heard, get
+from direct_kit import Heard, get, trace_of
 from launch_kit import Rig, command, open_rig, story
 
 from preview.core.ids import REQUEST_MARK
@@ -123,7 +124,7 @@ QUICK = ("uvicorn workers", "gunicorn", "aiohttp", "http.server")
     "kind", [one if one in QUICK else pytest.param(one, marks=pytest.mark.long) for one in COMMANDS]
 )
 async def test_a_start_commands_server_reports_each_request_at_the_own_port_once(rig: Rig, kind: str) -> None:
-    preview = await rig.start(FILES, COMMANDS[kind])
+    preview = await rig.start(FILES, replace(COMMANDS[kind], trace=True))
     assert preview.record.state is State.RUNNING, story(preview)
     heard = Heard()
     preview.traffic.listeners.append(heard.take)
@@ -142,3 +143,6 @@ async def test_a_start_commands_server_reports_each_request_at_the_own_port_once
     name = last.request_id.decode()
     await preview.log.read_on()
     assert "handled /none" in [line.message for line in preview.log.last_lines(100) if line.request_id == name]
+    if kind in {"uvicorn workers", "gunicorn"}:
+        # Spans of workers come over the same channel.
+        await trace_of(preview, "mine")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from direct_kit import get
+from direct_kit import get, trace_of
 from launch_kit import Rig, open_rig, story, target
 from tracing_projects import BOOKS, SHOPS
 
@@ -15,7 +15,7 @@ from preview.core.lifecycle import State
 from preview.detection import Server, StartPlan, Toolchain
 from preview.settings import Settings
 from preview.supervisor import LivePreview
-from preview.tracing import Trace
+from preview.tracing import ProfileState, functions_of
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 # As OpenTelemetry's exporter does.
@@ -47,14 +47,17 @@ async def rig(
             yield opened
 
 
-async def trace_of(preview: LivePreview, request_id: str) -> Trace:
-    """Wait until the request's own span has come; it is the last one."""
+async def assert_profiled(preview: LivePreview) -> None:
+    """Measure the functions for a second, in which requests come."""
+    assert preview.control is not None
+    profile = preview.control.profile(1)
+    assert profile is not None
     with trio.fail_after(30):
-        while True:
-            for trace in preview.traces.newest():
-                if request_id in trace.request_ids:
-                    return trace
-            await trio.sleep(0.01)
+        while profile.state is ProfileState.RUNNING:
+            await get(preview, "/busy")
+    found = [(one.name, one.place) for one in functions_of(profile.nodes)]
+    assert profile.state is ProfileState.FINISHED
+    assert any(one == "busy" and place for one, place in found), (found, profile.samples)
 
 
 @pytest.mark.parametrize("kind", SHOPS)
@@ -75,6 +78,7 @@ async def test_a_query_per_row_is_seen_and_is_a_hint(rig: Rig, kind: str) -> Non
     crash = await trace_of(preview, "r2")
     assert crash.root.status == 500
     assert crash.has_error
+    await assert_profiled(preview)
     if kind != "express":
         # Django sets a new connection up first.
         assert [span.error for span in crash.spans if span.kind == "sql"][-1] == "OperationalError"

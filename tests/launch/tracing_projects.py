@@ -13,6 +13,7 @@ __all__ = ["BOOKS", "SHOPS"]
 BOOKS = 12
 
 FASTAPI = f"""
+import time
 from fastapi import FastAPI
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import StaticPool
@@ -30,13 +31,16 @@ def books(shelf: str):
         found = db.execute(text("select id, author from books")).all()
         name = text("select name from authors where id = :id")
         return [db.execute(name, {{"id": one.author}}).scalar() for one in found]
+@app.get("/busy")
+def busy():
+    time.sleep(0.1)
 @app.get("/crash")
 def crash():
     with engine.connect() as db:
         db.execute(text("select * from missing"))
 """
 FLASK = f"""
-import sqlite3
+import sqlite3, time
 from flask import Flask
 db = sqlite3.connect(":memory:", check_same_thread=False)
 db.execute("create table books (id integer primary key, author integer)")
@@ -48,11 +52,16 @@ app = Flask(__name__)
 def books(shelf):
     found = db.execute("select id, author from books").fetchall()
     return [db.execute("select name from authors where id = ?", (author,)).fetchone()[0] for _, author in found]
+@app.get("/busy")
+def busy():
+    time.sleep(0.1)
+    return "ok"
 @app.get("/crash")
 def crash():
     db.cursor().execute("select * from missing")
 """
 DJANGO = f"""
+import time
 from django.db import connection
 from django.http import JsonResponse
 from django.urls import path
@@ -65,9 +74,12 @@ def ask(sql, *values):
 def books(request, shelf):
     ask("create table if not exists authors as select 1 as id, 'secret-name' as name")
     return JsonResponse([ask("select name from authors where id = %s", one) for one in range({BOOKS})], safe=False)
+def busy(request):
+    time.sleep(0.1)
+    return JsonResponse([], safe=False)
 def crash(request):
     ask("select * from missing")
-urlpatterns = [path("books/<shelf>", books), path("crash", crash)]
+urlpatterns = [path("books/<shelf>", books), path("crash", crash), path("busy", busy)]
 """
 EXPRESS = f"""
 const express = require('express');
@@ -81,6 +93,11 @@ const ask = (path) => new Promise((done, failed) => {{
 }});
 app.get('/books/:shelf', async (request, response) => {{
   for (let one = 0; one < {BOOKS}; one += 1) await ask('/stock?of=secret-name');
+  response.json([]);
+}});
+app.get('/busy', function busy(request, response) {{
+  const until = Date.now() + 100;
+  while (Date.now() < until);
   response.json([]);
 }});
 app.get('/crash', () => {{ throw new Error('no'); }});

@@ -1949,6 +1949,38 @@ export interface components {
             path: string;
         };
         /**
+         * FunctionShape
+         * @description A function of the project, or one of a library that it has called.
+         */
+        FunctionShape: {
+            /**
+             * Calls
+             * @description Its calls from all places, up to 100,000; null if they were not counted.
+             */
+            calls: number | null;
+            /**
+             * Name
+             * @example Shelf.books
+             */
+            name: string;
+            /**
+             * Own Ms
+             * @description Time in the function itself.
+             */
+            own_ms: number;
+            /**
+             * Place
+             * @description File and line in the project; null for a library.
+             * @example main.py:12
+             */
+            place: string | null;
+            /**
+             * Total Ms
+             * @description Time in it and in what it has called.
+             */
+            total_ms: number;
+        };
+        /**
          * GapEvent
          * @description Lines that cannot be read any more, both numbers included.
          */
@@ -3904,7 +3936,7 @@ export interface components {
              * @description Stable error code, for programs to decide by.
              * @enum {string}
              */
-            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "launch_failed" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "trace_not_found" | "unauthenticated" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "version_not_found" | "viewer_not_found";
+            code: "agents_unavailable" | "alert_limit_reached" | "alert_not_found" | "already_running" | "analysis_failed" | "api_token_limit_reached" | "api_token_not_found" | "body_too_large" | "comment_limit_reached" | "comment_not_found" | "configuration_error" | "data_unavailable" | "database_unavailable" | "disk_full" | "environment_failed" | "environment_in_use" | "environment_not_found" | "failure_not_found" | "file_not_found" | "forbidden" | "generation_limit_reached" | "generation_not_found" | "generation_read_only" | "guest_limit_reached" | "head_too_large" | "host_not_allowed" | "internal_error" | "invalid_filter" | "invalid_generation" | "invalid_path" | "invalid_preview_token" | "invalid_request" | "launch_failed" | "method_not_allowed" | "no_active_preview" | "no_port_available" | "not_found" | "pin_limit_reached" | "precondition_failed" | "preset_not_found" | "preview_limit_reached" | "preview_not_found" | "preview_unavailable" | "probe_not_found" | "profile_not_found" | "profile_unavailable" | "project_mismatch" | "project_not_found" | "query_refused" | "record_incomplete" | "request_not_found" | "request_timeout" | "root_without_sandbox" | "saved_request_limit_reached" | "saved_request_not_found" | "sealed_text_unreadable" | "secret_not_found" | "service_short" | "service_stopping" | "settings_limit_reached" | "share_limit_reached" | "share_not_found" | "snapshot_limit_reached" | "snapshot_not_found" | "startup_timeout" | "too_complex" | "too_fast" | "too_large" | "too_many_launches" | "too_many_streams" | "trace_not_found" | "unauthenticated" | "unsupported_media_type" | "upgrade_required" | "upstream_failed" | "upstream_timeout" | "user_not_found" | "version_not_found" | "viewer_not_found";
             /** Detail */
             detail: string;
             /** Details */
@@ -3920,6 +3952,107 @@ export interface components {
             /** Type */
             type: string;
         };
+        /**
+         * ProfileBody
+         * @description A measurement of a preview's functions.
+         */
+        ProfileBody: {
+            /**
+             * Seconds
+             * @description Time to measure.
+             * @default 10
+             */
+            seconds?: number;
+        };
+        /**
+         * ProfileNodeShape
+         * @description A function in the tree of calls.
+         */
+        ProfileNodeShape: {
+            /**
+             * Calls
+             * @description Its calls from all places, up to 100,000; null if they were not counted.
+             */
+            calls: number | null;
+            /**
+             * Depth
+             * @description Number of its ancestors.
+             */
+            depth: number;
+            /**
+             * Name
+             * @example Shelf.books
+             */
+            name: string;
+            /**
+             * Own Ms
+             * @description Time in the function itself.
+             */
+            own_ms: number;
+            /**
+             * Parent
+             * @description Index of the node that has called it.
+             */
+            parent: number | null;
+            /**
+             * Place
+             * @description File and line in the project; null for a library.
+             * @example main.py:12
+             */
+            place: string | null;
+            /**
+             * Total Ms
+             * @description Time in it and in what it has called.
+             */
+            total_ms: number;
+        };
+        /**
+         * ProfileShape
+         * @description A profile. The application's process has reported it; nothing in it is verified.
+         */
+        ProfileShape: {
+            /**
+             * Elapsed Ms
+             * @description Time that was measured.
+             */
+            elapsed_ms: number;
+            /**
+             * Functions
+             * @description The 50 functions with the most time of their own.
+             */
+            functions: components["schemas"]["FunctionShape"][];
+            /**
+             * Left Out
+             * @description Functions that did not fit in; their time is their callers'.
+             */
+            left_out: number;
+            /**
+             * Nodes
+             * @description The tree of calls, at most 500 functions: depth first, the most costly ones first.
+             */
+            nodes: components["schemas"]["ProfileNodeShape"][];
+            /** Preview Id */
+            preview_id: string;
+            /**
+             * Samples
+             * @description Number of looks at the process.
+             */
+            samples: number;
+            /**
+             * Seconds
+             * @description Time to measure.
+             */
+            seconds: number;
+            /** Started At */
+            started_at: string;
+            state: components["schemas"]["ProfileState"];
+        };
+        /**
+         * ProfileState
+         * @description State of a profile.
+         * @enum {string}
+         */
+        ProfileState: "running" | "finished" | "failed";
         /**
          * ProgressEvent
          * @description All lines up to this number were searched, and the last ones did not pass the filter. In SSE only an `id`.
@@ -6225,6 +6358,7 @@ export type FiringShape = components['schemas']['FiringShape'];
 export type FirstAnswerShape = components['schemas']['FirstAnswerShape'];
 export type ForkBody = components['schemas']['ForkBody'];
 export type FrameShape = components['schemas']['FrameShape'];
+export type FunctionShape = components['schemas']['FunctionShape'];
 export type GapEvent = components['schemas']['GapEvent'];
 export type GenerationBody = components['schemas']['GenerationBody'];
 export type GenerationEvent = components['schemas']['GenerationEvent'];
@@ -6298,6 +6432,10 @@ export type ProbeRow = components['schemas']['ProbeRow'];
 export type ProbeShape = components['schemas']['ProbeShape'];
 export type ProbeStep = components['schemas']['ProbeStep'];
 export type Problem = components['schemas']['Problem'];
+export type ProfileBody = components['schemas']['ProfileBody'];
+export type ProfileNodeShape = components['schemas']['ProfileNodeShape'];
+export type ProfileShape = components['schemas']['ProfileShape'];
+export type ProfileState = components['schemas']['ProfileState'];
 export type ProgressEvent = components['schemas']['ProgressEvent'];
 export type Proxied = components['schemas']['Proxied'];
 export type RaisedShape = components['schemas']['RaisedShape'];

@@ -73,6 +73,8 @@ STATUSES: Mapping[type[PreviewError], tuple[int, str]] = MappingProxyType(
         people_errors.SavedRequestNotFound: (404, "Saved request not found"),
         people_errors.EnvironmentInUse: (409, "Environment in use"),
         people_errors.GuestLimitReached: (409, "Guest limit reached"),
+        people_errors.ProfileNotFound: (404, "No profile"),
+        people_errors.ProfileUnavailable: (409, "No profile possible"),
         people_errors.TooFast: (429, "Too fast"),
         errors.UserNotFound: (404, "No such user"),
         errors.AlreadyRunning: (409, "Already running"),

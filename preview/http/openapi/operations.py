@@ -21,6 +21,7 @@ from preview.http.openapi.record_operations import (
     alert_operations,
     failure_operations,
     filter_operations,
+    profile_operations,
     request_operations,
     trace_operations,
 )
@@ -308,6 +309,7 @@ BY_TAG: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
         "failures": failure_operations(),
         "requests": request_operations(),
         "traces": trace_operations(),
+        "profiles": profile_operations(),
         "filters": filter_operations(),
         "replay": replay_operations(),
         "launch settings": settings_operations(),

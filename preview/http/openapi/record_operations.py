@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from preview import errors, people_errors
 from preview.http.contracts import alerts, failures, filters, requests
-from preview.http.contracts.history import traces
+from preview.http.contracts.history import profiles, traces
 from preview.http.core import bodies
 from preview.http.core.line_query import FilterQuery
 from preview.http.openapi.model import GONE, ErrorKinds, Operation, Reply, links_to
@@ -45,6 +45,17 @@ def trace_operations() -> dict[str, Operation]:
         "traces.one_trace": Operation(
             Reply("The trace.", traces.TraceShape), (*gone, people_errors.TraceNotFound), query=bodies.OneRequestQuery
         ),
+    }
+
+
+def profile_operations() -> dict[str, Operation]:
+    """Describe the routes of profiles."""
+    kept = Reply("The profile.", profiles.ProfileShape)
+    return {
+        "profiles.start": Operation(
+            kept, (errors.NoActivePreview, people_errors.ProfileUnavailable), 202, body=profiles.ProfileBody
+        ),
+        "profiles.last": Operation(kept, (errors.NoActivePreview, people_errors.ProfileNotFound)),
     }
 
 

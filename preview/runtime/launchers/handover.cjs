@@ -2,7 +2,8 @@
 // Messages are lines. To the service: `ready` when the server listens, `closed` when it has stopped accepting, and
 // `drained` when it has answered all accepted requests; `workers` and `reports` from a cluster's primary process, whose
 // workers list their routes and report requests. From the service: `drain`, and `routes N`, answered by a line
-// `route N …` for each route and `routes N` at the end; `requests on MARK` and `requests off`. See preview_control.py.
+// `route N …` for each route and `routes N` at the end; `requests on MARK` and `requests off`; `profile N SECONDS`. See
+// preview_control.py.
 'use strict';
 
 const fs = require('fs');
@@ -14,6 +15,8 @@ const routes = require('./routes.cjs');
 const SILENT_MS = 500;
 const LOOK_MS = 10;
 const MOST_CHARACTERS = 64;
+// The project's folder: the program may change its own.
+const ROOT = process.cwd();
 
 function openChannel() {
   const [descriptor, inode] = (process.env.PREVIEW_CONTROL || '').split(':').map(Number);
@@ -26,6 +29,14 @@ function openChannel() {
     return channel.unref();
   } catch {
     return null;
+  }
+}
+
+function startProfile([, number, seconds], channel) {
+  try {
+    require('./tracing/profile.cjs').start(number, Number(seconds), ROOT, channel);
+  } catch {
+    // A Node without an inspector.
   }
 }
 
@@ -81,7 +92,10 @@ exports.handOver = function handOver(server, tracer) {
   }
 
   function report(number) {
-    return routes.list(server).map((line) => `route ${number} ${line}\n`).join('');
+    return routes
+      .list(server)
+      .map((line) => `route ${number} ${line}\n`)
+      .join('');
   }
 
   server.once('listening', () => {
@@ -93,7 +107,9 @@ exports.handOver = function handOver(server, tracer) {
       heard = lines.pop().slice(-MOST_CHARACTERS);
       for (const line of lines) {
         const asked = /^routes (\d+)$/.exec(line);
+        const measured = /^profile (\d+) (\d+)$/.exec(line);
         if (asked) channel.write(`${report(asked[1])}routes ${asked[1]}\n`);
+        else if (measured) startProfile(measured, channel);
         else if (line === 'drain' && !draining) drain(channel);
         else if (line === 'requests off') reports = null;
         else if (/^requests on [0-9a-f]+$/.test(line)) reports = openReports(channel, line.slice(12));
@@ -104,12 +120,13 @@ exports.handOver = function handOver(server, tracer) {
   });
 };
 
-/** Let the workers that this process starts report routes and requests over the control channel. */
-exports.reportWorkers = function reportWorkers() {
+/** Let the workers that this process starts report routes, requests and spans over the control channel. */
+exports.reportWorkers = function reportWorkers(tracer) {
   const cluster = require('cluster');
   cluster.once('fork', () => {
     const channel = openChannel();
     if (channel === null) return;
+    if (tracer !== null) tracer.openWorkers(channel);
     const obey = openWorkers(channel);
     const ask = routes.openWorkers(channel);
     let heard = '';

@@ -60,9 +60,9 @@ function isOurs(server, port) {
 
 if (inode > 0) {
   routes.watch();
-  const tracer = cluster.isWorker ? null : openTracer();
+  const tracer = openTracer();
   const reports = cluster.isWorker ? hearPrimary() : null;
-  if (!cluster.isWorker && isInherited()) reportWorkers();
+  if (!cluster.isWorker && isInherited()) reportWorkers(tracer);
   const listen = net.Server.prototype.listen;
   net.Server.prototype.listen = function listenOnInherited(...given) {
     const port = wantedPort(given[0]);
@@ -73,7 +73,8 @@ if (inode > 0) {
     const callback = given.filter((one) => typeof one === 'function').slice(-1);
     // Not in a worker, for which the primary accepts.
     if (cluster.isWorker) {
-      watchServer(this, reports);
+      watchServer(this, reports, tracer);
+      if (tracer !== null) tracer.sendByPrimary();
       routes.answerPrimary(this);
     } else {
       handOver(this, tracer);

@@ -4,7 +4,8 @@ Messages are lines. To the service: ``ready`` when the server accepts on the inh
 stopped accepting, and ``drained`` when it has answered all accepted requests. From the service: ``drain``; and
 ``routes N``, answered by a line ``route N …`` for each route of the application and ``routes N`` at the end; and
 ``requests on MARK`` or ``requests off``, after which requests at the preview's own port are reported, or are not (see
-``preview_requests.Reports``). Runs in the child: standard library only.
+``preview_requests.Reports``); and ``profile N SECONDS``, answered after that time (see ``preview_profile.py``). Runs in
+the child: standard library only.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ SILENT_S = 0.5
 
 _DRAIN = b"drain"
 _ROUTES = b"routes "
+_PROFILE = b"profile "
 _REQUESTS_ON = b"requests on "
 _REQUESTS_OFF = b"requests off"
 # One message in the socket, so that no other message can come between its parts.
@@ -43,9 +45,11 @@ class Control:
         application: The application that is served, whose routes the service may ask for.
         reports: Reports requests, while the service asks for it; else None.
         tracer: Reports spans; None if the launch has not asked for them.
+        roots: Folders of the project's own code.
     """
 
-    def __init__(self, channel: socket.socket | None) -> None:
+    def __init__(self, channel: socket.socket | None, roots: tuple[str, ...] = ()) -> None:
+        self.roots = roots
         self._channel = channel
         self._heard = b""
         self.draining = False
@@ -82,6 +86,8 @@ class Control:
                 self.draining = True
             elif line.startswith(_ROUTES) and line[len(_ROUTES) :].isdigit():
                 self._start_report(line[len(_ROUTES) :])
+            elif line.startswith(_PROFILE):
+                self._start_profile(line[len(_PROFILE) :].split(b" "))
             elif line == _REQUESTS_OFF:
                 self.reports = None
             elif line.startswith(_REQUESTS_ON) and line[len(_REQUESTS_ON) :].isalnum():
@@ -97,6 +103,11 @@ class Control:
             threading.Thread(target=self._report, args=(number,), daemon=True).start()
         except RuntimeError:  # No thread is available.
             return
+
+    def _start_profile(self, words: list[bytes]) -> None:
+        with suppress(Exception):
+            number, seconds = map(int, words)
+            load_beside("preview_profile", "tracing").start(number, seconds, self.roots, self._send_when_possible)
 
     def _report(self, number: bytes) -> None:
         routes = load_beside("preview_routes").list_routes(self.application)
@@ -157,7 +168,8 @@ def open_control(arguments: list[str]) -> Control:
     os.set_inheritable(descriptor, False)
     channel = socket.socket(fileno=descriptor)
     channel.setblocking(False)
-    control = Control(channel)
+    # The project's folder, and the application's in it.
+    control = Control(channel, (os.getcwd(), *arguments[1:2]))  # noqa: PTH109  loads no further module
     if os.environ.get(TRACE) == "1":
         with suppress(Exception):
             control.tracer = load_beside("preview_trace", "tracing").start(control.send_if_possible)

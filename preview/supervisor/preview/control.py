@@ -28,8 +28,8 @@ from preview.storage.tables import PreviewRecord
 from preview.supervisor.preview import route_report
 from preview.supervisor.preview.route_report import RouteReport
 from preview.tracing import MOST_LINE as MOST_SPAN
+from preview.tracing import MOST_PROFILE_BYTES, PreviewTraces, Profile, Profiles
 from preview.tracing import REPORT as SPAN
-from preview.tracing import PreviewTraces
 from preview.traffic import REPORT, DirectReports
 from preview.user import User
 
@@ -53,6 +53,7 @@ class Control:
         ready: Set when the process has reported that it accepts on the listening socket.
         closed: Set when it has reported that it accepts no more.
         drained: Set when it has reported that all accepted requests are finished.
+        profiles: Measurements of its functions.
     """
 
     def __init__(self, ours: socket.socket, theirs: socket.socket) -> None:
@@ -75,6 +76,7 @@ class Control:
         self._lists_routes = False
         self._drains = trio.Event()
         self._traces: PreviewTraces | None = None
+        self.profiles = Profiles()
 
     def report_to(self, direct: DirectReports) -> None:
         """Ask the process, once it serves, to report requests, while they are recorded.
@@ -104,6 +106,7 @@ class Control:
             await self._read()
         finally:
             self._over.set()
+            self.profiles.end()
 
     async def _read(self) -> None:
         rest = b""
@@ -167,6 +170,8 @@ class Control:
         elif self._is_request(line):
             if self._direct is not None:
                 self._direct.take(line)
+        elif self.profiles.take(line):
+            return
         elif self._report is not None and len(line) <= route_report.MOST_LINE:
             self._report.take(line)
 
@@ -214,6 +219,29 @@ class Control:
         self._allowed += route_report.MOST_BYTES
         self._report = RouteReport(self._asked)
         return self._report
+
+    def profile(self, seconds: int) -> Profile | None:
+        """Order the process to measure its functions, and return the profile; None if it takes no such order.
+
+        A profile that runs already is returned instead.
+
+        Args:
+            seconds: Time to measure, from 1 to ``LONGEST_S``.
+        """
+        if self.profiles.is_running:
+            return self.profiles.last
+        is_there = self.ready.is_set() and not (self._over.is_set() or self._drains.is_set())
+        begun = self.profiles.begin(seconds) if is_there else None
+        if begun is None:
+            return None
+        profile, order = begun
+        try:
+            self._ours.send(order)
+        except OSError:
+            profile.fail()
+            return None
+        self._allowed += MOST_PROFILE_BYTES
+        return profile
 
     def ask_to_drain(self) -> bool:
         """Order the process to accept no more and to end after its last response; False if sending failed."""

@@ -59,7 +59,9 @@ class Active:
         self._start_us = time.time_ns() // 1000
         self._began = time.perf_counter_ns()
 
-    def add(self, kind: str, began: int, name: str, detail: str = "", status: int = 0, error: str = "") -> None:
+    def add(
+        self, kind: str, began: int, name: str, detail: str = "", status: int = 0, error: str = "", span_id: str = ""
+    ) -> None:
         """Report a piece of work that ends now.
 
         Args:
@@ -69,6 +71,7 @@ class Active:
             detail: Statement, or address without query.
             status: HTTP status.
             error: Name of the exception.
+            span_id: Its id, if others know it already.
         """
         self.count += 1
         if self.count > _MOST_IN_REQUEST:
@@ -76,7 +79,7 @@ class Active:
             return
         start_us = self._start_us + (began - self._began) // 1000
         took_us = (time.perf_counter_ns() - began) // 1000
-        span_id = os.urandom(8).hex()
+        span_id = span_id or os.urandom(8).hex()
         self.spans.append(
             (kind, self.trace_id, span_id, self.span_id, start_us, took_us, name, detail, status, error, "")
         )
@@ -196,7 +199,9 @@ def start(send: Any) -> Any:
     """
     try:
         tracer = Tracer(send)
-        _load("preview_trace_hooks").install()
+        for name in ("preview_trace_work", "preview_trace_calls", "preview_trace_hooks"):
+            _load(name)
+        sys.modules["preview_trace_hooks"].install()
     except Exception:  # noqa: BLE001  the application runs without
         return None
     return tracer

@@ -2,14 +2,16 @@
 // `span DROPPED [KIND, TRACE, SPAN, PARENT, START_US, DURATION_US, NAME, DETAIL, STATUS, ERROR, REQUEST_ID]` for each.
 // Outgoing requests come from Node's own diagnostics channels; clients of databases are changed when they are loaded.
 //
-// Any error here has no effect on the program: the span is left out. Workers of a cluster report none.
+// Any error here has no effect on the program: the span is left out. Workers of a cluster report through their primary
+// process, as in reports.cjs.
 'use strict';
 
-const { AsyncLocalStorage } = require('async_hooks');
+const cluster = require('cluster');
 const crypto = require('crypto');
 const diagnostics = require('diagnostics_channel');
 const { errorMonitor } = require('events');
-const Module = require('module');
+const watchLibraries = require('./libraries.cjs');
+const { guarded, named, newId, now, requests } = require('./shared.cjs');
 
 const MOST_PER_S = 2000;
 const MOST_IN_REQUEST = 1000;
@@ -19,25 +21,16 @@ const MOST_DETAIL = 2000;
 const MOST_NAME = 200;
 const PART = 50;
 const PARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}/;
-const VERB = /^[\s(]*([A-Za-z]+)/;
-const TABLE = /\b(?:FROM|INTO|UPDATE|TABLE|JOIN)\s+["`[]?([\w.]+)/i;
+const SPANS = 'NODE_PREVIEW_SPANS';
+const MOST_MESSAGE = MOST_UNSENT + MOST_LINE + 32;
+// Whole lines of spans.
+const WHOLE = /^(?:span [ -~]+\n)+$/;
+const PARENT_FIELD = 'traceparent';
 
-const requests = new AsyncLocalStorage();
 // By outgoing request: what was noted at its start.
 const calls = new WeakMap();
-const patched = new WeakSet();
-
-function guarded(work) {
-  return function run(...given) {
-    try {
-      return work.apply(this, given);
-    } catch {
-      return undefined;
-    }
-  };
-}
-
-const now = () => Number(process.hrtime.bigint() / 1000n);
+// By outgoing request with a `traceparent`: the id of its span.
+const ids = new WeakMap();
 
 /** Spans that wait for the channel; those without room are counted in the next report. */
 const sender = {
@@ -84,7 +77,7 @@ class Active {
     const found = PARENT.exec(headers.traceparent || '');
     this.traceId = found ? found[1] : crypto.randomBytes(16).toString('hex');
     this.parentId = found ? found[2] : '';
-    this.spanId = crypto.randomBytes(8).toString('hex');
+    this.spanId = newId();
     this.requestId = headers['x-request-id'] || '';
     this.name = `${method} ${url.split('?', 1)[0]}`;
     this.startUs = Date.now() * 1000;
@@ -93,14 +86,14 @@ class Active {
     this.count = 0;
   }
 
-  add(kind, began, name, detail, status, error) {
+  add(kind, began, name, detail, status, error, known = '') {
     this.count += 1;
     if (this.count > MOST_IN_REQUEST) {
       sender.dropped = Math.min(sender.dropped + 1, 9999999);
       return;
     }
     const start = this.startUs + (began - this.began);
-    const id = crypto.randomBytes(8).toString('hex');
+    const id = known || newId();
     const took = Math.max(0, now() - began);
     this.spans.push([kind, this.traceId, id, this.spanId, start, took, name, detail, status, error, '']);
     if (this.spans.length >= PART) this.flush();
@@ -149,12 +142,89 @@ exports.run = function run(request, response, handle) {
   return active === null ? handle() : requests.run(active, handle);
 };
 
+/** Send through the primary process of this worker from now on. */
+exports.sendByPrimary = function sendByPrimary() {
+  let waiting = '';
+  let unsent = 0;
+  function send() {
+    const text = waiting;
+    waiting = '';
+    if (!process.connected) return;
+    unsent += text.length;
+    process.send({ cmd: SPANS, text }, () => {
+      unsent -= text.length;
+    });
+  }
+  sender.channel = {
+    destroyed: false,
+    get writableLength() {
+      return waiting.length + unsent;
+    },
+    write(line) {
+      // Those of one turn of the loop are one message.
+      if (waiting === '') setImmediate(guarded(send));
+      waiting += line;
+    },
+  };
+};
+
+/** Pass the spans of this process's workers on over this channel. */
+exports.openWorkers = function openWorkers(channel) {
+  const taken = new WeakSet();
+  function take(worker) {
+    if (taken.has(worker)) return;
+    taken.add(worker);
+    worker.process.on('internalMessage', (message) => {
+      const { cmd, text } = message || {};
+      if (cmd !== SPANS || typeof text !== 'string' || text.length > MOST_MESSAGE || !WHOLE.test(text)) return;
+      if (!channel.destroyed && channel.writableLength <= MOST_UNSENT) channel.write(text);
+    });
+  }
+  cluster.on('fork', take);
+  Object.values(cluster.workers || {}).forEach(take);
+};
+
 /** Send over this channel from now on. */
 exports.sendOver = function sendOver(channel) {
   sender.channel = channel;
 };
 
 // Outgoing requests
+
+/** Note the id of an outgoing request's span, and return the value of `traceparent`; nothing outside of a request. */
+function parentOf(request) {
+  const active = requests.getStore();
+  if (active === undefined) return '';
+  const id = newId();
+  ids.set(request, id);
+  return `00-${active.traceId}-${id}-01`;
+}
+
+/** Send requests of `http` and `https` with a `traceparent` (W3C Trace Context), unless they have one. */
+function addParents() {
+  const { prototype } = require('http').ClientRequest;
+  const write = prototype._implicitHeader;
+  prototype._implicitHeader = function writeWithParent(...given) {
+    try {
+      const parent = this.hasHeader(PARENT_FIELD) ? '' : parentOf(this);
+      if (parent) this.setHeader(PARENT_FIELD, parent);
+    } catch {
+      // It is sent without.
+    }
+    return write.apply(this, given);
+  };
+}
+
+/** The same for `fetch`, whose request has its headers as a list; before Node 20 as a text. */
+function addParent(request) {
+  const { headers } = request;
+  const names = Array.isArray(headers)
+    ? headers.filter((_, at) => at % 2 === 0)
+    : String(headers).match(/^[^:\r\n]+/gm);
+  if ((names || []).some((one) => String(one).toLowerCase() === PARENT_FIELD)) return;
+  const parent = parentOf(request);
+  if (parent) request.addHeader(PARENT_FIELD, parent);
+}
 
 function begin(request, method, address) {
   const active = requests.getStore();
@@ -168,11 +238,7 @@ function finish(request, status, error) {
   const call = calls.get(request);
   if (call === undefined) return;
   calls.delete(request);
-  call.active.add('call', call.began, call.name, call.detail, status, error);
-}
-
-function named(error) {
-  return error ? String(error.code || error.name || 'Error').slice(0, 60) : '';
+  call.active.add('call', call.began, call.name, call.detail, status, error, ids.get(request));
 }
 
 function watchCalls() {
@@ -186,172 +252,17 @@ function watchCalls() {
     );
   });
   subscribe('http.client.response.finish', ({ request, response }) => finish(request, response.statusCode, ''));
-  subscribe('undici:request:create', ({ request }) =>
-    begin(request, request.method, `${request.origin}${request.path}`),
-  );
+  subscribe('undici:request:create', ({ request }) => {
+    begin(request, request.method, `${request.origin}${request.path}`);
+    addParent(request);
+  });
   subscribe('undici:request:headers', ({ request, response }) => finish(request, response.statusCode, ''));
   subscribe('undici:request:error', ({ request, error }) => finish(request, 0, named(error)));
-}
-
-// Databases
-
-function nameOf(statement) {
-  const verb = VERB.exec(statement);
-  const table = TABLE.exec(statement.slice(0, 4000));
-  return `${verb ? verb[1].toUpperCase() : 'SQL'} ${table ? table[1] : ''}`.trim();
-}
-
-/** Measure a method whose last function is called at the end, or that returns a promise, or else ends at once. */
-function measure(owner, name, describe) {
-  const original = owner && owner[name];
-  if (typeof original !== 'function' || patched.has(original)) return;
-  function measured(...given) {
-    const active = requests.getStore();
-    if (active === undefined || active.isQuiet) return original.apply(this, given);
-    let end = () => {};
-    try {
-      const [kind, shown, detail] = describe(...given);
-      const began = now();
-      let isOver = false;
-      end = guarded((error) => {
-        if (!isOver) active.add(kind, began, shown, detail, 0, named(error));
-        isOver = true;
-      });
-      const last = given.length - 1;
-      const callback = given[last];
-      if (typeof callback === 'function') {
-        given[last] = function called(error, ...more) {
-          end(error instanceof Error ? error : null);
-          return callback.call(this, error, ...more);
-        };
-      }
-    } catch {
-      // It is not measured.
-    }
-    let result;
-    // What the method calls itself is a part of it.
-    active.isQuiet = true;
-    try {
-      result = original.apply(this, given);
-    } catch (error) {
-      end(error);
-      throw error;
-    } finally {
-      active.isQuiet = false;
-    }
-    if (result instanceof Promise) {
-      // The program gets the later promise: a handler of our own at the first would hide a rejection from Node.
-      return result.then(
-        (value) => {
-          end(null);
-          return value;
-        },
-        (error) => {
-          end(error);
-          throw error;
-        },
-      );
-    }
-    if (result && typeof result.once === 'function') {
-      for (const event of ['end', 'close']) result.once(event, () => end(null));
-    } else if (typeof given[given.length - 1] !== 'function') end(null);
-    return result;
-  }
-  patched.add(measured);
-  Object.defineProperty(measured, 'name', { value: original.name, configurable: true });
-  Object.defineProperty(measured, 'length', { value: original.length, configurable: true });
-  // A method that the owner inherits has no descriptor here, and programs replace it.
-  const own = Object.getOwnPropertyDescriptor(owner, name) ?? { configurable: true, writable: true };
-  Object.defineProperty(owner, name, { ...own, value: measured });
-}
-
-function statement(first) {
-  const text = typeof first === 'string' ? first : String((first && (first.text || first.sql)) || '');
-  return ['sql', nameOf(text), text];
-}
-
-function command(first) {
-  return [
-    'cache',
-    String((first && first.name) || 'COMMAND')
-      .slice(0, 40)
-      .toUpperCase(),
-    '',
-  ];
-}
-
-const LIBRARIES = [
-  [
-    /(^|\/node_modules\/)pg(\/lib\/index\.js)?$/,
-    (found) => measure(found.Client && found.Client.prototype, 'query', statement),
-  ],
-  [
-    /(^|\/node_modules\/)mysql2(\/index\.js|\/promise(\.js)?)?$/,
-    (found) => {
-      const owner = found.Connection && found.Connection.prototype;
-      for (const name of ['query', 'execute']) measure(owner, name, statement);
-    },
-  ],
-  [
-    /(^|\/node_modules\/)better-sqlite3(\/lib\/index\.js)?$/,
-    (found) => {
-      const { prepare } = found.prototype;
-      if (patched.has(prepare)) return;
-      found.prototype.prepare = function prepareMeasured(text, ...more) {
-        const made = prepare.call(this, text, ...more);
-        const owner = Object.getPrototypeOf(made);
-        for (const name of ['run', 'get', 'all']) measureStatement(owner, name);
-        return made;
-      };
-      patched.add(found.prototype.prepare);
-    },
-  ],
-  [
-    /(^|\/node_modules\/)ioredis(\/built\/index\.js)?$/,
-    (found) => {
-      measure((found.default || found).prototype, 'sendCommand', command);
-    },
-  ],
-];
-
-function measureStatement(owner, name) {
-  const original = owner[name];
-  if (typeof original !== 'function' || patched.has(original)) return;
-  function measured(...given) {
-    const active = requests.getStore();
-    if (active === undefined) return original.apply(this, given);
-    const began = now();
-    let failure = null;
-    try {
-      return original.apply(this, given);
-    } catch (error) {
-      failure = error;
-      throw error;
-    } finally {
-      guarded(() => active.add('sql', began, nameOf(this.source), this.source, 0, named(failure)))();
-    }
-  }
-  patched.add(measured);
-  owner[name] = measured;
-}
-
-function watchLibraries() {
-  const load = Module._load;
-  Module._load = function loadMeasured(request, ...more) {
-    const found = load.call(this, request, ...more);
-    try {
-      if (typeof request === 'string') {
-        for (const [pattern, change] of LIBRARIES) if (pattern.test(request)) change(found);
-      }
-    } catch {
-      // Not the package of that name.
-    }
-    return found;
-  };
 }
 
 /** Measure from now on. */
 exports.watch = guarded(() => {
   watchCalls();
+  guarded(addParents)();
   watchLibraries();
 });
