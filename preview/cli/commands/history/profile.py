@@ -37,9 +37,9 @@ def profile(
     ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure which functions of a running preview the time goes to. Send requests to it meanwhile.
+    """Measure which functions of a running preview the time goes to.
 
-    Example: preview profile gen_abc --seconds 10
+    Send requests to it meanwhile. Example: preview profile gen_abc --seconds 10
     """
     path = generation_path(generation, "/preview/profile")
     with open_api(url, ca) as api:

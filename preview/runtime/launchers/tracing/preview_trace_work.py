@@ -35,7 +35,7 @@ class Measured:
         self.kind, self._name, self._detail = kind, name, detail
 
     def __enter__(self) -> Any:
-        self._active = None if quiet.get() else current.get()
+        self._active: Any = None if quiet.get() else current.get()
         if self._active is not None:
             self._token = quiet.set(True)
             self._began = time.perf_counter_ns()
