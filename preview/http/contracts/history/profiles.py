@@ -19,7 +19,7 @@ class ProfileBody(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
-    seconds: Annotated[int, BeforeValidator(whole), Field(ge=1, le=LONGEST_S)] = Field(
+    seconds: Annotated[int, Field(ge=1, le=LONGEST_S), BeforeValidator(whole)] = Field(
         default=10, description="Time to measure."
     )
 
