@@ -160,7 +160,7 @@ def start_sandboxed(sandbox: SandboxRuntime, listener: socket.socket, project: P
     return starter(sandbox, listener, project)
 
 
-@pytest.fixture(params=["sandbox", "warm", "container"])
+@pytest.fixture(params=["sandbox", "warm", pytest.param("container", marks=pytest.mark.long)])
 def cage(request: pytest.FixtureRequest) -> str:
     """How a sandboxed program is started."""
     name: str = request.param

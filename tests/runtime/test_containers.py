@@ -194,7 +194,7 @@ async def test_containers_of_an_earlier_run_are_removed_and_no_others(tmp_path: 
         names = []
         for runtime in made:
             parts = runtime._parts
-            body = description.describe_container(parts.habits, spec_of(project), "65534:65534", tmp_path)
+            body = description.describe_container(parts.habits, spec_of(project), "65534:65534", 64, tmp_path)
             names.append(await parts.engine.create(f"left-{parts.habits.data}", body))
         async with open_ladder(mine) as ladder:
             assert ladder.runtime.name == "container"
@@ -305,9 +305,9 @@ async def test_an_image_without_a_python_is_refused_with_a_sentence(tmp_path: Pa
     containers = containers_or_skip()
     engine = containers._parts.engine
     with trio.fail_after(60), child_subreaper():
-        await engine.import_image("preview-test-empty:1", _tar())
+        await engine.import_image("preview-test-empty:latest", _tar())
         settings = Settings(
-            data_dir=tmp_path, container_engine=f"unix://{engine.path}", container_image="preview-test-empty:1"
+            data_dir=tmp_path, container_engine=f"unix://{engine.path}", container_image="preview-test-empty:latest"
         )
         found = await probe_containers(settings)
     assert isinstance(found, Refusal)

@@ -27,7 +27,10 @@ WRAPPERS: Final = 1
 USERS_FILE: Final = "passwd"
 """File beside the socket, with the container's user."""
 
+# The first program opens some, with numbers up to 66.
+_LEAST_FILES = 128
 _NANO = 1_000_000_000
+_IN_MEMORY = ("/tmp", "/dev/shm")  # noqa: S108  the container's own
 _HOSTS, _USERS = Path("/etc/hosts"), Path("/etc/passwd")
 
 
@@ -41,6 +44,7 @@ class Habits:
         runtime: The engine's own runtime (``runc``, ``crun``); empty for its default.
         hosts: File that containers without the machine's network have as ``/etc/hosts``.
         limits: Whether the engine limits memory, processor time and processes.
+        is_podman: Whether the engine is Podman.
         users: Setting of the engine for user namespaces; empty for its default.
     """
 
@@ -49,6 +53,7 @@ class Habits:
     runtime: str
     hosts: Path
     limits: frozenset[str]
+    is_podman: bool = False
     users: str = ""
 
 
@@ -62,16 +67,21 @@ def users_file(user: str) -> str:
     return f"root:x:0:0:root:/root:/usr/sbin/nologin\n{own}nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 
 
-def describe_container(habits: Habits, spec: ProcessSpec, user: str, door: Path) -> dict[str, object]:
+def describe_container(habits: Habits, spec: ProcessSpec, user: str, processes: int, door: Path) -> dict[str, object]:
     """Return the body of the request that creates the container.
 
     Args:
         habits: Parts that all containers share.
         spec: The process to run.
         user: User and group in the container, as numbers.
+        processes: Limit of the user's processes.
         door: Folder of the socket by which the container joins.
     """
     temp = f"rw,nosuid,nodev,exec,mode=1777,size={spec.limits.temp_bytes}"
+    folders = dict.fromkeys(_IN_MEMORY, temp)
+    if habits.is_podman:
+        # Else Podman makes these writable in memory, without a size.
+        folders |= {"/run": temp.replace("1777", "0755"), "/var/tmp": temp}  # noqa: S108  the container's own
     host: dict[str, object] = {
         "NetworkMode": "host" if spec.network is Network.HOST else "none",
         "ReadonlyRootfs": True,
@@ -81,9 +91,14 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, door: Path)
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "16k"}},
         # Without it the engine would mount a /dev/shm of its own size.
         "IpcMode": "none",
-        "Tmpfs": {"/tmp": temp, "/dev/shm": temp},  # noqa: S108  the container's own
+        "Tmpfs": folders,
         "Mounts": _mounts(habits, spec, door),
-        "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
+        # Podman's own limits may be above what the kernel grants it.
+        "Ulimits": [
+            _ulimit("core", 0),
+            _ulimit("nofile", max(spec.limits.open_files, _LEAST_FILES)),
+            _ulimit("nproc", processes + WRAPPERS),
+        ],
         **_limits(habits.limits, spec),
     }
     if habits.runtime:
@@ -97,11 +112,16 @@ def describe_container(habits: Habits, spec: ProcessSpec, user: str, door: Path)
         "Env": [],
         "User": user,
         "WorkingDir": "/",
-        "Healthcheck": {"Test": ["NONE"]},
+        # Images of an operator may bring a check, which would run in the container.
+        **({} if habits.image.mounts else {"Healthcheck": {"Test": ["NONE"]}}),
         "Labels": {DATA_LABEL: habits.data, PREVIEW_LABEL: spec.preview_id},
         **({} if spec.network is Network.HOST else {"Hostname": "preview", "NetworkDisabled": True}),
         "HostConfig": host,
     }
+
+
+def _ulimit(name: str, most: int) -> Mapping[str, object]:
+    return {"Name": name, "Soft": most, "Hard": most}
 
 
 def _limits(limited: frozenset[str], spec: ProcessSpec) -> Mapping[str, object]:

@@ -33,8 +33,10 @@ _HEAD = struct.Struct(">B3xI")
 _IMAGE_S: Final = 60.0
 _VERSION = re.compile(r"[0-9]{1,2}\.[0-9]{1,3}")
 _ID = re.compile(r"[0-9a-f]{64}")
-_NOT_FOUND, _CONFLICT, _NOT_MODIFIED = 404, 409, 304
+_NOT_FOUND, _CONFLICT = 404, 409
 _FIRST_ERROR = 400
+_FAULT = 500
+_MOST_LISTS = 5
 
 
 class EngineError(Exception):
@@ -55,12 +57,16 @@ class Engine:
     Args:
         path: The engine's unix socket.
         answer_s: Seconds for an answer.
+
+    Attributes:
+        is_podman: Whether it is Podman; known once ``ping`` has returned.
     """
 
     def __init__(self, path: Path, *, answer_s: float = _ANSWER_S) -> None:
         self.path = path
         self._answer_s = answer_s
         self._version: str | None = None
+        self.is_podman = False
 
     async def ping(self) -> str:
         """Return the version of the engine's interface, which later requests use. Cancellation: no effect.
@@ -73,6 +79,7 @@ class Engine:
         if not _VERSION.fullmatch(version):
             raise EngineError("what answers there is no container engine")
         self._version = version
+        self.is_podman = b"libpod-api-version" in headers
         return version
 
     async def info(self) -> Mapping[str, object]:
@@ -195,9 +202,19 @@ class Engine:
             EngineError: See ``ping``.
         """
         query = urlencode({"all": "1", "filters": json.dumps({"label": [label]})})
-        found = await self._call("GET", f"/containers/json?{query}")
+        found = await self._list(f"/containers/json?{query}")
         ids = [_mapping(one).get("Id") for one in found] if isinstance(found, list) else []
         return [one for one in ids if isinstance(one, str) and _ID.fullmatch(one)]
+
+    async def _list(self, path: str) -> object:
+        # Podman fails if a container is removed while it looks through all of them.
+        for _ in range(_MOST_LISTS - 1):
+            try:
+                return await self._call("GET", path)
+            except EngineError as error:
+                if error.status != _FAULT:
+                    raise
+        return await self._call("GET", path)
 
     async def _call(
         self,

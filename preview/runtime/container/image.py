@@ -21,7 +21,7 @@ from preview.runtime.sandbox.view import SYSTEM_FOLDERS
 
 _REPOSITORY = "preview-host"
 _FOLDERS = ("dev", "etc", "proc", "run", "sys", "tmp", "var")
-_TAG_DIGITS = 16
+_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ async def host_image(engine: Engine, etc: Path) -> Image:
     live = [(source, target) for source, target in files if source == target]
     copied = [(source, target) for source, target in files if source != target]
     archive = _archive(links, [target for _, target in (*mounts, *live)], copied)
-    name = f"{_REPOSITORY}:{hashlib.sha256(archive).hexdigest()[:_TAG_DIGITS]}"
+    # Podman gives each image that it imports the tag "latest".
+    name = f"{_REPOSITORY}-{hashlib.sha256(archive).hexdigest()[:_DIGITS]}:latest"
     if not await engine.has_image(name):
         await engine.import_image(name, archive)
     return Image(name, (*mounts, *live))

@@ -100,7 +100,7 @@ async def _make(
 ) -> ContainerRuntime:
     etc = settings.data_dir.absolute() / "sandbox"
     await trio.to_thread.run_sync(write_etc, etc)
-    version = await engine.ping()
+    await engine.ping()
     info = await engine.info()
     options = [str(one) for one in _list(info.get("SecurityOptions"))]
     is_rootless = any("rootless" in one for one in options)
@@ -114,6 +114,7 @@ async def _make(
         runtime=settings.container_runtime or "",
         hosts=etc / "alone" / "hosts",
         limits=frozenset(name for key, name in _LIMITS_BY_NAME.items() if info.get(key) is True),
+        is_podman=engine.is_podman,
         users="host" if any("userns" in one for one in options) else "",
     )
     # The engine's root is this user, where the engine itself has no root's rights.
@@ -124,15 +125,17 @@ async def _make(
         doors=settings.data_dir.absolute() / "containers",
         own_user=own_user,
         filter=compile_filter(also_allowed=calls),
-        said=_said(info, version, habits.runtime, is_rootless=is_rootless),
+        said=_said(engine, info, habits.runtime, is_rootless=is_rootless),
     )
     return ContainerRuntime(parts, SandboxRuntime(etc, own_users=own_users, calls=calls, broker=broker))
 
 
-def _said(info: Mapping[str, object], version: str, runtime: str, *, is_rootless: bool) -> str:
+def _said(engine: Engine, info: Mapping[str, object], runtime: str, *, is_rootless: bool) -> str:
     runtime = runtime or str(info.get("DefaultRuntime") or "its default runtime")
     rootless = ", without root" if is_rootless else ""
-    return f"the engine {str(info.get('ServerVersion') or version)[:40]} ({runtime[:40]}{rootless})"
+    return (
+        f"{'Podman' if engine.is_podman else 'Docker'} {str(info.get('ServerVersion'))[:40]} ({runtime[:40]}{rootless})"
+    )
 
 
 def _list(value: object) -> list[object]:

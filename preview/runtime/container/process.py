@@ -60,9 +60,14 @@ class ContainerProcess(ForkedProcess):
         return ended
 
     async def _ask_reason(self) -> None:
-        """Ask the engine whether memory was the reason. Cancellation: the reason stays unknown."""
+        """Find out whether memory was the reason. Cancellation: the reason stays unknown."""
+        # The kernel's count, as long as the engine has not removed the group.
+        if self.excess().killed_for_memory:
+            return
         with trio.move_on_after(_REASON_S):
             try:
+                # Until the engine has noticed the end itself, its state says nothing.
+                await self._engine.wait(self._container)
                 state = await self._engine.state(self._container)
             except (EngineError, OSError) as error:
                 log.warning("container end unexplained", container=self._container, error=str(error))

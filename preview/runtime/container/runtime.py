@@ -36,12 +36,16 @@ log = structlog.get_logger(__name__)
 
 # A container joins within half a second on an idle machine. A launch has its own, shorter deadline.
 _JOIN_S: Final = 60.0
+# Creating takes 30 ms, the first container of an image half a second.
+_CREATE_S: Final = 10.0
 # Removing takes a tenth of a second; the engine may still be creating what a cancelled launch asked for.
 _REMOVE_S: Final = 5.0
-_REMOVE_POLL_S: Final = 0.1
+_REMOVE_POLL_S: Final = 0.05
+_MOST_TRIES: Final = 4
 # Numbers of descriptors in the program: see ``inherited`` in ``process.spawning``.
 _OUTPUT, _LISTENER, _CONTROL, _WAY_OUT = 1, 64, 65, 66
 _NAME_BYTES = 6
+_BEHIND = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ class ContainerRuntime(ColdStarts):
             try:
                 door = held.enter_context(open_door(parts.doors / name))
                 _write_users(door.folder / USERS_FILE, user)
-                description = describe_container(parts.habits, spec, user, door.folder)
+                description = describe_container(parts.habits, spec, user, self._process_limit(spec), door.folder)
                 container = await held.enter_async_context(_open_container(parts.engine, name, description))
                 process = await self._run(spec, container, door, serving, way_out)
             except (EngineError, NotJoined) as error:
@@ -202,17 +206,19 @@ class ContainerRuntime(ColdStarts):
         bridge = bridge_prefix(spec, listener=listener, way_out=None if way_out is None else _WAY_OUT, carried=carried)
         argv, environment = number_in(spec, listener, None if spec.control is None else _CONTROL)
         elsewhere = {folder: path for path, folder in spec.shown_at.items()}
-        # Where the engine limits processes, its limit comes first: only that one is counted.
-        behind = 64 if "processes" in self._parts.habits.limits else 0
         return Order(
             argv=[*bridge, *argv],
             environment={**environment, MARKER: spec.instance},
             directory=elsewhere.get(spec.directory, spec.directory),
             limits=spec.limits,
-            processes=self._cage.process_limit(spec) + behind,
+            processes=self._process_limit(spec),
             filter=self._parts.filter,
             descriptors=descriptors,
         )
+
+    def _process_limit(self, spec: ProcessSpec) -> int:
+        # Where the engine limits processes, its limit comes first: only that one is counted.
+        return self._cage.process_limit(spec) + (_BEHIND if "processes" in self._parts.habits.limits else 0)
 
 
 async def _start(engine: Engine, container: str, door: Door) -> Joined:
@@ -260,12 +266,18 @@ async def _open_container(engine: Engine, name: str, description: Mapping[str, o
     Raises:
         EngineError: The engine refuses.
 
-    Cancellation: the container is removed (bounded); if the engine does not answer, the service's next start does it.
+    Cancellation: waits until the container is created (bounded), and removes it (bounded). If the engine does not
+    answer, the service's next start does it.
     """
     is_created = False
     try:
-        container = await engine.create(name, description)
-        is_created = True
+        # Podman keeps half a container, which breaks its lists, if its client leaves meanwhile.
+        with trio.move_on_after(_CREATE_S, shield=True):
+            container = await engine.create(name, description)
+            is_created = True
+        if not is_created:
+            raise EngineError(f"the engine has not created it within {_CREATE_S:g} s")
+        await trio.lowlevel.checkpoint()
         yield container
     finally:
         with trio.move_on_after(_REMOVE_S, shield=True) as scope:
@@ -278,11 +290,23 @@ async def _open_container(engine: Engine, name: str, description: Mapping[str, o
 
 
 async def _remove(engine: Engine, name: str, *, is_created: bool) -> None:
-    """Remove a container. If its creation was cancelled or refused, it may appear a moment later."""
-    if await engine.remove(name) or is_created:
-        return
-    await trio.sleep(_REMOVE_POLL_S)
-    await engine.remove(name)
+    """Remove a container; the caller bounds the time.
+
+    Podman may refuse while the container is ending by itself. If the creation was cancelled or refused, the container
+    may appear a moment later.
+    """
+    tries = _MOST_TRIES
+    while True:
+        tries -= 1
+        try:
+            if await engine.remove(name) or is_created:
+                return
+        except EngineError as error:
+            if error.status is None or not tries:
+                raise
+        if not tries:
+            return
+        await trio.sleep(_REMOVE_POLL_S)
 
 
 def _write_users(path: Path, user: str) -> None:
@@ -292,6 +316,6 @@ def _write_users(path: Path, user: str) -> None:
 
 async def _remove_leftover(engine: Engine, container: str) -> None:
     try:
-        await engine.remove(container)
+        await _remove(engine, container, is_created=True)
     except (EngineError, OSError) as error:
         log.warning("container not removed", container=container, error=str(error))
